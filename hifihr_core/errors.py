@@ -1,0 +1,46 @@
+"""What a user can meet and mend. Every error is one line and carries the exit code of the command line.
+
+A message names the thing, what was found, what was expected, and the remedy:
+
+    training_K.json: 32,559 entries, expected 32,560; the download is incomplete, fetch FreiHAND_pub_v2.zip again
+"""
+
+
+class HifihrError(Exception):
+    """Base of everything a user can mend; `exit_code` is what the command line ends with."""
+
+    exit_code = 1
+
+
+class FindingsError(HifihrError):
+    """The work was done, and its result is what stops: no hand found, or a score below `--fail-under`."""
+
+    exit_code = 1
+
+
+class ConfigError(HifihrError):
+    """A wrong option, setting or preset."""
+
+    exit_code = 2
+
+
+class DataError(HifihrError):
+    """A dataset, shard, photo or prediction file that is missing or broken."""
+
+    exit_code = 3
+
+
+class AssetError(HifihrError):
+    """A hand model, checkpoint or weight file that is missing, broken or not to be trusted."""
+
+    exit_code = 3
+
+
+class UnsafePickleError(AssetError):
+    """A pickle that asks for a name outside the allow-list; nothing of it was run."""
+
+
+class DeviceError(HifihrError):
+    """A device or rendering back end that is not there."""
+
+    exit_code = 5

@@ -1,0 +1,65 @@
+"""Pinhole cameras: projection, its inverse, and where a hand stands.
+
+Frame: OpenCV camera (+x right, +y down, +z forward), metres; pixel (row i, column j) is centred on
+(u, v) = (j + 0.5, i + 0.5). K is always that of the image at hand.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def project(points_cam: Float[Tensor, "*B N 3"], K: Float[Tensor, "*B 3 3"]) -> Float[Tensor, "*B N 2"]:
+    """Project points to pixels: (u, v) = (K p)[:2] / (K p)[2].
+
+    Points at or behind the camera give no finite or no meaningful pixel; keep them out.
+    """
+    homogeneous = points_cam @ K.transpose(-1, -2)
+    return homogeneous[..., :2] / homogeneous[..., 2:]
+
+
+def unproject(
+    points_px: Float[Tensor, "*B N 2"], depth_m: Float[Tensor, "*B N"], K: Float[Tensor, "*B 3 3"]
+) -> Float[Tensor, "*B N 3"]:
+    """Return the points at `depth_m` (z, metres) on the rays through pixels: z K^-1 (u, v, 1)."""
+    ones = torch.ones_like(points_px[..., :1])
+    rays = torch.linalg.solve(K, torch.cat((points_px, ones), dim=-1).transpose(-1, -2)).transpose(-1, -2)
+    return rays * depth_m[..., None]
+
+
+def focal_px(K: Float[Tensor, "*B 3 3"]) -> Float[Tensor, "*B"]:
+    """Return the mean focal length (fx + fy) / 2, pixels, as FreiHAND's annotations use it."""
+    return (K[..., 0, 0] + K[..., 1, 1]) / 2
+
+
+def place_root(
+    root_px: Float[Tensor, "*B 2"], scale_px_per_m: Float[Tensor, "*B"], K: Float[Tensor, "*B 3 3"]
+) -> Float[Tensor, "*B 3"]:
+    """Return the root in the camera frame from its pixel and the image scale at its depth.
+
+    A length of one metre beside the root covers `scale_px_per_m` pixels, so z = f / scale (FreiHAND's `mano.json`
+    stores the root in this form); x and y follow from the ray through `root_px`.
+    """
+    depth_m = focal_px(K) / scale_px_per_m
+    return unproject(root_px[..., None, :], depth_m[..., None], K)[..., 0, :]
+
+
+def measure_root(
+    root_cam: Float[Tensor, "*B 3"], K: Float[Tensor, "*B 3 3"]
+) -> tuple[Float[Tensor, "*B 2"], Float[Tensor, "*B"]]:
+    """Return (root_px, scale_px_per_m) of a root: the inverse of `place_root`."""
+    root_px = project(root_cam[..., None, :], K)[..., 0, :]
+    return root_px, focal_px(K) / root_cam[..., 2]
+
+
+def transform_K(K: Float[Tensor, "*B 3 3"], T_new_old: Float[Tensor, "*B 3 3"]) -> Float[Tensor, "*B 3 3"]:
+    """Return the K of an image whose pixels moved by the affine `T_new_old` (crop, resize): K' = T K.
+
+    `T_new_old` maps homogeneous (u, v, 1) of the old image to the new one, in the half-pixel convention above.
+    """
+    return T_new_old @ K
+
+
+def K_from_focal(focal: float, *, width: int, height: int) -> Float[Tensor, "3 3"]:
+    """Return the K of an ideal camera: one focal length in pixels, principal point in the middle of the image."""
+    return torch.tensor([[focal, 0.0, width / 2], [0.0, focal, height / 2], [0.0, 0.0, 1.0]])

@@ -1,0 +1,108 @@
+"""The one contract that every hand model keeps.
+
+Frame: the root frame of docs/conventions.md (camera axes, joint 9 at the origin after the global rotation), metres,
+right hand. Models hold buffers only, work on any device, in float32 and float64, batched, and are differentiable in
+every parameter.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from hifihr_core.records import Appearance
+
+JointDefinition = Literal["freihand", "ho3d"]
+
+
+@dataclass(frozen=True)
+class HandParameters:
+    """Named parameters of a batch of hands; sizes are those of the model (`pose_dim`, `shape_dim`, `texture_dim`).
+
+    `global_orient` is axis-angle in radians. `shape` and `texture` are standardised: zero is the mean hand, one is one
+    standard deviation. A `texture` of None means that no appearance is wanted.
+    """
+
+    global_orient: Float[Tensor, "B 3"]
+    pose: Float[Tensor, "B P"]
+    shape: Float[Tensor, "B S"]
+    texture: Float[Tensor, "B X"] | None = None
+
+
+@dataclass(frozen=True)
+class Hand:
+    """Posed hands in the root frame, metres.
+
+    `mano_vertices` is None where the model has no MANO surface. `appearance` is None where no texture was asked for.
+    """
+
+    vertices: Float[Tensor, "B V 3"]
+    joints: Float[Tensor, "B 21 3"]
+    mano_vertices: Float[Tensor, "B 778 3"] | None = None
+    appearance: Appearance | None = None
+
+
+@dataclass(frozen=True)
+class PosePrior:
+    """Gaussian of plausible poses, and the hard limits of every pose coefficient.
+
+    ``pose = mean + z @ basis`` with standard normal z draws a plausible pose; ``(pose - mean) @ whiten`` gives z back
+    for the part of the pose that the basis spans. `limits[p]` is (lowest, highest) of coefficient p.
+    """
+
+    mean: Float[Tensor, " P"]
+    basis: Float[Tensor, "Z P"]
+    whiten: Float[Tensor, "P Z"]
+    limits: Float[Tensor, "P 2"]
+
+
+class HandModel(nn.Module, ABC):
+    """A parametric right hand; `load_hand` builds one."""
+
+    name: str
+    licence: str  # "free" | "non-commercial" | "gated" | "unknown"
+    pose_basis: str
+    joint_definition: JointDefinition
+    side: Literal["right"] = "right"
+
+    #: Registered buffers. Concretely, ``faces[f]`` are the three vertices of face f, counter-clockwise from outside.
+    faces: Int[Tensor, "F 3"]
+    #: UV chart; both None for a model with per-vertex albedo.
+    uvs: Float[Tensor, "N 2"] | None
+    faces_uvs: Int[Tensor, "F 3"] | None
+
+    pose_dim: int
+    shape_dim: int
+    texture_dim: int
+    has_mano_vertices: bool
+
+    @abstractmethod
+    def forward(self, parameters: HandParameters) -> Hand:
+        """Pose a batch of hands. Raises ValueError where a size does not fit the model."""
+
+    @abstractmethod
+    def pose_prior(self) -> PosePrior:
+        """Return the statistics and limits of `pose`, on the device of the model."""
+
+    @abstractmethod
+    def sample_parameters(self, batch: int, *, generator: torch.Generator) -> HandParameters:
+        """Draw plausible hands (pose, shape, texture; global rotation uniform) in float32 on the generator's device."""
+
+    @property
+    def num_vertices(self) -> int:
+        """Return V, the number of vertices."""
+        return int(self.faces.max()) + 1
+
+    def mean_parameters(self, batch: int = 1) -> HandParameters:
+        """Return the mean hand: no rotation, mean pose of the prior, mean shape and texture."""
+        prior = self.pose_prior()
+        zeros = prior.mean.new_zeros
+        return HandParameters(
+            global_orient=zeros(batch, 3),
+            pose=prior.mean.expand(batch, -1),
+            shape=zeros(batch, self.shape_dim),
+            texture=zeros(batch, self.texture_dim),
+        )

@@ -1,0 +1,107 @@
+"""The records that travel between layers, and the names of everything that can be known about a hand.
+
+Axis letters, everywhere: B batch, V vertices, F faces, J joints (21), N points, C channels, H W rows and columns,
+T rows and columns of a texture, P pose, S shape and X texture coefficients.
+Frames and units are those of docs/conventions.md: OpenCV camera, metres, radians, RGB in [0, 1], a right hand.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+Side = Literal["right", "left"]
+
+#: Every label that a sample may carry: its shape, and what it is. Supervision levels, shards and losses use these names.
+LABELS: Mapping[str, tuple[tuple[int, ...], str]] = MappingProxyType(
+    {
+        "joints_cam": ((21, 3), "annotated joints, camera frame, metres"),
+        "joints_px": ((21, 2), "annotated joints in the image, pixels (u, v)"),
+        "joints_visible": ((21,), "1 where an annotated joint is visible, else 0"),
+        "keypoints_px": ((21, 2), "joints found by a 2D detector, pixels; (0, 0) where it found none"),
+        "keypoints_confidence": ((21,), "the detector's confidence per joint, 0 to 1"),
+        "mano_vertices_cam": (
+            (778, 3),
+            "MANO vertices (or the 778 stand-ins of a synthetic tree), camera frame, metres",
+        ),
+        "root_cam": (
+            (3,),
+            "the root joint given with the sample, camera frame, metres; the wrist in HO-3D's evaluation",
+        ),
+        "bone_m": ((), "length of the middle finger's proximal phalanx, metres (FreiHAND's `scale`)"),
+        "box_px": ((4,), "a box given with the sample, pixels x0, y0, x1, y1"),
+        "global_orient": ((3,), "rotation of the hand model named by the dataset, axis-angle"),
+        "pose": ((-1,), "pose coefficients of that model"),
+        "shape": ((-1,), "shape coefficients of that model"),
+        "texture": ((-1,), "texture coefficients of that model"),
+        "light": ((9,), "ambient colour, light colour, direction towards the light"),
+        "mask": ((-1, -1), "True where the hand is, one value per pixel"),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One right-looking hand in one picture, as a source reads it and a shard keeps it.
+
+    The picture of a left hand, with its K and labels, was mirrored already; `side` remembers what it was.
+    `labels` holds float32 arrays under the names of `LABELS`, except `mask`, which stays encoded in `mask`.
+    Samples with the same `annotation` show the same annotated pose and share their labels (FreiHAND's four versions).
+    """
+
+    key: str
+    annotation: str
+    image: bytes
+    K: np.ndarray
+    labels: Mapping[str, np.ndarray]
+    mask: bytes | None = None
+    side: Side = "right"
+
+
+@dataclass(frozen=True)
+class Light:
+    """Ambient and directional light of one picture.
+
+    `direction` points from the surface towards the light, unit length, camera frame.
+    """
+
+    ambient: Float[Tensor, "B 3"]
+    color: Float[Tensor, "B 3"]
+    direction: Float[Tensor, "B 3"]
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """The albedo of a hand, RGB in [0, 1]: a map on a UV chart, or one colour per vertex.
+
+    With a chart, `albedo` is (B, 3, T, T), row 0 at the top (v = 1), and corner c of face f samples it at
+    ``uvs[faces_uvs[f, c]]``, origin bottom-left. Without, `albedo` is (B, V, 3), and both chart fields are None.
+    """
+
+    albedo: Float[Tensor, "B 3 T T"] | Float[Tensor, "B V 3"]
+    uvs: Float[Tensor, "N 2"] | None = None
+    faces_uvs: Int[Tensor, "F 3"] | None = None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What training and evaluation see: crops, their cameras, and the labels that a supervision level may read.
+
+    Concretely, ``labels["joints_cam"][b]`` is meaningful where ``present["joints_cam"][b]``; elsewhere it is 0.
+    A label that no sample of the batch carries is not in `labels`. K and labels are those of the crop.
+    """
+
+    image: Float[Tensor, "B 3 H W"]
+    K: Float[Tensor, "B 3 3"]
+    keys: tuple[str, ...]
+    sides: tuple[Side, ...]
+    labels: Mapping[str, Tensor] = field(default_factory=dict)
+    present: Mapping[str, Bool[Tensor, " B"]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Return the number of crops."""
+        return self.image.shape[0]
