@@ -16,7 +16,7 @@ from torch import Tensor
 
 Side = Literal["right", "left"]
 
-#: Every label that a sample may carry: its shape, and what it is. Supervision levels, shards and losses use these names.
+#: Every label that a sample may carry: shape, and what it is. Supervision levels, shards and losses use these names.
 LABELS: Mapping[str, tuple[tuple[int, ...], str]] = MappingProxyType(
     {
         "joints_cam": ((21, 3), "annotated joints, camera frame, metres"),

@@ -55,7 +55,7 @@ def gather_from(source: str) -> tuple[int, ...]:
 
 
 def scatter_to(target: str) -> tuple[int, ...]:
-    """Return the list that turns our joints into those of a 21-joint `target`: ``theirs = ours[scatter_to(target)]``."""
+    """Return the list that turns our joints into those of a 21-joint target: ``theirs = ours[scatter_to(target)]``."""
     gather = gather_from(target)
     if sorted(gather) != list(range(NUM_JOINTS)):
         raise ValueError(f"joint order {target!r} has joints that ours lacks, so there is no way back")
