@@ -1,0 +1,107 @@
+"""What goes where: stdout carries data, stderr carries progress and messages; both plain when not a terminal."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol, TextIO
+
+#: ANSI colours of the words that open a message.
+COLORS = {"error": "31", "warning": "33", "note": "36", "done": "32"}
+
+
+class OnProgress(Protocol):
+    """What a core function calls while it works: how much is done, of how much (None where unknown)."""
+
+    def __call__(self, done: int, total: int | None = None) -> None:
+        """Report."""
+
+
+def in_color(stream: TextIO) -> bool:
+    """Return whether to colour: a terminal, `NO_COLOR` empty or unset (no-color.org), and no `TERM=dumb`."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def say(message: str, *, kind: str | None = None) -> None:
+    """Write one line to stderr, with a coloured word in front where `kind` is one of `COLORS`."""
+    word = f"{kind}: " if kind else ""
+    if kind and in_color(sys.stderr):
+        word = f"\033[1;{COLORS[kind]}m{kind}:\033[0m "
+    print(f"{word}{message}", file=sys.stderr)
+
+
+def emit(text: str) -> None:
+    """Write data to stdout."""
+    print(text)
+
+
+def emit_json(document: object) -> None:
+    """Write one JSON document to stdout; paths and other objects become texts, NaN becomes null."""
+    print(json.dumps(_finite(document), indent=2, ensure_ascii=False, default=str))
+
+
+def emit_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Write a table to stdout: ruled and coloured on a terminal, tab-separated with a header elsewhere."""
+    if not sys.stdout.isatty():
+        for row in (columns, *rows):
+            print("\t".join(str(cell) for cell in row))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, Text) else str(cell) for cell in row))
+    Console().print(table)
+
+
+@contextmanager
+def progress(title: str, *, unit: str = "") -> Iterator[OnProgress]:
+    """Yield a function to report progress with: a bar on a terminal, a few plain lines elsewhere, all on stderr.
+
+    `unit` is "bytes" for sizes and speeds in bytes, else the word for what is counted.
+    """
+    if not sys.stderr.isatty():
+        yield PlainProgress(title, unit)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    count = DownloadColumn() if unit == "bytes" else MofNCompleteColumn()
+    columns = (TextColumn("{task.description}"), BarColumn(), count, TextColumn(unit if unit != "bytes" else ""))
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
+        task = bar.add_task(title, total=None)
+
+        def report(done: int, total: int | None = None) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield report
+
+
+class PlainProgress:
+    """Progress for logs: one line at each tenth of the work."""
+
+    def __init__(self, title: str, unit: str) -> None:
+        self._title, self._unit, self._tenths = title, unit, -1
+
+    def __call__(self, done: int, total: int | None = None) -> None:
+        """Print a line when another tenth is done; without a total, stay silent until there is one."""
+        tenths = 10 * done // total if total else -1
+        if tenths > self._tenths:
+            self._tenths = tenths
+            say(f"{self._title}: {done:,} of {total:,} {self._unit}".rstrip())
+
+
+def _finite(value: object) -> object:
+    """Return `value` with NaN and infinities as None, which JSON does not have."""
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    return value

@@ -1,0 +1,69 @@
+"""Every way in which a command can end badly: one line on stderr, and an exit code."""
+
+import os
+import sys
+from difflib import get_close_matches
+from typing import Any
+
+import typer
+
+from hifihr_cli.console import say
+
+USAGE, DATA, INTERRUPTED = 2, 3, 130
+
+
+def report(error: BaseException) -> int:
+    """Write the one line of `error` to stderr and return its exit code.
+
+    An error that is ours to mend (a bug) is named as such, with the way to see its traceback.
+    """
+    from hifihr_core.errors import HifihrError
+    from hifihr_core.files import describe_os_error
+
+    if isinstance(error, KeyboardInterrupt | typer.Abort):
+        say("interrupted; what was half-written is removed, finished files stay", kind="error")
+        return INTERRUPTED
+    if isinstance(error, BrokenPipeError):
+        # The reader of stdout (head, less) went away: no error of ours, and nothing more can be written.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    if isinstance(error, typer.TyperException):
+        return _report_usage(error)
+    if isinstance(error, HifihrError):
+        say(_one_line(str(error)), kind="error")
+        return error.exit_code
+    if isinstance(error, OSError):
+        say(_one_line(describe_os_error(error)), kind="error")
+        return DATA
+    say(
+        f"{type(error).__name__}: {_one_line(str(error))}; this is a fault of hifihr, see it with --debug", kind="error"
+    )
+    return 1
+
+
+def _report_usage(error: Any) -> int:
+    """Write a wrong command line as one line with the nearest right name; help for a bare group stays as it is."""
+    context = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        print(error.format_message(), file=sys.stderr)
+        return USAGE
+    message = error.format_message().rstrip(".")
+    if name := getattr(error, "option_name", None):
+        message = _about_option(name, message, context)
+    where = f"{context.command_path}: " if context else ""
+    remedy = f"; see `{context.command_path} --help`" if context else ""
+    say(_one_line(f"{where}{message[:1].lower()}{message[1:]}{remedy}"), kind="error")
+    return USAGE
+
+
+def _about_option(name: str, message: str, context: Any) -> str:
+    """Return the message for an unknown option, with the nearest one of this command."""
+    if not message.startswith("No such option"):
+        return message
+    known = [word for param in context.command.get_params(context) for word in (*param.opts, *param.secondary_opts)]
+    close = get_close_matches(name, [word for word in known if word.startswith("-")], n=1)
+    return f"no such option {name}" + (f", did you mean {close[0]}?" if close else "")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,124 @@
+"""The root app: a table of commands, loaded when asked for, and the one place where errors become exit codes.
+
+A command is one row of `COMMANDS` and one module. The module defines a function with `Annotated` options (see
+`params.py`) or, for a group of subcommands, a `typer.Typer`; it imports `hifihr_core` only inside functions, so that
+`--help` never waits for torch.
+"""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
+from typing import Annotated, Any, NoReturn
+
+import typer
+from typer.core import MarkupMode, TyperGroup
+from typer.main import get_command
+
+from hifihr_cli.errors import INTERRUPTED, report
+
+#: Name on the command line -> "module:attribute", in the order of the help.
+COMMANDS: dict[str, str] = {}
+
+
+class LazyCommands(Mapping[str, Any]):
+    """The commands of a table, each imported when it is looked up."""
+
+    def __init__(self, table: Mapping[str, str], markup: MarkupMode) -> None:
+        self._table, self._markup = table, markup
+
+    def __getitem__(self, name: str) -> Any:
+        """Return the command `name`, ready to run."""
+        module, _, attribute = self._table[name].partition(":")
+        target = getattr(import_module(module), attribute)
+        if not isinstance(target, typer.Typer):
+            function, target = target, typer.Typer()
+            target.command(name)(function)
+        target._add_completion = False  # only the root installs completion
+        target.rich_markup_mode = self._markup
+        command = get_command(target)
+        command.name = name
+        return command
+
+    def __contains__(self, name: object) -> bool:
+        """Return whether the table has `name`, without importing it."""
+        return name in self._table
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names without importing anything."""
+        return iter(self._table)
+
+    def __len__(self) -> int:
+        """Return the number of commands."""
+        return len(self._table)
+
+
+class RootGroup(TyperGroup):
+    """The root command with the commands of `COMMANDS`."""
+
+    def __init__(self, **options: Any) -> None:
+        options["commands"] = LazyCommands(COMMANDS, options.get("rich_markup_mode"))
+        super().__init__(**options)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from hifihr_core import __version__
+
+        typer.echo(f"hifihr {__version__}")
+        raise typer.Exit
+
+
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.", show_default=False)
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the whole traceback of an error.", show_default=False)
+    ] = False,
+) -> None:
+    """From one photo of a hand to an accurate, posed, textured 3D hand.
+
+    Data goes to stdout, messages go to stderr. Exit codes: 0 done, 1 finished with findings, 2 usage or settings,
+    3 data or asset missing or broken, 5 device not there, 130 interrupted.
+    """
+
+
+def build_app() -> Any:
+    """Return the root command; its help is framed and coloured on a terminal, plain elsewhere."""
+    markup: MarkupMode = "rich" if sys.stdout.isatty() else None
+    app = typer.Typer(
+        cls=RootGroup,
+        rich_markup_mode=markup,
+        no_args_is_help=True,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(root)
+    return get_command(app)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code; every error becomes one line on stderr.
+
+    `--debug` may stand anywhere before a `--`.
+    """
+    words = list(arguments)
+    end = words.index("--") if "--" in words else len(words)
+    debug = "--debug" in words[:end]
+    words = [word for i, word in enumerate(words) if word != "--debug" or i > end]
+    try:
+        result = build_app().main(words, prog_name="hifihr", standalone_mode=False)
+        sys.stdout.flush()
+        if result == INTERRUPTED:  # typer turns Ctrl-C into an exit code of its own
+            raise KeyboardInterrupt
+        return result if isinstance(result, int) else 0
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the end of the line: each becomes an exit code
+        if debug:
+            import traceback
+
+            traceback.print_exc()
+        return report(error)
+
+
+def run() -> NoReturn:
+    """Run the command line of this process: the console script `hifihr`."""
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,26 @@
+"""Option types that several commands share, so that one spelling means one thing everywhere."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.", show_default=False)]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and touch nothing.", show_default=False)]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.", show_default=False)]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.", metavar="NAME")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.", metavar="N")]
+Workers = Annotated[int, typer.Option("--workers", min=0, help="Worker processes; 0 works in this one.", metavar="N")]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Stop after N samples.", metavar="N")]
+OutFolder = Annotated[Path | None, typer.Option("--out", help="Folder to write to.", metavar="FOLDER")]
+Root = Annotated[Path | None, typer.Option("--root", help="Folder or zip with the raw files.", metavar="PATH")]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="TOML file with settings, over the preset.", metavar="FILE")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="One setting, such as train.lr=1e-4; may be repeated.", metavar="NAME=VALUE"),
+]
+PrintConfig = Annotated[
+    bool, typer.Option("--print-config", help="Print the resolved settings as TOML and stop.", show_default=False)
+]

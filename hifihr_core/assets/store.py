@@ -1,0 +1,129 @@
+"""Where assets lie on this machine: one folder per asset in the user's cache, with a receipt beside the file.
+
+The cache is `$HIFIHR_HOME`, else the platform's cache folder. A receipt (`receipt.json`) keeps the sha256 and size of
+the installed file, so that `verify` can tell a damaged file also where conversion changed the bytes.
+"""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from hifihr_core.assets.registry import Asset, find_asset
+from hifihr_core.errors import AssetError
+from hifihr_core.files import describe_os_error, write_atomically, write_text
+
+State = Literal["present", "missing", "damaged", "unverified"]
+
+
+class Receipt(BaseModel):
+    """What is known of an installed file: its bytes, and the bytes that it was made from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    asset: str
+    size: int
+    sha256: str
+    made_from: str
+    source_sha256: str
+
+
+def cache_home() -> Path:
+    """Return the folder of all assets: `$HIFIHR_HOME`, else the platform's cache folder. It may not exist yet."""
+    if home := os.environ.get("HIFIHR_HOME"):
+        return Path(home).expanduser()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("hifihr", appauthor=False)
+
+
+def installed_path(asset: Asset) -> Path:
+    """Return where the file of `asset` lies once it is installed."""
+    return cache_home() / asset.id / asset.file
+
+
+def is_installed(asset_id: str) -> bool:
+    """Return whether the file of this asset is there; `verify` reads it too. Raises: AssetError for an unknown id."""
+    return installed_path(find_asset(asset_id)).is_file()
+
+
+def asset_path(asset_id: str) -> Path:
+    """Return the path of an installed asset. Raises: AssetError with the command that installs it."""
+    asset = find_asset(asset_id)
+    path = installed_path(asset)
+    if not path.is_file():
+        raise AssetError(f"{asset_id}: not installed, expected {path}; {remedy(asset)}")
+    return path
+
+
+def remedy(asset: Asset) -> str:
+    """Return what a user does to install `asset`, in one sentence."""
+    if asset.fetchable:
+        return f"run `hifihr assets fetch {asset.id}`"
+    return f"get it from {asset.homepage}, then run `hifihr assets import {asset.id} PATH`"
+
+
+def sha256_of(path: Path) -> str:
+    """Return the hexadecimal sha256 of a file. Raises: AssetError if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.sha256()
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise AssetError(describe_os_error(error, path)) from error
+    return digest.hexdigest()
+
+
+def install(asset: Asset, source: Path, convert: Callable[[Path, Path], None]) -> Path:
+    """Write the file that ``convert(source, target)`` makes into the cache, with its receipt, atomically.
+
+    `source` is what the user or the network gave, a file or a folder. Returns the installed path.
+    """
+    target = installed_path(asset)
+    with write_atomically(target) as part:
+        convert(source, part)
+        receipt = Receipt(
+            asset=asset.id,
+            size=part.stat().st_size,
+            sha256=sha256_of(part),
+            made_from=source.name,
+            source_sha256=sha256_of(source) if source.is_file() else "",
+        )
+        # The receipt goes first: a file without one would look damaged, a receipt without a file is just missing.
+        write_text(receipt_path(asset), receipt.model_dump_json(indent=2) + "\n")
+    return target
+
+
+def receipt_path(asset: Asset) -> Path:
+    """Return where the receipt of `asset` lies."""
+    return installed_path(asset).with_name("receipt.json")
+
+
+def check(asset: Asset) -> State:
+    """Return the state of an asset after reading every byte of it; "unverified" where a receipt is missing."""
+    path = installed_path(asset)
+    if not path.is_file():
+        return "missing"
+    try:
+        receipt = Receipt.model_validate_json(receipt_path(asset).read_bytes())
+    except (OSError, ValidationError):
+        return "unverified"
+    same = path.stat().st_size == receipt.size and sha256_of(path) == receipt.sha256
+    return "present" if same else "damaged"
+
+
+def uninstall(asset: Asset) -> bool:
+    """Remove the folder of `asset` from the cache; return whether there was one."""
+    folder = installed_path(asset).parent
+    if not folder.exists():
+        return False
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise AssetError(describe_os_error(error, folder)) from error
+    return True

@@ -1,0 +1,6 @@
+"""Settings: one frozen tree from defaults, a preset, a file, `--set` and flags; and back to TOML."""
+
+from hifihr_core.config.dumping import dump_toml as dump_toml
+from hifihr_core.config.dumping import save_settings as save_settings
+from hifihr_core.config.loading import load_settings as load_settings
+from hifihr_core.config.settings import Settings as Settings

@@ -1,0 +1,144 @@
+"""From presets, files, `--set` and flags to one checked tree. Precedence: flag > --set > file > preset > default."""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+from pydantic_core import to_jsonable_python
+
+from hifihr_core.config.settings import Settings, known_names, nearest_name, section_of
+from hifihr_core.errors import ConfigError
+from hifihr_core.files import read_text
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+S = TypeVar("S", bound=Settings)
+Tree = dict[str, Any]
+
+
+def load_settings(
+    cls: type[S],
+    preset: Path | None = None,
+    file: Path | None = None,
+    overrides: Iterable[str] = (),
+    flags: Mapping[str, object] | None = None,
+) -> S:
+    """Return the settings of `cls` from all layers, later ones over earlier ones; tables merge, lists replace.
+
+    `overrides` holds texts of the form ``a.b=c``, c in TOML's notation or a bare word. `flags` maps dotted names to
+    values; None means that the flag was not given.
+    Raises: ConfigError naming the setting, its layer, what was found, what was expected and the nearest known name.
+    """
+    layers: list[tuple[str, Tree]] = [(str(path), read_toml(path)) for path in (preset, file) if path is not None]
+    layers += [(f"--set {text}", parse_override(text)) for text in overrides]
+    given = {name: value for name, value in (flags or {}).items() if value is not None}
+    layers += [(f"option for {name}", nest(name, value)) for name, value in given.items()]
+    merged = default_tree(cls)
+    for _, layer in layers:
+        merged = merge(merged, layer)
+    try:
+        # Through JSON, where "strict" still reads a list as a tuple and a text as a path, but "0.1" is no number.
+        return cls.model_validate_json(json.dumps(merged, default=str), strict=True)
+    except ValidationError as error:
+        raise ConfigError(describe(error, cls, layers)) from error
+
+
+def default_tree(cls: type[Settings]) -> Tree:
+    """Return the defaults as the lowest layer, so that one key of a table or section leaves its neighbours alone.
+
+    Required settings stay out; a required section stands with what it has.
+    """
+    tree: Tree = {}
+    for name, field in cls.model_fields.items():
+        if not field.is_required():
+            tree[name] = to_jsonable_python(field.get_default(call_default_factory=True))
+        elif section := section_of(field.annotation):
+            tree[name] = default_tree(section)
+    return tree
+
+
+def read_toml(path: Path) -> Tree:
+    """Return the content of a TOML file. Raises: ConfigError with the line if it is none, DataError if unreadable."""
+    try:
+        return tomllib.loads(read_text(path))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(
+            f"{path}: not valid TOML: {str(error)[:1].lower()}{str(error)[1:]}; mend that line"
+        ) from error
+
+
+def parse_override(text: str) -> Tree:
+    """Return the nested table of one ``a.b=c``; c is read as TOML (1e-4, true, [1, 2], "x"), else as a plain text."""
+    name, equals, value = text.partition("=")
+    if not equals or not all(part.strip() for part in name.split(".")):
+        raise ConfigError(f"--set {text}: expected NAME=VALUE, such as --set train.lr=1e-4")
+    try:
+        table = tomllib.loads(f"value = {value.strip()}")
+    except tomllib.TOMLDecodeError:
+        table = {}
+    return nest(name.strip(), table["value"] if list(table) == ["value"] else value.strip())
+
+
+def nest(name: str, value: object) -> Tree:
+    """Return ``{"a": {"b": value}}`` for the dotted name ``a.b``."""
+    for part in reversed(name.split(".")):
+        value = {part.strip(): value}
+    assert isinstance(value, dict)
+    return value
+
+
+def merge(below: Tree, above: Tree) -> Tree:
+    """Return `below` with the values of `above` over it; tables merge, everything else is replaced."""
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        merged[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def describe(error: ValidationError, cls: type[Settings], layers: list[tuple[str, Tree]]) -> str:
+    """Return one line for the first thing wrong: layer, setting, what was found, what was expected, the remedy."""
+    details = error.errors(include_url=False)
+    first = details[0]
+    parts = [str(part) for part in first["loc"]]
+    name, names = ".".join(parts), list(known_names(cls))
+    source = _source(parts, layers)
+    more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
+    if first["type"] == "extra_forbidden":
+        nearest = nearest_name(name, names)
+        known = [other.rpartition(".")[2] for other in names if other.rpartition(".")[0] == ".".join(parts[:-1])]
+        remedy = f"did you mean {nearest}?" if nearest else f"expected one of {', '.join(known)}"
+        return f"{source}: unknown setting {name}; {remedy}{more}"
+    if first["type"] == "missing":
+        return f"{name}: not set, and it has no default; give it with --set {name}=VALUE{more}"
+    expected = first["msg"][:1].lower() + first["msg"][1:]
+    where = f"{source}: {name}" if name else source
+    return f"{where}: found {json.dumps(first['input'], default=str)}, but {_plain(expected)}{more}"
+
+
+def _plain(message: str) -> str:
+    """Return pydantic's message without its prefixes."""
+    return message.removeprefix("value error, ")
+
+
+def _source(parts: list[str], layers: list[tuple[str, Tree]]) -> str:
+    """Return the last layer that says something about the setting at `parts`, else about its nearest parent."""
+    for depth in range(len(parts), 0, -1):
+        for source, layer in reversed(layers):
+            if _holds(layer, parts[:depth]):
+                return source
+    return "settings"
+
+
+def _holds(layer: object, parts: list[str]) -> bool:
+    for part in parts:
+        if not isinstance(layer, dict) or part not in layer:
+            return False
+        layer = layer[part]
+    return True

@@ -1,0 +1,98 @@
+"""Writing files so that a reader never sees half of one, and saying in one line why the disk refused."""
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hifihr_core.errors import DataError
+
+#: What the operating system says, and what a user can do about it.
+REMEDIES = {
+    errno.ENOSPC: "the disk is full; free some space or choose another folder",
+    errno.EDQUOT: "the disk quota is used up; free some space or choose another folder",
+    errno.EFBIG: "the file is too large for this file system; choose another folder",
+    errno.EACCES: "permission denied; change the permissions or choose another path",
+    errno.EPERM: "not permitted; change the permissions or choose another path",
+    errno.EROFS: "the file system is read-only; choose another folder",
+    errno.ENOENT: "no such file or folder; check the path",
+    errno.ENOTDIR: "a part of this path is a file, expected a folder; check the path",
+    errno.EISDIR: "this is a folder, expected a file; check the path",
+    errno.EEXIST: "it exists already; choose another path",
+    errno.EIO: "the device reported a read or write error; check the disk",
+    errno.EMFILE: "too many files are open; raise the limit with `ulimit -n 4096`",
+    errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
+}
+
+
+def describe_os_error(error: OSError, path: Path | None = None) -> str:
+    """Return one line for an error of the operating system: the path, what was found, the remedy.
+
+    `path` stands in where the error names none; writing to an open file is such a case.
+    """
+    name = error.filename if error.filename is not None else path
+    reason = REMEDIES.get(error.errno or 0) or (error.strerror or str(error)).lower()
+    return f"{name}: {reason}" if name is not None else reason
+
+
+@contextmanager
+def write_atomically(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; move it there when the block ends well, remove it otherwise.
+
+    The temporary file has the suffix of `path` and exists, empty; missing folders are made. Readers see the old file
+    or the whole new one, never a part. Any exception in the block, Ctrl-C too, leaves `path` as it was.
+    Raises: DataError where the operating system refuses.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+    except OSError as error:
+        raise DataError(describe_os_error(error, path)) from error
+    part = Path(name)
+    try:
+        yield part
+        _open_to_others(part)
+        _flush(part)
+        part.replace(path)
+    except OSError as error:
+        named = error.filename is not None and Path(error.filename) not in (part, path)
+        raise DataError(describe_os_error(error) if named else f"{path}: {_reason(error)}") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path` as UTF-8, atomically."""
+    with write_atomically(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a UTF-8 file. Raises: DataError if it is missing, unreadable or no text."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DataError(describe_os_error(error, path)) from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: byte {error.start} is not UTF-8, expected a text file; check the path") from error
+
+
+def _reason(error: OSError) -> str:
+    """Return the reason alone, without the name of the temporary file."""
+    return describe_os_error(OSError(error.errno, error.strerror or str(error)))
+
+
+def _open_to_others(part: Path) -> None:
+    """Give the file the mode that an ordinary new file has here; mkstemp makes it private."""
+    mask = os.umask(0)
+    os.umask(mask)
+    part.chmod(0o666 & ~mask)
+
+
+def _flush(part: Path) -> None:
+    """Bring the bytes to the disk, so that the move never shows an empty file after a crash."""
+    with part.open("rb+") as file:
+        os.fsync(file.fileno())
