@@ -1,0 +1,202 @@
+"""Read a pickle from a stranger without running anything it asks for.
+
+A pickle is a program: it may name any importable object and call it. This reader resolves a name only through a table
+that the caller gives, and the table of this module, `NUMPY`, leads to stand-ins of our own. So a file can fill arrays
+with numbers and nest them in lists, tuples and dicts, and that is all. NumPy's own reconstruction is not used, because
+it takes the flags of a dtype from the file and then reads object pointers out of raw bytes.
+"""
+
+import copyreg
+import math
+import pickle
+import struct
+from collections.abc import Callable, Mapping
+from io import BufferedIOBase
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from hifihr_core.errors import AssetError, HifihrError, UnsafePickleError
+
+#: What the unpickler raises on damaged input, from its documentation and from what our stand-ins raise.
+_DAMAGE = (
+    pickle.UnpicklingError,
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    ImportError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+
+#: Kinds of dtype whose bytes are numbers or text, never pointers.
+_PLAIN_KINDS = "biufcSU"
+
+
+class Stub:
+    """Stands for an object of a foreign class; holds what the file would have given to its `__setstate__`.
+
+    Subclass it to tell two foreign classes apart. A file cannot pass arguments to it.
+    """
+
+    state: Any = None
+
+    def __setstate__(self, state: Any) -> None:
+        """Keep the state as it is."""
+        self.state = state
+
+
+class _Call:
+    """A function that a file may call but not touch: pickle's BUILD could set attributes of a bare function."""
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Callable[..., object]) -> None:
+        self._function = function
+
+    def __call__(self, *args: Any) -> object:
+        return self._function(*args)
+
+    def __setstate__(self, state: object) -> None:
+        raise UnsafePickleError("the file sets attributes of a function; it is not a data file, delete it")
+
+
+class _DType:
+    """What the file says about a dtype; turned into a real one only after a check."""
+
+    def __init__(self, code: Any, *_: object) -> None:
+        self._code = code
+        self._order: Any = "="
+
+    def __setstate__(self, state: Any) -> None:
+        if len(state) < 5 or any(part is not None for part in state[2:5]):
+            raise UnsafePickleError("the file holds an array of structured dtype; only plain numbers are read")
+        self._order = state[1]
+
+    def plain(self) -> np.dtype:
+        if isinstance(self._code, str) and self._code in ("O", "O8"):
+            return np.dtype(object)
+        dtype = np.dtype(str(self._code))
+        if dtype.kind not in _PLAIN_KINDS or dtype.hasobject:
+            raise UnsafePickleError(f"the file holds an array of dtype {self._code!r}; only plain numbers are read")
+        return dtype if self._order in "|=" else dtype.newbyteorder(self._order)
+
+
+class _Array(np.ndarray):
+    """An array whose dtype, shape and bytes are checked before NumPy sees them."""
+
+    def __setstate__(self, state: Any) -> None:
+        shape, dtype, fortran, data = state[-4:]
+        plain = dtype.plain()
+        if plain.hasobject:
+            if not isinstance(data, list) or len(data) != math.prod(shape):
+                raise ValueError(f"object array of shape {shape} without its list")
+            fill: Any = data
+        else:
+            fill = _sized(data, shape, plain)
+        checked: Any = (1, shape, plain, bool(fortran), fill)
+        super().__setstate__(checked)
+
+
+# The stand-ins below take whatever a file gives them, so their arguments are unchecked on purpose.
+def _sized(data: Any, shape: Any, dtype: np.dtype) -> bytes:
+    raw = data.encode("latin1") if isinstance(data, str) else bytes(data)
+    if any(size < 0 for size in shape) or len(raw) != math.prod(shape) * dtype.itemsize:
+        raise ValueError(f"array of shape {shape} and dtype {dtype} with {len(raw)} bytes")
+    return raw
+
+
+def _blank_array(*_: object) -> _Array:
+    return np.ndarray.__new__(_Array, (0,), np.int8)
+
+
+def _from_buffer(data: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
+    plain = dtype.plain()
+    if plain.hasobject:
+        raise UnsafePickleError("the file reads objects out of raw bytes; it is not a data file, delete it")
+    return np.frombuffer(_sized(data, shape, plain), plain).reshape(shape, order="F" if order == "F" else "C").copy()
+
+
+def _scalar(dtype: Any, data: Any = b"") -> object:
+    return _from_buffer(data, dtype, (), "C")[()]
+
+
+def _encode(text: Any, encoding: Any = "latin1") -> bytes:
+    if encoding != "latin1":
+        raise ValueError(f"text encoding {encoding!r}")
+    return text.encode("latin1")
+
+
+def _no_bytes() -> bytes:
+    return b""
+
+
+#: Plain NumPy arrays and scalars, as Python 2 and 3 and NumPy 1 and 2 write them. Arrays come back as a subclass of
+#: ``numpy.ndarray``; ``numpy.asarray`` strips it.
+NUMPY: Mapping[tuple[str, str], object] = MappingProxyType(
+    {
+        ("numpy", "ndarray"): object(),  # only ever an argument, so it need not be the class
+        ("numpy", "dtype"): _DType,
+        ("_codecs", "encode"): _encode,  # how Python 3 writes bytes for Python 2
+        ("__builtin__", "bytes"): _no_bytes,
+        **{(f"{core}.multiarray", "_reconstruct"): _blank_array for core in ("numpy.core", "numpy._core")},
+        **{(f"{core}.multiarray", "scalar"): _scalar for core in ("numpy.core", "numpy._core")},
+        **{(f"{core}.numeric", "_frombuffer"): _from_buffer for core in ("numpy.core", "numpy._core")},
+    }
+)
+
+
+class _Reader(pickle.Unpickler):
+    def __init__(
+        self, stream: BufferedIOBase, name: str, allowed: Mapping[tuple[str, str], object], encoding: str
+    ) -> None:
+        super().__init__(stream, encoding=encoding)
+        self._name = name
+        self._allowed = allowed
+
+    def find_class(self, module: str, name: str) -> object:
+        if (module, name) not in self._allowed:
+            raise UnsafePickleError(
+                f"{self._name}: asks for {module}.{name}, which no file of this kind needs; nothing of it was run, "
+                "get the file from its authors again"
+            )
+        found = self._allowed[module, name]
+        return found if isinstance(found, type) or not callable(found) else _Call(found)
+
+    def persistent_load(self, pid: object) -> object:
+        raise UnsafePickleError(f"{self._name}: refers to an object outside the file; get it from its authors again")
+
+
+def read_pickle(
+    source: Path | BufferedIOBase,
+    *,
+    allowed: Mapping[tuple[str, str], object],
+    encoding: str = "latin1",
+    error: type[HifihrError] = AssetError,
+) -> Any:
+    """Read a pickle that may name only the (module, name) pairs of `allowed`, and return what it holds.
+
+    A name leads to the value in the table: a class, a function (called with what the file gives, so it must be safe
+    for any argument), or any other object. Unhandled extension codes and outside references are refused.
+
+    Raises: UnsafePickleError for a name outside the table; `error` for a missing, damaged or truncated file.
+    """
+    if isinstance(source, Path):
+        try:
+            with source.open("rb") as stream:
+                return read_pickle(stream, allowed=allowed, encoding=encoding, error=error)
+        except OSError as problem:
+            raise error(f"{source}: {problem.strerror or problem}, expected a readable pickle file") from problem
+    name = str(getattr(source, "name", "pickle"))
+    copyreg.clear_extension_cache()  # a cached extension would be returned without asking `find_class`
+    try:
+        return _Reader(source, name, allowed, encoding).load()
+    except _DAMAGE as problem:
+        reason = str(problem) or type(problem).__name__
+        raise error(f"{name}: not a readable pickle ({reason}); damaged or truncated, get the file again") from problem
