@@ -1,0 +1,1 @@
+"""Everything between a download and a training batch: sources, shards, order, stream, augmentation."""

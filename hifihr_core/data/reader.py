@@ -1,0 +1,250 @@
+"""Random access to one shard. HDF5 is asked once where things stand; after that a sample is a few plain reads."""
+
+import os
+import threading
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import h5py
+import numpy as np
+
+from hifihr_core.data.schema import ANNOTATIONS, FORMAT, FORMAT_VERSION, SAMPLES, annotation_checksum, sample_checksum
+from hifihr_core.errors import DataError
+from hifihr_core.files import describe_os_error
+from hifihr_core.records import Sample, Side
+
+_SIDES: tuple[Side, Side] = ("right", "left")
+
+
+@dataclass(frozen=True)
+class _Column:
+    """Where a contiguous array stands in the file."""
+
+    offset: int
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    @property
+    def row_bytes(self) -> int:
+        return int(np.prod(self.shape[1:], dtype=np.int64)) * self.dtype.itemsize
+
+
+@dataclass(frozen=True)
+class _Table:
+    """One table in memory: everything but the long columns, which stay in the file."""
+
+    keys: tuple[str, ...]
+    offsets: np.ndarray
+    blob: _Column
+    checksums: np.ndarray
+    labels: Mapping[str, _Column]
+    present: Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class _Layout:
+    samples: _Table
+    annotations: _Table
+    rows: np.ndarray
+    cameras: np.ndarray
+    sides: np.ndarray
+    attributes: Mapping[str, Any]
+
+
+class ShardReader:
+    """Random access to one shard file; opens on first read, so it pickles into DataLoader workers.
+
+    `labels` limits what is read; None reads every label. Reads keep no position, so threads and forked processes may
+    share a reader.
+    Raises: DataError if the file is missing, cut short, no shard, or of another layout version.
+    """
+
+    def __init__(self, path: Path, *, labels: Collection[str] | None = None) -> None:
+        self.path = path
+        self.labels = None if labels is None else frozenset(labels)
+        self._layout: _Layout | None = None
+        self._file: _File | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path, "labels": self.labels, "_layout": None, "_file": None}
+
+    def __len__(self) -> int:
+        """Return the number of samples (pictures)."""
+        return len(self.layout.rows)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Read one sample. Raises: IndexError beyond the last; DataError if the file was cut or changed."""
+        layout = self.layout
+        row = int(layout.rows[index])
+        labels = self._read_labels(layout.annotations, row) | self._read_labels(layout.samples, index)
+        return Sample(
+            key=layout.samples.keys[index],
+            annotation=layout.annotations.keys[row],
+            image=self._read_blob(layout.samples, index),
+            K=layout.cameras[row].copy(),
+            labels=MappingProxyType(labels),
+            mask=self._read_blob(layout.annotations, row) or None,
+            side=_SIDES[layout.sides[row]],
+        )
+
+    @property
+    def layout(self) -> _Layout:
+        """Return where everything stands; read on first use."""
+        if self._layout is None:
+            self._layout = _read_layout(self.path)
+        return self._layout
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """Return the attributes of the file: format, software, and the facts of the dataset."""
+        return self.layout.attributes
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Return the key of every sample, in order."""
+        return self.layout.samples.keys
+
+    @property
+    def annotation_rows(self) -> np.ndarray:
+        """Return, per sample, its row in the table of annotations."""
+        return self.layout.rows
+
+    def column(self, label: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return (values, present) of one label for all samples, pictures of one annotation repeating its row."""
+        for table, rows in ((self.layout.annotations, self.layout.rows), (self.layout.samples, slice(None))):
+            if label in table.labels:
+                column = table.labels[label]
+                raw = self.file.read(column.offset, column.row_bytes * column.shape[0])
+                values = np.frombuffer(raw, column.dtype).reshape(column.shape)
+                return values[rows], table.present[label][rows]
+        raise DataError(f"{self.path}: no label {label!r}; this shard holds {', '.join(self.label_shapes) or 'none'}")
+
+    @property
+    def label_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shape of every label that a sample of this shard carries."""
+        layout = self.layout
+        return {name: c.shape[1:] for t in (layout.annotations, layout.samples) for name, c in t.labels.items()}
+
+    @property
+    def label_counts(self) -> dict[str, int]:
+        """Return how many rows of its table carry each label."""
+        layout = self.layout
+        return {name: int(has.sum()) for t in (layout.annotations, layout.samples) for name, has in t.present.items()}
+
+    @property
+    def annotation_count(self) -> int:
+        """Return the number of annotated poses."""
+        return len(self.layout.annotations.keys)
+
+    def verify(self) -> Iterator[str]:
+        """Read everything again and yield one line per row whose checksum differs."""
+        layout = self.layout
+        for row, key in enumerate(layout.annotations.keys):
+            labels = self._read_labels(layout.annotations, row, everything=True)
+            mask = self._read_blob(layout.annotations, row)
+            if annotation_checksum(key, layout.cameras[row], mask, labels) != layout.annotations.checksums[row]:
+                yield f"{self.path}: annotation {key} does not match its checksum"
+        for row, key in enumerate(layout.samples.keys):
+            labels = self._read_labels(layout.samples, row, everything=True)
+            if sample_checksum(key, self._read_blob(layout.samples, row), labels) != layout.samples.checksums[row]:
+                yield f"{self.path}: sample {key} does not match its checksum"
+
+    @property
+    def file(self) -> "_File":
+        """Return the open file; opened on first use."""
+        if self._file is None:
+            self._file = _File(self.path)
+        return self._file
+
+    def _read_labels(self, table: _Table, row: int, *, everything: bool = False) -> dict[str, np.ndarray]:
+        wanted = table.labels if everything or self.labels is None else table.labels.keys() & self.labels
+        return {name: self._read_row(table.labels[name], row) for name in wanted if table.present[name][row]}
+
+    def _read_row(self, column: _Column, row: int) -> np.ndarray:
+        size = column.row_bytes
+        raw = self.file.read(column.offset + row * size, size)
+        return np.frombuffer(bytearray(raw), column.dtype).reshape(column.shape[1:])
+
+    def _read_blob(self, table: _Table, row: int) -> bytes:
+        start, stop = int(table.offsets[row]), int(table.offsets[row + 1])
+        return self.file.read(table.blob.offset + start, stop - start)
+
+
+class _File:
+    """A file descriptor that reads at a place without moving."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        try:
+            self._descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0))
+        except OSError as error:
+            raise DataError(describe_os_error(error, path)) from error
+
+    def __del__(self) -> None:
+        if hasattr(self, "_descriptor"):
+            os.close(self._descriptor)
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return `size` bytes at `offset`. Raises: DataError if the file ends before."""
+        content = self._pread(size, offset)
+        if len(content) != size:
+            raise DataError(f"{self.path}: ends at byte {offset + len(content):,}, expected more; prepare it again")
+        return content
+
+    def _pread(self, size: int, offset: int) -> bytes:
+        try:
+            if hasattr(os, "pread"):
+                return os.pread(self._descriptor, size, offset)
+            with self._lock:  # Windows
+                os.lseek(self._descriptor, offset, os.SEEK_SET)
+                return os.read(self._descriptor, size)
+        except OSError as error:
+            raise DataError(describe_os_error(error, self.path)) from error
+
+
+def _read_layout(path: Path) -> _Layout:
+    """Ask HDF5 once for the short columns and for the places of the long ones."""
+    try:
+        with h5py.File(path, "r") as file:
+            _check_version(path, file)
+            return _Layout(
+                samples=_read_table(file[SAMPLES], "image"),
+                annotations=_read_table(file[ANNOTATIONS], "mask"),
+                rows=file[SAMPLES]["annotation"][:],
+                cameras=file[ANNOTATIONS]["K"][:].astype(np.float32),
+                sides=file[ANNOTATIONS]["side"][:],
+                attributes=MappingProxyType(dict(file.attrs)),
+            )
+    except (OSError, KeyError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise DataError(describe_os_error(error, path)) from error
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path}: not a whole shard ({reason}); delete it and prepare the dataset again") from error
+
+
+def _check_version(path: Path, file: h5py.File) -> None:
+    if file.attrs.get("format") != FORMAT:
+        raise DataError(f"{path}: an HDF5 file of another kind, expected a shard written by `hifihr prepare`")
+    version = int(file.attrs.get("format_version", 0))
+    if version != FORMAT_VERSION:
+        raise DataError(f"{path}: layout version {version}, expected {FORMAT_VERSION}; prepare the dataset again")
+
+
+def _read_table(group: h5py.Group, blob: str) -> _Table:
+    return _Table(
+        keys=tuple(key.decode() for key in group["key"][:].tolist()),
+        offsets=group[blob]["offsets"][:],
+        blob=_locate(group[blob]["bytes"]),
+        checksums=group["checksum"][:],
+        labels=MappingProxyType({name: _locate(group["labels"][name]) for name in group["labels"]}),
+        present=MappingProxyType({name: group["present"][name][:].astype(bool) for name in group["present"]}),
+    )
+
+
+def _locate(data: h5py.Dataset) -> _Column:
+    """Return the place of a contiguous dataset; an empty one has none, and nothing is ever read from it."""
+    return _Column(offset=data.id.get_offset() or 0, shape=data.shape, dtype=data.dtype)

@@ -1,0 +1,192 @@
+"""The layout of a shard folder: names, versions, and the facts that hold for a whole dataset (docs/shards.md)."""
+
+import json
+import math
+import zlib
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from hifihr_core.errors import DataError
+from hifihr_core.files import read_text
+from hifihr_core.records import LABELS, Sample
+
+FORMAT = "hifihr-shards"
+FORMAT_VERSION = 1
+INDEX_NAME = "index.json"
+
+#: Labels that belong to one picture; all others, K and the mask belong to the annotated pose.
+PER_IMAGE = frozenset({"keypoints_px", "keypoints_confidence"})
+
+#: The two tables of a shard. A row of `samples` is one picture; its `annotation` is a row of `annotations`.
+SAMPLES = "samples"
+ANNOTATIONS = "annotations"
+
+Camera = Literal["perspective", "orthographic", "assumed"]
+
+
+class _Record(BaseModel):
+    """A frozen record of the index; fields of a later minor version are ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class DatasetFacts(_Record):
+    """What holds for every sample of one split.
+
+    `hand` names the model that `global_orient`, `pose`, `shape` and `texture` belong to, and `pose_zero` whether a
+    pose of zero is the flat hand or the model's mean hand. `camera` is `orthographic` where depth is a convention
+    (DART), `assumed` where K is a guess (photos). `mano_stand_in` says that `mano_vertices_cam` holds 778 fixed
+    points of another hand model instead of MANO's vertices.
+    """
+
+    dataset: str
+    split: str
+    version: str
+    licence: str
+    joint_definition: Literal["freihand", "ho3d", "other"]
+    root_joint: int = 9
+    hand: str | None = None
+    pose_zero: Literal["flat", "mean"] | None = None
+    camera: Camera = "perspective"
+    synthetic: bool = False
+    mano_stand_in: bool = False
+    provenance: str = ""
+
+
+class LabelFacts(_Record):
+    """Shape of one label, and how many rows of its table carry it."""
+
+    shape: tuple[int, ...]
+    table: Literal["samples", "annotations"]
+    count: int
+
+
+class ShardFacts(_Record):
+    """One file of a shard folder."""
+
+    file: str
+    samples: int
+    annotations: int
+    bytes: int
+    sha256: str
+
+
+class Problem(_Record):
+    """One sample that was left out, and why."""
+
+    key: str
+    reason: str
+
+
+class CheckFacts(_Record):
+    """One check of the data: what was measured, or why it was skipped."""
+
+    name: str
+    status: Literal["passed", "failed", "skipped"]
+    detail: str
+
+
+class ShardIndex(_Record):
+    """Contents of `index.json`: written last, so its presence means that the folder is complete."""
+
+    format: Literal["hifihr-shards"] = "hifihr-shards"
+    format_version: int = FORMAT_VERSION
+    software: str
+    facts: DatasetFacts
+    plan: dict[str, Any]
+    samples: int
+    annotations: int
+    labels: dict[str, LabelFacts]
+    shards: tuple[ShardFacts, ...]
+    checks: tuple[CheckFacts, ...] = ()
+    problem_count: int = 0
+    problems: tuple[Problem, ...] = ()
+
+    def dump(self) -> str:
+        """Return the text of `index.json`; equal indexes give equal text."""
+        return json.dumps(self.model_dump(mode="json"), indent=1) + "\n"
+
+
+def read_index(folder: Path) -> ShardIndex:
+    """Read the index of a shard folder. Raises: DataError if it is missing, broken or of another version."""
+    path = folder / INDEX_NAME
+    if not path.is_file():
+        found = "no such folder" if not folder.is_dir() else f"no {INDEX_NAME}"
+        raise DataError(f"{folder}: {found}, expected a finished shard folder; run `hifihr prepare` (again) to make it")
+    try:
+        content = json.loads(read_text(path))
+        version = content.get("format_version") if isinstance(content, dict) else None
+        if version != FORMAT_VERSION:
+            raise DataError(f"{path}: layout version {version}, expected {FORMAT_VERSION}; prepare the dataset again")
+        return ShardIndex.model_validate(content)
+    except (json.JSONDecodeError, ValidationError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(f"{path}: {reason}, expected a shard index; prepare the dataset again") from error
+
+
+def find_problem(sample: Sample) -> str | None:
+    """Return why a sample may not enter a shard, or None: unknown label, wrong shape or type, a number not finite."""
+    if not sample.image:
+        return "the image is empty"
+    if sample.K.shape != (3, 3) or not np.isfinite(sample.K).all() or sample.K[0, 0] <= 0 or sample.K[1, 1] <= 0:
+        return f"K is no camera: {sample.K.tolist()}"
+    for name, value in sample.labels.items():
+        reason = _find_label_problem(name, value)
+        if reason:
+            return reason
+    return None
+
+
+def _find_label_problem(name: str, value: np.ndarray) -> str | None:
+    """Return what is wrong with one label, or None."""
+    if name not in LABELS or name == "mask":
+        return f"label {name!r} is not known"
+    shape = LABELS[name][0]
+    fits = len(shape) == value.ndim and all(want in (-1, got) for want, got in zip(shape, value.shape, strict=True))
+    if not fits or value.dtype != np.float32:
+        return f"{name} is {value.dtype} {value.shape}, expected float32 {shape}"
+    if not np.isfinite(value).all():
+        return f"{name} holds a number that is not finite"
+    return None
+
+
+def sample_checksum(key: str, image: bytes, labels: Mapping[str, np.ndarray]) -> int:
+    """Return the CRC-32 over the key, the image, and the labels of the picture in alphabetical order."""
+    return _crc(labels, zlib.crc32(image, zlib.crc32(key.encode())))
+
+
+def annotation_checksum(key: str, K: np.ndarray, mask: bytes | None, labels: Mapping[str, np.ndarray]) -> int:
+    """Return the CRC-32 over the key, K, the mask, and the labels of the pose in alphabetical order."""
+    crc = zlib.crc32(_little(K), zlib.crc32(key.encode()))
+    return _crc(labels, zlib.crc32(mask or b"", crc))
+
+
+def _crc(labels: Mapping[str, np.ndarray], crc: int) -> int:
+    for name in sorted(labels):
+        crc = zlib.crc32(_little(labels[name]), crc)
+    return crc
+
+
+def _little(values: np.ndarray) -> bytes:
+    """Return float32 values as little-endian bytes, the form they have in the file."""
+    return np.ascontiguousarray(values, dtype="<f4").tobytes()
+
+
+def table_of(label: str) -> Literal["samples", "annotations"]:
+    """Return the table that a label stands in."""
+    return "samples" if label in PER_IMAGE else "annotations"
+
+
+def split_evenly(count: int, *, bytes_each: int, target_bytes: int) -> Sequence[range]:
+    """Cut `count` annotations into the fewest runs of nearly equal length that stay below `target_bytes` each."""
+    if count < 1:
+        return []
+    pieces = max(1, math.ceil(count * bytes_each / target_bytes))
+    pieces = min(pieces, count)
+    edges = [count * piece // pieces for piece in range(pieces + 1)]
+    return [range(start, stop) for start, stop in pairwise(edges)]

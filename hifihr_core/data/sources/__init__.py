@@ -1,0 +1,1 @@
+"""Readers of raw datasets, one small file each."""
