@@ -1,0 +1,116 @@
+"""Affine moves of a picture: crops, rotations, flips, and the one warp that applies them.
+
+A transform `T_new_old` is a 3 x 3 affine that maps homogeneous pixels (u, v, 1) of the old picture to the new one, in
+the half-pixel convention of docs/conventions.md; K follows by ``transform_K(K, T_new_old)``. Everything here is numpy
+in float64, for one picture; batches of labels are moved by `hifihr_core.data.moves`.
+"""
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+
+#: Below this scale a bilinear warp would skip source pixels, so the picture is first shrunk by area averaging.
+ANTIALIAS_BELOW = 0.75
+
+Affine = Float[np.ndarray, "3 3"]
+
+
+def translation(shift_px: Float[np.ndarray, "2"]) -> Affine:
+    """Return the transform that moves every pixel by `shift_px` (u, v)."""
+    transform = np.eye(3)
+    transform[:2, 2] = shift_px
+    return transform
+
+
+def scaling(scale: float) -> Affine:
+    """Return the transform that enlarges a picture `scale` times about its top-left corner."""
+    return np.diag((scale, scale, 1.0))
+
+
+def flip_horizontal(width: int) -> Affine:
+    """Return the transform that mirrors a picture of `width` columns: u' = width - u."""
+    return np.array([[-1.0, 0.0, float(width)], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+
+
+def square_crop(center_px: Float[np.ndarray, "2"], side_px: float, *, image_px: int) -> Affine:
+    """Return the transform from a picture to a square crop of it, `image_px` wide and high.
+
+    The crop shows the square of `side_px` about `center_px` and may reach outside the picture.
+    Raises: ValueError if `side_px` is not positive.
+    """
+    if not side_px > 0:
+        raise ValueError(f"side_px is {side_px}, expected a positive number of pixels")
+    scale = image_px / side_px
+    transform = np.diag((scale, scale, 1.0))
+    transform[:2, 2] = image_px / 2 - scale * np.asarray(center_px)
+    return transform
+
+
+def square_around(box_px: Float[np.ndarray, "4"], *, scale: float = 1.0) -> tuple[Float[np.ndarray, "2"], float]:
+    """Return (center_px, side_px) of the square about a box x0, y0, x1, y1, `scale` times its longer side."""
+    corners = np.asarray(box_px, dtype=np.float64).reshape(2, 2)
+    return corners.mean(axis=0), float((corners[1] - corners[0]).max() * scale)
+
+
+def box_around(points_px: Float[np.ndarray, "N 2"]) -> Float[np.ndarray, "4"]:
+    """Return the box x0, y0, x1, y1 of a set of pixels."""
+    return np.concatenate((points_px.min(axis=0), points_px.max(axis=0)))
+
+
+def transform_points(points_px: Float[np.ndarray, "N 2"], T_new_old: Affine) -> Float[np.ndarray, "N 2"]:
+    """Return where pixels of the old picture stand in the new one."""
+    return points_px @ T_new_old[:2, :2].T + T_new_old[:2, 2]
+
+
+def image_scale(T_new_old: Affine) -> float:
+    """Return how many times larger a length becomes: the square root of the change of area."""
+    return float(np.sqrt(abs(np.linalg.det(T_new_old[:2, :2]))))
+
+
+def opencv_matrix(T_new_old: Affine) -> Float[np.ndarray, "2 3"]:
+    """Return the transform as OpenCV counts pixels: the centre of the first pixel at (0, 0), not (0.5, 0.5)."""
+    matrix = T_new_old[:2].copy()
+    matrix[:, 2] += 0.5 * matrix[:, :2].sum(axis=1) - 0.5
+    return matrix
+
+
+def warp_image(
+    image: UInt8[np.ndarray, "H W *C"],
+    T_new_old: Affine,
+    *,
+    width: int,
+    height: int,
+    out: UInt8[np.ndarray, "h w *C"] | None = None,
+    fill: tuple[int, ...] = (0, 0, 0, 0),
+) -> UInt8[np.ndarray, "h w *C"]:
+    """Draw the old picture where `T_new_old` puts it: bilinear, antialiased when it shrinks, `fill` outside.
+
+    Concretely, ``new[i, j]`` shows the old picture at ``inv(T_new_old) @ (j + 0.5, i + 0.5, 1)``. Up to four channels,
+    which may be pictures of their own (a mask as the fourth). `out` receives the result if it is given.
+    """
+    if image_scale(T_new_old) < ANTIALIAS_BELOW:
+        image, T_new_old = _shrink(image, T_new_old, width, height)
+    matrix = opencv_matrix(T_new_old)
+    return cv2.warpAffine(
+        image, matrix, (width, height), dst=out, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=fill
+    )
+
+
+def _shrink(
+    image: UInt8[np.ndarray, "H W *C"], T_new_old: Affine, width: int, height: int
+) -> tuple[UInt8[np.ndarray, "h w *C"], Affine]:
+    """Average the part of the picture that the warp will see down to about its new scale; return it with its T."""
+    rows, columns = image.shape[:2]
+    scale = image_scale(T_new_old)
+    frame = np.array([[0.0, 0.0], [width, 0.0], [0.0, height], [width, height]])
+    seen = transform_points(frame, np.linalg.inv(T_new_old))
+    margin = 2.0 / scale  # so that the warp finds its bilinear neighbours
+    limit = np.array([columns, rows])
+    low = np.clip(np.floor(seen.min(axis=0) - margin), 0, limit - 1).astype(int)
+    high = np.clip(np.ceil(seen.max(axis=0) + margin), low + 1, limit).astype(int)
+    size = np.maximum(np.rint((high - low) * scale), 1).astype(int)
+    part = image[low[1] : high[1], low[0] : high[0]]
+    small = cv2.resize(part, (int(size[0]), int(size[1])), interpolation=cv2.INTER_AREA)
+    factor = size / (high - low)
+    T_small_old = np.diag((*factor, 1.0)) @ translation(-low.astype(np.float64))
+    return small, T_new_old @ np.linalg.inv(T_small_old)
