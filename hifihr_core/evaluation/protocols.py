@@ -1,0 +1,171 @@
+"""The benchmarks as a table: how many samples, which joints, which frame, which scores under which official names.
+
+Sources: `eval.py` and `pred.py` of lmb-freiburg/freihand and of shreyashampali/ho3d; the published scores of the
+all-zeros prediction are those of the benchmarks' own pages.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+from hifihr_core.errors import ConfigError
+from hifihr_core.skeleton import ROOT, WRIST, scatter_to
+
+Alignment = Literal["raw", "procrustes", "scale_translation"]
+
+#: How each alignment begins the name of a metric: `mpjpe_mm`, `pa_mpjpe_mm`, `st_mpjpe_mm`.
+PREFIXES: Mapping[Alignment, str] = MappingProxyType({"raw": "", "procrustes": "pa_", "scale_translation": "st_"})
+
+_FREIHAND_KEYS = {
+    "xyz_mean3d": "mpjpe_mm",
+    "xyz_auc3d": "auc_joints",
+    "xyz_al_mean3d": "pa_mpjpe_mm",
+    "xyz_al_auc3d": "pa_auc_joints",
+}
+_HO3D_KEYS = {
+    "xyz_mean3d": "mpjpe_mm",
+    "xyz_auc3d": "auc_joints",
+    "xyz_procrustes_al_mean3d": "pa_mpjpe_mm",
+    "xyz_procrustes_al_auc3d": "pa_auc_joints",
+    "xyz_scale_trans_al_mean3d": "st_mpjpe_mm",
+    "xyz_scale_trans_al_auc3d": "st_auc_joints",
+}
+_MESH_KEYS = {
+    "mesh_mean3d": "mpvpe_mm",
+    "mesh_auc3d": "auc_vertices",
+    "mesh_al_mean3d": "pa_mpvpe_mm",
+    "mesh_al_auc3d": "pa_auc_vertices",
+    "f_score_5": "f5",
+    "f_al_score_5": "pa_f5",
+    "f_score_15": "f15",
+    "f_al_score_15": "pa_f15",
+}
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """One benchmark.
+
+    `samples` is None where the dataset says its own size. `axes` turns our OpenCV camera frame into that of the
+    submission by multiplying x, y and z. `given_root` is the joint (our order) whose place the benchmark gives away
+    with every sample. `official` maps the keys of the official `scores.txt`, in its order, to our metrics; there
+    errors are in centimetres. `zero_predictor` holds the published scores of the all-zeros prediction.
+    """
+
+    name: str
+    dataset: str
+    version: str | None
+    samples: int | None
+    joint_order: str
+    joint_definition: Literal["freihand", "ho3d"]
+    joint_alignments: tuple[Alignment, ...]
+    official: Mapping[str, str]
+    axes: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    given_root: int | None = None
+    zero_predictor: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def to_submission(self) -> tuple[int, ...]:
+        """Return the list that turns our joints into the order of the submission: ``theirs = ours[list]``."""
+        return scatter_to(self.joint_order)
+
+    @property
+    def scale_bone(self) -> tuple[int, int]:
+        """Return wrist and middle MCP in the order of the submission, for scale-translation alignment."""
+        order = self.to_submission
+        return order.index(WRIST), order.index(ROOT)
+
+    @property
+    def behind_camera(self) -> float:
+        """Return the sign of z that no visible hand has in the frame of the submission."""
+        return -self.axes[2]
+
+
+def _ho3d(version: str, samples: int, zero_predictor: Mapping[str, float]) -> Protocol:
+    return Protocol(
+        name=f"ho3d-{version}",
+        dataset="ho3d",
+        version=version,
+        samples=samples,
+        joint_order="ho3d",
+        joint_definition="ho3d",
+        joint_alignments=("raw", "procrustes", "scale_translation"),
+        official=MappingProxyType(_HO3D_KEYS | _MESH_KEYS),
+        axes=(1.0, -1.0, -1.0),  # OpenGL: y up, z towards the viewer
+        given_root=WRIST,
+        zero_predictor=MappingProxyType(dict(zero_predictor)),
+    )
+
+
+PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
+    {
+        "freihand": Protocol(
+            name="freihand",
+            dataset="freihand",
+            version=None,
+            samples=3960,
+            joint_order="freihand",
+            joint_definition="freihand",
+            joint_alignments=("raw", "procrustes"),
+            official=MappingProxyType(_FREIHAND_KEYS | _MESH_KEYS),
+            zero_predictor=MappingProxyType(
+                {
+                    "xyz_mean3d": 70.79,
+                    "xyz_al_mean3d": 4.73,
+                    "mesh_mean3d": 70.84,
+                    "mesh_al_mean3d": 5.07,
+                    "f_score_5": 0.0,
+                    "f_score_15": 0.0,
+                    "f_al_score_5": 0.001,
+                    "f_al_score_15": 0.031,
+                }
+            ),
+        ),
+        # The published scale-translation score of HO-3D's zeros is NaN: an older script divided by the length 0.
+        "ho3d-v2": _ho3d(
+            "v2",
+            11524,
+            {
+                "xyz_mean3d": 56.87,
+                "xyz_procrustes_al_mean3d": 5.19,
+                "mesh_mean3d": 57.12,
+                "mesh_al_mean3d": 5.47,
+                "f_al_score_5": 0.0,
+                "f_al_score_15": 0.017,
+            },
+        ),
+        "ho3d-v3": _ho3d("v3", 20137, {}),
+        "synth": Protocol(
+            name="synth",
+            dataset="synth",
+            version=None,
+            samples=None,
+            joint_order="freihand",
+            joint_definition="freihand",
+            joint_alignments=("raw", "procrustes", "scale_translation"),
+            official=MappingProxyType({}),
+        ),
+    }
+)
+
+DATASETS = tuple(dict.fromkeys(protocol.dataset for protocol in PROTOCOLS.values()))
+
+
+def find_protocol(dataset: str, *, version: str | None = None, samples: int | None = None) -> Protocol:
+    """Return the protocol of a dataset; without `version`, the one that has `samples` samples, else the first.
+
+    Raises: ConfigError for an unknown dataset or version.
+    """
+    found = [protocol for protocol in PROTOCOLS.values() if protocol.dataset == dataset]
+    if not found:
+        raise ConfigError(f"--dataset {dataset}: not a benchmark, expected one of {', '.join(DATASETS)}")
+    if version is not None:
+        named = [protocol for protocol in found if protocol.version == version]
+        if not named:
+            versions = ", ".join(str(protocol.version) for protocol in found if protocol.version)
+            expected = f"expected one of {versions}" if versions else "this dataset has one version; leave it out"
+            raise ConfigError(f"--version {version}: {dataset} has no such version; {expected}")
+        return named[0]
+    fitting = [protocol for protocol in found if samples is not None and protocol.samples == samples]
+    return (fitting or found)[0]

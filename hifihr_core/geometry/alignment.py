@@ -1,0 +1,74 @@
+"""Aligning predicted points with true ones before they are compared: Procrustes, and scale with translation.
+
+The official evaluators of FreiHAND and HO-3D define both. Their Procrustes keeps whatever orthogonal matrix the SVD
+gives, reflections included, so a mirrored hand aligns without error; `proper=True` forbids that.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+#: Added to both Frobenius norms by the official evaluators; it decides the result only for nearly coinciding points.
+NORM_OFFSET = 1e-8
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """One similarity per sample: ``target ~ scale * rotation @ (source - source_center) + target_center``."""
+
+    rotation: Float[Tensor, "B 3 3"]
+    scale: Float[Tensor, " B"]
+    source_center: Float[Tensor, "B 3"]
+    target_center: Float[Tensor, "B 3"]
+
+    def __call__(self, points: Float[Tensor, "B N 3"]) -> Float[Tensor, "B N 3"]:
+        """Move points from the frame of the source to that of the target; they need not be the fitted ones."""
+        centered = (points - self.source_center[:, None]) * self.scale[:, None, None]
+        return centered @ self.rotation.transpose(1, 2) + self.target_center[:, None]
+
+
+def procrustes(source: Float[Tensor, "B N 3"], target: Float[Tensor, "B N 3"], *, proper: bool = False) -> Similarity:
+    """Fit the similarity that brings `source` closest to `target` in the least-squares sense.
+
+    With A and P the centred target and source and UWV' the SVD of (A/|A|)'(P/|P|): rotation = UV', and scale =
+    trace(W) |A| / |P| (Schoenemann 1966; `align_w_scale` of both official evaluators). `proper` flips the direction of
+    the smallest singular value where UV' is a reflection (Umeyama 1991), which the official scores do not do.
+    Source points that all coincide align to the centre of the target. Meant for scoring, without gradients.
+    """
+    source_center, target_center = source.mean(dim=1), target.mean(dim=1)
+    source_0, target_0 = source - source_center[:, None], target - target_center[:, None]
+    source_norm = torch.linalg.matrix_norm(source_0) + NORM_OFFSET
+    target_norm = torch.linalg.matrix_norm(target_0) + NORM_OFFSET
+    covariance = (target_0 / target_norm[:, None, None]).transpose(1, 2) @ (source_0 / source_norm[:, None, None])
+    u, singular, vt = torch.linalg.svd(covariance)
+    if proper:
+        signs = torch.ones_like(singular)
+        signs[:, 2] = torch.where(torch.linalg.det(u @ vt) < 0, -1.0, 1.0)
+        u, singular = u * signs[:, None], singular * signs
+    return Similarity(
+        rotation=u @ vt,
+        scale=singular.sum(dim=1) * target_norm / source_norm,
+        source_center=source_center,
+        target_center=target_center,
+    )
+
+
+def scale_translation(
+    source: Float[Tensor, "B J 3"], target: Float[Tensor, "B J 3"], *, anchor: int, reference: int
+) -> Similarity:
+    """Fit scale and translation only: the bone anchor-reference gets its true length, the anchor its true place.
+
+    HO-3D's second alignment, with the wrist as anchor and the middle MCP as reference. Where the predicted bone has no
+    length the scale is the true length itself, as in the official evaluator.
+    """
+    source_length = torch.linalg.vector_norm(source[:, reference] - source[:, anchor], dim=1)
+    target_length = torch.linalg.vector_norm(target[:, reference] - target[:, anchor], dim=1)
+    identity = torch.eye(3, dtype=source.dtype, device=source.device)
+    return Similarity(
+        rotation=identity.expand(len(source), 3, 3),
+        scale=target_length / torch.where(source_length > 0, source_length, torch.ones_like(source_length)),
+        source_center=source[:, anchor],
+        target_center=target[:, anchor],
+    )
