@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol, TextIO
 
@@ -41,22 +41,28 @@ def emit_json(document: object) -> None:
     print(json.dumps(_finite(document), indent=2, ensure_ascii=False, default=str))
 
 
-def emit_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Write a table to stdout: ruled and coloured on a terminal, tab-separated with a header elsewhere."""
+def emit_table(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], *, styles: Mapping[str, str] | None = None
+) -> None:
+    """Write a table to stdout: aligned and coloured on a terminal, tab-separated elsewhere.
+
+    `styles` maps the whole text of a cell to its style. Without `columns` there is no header.
+    """
+    lines = [[str(cell) for cell in row] for row in rows]
     if not sys.stdout.isatty():
-        for row in (columns, *rows):
-            print("\t".join(str(cell) for cell in row))
+        for line in ([list(columns)] if columns else []) + lines:
+            print("\t".join(line))
         return
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(cell if isinstance(cell, Text) else str(cell) for cell in row))
-    Console().print(table)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", show_header=bool(columns))
+    for index in range(len(lines[0]) if lines else 0):
+        table.add_column(columns[index] if columns else "", no_wrap=index == 0, style="cyan" if index == 0 else "")
+    for line in lines:
+        table.add_row(*(Text(cell, style=(styles or {}).get(cell, "")) for cell in line))
+    Console(highlight=False).print(table)
 
 
 @contextmanager

@@ -17,7 +17,9 @@ from typer.main import get_command
 from hifihr_cli.errors import INTERRUPTED, report
 
 #: Name on the command line -> "module:attribute", in the order of the help.
-COMMANDS: dict[str, str] = {}
+COMMANDS: dict[str, str] = {
+    "assets": "hifihr_cli.assets:app",
+}
 
 
 class LazyCommands(Mapping[str, Any]):
@@ -85,12 +87,17 @@ def root(
 
 def build_app() -> Any:
     """Return the root command; its help is framed and coloured on a terminal, plain elsewhere."""
-    markup: MarkupMode = "rich" if sys.stdout.isatty() else None
+    terminal = sys.stdout.isatty()
+    markup: MarkupMode = "rich" if terminal else None
     app = typer.Typer(
         cls=RootGroup,
         rich_markup_mode=markup,
         no_args_is_help=True,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        context_settings={
+            "help_option_names": ["-h", "--help"],
+            "terminal_width": None if terminal else 120,
+            "max_content_width": 120,
+        },
     )
     app.callback()(root)
     return get_command(app)

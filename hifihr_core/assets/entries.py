@@ -1,30 +1,157 @@
-"""The table of assets as plain data; `registry.py` checks it."""
+"""The table of assets as plain data; `registry.py` checks it.
+
+Sizes and checksums are those of the published files; torchvision and timm put the first eight hexadecimal digits of the
+sha256 into a file's name, and a test holds the table to that.
+"""
 
 from typing import Any
 
-MANO = {
+_MANO = {
     "kind": "hand model",
     "licence": "gated",
-    "terms": "MANO licence: non-commercial research, no redistribution; register on the homepage",
+    "terms": "MANO licence: non-commercial research, no redistribution; register on the homepage, then download",
     "homepage": "https://mano.is.tue.mpg.de",
     "citation": "Romero, Tzionas, Black: Embodied Hands. ACM Transactions on Graphics 36(6), 2017",
 }
 
+_TORCHVISION = {
+    "kind": "metric weights",
+    "licence": "free",
+    "terms": "BSD-3-Clause (torchvision); trained on ImageNet",
+    "homepage": "https://docs.pytorch.org/vision/stable/models.html",
+}
+
+_LPIPS = "Zhang, Isola, Efros, Shechtman, Wang: The Unreasonable Effectiveness of Deep Features. CVPR 2018"
+
+_TIMM = {
+    "kind": "backbone weights",
+    "licence": "free",
+    "terms": "Apache-2.0 (timm); trained on ImageNet",
+    "homepage": "https://huggingface.co/docs/timm",
+    "needed_by": "pretrain and train, which start from it; without it they start from random weights",
+}
+
+_TIMM_RELEASES = "https://github.com/huggingface/pytorch-image-models/releases/download"
+
 ENTRIES: tuple[dict[str, Any], ...] = (
     {
-        **MANO,
+        **_MANO,
         "id": "mano-right",
         "title": "MANO, right hand",
         "file": "mano_right.npz",
         "files": ("MANO_RIGHT.pkl",),
-        "needed_by": "load_hand('mano'); FreiHAND and HO-3D vertex metrics",
+        "needed_by": "hand model `mano`; the check of FreiHAND's and HO-3D's labels",
     },
     {
-        **MANO,
+        **_MANO,
         "id": "mano-left",
         "title": "MANO, left hand",
         "file": "mano_left.npz",
         "files": ("MANO_LEFT.pkl",),
-        "needed_by": "true-left parameters in exports",
+        "needed_by": "nothing in hifihr itself: left hands are mirrored right ones",
+    },
+    {
+        "id": "nimble",
+        "kind": "hand model",
+        "title": "NIMBLE, right hand with its texture basis and UV chart",
+        "licence": "unknown",
+        "terms": "code under MIT; no terms were published for the model files, so they are treated as non-commercial",
+        "homepage": "https://github.com/reyuwei/NIMBLE_model",
+        "file": "nimble.npz",
+        "files": ("NIMBLE_DICT_9137.pkl", "NIMBLE_TEX_DICT.pkl", "NIMBLE_MANO_VREG.pkl", "NIMBLE_TEX_FUV.pkl"),
+        "needed_by": "hand model `nimble`, the one of the paper; checkpoint `hifihr-t7`",
+        "citation": "Li, Zhang, Qiu, Jiang, Li, Ma, Zhang, Xu, Yu: NIMBLE. ACM Transactions on Graphics 41(4), 2022",
+    },
+    {
+        "id": "hand-landmarker",
+        "kind": "detector",
+        "title": "MediaPipe hand landmarker, float16, version 1",
+        "licence": "free",
+        "terms": "Apache-2.0 (MediaPipe)",
+        "homepage": "https://ai.google.dev/edge/mediapipe/solutions/vision/hand_landmarker",
+        "file": "hand_landmarker.task",
+        "source": {
+            "url": "https://storage.googleapis.com/mediapipe-models/hand_landmarker/hand_landmarker/float16/1/"
+            "hand_landmarker.task",
+            "size": 7_819_105,
+            "sha256": "fbc2a30080c3c557093b5ddfc334698132eb341044ccee322ccf8bcf3607cde1",
+        },
+        "needed_by": "predict on photos without boxes, with the extra `hifihr[detect]`",
+        "citation": "Zhang et al.: MediaPipe Hands: On-device Real-time Hand Tracking. CVPR Workshops 2020",
+    },
+    {
+        **_TORCHVISION,
+        "id": "lpips-alex",
+        "title": "AlexNet, the trunk of LPIPS-Alex; its heads come with the lpips package",
+        "file": "alexnet-owt-7be5be79.pth",
+        "source": {
+            "url": "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
+            "size": 244_408_911,
+            "sha256": "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
+        },
+        "needed_by": "the texture metric LPIPS (alex) of eval",
+        "citation": _LPIPS,
+    },
+    {
+        **_TORCHVISION,
+        "id": "lpips-vgg",
+        "title": "VGG-16, the trunk of LPIPS-VGG; its heads come with the lpips package",
+        "file": "vgg16-397923af.pth",
+        "source": {
+            "url": "https://download.pytorch.org/models/vgg16-397923af.pth",
+            "size": 553_433_881,
+            "sha256": "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+        },
+        "needed_by": "the texture metric LPIPS (vgg) of eval",
+        "citation": _LPIPS,
+    },
+    {
+        **_TORCHVISION,
+        "id": "vgg19",
+        "title": "VGG-19, for perceptual losses",
+        "file": "vgg19-dcbb9e9d.pth",
+        "source": {
+            "url": "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
+            "size": 574_673_361,
+            "sha256": "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
+        },
+        "needed_by": "train, where the settings weigh the perceptual term",
+        "citation": "Simonyan, Zisserman: Very Deep Convolutional Networks. ICLR 2015",
+    },
+    {
+        **_TIMM,
+        "id": "timm-tf_efficientnet_b3",
+        "title": "EfficientNet-B3, the encoder of the paper (tag aa_in1k)",
+        "file": "tf_efficientnet_b3_aa-84b4657e.pth",
+        "source": {"url": f"{_TIMM_RELEASES}/v0.1-weights/tf_efficientnet_b3_aa-84b4657e.pth"},
+        "citation": "Tan, Le: EfficientNet. ICML 2019; Wightman: PyTorch Image Models, 2019",
+    },
+    {
+        **_TIMM,
+        "id": "timm-resnet50",
+        "title": "ResNet-50 (tag a1_in1k)",
+        "file": "resnet50_a1_0-14fe96d1.pth",
+        "source": {"url": f"{_TIMM_RELEASES}/v0.1-rsb-weights/resnet50_a1_0-14fe96d1.pth"},
+        "citation": "Wightman, Touvron, Jegou: ResNet Strikes Back. 2021",
+    },
+    {
+        **_TIMM,
+        "id": "timm-mobilenetv3_large_100",
+        "title": "MobileNetV3-Large, a light encoder (tag ra_in1k)",
+        "file": "mobilenetv3_large_100_ra-f55367f5.pth",
+        "source": {"url": f"{_TIMM_RELEASES}/v0.1-weights/mobilenetv3_large_100_ra-f55367f5.pth"},
+        "citation": "Howard et al.: Searching for MobileNetV3. ICCV 2019; Wightman: PyTorch Image Models, 2019",
+    },
+    {
+        "id": "hifihr-t7",
+        "kind": "checkpoint",
+        "title": "a checkpoint of the HiFiHR authors (.t7)",
+        "licence": "unknown",
+        "terms": "no terms were published; trained on FreiHAND or HO-3D, which allow research only",
+        "homepage": "https://github.com/viridityzhu/HiFiHR",
+        "file": "hifihr_t7.safetensors",
+        "files": ("*.t7",),
+        "needed_by": "eval and predict with the authors' weights; it also needs `nimble`",
+        "citation": "Zhu, Zhao, Yang, Yao: HiFiHR. German Conference on Pattern Recognition, 2023",
     },
 )

@@ -1,54 +1,77 @@
 """Every outside file that hifihr can use: what it is, its licence, where to get it, and how to cite it."""
 
+import re
 from difflib import get_close_matches
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
+from typing_extensions import Self
 
 from hifihr_core.assets.entries import ENTRIES
 from hifihr_core.errors import AssetError
 
 Licence = Literal["free", "non-commercial", "gated", "unknown"]
+Kind = Literal["hand model", "detector", "metric weights", "backbone weights", "checkpoint"]
 
 
 class Source(BaseModel):
-    """One file to download: its address, and what the bytes must be."""
+    """One file to download: its address, and what its bytes must be.
+
+    Where `sha256` is not known, the first eight digits of it stand in the file's name, before the suffix.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     url: str
     size: int | None = None
     sha256: str | None = None
-    sha256_prefix: str | None = None
+
+    @model_validator(mode="after")
+    def _has_checksum(self) -> Self:
+        assert self.checksum, f"{self.url}: no sha256 and none in the file's name"
+        return self
+
+    @property
+    def checksum(self) -> str:
+        """Return the sha256 of the file as far as it is known: 64 hexadecimal digits, or the first 8."""
+        named = re.search(r"-([0-9a-f]{8})\.\w+$", self.url)
+        return self.sha256 or (named[1] if named else "")
 
 
 class Asset(BaseModel):
     """One entry of the registry.
 
     `licence` is the class that decides what hifihr may do: `free` files can be fetched; `gated`, `non-commercial` and
-    `unknown` ones are imported by the user and never downloaded or copied into outputs. `file` is the name in the
-    cache, `files` what `hifihr assets import` looks for in a file, folder or zip of the user.
+    `unknown` ones are imported by the user and never downloaded or copied into outputs. `file` is its name in the
+    cache, `files` the names (or patterns) that `hifihr assets import` looks for in what the user gives.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str
-    kind: Literal["hand model", "detector", "metric weights", "backbone weights", "checkpoint"]
+    kind: Kind
     title: str
     licence: Licence
     terms: str
-    file: str
     homepage: str
+    file: str
     source: Source | None = None
     files: tuple[str, ...] = ()
     needed_by: str
     citation: str
-    redistribute: bool = False
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        assert (self.source is not None) == (self.licence == "free"), (
+            f"{self.id}: free assets, and only they, have a URL"
+        )
+        assert self.source or self.files, f"{self.id}: nothing to fetch and nothing to import"
+        return self
 
     @property
-    def fetchable(self) -> bool:
-        """Whether hifihr may download it: a free licence and a known address."""
-        return self.licence == "free" and self.source is not None
+    def wanted(self) -> tuple[str, ...]:
+        """Return the names or patterns of the files that make up the asset before conversion."""
+        return self.files or (self.file,)
 
 
 REGISTRY: dict[str, Asset] = {entry["id"]: Asset.model_validate(entry) for entry in ENTRIES}

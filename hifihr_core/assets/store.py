@@ -21,7 +21,7 @@ State = Literal["present", "missing", "damaged", "unverified"]
 
 
 class Receipt(BaseModel):
-    """What is known of an installed file: its bytes, and the bytes that it was made from."""
+    """What is known of an installed file: its bytes, and the name of what it was made from."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -29,7 +29,6 @@ class Receipt(BaseModel):
     size: int
     sha256: str
     made_from: str
-    source_sha256: str
 
 
 def cache_home() -> Path:
@@ -62,7 +61,7 @@ def asset_path(asset_id: str) -> Path:
 
 def remedy(asset: Asset) -> str:
     """Return what a user does to install `asset`, in one sentence."""
-    if asset.fetchable:
+    if asset.source:
         return f"run `hifihr assets fetch {asset.id}`"
     return f"get it from {asset.homepage}, then run `hifihr assets import {asset.id} PATH`"
 
@@ -87,14 +86,8 @@ def install(asset: Asset, source: Path, convert: Callable[[Path, Path], None]) -
     target = installed_path(asset)
     with write_atomically(target) as part:
         convert(source, part)
-        receipt = Receipt(
-            asset=asset.id,
-            size=part.stat().st_size,
-            sha256=sha256_of(part),
-            made_from=source.name,
-            source_sha256=sha256_of(source) if source.is_file() else "",
-        )
-        # The receipt goes first: a file without one would look damaged, a receipt without a file is just missing.
+        receipt = Receipt(asset=asset.id, size=part.stat().st_size, sha256=sha256_of(part), made_from=source.name)
+        # The receipt goes first: a receipt without a file is just a missing asset.
         write_text(receipt_path(asset), receipt.model_dump_json(indent=2) + "\n")
     return target
 

@@ -1,0 +1,129 @@
+"""Downloads of free assets: resumed where they stopped, checked against the registry, moved into place when whole."""
+
+import shutil
+from collections.abc import Callable
+from http.client import HTTPException, HTTPMessage
+from pathlib import Path
+from typing import IO
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+from hifihr_core.assets.registry import Asset, Source
+from hifihr_core.assets.store import install, installed_path, remedy, sha256_of
+from hifihr_core.errors import AssetError
+from hifihr_core.files import describe_os_error
+
+TIMEOUT_S = 30.0
+BLOCK_BYTES = 1 << 18
+
+OnProgress = Callable[[int, int | None], None]
+
+
+def fetch(asset: Asset, on_progress: OnProgress = lambda done, total: None) -> Path:
+    """Download `asset` into the cache and return its path; a download that was cut goes on where it stopped.
+
+    `on_progress` gets the bytes done and in all. What arrived so far lies beside the target as `<file>.download`.
+    Raises: AssetError if the licence forbids it, the network fails, the disk is full or the bytes are wrong.
+    """
+    if asset.source is None:
+        raise AssetError(
+            f"{asset.id}: licence class {asset.licence}, but only free assets are downloaded; {remedy(asset)}"
+        )
+    target = installed_path(asset)
+    part = target.with_name(target.name + ".download")
+    try:
+        part.parent.mkdir(parents=True, exist_ok=True)
+        _download(asset, asset.source, part, on_progress)
+        check_bytes(asset, part, origin=asset.source.url)
+    except AssetError:
+        raise
+    except HTTPError as error:
+        raise AssetError(
+            f"{asset.source.url}: the server answered {error.code} {error.reason}; {_by_hand(asset)}"
+        ) from error
+    except (URLError, TimeoutError, ConnectionError, HTTPException) as error:
+        reason = getattr(error, "reason", None) or error or type(error).__name__
+        host = urlsplit(asset.source.url).hostname
+        raise AssetError(
+            f"{asset.id}: no answer from {host} ({reason}); check the network and run again, it resumes; "
+            f"or {_by_hand(asset)}"
+        ) from error
+    except OSError as error:
+        raise AssetError(describe_os_error(error, part)) from error
+    return install(asset, part, lambda source, staged: _move(source, staged))
+
+
+def check_bytes(asset: Asset, path: Path, *, origin: str) -> None:
+    """Compare a file with the registry's checksum; remove a wrong download, so that the next run starts anew.
+
+    Raises: AssetError with both checksums.
+    """
+    assert asset.source is not None
+    found, expected = sha256_of(path), asset.source.checksum
+    if found.startswith(expected):
+        return
+    if path.suffix == ".download":
+        path.unlink()
+    raise AssetError(
+        f"{origin}: sha256 {found[: len(expected)]}, expected {expected}; the file is damaged or was replaced, "
+        "get it again"
+    )
+
+
+def _download(asset: Asset, source: Source, part: Path, on_progress: OnProgress) -> None:
+    """Append to `part` what it lacks of the file at `source`."""
+    have = part.stat().st_size if part.exists() else 0
+    if source.size is not None and have == source.size:
+        return
+    request = Request(source.url, headers={"User-Agent": "hifihr", **({"Range": f"bytes={have}-"} if have else {})})
+    try:
+        response = urlopen(request, timeout=TIMEOUT_S)
+    except HTTPError as error:
+        if (
+            error.code == 416 and have
+        ):  # nothing beyond what is there: whole, or longer than the file; the checksum tells
+            return
+        raise
+    with response:
+        if response.status != 206:  # the server sends the whole file
+            have = 0
+        length = _length(response.headers)
+        total = have + length if length is not None else source.size
+        _check_space(part, total, have)
+        with part.open("ab" if have else "wb") as file:
+            _copy(response, file, have, total, on_progress)
+    if total is not None and (found := part.stat().st_size) < total:
+        raise AssetError(f"{asset.id}: the connection ended at {found:,} of {total:,} bytes; run again, it resumes")
+
+
+def _copy(response: IO[bytes], file: IO[bytes], done: int, total: int | None, on_progress: OnProgress) -> None:
+    on_progress(done, total)
+    while block := response.read(BLOCK_BYTES):
+        file.write(block)
+        done += len(block)
+        on_progress(done, total)
+
+
+def _length(headers: HTTPMessage) -> int | None:
+    text = headers.get("Content-Length", "")
+    return int(text) if text.isdigit() else None
+
+
+def _check_space(part: Path, total: int | None, have: int) -> None:
+    """Raise before the download where the disk cannot hold the rest of it."""
+    free = shutil.disk_usage(part.parent).free
+    if total is not None and total - have > free:
+        raise AssetError(
+            f"{part.parent}: {free / 1e6:,.0f} MB free, expected {(total - have) / 1e6:,.0f} MB; free some space, "
+            "or put the cache elsewhere with HIFIHR_HOME"
+        )
+
+
+def _move(source: Path, staged: Path) -> None:
+    source.replace(staged)
+
+
+def _by_hand(asset: Asset) -> str:
+    assert asset.source is not None
+    return f"get {asset.source.url} on another machine, then run `hifihr assets import {asset.id} FILE`"

@@ -1,0 +1,119 @@
+"""From what a user has (a file, a folder, a zip) to an installed asset: found, checked, converted, stored."""
+
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable
+from fnmatch import fnmatch
+from importlib import import_module
+from pathlib import Path
+
+from hifihr_core.assets.fetch import check_bytes
+from hifihr_core.assets.registry import Asset
+from hifihr_core.assets.store import install
+from hifihr_core.errors import AssetError
+from hifihr_core.files import describe_os_error
+
+Convert = Callable[[Path, Path], None]
+
+#: Asset id -> "module:function" that turns the files of a user into the plain file of the cache, without running them.
+CONVERTERS: dict[str, str] = {}
+
+
+def import_asset(asset: Asset, source: Path) -> Path:
+    """Install `asset` from a file, a folder or a zip and return its path in the cache. `source` stays untouched.
+
+    Names are matched without regard to case, at any depth; a single file may have any name with the right suffix.
+    Raises: AssetError if files are missing, damaged, not those of the registry or not to be trusted.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="hifihr-") as scratch:
+            given = gather(asset, source, Path(scratch))
+            if asset.source is not None:
+                check_bytes(asset, given, origin=str(source))
+            return install(asset, given, converter(asset))
+    except OSError as error:
+        raise AssetError(describe_os_error(error, source)) from error
+
+
+def converter(asset: Asset) -> Convert:
+    """Return the function that writes the cache's file from the gathered one or folder; a plain copy by default."""
+    row = CONVERTERS.get(asset.id)
+    if row is None:
+        return _copy
+    module, _, name = row.partition(":")
+    function: Convert = getattr(import_module(module), name)
+    return function
+
+
+def gather(asset: Asset, source: Path, scratch: Path) -> Path:
+    """Return the one file of `asset`, or for several a folder that holds them, unpacked or linked into `scratch`."""
+    if not source.exists():
+        raise AssetError(f"{source}: no such file or folder; {_expected(asset)}")
+    if zipfile.is_zipfile(source) and source.suffix.lower() == ".zip":
+        found = _unpack(asset, source, scratch)
+    elif source.is_dir():
+        found = _choose(asset, source, {str(path.relative_to(source)): path for path in _files_below(source)})
+    elif len(asset.wanted) > 1:
+        raise AssetError(f"{source}: one file, but {asset.id} has {len(asset.wanted)}; {_expected(asset)}")
+    else:
+        return _check_suffix(asset, source)
+    if len(found) == 1:
+        return next(iter(found.values()))
+    folders = {path.parent for path in found.values()}
+    if len(folders) == 1 and all(path.name == wanted for wanted, path in found.items()):
+        return folders.pop()
+    for wanted, path in found.items():
+        (scratch / wanted).symlink_to(path.resolve())
+    return scratch
+
+
+def _files_below(folder: Path) -> list[Path]:
+    """Return every file below `folder`, the shallow ones first."""
+    return sorted((path for path in folder.rglob("*") if path.is_file()), key=lambda path: (len(path.parts), str(path)))
+
+
+def _choose(asset: Asset, source: Path, candidates: dict[str, Path]) -> dict[str, Path]:
+    """Return wanted name -> candidate. Raises: AssetError naming what is missing, or what two files claim to be."""
+    found: dict[str, Path] = {}
+    for wanted in asset.wanted:
+        matches = [name for name in candidates if fnmatch(Path(name).name.lower(), wanted.lower())]
+        if not matches:
+            raise AssetError(f"{source}: {wanted} is not in it; {_expected(asset)}")
+        if len(matches) > 1 and "*" in wanted:
+            raise AssetError(f"{source}: {', '.join(matches)} all fit {wanted}, expected one; give the file itself")
+        found[wanted] = candidates[matches[0]]
+    return found
+
+
+def _unpack(asset: Asset, archive: Path, scratch: Path) -> dict[str, Path]:
+    """Unpack only the wanted members, under names of our own, so that no path in the archive matters."""
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            members = {info.filename: info for info in opened.infolist() if not info.is_dir()}
+            chosen = _choose(asset, archive, {name: Path(name) for name in members})
+            unpacked: dict[str, Path] = {}
+            for wanted, name in chosen.items():
+                target = scratch / wanted.replace("*", asset.id)
+                with opened.open(members[name.as_posix()]) as packed, target.open("wb") as file:
+                    shutil.copyfileobj(packed, file)
+                unpacked[wanted] = target
+            return unpacked
+    except (zipfile.BadZipFile, EOFError, RuntimeError) as error:
+        raise AssetError(f"{archive}: not a readable zip ({error}); download it again") from error
+
+
+def _check_suffix(asset: Asset, source: Path) -> Path:
+    suffix = Path(asset.wanted[0]).suffix
+    if source.suffix.lower() != suffix:
+        raise AssetError(f"{source}: suffix {source.suffix or '(none)'}, expected {suffix}; {_expected(asset)}")
+    return source
+
+
+def _expected(asset: Asset) -> str:
+    what = ", ".join(asset.wanted)
+    return f"{asset.id} is made from {what}; give that file, or a folder or zip with it, from {asset.homepage}"
+
+
+def _copy(source: Path, target: Path) -> None:
+    shutil.copyfile(source, target)
