@@ -1,0 +1,1 @@
+"""From any photo to posed, textured hands: `Predictor`."""
