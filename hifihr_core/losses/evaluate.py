@@ -1,0 +1,74 @@
+"""All terms of a plan on one batch: the scene, the ratios, and their weighed sum."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from hifihr_core.geometry.meshes import edges
+from hifihr_core.hands.contract import HandModel
+from hifihr_core.losses.regions import REGIONS
+from hifihr_core.losses.registry import HandFacts, Ratio, Scene
+from hifihr_core.losses.supervision import Plan
+from hifihr_core.models.prediction import Prediction
+from hifihr_core.records import Batch
+
+
+def hand_facts(hand: HandModel) -> HandFacts:
+    """Return what terms need of a hand model, on its device."""
+    mano_faces = getattr(hand, "mano_faces", None)
+    return HandFacts(
+        prior=hand.pose_prior(),
+        edges=edges(hand.faces),
+        mano_edges=None if mano_faces is None else edges(mano_faces),
+    )
+
+
+def capabilities_of(hand: HandModel, *, renders: bool, perceptual: bool) -> frozenset[str]:
+    """Return which of `CAPABILITIES` a run with this hand has."""
+    offered = {
+        "mano_vertices": hand.has_mano_vertices,
+        "mano_edges": getattr(hand, "mano_faces", None) is not None,
+        "render": renders,
+        "region": renders,
+        "perceptual": perceptual,
+    }
+    return frozenset(name for name, has in offered.items() if has)
+
+
+def look_at(
+    prediction: Prediction, batch: Batch, plan: Plan, hand: HandFacts, *, perceptual: nn.Module | None = None
+) -> Scene:
+    """Return the scene of a batch; labels that the plan does not read are not in it."""
+    labels = {name: batch.labels[name] for name in plan.labels if name in batch.labels}
+    present = {name: batch.present[name] for name in labels}
+    absent = torch.zeros(len(batch), dtype=torch.bool, device=batch.image.device)
+    present |= dict.fromkeys(plan.labels - set(labels), absent)
+    present["image"] = batch.present.get("image", ~absent)
+    region = trust = None
+    if prediction.rendered is not None and REGIONS[plan.region].labels <= set(labels):
+        region, trust = REGIONS[plan.region].function(prediction.rendered, labels, present)
+    return Scene(prediction, batch.image, batch.K, labels, present, hand, region, trust, perceptual)
+
+
+def evaluate_terms(scene: Scene, plan: Plan) -> dict[str, Ratio]:
+    """Return every term of the plan as a ratio; a term whose label no sample of the batch carries has weight 0."""
+    nothing = Ratio(*(torch.zeros(2, len(scene.image), device=scene.image.device)))
+    return {
+        name: term.function(scene) if all(scene.present[label].any() for label in term.labels) else nothing
+        for name, term in plan.terms.items()
+    }
+
+
+def weigh(ratios: Mapping[str, Ratio], weights: Mapping[str, float], sums: Mapping[str, Tensor]) -> Tensor:
+    """Return the loss: each term's total over the weight in `sums`, times its weight in the plan.
+
+    `sums` are the weights of all samples that the step counts, also those of other processes; see `total_weights`.
+    """
+    parts = [weights[name] * ratio.total.sum() / sums[name].clamp(min=1e-8) for name, ratio in ratios.items()]
+    return torch.stack(parts).sum()
+
+
+def total_weights(ratios: Mapping[str, Ratio]) -> dict[str, Tensor]:
+    """Return the summed weight of every term in this batch."""
+    return {name: ratio.weight.sum() for name, ratio in ratios.items()}

@@ -1,0 +1,110 @@
+"""Terms between the rendered picture and the photo.
+
+They compare inside `Scene.region`, which carries no gradient, and weigh samples by `Scene.trust`. The outline of the
+hand learns from `silhouette` and `iou`, through the renderer's antialiased coverage.
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from hifihr_core.losses.registry import Ratio, Scene, mean_over_present, term
+
+
+def region_mean(values: Float[Tensor, "B C H W"], region: Float[Tensor, "B H W"]) -> Float[Tensor, "B C"]:
+    """Return the mean of each sample and channel over the region; 0 where the region is empty."""
+    return (values * region[:, None]).sum(dim=(2, 3)) / region.sum(dim=(1, 2)).clamp(min=1e-6)[:, None]
+
+
+def composite(
+    rendered: Float[Tensor, "B 3 H W"], photo: Float[Tensor, "B 3 H W"], region: Float[Tensor, "B H W"]
+) -> Float[Tensor, "B 3 H W"]:
+    """Return the photo with the rendered picture in place of the region, so that the rest compares as equal."""
+    return torch.lerp(photo, rendered, region[:, None])
+
+
+def ssim_map(a: Float[Tensor, "B C H W"], b: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+    """Return structural similarity per pixel: Gaussian 11 x 11 window, sigma 1.5, zero padding (Wang et al. 2004)."""
+    x = torch.arange(-5, 6, dtype=a.dtype, device=a.device)
+    kernel = torch.softmax(-x.square() / (2 * 1.5**2), dim=0)
+    stack = torch.cat((a, b, a * a, b * b, a * b), dim=1)
+    n = stack.shape[1]
+    rows = F.conv2d(stack, kernel.view(1, 1, 11, 1).expand(n, 1, 11, 1), padding=(5, 0), groups=n)
+    mean_a, mean_b, aa, bb, ab = F.conv2d(
+        rows, kernel.view(1, 1, 1, 11).expand(n, 1, 1, 11), padding=(0, 5), groups=n
+    ).chunk(5, dim=1)
+    numerator = (2 * mean_a * mean_b + 1e-4) * (2 * (ab - mean_a * mean_b) + 9e-4)
+    return numerator / ((mean_a**2 + mean_b**2 + 1e-4) * (aa - mean_a**2 + bb - mean_b**2 + 9e-4))
+
+
+def soft_iou(a: Float[Tensor, "B H W"], b: Float[Tensor, "B H W"]) -> Float[Tensor, " B"]:
+    """Return intersection over union of two coverages in [0, 1]; 0 where both are empty."""
+    both = (a * b).sum(dim=(1, 2))
+    return both / (a + b - a * b).sum(dim=(1, 2)).clamp(min=1e-6)
+
+
+@term("photometric", requires=("render", "region"))
+def photometric(scene: Scene) -> Ratio:
+    """Mean absolute colour difference over the region (paper: texture, texture_self)."""
+    rendered, region = _rendered(scene)
+    return _trusted(scene, region_mean((rendered - scene.image).abs(), region).mean(dim=1))
+
+
+@term("mean_color", requires=("render", "region"))
+def mean_color(scene: Scene) -> Ratio:
+    """Squared difference of the mean colours, per sample and channel (paper: mrgb, over one number per batch)."""
+    rendered, region = _rendered(scene)
+    difference = region_mean(rendered, region) - region_mean(scene.image, region)
+    return _trusted(scene, difference.square().mean(dim=1))
+
+
+@term("ssim", requires=("render", "region"))
+def ssim(scene: Scene) -> Ratio:
+    """1 - structural similarity, averaged over the region (paper: ssim_tex, ssim_tex_self)."""
+    rendered, region = _rendered(scene)
+    similarity = ssim_map(composite(rendered, scene.image, region), scene.image)
+    return _trusted(scene, region_mean(1 - similarity, region).mean(dim=1))
+
+
+@term("perceptual", requires=("render", "region", "perceptual"))
+def perceptual(scene: Scene) -> Ratio:
+    """Mean squared difference of deep features of the composite and the photo (paper: perceptual, VGG19 conv3_3)."""
+    rendered, region = _rendered(scene)
+    network = scene.perceptual
+    assert network is not None
+    with torch.no_grad():
+        truth = network(scene.image)
+    features = network(composite(rendered, scene.image, region))
+    return _trusted(scene, (features - truth).square().flatten(1).mean(dim=1))
+
+
+@term("silhouette", labels=("mask",), requires=("render",))
+def silhouette(scene: Scene) -> Ratio:
+    """Mean absolute difference of rendered coverage and mask over the whole crop (paper: sil)."""
+    return mean_over_present(scene, (_coverage(scene) - scene.labels["mask"].to(scene.image)).abs(), "mask")
+
+
+@term("iou", labels=("mask",), requires=("render",))
+def iou(scene: Scene) -> Ratio:
+    """1 - intersection over union of rendered coverage and mask (paper: iou)."""
+    return mean_over_present(scene, 1 - soft_iou(_coverage(scene), scene.labels["mask"].to(scene.image)), "mask")
+
+
+def _rendered(scene: Scene) -> tuple[Float[Tensor, "B 3 H W"], Float[Tensor, "B H W"]]:
+    assert scene.prediction.rendered is not None
+    assert scene.region is not None
+    return scene.prediction.rendered.image, scene.region
+
+
+def _coverage(scene: Scene) -> Float[Tensor, "B H W"]:
+    assert scene.prediction.rendered is not None
+    return scene.prediction.rendered.silhouette
+
+
+def _trusted(scene: Scene, values: Float[Tensor, " B"]) -> Ratio:
+    """Weigh samples by their trust; a sample whose region is empty counts nothing."""
+    assert scene.region is not None
+    assert scene.trust is not None
+    weight = scene.trust * scene.present["image"] * (scene.region.sum(dim=(1, 2)) > 0)
+    return Ratio(torch.where(weight > 0, values * weight, 0.0), weight)

@@ -1,0 +1,65 @@
+"""Terms that need no label: what hands, skins and meshes are like before any picture is seen."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hifihr_core.losses.registry import Ratio, Scene, mean_over_present, term
+
+
+@term("pose_prior")
+def pose_prior(scene: Scene) -> Ratio:
+    """Mean squared pose in standard deviations of the hand's own prior (paper: mpose); the global rotation is free."""
+    prior = scene.hand.prior
+    z = (scene.prediction.estimate.parameters.pose - prior.mean) @ prior.whiten
+    return mean_over_present(scene, z.square())
+
+
+@term("joint_limits")
+def joint_limits(scene: Scene) -> Ratio:
+    """Mean squared excess of every pose coefficient over its limits (S2HAND: pose-limit prior)."""
+    pose, limits = scene.prediction.estimate.parameters.pose, scene.hand.prior.limits
+    excess = (pose - limits[:, 1]).clamp(min=0) + (limits[:, 0] - pose).clamp(min=0)
+    return mean_over_present(scene, excess.square())
+
+
+@term("shape_prior")
+def shape_prior(scene: Scene) -> Ratio:
+    """Mean squared shape coefficient (paper: mshape)."""
+    return mean_over_present(scene, scene.prediction.estimate.parameters.shape.square())
+
+
+@term("texture_prior", requires=("render",))
+def texture_prior(scene: Scene) -> Ratio:
+    """Mean squared texture coefficient (paper: mtex)."""
+    texture = scene.prediction.estimate.parameters.texture
+    assert texture is not None
+    return mean_over_present(scene, texture.square())
+
+
+@term("laplacian")
+def laplacian(scene: Scene) -> Ratio:
+    """Mean squared distance of each vertex from the middle of its neighbours, square centimetres (S2HAND)."""
+    offsets_m = laplacian_offsets(scene.prediction.hand.vertices, scene.hand.edges)
+    return mean_over_present(scene, (100 * offsets_m).square().sum(dim=-1))
+
+
+@term("texture_smoothness", requires=("render",))
+def texture_smoothness(scene: Scene) -> Ratio:
+    """Mean absolute difference of neighbouring albedo: texels of a map, or the two ends of an edge."""
+    appearance = scene.prediction.hand.appearance
+    assert appearance is not None
+    albedo = appearance.albedo
+    if appearance.uvs is None:
+        edges = scene.hand.edges
+        return mean_over_present(scene, (albedo[:, edges[:, 0]] - albedo[:, edges[:, 1]]).abs())
+    across, down = albedo.diff(dim=-1).abs().flatten(1), albedo.diff(dim=-2).abs().flatten(1)
+    return mean_over_present(scene, torch.cat((across, down), dim=1))
+
+
+def laplacian_offsets(vertices: Float[Tensor, "B V 3"], edges: Tensor) -> Float[Tensor, "B V 3"]:
+    """Return each vertex minus the mean of its neighbours, metres; a vertex without edges has offset zero."""
+    ends = torch.cat((edges, edges.flip(1)))
+    sums = torch.zeros_like(vertices).index_add(1, ends[:, 0], vertices[:, ends[:, 1]])
+    degree = torch.bincount(ends[:, 0], minlength=vertices.shape[1])[:, None]
+    return torch.where(degree > 0, vertices - sums / degree.clamp(min=1), 0.0)

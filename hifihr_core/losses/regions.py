@@ -1,0 +1,53 @@
+"""Where photometric terms compare, and how far each sample is trusted."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from hifihr_core.rendering.records import Rendered
+
+Labels = Mapping[str, Tensor]
+Present = Mapping[str, Bool[Tensor, " B"]]
+
+#: Pixels covered less than this show the background too; comparing them would teach the hand to shrink.
+WHOLLY_COVERED = 0.999
+
+#: A sample with any joint below this confidence teaches no texture (S2HAND).
+LEAST_CONFIDENCE = 0.1
+
+
+@dataclass(frozen=True)
+class Region:
+    """A rule for the pixels to compare: the labels it reads and the function."""
+
+    labels: frozenset[str]
+    function: Callable[[Rendered, Labels, Present], tuple[Float[Tensor, "B H W"], Float[Tensor, " B"]]]
+
+
+def inside_mask(
+    rendered: Rendered, labels: Labels, present: Present
+) -> tuple[Float[Tensor, "B H W"], Float[Tensor, " B"]]:
+    """Compare where the hand is both rendered and annotated; a sample without mask is not trusted."""
+    interior = (rendered.silhouette > WHOLLY_COVERED) & (labels["mask"] > 0)
+    return interior.to(rendered.image.dtype), present["mask"].to(rendered.image.dtype)
+
+
+def by_keypoints(
+    rendered: Rendered, labels: Labels, present: Present
+) -> tuple[Float[Tensor, "B H W"], Float[Tensor, " B"]]:
+    """Compare where the hand is rendered; trust is the squared mean confidence of the detected keypoints (S2HAND).
+
+    A sample with any confidence of 0.1 or less is not trusted at all.
+    """
+    interior = (rendered.silhouette > WHOLLY_COVERED).to(rendered.image.dtype)
+    confidence = labels["keypoints_confidence"].to(interior)
+    sure = (confidence.amin(dim=1) > LEAST_CONFIDENCE) & present["keypoints_confidence"]
+    return interior, confidence.mean(dim=1).square() * sure
+
+
+REGIONS = {
+    "mask": Region(frozenset({"mask"}), inside_mask),
+    "keypoints": Region(frozenset({"keypoints_confidence"}), by_keypoints),
+}

@@ -1,0 +1,1 @@
+"""Networks: encoders, heads, the reconstructor, and what becomes of its estimate."""

@@ -1,0 +1,120 @@
+"""Image encoders: any timm backbone, its pooled features, and a shallow map for the light."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import timm
+import torch
+from jaxtyping import Float
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from hifihr_core.errors import AssetError, ConfigError
+
+#: The shallow tap is the first feature map of at least this stride; in EfficientNet-B3 it is 32 x 56 x 56 at 224 px.
+LOW_STRIDE = 4
+
+#: Channel statistics of ImageNet, for backbones whose own are not known.
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+class Encoder(nn.Module):
+    """A timm backbone that sees RGB in [0, 1] and gives pooled features and one shallow feature map.
+
+    `mean` and `std` are the channel statistics that the backbone was trained with; (0, 1) leaves the image as it is.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, backbone: nn.Module, *, low_index: int, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.low_index = low_index
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+        info = backbone.feature_info
+        info = info if isinstance(info, list) else info.info
+        self.low_dim = int(info[low_index]["num_chs"])
+        self.feature_dim = int(getattr(backbone, "head_hidden_size", None) or backbone.num_features)  # type: ignore[arg-type]
+
+    def forward(self, image: Float[Tensor, "B 3 H W"]) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B C h w"]]:
+        """Return (pooled features, shallow map) of images in [0, 1]."""
+        backbone: Any = self.backbone
+        normalised = (image - self.mean) / self.std
+        last, maps = backbone.forward_intermediates(normalised, indices=[self.low_index], output_fmt="NCHW")
+        return backbone.forward_head(last, pre_logits=True), maps[0]
+
+
+def build_encoder(
+    name: str, *, weights: str | Path = "none", normalize: bool = True, image_px: int = 224, drop_path: float = 0.0
+) -> Encoder:
+    """Return an encoder around the timm backbone `name`.
+
+    `weights` is "hub" (timm's pretrained weights), "none" (random), or a file with a state dict of that backbone
+    (safetensors, or a torch file without code). `normalize` applies the statistics the backbone was trained with.
+    Raises: ConfigError for an unknown or unfit backbone, AssetError where the weights cannot be had.
+    """
+    if not timm.is_model(name):
+        close = timm.list_models(f"*{name.split('_')[0].rstrip('0123456789')}*")[:5] or ["tf_efficientnet_b3"]
+        raise ConfigError(f"model.backbone: timm has no model {name!r}; expected one such as {', '.join(close)}")
+    backbone = _create(name, pretrained=weights == "hub", image_px=image_px, drop_path=drop_path)
+    if not hasattr(backbone, "forward_intermediates"):
+        raise ConfigError(f"model.backbone: {name} gives no intermediate maps; choose a timm model that does")
+    if weights not in ("hub", "none"):
+        _load_file(backbone, Path(weights), name)
+    info = backbone.feature_info
+    strides = [int(level["reduction"]) for level in (info if isinstance(info, list) else info.info)]
+    low_index = next((index for index, stride in enumerate(strides) if stride >= LOW_STRIDE), 0)
+    config: Mapping[str, Any] = backbone.pretrained_cfg or {}
+    mean, std = config.get("mean", IMAGENET[0]), config.get("std", IMAGENET[1])
+    if not normalize:
+        mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    return Encoder(backbone, low_index=low_index, mean=tuple(mean), std=tuple(std))
+
+
+def _create(name: str, *, pretrained: bool, image_px: int, drop_path: float) -> Any:
+    """Return timm's model without classifier; vision transformers learn their image size here."""
+    options: dict[str, Any] = {"drop_path_rate": drop_path} if drop_path else {}
+    try:
+        default_px = timm.get_pretrained_cfg(name, allow_unregistered=True).input_size[-1]  # type: ignore[union-attr]
+        if image_px != default_px and _has_fixed_size(name):
+            options["img_size"] = image_px
+        return timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
+    except (OSError, RuntimeError) as error:
+        if not pretrained:
+            raise ConfigError(f"model.backbone: {name} cannot be built: {error}; choose another backbone") from error
+        raise AssetError(
+            f"weights of {name}: the model hub cannot be reached ({type(error).__name__}); connect once, or give a "
+            "file with --set model.weights=FILE, or start from random weights with --set model.weights=none"
+        ) from error
+
+
+def _has_fixed_size(name: str) -> bool:
+    """Return whether timm marks the pretrained backbone as bound to one image size (most transformers)."""
+    config = timm.get_pretrained_cfg(name, allow_unregistered=True)
+    return bool(config is not None and config.fixed_input_size)
+
+
+def _load_file(backbone: nn.Module, path: Path, name: str) -> None:
+    """Load a backbone's state dict; a classifier in the file is dropped, anything else must fit."""
+    if not path.is_file():
+        raise AssetError(f"{path}: no such file, expected weights of {name}; check --set model.weights")
+    try:
+        is_safe = path.suffix == ".safetensors"
+        state = load_file(path) if is_safe else torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, ValueError, EOFError, SafetensorError, UnpicklingError) as error:
+        raise AssetError(f"{path}: cannot be read as weights ({type(error).__name__}); fetch it again") from error
+    known = backbone.state_dict()
+    missing = [key for key in known if key not in state]
+    wrong = [key for key in known if key in state and state[key].shape != known[key].shape]
+    if missing or wrong:
+        first = (missing + wrong)[0]
+        raise AssetError(
+            f"{path}: {len(missing) + len(wrong)} tensors of {name} are missing or of another size, "
+            f"first {first}; expected a state dict of that timm model"
+        )
+    backbone.load_state_dict({key: state[key] for key in known})

@@ -1,0 +1,124 @@
+"""The network: one image and its camera in, parameters of hand, light and root placement out."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import roma
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from hifihr_core.geometry.cameras import focal_px
+from hifihr_core.geometry.rays import rotation_to_axis
+from hifihr_core.hands.contract import HandParameters
+from hifihr_core.models.encoders import Encoder
+from hifihr_core.models.heads import LIGHTS, LightHead
+from hifihr_core.records import Light
+
+#: Scale of an untrained network, pixels per metre per pixel of image side: a hand that fills most of its crop.
+MEAN_SCALE = 3.5
+
+#: The predicted scale stays within exp(+-1.5) of the mean, 0.22 to 4.5 times.
+MAX_LOG_SCALE = 1.5
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What the network says about each crop.
+
+    `parameters.global_orient` and `light.direction` are in the camera frame; `root_px` is the root joint in the crop,
+    pixels, and `scale_px_per_m` the image scale at its depth (see `place_root`). `light` is None without a light head.
+    """
+
+    parameters: HandParameters
+    root_px: Float[Tensor, "B 2"]
+    scale_px_per_m: Float[Tensor, " B"]
+    light: Light | None = None
+
+
+def rotation_from_6d(raw: Float[Tensor, "B 6"]) -> Float[Tensor, "B 3 3"]:
+    """Return the rotation whose first two columns are Gram-Schmidt of the two triples (Zhou et al., CVPR 2019)."""
+    return roma.special_gramschmidt(raw.view(-1, 2, 3).transpose(-1, -2))
+
+
+#: Head size and reading of each parametrisation of the global rotation.
+ROTATIONS: Mapping[str, tuple[int, Callable[[Tensor], Tensor]]] = {
+    "6d": (6, rotation_from_6d),
+    "axis_angle": (3, roma.rotvec_to_rotmat),
+}
+
+
+def crop_view(K: Float[Tensor, "B 3 3"], *, height: int, width: int) -> Float[Tensor, "B 3 3"]:
+    """Return the smallest rotation that turns the optical axis onto the ray through the middle of the image.
+
+    A hand looks the same in every crop along its own ray, so the network predicts rotations relative to that ray
+    (identity for a camera centred on the crop).
+    """
+    center = torch.stack((width / 2 - K[:, 0, 2], height / 2 - K[:, 1, 2]), dim=-1)
+    return rotation_to_axis(center / focal_px(K)[:, None]).mT
+
+
+class Reconstructor(nn.Module):
+    """Encoder, shared trunk, one branch per parameter, and a light head on the shallow features.
+
+    `branches` maps "global_orient", "pose", "shape", "texture" and "root" to networks from 512 features. Without a
+    "shape" branch the mean shape is used, without a "texture" branch the appearance is left out.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        trunk: nn.Module,
+        branches: Mapping[str, nn.Module],
+        light: LightHead | None = None,
+        *,
+        shape_dim: int,
+        rotation: str = "6d",
+        light_range: str = "bounded",
+        relative_to_ray: bool = True,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.trunk = trunk
+        self.branches = nn.ModuleDict(branches)
+        self.light = light
+        self.shape_dim = shape_dim
+        self.rotation = rotation
+        self.light_range = light_range
+        self.relative_to_ray = relative_to_ray
+
+    def raw(self, image: Float[Tensor, "B 3 H W"]) -> dict[str, Tensor]:
+        """Return the numbers of every head, before they become rotations, lights and pixels."""
+        features, low = self.encoder(image)
+        shared = self.trunk(features)
+        heads = {name: network(shared) for name, network in self.branches.items()}
+        return heads if self.light is None else {**heads, "light": self.light(low)}
+
+    def forward(self, image: Float[Tensor, "B 3 H W"], K: Float[Tensor, "B 3 3"]) -> Estimate:
+        """Estimate the hand in each crop; `image` is RGB in [0, 1], `K` the camera of the crop."""
+        heads = {name: value.float() for name, value in self.raw(image).items()}
+        height, width = image.shape[-2:]
+        R = ROTATIONS[self.rotation][1](heads["global_orient"])
+        light = LIGHTS[self.light_range](heads["light"]) if "light" in heads else None
+        if self.relative_to_ray:
+            view = crop_view(K.float(), height=height, width=width)
+            R = view @ R
+            light = light and Light(light.ambient, light.color, (view @ light.direction[..., None])[..., 0])
+        shape = heads.get("shape")
+        parameters = HandParameters(
+            global_orient=roma.rotmat_to_rotvec(R),
+            pose=heads["pose"],
+            shape=R.new_zeros(len(R), self.shape_dim) if shape is None else shape,
+            texture=heads.get("texture"),
+        )
+        root_px, scale = read_root(heads["root"], height=height, width=width)
+        return Estimate(parameters, root_px, scale, light)
+
+
+def read_root(
+    raw: Float[Tensor, "B 3"], *, height: int, width: int
+) -> tuple[Float[Tensor, "B 2"], Float[Tensor, " B"]]:
+    """Return (root_px, scale_px_per_m) of the root branch; zeros mean the middle of the crop and `MEAN_SCALE`."""
+    size_px = raw.new_tensor([width, height])
+    log_scale = MAX_LOG_SCALE * torch.tanh(raw[:, 2] / MAX_LOG_SCALE)
+    return size_px * (0.5 + raw[:, :2]), width * MEAN_SCALE * torch.exp(log_scale)
