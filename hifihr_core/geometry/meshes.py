@@ -1,0 +1,129 @@
+"""Triangle meshes in plain torch: normals, areas, edges and who meets at them, Laplacians.
+
+Faces are counter-clockwise seen from outside, so that (p1 - p0) x (p2 - p0) points outwards.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class EdgeAdjacency:
+    """The undirected edges of a mesh and the faces on their two sides.
+
+    Concretely, edge e joins vertices ``edges[e] = (i, j)`` with i < j; ``faces[e, s]`` is the face on side s and
+    ``opposite[e, s]`` that face's third vertex; both are -1 on the open side of a border. An edge shared by more than
+    two faces stands here once for every two of them.
+    """
+
+    edges: Int[Tensor, "E 2"]
+    opposite: Int[Tensor, "E 2"]
+    faces: Int[Tensor, "E 2"]
+
+
+def face_cross(verts: Float[Tensor, "*B V 3"], faces: Int[Tensor, "F 3"]) -> Float[Tensor, "*B F 3"]:
+    """Return the outward normal of every face, as long as twice the face's area."""
+    corner = [verts.index_select(-2, faces[:, c]) for c in range(3)]
+    return torch.linalg.cross(corner[1] - corner[0], corner[2] - corner[0], dim=-1)
+
+
+def face_areas(verts: Float[Tensor, "*B V 3"], faces: Int[Tensor, "F 3"]) -> Float[Tensor, "*B F"]:
+    """Return the area of every face, in the square of the vertices' unit; its gradient at area 0 is 0."""
+    squared = face_cross(verts, faces).square().sum(dim=-1)
+    positive = squared > 0
+    return torch.where(positive, squared.where(positive, squared.new_ones(())).sqrt() / 2, 0)
+
+
+def face_normals(verts: Float[Tensor, "*B V 3"], faces: Int[Tensor, "F 3"]) -> Float[Tensor, "*B F 3"]:
+    """Return the outward unit normal of every face; 0, with gradient 0, for a face without area."""
+    return _unit(face_cross(verts, faces))
+
+
+def vertex_normals(verts: Float[Tensor, "*B V 3"], faces: Int[Tensor, "F 3"]) -> Float[Tensor, "*B V 3"]:
+    """Return the area-weighted mean of the normals around every vertex, unit length; 0 for a vertex without area."""
+    cross = face_cross(verts, faces)
+    summed = torch.zeros_like(verts)
+    for corner in range(3):
+        summed = summed.index_add(-2, faces[:, corner], cross)
+    return _unit(summed)
+
+
+def edge_adjacency(faces: Int[Tensor, "F 3"]) -> EdgeAdjacency:
+    """Return every undirected edge once, ordered by its vertices, with its faces; on the device of `faces`."""
+    count = faces.shape[0]
+    corners = faces.long()
+    ends = torch.cat([corners[:, [0, 1]], corners[:, [1, 2]], corners[:, [2, 0]]])
+    third = torch.cat([corners[:, 2], corners[:, 0], corners[:, 1]])
+    owner = torch.arange(count, device=faces.device).repeat(3)
+    ends = ends.sort(dim=1).values
+    stride = int(corners.max()) + 1 if count else 1
+    key = ends[:, 0] * stride + ends[:, 1]
+    key, order = key.sort(stable=True)
+    return _pair_up(key, ends[order], third[order], owner[order])
+
+
+def edges(faces: Int[Tensor, "F 3"]) -> Int[Tensor, "E 2"]:
+    """Return every undirected edge once as (i, j) with i < j, ordered."""
+    return torch.unique(edge_adjacency(faces).edges, dim=0)
+
+
+def uniform_laplacian(faces: Int[Tensor, "F 3"], num_vertices: int) -> Float[Tensor, "V V"]:
+    """Return the sparse float32 matrix L with (L x)_i = mean of the neighbours of i minus x_i; 0 without neighbours."""
+    pairs = edges(faces)
+    pairs = torch.cat([pairs, pairs.flip(1)])
+    degree = torch.bincount(pairs[:, 0], minlength=num_vertices).float()
+    diagonal = torch.arange(num_vertices, device=faces.device)
+    index = torch.cat([pairs.T, diagonal.expand(2, -1)], dim=1)
+    values = torch.cat([1 / degree[pairs[:, 0]], -(degree > 0).float()])
+    return torch.sparse_coo_tensor(index, values, (num_vertices, num_vertices), check_invariants=False).coalesce()
+
+
+def cotangent_laplacian(verts: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"]) -> Float[Tensor, "V V"]:
+    """Return the sparse symmetric cotangent matrix C, (C x)_i = sum_j w_ij (x_j - x_i), w_ij = (cot a + cot b) / 2.
+
+    Positive means that x is higher around i (Pinkall and Polthier 1993). Faces without area add nothing.
+    """
+    rows, columns, values = [], [], []
+    for corner in range(3):
+        at, to, away = (faces[:, (corner + k) % 3].long() for k in range(3))
+        first, second = verts[to] - verts[at], verts[away] - verts[at]
+        twice_area = torch.linalg.cross(first, second, dim=-1).norm(dim=-1)
+        half_cot = (first * second).sum(dim=-1) / (2 * twice_area).clamp_min(torch.finfo(verts.dtype).tiny)
+        half_cot = half_cot.where(twice_area > 0, torch.zeros_like(half_cot))
+        rows += [to, away, to, away]
+        columns += [away, to, to, away]
+        values += [half_cot, half_cot, -half_cot, -half_cot]
+    index = torch.stack([torch.cat(rows), torch.cat(columns)])
+    size = (verts.shape[0], verts.shape[0])
+    return torch.sparse_coo_tensor(index, torch.cat(values), size, check_invariants=False).coalesce()
+
+
+def _unit(vectors: Float[Tensor, "*B N 3"]) -> Float[Tensor, "*B N 3"]:
+    """Scale vectors to length one, and leave 0 (with gradient 0) at 0."""
+    squared = vectors.square().sum(dim=-1, keepdim=True)
+    positive = squared > 0
+    return vectors * torch.where(positive, squared.where(positive, torch.ones_like(squared)).rsqrt(), 0)
+
+
+def _pair_up(
+    key: Int[Tensor, " N"], ends: Int[Tensor, "N 2"], third: Int[Tensor, " N"], owner: Int[Tensor, " N"]
+) -> EdgeAdjacency:
+    """Join half-edges, sorted by key, two by two; an odd one out keeps -1 on its second side."""
+    total = key.shape[0]
+    start = torch.ones(total, dtype=torch.bool, device=key.device)
+    start[1:] = key[1:] != key[:-1]
+    position = torch.arange(total, device=key.device)
+    rank = position - torch.where(start, position, 0).cummax(dim=0).values if total else position
+    first = (rank % 2 == 0).nonzero()[:, 0]
+    after = (first + 1).clamp_max(max(total - 1, 0))
+    paired = (first + 1 < total) & (key[after] == key[first])
+    nothing = torch.full_like(first, -1)
+    second_third, second_owner = third[after].where(paired, nothing), owner[after].where(paired, nothing)
+    return EdgeAdjacency(
+        edges=ends[first],
+        opposite=torch.stack([third[first], second_third], dim=1),
+        faces=torch.stack([owner[first], second_owner], dim=1),
+    )

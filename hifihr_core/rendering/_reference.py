@@ -1,0 +1,252 @@
+"""The specification of every primitive in plain torch: slow, short, on any device, differentiated by autograd.
+
+The compiled back ends give the same values and the same gradients. Everything works on homogeneous pixels
+q = K p = (u z, v z, z); pixel (i, j) is centred on (u, v) = (j + .5, i + .5). `face` is (B, H, W) with -1 for nothing,
+and whatever depends on it is 0 there.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from hifihr_core.rendering.records import Cull, Material
+
+_FACES_AT_ONCE = 64
+
+
+def rasterize(
+    q: Tensor, faces: Tensor, height: int, width: int, near_m: float, cull: Cull
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return (face, bary, depth): the nearest face per pixel, and where on it the ray meets it."""
+    face = find_faces(q.detach().double(), faces.long(), height, width, near_m, cull)
+    bary, depth = surface(q, faces, face)
+    return face, bary, depth
+
+
+def find_faces(q: Tensor, faces: Tensor, height: int, width: int, near_m: float, cull: Cull) -> Tensor:
+    """Return the nearest face per pixel; of several at the same depth the first."""
+    rays = _centers(height, width, q)
+    nearest = q.new_full((q.shape[0], height, width), math.inf)
+    found = torch.full_like(nearest, -1, dtype=torch.int32)
+    for start in range(0, faces.shape[0], _FACES_AT_ONCE):
+        corners = q[:, faces[start : start + _FACES_AT_ONCE]]
+        sides = torch.stack(
+            [torch.linalg.cross(corners[:, :, i - 2], corners[:, :, i - 1], dim=-1) for i in range(3)], 2
+        )
+        volume = (corners[:, :, 0] * sides[:, :, 0]).sum(-1)
+        wanted = {"none": volume != 0, "back": volume < 0, "front": volume > 0}[cull]
+        weights = torch.einsum("bfik,hwk->bfihw", sides * volume.sign()[..., None, None], rays)
+        total = weights.sum(2)
+        depth = ((weights / total[:, :, None]) * corners[..., 2, None, None]).sum(2)
+        inside = (weights >= 0).all(2) & (total > 0) & (depth >= near_m) & wanted[..., None, None]
+        depth, index = torch.where(inside, depth, math.inf).min(dim=1)
+        nearer = depth < nearest
+        found = torch.where(nearer, (index + start).int(), found)
+        nearest = torch.where(nearer, depth, nearest)
+    return found
+
+
+def surface(q: Tensor, faces: Tensor, face: Tensor) -> tuple[Tensor, Tensor]:
+    """Return (bary, depth) of the faces seen: w_i = r . (q_j x q_k), bary = w / sum(w), z = bary . z.
+
+    Gradient: exact in q for a fixed `face`. With q taken relative to the pixel, float32 is enough.
+    """
+    seen = face >= 0
+    corners = _corners(q, faces, face)
+    rays = _centers(face.shape[1], face.shape[2], q)[:, :, None]
+    moved = corners[..., :2] - rays[..., :2] * corners[..., 2:]
+    x, y = moved.unbind(-1)
+    weights = torch.stack([x[..., i - 2] * y[..., i - 1] - y[..., i - 2] * x[..., i - 1] for i in range(3)], dim=-1)
+    weights = weights.where(seen[..., None], torch.ones_like(weights))
+    bary = weights / weights.sum(-1, keepdim=True)
+    depth = torch.where(seen, (bary * corners[..., 2]).sum(-1), math.inf)
+    return bary * seen[..., None], depth
+
+
+def interpolate(values: Tensor, faces: Tensor, face: Tensor, bary: Tensor, unit: bool) -> Tensor:
+    """Return the barycentric mean (B, H, W, C) of values (B or 1, V, C) at the corners, of length one if `unit`."""
+    mean = (_corners(values.expand(face.shape[0], -1, -1), faces, face) * bary[..., None]).sum(-2)
+    mean = mean * (face >= 0)[..., None]
+    if not unit:
+        return mean
+    squared = mean.square().sum(-1, keepdim=True)
+    return mean * squared.where(squared > 0, torch.ones_like(squared)).rsqrt()
+
+
+def sample_texture(texture: Tensor, uv: Tensor, face: Tensor) -> Tensor:
+    """Return the bilinear value (B, H, W, C) of maps (B, C, T, T) at uv, origin bottom-left, border repeated."""
+    grid = torch.stack([uv[..., 0], 1 - uv[..., 1]], dim=-1) * 2 - 1
+    picked = functional.grid_sample(texture, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return picked.permute(0, 2, 3, 1) * (face >= 0)[..., None]
+
+
+def shade(
+    albedo: Tensor, normals: Tensor, face: Tensor, K: Tensor, light: Tensor, material: Material, linear: bool
+) -> Tensor:
+    """Return the colour (B, H, W, 3) of a lit surface; `light` is (B, 3, 3): ambient, colour, direction.
+
+    a (k_a A + k_d L max(n.l, 0)) + k_s S max(cos, 0)^p where n.l > 0, with cos = n.h (Blinn-Phong) or r.v (Phong) and
+    S the light's colour L, or 1. With `linear`, albedo is sRGB, the sum is in linear light, and the result sRGB again.
+    """
+    ambient, color, toward = (x[:, None, None] for x in light.unbind(1))
+    base = to_linear(albedo) if linear else albedo
+    facing = (normals * toward).sum(-1, keepdim=True)
+    lit = base * (material.ambient * ambient + material.diffuse * color * facing.clamp_min(0))
+    if material.specular:
+        view = _view(K, face, normals)
+        if material.highlight == "phong":
+            cosine = ((2 * facing * normals - toward) * view).sum(-1, keepdim=True)
+        else:
+            cosine = (normals * functional.normalize(toward + view, dim=-1)).sum(-1, keepdim=True)
+        shiny = (facing > 0) & (cosine > 0)
+        shine = cosine.where(shiny, torch.ones_like(cosine)).pow(material.shininess) * shiny
+        lit = lit + material.specular * shine * (1 if material.white_highlight else color)
+    lit = to_srgb(lit) if linear else lit
+    return lit * (face >= 0)[..., None]
+
+
+def to_linear(srgb: Tensor) -> Tensor:
+    """Return linear light of sRGB values (IEC 61966-2-1)."""
+    low = srgb <= 0.04045
+    return torch.where(low, srgb / 12.92, ((srgb.where(~low, torch.ones_like(srgb)) + 0.055) / 1.055).pow(2.4))
+
+
+def to_srgb(linear: Tensor) -> Tensor:
+    """Return sRGB values of linear light."""
+    low = linear <= 0.0031308
+    return torch.where(low, 12.92 * linear, 1.055 * linear.where(~low, torch.ones_like(linear)).pow(1 / 2.4) - 0.055)
+
+
+def antialias(
+    values: Tensor, q: Tensor, face: Tensor, depth: Tensor, edges: Tensor, opposite: Tensor, near_m: float
+) -> Tensor:
+    """Return values (B, H, W, C) blended across the outlines between pixels; gradients reach values and q."""
+    crossing = find_crossings(q.detach().double(), face, depth.detach(), edges.long(), opposite.long(), near_m)
+    return blend(values, crossing_places(q, edges, crossing), crossing)
+
+
+def find_crossings(q: Tensor, face: Tensor, depth: Tensor, edges: Tensor, opposite: Tensor, near_m: float) -> Tensor:
+    """Return (B, 2, H, W): the nearest outline edge between a pixel and its right (0) or lower (1) neighbour, or -1.
+
+    An outline has both faces (or its only one) on one side of the plane through the camera. A steep one is met on the
+    lines of pixel centres that are rows, a flat one on columns. It counts where the pixel on its surface's side shows
+    something nearer than the other pixel does, and nothing hides it there.
+    """
+    ends = q[:, edges]
+    normal = torch.linalg.cross(ends[:, :, 0], ends[:, :, 1], dim=-1)
+    side = (q[:, opposite] * normal[:, :, None]).sum(-1) > 0
+    outline = (side[..., 0] == side[..., 1]) | (opposite[:, 1] < 0)
+    found = []
+    for axis in range(2):
+        steep = _steep(ends, near_m) == (axis == 0)
+        images = (face, depth) if axis == 0 else (face.mT, depth.mT)
+        at_first = (normal[..., axis] < 0) == side[..., 0]
+        pairs = _nearest_crossings(ends, outline & steep, at_first, axis, *images, near_m)
+        found.append(pairs if axis == 0 else pairs.mT)
+    return torch.stack(found, dim=1)
+
+
+def _nearest_crossings(
+    ends: Tensor, outline: Tensor, first_inside: Tensor, axis: int, face: Tensor, depth: Tensor, near_m: float
+) -> Tensor:
+    """Do what `find_crossings` says along the lines of one axis; images come with lines as rows."""
+    lines, places = face.shape[1:]
+    b, e, row, at, z = _line_crossings(ends, outline, axis, lines)
+    keep = (z >= near_m) & (at >= 0) & (at < places - 1)
+    b, e, row, at, z = (x[keep] for x in (b, e, row, at, z))
+    first = at.long()
+    inside = first_inside[b, e]
+    col_in, col_out = torch.where(inside, first, first + 1), torch.where(inside, first + 1, first)
+    face_in, face_out = face[b, row, col_in], face[b, row, col_out]
+    z_in, z_out = depth[b, row, col_in], depth[b, row, col_out]
+    keep = (face_in >= 0) & (face_in != face_out) & (z_out > z) & (z_out > z_in)
+    pair, z, e = ((b * lines + row) * places + first)[keep], z[keep], e[keep]
+    nearest = z.new_full((face.numel(),), math.inf).scatter_reduce(0, pair, z, "amin")
+    nobody = torch.iinfo(torch.int64).max
+    winner = torch.full_like(nearest, nobody, dtype=torch.int64)
+    tied = z == nearest[pair]
+    winner = winner.scatter_reduce(0, pair[tied], e[tied], "amin")
+    return winner.where(winner != nobody, torch.full_like(winner, -1)).reshape(face.shape).int()
+
+
+def _line_crossings(ends: Tensor, outline: Tensor, axis: int, lines: int) -> tuple[Tensor, ...]:
+    """Return (image, edge, line, place - 0.5, z) of every meeting of an outline with a line of pixel centres."""
+    b, e = outline.nonzero(as_tuple=True)
+    q_i, q_j = ends[b, e, 0], ends[b, e, 1]
+    centers = torch.arange(lines, device=ends.device, dtype=ends.dtype) + 0.5
+    d_i = q_i[:, 1 - axis, None] - centers * q_i[:, 2:]
+    d_j = q_j[:, 1 - axis, None] - centers * q_j[:, 2:]
+    index, row = ((d_i >= 0) != (d_j >= 0)).nonzero(as_tuple=True)
+    d_i, d_j, q_i, q_j = d_i[index, row], d_j[index, row], q_i[index], q_j[index]
+    m = q_i[:, 2] * d_j - q_j[:, 2] * d_i
+    at = (q_i[:, axis] * d_j - q_j[:, axis] * d_i) / m - 0.5
+    return b[index], e[index], row, at, m / (d_j - d_i)
+
+
+def _steep(ends: Tensor, near_m: float) -> Tensor:
+    """Say which edges (B, E, 2, 3), cut at the near plane, reach farther in v than in u."""
+    z_i, z_j = ends[..., 0, 2], ends[..., 1, 2]
+    t = (near_m - z_i) / (z_j - z_i)
+    t_i, t_j = torch.where(z_i < near_m, t, 0), torch.where(z_j < near_m, t, 1)
+    step = ends[:, :, 1] - ends[:, :, 0]
+    cut = torch.stack([ends[:, :, 0] + t_i[..., None] * step, ends[:, :, 0] + t_j[..., None] * step], dim=2)
+    extent = (cut[..., :2] / cut[..., 2:].clamp_min(near_m)).diff(dim=2)[:, :, 0].abs()
+    return extent[..., 1] >= extent[..., 0]
+
+
+def crossing_places(q: Tensor, edges: Tensor, crossing: Tensor) -> Tensor:
+    """Return (B, 2, H, W): where between the two centres (0 to 1) an outline crosses; differentiable in q; 0 if none."""
+    batch, _, height, width = crossing.shape
+    b, axis, row, col = (crossing >= 0).nonzero(as_tuple=True)
+    ends = edges.long()[crossing[b, axis, row, col].long()]
+    q_i, q_j = q[b, ends[:, 0]], q[b, ends[:, 1]]
+    line, first = torch.where(axis == 0, row, col) + 0.5, torch.where(axis == 0, col, row)
+
+    def pick(point: Tensor, index: Tensor) -> Tensor:
+        return point.gather(1, index[:, None])[:, 0]
+
+    # Relative to the first pixel's centre, so that float32 is enough.
+    d_i, d_j = (pick(point, 1 - axis) - line * point[:, 2] for point in (q_i, q_j))
+    e_i, e_j = (pick(point, axis) - (first + 0.5) * point[:, 2] for point in (q_i, q_j))
+    t = (e_i * d_j - e_j * d_i) / (q_i[:, 2] * d_j - q_j[:, 2] * d_i)
+    return q.new_zeros(crossing.shape).index_put((b, axis, row, col), t)
+
+
+def blend(values: Tensor, at: Tensor, crossing: Tensor) -> Tensor:
+    """Return values (B, H, W, C) moved towards their neighbours' by the part of the pixel beyond the outline."""
+    present = crossing >= 0
+    first, second = (0.5 - at).clamp_min(0) * present, (at - 0.5).clamp_min(0) * present
+    change, total = torch.zeros_like(values), torch.zeros_like(values[..., :1])
+    for axis in range(2):
+        dim = 2 - axis
+        step = torch.zeros_like(values)
+        head = values.narrow(dim, 1, values.shape[dim] - 1) - values.narrow(dim, 0, values.shape[dim] - 1)
+        step.narrow(dim, 0, values.shape[dim] - 1).copy_(head)
+        taken, given = first[:, axis, ..., None], second[:, axis, ..., None]
+        change = change + taken * step + torch.roll(-given * step, 1, dim)
+        total = total + taken + torch.roll(given, 1, dim)
+    return values + change / total.clamp_min(1)
+
+
+def _centers(height: int, width: int, like: Tensor) -> Tensor:
+    """Return the homogeneous centres (H, W, 3) of all pixels."""
+    v = torch.arange(height, device=like.device, dtype=like.dtype) + 0.5
+    u = torch.arange(width, device=like.device, dtype=like.dtype) + 0.5
+    v, u = torch.meshgrid(v, u, indexing="ij")
+    return torch.stack([u, v, torch.ones_like(u)], dim=-1)
+
+
+def _corners(values: Tensor, faces: Tensor, face: Tensor) -> Tensor:
+    """Return the corners' values (B, H, W, 3, C) of the faces seen; those of face 0 where there is none."""
+    index = faces.long()[face.long().clamp_min(0)]
+    batch = torch.arange(values.shape[0], device=values.device)[:, None, None, None]
+    return values[batch, index]
+
+
+def _view(K: Tensor, face: Tensor, like: Tensor) -> Tensor:
+    """Return unit vectors (B, H, W, 3) from the surface towards the camera; no gradient reaches K."""
+    inverse = torch.linalg.inv(K.detach().double()).to(like.dtype)
+    rays = torch.einsum("bij,hwj->bhwi", inverse, _centers(face.shape[1], face.shape[2], like))
+    return -functional.normalize(rays, dim=-1)

@@ -1,0 +1,98 @@
+"""Which code does the work: one table of back ends, each with the same five functions.
+
+`native` is compiled (numba on the CPU, Triton on CUDA), `reference` is the plain-torch specification, `pytorch3d`
+rasterises with PyTorch3D where it is installed, and `auto` is native.
+"""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from hifihr_core.errors import DeviceError
+from hifihr_core.rendering import _reference
+
+BackendName = Literal["auto", "native", "reference", "pytorch3d"]
+
+
+@dataclass(frozen=True)
+class Backend:
+    """The five primitives on homogeneous pixels; signatures and meaning are those of `_reference`."""
+
+    name: str
+    rasterize: Callable[..., tuple[Tensor, Tensor, Tensor]] = _reference.rasterize
+    interpolate: Callable[..., Tensor] = _reference.interpolate
+    sample_texture: Callable[..., Tensor] = _reference.sample_texture
+    shade: Callable[..., Tensor] = _reference.shade
+    antialias: Callable[..., Tensor] = _reference.antialias
+
+
+def get_backend(name: str, device: torch.device) -> Backend:
+    """Return the back end of a name for tensors on `device`.
+
+    Raises: ValueError for an unknown name, DeviceError where `pytorch3d` is asked for and not installed.
+    Where a device has no compiled kernels, the reference stands in with one warning that names the reason.
+    """
+    if name not in _BACKENDS:
+        raise ValueError(f"backend is {name!r}, expected one of {', '.join(_BACKENDS)}")
+    return _BACKENDS[name](device.type)
+
+
+@cache
+def _native(device_type: str) -> Backend:
+    if device_type == "cpu":
+        from hifihr_core.rendering._numba import functions
+
+        return Backend(
+            "native",
+            functions.rasterize,
+            functions.interpolate,
+            functions.sample_texture,
+            functions.shade,
+            functions.antialias,
+        )
+    if device_type == "cuda":
+        try:
+            from hifihr_core.rendering import _triton
+        except ImportError as error:
+            return _stand_in(device_type, f"Triton cannot be imported ({error})")
+        return Backend("native", rasterize=_triton.rasterize, antialias=_triton.antialias)
+    return _stand_in(device_type, "there are no compiled kernels for it")
+
+
+def _stand_in(device_type: str, reason: str) -> Backend:
+    warnings.warn(
+        f"rendering on {device_type} uses the slow plain-torch reference: {reason}", RuntimeWarning, stacklevel=4
+    )
+    return Backend("reference")
+
+
+def _reference_backend(device_type: str) -> Backend:
+    return Backend("reference")
+
+
+@cache
+def _pytorch3d(device_type: str) -> Backend:
+    from hifihr_core.rendering import pytorch3d as adapter
+
+    if not adapter.is_available():
+        raise DeviceError(
+            "backend pytorch3d: PyTorch3D cannot be imported, expected it installed; use --backend native, or see "
+            "https://github.com/facebookresearch/pytorch3d/blob/main/INSTALL.md"
+        )
+    native = _native(device_type)
+    return Backend(
+        "pytorch3d", adapter.rasterize, native.interpolate, native.sample_texture, native.shade, native.antialias
+    )
+
+
+_BACKENDS: dict[str, Callable[[str], Backend]] = {
+    "auto": _native,
+    "native": _native,
+    "reference": _reference_backend,
+    "pytorch3d": _pytorch3d,
+}

@@ -1,0 +1,55 @@
+"""Refuse wrong calls at the boundary, with names and values; what passes here cannot make a kernel fail."""
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def check_size(height: int, width: int) -> None:
+    """Raise ValueError unless an image of this size has pixels."""
+    if height < 1 or width < 1:
+        raise ValueError(f"image is {height} x {width}, expected at least 1 x 1 pixels")
+
+
+def check_faces(faces: Tensor, num_vertices: int, name: str = "faces") -> None:
+    """Raise ValueError unless faces (F, 3) hold indices of vertices. On a GPU this waits for the device."""
+    if faces.ndim != 2 or faces.shape[1] != 3 or faces.shape[0] == 0 or faces.dtype.is_floating_point:
+        raise ValueError(
+            f"{name} is {tuple(faces.shape)} {faces.dtype}, expected (F, 3) integers with at least one face"
+        )
+    low, high = (int(x) for x in faces.aminmax())
+    if low < 0 or high >= num_vertices:
+        row = int(((faces < 0) | (faces >= num_vertices)).any(dim=1).nonzero()[0])
+        raise ValueError(f"{name}[{row}] = {faces[row].tolist()}, expected indices from 0 to {num_vertices - 1}")
+
+
+def check_batches(**tensors: Tensor) -> None:
+    """Raise ValueError unless all tensors share their first size and their device."""
+    first, *others = tensors
+    for name in others:
+        if tensors[name].shape[0] != tensors[first].shape[0]:
+            raise ValueError(
+                f"{name} has batch {tensors[name].shape[0]}, expected {tensors[first].shape[0]} as {first} has"
+            )
+        if tensors[name].device != tensors[first].device:
+            raise ValueError(f"{name} is on {tensors[name].device}, expected {tensors[first].device} as {first} is")
+
+
+def check_geometry(verts_cam: Tensor, K: Tensor, q: Tensor, near_m: float) -> None:
+    """Raise ValueError unless vertices and cameras are finite, focal lengths positive, and the near plane ahead."""
+    if not 0 < near_m < math.inf:
+        raise ValueError(f"near_m is {near_m}, expected a positive distance in metres")
+    focal = K.detach()[:, [0, 1], [0, 1]]
+    # One question to the device: q = K p is finite only where K and p are.
+    if bool((torch.isfinite(q.detach()).all() & (focal > 0).all()).item()):
+        return
+    for name, tensor in (("verts_cam", verts_cam), ("K", K)):
+        bad = (~torch.isfinite(tensor)).nonzero()
+        if len(bad):
+            place = tuple(bad[0].tolist())
+            raise ValueError(f"{name}{list(place)} = {tensor[place].item()}, expected finite numbers")
+    if bool((focal <= 0).any()):
+        image = int((focal <= 0).any(dim=1).nonzero()[0])
+        raise ValueError(f"K[{image}] has focal lengths {focal[image].tolist()}, expected positive pixels")
+    raise ValueError("verts_cam and K are finite, but their product overflows; expected metres and pixels")

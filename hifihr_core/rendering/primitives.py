@@ -1,0 +1,148 @@
+"""The five primitives: rasterise, interpolate, sample a texture, shade, antialias.
+
+Frame: OpenCV camera (+x right, +y down, +z forward), metres; pixel (i, j) is centred on (u, v) = (j + .5, i + .5).
+Per-pixel values are (B, H, W, C). Rasterisation picks faces and has no gradient in that choice; everything else is
+differentiable, and `antialias` gives outlines the gradient that the choice lacks. On the CPU the same input gives the
+same bits, forward and backward.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from hifihr_core.geometry.meshes import EdgeAdjacency, edge_adjacency
+from hifihr_core.rendering.backends import BackendName, get_backend
+from hifihr_core.rendering.checks import check_batches, check_faces, check_geometry, check_size
+from hifihr_core.rendering.records import Cull, Fragments, Material
+from hifihr_core.records import Light
+
+NEAR_M = 0.01
+
+
+def rasterize(
+    verts_cam: Float[Tensor, "B V 3"],
+    faces: Int[Tensor, "F 3"],
+    K: Float[Tensor, "B 3 3"],
+    *,
+    height: int,
+    width: int,
+    near_m: float = NEAR_M,
+    cull: Cull = "none",
+    backend: BackendName = "auto",
+) -> Fragments:
+    """Find the nearest face on the ray through every pixel centre, and where on it the ray arrives.
+
+    Faces are cut exactly at the plane z = `near_m`; corners behind the camera do no harm. Faces without area, or seen
+    edge-on, cover nothing. Of faces at the same depth the one with the lowest index is kept. `cull` leaves out the
+    faces seen from behind ("back") or from outside ("front").
+    Gradients reach `verts_cam` and `K` through bary and depth; which face is seen has none, see `antialias`.
+    Raises: ValueError for values that are not finite, indices out of range, sizes that do not fit.
+    """
+    check_size(height, width)
+    check_batches(verts_cam=verts_cam, K=K)
+    check_faces(faces, verts_cam.shape[1])
+    q = homogeneous_px(verts_cam, K)
+    check_geometry(verts_cam, K, q, near_m)
+    face, bary, depth = get_backend(backend, q.device).rasterize(q, faces, height, width, near_m, cull)
+    return Fragments(face, bary, depth)
+
+
+def interpolate(
+    values: Float[Tensor, "B V C"] | Float[Tensor, "V C"],
+    fragments: Fragments,
+    faces: Int[Tensor, "F 3"],
+    *,
+    unit: bool = False,
+    backend: BackendName = "auto",
+) -> Float[Tensor, "B H W C"]:
+    """Interpolate values at vertices over the faces seen, perspective-correct; 0 where there is none.
+
+    `faces` may index another set of vertices than the mesh, as UV charts do, face by face. Values without a batch are
+    shared. With `unit` the result is scaled to length one (normals). Gradients reach `values` and `fragments.bary`.
+    """
+    batched = values if values.ndim == 3 else values[None]
+    if batched.shape[0] not in (1, fragments.face.shape[0]):
+        raise ValueError(f"values have batch {batched.shape[0]}, expected {fragments.face.shape[0]} as fragments have")
+    check_faces(faces, batched.shape[1])
+    chosen = get_backend(backend, batched.device)
+    return chosen.interpolate(batched.to(fragments.bary.dtype), faces, fragments.face, fragments.bary, unit)
+
+
+def sample_texture(
+    texture: Float[Tensor, "B C T1 T2"],
+    uv: Float[Tensor, "B H W 2"],
+    fragments: Fragments | None = None,
+    *,
+    backend: BackendName = "auto",
+) -> Float[Tensor, "B H W C"]:
+    """Look maps up bilinearly; UV origin bottom-left, row 0 of the map at the top, the border repeated outside [0, 1].
+
+    With `fragments`, only pixels with a face are looked up; the others are 0. Gradients reach `texture` and `uv`.
+    """
+    check_batches(texture=texture, uv=uv)
+    face = torch.zeros(uv.shape[:3], dtype=torch.int32, device=uv.device) if fragments is None else fragments.face
+    return get_backend(backend, uv.device).sample_texture(texture.to(uv.dtype), uv, face)
+
+
+def shade(
+    albedo: Float[Tensor, "B H W 3"],
+    normals: Float[Tensor, "B H W 3"],
+    fragments: Fragments,
+    K: Float[Tensor, "B 3 3"],
+    light: Light,
+    *,
+    material: Material | None = None,
+    linear_light: bool = False,
+    backend: BackendName = "auto",
+) -> Float[Tensor, "B H W 3"]:
+    """Light a surface: ambient and directional light, Lambert, and a Blinn-Phong or Phong highlight.
+
+    With the material's factors k, albedo a, light colours A (ambient) and L, unit normal n, unit vectors l towards the
+    light and v towards the camera, h = (l + v) / |l + v| and p the shininess:
+    a (k_a A + k_d L max(n.l, 0)) + k_s L max(n.h, 0)^p where n.l > 0. The result is not clamped.
+    With `linear_light`, albedo and result are sRGB and the sum is linear light.
+    Gradients reach albedo, normals and the light (its direction as it is, without scaling to length one); none reaches
+    `K`, which only turns v.
+    """
+    check_batches(albedo=albedo, normals=normals, K=K, ambient=light.ambient)
+    packed = torch.stack([light.ambient, light.color, light.direction], dim=1).to(albedo.dtype)
+    chosen = get_backend(backend, albedo.device)
+    return chosen.shade(albedo, normals, fragments.face, K, packed, material or Material(), linear_light)
+
+
+def antialias(
+    values: Float[Tensor, "B H W C"],
+    fragments: Fragments,
+    verts_cam: Float[Tensor, "B V 3"],
+    faces: Int[Tensor, "F 3"],
+    K: Float[Tensor, "B 3 3"],
+    *,
+    adjacency: EdgeAdjacency | None = None,
+    near_m: float = NEAR_M,
+    backend: BackendName = "auto",
+) -> Float[Tensor, "B H W C"]:
+    """Blend pixels across the outlines that pass between their centres, by the area beyond the outline.
+
+    Outlines are the edges whose faces lie on one side of the plane through the camera: the border of the silhouette
+    and of whatever hides something behind it. For a straight outline the sum of the values along a line of pixels is
+    exact, and so is its derivative. Gradients reach `values`, and through the moving outlines `verts_cam` and `K`.
+    `adjacency` saves finding the mesh's edges anew.
+    """
+    check_batches(values=values, verts_cam=verts_cam, K=K)
+    check_faces(faces, verts_cam.shape[1])
+    around = edge_adjacency(faces) if adjacency is None else adjacency
+    q = homogeneous_px(verts_cam, K)
+    check_geometry(verts_cam, K, q, near_m)
+    chosen = get_backend(backend, values.device)
+    return chosen.antialias(values, q, fragments.face, fragments.depth, around.edges, around.opposite, near_m)
+
+
+def homogeneous_px(verts_cam: Float[Tensor, "B V 3"], K: Float[Tensor, "B 3 3"]) -> Float[Tensor, "B V 3"]:
+    """Return K p = (u z, v z, z), in float32 or float64 also under autocast.
+
+    Written without a matrix product, which autocast would run in half precision: a hundredth of a pixel matters here.
+    """
+    dtype = torch.promote_types(torch.promote_types(verts_cam.dtype, K.dtype), torch.float32)
+    points, camera = verts_cam.to(dtype), K.to(dtype)
+    x, y, z = points[..., 0:1], points[..., 1:2], points[..., 2:3]
+    return x * camera[:, None, :, 0] + y * camera[:, None, :, 1] + z * camera[:, None, :, 2]

@@ -1,0 +1,59 @@
+"""What the renderer takes and gives back, beside the records of `hifihr_core.records`."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+Cull = Literal["none", "back", "front"]
+Highlight = Literal["blinn_phong", "phong"]
+
+
+@dataclass(frozen=True)
+class Fragments:
+    """The surface seen through the centre of every pixel.
+
+    Concretely, ``face[b, i, j] = f`` means that ``faces[f]`` is nearest there; -1 means none (bary 0, depth inf).
+    `bary` are the weights of the face's three corners in space (perspective-correct), `depth` is z in metres.
+    """
+
+    face: Int[Tensor, "B H W"]
+    bary: Float[Tensor, "B H W 3"]
+    depth: Float[Tensor, "B H W"]
+
+
+@dataclass(frozen=True)
+class Material:
+    """How a surface answers light; the factors multiply what `shade` describes.
+
+    With `white_highlight` the highlight does not take the light's colour.
+    """
+
+    ambient: float = 1.0
+    diffuse: float = 1.0
+    specular: float = 0.0
+    shininess: float = 30.0
+    highlight: Highlight = "blinn_phong"
+    white_highlight: bool = False
+
+
+#: A slight, broad sheen, as skin has it.
+SKIN = Material(specular=0.08, shininess=16.0)
+#: The material of HiFiHR's renderer (PyTorch3D's hard Phong): specular 0.2 x the light's 0.2, whatever its colour.
+PAPER = Material(diffuse=0.8, specular=0.04, shininess=30.0, highlight="phong", white_highlight=True)
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A rendered batch.
+
+    `image` is RGB, in [0, 1] as long as the light is not brighter than white. `silhouette` is the covered part of a
+    pixel, in [0, 1]. `depth` is z in metres times that coverage (divide where `silhouette` > 0), 0 where nothing is.
+    `normals` are unit vectors in the camera frame at pixel centres, 0 where nothing is.
+    """
+
+    image: Float[Tensor, "B 3 H W"]
+    silhouette: Float[Tensor, "B H W"]
+    depth: Float[Tensor, "B H W"]
+    normals: Float[Tensor, "B 3 H W"]
