@@ -31,6 +31,7 @@ AssetIds = Annotated[
 STYLES = {
     "installed": "green",
     "present": "green",
+    "missing": "dim",
     "damaged": "bold red",
     "free": "green",
     "non-commercial": "yellow",

@@ -59,7 +59,8 @@ def emit_table(
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", show_header=bool(columns))
     for index in range(len(lines[0]) if lines else 0):
-        table.add_column(columns[index] if columns else "", no_wrap=index == 0, style="cyan" if index == 0 else "")
+        style = {"no_wrap": True, "style": "cyan"} if index == 0 else {"overflow": "fold"}
+        table.add_column(columns[index] if columns else "", **style)
     for line in lines:
         table.add_row(*(Text(cell, style=(styles or {}).get(cell, "")) for cell in line))
     Console(highlight=False).print(table)

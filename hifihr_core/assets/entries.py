@@ -28,7 +28,7 @@ _TIMM = {
     "licence": "free",
     "terms": "Apache-2.0 (timm); trained on ImageNet",
     "homepage": "https://huggingface.co/docs/timm",
-    "needed_by": "pretrain and train, which start from it; without it they start from random weights",
+    "needed_by": "the starting weights of pretrain",
 }
 
 _TIMM_RELEASES = "https://github.com/huggingface/pytorch-image-models/releases/download"

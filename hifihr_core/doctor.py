@@ -1,0 +1,155 @@
+"""A look at this machine: what works, what is missing, and for everything missing the line that mends it."""
+
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+from hifihr_core.assets import REGISTRY, cache_home
+from hifihr_core.assets.store import check, remedy
+from hifihr_core.config.folders import data_home
+from hifihr_core.errors import HifihrError
+
+State = Literal["ok", "note", "problem"]
+
+PYTHON = (3, 10)
+PACKAGES = ("torch", "torchvision", "timm", "numpy", "numba", "opencv-python-headless", "h5py", "lpips")
+#: Optional package -> module, what it gives, and how to get it.
+EXTRAS = {
+    "mediapipe": ("mediapipe", "hand detector of predict", "pip install 'hifihr[detect]'"),
+    "pytorch3d": (
+        "pytorch3d",
+        "second rendering back end, not needed",
+        "see https://github.com/facebookresearch/pytorch3d/blob/main/INSTALL.md",
+    ),
+}
+#: Less free disk than this is worth a note: the largest dataset's shards take about as much.
+FREE_DISK_GB = 20.0
+REINSTALL = "pip install --force-reinstall hifihr"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report; `remedy` is empty where nothing has to be done."""
+
+    group: str
+    name: str
+    state: State
+    found: str
+    remedy: str = ""
+
+
+def examine() -> Iterator[Finding]:
+    """Yield what every check of `CHECKS` finds, in order; a check that fails is itself a problem of its group."""
+    for group, look in CHECKS.items():
+        try:
+            for name, state, found, line in look():
+                yield Finding(group, name, state, found, line)
+        except (HifihrError, ImportError, OSError, RuntimeError) as error:
+            text = " ".join(str(error).split())
+            yield Finding(group, group, "problem", f"{type(error).__name__}: {text}", REINSTALL)
+
+
+Row = tuple[str, State, str, str]
+
+
+def look_at_python() -> Iterator[Row]:
+    """The interpreter and the packages that hifihr stands on."""
+    enough = sys.version_info >= PYTHON
+    wanted = ".".join(map(str, PYTHON))
+    line = "" if enough else f"install Python {wanted} or later"
+    yield "python", "ok" if enough else "problem", f"{platform.python_version()} on {platform.platform()}", line
+    for name in ("hifihr", *PACKAGES):
+        try:
+            yield name, "ok", version(name), ""
+        except PackageNotFoundError:
+            yield name, "problem", "not installed", f"pip install {name}"
+
+
+def look_at_devices() -> Iterator[Row]:
+    """The processors that torch can use."""
+    import torch
+
+    yield "cpu", "ok", f"{os.cpu_count()} cores, torch uses {torch.get_num_threads()}", ""
+    for index in range(torch.cuda.device_count()):
+        device = torch.cuda.get_device_properties(index)
+        yield (
+            f"cuda:{index}",
+            "ok",
+            f"{device.name}, {device.total_memory / 2**30:.0f} GiB, {device.major}.{device.minor}",
+            "",
+        )
+    if not torch.cuda.is_available():
+        built = f"torch {torch.__version__} sees no CUDA device"
+        yield "cuda", "note", built, "predict works without; for training see https://pytorch.org/get-started"
+    if torch.backends.mps.is_available():
+        yield "mps", "ok", "Apple GPU", ""
+
+
+def look_at_assets() -> Iterator[Row]:
+    """Every asset of the registry, each byte of the installed ones read."""
+    for asset in REGISTRY.values():
+        state = check(asset)
+        ok: State = {"present": "ok", "missing": "note"}.get(state, "problem")  # type: ignore[assignment]
+        line = "" if state == "present" else remedy(asset)
+        yield asset.id, ok, f"{state}, licence {asset.licence}", line
+
+
+def look_at_extras() -> Iterator[Row]:
+    """Optional packages."""
+    for name, (module, gives, line) in EXTRAS.items():
+        there = find_spec(module) is not None
+        found = f"{_version(name)}, {gives}" if there else f"not installed: {gives}"
+        yield name, "ok" if there else "note", found, "" if there else line
+
+
+def look_at_data() -> Iterator[Row]:
+    """The datasets below the data folder: raw downloads and shards."""
+    home = data_home()
+    for kind, line in (("raw", "put downloads there"), ("shards", "hifihr prepare DATASET")):
+        folder = home / kind
+        names = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+        yield kind, "ok" if names else "note", f"{folder}: {', '.join(names) or 'nothing yet'}", "" if names else line
+
+
+def look_at_folders() -> Iterator[Row]:
+    """Whether the folders that hifihr writes to can be written, and the disk below them."""
+    for name, folder in (("cache", cache_home()), ("data", data_home()), ("here", Path.cwd())):
+        base = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+        free_gb = shutil.disk_usage(base).free / 1e9
+        found = f"{folder}, {free_gb:,.0f} GB free"
+        try:
+            with tempfile.TemporaryFile(dir=base):
+                pass
+        except OSError as error:
+            other = {"cache": "HIFIHR_HOME", "data": "HIFIHR_DATA"}.get(name)
+            line = f"choose another folder with {other}" if other else "run hifihr in another folder, or give --out"
+            yield name, "problem", f"{found}, not writable: {(error.strerror or str(error)).lower()}", line
+            continue
+        enough = free_gb >= FREE_DISK_GB
+        yield name, "ok" if enough else "note", found, "" if enough else "free some space before preparing datasets"
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown version"
+
+
+#: Group -> its check, in the order of the report.
+CHECKS: dict[str, Callable[[], Iterator[Row]]] = {
+    "python": look_at_python,
+    "devices": look_at_devices,
+    "extras": look_at_extras,
+    "assets": look_at_assets,
+    "data": look_at_data,
+    "folders": look_at_folders,
+}

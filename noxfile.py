@@ -1,0 +1,63 @@
+"""The one door for checks: `nox -s lint types tests`, and the sessions below. `nox -l` lists them."""
+
+import nox
+
+nox.options.sessions = ["lint", "types", "tests"]
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_existing_virtualenvs = True
+
+PYTHONS = ["3.11", "3.12", "3.13"]
+
+
+def install(session: nox.Session, *extras: str) -> None:
+    """Install the project, editable, at the tested versions."""
+    session.install("-c", "constraints.txt", "-e", f".[{','.join(('dev', *extras))}]")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style (ruff, with the ban on torch at module level of the command line) and the direction of imports."""
+    install(session)
+    session.run("ruff", "format", "--check", ".")
+    session.run("ruff", "check", ".")
+    session.run("lint-imports")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Types, with mypy."""
+    install(session)
+    session.run("mypy")
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """The whole test suite, on the CPU."""
+    install(session)
+    session.run("pytest", "-m", "not gpu", *session.posargs)
+
+
+@nox.session
+def tests_gpu(session: nox.Session) -> None:
+    """The tests that need a CUDA device; they fail, not skip, where there is none."""
+    install(session)
+    session.run("pytest", "-m", "gpu", *session.posargs, env={"HIFIHR_REQUIRE_GPU": "1"})
+
+
+@nox.session
+def minimums(session: nox.Session) -> None:
+    """The test suite at the lowest versions that pyproject.toml allows; needs uv."""
+    session.install("uv")
+    session.run("uv", "pip", "install", "--resolution", "lowest-direct", "-e", ".[dev]")
+    session.run("pytest", "-m", "not gpu", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Every benchmark, or those named: `nox -s bench -- help_time`. Results go to benchmarks/results."""
+    from pathlib import Path
+
+    install(session)
+    names = session.posargs or sorted(path.stem for path in Path("benchmarks").glob("*.py") if path.stem[0] != "_")
+    for name in names:
+        session.run("python", f"benchmarks/{name}.py")
