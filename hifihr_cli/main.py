@@ -16,9 +16,13 @@ from typer.main import get_command
 
 from hifihr_cli.errors import INTERRUPTED, report
 
-#: Name on the command line -> "module:attribute", in the order of the help.
+#: Name on the command line -> "module:attribute", in the order of the help: the work first, housekeeping last.
 COMMANDS: dict[str, str] = {
+    "prepare": "hifihr_cli.prepare:prepare",
+    "eval": "hifihr_cli.eval:evaluate",
+    "shards": "hifihr_cli.shards:shards",
     "assets": "hifihr_cli.assets:app",
+    "doctor": "hifihr_cli.doctor:doctor",
 }
 
 

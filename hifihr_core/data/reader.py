@@ -1,5 +1,6 @@
 """Random access to one shard. HDF5 is asked once where things stand; after that a sample is a few plain reads."""
 
+import json
 import os
 import threading
 from collections.abc import Collection, Iterator, Mapping
@@ -11,7 +12,15 @@ from typing import Any
 import h5py
 import numpy as np
 
-from hifihr_core.data.schema import ANNOTATIONS, FORMAT, FORMAT_VERSION, SAMPLES, annotation_checksum, sample_checksum
+from hifihr_core.data.schema import (
+    ANNOTATIONS,
+    FORMAT,
+    FORMAT_VERSION,
+    SAMPLES,
+    Problem,
+    annotation_checksum,
+    sample_checksum,
+)
 from hifihr_core.errors import DataError
 from hifihr_core.files import describe_os_error
 from hifihr_core.records import Sample, Side
@@ -52,6 +61,7 @@ class _Layout:
     cameras: np.ndarray
     sides: np.ndarray
     attributes: Mapping[str, Any]
+    problems: tuple[Problem, ...]
 
 
 class ShardReader:
@@ -139,6 +149,11 @@ class ShardReader:
         """Return the number of annotated poses."""
         return len(self.layout.annotations.keys)
 
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Return the samples that were left out when the shard was made."""
+        return self.layout.problems
+
     def verify(self) -> Iterator[str]:
         """Read everything again and yield one line per row whose checksum differs."""
         layout = self.layout
@@ -218,6 +233,7 @@ def _read_layout(path: Path) -> _Layout:
                 cameras=file[ANNOTATIONS]["K"][:].astype(np.float32),
                 sides=file[ANNOTATIONS]["side"][:],
                 attributes=MappingProxyType(dict(file.attrs)),
+                problems=tuple(Problem(**row) for row in json.loads(file["problems"][:].tobytes())),
             )
     except (OSError, KeyError) as error:
         if isinstance(error, OSError) and error.errno:

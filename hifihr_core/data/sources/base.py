@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from hifihr_core.data.raw import RawFile, Tree
 from hifihr_core.data.schema import CheckFacts, DatasetFacts, Problem
 from hifihr_core.records import Sample
 
@@ -71,3 +72,20 @@ class Source:
     layout: str
     open: Callable[[Request], Sequence[Split]]
     inspect: Callable[[Request], Sequence[Part]]
+
+
+def describe_file(path: str, file: RawFile | None, *, needed: bool = True) -> Part:
+    """Return the line of one file."""
+    if file is None:
+        return Part(path, "missing" if needed else "optional")
+    return Part(path, "present", f"{file.size:,} bytes in {file.name}")
+
+
+def describe_folder(tree: Tree, folder: str, expected: int | None, *, needed: bool = True) -> Part:
+    """Return the line of a folder of pictures; `expected` of None takes any number of files."""
+    found = len(tree.names(folder))
+    if not found:
+        return Part(folder, "missing" if needed else "optional")
+    if expected and found != expected:
+        return Part(folder, "broken", f"{found:,} files, expected {expected:,}")
+    return Part(folder, "present", f"{found:,} files")

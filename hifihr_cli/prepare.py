@@ -1,0 +1,144 @@
+"""`hifihr prepare`: from a download to shards."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hifihr_cli.console import emit, emit_json, emit_table, progress, say
+from hifihr_cli.params import DryRun, Json, OutFolder, Root
+
+if TYPE_CHECKING:
+    from hifihr_core.data.packing import Policy
+    from hifihr_core.data.prepare import Report
+    from hifihr_core.data.sources.base import Request, Source
+
+Check = Annotated[bool, typer.Option("--check", help="Only look at the download, pack nothing.", show_default=False)]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Take the first N poses of each split.", metavar="N")]
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=0, help="Processes; all cores by default, 0 works in this one.")
+]
+MaxProblems = Annotated[
+    float, typer.Option("--max-problems", min=0, max=1, help="Share of poses that may be left out before it stops.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Pack in spite of failed checks.", show_default=False)]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace finished shards.", show_default=False)]
+
+_MARKS = {"present": "ok", "optional": "--", "missing": "MISSING", "broken": "BROKEN"}
+
+
+def prepare(
+    source: Annotated[str, typer.Argument(help="freihand, ho3d, rhd, dart or images.", metavar="SOURCE")],
+    root: Root = None,
+    out: OutFolder = None,
+    workers: Workers = None,
+    limit: Limit = None,
+    check: Check = False,
+    max_problems: MaxProblems = 0.01,
+    force: Force = False,
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Pack a dataset into shards that training streams; a stopped run goes on where it was.
+
+    Raw files are looked for in $HIFIHR_DATA/raw/SOURCE (folders or zips, ./data without HIFIHR_DATA), shards go to
+    $HIFIHR_DATA/shards/SOURCE. Exit code 3: data missing or broken.
+    """
+    import os
+
+    from hifihr_core.data.packing import Policy
+    from hifihr_core.data.prepare import default_out, default_root
+    from hifihr_core.data.sources.base import Request
+    from hifihr_core.data.sources.table import find_source
+
+    row = find_source(source)
+    request = Request(root=root or default_root(source), limit=limit)
+    target = out or default_out(source)
+    policy = Policy(
+        workers=(os.cpu_count() or 1) if workers is None else workers,
+        max_problems=max_problems,
+        force=force,
+        overwrite=overwrite,
+    )
+    if check:
+        _check(row, request, json)
+    elif dry_run:
+        _print_plan(row, request, target, policy, json)
+    else:
+        _pack(row, request, target, policy, json)
+
+
+def _pack(source: "Source", request: "Request", out: Path, policy: "Policy", json: bool) -> None:
+    from hifihr_core.data.prepare import prepare as run
+
+    with progress(source.name, unit="poses") as bar:
+        finished = run(source, request, out, policy=policy, on_progress=lambda _, done, total: bar(done, total))
+    for folder, index in finished.items():
+        skipped = [check.name for check in index.checks if check.status == "skipped"]
+        if skipped:
+            say(f"{folder}: not checked: {', '.join(skipped)}", kind="note")
+        for problem in index.problems[:10]:
+            say(f"left out {problem.key}: {problem.reason}", kind="warning")
+        if index.problem_count > 10:
+            say(f"... and {index.problem_count - 10:,} more, listed in {folder}/index.json", kind="warning")
+    if json:
+        emit_json({str(folder): index.model_dump(mode="json") for folder, index in finished.items()})
+        return
+    rows = [
+        (folder, f"{index.samples:,}", f"{index.annotations:,}", len(index.shards), index.problem_count)
+        for folder, index in finished.items()
+    ]
+    emit_table(("folder", "samples", "poses", "shards", "problems"), rows)
+
+
+def _print_plan(source: "Source", request: "Request", out: Path, policy: "Policy", json: bool) -> None:
+    from hifihr_core.data.prepare import plan
+
+    planned = plan(source, request, out, policy=policy)
+    if json:
+        emit_json([vars(split) for split in planned])
+        return
+    rows = [(p.name, p.folder, f"{p.poses:,}", p.shards, f"{p.about_bytes / 2**20:,.0f} MiB", p.state) for p in planned]
+    emit_table(("split", "folder", "poses", "shards", "about", "state"), rows)
+
+
+def _check(source: "Source", request: "Request", json: bool) -> None:
+    from dataclasses import asdict
+
+    from hifihr_core.data.prepare import check
+
+    report = check(source, request)
+    if json:
+        checks = {name: [c.model_dump() for c in found] for name, found in report.checks.items()}
+        emit_json(
+            {
+                "good": report.good,
+                "parts": [asdict(part) for part in report.parts],
+                "checks": checks,
+                "error": report.error,
+            }
+        )
+    else:
+        for line in _tree(request.root, report):
+            emit(line)
+    if not report.good:
+        from hifihr_core.errors import DataError
+
+        raise DataError(report.error or f"{request.root}: not complete, see the list above; {source.download}")
+
+
+def _tree(root: Path, report: "Report") -> list[str]:
+    """Return the parts of a download as an indented tree, then the checks of each split."""
+    lines, last = [str(root)], ""
+    for part in report.parts:
+        folder, _, name = part.path.rpartition("/")
+        if folder != last and folder:
+            lines.append(f"  {folder}/")
+        last = folder
+        indent = "    " if folder else "  "
+        lines.append(f"{indent}{_MARKS[part.state]:8}{name}{f'  ({part.detail})' if part.detail else ''}")
+    for split, checks in report.checks.items():
+        lines.append(f"checks of {split}")
+        lines += [f"  {check.status:8}{check.name}: {check.detail}" for check in checks]
+    return lines

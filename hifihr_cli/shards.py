@@ -1,0 +1,65 @@
+"""`hifihr shards`: what a shard folder holds, and whether it is whole."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hifihr_cli.console import emit, emit_json, emit_table, progress, say
+from hifihr_cli.params import Json
+
+shards = typer.Typer(help="Look into shard folders and verify them.", no_args_is_help=True)
+
+Folder = Annotated[Path, typer.Argument(help="A shard folder, or a folder of such folders.", metavar="DIR")]
+
+
+@shards.command()
+def info(folder: Folder, json: Json = False) -> None:
+    """Say what the shards below DIR hold."""
+    from hifihr_core.data.schema import read_index
+    from hifihr_core.data.shard_set import find_shard_folders
+
+    indexes = {path: read_index(path) for path in find_shard_folders(folder)}
+    if json:
+        emit_json({str(path): index.model_dump(mode="json") for path, index in indexes.items()})
+        return
+    for path, index in indexes.items():
+        facts = index.facts
+        size = sum(shard.bytes for shard in index.shards)
+        emit(f"{path}: {facts.dataset} {facts.version}, {facts.split}, {facts.licence}, by {index.software}")
+        emit(
+            f"  {index.samples:,} samples of {index.annotations:,} poses in {len(index.shards)} shards, "
+            f"{size / 2**20:,.1f} MiB, {index.problem_count} left out"
+        )
+        emit(f"  joints {facts.joint_definition}, root {facts.root_joint}, camera {facts.camera}")
+        emit_table(
+            ("label", "shape", "table", "rows"),
+            [
+                (name, "x".join(map(str, label.shape)) or "1", label.table, f"{label.count:,}")
+                for name, label in index.labels.items()
+            ],
+        )
+
+
+@shards.command()
+def verify(folder: Folder, json: Json = False) -> None:
+    """Read every byte of the shards below DIR and compare it with its checksum; exit code 3 if one differs."""
+    from hifihr_core.data.shard_set import find_shard_folders
+    from hifihr_core.data.shard_set import verify as find_differences
+    from hifihr_core.errors import DataError
+
+    folders = find_shard_folders(folder)
+    differences: list[str] = []
+    with progress("verify", unit="folders") as bar:
+        for number, path in enumerate(folders):
+            bar(number, len(folders))
+            for line in find_differences(path):
+                differences.append(line)
+                say(line, kind="warning")
+        bar(len(folders), len(folders))
+    if json:
+        emit_json({"folders": [str(path) for path in folders], "differences": differences})
+    if differences:
+        raise DataError(f"{folder}: {len(differences)} differences, expected none; prepare the dataset again")
+    if not json:
+        emit(f"{folder}: {len(folders)} shard folder(s), every checksum agrees")

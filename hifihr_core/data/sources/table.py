@@ -1,0 +1,26 @@
+"""The table of sources: one row per dataset that `hifihr prepare` knows."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from importlib import import_module
+from types import MappingProxyType
+
+from hifihr_core.data.sources.base import Source
+from hifihr_core.errors import ConfigError
+
+#: Name on the command line -> "module:attribute" of its `Source`.
+SOURCES: Mapping[str, str] = MappingProxyType(
+    {
+        "freihand": "hifihr_core.data.sources.freihand:FREIHAND",
+    }
+)
+
+
+def find_source(name: str) -> Source:
+    """Return the source called `name`. Raises: ConfigError with the nearest name."""
+    if name not in SOURCES:
+        close = get_close_matches(name, SOURCES, n=1)
+        hint = f", did you mean {close[0]}?" if close else ""
+        raise ConfigError(f"dataset {name!r} is not known{hint}; known datasets: {', '.join(SOURCES)}")
+    module, _, attribute = SOURCES[name].partition(":")
+    return getattr(import_module(module), attribute)
