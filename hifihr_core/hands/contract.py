@@ -59,6 +59,22 @@ class PosePrior:
     limits: Float[Tensor, "P 2"]
 
 
+@dataclass(frozen=True)
+class Rig:
+    """The skeleton behind posed hands, for files that carry one.
+
+    Concretely, ``vertices[b, v] = sum_n weights[v, n] * (T_root_rest[b, n] @ rest_vertices[b, v])``, which are the
+    vertices of `HandModel.forward`; pose blend shapes are part of `rest_vertices`. Bone n hangs from ``parents[n]`` (-1:
+    from nothing; a parent stands before its children) and starts at ``rest_joints[b, n]``.
+    """
+
+    rest_vertices: Float[Tensor, "B V 3"]
+    rest_joints: Float[Tensor, "B N 3"]
+    T_root_rest: Float[Tensor, "B N 4 4"]
+    weights: Float[Tensor, "V N"]
+    parents: tuple[int, ...]
+
+
 class HandModel(nn.Module, ABC):
     """A parametric right hand; `load_hand` builds one."""
 
@@ -90,6 +106,10 @@ class HandModel(nn.Module, ABC):
     @abstractmethod
     def sample_parameters(self, batch: int, *, generator: torch.Generator) -> HandParameters:
         """Draw plausible hands (pose, shape, texture; global rotation uniform) in float32 on the generator's device."""
+
+    def rig(self, parameters: HandParameters) -> Rig | None:
+        """Return the skeleton that poses these hands, or None for a model without one to show."""
+        return None
 
     @property
     def num_vertices(self) -> int:

@@ -5,15 +5,22 @@ synthetic hands only and still be right on real photos. Input and output live in
 `hifihr_core.geometry.rays`, which makes them independent of where the hand stands in the photo.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from hifihr_core.errors import AssetError
 from hifihr_core.geometry.rays import RayPattern, look_at_keypoints
 from hifihr_core.hands import HandModel, HandParameters
+from hifihr_core.models.checkpoint import read_facts, read_tensors, write_tensors
+
+FORMAT = "hifihr-lifter"
+FORMAT_VERSION = "1"
 
 #: A hand of this size (metres across half its pattern) is the unit of the predicted distance.
 _UNIT_HALF_SIZE_M = 0.08
@@ -102,3 +109,24 @@ def build_lifter(hand: HandModel, *, width: int = 384, blocks: int = 4) -> Lifte
     prior = hand.pose_prior()
     pose_std = (prior.basis.square().sum(dim=0)).sqrt().clamp_min(0.05)
     return Lifter(pose_mean=prior.mean, pose_std=pose_std, shape_dim=hand.shape_dim, width=width, blocks=blocks)
+
+
+def save_lifter(path: Path, lifter: Lifter, hand: HandModel, facts: Mapping[str, str]) -> None:
+    """Write a lifter in 16-bit floats, with the hand it is for and `facts` about its making."""
+    tensors = {name: value.detach().half().cpu().contiguous() for name, value in lifter.state_dict().items()}
+    own = {"format": FORMAT, "format_version": FORMAT_VERSION, "hand": hand.name, "pose_basis": hand.pose_basis}
+    sizes = {"width": str(lifter.stem.out_features), "blocks": str(len(lifter.blocks))}
+    write_tensors(path, tensors, {**facts, **own, **sizes})
+
+
+def load_lifter(path: Path, hand: HandModel) -> Lifter:
+    """Read a lifter for `hand`, on the hand's device, in evaluation mode.
+
+    Raises AssetError where the file is missing, broken, or made for another hand.
+    """
+    facts = read_facts(path, format=FORMAT, version=FORMAT_VERSION)
+    if (facts.get("hand"), facts.get("pose_basis")) != (hand.name, hand.pose_basis):
+        raise AssetError(f"{path}: a lifter for the hand {facts.get('hand')}, expected one for {hand.name}")
+    lifter = build_lifter(hand, width=int(facts["width"]), blocks=int(facts["blocks"]))
+    lifter.load_state_dict(read_tensors(path))
+    return lifter.to(hand.faces.device).eval()

@@ -41,6 +41,11 @@ class Detection:
     keypoints_px: Float[np.ndarray, "21 2"] | None = None
     keypoints_confidence: Float[np.ndarray, "21"] | None = None
 
+    def resized(self, factor: float) -> "Detection":
+        """Return the same hand in a photo that is `factor` times as large."""
+        keypoints = None if self.keypoints_px is None else self.keypoints_px * factor
+        return replace(self, box_px=self.box_px * factor, keypoints_px=keypoints)
+
 
 Detector = Callable[[UInt8[np.ndarray, "H W 3"]], list[Detection]]
 

@@ -1,0 +1,14 @@
+"""The trained models that ship with the package: licence class free, trained on synthetic hands alone."""
+
+from importlib.resources import files
+from pathlib import Path
+
+#: The image network and the keypoint lifter, both for the free hand; docs/models.md is their card.
+IMAGE_NETWORK = "anny_mobile.safetensors"
+LIFTER = "anny_lifter.safetensors"
+
+
+def shipped_model(name: str) -> Path | None:
+    """Return the path of a model in the package, or None where this installation carries none."""
+    path = Path(str(files("hifihr_core.models") / "data" / name))
+    return path if path.is_file() else None

@@ -1,0 +1,182 @@
+"""From worked-on states back to the photo as it was taken: un-mirrored, at full size, with mesh, texture and report."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from hifihr_core.geometry.cameras import project
+from hifihr_core.geometry.crops import warp_image
+from hifihr_core.hands import Hand, HandModel, HandParameters
+from hifihr_core.prediction.crops import Crops
+from hifihr_core.prediction.detectors import Detection
+from hifihr_core.prediction.meshes import Skin, TexturedMesh, mirror_x
+from hifihr_core.prediction.photos import Photo
+from hifihr_core.prediction.refine import Quality, Refined
+from hifihr_core.prediction.results import HandResult
+from hifihr_core.prediction.state import HandState
+from hifihr_core.prediction.texture import complete_texture
+from hifihr_core.records import Appearance, Light
+
+_MIRROR = np.array([-1.0, 1.0, 1.0])
+
+
+def assemble(
+    hand: HandModel,
+    state: HandState,
+    crops: Crops,
+    photo: Photo,
+    K: np.ndarray,
+    detections: Sequence[Detection],
+    *,
+    metric: bool,
+    origins: Sequence[str],
+    refined: Refined | None,
+    texture_px: int,
+    licences: Mapping[str, str],
+) -> tuple[HandResult, ...]:
+    """Return one result per hand; `K` is the camera of `photo.image`, results are in pixels of the full photo."""
+    posed = hand(state.parameters)
+    enlarge = np.diag([photo.reduction, photo.reduction, 1.0])
+    results = []
+    for i, detection in enumerate(detections):
+        one = _row(state, i)
+        axis = _MIRROR if crops.sides[i] == "left" else np.ones(3)
+        joints_cam = _numpy(posed.joints[i] + state.root_cam[i]) * axis
+        K_full = enlarge @ K
+        mesh = _mesh(hand, posed, one, i)
+        if refined is not None and mesh.texture is not None:
+            mesh = _with_photo(hand, mesh, one, crops, photo, refined, i, texture_px)
+        full = detection.resized(photo.reduction)
+        joints_px = _project(joints_cam, K_full)
+        results.append(
+            HandResult(
+                side=crops.sides[i],
+                score=detection.score,
+                box_px=full.box_px,
+                K=K_full,
+                metric=metric,
+                hand=hand.name,
+                joints_cam=joints_cam,
+                joints_px=joints_px,
+                mesh=mirror_x(mesh) if crops.sides[i] == "left" else mesh,
+                parameters={**_arrays(one.parameters), "root_cam": _numpy(one.root_cam[0])},
+                light={
+                    name: value * (axis if name == "direction" else 1) for name, value in _arrays(one.light).items()
+                },
+                report=_report(origins[i], full, joints_px, refined, i),
+                licences=licences,
+            )
+        )
+    return tuple(results)
+
+
+def _row(state: HandState, i: int) -> HandState:
+    def pick(value: torch.Tensor | None) -> torch.Tensor | None:
+        return None if value is None else value[i : i + 1]
+
+    parameters = HandParameters(**{name: pick(value) for name, value in vars(state.parameters).items()})
+    light = Light(**{name: pick(value) for name, value in vars(state.light).items()})
+    return HandState(parameters, state.root_cam[i : i + 1], light)
+
+
+def _mesh(hand: HandModel, posed: Hand, one: HandState, i: int) -> TexturedMesh:
+    """Return the right-looking mesh of hand i in the camera frame, with the model's own appearance."""
+    appearance = posed.appearance
+    assert appearance is not None
+    charted = appearance.uvs is not None and appearance.faces_uvs is not None
+    return TexturedMesh(
+        vertices=_numpy(posed.vertices[i] + one.root_cam[0]),
+        faces=_integers(hand.faces),
+        uvs=_numpy(appearance.uvs) if charted else None,
+        faces_uvs=_integers(appearance.faces_uvs) if charted else None,
+        texture=_picture(appearance.albedo[i]) if charted else None,
+        vertex_colors=None if charted else _numpy(appearance.albedo[i].clamp(0, 1)),
+        skin=_skin(hand, one),
+    )
+
+
+def _skin(hand: HandModel, one: HandState) -> Skin | None:
+    rig = hand.rig(one.parameters)
+    if rig is None:
+        return None
+    T_cam_root = np.eye(4)
+    T_cam_root[:3, 3] = _numpy(one.root_cam[0])
+    return Skin(
+        rest_vertices=_numpy(rig.rest_vertices[0]),
+        rest_joints=_numpy(rig.rest_joints[0]),
+        parents=rig.parents,
+        weights=_numpy(rig.weights),
+        T_cam_rest=T_cam_root @ _numpy(rig.T_root_rest[0]),
+    )
+
+
+def _with_photo(
+    hand: HandModel,
+    mesh: TexturedMesh,
+    one: HandState,
+    crops: Crops,
+    photo: Photo,
+    refined: Refined,
+    i: int,
+    texture_px: int,
+) -> TexturedMesh:
+    """Return the mesh with the photo's pixels on its chart, taken from a crop at the photo's own resolution."""
+    crop_px = crops.image.shape[-1]
+    T_crop_photo = _numpy(crops.T_crop_photo[i])
+    scale = np.sqrt(abs(np.linalg.det(T_crop_photo[:2, :2])))
+    side = int(np.clip(round(crop_px / scale), crop_px, 2 * texture_px))
+    enlarge = np.diag([side / crop_px, side / crop_px, 1.0])
+    picture = warp_image(photo.image, enlarge @ T_crop_photo, width=side, height=side)
+    mask = refined.mask[i].cpu().numpy().astype(np.uint8)
+    mask = warp_image(mask * 255, enlarge, width=side, height=side) > 127
+    posed = hand(one.parameters)
+    assert posed.appearance is not None
+    completed = complete_texture(
+        picture,
+        (posed.vertices + one.root_cam[:, None])[0],
+        hand.faces,
+        torch.from_numpy(enlarge).to(crops.K) @ crops.K[i],
+        Appearance(posed.appearance.albedo, posed.appearance.uvs, posed.appearance.faces_uvs),
+        one.light,
+        mask=mask,
+        texture_px=texture_px,
+    )
+    return TexturedMesh(**{**vars(mesh), "texture": _picture(completed.albedo)})
+
+
+def _report(
+    origin: str, detection: Detection, joints_px: np.ndarray, refined: Refined | None, i: int
+) -> dict[str, object]:
+    report: dict[str, object] = {"start": origin}
+    if detection.keypoints_px is not None:
+        error = np.linalg.norm(joints_px - detection.keypoints_px, axis=1).mean()
+        report["keypoint_error_px"] = round(float(error), 3)
+    if refined is not None:
+        report["refined"] = {"before": _quality(refined.before, i), "after": _quality(refined.after, i)}
+    return report
+
+
+def _quality(quality: Quality, i: int) -> dict[str, float | None]:
+    values = {name: float(value[i]) for name, value in vars(quality).items()}
+    return {name: None if np.isnan(value) else round(value, 3) for name, value in values.items()}
+
+
+def _project(joints_cam: np.ndarray, K: np.ndarray) -> np.ndarray:
+    return project(torch.from_numpy(joints_cam), torch.from_numpy(K)).numpy()
+
+
+def _arrays(record: HandParameters | Light) -> dict[str, np.ndarray]:
+    return {name: _numpy(value[0]) for name, value in vars(record).items() if value is not None}
+
+
+def _numpy(values: torch.Tensor) -> np.ndarray:
+    return values.detach().cpu().double().numpy()
+
+
+def _integers(values: torch.Tensor) -> np.ndarray:
+    return values.cpu().long().numpy()
+
+
+def _picture(albedo: torch.Tensor) -> np.ndarray:
+    return (albedo.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()

@@ -1,0 +1,62 @@
+"""Where the skin of a hand is in its crop: GrabCut, started from the rendered hand.
+
+Source: Rother et al., "GrabCut: interactive foreground extraction using iterated graph cuts", SIGGRAPH 2004, as OpenCV
+has it.
+"""
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+_ITERATIONS = 3
+
+
+def segment_hands(image: Float[Tensor, "B 3 H W"], silhouette: Float[Tensor, "B H W"]) -> Bool[Tensor, "B H W"]:
+    """Return the pixels that look like the hand the silhouette covers.
+
+    Well inside the silhouette is taken for hand, far outside for background, the rest is decided by colour. Where
+    nothing can be decided (no hand in the crop, or no background) the silhouette itself is returned.
+    """
+    pictures = (image.clamp(0, 1) * 255).byte().permute(0, 2, 3, 1).cpu().numpy()
+    drawn = (silhouette > 0.5).cpu().numpy()
+    masks = np.stack([_segment(picture, one) for picture, one in zip(pictures, drawn, strict=True)])
+    return torch.from_numpy(masks).to(image.device)
+
+
+def _segment(picture: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    reach = max(2, round(np.sqrt(drawn.sum()) / 8))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    core = cv2.erode(drawn.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach | 1, reach | 1)))
+    near = cv2.dilate(drawn.astype(np.uint8), kernel)
+    trimap = np.where(drawn, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    trimap[near == 0] = cv2.GC_BGD
+    trimap[core == 1] = cv2.GC_FGD
+    if not (trimap == cv2.GC_FGD).any() or not (trimap == cv2.GC_BGD).any():
+        return drawn
+    cv2.setRNGSeed(0)  # its colour clusters start at random
+    background, foreground = np.zeros((1, 65)), np.zeros((1, 65))
+    cv2.grabCut(
+        cv2.cvtColor(picture, cv2.COLOR_RGB2BGR),
+        trimap,
+        None,
+        background,
+        foreground,
+        _ITERATIONS,
+        cv2.GC_INIT_WITH_MASK,
+    )
+    return (trimap == cv2.GC_FGD) | (trimap == cv2.GC_PR_FGD)
+
+
+def beyond_wrist(joints_px: Float[Tensor, "B 21 2"], *, height: int, width: int) -> Bool[Tensor, "B H W"]:
+    """Return the pixels on the forearm's side of the wrist, where a hand model says nothing.
+
+    The border runs through the wrist, across the line from it to the middle MCP.
+    """
+    wrist, palm = joints_px[:, 0], joints_px[:, 9]
+    axis = torch.nn.functional.normalize(wrist - palm, dim=1)
+    rows = torch.arange(height, device=joints_px.device) + 0.5
+    columns = torch.arange(width, device=joints_px.device) + 0.5
+    along = (columns[None, None] - wrist[:, 0, None, None]) * axis[:, 0, None, None]
+    return along + (rows[None, :, None] - wrist[:, 1, None, None]) * axis[:, 1, None, None] > 0

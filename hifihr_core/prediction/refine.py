@@ -1,0 +1,237 @@
+"""Refinement: render the hand, compare it with the photo, and move pose, shape, root, texture and light.
+
+Every hand of a photo is refined at once and on its own: the terms are sums over hands, so no hand sees another. The
+budget is a fixed number of steps; nothing stops early, so the time is known beforehand.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import roma
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from hifihr_core.geometry.cameras import project
+from hifihr_core.hands import Hand, HandModel, HandParameters
+from hifihr_core.prediction.crops import Crops
+from hifihr_core.prediction.masks import beyond_wrist, segment_hands
+from hifihr_core.prediction.state import HandState, choose
+from hifihr_core.records import Light
+from hifihr_core.rendering import Rendered, Renderer
+
+
+@dataclass(frozen=True)
+class RefineSettings:
+    """Steps, learning rates and weights of a refinement.
+
+    Lengths in the keypoint term are in crop widths. Rates: `geometry` for turns, pose and shape (radians, standard
+    deviations), `root` for the root's place (relative to its depth), `appearance` for texture and light.
+    """
+
+    steps: int = 80
+    geometry_rate: float = 0.02
+    root_rate: float = 0.004
+    appearance_rate: float = 0.06
+    keypoints: float = 400.0
+    keypoint_outlier: float = 0.02
+    silhouette: float = 4.0
+    photometric: float = 6.0
+    pose_prior: float = 0.02
+    pose_off_prior: float = 2.0
+    limits: float = 20.0
+    shape_prior: float = 0.05
+    texture_prior: float = 0.01
+    light_prior: float = 0.2
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How well a hand explains its crop: keypoint error in pixels of the crop (NaN without), mask IoU, masked PSNR."""
+
+    keypoint_px: Float[Tensor, " B"]
+    iou: Float[Tensor, " B"]
+    psnr_db: Float[Tensor, " B"]
+
+
+@dataclass(frozen=True)
+class Refined:
+    """The refined hands, the masks they were compared in, and their quality before and after."""
+
+    state: HandState
+    mask: Bool[Tensor, "B H W"]
+    before: Quality
+    after: Quality
+
+
+class _Variables:
+    """The numbers that move, as leaves of the graph, and how they make a state."""
+
+    def __init__(self, start: HandState) -> None:
+        self.start = start
+        parameters, light = start.parameters, start.light
+        batch = len(start.root_cam)
+        self.turn = start.root_cam.new_zeros(batch, 3)
+        self.pose = parameters.pose.clone()
+        self.shape = parameters.shape.clone()
+        self.root = start.root_cam.new_zeros(batch, 3)
+        assert parameters.texture is not None
+        self.texture = parameters.texture.clone()
+        self.colors = torch.cat((light.ambient, light.color), dim=1).clamp_min(0.02).log()
+        self.direction = light.direction.clone()
+        for variable in self.all():
+            variable.requires_grad_()
+
+    def all(self) -> list[Tensor]:
+        return [self.turn, self.pose, self.shape, self.root, self.texture, self.colors, self.direction]
+
+    def groups(self, settings: RefineSettings) -> list[dict[str, object]]:
+        return [
+            {"params": [self.turn, self.pose, self.shape], "lr": settings.geometry_rate},
+            {"params": [self.root], "lr": settings.root_rate},
+            {"params": [self.texture, self.colors, self.direction], "lr": settings.appearance_rate},
+        ]
+
+    def state(self) -> HandState:
+        start = self.start
+        orient = roma.rotmat_to_rotvec(
+            roma.rotvec_to_rotmat(self.turn) @ roma.rotvec_to_rotmat(start.parameters.global_orient)
+        )
+        depth = start.root_cam[:, 2:]
+        root = (start.root_cam + torch.cat((self.root[:, :2] * depth, torch.zeros_like(depth)), dim=1)) * self.root[
+            :, 2:
+        ].exp()
+        colors = self.colors.exp()
+        light = Light(colors[:, :3], colors[:, 3:], torch.nn.functional.normalize(self.direction, dim=1))
+        return HandState(HandParameters(orient, self.pose, self.shape, self.texture), root, light)
+
+
+def refine(
+    hand: HandModel,
+    renderer: Renderer,
+    start: HandState,
+    crops: Crops,
+    settings: RefineSettings = RefineSettings(),
+    *,
+    on_step: Callable[[int], None] = lambda step: None,
+) -> Refined:
+    """Refine hands from `start` on their crops; `renderer` has the size of the crops. The start is not changed.
+
+    `on_step` is told how many steps are done. The result is the last state, or the start where that explains the crop
+    better (measured by the same cost).
+    """
+    with torch.no_grad():
+        posed, rendered = _draw(hand, renderer, start, crops)
+    mask = segment_hands(crops.image, rendered.silhouette)
+    before = _quality(posed, rendered, start, crops, mask)
+    variables = _Variables(start)
+    optimizer = torch.optim.Adam(variables.groups(settings), betas=(0.8, 0.95))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, [group["lr"] for group in optimizer.param_groups], total_steps=settings.steps + 1, pct_start=0.2
+    )
+    for step in range(settings.steps):
+        optimizer.zero_grad(set_to_none=True)
+        _cost(hand, renderer, variables.state(), crops, mask, settings).sum().backward()
+        optimizer.step()
+        schedule.step()
+        if step == settings.steps // 2:  # the hand has moved: look again which pixels are its own
+            with torch.no_grad():
+                mask = segment_hands(crops.image, _draw(hand, renderer, variables.state(), crops)[1].silhouette)
+        on_step(step + 1)
+    with torch.no_grad():
+        last = _detached(variables.state())
+        better = _cost(hand, renderer, last, crops, mask, settings) <= _cost(
+            hand, renderer, start, crops, mask, settings
+        )
+        state = choose(better, last, start)
+        posed, rendered = _draw(hand, renderer, state, crops)
+        after = _quality(posed, rendered, state, crops, mask)
+    return Refined(state, mask, before, after)
+
+
+def _draw(hand: HandModel, renderer: Renderer, state: HandState, crops: Crops) -> tuple[Hand, Rendered]:
+    posed = hand(state.parameters)
+    assert posed.appearance is not None
+    vertices_cam = posed.vertices + state.root_cam[:, None]
+    return posed, renderer(vertices_cam, crops.K, posed.appearance, state.light)
+
+
+def _cost(
+    hand: HandModel,
+    renderer: Renderer,
+    state: HandState,
+    crops: Crops,
+    mask: Bool[Tensor, "B H W"],
+    settings: RefineSettings,
+) -> Float[Tensor, " B"]:
+    """Return the cost of each hand."""
+    posed, rendered = _draw(hand, renderer, state, crops)
+    height, width = crops.image.shape[-2:]
+    joints_px = project(posed.joints + state.root_cam[:, None], crops.K)
+    hand_side = ~beyond_wrist(joints_px.detach(), height=height, width=width) | (rendered.silhouette.detach() > 0.5)
+    area = mask.flatten(1).sum(dim=1).clamp_min(1)
+    outline = ((rendered.silhouette - mask.float()).square() * hand_side).flatten(1).sum(dim=1) / area
+    shared = mask & (rendered.silhouette.detach() > 0.9)
+    difference = ((rendered.image - crops.image).abs().mean(dim=1) * shared).flatten(1).sum(dim=1)
+    photometric = difference / shared.flatten(1).sum(dim=1).clamp_min(1)
+    return (
+        settings.keypoints * _keypoint_cost(joints_px / width, crops, settings.keypoint_outlier)
+        + settings.silhouette * outline
+        + settings.photometric * photometric
+        + _priors(hand, state, settings)
+    )
+
+
+def _keypoint_cost(joints: Float[Tensor, "B 21 2"], crops: Crops, outlier: float) -> Float[Tensor, " B"]:
+    """Return the pseudo-Huber cost of the keypoints, crop widths squared, weighed by confidence."""
+    offset = joints - crops.keypoints_px / crops.image.shape[-1]
+    robust = 2 * outlier**2 * ((1 + offset.square().sum(dim=-1) / outlier**2).sqrt() - 1)
+    return (robust * crops.confidence).sum(dim=1) / crops.confidence.sum(dim=1).clamp_min(1e-3)
+
+
+def _priors(hand: HandModel, state: HandState, settings: RefineSettings) -> Float[Tensor, " B"]:
+    prior = hand.pose_prior()
+    parameters = state.parameters
+    assert parameters.texture is not None
+    centred = parameters.pose - prior.mean
+    z = centred @ prior.whiten
+    beyond = parameters.pose - parameters.pose.clamp(prior.limits[:, 0], prior.limits[:, 1])
+    colors = torch.cat((state.light.ambient, state.light.color), dim=1)
+    grey = colors.reshape(-1, 2, 3).mean(dim=2, keepdim=True)
+    return (
+        settings.pose_prior * z.square().mean(dim=1)
+        + settings.pose_off_prior * (centred - z @ prior.basis).square().mean(dim=1)
+        + settings.limits * beyond.square().mean(dim=1)
+        + settings.shape_prior * parameters.shape.square().mean(dim=1)
+        + settings.texture_prior * parameters.texture.square().mean(dim=1)
+        + settings.light_prior * (colors.reshape(-1, 2, 3) - grey).square().mean(dim=(1, 2))
+    )
+
+
+def _quality(posed: Hand, rendered: Rendered, state: HandState, crops: Crops, mask: Tensor) -> Quality:
+    joints_px = project(posed.joints + state.root_cam[:, None], crops.K)
+    seen = crops.confidence > 0
+    distance = (joints_px - crops.keypoints_px).norm(dim=-1)
+    keypoint_px = torch.where(seen, distance, 0.0).sum(dim=1) / seen.sum(dim=1)  # 0 / 0 is the NaN that is meant
+    height, width = crops.image.shape[-2:]
+    counted = ~beyond_wrist(joints_px, height=height, width=width)
+    drawn, wanted = (rendered.silhouette > 0.5) & counted, mask & counted
+    iou = (drawn & wanted).flatten(1).sum(dim=1) / (drawn | wanted).flatten(1).sum(dim=1).clamp_min(1)
+    square = ((rendered.image - crops.image).square().mean(dim=1) * wanted).flatten(1).sum(dim=1)
+    psnr = -10 * torch.log10(square / wanted.flatten(1).sum(dim=1).clamp_min(1) + 1e-10)
+    return Quality(keypoint_px, iou, psnr)
+
+
+def _detached(state: HandState) -> HandState:
+    parameters, light = state.parameters, state.light
+    assert parameters.texture is not None
+    return HandState(
+        HandParameters(
+            parameters.global_orient.detach(),
+            parameters.pose.detach(),
+            parameters.shape.detach(),
+            parameters.texture.detach(),
+        ),
+        state.root_cam.detach(),
+        Light(light.ambient.detach(), light.color.detach(), light.direction.detach()),
+    )

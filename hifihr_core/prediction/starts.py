@@ -1,0 +1,72 @@
+"""The two starts of a reconstruction: from keypoints through the lifter, or from the image through the network."""
+
+from dataclasses import replace
+from typing import Literal
+
+from torch.nn import functional
+
+from hifihr_core.geometry.cameras import place_root, transform_K
+from hifihr_core.hands import HandModel
+from hifihr_core.models.lifter import Lifter
+from hifihr_core.models.reconstructor import Reconstructor
+from hifihr_core.prediction.crops import Crops
+from hifihr_core.prediction.fitting import fit_keypoints
+from hifihr_core.prediction.state import HandState, choose, default_light, with_mean_appearance
+
+Start = Literal["auto", "image", "keypoints"]
+
+
+def from_image(network: Reconstructor, hand: HandModel, crops: Crops, *, network_px: int) -> HandState:
+    """Return what the image network says of each crop; the mean appearance where it estimates none.
+
+    `network_px` is the side of the crops that the network was trained on.
+    """
+    resize = network_px / crops.image.shape[-1]
+    image, K = crops.image, crops.K
+    if resize != 1:
+        image = functional.interpolate(image, size=(network_px, network_px), mode="bilinear", antialias=True)
+        K = transform_K(K, K.new_tensor([[resize, 0.0, 0.0], [0.0, resize, 0.0], [0.0, 0.0, 1.0]]))
+    estimate = network(image, K)
+    parameters = estimate.parameters
+    if parameters.texture is None:
+        parameters = with_mean_appearance(hand, parameters)
+    root_cam = place_root(estimate.root_px, estimate.scale_px_per_m, K)
+    return HandState(parameters, root_cam, estimate.light or default_light(root_cam))
+
+
+def from_keypoints(lifter: Lifter, hand: HandModel, crops: Crops) -> HandState:
+    """Return the hands lifted from the detector's keypoints and fitted to them, with the mean appearance."""
+    lifted = lifter(crops.keypoints_px, crops.confidence, crops.K)
+    fitted = fit_keypoints(hand, lifted, crops.keypoints_px, crops.confidence, crops.K)
+    return HandState(with_mean_appearance(hand, fitted.parameters), fitted.root_cam, default_light(fitted.root_cam))
+
+
+def start_hands(
+    hand: HandModel,
+    crops: Crops,
+    *,
+    network: Reconstructor | None,
+    lifter: Lifter | None,
+    start: Start,
+    network_px: int,
+) -> tuple[HandState, list[str]]:
+    """Return a start for every crop, and where its geometry came from ("image" or "keypoints").
+
+    `auto` takes keypoints where a detector gave them. Texture and light always come from the image network, where there
+    is one. Raises ValueError if a start is asked for that the given networks or detections cannot make.
+    """
+    seen = crops.confidence.amax(dim=1) > 0
+    wants_keypoints = seen & (lifter is not None) & (start != "image")
+    if start == "keypoints" and not bool(wants_keypoints.all()):
+        raise ValueError("start 'keypoints' needs a lifter, and a detector that finds keypoints")
+    state = None if network is None else from_image(network, hand, crops, network_px=network_px)
+    if bool(wants_keypoints.any()) and lifter is not None:
+        lifted = from_keypoints(lifter, hand, crops)
+        if state is None:
+            state = lifted
+        else:
+            same_look = replace(lifted.parameters, texture=state.parameters.texture)
+            state = choose(wants_keypoints, HandState(same_look, lifted.root_cam, state.light), state)
+    if state is None or (network is None and not bool(wants_keypoints.all())):
+        raise ValueError("start 'image' needs the image network")
+    return state, ["keypoints" if one else "image" for one in wants_keypoints.tolist()]
