@@ -197,8 +197,7 @@ def _steep(ends: Tensor, near_m: float) -> Tensor:
 
 
 def crossing_places(q: Tensor, edges: Tensor, crossing: Tensor) -> Tensor:
-    """Return (B, 2, H, W): where between the two centres (0 to 1) an outline crosses; differentiable in q; 0 if none."""
-    batch, _, height, width = crossing.shape
+    """Return (B, 2, H, W): where (0 to 1) between two centres an outline crosses, differentiable in q; else 0."""
     b, axis, row, col = (crossing >= 0).nonzero(as_tuple=True)
     ends = edges.long()[crossing[b, axis, row, col].long()]
     q_i, q_j = q[b, ends[:, 0]], q[b, ends[:, 1]]

@@ -5,7 +5,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hifihr_core.geometry.meshes import EdgeAdjacency, edge_adjacency, vertex_normals
+from hifihr_core.geometry.meshes import edge_adjacency, vertex_normals
 from hifihr_core.records import Appearance, Light
 from hifihr_core.rendering.backends import Backend, BackendName, get_backend
 from hifihr_core.rendering.checks import check_batches, check_faces, check_geometry, check_size

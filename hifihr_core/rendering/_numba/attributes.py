@@ -2,7 +2,7 @@
 
 import math
 
-from hifihr_core.rendering._numba.jit import kernel
+from hifihr_core.rendering._numba.jit import helper, kernel
 
 
 @kernel
@@ -66,7 +66,7 @@ def interpolate_backward(attributes, faces, face, bary, unit, grad_out, row_firs
             grad_bary[row, col, 0], grad_bary[row, col, 1], grad_bary[row, col, 2] = g0, g1, g2
 
 
-@kernel
+@helper
 def _place(coordinate, size):
     """Return the two texels around a coordinate (in texels), the weight of the second, and whether it moves.
 

@@ -68,7 +68,7 @@ class _Rasterize(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         batch = q.shape[0]
         face = torch.empty((batch, height, width), dtype=torch.int32)
-        bary, depth = q.new_empty((batch, height, width, 3)), q.new_empty((batch, height, width))
+        bary, depth = q.new_empty((batch, height, width, 3)), torch.empty((batch, height, width), dtype=torch.float64)
         q_, faces_, face_, bary_, depth_ = _array(q, torch.float64), *map(_array, (faces, face, bary, depth))
         args = (near_m, _CULL[cull])
 
@@ -78,7 +78,7 @@ class _Rasterize(torch.autograd.Function):
         run(work, bands(batch, height))
         ctx.mark_non_differentiable(face)
         ctx.save_for_backward(q, faces, face, bary)
-        return face, bary, depth
+        return face, bary, depth.to(q.dtype)
 
     @staticmethod
     def backward(ctx: Any, _: Tensor, grad_bary: Tensor, grad_depth: Tensor) -> tuple[Tensor | None, ...]:
@@ -225,7 +225,7 @@ class _Antialias(torch.autograd.Function):
         edges_, opposite_, edge_, at_, out_ = map(_array, (edges, opposite, edge, at, out))
 
         def find(b: int) -> None:
-            outline.find_crossings(q_[b], edges_, opposite_, face_[b], depth_[b], near_m, edge_[b], at_[b])
+            outline.find_crossings(q_[b], edges_, opposite_, face_[b], depth_[b], near_m, edge_[b], at_[b], np.empty(edge_.shape[1:]))
 
         def blend(b: int, first: int, end: int) -> None:
             outline.blend(values_[b], edge_[b], at_[b], first, end, out_[b])

@@ -33,6 +33,12 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
         return numba.njit(**options)(function)
 
 
+def helper(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a function that only kernels of the same file call; without the wrappers that Python would need."""
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+    return numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)(function)
+
+
 def run(work: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> list[Any]:
     """Call ``work(*task)`` for every task on at most `torch.get_num_threads()` threads; return the results in order."""
     threads = min(torch.get_num_threads(), len(tasks))

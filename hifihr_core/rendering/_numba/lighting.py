@@ -4,12 +4,12 @@ import math
 
 import numpy as np
 
-from hifihr_core.rendering._numba.jit import kernel
+from hifihr_core.rendering._numba.jit import helper, kernel
 
 BLINN_PHONG, PHONG = 0, 1
 
 
-@kernel
+@helper
 def _to_linear(value):
     """Return (linear light, slope) of an sRGB value (IEC 61966-2-1)."""
     if value <= 0.04045:
@@ -19,7 +19,7 @@ def _to_linear(value):
     return power * base, 2.4 / 1.055 * power
 
 
-@kernel
+@helper
 def _to_srgb(value):
     """Return (sRGB value, slope) of linear light."""
     if value <= 0.0031308:
@@ -28,7 +28,7 @@ def _to_srgb(value):
     return 1.055 * root - 0.055, 1.055 / 2.4 * root / value
 
 
-@kernel
+@helper
 def _highlight(normal, toward, view, half, facing, kind):
     """Return (cosine, length of the half vector): what the highlight's power is taken of; 0 in the shade."""
     if facing <= 0:
@@ -52,7 +52,7 @@ def _highlight(normal, toward, view, half, facing, kind):
     return max(cosine, 0.0), length
 
 
-@kernel
+@helper
 def _view(K_inverse, row, col, view):
     """Fill `view` with the unit vector from a pixel's surface towards the camera."""
     squared = 0.0
@@ -70,7 +70,9 @@ def shade(albedo, normals, face, K_inverse, light, material, kind, linear, white
 
     `material` is (ambient, diffuse, specular, shininess).
     """
-    view, half, normal, toward = np.empty(3), np.empty(3), np.empty(3), light[2].astype(np.float64)
+    view, half, normal, toward = np.empty(3), np.empty(3), np.empty(3), np.empty(3)
+    for c in range(3):
+        toward[c] = light[2, c]
     for row in range(row_first, row_end):
         for col in range(face.shape[1]):
             if face[row, col] < 0:
@@ -102,7 +104,9 @@ def shade_backward(
     grad_albedo, grad_normals, grad_light,
 ):  # fmt: skip
     """Fill rows of the gradients of albedo and normals, and add to that of the light (3, 3)."""
-    view, half, normal, toward = np.empty(3), np.empty(3), np.empty(3), light[2].astype(np.float64)
+    view, half, normal, toward = np.empty(3), np.empty(3), np.empty(3), np.empty(3)
+    for c in range(3):
+        toward[c] = light[2, c]
     for row in range(row_first, row_end):
         for col in range(face.shape[1]):
             for c in range(3):

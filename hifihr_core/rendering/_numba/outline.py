@@ -10,10 +10,10 @@ import math
 
 import numpy as np
 
-from hifihr_core.rendering._numba.jit import kernel
+from hifihr_core.rendering._numba.jit import helper, kernel
 
 
-@kernel
+@helper
 def _volume(q, i, j, k):
     """Return the determinant of three homogeneous points: on which side of the plane (camera, i, j) point k is."""
     return (
@@ -23,12 +23,12 @@ def _volume(q, i, j, k):
     )
 
 
-@kernel
+@helper
 def _follow(q, i, j, side, edge, across, face, depth, start, end, near, crossing_edge, crossing_at, crossing_z):
     """Record where an outline crosses the lines of pixel centres; `across` 0: rows (pairs left-right), 1: columns."""
     lines, places = face.shape[across], face.shape[1 - across]
     along = 1 - across
-    for line in range(max(int(math.ceil(start - 0.5)), 0), min(int(math.ceil(end - 0.5)), lines)):
+    for line in range(max(math.ceil(start - 0.5), 0), min(math.ceil(end - 0.5), lines)):
         center = line + 0.5
         d_i, d_j = q[i, along] - center * q[i, 2], q[j, along] - center * q[j, 2]
         if (d_i >= 0) == (d_j >= 0):
@@ -55,14 +55,16 @@ def _follow(q, i, j, side, edge, across, face, depth, start, end, near, crossing
 
 
 @kernel
-def find_crossings(q, edges, opposite, face, depth, near, crossing_edge, crossing_at):
+def find_crossings(q, edges, opposite, face, depth, near, crossing_edge, crossing_at, crossing_z):
     """Fill, for one image, the nearest outline between every pixel and its right (0) and lower (1) neighbour.
 
-    `crossing_edge` (2, H, W) is -1 and `crossing_at` 0 where there is none.
+    `crossing_edge` (2, H, W) is -1, `crossing_at` 0 and `crossing_z` inf where there is none.
     """
-    crossing_edge[:] = -1
-    crossing_at[:] = 0
-    crossing_z = np.full(crossing_edge.shape, np.inf)
+    for axis in range(2):
+        for row in range(face.shape[0]):
+            for col in range(face.shape[1]):
+                crossing_edge[axis, row, col], crossing_at[axis, row, col] = -1, 0
+                crossing_z[axis, row, col] = math.inf
     for e in range(edges.shape[0]):
         i, j = edges[e, 0], edges[e, 1]
         if q[i, 2] < near and q[j, 2] < near:
@@ -77,7 +79,7 @@ def find_crossings(q, edges, opposite, face, depth, near, crossing_edge, crossin
         v_i, v_j = (q[i, 1] + t_i * (q[j, 1] - q[i, 1])) / z_i, (q[i, 1] + t_j * (q[j, 1] - q[i, 1])) / z_j
         across = 0 if abs(v_j - v_i) >= abs(u_j - u_i) else 1
         start, end = (min(v_i, v_j), max(v_i, v_j)) if across == 0 else (min(u_i, u_j), max(u_i, u_j))
-        limit = np.float64(max(face.shape))
+        limit = float(max(face.shape[0], face.shape[1]))
         start, end = min(max(start, -1.0), limit + 1), min(max(end, -1.0), limit + 1)
         _follow(
             q, i, j, side, e, across, face, depth, start - 1e-6, end + 1e-6, near,
@@ -85,7 +87,7 @@ def find_crossings(q, edges, opposite, face, depth, near, crossing_edge, crossin
         )  # fmt: skip
 
 
-@kernel
+@helper
 def _neighbour(crossing_edge, crossing_at, row, col, direction):
     """Return (share, row, column, pair) of what a pixel takes from its right, left, lower or upper neighbour."""
     axis, back = direction // 2, direction % 2
@@ -99,7 +101,7 @@ def _neighbour(crossing_edge, crossing_at, row, col, direction):
     return max(share, 0.0), (r if back else r + 1), col, r, c
 
 
-@kernel
+@helper
 def _total(crossing_edge, crossing_at, row, col):
     """Return the sum of the shares that a pixel takes from its neighbours."""
     total = 0.0
@@ -108,7 +110,7 @@ def _total(crossing_edge, crossing_at, row, col):
     return total
 
 
-@kernel
+@helper
 def _quiet(crossing_edge, row, col):
     """Say whether no outline lies between a pixel and its four neighbours."""
     return (
@@ -176,7 +178,7 @@ def blend_backward(values, crossing_edge, crossing_at, edges, q, grad_out, row_f
                     grad_values[row, col, c] -= share / whole * grad_out[row, col, c]
 
 
-@kernel
+@helper
 def _given(crossing_edge, crossing_at, row, col, direction):
     """Return (share, row, column) of what the neighbour in a direction takes from this pixel."""
     axis, back = direction // 2, direction % 2
@@ -192,7 +194,7 @@ def _given(crossing_edge, crossing_at, row, col, direction):
     return share / max(_total(crossing_edge, crossing_at, r, c), 1.0), r, c
 
 
-@kernel
+@helper
 def _crossing_backward(q, edges, e, axis, row, col, at, grad_t, grad_q):
     """Add the gradient of one crossing's place to the two ends of its edge.
 

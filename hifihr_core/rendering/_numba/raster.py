@@ -10,14 +10,12 @@ in them, so no pixel is lost between neighbours.
 
 import math
 
-import numpy as np
-
-from hifihr_core.rendering._numba.jit import kernel
+from hifihr_core.rendering._numba.jit import helper, kernel
 
 KEEP, CULL_BACK, CULL_FRONT = 0, 1, 2
 
 
-@kernel
+@helper
 def _box(q, i, j, k, near, row_first, row_end, width):
     """Return the pixels (first and last row and column) whose centres the visible part of a face may cover."""
     u_low, v_low, u_high, v_high = math.inf, math.inf, -math.inf, -math.inf
@@ -33,23 +31,24 @@ def _box(q, i, j, k, near, row_first, row_end, width):
             u, v = (q[a, 0] + t * (q[b, 0] - q[a, 0])) / near, (q[a, 1] + t * (q[b, 1] - q[a, 1])) / near
             u_low, u_high, v_low, v_high = min(u_low, u), max(u_high, u), min(v_low, v), max(v_high, v)
     # A millionth of a pixel more on each side keeps rounding from losing a centre that lies on the border.
-    row0 = int(math.ceil(min(max(v_low - 0.500001, float(row_first)), float(row_end))))
-    row1 = int(math.floor(max(min(v_high - 0.499999, float(row_end - 1)), float(row_first - 1))))
-    col0 = int(math.ceil(min(max(u_low - 0.500001, 0.0), float(width))))
-    col1 = int(math.floor(max(min(u_high - 0.499999, float(width - 1)), -1.0)))
+    row0 = math.ceil(min(max(v_low - 0.500001, float(row_first)), float(row_end)))
+    row1 = math.floor(max(min(v_high - 0.499999, float(row_end - 1)), float(row_first - 1)))
+    col0 = math.ceil(min(max(u_low - 0.500001, 0.0), float(width)))
+    col1 = math.floor(max(min(u_high - 0.499999, float(width - 1)), -1.0))
     return row0, row1, col0, col1
 
 
 @kernel
-def find_faces(q, faces, near, cull, row_first, row_end, face, bary, depth):
-    """Fill rows [row_first, row_end) of one image with the nearest face, its barycentrics and its depth.
+def find_faces(q, faces, near, cull, row_first, row_end, face, bary, nearest):
+    """Fill rows [row_first, row_end) of one image with the nearest face, its barycentrics and its depth (float64).
 
     Of faces at exactly the same depth the first one is kept.
     """
     width = face.shape[1]
-    face[row_first:row_end] = -1
-    bary[row_first:row_end] = 0
-    nearest = np.full((row_end - row_first, width), np.inf)
+    for row in range(row_first, row_end):
+        for col in range(width):
+            face[row, col], nearest[row, col] = -1, math.inf
+            bary[row, col, 0], bary[row, col, 1], bary[row, col, 2] = 0, 0, 0
     for f in range(faces.shape[0]):
         i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
         z0, z1, z2 = q[i, 2], q[j, 2], q[k, 2]
@@ -80,13 +79,12 @@ def find_faces(q, faces, near, cull, row_first, row_end, face, bary, depth):
                     entered = True
                     w0, w1, w2 = w0 / total, w1 / total, w2 / total
                     z = w0 * z0 + w1 * z1 + w2 * z2
-                    if z >= near and z < nearest[row - row_first, col]:
-                        nearest[row - row_first, col] = z
+                    if z >= near and z < nearest[row, col]:
+                        nearest[row, col] = z
                         face[row, col] = f
                         bary[row, col, 0], bary[row, col, 1], bary[row, col, 2] = w0, w1, w2
                 elif entered:
                     break
-    depth[row_first:row_end] = nearest
 
 
 @kernel
