@@ -1,0 +1,128 @@
+"""From the bytes of a shard to the pixels of crops: on a CPU worker, or on the device that trains."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor
+from torchvision.io import ImageReadMode, decode_jpeg
+
+from hifihr_core.errors import DataError
+from hifihr_core.geometry.crops import warp_image
+from hifihr_core.records import Sample
+
+_JPEG_START = b"\xff\xd8"
+
+
+def decode_picture(sample: Sample) -> UInt8[np.ndarray, "H W 3"]:
+    """Decode a picture to BGR, the order that OpenCV reads in. Raises: DataError if the bytes are no picture."""
+    return _decode(sample, sample.image, cv2.IMREAD_COLOR, "picture")
+
+
+def decode_mask(sample: Sample, *, height: int, width: int) -> UInt8[np.ndarray, "H W"]:
+    """Decode a mask to 0 and 255, in the size of its picture: JPEG noise is cut at one half.
+
+    Raises: DataError if the bytes are no picture, ValueError if the sample has no mask.
+    """
+    if sample.mask is None:
+        raise ValueError(f"{sample.key}: the sample has no mask")
+    mask = _decode(sample, sample.mask, cv2.IMREAD_GRAYSCALE, "mask")
+    if mask.shape != (height, width):
+        mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST)
+    return cv2.threshold(mask, 127, 255, cv2.THRESH_BINARY)[1]
+
+
+def _decode(sample: Sample, content: bytes, flags: int, what: str) -> UInt8[np.ndarray, "H W *C"]:
+    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags) if content else None
+    if pixels is None:
+        raise DataError(
+            f"{sample.key}: the {what} cannot be decoded ({len(content):,} bytes), expected a whole JPEG or PNG; "
+            "check the shards with `hifihr shards verify`"
+        )
+    return pixels
+
+
+def draw_crop(
+    sample: Sample,
+    picture: UInt8[np.ndarray, "h w 3"],
+    T_new_old: Float[np.ndarray, "3 3"],
+    out: UInt8[np.ndarray, "H W 3"],
+    visible: UInt8[np.ndarray, "H W"],
+) -> None:
+    """Draw the crop of a decoded picture (BGR) into `out` (RGB), and its sample's mask, 0 or 1, into `visible`.
+
+    Picture and mask go through one bilinear warp, the mask as the fourth channel (OpenCV warps four channels faster
+    than three); where the transform changes nothing, there is none. `visible` stays as it is if there is no mask.
+    """
+    height, width = picture.shape[:2]
+    mask = None if sample.mask is None else decode_mask(sample, height=height, width=width)
+    if picture.shape == out.shape and np.array_equal(T_new_old, np.eye(3)):
+        cv2.cvtColor(picture, cv2.COLOR_BGR2RGB, dst=out)
+    else:
+        layers = cv2.cvtColor(picture, cv2.COLOR_BGR2RGBA)
+        if mask is not None:
+            cv2.insertChannel(mask, layers, 3)
+        crop = warp_image(layers, T_new_old, width=out.shape[1], height=out.shape[0])
+        cv2.cvtColor(crop, cv2.COLOR_RGBA2RGB, dst=out)
+        mask = None if mask is None else cv2.extractChannel(crop, 3)
+    if mask is not None:
+        cv2.threshold(mask, 127, 1, cv2.THRESH_BINARY, dst=visible)
+
+
+def decode_on(
+    device: torch.device, samples: Sequence[Sample], *, what: Literal["picture", "mask"] = "picture"
+) -> list[UInt8[Tensor, "C _ _"]]:
+    """Decode the pictures (RGB) or masks (one channel) of samples to tensors on a device; sizes may differ.
+
+    On CUDA, all JPEGs of the list go through one nvJPEG call; other formats are decoded on the CPU and copied.
+    Raises: DataError if the bytes are no picture; nvJPEG words its own RuntimeError.
+    """
+    contents = [sample.image if what == "picture" else sample.mask or b"" for sample in samples]
+    fast = [i for i, content in enumerate(contents) if device.type == "cuda" and content.startswith(_JPEG_START)]
+    decoded = dict(zip(fast, _decode_cuda([contents[i] for i in fast], device, what), strict=True))
+    return [decoded[i] if i in decoded else _decode_cpu(sample, what).to(device) for i, sample in enumerate(samples)]
+
+
+def _decode_cpu(sample: Sample, what: str) -> UInt8[Tensor, "C _ _"]:
+    if what == "picture":
+        return torch.from_numpy(cv2.cvtColor(decode_picture(sample), cv2.COLOR_BGR2RGB)).permute(2, 0, 1)
+    return torch.from_numpy(_decode(sample, sample.mask or b"", cv2.IMREAD_GRAYSCALE, "mask"))[None]
+
+
+def _decode_cuda(contents: Sequence[bytes], device: torch.device, what: str) -> list[UInt8[Tensor, "C _ _"]]:
+    mode = ImageReadMode.RGB if what == "picture" else ImageReadMode.GRAY
+    encoded = [torch.frombuffer(bytearray(content), dtype=torch.uint8) for content in contents]
+    return decode_jpeg(encoded, mode=mode, device=device) if encoded else []
+
+
+def warp_on_device(
+    pictures: Sequence[UInt8[Tensor, "C _ _"]], T_new_old: Float[Tensor, "B 3 3"], *, image_px: int
+) -> Float[Tensor, "B C H W"]:
+    """Draw a batch of crops on the device of its pictures: bilinear, black outside, values in [0, 1].
+
+    The twin of `crops.warp_image` without its area averaging, which matters where a picture shrinks by more than a
+    quarter: store pictures near the size that the network sees, as `hifihr prepare` does.
+    """
+    T_old_new = torch.linalg.inv(T_new_old)
+    centers = torch.arange(image_px, device=T_new_old.device, dtype=T_new_old.dtype) + 0.5
+    v, u = torch.meshgrid(centers, centers, indexing="ij")
+    new_px = torch.stack((u, v, torch.ones_like(u)), dim=-1).reshape(1, -1, 3)
+    old_px = (new_px @ T_old_new.mT)[..., :2].reshape(-1, image_px, image_px, 2)
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for b, picture in enumerate(pictures):
+        groups.setdefault(tuple(picture.shape), []).append(b)
+    out = old_px.new_zeros((len(pictures), pictures[0].shape[0], image_px, image_px))
+    for (_, height, width), members in groups.items():
+        sources = torch.stack([pictures[b] for b in members]).to(old_px.dtype) / 255
+        grid = old_px[members] / old_px.new_tensor((width / 2, height / 2)) - 1
+        out[members] = F.grid_sample(sources, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return out
+
+
+def binarize(mask: Float[Tensor, "B 1 H W"]) -> Bool[Tensor, "B H W"]:
+    """Return where a warped mask is at least one half."""
+    return mask[:, 0] >= 0.5

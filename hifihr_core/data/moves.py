@@ -1,0 +1,108 @@
+"""Move the labels of a batch with their pictures: 2D by an affine of the picture, 3D by a turn of the camera.
+
+Everything is batched torch on the device of the labels; one table says how each label of `records.LABELS` moves.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import roma
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from hifihr_core.records import LABELS
+
+
+@dataclass(frozen=True)
+class Motion:
+    """How a batch of pictures moved.
+
+    `T_new_old` maps pixels of the old pictures to the new ones. `M_new_old` maps the old camera frame to the new one:
+    a rotation about the optical axis, times diag(-1, 1, 1) where the picture was mirrored (`mirrored`).
+    K_new M_new_old and T_new_old K_old are the same map: 3D labels project onto the 2D ones after the move as before.
+    """
+
+    T_new_old: Float[Tensor, "B 3 3"]
+    M_new_old: Float[Tensor, "B 3 3"]
+    mirrored: Bool[Tensor, " B"]
+
+
+def move_labels(
+    labels: Mapping[str, Tensor], present: Mapping[str, Bool[Tensor, " B"]], motion: Motion
+) -> tuple[dict[str, Tensor], dict[str, Bool[Tensor, " B"]]]:
+    """Return labels and presence after a move. `mask`, which moves with its picture, is not among them.
+
+    The rotation and pose of a right-hand model describe no mirrored hand, so a mirrored sample loses these labels.
+    Raises: ValueError for a label that has no rule.
+    """
+    moved = {name: _rule(name)(values, motion) for name, values in labels.items()}
+    kept = {name: has & ~motion.mirrored if name in _RIGHT_HAND_ONLY else has for name, has in present.items()}
+    for name in moved.keys() & _RIGHT_HAND_ONLY:
+        moved[name] = moved[name] * kept[name][:, None]
+    return moved, kept
+
+
+def _points_px(points: Float[Tensor, "B N 2"], motion: Motion) -> Float[Tensor, "B N 2"]:
+    return points @ motion.T_new_old[:, :2, :2].mT + motion.T_new_old[:, None, :2, 2]
+
+
+def _detected_px(points: Float[Tensor, "B N 2"], motion: Motion) -> Float[Tensor, "B N 2"]:
+    """Move detections; (0, 0), where the detector found nothing, stays."""
+    found = (points != 0).any(dim=-1, keepdim=True)
+    return torch.where(found, _points_px(points, motion), points)
+
+
+def _box_px(box: Float[Tensor, "B 4"], motion: Motion) -> Float[Tensor, "B 4"]:
+    """Return the upright box around the moved corners."""
+    corners = box[:, [[0, 1], [2, 1], [0, 3], [2, 3]]]
+    moved = _points_px(corners, motion)
+    return torch.cat((moved.amin(dim=1), moved.amax(dim=1)), dim=-1)
+
+
+def _points_cam(points: Float[Tensor, "B N 3"], motion: Motion) -> Float[Tensor, "B N 3"]:
+    return points @ motion.M_new_old.mT
+
+
+def _vector_cam(vector: Float[Tensor, "B 3"], motion: Motion) -> Float[Tensor, "B 3"]:
+    return (motion.M_new_old @ vector[..., None])[..., 0]
+
+
+def _rotation(global_orient: Float[Tensor, "B 3"], motion: Motion) -> Float[Tensor, "B 3"]:
+    """Return the rotation of the hand in the new camera; of a mirrored sample it has no meaning."""
+    turned = motion.M_new_old @ roma.rotvec_to_rotmat(global_orient)
+    proper = torch.where(motion.mirrored[:, None, None], torch.eye(3).to(turned), turned)
+    return roma.rotmat_to_rotvec(proper)
+
+
+def _light(light: Float[Tensor, "B 9"], motion: Motion) -> Float[Tensor, "B 9"]:
+    return torch.cat((light[:, :6], _vector_cam(light[:, 6:], motion)), dim=-1)
+
+
+def _same(values: Tensor, motion: Motion) -> Tensor:
+    return values
+
+
+_RULES: Mapping[str, Callable[[Tensor, Motion], Tensor]] = {
+    "joints_cam": _points_cam,
+    "joints_px": _points_px,
+    "joints_visible": _same,
+    "keypoints_px": _detected_px,
+    "keypoints_confidence": _same,
+    "mano_vertices_cam": _points_cam,
+    "root_cam": _vector_cam,
+    "bone_m": _same,
+    "box_px": _box_px,
+    "global_orient": _rotation,
+    "pose": _same,
+    "shape": _same,
+    "texture": _same,
+    "light": _light,
+}
+_RIGHT_HAND_ONLY = frozenset({"global_orient", "pose"})
+
+
+def _rule(name: str) -> Callable[[Tensor, Motion], Tensor]:
+    if name not in _RULES:
+        raise ValueError(f"label {name!r} does not move with its picture; known labels: {', '.join(LABELS)}")
+    return _RULES[name]

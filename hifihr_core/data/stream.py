@@ -1,0 +1,184 @@
+"""The stream that training and evaluation read: batches in an order that depends on (seed, epoch) alone.
+
+`BatchStream` asks torch's DataLoader for whole batches; a worker reads, decodes, augments and packs all samples of one.
+The order, the random numbers and so every batch are the same for any number of workers, and the position is one number.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from hifihr_core.data.augment import AugmentRanges
+from hifihr_core.data.batching import CropPlan, PackedBatch, RawBatch, Samples, pack_batch
+from hifihr_core.data.order import Share, batches, count_batches, epoch_order, mixed_order
+from hifihr_core.records import Batch
+
+
+@dataclass(frozen=True)
+class Part:
+    """One dataset of a stream. `weight` is its share of the draws; None for all parts visits every sample once.
+
+    `hand_scale` says what the network sees: None the whole picture, a number the square about the hand times it.
+    """
+
+    samples: Samples
+    weight: float | None = None
+    hand_scale: float | None = None
+
+
+@dataclass(frozen=True)
+class StreamOptions:
+    """How samples become batches. `augment` None leaves crops as they are, which is what evaluation uses.
+
+    `decode` says where pictures are decoded and augmented: by the workers, or on the device that trains, to which the
+    workers then hand the bytes of the files. `epoch_length` is the number of draws of a weighted epoch.
+    """
+
+    batch_size: int
+    image_px: int = 224
+    seed: int = 0
+    shuffle: bool = True
+    drop_last: bool = True
+    augment: AugmentRanges | None = None
+    epoch_length: int | None = None
+    decode: Literal["workers", "device"] = "workers"
+
+    @property
+    def plan(self) -> CropPlan:
+        """Return the part of the options that the making of one batch depends on."""
+        return CropPlan(image_px=self.image_px, seed=self.seed, augment=self.augment)
+
+
+@dataclass(frozen=True)
+class _Ask:
+    """What the DataLoader asks a worker for: the samples of one batch, and the epoch that their augmentation is of."""
+
+    epoch: int
+    positions: tuple[int, ...]
+
+
+class _Batches(Dataset[PackedBatch | RawBatch]):
+    """Maps an `_Ask` to its batch; lives in the workers."""
+
+    def __init__(self, parts: Sequence[Part], options: StreamOptions) -> None:
+        self.parts, self.options = tuple(parts), options
+        self.first = np.cumsum([0, *(len(part.samples) for part in parts)])
+
+    def __getitem__(self, ask: _Ask) -> PackedBatch | RawBatch:
+        owners = np.searchsorted(self.first, ask.positions, side="right") - 1
+        raw = RawBatch(
+            samples=tuple(
+                self.parts[owner].samples[int(position - self.first[owner])]
+                for owner, position in zip(owners, ask.positions, strict=True)
+            ),
+            hand_scales=tuple(self.parts[owner].hand_scale for owner in owners),
+            plan=self.options.plan,
+            epoch=ask.epoch,
+        )
+        return raw if self.options.decode == "device" else pack_batch(raw)
+
+
+class BatchStream:
+    """Endless epochs of batches over one or more datasets, resumable at any batch.
+
+    ``for batch in stream`` yields the rest of the current epoch and moves on to the next one. `state_dict` counts only
+    what the caller has been given, not what workers have prepared ahead. With a `device`, pixels are copied there as
+    bytes from page-locked memory while earlier work goes on.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        options: StreamOptions,
+        *,
+        share: Share | None = None,
+        num_workers: int = 0,
+        prefetch: int = 3,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.parts, self.options, self.share = tuple(parts), options, share or Share()
+        self.device = torch.device(device)
+        self.epoch, self.start = 0, 0
+        self._asks = _Asks(self)
+        self._loader: DataLoader[PackedBatch | RawBatch] = DataLoader(
+            _Batches(self.parts, options),
+            sampler=self._asks,
+            batch_size=None,
+            num_workers=num_workers,
+            prefetch_factor=prefetch if num_workers else None,
+            persistent_workers=num_workers > 0,
+            pin_memory=self.device.type == "cuda",
+            worker_init_fn=_start_worker,
+        )
+
+    def __len__(self) -> int:
+        """Return the number of batches of a whole epoch on this rank."""
+        return count_batches(
+            len(self.order()), self.options.batch_size, share=self.share, drop_last=self.options.drop_last
+        )
+
+    def order(self) -> np.ndarray:
+        """Return the order of the current epoch: positions in the parts laid end to end."""
+        options, lengths = self.options, [len(part.samples) for part in self.parts]
+        weights = [part.weight for part in self.parts]
+        if all(weight is None for weight in weights):
+            return epoch_order(sum(lengths), seed=options.seed, epoch=self.epoch, shuffle=options.shuffle)
+        return mixed_order(
+            lengths,
+            [1.0 if weight is None else weight for weight in weights],
+            seed=options.seed,
+            epoch=self.epoch,
+            epoch_length=options.epoch_length,
+        )
+
+    def packed(self) -> Iterator[PackedBatch | RawBatch]:
+        """Yield the rest of this epoch as it leaves the workers, then move on to the next epoch."""
+        for packed in self._loader:
+            self.start += self.options.batch_size * self.share.world_size
+            yield packed
+        self.epoch, self.start = self.epoch + 1, 0
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield the rest of this epoch on the device, then move on to the next epoch."""
+        return (packed.to_batch(self.device) for packed in self.packed())
+
+    def state_dict(self) -> dict[str, int]:
+        """Return the position: the epoch, and how many draws of it all ranks together have been given."""
+        return {"seed": self.options.seed, "epoch": self.epoch, "start": self.start}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go to a position. Raises: ValueError if it belongs to a stream of another seed."""
+        if state["seed"] != self.options.seed:
+            raise ValueError(f"the position is of seed {state['seed']}, expected {self.options.seed}")
+        self.epoch, self.start = int(state["epoch"]), int(state["start"])
+
+
+class _Asks:
+    """The sampler of the DataLoader: what to ask for from the stream's position on."""
+
+    def __init__(self, stream: BatchStream) -> None:
+        self.stream = stream
+
+    def __iter__(self) -> Iterator[_Ask]:
+        stream = self.stream
+        return (
+            _Ask(stream.epoch, tuple(positions.tolist()))
+            for positions in batches(
+                stream.order(),
+                stream.options.batch_size,
+                share=stream.share,
+                start=stream.start,
+                drop_last=stream.options.drop_last,
+            )
+        )
+
+
+def _start_worker(worker: int) -> None:
+    """Keep a worker on one core: OpenCV and torch would each start a thread per core in every worker."""
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
