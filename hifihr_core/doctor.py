@@ -5,12 +5,14 @@ import platform
 import shutil
 import sys
 import tempfile
+import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from hifihr_core.assets import REGISTRY, cache_home
 from hifihr_core.assets.store import check, remedy
@@ -53,8 +55,12 @@ def examine() -> Iterator[Finding]:
             for name, state, found, line in look():
                 yield Finding(group, name, state, found, line)
         except (HifihrError, ImportError, OSError, RuntimeError) as error:
-            text = " ".join(str(error).split())
-            yield Finding(group, group, "problem", f"{type(error).__name__}: {text}", REINSTALL)
+            yield Finding(group, group, "problem", one_line(error), REINSTALL)
+
+
+def one_line(error: object) -> str:
+    """Return the kind and text of an error or warning as one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 Row = tuple[str, State, str, str]
@@ -91,6 +97,47 @@ def look_at_devices() -> Iterator[Row]:
         yield "cuda", "note", built, "predict works without; for training see https://pytorch.org/get-started"
     if torch.backends.mps.is_available():
         yield "mps", "ok", "Apple GPU", ""
+
+
+def look_at_renderer() -> Iterator[Row]:
+    """Whether each back end draws a triangle as the plain-torch reference does."""
+    import torch
+
+    devices = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
+    for device in devices:
+        for backend in ("native", "pytorch3d") if find_spec("pytorch3d") else ("native",):
+            name = f"{backend} on {device}"
+            started = time.perf_counter()
+            try:
+                with warnings.catch_warnings(record=True) as caught:
+                    warnings.simplefilter("always")
+                    same = bool((_draw(backend, device) == _draw("reference", device)).all())
+            except (HifihrError, ImportError, OSError, RuntimeError) as error:
+                yield name, "problem" if backend == "native" else "note", one_line(error), REINSTALL
+                continue
+            if caught:
+                yield name, "note", one_line(caught[0].message), "rendering works, but slowly"
+            elif same:
+                yield (
+                    name,
+                    "ok",
+                    f"draws as the reference does; first use took {time.perf_counter() - started:.1f} s",
+                    "",
+                )
+            else:
+                yield name, "problem", "draws other faces than the reference", 'render with backend="reference"'
+
+
+def _draw(backend: Any, device: str) -> Any:
+    """Return the face seen in every pixel of a 16 x 16 picture of one triangle."""
+    import torch
+
+    from hifihr_core.rendering import rasterize
+
+    corners = torch.tensor([[[-0.3, -0.2, 1.0], [0.4, -0.3, 1.2], [0.1, 0.35, 0.9]]], device=device)
+    K = torch.tensor([[[16.0, 0.0, 8.0], [0.0, 16.0, 8.0], [0.0, 0.0, 1.0]]], device=device)
+    faces = torch.tensor([[0, 1, 2]], device=device)
+    return rasterize(corners, faces, K, height=16, width=16, backend=backend).face
 
 
 def look_at_assets() -> Iterator[Row]:
@@ -148,6 +195,7 @@ def _version(package: str) -> str:
 CHECKS: dict[str, Callable[[], Iterator[Row]]] = {
     "python": look_at_python,
     "devices": look_at_devices,
+    "rendering": look_at_renderer,
     "extras": look_at_extras,
     "assets": look_at_assets,
     "data": look_at_data,

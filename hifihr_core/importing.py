@@ -17,7 +17,10 @@ from hifihr_core.files import describe_os_error
 Convert = Callable[[Path, Path], None]
 
 #: Asset id -> "module:function" that turns the files of a user into the plain file of the cache, without running them.
-CONVERTERS: dict[str, str] = {}
+CONVERTERS: dict[str, str] = {
+    "mano-right": "hifihr_core.hands.mano_files:convert_mano",
+    "mano-left": "hifihr_core.hands.mano_files:convert_mano_left",
+}
 
 
 def import_asset(asset: Asset, source: Path) -> Path:
@@ -37,11 +40,10 @@ def import_asset(asset: Asset, source: Path) -> Path:
 
 
 def converter(asset: Asset) -> Convert:
-    """Return the function that writes the cache's file from the gathered one or folder; a plain copy by default."""
-    row = CONVERTERS.get(asset.id)
-    if row is None:
+    """Return the function that writes the cache's file from the gathered file or folder."""
+    if asset.source is not None:  # its bytes were compared with the registry's checksum
         return _copy
-    module, _, name = row.partition(":")
+    module, _, name = CONVERTERS[asset.id].partition(":")
     function: Convert = getattr(import_module(module), name)
     return function
 

@@ -3,8 +3,8 @@
 import shutil
 from collections.abc import Callable
 from http.client import HTTPException, HTTPMessage
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
@@ -80,9 +80,7 @@ def _download(asset: Asset, source: Source, part: Path, on_progress: OnProgress)
     try:
         response = urlopen(request, timeout=TIMEOUT_S)
     except HTTPError as error:
-        if (
-            error.code == 416 and have
-        ):  # nothing beyond what is there: whole, or longer than the file; the checksum tells
+        if error.code == 416 and have:  # nothing lies beyond what is there; the checksum tells if that is right
             return
         raise
     with response:
@@ -97,7 +95,9 @@ def _download(asset: Asset, source: Source, part: Path, on_progress: OnProgress)
         raise AssetError(f"{asset.id}: the connection ended at {found:,} of {total:,} bytes; run again, it resumes")
 
 
-def _copy(response: IO[bytes], file: IO[bytes], done: int, total: int | None, on_progress: OnProgress) -> None:
+def _copy(
+    response: BufferedIOBase, file: BufferedIOBase, done: int, total: int | None, on_progress: OnProgress
+) -> None:
     on_progress(done, total)
     while block := response.read(BLOCK_BYTES):
         file.write(block)

@@ -5,7 +5,6 @@ from difflib import get_close_matches
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
-from typing_extensions import Self
 
 from hifihr_core.assets.entries import ENTRIES
 from hifihr_core.errors import AssetError
@@ -27,7 +26,7 @@ class Source(BaseModel):
     sha256: str | None = None
 
     @model_validator(mode="after")
-    def _has_checksum(self) -> Self:
+    def _has_checksum(self) -> "Source":
         assert self.checksum, f"{self.url}: no sha256 and none in the file's name"
         return self
 
@@ -61,7 +60,7 @@ class Asset(BaseModel):
     citation: str
 
     @model_validator(mode="after")
-    def _is_consistent(self) -> Self:
+    def _is_consistent(self) -> "Asset":
         assert (self.source is not None) == (self.licence == "free"), (
             f"{self.id}: free assets, and only they, have a URL"
         )

@@ -1,13 +1,15 @@
 """From presets, files, `--set` and flags to one checked tree. Precedence: flag > --set > file > preset > default."""
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
-from pydantic_core import to_jsonable_python
+from pydantic_core import ErrorDetails, to_jsonable_python
 
 from hifihr_core.config.settings import Settings, known_names, nearest_name, section_of
 from hifihr_core.errors import ConfigError
@@ -115,16 +117,28 @@ def describe(error: ValidationError, cls: type[Settings], layers: list[tuple[str
         known = [other.rpartition(".")[2] for other in names if other.rpartition(".")[0] == ".".join(parts[:-1])]
         remedy = f"did you mean {nearest}?" if nearest else f"expected one of {', '.join(known)}"
         return f"{source}: unknown setting {name}; {remedy}{more}"
-    if first["type"] == "missing":
+    if first["type"] == "missing" and name in names:
         return f"{name}: not set, and it has no default; give it with --set {name}=VALUE{more}"
-    expected = first["msg"][:1].lower() + first["msg"][1:]
-    where = f"{source}: {name}" if name else source
-    return f"{where}: found {json.dumps(first['input'], default=str)}, but {_plain(expected)}{more}"
+    if first["type"] == "missing":  # an element of a list with a fixed length
+        return f"{source}: {'.'.join(parts[:-1])}: found {_show(first['input'])}, expected more values{more}"
+    return f"{source}: {name}: found {_show(first['input'])}, {_expected(first)}{more}"
 
 
-def _plain(message: str) -> str:
-    """Return pydantic's message without its prefixes."""
-    return message.removeprefix("value error, ")
+def _expected(detail: ErrorDetails) -> str:
+    """Return pydantic's message as what was expected, with the nearest of several allowed words."""
+    message = (
+        detail["msg"]
+        .removeprefix("Value error, ")
+        .replace("Input should be", "expected", 1)
+        .replace("an object", "a section")
+    )
+    words = re.findall(r"'([^']*)'", str(detail.get("ctx", {}).get("expected", "")))
+    close = get_close_matches(str(detail["input"]), words, n=1)
+    return message[:1].lower() + message[1:] + (f"; did you mean {close[0]}?" if close else "")
+
+
+def _show(value: object) -> str:
+    return json.dumps(value, default=str)
 
 
 def _source(parts: list[str], layers: list[tuple[str, Tree]]) -> str:

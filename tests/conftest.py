@@ -1,0 +1,86 @@
+"""What every test stands on. This file must not import `hifihr_core`: the hook that checks shapes is not there yet."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("hifihr", deadline=None, derandomize=True, database=None)
+settings.load_profile("hifihr")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command line ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def message(self) -> str:
+        """The last line on stderr."""
+        return self.err.strip().splitlines()[-1] if self.err.strip() else ""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _apart_from_the_user(tmp_path_factory):
+    """Keep every test away from the user's cache, data and colours; real assets come by HIFIHR_TEST_... variables."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HIFIHR_HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("HIFIHR_DATA", str(tmp_path_factory.mktemp("data")))
+        patch.setenv("NO_COLOR", "1")
+        yield
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """Return an empty cache folder of this test's own."""
+    folder = tmp_path / "cache home"
+    monkeypatch.setenv("HIFIHR_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def run_cli(capsys) -> Callable[..., Ended]:
+    """Return ``run_cli("assets", "list") -> Ended``: a command line run in this process."""
+    from hifihr_cli.main import main
+
+    def run(*words: object) -> Ended:
+        capsys.readouterr()
+        code = main([str(word) for word in words])
+        out, err = capsys.readouterr()
+        return Ended(code, out, err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def run_fresh() -> Callable[..., Ended]:
+    """Return ``run_fresh("-c", code) -> Ended``: a new interpreter, as a user starts it."""
+
+    def run(*words: object, **variables: str) -> Ended:
+        done = subprocess.run(
+            [sys.executable, *map(str, words)],
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            env={**os.environ, **variables},
+            timeout=120,
+        )
+        return Ended(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+def pytest_runtest_setup(item):
+    """Skip tests marked `gpu` where there is no CUDA device, unless HIFIHR_REQUIRE_GPU asks them to fail."""
+    if item.get_closest_marker("gpu") and not os.environ.get("HIFIHR_REQUIRE_GPU"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("needs a CUDA device")
