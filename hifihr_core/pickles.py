@@ -179,11 +179,13 @@ def read_pickle(
     allowed: Mapping[tuple[str, str], object],
     encoding: str = "latin1",
     error: type[HifihrError] = AssetError,
+    name: str | None = None,
 ) -> Any:
     """Read a pickle that may name only the (module, name) pairs of `allowed`, and return what it holds.
 
     A name leads to the value in the table: a class, a function (called with what the file gives, so it must be safe
-    for any argument), or any other object. Unhandled extension codes and outside references are refused.
+    for any argument), or any other object. Extension codes lead through the same table; references to objects outside
+    the file are refused. `name` stands for the source in messages.
 
     Raises: UnsafePickleError for a name outside the table; `error` for a missing, damaged or truncated file.
     """
@@ -193,7 +195,7 @@ def read_pickle(
                 return read_pickle(stream, allowed=allowed, encoding=encoding, error=error)
         except OSError as problem:
             raise error(f"{source}: {problem.strerror or problem}, expected a readable pickle file") from problem
-    name = str(getattr(source, "name", "pickle"))
+    name = name or str(getattr(source, "name", "pickle"))
     copyreg.clear_extension_cache()  # a cached extension would be returned without asking `find_class`
     try:
         return _Reader(source, name, allowed, encoding).load()

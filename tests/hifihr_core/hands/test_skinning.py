@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hifihr_core.hands.skinning import forward_kinematics, linear_blend_skinning
+from hifihr_core.hands.skinning import joint_motions, linear_blend_skinning
 
 TREE = (-1, 0, 1, 0, 3, 4, 0, 2)
 
@@ -121,4 +121,4 @@ def test_trains_after_a_first_call_in_inference_mode():
 def test_a_tree_out_of_order_is_refused(parents):
     rotations = torch.eye(3).expand(1, len(parents), 3, 3)
     with pytest.raises(ValueError, match="parents before"):
-        forward_kinematics(rotations, torch.zeros(1, len(parents), 3), parents)
+        joint_motions(rotations, torch.zeros(1, len(parents), 3), parents)

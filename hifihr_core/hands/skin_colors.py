@@ -1,0 +1,40 @@
+"""Smooth skin colours on a mesh without a texture chart: a mean skin, standardised coefficients, albedo in (0, 1)."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+#: Mean albedo, sRGB, of the range of human skin.
+MEAN_SKIN = (0.74, 0.56, 0.47)
+
+#: One standard deviation of the log-odds of (R, G, B) along three axes: melanin, blood, and yellow against blue.
+#: Two standard deviations of the first span from very light to dark brown skin.
+_TONES = ((0.75, 0.78, 0.80), (0.16, -0.14, -0.10), (0.03, 0.02, -0.12))
+
+#: How much of a tone varies over the hand, against how much it varies between hands.
+_LOCAL = 0.35
+
+
+def skin_color_basis(
+    functions: Float[Tensor, "V K"], frequencies: Float[Tensor, " K"]
+) -> tuple[Float[Tensor, " M"], Float[Tensor, "X M"]]:
+    """Return the mean log-odds (V * 3) and a basis (3 K, V * 3) on which unit coefficients are one deviation.
+
+    `functions` are eigenfunctions of the surface and `frequencies` their eigenvalues. The deviation of a varying
+    function falls as 1 / (1 + frequency / f), f the fourth frequency; the constant one carries the tone of the hand.
+    Coefficient 3 k + t is tone t on function k.
+    """
+    unit = functions / functions.square().mean(0).sqrt()
+    size = _LOCAL / (1 + frequencies / frequencies[min(4, len(frequencies) - 1)])
+    size[0] = 1.0
+    tones = functions.new_tensor(_TONES)
+    basis = torch.einsum("vk,k,tc->ktvc", unit, size, tones).flatten(2).flatten(0, 1)
+    mean = torch.logit(functions.new_tensor(MEAN_SKIN)).repeat(len(functions))
+    return mean, basis
+
+
+def skin_colors(
+    coefficients: Float[Tensor, "B X"], mean: Float[Tensor, " M"], basis: Float[Tensor, "X M"]
+) -> Float[Tensor, "B V 3"]:
+    """Return albedo per vertex, RGB in (0, 1), with a gradient in every coefficient."""
+    return torch.sigmoid(torch.addmm(mean, coefficients, basis)).unflatten(-1, (-1, 3))
