@@ -1,0 +1,93 @@
+"""The skeleton of the free hand: 18 joints, 24 anatomical angles, and 15 half-way bones that keep bent joints full.
+
+A half-way bone sits at a joint and turns by half of the joint's angles. Skin around the joint follows it instead of a
+blend of its two neighbours, which is what makes plain linear blending thin a bent finger.
+"""
+
+from types import MappingProxyType
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from hifihr_core.hands.skinning import joint_motions
+from hifihr_core.skeleton import FINGERS
+
+#: The 18 joints. The palm carries the metacarpals of index and middle; those of ring and pinky bend a little.
+JOINTS = (
+    "palm",
+    *("thumb_cmc", "thumb_mcp", "thumb_ip"),
+    *("index_mcp", "index_pip", "index_dip"),
+    *("middle_mcp", "middle_pip", "middle_dip"),
+    *("ring_cmc", "ring_mcp", "ring_pip", "ring_dip"),
+    *("pinky_cmc", "pinky_mcp", "pinky_pip", "pinky_dip"),
+)
+
+PARENTS = (-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 0, 10, 11, 12, 0, 14, 15, 16)
+
+#: The joints with a half-way bone, which stands behind the 18 in this order.
+HALVED = tuple(j for j, name in enumerate(JOINTS) if name not in ("palm", "ring_cmc", "pinky_cmc"))
+
+#: Parents of all 33 bones: the 18, then the half-way ones.
+BONE_PARENTS = PARENTS + tuple(PARENTS[j] for j in HALVED)
+
+#: Where our joints 0 to 20 stand among the 18; a tip is -1.
+CHAIN = (0, *(1, 2, 3, -1), *(4, 5, 6, -1), *(7, 8, 9, -1), *(11, 12, 13, -1), *(15, 16, 17, -1))
+
+_FINGER_ANGLES = ("mcp_flexion", "mcp_abduction", "pip_flexion", "dip_flexion")
+
+#: The names of the 24 pose coefficients, radians. Flexion curls towards the palm, abduction leads towards the thumb's
+#: side (for the thumb: away from the palm), opposition turns the pad of the thumb towards the fingers.
+ANGLES = (
+    *("thumb_cmc_flexion", "thumb_cmc_abduction", "thumb_cmc_opposition"),
+    *("thumb_mcp_flexion", "thumb_mcp_abduction", "thumb_ip_flexion"),
+    *(f"{finger}_{angle}" for finger in FINGERS[1:3] for angle in _FINGER_ANGLES),
+    *(f"{finger}_{angle}" for finger in FINGERS[3:] for angle in ("cmc_flexion", *_FINGER_ANGLES)),
+)
+
+#: A joint's rotation is flexion @ abduction @ opposition: a flexed finger still spreads about its own back.
+_PLACE = MappingProxyType({"flexion": 0, "abduction": 1, "opposition": 2})
+
+#: Slot of every angle in the 18 x 3 table of single-axis rotations.
+SLOTS = tuple(3 * JOINTS.index(name.rpartition("_")[0]) + _PLACE[name.rpartition("_")[2]] for name in ANGLES)
+
+
+def bone_rotations(pose: Float[Tensor, "B P"], generators: Float[Tensor, "P 9"]) -> Float[Tensor, "B 33 3 3"]:
+    """Return the local rotation of all 33 bones for a pose in radians; the palm does not turn.
+
+    ``generators[p]`` is the cross-product matrix of angle p's axis. Rodrigues: R = I + sin(a) K + (1 - cos(a)) K K.
+    """
+    batch = pose.shape[0]
+    skew = generators.reshape(-1, 3, 3)
+    square = (skew @ skew).reshape(-1, 9)
+    angles = torch.stack((pose, pose / 2), dim=1)
+    single = angles.sin()[..., None] * generators + (1 - angles.cos())[..., None] * square
+    table = pose.new_zeros(batch, 2, 3 * len(JOINTS), 9)
+    table = table.index_copy(2, _index(SLOTS, pose), single)
+    eye = torch.eye(3, dtype=pose.dtype, device=pose.device)
+    turns = (table.reshape(batch, 2, len(JOINTS), 3, 3, 3) + eye).unbind(3)
+    joint = turns[0] @ turns[1] @ turns[2]
+    return torch.cat((joint[:, 0], joint[:, 1].index_select(1, _index(HALVED, pose))), dim=1)
+
+
+def bone_joints(rest_joints: Float[Tensor, "B 18 3"]) -> Float[Tensor, "B 33 3"]:
+    """Return where all 33 bones start; a half-way bone starts at its joint."""
+    return torch.cat((rest_joints, rest_joints.index_select(1, _index(HALVED, rest_joints))), dim=1)
+
+
+def bone_motions(
+    pose: Float[Tensor, "B P"], rest_joints: Float[Tensor, "B 18 3"], generators: Float[Tensor, "P 9"]
+) -> Float[Tensor, "B 33 3 4"]:
+    """Return the rigid motion [R | t] of every bone from the rest pose to `pose`."""
+    return joint_motions(bone_rotations(pose, generators), bone_joints(rest_joints), BONE_PARENTS)
+
+
+def cross_matrices(axes: Float[Tensor, "P 3"]) -> Float[Tensor, "P 9"]:
+    """Return the cross-product matrix of every axis, flattened: ``K[p] @ v = axes[p] x v``."""
+    x, y, z = axes.unbind(-1)
+    zero = torch.zeros_like(x)
+    return torch.stack((zero, -z, y, z, zero, -x, -y, x, zero), dim=-1)
+
+
+def _index(values: tuple[int, ...], like: Tensor) -> Int[Tensor, " N"]:
+    return torch.tensor(values, dtype=torch.int64, device=like.device)
