@@ -83,6 +83,45 @@ class _Batches(Dataset[PackedBatch | RawBatch]):
         return raw if self.options.decode == "device" else pack_batch(raw)
 
 
+class _Position:
+    """Where a stream stands, and what it asks for from there on: the sampler of the DataLoader.
+
+    It knows nothing of the stream: in a cycle of references the DataLoader would not find its workers at the end.
+    """
+
+    def __init__(self, parts: Sequence[Part], options: StreamOptions, share: Share) -> None:
+        self.lengths = [len(part.samples) for part in parts]
+        self.weights = [part.weight for part in parts]
+        self.options, self.share = options, share
+        self.epoch, self.start = 0, 0
+
+    def order(self) -> np.ndarray:
+        """Return the order of the current epoch: positions in the parts laid end to end."""
+        options = self.options
+        if all(weight is None for weight in self.weights):
+            return epoch_order(sum(self.lengths), seed=options.seed, epoch=self.epoch, shuffle=options.shuffle)
+        return mixed_order(
+            self.lengths,
+            [1.0 if weight is None else weight for weight in self.weights],
+            seed=options.seed,
+            epoch=self.epoch,
+            epoch_length=options.epoch_length,
+        )
+
+    def __len__(self) -> int:
+        """Return the number of batches of a whole epoch on this rank."""
+        weighted = any(weight is not None for weight in self.weights)
+        draws = self.options.epoch_length if weighted else None
+        length = sum(self.lengths) if draws is None else draws
+        return count_batches(length, self.options.batch_size, share=self.share, drop_last=self.options.drop_last)
+
+    def __iter__(self) -> Iterator[_Ask]:
+        """Yield what is left of the epoch."""
+        options, epoch = self.options, self.epoch
+        own = batches(self.order(), options.batch_size, share=self.share, start=self.start, drop_last=options.drop_last)
+        return (_Ask(epoch, tuple(positions.tolist())) for positions in own)
+
+
 class BatchStream:
     """Endless epochs of batches over one or more datasets, resumable at any batch.
 
@@ -101,13 +140,12 @@ class BatchStream:
         prefetch: int = 3,
         device: torch.device | str = "cpu",
     ) -> None:
-        self.parts, self.options, self.share = tuple(parts), options, share or Share()
+        self.options, self.share = options, share or Share()
         self.device = torch.device(device)
-        self.epoch, self.start = 0, 0
-        self._asks = _Asks(self)
+        self._position = _Position(parts, options, self.share)
         self._loader: DataLoader[PackedBatch | RawBatch] = DataLoader(
-            _Batches(self.parts, options),
-            sampler=self._asks,
+            _Batches(parts, options),
+            sampler=self._position,
             batch_size=None,
             num_workers=num_workers,
             prefetch_factor=prefetch if num_workers else None,
@@ -118,30 +156,20 @@ class BatchStream:
 
     def __len__(self) -> int:
         """Return the number of batches of a whole epoch on this rank."""
-        return count_batches(
-            len(self.order()), self.options.batch_size, share=self.share, drop_last=self.options.drop_last
-        )
+        return len(self._position)
 
-    def order(self) -> np.ndarray:
-        """Return the order of the current epoch: positions in the parts laid end to end."""
-        options, lengths = self.options, [len(part.samples) for part in self.parts]
-        weights = [part.weight for part in self.parts]
-        if all(weight is None for weight in weights):
-            return epoch_order(sum(lengths), seed=options.seed, epoch=self.epoch, shuffle=options.shuffle)
-        return mixed_order(
-            lengths,
-            [1.0 if weight is None else weight for weight in weights],
-            seed=options.seed,
-            epoch=self.epoch,
-            epoch_length=options.epoch_length,
-        )
+    @property
+    def epoch(self) -> int:
+        """Return the number of the current epoch, from 0."""
+        return self._position.epoch
 
     def packed(self) -> Iterator[PackedBatch | RawBatch]:
         """Yield the rest of this epoch as it leaves the workers, then move on to the next epoch."""
+        position = self._position
         for packed in self._loader:
-            self.start += self.options.batch_size * self.share.world_size
+            position.start += self.options.batch_size * self.share.world_size
             yield packed
-        self.epoch, self.start = self.epoch + 1, 0
+        position.epoch, position.start = position.epoch + 1, 0
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield the rest of this epoch on the device, then move on to the next epoch."""
@@ -149,33 +177,13 @@ class BatchStream:
 
     def state_dict(self) -> dict[str, int]:
         """Return the position: the epoch, and how many draws of it all ranks together have been given."""
-        return {"seed": self.options.seed, "epoch": self.epoch, "start": self.start}
+        return {"seed": self.options.seed, "epoch": self._position.epoch, "start": self._position.start}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go to a position. Raises: ValueError if it belongs to a stream of another seed."""
         if state["seed"] != self.options.seed:
             raise ValueError(f"the position is of seed {state['seed']}, expected {self.options.seed}")
-        self.epoch, self.start = int(state["epoch"]), int(state["start"])
-
-
-class _Asks:
-    """The sampler of the DataLoader: what to ask for from the stream's position on."""
-
-    def __init__(self, stream: BatchStream) -> None:
-        self.stream = stream
-
-    def __iter__(self) -> Iterator[_Ask]:
-        stream = self.stream
-        return (
-            _Ask(stream.epoch, tuple(positions.tolist()))
-            for positions in batches(
-                stream.order(),
-                stream.options.batch_size,
-                share=stream.share,
-                start=stream.start,
-                drop_last=stream.options.drop_last,
-            )
-        )
+        self._position.epoch, self._position.start = int(state["epoch"]), int(state["start"])
 
 
 def _start_worker(worker: int) -> None:
