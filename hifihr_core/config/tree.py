@@ -76,7 +76,9 @@ class RenderSettings(Settings):
     shading: Literal["smooth", "phong"] = "smooth"
     """Lambertian shading, or the original's Phong material."""
     supersample: PositiveInt = 1
-    """Render at this multiple of the crop and average: the original took 3, hard; 1 antialiases analytically."""
+    """Render at this multiple of the crop and average; the original took 3."""
+    antialias: bool = True
+    """Give outlines their exact coverage, and with it a gradient; the original did not."""
     root: Literal["predicted", "given"] = "predicted"
     """Where the hand is drawn and projected: the predicted root, or the annotated one as in the original."""
 

@@ -132,7 +132,7 @@ def keypoints_2d(scene: Scene) -> Ratio:
 
 @term("keypoint_bone_direction", labels=("keypoints_px", "keypoints_confidence"))
 def keypoint_bone_direction(scene: Scene) -> Ratio:
-    """Squared difference of bone vectors to detected keypoints, weighed by both confidences (paper: open_bone_direc)."""
+    """Squared difference of bone vectors to detected keypoints, weighed by both confidences (open_bone_direc)."""
     confidence = _confidence(scene)
     difference = bone_directions(scene.prediction.joints_px) - bone_directions(scene.labels["keypoints_px"])
     weight = confidence[:, PARENTS_OF_BONES] * confidence[:, CHILDREN_OF_BONES]

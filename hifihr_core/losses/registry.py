@@ -1,7 +1,7 @@
 """What a loss term is, what it may read, and the one registry of terms."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int

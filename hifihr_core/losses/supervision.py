@@ -25,6 +25,9 @@ class Level:
     weights: Mapping[str, Weight]
 
 
+#: What is given with a picture at test time too; every level may read it. The box decides the crop.
+INPUTS = ("box_px",)
+
 #: Appearance weights that all levels share, and priors of a hand without labels.
 _PRIORS: Mapping[str, Weight] = {
     "joint_limits": 0.1,
@@ -37,7 +40,16 @@ LEVELS: Mapping[str, Level] = MappingProxyType(
         # Everything that is annotated, 3D first.
         "full": Level(
             labels=frozenset(
-                {"joints_cam", "joints_px", "joints_visible", "mano_vertices_cam", "bone_m", "root_cam", "mask"}
+                {
+                    *INPUTS,
+                    "joints_cam",
+                    "joints_px",
+                    "joints_visible",
+                    "mano_vertices_cam",
+                    "bone_m",
+                    "root_cam",
+                    "mask",
+                }
             ),
             region="mask",
             weights={
@@ -59,7 +71,7 @@ LEVELS: Mapping[str, Level] = MappingProxyType(
         ),
         # What a person can click: 2D joints and an outline.
         "weak": Level(
-            labels=frozenset({"joints_px", "joints_visible", "mask"}),
+            labels=frozenset({*INPUTS, "joints_px", "joints_visible", "mask"}),
             region="mask",
             weights={
                 **_PRIORS,
@@ -77,7 +89,7 @@ LEVELS: Mapping[str, Level] = MappingProxyType(
         ),
         # What a detector finds by itself.
         "self": Level(
-            labels=frozenset({"keypoints_px", "keypoints_confidence"}),
+            labels=frozenset({*INPUTS, "keypoints_px", "keypoints_confidence"}),
             region="keypoints",
             weights={
                 **_PRIORS,

@@ -1,0 +1,48 @@
+"""The trunk of the perceptual term: VGG19 up to conv3_3 before its ReLU, as the paper uses it."""
+
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from hifihr_core.errors import AssetError
+
+#: Asset with torchvision's ImageNet weights.
+PERCEPTUAL_ASSET = "vgg19"
+
+#: Number of layers of torchvision's `features` that are kept.
+NUM_LAYERS = 15
+
+
+class Trunk(nn.Module):
+    """Deep features of RGB in [0, 1]; ImageNet statistics are applied inside. Nothing of it learns."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = layers.eval().requires_grad_(False)
+        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1))
+
+    def forward(self, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
+        """Return the feature maps."""
+        return self.layers((image - self.mean) / self.std)
+
+
+def load_perceptual(path: Path) -> Trunk:
+    """Build the trunk from torchvision's VGG19 weights. Raises: AssetError if the file is none of them."""
+    from torchvision.models import vgg19
+
+    layers = vgg19(weights=None).features[:NUM_LAYERS]
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        layers.load_state_dict({name: state[f"features.{name}"] for name in layers.state_dict()})
+    except (OSError, KeyError, RuntimeError, EOFError, UnpicklingError) as error:
+        raise AssetError(
+            f"{path}: not VGG19 weights of torchvision ({type(error).__name__}); fetch them again"
+        ) from error
+    return Trunk(layers)

@@ -1,0 +1,153 @@
+"""Weight files: safetensors with the settings and facts that rebuild the network, and nothing that runs."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from hifihr_core.config.tree import ModelSettings, RunSettings
+from hifihr_core.errors import AssetError
+from hifihr_core.files import describe_os_error, write_atomically
+from hifihr_core.hands import HandModel, load_hand
+from hifihr_core.models.build import build_reconstructor
+from hifihr_core.models.reconstructor import Reconstructor
+
+FORMAT = "hifihr-weights"
+FORMAT_VERSION = "1"
+
+#: Metadata that every weight file carries as text.
+FIELDS = ("settings", "hand", "pose_basis", "joints", "step")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained network with its hand, in evaluation mode, and how it came about.
+
+    `step` counts optimiser steps; `facts` is all metadata of the file, as text.
+    """
+
+    network: Reconstructor
+    hand: HandModel
+    settings: RunSettings
+    step: int
+    facts: Mapping[str, str]
+
+
+def build_network(settings: ModelSettings, hand: HandModel, *, image_px: int, weights: str | Path) -> Reconstructor:
+    """Return the untrained network that `settings` describe for this hand; see `build_reconstructor`."""
+    return build_reconstructor(
+        hand,
+        backbone=settings.backbone,
+        weights=weights,
+        image_px=image_px,
+        normalize=settings.normalize,
+        drop_path=settings.drop_path,
+        norm=settings.norm,
+        rotation=settings.rotation,
+        mean_shape=settings.mean_shape,
+        texture=settings.texture,
+        light=settings.light,
+        relative_to_ray=settings.relative_to_ray,
+    )
+
+
+def describe_weights(settings: RunSettings, hand: HandModel, *, step: int) -> dict[str, str]:
+    """Return the metadata of a weight file."""
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "settings": settings.model_dump_json(),
+        "hand": hand.name,
+        "pose_basis": hand.pose_basis,
+        "joints": hand.joint_definition,
+        "hand_licence": hand.licence,
+        "step": str(step),
+    }
+
+
+def save_weights(path: Path, state: Mapping[str, Tensor], facts: Mapping[str, str], *, half: bool = False) -> None:
+    """Write weights and facts atomically; `half` stores floating-point tensors in 16 bits.
+
+    Raises: DataError where the disk refuses; the old file stays.
+    """
+    tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
+    if half:
+        tensors = {name: value.half() if value.is_floating_point() else value for name, value in tensors.items()}
+    write_tensors(path, tensors, facts)
+
+
+def load_checkpoint(path: Path, *, device: torch.device | str = "cpu") -> Checkpoint:
+    """Rebuild a network from its weight file. Raises: AssetError if the file is missing, foreign, broken or too new."""
+    facts = read_facts(path)
+    try:
+        settings = RunSettings.model_validate_json(facts["settings"])
+    except ValidationError as error:
+        first = ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise AssetError(f"{path}: its setting {first} is not known here; use the version that wrote it") from error
+    options = json.loads(facts.get("hand_options", "{}"))
+    hand = load_hand(facts["hand"], pose_basis=facts["pose_basis"], joints=facts["joints"], **options)  # type: ignore[arg-type]
+    network = build_network(settings.model, hand, image_px=settings.data.image_px, weights="none")
+    state = read_tensors(path)
+    known = network.state_dict()
+    wrong = sorted(known.keys() ^ state.keys()) + [n for n in known if n in state and known[n].shape != state[n].shape]
+    if wrong:
+        raise AssetError(f"{path}: tensor {wrong[0]} does not fit the network of its settings; the file is damaged")
+    network.load_state_dict(state)
+    return Checkpoint(network.to(device).eval(), hand.to(device).eval(), settings, int(facts["step"]), facts)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> None:
+    """Write a safetensors file atomically. Raises: DataError where the disk refuses; the old file stays."""
+    with write_atomically(path) as part:
+        try:
+            save_file(dict(tensors), part, metadata=dict(facts))
+        except SafetensorError as error:
+            raise as_os_error(error, path) from error
+
+
+def as_os_error(error: SafetensorError, path: Path) -> OSError:
+    """Return the error of the operating system that safetensors wraps in a text ("... (os error 28)")."""
+    text = str(error)
+    _, found, number = text.rpartition("os error ")
+    digits = "".join(character for character in number if character.isdigit())
+    return OSError(int(digits), text, str(path)) if found and digits else OSError(None, text, str(path))
+
+
+def read_facts(path: Path, *, format: str = FORMAT, version: str = FORMAT_VERSION) -> dict[str, str]:
+    """Return the metadata of a file of ours. Raises: AssetError if it is missing, foreign, broken or too new."""
+    with _open(path) as file:
+        facts: dict[str, str] = file.metadata() or {}
+    if facts.get("format") != format:
+        raise AssetError(f"{path}: a {facts.get('format', 'safetensors file of another program')}, expected {format}")
+    if facts.get("format_version") != version:
+        raise AssetError(
+            f"{path}: {format} version {facts.get('format_version')}, expected {version}; use the version that wrote it"
+        )
+    if format == FORMAT and (missing := [name for name in FIELDS if name not in facts]):
+        raise AssetError(f"{path}: its metadata lacks {missing[0]}; the file is damaged, get it again")
+    return facts
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors file; 16-bit floats become float32."""
+    with _open(path) as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    return {name: value.float() if value.dtype == torch.float16 else value for name, value in tensors.items()}
+
+
+def _open(path: Path):  # type: ignore[no-untyped-def]
+    if not path.is_file():
+        raise AssetError(f"{path}: no such file, expected a weight file (.safetensors) of pretrain or train")
+    try:
+        return safe_open(path, framework="pt")
+    except OSError as error:
+        raise AssetError(describe_os_error(error, path)) from error
+    except SafetensorError as error:
+        reason = json.dumps(str(error))
+        raise AssetError(f"{path}: not a whole safetensors file ({reason}); get it again") from error

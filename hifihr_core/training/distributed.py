@@ -1,0 +1,90 @@
+"""Several processes as one: who we are under torchrun, and sums over everybody."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+from torch import Tensor
+from torch import distributed as dist
+
+from hifihr_core.errors import DeviceError
+
+#: How long one process waits for the others before the run is given up (and torchrun starts it again).
+PATIENCE = timedelta(minutes=10)
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among all: `rank` of `size`, and its device. Rank 0 writes files and speaks."""
+
+    device: torch.device
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        """Return whether this process writes and speaks."""
+        return self.rank == 0
+
+    def sum(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return scalars summed over all processes, in one message. No gradient passes."""
+        if self.size == 1:
+            return {name: value.detach() for name, value in values.items()}
+        stacked = torch.stack([value.detach().double() for value in values.values()])
+        if self.device.type == "mps":  # pragma: no cover - MPS has no float64
+            stacked = stacked.float()
+        dist.all_reduce(stacked)
+        return dict(zip(values, stacked.to(next(iter(values.values())).dtype).unbind(), strict=True))
+
+    def wait(self) -> None:
+        """Return when every process has come here."""
+        if self.size > 1:
+            dist.barrier()
+
+
+@contextmanager
+def join_world(device: str = "auto") -> Iterator[World]:
+    """Join the processes that torchrun started, or stand alone without it; leave at the end.
+
+    Processes on CUDA take the device of their local rank and talk through NCCL, others through Gloo.
+    Raises: DeviceError where the device is not there.
+    """
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    chosen = choose_device(device, local_rank=int(os.environ.get("LOCAL_RANK", "0")))
+    if size == 1:
+        yield World(chosen)
+        return
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", timeout=PATIENCE)
+    try:
+        yield World(chosen, dist.get_rank(), size)
+    finally:
+        dist.destroy_process_group()
+
+
+def was_restarted() -> bool:
+    """Return whether torchrun or Slurm has started this job again after a failure."""
+    return any(int(os.environ.get(name) or 0) > 0 for name in ("TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT"))
+
+
+def choose_device(name: str, *, local_rank: int = 0) -> torch.device:
+    """Return the device of this process: "auto" is CUDA, else MPS, else the CPU. Raises: DeviceError."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise DeviceError(f"device {name!r} is not known; expected auto, cpu, cuda, cuda:N or mps") from error
+    if device.type == "cuda":
+        count = torch.cuda.device_count()
+        index = local_rank if device.index is None else device.index
+        if index >= count:
+            raise DeviceError(f"device cuda:{index}: {count} CUDA devices found; use --device cpu or fewer processes")
+        return torch.device("cuda", index)
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise DeviceError("device mps: not available here; use --device cpu")
+    return device

@@ -1,0 +1,82 @@
+"""Numbers that are not finite: find the samples, leave them out, count, and stop when there is no end of them."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from hifihr_core.errors import FindingsError
+from hifihr_core.losses.registry import Ratio
+from hifihr_core.records import Batch
+
+#: Keys of broken samples that are remembered.
+KEYS_KEPT = 64
+
+
+def broken_samples(batch: Batch) -> Bool[Tensor, " B"]:
+    """Return which samples hold a number that is not finite, in the image, in K or in a label."""
+    broken = ~batch.image.flatten(1).isfinite().all(dim=1) | ~batch.K.flatten(1).isfinite().all(dim=1)
+    for values in batch.labels.values():
+        if values.is_floating_point():
+            broken = broken | ~values.reshape(len(batch), -1).isfinite().all(dim=1)
+    return broken
+
+
+def leave_out(batch: Batch, broken: Bool[Tensor, " B"]) -> Batch:
+    """Return the batch with broken samples black and without labels; ``present["image"]`` says which are whole."""
+
+    def blank(values: Tensor, fill: Tensor | float = 0.0) -> Tensor:
+        shape = (-1, *[1] * (values.ndim - 1))
+        return torch.where(broken.view(shape), torch.as_tensor(fill, dtype=values.dtype, device=values.device), values)
+
+    present = {name: has & ~broken for name, has in batch.present.items()} | {"image": ~broken}
+    return replace(
+        batch,
+        image=blank(batch.image),
+        K=blank(batch.K, torch.eye(3, device=batch.K.device)),
+        labels={name: blank(values) for name, values in batch.labels.items()},
+        present=present,
+    )
+
+
+@dataclass
+class Guard:
+    """Counts what was left out; `limit` steps in a row with something broken stop the run."""
+
+    limit: int
+    samples_left_out: int = 0
+    steps_left_out: int = 0
+    in_a_row: int = 0
+    keys: list[str] = field(default_factory=list)
+
+    def inspect(self, batch: Batch) -> Batch:
+        """Return the batch without its broken samples, which are counted. Raises: FindingsError at the limit."""
+        broken = broken_samples(batch)
+        if not broken.any():
+            self.in_a_row = 0
+            return batch
+        self.samples_left_out += int(broken.sum())
+        self._count(key for key, bad in zip(batch.keys, broken.tolist(), strict=True) if bad)
+        return leave_out(batch, broken)
+
+    def skip_step(self, keys: Iterable[str]) -> None:
+        """Count a step that was not taken. Raises: FindingsError at the limit."""
+        self.steps_left_out += 1
+        self._count(keys)
+
+    def _count(self, keys: Iterable[str]) -> None:
+        self.keys = [*self.keys, *keys][-KEYS_KEPT:]
+        self.in_a_row += 1
+        if self.in_a_row >= self.limit:
+            raise FindingsError(
+                f"training stopped: {self.in_a_row} steps in a row met numbers that are not finite, last in "
+                f"{', '.join(self.keys[-8:]) or '(none in particular)'}; look at them, or lower train.lr, and resume"
+            )
+
+
+def guilty(batch: Batch, ratios: Mapping[str, Ratio]) -> tuple[str, ...]:
+    """Return the keys of the samples with a term that is not finite."""
+    bad = torch.stack([~ratio.total.isfinite() for ratio in ratios.values()]).any(dim=0).tolist()
+    return tuple(key for key, is_bad in zip(batch.keys, bad, strict=True) if is_bad)

@@ -1,0 +1,113 @@
+"""The run folder: settings, environment, metrics as lines and for TensorBoard."""
+
+import json
+import platform
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import torch
+
+from hifihr_core.config import save_settings
+from hifihr_core.config.tree import RunSettings
+from hifihr_core.errors import ConfigError, DataError
+from hifihr_core.files import describe_os_error, read_text, write_text
+from hifihr_core.training.distributed import World
+from hifihr_core.training.state import STATE_FILE, check_same_settings, saved_settings
+
+SETTINGS_FILE = Path("config.toml")
+ENVIRONMENT_FILE = Path("env.json")
+METRICS_FILE = Path("metrics.jsonl")
+TENSORBOARD_FOLDER = Path("tensorboard")
+
+
+def prepare_folder(folder: Path, settings: RunSettings, *, resume: bool, world: World) -> None:
+    """Make the run folder with settings and environment, or check that the run in it may go on.
+
+    Raises: ConfigError if the folder holds a run that is not resumed, none that could be, or one of other settings;
+    DataError where the disk refuses.
+    """
+    holds_run = (folder / SETTINGS_FILE).exists()
+    world.wait()
+    if resume and not holds_run:
+        raise ConfigError(
+            f"{folder}: no run to resume, expected {SETTINGS_FILE} in it; leave --resume out to start one"
+        )
+    if holds_run and not resume:
+        raise ConfigError(f"{folder}: holds a run already; go on with --resume, or choose another --out")
+    if resume and (folder / STATE_FILE).exists():
+        check_same_settings(json.loads(saved_settings(folder / STATE_FILE).model_dump_json()), settings)
+    world.wait()
+    if world.is_first:
+        save_settings(settings, folder / SETTINGS_FILE)
+        write_text(folder / ENVIRONMENT_FILE, json.dumps(environment(world), indent=1) + "\n")
+
+
+def environment(world: World) -> dict[str, Any]:
+    """Return what the numbers of a run may depend on besides its settings."""
+    on_cuda = world.device.type == "cuda"
+    return {
+        "packages": {name: version(name) for name in ("hifihr", "torch", "timm", "numpy", "numba")},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processes": world.size,
+        "device": torch.cuda.get_device_name(world.device) if on_cuda else world.device.type,
+        "threads": torch.get_num_threads(),
+        "arguments": sys.argv[1:],
+    }
+
+
+class Journal:
+    """Appends to `metrics.jsonl` and to TensorBoard's files; a context manager. Only the writer writes.
+
+    Lines beyond `from_step` belong to steps that a resumed run takes again, and are dropped.
+    """
+
+    def __init__(self, folder: Path, *, from_step: int, is_writer: bool) -> None:
+        self._folder, self._from_step, self._is_writer = folder, from_step, is_writer
+
+    def __enter__(self) -> "Journal":
+        """Open the files."""
+        if self._is_writer:
+            from torch.utils.tensorboard import SummaryWriter
+
+            path = self._folder / METRICS_FILE
+            write_text(path, "".join(keep_until(path, self._from_step)) if path.exists() else "")
+            self._file = path.open("a", encoding="utf-8")
+            self._board = SummaryWriter(str(self._folder / TENSORBOARD_FOLDER), purge_step=self._from_step + 1)
+        return self
+
+    def write(self, kind: str, step: int, **values: float) -> None:
+        """Add one line: `kind` is "train" or "validation". Raises: DataError where the disk refuses."""
+        if not self._is_writer:
+            return
+        try:
+            self._file.write(json.dumps({"kind": kind, "step": step} | values) + "\n")
+            self._file.flush()
+            for name, value in values.items():
+                self._board.add_scalar(f"{kind}/{name}", value, step)
+        except OSError as error:
+            raise DataError(describe_os_error(error, self._folder / METRICS_FILE)) from error
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the files."""
+        if self._is_writer:
+            self._file.close()
+            self._board.close()
+
+
+def keep_until(path: Path, step: int) -> list[str]:
+    """Return the lines of a journal up to a step; a line cut short by a crash is dropped."""
+    lines = []
+    for line in read_text(path).splitlines(keepends=True):
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if row.get("step", 0) <= step:
+            lines.append(line)
+    return lines

@@ -1,0 +1,114 @@
+"""The network, hand and renderer of a run, from its settings."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from hifihr_core.assets.registry import REGISTRY
+from hifihr_core.assets.store import asset_path, is_installed
+from hifihr_core.config.tree import ModelSettings, RenderSettings, RunSettings
+from hifihr_core.errors import ConfigError
+from hifihr_core.hands import HandModel, load_hand
+from hifihr_core.models.checkpoint import build_network, read_facts, read_tensors
+from hifihr_core.models.reconstructor import Reconstructor
+from hifihr_core.rendering import PAPER, SKIN, Renderer
+from hifihr_core.training.distributed import World
+
+#: Hands that "auto" prefers, with the asset that each needs.
+PREFERRED_HANDS = (("nimble", "nimble"), ("mano", "mano-right"))
+
+#: Parts that may be missing in the weights a run starts from: geometry is pretrained without them.
+LATE_PARTS = ("branches.texture.", "branches.shape.", "light.")
+
+MATERIALS = {"smooth": SKIN, "phong": PAPER}
+
+
+def choose_hand(settings: ModelSettings, joint_definitions: Sequence[str], *, synthetic: bool = False) -> HandModel:
+    """Load the hand of a run; "auto" is the richest that is installed, with the joints of the training data.
+
+    Hands made on the fly are anny's, so "auto" is anny there.
+
+    Raises: AssetError if a hand that was named is not installed.
+    """
+    name = settings.hand
+    if name == "auto":
+        installed = (hand for hand, asset in PREFERRED_HANDS if not synthetic and is_installed(asset))
+        name = next(installed, "anny")  # type: ignore[assignment]
+    joints = settings.joints
+    if joints == "auto":
+        joints = next((known for known in joint_definitions if known in ("freihand", "ho3d")), "freihand")  # type: ignore[assignment]
+    return load_hand(name, joints=joints)  # type: ignore[arg-type]
+
+
+def start_network(settings: RunSettings, hand: HandModel, init: Path | None) -> tuple[Reconstructor, list[str]]:
+    """Return the network at its start and notes on what it starts from: a weight file, or backbone weights.
+
+    Raises: AssetError or ConfigError where weights are missing or do not fit.
+    """
+    weights = "none" if init else backbone_weights(settings.model)
+    network = build_network(settings.model, hand, image_px=settings.data.image_px, weights=weights)
+    return network, [f"weights: {load_start(network, hand, init)}" if init else f"backbone weights: {weights}"]
+
+
+def backbone_weights(settings: ModelSettings) -> str:
+    """Return where the backbone's weights come from: for "hub", a file of the asset cache if it is there."""
+    asset = f"timm-{settings.backbone}"
+    if settings.weights == "hub" and asset in REGISTRY and is_installed(asset):
+        return str(asset_path(asset))
+    return settings.weights
+
+
+def load_start(network: Reconstructor, hand: HandModel, path: Path) -> str:
+    """Load a weight file into a new network and say what was taken.
+
+    Texture, shape and light may be missing in the file. Raises: AssetError if the file is none of ours; ConfigError if
+    it belongs to another hand or backbone.
+    """
+    facts = read_facts(path)
+    state, known = read_tensors(path), network.state_dict()
+    if facts["hand"] != hand.name or facts["pose_basis"] != hand.pose_basis:
+        raise ConfigError(
+            f"{path}: trained with the hand {facts['hand']} ({facts['pose_basis']}), but this run uses {hand.name} "
+            f"({hand.pose_basis}); choose it with --set model.hand={facts['hand']}"
+        )
+    fitting = {name: value for name, value in state.items() if name in known and known[name].shape == value.shape}
+    missing = [name for name in known if name not in fitting]
+    if strange := [name for name in missing if not name.startswith(LATE_PARTS)]:
+        raise ConfigError(
+            f"{path}: {strange[0]} does not fit this network; use the [model] settings it was trained with"
+        )
+    network.load_state_dict(known | fitting)
+    fresh = sorted({part.strip(".").rpartition(".")[2] for part in LATE_PARTS for n in missing if n.startswith(part)})
+    return f"{path}" + (f", with fresh heads for {', '.join(fresh)}" if fresh else "")
+
+
+def build_renderer(hand: HandModel, settings: RenderSettings, image_px: int) -> Renderer:
+    """Return the renderer of a run for square crops."""
+    return Renderer(
+        hand.faces,
+        height=image_px,
+        width=image_px,
+        backend=settings.backend,
+        material=MATERIALS[settings.shading],
+        antialiased=settings.antialias,
+        supersample=settings.supersample,
+    )
+
+
+def as_learner(network: Reconstructor, settings: RunSettings, world: World) -> nn.Module:
+    """Return the network as the loop calls it: compiled if wanted, and averaging gradients over all processes."""
+    learner: Any = torch.compile(network) if settings.train.compile else network
+    if world.size == 1:
+        return learner
+    return DistributedDataParallel(learner, device_ids=[world.device] if world.device.type == "cuda" else None)
+
+
+def synchronise_statistics(network: Reconstructor, world: World) -> Reconstructor:
+    """Let batch normalisation see the samples of all processes; torch has it on CUDA alone."""
+    if world.size == 1 or world.device.type != "cuda":
+        return network
+    return nn.SyncBatchNorm.convert_sync_batchnorm(network)

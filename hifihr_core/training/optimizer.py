@@ -1,0 +1,106 @@
+"""Optimisers, learning-rate schedules, and what learns."""
+
+import math
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import nn
+
+from hifihr_core.config.tree import TrainSettings
+from hifihr_core.models.reconstructor import Reconstructor
+
+#: How far a run has come: steps, epochs with their fraction, and the part of the whole run in [0, 1].
+Schedule = Callable[[int, float, float], float]
+
+#: The branches that learn when only the texture does.
+TEXTURE_PARTS = ("branches.texture.", "light.")
+
+
+def choose_parts(network: Reconstructor, parts: str, *, renders: bool = True) -> None:
+    """Freeze what does not learn: with "texture", everything but texture and light; without rendering, just those."""
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(renders if name.startswith(TEXTURE_PARTS) else parts == "all")
+
+
+def set_training(network: Reconstructor, parts: str) -> None:
+    """Put the learning parts in training mode; frozen ones keep their batch statistics too."""
+    network.train(parts == "all")
+    if parts == "texture":
+        network.branches["texture"].train()
+        if network.light is not None:
+            network.light.train()
+
+
+def build_optimizer(network: Reconstructor, settings: TrainSettings) -> torch.optim.Optimizer:
+    """Return the optimiser over everything that learns; biases and normalisation have no weight decay.
+
+    Each group keeps its full learning rate in "base_lr", which the schedule multiplies, and the names of its
+    parameters in "names", by which a checkpoint knows them.
+    """
+    groups: dict[tuple[bool, bool], dict[str, object]] = {}
+    for name, parameter in network.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        key = (name.startswith("encoder."), parameter.ndim > 1)
+        group = groups.setdefault(key, {"params": [], "names": []})
+        group["params"].append(parameter)  # type: ignore[attr-defined]
+        group["names"].append(name)  # type: ignore[attr-defined]
+    for (in_backbone, decays), group in groups.items():
+        group["base_lr"] = settings.lr * (settings.backbone_lr_factor if in_backbone else 1.0)
+        group["weight_decay"] = settings.weight_decay if decays and settings.optimizer == "adamw" else 0.0
+    build = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[settings.optimizer]
+    return build(list(groups.values()), lr=settings.lr)
+
+
+def cosine(settings: TrainSettings) -> Schedule:
+    """Fall from 1 to `lr_end` along half a cosine over the whole run."""
+    end = settings.lr_end
+    return lambda step, epoch, part: end + (1 - end) * (1 + math.cos(math.pi * min(part, 1.0))) / 2
+
+
+def steps(settings: TrainSettings) -> Schedule:
+    """Multiply by `lr_gamma` at every milestone, as the paper does."""
+    return lambda step, epoch, part: settings.lr_gamma ** sum(epoch >= m for m in settings.lr_milestones)
+
+
+def constant(settings: TrainSettings) -> Schedule:
+    """Stay at 1."""
+    return lambda step, epoch, part: 1.0
+
+
+SCHEDULES: dict[str, Callable[[TrainSettings], Schedule]] = {"cosine": cosine, "steps": steps, "constant": constant}
+
+
+def set_lr(optimizer: torch.optim.Optimizer, settings: TrainSettings, *, step: int, epoch: float, part: float) -> float:
+    """Set the learning rate of every group for this step and return its factor; warm-up is a straight line."""
+    factor = SCHEDULES[settings.schedule](settings)(step, epoch, part)
+    if step < settings.warmup_steps:
+        factor *= (step + 1) / settings.warmup_steps
+    for group in optimizer.param_groups:
+        group["lr"] = group["base_lr"] * factor
+    return factor
+
+
+class MovingAverage:
+    """Exponential moving average of a network's weights and statistics; early steps count more (as in timm)."""
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.state = {name: value.detach().clone() for name, value in network.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, step: int) -> None:
+        """Move towards the network's present state; counters are copied."""
+        part = 1 - min(self.decay, (1 + step) / (10 + step))
+        for name, value in network.state_dict().items():
+            mean = self.state[name]
+            if mean.is_floating_point():
+                mean.lerp_(value, part)
+            else:
+                mean.copy_(value)
+
+
+def clip_gradients(parameters: Iterable[nn.Parameter], clip_norm: float) -> torch.Tensor:
+    """Scale gradients down to `clip_norm` (0: leave them) and return their norm before."""
+    limit = clip_norm if clip_norm > 0 else math.inf
+    return torch.nn.utils.clip_grad_norm_(list(parameters), limit)

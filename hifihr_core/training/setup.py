@@ -1,0 +1,114 @@
+"""Everything a run needs, made from its settings before the first step; what does not fit stops here."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from hifihr_core.assets.store import asset_path, is_installed
+from hifihr_core.config.tree import RunSettings
+from hifihr_core.errors import ConfigError
+from hifihr_core.hands import HandModel
+from hifihr_core.losses.evaluate import capabilities_of, hand_facts
+from hifihr_core.losses.perceptual import PERCEPTUAL_ASSET, load_perceptual
+from hifihr_core.losses.registry import HandFacts
+from hifihr_core.losses.supervision import LEVELS, Plan, check_labels, plan_terms
+from hifihr_core.models.reconstructor import Reconstructor
+from hifihr_core.rendering import Renderer
+from hifihr_core.training.data import Batches, Data, open_data
+from hifihr_core.training.distributed import World
+from hifihr_core.training.network import as_learner, build_renderer, choose_hand, start_network, synchronise_statistics
+from hifihr_core.training.optimizer import MovingAverage, build_optimizer, choose_parts
+
+#: The label that holds the true root, read if the render settings ask for it.
+ROOT_LABEL = "joints_cam"
+
+
+@dataclass
+class Run:
+    """What the training loop works with. `network` is the bare module, `learner` the same one as it is called.
+
+    `notes` are lines for the user: where weights come from, and what was left out and why.
+    """
+
+    settings: RunSettings
+    folder: Path
+    world: World
+    hand: HandModel
+    network: Reconstructor
+    learner: nn.Module
+    renderer: Renderer | None
+    perceptual: nn.Module | None
+    facts: HandFacts
+    plan: Plan
+    batches: Batches
+    validation: Batches | None
+    optimizer: torch.optim.Optimizer
+    average: MovingAverage | None
+    notes: tuple[str, ...]
+
+
+def set_up(settings: RunSettings, folder: Path, world: World, *, init: Path | None = None) -> Run:
+    """Make everything that a run needs. Raises: ConfigError, DataError or AssetError, before anything is trained."""
+    torch.manual_seed(settings.train.seed)
+    device, renders = world.device, settings.render.enabled
+    data = open_data(settings.data, labels=readable_labels(settings))
+    hand = choose_hand(settings.model, data.joint_definitions, synthetic=data.is_synthetic).to(device).eval()
+    plan = make_plan(settings, hand, data)
+    network, notes = start_network(settings, hand, init)
+    network = synchronise_statistics(network.to(device), world)
+    choose_parts(network, settings.train.parts, renders=renders)
+    if settings.train.channels_last:
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    perceptual = load_perceptual(asset_path(PERCEPTUAL_ASSET)).to(device) if "perceptual" in plan.terms else None
+    seed, batch_size = settings.train.seed, settings.train.batch_size
+    return Run(
+        settings=settings,
+        folder=folder,
+        world=world,
+        hand=hand,
+        network=network,
+        learner=as_learner(network, settings, world),
+        renderer=build_renderer(hand, settings.render, settings.data.image_px).to(device) if renders else None,
+        perceptual=perceptual,
+        facts=hand_facts(hand),
+        plan=plan,
+        batches=data.training(hand, world, seed=seed, batch_size=batch_size),
+        validation=data.validation(hand, world, batch_size=batch_size),
+        optimizer=build_optimizer(network, settings.train),
+        average=MovingAverage(network, settings.train.ema) if settings.train.ema else None,
+        notes=(*notes, *left_out_notes(plan)),
+    )
+
+
+def readable_labels(settings: RunSettings) -> frozenset[str]:
+    """Return the labels that a run may read from its data: those of its level, and the root where it is given."""
+    given = {ROOT_LABEL} if settings.render.root == "given" else set()
+    return LEVELS[settings.train.supervision].labels | given
+
+
+def make_plan(settings: RunSettings, hand: HandModel, data: Data) -> Plan:
+    """Choose the terms of a run and check them against its data.
+
+    Raises: ConfigError or DataError naming the setting or the label that is missing.
+    """
+    renders = settings.render.enabled
+    if renders and not settings.model.texture:
+        raise ConfigError("render.enabled: rendering needs model.texture=true; set one of them")
+    if settings.train.parts == "texture" and not renders:
+        raise ConfigError("train.parts: only the texture is to learn, but rendering is off; set render.enabled=true")
+    capabilities = capabilities_of(hand, renders=renders, perceptual=renders and is_installed(PERCEPTUAL_ASSET))
+    plan = plan_terms(settings.train.supervision, capabilities, weights=settings.loss.weights)
+    if not plan.terms:
+        raise ConfigError("loss.weights: every term is left out, so nothing would be learnt; weigh at least one")
+    check_labels(plan, data.labels(hand), extra=(ROOT_LABEL,) if settings.render.root == "given" else ())
+    return plan
+
+
+def left_out_notes(plan: Plan) -> list[str]:
+    """Return one line for each reason why terms of the level are left out."""
+    reasons: dict[str, list[str]] = {}
+    for name, reason in plan.left_out:
+        reasons.setdefault(reason, []).append(name)
+    return [f"left out: {', '.join(names)} ({reason})" for reason, names in reasons.items()]

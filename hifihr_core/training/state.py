@@ -1,0 +1,148 @@
+"""The state of a run in one file: weights, optimiser, moving average and position; written whole or not at all.
+
+Random numbers need no state: order and augmentation depend on (seed, epoch), everything in the network on (seed, step).
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hifihr_core.config.tree import RunSettings
+from hifihr_core.errors import AssetError, ConfigError
+from hifihr_core.models.checkpoint import read_facts, read_tensors, write_tensors
+from hifihr_core.training.optimizer import MovingAverage
+
+FORMAT = "hifihr-state"
+FORMAT_VERSION = "1"
+STATE_FILE = Path("checkpoints", "state.safetensors")
+
+#: Settings that may differ when a run goes on: they say how long and how often, not what is learnt.
+FREE_ON_RESUME = frozenset(
+    {
+        "train.epochs",
+        "train.max_steps",
+        "train.max_minutes",
+        "train.validate_every",
+        "train.save_every_steps",
+        "train.pictures_every_steps",
+        "train.log_every_steps",
+        "train.nan_limit",
+        "train.compile",
+        "data.workers",
+        "data.cache_mb",
+        "data.validation_limit",
+    }
+)
+
+
+@dataclass
+class Position:
+    """Where a run stands: steps taken, epoch, draws of this epoch, seconds so far, and the best validation loss."""
+
+    step: int = 0
+    epoch: int = 0
+    start: int = 0
+    elapsed_s: float = 0.0
+    best: float | None = None
+
+
+def save_state(
+    path: Path,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: MovingAverage | None,
+    position: Position,
+    settings: RunSettings,
+) -> None:
+    """Write the whole state atomically. Raises: DataError where the disk refuses; the old file stays."""
+    tensors = {f"network/{name}": value for name, value in network.state_dict().items()}
+    if average is not None:
+        tensors |= {f"average/{name}": value for name, value in average.state.items()}
+    tensors |= {f"optimizer/{name}": value for name, value in _named_optimizer_state(optimizer)}
+    facts = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "position": json.dumps(asdict(position)),
+        "settings": settings.model_dump_json(),
+    }
+    write_tensors(path, {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}, facts)
+
+
+def load_state(
+    path: Path,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: MovingAverage | None,
+    settings: RunSettings,
+) -> Position:
+    """Fill network, optimiser and average from a state file and return its position.
+
+    Raises: AssetError if the file is broken; ConfigError if a setting that decides what is learnt has changed.
+    """
+    facts = read_facts(path, format=FORMAT, version=FORMAT_VERSION)
+    check_same_settings(json.loads(facts["settings"]), settings)
+    tensors = read_tensors(path)
+    try:
+        network.load_state_dict(_part(tensors, "network/"))
+        if average is not None:
+            device = {name: value.device for name, value in average.state.items()}
+            average.state = {name: value.to(device[name]) for name, value in _part(tensors, "average/").items()}
+        _fill_optimizer(optimizer, _part(tensors, "optimizer/"))
+        return Position(**json.loads(facts["position"]))
+    except (KeyError, RuntimeError, TypeError) as error:
+        raise AssetError(f"{path}: does not fit the network of this run ({error}); start a new run") from error
+
+
+def saved_settings(path: Path) -> RunSettings:
+    """Return the settings of the run that wrote a state file."""
+    return RunSettings.model_validate_json(read_facts(path, format=FORMAT, version=FORMAT_VERSION)["settings"])
+
+
+def check_same_settings(saved: Mapping[str, Any], settings: RunSettings) -> None:
+    """Compare with the settings of the saved run. Raises: ConfigError naming the first that may not differ."""
+    then, now = flatten(saved), flatten(json.loads(settings.model_dump_json()))
+    for name in sorted(then.keys() | now.keys()):
+        if name not in FREE_ON_RESUME and then.get(name) != now.get(name):
+            raise ConfigError(
+                f"{name}: this run was started with {json.dumps(then.get(name))}, found {json.dumps(now.get(name))}; "
+                "resume with the old value, or start a new run with --init and another --out"
+            )
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return ``{"a.b": value}`` of nested mappings."""
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return flat
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _named_parameters(optimizer: torch.optim.Optimizer) -> list[tuple[str, Tensor]]:
+    return [pair for group in optimizer.param_groups for pair in zip(group["names"], group["params"], strict=True)]
+
+
+def _named_optimizer_state(optimizer: torch.optim.Optimizer) -> list[tuple[str, Tensor]]:
+    """Return ("exp_avg/weight-name", tensor) pairs; Adam's state is all tensors."""
+    return [
+        (f"{key}/{name}", value)
+        for name, parameter in _named_parameters(optimizer)
+        for key, value in optimizer.state[parameter].items()
+    ]
+
+
+def _fill_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    for name, parameter in _named_parameters(optimizer):
+        own = {key.partition("/")[0]: v for key, v in tensors.items() if key.partition("/")[2] == name}
+        # Adam keeps its step counts on the CPU, its moments beside the parameter.
+        optimizer.state[parameter] = {
+            key: value.clone() if key == "step" else value.to(parameter.device).clone() for key, value in own.items()
+        }

@@ -1,0 +1,101 @@
+"""One step: from a batch to new weights."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hifihr_core.losses.evaluate import evaluate_terms, look_at, total_weights, weigh
+from hifihr_core.models.prediction import Prediction, predict_hand
+from hifihr_core.models.reconstructor import Estimate
+from hifihr_core.records import Batch
+from hifihr_core.skeleton import ROOT
+from hifihr_core.training.guard import Guard, guilty
+from hifihr_core.training.optimizer import clip_gradients
+from hifihr_core.training.setup import ROOT_LABEL, Run
+
+#: Seeds of different steps and processes must differ; any odd number far from both does.
+_RANK_STRIDE = 1_000_003
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a step says about itself: the loss, the norm of the gradient, and every term before its weight."""
+
+    loss: float
+    gradient_norm: float
+    terms: dict[str, float]
+
+    def row(self) -> dict[str, float]:
+        """Return it as one flat row for the journal."""
+        return {"loss": self.loss, "gradient_norm": self.gradient_norm} | {
+            f"term/{k}": v for k, v in self.terms.items()
+        }
+
+
+def train_step(run: Run, batch: Batch, weights: dict[str, float], guard: Guard, *, step: int) -> StepResult | None:
+    """Take one step of the optimiser; None if it was not taken because a number was not finite.
+
+    The loss is that of the samples of all processes together: each divides its sums by the weights of all, and
+    averaging the gradients does the rest.
+    """
+    torch.manual_seed(run.settings.train.seed + step + _RANK_STRIDE * run.world.rank)
+    batch = guard.inspect(batch)
+    estimate = estimate_batch(run, batch)
+    finite = all_finite(estimate)
+    if run.world.sum({"bad": (~finite).float()})["bad"] > 0:
+        guard.skip_step(batch.keys)
+        return None
+    prediction = predict(run, batch, estimate)
+    ratios = evaluate_terms(look_at(prediction, batch, run.plan, run.facts, perceptual=run.perceptual), run.plan)
+    sums = run.world.sum(total_weights(ratios))
+    shares = {name: value / run.world.size for name, value in sums.items()}
+    loss = weigh(ratios, weights, shares) + untouched(estimate)
+    run.optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    norm = clip_gradients(
+        (p for group in run.optimizer.param_groups for p in group["params"] if p.grad is not None),
+        run.settings.train.clip_norm,
+    )
+    if not norm.isfinite():
+        guard.skip_step(guilty(batch, ratios))
+        return None
+    run.optimizer.step()
+    totals = run.world.sum({name: ratio.total.sum() for name, ratio in ratios.items()})
+    terms = {name: float(totals[name] / sums[name].clamp(min=1e-8)) for name in ratios}
+    return StepResult(sum(weights[name] * value for name, value in terms.items()), float(norm), terms)
+
+
+def estimate_batch(run: Run, batch: Batch) -> Estimate:
+    """Run the network, in bfloat16 on CUDA if the settings say so."""
+    mixed = run.settings.train.mixed_precision and run.world.device.type == "cuda"
+    with torch.autocast(run.world.device.type, dtype=torch.bfloat16, enabled=mixed):
+        estimate: Estimate = run.learner(batch.image, batch.K)
+    return estimate
+
+
+def predict(run: Run, batch: Batch, estimate: Estimate) -> Prediction:
+    """Place and, if the run renders, draw the estimated hands, at the annotated root where the settings say so."""
+    root_cam = None
+    if run.settings.render.root == "given" and ROOT_LABEL in batch.labels:
+        root_cam = batch.labels[ROOT_LABEL][:, ROOT]
+        own = predict_hand(estimate, batch.K, run.hand).root_cam
+        root_cam = torch.where(batch.present[ROOT_LABEL][:, None], root_cam, own)
+    return predict_hand(estimate, batch.K, run.hand, root_cam=root_cam, renderer=run.renderer)
+
+
+def numbers_of(estimate: Estimate) -> list[Tensor]:
+    """Return every tensor of an estimate."""
+    parts = (*vars(estimate.parameters).values(), estimate.root_px, estimate.scale_px_per_m)
+    light = () if estimate.light is None else vars(estimate.light).values()
+    return [part for part in (*parts, *light) if part is not None]
+
+
+def all_finite(estimate: Estimate) -> Tensor:
+    """Return whether every number of an estimate is finite."""
+    return torch.stack([part.isfinite().all() for part in numbers_of(estimate)]).all()
+
+
+def untouched(estimate: Estimate) -> Tensor:
+    """Return zero, with a zero gradient to every head: DDP waits for a gradient of each parameter that was used."""
+    return 0.0 * torch.stack([part.sum() for part in numbers_of(estimate)]).sum()

@@ -1,0 +1,125 @@
+"""Validation: the loss that the level itself can see, and beside it the real metrics."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import MappingProxyType
+
+import torch
+from torch import Tensor
+
+from hifihr_core.losses.evaluate import evaluate_terms, look_at
+from hifihr_core.losses.photometric import soft_iou
+from hifihr_core.losses.registry import Ratio
+from hifihr_core.metrics.pose import mpjpe, pa_mpjpe
+from hifihr_core.models.prediction import Prediction
+from hifihr_core.records import Batch
+from hifihr_core.skeleton import ROOT
+from hifihr_core.training.guard import broken_samples, leave_out
+from hifihr_core.training.setup import Run
+from hifihr_core.training.step import predict
+
+MM = 1000.0
+
+#: Peak signal-to-noise ratio of a picture without any error is capped here, decibels.
+MAX_PSNR_DB = 60.0
+
+
+def _joint_error(prediction: Prediction, batch: Batch) -> Tensor:
+    truth = batch.labels["joints_cam"]
+    return MM * mpjpe(prediction.hand.joints, truth - truth[:, ROOT : ROOT + 1])
+
+
+def _aligned_joint_error(prediction: Prediction, batch: Batch) -> Tensor:
+    return MM * pa_mpjpe(prediction.hand.joints, batch.labels["joints_cam"])
+
+
+def _root_error(prediction: Prediction, batch: Batch) -> Tensor:
+    return MM * torch.linalg.vector_norm(prediction.root_cam - batch.labels["joints_cam"][:, ROOT], dim=-1)
+
+
+def _pixel_error(prediction: Prediction, batch: Batch) -> Tensor:
+    return torch.linalg.vector_norm(prediction.joints_px - batch.labels["joints_px"], dim=-1).mean(dim=1)
+
+
+def _silhouette_iou(prediction: Prediction, batch: Batch) -> Tensor:
+    assert prediction.rendered is not None
+    return soft_iou(prediction.rendered.silhouette, batch.labels["mask"].to(batch.image))
+
+
+def _masked_psnr(prediction: Prediction, batch: Batch) -> Tensor:
+    """Return the PSNR over the annotated mask; mask pixels that the render leaves out count as black."""
+    assert prediction.rendered is not None
+    mask = batch.labels["mask"].to(batch.image)[:, None]
+    squared = (prediction.rendered.image - batch.image).square() * mask
+    mean = squared.sum(dim=(1, 2, 3)) / (3 * mask.sum(dim=(1, 2, 3))).clamp(min=1)
+    return -10 * torch.log10(mean.clamp(min=10 ** (-MAX_PSNR_DB / 10)))
+
+
+#: Metric -> (the label it needs, whether it needs a rendered picture, one value per sample).
+METRICS: Mapping[str, tuple[str, bool, Callable[[Prediction, Batch], Tensor]]] = MappingProxyType(
+    {
+        "mpjpe_mm": ("joints_cam", False, _joint_error),
+        "pa_mpjpe_mm": ("joints_cam", False, _aligned_joint_error),
+        "root_mm": ("joints_cam", False, _root_error),
+        "joints_2d_px": ("joints_px", False, _pixel_error),
+        "iou": ("mask", True, _silhouette_iou),
+        "psnr_db": ("mask", True, _masked_psnr),
+    }
+)
+
+
+def measure(prediction: Prediction, batch: Batch) -> dict[str, Ratio]:
+    """Return every metric that labels and prediction allow; a sample without the label has weight 0."""
+    measured = {}
+    for name, (label, rendered, metric) in METRICS.items():
+        if label in batch.labels and (prediction.rendered is not None or not rendered):
+            weight = (batch.present[label] & batch.present["image"]).to(batch.image)
+            measured[name] = Ratio(torch.where(weight > 0, metric(prediction, batch), 0.0), weight)
+    return measured
+
+
+@torch.no_grad()
+def validate(run: Run, *, epoch: float) -> dict[str, float]:
+    """Return "loss" (the level's own on validation data) and the metrics, over the samples of all processes.
+
+    Lengths are millimetres, image distances pixels of the crop; a metric without labels is absent. Uses the averaged
+    weights where the run has them. Returns an empty mapping if nothing was kept aside.
+    """
+    if run.validation is None:
+        return {}
+    zero = torch.zeros((), device=run.world.device, dtype=torch.float64 if run.world.device.type != "mps" else None)
+    names = [*(f"term/{name}" for name in run.plan.terms), *METRICS]
+    totals, weights = dict.fromkeys(names, zero), dict.fromkeys(names, zero)
+    run.validation.load_state_dict({**run.validation.state_dict(), "epoch": 0, "start": 0})
+    with evaluation_mode(run):
+        for batch in run.validation:
+            batch = leave_out(batch, broken_samples(batch))
+            prediction = predict(run, batch, run.network(batch.image, batch.K))
+            scene = look_at(prediction, batch, run.plan, run.facts, perceptual=run.perceptual)
+            terms = {f"term/{name}": ratio for name, ratio in evaluate_terms(scene, run.plan).items()}
+            for name, ratio in (terms | measure(prediction, batch)).items():
+                totals[name] = totals[name] + ratio.total.sum()
+                weights[name] = weights[name] + ratio.weight.sum()
+    totals, weights = run.world.sum(totals), run.world.sum(weights)
+    means = {name: float(totals[name] / weights[name]) for name in names if weights[name] > 0}
+    terms_at = run.plan.weights_at(epoch)
+    loss = sum(value * terms_at[name.removeprefix("term/")] for name, value in means.items() if "/" in name)
+    return {"loss": loss} | {name: value for name, value in means.items() if "/" not in name}
+
+
+@contextmanager
+def evaluation_mode(run: Run) -> Iterator[None]:
+    """Put the averaged weights, where there are any, and evaluation mode into the network for a while."""
+    was_training = {module: module.training for module in run.network.modules()}
+    run.network.eval()
+    own = None
+    if run.average is not None:
+        own = {name: value.clone() for name, value in run.network.state_dict().items()}
+        run.network.load_state_dict(run.average.state)
+    try:
+        yield
+    finally:
+        if own is not None:
+            run.network.load_state_dict(own)
+        for module, training in was_training.items():
+            module.training = training
