@@ -128,11 +128,12 @@ def antialias(
 
 
 def find_crossings(q: Tensor, face: Tensor, depth: Tensor, edges: Tensor, opposite: Tensor, near_m: float) -> Tensor:
-    """Return (B, 2, H, W): the nearest outline edge between a pixel and its right (0) or lower (1) neighbour, or -1.
+    """Return (B, 2, H, W): the outermost outline between a pixel and its right (0) or lower (1) neighbour, or -1.
 
     An outline has both faces (or its only one) on one side of the plane through the camera. A steep one is met on the
     lines of pixel centres that are rows, a flat one on columns. It counts where the pixel on its surface's side shows
-    something nearer than the other pixel does, and nothing hides it there.
+    something nearer than the other pixel does, and the other pixel nothing nearer than the outline. Of several between
+    two pixels the one closest to the farther surface counts: only beyond it is that surface seen.
     """
     ends = q[:, edges]
     normal = torch.linalg.cross(ends[:, :, 0], ends[:, :, 1], dim=-1)
@@ -143,12 +144,12 @@ def find_crossings(q: Tensor, face: Tensor, depth: Tensor, edges: Tensor, opposi
         steep = _steep(ends, near_m) == (axis == 0)
         images = (face, depth) if axis == 0 else (face.mT, depth.mT)
         at_first = (normal[..., axis] < 0) == side[..., 0]
-        pairs = _nearest_crossings(ends, outline & steep, at_first, axis, *images, near_m)
+        pairs = _outer_crossings(ends, outline & steep, at_first, axis, *images, near_m)
         found.append(pairs if axis == 0 else pairs.mT)
     return torch.stack(found, dim=1)
 
 
-def _nearest_crossings(
+def _outer_crossings(
     ends: Tensor, outline: Tensor, first_inside: Tensor, axis: int, face: Tensor, depth: Tensor, near_m: float
 ) -> Tensor:
     """Do what `find_crossings` says along the lines of one axis; images come with lines as rows."""
@@ -162,11 +163,12 @@ def _nearest_crossings(
     face_in, face_out = face[b, row, col_in], face[b, row, col_out]
     z_in, z_out = depth[b, row, col_in], depth[b, row, col_out]
     keep = (face_in >= 0) & (face_in != face_out) & (z_out > z) & (z_out > z_in)
-    pair, z, e = ((b * lines + row) * places + first)[keep], z[keep], e[keep]
-    nearest = z.new_full((face.numel(),), math.inf).scatter_reduce(0, pair, z, "amin")
+    reach = torch.where(inside, at - first, 1 - (at - first))[keep]
+    pair, e = ((b * lines + row) * places + first)[keep], e[keep]
+    farthest = reach.new_full((face.numel(),), -1).scatter_reduce(0, pair, reach, "amax")
     nobody = torch.iinfo(torch.int64).max
-    winner = torch.full_like(nearest, nobody, dtype=torch.int64)
-    tied = z == nearest[pair]
+    winner = torch.full_like(farthest, nobody, dtype=torch.int64)
+    tied = reach == farthest[pair]
     winner = winner.scatter_reduce(0, pair[tied], e[tied], "amin")
     return winner.where(winner != nobody, torch.full_like(winner, -1)).reshape(face.shape).int()
 

@@ -24,7 +24,7 @@ def _volume(q, i, j, k):
 
 
 @helper
-def _follow(q, i, j, side, edge, across, face, depth, start, end, near, crossing_edge, crossing_at, crossing_z):
+def _follow(q, i, j, side, edge, across, face, depth, start, end, near, crossing_edge, crossing_at, crossing_reach):
     """Record where an outline crosses the lines of pixel centres; `across` 0: rows (pairs left-right), 1: columns."""
     lines, places = face.shape[across], face.shape[1 - across]
     along = 1 - across
@@ -50,21 +50,22 @@ def _follow(q, i, j, side, edge, across, face, depth, start, end, near, crossing
         z_in, z_out = (depth[row, col], depth[row2, col2]) if inside_first else (depth[row2, col2], depth[row, col])
         if face_in < 0 or face_in == face_out or not z_out > z or not z_out > z_in:
             continue
-        if z < crossing_z[row, col]:
-            crossing_z[row, col], crossing_edge[row, col], crossing_at[row, col] = z, edge, at - first
+        reach = at - first if inside_first else 1 - (at - first)
+        if reach > crossing_reach[row, col]:
+            crossing_reach[row, col], crossing_edge[row, col], crossing_at[row, col] = reach, edge, at - first
 
 
 @kernel
-def find_crossings(q, edges, opposite, face, depth, near, crossing_edge, crossing_at, crossing_z):
-    """Fill, for one image, the nearest outline between every pixel and its right (0) and lower (1) neighbour.
+def find_crossings(q, edges, opposite, face, depth, near, crossing_edge, crossing_at, crossing_reach):
+    """Fill, for one image, the outermost outline between every pixel and its right (0) and lower (1) neighbour.
 
-    `crossing_edge` (2, H, W) is -1, `crossing_at` 0 and `crossing_z` inf where there is none.
+    `crossing_edge` (2, H, W) is -1, `crossing_at` 0 and `crossing_reach` -1 where there is none.
     """
     for axis in range(2):
         for row in range(face.shape[0]):
             for col in range(face.shape[1]):
                 crossing_edge[axis, row, col], crossing_at[axis, row, col] = -1, 0
-                crossing_z[axis, row, col] = math.inf
+                crossing_reach[axis, row, col] = -1
     for e in range(edges.shape[0]):
         i, j = edges[e, 0], edges[e, 1]
         if q[i, 2] < near and q[j, 2] < near:
@@ -83,7 +84,7 @@ def find_crossings(q, edges, opposite, face, depth, near, crossing_edge, crossin
         start, end = min(max(start, -1.0), limit + 1), min(max(end, -1.0), limit + 1)
         _follow(
             q, i, j, side, e, across, face, depth, start - 1e-6, end + 1e-6, near,
-            crossing_edge[across], crossing_at[across], crossing_z[across],
+            crossing_edge[across], crossing_at[across], crossing_reach[across],
         )  # fmt: skip
 
 
