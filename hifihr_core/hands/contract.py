@@ -6,7 +6,7 @@ every parameter.
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -64,7 +64,7 @@ class Rig:
     """The skeleton behind posed hands, for files that carry one.
 
     Concretely, ``vertices[b, v] = sum_n weights[v, n] * (T_root_rest[b, n] @ rest_vertices[b, v])``, which are the
-    vertices of `HandModel.forward`; pose blend shapes are part of `rest_vertices`. Bone n hangs from ``parents[n]`` (-1:
+    vertices of `HandModel.forward`; pose blend shapes are in `rest_vertices`. Bone n hangs from ``parents[n]`` (-1:
     from nothing; a parent stands before its children) and starts at ``rest_joints[b, n]``.
     """
 
@@ -106,6 +106,10 @@ class HandModel(nn.Module, ABC):
     @abstractmethod
     def sample_parameters(self, batch: int, *, generator: torch.Generator) -> HandParameters:
         """Draw plausible hands (pose, shape, texture; global rotation uniform) in float32 on the generator's device."""
+
+    def joints_of(self, parameters: HandParameters) -> Float[Tensor, "B 21 3"]:
+        """Return the joints of `forward` alone; a model may find them without posing its whole surface."""
+        return self(replace(parameters, texture=None)).joints
 
     def rig(self, parameters: HandParameters) -> Rig | None:
         """Return the skeleton that poses these hands, or None for a model without one to show."""

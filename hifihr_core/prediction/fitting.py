@@ -108,7 +108,7 @@ def _residuals(problem: _Problem, x: Float[Tensor, "B D"]) -> Float[Tensor, "B R
     weights = problem.weights
     lifted = _apply(problem.start, x)
     parameters = lifted.parameters
-    joints_cam = problem.hand(parameters).joints + lifted.root_cam[:, None]
+    joints_cam = problem.hand.joints_of(parameters) + lifted.root_cam[:, None]
     offset = (project(joints_cam, problem.K) - problem.keypoints_px) / problem.unit_px[:, None, None]
     # The square root of the pseudo-Huber cost keeps the problem one of least squares, and outliers in check.
     distance = (offset.square().sum(dim=-1, keepdim=True) / weights.outlier**2 + 1e-12).sqrt()
