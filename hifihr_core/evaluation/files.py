@@ -72,8 +72,8 @@ def read_ground_truth(
     vertices, vertex_count = _read_list(vertices_file, MANO_VERTICES, limit, on_progress, protocol.samples)
     if vertex_count != count:
         raise DataError(
-            f"{vertices_file}: {vertex_count:,} entries, expected {count:,} as in {joints_file.name}; unpack both files "
-            "from one archive"
+            f"{vertices_file}: {vertex_count:,} entries, expected {count:,} as in {joints_file.name}; unpack both "
+            "files from one archive"
         )
     truth = PointSets(joints, vertices)
     _check_finite(joints_file, joints)
@@ -117,8 +117,8 @@ def check_predictions(predictions: PointSets, truth: PointSets, protocol: Protoc
     for low, high, unit, factor in _UNITS:
         if low <= ratio <= high:
             raise DataError(
-                f"{name}: hands are {ratio:.0f} times as large as the true ones, so this is in {unit}, expected metres; "
-                f"divide by {factor:,}"
+                f"{name}: hands are {ratio:.0f} times as large as the true ones, so this is in {unit}, expected "
+                f"metres; divide by {factor:,}"
             )
     _check_axes(predictions, protocol, name)
 
@@ -143,8 +143,8 @@ def _check_finite(name: str | Path, points: np.ndarray) -> None:
     bad = ~np.isfinite(points).all(axis=(1, 2))
     if bad.any():
         raise DataError(
-            f"{name}: NaN or infinite numbers in {int(bad.sum()):,} samples, the first is {int(bad.argmax())}; expected "
-            "finite metres"
+            f"{name}: NaN or infinite numbers in {int(bad.sum()):,} samples, the first is {int(bad.argmax())}; "
+            "expected finite metres"
         )
 
 
@@ -221,9 +221,7 @@ def _keep(array: np.ndarray | None, points: np.ndarray, index: int, keep: int, p
     if array is None:
         array = np.zeros((keep, *points.shape))
     if points.shape != array.shape[1:]:
-        raise DataError(
-            f"{path}: {what} of sample {index}: {len(points)} points, expected {array.shape[1]} as in the samples before"
-        )
+        raise DataError(f"{path}: {what} of sample {index}: {len(points)} points, expected {array.shape[1]} as before")
     array[index] = points
     return array
 

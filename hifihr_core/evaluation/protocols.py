@@ -17,6 +17,11 @@ Alignment = Literal["raw", "procrustes", "scale_translation"]
 #: How each alignment begins the name of a metric: `mpjpe_mm`, `pa_mpjpe_mm`, `st_mpjpe_mm`.
 PREFIXES: Mapping[Alignment, str] = MappingProxyType({"raw": "", "procrustes": "pa_", "scale_translation": "st_"})
 
+#: Vertices and F-scores are never aligned by scale and translation.
+MESH_ALIGNMENTS: tuple[Alignment, ...] = ("raw", "procrustes")
+JOINT_METRICS = ("mpjpe_mm", "auc_joints")
+MESH_METRICS = ("mpvpe_mm", "auc_vertices", "f5", "f15")
+
 _FREIHAND_KEYS = {
     "xyz_mean3d": "mpjpe_mm",
     "xyz_auc3d": "auc_joints",
@@ -64,6 +69,13 @@ class Protocol:
     axes: tuple[float, float, float] = (1.0, 1.0, 1.0)
     given_root: int | None = None
     zero_predictor: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Return the names of our metrics that this protocol gives, in the order of reports."""
+        joints = [f"{PREFIXES[alignment]}{name}" for alignment in self.joint_alignments for name in JOINT_METRICS]
+        mesh = [f"{PREFIXES[alignment]}{name}" for alignment in MESH_ALIGNMENTS for name in MESH_METRICS]
+        return (*joints, *mesh)
 
     @property
     def to_submission(self) -> tuple[int, ...]:

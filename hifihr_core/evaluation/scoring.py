@@ -9,14 +9,15 @@ import torch
 from jaxtyping import Float
 
 from hifihr_core.evaluation.files import MANO_VERTICES, OnProgress, PointSets, no_progress
-from hifihr_core.evaluation.protocols import PREFIXES, Alignment, Protocol
-from hifihr_core.geometry.alignment import Similarity, procrustes, scale_translation
+from hifihr_core.evaluation.protocols import MESH_ALIGNMENTS, PREFIXES, Alignment, Protocol
+from hifihr_core.geometry.alignment import align_scale_translation, procrustes
 from hifihr_core.metrics.pose import F_THRESHOLDS_M, ErrorSummary, f_scores, point_errors, summarize_errors
+
+#: From (prediction, truth) to the aligned prediction.
+Align = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 #: Samples that stand in memory at once beyond the inputs; a fixed number, so that sums never change.
 _CHUNK = 256
-
-MESH_ALIGNMENTS: tuple[Alignment, ...] = ("raw", "procrustes")
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Scores:
     surface_points: int
 
     def metrics(self) -> dict[str, float | None]:
-        """Return our metrics by name: errors in millimetres, areas and F-scores in [0, 1], None where not applicable."""
+        """Return our metrics by name: errors in mm, areas and F-scores in [0, 1], None where not applicable."""
         values: dict[str, float | None] = {}
         for alignment in self.protocol.joint_alignments:
             prefix = PREFIXES[alignment]
@@ -78,14 +79,13 @@ def score(
     points follow the transform of the joints (the official code means to, but leaves out a division). Deterministic.
     """
     anchor, reference = protocol.scale_bone
-
-    fits: dict[Alignment, Callable[[torch.Tensor, torch.Tensor], Similarity]] = {
-        "procrustes": procrustes,
-        "scale_translation": lambda pred, gt: scale_translation(pred, gt, anchor=anchor, reference=reference),
+    align: dict[Alignment, Align] = {
+        "raw": lambda pred, gt: pred,
+        "procrustes": lambda pred, gt: procrustes(pred, gt)(pred),
+        "scale_translation": lambda pred, gt: align_scale_translation(pred, gt, anchor=anchor, reference=reference),
     }
-
     joints = {
-        alignment: summarize_errors(_errors(predictions.joints, truth.joints, fits.get(alignment)))
+        alignment: summarize_errors(_errors(predictions.joints, truth.joints, align[alignment]))
         for alignment in protocol.joint_alignments
     }
     surface = predictions.vertices
@@ -93,20 +93,17 @@ def score(
         return Scores(protocol, joints, None, None, 0)
     is_mano = surface.shape[1] == MANO_VERTICES
     vertices = {
-        alignment: summarize_errors(_errors(surface, truth.vertices, fits.get(alignment)))
+        alignment: summarize_errors(_errors(surface, truth.vertices, align[alignment]))
         for alignment in (MESH_ALIGNMENTS if is_mano else ())
     }
     return Scores(protocol, joints, vertices or None, _f(predictions, truth, on_progress), surface.shape[1])
 
 
-def _errors(
-    pred: np.ndarray, gt: np.ndarray, fit: Callable[[torch.Tensor, torch.Tensor], Similarity] | None
-) -> Iterator[np.ndarray]:
+def _errors(pred: np.ndarray, gt: np.ndarray, align: Align) -> Iterator[np.ndarray]:
     """Yield the point errors of each chunk after alignment."""
     for rows in _chunks(len(pred)):
         pred_chunk, gt_chunk = torch.from_numpy(pred[rows]), torch.from_numpy(gt[rows])
-        aligned = fit(pred_chunk, gt_chunk)(pred_chunk) if fit else pred_chunk
-        yield point_errors(aligned, gt_chunk).numpy()
+        yield point_errors(align(pred_chunk, gt_chunk), gt_chunk).numpy()
 
 
 def _f(predictions: PointSets, truth: PointSets, on_progress: OnProgress) -> dict[Alignment, np.ndarray]:

@@ -55,20 +55,22 @@ def procrustes(source: Float[Tensor, "B N 3"], target: Float[Tensor, "B N 3"], *
     )
 
 
-def scale_translation(
+def align_scale_translation(
     source: Float[Tensor, "B J 3"], target: Float[Tensor, "B J 3"], *, anchor: int, reference: int
-) -> Similarity:
-    """Fit scale and translation only: the bone anchor-reference gets its true length, the anchor its true place.
+) -> Float[Tensor, "B J 3"]:
+    """Return `source` with the true length of the bone anchor-reference and the anchor at its true place; no rotation.
 
-    HO-3D's second alignment, with the wrist as anchor and the middle MCP as reference. Where the predicted bone has no
-    length the scale is the true length itself, as in the official evaluator.
+    HO-3D's second alignment (`align_sc_tr` of its evaluator), with the wrist as anchor and the middle MCP as
+    reference. A predicted bone without length counts as one metre. The order of the operations is the official one: the
+    PCK at threshold 0 counts errors that are exactly zero, so that the last digit of a perfect prediction matters.
     """
-    source_length = torch.linalg.vector_norm(source[:, reference] - source[:, anchor], dim=1)
-    target_length = torch.linalg.vector_norm(target[:, reference] - target[:, anchor], dim=1)
-    identity = torch.eye(3, dtype=source.dtype, device=source.device)
-    return Similarity(
-        rotation=identity.expand(len(source), 3, 3),
-        scale=target_length / torch.where(source_length > 0, source_length, torch.ones_like(source_length)),
-        source_center=source[:, anchor],
-        target_center=target[:, anchor],
-    )
+    source_length = distance(source[:, reference], source[:, anchor])[:, None, None]
+    target_length = distance(target[:, reference], target[:, anchor])[:, None, None]
+    scaled = source / torch.where(source_length > 0, source_length, torch.ones_like(source_length)) * target_length
+    return scaled - scaled[:, anchor, None] + target[:, anchor, None]
+
+
+def distance(a: Float[Tensor, "*B 3"], b: Float[Tensor, "*B 3"]) -> Float[Tensor, "*B"]:
+    """Return the Euclidean distance, summed in the order x, y, z on every device."""
+    x, y, z = (a - b).square().unbind(-1)
+    return (x + y + z).sqrt()

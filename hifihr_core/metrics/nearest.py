@@ -53,8 +53,8 @@ def _usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-# The inner loop runs over the points that keep a minimum each, so that the compiler turns it into vector code; a running
-# minimum over the other set is four times slower. No fast-math: the order of the sum decides the last digit.
+# The inner loop runs over the points that keep a minimum each, so that the compiler turns it into vector code; a
+# running minimum over the other set is four times slower. No fast-math: the order of the sum decides the last digit.
 @numba.njit(nogil=True, cache=True)
 def _nearest_kernel(points: np.ndarray, others: np.ndarray, nearest: np.ndarray) -> None:
     """Fill `nearest` (B, N) with the distance of points (B, 3, N) to the nearest of others (B, 3, M)."""

@@ -1,0 +1,165 @@
+"""What an evaluation leaves behind: `metrics.json`, a table for people, PCK curves, findings."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hifihr_core.errors import ConfigError
+from hifihr_core.evaluation.protocols import MESH_ALIGNMENTS, PREFIXES, Protocol
+from hifihr_core.evaluation.scoring import Scores
+from hifihr_core.files import write_atomically, write_text
+from hifihr_core.metrics.pose import PCK_THRESHOLDS_M, ErrorSummary
+from hifihr_core.skeleton import JOINT_NAMES, gather_from
+
+#: What people call an alignment.
+TITLES = {"raw": "unaligned", "procrustes": "Procrustes", "scale_translation": "scale and translation"}
+
+#: Quantities of the table: title, name after the alignment's prefix, decimals.
+_COLUMNS = (
+    ("joints [mm]", "mpjpe_mm", 2),
+    ("joints AUC", "auc_joints", 3),
+    ("mesh [mm]", "mpvpe_mm", 2),
+    ("mesh AUC", "auc_vertices", 3),
+    ("F@5 mm", "f5", 3),
+    ("F@15 mm", "f15", 3),
+)
+NOT_APPLICABLE = "not applicable"
+
+
+def score_document(scores: Scores, *, complete: bool) -> dict[str, Any]:
+    """Return the scores as JSON: official keys in official units, ours in millimetres, curves, single joints.
+
+    `complete` says whether every sample of the benchmark was scored; only then are the official numbers official.
+    """
+    protocol = scores.protocol
+    return {
+        "protocol": {
+            "name": protocol.name,
+            "samples": len(scores.joints["raw"].per_sample_m),
+            "complete": complete,
+            "joint_definition": protocol.joint_definition,
+        },
+        "official": scores.official() if protocol.official else None,
+        "metrics": scores.metrics(),
+        "joints_mm": _per_joint(scores),
+        "pck": {"thresholds_mm": [round(1000 * t, 6) for t in PCK_THRESHOLDS_M], **_curves(scores)},
+        "notes": scores.notes(),
+    }
+
+
+def score_table(scores: Scores) -> tuple[list[str], list[list[str]]]:
+    """Return the header and rows of the table for people: one row per alignment, errors in millimetres."""
+    values = scores.metrics()
+    rows = []
+    for alignment in scores.protocol.joint_alignments:
+        cells = [_cell(values, PREFIXES[alignment] + name, decimals) for _, name, decimals in _COLUMNS]
+        rows.append([TITLES[alignment], *cells])
+    return ["alignment", *(title for title, _, _ in _COLUMNS)], rows
+
+
+def _cell(values: Mapping[str, float | None], name: str, decimals: int) -> str:
+    if name not in values:
+        return ""  # the protocol does not define it for this alignment
+    value = values[name]
+    return NOT_APPLICABLE if value is None else f"{value:.{decimals}f}"
+
+
+def _per_joint(scores: Scores) -> dict[str, dict[str, float]]:
+    """Return the mean error of every joint by name and alignment."""
+    gather = gather_from(scores.protocol.joint_order)
+    return {
+        alignment: {
+            name: 1000 * float(summary.per_point_m[place]) for name, place in zip(JOINT_NAMES, gather, strict=True)
+        }
+        for alignment, summary in scores.joints.items()
+    }
+
+
+def _summaries(scores: Scores) -> dict[str, ErrorSummary]:
+    named = {f"{PREFIXES[alignment]}joints": summary for alignment, summary in scores.joints.items()}
+    if scores.vertices:
+        named |= {f"{PREFIXES[alignment]}vertices": scores.vertices[alignment] for alignment in MESH_ALIGNMENTS}
+    return named
+
+
+def _curves(scores: Scores) -> dict[str, list[float]]:
+    return {name: summary.pck.tolist() for name, summary in _summaries(scores).items()}
+
+
+def write_document(path: Path, document: Mapping[str, Any]) -> None:
+    """Write a report as JSON, atomically; NaN and infinities become null."""
+    write_text(path, json.dumps(_plain(document), indent=2) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    return value
+
+
+def write_curves(path: Path, scores: Scores) -> None:
+    """Draw the PCK curves as a PNG: joints in the left panel, vertices in the right, one line per alignment."""
+    from matplotlib.figure import Figure  # matplotlib is slow to load, and only this needs it
+
+    panels = [("Joints", scores.joints)] + ([("Vertices", scores.vertices)] if scores.vertices else [])
+    figure = Figure(figsize=(5.2 * len(panels), 4.2), layout="constrained")
+    for column, (title, summaries) in enumerate(panels):
+        axes = figure.add_subplot(1, len(panels), column + 1)
+        for alignment, summary in summaries.items():
+            label = f"{TITLES[alignment]}: AUC {summary.auc:.3f}, mean {1000 * summary.mean_m:.1f} mm"
+            axes.plot(1000 * PCK_THRESHOLDS_M, 100 * summary.pck, label=label)
+        axes.set(title=title, xlabel="error threshold [mm]", ylabel="points within [%]", xlim=(0, 50), ylim=(0, 101))
+        axes.grid(alpha=0.3)
+        axes.legend(loc="lower right", fontsize="small")
+    figure.suptitle(f"PCK, {scores.protocol.name}, {len(scores.joints['raw'].per_sample_m):,} samples")
+    with write_atomically(path) as part:
+        figure.savefig(part, dpi=150, metadata={"Software": None})
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A score that must be reached: at most `value` for an error, at least `value` for an area or F-score."""
+
+    metric: str
+    value: float
+
+
+def lower_is_better(metric: str) -> bool:
+    """Return whether a metric is an error: millimetres, the official centimetres, or a picture's difference."""
+    return metric.endswith(("_mm", "_mean3d")) or metric.rsplit(".", 1)[-1] in ("l1", "l2", "lpips")
+
+
+def parse_bound(text: str, protocol: Protocol, names: Sequence[str]) -> Bound:
+    """Read METRIC=VALUE. Raises: ConfigError for another form or an unknown metric."""
+    metric, _, number = text.partition("=")
+    try:
+        value = float(number)
+    except ValueError:
+        raise ConfigError(f"--fail-under {text}: expected METRIC=VALUE, such as pa_mpjpe_mm=12") from None
+    if metric not in names:
+        raise ConfigError(
+            f"--fail-under {text}: {protocol.name} has no metric {metric!r}; expected one of {', '.join(names)}"
+        )
+    return Bound(metric, value)
+
+
+def missed_bounds(bounds: Sequence[Bound], values: Mapping[str, float | None]) -> list[str]:
+    """Return one sentence for every bound that is missed; a metric without a value misses it."""
+    missed = []
+    for bound in bounds:
+        value = values.get(bound.metric)
+        if value is None:
+            missed.append(f"{bound.metric} is {NOT_APPLICABLE}")
+        elif lower_is_better(bound.metric) and not value <= bound.value:
+            missed.append(f"{bound.metric} is {value:.4g}, more than {bound.value:g}")
+        elif not lower_is_better(bound.metric) and not value >= bound.value:
+            missed.append(f"{bound.metric} is {value:.4g}, less than {bound.value:g}")
+    return missed
