@@ -122,6 +122,10 @@ def main(arguments: Sequence[str]) -> int:
         if result == INTERRUPTED:  # typer turns Ctrl-C into an exit code of its own
             raise KeyboardInterrupt
         return result if isinstance(result, int) else 0
+    except SystemExit as ended:
+        # typer's way out after completion, and when the reader of stdout (head, less) went away, which is no error
+        reader_left = type(sys.stdout).__name__ == "PacifyFlushWrapper"
+        return 0 if reader_left or not isinstance(ended.code, int) else ended.code
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the end of the line: each becomes an exit code
         if debug:
             import traceback
