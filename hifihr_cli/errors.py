@@ -51,9 +51,8 @@ def _report_usage(error: Any) -> int:
     if name := getattr(error, "option_name", None):
         message = _about_option(name, message, context)
     message = message.replace(". Did you mean", ", did you mean")
-    where = f"{context.command_path}: " if context else ""
-    remedy = f"; see `{context.command_path} --help`" if context else ""
-    say(_one_line(f"{where}{message[:1].lower()}{message[1:]}{remedy}"), kind="error")
+    where = context.command_path if context else "hifihr"
+    say(_one_line(f"{where}: {message[:1].lower()}{message[1:]}; see `{where} --help`"), kind="error")
     return USAGE
 
 
