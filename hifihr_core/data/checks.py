@@ -29,8 +29,8 @@ def skipped(name: str, reason: str) -> CheckFacts:
     return CheckFacts(name=name, status="skipped", detail=reason)
 
 
-def reprojection(joints_cam: np.ndarray, K: np.ndarray, *, width: int, height: int) -> CheckFacts:
-    """At least 99 % of the joints stand in front of the camera and project into the picture."""
+def reprojection(joints_cam: np.ndarray, K: np.ndarray, *, width: int, height: int, least: float = 0.99) -> CheckFacts:
+    """At least the share `least` of the joints stands in front of the camera and projects into the picture."""
     inside = total = 0
     for start in range(0, len(joints_cam), _BLOCK):
         joints = np.asarray(joints_cam[start : start + _BLOCK], np.float64)
@@ -43,7 +43,8 @@ def reprojection(joints_cam: np.ndarray, K: np.ndarray, *, width: int, height: i
         inside += int((front & (points >= 0).all(-1) & (points[..., 0] <= width) & (points[..., 1] <= height)).sum())
         total += front.size
     share = inside / max(total, 1)
-    return verdict("reprojection", share >= 0.99, f"{share:.2%} of the joints project into the picture, expected 99 %")
+    detail = f"{share:.2%} of the joints project into the picture, expected {least:.0%}"
+    return verdict("reprojection", share >= least, detail)
 
 
 def projected_labels(joints_cam: np.ndarray, K: np.ndarray, joints_px: np.ndarray, *, limit_px: float) -> CheckFacts:

@@ -43,10 +43,10 @@ def keypoint_labels(peaks: np.ndarray, values: np.ndarray, *, centre_px: float =
     return {"keypoints_px": points.astype(np.float32), "keypoints_confidence": confidence}
 
 
-def stage_detections(file: RawFile, target: Path, *, rows: Sequence[int]) -> Detections:
+def stage_detections(file: RawFile, target: Path, *, rows: Sequence[int] = ()) -> Detections:
     """Parse an OpenPose file of a dataset into arrays beside `target`; finished arrays are only opened.
 
-    Raises: DataError if it is no such file, or has neither names nor one of the lengths `rows`.
+    Raises: DataError if it is no such file, or has neither names nor one of the lengths `rows` (if any).
     """
     peaks_path, names_path = target.with_suffix(".npy"), target.with_suffix(".names.json")
     if not (peaks_path.is_file() and names_path.is_file()):
@@ -56,7 +56,7 @@ def stage_detections(file: RawFile, target: Path, *, rows: Sequence[int]) -> Det
             np.save(out, np.concatenate((peaks, values[..., None]), axis=-1))
     packed = np.load(peaks_path, mmap_mode="r")
     names = json.loads(read_text(names_path))
-    if not names and len(packed) not in rows:
+    if rows and not names and len(packed) not in rows:
         expected = " or ".join(f"{length:,}" for length in rows)
         raise DataError(f"{file.name}: {len(packed):,} entries without names, expected {expected}; detect again")
     return Detections(packed[..., :2], packed[..., 2], {name: row for row, name in enumerate(names)})

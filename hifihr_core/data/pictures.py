@@ -86,6 +86,18 @@ class Crop:
         """Return pixels of the cut picture."""
         return (points_px - np.asarray((self.x0, self.y0))).astype(np.float32)
 
+    def shift_labels(self, labels: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the labels of the cut picture; undetected keypoints stay (0, 0)."""
+        moved = dict(labels)
+        for name in ("joints_px", "keypoints_px") & labels.keys():
+            moved[name] = self.shift_points(labels[name])
+        if "box_px" in labels:
+            moved["box_px"] = self.shift_points(labels["box_px"].reshape(2, 2)).reshape(4)
+        if "keypoints_px" in labels:
+            found = labels["keypoints_confidence"][:, None] > 0
+            moved["keypoints_px"] = np.where(found, moved["keypoints_px"], np.float32(0))
+        return moved
+
 
 def crop_around(points_px: np.ndarray, *, width: int, height: int, factor: float = 3.0, least: int = 128) -> Crop:
     """Return a square of `factor` times the larger extent of the points about their box's centre, cut at the border.

@@ -12,6 +12,9 @@ from hifihr_core.errors import ConfigError
 SOURCES: Mapping[str, str] = MappingProxyType(
     {
         "freihand": "hifihr_core.data.sources.freihand:FREIHAND",
+        "ho3d": "hifihr_core.data.sources.ho3d:HO3D",
+        "rhd": "hifihr_core.data.sources.rhd:RHD",
+        "dart": "hifihr_core.data.sources.dart:DART",
     }
 )
 
