@@ -1,7 +1,7 @@
 """From an estimate to a hand in front of the camera: posed, placed, projected and, where wanted, rendered."""
 
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -17,6 +17,7 @@ from hifihr_core.rendering.records import Rendered
 NEAR_M = 0.01
 
 
+@runtime_checkable
 class Renders(Protocol):
     """What `predict_hand` asks of a renderer: `hifihr_core.rendering.Renderer` is one."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int64
@@ -49,6 +49,7 @@ AUGMENTATIONS: Mapping[str, AugmentRanges | None] = {
 }
 
 
+@runtime_checkable
 class Batches(Protocol):
     """Epochs of batches that can be left and taken up again: `BatchStream`, or hands made on the fly."""
 
@@ -69,6 +70,7 @@ class Batches(Protocol):
         ...
 
 
+@runtime_checkable
 class Data(Protocol):
     """Where a run's batches come from; `ShardData` and `SynthData` are two."""
 
@@ -118,6 +120,8 @@ class Dataset:
 def carried_labels(shards: ShardSet) -> frozenset[str]:
     """Return the labels of a shard folder that training may count on."""
     labels = {name for name, facts in shards.index.labels.items() if facts.count > 0}
+    if any(np.diff(reader.layout.annotations.offsets).any() for reader in shards.readers):
+        labels.add("mask")
     if shards.index.facts.mano_stand_in:
         labels.discard("mano_vertices_cam")
     return frozenset(labels)
@@ -246,7 +250,7 @@ def open_data(settings: DataSettings, *, labels: frozenset[str]) -> Data:
     cannot be.
     """
     if SYNTH in settings.train:
-        return open_synth(settings)
+        raise ConfigError("data.train: synth is not there yet")
     versions = settings.versions
     train = [open_dataset(name, training=True, labels=labels, versions=versions) for name in settings.train]
     if settings.validation:
