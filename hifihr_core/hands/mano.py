@@ -156,6 +156,12 @@ def build_mano(path: Path, **options: object) -> Mano:
     return Mano(data, **options)  # type: ignore[arg-type]
 
 
+def freihand_joint_weights(regressor: Float[Tensor, "16 778"]) -> Float[Tensor, "778 21"]:
+    """Return the matrix from posed vertices to FreiHAND's joints: MANO's regressor, and the tip vertices."""
+    tips = torch.nn.functional.one_hot(torch.tensor(TIP_VERTICES["freihand"]), NUM_VERTICES).to(regressor)
+    return torch.cat((regressor, tips))[list(gather_from("ho3d"))].T.contiguous()
+
+
 def _buffers(data: ManoData, joints: JointDefinition, flat_hand: bool) -> dict[str, Tensor]:
     """Arrange the arrays for one product per step; float64."""
     template = torch.from_numpy(data.template)
@@ -163,9 +169,6 @@ def _buffers(data: ManoData, joints: JointDefinition, flat_hand: bool) -> dict[s
     regressor, weights = torch.from_numpy(data.joint_regressor), torch.from_numpy(data.weights)
     hands_mean = torch.from_numpy(data.hands_mean)
     color_mean, color_basis = skin_color_basis(torch.from_numpy(data.harmonics), torch.from_numpy(data.frequencies))
-    tips = torch.tensor(TIP_VERTICES[joints])
-    order = torch.tensor(gather_from("ho3d"))
-    one_hot = torch.nn.functional.one_hot(tips, NUM_VERTICES).to(regressor)
     return {
         "faces": torch.from_numpy(data.faces).long(),
         "template": template.T.flatten(),
@@ -174,9 +177,9 @@ def _buffers(data: ManoData, joints: JointDefinition, flat_hand: bool) -> dict[s
         "joints_mean": (regressor @ template).flatten(),
         "joints_basis": torch.einsum("jv,vck->kjc", regressor, shape_basis).flatten(1).contiguous(),
         "skin_weights": weights.T.contiguous(),
-        "joint_weights": torch.cat((regressor, one_hot))[order].T.contiguous(),
-        "joint_order": order,
-        "tips": tips,
+        "joint_weights": freihand_joint_weights(regressor),
+        "joint_order": torch.tensor(gather_from("ho3d")),
+        "tips": torch.tensor(TIP_VERTICES[joints]),
         "identity": torch.eye(3, dtype=template.dtype),
         "hands_mean": hands_mean,
         "zero_pose": torch.zeros_like(hands_mean) if flat_hand else hands_mean,

@@ -1,14 +1,13 @@
 """The numbers of one MANO hand as plain arrays: checked, mirrored, kept in a plain `.npz`."""
 
-import zipfile
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from hifihr_core.errors import AssetError
+from hifihr_core.hands.archives import load_record, save_record
 from hifihr_core.hands.harmonics import mesh_harmonics
 from hifihr_core.records import Side
 
@@ -86,26 +85,11 @@ def mirror_mano(data: ManoData) -> ManoData:
 
 
 def save_mano(data: ManoData, target: Path) -> None:
-    """Write `data` as a plain `.npz`; no file is left behind where it fails."""
-    # A file object, because NumPy would add a suffix to a path.
-    with target.open("wb") as file:
-        np.savez_compressed(file, format=np.array(FORMAT), **{k: np.asarray(v) for k, v in asdict(data).items()})
+    """Write `data` as a plain `.npz`."""
+    save_record(data, target, kind="mano", format_number=FORMAT)
 
 
 def load_mano_data(path: Path) -> ManoData:
     """Read a file that `save_mano` wrote. Raises: AssetError where it is missing, damaged or of another format."""
     remedy = "run `hifihr assets import mano-right MANO_RIGHT.pkl` again"
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = dict(archive)
-    except FileNotFoundError:
-        raise AssetError(f"{path}: not there, expected a converted MANO file; {remedy}") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
-        raise AssetError(f"{path}: not a converted MANO file ({error}); {remedy}") from error
-    found = arrays.pop("format", None)
-    if found is None or found.shape != () or found != FORMAT:
-        raise AssetError(f"{path}: format {found}, expected {FORMAT}; {remedy}")
-    names = {field.name for field in fields(ManoData)}
-    if set(arrays) != names:
-        raise AssetError(f"{path}: entries {sorted(set(arrays) ^ names)} are missing or unknown; {remedy}")
-    return ManoData(**{name: value.item() if value.dtype.kind == "U" else value for name, value in arrays.items()})
+    return load_record(ManoData, path, kind="mano", format_number=FORMAT, remedy=remedy)

@@ -1,7 +1,8 @@
 """Stand-ins for the licensed hand models: files of the same schema, made of our own numbers.
 
 ``fake_mano`` gives the entries of a `MANO_RIGHT.pkl`; ``write_mano`` writes them in the official form (chumpy and SciPy
-objects); ``mano_pickle`` and ``mano_path`` are such a file and its converted `.npz`.
+objects); ``mano_pickle`` and ``mano_path`` are such a file and its converted `.npz`. ``nimble_folder`` and
+``nimble_path`` are the same for NIMBLE.
 """
 
 import pickle
@@ -13,6 +14,7 @@ from unittest import mock
 import numpy as np
 import pytest
 import scipy.sparse
+import torch
 
 RINGS, AROUND, INNER = 48, 16, 9
 PARENTS = (2**32 - 1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 0, 10, 11, 0, 13, 14)
@@ -133,6 +135,86 @@ def write_official(arrays, path):
     with mock.patch.dict(sys.modules, modules):
         path.write_bytes(pickle.dumps({**arrays, "shapedirs": selection, "J_regressor": matrix}, 2))
     return path
+
+
+def grid_faces(rows, columns):
+    """Triangles of a closed tube of rows x columns vertices; the ends stay open."""
+    a = np.arange(rows - 1)[:, None] * columns + np.arange(columns)
+    b = np.arange(rows - 1)[:, None] * columns + (np.arange(columns) + 1) % columns
+    lower = np.stack((a, b, a + columns), -1).reshape(-1, 3)
+    return np.concatenate((lower, np.stack((b, b + columns, a + columns), -1).reshape(-1, 3)))
+
+
+def make_nimble(seed=0, bones=300, muscles=40, texture_px=8):
+    """Return the three dicts and the chart lines of NIMBLE: 5,990 skin vertices, 1,000 of them inside."""
+    rng = np.random.default_rng(seed)
+    skin, on_surface = 5990, 4990
+    tensor = lambda *shape, size=1.0: torch.from_numpy(size * rng.normal(size=shape)).float()  # noqa: E731
+    share = lambda *shape: torch.from_numpy(rng.dirichlet(np.full(shape[-1], 0.3), shape[:-1])).float()  # noqa: E731
+    total = bones + muscles + skin
+    faces = torch.from_numpy(grid_faces(on_surface // 10, 10))
+    along = torch.linspace(0, 180, total)[torch.from_numpy(rng.permutation(total))]
+    along[-skin : -skin + on_surface] = torch.linspace(0, 180, on_surface)
+    around = torch.arange(total) * 0.6283
+    vertices = torch.stack((20 * around.cos(), 10 * around.sin(), along), 1)
+    model = {
+        "vert": vertices[None],
+        "bone_v_sep": bones,
+        "skin_v_sep": -skin,
+        "face": faces[None],
+        "bone_f": faces[None, :5],
+        "muscle_f": faces[None, :5],
+        "skin_f": faces[None],
+        "all_sw": share(total, 25)[None],
+        "all_pbs": tensor(total, 3, 171, size=0.3)[None],
+        "jreg_bone": share(25, bones)[None],
+        "jreg_mano": share(21, skin)[None],
+        "shape_basis": tensor(22, 3 * total, size=0.2)[None],
+        "shape_pm_std": tensor(22).abs()[None],
+        "shape_pm_mean": tensor(22)[None],
+        "pose_basis": tensor(57, 57, size=0.1)[None],
+        "pose_mean": tensor(57, size=0.1)[None],
+        "pose_pm_std": tensor(57).abs()[None],
+        "pose_pm_mean": tensor(57, size=0.1)[None],
+        "skin_v_surface_mask": torch.ones(skin),
+    }
+    texels = 3 * texture_px**2
+    maps = {"basis": tensor(texels, 12, size=0.05), "mean": torch.rand(texels), "std": tensor(12).abs()}
+    chosen = torch.from_numpy(np.linspace(0, len(faces) - 1, 778).astype(np.int64)).repeat(20, 1)
+    registration = {"lmk_faces_idx": chosen, "lmk_bary_coords": share(20, 778, 3)}
+    lines = ["usemtl skin"]
+    for number, face in enumerate(faces.tolist()):
+        lines += [f"vt {0.1 + 0.08 * (vertex % 10):.4f} {0.05 + 0.9 * (vertex // 10) / 499:.6f}" for vertex in face]
+        lines.append("f " + " ".join(f"{v + 1}/{3 * number + k + 1}/{v + 1}" for k, v in enumerate(face)))
+    return model, {"diffuse": maps, "normal": maps, "spec": maps}, registration, lines
+
+
+NIMBLE_FILES = ("NIMBLE_DICT_9137.pkl", "NIMBLE_TEX_DICT.pkl", "NIMBLE_MANO_VREG.pkl", "NIMBLE_TEX_FUV.pkl")
+
+
+@pytest.fixture(scope="session")
+def make_fake_nimble():
+    """Return ``make(seed=0) -> (model, textures, registration, chart lines)``: the contents of NIMBLE's pickles."""
+    return make_nimble
+
+
+@pytest.fixture(scope="session")
+def nimble_folder(tmp_path_factory) -> Path:
+    """Return a folder with NIMBLE's four pickles, of our own numbers."""
+    folder = tmp_path_factory.mktemp("nimble")
+    for name, content in zip(NIMBLE_FILES, make_nimble(), strict=True):
+        (folder / name).write_bytes(pickle.dumps(content, 4))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def nimble_path(nimble_folder) -> Path:
+    """Return those files, converted."""
+    from hifihr_core.hands.nimble_files import convert_nimble
+
+    target = nimble_folder / "nimble.npz"
+    convert_nimble(nimble_folder, target)
+    return target
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,45 @@
+"""A frozen dataclass of arrays and strings, kept in a plain `.npz`: no pickle in it, and a format number."""
+
+import zipfile
+import zlib
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from hifihr_core.errors import AssetError
+
+RecordT = TypeVar("RecordT")
+
+
+def save_record(record: Any, target: Path, *, kind: str, format_number: int, compress: bool = True) -> None:
+    """Write every field of `record`; fields that are None are left out."""
+    values = {field.name: getattr(record, field.name) for field in fields(record)}
+    arrays: dict[str, Any] = {name: np.asarray(value) for name, value in values.items() if value is not None}
+    save = np.savez_compressed if compress else np.savez
+    # A file object, because NumPy would add a suffix to a path.
+    with target.open("wb") as file:
+        save(file, format=np.array(f"{kind} {format_number}"), **arrays)
+
+
+def load_record(record: type[RecordT], path: Path, *, kind: str, format_number: int, remedy: str) -> RecordT:
+    """Read what `save_record` wrote. Raises: AssetError where it is missing, damaged or of another format."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = dict(archive)
+    except FileNotFoundError:
+        raise AssetError(f"{path}: not there, expected a converted file of {kind}; {remedy}") from None
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise AssetError(f"{path}: not a converted file of {kind} ({error}); {remedy}") from error
+    found, expected = str(arrays.pop("format", "of no known format")), f"{kind} {format_number}"
+    if found != expected:
+        raise AssetError(f"{path}: is {found}, expected {expected}; {remedy}")
+    names = {field.name for field in fields(record)}  # type: ignore[arg-type]
+    if unknown := arrays.keys() - names:
+        raise AssetError(f"{path}: entries {sorted(unknown)} are not known; {remedy}")
+    values = {name: value.item() if value.dtype.kind == "U" else value for name, value in arrays.items()}
+    try:
+        return record(**values)
+    except TypeError as error:
+        raise AssetError(f"{path}: an entry is missing ({error}); {remedy}") from error

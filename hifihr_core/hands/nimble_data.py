@@ -1,0 +1,66 @@
+"""The numbers of the NIMBLE hand that posing its skin needs, as plain arrays in metres."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from hifihr_core.hands.archives import load_record, save_record
+
+NUM_JOINTS = 25
+NUM_BONES = 20
+NUM_SHAPE = 20
+NUM_TEXTURE = 10
+NUM_MANO_VERTICES = 778
+
+#: Joint that each bone turns: the carpal, three of the thumb, four of each finger. Finger ends turn nothing.
+BONE_JOINTS = (0, 1, 2, 3, 5, 6, 7, 8, 10, 11, 12, 13, 15, 16, 17, 18, 20, 21, 22, 23)
+#: Bone that each bone hangs from.
+PARENTS = (-1, 0, 1, 2, 0, 4, 5, 6, 0, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18)
+#: Bone that carries each joint: its own, or for a finger end the last of the finger.
+JOINT_BONES = (0, 1, 2, 3, 3, 4, 5, 6, 7, 7, 8, 9, 10, 11, 11, 12, 13, 14, 15, 15, 16, 17, 18, 19, 19)
+
+#: Version of the `.npz`; a file of another version is imported again.
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class NimbleData:
+    """NIMBLE's skin, metres: mean shape and shape basis with the deviations folded in, blend shapes, weights, joints.
+
+    `joints` are the 25 rest joints of the mean shape, `joints_basis` their shape basis. Weights are those of the 20
+    bones. ``pose = pose_mean + (coefficients * pose_std + pose_offset) @ pose_basis`` are rotation vectors of bones 1
+    to 19. The 778 MANO-like vertices are ``sum(mano_values * skin[mano_columns])`` per `mano_rows`. Texture maps are
+    RGB, row 0 at the top; `texture_basis` has the deviations folded in.
+    """
+
+    template: Float[np.ndarray, "V 3"]
+    shape_basis: Float[np.ndarray, "20 V 3"]
+    pose_blend: Float[np.ndarray, "V 3 171"]
+    weights: Float[np.ndarray, "V 20"]
+    joints: Float[np.ndarray, "25 3"]
+    joints_basis: Float[np.ndarray, "20 25 3"]
+    pose_basis: Float[np.ndarray, "K 57"]
+    pose_mean: Float[np.ndarray, " 57"]
+    pose_std: Float[np.ndarray, " K"]
+    pose_offset: Float[np.ndarray, " K"]
+    mano_rows: Int[np.ndarray, " N"]
+    mano_columns: Int[np.ndarray, " N"]
+    mano_values: Float[np.ndarray, " N"]
+    faces: Int[np.ndarray, "F 3"]
+    uvs: Float[np.ndarray, "U 2"]
+    faces_uvs: Int[np.ndarray, "F 3"]
+    texture_mean: Float[np.ndarray, "3 T T"]
+    texture_basis: Float[np.ndarray, "10 3 T T"]
+
+
+def save_nimble(data: NimbleData, target: Path) -> None:
+    """Write `data` as a plain `.npz`, uncompressed: noise in the texture basis would gain nothing."""
+    save_record(data, target, kind="nimble", format_number=FORMAT, compress=False)
+
+
+def load_nimble_data(path: Path) -> NimbleData:
+    """Read a file that `save_nimble` wrote. Raises: AssetError where it is missing, damaged or of another format."""
+    remedy = "run `hifihr assets import nimble FOLDER` again"
+    return load_record(NimbleData, path, kind="nimble", format_number=FORMAT, remedy=remedy)

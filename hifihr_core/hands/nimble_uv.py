@@ -1,0 +1,92 @@
+"""NIMBLE's texture chart, from the lines of an OBJ file in a pickle, or from two tensor files of a fork."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+
+from hifihr_core.errors import AssetError
+from hifihr_core.pickles import NUMPY, read_pickle
+
+
+def read_uv_chart(
+    folder: Path, skin_faces: Int[np.ndarray, "F 3"], remedy: str
+) -> tuple[Int[np.ndarray, "F 3"], Int[np.ndarray, "F 3"], Float[np.ndarray, "U 2"]]:
+    """Return faces, the same corners on the chart, and the chart's points, origin bottom-left.
+
+    The text names each corner as vertex/point, so its own faces are used, after a check that they are those of the
+    skin. The tensor files follow the order of `skin_faces`. Raises: AssetError.
+    """
+    if text := sorted(folder.rglob("NIMBLE_TEX_FUV.pkl")):
+        faces, faces_uvs, uvs = _from_lines(text[0], read_pickle(text[0], allowed=NUMPY), remedy)
+        same = len(faces) == len(skin_faces) and np.array_equal(_canonical(faces), _canonical(skin_faces))
+        if not same:
+            raise AssetError(f"{text[0]}: its {len(faces)} faces are not those of skin_f; {remedy}")
+        return faces, faces_uvs, uvs
+    names = ("faces_uvs.pt", "verts_uvs.pt")
+    found = [sorted(folder.rglob(name)) for name in names]
+    if not all(found):
+        raise AssetError(f"{folder}: no texture chart, expected NIMBLE_TEX_FUV.pkl or {' and '.join(names)}; {remedy}")
+    faces_uvs, uvs = (_tensor(paths[0], remedy) for paths in found)
+    _check(found[0][0], faces_uvs, uvs, len(skin_faces), remedy)
+    return skin_faces, faces_uvs.astype(np.int64), uvs.astype(np.float64)
+
+
+def _from_lines(path: Path, lines: Any, remedy: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    points: list[list[float]] = []
+    corners: list[list[list[int]]] = []
+    try:
+        for line in lines:
+            kind, *words = str(line).split() or [""]
+            if kind == "vt":
+                points.append([float(word) for word in words[:2]])
+            elif kind == "f":
+                corners.append([[int(number) for number in word.split("/")[:2]] for word in words])
+        uvs = np.array(points, dtype=np.float64).reshape(-1, 2)
+        table = np.array(corners, dtype=np.int64).reshape(-1, 3, 2) - 1
+    except (TypeError, ValueError) as error:
+        raise AssetError(f"{path}: not the lines of an OBJ file ({error}); {remedy}") from error
+    faces, faces_uvs = table[..., 0], table[..., 1]
+    _check(path, faces_uvs, uvs, len(faces), remedy)
+    # The lines repeat a point for every face that uses it.
+    uvs, inverse = np.unique(uvs, axis=0, return_inverse=True)
+    return faces, inverse.reshape(-1)[faces_uvs], uvs
+
+
+def _tensor(path: Path, remedy: str) -> np.ndarray:
+    try:
+        value = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError) as error:
+        raise AssetError(f"{path}: not a plain tensor file ({type(error).__name__}); {remedy}") from error
+    if not isinstance(value, torch.Tensor):
+        raise AssetError(f"{path}: holds a {type(value).__name__}, expected a tensor; {remedy}")
+    return value.squeeze().numpy()
+
+
+def _check(path: Path, faces_uvs: np.ndarray, uvs: np.ndarray, faces: int, remedy: str) -> None:
+    good = (
+        faces_uvs.shape == (faces, 3)
+        and uvs.ndim == 2
+        and uvs.shape[1] == 2
+        and faces > 0
+        and faces_uvs.min() >= 0
+        and faces_uvs.max() < len(uvs)
+        and np.isfinite(uvs).all()
+        and uvs.min() >= 0
+        and uvs.max() <= 1
+    )
+    if not good:
+        raise AssetError(
+            f"{path}: a chart of {faces_uvs.shape} corners and {uvs.shape} points, expected ({faces}, 3) corners on "
+            f"points within [0, 1]; {remedy}"
+        )
+
+
+def _canonical(faces: np.ndarray) -> np.ndarray:
+    """Return the faces so that equal sets of oriented triangles become equal arrays."""
+    first = faces.argmin(1)
+    turned = np.take_along_axis(faces, (first[:, None] + np.arange(3)) % 3, 1)
+    return turned[np.lexsort(turned.T[::-1])]
