@@ -18,6 +18,9 @@ Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Take the firs
 Workers = Annotated[
     int | None, typer.Option("--workers", min=0, help="Processes; all cores by default, 0 works in this one.")
 ]
+Keypoints = Annotated[
+    Path | None, typer.Option("--keypoints", help="Keypoint file of `images`: ours or OpenPose's.", metavar="FILE")
+]
 MaxProblems = Annotated[
     float, typer.Option("--max-problems", min=0, max=1, help="Share of poses that may be left out before it stops.")
 ]
@@ -34,6 +37,7 @@ def prepare(
     workers: Workers = None,
     limit: Limit = None,
     check: Check = False,
+    keypoints: Keypoints = None,
     max_problems: MaxProblems = 0.01,
     force: Force = False,
     overwrite: Overwrite = False,
@@ -53,7 +57,7 @@ def prepare(
     from hifihr_core.data.sources.table import find_source
 
     row = find_source(source)
-    request = Request(root=root or default_root(source), limit=limit)
+    request = Request(root=root or default_root(source), limit=limit, options=_options(source, keypoints))
     target = out or default_out(source)
     policy = Policy(
         workers=(os.cpu_count() or 1) if workers is None else workers,
@@ -67,6 +71,20 @@ def prepare(
         _print_plan(row, request, target, policy, json)
     else:
         _pack(row, request, target, policy, json)
+
+
+def _options(source: str, keypoints: Path | None) -> dict[str, object]:
+    """Return what only this source needs. Raises: ConfigError for an option that it does not know."""
+    from hifihr_core.errors import ConfigError
+
+    if source == "images":
+        from hifihr_core.data.sources.images import Hooks
+        from hifihr_core.prediction.photos import read_photo
+
+        return {"keypoints": keypoints, "hooks": Hooks(read_photo)}
+    if keypoints:
+        raise ConfigError(f"--keypoints belongs to `images`, not to {source}; the others find theirs in the download")
+    return {}
 
 
 def _pack(source: "Source", request: "Request", out: Path, policy: "Policy", json: bool) -> None:

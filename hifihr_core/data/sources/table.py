@@ -15,6 +15,7 @@ SOURCES: Mapping[str, str] = MappingProxyType(
         "ho3d": "hifihr_core.data.sources.ho3d:HO3D",
         "rhd": "hifihr_core.data.sources.rhd:RHD",
         "dart": "hifihr_core.data.sources.dart:DART",
+        "images": "hifihr_core.data.sources.images:IMAGES",
     }
 )
 
