@@ -186,7 +186,11 @@ def _tiles(image: np.ndarray, tiling: int) -> list[tuple[int, int, np.ndarray]]:
     height, width = image.shape[:2]
     side = (int(height / (tiling - (tiling - 1) * _TILE_OVERLAP)), int(width / (tiling - (tiling - 1) * _TILE_OVERLAP)))
     starts = [np.linspace(0, full - part, tiling).astype(int) for full, part in zip((height, width), side, strict=True)]
-    return [(x, y, np.ascontiguousarray(image[y : y + side[0], x : x + side[1]])) for y in starts[0] for x in starts[1]]
+    return [
+        (x, y, np.ascontiguousarray(image[y : y + side[0], x : x + side[1]]))
+        for y in starts[0].tolist()
+        for x in starts[1].tolist()
+    ]
 
 
 def _detection(keypoints_px: Float[np.ndarray, "21 2"], side: str, score: float) -> Detection:
