@@ -20,6 +20,7 @@ Convert = Callable[[Path, Path], None]
 CONVERTERS: dict[str, str] = {
     "mano-right": "hifihr_core.hands.mano_files:convert_mano",
     "mano-left": "hifihr_core.hands.mano_files:convert_mano_left",
+    "nimble": "hifihr_core.hands.nimble_files:convert_nimble",
 }
 
 

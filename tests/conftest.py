@@ -1,10 +1,12 @@
-"""What every test stands on. This file must not import `hifihr_core`: the hook that checks shapes is not there yet."""
+"""What every test stands on: settings of hypothesis, a cache of its own, command lines run here or afresh."""
 
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -84,3 +86,12 @@ def pytest_runtest_setup(item):
 
         if not torch.cuda.is_available():
             pytest.skip("needs a CUDA device")
+
+
+@pytest.fixture(scope="session")
+def raw_trees():
+    """Return the module `raw_trees.py`: writers of tiny raw trees of every dataset, in the formats of the downloads."""
+    spec = spec_from_file_location("raw_trees", Path(__file__).with_name("raw_trees.py"))
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
