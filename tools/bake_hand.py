@@ -33,14 +33,14 @@ def main() -> None:
 def bake(raw: source.Source, seed: int) -> dict[str, np.ndarray]:
     """Return every array of the hand file; see docs/hands_anny.md for their meaning."""
     people = geometry.align(raw)
-    found = shapes.shape_basis(people.vertices, COMPONENTS)
+    found = shapes.shape_basis(_varied(people, raw, seed), COMPONENTS)
     faces, faces_uvs = geometry.close_wrist(raw.faces, raw.faces_uvs)
     heads = people.heads.mean(0)
     backs = rig.nail_backs(found.vertices, heads, raw.faces, raw.nails)
     tips = geometry.finger_tips(found.vertices, heads)
     placed = rig.place_joints(found.vertices, heads, raw.faces, backs)
     skeleton = rig.build_rig(placed, found.vertices[tips], backs)
-    skin = weights.skin_weights(found.vertices, raw.faces, skeleton.joints, found.vertices[tips])
+    skin = weights.with_halves(weights.skin_weights(found.vertices, raw.faces, skeleton.joints, found.vertices[tips]))
     joint_basis = joints.follow_shape(found, skeleton.joints)
     hand = poses.BakedHand(found.vertices, skeleton, skin, faces, tips, found.basis, joint_basis)
     bank = poses.gesture_bank(hand, seed)
@@ -68,6 +68,18 @@ def bake(raw: source.Source, seed: int) -> dict[str, np.ndarray]:
         "pose_whiten": whiten.astype(np.float32),
         "pose_bank": bank.astype(np.float16),
     }
+
+
+def _varied(people: geometry.Aligned, raw: source.Source, seed: int) -> np.ndarray:
+    """Return the people's hands with proportions of their own, at the length that each had."""
+    mean, heads = people.vertices.mean(0), people.heads.mean(0)
+    tips = geometry.finger_tips(mean, heads)
+    joints_rest = rig.place_joints(mean, heads, raw.faces, rig.nail_backs(mean, heads, raw.faces, raw.nails))
+    bones = weights.skin_weights(mean, raw.faces, joints_rest, mean[tips])
+    # The proportions act on hands of one size, whose joints are those of the mean hand.
+    size = raw.lengths / raw.lengths.mean()
+    varied = shapes.vary(people.vertices / size[:, None, None], bones, joints_rest, mean[tips], seed + 2)
+    return varied * size[:, None, None]
 
 
 def report(found: shapes.Shapes, skeleton: rig.Rig, tips: np.ndarray) -> None:

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hifihr_core.errors import AssetError
-from hifihr_core.hands.anny_poses import sample_poses
+from hifihr_core.hands.anny_poses import sample_poses, sample_skins
 from hifihr_core.hands.anny_rig import ANGLES, BONE_PARENTS, CHAIN, JOINTS, bone_joints, bone_motions, cross_matrices
 from hifihr_core.hands.anny_skin import SkinBasis, load_skin
 from hifihr_core.hands.contract import Hand, HandModel, HandParameters, JointDefinition, PosePrior, Rig
@@ -63,6 +63,7 @@ class AnnyHand(HandModel):
         self._keep("skin_mean", skin.mean)
         self._keep("skin_basis", skin.basis)
         self._keep("skin_texels", skin.texels)
+        self._keep("skin_people", skin.people)
         # Vertices and joints answer to the same coefficients, so one product moves both, planar: rows x, y, z.
         self._keep("rest", torch.cat((self.vertices, self.joints)).T.contiguous())
         basis = torch.cat((self.shape_basis, self.joint_basis), dim=1)
@@ -150,7 +151,7 @@ class AnnyHand(HandModel):
         return PosePrior(self.pose_mean, self.pose_basis_z, self.pose_whiten, self.limits)
 
     def sample_parameters(self, batch: int, *, generator: torch.Generator) -> HandParameters:
-        """Draw hands: poses from the bank of collision-free gestures, the rest standard normal, rotation uniform."""
+        """Draw hands: poses from the bank of gestures, skins between painted people, shape normal, rotation uniform."""
         device = generator.device
 
         def normal(size: int) -> Tensor:
@@ -162,7 +163,7 @@ class AnnyHand(HandModel):
             global_orient=roma.unitquat_to_rotvec(quaternion),
             pose=pose,
             shape=normal(self.shape_dim).clamp(-2.5, 2.5),
-            texture=normal(self.texture_dim).clamp(-2.5, 2.5),
+            texture=sample_skins(self.skin_people.float().to(device), batch, generator),
         )
 
     def _check(self, parameters: HandParameters) -> None:

@@ -1,4 +1,4 @@
-"""Drawing plausible poses of the free hand from its bank of gestures."""
+"""Drawing plausible poses and skins of the free hand from what was baked with it."""
 
 import torch
 from jaxtyping import Float
@@ -22,3 +22,19 @@ def sample_poses(
     noise = torch.randn(batch, bank.shape[2], generator=generator, device=device)
     pose = torch.lerp(path[:, 0], path[:, 1], share) + _JITTER * noise
     return pose.clamp(limits[:, 0], limits[:, 1])
+
+
+def sample_skins(people: Float[Tensor, "M X"], batch: int, generator: torch.Generator) -> Float[Tensor, "B X"]:
+    """Draw texture coefficients: a blend of two painted people of like tone, plus a little noise.
+
+    The coefficients of people are uncorrelated but not independent (a dark hand has a light palm), so a draw from the
+    normal distribution would make skins that nobody has.
+    """
+    device = generator.device
+    order = people[:, 0].argsort()
+    place = torch.randint(len(people), (batch,), generator=generator, device=device)
+    step = torch.randint(1, 1 + len(people) // 20, (batch,), generator=generator, device=device)
+    share = torch.rand(batch, 1, generator=generator, device=device)
+    pair = people[order[place]], people[order[(place + step).clamp(max=len(people) - 1)]]
+    noise = torch.randn(batch, people.shape[1], generator=generator, device=device)
+    return torch.lerp(*pair, share) + 0.1 * noise

@@ -13,13 +13,20 @@ from torch import Tensor
 from hifihr_core.errors import AssetError
 
 
+_KEYS = ("mean", "components", "scale", "texels", "people")
+
+
 @dataclass(frozen=True)
 class SkinBasis:
-    """A skin map is ``mean`` plus, at ``texels``, ``coefficients @ basis``; RGB, rows of the map one after the other."""
+    """A skin map is ``mean`` plus, at ``texels``, ``coefficients @ basis``; RGB, row after row of the map.
+
+    `people` are the coefficients of painted people, to draw skins from.
+    """
 
     mean: Float[Tensor, "3 TT"]
     basis: Float[Tensor, "X 3 N"]
     texels: Int[Tensor, " N"]
+    people: Float[Tensor, "M X"]
     size_px: int
 
 
@@ -31,7 +38,7 @@ def load_skin(path: Path, size_px: int) -> SkinBasis:
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
-            mean, components, scale, texels = (archive[k] for k in ("mean", "components", "scale", "texels"))
+            mean, components, scale, texels, people = (archive[key] for key in _KEYS)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise AssetError(f"{path}: not a readable skin file ({error}); install hifihr again") from error
     full = mean.shape[-1]
@@ -41,6 +48,7 @@ def load_skin(path: Path, size_px: int) -> SkinBasis:
         mean=torch.from_numpy(mean.astype(np.float32) / 255).flatten(1),
         basis=torch.from_numpy(components.astype(np.float32) * scale[:, None, None].astype(np.float32)),
         texels=torch.from_numpy(texels.astype(np.int64)),
+        people=torch.from_numpy(people.astype(np.float32)),
         size_px=full,
     )
     return skin if size_px == full else _shrink(skin, full // size_px)
@@ -58,4 +66,4 @@ def _shrink(skin: SkinBasis, factor: int) -> SkinBasis:
 
     far = torch.nn.functional.avg_pool2d(skin.mean.reshape(3, skin.size_px, skin.size_px), factor).flatten(1)
     mean = far.index_copy(1, blocks, average(skin.mean.index_select(1, skin.texels)))
-    return SkinBasis(mean, average(skin.basis), blocks, size)
+    return SkinBasis(mean, average(skin.basis), blocks, skin.people, size)

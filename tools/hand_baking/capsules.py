@@ -37,7 +37,7 @@ def fit_capsules(vertices: np.ndarray, weights: np.ndarray, joints: np.ndarray, 
     }
     rows, chains = [], []
     for j, name in enumerate(JOINTS):
-        if name == "palm" or name.endswith("_cmc") and name != "thumb_cmc":
+        if name == "palm" or (name.endswith("_cmc") and name != "thumb_cmc"):
             continue
         end = ends[j] if j in ends else joints[PARENTS.index(j)]
         rows.append((j, *_fit(vertices[owner == j], joints[j], end, at_tip=j in ends)))
@@ -57,7 +57,7 @@ def fit_capsules(vertices: np.ndarray, weights: np.ndarray, joints: np.ndarray, 
 
 
 def _pairs(names: list[str], chains: list[str]) -> list[tuple[int, int]]:
-    """Return pairs that can meet: not neighbours on one finger, not a finger's first bone and the palm it grows from."""
+    """Return pairs that can meet: not bones of one finger, not a finger's first bone and the palm it grows from."""
     pairs = []
     for a in range(len(names)):
         for b in range(a + 1, len(names)):

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-
 from hand_baking import rig
 from hand_baking.source import Source
 
@@ -31,7 +30,7 @@ def align(raw: Source) -> Aligned:
 
 
 def close_wrist(faces: np.ndarray, faces_uvs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Close the wrist with a strip of triangles; every one takes the colour of one point of the rim."""
+    """Close the wrist with a strip of triangles, all in the colour of one point of the rim."""
     loop, uvs = _rim(faces, faces_uvs)
     # The rim runs along the faces' own direction; the lid runs against it, so that it looks outwards too.
     loop, uvs = loop[::-1], uvs[::-1]
@@ -40,7 +39,7 @@ def close_wrist(faces: np.ndarray, faces_uvs: np.ndarray) -> tuple[np.ndarray, n
     while high - low >= 2:
         third = low + 1 if turn else high - 1
         lid.append((loop[low], loop[third], loop[high]))
-        colours.append((uvs[third],) * 3)
+        colours.append((uvs[0],) * 3)
         low, high, turn = (third, high, False) if turn else (low, third, True)
     return np.concatenate((faces, np.array(lid))), np.concatenate((faces_uvs, np.array(colours)))
 

@@ -20,9 +20,22 @@ WIDE = {"index": 7.0, "middle": 1.0, "ring": -5.0, "pinky": -9.0}
 REST = dict.fromkeys(CLOSED, 0.0)
 
 
+#: What the thumb's pad can touch: the bone, and which of its sides.
+TARGETS = {
+    "index": ("index_dip", "pad"),
+    "middle": ("middle_dip", "pad"),
+    "ring": ("ring_dip", "pad"),
+    "pinky": ("pinky_dip", "pad"),
+    "index_back": ("index_pip", "back"),
+    "middle_back": ("middle_pip", "back"),
+    "ring_back": ("ring_pip", "back"),
+    "index_side": ("index_pip", "side"),
+}
+
+
 @dataclass(frozen=True)
 class Gesture:
-    """One gesture; `touch` names fingers whose pads meet the thumb's, `loose` how much it may vary (1 = a usual hand)."""
+    """One gesture: `touch` names what the thumb's pad meets, `loose` how much it may vary (1 = a usual hand)."""
 
     thumb: Thumb
     fingers: tuple[Finger, Finger, Finger, Finger]
@@ -60,22 +73,31 @@ GESTURES: dict[str, Gesture] = {
     "relaxed": Gesture(_RELAXED, _all(22, 28, 14, CLOSED, 5), weight=3.0),
     "relaxed_open": Gesture(_RELAXED, _all(12, 20, 10, REST, 4), weight=3.0),
     "half_open": Gesture(_RELAXED, _all(35, 48, 25, REST, 2), weight=2.0),
-    "fist": Gesture(_ACROSS, _all(82, 98, 55, CLOSED), loose=0.5, weight=1.5),
-    "loose_fist": Gesture(_ACROSS, _all(66, 82, 42, CLOSED, 2), loose=0.7, weight=1.5),
+    "fist": Gesture(_ACROSS, _all(82, 98, 55, CLOSED), ("index_back", "middle_back"), loose=0.5, weight=1.5),
+    "loose_fist": Gesture(_ACROSS, _all(66, 82, 42, CLOSED, 2), ("index_back",), loose=0.7, weight=1.5),
     "thumb_up": Gesture((-25, -10, 0, -5, 0, -10), _all(80, 98, 55, CLOSED), loose=0.5),
-    "fist_thumb_side": Gesture((10, -15, 0, 15, 0, 15), _all(80, 98, 55, CLOSED), loose=0.5),
-    "point": Gesture(_ACROSS, _some("i"), loose=0.6, weight=1.5),
+    "fist_thumb_side": Gesture((10, -5, 0, 15, 0, 15), _all(80, 98, 55, CLOSED), ("index_side",), loose=0.5),
+    "point": Gesture(_ACROSS, _some("i"), ("middle_back",), loose=0.6, weight=1.5),
     "point_thumb_out": Gesture(_OPEN, _some("i"), loose=0.6),
     "touch_screen": Gesture(_RELAXED, ((28, 0, 26, 12), (46, -1, 52, 28), (52, 7, 58, 30), (54, 12, 58, 30))),
-    "two": Gesture(_ACROSS, _some("im", {**REST, "index": 6.0, "middle": -4.0}), loose=0.5),
-    "two_together": Gesture(_ACROSS, _some("im", CLOSED), loose=0.5),
-    "three": Gesture(_ACROSS, _some("imr"), loose=0.5),
+    "two": Gesture(_ACROSS, _some("im", {**REST, "index": 6.0, "middle": -4.0}), ("ring_back",), loose=0.5),
+    "two_together": Gesture(_ACROSS, _some("im", CLOSED), ("ring_back",), loose=0.5),
+    "three": Gesture(_ACROSS, _some("imr"), ("pinky",), loose=0.5),
     "three_thumb": Gesture(_OPEN, _some("im"), loose=0.6),
     "four": Gesture((26, 20, 30, 40, 0, 50), _all(3, 5, 4, REST), loose=0.5),
-    "horns": Gesture(_ACROSS, _some("ip"), loose=0.5, weight=0.5),
+    "horns": Gesture(_ACROSS, _some("ip"), ("middle_back",), loose=0.5, weight=0.5),
     "i_love_you": Gesture(_OPEN, _some("ip"), loose=0.6, weight=0.5),
     "call_me": Gesture((-22, 0, 0, -5, 0, -5), _some("p"), loose=0.6),
-    "pinky_up": Gesture(_ACROSS, _some("p"), loose=0.5, weight=0.5),
+    "pinky_up": Gesture(
+        _ACROSS,
+        _some("p"),
+        (
+            "index_back",
+            "middle_back",
+        ),
+        loose=0.5,
+        weight=0.5,
+    ),
     "pinch": Gesture(_OPPOSED, ((42, 2, 48, 26), (38, 0, 44, 22), (40, 6, 44, 22), (42, 10, 42, 20)), ("index",)),
     "ok": Gesture(_OPPOSED, ((48, 4, 56, 30), (12, 2, 16, 8), (6, 0, 10, 6), (2, -4, 8, 4)), ("index",)),
     "pinch_middle": Gesture(
@@ -96,7 +118,9 @@ GESTURES: dict[str, Gesture] = {
     "five_finger_pinch": Gesture(
         _OPPOSED, ((50, -6, 34, 16), (52, 0, 36, 18), (54, 8, 36, 18), (56, 16, 34, 16)), ("middle",), loose=0.6
     ),
-    "key_pinch": Gesture((14, -6, 10, 18, 0, 18), ((46, 0, 58, 28), *_all(62, 74, 36, CLOSED)[1:]), loose=0.6),
+    "key_pinch": Gesture(
+        (14, -6, 10, 18, 0, 18), ((46, 0, 58, 28), *_all(62, 74, 36, CLOSED)[1:]), ("index_side",), loose=0.6
+    ),
     "grasp_wide": Gesture((-2, 28, 26, 4, 0, 10), _all(24, 34, 20, WIDE), weight=1.5),
     "grasp_bottle": Gesture((0, 28, 28, 10, 0, 18), _all(38, 48, 28, CLOSED, 2), weight=2.0),
     "grasp_rod": Gesture((14, 26, 30, 22, 0, 30), _all(58, 70, 38, CLOSED, 3), weight=1.5),

@@ -1,8 +1,8 @@
 """Joints that follow shape, and joints read off the posed skin."""
 
 import numpy as np
-
 from hand_baking import poses, shapes
+
 from hifihr_core.hands.anny_rig import CHAIN
 
 _RING = 24

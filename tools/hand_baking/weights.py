@@ -11,7 +11,7 @@ _HEAT = 1.6
 
 
 def skin_weights(vertices: np.ndarray, faces: np.ndarray, joints: np.ndarray, tips: np.ndarray) -> np.ndarray:
-    """Return (V, 33) weights of the 18 bones and the 15 half-way bones; rows sum to 1."""
+    """Return (V, 18) weights of the bones; rows sum to 1."""
     segments = _segments(joints, tips)
     distance = np.stack([_to_segments(vertices, ends) for ends in segments], axis=1)
     nearest = distance.argmin(1)
@@ -22,11 +22,11 @@ def skin_weights(vertices: np.ndarray, faces: np.ndarray, joints: np.ndarray, ti
     source[np.arange(len(vertices)), nearest] = mass * heat
     weights = np.clip(splu(system.tocsc()).solve(source), 0.0, None)
     weights[weights < 4e-3] = 0.0
-    return _halved(weights / weights.sum(1, keepdims=True))
+    return weights / weights.sum(1, keepdims=True)
 
 
-def _halved(weights: np.ndarray) -> np.ndarray:
-    """Hand the skin between a bone and its parent to the half-way bone: shares (1 - t, t) become a triangle in t."""
+def with_halves(weights: np.ndarray) -> np.ndarray:
+    """Return (V, 33) weights: hand the skin between a bone and its parent to the half-way bone: shares (1 - t, t) become a triangle in t."""
     out = np.concatenate((weights, np.zeros((len(weights), len(HALVED)))), axis=1)
     for k, j in enumerate(HALVED):
         shared = np.minimum(out[:, j], out[:, PARENTS[j]])
