@@ -1,0 +1,63 @@
+"""The `pytorch3d` back end: PyTorch3D picks the faces, the rest is ours, so that pictures and gradients agree.
+
+PyTorch3D is imported only here and only when asked for; its installation is described at
+https://github.com/facebookresearch/pytorch3d/blob/main/INSTALL.md
+"""
+
+from importlib.util import find_spec
+
+import torch
+from torch import Tensor
+
+from hifihr_core.rendering import _reference
+from hifihr_core.rendering.records import Cull
+
+
+def is_available() -> bool:
+    """Say whether PyTorch3D is installed and its compiled part loads."""
+    if find_spec("pytorch3d") is None:
+        return False
+    try:
+        from pytorch3d import _C  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def rasterize(
+    q: Tensor, faces: Tensor, height: int, width: int, near_m: float, cull: Cull
+) -> tuple[Tensor, Tensor, Tensor]:
+    """See `_reference.rasterize`. PyTorch3D cannot leave out front faces: ValueError for `cull` "front"."""
+    if cull == "front":
+        raise ValueError("cull is 'front', expected 'none' or 'back' with the pytorch3d back end")
+    with torch.no_grad():
+        face = find_faces(to_ndc(q.float(), height, width), faces.long(), height, width, near_m, cull == "back")
+    bary, depth = _reference.surface(q, faces, face)
+    return face, bary, depth
+
+
+def find_faces(ndc: Tensor, faces: Tensor, height: int, width: int, near_m: float, cull_back: bool) -> Tensor:
+    """Return the nearest face (B, H, W) per pixel as PyTorch3D finds it, -1 for none."""
+    from pytorch3d.renderer.mesh.rasterize_meshes import rasterize_meshes
+    from pytorch3d.structures import Meshes
+
+    meshes = Meshes(ndc, faces.expand(ndc.shape[0], -1, -1))
+    found = rasterize_meshes(
+        meshes,
+        image_size=(height, width),
+        blur_radius=0.0,
+        faces_per_pixel=1,
+        bin_size=0 if ndc.device.type == "cpu" else None,
+        perspective_correct=True,
+        cull_backfaces=cull_back,
+        z_clip_value=near_m if bool((ndc[..., 2] < near_m).any()) else None,
+    )[0][..., 0]
+    offset = torch.arange(ndc.shape[0], device=ndc.device)[:, None, None] * faces.shape[0]
+    return torch.where(found >= 0, found - offset, -1).int()
+
+
+def to_ndc(q: Tensor, height: int, width: int) -> Tensor:
+    """Turn homogeneous pixels into PyTorch3D's NDC: +x left, +y up, the shorter side from -1 to 1, z kept."""
+    shorter = min(height, width)
+    px = q[..., :2] / q[..., 2:]
+    return torch.cat([(px.new_tensor([width, height]) - 2 * px) / shorter, q[..., 2:]], dim=-1)
