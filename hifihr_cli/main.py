@@ -19,6 +19,8 @@ from hifihr_cli.errors import INTERRUPTED, report
 #: Name on the command line -> "module:attribute", in the order of the help: the work first, housekeeping last.
 COMMANDS: dict[str, str] = {
     "prepare": "hifihr_cli.prepare:prepare",
+    "pretrain": "hifihr_cli.pretrain:pretrain",
+    "train": "hifihr_cli.train:train",
     "eval": "hifihr_cli.eval:evaluate",
     "shards": "hifihr_cli.shards:shards",
     "assets": "hifihr_cli.assets:app",

@@ -33,8 +33,6 @@ class DataSettings(Settings):
     """Pictures of an annotation to use where there are several (FreiHAND's four); the paper used the first."""
     workers: NonNegativeInt = 2
     """Processes that decode and augment; 0 works in the training process."""
-    cache_mb: NonNegativeInt = 0
-    """Memory for decoded pictures, megabytes, for small datasets; 0 decodes every time."""
 
 
 class ModelSettings(Settings):

@@ -23,14 +23,12 @@ METRICS_FILE = Path("metrics.jsonl")
 TENSORBOARD_FOLDER = Path("tensorboard")
 
 
-def prepare_folder(folder: Path, settings: RunSettings, *, resume: bool, world: World) -> None:
-    """Make the run folder with settings and environment, or check that the run in it may go on.
+def check_folder(folder: Path, settings: RunSettings, *, resume: bool) -> None:
+    """Check, before anything is made, that a run may begin or go on in a folder.
 
-    Raises: ConfigError if the folder holds a run that is not resumed, none that could be, or one of other settings;
-    DataError where the disk refuses.
+    Raises: ConfigError if it holds a run that is not resumed, none that could be, or one of other settings.
     """
     holds_run = (folder / SETTINGS_FILE).exists()
-    world.wait()
     if resume and not holds_run:
         raise ConfigError(
             f"{folder}: no run to resume, expected {SETTINGS_FILE} in it; leave --resume out to start one"
@@ -39,10 +37,12 @@ def prepare_folder(folder: Path, settings: RunSettings, *, resume: bool, world: 
         raise ConfigError(f"{folder}: holds a run already; go on with --resume, or choose another --out")
     if resume and (folder / STATE_FILE).exists():
         check_same_settings(json.loads(saved_settings(folder / STATE_FILE).model_dump_json()), settings)
-    world.wait()
-    if world.is_first:
-        save_settings(settings, folder / SETTINGS_FILE)
-        write_text(folder / ENVIRONMENT_FILE, json.dumps(environment(world), indent=1) + "\n")
+
+
+def describe_run(folder: Path, settings: RunSettings, world: World) -> None:
+    """Write settings and environment into the run folder. Raises: DataError where the disk refuses."""
+    save_settings(settings, folder / SETTINGS_FILE)
+    write_text(folder / ENVIRONMENT_FILE, json.dumps(environment(world), indent=1) + "\n")
 
 
 def environment(world: World) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from hifihr_core.errors import HifihrError
 from hifihr_core.models.checkpoint import describe_weights, save_weights
 from hifihr_core.training.distributed import join_world, was_restarted
 from hifihr_core.training.guard import Guard
-from hifihr_core.training.journal import Journal, prepare_folder
+from hifihr_core.training.journal import Journal, check_folder, describe_run
 from hifihr_core.training.optimizer import set_lr, set_training
 from hifihr_core.training.pictures import save_pictures
 from hifihr_core.training.setup import Run, set_up
@@ -72,13 +72,15 @@ def fit(
     """
     resume = resume or was_restarted()
     with join_world(device) as world:
-        prepare_folder(folder, settings, resume=resume, world=world)
+        check_folder(folder, settings, resume=resume)
         run = set_up(settings, folder, world, init=init)
         position = Position()
         if resume and (folder / STATE_FILE).exists():
             position = load_state(folder / STATE_FILE, run.network, run.optimizer, run.average, settings)
             run.batches.load_state_dict({"seed": settings.train.seed, "epoch": position.epoch, "start": position.start})
+        world.wait()  # all have looked into the folder
         if world.is_first:
+            describe_run(folder, settings, world)
             for note in run.notes:
                 on_note(note)
         with Journal(folder, from_step=position.step, is_writer=world.is_first) as journal:

@@ -34,7 +34,6 @@ FREE_ON_RESUME = frozenset(
         "train.nan_limit",
         "train.compile",
         "data.workers",
-        "data.cache_mb",
         "data.validation_limit",
     }
 )

@@ -1,0 +1,55 @@
+"""`hifihr train`: render and compare, at one of three levels of supervision."""
+
+from enum import Enum
+from typing import Annotated
+
+import typer
+
+from hifihr_cli.console import emit
+from hifihr_cli.params import ConfigFile, Json, Overrides, PrintConfig, Resume
+from hifihr_cli.pretrain import Device, Seed
+from hifihr_cli.training import DataNames, Init, Paper, RunFolder, choose_folder, resolve, run_training
+
+
+class Level(str, Enum):
+    """The levels of docs/supervision.md."""
+
+    full = "full"
+    weak = "weak"
+    self = "self"
+
+
+Supervision = Annotated[
+    Level | None,
+    typer.Option("--supervision", help="Labels that may be read; default: the file's, else full.", show_default=False),
+]
+
+
+def train(
+    supervision: Supervision = None,
+    data: DataNames = None,
+    out: RunFolder = None,
+    init: Init = None,
+    resume: Resume = False,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    paper: Paper = False,
+    device: Device = "auto",
+    seed: Seed = None,
+    print_config: PrintConfig = False,
+    json: Json = False,
+) -> None:
+    """Train with rendering: full labels, weak ones (2D joints and masks), or none but a detector's keypoints (self).
+
+    Start from the weights of `hifihr pretrain` with --init. Under torchrun the same command uses every process. Data:
+    $HIFIHR_DATA/shards/freihand by default. Exit code 3: data, labels or weights missing.
+    """
+    flags = {"train.supervision": supervision and supervision.value, "data.train": data, "train.seed": seed}
+    settings = resolve(config, overrides, flags, paper=paper, resumed=out if resume else None)
+    if print_config:
+        from hifihr_core.config import dump_toml
+
+        emit(dump_toml(settings).rstrip())
+        return
+    folder = choose_folder(out, f"train-{settings.train.supervision}", resume=resume)
+    run_training(settings, folder, json=json, init=init, resume=resume, device=device)
