@@ -93,6 +93,18 @@ class Mano(HandModel):
 
     def forward(self, parameters: HandParameters) -> Hand:
         """Pose a batch of hands in the root frame. Raises: ValueError where a size does not fit."""
+        posed, joints = self._pose(parameters)
+        if self.centred:
+            root = joints[:, ROOT : ROOT + 1]
+            joints, posed = joints - root, posed - root.transpose(1, 2)
+        vertices = posed.transpose(1, 2)
+        return Hand(vertices, joints, mano_vertices=vertices, appearance=self._appearance(parameters.texture))
+
+    def root_native(self, parameters: HandParameters) -> Float[Tensor, "B 3"]:
+        """Return joint 9 in MANO's own coordinates: what the root frame subtracts."""
+        return self._pose(parameters)[1][:, ROOT]
+
+    def _pose(self, parameters: HandParameters) -> tuple[Float[Tensor, "B 3 778"], Float[Tensor, "B 21 3"]]:
         check_sizes(self, parameters)
         shape = parameters.shape
         vectors = torch.cat((parameters.global_orient, self.axis_angles(parameters.pose)), 1)
@@ -102,12 +114,7 @@ class Mano(HandModel):
         rest_joints = torch.addmm(self.joints_mean, shape, self.joints_basis).unflatten(1, (16, 3))
         motions = joint_motions(rotations, rest_joints, PARENTS)
         posed = skin_planar(rest, motions, self.skin_weights)
-        joints = self._joints(posed, motions, rest_joints)
-        if self.centred:
-            root = joints[:, ROOT : ROOT + 1]
-            joints, posed = joints - root, posed - root.transpose(1, 2)
-        vertices = posed.transpose(1, 2)
-        return Hand(vertices, joints, mano_vertices=vertices, appearance=self._appearance(parameters.texture))
+        return posed, self._joints(posed, motions, rest_joints)
 
     def axis_angles(self, pose: Float[Tensor, "B P"]) -> Float[Tensor, "B 45"]:
         """Return the rotation vectors of the 15 joints against the flat hand, mean included."""
