@@ -21,6 +21,7 @@ CONVERTERS: dict[str, str] = {
     "mano-right": "hifihr_core.hands.mano_files:convert_mano",
     "mano-left": "hifihr_core.hands.mano_files:convert_mano_left",
     "nimble": "hifihr_core.hands.nimble_files:convert_nimble",
+    "hifihr-t7": "hifihr_core.models.legacy:convert_t7",
 }
 
 

@@ -77,10 +77,37 @@ def test_a_hostile_pickle_is_refused_with_exit_code_3_and_nothing_runs(run_cli, 
             archive.writestr("models/MANO_RIGHT.pkl", data)
     elif form == "folder":
         source = folder
-    ended = run_cli("assets", "import", "mano-right", source)
+    assert_refused(run_cli("assets", "import", "mano-right", source), marker, home)
+
+
+@pytest.mark.parametrize("kind", hostile("x"))
+def test_hostile_files_of_nimble_are_refused(run_cli, home, tmp_path, kind):
+    marker = tmp_path / "was here"
+    folder = tmp_path / "NIMBLE"
+    folder.mkdir()
+    for name in REGISTRY["nimble"].files:
+        (folder / name).write_bytes(hostile(marker)[kind])
+    assert_refused(run_cli("assets", "import", "nimble", folder), marker, home)
+
+
+@pytest.mark.parametrize("form", ["pickle", "torch file", "torch file of old"])
+def test_a_hostile_checkpoint_is_refused(run_cli, home, tmp_path, form):
+    import torch
+
+    marker, path = tmp_path / "was here", tmp_path / "texture.t7"
+    deed = Calls(os.system, f"touch '{marker}'")
+    if form == "pickle":
+        path.write_bytes(pickle.dumps(deed))
+    else:
+        torch.save({"base_encoder": deed}, path, _use_new_zipfile_serialization=form == "torch file")
+    assert_refused(run_cli("assets", "import", "hifihr-t7", path), marker, home)
+
+
+def assert_refused(ended, marker, home):
     assert ended.code == 3
     assert ended.out == ""
     assert ended.message.startswith("error: ")
+    assert "fault of hifihr" not in ended.message
     assert not marker.exists()
     assert not [path for path in home.rglob("*") if path.is_file()]
 
