@@ -1,6 +1,5 @@
 """`hifihr eval`: score a prediction file, or a checkpoint, on FreiHAND, HO-3D or the synthetic benchmark."""
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,7 +41,9 @@ def evaluate(
 
     Prints a table in millimetres, or with --json the whole report; writes it with PCK curves to --out.
     """
-    ground_truth = gt or _data_home() / "raw" / dataset
+    from hifihr_core.config.folders import raw_folder
+
+    ground_truth = gt or raw_folder(dataset)
     if self_test:
         _self_test(ground_truth, dataset, version, json)
         return
@@ -112,7 +113,3 @@ def _self_test(ground_truth: Path, dataset: str, version: str | None, json: bool
             f"self-test: {len(failed)} of {len(checks)} scores are off; is this the right ground truth?"
         )
     say(f"self-test: all {len(checks)} scores are as expected", kind="done")
-
-
-def _data_home() -> Path:
-    return Path(os.environ.get("HIFIHR_DATA") or "data")

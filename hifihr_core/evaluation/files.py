@@ -9,14 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import Float
 
 from hifihr_core.errors import DataError
-from hifihr_core.evaluation.nested import iterate_items, parse_points
-from hifihr_core.evaluation.protocols import PROTOCOLS, Protocol, find_protocol
+from hifihr_core.evaluation.nested import Readable, iterate_items, parse_points
+from hifihr_core.evaluation.protocols import DATASETS, Protocol, find_protocol, protocols_of
 from hifihr_core.files import describe_os_error
 from hifihr_core.skeleton import NUM_JOINTS
 
@@ -151,13 +150,13 @@ def _check_finite(name: str | Path, points: np.ndarray) -> None:
 def _check_count(path: Path, count: int, protocol: Protocol) -> None:
     if protocol.samples is None or count == protocol.samples:
         return
-    known = [other for other in PROTOCOLS.values() if other.dataset == protocol.dataset and other.samples == count]
+    known = [other for other in protocols_of(protocol.dataset) if other.samples == count]
     remedy = f"that is {known[0].version}, so pass --version {known[0].version}" if known else "fetch the file again"
     raise DataError(f"{path}: {count:,} entries, expected {protocol.samples:,} for {protocol.name}; {remedy}")
 
 
 def _hint(count: int, protocol: Protocol) -> str:
-    for other in PROTOCOLS.values():
+    for other in (other for dataset in DATASETS for other in protocols_of(dataset)):
         if other.samples == count and other.name != protocol.name:
             return (
                 f" for {protocol.name}; {count:,} is the length of {other.name}, is it the wrong dataset or --version?"
@@ -227,7 +226,7 @@ def _keep(array: np.ndarray | None, points: np.ndarray, index: int, keep: int, p
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[BinaryIO]:
+def _open(path: Path) -> Iterator[Readable]:
     """Open a JSON file, or the one JSON file inside a zip."""
     try:
         if not zipfile.is_zipfile(path):
@@ -239,7 +238,7 @@ def _open(path: Path) -> Iterator[BinaryIO]:
             if len(names) != 1:
                 raise DataError(f"{path}: {len(names)} JSON files inside, expected one, pred.json")
             with archive.open(names[0]) as member:
-                yield member  # type: ignore[misc]  # ZipExtFile reads bytes like a BinaryIO
+                yield member
     except zipfile.BadZipFile as error:
         raise DataError(f"{path}: a broken zip archive ({error}); write it again") from error
     except OSError as error:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -18,6 +18,15 @@ from hifihr_core.errors import DataError
 _BLOCK_BYTES = 1 << 22
 _OPEN, _CLOSE = b"[", b"]"
 _BETWEEN = b" \t\r\n,"
+
+
+@runtime_checkable
+class Readable(Protocol):
+    """Anything with bytes to read: a file, or a member of a zip archive."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most `size` bytes; none at the end."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -33,10 +42,11 @@ class _State:
     depth: int = 0
     groups: int = 0
     pending: bytes = b""  # of the sample that is open
+    opened: bool = False
     closed: bool = False
 
 
-def iterate_items(stream: BinaryIO, name: str | Path, *, item_depth: int) -> Iterator[Item]:
+def iterate_items(stream: Readable, name: str | Path, *, item_depth: int) -> Iterator[Item]:
     """Yield the samples of a nested list; `item_depth` counts the brackets that are open within one (2 or 3).
 
     Raises: DataError where the text ends early, or something other than lists of samples stands in it.
@@ -44,6 +54,9 @@ def iterate_items(stream: BinaryIO, name: str | Path, *, item_depth: int) -> Ite
     state = _State()
     read = 0
     while block := stream.read(_BLOCK_BYTES):
+        if not state.opened:
+            _check_gap(block.lstrip().partition(_OPEN)[0], name)
+            state.opened = bool(block.strip())
         yield from _split(block, state, name, item_depth)
         read += len(block)
     if not read:

@@ -164,12 +164,17 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
 DATASETS = tuple(dict.fromkeys(protocol.dataset for protocol in PROTOCOLS.values()))
 
 
+def protocols_of(dataset: str) -> list[Protocol]:
+    """Return the protocols of a dataset, one per version."""
+    return [protocol for protocol in PROTOCOLS.values() if protocol.dataset == dataset]
+
+
 def find_protocol(dataset: str, *, version: str | None = None, samples: int | None = None) -> Protocol:
     """Return the protocol of a dataset; without `version`, the one that has `samples` samples, else the first.
 
     Raises: ConfigError for an unknown dataset or version.
     """
-    found = [protocol for protocol in PROTOCOLS.values() if protocol.dataset == dataset]
+    found = protocols_of(dataset)
     if not found:
         raise ConfigError(f"--dataset {dataset}: not a benchmark, expected one of {', '.join(DATASETS)}")
     if version is not None:

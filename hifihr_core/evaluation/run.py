@@ -1,4 +1,4 @@
-"""One evaluation from beginning to end: read, score, write the report. Everything is checked before anything is written."""
+"""One evaluation from beginning to end: read, score, write. Everything is checked before anything is written."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -10,11 +10,11 @@ from jaxtyping import Float
 
 from hifihr_core.evaluation.files import MANO_VERTICES, OnProgress, PointSets, no_progress
 from hifihr_core.evaluation.protocols import MESH_ALIGNMENTS, PREFIXES, Alignment, Protocol
-from hifihr_core.geometry.alignment import align_scale_translation, procrustes
-from hifihr_core.metrics.pose import F_THRESHOLDS_M, ErrorSummary, f_scores, point_errors, summarize_errors
+from hifihr_core.geometry.alignment import Similarity, align_scale_translation, distance, procrustes
+from hifihr_core.metrics.pose import F_THRESHOLDS_M, ErrorSummary, f_scores, summarize_errors
 
 #: From (prediction, truth) to the aligned prediction.
-Align = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+Align = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 #: Samples that stand in memory at once beyond the inputs; a fixed number, so that sums never change.
 _CHUNK = 256
@@ -81,7 +81,7 @@ def score(
     anchor, reference = protocol.scale_bone
     align: dict[Alignment, Align] = {
         "raw": lambda pred, gt: pred,
-        "procrustes": lambda pred, gt: procrustes(pred, gt)(pred),
+        "procrustes": lambda pred, gt: _procrustes(pred, gt)(torch.from_numpy(pred)).numpy(),
         "scale_translation": lambda pred, gt: align_scale_translation(pred, gt, anchor=anchor, reference=reference),
     }
     joints = {
@@ -102,8 +102,11 @@ def score(
 def _errors(pred: np.ndarray, gt: np.ndarray, align: Align) -> Iterator[np.ndarray]:
     """Yield the point errors of each chunk after alignment."""
     for rows in _chunks(len(pred)):
-        pred_chunk, gt_chunk = torch.from_numpy(pred[rows]), torch.from_numpy(gt[rows])
-        yield point_errors(align(pred_chunk, gt_chunk), gt_chunk).numpy()
+        yield distance(align(pred[rows], gt[rows]), gt[rows])
+
+
+def _procrustes(source: np.ndarray, target: np.ndarray) -> Similarity:
+    return procrustes(torch.from_numpy(source), torch.from_numpy(target))
 
 
 def _f(predictions: PointSets, truth: PointSets, on_progress: OnProgress) -> dict[Alignment, np.ndarray]:
@@ -115,7 +118,7 @@ def _f(predictions: PointSets, truth: PointSets, on_progress: OnProgress) -> dic
     source, target = (predictions.vertices, truth.vertices) if is_mano else (predictions.joints, truth.joints)
     for rows in _chunks(len(predictions)):
         surface, true_surface = predictions.vertices[rows], truth.vertices[rows]
-        transform = procrustes(torch.from_numpy(source[rows]), torch.from_numpy(target[rows]))
+        transform = _procrustes(source[rows], target[rows])
         raw.append(f_scores(surface, true_surface))
         aligned.append(f_scores(transform(torch.from_numpy(surface)).numpy(), true_surface))
         on_progress(min(rows.stop, len(predictions)), len(predictions))

@@ -6,6 +6,7 @@ gives, reflections included, so a mirrored hand aligns without error; `proper=Tr
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -56,21 +57,21 @@ def procrustes(source: Float[Tensor, "B N 3"], target: Float[Tensor, "B N 3"], *
 
 
 def align_scale_translation(
-    source: Float[Tensor, "B J 3"], target: Float[Tensor, "B J 3"], *, anchor: int, reference: int
-) -> Float[Tensor, "B J 3"]:
+    source: Float[np.ndarray, "B J 3"], target: Float[np.ndarray, "B J 3"], *, anchor: int, reference: int
+) -> Float[np.ndarray, "B J 3"]:
     """Return `source` with the true length of the bone anchor-reference and the anchor at its true place; no rotation.
 
     HO-3D's second alignment (`align_sc_tr` of its evaluator), with the wrist as anchor and the middle MCP as
-    reference. A predicted bone without length counts as one metre. The order of the operations is the official one: the
-    PCK at threshold 0 counts errors that are exactly zero, so that the last digit of a perfect prediction matters.
+    reference. A predicted bone without length counts as one metre. Order and rounding of the operations are the
+    official ones, hence numpy (torch's square root is not correctly rounded everywhere): the PCK at threshold 0 counts
+    errors that are exactly zero, so that the last digit of a perfect prediction matters.
     """
     source_length = distance(source[:, reference], source[:, anchor])[:, None, None]
     target_length = distance(target[:, reference], target[:, anchor])[:, None, None]
-    scaled = source / torch.where(source_length > 0, source_length, torch.ones_like(source_length)) * target_length
+    scaled = source / np.where(source_length > 0, source_length, 1.0) * target_length
     return scaled - scaled[:, anchor, None] + target[:, anchor, None]
 
 
-def distance(a: Float[Tensor, "*B 3"], b: Float[Tensor, "*B 3"]) -> Float[Tensor, "*B"]:
-    """Return the Euclidean distance, summed in the order x, y, z on every device."""
-    x, y, z = (a - b).square().unbind(-1)
-    return (x + y + z).sqrt()
+def distance(a: Float[np.ndarray, "*B 3"], b: Float[np.ndarray, "*B 3"]) -> Float[np.ndarray, "*B"]:
+    """Return the Euclidean distance of points, rounded as the official evaluators round it."""
+    return np.sqrt(np.square(a - b).sum(axis=-1))

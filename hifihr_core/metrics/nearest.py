@@ -4,11 +4,13 @@ Two sets of 778 points are too small for a tree to pay: the compiled loop over a
 building and asking two trees (docs/benchmarks/evaluation.md). `nearest_distances_reference` is its specification.
 """
 
-import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, no_type_check
 
 import numba
 import numpy as np
+import torch
 from jaxtyping import Float
 
 #: Samples that one task of the thread pool works through.
@@ -20,8 +22,8 @@ def nearest_distances(
 ) -> tuple[Float[np.ndarray, "B N"], Float[np.ndarray, "B M"]]:
     """Return the distance from each point of `a` to the nearest of `b`, and from each of `b` to the nearest of `a`.
 
-    Computed in float64, whatever comes in; points must be finite. `threads` defaults to the cores this process may
-    use and does not change the result.
+    Computed in float64, whatever comes in; points must be finite. `threads` defaults to the number that
+    torch uses and does not change the result.
     """
     a_planes, b_planes = (np.ascontiguousarray(np.swapaxes(points, 1, 2), dtype=np.float64) for points in (a, b))
     to_b = np.empty((a.shape[0], a.shape[1]))
@@ -33,7 +35,7 @@ def nearest_distances(
         _nearest_kernel(a_planes[rows], b_planes[rows], to_b[rows])
         _nearest_kernel(b_planes[rows], a_planes[rows], to_a[rows])
 
-    with ThreadPoolExecutor(threads or _usable_cores()) as pool:
+    with ThreadPoolExecutor(threads or torch.get_num_threads()) as pool:
         for _ in pool.map(work, starts):
             pass
     return to_b, to_a
@@ -47,15 +49,18 @@ def nearest_distances_reference(
     return distances.min(axis=2), distances.min(axis=1)
 
 
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile without the interpreter lock and keep the machine code on disk, where numba finds a writable place."""
+    try:
+        return numba.njit(nogil=True, cache=True)(function)
+    except RuntimeError:
+        return numba.njit(nogil=True)(function)
 
 
 # The inner loop runs over the points that keep a minimum each, so that the compiler turns it into vector code; a
 # running minimum over the other set is four times slower. No fast-math: the order of the sum decides the last digit.
-@numba.njit(nogil=True, cache=True)
+@_compile
+@no_type_check
 def _nearest_kernel(points: np.ndarray, others: np.ndarray, nearest: np.ndarray) -> None:
     """Fill `nearest` (B, N) with the distance of points (B, 3, N) to the nearest of others (B, 3, M)."""
     for sample in range(points.shape[0]):

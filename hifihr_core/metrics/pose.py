@@ -8,10 +8,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hifihr_core.geometry.alignment import distance, procrustes
+from hifihr_core.geometry.alignment import procrustes
 from hifihr_core.metrics.nearest import nearest_distances
 
 #: The official PCK thresholds: 100 of them, 0 to 50 mm, both ends included.
@@ -21,7 +22,7 @@ F_THRESHOLDS_M = (0.005, 0.015)
 
 def point_errors(pred: Float[Tensor, "B N 3"], gt: Float[Tensor, "B N 3"]) -> Float[Tensor, "B N"]:
     """Return the Euclidean distance of every point to its true place."""
-    return distance(pred, gt)
+    return torch.linalg.vector_norm(pred - gt, dim=-1)
 
 
 def mpjpe(pred: Float[Tensor, "B N 3"], gt: Float[Tensor, "B N 3"]) -> Float[Tensor, " B"]:
