@@ -179,7 +179,11 @@ def make_nimble(seed=0, bones=300, muscles=40, texture_px=8):
         "skin_v_surface_mask": torch.ones(skin),
     }
     texels = 3 * texture_px**2
-    maps = {"basis": tensor(texels, 12, size=0.05), "mean": torch.rand(texels), "std": tensor(12).abs()}
+    maps = {
+        "basis": tensor(texels, 12, size=0.05),
+        "mean": torch.from_numpy(rng.random(texels)).float(),
+        "std": tensor(12).abs(),
+    }
     chosen = torch.from_numpy(np.linspace(0, len(faces) - 1, 778).astype(np.int64)).repeat(20, 1)
     registration = {"lmk_faces_idx": chosen, "lmk_bary_coords": share(20, 778, 3)}
     lines = ["usemtl skin"]
