@@ -55,9 +55,8 @@ def edge_adjacency(faces: Int[Tensor, "F 3"]) -> EdgeAdjacency:
     """Return every undirected edge once, ordered by its vertices, with its faces; on the device of `faces`."""
     count = faces.shape[0]
     corners = faces.long()
-    ends = torch.cat([corners[:, [0, 1]], corners[:, [1, 2]], corners[:, [2, 0]]])
-    third = torch.cat([corners[:, 2], corners[:, 0], corners[:, 1]])
-    owner = torch.arange(count, device=faces.device).repeat(3)
+    ends = torch.stack([corners[:, [1, 2]], corners[:, [2, 0]], corners[:, [0, 1]]], dim=1).reshape(-1, 2)
+    third, owner = corners.reshape(-1), torch.arange(count, device=faces.device).repeat_interleave(3)
     ends = ends.sort(dim=1).values
     stride = int(corners.max()) + 1 if count else 1
     key = ends[:, 0] * stride + ends[:, 1]

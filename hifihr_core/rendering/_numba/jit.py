@@ -5,6 +5,7 @@ runs several of them at a time, as many as torch uses. Compared with numba's own
 times faster, may be called from any number of threads at once, and survives a fork.
 """
 
+import inspect
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ import torch
 #: Partial sums per batch in backward passes. It fixes the order of additions, whatever the number of threads.
 PARTIALS = 16
 
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 _pools: dict[int, ThreadPoolExecutor] = {}
 
 
@@ -26,17 +28,16 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     The code is kept beside the source or, where that is read-only, in the user's cache folder (`NUMBA_CACHE_DIR`
     overrides both). Where no place is writable, every process compiles anew.
     """
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+    function = inspect.unwrap(function)  # the shape checks of the tests wrap every function; numba wants the bare one
     try:
-        return numba.njit(cache=True, **options)(function)
+        return numba.njit(cache=True, **_OPTIONS)(function)
     except RuntimeError:  # numba finds no place to keep its cache
-        return numba.njit(**options)(function)
+        return numba.njit(**_OPTIONS)(function)
 
 
 def helper(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a function that only kernels of the same file call; without the wrappers that Python would need."""
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
-    return numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)(function)
+    return numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(inspect.unwrap(function))
 
 
 def run(work: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> list[Any]:
