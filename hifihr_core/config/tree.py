@@ -123,7 +123,7 @@ class TrainSettings(Settings):
     """Where "cosine" ends, as a part of `lr`."""
     warmup_steps: NonNegativeInt = 200
     """Steps over which the learning rate rises from zero."""
-    clip_norm: NonNegativeFloat = 5.0
+    clip_norm: NonNegativeFloat = 100.0
     """Largest norm of the gradient; 0 does not clip."""
     ema: float = Field(0.0, ge=0, lt=1)
     """Decay of the moving average of weights that validation and checkpoints use; 0 has none."""

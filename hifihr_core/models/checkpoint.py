@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import ValidationError
@@ -141,7 +142,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     return {name: value.float() if value.dtype == torch.float16 else value for name, value in tensors.items()}
 
 
-def _open(path: Path):  # type: ignore[no-untyped-def]
+def _open(path: Path) -> Any:
     if not path.is_file():
         raise AssetError(f"{path}: no such file, expected a weight file (.safetensors) of pretrain or train")
     try:

@@ -30,7 +30,7 @@ class Encoder(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, backbone: nn.Module, *, low_index: int, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    def __init__(self, backbone: Any, *, low_index: int, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
         self.backbone = backbone
         self.low_index = low_index
@@ -39,7 +39,7 @@ class Encoder(nn.Module):
         info = backbone.feature_info
         info = info if isinstance(info, list) else info.info
         self.low_dim = int(info[low_index]["num_chs"])
-        self.feature_dim = int(getattr(backbone, "head_hidden_size", None) or backbone.num_features)  # type: ignore[arg-type]
+        self.feature_dim = int(getattr(backbone, "head_hidden_size", None) or backbone.num_features)
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B C h w"]]:
         """Return (pooled features, shallow map) of images in [0, 1]."""
@@ -80,8 +80,8 @@ def _create(name: str, *, pretrained: bool, image_px: int, drop_path: float) -> 
     """Return timm's model without classifier; vision transformers learn their image size here."""
     options: dict[str, Any] = {"drop_path_rate": drop_path} if drop_path else {}
     try:
-        default_px = timm.get_pretrained_cfg(name, allow_unregistered=True).input_size[-1]  # type: ignore[union-attr]
-        if image_px != default_px and _has_fixed_size(name):
+        config = timm.get_pretrained_cfg(name)
+        if config is not None and config.fixed_input_size and config.input_size[-1] != image_px:
             options["img_size"] = image_px
         return timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
     except (OSError, RuntimeError) as error:
@@ -91,12 +91,6 @@ def _create(name: str, *, pretrained: bool, image_px: int, drop_path: float) -> 
             f"weights of {name}: the model hub cannot be reached ({type(error).__name__}); connect once, or give a "
             "file with --set model.weights=FILE, or start from random weights with --set model.weights=none"
         ) from error
-
-
-def _has_fixed_size(name: str) -> bool:
-    """Return whether timm marks the pretrained backbone as bound to one image size (most transformers)."""
-    config = timm.get_pretrained_cfg(name, allow_unregistered=True)
-    return bool(config is not None and config.fixed_input_size)
 
 
 def _load_file(backbone: nn.Module, path: Path, name: str) -> None:

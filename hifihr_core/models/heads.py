@@ -1,5 +1,7 @@
 """Heads: small networks from features to named parameters; their sizes are those of the paper."""
 
+from collections.abc import Callable, Mapping
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -29,7 +31,11 @@ class BatchNorm(nn.BatchNorm1d):
         return super().forward(input)
 
 
-NORMS = {"batch": BatchNorm, "layer": nn.LayerNorm, "none": lambda width: nn.Identity()}
+NORMS: Mapping[str, Callable[[int], nn.Module]] = {
+    "batch": BatchNorm,
+    "layer": nn.LayerNorm,
+    "none": lambda width: nn.Identity(),
+}
 
 
 def trunk(feature_dim: int, *, norm: str = "batch") -> nn.Sequential:

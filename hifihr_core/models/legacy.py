@@ -1,10 +1,11 @@
 """The authors' published checkpoints (`.t7`): read without running anything, and turned into our network.
 
-A file is ``torch.save({"args": argparse.Namespace, "base_encoder": ..., "hand_encoder": ..., "light_estimator": ...})``.
-Its encoder is lukemelas' EfficientNet-B3, whose tensors stand in the order of timm's `tf_efficientnet_b3`. The original
+A file is ``torch.save`` of a dict: "args" (an `argparse.Namespace`), "base_encoder", "hand_encoder", "light_estimator",
+and the state of the optimiser. Its encoder is lukemelas' EfficientNet-B3, whose tensors stand in the order of timm's `tf_efficientnet_b3`. The original
 predicts no root: with these weights the root stays at the middle of the crop, so use the true root (`--root gt`).
 """
 
+import warnings
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
@@ -103,7 +104,8 @@ def read_t7(path: Path) -> dict[str, Any]:
     Raises: UnsafePickleError for a name beyond tensors, containers and `argparse.Namespace`; AssetError otherwise.
     """
     try:
-        with torch.serialization.safe_globals([Namespace]):
+        with torch.serialization.safe_globals([Namespace]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch remarks on the pickle's protocol; what counts is raised below
             state = torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         reason = " ".join(str(error).split()).partition(". ")[0]

@@ -20,6 +20,7 @@ from hifihr_core.errors import ConfigError, DataError
 from hifihr_core.hands import HandModel
 from hifihr_core.records import Batch
 from hifihr_core.training.distributed import World
+from hifihr_core.training.synth import SynthData
 
 #: The name of hands that are made on the fly.
 SYNTH = "synth"
@@ -250,7 +251,11 @@ def open_data(settings: DataSettings, *, labels: frozenset[str]) -> Data:
     cannot be.
     """
     if SYNTH in settings.train:
-        raise ConfigError("data.train: synth is not there yet")
+        if settings.train != (SYNTH,):
+            raise ConfigError(
+                "data.train: synth mixes with nothing; pack hands with `hifihr prepare synth` to mix them"
+            )
+        return SynthData(settings)
     versions = settings.versions
     train = [open_dataset(name, training=True, labels=labels, versions=versions) for name in settings.train]
     if settings.validation:

@@ -12,7 +12,7 @@ from hifihr_core.assets.registry import REGISTRY
 from hifihr_core.assets.store import asset_path, is_installed
 from hifihr_core.config.tree import ModelSettings, RenderSettings, RunSettings
 from hifihr_core.errors import ConfigError
-from hifihr_core.hands import HandModel, load_hand
+from hifihr_core.hands import HandModel, JointDefinition, load_hand
 from hifihr_core.models.checkpoint import build_network, read_facts, read_tensors
 from hifihr_core.models.reconstructor import Reconstructor
 from hifihr_core.rendering import PAPER, SKIN, Renderer
@@ -34,14 +34,12 @@ def choose_hand(settings: ModelSettings, joint_definitions: Sequence[str], *, sy
 
     Raises: AssetError if a hand that was named is not installed.
     """
-    name = settings.hand
-    if name == "auto":
-        installed = (hand for hand, asset in PREFERRED_HANDS if not synthetic and is_installed(asset))
-        name = next(installed, "anny")  # type: ignore[assignment]
-    joints = settings.joints
-    if joints == "auto":
-        joints = next((known for known in joint_definitions if known in ("freihand", "ho3d")), "freihand")  # type: ignore[assignment]
-    return load_hand(name, joints=joints)  # type: ignore[arg-type]
+    installed = (hand for hand, asset in PREFERRED_HANDS if not synthetic and is_installed(asset))
+    name = next(installed, "anny") if settings.hand == "auto" else settings.hand
+    known: list[JointDefinition] = ["freihand", "ho3d"]
+    of_data = [definition for definition in known if definition in joint_definitions[:1]] or known
+    joints = of_data[0] if settings.joints == "auto" else settings.joints
+    return load_hand(name, joints=joints)
 
 
 def start_network(settings: RunSettings, hand: HandModel, init: Path | None) -> tuple[Reconstructor, list[str]]:

@@ -60,7 +60,7 @@ def set_up(settings: RunSettings, folder: Path, world: World, *, init: Path | No
     network = synchronise_statistics(network.to(device), world)
     choose_parts(network, settings.train.parts, renders=renders)
     if settings.train.channels_last:
-        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = network.to(memory_format=torch.channels_last)
     perceptual = load_perceptual(asset_path(PERCEPTUAL_ASSET)).to(device) if "perceptual" in plan.terms else None
     seed, batch_size = settings.train.seed, settings.train.batch_size
     return Run(

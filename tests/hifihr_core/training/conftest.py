@@ -14,7 +14,7 @@ from hifihr_core.config.tree import RunSettings
 from hifihr_core.data.packing import Policy, pack_split
 from hifihr_core.data.schema import DatasetFacts
 from hifihr_core.data.sources.base import Split
-from hifihr_core.geometry.cameras import place_root, project
+from hifihr_core.geometry.cameras import K_from_focal, place_root, project
 from hifihr_core.hands import HandModel, load_hand
 from hifihr_core.records import Light, Sample
 from hifihr_core.rendering import Renderer
@@ -45,7 +45,7 @@ def draw_samples(hand: HandModel, count: int, *, seed: int) -> list[Sample]:
     generator = torch.Generator().manual_seed(seed)
     parameters = hand.sample_parameters(count, generator=generator)
     noise = torch.rand(count, 3, generator=generator)
-    K = torch.tensor([[2.0 * IMAGE_PX, 0, IMAGE_PX / 2], [0, 2.0 * IMAGE_PX, IMAGE_PX / 2], [0, 0, 1]]).expand(count, 3, 3)
+    K = K_from_focal(2.0 * IMAGE_PX, width=IMAGE_PX, height=IMAGE_PX).expand(count, 3, 3)
     root_px = IMAGE_PX * (0.4 + 0.2 * noise[:, :2])
     root_cam = place_root(root_px, IMAGE_PX * (3.0 + noise[:, 2]), K)
     posed = hand(parameters)
