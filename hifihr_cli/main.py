@@ -101,7 +101,7 @@ def build_app() -> Any:
         no_args_is_help=True,
         context_settings={
             "help_option_names": ["-h", "--help"],
-            "terminal_width": None if terminal else 120,
+            "terminal_width": None if terminal else 140,
             "max_content_width": 120,
         },
     )
