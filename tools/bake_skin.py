@@ -35,10 +35,9 @@ def main() -> None:
 
 def bake(hand: dict[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
     """Return the arrays of the skin file; see docs/hands_anny.md."""
-    painted = paint_people(hand, seed)
-    texels = painted.chart
-    mean = painted.colours.mean(0)
-    flat = (painted.colours - mean).reshape(PEOPLE, -1)
+    texels, colours = paint_people(hand, seed)
+    mean = colours.mean(0)
+    flat = (colours - mean).reshape(PEOPLE, -1)
     values, vectors = np.linalg.eigh(flat @ flat.T / (PEOPLE - 1))
     order = np.argsort(-values)[:COMPONENTS]
     print(f"{COMPONENTS} components hold {values[order].sum() / values.sum():.4f} of the variance")
@@ -47,32 +46,31 @@ def bake(hand: dict[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
     people = vectors[:, order] * np.sqrt(PEOPLE - 1)
     sign = np.where(basis.mean(1) < 0, -1.0, 1.0)
     basis, people = basis * sign[:, None], people * sign
-    fill = basis.reshape(COMPONENTS, -1, 3).transpose(0, 2, 1)[:, :, texels.nearest]
-    scale = np.abs(fill).max((1, 2)) / 127
+    scale = np.abs(basis).max(1) / 127
+    steps = np.round(basis / scale[:, None]).astype(np.int8).reshape(COMPONENTS, -1, 3)
+    components = np.zeros((COMPONENTS, 3, SIZE_PX * SIZE_PX), dtype=np.int8)
+    components[:, :, texels.padded] = steps.transpose(0, 2, 1)[:, :, texels.nearest]
     ground = np.tile(mean.mean(0)[:, None], (1, SIZE_PX * SIZE_PX))
     ground[:, texels.padded] = mean.T[:, texels.nearest]
+    inside = np.zeros(SIZE_PX * SIZE_PX, dtype=bool)
+    inside[texels.padded] = True
     return {
         "mean": np.round(255 * ground).astype(np.uint8).reshape(3, SIZE_PX, SIZE_PX),
-        "components": np.round(fill / scale[:, None, None]).astype(np.int8),
+        "components": components.reshape(COMPONENTS, 3, SIZE_PX, SIZE_PX),
         "scale": scale.astype(np.float32),
-        "texels": texels.padded.astype(np.int32),
+        "inside": inside.reshape(SIZE_PX, SIZE_PX),
         "people": people.astype(np.float16),
     }
 
 
-class _Painted:
-    def __init__(self, texels: chart.Chart, colours: np.ndarray) -> None:
-        self.chart, self.colours = texels, colours
-
-
-def paint_people(hand: dict[str, np.ndarray], seed: int) -> _Painted:
-    """Paint every person on the texels of the chart."""
+def paint_people(hand: dict[str, np.ndarray], seed: int) -> tuple[chart.Chart, np.ndarray]:
+    """Return the chart and the colours (PEOPLE, N, 3) of everybody on its texels."""
     texels = chart.rasterize(hand["uvs"].astype(float), hand["faces_uvs"].astype(int)[: len(hand["nails"])], SIZE_PX)
     anatomy = read_anatomy(hand, texels)
     marks = generator.read_marks(anatomy)
     rng = np.random.default_rng(seed)
     colours = [generator.paint(anatomy, marks, generator.draw_person(rng)).astype(np.float32) for _ in range(PEOPLE)]
-    return _Painted(texels, np.stack(colours))
+    return texels, np.stack(colours)
 
 
 if __name__ == "__main__":

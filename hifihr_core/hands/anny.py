@@ -62,7 +62,6 @@ class AnnyHand(HandModel):
         self._keep("generators", cross_matrices(torch.from_numpy(arrays["axes"].astype(np.float32))))
         self._keep("skin_mean", skin.mean)
         self._keep("skin_basis", skin.basis)
-        self._keep("skin_texels", skin.texels)
         self._keep("skin_people", skin.people)
         # Vertices and joints answer to the same coefficients, so one product moves both, planar: rows x, y, z.
         self._keep("rest", torch.cat((self.vertices, self.joints)).T.contiguous())
@@ -141,9 +140,7 @@ class AnnyHand(HandModel):
 
     def _appearance(self, texture: Float[Tensor, "B X"]) -> Appearance:
         size = self.texture_px
-        albedo = self.skin_mean.to(texture.dtype).expand(texture.shape[0], -1, -1).clone()
-        inside = (texture @ self.skin_basis.flatten(1)).reshape(texture.shape[0], 3, -1)
-        albedo = albedo.index_add(2, self.skin_texels, inside).clamp(0.0, 1.0)
+        albedo = torch.addmm(self.skin_mean[None], texture, self.skin_basis).clamp(0.0, 1.0)
         return Appearance(albedo.reshape(-1, 3, size, size), self.uvs, self.faces_uvs)
 
     def pose_prior(self) -> PosePrior:

@@ -24,7 +24,7 @@ class Person:
     veins: float
     freckles: float
     age_spots: float
-    mottle: tuple[float, float, float]
+    mottle: tuple[float, ...]
     nail_pallor: float
     nail_edge_mm: float
     sleeve: tuple[float, float, float] | None = None  # sRGB
@@ -64,7 +64,7 @@ def read_marks(a: Anatomy) -> Marks:
         veins=marks.veins(a),
         freckles=marks.spots(a, 160, (0.7, 1.3), 51),
         age_spots=marks.spots(a, 26, (1.3, 3.0), 52),
-        broad=tuple(marks.noise(a.position, 55.0, seed, waves=10) for seed in (61, 62, 63)),
+        broad=tuple(marks.noise(a.position, 55.0, seed, waves=10) for seed in range(61, 67)),
         blotches=marks.noise(a.position, 7.0, 64),
         grain=0.6 * marks.noise(a.position, 2.4, 65, 96) + 0.5 * marks.noise(a.position, 4.2, 66),
     )
@@ -86,7 +86,7 @@ def draw_person(rng: np.random.Generator) -> Person:
         veins=float(rng.uniform(0.0, 1.0) ** 1.5 + 0.4 * old),
         freckles=float(max(rng.normal(0.1, 0.35), 0.0) * np.exp(-1.5 * melanin)),
         age_spots=float(0.9 * max(old - 0.45, 0.0)),
-        mottle=tuple(rng.normal(size=3)),
+        mottle=tuple(rng.normal(size=6)),
         nail_pallor=float(rng.uniform(0.6, 1.4)),
         nail_edge_mm=float(rng.uniform(0.3, 1.7)),
     )
@@ -101,7 +101,7 @@ def paint(a: Anatomy, m: Marks, person: Person) -> np.ndarray:
         + 0.42 * a.palm
         + person.contrast * (0.45 * m.eminences + 0.55 * m.tips * (0.35 + 0.65 * a.palm))
         + 0.32 * person.knuckles * m.patches
-        + 0.10 * person.mottle[1] * m.broad[1]
+        + 0.10 * (person.mottle[1] * m.broad[1] + person.mottle[3] * m.broad[3] + person.mottle[4] * m.broad[4])
         + m.blotches * (0.05 + 0.13 * a.palm * person.contrast)
         - 0.14 * a.palm * m.net
     )
@@ -120,7 +120,7 @@ def _melanin(a: Anatomy, m: Marks, person: Person) -> np.ndarray:
     palm = 0.025 + person.palm_melanin * person.melanin
     pale = smoothstep(0.12, 0.88, a.palm)
     density = person.melanin * (1 - pale) + np.minimum(palm, person.melanin) * pale
-    density *= 1 + 0.07 * person.mottle[0] * m.broad[0] + 0.03 * m.blotches
+    density *= 1 + 0.06 * (person.mottle[0] * m.broad[0] + person.mottle[5] * m.broad[5]) + 0.03 * m.blotches
     density += person.melanin * (0.20 * person.knuckles * m.patches + 0.14 * person.wrinkles * m.wrinkles)
     density += 0.16 * person.melanin * person.creases * (m.fingers + 0.8 * m.palm + 0.25 * m.net)
     return (
