@@ -1,0 +1,166 @@
+"""How fast shards become training batches, against a bare loop of cv2.imdecode with as many processes.
+
+Usage: python benchmarks/stream_speed.py [--processes 2] [--count 2048] [--rounds 3] [--json FILE]
+
+Every figure is a ratio of images per second within one run; rounds alternate, and the median ratio is reported. The
+shard holds 224 px JPEGs (quality 95) of scikit-image's sample photos with 1-bit PNG masks and the labels of FreiHAND.
+"""
+
+import argparse
+import json
+import multiprocessing
+import platform
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import skimage.data
+
+from hifihr_core.data.augment import AugmentRanges
+from hifihr_core.data.reader import ShardReader
+from hifihr_core.data.schema import DatasetFacts
+from hifihr_core.data.stream import BatchStream, Part, StreamOptions
+from hifihr_core.data.writer import write_shard
+from hifihr_core.records import Sample
+
+IMAGE_PX = 224
+PHOTOS = ("astronaut", "chelsea", "coffee", "rocket")
+
+
+def make_samples(count: int) -> list[Sample]:
+    """Return samples that weigh on the stream as FreiHAND's do."""
+    random = np.random.default_rng(0)
+    photos = [getattr(skimage.data, name)() for name in PHOTOS]
+    samples = []
+    for i in range(count):
+        photo = photos[i % len(photos)]
+        side = int(random.integers(224, 300))
+        top, left = (int(random.integers(0, size - side + 1)) for size in photo.shape[:2])
+        picture = cv2.resize(photo[top : top + side, left : left + side], (IMAGE_PX, IMAGE_PX))
+        mask = np.zeros((IMAGE_PX, IMAGE_PX), np.uint8)
+        cv2.ellipse(mask, (112, 112), (50, 80), i, 0, 360, 255, -1)
+        labels = {
+            "joints_cam": random.normal(size=(21, 3)) * 0.05 + (0, 0, 0.6),
+            "joints_px": random.uniform(0, IMAGE_PX, (21, 2)),
+            "mano_vertices_cam": random.normal(size=(778, 3)) * 0.05 + (0, 0, 0.6),
+            "bone_m": np.float32(0.03),
+            "global_orient": random.normal(size=3),
+            "pose": random.normal(size=45),
+            "shape": random.normal(size=10),
+        }
+        samples.append(
+            Sample(
+                key=f"{i:08d}",
+                annotation=f"{i:08d}",
+                image=cv2.imencode(".jpg", picture[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, 95))[1].tobytes(),
+                K=np.array([[480, 0, 112], [0, 480, 112], [0, 0, 1]], np.float32),
+                labels={name: np.asarray(value, np.float32) for name, value in labels.items()},
+                mask=cv2.imencode(".png", mask, (cv2.IMWRITE_PNG_BILEVEL, 1))[1].tobytes(),
+            )
+        )
+    return samples
+
+
+def decode_all(contents: list[np.ndarray], masks: list[np.ndarray], barrier: object) -> None:
+    """Decode a list of pictures (and masks) again and again; the loop that the stream is measured against."""
+    cv2.setNumThreads(0)
+    barrier.wait()
+    for content in contents:
+        cv2.imdecode(content, cv2.IMREAD_COLOR)
+    for mask in masks:
+        cv2.imdecode(mask, cv2.IMREAD_GRAYSCALE)
+
+
+def bare_rate(samples: list[Sample], processes: int, *, with_masks: bool) -> float:
+    """Return images per second of the bare loop on `processes` processes."""
+    contents = [np.frombuffer(sample.image, np.uint8) for sample in samples]
+    masks = [np.frombuffer(sample.mask or b"", np.uint8) for sample in samples] if with_masks else []
+    barrier = multiprocessing.Barrier(processes + 1)
+    workers = [
+        multiprocessing.Process(target=decode_all, args=(contents[p::processes], masks[p::processes], barrier))
+        for p in range(processes)
+    ]
+    for worker in workers:
+        worker.start()
+    barrier.wait()
+    begin = time.perf_counter()
+    for worker in workers:
+        worker.join()
+    return len(samples) / (time.perf_counter() - begin)
+
+
+def stream_rate(stream: BatchStream, *, floats: bool) -> float:
+    """Return images per second of one epoch of a running stream, as float batches or as they leave the workers."""
+    begin, count = time.perf_counter(), 0
+    for batch in stream if floats else stream.packed():
+        count += len(batch.keys)
+    return count / (time.perf_counter() - begin)
+
+
+def measure(path: Path, samples: list[Sample], processes: int, rounds: int) -> dict[str, float]:
+    """Return the median of every rate and ratio over the rounds."""
+    variants: dict[str, Callable[[], float]] = {}
+    for name, augment in (("plain", None), ("augmented", AugmentRanges())):
+        for labels in (("with mask", None), ("without mask", "no mask")):
+            reader = _Unmasked(path) if labels[1] else ShardReader(path)
+            options = StreamOptions(batch_size=32, image_px=IMAGE_PX, augment=augment)
+            stream = BatchStream([Part(reader)], options, num_workers=processes)
+            list(stream.packed())  # starts the workers, fills caches
+            for form, floats in (("bytes", False), ("floats", True)):
+                variants[f"{name}, {labels[0]}, {form}"] = lambda s=stream, f=floats: stream_rate(s, floats=f)
+    found: dict[str, list[float]] = {}
+    for _ in range(rounds):
+        bare = {masks: bare_rate(samples, processes, with_masks=masks) for masks in (False, True)}
+        found.setdefault("bare imdecode, images/s", []).append(bare[False])
+        found.setdefault("bare imdecode of picture and mask, images/s", []).append(bare[True])
+        for name, rate in variants.items():
+            value = rate()
+            found.setdefault(f"{name}, images/s", []).append(value)
+            found.setdefault(f"{name}, ratio", []).append(value / bare["with mask" in name])
+    return {name: round(statistics.median(values), 3) for name, values in found.items()}
+
+
+class _Unmasked(ShardReader):
+    """The same shard as if it had no masks."""
+
+    def __getitem__(self, index: int) -> Sample:
+        sample = super().__getitem__(index)
+        return Sample(**{**vars(sample), "mask": None})
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--count", type=int, default=2048)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    samples = make_samples(options.count)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "shard.h5"
+        facts = DatasetFacts(
+            dataset="benchmark", split="train", version="1", licence="free", joint_definition="freihand", synthetic=True
+        )
+        write_shard(path, samples, facts=facts, software="benchmark")
+        results = measure(path, samples, options.processes, options.rounds)
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    report = {
+        "machine": f"{platform.machine()}, {multiprocessing.cpu_count()} cores",
+        "commit": commit.stdout.strip(),
+        "processes": options.processes,
+        "jpeg_bytes": round(statistics.mean(len(sample.image) for sample in samples)),
+        "results": results,
+    }
+    print(json.dumps(report, indent=1))
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

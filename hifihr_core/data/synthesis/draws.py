@@ -1,0 +1,38 @@
+"""Small helpers for drawing scene properties from one torch generator."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+class Dice:
+    """Random numbers for a batch, all from one CPU generator and moved to one device, in the order of the calls."""
+
+    def __init__(self, batch: int, seed: int, device: torch.device) -> None:
+        self.batch, self.device = batch, device
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def uniform(self, low: float, high: float, *shape: int) -> Float[Tensor, "B *S"]:
+        """Return numbers between `low` and `high`, one or a block of `shape` per sample."""
+        return (low + (high - low) * torch.rand(self.batch, *shape, generator=self.generator)).to(self.device)
+
+    def log_uniform(self, low: float, high: float, *shape: int) -> Float[Tensor, "B *S"]:
+        """Return numbers between `low` and `high` whose logarithm is uniform."""
+        bounds = torch.tensor([low, high]).log().tolist()
+        return self.uniform(bounds[0], bounds[1], *shape).exp()
+
+    def normal(self, *shape: int) -> Float[Tensor, "B *S"]:
+        """Return standard normal numbers."""
+        return torch.randn(self.batch, *shape, generator=self.generator).to(self.device)
+
+    def chance(self, probability: float) -> Bool[Tensor, " B"]:
+        """Return True with a probability, per sample."""
+        return self.uniform(0.0, 1.0) < probability
+
+    def integer(self, count: int) -> Tensor:
+        """Return a number from 0 to ``count - 1`` per sample, on the CPU."""
+        return torch.randint(count, (self.batch,), generator=self.generator)
+
+    def direction(self) -> Float[Tensor, "B 3"]:
+        """Return unit vectors, uniform on the sphere."""
+        return torch.nn.functional.normalize(self.normal(3), dim=-1)

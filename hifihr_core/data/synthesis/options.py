@@ -1,0 +1,50 @@
+"""How varied synthetic pictures are."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hifihr_core.data.augment import AugmentRanges
+
+#: Colours, blur and noise of a camera; stronger than training's augmentation, since nothing else varies them.
+CAMERA_RANGES = AugmentRanges(
+    brightness=0.3,
+    contrast=0.3,
+    saturation=0.3,
+    white_balance=0.08,
+    gamma=(0.75, 1.35),
+    gamma_probability=0.6,
+    blur_sigma_px=(0.4, 1.5),
+    blur_probability=0.35,
+    noise=0.04,
+    noise_probability=0.7,
+    jpeg_quality=(40, 95),
+    jpeg_probability=1.0,
+    cover_probability=0.0,
+)
+
+
+@dataclass(frozen=True)
+class SynthOptions:
+    """Ranges of everything that is drawn; probabilities are per picture.
+
+    `fill` is the part of the crop that the longer side of the hand's box takes, `shift` the largest move of the box's
+    middle as a part of the crop, `distance_m` the range of the root's depth (log-uniform), and `off_axis_rad` the
+    largest angle between the optical axis and the ray to the hand, so that K's principal point lies outside many crops,
+    as it does for crops of large photos. `photos` is a folder of the user's own backgrounds.
+    """
+
+    image_px: int = 224
+    fill: tuple[float, float] = (0.5, 0.92)
+    shift: float = 0.08
+    distance_m: tuple[float, float] = (0.25, 1.3)
+    off_axis_rad: float = 0.35
+    forearm: float = 0.93
+    sleeve: float = 0.45
+    held_object: float = 0.3
+    occluder: float = 0.25
+    shadow: float = 0.5
+    motion_blur: float = 0.12
+    texture_spread: float = 0.85
+    missing_keypoint: float = 0.04
+    camera: AugmentRanges = field(default=CAMERA_RANGES)
+    photos: Path | None = None
