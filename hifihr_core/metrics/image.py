@@ -1,0 +1,139 @@
+"""Texture metrics: how close the rendered hand looks to the photo, under two named protocols.
+
+Pictures are RGB, (H, W, 3) float in [0, 1], at the pixel grid of the network's input. `paper` is what HiFiHR computes,
+one picture at a time (its own numbers depend on the size of the validation batch); `strict` looks at the hand alone.
+docs/evaluation.md gives both in full.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from skimage.metrics import structural_similarity
+
+from hifihr_core.metrics.perceptual import LPIPS_MIN_PX, Lpips
+
+TEXTURE_METRICS = ("l1", "l2", "psnr", "ssim", "lpips")
+
+#: The 11 x 11 Gaussian window of sigma 1.5 (Wang et al. 2004) reaches this far.
+_WINDOW_RADIUS = 5
+
+Picture = Float[np.ndarray, "H W 3"]
+Mask = Bool[np.ndarray, "H W"]
+
+
+@dataclass(frozen=True)
+class TexturePair:
+    """What both protocols compare: the rendered hand before white and before black, and the photo.
+
+    `coverage` is the rendered hand's part of each pixel.
+    """
+
+    on_white: Picture
+    on_black: Picture
+    photo: Picture
+    coverage: Float[np.ndarray, "H W"]
+
+
+def paper_metrics(pair: TexturePair, *, mask: Mask, lpips: Lpips | None) -> dict[str, float | None]:
+    """Return HiFiHR's texture metrics of one picture: both pictures times `mask`, then means over the whole picture.
+
+    `mask` is the true one for FreiHAND, the rendered silhouette for HO-3D. True hand pixels that the render leaves out
+    are white in it, as its renderer's background was. The render is not clipped.
+    """
+    kept = mask[..., None].astype(np.float64)
+    rendered, photo = pair.on_white * kept, pair.photo * kept
+    l2 = float(np.square(rendered - photo).mean())
+    return {
+        "l1": float(np.abs(rendered - photo).mean()),
+        "l2": l2,
+        "psnr": _psnr(l2),
+        "ssim": float(_ssim_zero_padded(rendered, photo).mean()),
+        "lpips": _lpips(rendered, photo, lpips),
+    }
+
+
+def strict_metrics(pair: TexturePair, *, mask: Mask, lpips: Lpips | None) -> dict[str, float | None]:
+    """Return texture metrics of the true hand alone, and how much of it the render covers.
+
+    L1, L2 and PSNR are over the pixels of the true mask, SSIM and LPIPS over a tight crop about it with everything
+    else black in both pictures. What the render leaves out of the mask is black in it. The render is clipped to
+    [0, 1]. `coverage` is the rendered part of the true mask, `iou` the overlap of the two silhouettes.
+    Raises: ValueError where the mask is empty.
+    """
+    if not mask.any():
+        raise ValueError("the mask is empty")
+    rendered = pair.on_black.clip(0, 1)
+    difference = rendered[mask] - pair.photo[mask]
+    l2 = float(np.square(difference).mean())
+    rows, columns = tight_crop(mask)
+    kept = mask[rows, columns, None].astype(np.float64)
+    crop, photo = rendered[rows, columns] * kept, pair.photo[rows, columns] * kept
+    covered = pair.coverage[mask].sum()
+    return {
+        "l1": float(np.abs(difference).mean()),
+        "l2": l2,
+        "psnr": _psnr(l2),
+        "ssim": float(_ssim_map(crop, photo).mean()),
+        "lpips": _lpips(crop, photo, lpips),
+        "coverage": float(covered / mask.sum()),
+        "iou": float(covered / (mask.sum() + pair.coverage[~mask].sum())),
+    }
+
+
+def tight_crop(mask: Mask, *, least_px: int = LPIPS_MIN_PX) -> tuple[slice, slice]:
+    """Return the rows and columns of the mask's box, widened to `least_px` where the picture is large enough."""
+    return _span(mask.any(axis=1), least_px), _span(mask.any(axis=0), least_px)
+
+
+def average_metrics(rows: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
+    """Return the mean over pictures of each metric; None where it was not computed."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    means: dict[str, float | None] = {}
+    for name in names:
+        values = [value for row in rows if (value := row.get(name)) is not None]
+        means[name] = float(np.mean(values)) if values else None
+    return means
+
+
+def _span(hit: Bool[np.ndarray, " N"], least: int) -> slice:
+    first, last = int(hit.argmax()), len(hit) - int(hit[::-1].argmax())
+    missing = max(0, min(least, len(hit)) - (last - first))
+    first = min(max(0, first - missing // 2), len(hit) - (last - first + missing))
+    return slice(first, max(last, first + min(least, len(hit))))
+
+
+def _psnr(l2: float) -> float:
+    """Return -10 log10 of the mean squared error of pictures in [0, 1], decibels; infinite without any error."""
+    return float(-10 * np.log10(l2)) if l2 > 0 else float("inf")
+
+
+def _ssim_map(a: Picture, b: Picture) -> Picture:
+    """Return SSIM per pixel and channel: Gaussian window, C1 = 1e-4, C2 = 9e-4, borders mirrored."""
+    _, similarity = structural_similarity(
+        a,
+        b,
+        data_range=1.0,
+        channel_axis=2,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        full=True,
+    )
+    return similarity
+
+
+def _ssim_zero_padded(a: Picture, b: Picture) -> Picture:
+    """Return SSIM per pixel with zeros around the pictures, as a convolution with padding sees them."""
+    pad = 2 * _WINDOW_RADIUS
+    border = ((pad, pad), (pad, pad), (0, 0))
+    return _ssim_map(np.pad(a, border), np.pad(b, border))[pad:-pad, pad:-pad]
+
+
+def _lpips(a: Picture, b: Picture, lpips: Lpips | None) -> float | None:
+    if lpips is None:
+        return None
+    first, second = (torch.from_numpy(picture).float().permute(2, 0, 1)[None] for picture in (a, b))
+    return float(lpips(first, second)[0])

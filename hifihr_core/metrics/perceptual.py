@@ -1,0 +1,48 @@
+"""LPIPS with a trunk from the asset cache; the package itself would download it while a score is computed."""
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hifihr_core.errors import AssetError
+
+#: (picture, truth), RGB in [0, 1] -> one distance per sample.
+Lpips = Callable[[Float[Tensor, "B 3 H W"], Float[Tensor, "B 3 H W"]], Float[Tensor, " B"]]
+
+#: The nets of LPIPS that we know the trunk of, and its asset.
+LPIPS_ASSETS = {"alex": "lpips-alex", "vgg": "lpips-vgg"}
+#: AlexNet's strides leave nothing of smaller pictures.
+LPIPS_MIN_PX = 64
+
+
+def load_lpips(trunk: Path, *, net: str = "alex", device: torch.device | str = "cpu") -> Lpips:
+    """Build LPIPS v0.1 from torchvision's ImageNet weights of its trunk; the calibrated heads come with the package.
+
+    Raises: AssetError if the file does not hold every weight of the trunk.
+    """
+    import lpips
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torchvision dislikes how lpips asks for an untrained trunk
+        model = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
+    try:
+        state = torch.load(trunk, map_location="cpu", weights_only=True)
+        known = model.net.state_dict()
+        # lpips cuts `features` into slices and keeps the number of each layer: slice2.3.weight is features.3.weight.
+        model.net.load_state_dict({name: state[f"features.{name.split('.', 1)[1]}"] for name in known})
+    except (OSError, KeyError, RuntimeError, EOFError, UnpicklingError) as error:
+        raise AssetError(
+            f"{trunk}: not torchvision's weights of the trunk of LPIPS-{net} ({type(error).__name__}); run "
+            f"`hifihr assets fetch {LPIPS_ASSETS[net]}` again"
+        ) from error
+    model = model.to(device).eval().requires_grad_(False)
+
+    def distance(picture: Tensor, truth: Tensor) -> Tensor:
+        return model(picture, truth, normalize=True).flatten()
+
+    return distance
