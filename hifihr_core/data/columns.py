@@ -7,8 +7,9 @@ FreiHAND's vertices are more than a gigabyte of text. They are parsed as a strea
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import ijson
 import numpy as np
@@ -79,7 +80,7 @@ def _move_into_array(raw: Path, target: Path, shape: tuple[int, ...]) -> None:
     raw.unlink()
 
 
-def _convert(file: RawFile, out: BinaryIO, shape: tuple[int, ...], faults: dict[int, str]) -> int:
+def _convert(file: RawFile, out: BufferedIOBase, shape: tuple[int, ...], faults: dict[int, str]) -> int:
     """Write every entry of the list as float32 and return how many there are."""
     count = 0
     with file.open() as stream:
@@ -91,7 +92,7 @@ def _convert(file: RawFile, out: BinaryIO, shape: tuple[int, ...], faults: dict[
     return count
 
 
-def _entries(stream: BinaryIO, name: str) -> Iterator[Any]:
+def _entries(stream: BufferedIOBase, name: str) -> Iterator[Any]:
     """Yield the entries of a top-level JSON list. Raises: DataError where the text stops being one."""
     count = 0
     try:
@@ -110,7 +111,7 @@ def _entries(stream: BinaryIO, name: str) -> Iterator[Any]:
 class _NanAsNull:
     """A stream with Python's `NaN` spelled `null`, so that one bad number is one fault and not the end of the file."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BufferedIOBase) -> None:
         self._stream = stream
         self._held = b""
 
@@ -119,11 +120,11 @@ class _NanAsNull:
         if size == 0:
             return b""
         block = self._stream.read(max(size, 1 << 16))
-        text = self._held + block
+        text = (self._held + block).replace(b"NaN", b"null")
+        # What may be the beginning of another NaN waits for the next block.
         keep = next((n for n in (2, 1) if block and text.endswith(b"NaN"[:n])), 0)
-        self._held = text[len(text) - keep :] if keep else b""
-        text = text[: len(text) - keep] if keep else text
-        return text.replace(b"NaN", b"null") if text or not block else self.read(size)
+        text, self._held = text[: len(text) - keep], text[len(text) - keep :]
+        return text if text or not block else self.read(size)
 
 
 def _to_array(entry: Any, shape: tuple[int, ...]) -> tuple[np.ndarray, str | None]:
@@ -135,5 +136,8 @@ def _to_array(entry: Any, shape: tuple[int, ...]) -> tuple[np.ndarray, str | Non
     if values is None or values.size != int(np.prod(shape)):
         found = "no numbers" if values is None else f"shape {values.shape}"
         return np.full(shape, np.nan, np.float32), f"{found}, expected {shape}"
-    values = values.reshape(shape).astype(np.float32)
-    return values, None if np.isfinite(values).all() else "a number that is not finite"
+    with np.errstate(over="ignore"):
+        values = values.reshape(shape).astype(np.float32)
+    if not np.isfinite(values).all():
+        return np.full(shape, np.nan, np.float32), "a number that is not finite"
+    return values, None

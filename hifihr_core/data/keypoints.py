@@ -19,7 +19,7 @@ import numpy as np
 from hifihr_core.data.raw import RawFile
 from hifihr_core.errors import DataError
 from hifihr_core.files import read_text, write_atomically, write_text
-from hifihr_core.records import Side
+from hifihr_core.samples import Side
 from hifihr_core.skeleton import NUM_JOINTS
 
 KEYPOINTS_NAME = "keypoints.json"

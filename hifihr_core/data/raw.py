@@ -13,8 +13,9 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -59,7 +60,7 @@ class RawFile:
             except OSError as error:
                 raise DataError(describe_os_error(error, self.path)) from error
 
-    def open(self) -> BinaryIO:
+    def open(self) -> BufferedIOBase:
         """Open the file for reading from its beginning. Raises: DataError if it cannot be."""
         try:
             file = self.path.open("rb")
@@ -71,7 +72,7 @@ class RawFile:
 class _ZipEntry(io.RawIOBase):
     """The content of one zip entry as a stream; length and CRC are checked at its end."""
 
-    def __init__(self, file: BinaryIO, source: RawFile) -> None:
+    def __init__(self, file: BufferedIOBase, source: RawFile) -> None:
         assert source.entry is not None
         offset, self._packed, self._left, self._crc, deflated = source.entry
         self._file, self._name, self._found_crc = file, source.name, 0
@@ -91,7 +92,7 @@ class _ZipEntry(io.RawIOBase):
         self._file.close()
         super().close()
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+    def readinto(self, buffer: Any) -> int:
         block = self._read(min(len(buffer), self._left))
         buffer[: len(block)] = block
         self._left -= len(block)
@@ -126,20 +127,6 @@ class _ZipEntry(io.RawIOBase):
 
     def _damage(self, reason: str) -> DataError:
         return DataError(f"{self._name}: {reason}, the zip is damaged; download it again")
-
-
-class Place(Protocol):
-    """Where files lie by their path below a root."""
-
-    @property
-    def name(self) -> str:
-        """Return the name for messages."""
-
-    def find(self, path: str) -> RawFile | None:
-        """Return the file at `path` below this place, or None."""
-
-    def names(self, folder: str) -> Sequence[str]:
-        """Return the sorted names of the files directly in `folder`; empty if there is no such folder."""
 
 
 @dataclass(frozen=True)
@@ -206,6 +193,10 @@ class ZipPlace:
         """Return the sorted names of the files in `folder`."""
         names, _ = self.index.folders.get((self.prefix + folder).rstrip("/"), ((), ()))
         return [name.decode() for name in names]
+
+
+#: Where files lie by their path below a root.
+Place = FolderPlace | ZipPlace
 
 
 @dataclass(frozen=True)

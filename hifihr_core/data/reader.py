@@ -23,8 +23,10 @@ from hifihr_core.data.schema import (
 )
 from hifihr_core.errors import DataError
 from hifihr_core.files import describe_os_error
-from hifihr_core.records import Sample, Side
+from hifihr_core.samples import Sample, Side
 
+#: What h5py and the few conversions after it raise on a damaged file.
+_DAMAGE = (OSError, KeyError, IndexError, RuntimeError, TypeError, ValueError, AttributeError)
 _SIDES: tuple[Side, Side] = ("right", "left")
 
 
@@ -235,7 +237,7 @@ def _read_layout(path: Path) -> _Layout:
                 attributes=MappingProxyType(dict(file.attrs)),
                 problems=tuple(Problem(**row) for row in json.loads(file["problems"][:].tobytes())),
             )
-    except (OSError, KeyError) as error:
+    except _DAMAGE as error:
         if isinstance(error, OSError) and error.errno:
             raise DataError(describe_os_error(error, path)) from error
         reason = " ".join(str(error).split())

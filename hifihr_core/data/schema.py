@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hifihr_core.errors import DataError
 from hifihr_core.files import read_text
-from hifihr_core.records import LABELS, Sample
+from hifihr_core.samples import LABELS, Sample
 
 FORMAT = "hifihr-shards"
 FORMAT_VERSION = 1
@@ -186,7 +186,6 @@ def split_evenly(count: int, *, bytes_each: int, target_bytes: int) -> Sequence[
     """Cut `count` annotations into the fewest runs of nearly equal length that stay below `target_bytes` each."""
     if count < 1:
         return []
-    pieces = max(1, math.ceil(count * bytes_each / target_bytes))
-    pieces = min(pieces, count)
+    pieces = math.ceil(count / max(1, target_bytes // bytes_each))
     edges = [count * piece // pieces for piece in range(pieces + 1)]
     return [range(start, stop) for start, stop in pairwise(edges)]

@@ -10,7 +10,7 @@ from hifihr_core.data.reader import ShardReader
 from hifihr_core.data.schema import INDEX_NAME, ShardIndex, read_index
 from hifihr_core.data.writer import sha256_of
 from hifihr_core.errors import DataError
-from hifihr_core.records import Sample
+from hifihr_core.samples import Sample
 
 
 class ShardSet:
@@ -72,10 +72,10 @@ def verify(folder: Path | str) -> Iterator[str]:
         path = folder / shard.file
         try:
             _check_size(path, shard.bytes)
-            reader = ShardReader(path)
-            yield from reader.verify()
             if sha256_of(path) != shard.sha256:
                 yield f"{path}: the file differs from the one that was prepared (SHA-256)"
+            reader = ShardReader(path)
+            yield from reader.verify()
             if (len(reader), reader.annotation_count) != (shard.samples, shard.annotations):
                 yield f"{path}: {len(reader)} samples, expected {shard.samples}"
         except DataError as error:

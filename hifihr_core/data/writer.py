@@ -28,7 +28,7 @@ from hifihr_core.data.schema import (
     sample_checksum,
 )
 from hifihr_core.files import write_atomically
-from hifihr_core.records import Sample
+from hifihr_core.samples import Sample
 
 _BLOCK_BYTES = 4 << 20
 _SIDES = {"right": 0, "left": 1}

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from hifihr_core.data.raw import RawFile, Tree
 from hifihr_core.data.schema import CheckFacts, DatasetFacts, Problem
-from hifihr_core.records import Sample
+from hifihr_core.samples import Sample
 
 
 @dataclass(frozen=True)

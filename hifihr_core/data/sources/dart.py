@@ -24,7 +24,7 @@ from hifihr_core.data.sources.marker import MARKER_NAME, Marker, parse_marker
 from hifihr_core.data.sources.pickled import floats, read_annotation
 from hifihr_core.errors import DataError
 from hifihr_core.files import read_text, write_atomically, write_text
-from hifihr_core.records import Sample
+from hifihr_core.samples import Sample
 from hifihr_core.skeleton import ROOT, gather_from
 
 DISTANCE_M = 100.0

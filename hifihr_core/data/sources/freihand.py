@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import ijson
 import numpy as np
 
 from hifihr_core.data import checks, pictures
@@ -21,7 +22,7 @@ from hifihr_core.data.schema import CheckFacts, DatasetFacts, Problem
 from hifihr_core.data.sources.base import Part, Request, Source, Split, describe_file, describe_folder
 from hifihr_core.data.sources.marker import MARKER_NAME, Marker, parse_marker
 from hifihr_core.errors import DataError
-from hifihr_core.records import Sample
+from hifihr_core.samples import Sample
 
 VERSIONS = ("gs", "hom", "sample", "auto")
 OFFICIAL_POSES = {"training": 32_560, "evaluation": 3_960}
@@ -201,7 +202,7 @@ def _open_split(tree: Tree, folder: str, marker: Marker, limit: int | None) -> F
         raise DataError(f"{', '.join(missing)}: missing beside {folder}_K.json; {DOWNLOAD}")
     names = tree.names(f"{folder}/rgb")
     versions = len(VERSIONS) if folder == "training" else 1
-    total = OFFICIAL_POSES[folder] if not marker.synthetic else len(names) // versions
+    total = _count_entries(tree.need(f"{folder}_scale.json")) if marker.synthetic else OFFICIAL_POSES[folder]
     if not names:
         raise DataError(f"{folder}/rgb: no pictures, expected {total * versions:,}; {DOWNLOAD}")
     count = min(total, limit) if limit else total
@@ -232,6 +233,15 @@ def _open_split(tree: Tree, folder: str, marker: Marker, limit: int | None) -> F
         plan={"files": sizes, "pictures": len(names), "limit": limit},
         bytes_each=11_000 + versions * 11_000,
     )
+
+
+def _count_entries(file: RawFile) -> int:
+    """Return the length of a JSON list of numbers. Raises: DataError if it is none."""
+    with file.open() as stream:
+        try:
+            return sum(1 for _ in ijson.items(stream, "item"))
+        except ijson.JSONError as error:
+            raise DataError(f"{file.name}: no JSON list ({str(error).splitlines()[0]}); download it again") from error
 
 
 def inspect_freihand(request: Request) -> Sequence[Part]:

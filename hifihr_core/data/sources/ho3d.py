@@ -26,7 +26,7 @@ from hifihr_core.data.sources.marker import MARKER_NAME, Marker, parse_marker
 from hifihr_core.data.sources.pickled import need, read_annotation
 from hifihr_core.errors import DataError
 from hifihr_core.files import read_text, write_text
-from hifihr_core.records import Sample
+from hifihr_core.samples import Sample
 from hifihr_core.skeleton import ROOT, WRIST, gather_from
 
 LISTS = {"train": "train.txt", "evaluation": "evaluation.txt"}

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import hypot, radians, tan
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -21,7 +21,7 @@ from hifihr_core.data.keypoints import KEYPOINTS_NAME, FoundHand, read_keypoint_
 from hifihr_core.data.schema import CheckFacts, DatasetFacts, Problem
 from hifihr_core.data.sources.base import Part, Request, Source, Split
 from hifihr_core.errors import DataError
-from hifihr_core.records import Sample
+from hifihr_core.samples import Sample
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 LARGEST_PX = 512
@@ -33,6 +33,7 @@ ROOT/*.jpg, *.png ... in any folders below --root, with ROOT/{KEYPOINTS_NAME}
 DOWNLOAD = "put your photos there, or give their folder with --root"
 
 
+@runtime_checkable
 class Photo(Protocol):
     """An upright photo: RGB pixels, how much smaller than the file, and the focal length in its pixels, if known."""
 
@@ -44,6 +45,7 @@ class Photo(Protocol):
     def focal_px(self) -> float | None: ...  # noqa: D102
 
 
+@runtime_checkable
 class Detection(Protocol):
     """A hand that a detector found, in pixels of the photo; keypoints are None where it gives none."""
 

@@ -20,7 +20,7 @@ from hifihr_core.data.sources.marker import MARKER_NAME, Marker, parse_marker
 from hifihr_core.data.sources.pickled import need, read_annotation
 from hifihr_core.errors import DataError
 from hifihr_core.files import write_atomically
-from hifihr_core.records import Sample, Side
+from hifihr_core.samples import Sample, Side
 from hifihr_core.skeleton import ROOT, gather_from
 
 OFFICIAL = {"training": 41_258, "evaluation": 2_728}
