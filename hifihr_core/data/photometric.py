@@ -42,7 +42,7 @@ def change_picture(
     if draws.gamma[b] != 1:
         cv2.LUT(picture, np.rint(255 * np.linspace(0, 1, 256) ** draws.gamma[b]).astype(np.uint8), dst=picture)
     if draws.noise[b] > 0:
-        rises, falls = _noise_bank(picture.shape[0])
+        rises, falls = _noise_bank(max(picture.shape[:2]))
         level = noise_level(draws.noise[b])
         row, column = noise_place(int(draws.noise_seed[b]))
         window = (level, slice(row, row + picture.shape[0]), slice(column, column + picture.shape[1]))
@@ -99,7 +99,7 @@ def _noise_bank(image_px: int) -> tuple[UInt8[np.ndarray, "L H W 3"], UInt8[np.n
 
 
 def _noise(draws: Draws, height: int, width: int) -> Float[Tensor, "B 3 H W"]:
-    tile = noise_tile(height)
+    tile = noise_tile(max(height, width))
     out = np.zeros((len(draws), height, width, 3), np.float32)
     for b in np.flatnonzero(draws.noise > 0):
         row, column = noise_place(int(draws.noise_seed[b]))

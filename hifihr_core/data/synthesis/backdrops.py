@@ -151,18 +151,22 @@ _SHAPES = (_ellipse, _box, _cable)
 _PAINTERS = (_wall, _clutter, _texture, _clutter, _weave, _clutter)
 
 
-def draw_backdrops(bank: UInt8[Tensor, "N 3 S S"], image_px: int, dice: Dice) -> Float[Tensor, "B 3 H W"]:
-    """Show a part of a picture of the bank behind each sample: turned, enlarged, mirrored, recoloured, out of focus."""
+def draw_backdrops(bank: UInt8[Tensor, "N 3 S S"], size_px: tuple[int, int], dice: Dice) -> Float[Tensor, "B 3 H W"]:
+    """Show a part of a picture of the bank behind each sample: turned, enlarged, mirrored, recoloured, out of focus.
+
+    `size_px` is (height, width).
+    """
     which = dice.integer(bank.shape[0]).to(bank.device)
     angle = 0.25 * dice.normal()
     zoom = dice.log_uniform(0.3, 0.95)
     mirror = torch.where(dice.chance(0.5), -1.0, 1.0)
     room = (1 - zoom * 1.3).clamp(min=0)
     theta = torch.zeros(dice.batch, 2, 3, device=dice.device)
-    theta[:, 0, 0], theta[:, 0, 1] = mirror * zoom * angle.cos(), -zoom * angle.sin()
-    theta[:, 1, 0], theta[:, 1, 1] = mirror * zoom * angle.sin(), zoom * angle.cos()
+    flat = size_px[0] / size_px[1]
+    theta[:, 0, 0], theta[:, 0, 1] = mirror * zoom * angle.cos(), -zoom * angle.sin() * flat
+    theta[:, 1, 0], theta[:, 1, 1] = mirror * zoom * angle.sin(), zoom * angle.cos() * flat
     theta[:, :, 2] = room[:, None] * dice.uniform(-1.0, 1.0, 2)
-    grid = F.affine_grid(theta, [dice.batch, 3, image_px, image_px], align_corners=False)
+    grid = F.affine_grid(theta, [dice.batch, 3, *size_px], align_corners=False)
     shown = F.grid_sample(bank[which].float(), grid, padding_mode="reflection", align_corners=False)
     gain = dice.log_uniform(0.45, 1.5)[:, None] * (1 + 0.05 * dice.normal(3)) / 255
     return (_defocus(shown, dice) * gain[..., None, None]).clamp(0, 1)
@@ -170,10 +174,9 @@ def draw_backdrops(bank: UInt8[Tensor, "N 3 S S"], image_px: int, dice: Dice) ->
 
 def _defocus(image: Float[Tensor, "B 3 H W"], dice: Dice) -> Float[Tensor, "B 3 H W"]:
     """Blend each picture with a smaller copy of itself: an out-of-focus background for the price of a resize."""
-    size = image.shape[-1]
     small = F.avg_pool2d(image, 4)
     smaller = F.avg_pool2d(small, 3, 1, 1, count_include_pad=False)
     level = (dice.uniform(0.0, 2.0) * dice.chance(0.65))[:, None, None, None]
     soft = torch.lerp(small, smaller, (level - 1).clamp(0, 1))
-    soft = F.interpolate(soft, size=(size, size), mode="bilinear", align_corners=False)
+    soft = F.interpolate(soft, size=image.shape[-2:], mode="bilinear", align_corners=False)
     return torch.lerp(image, soft, level.clamp(0, 1))

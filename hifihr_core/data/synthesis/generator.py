@@ -1,7 +1,7 @@
 """The generator: a seed and a number give a batch of pictures of hands with everything known about them."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -15,7 +15,7 @@ from hifihr_core.data.synthesis import lens
 from hifihr_core.data.synthesis.backdrops import draw_backdrops, make_bank
 from hifihr_core.data.synthesis.draws import Dice
 from hifihr_core.data.synthesis.options import SynthOptions
-from hifihr_core.data.synthesis.props import Props, make_props, prop_faces
+from hifihr_core.data.synthesis.props import Props, make_props, prop_faces, skin_at_wrist
 from hifihr_core.data.synthesis.scene import draw_light, place_hand
 from hifihr_core.geometry.cameras import project
 from hifihr_core.hands.contract import Hand, HandModel, HandParameters
@@ -24,6 +24,8 @@ from hifihr_core.rendering import Renderer
 from hifihr_core.rendering.backends import BackendName
 
 _BANK_PROCEDURAL = 96
+#: A prop this much behind the hand still covers it, which hides the rim of the hand's mesh at the wrist.
+_SEAM_M = 0.0015
 
 
 class Synthesizer:
@@ -46,12 +48,12 @@ class Synthesizer:
         self.device = torch.device(device)
         self.hand = hand.to(self.device)
         self.seed = seed
-        size = self.options.image_px
-        bank = make_bank(image_px=size, count=_BANK_PROCEDURAL, seed=seed, photos=self.options.photos)
+        height, width = self.options.size_px
+        bank = make_bank(image_px=max(height, width), count=_BANK_PROCEDURAL, seed=seed, photos=self.options.photos)
         self._bank = bank.to(self.device)
         faces = prop_faces().to(self.device)
-        self._render_hand = Renderer(hand.faces, height=size, width=size, backend=backend).to(self.device)
-        self._render_props = Renderer(faces, height=size, width=size, backend=backend).to(self.device)
+        self._render_hand = Renderer(hand.faces, height=height, width=width, backend=backend).to(self.device)
+        self._render_props = Renderer(faces, height=height, width=width, backend=backend).to(self.device)
 
     @torch.no_grad()
     def make(self, number: int, batch_size: int) -> Batch:
@@ -60,6 +62,8 @@ class Synthesizer:
         dice = Dice(batch_size, seed, self.device)
         scene = self._draw_scene(dice)
         image, view = self._render(scene, dice)
+        image, gain = lens.expose(image, dice)
+        scene = replace(scene, light=_brighter(scene.light, gain))
         keys = tuple(f"synth-{self.seed}-{number}-{b}" for b in range(batch_size))
         return Batch(
             image=self._photograph(image, keys, dice),
@@ -80,13 +84,13 @@ class Synthesizer:
         )
         posed = self.hand(parameters)
         root_cam, K = place_hand(posed.vertices, dice, self.options)
-        props = make_props(posed.vertices, posed.joints, _mean_skin(posed), dice, self.options)
+        props = make_props(posed.vertices, posed.joints, skin_at_wrist(posed, self.hand.faces), dice, self.options)
         return _Scene(parameters, posed, root_cam, K, props, draw_light(dice))
 
     def _render(self, scene: "_Scene", dice: Dice) -> tuple[Tensor, "_View"]:
         """Draw backdrop, props and hand over each other; where a prop is nearer than the hand, it covers it."""
         options, root = self.options, scene.root_cam[:, None]
-        backdrop = draw_backdrops(self._bank, options.image_px, dice)
+        backdrop = draw_backdrops(self._bank, options.size_px, dice)
         appearance = scene.posed.appearance or Appearance(torch.full_like(scene.posed.vertices, 0.6))
         hand = self._render_hand(scene.posed.vertices + root, scene.K, appearance, scene.light)
         backdrop = lens.cast_shadow(backdrop, hand.silhouette, dice, options.shadow)
@@ -94,7 +98,7 @@ class Synthesizer:
             scene.props.vertices + root, scene.K, Appearance(scene.props.colors), scene.light, background=backdrop
         )
         hand_depth = _depth(hand.depth, hand.silhouette)
-        props_depth = _depth(props.depth, props.silhouette)
+        props_depth = _depth(props.depth, props.silhouette) - _SEAM_M
         nearest = torch.minimum(hand_depth, props_depth)
         over = (props_depth < hand_depth)[:, None]
         alpha = hand.silhouette[:, None].clamp(0, 1)
@@ -108,9 +112,9 @@ class Synthesizer:
         self, image: Float[Tensor, "B 3 H W"], backdrop: Float[Tensor, "B 3 H W"], dice: Dice
     ) -> tuple[Tensor, Bool[Tensor, "B H W"]]:
         """Put a disc or slab, with the backdrop of another sample on it, in front of some pictures."""
-        size, options = self.options.image_px, self.options
-        centers = (torch.arange(size, device=self.device) + 0.5) / size
-        v, u = torch.meshgrid(centers, centers, indexing="ij")
+        options = self.options
+        rows, columns = ((torch.arange(n, device=self.device) + 0.5) / n for n in options.size_px)
+        v, u = torch.meshgrid(rows, columns, indexing="ij")
         middle, angle = dice.uniform(0.05, 0.95, 2, 1, 1), dice.uniform(0.0, torch.pi, 1, 1)
         across, along = u - middle[:, 0], v - middle[:, 1]
         x = (across * angle.cos() + along * angle.sin()) / dice.log_uniform(0.04, 0.25, 1, 1)
@@ -125,7 +129,7 @@ class Synthesizer:
         """Let light fall off, move the camera, and apply its colours, blur and noise."""
         image = lens.uneven_light(image, dice)
         image = lens.blur_motion(_roll_off(image), dice, self.options.motion_blur)
-        draws = draw(self.options.camera, keys, seed=self.seed, epoch=0, image_px=self.options.image_px)
+        draws = draw(self.options.camera, keys, seed=self.seed, epoch=0, image_px=max(self.options.size_px))
         return change_batch(image, None, draws)[0]
 
     def _label(self, scene: "_Scene", view: "_View", dice: Dice) -> dict[str, Mapping[str, Tensor]]:
@@ -135,8 +139,10 @@ class Synthesizer:
         joints_px = project(joints_cam, scene.K)
         verts_px = project(posed.vertices + scene.root_cam[:, None], scene.K)
         visible = exact.visible_joints(joints_px, joints_cam, view.depth, view.seen)
+        box = exact.hand_box(verts_px, self.options.size_px)
+        hand_px = (box[:, 2:] - box[:, :2]).amax(dim=-1)
         keypoints, confidence = exact.detect_keypoints(
-            joints_px, visible, self.options.image_px, dice, self.options.missing_keypoint
+            joints_px, visible, hand_px, self.options.size_px, dice, self.options.missing_keypoint
         )
         found = {
             "joints_cam": joints_cam,
@@ -147,7 +153,7 @@ class Synthesizer:
             "mano_vertices_cam": exact.mano_vertices(self.hand, posed) + scene.root_cam[:, None],
             "root_cam": scene.root_cam,
             "bone_m": exact.bone_length(posed.joints),
-            "box_px": exact.hand_box(verts_px, self.options.image_px),
+            "box_px": box,
             "global_orient": parameters.global_orient,
             "pose": parameters.pose,
             "shape": parameters.shape,
@@ -201,18 +207,8 @@ def _depth(depth: Float[Tensor, "B H W"], coverage: Float[Tensor, "B H W"]) -> F
     return torch.where(coverage >= 0.5, depth / coverage.clamp(min=1e-6), torch.full_like(depth, torch.inf))
 
 
-def _mean_skin(posed: Hand) -> Float[Tensor, "B 3"]:
-    """Return the mean albedo of each hand."""
-    if posed.appearance is None:
-        return posed.vertices.new_full((len(posed.vertices), 3), 0.6)
-    albedo, uvs = posed.appearance.albedo, posed.appearance.uvs
-    if uvs is None:
-        return albedo.mean(dim=1)
-    grid = (2 * uvs - 1) * uvs.new_tensor((1.0, -1.0))
-    sampled = torch.nn.functional.grid_sample(
-        albedo, grid.expand(len(albedo), 1, *grid.shape), align_corners=False, padding_mode="border"
-    )
-    return sampled.mean(dim=(2, 3))
+def _brighter(light: Light, gain: Float[Tensor, " B"]) -> Light:
+    return replace(light, ambient=light.ambient * gain[:, None], color=light.color * gain[:, None])
 
 
 def _roll_off(image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:

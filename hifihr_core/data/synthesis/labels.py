@@ -33,26 +33,32 @@ def visible_joints(
     seen: Bool[Tensor, "B H W"],
 ) -> Float[Tensor, "B 21"]:
     """Return 1 where a joint is in the picture and nothing but its own skin is in front of it, else 0."""
-    size = depth.shape[-1]
+    height, width = depth.shape[-2:]
     column, row = joints_px.floor().long().unbind(dim=-1)
-    inside = (column >= 0) & (column < size) & (row >= 0) & (row < size)
-    place = row.clamp(0, size - 1) * size + column.clamp(0, size - 1)
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    place = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
     near = torch.gather(depth.flatten(1), 1, place)
     own = torch.gather(seen.flatten(1), 1, place)
     return (inside & own & (joints_cam[..., 2] - near < _DEPTH_OF_JOINT_M)).to(depth)
 
 
 def detect_keypoints(
-    joints_px: Float[Tensor, "B 21 2"], visible: Float[Tensor, "B 21"], image_px: int, dice: Dice, missing: float
+    joints_px: Float[Tensor, "B 21 2"],
+    visible: Float[Tensor, "B 21"],
+    hand_px: Float[Tensor, " B"],
+    size_px: tuple[int, int],
+    dice: Dice,
+    missing: float,
 ) -> tuple[Float[Tensor, "B 21 2"], Float[Tensor, "B 21"]]:
     """Return what a 2D detector would find: joints with noise, more of it where hidden, and confidences that show it.
 
-    Missing and low-confidence joints are (0, 0) with confidence 0, as detectors' files hold them.
+    `hand_px` is the size of the hand, which the noise goes with; `size_px` is (height, width) of the picture. Missing
+    joints are (0, 0) with confidence 0, as detectors' files hold them.
     """
-    spread = image_px * torch.where(visible > 0, 0.008, 0.03) * dice.log_uniform(0.5, 2.0, 21)
-    found = joints_px + spread[..., None] * dice.normal(21, 2)
-    certainty = (0.95 - 12 * spread / image_px + 0.08 * dice.normal(21)).clamp(0.05, 1.0)
-    inside = ((found >= 0) & (found < image_px)).all(dim=-1)
+    part = torch.where(visible > 0, 0.01, 0.04) * dice.log_uniform(0.5, 2.0, 21)
+    found = joints_px + (part * hand_px[:, None])[..., None] * dice.normal(21, 2)
+    certainty = (0.95 - 9 * part + 0.08 * dice.normal(21)).clamp(0.05, 1.0)
+    inside = ((found >= 0) & (found < found.new_tensor(size_px[::-1]))).all(dim=-1)
     kept = inside & (dice.uniform(0.0, 1.0, 21) >= missing * torch.where(visible > 0, 1.0, 4.0))
     return found * kept[..., None], certainty * kept
 
@@ -63,7 +69,8 @@ def bone_length(joints: Float[Tensor, "B 21 3"]) -> Float[Tensor, " B"]:
     return (joints[:, child] - joints[:, parent]).norm(dim=-1)
 
 
-def hand_box(verts_px: Float[Tensor, "B V 2"], image_px: int) -> Float[Tensor, "B 4"]:
-    """Return the box of the hand's vertices, cut at the picture's border, pixels."""
-    box = torch.cat((verts_px.amin(dim=1), verts_px.amax(dim=1)), dim=-1)
-    return box.clamp(0, image_px)
+def hand_box(verts_px: Float[Tensor, "B V 2"], size_px: tuple[int, int]) -> Float[Tensor, "B 4"]:
+    """Return the box of the hand's vertices, cut at the borders of a picture of `size_px` (height, width), pixels."""
+    limit = verts_px.new_tensor(size_px[::-1])
+    low, high = verts_px.amin(dim=1), verts_px.amax(dim=1)
+    return torch.cat((low.clamp(min=0).minimum(limit), high.clamp(min=0).minimum(limit)), dim=-1)

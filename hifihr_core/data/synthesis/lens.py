@@ -40,7 +40,6 @@ def cast_shadow(
     backdrop: Float[Tensor, "B 3 H W"], coverage: Float[Tensor, "B H W"], dice: Dice, probability: float
 ) -> Float[Tensor, "B 3 H W"]:
     """Darken the background beside the hand, as a wall or table close behind it would show."""
-    size = coverage.shape[-1]
     small = F.avg_pool2d(coverage[:, None], 4)
     theta = torch.eye(2, 3, device=dice.device).repeat(dice.batch, 1, 1)
     theta[:, :, 2] = dice.uniform(-0.35, 0.35, 2)
@@ -48,7 +47,7 @@ def cast_shadow(
     moved = F.grid_sample(small, grid, align_corners=False)
     soft = F.avg_pool2d(F.avg_pool2d(moved, 5, 1, 2), 5, 1, 2)
     moved = torch.where(dice.chance(0.7)[:, None, None, None], soft, moved)
-    shade = F.interpolate(moved, size=(size, size), mode="bilinear", align_corners=False)
+    shade = F.interpolate(moved, size=coverage.shape[-2:], mode="bilinear", align_corners=False)
     strength = dice.uniform(0.15, 0.6) * dice.chance(probability)
     return backdrop * (1 - strength[:, None, None, None] * shade)
 
@@ -58,6 +57,13 @@ def uneven_light(image: Float[Tensor, "B 3 H W"], dice: Dice) -> Float[Tensor, "
     coarse = dice.uniform(0.0, 0.22)[:, None, None, None] * dice.normal(1, 4, 4)
     field = F.interpolate(coarse, size=image.shape[-2:], mode="bicubic", align_corners=True)
     return image * (1 + field).clamp(0.35, 1.6)
+
+
+def expose(image: Float[Tensor, "B 3 H W"], dice: Dice) -> tuple[Float[Tensor, "B 3 H W"], Float[Tensor, " B"]]:
+    """Return pictures in the brightness that a camera's metering would give them, roughly, and each one's factor."""
+    brightness = image.mean(dim=(1, 2, 3)).clamp(min=0.02)
+    gain = (dice.log_uniform(0.25, 0.6) / brightness).pow(0.65).clamp(0.5, 2.2)
+    return image * gain[:, None, None, None], gain
 
 
 def blur_motion(image: Float[Tensor, "B 3 H W"], dice: Dice, probability: float) -> Float[Tensor, "B 3 H W"]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from hifihr_core.data.augment import AugmentRanges
 
@@ -27,13 +28,20 @@ CAMERA_RANGES = AugmentRanges(
 class SynthOptions:
     """Ranges of everything that is drawn; probabilities are per picture.
 
+    `view` names how the camera stands (`scene.VIEWS`): "crop" cuts a square about the hand out of a larger photo, with
+    the principal point anywhere; "centered" looks at the hand, as FreiHAND's pictures do; "frame" is a whole picture of
+    a fixed camera with a hand somewhere in it, as HO-3D's are. Pictures are `image_px` wide, and square unless
+    `height_px` is given.
+
     `fill` is the part of the crop that the longer side of the hand's box takes, `shift` the largest move of the box's
     middle as a part of the crop, `distance_m` the range of the root's depth (log-uniform), and `off_axis_rad` the
     largest angle between the optical axis and the ray to the hand, so that K's principal point lies outside many crops,
     as it does for crops of large photos. `photos` is a folder of the user's own backgrounds.
     """
 
+    view: Literal["crop", "centered", "frame"] = "crop"
     image_px: int = 224
+    height_px: int | None = None
     fill: tuple[float, float] = (0.5, 0.92)
     shift: float = 0.08
     distance_m: tuple[float, float] = (0.25, 1.3)
@@ -48,3 +56,8 @@ class SynthOptions:
     missing_keypoint: float = 0.04
     camera: AugmentRanges = field(default=CAMERA_RANGES)
     photos: Path | None = None
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Return (height, width)."""
+        return self.height_px or self.image_px, self.image_px

@@ -9,10 +9,12 @@ from functools import lru_cache
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.nn.functional import normalize
+from torch.nn.functional import grid_sample, normalize
 
 from hifihr_core.data.synthesis.draws import Dice
 from hifihr_core.data.synthesis.options import SynthOptions
+from hifihr_core.hands.contract import Hand
+from hifihr_core.records import Appearance
 from hifihr_core.skeleton import ROOT, WRIST
 
 _AROUND = 20
@@ -98,6 +100,28 @@ def make_props(
     ]
     colors = [_skin_colors(arm, skin, dice), _cloth_colors(sleeve, dice), held_color]
     return Props(vertices=torch.cat(meshes, dim=1), colors=torch.cat(colors, dim=1).clamp(0.01, 1))
+
+
+def skin_at_wrist(posed: Hand, faces: Int[Tensor, "F 3"]) -> Float[Tensor, "B 3"]:
+    """Return the mean albedo of each hand's skin within a few centimetres of its wrist; grey without an appearance."""
+    if posed.appearance is None:
+        return posed.vertices.new_full((len(posed.vertices), 3), 0.6)
+    distance = (posed.vertices - posed.joints[:, WRIST, None]).norm(dim=-1)
+    weight = torch.exp(-((distance / 0.025) ** 2))[..., None]
+    albedo = _albedo_at_vertices(posed.appearance, faces, posed.vertices.shape[1])
+    return (albedo * weight).sum(dim=1) / weight.sum(dim=1)
+
+
+def _albedo_at_vertices(appearance: Appearance, faces: Int[Tensor, "F 3"], count: int) -> Float[Tensor, "B V 3"]:
+    """Return the albedo at every vertex; with a chart, at one of the places where it stands on it."""
+    if appearance.uvs is None or appearance.faces_uvs is None:
+        return appearance.albedo
+    uv_of_vertex = faces.new_zeros(count).index_copy(0, faces.flatten().long(), appearance.faces_uvs.flatten().long())
+    grid = (2 * appearance.uvs[uv_of_vertex] - 1) * appearance.uvs.new_tensor((1.0, -1.0))
+    sampled = grid_sample(
+        appearance.albedo, grid.expand(len(appearance.albedo), 1, -1, -1), align_corners=False, padding_mode="border"
+    )
+    return sampled[:, :, 0].transpose(1, 2)
 
 
 def _where(wanted: Bool[Tensor, " B"], mesh: Float[Tensor, "B V 3"], point: Float[Tensor, "B 3"]) -> Tensor:
