@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hifihr_core.config.tree import DataSettings
-from hifihr_core.data.synthesis import SynthOptions, Synthesizer
+from hifihr_core.data.synthesis import Synthesizer, SynthOptions
 from hifihr_core.errors import ConfigError
 from hifihr_core.hands import HandModel
 from hifihr_core.records import Batch
@@ -13,6 +13,9 @@ from hifihr_core.training.distributed import World
 
 #: Seed of validation hands, counted from the run's; training never comes there.
 VALIDATION_SEED = 1_000_003
+
+#: Side of the picture that is drawn to see which labels there are, pixels.
+PROBE_PX = 32
 
 
 @dataclass
@@ -57,8 +60,9 @@ class SynthData:
     joint_definitions: tuple[str, ...] = field(default=())
 
     def labels(self, hand: HandModel) -> dict[str, frozenset[str]]:
-        """Return the labels that a made hand carries, as one of them shows."""
-        batch = self._synthesizer(hand, World(hand.faces.device), seed=0).make(0, 1)
+        """Return the labels that a made hand carries, as a small one shows."""
+        options = SynthOptions(image_px=PROBE_PX)
+        batch = Synthesizer(hand, options=options, device=hand.faces.device).make(0, 1)
         return {"synth": frozenset(name for name, has in batch.present.items() if bool(has.any())) | {"mask"}}
 
     def training(self, hand: HandModel, world: World, *, seed: int, batch_size: int) -> SynthBatches:
