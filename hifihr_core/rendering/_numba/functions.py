@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from hifihr_core.rendering._numba import attributes, lighting, outline, raster
 from hifihr_core.rendering._numba.jit import bands, partial_bands, run
@@ -81,6 +82,7 @@ class _Rasterize(torch.autograd.Function):
         return face, bary, depth.to(q.dtype)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, _: Tensor, grad_bary: Tensor, grad_depth: Tensor) -> tuple[Tensor | None, ...]:
         q, faces, face, bary = ctx.saved_tensors
         tasks = partial_bands(*face.shape[:2])
@@ -112,6 +114,7 @@ class _Interpolate(torch.autograd.Function):
         return out
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
         values, faces, face, bary = ctx.saved_tensors
         tasks, batch = partial_bands(*face.shape[:2]), face.shape[0]
@@ -147,6 +150,7 @@ class _SampleTexture(torch.autograd.Function):
         return out
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
         texture, uv, face = ctx.saved_tensors
         grad_texture, grad_uv = texture.new_empty(texture.shape), uv.new_empty(uv.shape)
@@ -193,6 +197,7 @@ class _Shade(torch.autograd.Function):
         return out
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
         albedo, normals, face, K, light = ctx.saved_tensors
         tasks = partial_bands(*face.shape[:2])
@@ -236,6 +241,7 @@ class _Antialias(torch.autograd.Function):
         return out
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
         values, q, edges, edge, at = ctx.saved_tensors
         tasks = partial_bands(values.shape[0], values.shape[1])

@@ -43,9 +43,9 @@ def test_highlights_by_hand(backend):
     toward = [0.6, 0.0, -0.8]
     normal = functional.normalize(torch.tensor([0.3, 0.0, -0.9], dtype=F64), dim=0).tolist()  # half way: h = n
     for name in ("blinn_phong", "phong"):
-        shiny = one_pixel(normal, toward, Material(0, 0, 0.5, 9.0, name), backend=backend)
+        shiny = one_pixel(normal, toward, Material(0.0, 0.0, 0.5, 9.0, name), backend=backend)
         assert torch.allclose(shiny, 0.5 * torch.tensor([1.0, 0.5, 0.0], dtype=F64))
-    white = one_pixel([0.0, 0, -1], toward, Material(0, 0, 0.5, 2.0, "phong", True), backend=backend)
+    white = one_pixel([0.0, 0, -1], toward, Material(0.0, 0.0, 0.5, 2.0, "phong", True), backend=backend)
     assert torch.allclose(white, torch.full((3,), 0.5 * 0.8**2, dtype=F64))
 
 
