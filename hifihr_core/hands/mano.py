@@ -14,7 +14,7 @@ from hifihr_core.errors import AssetError
 from hifihr_core.hands.contract import Hand, HandModel, HandParameters, JointDefinition, PosePrior
 from hifihr_core.hands.mano_data import NUM_VERTICES, PARENTS, ManoData, load_mano_data
 from hifihr_core.hands.parameters import check_sizes, draw_parameters
-from hifihr_core.hands.rotations import rotation_matrices
+from hifihr_core.hands.rotations import bend_matrices
 from hifihr_core.hands.skin_colors import skin_color_basis, skin_colors
 from hifihr_core.hands.skinning import joint_motions, move_joints, skin_planar
 from hifihr_core.records import Appearance, Side
@@ -108,11 +108,11 @@ class Mano(HandModel):
         check_sizes(self, parameters)
         shape = parameters.shape
         vectors = torch.cat((parameters.global_orient, self.axis_angles(parameters.pose)), 1)
-        rotations = rotation_matrices(vectors.unflatten(1, (16, 3)))
-        bends = (rotations[:, 1:] - self.identity).flatten(1)
-        rest = torch.addmm(self.template, torch.cat((shape, bends), 1), self.blend_basis).unflatten(1, (3, -1))
+        bends = bend_matrices(vectors.unflatten(1, (16, 3)))
+        blend = torch.cat((shape, bends[:, 1:].flatten(1)), 1)
+        rest = torch.addmm(self.template, blend, self.blend_basis).unflatten(1, (3, -1))
         rest_joints = torch.addmm(self.joints_mean, shape, self.joints_basis).unflatten(1, (16, 3))
-        motions = joint_motions(rotations, rest_joints, PARENTS)
+        motions = joint_motions(bends + self.identity, rest_joints, PARENTS)
         posed = skin_planar(rest, motions, self.skin_weights)
         return posed, self._joints(posed, motions, rest_joints)
 

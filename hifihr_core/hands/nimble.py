@@ -28,7 +28,7 @@ from hifihr_core.hands.nimble_data import (
     load_nimble_data,
 )
 from hifihr_core.hands.parameters import check_sizes, draw_parameters
-from hifihr_core.hands.rotations import rotation_matrices
+from hifihr_core.hands.rotations import bend_matrices
 from hifihr_core.hands.skinning import joint_motions, move_joints, skin_planar
 from hifihr_core.records import Appearance
 from hifihr_core.skeleton import ROOT, TIPS, gather_from
@@ -109,11 +109,11 @@ class Nimble(HandModel):
         check_sizes(self, parameters)
         shape = parameters.shape
         vectors = torch.cat((parameters.global_orient, self.axis_angles(parameters.pose)), 1)
-        rotations = rotation_matrices(vectors.unflatten(1, (-1, 3)))
-        bends = (rotations[:, 1:] - self.identity).flatten(1)
-        rest = torch.addmm(self.template, torch.cat((shape, bends), 1), self.blend_basis).unflatten(1, (3, -1))
+        bends = bend_matrices(vectors.unflatten(1, (-1, 3)))
+        blend = torch.cat((shape, bends[:, 1:].flatten(1)), 1)
+        rest = torch.addmm(self.template, blend, self.blend_basis).unflatten(1, (3, -1))
         rest_joints = torch.addmm(self.joints_mean, shape, self.joints_basis).unflatten(1, (-1, 3))
-        motions = joint_motions(rotations, rest_joints.index_select(1, self.bone_joints), PARENTS)
+        motions = joint_motions(bends + self.identity, rest_joints.index_select(1, self.bone_joints), PARENTS)
         posed = skin_planar(rest, motions, self.skin_weights)
         mano = self._mano_vertices(posed)
         joints = self._joints(mano, motions, rest_joints)

@@ -1,25 +1,47 @@
 """Rotation vectors to matrices for whole hands at once, few operations and a gradient everywhere."""
 
+from functools import lru_cache
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 
 def rotation_matrices(vectors: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
-    """Return the rotation by ``|vector|`` radians about ``vector`` (Rodrigues' formula).
+    """Return the rotation by ``|vector|`` radians about ``vector``."""
+    bends = bend_matrices(vectors)
+    return bends + _identity(bends.dtype, bends.device)
 
-    Smooth through zero: the two coefficients are written with sinc, which has a gradient there. A twin of
-    ``roma.rotvec_to_rotmat`` with a third of its operations; skinning spends its time on such small tensors.
+
+def bend_matrices(vectors: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """Return the rotation minus the identity, the features of MANO's pose blend shapes.
+
+    By way of the quaternion, whose products are one matrix product away from the rotation. Smooth through zero. A twin
+    of ``roma.rotvec_to_rotmat`` with a third of its operations: skinning spends its time on such small tensors.
     """
-    squares = (vectors * vectors).sum(-1, keepdim=True)
-    # The gradient of a square root is infinite at 0; the shift changes no float32 angle above 1e-6.
-    angle = (squares + 1e-20).sqrt()
-    first = torch.sinc(angle / torch.pi)
-    half = torch.sinc(angle / (2 * torch.pi))
-    second = 0.5 * half * half
-    x, y, z = (first * vectors).unbind(-1)
-    outer = (second * vectors)[..., :, None] * vectors[..., None, :]
-    diagonal = 1 - second * squares
-    zero = torch.zeros_like(x)
-    cross = torch.stack((zero, -z, y, z, zero, -x, -y, x, zero), -1).unflatten(-1, (3, 3))
-    return outer + cross + torch.diag_embed(diagonal.expand_as(vectors))
+    half_angle = 0.5 * torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
+    quaternion = torch.cat((half_angle.cos(), vectors * torch.sinc(half_angle / torch.pi)), -1)
+    products = (quaternion[..., :, None] * quaternion[..., None, :]).flatten(-2)
+    return (products @ _from_products(vectors.dtype, vectors.device)).unflatten(-1, (3, 3))
+
+
+@lru_cache(maxsize=16)
+def _identity(dtype: torch.dtype, device: torch.device) -> Tensor:
+    with torch.inference_mode(mode=False):  # cached, and training may follow an inference call
+        return torch.eye(3, dtype=dtype, device=device)
+
+
+@lru_cache(maxsize=16)
+def _from_products(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return the matrix from the 16 products of (w, 2x, 2y, 2z) to the nine entries of R - I."""
+    table = torch.zeros(4, 4, 3, 3, dtype=torch.float64)
+    for i in range(3):
+        for j in range(3):
+            # R - I = 2 (v v^T - |v|^2 I) + 2 w [v]_x for the unit quaternion (w, v).
+            table[1 + i, 1 + j, i, j] += 0.5
+            table[1 + i, 1 + i, j, j] -= 0.5
+    for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
+        table[0, 1 + k, j, i] += 1
+        table[0, 1 + k, i, j] -= 1
+    with torch.inference_mode(mode=False):
+        return table.reshape(16, 9).to(device, dtype).clone()

@@ -43,12 +43,12 @@ def joint_motions(
     device = rotations.device
     turned = (rotations @ rest_joints[..., None])[..., 0]
     local = torch.cat((rotations, (rest_joints - turned)[..., None]), -1)
-    last_row = local.new_tensor([0.0, 0.0, 0.0, 1.0]).expand(*local.shape[:2], 1, 4)
-    local = torch.cat((local, last_row), 2)
-    listed, places, back = _tree(parents, device)
-    levels = list(local.index_select(1, listed).split([len(place) for place in places], 1))
-    for depth in range(1, len(levels)):
-        levels[depth] = levels[depth - 1].index_select(1, places[depth]) @ levels[depth]
+    local = torch.cat((local, _last_row(local.dtype, device).expand(*local.shape[:2], 1, 4)), 2)
+    listed, sizes, places, back = _tree(parents, device)
+    levels = list(local.index_select(1, listed).split(sizes, 1))
+    for depth, place in enumerate(places, start=1):
+        above = levels[depth - 1]
+        levels[depth] = (above if place is None else above.index_select(1, place)) @ levels[depth]
     return torch.cat(levels, 1).index_select(1, back)[:, :, :3]
 
 
@@ -81,18 +81,19 @@ class _Skin(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         rest, motions, weights = ctx.saved_tensors
-        flat = motions.flatten(2)
+        grad = grad.contiguous()  # it comes from (B, V, 3), and every product below runs along V
         grad_rest = grad_motions = grad_weights = None
         if ctx.needs_input_grad[0]:
             turns = (motions[..., :3].flatten(2).transpose(1, 2) @ weights).unflatten(1, (3, 3))
-            grad_rest = (turns * grad[:, :, None]).sum(1)
+            one, two, three = grad[:, :, None].unbind(1)
+            grad_rest = (turns[:, 0] * one).addcmul_(turns[:, 1], two).addcmul_(turns[:, 2], three)
         if ctx.needs_input_grad[1] or ctx.needs_input_grad[2]:
             lifted = torch.cat((rest, torch.ones_like(rest[:, :1])), 1)
             outer = (grad[:, :, None] * lifted[:, None]).flatten(1, 2)
             if ctx.needs_input_grad[1]:
                 grad_motions = (outer @ weights.transpose(0, 1)).transpose(1, 2).unflatten(2, (3, 4))
             if ctx.needs_input_grad[2]:
-                grad_weights = (flat @ outer).sum(0)
+                grad_weights = (motions.flatten(2) @ outer).sum(0)
         return grad_rest, grad_motions, grad_weights
 
 
@@ -113,12 +114,32 @@ def _index(values: list[int], device: torch.device) -> Tensor:
         return torch.tensor(values, dtype=torch.int64, device=device)
 
 
+@lru_cache(maxsize=16)
+def _last_row(dtype: torch.dtype, device: torch.device) -> Tensor:
+    with torch.inference_mode(mode=False):
+        return torch.tensor([0.0, 0.0, 0.0, 1.0], dtype=dtype, device=device)
+
+
 @lru_cache(maxsize=64)
-def _tree(parents: tuple[int, ...], device: torch.device) -> tuple[Tensor, tuple[Tensor, ...], Tensor]:
-    """Return the joints level by level, where each level's parents stand in the one above, and the way back."""
+def _tree(
+    parents: tuple[int, ...], device: torch.device
+) -> tuple[Tensor, list[int], tuple[Tensor | None, ...], Tensor]:
+    """Return the joints level by level, the sizes of the levels, where each level's parents stand, and the way back.
+
+    Parents stand in the level above; None where they stand one beside the other (or there is one for all), as in MANO.
+    """
     depths = _depths(parents)
     levels = [[j for j, depth in enumerate(depths) if depth == level] for level in range(max(depths) + 1)]
-    places = [[0], *([above.index(parents[j]) for j in level] for above, level in itertools.pairwise(levels))]
+    places = [
+        [above.index(parents[joint]) for joint in level] if len(above) > 1 else []
+        for above, level in itertools.pairwise(levels)
+    ]
+    beside = [not place or place == list(range(len(above))) for place, above in zip(places, levels, strict=False)]
     listed = [joint for level in levels for joint in level]
     back = [listed.index(joint) for joint in range(len(parents))]
-    return _index(listed, device), tuple(_index(place, device) for place in places), _index(back, device)
+    return (
+        _index(listed, device),
+        [len(level) for level in levels],
+        tuple(None if plain else _index(place, device) for place, plain in zip(places, beside, strict=True)),
+        _index(back, device),
+    )
