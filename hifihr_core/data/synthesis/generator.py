@@ -26,6 +26,8 @@ from hifihr_core.rendering.backends import BackendName
 _BANK_PROCEDURAL = 96
 #: A prop this much behind the hand still covers it, which hides the rim of the hand's mesh at the wrist.
 _SEAM_M = 0.0015
+#: An occluder hides less than this part of what is seen of a hand.
+_MOST_HIDDEN = 0.5
 
 
 class Synthesizer:
@@ -104,14 +106,21 @@ class Synthesizer:
         alpha = hand.silhouette[:, None].clamp(0, 1)
         image = torch.where(over, props.image, hand.image + (1 - alpha) * props.image)
         image = lens.darken_folds(image, nearest, dice.uniform(0.1, 0.55))
-        image, covered = self._cover(image, backdrop, dice)
-        seen = (hand_depth < props_depth) & (hand.silhouette >= 0.5) & ~covered
-        return image, _View(nearest, seen)
+        seen = (hand_depth < props_depth) & hand_depth.isfinite()
+        image, covered = self._cover(image, backdrop, seen, dice)
+        return image, _View(torch.where(covered, torch.zeros_like(nearest), nearest), seen & ~covered)
 
     def _cover(
-        self, image: Float[Tensor, "B 3 H W"], backdrop: Float[Tensor, "B 3 H W"], dice: Dice
+        self,
+        image: Float[Tensor, "B 3 H W"],
+        backdrop: Float[Tensor, "B 3 H W"],
+        seen: Bool[Tensor, "B H W"],
+        dice: Dice,
     ) -> tuple[Tensor, Bool[Tensor, "B H W"]]:
-        """Put a disc or slab, with the backdrop of another sample on it, in front of some pictures."""
+        """Put a disc or slab, with the backdrop of another sample on it, in front of some pictures.
+
+        What would hide most of a hand is left away.
+        """
         options = self.options
         rows, columns = ((torch.arange(n, device=self.device) + 0.5) / n for n in options.size_px)
         v, u = torch.meshgrid(rows, columns, indexing="ij")
@@ -122,6 +131,8 @@ class Synthesizer:
         round_ = dice.chance(0.5)[:, None, None]
         distance = torch.where(round_, (x.square() + y.square()).sqrt(), torch.maximum(x.abs(), y.abs()))
         share = ((1 - distance) * 12).clamp(0, 1) * dice.chance(options.occluder)[:, None, None]
+        hidden = (seen & (share >= 0.5)).sum(dim=(1, 2)) / seen.sum(dim=(1, 2)).clamp(min=1)
+        share = share * (hidden < _MOST_HIDDEN)[:, None, None]
         front = (backdrop.roll(1, dims=0).flip(-1) * dice.log_uniform(0.5, 1.6, 1, 1, 1)).clamp(0, 1)
         return torch.lerp(image, front, share[:, None]), share >= 0.5
 
@@ -138,7 +149,7 @@ class Synthesizer:
         joints_cam = posed.joints + scene.root_cam[:, None]
         joints_px = project(joints_cam, scene.K)
         verts_px = project(posed.vertices + scene.root_cam[:, None], scene.K)
-        visible = exact.visible_joints(joints_px, joints_cam, view.depth, view.seen)
+        visible = exact.visible_joints(joints_px, joints_cam, view.depth)
         box = exact.hand_box(verts_px, self.options.size_px)
         hand_px = (box[:, 2:] - box[:, :2]).amax(dim=-1)
         keypoints, confidence = exact.detect_keypoints(
@@ -178,7 +189,7 @@ class _Scene:
 
 @dataclass(frozen=True)
 class _View:
-    """Depth of the nearest surface (infinite where none is), and where the hand is seen."""
+    """Depth of the nearest surface (infinite where none is, 0 for an occluder), and where the hand is seen."""
 
     depth: Float[Tensor, "B H W"]
     seen: Bool[Tensor, "B H W"]

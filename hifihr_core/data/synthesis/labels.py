@@ -1,15 +1,16 @@
 """Labels of a synthetic picture beside its parameters: boxes, visibility, and what a detector would have found."""
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from hifihr_core.data.synthesis.draws import Dice
 from hifihr_core.hands.contract import Hand, HandModel
-from hifihr_core.skeleton import SCALE_BONE
+from hifihr_core.skeleton import SCALE_BONE, WRIST
 
 #: A joint lies inside the hand, this much behind the surface that is seen in front of it at most.
 _DEPTH_OF_JOINT_M = 0.018
+_DEPTH_OF_WRIST_M = 0.03
 
 
 def stand_in_indices(hand: HandModel) -> Int[Tensor, "778"]:
@@ -27,19 +28,20 @@ def mano_vertices(hand: HandModel, posed: Hand) -> Float[Tensor, "B 778 3"]:
 
 
 def visible_joints(
-    joints_px: Float[Tensor, "B 21 2"],
-    joints_cam: Float[Tensor, "B 21 3"],
-    depth: Float[Tensor, "B H W"],
-    seen: Bool[Tensor, "B H W"],
+    joints_px: Float[Tensor, "B 21 2"], joints_cam: Float[Tensor, "B 21 3"], depth: Float[Tensor, "B H W"]
 ) -> Float[Tensor, "B 21"]:
-    """Return 1 where a joint is in the picture and nothing but its own skin is in front of it, else 0."""
+    """Return 1 where a joint is in the picture and nothing but the skin about it is in front of it, else 0.
+
+    `depth` is that of the nearest surface: infinite where none is, 0 where something stands right before the camera.
+    """
     height, width = depth.shape[-2:]
     column, row = joints_px.floor().long().unbind(dim=-1)
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
     place = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
     near = torch.gather(depth.flatten(1), 1, place)
-    own = torch.gather(seen.flatten(1), 1, place)
-    return (inside & own & (joints_cam[..., 2] - near < _DEPTH_OF_JOINT_M)).to(depth)
+    skin_m = torch.full_like(joints_cam[0, :, 2], _DEPTH_OF_JOINT_M)
+    skin_m[WRIST] = _DEPTH_OF_WRIST_M
+    return (inside & (joints_cam[..., 2] - near < skin_m)).to(depth)
 
 
 def detect_keypoints(
