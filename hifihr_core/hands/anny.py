@@ -11,16 +11,16 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 import numpy as np
-import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from hifihr_core.errors import AssetError
-from hifihr_core.hands.anny_poses import sample_poses, sample_skins
+from hifihr_core.hands.anny_poses import sample_poses, sample_rotations, sample_skins
 from hifihr_core.hands.anny_rig import ANGLES, BONE_PARENTS, CHAIN, JOINTS, bone_joints, bone_motions, cross_matrices
 from hifihr_core.hands.anny_skin import SkinBasis, load_skin
 from hifihr_core.hands.contract import Hand, HandModel, HandParameters, JointDefinition, PosePrior, Rig
+from hifihr_core.hands.rotations import rotation_matrices
 from hifihr_core.hands.skinning import move_joints, skin_planar
 from hifihr_core.records import Appearance
 from hifihr_core.skeleton import ROOT, TIPS
@@ -46,6 +46,30 @@ class AnnyHand(HandModel):
     licence = "free"
     pose_basis = "anatomical"
     has_mano_vertices = False
+
+    uvs: Tensor
+    faces_uvs: Tensor
+    tips: Tensor
+    vertices: Tensor
+    joints: Tensor
+    shape_basis: Tensor
+    joint_basis: Tensor
+    joint_vertices: Tensor
+    joint_weights: Tensor
+    weights: Tensor
+    generators: Tensor
+    rest: Tensor
+    rest_basis: Tensor
+    near: Tensor
+    near_weights: Tensor
+    pose_mean: Tensor
+    pose_basis_z: Tensor
+    pose_whiten: Tensor
+    limits: Tensor
+    pose_bank: Tensor
+    skin_mean: Tensor
+    skin_basis: Tensor
+    skin_people: Tensor
 
     def __init__(self, arrays: Mapping[str, np.ndarray], skin: SkinBasis, joint_definition: JointDefinition) -> None:
         super().__init__()
@@ -85,7 +109,7 @@ class AnnyHand(HandModel):
         motions = bone_motions(parameters.pose, rest_joints, self.generators)
         vertices = skin_planar(rest_vertices, motions, self.weights)
         joints = self._joints(vertices.index_select(2, self.near), motions, rest_joints)
-        turn = roma.rotvec_to_rotmat(parameters.global_orient)
+        turn = rotation_matrices(parameters.global_orient)
         root = joints[..., ROOT, None]
         return Hand(
             vertices=(turn @ (vertices - root)).transpose(1, 2),
@@ -100,7 +124,7 @@ class AnnyHand(HandModel):
         motions = bone_motions(parameters.pose, rest_joints, self.generators)
         near = skin_planar(rest_vertices.index_select(2, self.near), motions, self.near_weights)
         joints = self._joints(near, motions, rest_joints)
-        turn = roma.rotvec_to_rotmat(parameters.global_orient)
+        turn = rotation_matrices(parameters.global_orient)
         return (turn @ (joints - joints[..., ROOT, None])).transpose(1, 2)
 
     def rig(self, parameters: HandParameters) -> Rig:
@@ -110,7 +134,7 @@ class AnnyHand(HandModel):
         motions = bone_motions(parameters.pose, rest_joints, self.generators)
         near = skin_planar(rest_vertices.index_select(2, self.near), motions, self.near_weights)
         root = self._joints(near, motions, rest_joints)[..., ROOT]
-        turn = roma.rotvec_to_rotmat(parameters.global_orient)
+        turn = rotation_matrices(parameters.global_orient)
         shifted = torch.cat((motions[..., :3], (motions[..., 3] - root[:, None])[..., None]), dim=-1)
         last_row = shifted.new_tensor([0.0, 0.0, 0.0, 1.0]).expand(*shifted.shape[:2], 1, 4)
         return Rig(
@@ -150,16 +174,12 @@ class AnnyHand(HandModel):
     def sample_parameters(self, batch: int, *, generator: torch.Generator) -> HandParameters:
         """Draw hands: poses from the bank of gestures, skins between painted people, shape normal, rotation uniform."""
         device = generator.device
-
-        def normal(size: int) -> Tensor:
-            return torch.randn(batch, size, generator=generator, device=device)
-
-        quaternion = torch.nn.functional.normalize(normal(4), dim=-1)
+        shape = torch.randn(batch, self.shape_dim, generator=generator, device=device)
         pose = sample_poses(self.pose_bank.float().to(device), self.limits.float().to(device), batch, generator)
         return HandParameters(
-            global_orient=roma.unitquat_to_rotvec(quaternion),
+            global_orient=sample_rotations(batch, generator),
             pose=pose,
-            shape=normal(self.shape_dim).clamp(-2.5, 2.5),
+            shape=shape.clamp(-2.5, 2.5),
             texture=sample_skins(self.skin_people.float().to(device), batch, generator),
         )
 
@@ -198,7 +218,7 @@ def build_anny(
 
 def _read(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise AssetError(f"{path}: not a readable hand file ({error}); install hifihr again") from error

@@ -1,4 +1,4 @@
-"""Drawing plausible poses and skins of the free hand from what was baked with it."""
+"""Drawing plausible rotations, poses and skins of the free hand from what was baked with it."""
 
 import torch
 from jaxtyping import Float
@@ -22,6 +22,19 @@ def sample_poses(
     noise = torch.randn(batch, bank.shape[2], generator=generator, device=device)
     pose = torch.lerp(path[:, 0], path[:, 1], share) + _JITTER * noise
     return pose.clamp(limits[:, 0], limits[:, 1])
+
+
+def sample_rotations(batch: int, generator: torch.Generator) -> Float[Tensor, "B 3"]:
+    """Draw rotation vectors, radians, uniformly over all rotations.
+
+    By way of a uniform unit quaternion; written out because importing roma loads torch's compiler, most of a second.
+    """
+    quaternion = torch.randn(batch, 4, generator=generator, device=generator.device)
+    scalar, vector = quaternion.split((1, 3), dim=-1)
+    length = torch.linalg.vector_norm(vector, dim=-1, keepdim=True)
+    # q and -q are one rotation: the one with a positive scalar turns by less than half a turn.
+    angle = 2 * torch.atan2(length, scalar.abs())
+    return vector / length * angle * torch.where(scalar < 0, -1.0, 1.0)
 
 
 def sample_skins(people: Float[Tensor, "M X"], batch: int, generator: torch.Generator) -> Float[Tensor, "B X"]:

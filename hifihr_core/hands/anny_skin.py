@@ -13,7 +13,6 @@ from torch.nn.functional import avg_pool2d
 
 from hifihr_core.errors import AssetError
 
-
 _KEYS = ("mean", "components", "scale", "inside", "people")
 
 
@@ -24,8 +23,8 @@ class SkinBasis:
     The basis is zero far from the chart. `people` are the coefficients of painted people, to draw skins from.
     """
 
-    mean: Float[Tensor, " 3TT"]
-    basis: Float[Tensor, "X 3TT"]
+    mean: Float[Tensor, " C_T_T"]
+    basis: Float[Tensor, "X C_T_T"]
     people: Float[Tensor, "M X"]
     size_px: int
 
@@ -37,7 +36,7 @@ def load_skin(path: Path, size_px: int) -> SkinBasis:
     Raises: AssetError for a missing or broken file, ValueError if `size_px` does not divide the size of the file.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             mean, components, scale, inside, people = (archive[key] for key in _KEYS)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise AssetError(f"{path}: not a readable skin file ({error}); install hifihr again") from error

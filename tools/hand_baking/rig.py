@@ -48,9 +48,9 @@ class Rig:
 
 
 def hand_frame(heads: np.ndarray) -> np.ndarray:
-    """Return the rotation into the hand frame.
+    """Return the rotation into the hand frame: a right hand held up with the palm to the camera.
 
-    -y runs from wrist to middle knuckle, +x to the thumb's side, -z out of the palm. This is a right hand held up with the palm to the camera.
+    -y runs from wrist to middle knuckle, +x to the thumb's side, -z out of the palm.
     """
     forward = heads[9] - heads[0]
     forward = forward / np.linalg.norm(forward)

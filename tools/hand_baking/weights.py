@@ -26,7 +26,10 @@ def skin_weights(vertices: np.ndarray, faces: np.ndarray, joints: np.ndarray, ti
 
 
 def with_halves(weights: np.ndarray) -> np.ndarray:
-    """Return (V, 33) weights: hand the skin between a bone and its parent to the half-way bone: shares (1 - t, t) become a triangle in t."""
+    """Return (V, 33) weights: the skin shared by a bone and its parent goes to the half-way bone between them.
+
+    Shares (1 - t, t) become a triangle in t: all half-way at t = 1/2, none at the ends.
+    """
     out = np.concatenate((weights, np.zeros((len(weights), len(HALVED)))), axis=1)
     for k, j in enumerate(HALVED):
         shared = np.minimum(out[:, j], out[:, PARENTS[j]])

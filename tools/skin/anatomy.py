@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
+from skin.chart import Chart
 
 from hifihr_core.hands.anny_rig import HALVED, JOINTS, PARENTS
 from hifihr_core.skeleton import FINGERS
-from skin.chart import Chart
 
 _ENDS = ("thumb_ip", "index_dip", "middle_dip", "ring_dip", "pinky_dip")
 

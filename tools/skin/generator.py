@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-
 from skin import marks
 from skin.anatomy import Anatomy, smoothstep
 from skin.tone import encode, skin_colour

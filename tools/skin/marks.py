@@ -1,7 +1,6 @@
 """Marks on the skin, as fields from 0 to about 1 over the texels: creases, wrinkles, veins, spots, noise."""
 
 import numpy as np
-
 from skin.anatomy import Anatomy, smoothstep
 
 _LONG = ("index", "middle", "ring", "pinky")
@@ -21,7 +20,7 @@ def noise(position: np.ndarray, wavelength_mm: float, seed: int, waves: int = 48
 
 
 def finger_creases(a: Anatomy) -> np.ndarray:
-    """Return the creases on the palmar side of the fingers: two at PIP, one at DIP and at the base, two on the thumb."""
+    """Return the creases on the palmar side of the fingers: two at PIP, one at DIP and base, two on the thumb."""
     lines = np.zeros(len(a.position))
     wave = 0.5 * noise(a.position, 9.0, 11)
     for finger in _LONG:
@@ -41,9 +40,12 @@ def palm_creases(a: Anatomy) -> np.ndarray:
     """Return the lines of the palm: distal and proximal transverse, the one around the thumb's ball, the wrist's."""
     index, middle, ring, pinky = (a.joint(f"{f}_mcp")[:2] for f in _LONG)
     curves = (
-        (1.0, (pinky + (-9, 8), pinky + (4, 4), ring + (1, 6), middle + (1, 3), (index + middle) / 2 + (1, -9))),
-        (0.9, (index + (10, 17), index + (-4, 21), middle + (-4, 29), ring + (-1, 36), pinky + (8, 37))),
-        (1.0, (index + (10, 15), index + (-6, 27), middle + (6, 44), (3, -46), (2, -30), (6, -14))),
+        (
+            1.0,
+            (_by(pinky, -9, 8), _by(pinky, 4, 4), _by(ring, 1, 6), _by(middle, 1, 3), _by((index + middle) / 2, 1, -9)),
+        ),
+        (0.9, (_by(index, 10, 17), _by(index, -4, 21), _by(middle, -4, 29), _by(ring, -1, 36), _by(pinky, 8, 37))),
+        (1.0, (_by(index, 10, 15), _by(index, -6, 27), _by(middle, 6, 44), (3, -46), (2, -30), (6, -14))),
     )
     wobble = 0.6 * noise(a.position, 14.0, 12)
     palm = (
@@ -130,15 +132,15 @@ def eminences(a: Anatomy) -> np.ndarray:
 def veins(a: Anatomy) -> np.ndarray:
     """Return the veins of the back of the hand: an arch fed from between the knuckles, two trunks to the wrist."""
     index, middle, ring, pinky = (a.joint(f"{f}_mcp")[:2] for f in _LONG)
-    arch = (index + (4, 24), middle + (6, 36), ring + (8, 38), pinky + (6, 32))
+    arch = (_by(index, 4, 24), _by(middle, 6, 36), _by(ring, 8, 38), _by(pinky, 6, 32))
     curves = (
         arch,
-        ((index + middle) / 2 + (1, 2), (index + middle) / 2 + (3, 16), arch[1]),
-        ((middle + ring) / 2 + (0, 2), (middle + ring) / 2 + (-1, 18), arch[1] + (-4, 1)),
-        ((ring + pinky) / 2 + (1, 0), (ring + pinky) / 2 + (3, 16), arch[2] + (-4, 0)),
-        (arch[0], index + (6, 42), (24, -44), (20, -22), (19, -2)),
-        (arch[2], ring + (8, 52), (-10, -34), (-12, -14), (-14, 2)),
-        (arch[1], middle + (3, 52), (2, -36), (-12, -18)),
+        (_by((index + middle) / 2, 1, 2), _by((index + middle) / 2, 3, 16), arch[1]),
+        (_by((middle + ring) / 2, 0, 2), _by((middle + ring) / 2, -1, 18), _by(arch[1], -4, 1)),
+        (_by((ring + pinky) / 2, 1, 0), _by((ring + pinky) / 2, 3, 16), _by(arch[2], -4, 0)),
+        (arch[0], _by(index, 6, 42), (24, -44), (20, -22), (19, -2)),
+        (arch[2], _by(ring, 8, 52), (-10, -34), (-12, -14), (-14, 2)),
+        (arch[1], _by(middle, 3, 52), (2, -36), (-12, -18)),
     )
     back = smoothstep(0.5, 0.1, a.palm) * (1 - sum(a.on_finger(f) for f in (*_LONG, "thumb"))).clip(0, 1)
     wobble = 1.3 * noise(a.position, 16.0, 41)
@@ -164,6 +166,10 @@ def spots(a: Anatomy, count: int, radius_mm: tuple[float, float], seed: int) -> 
 
 def _line(distance: np.ndarray, width_mm: float) -> np.ndarray:
     return np.exp(-((distance / width_mm) ** 2))
+
+
+def _by(point: np.ndarray, x_mm: float, y_mm: float) -> np.ndarray:
+    return point + np.array([x_mm, y_mm])
 
 
 def _wrap(x: np.ndarray, period: float) -> np.ndarray:
