@@ -230,7 +230,9 @@ class _Antialias(torch.autograd.Function):
         edges_, opposite_, edge_, at_, out_ = map(_array, (edges, opposite, edge, at, out))
 
         def find(b: int) -> None:
-            outline.find_crossings(q_[b], edges_, opposite_, face_[b], depth_[b], near_m, edge_[b], at_[b], np.empty(edge_.shape[1:]))
+            outline.find_crossings(
+                q_[b], edges_, opposite_, face_[b], depth_[b], near_m, edge_[b], at_[b], np.empty(edge_.shape[1:])
+            )
 
         def blend(b: int, first: int, end: int) -> None:
             outline.blend(values_[b], edge_[b], at_[b], first, end, out_[b])

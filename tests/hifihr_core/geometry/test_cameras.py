@@ -21,7 +21,9 @@ def points():
 
 @pytest.fixture
 def K():
-    return torch.tensor([[500.0, 0.0, 100.0], [0.0, 480.0, 120.0], [0.0, 0.0, 1.0]], dtype=torch.float64).expand(2, 3, 3)
+    return torch.tensor([[500.0, 0.0, 100.0], [0.0, 480.0, 120.0], [0.0, 0.0, 1.0]], dtype=torch.float64).expand(
+        2, 3, 3
+    )
 
 
 def test_project_by_hand():

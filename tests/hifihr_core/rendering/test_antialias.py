@@ -13,7 +13,9 @@ IDENTITY = torch.eye(3, dtype=F64)[None]
 
 def silhouette(verts, faces, K, size, backend="native"):
     fragments = rasterize(verts, faces, K, height=size, width=size, backend=backend)
-    return antialias((fragments.face >= 0).to(verts.dtype)[..., None], fragments, verts, faces, K, backend=backend)[..., 0]
+    return antialias((fragments.face >= 0).to(verts.dtype)[..., None], fragments, verts, faces, K, backend=backend)[
+        ..., 0
+    ]
 
 
 def rectangle(left, top, right, bottom, z=1.0):

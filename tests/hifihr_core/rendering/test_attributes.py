@@ -46,7 +46,9 @@ def test_interpolate_gradcheck(make_scene):
 @pytest.mark.parametrize("backend", ["native", "reference"])
 def test_texel_centres_and_corners_by_hand(backend):
     texture = torch.arange(6, dtype=F64).reshape(1, 1, 2, 3)  # rows 0 1 2 (top) and 3 4 5
-    uv = torch.tensor([[1 / 6, 0.75], [0.5, 0.25], [0, 0], [1, 1], [1 / 3, 0.5], [-5, 9]], dtype=F64).reshape(1, 1, 6, 2)
+    uv = torch.tensor([[1 / 6, 0.75], [0.5, 0.25], [0, 0], [1, 1], [1 / 3, 0.5], [-5, 9]], dtype=F64).reshape(
+        1, 1, 6, 2
+    )
     out = sample_texture(texture, uv, backend=backend)
     assert torch.allclose(out[0, 0, :, 0], torch.tensor([0, 4, 3, 2, 2, 0], dtype=F64))
 
