@@ -22,6 +22,7 @@ COMMANDS: dict[str, str] = {
     "pretrain": "hifihr_cli.pretrain:pretrain",
     "train": "hifihr_cli.train:train",
     "eval": "hifihr_cli.eval:evaluate",
+    "predict": "hifihr_cli.predict:predict",
     "shards": "hifihr_cli.shards:shards",
     "assets": "hifihr_cli.assets:app",
     "doctor": "hifihr_cli.doctor:doctor",

@@ -87,7 +87,6 @@ def predict(
         raise typer.BadParameter("give one of --box and --boxes")
 
     from hifihr_core.device import choose_device
-
     from hifihr_core.prediction.jobs import CameraChoice, OutputSettings, predict_files, read_intrinsics
     from hifihr_core.prediction.photos import find_photos
     from hifihr_core.prediction.predictor import Predictor, PredictSettings

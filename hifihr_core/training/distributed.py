@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
-from hifihr_core.errors import DeviceError
+from hifihr_core.device import choose_device
 
 #: How long one process waits for the others before the run is given up (and torchrun starts it again).
 PATIENCE = timedelta(minutes=10)
@@ -69,22 +69,3 @@ def join_world(device: str = "auto") -> Iterator[World]:
 def was_restarted() -> bool:
     """Return whether torchrun or Slurm has started this job again after a failure."""
     return any(int(os.environ.get(name) or 0) > 0 for name in ("TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT"))
-
-
-def choose_device(name: str, *, local_rank: int = 0) -> torch.device:
-    """Return the device of this process: "auto" is CUDA, else MPS, else the CPU. Raises: DeviceError."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise DeviceError(f"device {name!r} is not known; expected auto, cpu, cuda, cuda:N or mps") from error
-    if device.type == "cuda":
-        count = torch.cuda.device_count()
-        index = local_rank if device.index is None else device.index
-        if index >= count:
-            raise DeviceError(f"device cuda:{index}: {count} CUDA devices found; use --device cpu or fewer processes")
-        return torch.device("cuda", index)
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise DeviceError("device mps: not available here; use --device cpu")
-    return device

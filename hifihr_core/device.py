@@ -1,0 +1,27 @@
+"""Which device does the work."""
+
+import torch
+
+from hifihr_core.errors import DeviceError
+
+
+def choose_device(name: str, *, local_rank: int = 0) -> torch.device:
+    """Return the device `name` of this process: "auto" is CUDA, else MPS, else the CPU.
+
+    `local_rank` picks the CUDA device where the name carries no number. Raises: DeviceError where it is not there.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise DeviceError(f"device {name!r} is not known; expected auto, cpu, cuda, cuda:N or mps") from error
+    if device.type == "cuda":
+        count = torch.cuda.device_count()
+        index = local_rank if device.index is None else device.index
+        if index >= count:
+            raise DeviceError(f"device cuda:{index}: {count} CUDA devices found; use --device cpu or fewer processes")
+        return torch.device("cuda", index)
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise DeviceError("device mps: not available here; use --device cpu")
+    return device
