@@ -4,6 +4,7 @@
 rasterises with PyTorch3D where it is installed, and `auto` is native.
 """
 
+import subprocess
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -58,8 +59,10 @@ def _native(device_type: str) -> Backend:
     if device_type == "cuda":
         try:
             from hifihr_core.rendering import _triton
-        except ImportError as error:
-            return _stand_in(device_type, f"Triton cannot be imported ({error})")
+
+            _triton.try_out(torch.device(device_type))
+        except (ImportError, OSError, RuntimeError, subprocess.SubprocessError) as error:
+            return _stand_in(device_type, f"Triton does not run ({type(error).__name__}: {error})")
         return Backend("native", rasterize=_triton.rasterize, antialias=_triton.antialias)
     return _stand_in(device_type, "there are no compiled kernels for it")
 
