@@ -13,7 +13,7 @@ from hifihr_core.losses.regions import REGIONS
 from hifihr_core.losses.registry import TERMS, Term
 
 #: One weight for the whole run, or steps ``((epoch, weight), ...)``: the last step at or before an epoch holds.
-Weight = float | tuple[tuple[float, float], ...]
+Weight = float | int | tuple[tuple[float | int, float | int], ...]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,58 @@
+"""Two Gloo processes train as one process with the summed batch, and survive the death of one of them."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from hifihr_core.config import save_settings
+from hifihr_core.errors import DeviceError
+from hifihr_core.device import choose_device
+from hifihr_core.training.distributed import World
+from hifihr_core.training.loop import fit
+
+WORKER = Path(__file__).with_name("ddp_worker.py")
+
+
+def torchrun(settings, folder: Path, *words: str, restarts: int = 0, **variables: str) -> subprocess.CompletedProcess:
+    save_settings(settings, folder.with_suffix(".toml"))
+    command = (
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"),
+        *(f"--max-restarts={restarts}", str(WORKER), str(folder.with_suffix(".toml")), str(folder), *words),
+    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240)
+
+
+def losses(folder: Path) -> list[float]:
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [row["loss"] for row in rows if row["kind"] == "train"]
+
+
+@pytest.mark.slow
+def test_two_processes_are_one_and_a_killed_one_comes_back(settings_for, shards, tmp_path):
+    """The loss curve is that of the summed batch; with a rank killed and started again by torchrun, too."""
+    # Layer normalisation: batch statistics are those of one process on the CPU, where torch cannot synchronise them.
+    settings = settings_for(shards, "model.backbone=convnext_atto", "model.norm=layer", "train.validate_every=0")
+    fit(settings, tmp_path / "one", device="cpu")
+    done = torchrun(settings, tmp_path / "two", restarts=1, KILL_AT="2")
+    assert done.returncode == 0, done.stderr
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=2e-3)
+    assert len(losses(tmp_path / "two")) == 3
+
+
+def test_a_world_of_one_sums_to_itself():
+    world = World(torch.device("cpu"))
+    assert world.sum({"a": torch.tensor(2.0)}) == {"a": torch.tensor(2.0)}
+
+
+def test_a_device_that_is_not_there_is_named():
+    with pytest.raises(DeviceError, match="device 'abacus' is not known; expected auto, cpu, cuda"):
+        choose_device("abacus")
+    if not torch.cuda.is_available():
+        with pytest.raises(DeviceError, match="device cuda:0: 0 CUDA devices found"):
+            choose_device("cuda")

@@ -1,0 +1,132 @@
+"""What can go wrong in the middle of a run: nothing that was saved is lost, and one line says what happened."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from hifihr_core.config import save_settings
+from hifihr_core.errors import AssetError, DataError, FindingsError
+from hifihr_core.records import Batch
+from hifihr_core.training import loop, state
+from hifihr_core.training.guard import Guard, broken_samples, leave_out
+from hifihr_core.training.loop import fit
+from hifihr_core.training.state import STATE_FILE, read_facts
+
+WORKER = Path(__file__).with_name("ddp_worker.py")
+
+
+def a_batch(count: int = 3) -> Batch:
+    labels = {"joints_cam": torch.ones(count, 21, 3)}
+    present = {"joints_cam": torch.ones(count, dtype=torch.bool)}
+    keys = tuple(f"sample-{b}" for b in range(count))
+    K = torch.eye(3).expand(count, 3, 3).clone()
+    return Batch(torch.ones(count, 3, 4, 4), K, keys, ("right",) * count, labels, present)
+
+
+@pytest.mark.parametrize("where", ["image", "K", "label"])
+def test_a_number_that_is_not_finite_is_found_and_left_out(where):
+    batch = a_batch()
+    {"image": batch.image, "K": batch.K, "label": batch.labels["joints_cam"]}[where][1] = torch.nan
+    assert broken_samples(batch).tolist() == [False, True, False]
+    clean = leave_out(batch, broken_samples(batch))
+    assert clean.present["image"].tolist() == clean.present["joints_cam"].tolist() == [True, False, True]
+    assert not broken_samples(clean).any()
+    assert torch.equal(clean.image[0], batch.image[0])
+
+
+def test_the_guard_names_samples_and_stops_at_its_limit():
+    guard, bad = Guard(limit=2), a_batch()
+    bad.image[2] = torch.inf
+    guard.inspect(bad)
+    guard.inspect(a_batch())  # one good batch, and the count begins anew
+    guard.inspect(bad)
+    with pytest.raises(FindingsError, match=r"2 steps in a row .* sample-2"):
+        guard.inspect(bad)
+    assert guard.samples_left_out == 3
+
+
+def test_a_broken_picture_changes_nothing_but_its_own_part(settings_for, shards, tmp_path, monkeypatch):
+    """A run with one NaN image goes on, counts it, and its weights stay finite."""
+    step, spoilt = loop.train_step, []
+
+    def spoiling(run, batch, *arguments, **options):
+        if not spoilt:
+            spoilt.append(batch.keys[0])
+            image = batch.image.clone()
+            image[0] = torch.nan
+            batch = replace(batch, image=image)
+        return step(run, batch, *arguments, **options)
+
+    monkeypatch.setattr(loop, "train_step", spoiling)
+    summary = fit(settings_for(shards), tmp_path / "run", device="cpu")
+    assert summary.samples_left_out == 1
+    assert all(value.isfinite().all() for value in load_file(summary.weights).values())
+
+
+def test_a_corrupt_shard_ends_the_run_and_saves_it(settings_for, samples, tree, tmp_path):
+    """A shard that breaks in the second epoch: a DataError, and the state of the steps before it."""
+    broken = replace(samples[5], image=samples[5].image[:100])
+    folder = tree.write([*samples[:5], broken, *samples[6:]])
+    with pytest.raises(DataError):
+        fit(settings_for(folder, "data.validation_part=0", "train.max_steps=6"), tmp_path / "run", device="cpu")
+    position = json.loads(read_facts(tmp_path / "run" / STATE_FILE, format=state.FORMAT, version="1")["position"])
+    assert position["step"] < 6
+
+
+def test_a_full_disk_keeps_the_last_checkpoint(settings_for, shards, tmp_path, monkeypatch):
+    """Limiting the size of files stands for a full disk: the write fails half-way, the old files stay whole."""
+    settings = settings_for(shards)
+    fit(settings, tmp_path / "run", device="cpu")
+    before = (tmp_path / "run" / STATE_FILE).read_bytes()
+    longer = settings.model_copy(update={"train": settings.train.model_copy(update={"max_steps": 4, "epochs": 9})})
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, limits[1]))
+        with pytest.raises(DataError, match="checkpoints"):
+            fit(longer, tmp_path / "run", resume=True, device="cpu")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert (tmp_path / "run" / STATE_FILE).read_bytes() == before
+    assert fit(longer, tmp_path / "run", resume=True, device="cpu").steps == 4
+
+
+@pytest.mark.slow
+def test_a_run_killed_while_it_writes_goes_on(settings_for, shards, tmp_path):
+    """SIGKILL at whatever moment after the first checkpoint, most of them inside one: the state is whole."""
+    settings = settings_for(shards, "train.max_steps=1000", "train.epochs=1000", "train.validate_every=0")
+    save_settings(settings, tmp_path / "settings.toml")
+    folder = tmp_path / "run"
+    command = [sys.executable, str(WORKER), str(tmp_path / "settings.toml"), str(folder)]
+    process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (folder / STATE_FILE).exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    while not list((folder / "checkpoints").glob(".*")) and time.monotonic() < deadline:
+        time.sleep(0.001)  # a temporary file: a checkpoint is being written now
+    process.kill()
+    process.wait()
+    position = json.loads(read_facts(folder / STATE_FILE, format=state.FORMAT, version="1")["position"])
+    assert position["step"] >= 1
+    end = position["step"] + 1
+    shorter = settings.model_copy(update={"train": settings.train.model_copy(update={"max_steps": end})})
+    assert fit(shorter, folder, resume=True, device="cpu").steps == end
+
+
+def test_a_damaged_state_is_named(settings_for, shards, tmp_path):
+    fit(settings_for(shards), tmp_path / "run", device="cpu")
+    path = tmp_path / "run" / STATE_FILE
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(AssetError, match=r"state\.safetensors: not a whole safetensors file"):
+        fit(settings_for(shards), tmp_path / "run", resume=True, device="cpu")
