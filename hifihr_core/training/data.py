@@ -129,13 +129,13 @@ def carried_labels(shards: ShardSet) -> frozenset[str]:
 
 
 def open_dataset(name: str, *, training: bool, labels: frozenset[str] | None, versions: str = "first") -> Dataset:
-    """Open the training or the evaluation split of a dataset, by its name or by the path of its folder.
+    """Open the training or the evaluation split of a dataset, by its name, else by the path of its folder.
 
     `labels` limits what is read from it. Raises: DataError if there is no such shard folder.
     """
-    path = Path(name)
-    is_path = path.exists() or len(path.parts) > 1
-    folders = find_shard_folders(path if is_path else shards_folder(name))
+    named = shards_folder(name)
+    is_name = len(Path(name).parts) == 1 and (named.exists() or not Path(name).exists())
+    folders = find_shard_folders(named if is_name else Path(name))
     sets = [ShardSet(folder, labels=labels) for folder in folders]
     fitting = [shards for shards in sets if (shards.index.facts.split == "train") == training]
     chosen = (fitting if len(sets) > 1 else sets)[:1]
