@@ -276,3 +276,25 @@ def test_a_pickle_inside_is_not_run(copied):
 def test_shipped_files_are_small():
     assert (DATA / "anny_hand.npz").stat().st_size < 4e6
     assert (DATA / "anny_skin.npz").stat().st_size < 6e6
+
+
+def winding_numbers(points, vertices, faces):
+    """How often the surface winds round each point: 0 outside, 1 inside, 2 where one part lies in another."""
+    a, b, c = (vertices[faces[:, k]][None] - points[:, None] for k in range(3))
+    la, lb, lc = (x.norm(dim=-1) for x in (a, b, c))
+    triple = (a * torch.linalg.cross(b, c)).sum(-1)
+    below = la * lb * lc + (a * b).sum(-1) * lc + (b * c).sum(-1) * la + (c * a).sum(-1) * lb
+    return torch.atan2(triple, below).sum(-1) / (2 * torch.pi)
+
+
+def test_no_finger_tip_lies_inside_the_hand(hand):
+    """Points in the middle of every last bone are inside their own finger and nothing else."""
+    drawn = hand.sample_parameters(40, generator=torch.Generator().manual_seed(9))
+    posed = hand(replace(drawn, texture=None))
+    inner = torch.stack(
+        [0.3 * posed.joints[:, tip - 1] + 0.7 * posed.joints[:, tip] for tip in TIPS]
+        + [0.8 * posed.joints[:, tip - 1] + 0.2 * posed.joints[:, tip] for tip in TIPS],
+        dim=1,
+    )
+    for points, vertices in zip(inner, posed.vertices, strict=True):
+        torch.testing.assert_close(winding_numbers(points, vertices, hand.faces), torch.ones(10), atol=0.1, rtol=0)
