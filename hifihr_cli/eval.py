@@ -1,17 +1,36 @@
-"""`hifihr eval`: score a prediction file, or a checkpoint, on FreiHAND, HO-3D or the synthetic benchmark."""
+"""`hifihr eval`: score a checkpoint, or a prediction file, on FreiHAND, HO-3D or the synthetic benchmark."""
 
+from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hifihr_cli.console import emit_json, emit_table, progress, say
-from hifihr_cli.params import Json, Limit, OutFolder
+from hifihr_cli.params import Device, Json, Limit, OutFolder, Workers
+
+if TYPE_CHECKING:
+    from hifihr_core.evaluation.run import Evaluation
+
+
+class RootOf(str, Enum):
+    """Where a predicted hand is placed."""
+
+    predicted = "predicted"
+    gt = "gt"
+
 
 Dataset = Annotated[str, typer.Option("--dataset", help="freihand, ho3d or synth.", metavar="NAME")]
-Version = Annotated[str | None, typer.Option("--version", help="v2 or v3 of HO-3D.", metavar="NAME")]
+Version = Annotated[str | None, typer.Option("--version", help="v2 or v3 of HO-3D; default: what is there.")]
+CheckpointFile = Annotated[
+    Path | None,
+    typer.Option("--checkpoint", help="Weight file or run folder; default: the shipped model.", metavar="PATH"),
+]
+Shards = Annotated[
+    Path | None, typer.Option("--data", help="Shard folder; default: $HIFIHR_DATA/shards/DATASET.", metavar="FOLDER")
+]
 Predictions = Annotated[
-    Path | None, typer.Option("--predictions", help="Score this pred.json or pred.zip.", metavar="FILE")
+    Path | None, typer.Option("--predictions", help="Score this pred.json or pred.zip instead.", metavar="FILE")
 ]
 GroundTruth = Annotated[
     Path | None,
@@ -19,64 +38,88 @@ GroundTruth = Annotated[
 ]
 FailUnder = Annotated[
     list[str] | None,
-    typer.Option("--fail-under", help="Exit 1 where METRIC is worse than VALUE.", metavar="METRIC=VALUE"),
+    typer.Option(
+        "--fail-under", help="Exit 1 where METRIC is worse than VALUE; may be repeated.", metavar="METRIC=VALUE"
+    ),
 ]
 SelfTest = Annotated[
-    bool, typer.Option("--self-test", help="Check the scorer on known predictions.", show_default=False)
+    bool, typer.Option("--self-test", help="Check the scorer on predictions with known scores.", show_default=False)
 ]
+RootOption = Annotated[RootOf, typer.Option("--root", help="Place hands at the predicted or the true root.")]
+BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="Crops per step.", metavar="N")]
 
 
 def evaluate(
     dataset: Dataset,
     version: Version = None,
+    checkpoint: CheckpointFile = None,
+    data: Shards = None,
+    root: RootOption = RootOf.predicted,
     predictions: Predictions = None,
     gt: GroundTruth = None,
     out: OutFolder = None,
     limit: Limit = None,
     fail_under: FailUnder = None,
     self_test: SelfTest = False,
+    batch_size: BatchSize = 32,
+    workers: Workers = 0,
+    device: Device = "auto",
     json: Json = False,
 ) -> None:
-    """Score a prediction file on FreiHAND or HO-3D, as the official evaluators do.
+    """Run a checkpoint over prepared evaluation data, or score a prediction file, as the official evaluators do.
 
-    Prints a table in millimetres, or with --json the whole report; writes it with PCK curves to --out.
+    Prints a table in millimetres, or with --json the whole report. --out (default ./evaluations/BENCHMARK) gets
+    metrics.json, PCK curves, a page of samples, and pred.zip. Exit codes: 1 below --fail-under, 3 data missing or
+    broken.
     """
-    from hifihr_core.config.folders import raw_folder
-
-    ground_truth = gt or raw_folder(dataset)
     if self_test:
-        _self_test(ground_truth, dataset, version, json)
+        _self_test(gt, dataset, version, json)
         return
-    if predictions is None:
-        from hifihr_core.errors import ConfigError
+    with progress("evaluating", unit="samples") as on_progress:
+        if predictions is not None:
+            from hifihr_core.config.folders import raw_folder
+            from hifihr_core.evaluation.run import evaluate_files
 
-        raise ConfigError("hifihr eval: nothing to score; give --predictions pred.json")
-    from hifihr_core.evaluation.run import evaluate_files, write_evaluation
+            evaluation = evaluate_files(
+                predictions,
+                gt or raw_folder(dataset),
+                dataset,
+                version=version,
+                limit=limit,
+                fail_under=fail_under or (),
+                on_progress=on_progress,
+            )
+        else:
+            from hifihr_core.evaluation.checkpoint import RunOptions, evaluate_checkpoint
+            from hifihr_core.training.distributed import choose_device
 
-    with progress("scoring", unit="samples") as on_progress:
-        evaluation = evaluate_files(
-            predictions,
-            ground_truth,
-            dataset,
-            version=version,
-            limit=limit,
-            fail_under=fail_under or (),
-            on_progress=on_progress,
-        )
+            evaluation = evaluate_checkpoint(
+                checkpoint,
+                dataset,
+                version=version,
+                shards=data,
+                ground_truth=gt,
+                options=RunOptions(root.value, limit, batch_size, workers, choose_device(device)),
+                fail_under=fail_under or (),
+                on_progress=on_progress,
+            )
+    _finish(evaluation, out, json)
+
+
+def _finish(evaluation: "Evaluation", out: Path | None, json: bool) -> None:
+    """Write and print the report, and end with a finding where a bound was missed."""
+    from hifihr_core.errors import FindingsError
+    from hifihr_core.evaluation.report import score_table, texture_table
+    from hifihr_core.evaluation.run import write_evaluation
+
     folder = out or Path("evaluations") / evaluation.scores.protocol.name
     write_evaluation(folder, evaluation)
-    _show(evaluation, folder, json)
-
-
-def _show(evaluation: Any, folder: Path, json: bool) -> None:
-    """Print the result and end with a finding where a bound was missed."""
-    from hifihr_core.errors import FindingsError
-    from hifihr_core.evaluation.report import score_table
-
     if json:
         emit_json(evaluation.document)
     else:
-        emit_table(*score_table(evaluation.scores))
+        for columns, rows in (score_table(evaluation.scores), texture_table(evaluation.document)):
+            if rows:
+                emit_table(columns, rows)
     for note in evaluation.document["notes"]:
         say(note, kind="note")
     say(f"report in {folder}", kind="done")
@@ -84,29 +127,21 @@ def _show(evaluation: Any, folder: Path, json: bool) -> None:
         raise FindingsError(f"--fail-under: {'; '.join(evaluation.missed)}")
 
 
-def _self_test(ground_truth: Path, dataset: str, version: str | None, json: bool) -> None:
+def _self_test(gt: Path | None, dataset: str, version: str | None, json: bool) -> None:
     """Score predictions with known scores, and end with a finding where one is not met."""
+    from hifihr_core.config.folders import raw_folder
     from hifihr_core.errors import FindingsError
     from hifihr_core.evaluation.files import read_ground_truth
     from hifihr_core.evaluation.selftest import run_self_test
 
     with progress("self-test", unit="samples") as on_progress:
-        truth, protocol = read_ground_truth(ground_truth, dataset, version=version)
+        truth, protocol = read_ground_truth(gt or raw_folder(dataset), dataset, version=version)
         checks = run_self_test(truth, protocol, on_progress=on_progress)
     failed = [check for check in checks if not check.passed]
     if json:
         emit_json({"protocol": protocol.name, "passed": not failed, "checks": [vars(check) for check in checks]})
     else:
-        rows = [
-            (
-                check.prediction,
-                check.metric,
-                f"{check.expected:g}",
-                f"{check.found:.6g}",
-                "ok" if check.passed else "OFF",
-            )
-            for check in checks
-        ]
+        rows = [(c.prediction, c.metric, f"{c.expected:g}", f"{c.found:.6g}", c.verdict) for c in checks]
         emit_table(("prediction", "metric", "expected", "found", ""), rows)
     if failed:
         raise FindingsError(

@@ -12,6 +12,7 @@ from hifihr_core.errors import ConfigError
 from hifihr_core.evaluation.protocols import MESH_ALIGNMENTS, PREFIXES, Protocol
 from hifihr_core.evaluation.scoring import Scores
 from hifihr_core.files import write_atomically, write_text
+from hifihr_core.metrics.image import TEXTURE_METRICS
 from hifihr_core.metrics.pose import PCK_THRESHOLDS_M, ErrorSummary
 from hifihr_core.skeleton import JOINT_NAMES, gather_from
 
@@ -28,6 +29,8 @@ _COLUMNS = (
     ("F@15 mm", "f15", 3),
 )
 NOT_APPLICABLE = "not applicable"
+#: Errors of parameters, on data whose true ones are known.
+PARAMETER_METRICS = ("shape_mm", "texture_l1", "ambient_l1", "light_color_l1", "light_angle_deg")
 
 
 def score_document(scores: Scores, *, complete: bool) -> dict[str, Any]:
@@ -59,6 +62,19 @@ def score_table(scores: Scores) -> tuple[list[str], list[list[str]]]:
         cells = [_cell(values, PREFIXES[alignment] + name, decimals) for _, name, decimals in _COLUMNS]
         rows.append([TITLES[alignment], *cells])
     return ["alignment", *(title for title, _, _ in _COLUMNS)], rows
+
+
+def texture_table(document: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Return the header and rows of the texture metrics: one row per protocol that has numbers."""
+    names = [*TEXTURE_METRICS, "coverage", "iou"]
+    texture = document.get("texture") or {}
+    rows = []
+    for part in ("paper", "strict"):
+        values = texture.get(part, {})
+        if "samples" in values:
+            cells = [NOT_APPLICABLE if values.get(n, "") is None else values.get(n, "") for n in names]
+            rows.append([part, str(values["samples"]), *(c if isinstance(c, str) else f"{c:.4f}" for c in cells)])
+    return ["texture", "samples", *names], rows
 
 
 def _cell(values: Mapping[str, float | None], name: str, decimals: int) -> str:
@@ -133,18 +149,38 @@ class Bound:
 
 
 def lower_is_better(metric: str) -> bool:
-    """Return whether a metric is an error: millimetres, the official centimetres, or a picture's difference."""
-    return metric.endswith(("_mm", "_mean3d")) or metric.rsplit(".", 1)[-1] in ("l1", "l2", "lpips")
+    """Return whether a metric is an error: a length, an angle, or a difference of pictures."""
+    return metric.endswith(("_mm", "_mean3d", "_l1", "_deg", ".l1", ".l2", ".lpips"))
 
 
-def parse_bound(text: str, protocol: Protocol, names: Sequence[str]) -> Bound:
+def bound_names(protocol: Protocol) -> list[str]:
+    """Return every name that a bound may use: ours, the official keys, those of texture and of parameters."""
+    textures = [f"paper.{name}" for name in TEXTURE_METRICS]
+    textures += [f"strict.{name}" for name in (*TEXTURE_METRICS, "coverage", "iou")]
+    parameters = PARAMETER_METRICS if protocol.dataset == "synth" else ()
+    return [*protocol.metrics, *protocol.official, *textures, *parameters]
+
+
+def all_values(document: Mapping[str, Any]) -> dict[str, float | None]:
+    """Return every number of a report that a bound may name."""
+    texture = document.get("texture") or {}
+    named = {
+        f"{part}.{name}": value
+        for part in ("paper", "strict")
+        for name, value in texture.get(part, {}).items()
+        if name not in ("mask", "unavailable", "samples")
+    }
+    return {**document["metrics"], **(document["official"] or {}), **named, **(document.get("parameters") or {})}
+
+
+def parse_bound(text: str, protocol: Protocol) -> Bound:
     """Read METRIC=VALUE. Raises: ConfigError for another form or an unknown metric."""
     metric, _, number = text.partition("=")
     try:
         value = float(number)
     except ValueError:
         raise ConfigError(f"--fail-under {text}: expected METRIC=VALUE, such as pa_mpjpe_mm=12") from None
-    if metric not in names:
+    if metric not in (names := bound_names(protocol)):
         raise ConfigError(
             f"--fail-under {text}: {protocol.name} has no metric {metric!r}; expected one of {', '.join(names)}"
         )

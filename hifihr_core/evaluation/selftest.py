@@ -32,6 +32,11 @@ class Check:
         """Return whether the score is what it must be; the tolerance is met with a little room for rounding."""
         return self.found is not None and abs(self.found - self.expected) <= self.tolerance * (1 + 1e-6)
 
+    @property
+    def verdict(self) -> str:
+        """Return the word for a table."""
+        return "ok" if self.passed else "OFF"
+
 
 def run_self_test(truth: PointSets, protocol: Protocol, *, on_progress: OnProgress = no_progress) -> list[Check]:
     """Score all zeros (published numbers), the truth itself, its mirror image, and the truth doubled in size.

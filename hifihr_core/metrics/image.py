@@ -85,7 +85,8 @@ def strict_metrics(pair: TexturePair, *, mask: Mask, lpips: Lpips | None) -> dic
 
 def tight_crop(mask: Mask, *, least_px: int = LPIPS_MIN_PX) -> tuple[slice, slice]:
     """Return the rows and columns of the mask's box, widened to `least_px` where the picture is large enough."""
-    return _span(mask.any(axis=1), least_px), _span(mask.any(axis=0), least_px)
+    rows, columns = (np.asarray(mask.any(axis=axis)) for axis in (1, 0))
+    return _span(rows, least_px), _span(columns, least_px)
 
 
 def average_metrics(rows: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:

@@ -1,0 +1,117 @@
+"""From batches and a predictor to everything that is scored: points, roots, pictures, parameters."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hifihr_core.errors import DataError
+from hifihr_core.evaluation.files import OnProgress, no_progress
+from hifihr_core.evaluation.network import Predictor, Surface
+from hifihr_core.evaluation.parameters import ParameterScorer
+from hifihr_core.evaluation.protocols import Protocol
+from hifihr_core.metrics.image import TexturePair, paper_metrics, strict_metrics
+from hifihr_core.metrics.perceptual import Lpips
+from hifihr_core.models.prediction import Prediction
+from hifihr_core.records import Batch
+
+Row = Mapping[str, float | None]
+
+
+@dataclass
+class Collected:
+    """What a run over the shards has gathered, one entry per sample: points in our camera frame, metres.
+
+    `truth` holds the labels "joints_cam", "mano_vertices_cam" and "root_cam" as far as every sample so far has them.
+    `paper` and `strict` are rows of texture metrics, for the samples that have what they need.
+    """
+
+    keys: list[str] = field(default_factory=list)
+    joints: list[np.ndarray] = field(default_factory=list)
+    surface: list[np.ndarray] = field(default_factory=list)
+    roots: list[np.ndarray] = field(default_factory=list)
+    truth: dict[str, list[np.ndarray]] = field(default_factory=dict)
+    paper: list[Row] = field(default_factory=list)
+    strict: list[Row] = field(default_factory=list)
+    parameters: list[Row] = field(default_factory=list)
+
+    def label(self, name: str) -> np.ndarray | None:
+        """Return a label of all samples in float64, or None if some sample lacks it."""
+        rows = self.truth.get(name, [])
+        return np.concatenate(rows).astype(np.float64) if sum(map(len, rows)) == len(self.keys) else None
+
+
+def collect(
+    batches: Iterable[Batch],
+    predict: Predictor,
+    surface: Surface,
+    protocol: Protocol,
+    *,
+    total: int,
+    lpips: Lpips | None = None,
+    scorer: ParameterScorer | None = None,
+    on_progress: OnProgress = no_progress,
+) -> Collected:
+    """Predict every batch and gather what is scored. Raises: DataError where a prediction is not finite."""
+    out = Collected()
+    for batch in batches:
+        prediction = predict(batch)
+        points = surface.of(prediction)
+        _check_finite(batch, prediction.joints_cam, points)
+        out.keys += batch.keys
+        out.joints.append(_array(prediction.joints_cam))
+        out.surface.append(_array(points))
+        out.roots.append(_array(prediction.root_cam))
+        for name in ("joints_cam", "mano_vertices_cam", "root_cam"):
+            if name in batch.labels:
+                out.truth.setdefault(name, []).append(_array(batch.labels[name][batch.present[name]]))
+        if prediction.rendered is not None:
+            _add_texture(out, batch, prediction, protocol, lpips)
+        if scorer is not None:
+            out.parameters += scorer(batch, prediction)
+        on_progress(len(out.keys), total)
+    return out
+
+
+def texture_pairs(batch: Batch, prediction: Prediction) -> list[TexturePair]:
+    """Return the pictures of a batch as the texture metrics want them; the render stands before black."""
+    assert prediction.rendered is not None
+    on_black = _array(prediction.rendered.image.permute(0, 2, 3, 1)).astype(np.float64)
+    coverage = _array(prediction.rendered.silhouette).astype(np.float64)
+    photo = _array(batch.image.permute(0, 2, 3, 1)).astype(np.float64)
+    return [
+        TexturePair(
+            on_white=on_black[b] + (1 - coverage[b])[..., None],
+            on_black=on_black[b],
+            photo=photo[b],
+            coverage=coverage[b],
+        )
+        for b in range(len(batch))
+    ]
+
+
+def _add_texture(out: Collected, batch: Batch, prediction: Prediction, protocol: Protocol, lpips: Lpips | None) -> None:
+    masks = batch.labels.get("mask")
+    for b, pair in enumerate(texture_pairs(batch, prediction)):
+        has_mask = masks is not None and bool(batch.present["mask"][b])
+        true_mask = _array(masks[b]).astype(bool) if has_mask and masks is not None else None
+        if protocol.paper_mask == "silhouette":
+            out.paper.append(paper_metrics(pair, mask=pair.coverage > 0, lpips=lpips))
+        elif true_mask is not None:
+            out.paper.append(paper_metrics(pair, mask=true_mask, lpips=lpips))
+        if true_mask is not None and true_mask.any():
+            out.strict.append(strict_metrics(pair, mask=true_mask, lpips=lpips))
+
+
+def _check_finite(batch: Batch, *points: Tensor) -> None:
+    for values in points:
+        bad = ~values.isfinite().flatten(1).all(dim=1)
+        if bad.any():
+            key = batch.keys[int(bad.nonzero()[0])]
+            raise DataError(f"{key}: the prediction is not finite; the checkpoint is broken, or its training diverged")
+
+
+def _array(values: Tensor) -> np.ndarray:
+    return values.detach().to("cpu", torch.float32 if values.is_floating_point() else values.dtype).numpy()

@@ -1,0 +1,123 @@
+"""A page to look at: the best, median and worst samples, with the true and the predicted hand drawn over the crop."""
+
+import base64
+import html
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+
+from hifihr_core.files import write_text
+from hifihr_core.geometry.cameras import project
+from hifihr_core.models.prediction import Prediction
+from hifihr_core.records import Batch
+from hifihr_core.skeleton import BONES
+
+_TILE_PX = 336
+#: One colour per finger, thumb to pinky.
+_FINGERS = ((230, 60, 60), (230, 160, 40), (60, 180, 75), (50, 140, 230), (170, 80, 220))
+_TRUTH = (255, 255, 255)
+_SHADE = (24, 26, 30)
+_STYLE = (
+    "body{font:15px system-ui,sans-serif;margin:2em;background:#fafafa;color:#222}"
+    "figure{margin:0 0 1.2em}figcaption{margin-bottom:.3em}img{max-width:100%;border-radius:4px}"
+)
+
+Tile = UInt8[np.ndarray, "_ _ 3"]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One sample of the page: which rank it shows, what it is, its error, and its pictures side by side."""
+
+    rank: str
+    key: str
+    error_mm: float
+    tiles: Sequence[Tile]
+
+
+def pick_examples(errors_mm: Float[np.ndarray, " N"], *, each: int = 3) -> dict[int, str]:
+    """Return up to `each` samples with the smallest, the middle and the largest errors: position -> rank."""
+    order = np.argsort(errors_mm, kind="stable")
+    middle = max(0, (len(order) - each) // 2)
+    groups = {"best": order[:each], "median": order[middle : middle + each], "worst": order[::-1][:each]}
+    picked: dict[int, str] = {}
+    for rank, positions in groups.items():
+        for position in positions.tolist():
+            picked.setdefault(position, rank)
+    return picked
+
+
+def crop_tiles(batch: Batch, prediction: Prediction, sample: int) -> list[Tile]:
+    """Return the crop, the rendered hand over it, and both skeletons over it (the true one in white)."""
+    crop = _to_bytes(batch.image[sample])
+    tiles = [_enlarge(crop)]
+    if prediction.rendered is not None:
+        coverage = prediction.rendered.silhouette[sample]
+        over = batch.image[sample] * (1 - coverage) + prediction.rendered.image[sample]
+        tiles.append(_enlarge(_to_bytes(over)))
+    canvas = _enlarge(crop)
+    scale = _TILE_PX / crop.shape[1]
+    if "joints_cam" in batch.labels and bool(batch.present["joints_cam"][sample]):
+        truth_px = project(batch.labels["joints_cam"][sample : sample + 1], batch.K[sample : sample + 1])[0]
+        _draw(canvas, truth_px.cpu().numpy() * scale, color=_TRUTH, width=4)
+    _draw(canvas, prediction.joints_px[sample].cpu().numpy() * scale)
+    return [*tiles, canvas]
+
+
+def point_tiles(pred: Float[np.ndarray, "21 3"], gt: Float[np.ndarray, "21 3"], *, flip_y: bool) -> list[Tile]:
+    """Return aligned and true joints (in our order) seen from the camera and from the side, the true ones in white."""
+    middle, reach = gt.mean(axis=0), 1.3 * np.abs(gt - gt.mean(axis=0)).max()
+    tiles = []
+    for axes in ((0, 1), (2, 1)):
+        canvas = np.full((_TILE_PX, _TILE_PX, 3), _SHADE, np.uint8)
+        for points, color, width in ((gt, _TRUTH, 4), (pred, None, 2)):
+            flat = (points - middle)[:, list(axes)] * (1, -1 if flip_y else 1)
+            _draw(canvas, (flat / reach + 1) * _TILE_PX / 2, color=color, width=width)
+        tiles.append(canvas)
+    return tiles
+
+
+def write_page(path: Path, title: str, examples: Sequence[Example], facts: Mapping[str, str]) -> None:
+    """Write one HTML file that holds its pictures, atomically."""
+    parts = [f"<!doctype html><meta charset=utf-8><title>{html.escape(title)}</title><style>{_STYLE}</style>"]
+    parts.append(f"<h1>{html.escape(title)}</h1>")
+    parts += [f"<p>{html.escape(name)}: {html.escape(value)}</p>" for name, value in facts.items()]
+    rank = None
+    for example in examples:
+        if example.rank != rank:
+            rank = example.rank
+            parts.append(f"<h2>{rank}</h2>")
+        caption = f"{example.key}: PA-MPJPE {example.error_mm:.1f} mm"
+        parts.append(
+            f"<figure><figcaption>{html.escape(caption)}</figcaption>"
+            f'<img alt="{html.escape(caption)}" src="data:image/png;base64,{_png(example.tiles)}"></figure>'
+        )
+    write_text(path, "\n".join(parts) + "\n")
+
+
+def _png(tiles: Sequence[Tile]) -> str:
+    strip = np.concatenate(list(tiles), axis=1)
+    done, content = cv2.imencode(".png", strip[..., ::-1])
+    assert done
+    return base64.b64encode(content.tobytes()).decode()
+
+
+def _to_bytes(image: Float[torch.Tensor, "3 H W"]) -> Tile:
+    return (255 * image.detach().cpu().float().clamp(0, 1).permute(1, 2, 0)).round().to(torch.uint8).numpy()
+
+
+def _enlarge(image: Tile) -> Tile:
+    return cv2.resize(image, (_TILE_PX, _TILE_PX), interpolation=cv2.INTER_CUBIC)
+
+
+def _draw(canvas: Tile, joints_px: np.ndarray, *, color: tuple[int, int, int] | None = None, width: int = 2) -> None:
+    """Draw the bones of a hand, in one colour per finger where `color` is None."""
+    places = np.clip(16 * (joints_px - 0.5), -(2**20), 2**20).astype(int)
+    for parent, child in BONES:
+        ends = (tuple(places[parent].tolist()), tuple(places[child].tolist()))
+        cv2.line(canvas, *ends, color or _FINGERS[(child - 1) // 4], width, cv2.LINE_AA, shift=4)
