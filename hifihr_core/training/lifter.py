@@ -1,5 +1,6 @@
 """Training the keypoint lifter on hands that never end: sampled poses, cameras, and a detector's mistakes."""
 
+import copy
 import math
 import time
 from collections.abc import Callable
@@ -23,7 +24,7 @@ class LifterTraining:
 
     steps: int = 20_000
     max_minutes: float | None = None
-    batch_size: int = 256
+    batch_size: int = 128
     lr: float = 1e-3
     lr_warmup_steps: int = 200
     weight_decay: float = 0.01
@@ -71,11 +72,7 @@ def train_lifter(
     generator = torch.Generator(device=device).manual_seed(settings.seed)
     torch.manual_seed(settings.seed)
     lifter = build_lifter(hand, width=settings.width, blocks=settings.blocks).to(device).train()
-    average = torch.optim.swa_utils.AveragedModel(
-        lifter, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(settings.ema), use_buffers=True
-    )
-    trained = average.module
-    assert isinstance(trained, Lifter)
+    trained = copy.deepcopy(lifter).eval()
     optimizer = torch.optim.AdamW(lifter.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
     began = time.monotonic()
     for step in range(settings.steps):
@@ -91,9 +88,17 @@ def train_lifter(
         torch.stack(list(terms.values())).sum().backward()
         torch.nn.utils.clip_grad_norm_(lifter.parameters(), 1.0)
         optimizer.step()
-        average.update_parameters(lifter)
+        # A young average forgets faster, so that it never holds on to the untrained weights.
+        _average(trained, lifter, share=min(settings.ema, (1 + step) / (10 + step)))
         on_step(step, {name: value.item() for name, value in terms.items()}, trained)
-    return trained.eval()
+    return trained
+
+
+@torch.no_grad()
+def _average(into: Lifter, new: Lifter, *, share: float) -> None:
+    """Move every weight of `into` towards that of `new`, keeping `share` of its own."""
+    for kept, weight in zip(into.parameters(), new.parameters(), strict=True):
+        kept.lerp_(weight, 1 - share)
 
 
 def _share_done(settings: LifterTraining, step: int, seconds: float) -> float:
