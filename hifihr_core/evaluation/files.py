@@ -200,9 +200,9 @@ def _read_groups(path: Path, keep: int, on_progress: OnProgress) -> list[tuple[n
     arrays: list[np.ndarray | None] = [None, None]
     counts = [0, 0]
     with _open(path) as stream:
-        for item in iterate_items(stream, path, item_depth=3):
-            if item.group > 1:
-                raise DataError(f"{path}: more than two lists, expected [xyz, verts]")
+        for item in iterate_items(stream, path, item_depth=3, groups=len(_GROUPS)):
+            if item.group >= len(_GROUPS):
+                continue  # counted, and refused at the end
             index = counts[item.group]
             if index < keep:
                 points = parse_points(item, path, f"{_GROUPS[item.group]} of sample {index}")

@@ -46,10 +46,11 @@ class _State:
     closed: bool = False
 
 
-def iterate_items(stream: Readable, name: str | Path, *, item_depth: int) -> Iterator[Item]:
+def iterate_items(stream: Readable, name: str | Path, *, item_depth: int, groups: int | None = None) -> Iterator[Item]:
     """Yield the samples of a nested list; `item_depth` counts the brackets that are open within one (2 or 3).
 
-    Raises: DataError where the text ends early, or something other than lists of samples stands in it.
+    Raises: DataError where the text ends early, something other than lists of samples stands in it, or the number of
+    lists is not `groups`.
     """
     state = _State()
     read = 0
@@ -66,6 +67,8 @@ def iterate_items(stream: Readable, name: str | Path, *, item_depth: int) -> Ite
             f"{name}: the text ends after {read:,} bytes with {state.depth} brackets open; the file is truncated, "
             "write or copy it again"
         )
+    if groups is not None and state.groups != groups:
+        raise DataError(f"{name}: {state.groups} lists, expected {groups}: [xyz, verts]")
 
 
 def _split(block: bytes, state: _State, name: str | Path, item_depth: int) -> Iterator[Item]:
