@@ -1,7 +1,7 @@
 """`hifihr prepare`: from a download to shards."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,6 +21,20 @@ Workers = Annotated[
 Keypoints = Annotated[
     Path | None, typer.Option("--keypoints", help="Keypoint file of `images`: ours or OpenPose's.", metavar="FILE")
 ]
+Count = Annotated[int | None, typer.Option("--count", min=1, help="Hands that `synth` renders; 10,000 by default.")]
+Evaluation = Annotated[
+    int | None,
+    typer.Option("--evaluation", min=0, help="Hands of `synth`'s evaluation split; none, with --as a tenth."),
+]
+Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of `synth`; 0 by default.")]
+Layout = Annotated[
+    str | None,
+    typer.Option("--as", help="Write `synth` as raw files of freihand, ho3d-v2 or ho3d-v3, not as shards."),
+]
+SynthHand = Annotated[str | None, typer.Option("--hand", help="Hand model of `synth`: anny, mano or nimble.")]
+Backgrounds = Annotated[
+    Path | None, typer.Option("--backgrounds", help="Your photos behind the hands of `synth`.", metavar="FOLDER")
+]
 MaxProblems = Annotated[
     float, typer.Option("--max-problems", min=0, max=1, help="Share of poses that may be left out before it stops.")
 ]
@@ -31,13 +45,19 @@ _MARKS = {"present": "ok", "optional": "--", "missing": "MISSING", "broken": "BR
 
 
 def prepare(
-    source: Annotated[str, typer.Argument(help="freihand, ho3d, rhd, dart or images.", metavar="SOURCE")],
+    source: Annotated[str, typer.Argument(help="freihand, ho3d, rhd, dart, images or synth.", metavar="SOURCE")],
     root: Root = None,
     out: OutFolder = None,
     workers: Workers = None,
     limit: Limit = None,
     check: Check = False,
     keypoints: Keypoints = None,
+    count: Count = None,
+    evaluation: Evaluation = None,
+    seed: Seed = None,
+    layout: Layout = None,
+    hand: SynthHand = None,
+    backgrounds: Backgrounds = None,
     max_problems: MaxProblems = 0.01,
     force: Force = False,
     overwrite: Overwrite = False,
@@ -57,7 +77,13 @@ def prepare(
     from hifihr_core.data.sources.table import find_source
 
     row = find_source(source)
-    request = Request(root=root or default_root(source), limit=limit, options=_options(source, keypoints))
+    wanted = {"count": count, "evaluation": evaluation, "seed": seed, "hand": hand, "photos": backgrounds}
+    wanted = {name: value for name, value in wanted.items() if value is not None}
+    if layout is not None:
+        _refuse_others(source, "synth", {"as": layout})
+        _write_raw(layout, out, wanted, json)
+        return
+    request = Request(root=root or default_root(source), limit=limit, options=_options(source, keypoints, wanted))
     target = out or default_out(source)
     policy = Policy(
         workers=(os.cpu_count() or 1) if workers is None else workers,
@@ -73,18 +99,43 @@ def prepare(
         _pack(row, request, target, policy, json)
 
 
-def _options(source: str, keypoints: Path | None) -> dict[str, object]:
+def _options(source: str, keypoints: Path | None, wanted: dict[str, object]) -> dict[str, object]:
     """Return what only this source needs. Raises: ConfigError for an option that it does not know."""
-    from hifihr_core.errors import ConfigError
-
+    _refuse_others(source, "images", {"keypoints": keypoints} if keypoints else {})
+    _refuse_others(source, "synth", wanted)
     if source == "images":
         from hifihr_core.data.sources.images import Hooks
         from hifihr_core.prediction.photos import read_photo
 
         return {"keypoints": keypoints, "hooks": Hooks(read_photo)}
-    if keypoints:
-        raise ConfigError(f"--keypoints belongs to `images`, not to {source}; the others find theirs in the download")
-    return {}
+    return wanted
+
+
+def _refuse_others(source: str, owner: str, given: dict[str, object]) -> None:
+    """Raise ConfigError where an option of one source is given to another."""
+    from hifihr_core.errors import ConfigError
+
+    if given and source != owner:
+        name = {"photos": "backgrounds"}.get(next(iter(given)), next(iter(given)))
+        raise ConfigError(f"--{name} belongs to `{owner}`, not to {source}; leave it out")
+
+
+def _write_raw(layout: str, out: Path | None, wanted: dict[str, Any], json: bool) -> None:
+    from hifihr_core.data.prepare import default_root
+    from hifihr_core.data.synthesis.raw_trees import LAYOUTS, RawRequest, write_raw_tree
+    from hifihr_core.errors import ConfigError
+
+    if layout not in LAYOUTS:
+        raise ConfigError(f"--as {layout}: not known; known layouts: {', '.join(LAYOUTS)}")
+    count = wanted.pop("count", 200)
+    evaluation = wanted.pop("evaluation", max(1, count // 10))
+    request = RawRequest(out or default_root(f"synth-{layout}"), count, evaluation, **wanted)
+    with progress("synth", unit="poses") as bar:
+        write_raw_tree(layout, request, on_progress=bar)
+    if json:
+        emit_json({"root": str(request.root), "train": count, "evaluation": evaluation, "hand": request.hand_name})
+    else:
+        emit(str(request.root))
 
 
 def _pack(source: "Source", request: "Request", out: Path, policy: "Policy", json: bool) -> None:

@@ -98,11 +98,3 @@ def count(name: str, found: int, expected: Sequence[int], *, why_not: str | None
     if why_not:
         return skipped(name, why_not)
     return verdict(name, found in expected, f"{found:,}, expected {' or '.join(f'{n:,}' for n in expected)}")
-
-
-def mano_regressor(verts: np.ndarray, joints_cam: np.ndarray, *, stand_in: bool) -> CheckFacts:
-    """MANO's joint regressor on the given vertices, with FreiHAND's tips, gives the given joints within 0.5 mm."""
-    name = "MANO joints"
-    if stand_in:
-        return skipped(name, "the vertices of this synthetic tree are not MANO's")
-    return skipped(name, "todo")

@@ -14,7 +14,7 @@ import cv2
 import ijson
 import numpy as np
 
-from hifihr_core.data import checks, pictures
+from hifihr_core.data import checks, mano_checks, pictures
 from hifihr_core.data.columns import Column, stage_column
 from hifihr_core.data.keypoints import Detections, stage_detections
 from hifihr_core.data.raw import RawFile, Tree, find_places
@@ -105,9 +105,8 @@ class FreihandSplit(Split):
             yield checks.right_handed(columns["xyz"])
         if {"xyz", "verts"} <= columns.keys():
             probe = checks.probe(count, 500)
-            yield checks.mano_regressor(
-                columns["verts"][probe], columns["xyz"][probe], stand_in=self.marker.stand_in_vertices
-            )
+            vertices, joints = columns["verts"][probe], columns["xyz"][probe]
+            yield mano_checks.regressed_joints(vertices, joints, stand_in=self.marker.stand_in_vertices)
 
     def _read_pose(self, pose: int) -> Iterator[Sample | Problem]:
         fault = next((f"{name}: {c.faults[pose]}" for name, c in self.columns.items() if pose in c.faults), None)

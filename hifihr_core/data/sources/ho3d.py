@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from hifihr_core.data import checks, pictures
+from hifihr_core.data import checks, mano_checks, pictures
 from hifihr_core.data.columns import Column, stage_column
 from hifihr_core.data.keypoints import Detections, stage_detections
 from hifihr_core.data.raw import RawFile, Tree, find_places
@@ -106,6 +106,9 @@ class Ho3dSplit(Split):
             yield checks.reprojection(joints_cam, K, width=WIDTH, height=HEIGHT, least=0.9)
             yield checks.in_front(joints_cam)
             yield checks.right_handed(joints_cam)
+            posed = [(meta.pose, meta.shape) for meta in metas if meta.pose is not None and meta.shape is not None]
+            pose, shape = np.stack([p for p, _ in posed]), np.stack([s for _, s in posed])
+            yield mano_checks.posed_joints(pose, shape, joints_cam, stand_in=self.marker.stand_in_vertices)
         elif metas:
             roots = np.stack([meta.root for meta in metas])
             yield checks.in_front(np.repeat(roots[:, None], 21, axis=1))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -30,6 +31,7 @@ class SynthRequest:
     evaluation: int = 0
     seed: int = 0
     hand: str = "anny"
+    photos: Path | None = None
     options: SynthOptions = field(default_factory=SynthOptions)
 
 
@@ -64,6 +66,7 @@ class SynthSplit(Split):
 def open_synth(request: Request) -> Sequence[Split]:
     """Return the splits that were asked for. Raises: AssetError if the hand model is not installed."""
     wanted = SynthRequest(**request.options)
+    options = replace(wanted.options, photos=wanted.photos and wanted.photos.absolute())
     hand = load_hand(wanted.hand)
     facts = DatasetFacts(
         dataset="synth",
@@ -82,19 +85,15 @@ def open_synth(request: Request) -> Sequence[Split]:
         SynthSplit(
             seed=seed,
             hand=wanted.hand,
-            options=wanted.options,
+            options=options,
             facts=facts.model_copy(update={"split": split}),
             count=min(count, request.limit or count),
-            plan={"seed": seed, "hand": wanted.hand, "options": _describe(wanted.options)},
-            bytes_each=30_000 * wanted.options.image_px**2 // 224**2,
+            plan={"seed": seed, "hand": wanted.hand, "options": repr(options)},
+            bytes_each=30_000 * options.image_px**2 // 224**2,
         )
         for split, count, seed in parts
         if count
     ]
-
-
-def _describe(options: SynthOptions) -> str:
-    return repr(replace(options, photos=None if options.photos is None else options.photos.absolute()))
 
 
 def inspect_synth(request: Request) -> Sequence[Part]:

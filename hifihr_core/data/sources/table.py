@@ -16,6 +16,7 @@ SOURCES: Mapping[str, str] = MappingProxyType(
         "rhd": "hifihr_core.data.sources.rhd:RHD",
         "dart": "hifihr_core.data.sources.dart:DART",
         "images": "hifihr_core.data.sources.images:IMAGES",
+        "synth": "hifihr_core.data.sources.synth:SYNTH",
     }
 )
 

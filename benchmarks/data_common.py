@@ -1,0 +1,82 @@
+"""What the benchmarks of the data path share: large generated FreiHAND trees, and where results go."""
+
+import json
+import os
+import platform
+import subprocess
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+import cv2
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def raw_trees() -> ModuleType:
+    """Return the writers of raw trees that the tests use."""
+    spec = spec_from_file_location("raw_trees", ROOT / "tests" / "raw_trees.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def jpegs(count: int) -> list[bytes]:
+    """Return JPEGs of 224 x 224 about as large as FreiHAND's (11 KB on average)."""
+    trees, rng = raw_trees(), np.random.default_rng(0)
+    pictures = [trees.picture(seed, 224, 224).astype(np.float32) for seed in range(count)]
+    noisy = [np.clip(picture + rng.normal(0, 7, (224, 224, 1)), 0, 255).astype(np.uint8) for picture in pictures]
+    return [cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes() for picture in noisy]
+
+
+def write_freihand(root: Path, poses: int, *, distinct: int = 200) -> None:
+    """Write a FreiHAND training split of any size: `distinct` poses and pictures, repeated; files are hard links."""
+    trees = raw_trees()
+    trees.mark(root)
+    for name, values in trees.freihand_lists(distinct, seed=0).items():
+        texts = [json.dumps(value) for value in values]
+        with (root / f"training_{name}.json").open("w") as file:
+            file.write("[")
+            for pose in range(poses):
+                file.write((", " if pose else "") + texts[pose % distinct])
+            file.write("]")
+    mask = (
+        np.repeat(trees.disk_mask(224, 224, np.asarray((112, 112)), 60)[..., None], 3, axis=-1).astype(np.uint8) * 255
+    )
+    _link(root / "training/rgb", jpegs(distinct), 4 * poses)
+    _link(root / "training/mask", [cv2.imencode(".jpg", mask)[1].tobytes()], poses)
+
+
+def _link(folder: Path, contents: list[bytes], count: int) -> None:
+    folder.mkdir(parents=True)
+    for number, content in enumerate(contents[:count]):
+        (folder / f"{number:08d}.jpg").write_bytes(content)
+    for number in range(len(contents), count):
+        # A file system allows some 60,000 links to one file.
+        os.link(folder / f"{number % len(contents):08d}.jpg", folder / f"{number:08d}.jpg")
+
+
+def report(name: str, values: dict[str, object], target: Path | None) -> None:
+    """Print results and write them as JSON with the machine and the commit."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    document = {
+        "benchmark": name,
+        "machine": {
+            "cpu": platform.processor() or platform.machine(),
+            "cores": os.cpu_count(),
+            "system": platform.system(),
+        },
+        "python": platform.python_version(),
+        "commit": commit.stdout.strip(),
+        **values,
+    }
+    text = json.dumps(document, indent=1)
+    print(text)
+    if target:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text + "\n")

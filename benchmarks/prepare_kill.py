@@ -1,0 +1,92 @@
+"""Claim: killed (SIGKILL) at any moment, `prepare` loses nothing finished and ends with the same bytes.
+
+One uninterrupted run, then one folder whose run is killed `--kills` times at random moments, all worker processes
+included, and finished at last. Every file must equal its twin; no process may be left behind.
+
+Usage: python benchmarks/prepare_kill.py [--kills 20] [--poses 600] [--workers 2] [--json FILE]
+"""
+
+import argparse
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from data_common import report, write_freihand
+
+from hifihr_core.data.sources.base import Request
+from hifihr_core.data.sources.freihand import FREIHAND
+
+RUN = """
+import sys
+from pathlib import Path
+from hifihr_core.data.packing import Policy, pack_split
+from hifihr_core.data.sources.base import Request
+from hifihr_core.data.sources.freihand import FREIHAND
+
+if __name__ == "__main__":
+    (split,) = FREIHAND.open(Request(Path(sys.argv[1])))
+    pack_split(split, Path(sys.argv[2]), policy=Policy(workers=int(sys.argv[3]), shard_bytes=int(sys.argv[4])))
+"""
+
+
+def main() -> None:
+    """Measure and report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--poses", type=int, default=600)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    dice = random.Random(0)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_freihand(folder / "raw", arguments.poses)
+        (split,) = FREIHAND.open(Request(folder / "raw"))
+        script = folder / "run.py"
+        script.write_text(RUN)
+        command = [sys.executable, str(script), str(folder / "raw")]
+        tail = [str(arguments.workers), str(20 * split.bytes_each)]
+        started = time.monotonic()
+        subprocess.run([*command, str(folder / "whole"), *tail], check=True)
+        length = time.monotonic() - started
+        kept = []
+        for _ in range(arguments.kills):
+            process = subprocess.Popen([*command, str(folder / "out"), *tail], start_new_session=True)
+            time.sleep(dice.uniform(0, length))
+            process.kill()
+            process.wait()
+            kept.append(len(list((folder / "out").glob("train*.h5"))))
+        subprocess.run([*command, str(folder / "out"), *tail], check=True)
+        time.sleep(1)
+        same = _contents(folder / "out") == _contents(folder / "whole")
+        left = _left_behind(str(script))
+    report(
+        "prepare_kill",
+        {
+            "kills": arguments.kills,
+            "workers": arguments.workers,
+            "shards_after_each_kill": kept,
+            "never_fewer": kept == sorted(kept),
+            "same_bytes": same,
+            "processes_left_behind": left,
+        },
+        arguments.json,
+    )
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def _left_behind(script: str) -> int:
+    """Return how many processes still run the script."""
+    lines = [(Path("/proc") / pid / "cmdline") for pid in os.listdir("/proc") if pid.isdigit()]
+    return sum(script in line.read_bytes().decode(errors="replace") for line in lines if line.exists())
+
+
+if __name__ == "__main__":
+    main()
