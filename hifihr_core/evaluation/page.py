@@ -86,6 +86,7 @@ def write_page(path: Path, title: str, examples: Sequence[Example], facts: Mappi
     """Write one HTML file that holds its pictures, atomically."""
     parts = [f"<!doctype html><meta charset=utf-8><title>{html.escape(title)}</title><style>{_STYLE}</style>"]
     parts.append(f"<h1>{html.escape(title)}</h1>")
+    parts.append("<p>Bones: the truth in white, the prediction in one colour per finger.</p>")
     parts += [f"<p>{html.escape(name)}: {html.escape(value)}</p>" for name, value in facts.items()]
     rank = None
     for example in examples:
@@ -116,8 +117,10 @@ def _enlarge(image: Tile) -> Tile:
 
 
 def _draw(canvas: Tile, joints_px: np.ndarray, *, color: tuple[int, int, int] | None = None, width: int = 2) -> None:
-    """Draw the bones of a hand, in one colour per finger where `color` is None."""
+    """Draw the bones of a hand with a dark rim, in one colour per finger where `color` is None."""
     places = np.clip(16 * (joints_px - 0.5), -(2**20), 2**20).astype(int)
-    for parent, child in BONES:
-        ends = (tuple(places[parent].tolist()), tuple(places[child].tolist()))
-        cv2.line(canvas, *ends, color or _FINGERS[(child - 1) // 4], width, cv2.LINE_AA, shift=4)
+    for is_rim in (True, False):
+        for parent, child in BONES:
+            ends = (tuple(places[parent].tolist()), tuple(places[child].tolist()))
+            shade = _SHADE if is_rim else color or _FINGERS[(child - 1) // 4]
+            cv2.line(canvas, *ends, shade, width + 2 * is_rim, cv2.LINE_AA, shift=4)
