@@ -77,8 +77,8 @@ def prepare(
     from hifihr_core.data.sources.table import find_source
 
     row = find_source(source)
-    wanted = {"count": count, "evaluation": evaluation, "seed": seed, "hand": hand, "photos": backgrounds}
-    wanted = {name: value for name, value in wanted.items() if value is not None}
+    asked = {"count": count, "evaluation": evaluation, "seed": seed, "hand": hand, "photos": backgrounds}
+    wanted: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     if layout is not None:
         _refuse_others(source, "synth", {"as": layout})
         _write_raw(layout, out, wanted, json)

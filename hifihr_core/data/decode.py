@@ -37,6 +37,7 @@ def decode_mask(sample: Sample, *, height: int, width: int) -> UInt8[np.ndarray,
 
 
 def _decode(sample: Sample, content: bytes, flags: int, what: str) -> UInt8[np.ndarray, "H W *C"]:
+    flags |= cv2.IMREAD_IGNORE_ORIENTATION  # K and labels are those of the stored pixels
     pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags) if content else None
     if pixels is None:
         raise DataError(

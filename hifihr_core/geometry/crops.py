@@ -92,7 +92,13 @@ def warp_image(
         image, T_new_old = _shrink(image, T_new_old, width, height)
     matrix = opencv_matrix(T_new_old)
     return cv2.warpAffine(
-        image, matrix, (width, height), dst=out, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=fill
+        image,
+        matrix,
+        (width, height),
+        dst=out,
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=fill,
     )
 
 

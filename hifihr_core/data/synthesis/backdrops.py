@@ -21,18 +21,18 @@ from hifihr_core.errors import DataError
 _PHOTOS = ("astronaut", "chelsea", "coffee", "rocket", "brick", "grass", "gravel", "coins")
 _EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 _MAX_PHOTOS = 400
-_BANK_SCALE = 1.5
+_BANK_SCALE, _MAX_BANK_PX = 1.5, 480
 
 Picture = UInt8[np.ndarray, "S S 3"]
 
 
 def make_bank(*, image_px: int, count: int, seed: int, photos: Path | None = None) -> UInt8[Tensor, "N 3 S S"]:
-    """Return a bank of square backgrounds, larger than the pictures: photos first, then `count` procedural ones.
+    """Return a bank of square backgrounds, larger than small pictures: photos first, then `count` procedural ones.
 
     With `photos`, the pictures of that folder (at most 400, at any depth) join in. Raises: DataError if it has none.
     """
     random = np.random.default_rng(seed)
-    side_px = int(_BANK_SCALE * image_px)
+    side_px = min(int(_BANK_SCALE * image_px), _MAX_BANK_PX)
     bank = [_square(_as_rgb(getattr(skimage.data, name)()), side_px) for name in _PHOTOS]
     bank += [_square(cv2.cvtColor(p, cv2.COLOR_BGR2RGB), side_px) for p in _read_photos(photos, random)]
     for i in range(count):
@@ -123,7 +123,7 @@ def _clutter(bank: list[Picture], random: np.random.Generator) -> Picture:
         _SHAPES[random.integers(len(_SHAPES))](layer, random)
         shade = cv2.blur(layer, (len(layer) // 20,) * 2)
         cv2.multiply(picture, cv2.merge([255 - shade // 3] * 3), dst=picture, scale=1 / 255)
-        fill = np.rot90(bank[random.integers(len(bank))], random.integers(4))
+        fill = np.rot90(bank[random.integers(len(bank))], int(random.integers(4)))
         cv2.copyTo(np.ascontiguousarray(fill), layer, picture)
     return cv2.GaussianBlur(picture, (0, 0), random.uniform(0.3, 1.2))
 

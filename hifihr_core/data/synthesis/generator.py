@@ -19,11 +19,10 @@ from hifihr_core.data.synthesis.props import Props, make_props, prop_faces, skin
 from hifihr_core.data.synthesis.scene import draw_light, place_hand
 from hifihr_core.geometry.cameras import project
 from hifihr_core.hands.contract import Hand, HandModel, HandParameters
-from hifihr_core.records import Appearance, Batch, Light
+from hifihr_core.records import Appearance, Batch, Light, Side
 from hifihr_core.rendering import Renderer
 from hifihr_core.rendering.backends import BackendName
 
-_BANK_PROCEDURAL = 96
 #: A prop this much behind the hand still covers it, which hides the rim of the hand's mesh at the wrist.
 _SEAM_M = 0.0015
 #: An occluder hides less than this part of what is seen of a hand.
@@ -51,7 +50,9 @@ class Synthesizer:
         self.hand = hand.to(self.device)
         self.seed = seed
         height, width = self.options.size_px
-        bank = make_bank(image_px=max(height, width), count=_BANK_PROCEDURAL, seed=seed, photos=self.options.photos)
+        bank = make_bank(
+            image_px=max(height, width), count=self.options.backgrounds, seed=seed, photos=self.options.photos
+        )
         self._bank = bank.to(self.device)
         faces = prop_faces().to(self.device)
         self._render_hand = Renderer(hand.faces, height=height, width=width, backend=backend).to(self.device)
@@ -71,7 +72,7 @@ class Synthesizer:
             image=self._photograph(image, keys, dice),
             K=scene.K,
             keys=keys,
-            sides=("right",) * batch_size,
+            sides=_right_hands(batch_size),
             **self._label(scene, view, dice),
         )
 
@@ -211,6 +212,11 @@ def synth_batches(
     while True:
         yield synthesizer.make(number, batch_size)
         number += 1
+
+
+def _right_hands(count: int) -> tuple[Side, ...]:
+    side: Side = "right"
+    return (side,) * count
 
 
 def _depth(depth: Float[Tensor, "B H W"], coverage: Float[Tensor, "B H W"]) -> Float[Tensor, "B H W"]:

@@ -36,7 +36,8 @@ class SynthOptions:
     `fill` is the part of the crop that the longer side of the hand's box takes, `shift` the largest move of the box's
     middle as a part of the crop, `distance_m` the range of the root's depth (log-uniform), and `off_axis_rad` the
     largest angle between the optical axis and the ray to the hand, so that K's principal point lies outside many crops,
-    as it does for crops of large photos. `photos` is a folder of the user's own backgrounds.
+    as it does for crops of large photos. `photos` is a folder of the user's own backgrounds, `backgrounds` the number
+    of procedural ones in the bank.
     """
 
     view: Literal["crop", "centered", "frame"] = "crop"
@@ -56,6 +57,7 @@ class SynthOptions:
     missing_keypoint: float = 0.04
     camera: AugmentRanges = field(default=CAMERA_RANGES)
     photos: Path | None = None
+    backgrounds: int = 96
 
     @property
     def size_px(self) -> tuple[int, int]:

@@ -19,7 +19,7 @@ from hifihr_core.geometry.cameras import project
 from hifihr_core.hands import HandParameters, load_hand
 from hifihr_core.records import LABELS
 
-OPTIONS = SynthOptions(image_px=64)
+OPTIONS = SynthOptions(image_px=64, backgrounds=12)
 
 
 @pytest.fixture(scope="module")
