@@ -28,7 +28,7 @@ def jpegs(count: int) -> list[bytes]:
     """Return JPEGs of 224 x 224 about as large as FreiHAND's (11 KB on average)."""
     trees, rng = raw_trees(), np.random.default_rng(0)
     pictures = [trees.picture(seed, 224, 224).astype(np.float32) for seed in range(count)]
-    noisy = [np.clip(picture + rng.normal(0, 7, (224, 224, 1)), 0, 255).astype(np.uint8) for picture in pictures]
+    noisy = [np.clip(picture + rng.normal(0, 3.5, (224, 224, 1)), 0, 255).astype(np.uint8) for picture in pictures]
     return [cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes() for picture in noisy]
 
 

@@ -1,8 +1,7 @@
-"""Random access to one shard. HDF5 is asked once where things stand; after that a sample is a few plain reads."""
+"""Random access to one shard: HDF5 is asked once where things stand, then a sample is a few copies of mapped bytes."""
 
 import json
-import os
-import threading
+import mmap
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,8 +38,8 @@ class _Column:
     dtype: np.dtype
 
     @property
-    def row_bytes(self) -> int:
-        return int(np.prod(self.shape[1:], dtype=np.int64)) * self.dtype.itemsize
+    def end(self) -> int:
+        return self.offset + int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
 
 
 @dataclass(frozen=True)
@@ -69,8 +68,8 @@ class _Layout:
 class ShardReader:
     """Random access to one shard file; opens on first read, so it pickles into DataLoader workers.
 
-    `labels` limits what is read; None reads every label. Reads keep no position, so threads and forked processes may
-    share a reader.
+    `labels` limits what is read; None reads every label. The file is mapped, so threads and forked processes may share
+    a reader, and all processes share its pages.
     Raises: DataError if the file is missing, cut short, no shard, or of another layout version.
     """
 
@@ -78,10 +77,11 @@ class ShardReader:
         self.path = path
         self.labels = None if labels is None else frozenset(labels)
         self._layout: _Layout | None = None
-        self._file: _File | None = None
+        self._map: mmap.mmap | None = None
+        self._views: dict[_Column, np.ndarray] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "labels": self.labels, "_layout": None, "_file": None}
+        return {"path": self.path, "labels": self.labels, "_layout": None, "_map": None, "_views": {}}
 
     def __len__(self) -> int:
         """Return the number of samples (pictures)."""
@@ -128,10 +128,7 @@ class ShardReader:
         """Return (values, present) of one label for all samples, pictures of one annotation repeating its row."""
         for table, rows in ((self.layout.annotations, self.layout.rows), (self.layout.samples, slice(None))):
             if label in table.labels:
-                column = table.labels[label]
-                raw = self.file.read(column.offset, column.row_bytes * column.shape[0])
-                values = np.frombuffer(raw, column.dtype).reshape(column.shape)
-                return values[rows], table.present[label][rows]
+                return np.array(self._view(table.labels[label])[rows]), table.present[label][rows]
         raise DataError(f"{self.path}: no label {label!r}; this shard holds {', '.join(self.label_shapes) or 'none'}")
 
     @property
@@ -169,58 +166,33 @@ class ShardReader:
             if sample_checksum(key, self._read_blob(layout.samples, row), labels) != layout.samples.checksums[row]:
                 yield f"{self.path}: sample {key} does not match its checksum"
 
-    @property
-    def file(self) -> "_File":
-        """Return the open file; opened on first use."""
-        if self._file is None:
-            self._file = _File(self.path)
-        return self._file
+    def _view(self, column: _Column) -> np.ndarray:
+        """Return a column as an array over the mapped file; opened on first use."""
+        if column not in self._views:
+            if self._map is None:
+                self._map = _map_file(self.path)
+            if column.end > len(self._map):
+                found = f"{len(self._map):,} bytes, expected {column.end:,}"
+                raise DataError(f"{self.path}: {found}; the file was cut, prepare it again")
+            self._views[column] = np.ndarray(column.shape, column.dtype, buffer=self._map, offset=column.offset)
+        return self._views[column]
 
     def _read_labels(self, table: _Table, row: int, *, everything: bool = False) -> dict[str, np.ndarray]:
         wanted = table.labels if everything or self.labels is None else table.labels.keys() & self.labels
-        return {name: self._read_row(table.labels[name], row) for name in wanted if table.present[name][row]}
-
-    def _read_row(self, column: _Column, row: int) -> np.ndarray:
-        size = column.row_bytes
-        raw = self.file.read(column.offset + row * size, size)
-        return np.frombuffer(bytearray(raw), column.dtype).reshape(column.shape[1:])
+        return {name: np.array(self._view(table.labels[name])[row]) for name in wanted if table.present[name][row]}
 
     def _read_blob(self, table: _Table, row: int) -> bytes:
-        start, stop = int(table.offsets[row]), int(table.offsets[row + 1])
-        return self.file.read(table.blob.offset + start, stop - start)
+        start, stop = table.offsets[row : row + 2].tolist()
+        return self._view(table.blob)[start:stop].tobytes()
 
 
-class _File:
-    """A file descriptor that reads at a place without moving."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._lock = threading.Lock()
-        try:
-            self._descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0))
-        except OSError as error:
-            raise DataError(describe_os_error(error, path)) from error
-
-    def __del__(self) -> None:
-        if hasattr(self, "_descriptor"):
-            os.close(self._descriptor)
-
-    def read(self, offset: int, size: int) -> bytes:
-        """Return `size` bytes at `offset`. Raises: DataError if the file ends before."""
-        content = self._pread(size, offset)
-        if len(content) != size:
-            raise DataError(f"{self.path}: ends at byte {offset + len(content):,}, expected more; prepare it again")
-        return content
-
-    def _pread(self, size: int, offset: int) -> bytes:
-        try:
-            if hasattr(os, "pread"):
-                return os.pread(self._descriptor, size, offset)
-            with self._lock:  # Windows
-                os.lseek(self._descriptor, offset, os.SEEK_SET)
-                return os.read(self._descriptor, size)
-        except OSError as error:
-            raise DataError(describe_os_error(error, self.path)) from error
+def _map_file(path: Path) -> mmap.mmap:
+    """Map a file for reading; pages are shared by all processes that do."""
+    try:
+        with path.open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except OSError as error:
+        raise DataError(describe_os_error(error, path)) from error
 
 
 def _read_layout(path: Path) -> _Layout:
