@@ -11,12 +11,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hifihr_core.errors import AssetError
+from hifihr_core.hands.articulation import articulate
 from hifihr_core.hands.contract import Hand, HandModel, HandParameters, JointDefinition, PosePrior
 from hifihr_core.hands.mano_data import NUM_VERTICES, PARENTS, ManoData, load_mano_data
 from hifihr_core.hands.parameters import check_sizes, draw_parameters
-from hifihr_core.hands.rotations import bend_matrices
 from hifihr_core.hands.skin_colors import skin_color_basis, skin_colors
-from hifihr_core.hands.skinning import joint_motions, move_joints, skin_planar
+from hifihr_core.hands.skinning import move_joints, skin_planar
 from hifihr_core.records import Appearance, Side
 from hifihr_core.skeleton import ROOT, gather_from
 
@@ -52,7 +52,6 @@ class Mano(HandModel):
     joint_weights: Tensor
     joint_order: Tensor
     tips: Tensor
-    identity: Tensor
     hands_mean: Tensor
     zero_pose: Tensor
     components: Tensor
@@ -108,11 +107,10 @@ class Mano(HandModel):
         check_sizes(self, parameters)
         shape = parameters.shape
         vectors = torch.cat((parameters.global_orient, self.axis_angles(parameters.pose)), 1)
-        bends = bend_matrices(vectors.unflatten(1, (16, 3)))
+        rest_joints = torch.addmm(self.joints_mean, shape, self.joints_basis).unflatten(1, (16, 3))
+        bends, motions = articulate(vectors.unflatten(1, (16, 3)), rest_joints, PARENTS)
         blend = torch.cat((shape, bends[:, 1:].flatten(1)), 1)
         rest = torch.addmm(self.template, blend, self.blend_basis).unflatten(1, (3, -1))
-        rest_joints = torch.addmm(self.joints_mean, shape, self.joints_basis).unflatten(1, (16, 3))
-        motions = joint_motions(bends + self.identity, rest_joints, PARENTS)
         posed = skin_planar(rest, motions, self.skin_weights)
         return posed, self._joints(posed, motions, rest_joints)
 
@@ -187,7 +185,6 @@ def _buffers(data: ManoData, joints: JointDefinition, flat_hand: bool) -> dict[s
         "joint_weights": freihand_joint_weights(regressor),
         "joint_order": torch.tensor(gather_from("ho3d")),
         "tips": torch.tensor(TIP_VERTICES[joints]),
-        "identity": torch.eye(3, dtype=template.dtype),
         "hands_mean": hands_mean,
         "zero_pose": torch.zeros_like(hands_mean) if flat_hand else hands_mean,
         "components": torch.from_numpy(data.components),

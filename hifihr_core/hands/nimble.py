@@ -14,6 +14,7 @@ from torch import Tensor
 
 from hifihr_core.assets.store import asset_path, is_installed
 from hifihr_core.errors import AssetError
+from hifihr_core.hands.articulation import articulate
 from hifihr_core.hands.contract import Hand, HandModel, HandParameters, JointDefinition, PosePrior
 from hifihr_core.hands.mano import TIP_VERTICES, freihand_joint_weights
 from hifihr_core.hands.mano_data import load_mano_data
@@ -28,8 +29,7 @@ from hifihr_core.hands.nimble_data import (
     load_nimble_data,
 )
 from hifihr_core.hands.parameters import check_sizes, draw_parameters
-from hifihr_core.hands.rotations import bend_matrices
-from hifihr_core.hands.skinning import joint_motions, move_joints, skin_planar
+from hifihr_core.hands.skinning import move_joints, skin_planar
 from hifihr_core.records import Appearance
 from hifihr_core.skeleton import ROOT, TIPS, gather_from
 
@@ -58,7 +58,6 @@ class Nimble(HandModel):
     joints_mean: Tensor
     joints_basis: Tensor
     skin_weights: Tensor
-    identity: Tensor
     bone_joints: Tensor
     joint_bones: Tensor
     zero_pose: Tensor
@@ -109,11 +108,12 @@ class Nimble(HandModel):
         check_sizes(self, parameters)
         shape = parameters.shape
         vectors = torch.cat((parameters.global_orient, self.axis_angles(parameters.pose)), 1)
-        bends = bend_matrices(vectors.unflatten(1, (-1, 3)))
+        rest_joints = torch.addmm(self.joints_mean, shape, self.joints_basis).unflatten(1, (-1, 3))
+        bends, motions = articulate(
+            vectors.unflatten(1, (-1, 3)), rest_joints.index_select(1, self.bone_joints), PARENTS
+        )
         blend = torch.cat((shape, bends[:, 1:].flatten(1)), 1)
         rest = torch.addmm(self.template, blend, self.blend_basis).unflatten(1, (3, -1))
-        rest_joints = torch.addmm(self.joints_mean, shape, self.joints_basis).unflatten(1, (-1, 3))
-        motions = joint_motions(bends + self.identity, rest_joints.index_select(1, self.bone_joints), PARENTS)
         posed = skin_planar(rest, motions, self.skin_weights)
         mano = self._mano_vertices(posed)
         joints = self._joints(mano, motions, rest_joints)
@@ -202,7 +202,6 @@ def _geometry_buffers(data: NimbleData) -> dict[str, Tensor]:
         "joints_mean": torch.from_numpy(data.joints).flatten(),
         "joints_basis": torch.from_numpy(data.joints_basis).flatten(1),
         "skin_weights": torch.from_numpy(data.weights).T.contiguous(),
-        "identity": torch.eye(3, dtype=torch.float64),
         "bone_joints": torch.tensor(BONE_JOINTS),
         "mano_index": torch.from_numpy(np.stack((data.mano_rows, data.mano_columns))),
         "mano_values": torch.from_numpy(data.mano_values),

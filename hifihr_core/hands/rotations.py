@@ -19,10 +19,15 @@ def bend_matrices(vectors: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3
     By way of the quaternion, whose products are one matrix product away from the rotation. Smooth through zero. A twin
     of ``roma.rotvec_to_rotmat`` with a third of its operations: skinning spends its time on such small tensors.
     """
-    half_angle = 0.5 * torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
-    quaternion = torch.cat((half_angle.cos(), vectors * torch.sinc(half_angle / torch.pi)), -1)
+    quaternion = rotation_quaternions(vectors)
     products = (quaternion[..., :, None] * quaternion[..., None, :]).flatten(-2)
-    return (products @ _from_products(vectors.dtype, vectors.device)).unflatten(-1, (3, 3))
+    return (products @ products_to_bends(vectors.dtype, vectors.device)).unflatten(-1, (3, 3))
+
+
+def rotation_quaternions(vectors: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 4"]:
+    """Return (w, 2x, 2y, 2z) of the unit quaternion (w, x, y, z): without the 2, one more operation."""
+    half_angle = 0.5 * torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
+    return torch.cat((half_angle.cos(), vectors * torch.sinc(half_angle / torch.pi)), -1)
 
 
 @lru_cache(maxsize=16)
@@ -32,8 +37,8 @@ def _identity(dtype: torch.dtype, device: torch.device) -> Tensor:
 
 
 @lru_cache(maxsize=16)
-def _from_products(dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return the matrix from the 16 products of (w, 2x, 2y, 2z) to the nine entries of R - I."""
+def products_to_bends(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return the (16, 9) matrix from the products of (w, 2x, 2y, 2z) with itself to the entries of R - I."""
     table = torch.zeros(4, 4, 3, 3, dtype=torch.float64)
     for i in range(3):
         for j in range(3):

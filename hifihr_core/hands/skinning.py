@@ -44,7 +44,7 @@ def joint_motions(
     turned = (rotations @ rest_joints[..., None])[..., 0]
     local = torch.cat((rotations, (rest_joints - turned)[..., None]), -1)
     local = torch.cat((local, _last_row(local.dtype, device).expand(*local.shape[:2], 1, 4)), 2)
-    listed, sizes, places, back = _tree(parents, device)
+    listed, sizes, places, back = tree_levels(parents, device)
     levels = list(local.index_select(1, listed).split(sizes, 1))
     for depth, place in enumerate(places, start=1):
         above = levels[depth - 1]
@@ -69,7 +69,7 @@ class _Skin(torch.autograd.Function):
 
     @staticmethod
     def forward(rest: Tensor, motions: Tensor, weights: Tensor) -> Tensor:
-        blended = (motions.flatten(2).transpose(1, 2) @ weights).unflatten(1, (3, 4))
+        blended = _blend(motions, weights)
         x, y, z = rest[:, None].unbind(2)
         posed = torch.addcmul(blended[:, :, 3], blended[:, :, 0], x)
         return posed.addcmul_(blended[:, :, 1], y).addcmul_(blended[:, :, 2], z)
@@ -84,7 +84,7 @@ class _Skin(torch.autograd.Function):
         grad = grad.contiguous()  # it comes from (B, V, 3), and every product below runs along V
         grad_rest = grad_motions = grad_weights = None
         if ctx.needs_input_grad[0]:
-            turns = (motions[..., :3].flatten(2).transpose(1, 2) @ weights).unflatten(1, (3, 3))
+            turns = _blend(motions[..., :3], weights)
             one, two, three = grad[:, :, None].unbind(1)
             grad_rest = (turns[:, 0] * one).addcmul_(turns[:, 1], two).addcmul_(turns[:, 2], three)
         if ctx.needs_input_grad[1] or ctx.needs_input_grad[2]:
@@ -95,6 +95,13 @@ class _Skin(torch.autograd.Function):
             if ctx.needs_input_grad[2]:
                 grad_weights = (motions.flatten(2) @ outer).sum(0)
         return grad_rest, grad_motions, grad_weights
+
+
+def _blend(motions: Tensor, weights: Tensor) -> Tensor:
+    """Return (B, 3, C, V), the weighted sums of (B, J, 3, C) motions, as one product of two matrices."""
+    batch, joints, _, columns = motions.shape
+    rows = motions.permute(0, 2, 3, 1).reshape(-1, joints)
+    return (rows @ weights).view(batch, 3, columns, -1)
 
 
 def _depths(parents: tuple[int, ...]) -> list[int]:
@@ -121,7 +128,7 @@ def _last_row(dtype: torch.dtype, device: torch.device) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-def _tree(
+def tree_levels(
     parents: tuple[int, ...], device: torch.device
 ) -> tuple[Tensor, list[int], tuple[Tensor | None, ...], Tensor]:
     """Return the joints level by level, the sizes of the levels, where each level's parents stand, and the way back.

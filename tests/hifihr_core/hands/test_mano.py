@@ -267,18 +267,6 @@ def test_one_row_equals_that_row_of_many(data):
     torch.testing.assert_close(model(row).vertices, model(many).vertices[2:3])
 
 
-def test_double_backward(data):
-    """The gradient of skinning is itself differentiable."""
-    model = Mano(data, pose_basis="pca", num_components=2, dtype=torch.float64)
-    parameters = draw(1, batch=1, pose_dim=2)
-    pose = parameters.pose.requires_grad_()
-
-    def total(tensor):
-        return model(replace(parameters, pose=tensor)).vertices[:, ::131].square().sum()
-
-    assert torch.autograd.gradgradcheck(total, pose)
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -1,0 +1,105 @@
+"""From rotation vectors to the motions of all bones in one step, with the gradient written out.
+
+Posing a hand is two large products and some sixty tiny operations on (B, J, 3, 3) tensors; recorded one by one, the
+tiny ones take most of the time. Here they are one function with one gradient. `articulate_slowly` is the same in plain
+torch, and its specification.
+"""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from hifihr_core.hands.rotations import bend_matrices, products_to_bends, rotation_quaternions
+from hifihr_core.hands.skinning import joint_motions, tree_levels
+
+
+def articulate(
+    vectors: Float[Tensor, "B J 3"], rest_joints: Float[Tensor, "B J 3"], parents: tuple[int, ...]
+) -> tuple[Float[Tensor, "B J 3 3"], Float[Tensor, "B J 3 4"]]:
+    """Return the rotations minus the identity, and the rigid motion [R | t] of each bone from rest to pose.
+
+    ``vectors[b, j]`` is the rotation vector of joint j against its parent, radians. Differentiable in `vectors`
+    and `rest_joints`, once: for second derivatives there is `articulate_slowly`.
+    """
+    return _Articulate.apply(vectors, rest_joints, parents)
+
+
+def articulate_slowly(
+    vectors: Float[Tensor, "B J 3"], rest_joints: Float[Tensor, "B J 3"], parents: tuple[int, ...]
+) -> tuple[Float[Tensor, "B J 3 3"], Float[Tensor, "B J 3 4"]]:
+    """Return what `articulate` returns, from recorded operations."""
+    bends = bend_matrices(vectors)
+    identity = torch.eye(3, dtype=bends.dtype, device=bends.device)
+    return bends, joint_motions(bends + identity, rest_joints, parents)
+
+
+class _Articulate(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, vectors: Tensor, rest_joints: Tensor, parents: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+        quaternions = rotation_quaternions(vectors)
+        products = (quaternions[..., :, None] * quaternions[..., None, :]).flatten(-2)
+        bends = (products @ products_to_bends(vectors.dtype, vectors.device)).unflatten(-1, (3, 3))
+        # A local motion turns about the rest joint r: x -> R (x - r) + r, so its shift is (I - R) r.
+        shift = -(bends @ rest_joints[..., None])
+        listed, sizes, places, back = tree_levels(parents, vectors.device)
+        local = torch.cat((bends, shift), -1)
+        local.diagonal(dim1=-2, dim2=-1).add_(1)
+        locals_ = local.index_select(1, listed).split(sizes, 1)
+        worlds = [locals_[0]]
+        for own, place in zip(locals_[1:], places, strict=True):
+            above = worlds[-1] if place is None else worlds[-1].index_select(1, place)
+            moved = above[..., :3] @ own
+            moved[..., 3] += above[..., 3]
+            worlds.append(moved)
+        motions = torch.cat(worlds, 1).index_select(1, back)
+        ctx.save_for_backward(vectors, quaternions, bends, rest_joints, *locals_, *worlds)
+        ctx.parents = parents
+        return bends, motions
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_bends: Tensor, grad_motions: Tensor) -> tuple[Tensor, Tensor, None]:
+        vectors, quaternions, bends, rest_joints, *levels = ctx.saved_tensors
+        grad_local = _chain_gradient(grad_motions, levels, ctx.parents)
+        grad_turn, grad_shift = grad_local[..., :3], grad_local[..., 3]
+        grad_rest = -(bends.transpose(-1, -2) @ grad_shift[..., None])[..., 0]
+        grad_bends = grad_bends + grad_turn - grad_shift[..., None] * rest_joints[..., None, :]
+        table = products_to_bends(vectors.dtype, vectors.device)
+        grad_products = (grad_bends.flatten(-2) @ table.transpose(0, 1)).unflatten(-1, (4, 4))
+        both = grad_products + grad_products.transpose(-1, -2)
+        grad_quaternion = (both @ quaternions[..., None])[..., 0]
+        return _vector_gradient(vectors, quaternions, grad_quaternion), grad_rest, None
+
+
+def _chain_gradient(grad_motions: Tensor, levels: list[Tensor], parents: tuple[int, ...]) -> Tensor:
+    """Return the gradient of the local motions (B, J, 3, 4), from the finger ends to the wrist."""
+    listed, sizes, places, back = tree_levels(parents, grad_motions.device)
+    locals_, worlds = levels[: len(sizes)], levels[len(sizes) :]
+    grads = list(grad_motions.index_select(1, listed).split(sizes, 1))
+    for depth in range(len(sizes) - 1, 0, -1):
+        place, above, grad, own = places[depth - 1], worlds[depth - 1], grads[depth], locals_[depth]
+        # moved = [A R | A t + a] with above = [A | a]: the gradient of A is grad @ [R | t]^T, that of a is grad's last.
+        to_above = torch.cat((grad @ own.transpose(-1, -2), grad[..., 3:]), -1)
+        if place is not None:
+            to_above = torch.zeros_like(above).index_add_(1, place, to_above)
+            above = above.index_select(1, place)
+        elif above.shape[1] == 1:
+            to_above = to_above.sum(1, keepdim=True)
+        grads[depth - 1] = grads[depth - 1] + to_above
+        grads[depth] = above[..., :3].transpose(-1, -2) @ grad
+    return torch.cat(grads, 1).index_select(1, back)
+
+
+def _vector_gradient(vectors: Tensor, quaternions: Tensor, grad: Tensor) -> Tensor:
+    """Return the gradient of the rotation vector v behind q = (cos h, v sin h / h), h = |v| / 2.
+
+    d(cos h) = -s/4 v.dv and d(s v) = s dv + k v (v.dv) with s = sin h / h and k = (cos h - s) / (4 h^2).
+    """
+    squares = 0.25 * (vectors * vectors).sum(-1, keepdim=True)
+    cosine, sinc = quaternions[..., :1], torch.sinc(squares.sqrt() / torch.pi)
+    curve = (cosine - sinc) / (4 * squares).clamp_min(1e-12)  # times v (v.g), so its limit at 0 does not matter
+    along = (vectors * grad[..., 1:]).sum(-1, keepdim=True)
+    return sinc * grad[..., 1:] + (curve * along - 0.25 * sinc * grad[..., :1]) * vectors
