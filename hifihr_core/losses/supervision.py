@@ -133,12 +133,12 @@ class Plan:
     region: str
     left_out: tuple[tuple[str, str], ...] = ()
 
-    def weights_at(self, epoch: float) -> dict[str, float]:
+    def weights_at(self, epoch: float | int) -> dict[str, float]:
         """Return the weight of every term at an epoch; fractions of an epoch count."""
         return {name: weight_at(weight, epoch) for name, weight in self.weights.items()}
 
 
-def weight_at(weight: Weight, epoch: float) -> float:
+def weight_at(weight: Weight, epoch: float | int) -> float:
     """Return the value of a weight at an epoch: that of the last step at or before it, the first step before that."""
     if isinstance(weight, int | float):
         return float(weight)
