@@ -39,7 +39,7 @@ class FoundHand:
 
     def labels(self) -> dict[str, np.ndarray]:
         """Return `keypoints_px` and `keypoints_confidence`."""
-        return keypoint_labels(self.points_px, self.confidence, centre_px=0)
+        return keypoint_labels(self.points_px, self.confidence, centre_px=0.0)
 
     def reduced(self, reduction: float) -> "FoundHand":
         """Return the hand in a picture that is `reduction` times smaller."""
