@@ -1,5 +1,6 @@
 """`hifihr predict`: from photos to textured 3D hands."""
 
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,11 +12,31 @@ from hifihr_cli.params import Device, Json
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from hifihr_core.prediction.detectors import Detection
-    from hifihr_core.prediction.jobs import Done
+    from hifihr_core.prediction.detectors import Detection, Detector
+    from hifihr_core.prediction.jobs import CameraChoice, Done, OutputSettings
+    from hifihr_core.prediction.predictor import Predictor
 
-Photos = Annotated[list[str], typer.Argument(help="Photos, folders or globs.", metavar="IMAGE...", show_default=False)]
-Out = Annotated[Path, typer.Option("--out", "--out_folder", help="Folder for the results.", metavar="FOLDER")]
+
+class SideName(str, Enum):
+    """Which hand, where nobody tells."""
+
+    auto = "auto"
+    left = "left"
+    right = "right"
+
+
+class StartName(str, Enum):
+    """What a reconstruction starts from."""
+
+    auto = "auto"
+    image = "image"
+    keypoints = "keypoints"
+
+
+Photos = Annotated[
+    list[str] | None, typer.Argument(help="Photos, folders or globs.", metavar="IMAGE...", show_default=False)
+]
+Out = Annotated[Path, typer.Option("--out", help="Folder for the results.", metavar="FOLDER")]
 Checkpoint = Annotated[
     Path | None, typer.Option("--checkpoint", help="Weights of a training run; else the shipped ones.", metavar="FILE")
 ]
@@ -28,21 +49,20 @@ Boxes = Annotated[
 Box = Annotated[
     str | None, typer.Option("--box", help="One box for every photo: x,y,width,height in pixels.", metavar="X,Y,W,H")
 ]
-HandSide = Annotated[
-    str, typer.Option("--side", help="left or right where nobody tells; auto means right.", metavar="SIDE")
-]
+Side = Annotated[SideName, typer.Option("--side", help="Take every hand for this one; auto asks the detector.")]
 Mirrored = Annotated[
     bool, typer.Option("--mirrored", help="The photos are mirrored, as some selfies.", show_default=False)
 ]
-StartName = Annotated[
-    str, typer.Option("--start", help="auto, image (network) or keypoints (detector and lifter).", metavar="NAME")
-]
+Start = Annotated[StartName, typer.Option("--start", help="From the image network, or a detector's keypoints.")]
 Refine = Annotated[
     bool, typer.Option("--refine", help="Fit every hand to its photo; slower, closer.", show_default=False)
 ]
 Steps = Annotated[int | None, typer.Option("--steps", min=1, help="Steps of the refinement.", metavar="N")]
 Focal = Annotated[float | None, typer.Option("--focal", min=1e-3, help="Focal length, pixels.", metavar="PX")]
-Fov = Annotated[float | None, typer.Option("--fov", min=1, max=179, help="Field of view across the diagonal, degrees.")]
+Fov = Annotated[
+    float | None,
+    typer.Option("--fov", min=1, max=179, help="Field of view across the diagonal, degrees.", metavar="DEG"),
+]
 Intrinsics = Annotated[
     Path | None, typer.Option("--intrinsics", help="File with the 3 x 3 camera matrix.", metavar="FILE")
 ]
@@ -51,18 +71,24 @@ Formats = Annotated[
 ]
 NoOverlay = Annotated[bool, typer.Option("--no-overlay", help="Write no pictures.", show_default=False)]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace earlier results.", show_default=False)]
+# The spellings of HaMeR and WiLoR, so that their command lines work here.
+ImageFolder = Annotated[list[str] | None, typer.Option("--img_folder", hidden=True)]
+OutFolder = Annotated[Path | None, typer.Option("--out_folder", hidden=True)]
+BoxScale = Annotated[float | None, typer.Option("--rescale_factor", min=1.0, max=5.0, hidden=True)]
+SaveMesh = Annotated[bool, typer.Option("--save_mesh", hidden=True)]
+BatchSize = Annotated[int | None, typer.Option("--batch_size", hidden=True)]
 
 
 def predict(
-    images: Photos,
+    images: Photos = None,
     out: Out = Path("predictions"),
     checkpoint: Checkpoint = None,
     detector: DetectorName = "auto",
     boxes: Boxes = None,
     box: Box = None,
-    side: HandSide = "auto",
+    side: Side = SideName.auto,
     mirrored: Mirrored = False,
-    start: StartName = "auto",
+    start: Start = StartName.auto,
     refine: Refine = False,
     steps: Steps = None,
     focal: Focal = None,
@@ -73,60 +99,84 @@ def predict(
     overwrite: Overwrite = False,
     device: Device = "auto",
     json: Json = False,
+    img_folder: ImageFolder = None,
+    out_folder: OutFolder = None,
+    rescale_factor: BoxScale = None,
+    save_mesh: SaveMesh = False,  # a mesh is always written
+    batch_size: BatchSize = None,  # the hands of a photo always make one batch
 ) -> None:
     """Turn photos into posed, textured 3D hands: mesh, texture, overlay, parameters.
 
     Per hand: .glb with skeleton and texture, .obj, parameters as .json and .npz; per photo: an overlay and a sheet.
-    Exit code 1: no hand was found in any photo.
+    Exit code 1: no hand was found in any photo, or a photo could not be read.
     """
-    _check_choice("--side", side, ("auto", "left", "right"))
-    _check_choice("--start", start, ("auto", "image", "keypoints"))
-    if sum(value is not None for value in (focal, fov, intrinsics)) > 1:
-        raise typer.BadParameter("give one of --focal, --fov and --intrinsics")
-    if boxes is not None and box is not None:
-        raise typer.BadParameter("give one of --box and --boxes")
+    _check_at_most_one({"--focal": focal, "--fov": fov, "--intrinsics": intrinsics})
+    _check_at_most_one({"--box": box, "--boxes": boxes})
+    words = [*(images or ()), *(img_folder or ())]
+    if not words:
+        raise typer.BadParameter("name at least one photo, folder or glob", param_hint="IMAGE...")
 
     from hifihr_core.device import choose_device
-    from hifihr_core.prediction.jobs import CameraChoice, OutputSettings, predict_files, read_intrinsics
+    from hifihr_core.prediction.exports import check_formats
+    from hifihr_core.prediction.jobs import CameraChoice, OutputSettings, read_intrinsics
     from hifihr_core.prediction.photos import find_photos
     from hifihr_core.prediction.predictor import Predictor, PredictSettings
     from hifihr_core.prediction.refine import RefineSettings
 
-    paths = find_photos(images)
+    formats = check_formats(format.split(","))
+    paths = find_photos(words)
     given = _boxes(paths, boxes, box)
     settings = PredictSettings(
-        start=start,  # type: ignore[arg-type]  # checked above
+        start=start.value,
         refine=refine,
         refinement=RefineSettings() if steps is None else RefineSettings(steps=steps),
-        default_side="left" if side == "left" else "right",
+        box_scale=rescale_factor,
+        side=None if side is SideName.auto else side.value,
         mirrored=mirrored,
     )
+    camera = CameraChoice(focal, fov, None if intrinsics is None else read_intrinsics(intrinsics))
     predictor = Predictor.load(
         checkpoint,
-        detector=_detector(detector, needed=given is None, side=side),
+        detector=_detector(detector, needed=given is None),
         settings=settings,
         device=choose_device(device),
     )
-    camera = CameraChoice(focal, fov, None if intrinsics is None else read_intrinsics(intrinsics))
-    output = OutputSettings(out, tuple(format.split(",")), pictures=not no_overlay, overwrite=overwrite)
-    done = []
-    with progress("predict", unit="photos") as bar:
-        bar(0, len(paths))
-        for one in predict_files(predictor, paths, output, camera=camera, boxes=given):
+    output = OutputSettings(out_folder or out, formats, pictures=not no_overlay, overwrite=overwrite)
+    _report(_work(predictor, paths, output, camera, given), json)
+
+
+def _work(
+    predictor: "Predictor",
+    paths: "Sequence[Path]",
+    output: "OutputSettings",
+    camera: "CameraChoice",
+    boxes: "Mapping[str, Sequence[Detection]] | None",
+) -> "list[Done]":
+    from hifihr_core.prediction.jobs import predict_files
+
+    settings = predictor.settings
+    per_photo, unit = (settings.refinement.steps, "steps") if settings.refine else (1, "photos")
+    done: list[Done] = []
+    with progress("predict", unit=unit) as bar:
+
+        def on_step(step: int) -> None:
+            bar(len(done) * per_photo + step, len(paths) * per_photo)
+
+        on_step(0)
+        for one in predict_files(predictor, paths, output, camera=camera, boxes=boxes, on_step=on_step):
             done.append(one)
-            bar(len(done), len(paths))
-    _report(done, json)
+            on_step(0)
+    return done
 
 
-def _check_choice(option: str, value: str, known: "Sequence[str]") -> None:
-    if value not in known:
-        raise typer.BadParameter(f"{value!r} is not one of {', '.join(known)}", param_hint=option)
+def _check_at_most_one(options: "Mapping[str, object]") -> None:
+    given = [name for name, value in options.items() if value is not None]
+    if len(given) > 1:
+        raise typer.BadParameter(f"{' and '.join(given)} exclude each other; give one of them")
 
 
-def _detector(name: str, *, needed: bool, side: str):  # type: ignore[no-untyped-def]
+def _detector(name: str, *, needed: bool) -> "Detector":
     """Return the detector, and say so where the whole photo has to do."""
-    from dataclasses import replace
-
     from hifihr_core.prediction.detectors import (
         DETECTORS,
         INSTALL_LINE,
@@ -135,15 +185,14 @@ def _detector(name: str, *, needed: bool, side: str):  # type: ignore[no-untyped
         whole_image,
     )
 
+    known = ("auto", *DETECTORS)
+    if name not in known:
+        raise typer.BadParameter(f"{name!r} is not one of {', '.join(known)}", param_hint="--detector")
     if not needed:
         return whole_image
-    _check_choice("--detector", name, ("auto", *DETECTORS))
     if name == "auto" and available_detectors() == ["none"]:
         say(f"no detector is installed, so each photo is taken as one hand; {INSTALL_LINE}", kind="note")
-    detect = build_detector(name)
-    if side == "auto":
-        return detect
-    return lambda image: [replace(hand, side=side) for hand in detect(image)]
+    return build_detector(name)
 
 
 def _boxes(paths: "Sequence[Path]", file: Path | None, box: str | None) -> "Mapping[str, list[Detection]] | None":
@@ -171,20 +220,27 @@ def _report(done: "list[Done]", json: bool) -> None:
 
     if json:
         emit_json({"images": [one.document() for one in done]})
-    for one in done:
-        if one.error is not None:
-            say(str(one.error), kind="warning")
+    unread = [one for one in done if one.error is not None]
     hands = [(one, i) for one in done if one.result for i in range(len(one.result.hands))]
-    if not json and hands:
-        columns = ("photo", "hand", "side", "score", "files")
-        emit_table(columns, [_table_row(one, i) for one, i in hands])
-    if hands:
-        return
-    if len(done) == 1 and done[0].error is not None:
+    if len(unread) == len(done) == 1:
+        assert done[0].error is not None
         raise done[0].error
-    if all(one.error is not None for one in done):
+    for one in unread:
+        say(str(one.error), kind="warning")
+    if not json and hands:
+        emit_table(("photo", "hand", "side", "score", "files"), [_table_row(one, i) for one, i in hands])
+    if len(unread) == len(done):
         raise DataError(f"none of {len(done)} photos could be read")
-    raise FindingsError(f"no hand was found in {len(done)} photo(s); give --box, or --detector none for a close-up")
+    if not hands:
+        raise FindingsError(
+            f"no hand was found in {len(done)} photo{'s'[: len(done) > 1]}; give --box, or --detector none for a "
+            "photo that a hand fills"
+        )
+    for one in done:
+        if one.result is not None and not one.result.hands:
+            say(f"{one.path}: no hand was found", kind="warning")
+    if unread:
+        raise FindingsError(f"{len(unread)} of {len(done)} photos could not be read; the others are done")
 
 
 def _table_row(one: "Done", i: int) -> tuple[object, ...]:

@@ -1,5 +1,6 @@
 """From worked-on states back to the photo as it was taken: un-mirrored, at full size, with mesh, texture and report."""
 
+import operator
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -14,7 +15,7 @@ from hifihr_core.prediction.meshes import Skin, TexturedMesh, mirror_x
 from hifihr_core.prediction.photos import Photo
 from hifihr_core.prediction.refine import Quality, Refined
 from hifihr_core.prediction.results import HandResult
-from hifihr_core.prediction.state import HandState
+from hifihr_core.prediction.state import HandState, map_states
 from hifihr_core.prediction.texture import complete_texture
 from hifihr_core.records import Appearance, Light
 
@@ -40,7 +41,7 @@ def assemble(
     enlarge = np.diag([photo.reduction, photo.reduction, 1.0])
     results = []
     for i, detection in enumerate(detections):
-        one = _row(state, i)
+        one = map_states(operator.itemgetter(slice(i, i + 1)), state)
         axis = _MIRROR if crops.sides[i] == "left" else np.ones(3)
         joints_cam = _numpy(posed.joints[i] + state.root_cam[i]) * axis
         K_full = enlarge @ K
@@ -71,27 +72,20 @@ def assemble(
     return tuple(results)
 
 
-def _row(state: HandState, i: int) -> HandState:
-    def pick(value: torch.Tensor | None) -> torch.Tensor | None:
-        return None if value is None else value[i : i + 1]
-
-    parameters = HandParameters(**{name: pick(value) for name, value in vars(state.parameters).items()})
-    light = Light(**{name: pick(value) for name, value in vars(state.light).items()})
-    return HandState(parameters, state.root_cam[i : i + 1], light)
-
-
 def _mesh(hand: HandModel, posed: Hand, one: HandState, i: int) -> TexturedMesh:
     """Return the right-looking mesh of hand i in the camera frame, with the model's own appearance."""
     appearance = posed.appearance
     assert appearance is not None
-    charted = appearance.uvs is not None and appearance.faces_uvs is not None
+    vertices, faces = _numpy(posed.vertices[i] + one.root_cam[0]), _integers(hand.faces)
+    if appearance.uvs is None or appearance.faces_uvs is None:
+        colors = _numpy(appearance.albedo[i].clamp(0, 1))
+        return TexturedMesh(vertices, faces, vertex_colors=colors, skin=_skin(hand, one))
     return TexturedMesh(
-        vertices=_numpy(posed.vertices[i] + one.root_cam[0]),
-        faces=_integers(hand.faces),
-        uvs=_numpy(appearance.uvs) if charted else None,
-        faces_uvs=_integers(appearance.faces_uvs) if charted else None,
-        texture=_picture(appearance.albedo[i]) if charted else None,
-        vertex_colors=None if charted else _numpy(appearance.albedo[i].clamp(0, 1)),
+        vertices,
+        faces,
+        uvs=_numpy(appearance.uvs),
+        faces_uvs=_integers(appearance.faces_uvs),
+        texture=_picture(appearance.albedo[i]),
         skin=_skin(hand, one),
     )
 
@@ -128,8 +122,8 @@ def _with_photo(
     side = int(np.clip(round(crop_px / scale), crop_px, 2 * texture_px))
     enlarge = np.diag([side / crop_px, side / crop_px, 1.0])
     picture = warp_image(photo.image, enlarge @ T_crop_photo, width=side, height=side)
-    mask = refined.mask[i].cpu().numpy().astype(np.uint8)
-    mask = warp_image(mask * 255, enlarge, width=side, height=side) > 127
+    small = refined.mask[i].cpu().numpy().astype(np.uint8) * 255
+    mask = warp_image(small, enlarge, width=side, height=side) > 127
     posed = hand(one.parameters)
     assert posed.appearance is not None
     completed = complete_texture(

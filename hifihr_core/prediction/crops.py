@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from hifihr_core.errors import DataError
 from hifihr_core.geometry.crops import flip_horizontal, square_around, square_crop, transform_points, warp_image
 from hifihr_core.prediction.detectors import Detection
 from hifihr_core.records import Side
@@ -34,8 +35,14 @@ class Crops:
 
     def to(self, device: torch.device) -> "Crops":
         """Return the same crops on another device."""
-        tensors = (self.image, self.K, self.T_crop_photo, self.keypoints_px, self.confidence)
-        return Crops(*(tensor.to(device) for tensor in tensors), self.sides)
+        return Crops(
+            self.image.to(device),
+            self.K.to(device),
+            self.T_crop_photo.to(device),
+            self.keypoints_px.to(device),
+            self.confidence.to(device),
+            self.sides,
+        )
 
 
 def cut_crops(
@@ -44,11 +51,19 @@ def cut_crops(
     K: Float[np.ndarray, "3 3"],
     *,
     image_px: int,
-    default_side: Side = "right",
+    box_scale: float | None = None,
 ) -> Crops:
-    """Cut one square crop per detection; a detection without a side is taken for `default_side`."""
-    sides: tuple[Side, ...] = tuple(one.side or default_side for one in detections)
-    rows = [_cut(image, one, K, side, image_px) for one, side in zip(detections, sides, strict=True)]
+    """Cut one square crop per detection, `box_scale` times the longer side of its box; no side means a right hand.
+
+    Raises DataError for a box that lies outside the photo.
+    """
+    height, width = image.shape[:2]
+    for one in detections:
+        x0, y0, x1, y1 = one.box_px
+        if x1 <= 0 or y1 <= 0 or x0 >= width or y0 >= height:
+            raise DataError(f"box {np.round(one.box_px).tolist()} lies outside the photo of {width} x {height} pixels")
+    sides: tuple[Side, ...] = tuple(one.side or "right" for one in detections)
+    rows = [_cut(image, one, K, side, image_px, box_scale) for one, side in zip(detections, sides, strict=True)]
     crops, Ks, transforms, keypoints, confidence = (np.stack(column) for column in zip(*rows, strict=True))
     return Crops(
         image=torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 255,
@@ -60,9 +75,11 @@ def cut_crops(
     )
 
 
-def _cut(image: np.ndarray, one: Detection, K: np.ndarray, side: Side, image_px: int) -> tuple[np.ndarray, ...]:
+def _cut(
+    image: np.ndarray, one: Detection, K: np.ndarray, side: Side, image_px: int, box_scale: float | None
+) -> tuple[np.ndarray, ...]:
     turn = np.eye(3) if side == "right" else flip_horizontal(image.shape[1])
-    scale = GIVEN_BOX_SCALE if one.keypoints_px is None else KEYPOINT_BOX_SCALE
+    scale = box_scale or (GIVEN_BOX_SCALE if one.keypoints_px is None else KEYPOINT_BOX_SCALE)
     center_px, side_px = square_around(one.box_px, scale=scale)
     center_px = transform_points(center_px[None], turn)[0]
     T_crop_photo = square_crop(center_px, side_px, image_px=image_px) @ turn

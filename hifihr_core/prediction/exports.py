@@ -69,7 +69,7 @@ def _json(folder: Path, result: HandResult, stem: str) -> list[Path]:
 
 def _npz(folder: Path, result: HandResult, stem: str) -> list[Path]:
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **result.arrays())
+    np.savez_compressed(buffer, **result.arrays())  # type: ignore[arg-type]  # its stub takes names for options
     with write_atomically(folder / f"{stem}.npz") as part:
         part.write_bytes(buffer.getvalue())
     return [folder / f"{stem}.npz"]

@@ -1,6 +1,7 @@
 """From photos on disk to files on disk: what `hifihr predict` runs."""
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,12 +53,12 @@ class OutputSettings:
 
 @dataclass(frozen=True)
 class Done:
-    """One finished photo: its result and the files of each hand, or the error that kept it from being read."""
+    """One finished photo: its result, the files of each hand and its pictures, or the error that kept it unread."""
 
     path: Path
     result: PhotoResult | None
     files: tuple[tuple[Path, ...], ...] = ()
-    overlay: Path | None = None
+    pictures: tuple[Path, ...] = ()
     error: HifihrError | None = None
 
     def document(self) -> dict[str, object]:
@@ -69,7 +70,7 @@ class Done:
             for hand, files in zip(self.result.hands, self.files, strict=True)
         ]
         entry: dict[str, object] = {"path": str(self.path), "hands": hands, "seconds": dict(self.result.seconds)}
-        return {**entry, "overlay": str(self.overlay)} if self.overlay else entry
+        return {**entry, "pictures": [str(file) for file in self.pictures]}
 
 
 def predict_files(
@@ -83,22 +84,32 @@ def predict_files(
 ) -> Iterator[Done]:
     """Predict photo after photo and write the files of each hand; a photo that cannot be read is reported, not fatal.
 
-    Hand n of `a.jpg` is written as `a_n.glb`, and so on. `boxes` maps file names to the hands to take instead of the
-    detector's. Raises ConfigError for an unknown format, DataError where files exist already or the disk refuses.
+    Hand n of `a.jpg` is written as `a_n.glb`, and so on. `boxes` maps paths or file names to the hands to take instead
+    of the detector's.
+
+    Raises: ConfigError for an unknown format; DataError where files exist already or the disk refuses.
     """
     formats = check_formats(output.formats)
     stems = _stems(paths)
     if not output.overwrite:
-        refuse_existing(existing for stem in stems.values() for existing in sorted(output.folder.glob(f"{stem}_*")))
+        refuse_existing(file for stem in stems.values() for file in _earlier(output.folder, stem))
     for path in paths:
         try:
             photo = read_photo(path)
         except DataError as error:
             yield Done(path, None, error=error)
             continue
-        given = None if boxes is None else boxes.get(path.name, ())
+        given = None if boxes is None else boxes.get(str(path), boxes.get(path.name, ()))
         result = predictor.predict_photo(photo, K=camera.K(photo), detections=given, on_step=on_step)
+        for file in _earlier(output.folder, stems[path]):  # a hand that is no longer found must not stay behind
+            file.unlink()
         yield _write(photo, result, path, stems[path], output, formats)
+
+
+def _earlier(folder: Path, stem: str) -> list[Path]:
+    """Return the files of an earlier prediction of this photo."""
+    own = re.compile(re.escape(stem) + r"_(\d+(_texture)?|overlay|sheet)\.[a-z]+")
+    return sorted(file for file in folder.iterdir() if own.fullmatch(file.name)) if folder.is_dir() else []
 
 
 def _write(
@@ -109,11 +120,11 @@ def _write(
     )
     if not output.pictures or not result.hands:
         return Done(path, result, files)
-    over = output.folder / f"{stem}_overlay.jpg"
+    over, beside = (output.folder / f"{stem}_{name}.jpg" for name in ("overlay", "sheet"))
     write_picture(over, overlay(photo.image, result.hands, reduction=photo.reduction))
     rows = [sheet(photo.image, hand, reduction=photo.reduction) for hand in result.hands]
-    write_picture(output.folder / f"{stem}_sheet.jpg", np.concatenate(rows, axis=0))
-    return Done(path, result, files, over)
+    write_picture(beside, np.concatenate(rows, axis=0))
+    return Done(path, result, files, (over, beside))
 
 
 def _stems(paths: Sequence[Path]) -> dict[Path, str]:
@@ -160,11 +171,11 @@ def _detection(entry: Mapping[str, object]) -> Detection:
         raise ValueError(f"side {side!r} is neither left nor right")
     box = np.array([x, y, x + width, y + height])
     if entry.get("keypoints") is None:
-        return Detection(box, 1.0, side=side)  # type: ignore[arg-type]  # checked above
+        return Detection(box, 1.0, side=side)
     keypoints = np.array(entry["keypoints"], dtype=np.float64)
     if keypoints.shape != (21, 3) or not np.isfinite(keypoints).all():
         raise ValueError(f"keypoints have shape {keypoints.shape}, expected (21, 3) finite numbers")
-    return Detection(box, 1.0, side, keypoints[:, :2], keypoints[:, 2])  # type: ignore[arg-type]
+    return Detection(box, 1.0, side, keypoints[:, :2], keypoints[:, 2])
 
 
 def read_intrinsics(path: Path) -> np.ndarray:

@@ -36,7 +36,7 @@ def load_models(checkpoint: Path | None, *, device: torch.device) -> LoadedModel
     lifter_path = shipped_model(LIFTER)
     lifter = load_lifter(lifter_path, hand) if lifter_path is not None and hand.name == "anny" else None
     if loaded is None and lifter is None:
-        raise AssetError("no trained model ships with this installation; give a --checkpoint of `hifihr pretrain`")
+        raise AssetError("no trained model ships with this installation; give --checkpoint FILE of a training run")
     return LoadedModels(
         hand=hand,
         network=loaded.network if loaded is not None else None,

@@ -40,7 +40,7 @@ def _segment(picture: np.ndarray, drawn: np.ndarray) -> np.ndarray:
     cv2.grabCut(
         cv2.cvtColor(picture, cv2.COLOR_RGB2BGR),
         trimap,
-        None,
+        (0, 0, 0, 0),  # no rectangle: the mask says it all
         background,
         foreground,
         _ITERATIONS,

@@ -169,7 +169,7 @@ def _focal_from_equivalent(tags: Mapping[int, object], width: int, height: int) 
 def _focal_from_sensor(tags: Mapping[int, object], width: int) -> float | None:
     focal_mm = _positive(tags.get(_FOCAL_LENGTH_MM))
     per_unit = _positive(tags.get(_FOCAL_PLANE_X_RESOLUTION))
-    unit_mm = _MM_PER_FOCAL_PLANE_UNIT.get(tags.get(_FOCAL_PLANE_UNIT, 2))
+    unit_mm = _MM_PER_FOCAL_PLANE_UNIT.get(int(_positive(tags.get(_FOCAL_PLANE_UNIT)) or 2))
     if not (focal_mm and per_unit and unit_mm):
         return None
     recorded_width = _positive(tags.get(_PIXEL_X_DIMENSION)) or width  # the width the resolution speaks of

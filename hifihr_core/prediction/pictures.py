@@ -41,8 +41,8 @@ def skeleton(image: UInt8[np.ndarray, "H W 3"], joints_px: Float[np.ndarray, "21
     canvas = image.copy()
     width = max(1, round(max(image.shape[:2]) / 250))
     for parent, child in BONES:
-        ends = [tuple(int(16 * (value - 0.5)) for value in joints_px[joint]) for joint in (parent, child)]
-        cv2.line(canvas, *ends, _FINGER_COLORS[(child - 1) // 4], width, cv2.LINE_AA, shift=4)
+        start, end = ([int(16 * (value - 0.5)) for value in joints_px[joint]] for joint in (parent, child))
+        cv2.line(canvas, start, end, _FINGER_COLORS[(child - 1) // 4], width, cv2.LINE_AA, shift=4)
     return canvas
 
 

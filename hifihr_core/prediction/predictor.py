@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,8 @@ class PredictSettings:
 
     `crop_px` is the side of the crops that are refined and rendered (the network sees its own size). `texture_px` is
     the size of the completed texture; completion needs `refine`, since a map is only as good as the fit it is laid on.
+    `box_scale` is the side of a crop in lengths of its box, where not the usual ones. `side` overrules the detector,
+    and tells where there is none; with None a hand of unknown side is taken for a right one.
     """
 
     start: Start = "auto"
@@ -37,7 +39,8 @@ class PredictSettings:
     refinement: RefineSettings = field(default_factory=RefineSettings)
     crop_px: int = 224
     texture_px: int = 1024
-    default_side: Side = "right"
+    box_scale: float | None = None
+    side: Side | None = None
     mirrored: bool = False
 
 
@@ -139,13 +142,15 @@ class Predictor:
         if detections is None:
             detections = self.detector(photo.image)
             detections = mirrored(detections) if self.settings.mirrored else detections
+            detections = [replace(one, side=self.settings.side or one.side) for one in detections]
         else:
             detections = [one.resized(1 / photo.reduction) for one in detections]
+            detections = [replace(one, side=one.side or self.settings.side) for one in detections]
         clock.lap("detect")
         if not detections:
             return PhotoResult(photo.path, (), clock.seconds)
         settings = self.settings
-        crops = cut_crops(photo.image, detections, K, image_px=settings.crop_px, default_side=settings.default_side)
+        crops = cut_crops(photo.image, detections, K, image_px=settings.crop_px, box_scale=settings.box_scale)
         crops = crops.to(self.device)
         with torch.no_grad():
             state, origins = start_hands(

@@ -16,7 +16,7 @@ from hifihr_core.geometry.cameras import project
 from hifihr_core.hands import Hand, HandModel, HandParameters
 from hifihr_core.prediction.crops import Crops
 from hifihr_core.prediction.masks import beyond_wrist, segment_hands
-from hifihr_core.prediction.state import HandState, choose
+from hifihr_core.prediction.state import HandState, choose, map_states
 from hifihr_core.records import Light
 from hifihr_core.rendering import Rendered, Renderer
 
@@ -139,7 +139,7 @@ def refine(
                 mask = segment_hands(crops.image, _draw(hand, renderer, variables.state(), crops)[1].silhouette)
         on_step(step + 1)
     with torch.no_grad():
-        last = _detached(variables.state())
+        last = map_states(Tensor.detach, variables.state())
         better = _cost(hand, renderer, last, crops, mask, settings) <= _cost(
             hand, renderer, start, crops, mask, settings
         )
@@ -220,18 +220,3 @@ def _quality(posed: Hand, rendered: Rendered, state: HandState, crops: Crops, ma
     square = ((rendered.image - crops.image).square().mean(dim=1) * wanted).flatten(1).sum(dim=1)
     psnr = -10 * torch.log10(square / wanted.flatten(1).sum(dim=1).clamp_min(1) + 1e-10)
     return Quality(keypoint_px, iou, psnr)
-
-
-def _detached(state: HandState) -> HandState:
-    parameters, light = state.parameters, state.light
-    assert parameters.texture is not None
-    return HandState(
-        HandParameters(
-            parameters.global_orient.detach(),
-            parameters.pose.detach(),
-            parameters.shape.detach(),
-            parameters.texture.detach(),
-        ),
-        state.root_cam.detach(),
-        Light(light.ambient.detach(), light.color.detach(), light.direction.detach()),
-    )

@@ -1,6 +1,7 @@
 """The hands of one photo while they are worked on: right-looking, in the camera frame of their crops."""
 
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
@@ -36,17 +37,25 @@ def with_mean_appearance(hand: HandModel, parameters: HandParameters) -> HandPar
     return HandParameters(parameters.global_orient, parameters.pose, parameters.shape, texture)
 
 
+def map_states(change: Callable[..., Tensor], *states: HandState) -> HandState:
+    """Return the state whose every tensor is `change` of the same tensors of `states`."""
+    parameters, lights = [one.parameters for one in states], [one.light for one in states]
+    return HandState(
+        HandParameters(
+            global_orient=change(*(one.global_orient for one in parameters)),
+            pose=change(*(one.pose for one in parameters)),
+            shape=change(*(one.shape for one in parameters)),
+            texture=change(*(one.texture for one in parameters)),
+        ),
+        root_cam=change(*(one.root_cam for one in states)),
+        light=Light(
+            ambient=change(*(one.ambient for one in lights)),
+            color=change(*(one.color for one in lights)),
+            direction=change(*(one.direction for one in lights)),
+        ),
+    )
+
+
 def choose(first: Bool[Tensor, " B"], a: HandState, b: HandState) -> HandState:
     """Return, hand by hand, that of `a` where `first`, else that of `b`."""
-
-    def pick(x: Tensor | None, y: Tensor | None) -> Tensor | None:
-        return None if x is None or y is None else torch.where(first[:, None], x, y)
-
-    def merge(x: HandParameters | Light, y: HandParameters | Light) -> dict[str, Tensor | None]:
-        return {one.name: pick(getattr(x, one.name), getattr(y, one.name)) for one in fields(x)}
-
-    return HandState(
-        HandParameters(**merge(a.parameters, b.parameters)),
-        torch.where(first[:, None], a.root_cam, b.root_cam),
-        Light(**merge(a.light, b.light)),
-    )
+    return map_states(lambda x, y: torch.where(first[:, None], x, y), a, b)
