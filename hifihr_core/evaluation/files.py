@@ -7,12 +7,13 @@ and MANO's order. Scores do not depend on either, as long as both sides agree.
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
+from hifihr_core.data.sources.marker import MARKER_NAME, parse_marker
 from hifihr_core.errors import DataError
 from hifihr_core.evaluation.nested import Readable, iterate_items, parse_points
 from hifihr_core.evaluation.protocols import DATASETS, Protocol, find_protocol, protocols_of
@@ -60,6 +61,7 @@ def read_ground_truth(
 ) -> tuple[PointSets, Protocol]:
     """Read `evaluation_xyz.json` and `evaluation_verts.json` below `folder`; tell the protocol from their length.
 
+    A generated tree (`prepare synth --as ...` marks it) may have any length; its protocol has `samples` None.
     Raises: DataError where a file is missing or broken, or its length is that of no or of another version.
     """
     find_protocol(dataset, version=version)  # refuses an unknown name before anything is read
@@ -67,6 +69,8 @@ def read_ground_truth(
     vertices_file = _find(joints_file.parent, "evaluation_verts.json", dataset)
     joints, count = _read_list(joints_file, NUM_JOINTS, limit, no_progress)
     protocol = find_protocol(dataset, version=version, samples=count)
+    if _is_generated(joints_file.parent):
+        protocol = replace(protocol, samples=None)
     _check_count(joints_file, count, protocol)
     vertices, vertex_count = _read_list(vertices_file, MANO_VERTICES, limit, on_progress, protocol.samples)
     if vertex_count != count:
@@ -162,6 +166,11 @@ def _hint(count: int, protocol: Protocol) -> str:
                 f" for {protocol.name}; {count:,} is the length of {other.name}, is it the wrong dataset or --version?"
             )
     return f" for {protocol.name}; predict every sample of the evaluation split once, in its order"
+
+
+def _is_generated(folder: Path) -> bool:
+    marker = folder / MARKER_NAME
+    return marker.is_file() and parse_marker(marker.read_bytes(), str(marker)).synthetic
 
 
 def _find(folder: Path, name: str, dataset: str) -> Path:

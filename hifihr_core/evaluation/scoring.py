@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -128,8 +127,3 @@ def _f(predictions: PointSets, truth: PointSets, on_progress: OnProgress) -> dic
 def _chunks(total: int) -> Iterator[slice]:
     for start in range(0, total, _CHUNK):
         yield slice(start, start + _CHUNK)
-
-
-def per_sample(scores: Scores) -> dict[str, Any]:
-    """Return the aligned joint error of every sample in millimetres, for ranking samples."""
-    return {"pa_mpjpe_mm": 1000 * scores.joints["procrustes"].per_sample_m}

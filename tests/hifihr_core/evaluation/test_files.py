@@ -37,6 +37,14 @@ def test_ground_truth_comes_back_exactly_wherever_it_lies(protocols, make_truth,
     np.testing.assert_array_equal(found.vertices, truth.vertices)
 
 
+def test_a_generated_tree_may_have_any_length(protocols, make_truth, write_truth, tmp_path):
+    write_truth(make_truth("freihand", samples=2), tmp_path)
+    (tmp_path / "hifihr_synthetic.json").write_text('{"synthetic": true, "stand_in_vertices": true}')
+    found, protocol = read_ground_truth(tmp_path, "freihand")
+    assert len(found) == 2
+    assert protocol.samples is None
+
+
 def test_limit_keeps_the_first_samples(protocols, make_truth, write_truth, tmp_path):
     truth = make_truth("freihand")
     found, _ = read_ground_truth(write_truth(truth, tmp_path), "freihand", limit=2)
