@@ -6,7 +6,8 @@ import zipfile
 
 import pytest
 
-from hifihr_core.data.raw import Tree, find_places, read_zip_index
+from hifihr_core.data.raw import RawFile, Tree, find_places
+from hifihr_core.data.zips import read_zip_index
 from hifihr_core.errors import DataError
 
 
@@ -40,6 +41,24 @@ def test_a_zip_reads_like_its_folder(tmp_path, files, kind):
                 assert b"".join(iter(lambda: stream.read(777), b"")) == content
     with pytest.raises(DataError, match=r"rgb/9\.jpg: missing, looked in .*x\.zip/top/a"):
         trees[1].need("rgb/9.jpg")
+
+
+def test_a_zip_stored_inside_a_zip_is_read_in_place(tmp_path, files):
+    inner = write_zip(tmp_path / "inner.zip", files).read_bytes()
+    middle = write_zip(tmp_path / "middle.zip", {"x/inner.zip": inner}, zipfile.ZIP_STORED).read_bytes()
+    for path in tmp_path.iterdir():
+        path.unlink()
+    write_zip(tmp_path / "outer.zip", {"first": b"1", "y/middle.zip": middle}, zipfile.ZIP_STORED)
+    tree = Tree(tuple(find_places(tmp_path, ["train.txt"])))
+    assert tree.places[0].name.endswith("outer.zip/y/middle.zip/x/inner.zip/a")
+    for name, content in files.items():
+        assert tree.need(name.removeprefix("a/")).read() == content
+    write_zip(tmp_path / "outer.zip", {"inner.zip": inner})
+    with pytest.raises(DataError, match=r"outer\.zip/inner\.zip: a zip that is compressed inside another; unpack"):
+        find_places(tmp_path, ["train.txt"])
+    write_zip(tmp_path / "outer.zip", {"inner.zip": inner[:-60]}, zipfile.ZIP_STORED)
+    with pytest.raises(DataError, match=r"outer\.zip/inner\.zip: not a whole zip"):
+        find_places(tmp_path, ["train.txt"])
 
 
 def test_roots_are_merged_and_the_first_wins(tmp_path):
@@ -79,14 +98,14 @@ def test_a_changed_byte_in_a_zip_is_found_on_reading(tmp_path, files):
     content = bytearray(path.read_bytes())
     content[content.index(b"picture") + 3] ^= 1
     path.write_bytes(content)
-    file = read_zip_index(path).find("a/rgb/0.jpg")
+    file = read_zip_index(RawFile(path)).find("a/rgb/0.jpg")
     with pytest.raises(DataError, match=r"x\.zip/a/rgb/0\.jpg: wrong checksum, the zip is damaged"):
         file.read()
 
 
 def test_a_zip_whose_index_lies_is_refused(tmp_path, files):
     path = write_zip(tmp_path / "x.zip", files)
-    file = read_zip_index(path).find("a/rgb/0.jpg")
+    file = read_zip_index(RawFile(path)).find("a/rgb/0.jpg")
     (offset, packed, size, crc, deflated) = file.entry
     for entry, reason in (
         ((offset + 1, packed, size, crc, deflated), "no entry where the zip's index says"),

@@ -1,0 +1,253 @@
+"""Files of a download, on disk or inside a zip, read in place.
+
+The index of a zip is kept in a few arrays: a hundred thousand entries take some megabytes and travel to worker
+processes at once. Zips inside zips are read too, as long as they are stored and not compressed once more.
+"""
+
+import io
+import os
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BufferedIOBase
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from hifihr_core.errors import DataError
+from hifihr_core.files import describe_os_error
+
+_LOCAL_HEADER = struct.Struct("<4s22xHH")
+_ENTRY = np.dtype([("offset", "<i8"), ("packed", "<i8"), ("size", "<i8"), ("crc", "<u4"), ("deflated", "u1")])
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """One file of a download: a path on disk, or a stretch of a zip (`entry` is a row of the zip's index)."""
+
+    path: Path
+    inner: str = ""
+    entry: tuple[int, int, int, int, int] | None = None
+
+    @property
+    def name(self) -> str:
+        """Return the name for messages."""
+        return f"{self.path}/{self.inner}" if self.inner else str(self.path)
+
+    @property
+    def size(self) -> int:
+        """Return the number of bytes. Raises: DataError if the file is gone."""
+        if self.entry:
+            return self.entry[2]
+        try:
+            return self.path.stat().st_size
+        except OSError as error:
+            raise DataError(describe_os_error(error, self.path)) from error
+
+    def read(self) -> bytes:
+        """Return the whole content. Raises: DataError if it is missing, cut short or damaged."""
+        with self.open() as stream:
+            try:
+                return stream.read()
+            except OSError as error:
+                raise DataError(describe_os_error(error, self.path)) from error
+
+    def open(self) -> BufferedIOBase:
+        """Open the file for reading from its beginning. Raises: DataError if it cannot be."""
+        try:
+            file = self.path.open("rb")
+        except OSError as error:
+            raise DataError(describe_os_error(error, self.path)) from error
+        return io.BufferedReader(_ZipEntry(file, self), 1 << 16) if self.entry else file
+
+
+class _ZipEntry(io.RawIOBase):
+    """The content of one zip entry as a stream; length and CRC are checked at its end."""
+
+    def __init__(self, file: BufferedIOBase, source: RawFile) -> None:
+        assert source.entry is not None
+        offset, self._packed, self._left, self._crc, deflated = source.entry
+        self._file, self._name, self._found_crc = file, source.name, 0
+        self._inflate = zlib.decompressobj(-zlib.MAX_WBITS) if deflated else None
+        try:
+            file.seek(_find_content(file, source, offset))
+        except DataError:
+            file.close()
+            raise
+
+    def readable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+    def readinto(self, buffer: Any) -> int:
+        block = self._read(min(len(buffer), self._left))
+        buffer[: len(block)] = block
+        self._left -= len(block)
+        self._found_crc = zlib.crc32(block, self._found_crc)
+        if self._left == 0 and block and self._found_crc != self._crc:
+            raise self._damage("wrong checksum")
+        return len(block)
+
+    def _read(self, size: int) -> bytes:
+        if size == 0:
+            return b""
+        block = self._file.read(size) if self._inflate is None else self._decompress(size)
+        if not block:
+            raise self._damage("ends too early")
+        return block
+
+    def _decompress(self, size: int) -> bytes:
+        assert self._inflate is not None
+        block = b""
+        while not block and not self._inflate.eof:
+            packed = self._inflate.unconsumed_tail
+            if not packed:
+                packed = self._file.read(min(self._packed, 1 << 16))
+                self._packed -= len(packed)
+                if not packed:
+                    break
+            try:
+                block = self._inflate.decompress(packed, size)
+            except zlib.error as error:
+                raise self._damage(str(error)) from error
+        return block
+
+    def _damage(self, reason: str) -> DataError:
+        return _damage(self._name, reason)
+
+
+class _Window(io.RawIOBase):
+    """A stretch of a file as a file of its own: a zip that lies uncompressed inside another."""
+
+    def __init__(self, file: BufferedIOBase, start: int, size: int) -> None:
+        self._file, self._start, self._size, self._place = file, start, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._size}[whence]
+        self._place = max(0, origin + offset)
+        return self._place
+
+    def tell(self) -> int:
+        return self._place
+
+    def readinto(self, buffer: Any) -> int:
+        self._file.seek(self._start + self._place)
+        block = self._file.read(max(0, min(len(buffer), self._size - self._place)))
+        buffer[: len(block)] = block
+        self._place += len(block)
+        return len(block)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def _find_content(file: BufferedIOBase, source: RawFile, offset: int) -> int:
+    """Return where the content of an entry begins, from its local header at `offset`."""
+    file.seek(offset)
+    header = file.read(_LOCAL_HEADER.size)
+    if len(header) < _LOCAL_HEADER.size or header[:4] != b"PK\x03\x04":
+        raise _damage(source.name, "no entry where the zip's index says")
+    _, name_bytes, extra_bytes = _LOCAL_HEADER.unpack(header)
+    return offset + _LOCAL_HEADER.size + name_bytes + extra_bytes
+
+
+def _damage(name: str, reason: str) -> DataError:
+    return DataError(f"{name}: {reason}, the zip is damaged; download it again")
+
+
+@dataclass(frozen=True)
+class ZipIndex:
+    """The files of one zip: per folder the sorted names, and a row of `_ENTRY` for each.
+
+    `source` is the zip itself, a file on disk or an entry of another zip; offsets count from the beginning of the disk
+    file in either case.
+    """
+
+    source: RawFile
+    folders: Mapping[str, tuple[np.ndarray, np.ndarray]]
+
+    def find(self, path: str) -> RawFile | None:
+        """Return the entry at `path`, or None."""
+        folder, _, name = path.rpartition("/")
+        names, rows = self.folders.get(folder, (None, None))
+        if names is None or rows is None:
+            return None
+        place = int(np.searchsorted(names, name.encode()))
+        if place == len(names) or names[place] != name.encode():
+            return None
+        inner = f"{self.source.inner}/{path}" if self.source.inner else path
+        return RawFile(self.source.path, inner, tuple(rows[place].tolist()))
+
+    def inner_zips(self) -> Iterator[RawFile]:
+        """Yield the zips inside this zip."""
+        for folder, (names, _) in self.folders.items():
+            for name in names[np.char.endswith(np.char.lower(names), b".zip")]:
+                file = self.find("/".join(filter(None, (folder, name.decode()))))
+                if file:
+                    yield file
+
+
+def read_zip_index(source: RawFile) -> ZipIndex:
+    """Read the central directory of a zip, or of a zip stored inside a zip.
+
+    Raises: DataError if it is truncated, encrypted, climbs out of itself, or is compressed inside another.
+    """
+    try:
+        with _open_zip(source) as (file, start), zipfile.ZipFile(file) as archive:
+            infos = [info for info in archive.infolist() if not info.is_dir()]
+    except (zipfile.BadZipFile, EOFError, struct.error, ValueError, NotImplementedError) as error:
+        raise DataError(f"{source.name}: not a whole zip ({error}); the download broke off, fetch it again") from error
+    except OSError as error:
+        raise DataError(describe_os_error(error, source.path)) from error
+    grouped: dict[str, list[tuple[bytes, tuple[int, ...]]]] = {}
+    for info in infos:
+        _refuse_bad_entry(source.name, info)
+        folder, _, name = info.filename.rpartition("/")
+        row = (start + info.header_offset, info.compress_size, info.file_size, info.CRC, info.compress_type != 0)
+        grouped.setdefault(folder, []).append((name.encode(), row))
+    return ZipIndex(source, {folder: _pack(sorted(rows)) for folder, rows in grouped.items()})
+
+
+@contextmanager
+def _open_zip(source: RawFile) -> Iterator[tuple[BufferedIOBase, int]]:
+    """Yield (a seekable file, where it begins in the file on disk)."""
+    with source.path.open("rb") as disk:
+        if source.entry is None:
+            yield disk, 0
+            return
+        offset, _, size, _, deflated = source.entry
+        if deflated:
+            raise DataError(f"{source.name}: a zip that is compressed inside another; unpack the outer one first")
+        start = _find_content(disk, source, offset)
+        with io.BufferedReader(_Window(disk, start, size)) as inner:
+            yield inner, start
+
+
+def _pack(rows: list[tuple[bytes, tuple[int, ...]]]) -> tuple[np.ndarray, np.ndarray]:
+    return np.asarray([name for name, _ in rows], "S"), np.asarray([row for _, row in rows], _ENTRY)
+
+
+def _refuse_bad_entry(zip_name: str, info: zipfile.ZipInfo) -> None:
+    """Raise DataError for an entry that is no plain file of a dataset."""
+    name = info.orig_filename
+    pure = PurePosixPath(name)
+    if pure.is_absolute() or ".." in pure.parts or "\\" in name or "\0" in name or ":" in name.split("/")[0]:
+        raise DataError(f"{zip_name}: entry {name!r} leads out of the zip; no dataset has that, delete the file")
+    if info.flag_bits & 1:
+        raise DataError(f"{zip_name}: entry {name!r} is encrypted; get the plain download")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise DataError(f"{zip_name}: entry {name!r} uses an unusual compression; unpack the zip and give the folder")
