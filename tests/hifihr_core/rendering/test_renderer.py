@@ -137,7 +137,7 @@ def test_wrong_values_are_named(make_scene):
         call(faces=scene.faces[:0])
     with pytest.raises(ValueError, match="image is 0 x 8"):
         call(height=0)
-    with pytest.raises(ValueError, match="near_m is -1.0"):
+    with pytest.raises(ValueError, match=r"near_m is -1\.0"):
         call(near_m=-1.0)
     with pytest.raises(ValueError, match="overflows"):
         call(scene.verts * 1e308)
@@ -157,7 +157,7 @@ def test_wrong_sizes_are_named(make_scene):
         renderer(scene.verts[:, :50], scene.K, scene.appearance, scene.light)
     with pytest.raises(ValueError, match="background is"):
         renderer(scene.verts, scene.K, scene.appearance, scene.light, torch.rand(2, 3, 9, 9, dtype=F64))
-    with pytest.raises(ValueError, match="expected .* without a chart"):
+    with pytest.raises(ValueError, match=r"expected .* without a chart"):
         renderer(scene.verts, scene.K, Appearance(scene.verts[:, :9]), scene.light)
     with pytest.raises(ValueError, match="supersample is 0"):
         Renderer(scene.faces, height=8, width=8, supersample=0)

@@ -24,8 +24,8 @@ for q, near, cull in scene["cases"]:
     ours, theirs = _triton.find_crossings(q, *args), _reference.find_crossings(q.double(), *args)
     assert torch.equal(ours, theirs), cull
     counts.append(int((theirs >= 0).sum()))
-values = torch.rand(2, 24, 25, 3)
-q = scene["cases"][0][0]
+values = torch.rand(1, 24, 25, 3)
+q = scene["cases"][1][0]
 face, _, depth = _triton.rasterize(q, faces, 24, 25, 0.01, "none")
 args = (values, q, face, depth, around.edges, around.opposite, 0.01)
 torch.testing.assert_close(_triton.antialias(*args), _reference.antialias(*args))
@@ -33,17 +33,18 @@ print(*counts)
 """
 
 
+@pytest.mark.slow
 def test_kernels_find_what_the_reference_finds(make_scene, tmp_path):
     scene = make_scene(subdivisions=1, size=24, dtype=torch.float32)
     near = scene.q + torch.tensor([0.0, 0.0, -0.45])
-    cases = [(scene.q, 0.01, "none"), (scene.q, 0.01, "back"), (scene.q, 0.01, "front"), (near, 0.03, "none")]
+    cases = [(scene.q, 0.01, "none"), (scene.q[1:], 0.01, "back"), (near[1:], 0.03, "front")]
     torch.save({"faces": scene.faces, "cases": cases}, tmp_path / "scene.pt")
     done = subprocess.run(
         [sys.executable, "-c", TWINS, str(tmp_path / "scene.pt")], capture_output=True, text=True, check=False,
         timeout=250, env={"PATH": "/usr/bin:/bin", "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert all(int(count) > 20 for count in done.stdout.split()[:3])
+    assert all(int(count) > 20 for count in done.stdout.split()[:2])
 
 
 SIGNATURES = {
