@@ -61,3 +61,10 @@ def bench(session: nox.Session) -> None:
     names = session.posargs or sorted(path.stem for path in Path("benchmarks").glob("*.py") if path.stem[0] != "_")
     for name in names:
         session.run("python", f"benchmarks/{name}.py")
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """The whole story, small: prepare, pretrain, train at every level, eval, predict; results in `demo/`."""
+    install(session)
+    session.run("python", "tools/demo.py", *(session.posargs or ["demo"]))
