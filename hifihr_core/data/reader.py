@@ -88,8 +88,12 @@ class ShardReader:
         return len(self.layout.rows)
 
     def __getitem__(self, index: int) -> Sample:
-        """Read one sample. Raises: IndexError beyond the last; DataError if the file was cut or changed."""
+        """Read one sample; negative indices count from the end.
+
+        Raises: IndexError outside; DataError if the file was cut or changed.
+        """
         layout = self.layout
+        index = range(len(layout.rows))[index]
         row = int(layout.rows[index])
         labels = self._read_labels(layout.annotations, row) | self._read_labels(layout.samples, index)
         return Sample(

@@ -99,7 +99,7 @@ class ImagesSplit(Split):
         hands = self.hands.get(name) or read_openpose_photo(self.root / name)
         hands = tuple(hand.reduced(photo.reduction) for hand in hands) or self._detect(photo)
         if not hands:
-            raise DataError(f"{name}: no keypoints; add them to {KEYPOINTS_NAME} or give a detector")
+            raise DataError(f"no keypoints; add them to {KEYPOINTS_NAME} or give a detector")
         for number, hand in enumerate(hands):
             yield cut_hand(f"{name}#{number}", photo, hand)
 
@@ -126,7 +126,7 @@ def cut_hand(key: str, photo: Photo, hand: FoundHand) -> Sample:
     labels = hand.labels()
     points = labels["keypoints_px"][labels["keypoints_confidence"] > 0]
     if not len(points):
-        raise DataError(f"{key}: no keypoint with confidence, expected one at least")
+        raise DataError(f"hand {key}: no keypoint with confidence, expected one at least")
     pixels = photo.image[..., ::-1]
     if hand.side == "left":
         pixels = pixels[:, ::-1]

@@ -89,6 +89,9 @@ def test_every_sample_comes_back_as_it_was(shard):
     assert all(same(found, given) for found, given in zip(map(reader.__getitem__, range(8)), samples(), strict=True))
     assert reader.problems == (Problem(key="x", reason="bad"),)
     assert reader.attributes["dataset"] == "toy"
+    assert same(reader[-1], reader[7])
+    with pytest.raises(IndexError):
+        reader[8]
 
 
 def test_same_samples_give_same_bytes_at_another_time(tmp_path):
