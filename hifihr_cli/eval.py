@@ -91,7 +91,7 @@ def evaluate(
             )
         else:
             from hifihr_core.evaluation.checkpoint import RunOptions, evaluate_checkpoint
-            from hifihr_core.training.distributed import choose_device
+            from hifihr_core.device import choose_device
 
             evaluation = evaluate_checkpoint(
                 checkpoint,
