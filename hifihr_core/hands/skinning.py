@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 
 def linear_blend_skinning(
@@ -25,7 +26,7 @@ def linear_blend_skinning(
 
     ``rotations[b, j]`` turns joint j against its parent, about ``rest_joints[b, j]``; ``parents[0]`` is -1 and every
     parent stands before its children. ``weights[v]`` sums to 1. Units and axes are those of the rest pose.
-    Differentiable in everything but `parents`.
+    Differentiable, once, in everything but `parents`.
     """
     motions = joint_motions(rotations, rest_joints, parents)
     posed = skin_planar(rest_vertices.transpose(1, 2), motions, weights.transpose(0, 1))
@@ -68,28 +69,28 @@ class _Skin(torch.autograd.Function):
     """The two products of skinning, with the gradient written out: half the time of what autograd would record."""
 
     @staticmethod
-    def forward(rest: Tensor, motions: Tensor, weights: Tensor) -> Tensor:
+    def forward(ctx: Any, rest: Tensor, motions: Tensor, weights: Tensor) -> Tensor:
         blended = _blend(motions, weights)
+        ctx.save_for_backward(rest, motions, weights, blended)
         x, y, z = rest[:, None].unbind(2)
         posed = torch.addcmul(blended[:, :, 3], blended[:, :, 0], x)
         return posed.addcmul_(blended[:, :, 1], y).addcmul_(blended[:, :, 2], z)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
-
-    @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        rest, motions, weights = ctx.saved_tensors
+        rest, motions, weights, blended = ctx.saved_tensors
         grad = grad.contiguous()  # it comes from (B, V, 3), and every product below runs along V
         grad_rest = grad_motions = grad_weights = None
         if ctx.needs_input_grad[0]:
-            turns = _blend(motions[..., :3], weights)
             one, two, three = grad[:, :, None].unbind(1)
+            turns = blended[:, :, :3]
             grad_rest = (turns[:, 0] * one).addcmul_(turns[:, 1], two).addcmul_(turns[:, 2], three)
         if ctx.needs_input_grad[1] or ctx.needs_input_grad[2]:
-            lifted = torch.cat((rest, torch.ones_like(rest[:, :1])), 1)
-            outer = (grad[:, :, None] * lifted[:, None]).flatten(1, 2)
+            outer = torch.empty_like(blended)
+            torch.mul(grad[:, :, None], rest[:, None], out=outer[:, :, :3])
+            outer[:, :, 3] = grad
+            outer = outer.flatten(1, 2)
             if ctx.needs_input_grad[1]:
                 grad_motions = (outer @ weights.transpose(0, 1)).transpose(1, 2).unflatten(2, (3, 4))
             if ctx.needs_input_grad[2]:
