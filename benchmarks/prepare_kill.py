@@ -1,9 +1,10 @@
 """Claim: killed (SIGKILL) at any moment, `prepare` loses nothing finished and ends with the same bytes.
 
-One uninterrupted run, then one folder whose run is killed `--kills` times at random moments, all worker processes
-included, and finished at last. Every file must equal its twin; no process may be left behind.
+One uninterrupted run is the measure. Then runs are killed at random moments and started again until one ends by
+itself, folder after folder, `--kills` times in all. Finished shards never vanish, every finished folder equals the
+uninterrupted one to the byte, and no process is left behind (workers must notice the end of their parent).
 
-Usage: python benchmarks/prepare_kill.py [--kills 20] [--poses 600] [--workers 2] [--json FILE]
+Usage: python benchmarks/prepare_kill.py [--kills 20] [--poses 1000] [--workers 2] [--json FILE]
 """
 
 import argparse
@@ -37,7 +38,7 @@ def main() -> None:
     """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--poses", type=int, default=600)
+    parser.add_argument("--poses", type=int, default=1000)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
@@ -53,29 +54,42 @@ def main() -> None:
         started = time.monotonic()
         subprocess.run([*command, str(folder / "whole"), *tail], check=True)
         length = time.monotonic() - started
-        kept = []
-        for _ in range(arguments.kills):
-            process = subprocess.Popen([*command, str(folder / "out"), *tail], start_new_session=True)
-            time.sleep(dice.uniform(0, length))
-            process.kill()
-            process.wait()
-            kept.append(len(list((folder / "out").glob("train*.h5"))))
-        subprocess.run([*command, str(folder / "out"), *tail], check=True)
+        kept: list[list[int]] = []
+        same = True
+        while sum(map(len, kept)) < arguments.kills:
+            out = folder / f"out{len(kept)}"
+            kept.append(_kill_until_done([*command, str(out), *tail], out, dice, length))
+            same &= _contents(out) == _contents(folder / "whole")
         time.sleep(1)
-        same = _contents(folder / "out") == _contents(folder / "whole")
         left = _left_behind(str(script))
     report(
         "prepare_kill",
         {
-            "kills": arguments.kills,
+            "kills": sum(map(len, kept)),
+            "folders": len(kept),
             "workers": arguments.workers,
             "shards_after_each_kill": kept,
-            "never_fewer": kept == sorted(kept),
+            "never_fewer": all(counts == sorted(counts) for counts in kept),
             "same_bytes": same,
             "processes_left_behind": left,
         },
         arguments.json,
     )
+
+
+def _kill_until_done(command: list[str], out: Path, dice: random.Random, length: float) -> list[int]:
+    """Kill a run at random moments until one ends by itself; return the finished shards after each kill."""
+    kept = []
+    while True:
+        process = subprocess.Popen(command)
+        try:
+            if process.wait(dice.uniform(0, length)) != 0:
+                raise SystemExit(f"a run ended with {process.returncode}")
+            return kept
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            kept.append(len(list(out.glob("train*.h5"))))
 
 
 def _contents(folder: Path) -> dict[str, bytes]:

@@ -112,7 +112,7 @@ def pack_split(
     plan = _describe(split, policy)
     if (folder / INDEX_NAME).exists() and not policy.overwrite:
         return _keep_finished(folder, plan)
-    _take_over(folder, plan, policy)
+    _take_over(folder, plan, split.facts.split)
     work = folder / WORK_NAME
     split.stage(work)
     results = tuple(split.checks())
@@ -120,7 +120,6 @@ def pack_split(
     pieces = plan_pieces(split, folder, shard_bytes=policy.shard_bytes)
     tally = _pack(split, pieces, policy, on_progress or (lambda split, done, total: None))
     index = _summarise(split, plan, results, tally, folder)
-    _forget_others(folder, {piece.path.name for piece in pieces})
     write_text(folder / INDEX_NAME, index.dump())
     shutil.rmtree(work, ignore_errors=True)
     return index
@@ -156,31 +155,30 @@ def _keep_finished(folder: Path, plan: Mapping[str, Any]) -> ShardIndex:
     return index
 
 
-def _take_over(folder: Path, plan: Mapping[str, Any], policy: Policy) -> None:
-    """Prepare the working folder; shards of an interrupted run stay only if it had the same plan."""
+def _take_over(folder: Path, plan: Mapping[str, Any], name: str) -> None:
+    """Prepare the working folder; shards stay only if an interrupted run of the same plan left them.
+
+    Only files that a run of ours may have left are ever removed.
+    """
     work = folder / WORK_NAME
-    plan_path = work / "plan.json"
+    plan_path, index_path = work / "plan.json", folder / INDEX_NAME
     try:
         work.mkdir(parents=True, exist_ok=True)
         same = plan_path.is_file() and json.loads(read_text(plan_path)) == plan
-        if policy.overwrite or not same:
-            (folder / INDEX_NAME).unlink(missing_ok=True)
-            _forget_others(folder, set())
+        if index_path.exists() or not same:
+            index_path.unlink(missing_ok=True)
+            for old in folder.glob(f"{name}-[0-9][0-9][0-9][0-9][0-9].h5"):
+                old.unlink()
             shutil.rmtree(work)
             work.mkdir()
-        for stale in (*folder.glob(".*.h5"), *folder.glob(".*.json"), *work.glob(".*")):
+        # What a killed run was writing: see `write_atomically`.
+        for stale in (*folder.glob(f".{name}-*.h5"), *folder.glob(".index-*.json"), *work.glob(".*")):
             stale.unlink()
     except OSError as error:
         raise DataError(describe_os_error(error, folder)) from error
     except json.JSONDecodeError as error:
         raise DataError(f"{plan_path}: not a plan ({error}); delete {work} and run again") from error
     write_text(plan_path, json.dumps(plan))
-
-
-def _forget_others(folder: Path, keep: set[str]) -> None:
-    for path in folder.glob("*.h5"):
-        if path.name not in keep:
-            path.unlink()
 
 
 def _refuse_failed(results: Sequence[CheckFacts], policy: Policy) -> None:

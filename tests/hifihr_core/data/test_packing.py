@@ -99,6 +99,28 @@ def test_an_unfinished_folder_of_another_plan_starts_afresh(tmp_path, whole):
     assert digests(tmp_path / "out") == whole
 
 
+def test_an_interrupted_overwrite_goes_on_too(tmp_path, whole):
+    again = Policy(shard_bytes=3000, overwrite=True)
+    pack_split(ToySplit(9), tmp_path / "out", policy=SMALL)
+    with pytest.raises(KeyboardInterrupt):
+        pack_split(ToySplit(fail_at=7), tmp_path / "out", policy=again)
+    last = ToySplit()
+    pack_split(last, tmp_path / "out", policy=again)
+    assert last.read_poses == list(range(6, 12))
+    assert digests(tmp_path / "out") == whole
+
+
+def test_files_of_others_in_the_folder_are_left_alone(tmp_path, whole):
+    (tmp_path / "out").mkdir()
+    for name in ("mine.h5", ".hidden.json", "train-me.h5"):
+        (tmp_path / "out" / name).write_text("mine")
+    pack_split(ToySplit(), tmp_path / "out", policy=SMALL)
+    pack_split(ToySplit(), tmp_path / "out", policy=Policy(shard_bytes=3000, overwrite=True))
+    found = digests(tmp_path / "out")
+    assert {name: found.pop(name) for name in ("mine.h5", ".hidden.json", "train-me.h5")}
+    assert found == whole
+
+
 def test_workers_give_the_same_bytes(tmp_path, raw_trees):
     raw_trees.write_freihand(tmp_path / "raw", training=6, evaluation=0)
     (split,) = find_source("freihand").open(Request(tmp_path / "raw"))
