@@ -16,6 +16,7 @@ from hifihr_core.geometry.crops import warp_image
 from hifihr_core.records import Sample
 
 _JPEG_START = b"\xff\xd8"
+_IDENTITY = np.eye(3)
 
 
 def decode_picture(sample: Sample) -> UInt8[np.ndarray, "H W 3"]:
@@ -61,7 +62,7 @@ def draw_crop(
     """
     height, width = picture.shape[:2]
     mask = None if sample.mask is None else decode_mask(sample, height=height, width=width)
-    if picture.shape == out.shape and np.array_equal(T_new_old, np.eye(3)):
+    if picture.shape == out.shape and (T_new_old == _IDENTITY).all():
         cv2.cvtColor(picture, cv2.COLOR_BGR2RGB, dst=out)
     else:
         layers = cv2.cvtColor(picture, cv2.COLOR_BGR2RGBA)

@@ -70,9 +70,10 @@ def _vector_cam(vector: Float[Tensor, "B 3"], motion: Motion) -> Float[Tensor, "
 
 def _rotation(global_orient: Float[Tensor, "B 3"], motion: Motion) -> Float[Tensor, "B 3"]:
     """Return the rotation of the hand in the new camera; of a mirrored sample it has no meaning."""
-    turned = motion.M_new_old @ roma.rotvec_to_rotmat(global_orient)
-    proper = torch.where(motion.mirrored[:, None, None], torch.eye(3).to(turned), turned)
-    return roma.rotmat_to_rotvec(proper)
+    angle = torch.atan2(motion.M_new_old[:, 1, 0], motion.M_new_old[:, 1, 1])
+    zeros = torch.zeros_like(angle)
+    roll = torch.stack((zeros, zeros, (angle / 2).sin(), (angle / 2).cos()), dim=-1)
+    return roma.unitquat_to_rotvec(roma.quat_product(roll, roma.rotvec_to_unitquat(global_orient)))
 
 
 def _light(light: Float[Tensor, "B 9"], motion: Motion) -> Float[Tensor, "B 9"]:

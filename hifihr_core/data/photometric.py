@@ -23,6 +23,8 @@ MAX_NOISE = 0.08
 #: How far tiles of the noise may be shifted against each other.
 _TILE_SLACK = 64
 _BLUR_REACH = 2.5  # kernel radius in standard deviations
+_IDENTITY = np.eye(3, 4)
+_OFFSET_IN_UINT8 = np.array([1.0, 1.0, 1.0, 255.0])
 
 
 def change_picture(
@@ -37,8 +39,8 @@ def change_picture(
     if draws.blur_sigma_px[b] > 0:
         size = 2 * _blur_radius(draws.blur_sigma_px[b]) + 1
         cv2.GaussianBlur(picture, (size, size), draws.blur_sigma_px[b], dst=picture)
-    if not _is_identity(draws.color[b]):
-        cv2.transform(picture, draws.color[b] * (1, 1, 1, 255), dst=picture)
+    if (draws.color[b] != _IDENTITY).any():
+        cv2.transform(picture, draws.color[b] * _OFFSET_IN_UINT8, dst=picture)
     if draws.gamma[b] != 1:
         cv2.LUT(picture, np.rint(255 * np.linspace(0, 1, 256) ** draws.gamma[b]).astype(np.uint8), dst=picture)
     if draws.noise[b] > 0:
@@ -106,10 +108,6 @@ def _noise(draws: Draws, height: int, width: int) -> Float[Tensor, "B 3 H W"]:
         sigma = MAX_NOISE * (noise_level(draws.noise[b]) + 1) / NOISE_LEVELS
         out[b] = sigma * tile[row : row + height, column : column + width]
     return torch.from_numpy(out).permute(0, 3, 1, 2)
-
-
-def _is_identity(color: Float[np.ndarray, "3 4"]) -> bool:
-    return bool((color == np.eye(3, 4)).all())
 
 
 def _blur_radius(sigma_px: float) -> int:

@@ -64,7 +64,8 @@ def transform_points(points_px: Float[np.ndarray, "N 2"], T_new_old: Affine) -> 
 
 def image_scale(T_new_old: Affine) -> float:
     """Return how many times larger a length becomes: the square root of the change of area."""
-    return float(np.sqrt(abs(np.linalg.det(T_new_old[:2, :2]))))
+    (a, b), (c, d) = T_new_old[:2, :2].tolist()
+    return abs(a * d - b * c) ** 0.5
 
 
 def opencv_matrix(T_new_old: Affine) -> Float[np.ndarray, "2 3"]:
