@@ -9,10 +9,10 @@ MEAN_SKIN = (0.74, 0.56, 0.47)
 
 #: One standard deviation of the log-odds of (R, G, B) along three axes: melanin, blood, and yellow against blue.
 #: Two standard deviations of the first span from very light to dark brown skin.
-_TONES = ((0.75, 0.78, 0.80), (0.16, -0.14, -0.10), (0.03, 0.02, -0.12))
+_TONES = ((0.62, 0.66, 0.68), (0.07, -0.07, -0.05), (0.02, 0.01, -0.08))
 
 #: How much of a tone varies over the hand, against how much it varies between hands.
-_LOCAL = 0.35
+_LOCAL = 0.14
 
 
 def skin_color_basis(
