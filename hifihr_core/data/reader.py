@@ -29,7 +29,7 @@ _DAMAGE = (OSError, KeyError, IndexError, RuntimeError, TypeError, ValueError, A
 _SIDES: tuple[Side, Side] = ("right", "left")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # hashed by identity: it is looked up for every label of every sample
 class _Column:
     """Where a contiguous array stands in the file."""
 
