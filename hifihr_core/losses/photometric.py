@@ -5,9 +5,9 @@ hand learns from `silhouette` and `iou`, through the renderer's antialiased cove
 """
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 
 from hifihr_core.losses.registry import Ratio, Scene, mean_over_present, term
 
@@ -26,16 +26,22 @@ def composite(
 
 def ssim_map(a: Float[Tensor, "B C H W"], b: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
     """Return structural similarity per pixel: Gaussian 11 x 11 window, sigma 1.5, zero padding (Wang et al. 2004)."""
-    x = torch.arange(-5, 6, dtype=a.dtype, device=a.device)
-    kernel = torch.softmax(-x.square() / (2 * 1.5**2), dim=0)
-    stack = torch.cat((a, b, a * a, b * b, a * b), dim=1)
-    n = stack.shape[1]
-    rows = F.conv2d(stack, kernel.view(1, 1, 11, 1).expand(n, 1, 11, 1), padding=(5, 0), groups=n)
-    mean_a, mean_b, aa, bb, ab = F.conv2d(
-        rows, kernel.view(1, 1, 1, 11).expand(n, 1, 1, 11), padding=(0, 5), groups=n
-    ).chunk(5, dim=1)
+    # Two calls, so that the moments of a photo, which has no gradient, cost none.
+    mean_a, aa, ab = gaussian_blur(torch.cat((a, a * a, a * b), dim=1)).chunk(3, dim=1)
+    mean_b, bb = gaussian_blur(torch.cat((b, b * b), dim=1)).chunk(2, dim=1)
     numerator = (2 * mean_a * mean_b + 1e-4) * (2 * (ab - mean_a * mean_b) + 9e-4)
     return numerator / ((mean_a**2 + mean_b**2 + 1e-4) * (aa - mean_a**2 + bb - mean_b**2 + 9e-4))
+
+
+def gaussian_blur(image: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+    """Return the image under SSIM's window, with zeros around it."""
+    x = torch.arange(-5, 6, dtype=image.dtype, device=image.device)
+    kernel = torch.softmax(-x.square() / (2 * 1.5**2), dim=0)
+    n = image.shape[1]
+    # With channels last, torch's grouped convolution is several times faster on a CPU.
+    image = image.contiguous(memory_format=torch.channels_last)
+    down = functional.conv2d(image, kernel.view(1, 1, 11, 1).expand(n, 1, 11, 1), padding=(5, 0), groups=n)
+    return functional.conv2d(down, kernel.view(1, 1, 1, 11).expand(n, 1, 1, 11), padding=(0, 5), groups=n)
 
 
 def soft_iou(a: Float[Tensor, "B H W"], b: Float[Tensor, "B H W"]) -> Float[Tensor, " B"]:

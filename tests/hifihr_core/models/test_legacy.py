@@ -2,6 +2,7 @@
 
 from argparse import Namespace
 from collections import OrderedDict
+from itertools import pairwise
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from hifihr_core.models.legacy import convert_t7, load_t7
 
 
 def head(*sizes: int) -> nn.Sequential:
-    layers = [layer for pair in zip(sizes[:-1], sizes[1:], strict=True) for layer in (nn.Linear(*pair), nn.ReLU())]
+    layers = [layer for pair in pairwise(sizes) for layer in (nn.Linear(*pair), nn.ReLU())]
     return nn.Sequential(*layers[:-1])
 
 

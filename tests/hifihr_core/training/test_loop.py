@@ -67,3 +67,19 @@ def test_another_preset_on_resume_is_refused(settings_for, shards, tmp_path):
         fit(settings_for(shards, "train.lr=0.5"), tmp_path / "run", resume=True, device="cpu")
     with pytest.raises(ConfigError, match="holds a run already"):
         fit(settings_for(shards), tmp_path / "run", device="cpu")
+
+
+@pytest.mark.slow
+def test_a_few_hands_are_learnt_by_heart(settings_for, samples, tree, tmp_path):
+    """Four samples again and again: the joints come near, and the picture too (benchmarks/overfit.py goes all the way)."""
+    settings = settings_for(
+        tree.write(samples[:4]),
+        *("data.validation_part=0", "data.augmentation=none", "train.max_steps=40", "train.epochs=40"),
+        *("train.schedule=constant", "train.save_every_steps=0", "loss.weights.photometric=1.0"),
+    )
+    fit(settings, tmp_path / "run", device="cpu")
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines if '"train"' in line]
+    for name in ("term/joints_3d", "term/photometric"):
+        first, last = (sum(row[name] for row in part) / 5 for part in (rows[:5], rows[-5:]))
+        assert last < 0.6 * first, name
