@@ -19,31 +19,31 @@ def rasterize(
     q: Tensor, faces: Tensor, height: int, width: int, near_m: float, cull: Cull
 ) -> tuple[Tensor, Tensor, Tensor]:
     """See `_reference.rasterize`."""
-    return _Rasterize.apply(q, _indices(faces), height, width, near_m, cull)  # type: ignore[no-untyped-call]
+    return _Rasterize.apply(q, _indices(faces), height, width, near_m, cull)
 
 
 def interpolate(values: Tensor, faces: Tensor, face: Tensor, bary: Tensor, unit: bool) -> Tensor:
     """See `_reference.interpolate`."""
-    return _Interpolate.apply(values, _indices(faces), face, bary, unit)  # type: ignore[no-untyped-call]
+    return _Interpolate.apply(values, _indices(faces), face, bary, unit)
 
 
 def sample_texture(texture: Tensor, uv: Tensor, face: Tensor) -> Tensor:
     """See `_reference.sample_texture`."""
-    return _SampleTexture.apply(texture, uv, face)  # type: ignore[no-untyped-call]
+    return _SampleTexture.apply(texture, uv, face)
 
 
 def shade(
     albedo: Tensor, normals: Tensor, face: Tensor, K: Tensor, light: Tensor, material: Material, linear: bool
 ) -> Tensor:
     """See `_reference.shade`."""
-    return _Shade.apply(albedo, normals, face, K, light, material, linear)  # type: ignore[no-untyped-call]
+    return _Shade.apply(albedo, normals, face, K, light, material, linear)
 
 
 def antialias(
     values: Tensor, q: Tensor, face: Tensor, depth: Tensor, edges: Tensor, opposite: Tensor, near_m: float
 ) -> Tensor:
     """See `_reference.antialias`."""
-    return _Antialias.apply(values, q, face, depth, _indices(edges), _indices(opposite), near_m)  # type: ignore[no-untyped-call]
+    return _Antialias.apply(values, q, face, depth, _indices(edges), _indices(opposite), near_m)
 
 
 def _indices(tensor: Tensor) -> Tensor:

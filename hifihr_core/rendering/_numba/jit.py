@@ -37,7 +37,8 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def helper(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a function that only kernels of the same file call; without the wrappers that Python would need."""
-    return numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(inspect.unwrap(function))
+    bare: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return numba.njit(**bare, **_OPTIONS)(inspect.unwrap(function))
 
 
 def run(work: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> list[Any]:
