@@ -52,14 +52,13 @@ class Lifter(nn.Module):
         shape_dim: int,
         width: int = 384,
         blocks: int = 4,
-        dropout: float = 0,
     ) -> None:
         super().__init__()
         self.shape_dim = shape_dim
         self.register_buffer("pose_mean", pose_mean)
         self.register_buffer("pose_std", pose_std)
         self.stem = nn.Linear(_NUM_INPUTS, width)
-        self.blocks = nn.ModuleList(_Block(width, dropout) for _ in range(blocks))
+        self.blocks = nn.ModuleList(_Block(width) for _ in range(blocks))
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, 6 + len(pose_mean) + shape_dim + 3)
         nn.init.normal_(self.head.weight, std=0.01)
@@ -94,11 +93,9 @@ class Lifter(nn.Module):
 
 
 class _Block(nn.Module):
-    def __init__(self, width: int, dropout: float) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), nn.Dropout(dropout), nn.Linear(width, width)
-        )
+        self.layers = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), nn.Linear(width, width))
 
     def forward(self, hidden: Tensor) -> Tensor:
         return hidden + self.layers(hidden)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Literal
 
+import torch
 from jaxtyping import Bool
 from torch import Tensor
 from torch.nn import functional
@@ -29,7 +30,8 @@ def from_image(network: Reconstructor, hand: HandModel, crops: Crops, *, network
     image, K = crops.image, crops.K
     if resize != 1:
         image = functional.interpolate(image, size=(network_px, network_px), mode="bilinear", antialias=True)
-        K = transform_K(K, K.new_tensor([[resize, 0.0, 0.0], [0.0, resize, 0.0], [0.0, 0.0, 1.0]]))
+        T_small_crop = torch.diag(K.new_tensor([resize, resize, 1.0]))
+        K = transform_K(K, T_small_crop.expand_as(K))
     estimate = network(image, K)
     parameters = estimate.parameters
     if parameters.texture is None:

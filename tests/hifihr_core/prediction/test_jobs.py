@@ -1,0 +1,165 @@
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hifihr_core.errors import DataError
+from hifihr_core.hands import HandModel
+from hifihr_core.models.lifter import Lifter
+from hifihr_core.prediction import Predictor, PredictSettings
+from hifihr_core.prediction.exports import FORMATS
+from hifihr_core.prediction.jobs import CameraChoice, OutputSettings, predict_files, read_boxes, read_intrinsics
+from hifihr_core.prediction.photos import Photo
+
+
+@pytest.fixture
+def predictor(hand: HandModel, lifter: Lifter, shoot: Callable) -> Predictor:
+    settings = PredictSettings(crop_px=64, texture_px=64)
+    return Predictor(hand, network=None, lifter=lifter, detector=lambda _: [shoot(1).detection], settings=settings)
+
+
+@pytest.fixture
+def photo(tmp_path: Path, shoot: Callable) -> Path:
+    path = tmp_path / "in" / "a [1].png"
+    path.parent.mkdir()
+    Image.fromarray(shoot(1).image).save(path)
+    return path
+
+
+def test_every_file_of_every_format(predictor: Predictor, photo: Path, tmp_path: Path) -> None:
+    output = OutputSettings(tmp_path / "out", tuple(FORMATS))
+    [done] = predict_files(predictor, [photo], output)
+    names = {file.name for file in (tmp_path / "out").iterdir()}
+    ends = ("0.glb", "0.obj", "0.mtl", "0.png", "0.ply", "0.json", "0.npz", "0_texture.png", "overlay.jpg", "sheet.jpg")
+    assert names == {f"a [1]_{end}" for end in ends}
+    assert {file.name for file in (*done.files[0], *done.pictures)} == names
+    document = json.loads((tmp_path / "out" / "a [1]_0.json").read_text())
+    arrays = np.load(tmp_path / "out" / "a [1]_0.npz")
+    np.testing.assert_allclose(document["joints_cam"], arrays["joints_cam"], atol=1e-6)
+    np.testing.assert_allclose(document["parameters"]["pose"], arrays["pose"], atol=1e-6)
+    assert document["licences"]["hand"] == "free"
+    assert document["metric"] is False
+    assert "OpenCV" in document["conventions"]["camera_frame"]
+    assert Image.open(tmp_path / "out" / "a [1]_overlay.jpg").size == (160, 120)
+
+
+def test_document_of_a_photo(predictor: Predictor, photo: Path, tmp_path: Path) -> None:
+    [done] = predict_files(predictor, [photo], OutputSettings(tmp_path / "out", ("json",), pictures=False))
+    document = json.loads(json.dumps(done.document()))
+    assert document["path"] == str(photo)
+    assert document["hands"][0].keys() >= {"joints_px", "joints_cam", "side", "score", "box", "K", "files", "metric"}
+    assert np.shape(document["hands"][0]["joints_px"]) == (21, 2)
+    assert document["hands"][0]["files"] == [str(tmp_path / "out" / "a [1]_0.json")]
+    assert document["pictures"] == []
+
+
+def test_existing_results_are_not_touched(predictor: Predictor, photo: Path, tmp_path: Path) -> None:
+    output = OutputSettings(tmp_path / "out", ("json",), pictures=False)
+    other = tmp_path / "out" / "a [1]_b_0.json"
+    other.parent.mkdir()
+    other.write_text("of the photo 'a [1]_b'")
+    list(predict_files(predictor, [photo], output))
+    with pytest.raises(DataError, match="--overwrite"):
+        list(predict_files(predictor, [photo], output))
+    stale = tmp_path / "out" / "a [1]_7.glb"
+    stale.touch()
+    list(predict_files(predictor, [photo], OutputSettings(tmp_path / "out", ("json",), False, overwrite=True)))
+    assert not stale.exists()
+    assert other.exists()
+
+
+def test_two_photos_of_one_name(predictor: Predictor, photo: Path, tmp_path: Path) -> None:
+    second, third = photo.with_suffix(".webp"), tmp_path / photo.name
+    Image.open(photo).save(second)
+    shutil.copy(photo, third)
+    output = OutputSettings(tmp_path / "out", ("json",), pictures=False)
+    done = list(predict_files(predictor, [photo, second, third], output))
+    assert [one.files[0][0].name for one in done] == ["a [1]_0.json", "a [1]_webp_0.json", "a [1]_png_0.json"]
+
+
+def test_a_broken_photo_among_good_ones(predictor: Predictor, photo: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"")
+    output = OutputSettings(tmp_path / "out", ("json",), pictures=False)
+    first, second = predict_files(predictor, [broken, photo], output)
+    assert isinstance(first.error, DataError)
+    assert first.document()["hands"] == []
+    assert "broken.jpg" in first.document()["error"]
+    assert len(second.result.hands) == 1
+
+
+def test_a_photo_without_hands_writes_nothing(predictor: Predictor, photo: Path, tmp_path: Path) -> None:
+    predictor.detector = lambda _: []
+    [done] = predict_files(predictor, [photo], OutputSettings(tmp_path / "out"))
+    assert done.result.hands == ()
+    assert not (tmp_path / "out").exists()
+
+
+def test_boxes_are_found_by_path_and_by_name(
+    predictor: Predictor, photo: Path, tmp_path: Path, shoot: Callable
+) -> None:
+    one = shoot(1).detection
+    output = OutputSettings(tmp_path / "out", ("json",), pictures=False, overwrite=True)
+    for boxes, count in (({str(photo): [one, one]}, 2), ({photo.name: [one]}, 1), ({"b.png": [one]}, 0)):
+        [done] = predict_files(predictor, [photo], output, boxes=boxes)
+        assert len(done.result.hands) == count
+
+
+def test_read_boxes(tmp_path: Path) -> None:
+    path = tmp_path / "boxes.json"
+    keypoints = [[float(k), 2.0, 0.5] for k in range(21)]
+    path.write_text(
+        json.dumps({"a.jpg": [{"box": [1, 2, 30, 40], "side": "left", "keypoints": keypoints}], "b.jpg": []})
+    )
+    boxes = read_boxes(path)
+    assert boxes["b.jpg"] == []
+    [one] = boxes["a.jpg"]
+    np.testing.assert_array_equal(one.box_px, [1, 2, 31, 42])
+    assert one.side == "left"
+    assert one.keypoints_px.shape == (21, 2)
+    assert (one.keypoints_confidence == 0.5).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "line 1 is not JSON"),
+        ("[]", "expected"),
+        ('{"a": [{"side": "left"}]}', "box"),
+        ('{"a": [{"box": [0, 0, -1, 2]}]}', "empty"),
+        ('{"a": [{"box": [0, 0, 1]}]}', "expected"),
+        ('{"a": [{"box": [0, 0, 1, 2], "side": "up"}]}', "neither left nor right"),
+        ('{"a": [{"box": [0, 0, 1, 2], "keypoints": [[1, 2, 3]]}]}', r"\(21, 3\)"),
+    ],
+)
+def test_wrong_boxes_are_named(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "boxes.json"
+    path.write_text(text)
+    with pytest.raises(DataError, match=said) as caught:
+        read_boxes(path)
+    assert str(path) in str(caught.value)
+
+
+def test_read_intrinsics(tmp_path: Path) -> None:
+    K = np.array([[500.0, 0, 80], [0, 510, 60], [0, 0, 1]])
+    np.save(tmp_path / "K.npy", K)
+    (tmp_path / "K.json").write_text(json.dumps(K.tolist()))
+    (tmp_path / "K.txt").write_text("500 0 80\n0 510 60\n0 0 1\n")
+    for name in ("K.npy", "K.json", "K.txt"):
+        np.testing.assert_array_equal(read_intrinsics(tmp_path / name), K)
+    (tmp_path / "bad.txt").write_text("1 2 3")
+    (tmp_path / "flat.txt").write_text("0 0 0 0 0 0 0 0 1")
+    for name in ("bad.txt", "flat.txt", "none.npy"):
+        with pytest.raises(DataError):
+            read_intrinsics(tmp_path / name)
+
+
+def test_camera_choices() -> None:
+    photo = Photo(None, np.zeros((30, 40, 3), dtype=np.uint8), reduction=2.0)
+    assert CameraChoice().K(photo) is None
+    np.testing.assert_allclose(CameraChoice(focal_px=99.0).K(photo), [[99, 0, 40], [0, 99, 30], [0, 0, 1]])
+    assert CameraChoice(fov_deg=90.0).K(photo)[0, 0] == pytest.approx(50)
