@@ -45,6 +45,13 @@ def posed_joints(pose: np.ndarray, shape: np.ndarray, joints_cam: np.ndarray, *,
     """
     if reason := reason_to_skip(stand_in=stand_in):
         return skipped(NAME, reason)
+    _, found = pose_mano(pose, shape)
+    rooted = joints_cam - joints_cam[:, ROOT : ROOT + 1]
+    return _compare(found, rooted, limit_mm=1.0, remedy="another joint order, other axes, or another mean pose")
+
+
+def pose_mano(pose: np.ndarray, shape: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return (vertices, joints) of HO-3D's hands in the root frame; arguments as of `posed_joints`."""
     import torch
 
     from hifihr_core.hands import HandParameters
@@ -53,10 +60,15 @@ def posed_joints(pose: np.ndarray, shape: np.ndarray, joints_cam: np.ndarray, *,
     hand = _load(Mano, joints="ho3d", flat_hand=True)
     turned, bent, betas = (torch.from_numpy(np.asarray(v, np.float32)) for v in (pose[:, :3], pose[:, 3:], shape))
     with torch.no_grad():
-        found = hand(HandParameters(turned, bent, betas)).joints.numpy()
-    return _compare(
-        found, joints_cam - joints_cam[:, ROOT : ROOT + 1], limit_mm=1.0, remedy="another joint order or axes"
-    )
+        posed = hand(HandParameters(turned, bent, betas))
+    return posed.vertices.numpy(), posed.joints.numpy()
+
+
+def mano_faces() -> np.ndarray:
+    """Return the triangles of MANO's surface as vertex numbers."""
+    from hifihr_core.hands.mano import Mano
+
+    return _load(Mano).faces.numpy()
 
 
 def _load(kind: type, **options: object):

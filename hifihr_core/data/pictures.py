@@ -57,6 +57,16 @@ def encode_mask(mask: np.ndarray) -> bytes:
     return cv2.imencode(".png", mask.astype(np.uint8) * 255, options)[1].tobytes()
 
 
+def fill_faces(vertices_px: np.ndarray, faces: np.ndarray, *, width: int, height: int) -> np.ndarray:
+    """Return the mask that a projected surface covers, edges to 1/16 of a pixel."""
+    mask = np.zeros((height, width), np.uint8)
+    # OpenCV centres the first pixel on (0, 0), and takes fixed-point numbers with `shift` binary places.
+    corners = np.round((vertices_px - 0.5) * 16).astype(np.int32)[faces]
+    for triangle in corners:
+        cv2.fillConvexPoly(mask, triangle, 1, shift=4)
+    return mask > 0
+
+
 def project(points_cam: np.ndarray, K: np.ndarray) -> np.ndarray:
     """Return the pixels of points in front of the camera, computed in float64, as float32."""
     homogeneous = points_cam.astype(np.float64) @ K.astype(np.float64).T

@@ -15,18 +15,6 @@ def hands(raw_trees):
     return raw_trees.hands(8, seed=0)
 
 
-@pytest.fixture
-def installed_mano(mano_path, tmp_path, monkeypatch):
-    """A cache with a MANO of our own numbers."""
-    target = tmp_path / "home/mano-right"
-    target.mkdir(parents=True)
-    monkeypatch.setenv("HIFIHR_HOME", str(tmp_path / "home"))
-    from hifihr_core.assets.registry import find_asset
-    from hifihr_core.assets.store import installed_path
-
-    installed_path(find_asset("mano-right")).write_bytes(mano_path.read_bytes())
-
-
 def test_right_hands_pass_and_mirrored_ones_fail(hands):
     assert checks.right_handed(hands).status == "passed"
     for axis in np.eye(3):

@@ -115,3 +115,12 @@ def test_undetected_keypoints_stay_where_nothing_is():
     }
     assert pictures.mirror_labels(labels, width=20)["keypoints_px"].tolist() == [[0, 0], [15, 6]]
     assert pictures.Crop(2, 3, 9, 9).shift_labels(labels)["keypoints_px"].tolist() == [[0, 0], [3, 3]]
+
+
+def test_a_filled_surface_covers_its_triangles():
+    square = np.asarray([[2, 3], [8, 3], [8, 9], [2, 9]], np.float32)
+    faces = np.asarray([[0, 1, 2], [2, 3, 0]])
+    mask = pictures.fill_faces(square, faces, width=12, height=12)
+    assert mask[3:9, 2:8].all()
+    mask[2:10, 1:9] = False  # OpenCV fills the pixels that an edge touches
+    assert not mask.any()

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from hifihr_core.data import pictures
-from hifihr_core.data.packing import pack_split
+from hifihr_core.data import mano_checks, pictures
+from hifihr_core.data.packing import Policy, pack_split
 from hifihr_core.data.schema import Problem
 from hifihr_core.data.shard_set import ShardSet
 from hifihr_core.data.sources.base import Request
@@ -225,6 +225,39 @@ class TestHo3d:
         train = pack("ho3d", tmp_path / "raw", tmp_path / "out")["train"]
         assert train[0].mask is None
         assert {c.name: c.status for c in train.index.checks}["masks"] == "skipped"
+
+    def test_with_mano_training_frames_carry_vertices_and_their_outline(self, raw_trees, tmp_path, installed_mano):
+        given = raw_trees.write_ho3d(tmp_path / "raw", hand_channel=None)["train"]
+        raw_trees.mark(tmp_path / "raw", stand_in=False)
+        poses, shapes = given["pose"].copy(), np.full((5, 10), 0.1)
+        vertices, joints = mano_checks.pose_mano(poses, shapes)
+        joints = joints + np.asarray((0, 0, 0.55), np.float32)
+        # In the file the same hands stand in OpenGL's axes: half a turn about x away.
+        half_turn = Rotation.from_matrix(np.diag((1, -1, -1)))
+        for row, frame in enumerate(given["frames"]):
+            turned = (half_turn * Rotation.from_rotvec(poses[row, :3])).as_rotvec()
+            meta = {
+                "camMat": given["K"],
+                "handJoints3D": (joints[row] * (1, -1, -1))[list(raw_trees.HO3D_ORDER)],
+                "handPose": np.concatenate((turned, poses[row, 3:])),
+                "handBeta": shapes[row],
+            }
+            raw_trees.write_pickle(tmp_path / "raw/train/ABF10/meta" / f"{frame[-4:]}.pkl", meta)
+        split = find_source("ho3d").open(Request(tmp_path / "raw"))[0]
+        index = pack_split(split, tmp_path / "out", policy=Policy(force=True))  # a mitten's fingers bend nowhere
+        found = {check.name: check for check in index.checks}
+        assert found["MANO joints"].status == "passed"
+        assert "the outline of MANO's surface" in found["masks"].detail
+        for row, sample in enumerate(ShardSet(tmp_path / "out")):
+            assert np.allclose(sample.labels["joints_cam"], joints[row], atol=1e-6)
+            surface = sample.labels["mano_vertices_cam"]
+            assert np.allclose(surface, vertices[row] + joints[row, 9], atol=1e-5)
+            mask = mask_of(sample)
+            points = pictures.project(surface, sample.K)
+            inside = ((points > 1) & (points < (mask.shape[1] - 1, mask.shape[0] - 1))).all(axis=1)
+            columns, rows = np.floor(points[inside]).astype(int).T
+            assert mask[rows, columns].mean() > 0.98
+            assert mask.mean() < 0.6
 
     def test_segmentations_may_come_in_a_zip_of_their_own(self, raw_trees, tmp_path):
         raw_trees.write_ho3d(tmp_path / "all")
