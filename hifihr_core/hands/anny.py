@@ -20,6 +20,7 @@ from hifihr_core.hands.anny_poses import sample_poses, sample_rotations, sample_
 from hifihr_core.hands.anny_rig import ANGLES, BONE_PARENTS, CHAIN, JOINTS, bone_joints, bone_motions, cross_matrices
 from hifihr_core.hands.anny_skin import SkinBasis, load_skin
 from hifihr_core.hands.contract import Hand, HandModel, HandParameters, JointDefinition, PosePrior, Rig
+from hifihr_core.hands.rigs import make_rig
 from hifihr_core.hands.rotations import rotation_matrices
 from hifihr_core.hands.skinning import move_joints, skin_planar
 from hifihr_core.records import Appearance
@@ -135,14 +136,13 @@ class AnnyHand(HandModel):
         near = skin_planar(rest_vertices.index_select(2, self.near), motions, self.near_weights)
         root = self._joints(near, motions, rest_joints)[..., ROOT]
         turn = rotation_matrices(parameters.global_orient)
-        shifted = torch.cat((motions[..., :3], (motions[..., 3] - root[:, None])[..., None]), dim=-1)
-        last_row = shifted.new_tensor([0.0, 0.0, 0.0, 1.0]).expand(*shifted.shape[:2], 1, 4)
-        return Rig(
-            rest_vertices=rest_vertices.transpose(1, 2),
-            rest_joints=bone_joints(rest_joints),
-            T_root_rest=torch.cat((turn[:, None] @ shifted, last_row), dim=2),
-            weights=self.weights.T,
-            parents=BONE_PARENTS,
+        return make_rig(
+            rest_vertices,
+            bone_joints(rest_joints),
+            turn[:, None] @ motions,
+            self.weights,
+            BONE_PARENTS,
+            root=(turn @ root[..., None])[..., 0],
         )
 
     def _rest(self, shape: Float[Tensor, "B S"]) -> tuple[Float[Tensor, "B 3 V"], Float[Tensor, "B 18 3"]]:

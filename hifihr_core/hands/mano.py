@@ -12,9 +12,10 @@ from torch import Tensor
 
 from hifihr_core.errors import AssetError
 from hifihr_core.hands.articulation import articulate
-from hifihr_core.hands.contract import Hand, HandModel, HandParameters, JointDefinition, PosePrior
+from hifihr_core.hands.contract import Hand, HandModel, HandParameters, JointDefinition, PosePrior, Rig
 from hifihr_core.hands.mano_data import NUM_VERTICES, PARENTS, ManoData, load_mano_data
 from hifihr_core.hands.parameters import check_sizes, draw_parameters
+from hifihr_core.hands.rigs import make_rig
 from hifihr_core.hands.skin_colors import skin_color_basis, skin_colors
 from hifihr_core.hands.skinning import move_joints, skin_planar
 from hifihr_core.records import Appearance, Side
@@ -103,7 +104,20 @@ class Mano(HandModel):
         """Return joint 9 in MANO's own coordinates: what the root frame subtracts."""
         return self._pose(parameters)[1][:, ROOT]
 
+    def rig(self, parameters: HandParameters) -> Rig:
+        """Return the 16 bones that pose these hands, in the root frame."""
+        rest, rest_joints, motions = self._bend(parameters)
+        return make_rig(rest, rest_joints, motions, self.skin_weights, PARENTS, root=self.root_native(parameters))
+
     def _pose(self, parameters: HandParameters) -> tuple[Float[Tensor, "B 3 778"], Float[Tensor, "B 21 3"]]:
+        rest, rest_joints, motions = self._bend(parameters)
+        posed = skin_planar(rest, motions, self.skin_weights)
+        return posed, self._joints(posed, motions, rest_joints)
+
+    def _bend(
+        self, parameters: HandParameters
+    ) -> tuple[Float[Tensor, "B 3 778"], Float[Tensor, "B 16 3"], Float[Tensor, "B 16 3 4"]]:
+        """Return the rest vertices with their blend shapes, the rest joints, and the motions of the bones."""
         check_sizes(self, parameters)
         shape = parameters.shape
         vectors = torch.cat((parameters.global_orient, self.axis_angles(parameters.pose)), 1)
@@ -111,8 +125,7 @@ class Mano(HandModel):
         bends, motions = articulate(vectors.unflatten(1, (16, 3)), rest_joints, PARENTS)
         blend = torch.cat((shape, bends[:, 1:].flatten(1)), 1)
         rest = torch.addmm(self.template, blend, self.blend_basis).unflatten(1, (3, -1))
-        posed = skin_planar(rest, motions, self.skin_weights)
-        return posed, self._joints(posed, motions, rest_joints)
+        return rest, rest_joints, motions
 
     def axis_angles(self, pose: Float[Tensor, "B P"]) -> Float[Tensor, "B 45"]:
         """Return the rotation vectors of the 15 joints against the flat hand, mean included."""

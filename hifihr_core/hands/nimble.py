@@ -15,7 +15,7 @@ from torch import Tensor
 from hifihr_core.assets.store import asset_path, is_installed
 from hifihr_core.errors import AssetError
 from hifihr_core.hands.articulation import articulate
-from hifihr_core.hands.contract import Hand, HandModel, HandParameters, JointDefinition, PosePrior
+from hifihr_core.hands.contract import Hand, HandModel, HandParameters, JointDefinition, PosePrior, Rig
 from hifihr_core.hands.mano import TIP_VERTICES, freihand_joint_weights
 from hifihr_core.hands.mano_data import load_mano_data
 from hifihr_core.hands.nimble_data import (
@@ -29,6 +29,7 @@ from hifihr_core.hands.nimble_data import (
     load_nimble_data,
 )
 from hifihr_core.hands.parameters import check_sizes, draw_parameters
+from hifihr_core.hands.rigs import make_rig
 from hifihr_core.hands.skinning import move_joints, skin_planar
 from hifihr_core.records import Appearance
 from hifihr_core.skeleton import ROOT, TIPS, gather_from
@@ -105,15 +106,7 @@ class Nimble(HandModel):
 
     def forward(self, parameters: HandParameters) -> Hand:
         """Pose a batch of hands in the root frame. Raises: ValueError where a size does not fit."""
-        check_sizes(self, parameters)
-        shape = parameters.shape
-        vectors = torch.cat((parameters.global_orient, self.axis_angles(parameters.pose)), 1)
-        rest_joints = torch.addmm(self.joints_mean, shape, self.joints_basis).unflatten(1, (-1, 3))
-        bends, motions = articulate(
-            vectors.unflatten(1, (-1, 3)), rest_joints.index_select(1, self.bone_joints), PARENTS
-        )
-        blend = torch.cat((shape, bends[:, 1:].flatten(1)), 1)
-        rest = torch.addmm(self.template, blend, self.blend_basis).unflatten(1, (3, -1))
+        rest, rest_joints, motions = self._bend(parameters)
         posed = skin_planar(rest, motions, self.skin_weights)
         mano = self._mano_vertices(posed)
         joints = self._joints(mano, motions, rest_joints)
@@ -124,6 +117,29 @@ class Nimble(HandModel):
             mano_vertices=mano.transpose(1, 2) - root,
             appearance=self._appearance(parameters.texture),
         )
+
+    def rig(self, parameters: HandParameters) -> Rig:
+        """Return the 20 bones that pose these hands, in the root frame."""
+        rest, rest_joints, motions = self._bend(parameters)
+        mano = self._mano_vertices(skin_planar(rest, motions, self.skin_weights))
+        root = self._joints(mano, motions, rest_joints)[:, ROOT]
+        bones = rest_joints.index_select(1, self.bone_joints)
+        return make_rig(rest, bones, motions, self.skin_weights, PARENTS, root=root)
+
+    def _bend(
+        self, parameters: HandParameters
+    ) -> tuple[Float[Tensor, "B 3 V"], Float[Tensor, "B 25 3"], Float[Tensor, "B 20 3 4"]]:
+        """Return the rest vertices with their blend shapes, the rest joints, and the motions of the bones."""
+        check_sizes(self, parameters)
+        shape = parameters.shape
+        vectors = torch.cat((parameters.global_orient, self.axis_angles(parameters.pose)), 1)
+        rest_joints = torch.addmm(self.joints_mean, shape, self.joints_basis).unflatten(1, (-1, 3))
+        bends, motions = articulate(
+            vectors.unflatten(1, (-1, 3)), rest_joints.index_select(1, self.bone_joints), PARENTS
+        )
+        blend = torch.cat((shape, bends[:, 1:].flatten(1)), 1)
+        rest = torch.addmm(self.template, blend, self.blend_basis).unflatten(1, (3, -1))
+        return rest, rest_joints, motions
 
     def axis_angles(self, pose: Float[Tensor, "B P"]) -> Float[Tensor, "B 57"]:
         """Return the rotation vectors of bones 1 to 19."""
