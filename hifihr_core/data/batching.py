@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hifihr_core.data.augment import NO_CHANGE, AugmentRanges, Draws, draw, place
 from hifihr_core.data.collate import collate_labels, find_crops, pack, unpack
-from hifihr_core.data.decode import binarize, decode_on, decode_picture, draw_crop, warp_on_device
+from hifihr_core.data.decode import binarize, decode_on, draw_crop, picture_size, warp_on_device
 from hifihr_core.data.moves import Motion, move_labels
 from hifihr_core.data.photometric import change_batch, change_picture
 from hifihr_core.records import Batch, Sample, Side
@@ -154,12 +154,11 @@ def pack_batch(raw: RawBatch) -> PackedBatch:
     Raises: DataError if a picture cannot be decoded or labels do not fit together.
     """
     samples, side = raw.samples, raw.plan.image_px
-    pictures = [decode_picture(sample) for sample in samples]
-    placed = _place(raw, [(picture.shape[1], picture.shape[0]) for picture in pictures])
+    placed = _place(raw, [picture_size(sample) for sample in samples])
     image = np.empty((len(samples), side, side, 3), np.uint8)
     visible = np.zeros((len(samples), side, side), np.uint8)
-    for b, (sample, picture) in enumerate(zip(samples, pictures, strict=True)):
-        draw_crop(sample, picture, placed.T_new_old[b], image[b], visible[b])
+    for b, sample in enumerate(samples):
+        draw_crop(sample, placed.T_new_old[b], image[b], visible[b])
         if raw.plan.augment is not None:
             change_picture(image[b], visible[b], placed.draws, b)
     labels, present = move_labels(*collate_labels(samples), placed.motion)

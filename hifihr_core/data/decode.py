@@ -1,5 +1,6 @@
 """From the bytes of a shard to the pixels of crops: on a CPU worker, or on the device that trains."""
 
+import struct
 from collections.abc import Sequence
 from typing import Literal
 
@@ -11,12 +12,31 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 from torchvision.io import ImageReadMode, decode_jpeg
 
+from hifihr_core.data.pictures import jpeg_size
 from hifihr_core.errors import DataError
 from hifihr_core.geometry.crops import warp_image
 from hifihr_core.records import Sample
 
-_JPEG_START = b"\xff\xd8"
+_JPEG_START, _PNG_START = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
 _IDENTITY = np.eye(3)
+
+
+def picture_size(sample: Sample) -> tuple[int, int]:
+    """Return (width, height) of a picture from its head, without decoding a JPEG or PNG.
+
+    Raises: DataError if the bytes are no picture.
+    """
+    content = sample.image
+    if content.startswith(_PNG_START) and len(content) > 24:
+        width, height = struct.unpack(">II", content[16:24])
+        return width, height
+    if content.startswith(_JPEG_START):
+        try:
+            return jpeg_size(content)
+        except DataError as error:
+            raise DataError(f"{sample.key}: {error}; check the shards with `hifihr shards verify`") from error
+    height, width = decode_picture(sample).shape[:2]
+    return width, height
 
 
 def decode_picture(sample: Sample) -> UInt8[np.ndarray, "H W 3"]:
@@ -50,16 +70,16 @@ def _decode(sample: Sample, content: bytes, flags: int, what: str) -> UInt8[np.n
 
 def draw_crop(
     sample: Sample,
-    picture: UInt8[np.ndarray, "h w 3"],
     T_new_old: Float[np.ndarray, "3 3"],
     out: UInt8[np.ndarray, "H W 3"],
     visible: UInt8[np.ndarray, "H W"],
 ) -> None:
-    """Draw the crop of a decoded picture (BGR) into `out` (RGB), and its sample's mask, 0 or 1, into `visible`.
+    """Decode one sample and draw its crop into `out` (RGB), and its mask, 0 or 1, into `visible`.
 
     Picture and mask go through one bilinear warp, the mask as the fourth channel (OpenCV warps four channels faster
     than three); where the transform changes nothing, there is none. `visible` stays as it is if there is no mask.
     """
+    picture = decode_picture(sample)
     height, width = picture.shape[:2]
     mask = None if sample.mask is None else decode_mask(sample, height=height, width=width)
     if picture.shape == out.shape and (T_new_old == _IDENTITY).all():

@@ -36,7 +36,14 @@ def move_labels(
     The rotation and pose of a right-hand model describe no mirrored hand, so a mirrored sample loses these labels.
     Raises: ValueError for a label that has no rule.
     """
-    moved = {name: _rule(name)(values, motion) for name, values in labels.items()}
+    turned = not torch.equal(motion.M_new_old, torch.eye(3).expand_as(motion.M_new_old))
+    rules = {name: _rule(name) for name in labels}
+    moved = {
+        name: rules[name](values, motion) if turned or rules[name] in _IN_PIXELS else values
+        for name, values in labels.items()
+    }
+    if not turned:
+        return moved, dict(present)
     kept = {name: has & ~motion.mirrored if name in _RIGHT_HAND_ONLY else has for name, has in present.items()}
     for name in moved.keys() & _RIGHT_HAND_ONLY:
         moved[name] = moved[name] * kept[name][:, None]
@@ -100,6 +107,8 @@ _RULES: Mapping[str, Callable[[Tensor, Motion], Tensor]] = {
     "texture": _same,
     "light": _light,
 }
+#: The rules that do not ask how the camera turned.
+_IN_PIXELS = frozenset({_points_px, _detected_px, _box_px})
 _RIGHT_HAND_ONLY = frozenset({"global_orient", "pose"})
 
 
