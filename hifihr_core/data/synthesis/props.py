@@ -21,6 +21,7 @@ _AROUND = 20
 _ARM_RINGS = 14
 _OBJECT_RINGS = 7
 _ARM_M = 0.26
+_TOWARDS_CAMERA = 0.4
 _INTO_HAND_M = 0.02
 #: Concretely, ``_JOINTS_HELD`` are the joints around whose middle a closing hand holds something.
 _JOINTS_HELD = (4, 6, 7, 10, 11, 14, 15)
@@ -137,10 +138,14 @@ def _hand_axes(joints: Float[Tensor, "B 21 3"]) -> Float[Tensor, "B 3 3"]:
 
 
 def _bend(axes: Float[Tensor, "B 3 3"], dice: Dice) -> Float[Tensor, "B 3 3"]:
-    """Return the axes of the forearm: those of the hand, bent at the wrist at random."""
+    """Return the axes of the forearm: those of the hand, bent at the wrist at random.
+
+    An arm that came straight at the camera would hide its hand, so it is bent aside.
+    """
     across, through, along = axes.unbind(dim=1)
     flexion, deviation = (0.35 * dice.normal()).clamp(-0.9, 0.9), (0.15 * dice.normal()).clamp(-0.4, 0.4)
     along = normalize(along + flexion.tan()[:, None] * through + deviation.tan()[:, None] * across, dim=-1)
+    along = normalize(torch.cat((along[:, :2], along[:, 2:].clamp(min=-_TOWARDS_CAMERA)), dim=-1), dim=-1)
     across = normalize(across - (across * along).sum(-1, keepdim=True) * along, dim=-1)
     return torch.stack((across, torch.linalg.cross(along, across), along), dim=1)
 
