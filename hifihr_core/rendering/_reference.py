@@ -39,7 +39,7 @@ def find_faces(q: Tensor, faces: Tensor, height: int, width: int, near_m: float,
         wanted = {"none": volume != 0, "back": volume < 0, "front": volume > 0}[cull]
         weights = torch.einsum("bfik,hwk->bfihw", sides * volume.sign()[..., None, None], rays)
         total = weights.sum(2)
-        depth = ((weights / total[:, :, None]) * corners[..., 2, None, None]).sum(2)
+        depth = (weights * corners[..., 2, None, None]).sum(2) / total
         inside = (weights >= 0).all(2) & (total > 0) & (depth >= near_m) & wanted[..., None, None]
         depth, index = torch.where(inside, depth, math.inf).min(dim=1)
         nearer = depth < nearest

@@ -69,17 +69,18 @@ class _Rasterize(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         batch = q.shape[0]
         face = torch.empty((batch, height, width), dtype=torch.int32)
-        bary, depth = q.new_empty((batch, height, width, 3)), torch.empty((batch, height, width), dtype=torch.float64)
+        bary, depth = q.new_empty((batch, height, width, 3)), q.new_empty((batch, height, width))
         q_, faces_, face_, bary_, depth_ = _array(q, torch.float64), *map(_array, (faces, face, bary, depth))
         args = (near_m, _CULL[cull])
 
         def work(b: int, first: int, end: int) -> None:
-            raster.find_faces(q_[b], faces_, *args, first, end, face_[b], bary_[b], depth_[b])
+            nearest = np.empty((end - first, width))
+            raster.find_faces(q_[b], faces_, *args, first, end, nearest, face_[b], bary_[b], depth_[b])
 
         run(work, bands(batch, height))
         ctx.mark_non_differentiable(face)
         ctx.save_for_backward(q, faces, face, bary)
-        return face, bary, depth.to(q.dtype)
+        return face, bary, depth
 
     @staticmethod
     @once_differentiable

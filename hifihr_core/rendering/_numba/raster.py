@@ -39,15 +39,15 @@ def _box(q, i, j, k, near, row_first, row_end, width):
 
 
 @kernel
-def find_faces(q, faces, near, cull, row_first, row_end, face, bary, nearest):
-    """Fill rows [row_first, row_end) of one image with the nearest face, its barycentrics and its depth (float64).
+def find_faces(q, faces, near, cull, row_first, row_end, nearest, face, bary, depth):
+    """Fill rows [row_first, row_end) of one image with the nearest face, its barycentrics and its depth.
 
-    Of faces at exactly the same depth the first one is kept.
+    `nearest` is room for the depth of these rows in double precision. Of faces at the same depth the first is kept.
     """
     width = face.shape[1]
     for row in range(row_first, row_end):
         for col in range(width):
-            face[row, col], nearest[row, col] = -1, math.inf
+            face[row, col], nearest[row - row_first, col] = -1, math.inf
             bary[row, col, 0], bary[row, col, 1], bary[row, col, 2] = 0, 0, 0
     for f in range(faces.shape[0]):
         i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
@@ -77,14 +77,17 @@ def find_faces(q, faces, near, cull, row_first, row_end, face, bary, nearest):
                 total = w0 + w1 + w2
                 if w0 >= 0 and w1 >= 0 and w2 >= 0 and total > 0:
                     entered = True
-                    w0, w1, w2 = w0 / total, w1 / total, w2 / total
-                    z = w0 * z0 + w1 * z1 + w2 * z2
-                    if z >= near and z < nearest[row, col]:
-                        nearest[row, col] = z
+                    z = (w0 * z0 + w1 * z1 + w2 * z2) / total
+                    if z >= near and z < nearest[row - row_first, col]:
+                        nearest[row - row_first, col] = z
                         face[row, col] = f
-                        bary[row, col, 0], bary[row, col, 1], bary[row, col, 2] = w0, w1, w2
+                        scale = 1 / total
+                        bary[row, col, 0], bary[row, col, 1], bary[row, col, 2] = w0 * scale, w1 * scale, w2 * scale
                 elif entered:
                     break
+    for row in range(row_first, row_end):
+        for col in range(width):
+            depth[row, col] = nearest[row - row_first, col]
 
 
 @kernel
