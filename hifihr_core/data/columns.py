@@ -1,7 +1,7 @@
 """Annotation lists of any length, from JSON text to arrays on disk, one entry at a time.
 
 FreiHAND's vertices are more than a gigabyte of text. They are parsed as a stream (ijson) and written as float32 to a
-`.npy` file, which every worker maps; memory stays at one block of entries.
+`.npy` file, of which a worker reads the rows that it needs; memory stays at one entry.
 """
 
 import json
@@ -13,29 +13,32 @@ from typing import Any
 
 import ijson
 import numpy as np
-from numpy.lib.format import open_memmap
 
 from hifihr_core.data.raw import RawFile
+from hifihr_core.data.rows import Rows, write_rows
 from hifihr_core.errors import DataError
-from hifihr_core.files import read_text, write_atomically, write_text
-
-_BLOCK = 256
+from hifihr_core.files import read_text, write_text
 
 
 @dataclass
 class Column:
-    """One list of annotations: ``values[i]`` is entry i, NaN where `faults` says what is wrong with it."""
+    """One list of annotations: row i is entry i, NaN where `faults` says what is wrong with it."""
 
-    values: np.ndarray
+    rows: Rows
     faults: dict[int, str]
 
     def __len__(self) -> int:
         """Return the number of entries."""
-        return len(self.values)
+        return len(self.rows)
 
     def __getitem__(self, index: int) -> np.ndarray:
-        """Return entry `index`, a float32 array in memory."""
-        return np.array(self.values[index], np.float32)
+        """Return a copy of entry `index`."""
+        return self.rows[index]
+
+    @property
+    def values(self) -> np.ndarray:
+        """Return all entries as an array over the mapped file."""
+        return self.rows.mapped()
 
 
 def stage_column(file: RawFile, target: Path, *, shape: tuple[int, ...]) -> Column:
@@ -46,50 +49,22 @@ def stage_column(file: RawFile, target: Path, *, shape: tuple[int, ...]) -> Colu
     Raises: DataError if the text is no JSON list or breaks off.
     """
     faults_path = target.with_suffix(".faults.json")
-    if not target.is_file():
-        faults: dict[int, str] = {}
-        raw = target.with_suffix(".raw")
-        with write_atomically(raw) as part, part.open("wb") as out:
-            count = _convert(file, out, shape, faults)
-        write_text(faults_path, json.dumps(faults))
-        _move_into_array(raw, target, (count, *shape))
+    if not (target.is_file() and faults_path.is_file()):
+        write_text(faults_path, json.dumps(_convert(file, target, shape)))
     found = {int(index): reason for index, reason in json.loads(read_text(faults_path)).items()}
-    return Column(_open(target), found)
+    return Column(Rows(target), found)
 
 
-def _open(path: Path) -> np.ndarray:
-    """Map an array file; an empty one cannot be mapped and is read."""
-    try:
-        return np.load(path, mmap_mode="r")
-    except ValueError:
-        return np.load(path)
-
-
-def _move_into_array(raw: Path, target: Path, shape: tuple[int, ...]) -> None:
-    """Copy plain float32 values into a `.npy` file of known shape, block by block, and remove them."""
-    with write_atomically(target) as part:
-        if shape[0] == 0:
-            np.save(part, np.zeros(shape, np.float32))
-        else:
-            source = np.memmap(raw, np.float32, "r", shape=shape)
-            array = open_memmap(part, "w+", np.float32, shape)
-            for start in range(0, shape[0], _BLOCK):
-                array[start : start + _BLOCK] = source[start : start + _BLOCK]
-            array.flush()
-            del array, source
-    raw.unlink()
-
-
-def _convert(file: RawFile, out: BufferedIOBase, shape: tuple[int, ...], faults: dict[int, str]) -> int:
-    """Write every entry of the list as float32 and return how many there are."""
-    count = 0
-    with file.open() as stream:
-        for count, entry in enumerate(_entries(stream, file.name), start=1):
+def _convert(file: RawFile, target: Path, shape: tuple[int, ...]) -> dict[int, str]:
+    """Write every entry of the list as a row and return what is wrong with which."""
+    faults = {}
+    with file.open() as stream, write_rows(target, shape) as append:
+        for number, entry in enumerate(_entries(stream, file.name)):
             values, fault = _to_array(entry, shape)
             if fault:
-                faults[count - 1] = fault
-            out.write(values.tobytes())
-    return count
+                faults[number] = fault
+            append(values)
+    return faults
 
 
 def _entries(stream: BufferedIOBase, name: str) -> Iterator[Any]:

@@ -17,8 +17,9 @@ import ijson
 import numpy as np
 
 from hifihr_core.data.raw import RawFile
+from hifihr_core.data.rows import Rows, write_rows
 from hifihr_core.errors import DataError
-from hifihr_core.files import read_text, write_atomically, write_text
+from hifihr_core.files import read_text, write_text
 from hifihr_core.samples import Side
 from hifihr_core.skeleton import NUM_JOINTS
 
@@ -49,18 +50,18 @@ class FoundHand:
 
 @dataclass
 class Detections:
-    """Found keypoints by row; `rows` maps the name of a picture to its row, or is empty where the file has no names."""
+    """Found keypoints by row; `names` maps the name of a picture to its row, or is empty."""
 
-    peaks: np.ndarray
-    values: np.ndarray
-    rows: Mapping[str, int]
+    found: Rows
+    names: Mapping[str, int]
 
     def labels(self, position: int, name: str) -> dict[str, np.ndarray]:
         """Return the two keypoint labels of a picture, by its name, else by its position; empty if it has none."""
-        row = self.rows.get(name, -1) if self.rows else position
-        if not 0 <= row < len(self.peaks):
+        row = self.names.get(name, -1) if self.names else position
+        if not 0 <= row < len(self.found):
             return {}
-        return keypoint_labels(self.peaks[row], self.values[row])
+        numbers = self.found[row]
+        return keypoint_labels(numbers[:, :2], numbers[:, 2])
 
 
 def keypoint_labels(peaks: np.ndarray, values: np.ndarray, *, centre_px: float = 0.5) -> dict[str, np.ndarray]:
@@ -80,14 +81,14 @@ def stage_detections(file: RawFile, target: Path, *, rows: Sequence[int] = ()) -
     if not (peaks_path.is_file() and names_path.is_file()):
         peaks, values, names = _parse(file)
         write_text(names_path, json.dumps(names))
-        with write_atomically(peaks_path) as part, part.open("wb") as out:
-            np.save(out, np.concatenate((peaks, values[..., None]), axis=-1))
-    packed = np.load(peaks_path, mmap_mode="r")
+        with write_rows(peaks_path, (NUM_JOINTS, 3)) as append:
+            append(np.concatenate((peaks, values[..., None]), axis=-1))
+    packed = Rows(peaks_path)
     names = json.loads(read_text(names_path))
     if rows and not names and len(packed) not in rows:
         expected = " or ".join(f"{length:,}" for length in rows)
         raise DataError(f"{file.name}: {len(packed):,} entries without names, expected {expected}; detect again")
-    return Detections(packed[..., :2], packed[..., 2], {name: row for row, name in enumerate(names)})
+    return Detections(packed, {name: row for row, name in enumerate(names)})
 
 
 def _parse(file: RawFile) -> tuple[np.ndarray, np.ndarray, list[str]]:

@@ -152,6 +152,7 @@ def _keep_finished(folder: Path, plan: Mapping[str, Any]) -> ShardIndex:
         path = folder / shard.file
         if not path.is_file() or path.stat().st_size != shard.bytes:
             raise DataError(f"{path}: missing or of another size than {INDEX_NAME} says; run again with --overwrite")
+    shutil.rmtree(folder / WORK_NAME, ignore_errors=True)  # left where a run was killed in its last moment
     return index
 
 

@@ -18,12 +18,13 @@ from scipy.spatial.transform import Rotation
 
 from hifihr_core.data import checks, pictures
 from hifihr_core.data.raw import Place, RawFile, Tree, find_places
+from hifihr_core.data.rows import Rows, write_rows
 from hifihr_core.data.schema import CheckFacts, DatasetFacts, Problem
 from hifihr_core.data.sources.base import Part, Request, Source, Split, describe_folder
 from hifihr_core.data.sources.marker import MARKER_NAME, Marker, parse_marker
 from hifihr_core.data.sources.pickled import floats, read_annotation
 from hifihr_core.errors import DataError
-from hifihr_core.files import read_text, write_atomically, write_text
+from hifihr_core.files import read_text, write_text
 from hifihr_core.samples import Sample
 from hifihr_core.skeleton import ROOT, gather_from
 
@@ -67,7 +68,7 @@ class DartSplit(Split):
     limit: int | None
     count: int
     bytes_each: int = 60_000
-    rows: list[tuple[np.ndarray, list[str]]] = field(default_factory=list)
+    rows: list[tuple[Rows, list[str]]] = field(default_factory=list)
     starts: tuple[int, ...] = (0,)
 
     def stage(self, folder: Path) -> None:
@@ -89,7 +90,7 @@ class DartSplit(Split):
 
     def checks(self) -> Iterator[CheckFacts]:
         """How well an orthographic camera explains the 2D joints, and handedness."""
-        rows = np.concatenate([values[checks.probe(len(values), 200)] for values, _ in self.rows])
+        rows = np.concatenate([values.mapped()[checks.probe(len(values), 200)] for values, _ in self.rows])
         rows = rows[np.isfinite(rows).all(axis=1)]
         found = [_unpack(row) for row in rows]
         errors = [fit_orthographic(joints, points)[2] for _, joints, points in found]
@@ -208,15 +209,15 @@ def _unpack(row: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return pose, (joints * FROM_UNITY)[_GATHER], points[_GATHER]
 
 
-def _stage_part(part: DartPart, target: Path) -> tuple[np.ndarray, list[str]]:
+def _stage_part(part: DartPart, target: Path) -> tuple[Rows, list[str]]:
     """Return (rows, file names) of one part, kept as files beside `target`."""
     rows_path, names_path = target.with_suffix(".npy"), target.with_suffix(".json")
     if not (rows_path.is_file() and names_path.is_file()):
         names, rows = _pack(read_annotation(part.file), part.file.name)
         write_text(names_path, _dump(names))
-        with write_atomically(rows_path) as path, path.open("wb") as out:
-            np.save(out, rows)
-    return np.load(rows_path, mmap_mode="r"), read_text(names_path).split("\n")
+        with write_rows(rows_path, rows.shape[1:]) as append:
+            append(rows)
+    return Rows(rows_path), read_text(names_path).split("\n")
 
 
 def _dump(names: Sequence[str]) -> str:

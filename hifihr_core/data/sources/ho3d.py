@@ -13,12 +13,12 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.lib.format import open_memmap
 
 from hifihr_core.data import checks, mano_checks, pictures
 from hifihr_core.data.columns import Column, stage_column
 from hifihr_core.data.keypoints import Detections, stage_detections
 from hifihr_core.data.raw import RawFile, Tree, find_places
+from hifihr_core.data.rows import Rows, write_rows
 from hifihr_core.data.schema import CheckFacts, DatasetFacts, Problem
 from hifihr_core.data.sources.base import Part, Request, Source, Split, describe_file
 from hifihr_core.data.sources.ho3d_files import (
@@ -68,7 +68,7 @@ class Ho3dSplit(Split):
     plan: Mapping[str, Any]
     bytes_each: int = 60_000
     hand_channel: int | None = None
-    posed: np.ndarray | None = None
+    posed: Rows | None = None
     faces: np.ndarray | None = None
     truth: dict[str, Column] = field(default_factory=dict)
     detections: dict[str, Detections] = field(default_factory=dict)
@@ -151,8 +151,9 @@ class Ho3dSplit(Split):
         joints = meta.joints
         if "xyz" in self.truth and number not in self.truth["xyz"].faults:
             joints = (self.truth["xyz"][number].astype(np.float64) * FROM_OPENGL)[GATHER]
-        if self.posed is not None and np.isfinite(self.posed[number, 0]).all():
-            labels["mano_vertices_cam"] = self.posed[number]
+        posed = self.posed[number] if self.posed is not None else None
+        if posed is not None and np.isfinite(posed).all():
+            labels["mano_vertices_cam"] = posed
         if "verts" in self.truth and number not in self.truth["verts"].faults:
             labels["mano_vertices_cam"] = self.truth["verts"][number] * FROM_OPENGL
         if joints is not None:
@@ -185,13 +186,10 @@ class Ho3dSplit(Split):
         if not (vertices.is_file() and faces.is_file()):
             with write_atomically(faces) as part, part.open("wb") as out:
                 np.save(out, mano_checks.mano_faces())
-            with write_atomically(vertices) as part:
-                target = open_memmap(part, "w+", np.float32, (self.count, 778, 3))
+            with write_rows(vertices, (778, 3)) as append:
                 for start in range(0, self.count, 256):
-                    target[start : start + 256] = pose_frames(self.tree, self.frames[: self.count][start : start + 256])
-                target.flush()
-                del target
-        self.posed, self.faces = np.load(vertices, mmap_mode="r"), np.load(faces)
+                    append(pose_frames(self.tree, self.frames[: self.count][start : start + 256]))
+        self.posed, self.faces = Rows(vertices), np.load(faces)
 
     def _stage_truth(self, file: RawFile, target: Path, shape: tuple[int, ...]) -> Column:
         column = stage_column(file, target, shape=shape)

@@ -5,7 +5,7 @@ left hand is mirrored with its picture, mask, K and labels. Pictures are stored 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,12 @@ import numpy as np
 
 from hifihr_core.data import checks, pictures
 from hifihr_core.data.raw import RawFile, Tree, find_places
+from hifihr_core.data.rows import Rows, write_rows
 from hifihr_core.data.schema import CheckFacts, DatasetFacts, Problem
 from hifihr_core.data.sources.base import Part, Request, Source, Split, describe_file, describe_folder
 from hifihr_core.data.sources.marker import MARKER_NAME, Marker, parse_marker
 from hifihr_core.data.sources.pickled import need, read_annotation
 from hifihr_core.errors import DataError
-from hifihr_core.files import write_atomically
 from hifihr_core.samples import Sample, Side
 from hifihr_core.skeleton import ROOT, gather_from
 
@@ -30,6 +30,7 @@ MASK_IDS: Mapping[Side, tuple[int, int]] = {"left": (2, 17), "right": (18, 33)}
 #: Rows of each hand in the annotation.
 ROWS: Mapping[Side, slice] = {"left": slice(0, 21), "right": slice(21, 42)}
 SHAPES = {"uv_vis": (42, 3), "xyz": (42, 3), "K": (3, 3)}
+_WIDTH = sum(int(np.prod(shape)) for shape in SHAPES.values())
 _GATHER = list(gather_from("rhd"))
 ANCHORS = tuple(f"anno_{folder}.pickle" for folder in OFFICIAL)
 LAYOUT = """\
@@ -54,19 +55,16 @@ class RhdSplit(Split):
     count: int
     plan: Mapping[str, Any]
     bytes_each: int = 25_000
-    rows: dict[str, np.ndarray] = field(default_factory=dict)
+    rows: Rows | None = None
 
     def stage(self, folder: Path) -> None:
         """Turn the pickle of all annotations into one mapped array; an entry that is no annotation becomes NaN."""
         target = folder / "annotations.npy"
         if not target.is_file():
             packed = _pack(read_annotation(self.tree.need(f"anno_{self.folder}.pickle")), self.numbers)
-            with write_atomically(target) as part, part.open("wb") as out:
-                np.save(out, packed)
-        packed = np.load(target, mmap_mode="r")
-        edges = np.cumsum([0, *(int(np.prod(shape)) for shape in SHAPES.values())])
-        for name, start, stop in zip(SHAPES, edges[:-1], edges[1:], strict=True):
-            self.rows[name] = packed[:, start:stop].reshape(-1, *SHAPES[name])
+            with write_rows(target, (_WIDTH,)) as append:
+                append(packed)
+        self.rows = Rows(target)
 
     def read(self, start: int, stop: int) -> Iterator[Sample | Problem]:
         """Yield one hand per picture, positions start..stop-1 of the sorted numbers."""
@@ -81,9 +79,9 @@ class RhdSplit(Split):
         if not self.marker.synthetic:
             yield checks.count("pictures", len(self.numbers), [OFFICIAL[self.folder]])
         probe = checks.probe(self.count, 500)
-        xyz, uv, K = (np.asarray(self.rows[name][probe], np.float64) for name in ("xyz", "uv_vis", "K"))
-        whole = np.isfinite(xyz).all(axis=(1, 2)) & np.isfinite(uv).all(axis=(1, 2)) & np.isfinite(K).all(axis=(1, 2))
-        xyz, uv, K = xyz[whole], uv[whole], K[whole]
+        assert self.rows is not None
+        rows = np.stack([self.rows[int(position)] for position in probe])
+        uv, xyz, K = unpack(rows[np.isfinite(rows).all(axis=1)])
         yield checks.projected_labels(xyz, K, uv[..., :2], limit_px=0.5)
         right = xyz[:, ROWS["right"]][:, _GATHER]
         yield checks.in_front(right)
@@ -101,9 +99,11 @@ class RhdSplit(Split):
 
     def _read(self, position: int) -> Sample:
         key = f"{self.numbers[position]:05d}"
-        uv, xyz, K = (np.asarray(self.rows[name][position], np.float64) for name in ("uv_vis", "xyz", "K"))
-        if not (np.isfinite(uv).all() and np.isfinite(xyz).all() and np.isfinite(K).all()):
+        assert self.rows is not None
+        row = self.rows[position]
+        if not np.isfinite(row).all():
             raise DataError("the annotation is missing, of another shape, or not finite")
+        uv, xyz, K = (values[0] for values in unpack(row[None]))
         ids = pictures.decode(self.tree.need(f"mask/{key}.png").read(), flags=cv2.IMREAD_UNCHANGED)
         ids = ids if ids.ndim == 2 else ids[..., 0]
         pixels = pictures.decode(self.tree.need(f"color/{key}.png").read())
@@ -161,12 +161,18 @@ def choose_side(uv_vis: np.ndarray, ids: np.ndarray) -> Side:
     return "left" if seen["left"] > seen["right"] else "right"
 
 
+def unpack(rows: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return (uv_vis, xyz, K) of packed rows, in float64."""
+    edges = np.cumsum([0, *(int(np.prod(shape)) for shape in SHAPES.values())])
+    columns = zip(edges[:-1], edges[1:], SHAPES.values(), strict=True)
+    return tuple(rows[:, start:stop].reshape(-1, *shape).astype(np.float64) for start, stop, shape in columns)
+
+
 def _pack(annotations: Any, numbers: Sequence[int]) -> np.ndarray:
     """Return one float32 row per picture: all of `SHAPES`, flattened; NaN where an entry is missing or wrong."""
     if not isinstance(annotations, dict):
         raise DataError(f"the RHD annotation holds {type(annotations).__name__}, expected a dict by picture number")
-    width = sum(int(np.prod(shape)) for shape in SHAPES.values())
-    packed = np.full((len(numbers), width), np.nan, np.float32)
+    packed = np.full((len(numbers), _WIDTH), np.nan, np.float32)
     for row, number in enumerate(numbers):
         try:
             values = [need(annotations.get(number), name, shape) for name, shape in SHAPES.items()]

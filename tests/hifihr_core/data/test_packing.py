@@ -83,6 +83,13 @@ def test_a_finished_folder_is_not_packed_again(tmp_path, whole):
     assert index == read_index(tmp_path / "whole")
 
 
+def test_a_run_killed_in_its_last_moment_is_tidied(tmp_path, whole):
+    (tmp_path / "whole/.work").mkdir()
+    (tmp_path / "whole/.work/plan.json").write_text("{}")
+    pack_split(ToySplit(), tmp_path / "whole", policy=SMALL)
+    assert digests(tmp_path / "whole") == whole
+
+
 def test_another_plan_is_refused_or_overwrites(tmp_path, whole):
     with pytest.raises(DataError, match=r"finished shards of another plan \(other poses, toy\); choose another --out"):
         pack_split(ToySplit(6), tmp_path / "whole", policy=SMALL)

@@ -1,0 +1,90 @@
+"""Rows of numbers on disk: appended while they come, read one by one, and passed to worker processes as a path.
+
+The files are ordinary `.npy`. Rows are read, not mapped: mapped pages would pile up in the memory of every worker.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import BufferedIOBase
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy
+
+from hifihr_core.errors import DataError
+from hifihr_core.files import describe_os_error, write_atomically
+
+
+class Rows:
+    """A `.npy` file of float32 rows; opens on first read, so it pickles as a path."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: BufferedIOBase | None = None
+        with self._open() as file:
+            npy.read_magic(file)
+            self.shape, _, _ = npy.read_array_header_1_0(file)
+            self._offset = file.tell()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_file": None}
+
+    def __del__(self) -> None:
+        file = getattr(self, "_file", None)
+        if file is not None:
+            file.close()
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return self.shape[0]
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Return a copy of one row. Raises: IndexError outside; DataError if the file was cut."""
+        index = range(len(self))[index]
+        size = 4 * int(np.prod(self.shape[1:], dtype=np.int64))
+        if self._file is None:
+            self._file = self._open()
+        self._file.seek(self._offset + index * size)
+        content = self._file.read(size)
+        if len(content) != size:
+            raise DataError(f"{self.path}: ends within row {index}; delete the folder {self.path.parent} and run again")
+        return np.frombuffer(bytearray(content), "<f4").reshape(self.shape[1:])
+
+    def mapped(self) -> np.ndarray:
+        """Return all rows as an array over the mapped file, for a passing look at many."""
+        return np.load(self.path, mmap_mode="r") if len(self) else np.zeros(self.shape, np.float32)
+
+    def _open(self) -> BufferedIOBase:
+        try:
+            return self.path.open("rb")
+        except OSError as error:
+            raise DataError(describe_os_error(error, self.path)) from error
+
+
+@contextmanager
+def write_rows(target: Path, shape: tuple[int, ...]) -> Iterator[Callable[[np.ndarray], None]]:
+    """Yield a function that appends one row, or several, of `shape`; the file appears whole when the block ends well.
+
+    Nothing is kept in memory. Raises: ValueError for rows of another shape; DataError where the disk refuses.
+    """
+    count = 0
+    with write_atomically(target) as part, part.open("wb") as file:
+
+        def append(rows: np.ndarray) -> None:
+            nonlocal count
+            if rows.shape[-len(shape) or rows.ndim :] != shape:
+                raise ValueError(f"rows of shape {rows.shape}, expected {shape}")
+            file.write(np.ascontiguousarray(rows, "<f4").tobytes())
+            count += rows.size // max(1, int(np.prod(shape)))
+
+        _write_header(file, (0, *shape))
+        begin = file.tell()
+        yield append
+        file.seek(0)
+        _write_header(file, (count, *shape))
+        assert file.tell() == begin  # NumPy leaves room for a longer first axis
+
+
+def _write_header(file: BufferedIOBase, shape: tuple[int, ...]) -> None:
+    npy.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
