@@ -1,5 +1,6 @@
 """FreiHAND v2's raw layout (docs/shards.md and the dataset's own toolbox say what its files mean)."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,7 +49,9 @@ def write_freihand(request: RawRequest, on_progress: OnProgress) -> None:
         _write_split(request.root, folder, count, synthesizer, lambda n, done=done: on_progress(done + n, total))
 
 
-def _write_split(root: Path, folder: str, count: int, synthesizer: Synthesizer, progress) -> None:
+def _write_split(
+    root: Path, folder: str, count: int, synthesizer: Synthesizer, progress: Callable[[int], None]
+) -> None:
     training = folder == "training"
     for name in ("rgb", "mask" if training else "segmap"):
         (root / folder / name).mkdir(parents=True, exist_ok=True)

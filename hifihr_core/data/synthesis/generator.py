@@ -25,7 +25,7 @@ from hifihr_core.rendering.backends import BackendName
 
 #: A prop this much behind the hand still covers it, which hides the rim of the hand's mesh at the wrist.
 _SEAM_M = 0.0015
-#: An occluder hides less than this part of what is seen of a hand.
+#: An occluder hides less than this part of what is seen of a hand, and so do props of all of it.
 _MOST_HIDDEN = 0.5
 
 
@@ -102,10 +102,11 @@ class Synthesizer:
         )
         hand_depth = _depth(hand.depth, hand.silhouette)
         props_depth = _depth(props.depth, props.silhouette) - _SEAM_M
+        behind, props_depth = _keep_hand(hand_depth, props_depth, props.image, backdrop)
         nearest = torch.minimum(hand_depth, props_depth)
         over = (props_depth < hand_depth)[:, None]
         alpha = hand.silhouette[:, None].clamp(0, 1)
-        image = torch.where(over, props.image, hand.image + (1 - alpha) * props.image)
+        image = torch.where(over, behind, hand.image + (1 - alpha) * behind)
         image = lens.darken_folds(image, nearest, dice.uniform(0.1, 0.55))
         seen = (hand_depth < props_depth) & hand_depth.isfinite()
         image, covered = self._cover(image, backdrop, seen, dice)
@@ -212,6 +213,19 @@ def synth_batches(
     while True:
         yield synthesizer.make(number, batch_size)
         number += 1
+
+
+def _keep_hand(
+    hand_depth: Float[Tensor, "B H W"],
+    props_depth: Float[Tensor, "B H W"],
+    props: Float[Tensor, "B 3 H W"],
+    backdrop: Float[Tensor, "B 3 H W"],
+) -> tuple[Float[Tensor, "B 3 H W"], Float[Tensor, "B H W"]]:
+    """Return what is behind the hands, and the depth of props: none for samples whose props would hide the hand."""
+    area = hand_depth.isfinite().sum(dim=(1, 2)).clamp(min=1)
+    hidden = (hand_depth.isfinite() & (props_depth < hand_depth)).sum(dim=(1, 2)) / area > _MOST_HIDDEN
+    image = torch.where(hidden[:, None, None, None], backdrop, props)
+    return image, torch.where(hidden[:, None, None], torch.full_like(props_depth, torch.inf), props_depth)
 
 
 def _right_hands(count: int) -> tuple[Side, ...]:
