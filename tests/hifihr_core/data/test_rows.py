@@ -13,7 +13,7 @@ from hifihr_core.errors import DataError
 def test_rows_come_back_and_numpy_reads_the_file(tmp_path, shape):
     values = np.random.default_rng(0).normal(size=(30, *shape)).astype(np.float32)
     with write_rows(tmp_path / "x.npy", shape) as append:
-        append(values[0])
+        append(np.asarray(values[0]))
         append(values[1:])
     assert np.array_equal(np.load(tmp_path / "x.npy"), values)
     rows = pickle.loads(pickle.dumps(Rows(tmp_path / "x.npy")))
