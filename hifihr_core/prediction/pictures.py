@@ -56,7 +56,7 @@ def sheet(image: UInt8[np.ndarray, "H W 3"], hand: HandResult, *, reduction: flo
     color, coverage = render_mesh(hand.mesh, K_tile, photo.shape[:2], light)
     over = (photo * (1 - coverage[..., None]) + color * 255 * coverage[..., None]).clip(0, 255).astype(np.uint8)
     joints = (np.concatenate((hand.joints_px / reduction, np.ones((21, 1))), axis=1) @ to_tile.T)[:, :2]
-    tiles = [photo, over, skeleton(photo, joints), *(_turned(hand, K_tile, angle) for angle in (-60, 60, 180))]
+    tiles = [photo, over, skeleton(photo, joints), *(_turned(hand, K_tile, angle) for angle in (-60.0, 60.0, 180.0))]
     if hand.mesh.texture is not None:
         tiles.append(cv2.resize(hand.mesh.texture, (_TILE_PX, _TILE_PX), interpolation=cv2.INTER_AREA))
     return np.concatenate(tiles, axis=1)

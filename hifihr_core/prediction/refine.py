@@ -33,7 +33,7 @@ class RefineSettings:
     geometry_rate: float = 0.02
     root_rate: float = 0.004
     appearance_rate: float = 0.06
-    keypoints: float = 400.0
+    keypoints: float = 1200.0
     keypoint_outlier: float = 0.02
     silhouette: float = 4.0
     photometric: float = 6.0

@@ -1,7 +1,8 @@
 """Texture completion: the photo's own pixels on the chart of the hand, the model's texture where the photo is blind.
 
 Each texel of the chart is a point of the posed mesh. Where the camera sees it, the photo's colour divided by the light
-that falls there is the albedo; elsewhere the model's texture stands, brought to the tone of the seen part.
+that falls there is the albedo, unless that is no colour of this person's skin; elsewhere the model's texture stands,
+brought to the tone of the seen part.
 """
 
 from dataclasses import dataclass
@@ -23,6 +24,10 @@ _HIDDEN_M = 0.004
 _FACING = (0.15, 0.5)
 #: Pixels from the outline at which a texel begins to count, and from which it counts in full.
 _OUTLINE_PX = (1.5, 5.0)
+#: Log of the ratio to the model's skin, in lightness and in hue, up to which a texel counts in full, and from where not.
+_BRIGHTER = (0.3, 0.6)
+_DARKER = (0.5, 1.0)
+_HUE = (0.2, 0.4)
 #: Light below this is too dim to divide by.
 _MIN_LIGHT = 0.15
 
@@ -61,10 +66,10 @@ def complete_texture(
     pixels = project(points.where(inside[:, None], points.new_tensor([0.0, 0.0, 1.0]))[None], K[None])[0]
     weight = _visibility(points, normals, pixels, vertices, faces, K, image.shape[:2], mask) * inside
     radiance = _look_up(image, pixels)
-    observed = (radiance / _light_at(normals, light)).clamp(0, 1)
-    model = _model_texels(appearance, texture_px)
-    toned = _match_tone(model, observed, weight)
-    albedo = torch.lerp(toned, observed, weight[:, None])
+    observed = radiance / _light_at(normals, light)
+    toned = _match_tone(_model_texels(appearance, texture_px), observed, weight)
+    weight = weight * _likeness(observed, toned)
+    albedo = torch.lerp(toned, observed, weight[:, None]).clamp(0, 1)
     albedo = _fill_gutter(albedo.reshape(texture_px, texture_px, 3), chart.face[0] >= 0)
     return CompletedTexture(albedo.permute(2, 0, 1), weight.reshape(texture_px, texture_px))
 
@@ -131,12 +136,25 @@ def _model_texels(appearance: Appearance, texture_px: int) -> Float[Tensor, "N 3
 
 
 def _match_tone(model: Tensor, observed: Tensor, weight: Tensor) -> Tensor:
-    """Scale the model's texture, per channel, to the mean of the observed one over the texels seen."""
-    total = weight.sum()
-    if total < 1:
-        return model
-    gain = (observed * weight[:, None]).sum(dim=0) / (model * weight[:, None]).sum(dim=0).clamp_min(1e-6)
-    return (model * gain).clamp(0, 1)
+    """Scale the model's texture, per channel, by the median of observed over model among the texels seen well."""
+    ratio = (observed / model.clamp_min(1e-3))[weight > 0.5]
+    return model * ratio.median(dim=0).values if len(ratio) else model
+
+
+def _likeness(observed: Float[Tensor, "N 3"], toned: Float[Tensor, "N 3"]) -> Float[Tensor, " N"]:
+    """Return how well each texel could be skin: 1 for the model's own colour, 0 for hair, cloth or a highlight.
+
+    Skin varies more in lightness (shadows, creases) than in hue, so the two have bounds of their own.
+    """
+    difference = (observed.clamp_min(0.01) / toned.clamp_min(0.01)).log()
+    lightness = difference.mean(dim=1, keepdim=True)
+    hue = (difference - lightness).abs().amax(dim=1)
+    wrong = (
+        _smoothstep(lightness[:, 0], *_BRIGHTER),
+        _smoothstep(-lightness[:, 0], *_DARKER),
+        _smoothstep(hue, *_HUE),
+    )
+    return (1 - wrong[0]) * (1 - wrong[1]) * (1 - wrong[2])
 
 
 def _fill_gutter(albedo: Float[Tensor, "T T 3"], inside: Bool[Tensor, "T T"]) -> Float[Tensor, "T T 3"]:

@@ -136,7 +136,7 @@ def evaluate_lifter(
     The noise is normal, per axis, in units of the hand's size (the longer side of its box) in the image.
     """
     generator = torch.Generator(device=hand.faces.device).manual_seed(seed)
-    exact = DetectorNoise(level=0, outlier_share=0, dropped_share=0, dropped_finger_share=0, swapped_share=0)
+    exact = DetectorNoise(level=0.0, outlier_share=0.0, dropped_share=0.0, dropped_finger_share=0.0, swapped_share=0.0)
     with torch.no_grad():
         truth = sample_keypoints(hand, hands, generator=generator, noise=exact)
         points = truth.keypoints_px

@@ -55,22 +55,22 @@ def lifter(hand: HandModel) -> Lifter:
 
 @pytest.fixture(scope="session")
 def shoot(hand: HandModel) -> Callable[..., Shot]:
-    """Return ``shoot(seed=0, pose=None) -> Shot``: the mean hand's shape before a coloured wall, palm to the camera."""
+    """Return ``shoot(seed=0, zoom=1) -> Shot``: the mean hand's shape before a coloured wall, palm to the camera."""
 
-    def make(seed: int = 0, pose: torch.Tensor | None = None) -> Shot:
+    def make(seed: int = 0, zoom: int = 1) -> Shot:
+        height, width, focal_px = zoom * HEIGHT, zoom * WIDTH, zoom * FOCAL_PX
         generator = torch.Generator().manual_seed(seed)
         drawn = hand.sample_parameters(1, generator=generator)
         turn = torch.randn(1, 3, generator=generator) * 0.3
-        texture = drawn.texture
-        parameters = HandParameters(turn, drawn.pose if pose is None else pose, torch.zeros(1, hand.shape_dim), texture)
+        parameters = HandParameters(turn, drawn.pose, torch.zeros(1, hand.shape_dim), drawn.texture)
         root = torch.tensor([[0.02, -0.01, 0.5]])
         state = HandState(parameters, root, default_light(root))
-        K = torch.tensor([[[FOCAL_PX, 0, WIDTH / 2], [0, FOCAL_PX, HEIGHT / 2], [0, 0, 1]]])
+        K = torch.tensor([[[focal_px, 0, width / 2], [0, focal_px, height / 2], [0, 0, 1]]])
         wall = torch.rand(1, 3, 4, 5, generator=generator) * torch.tensor([0.3, 0.6, 1.0]).view(1, 3, 1, 1)
-        wall = torch.nn.functional.interpolate(wall, (HEIGHT, WIDTH), mode="bilinear")
+        wall = torch.nn.functional.interpolate(wall, (height, width), mode="bilinear")
         with torch.no_grad():
             posed = hand(parameters)
-            renderer = Renderer(hand.faces, height=HEIGHT, width=WIDTH)
+            renderer = Renderer(hand.faces, height=height, width=width)
             image = renderer(posed.vertices + root[:, None], K, posed.appearance, state.light, wall).image
         joints = posed.joints + root[:, None]
         joints_px = project(joints, K)[0].double().numpy()

@@ -44,7 +44,8 @@ def test_every_file_of_every_format(predictor: Predictor, photo: Path, tmp_path:
     assert document["licences"]["hand"] == "free"
     assert document["metric"] is False
     assert "OpenCV" in document["conventions"]["camera_frame"]
-    assert Image.open(tmp_path / "out" / "a [1]_overlay.jpg").size == (160, 120)
+    with Image.open(tmp_path / "out" / "a [1]_overlay.jpg") as overlay:
+        assert overlay.size == (160, 120)
 
 
 def test_document_of_a_photo(predictor: Predictor, photo: Path, tmp_path: Path) -> None:
@@ -74,7 +75,8 @@ def test_existing_results_are_not_touched(predictor: Predictor, photo: Path, tmp
 
 def test_two_photos_of_one_name(predictor: Predictor, photo: Path, tmp_path: Path) -> None:
     second, third = photo.with_suffix(".webp"), tmp_path / photo.name
-    Image.open(photo).save(second)
+    with Image.open(photo) as picture:
+        picture.save(second)
     shutil.copy(photo, third)
     output = OutputSettings(tmp_path / "out", ("json",), pictures=False)
     done = list(predict_files(predictor, [photo, second, third], output))
