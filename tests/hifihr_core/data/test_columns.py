@@ -53,7 +53,9 @@ def test_a_bad_entry_is_a_fault_of_its_own(tmp_path, entry, fault):
     assert column.values[2].tolist() == [5, 6]
 
 
-@pytest.mark.parametrize("text", ["[[1, 2], [3", "[[1, 2], [3, 4] [5", "", "{}", "[]", "not json", "[1e400]", '{"a": [1, 2]}'])
+@pytest.mark.parametrize(
+    "text", ["[[1, 2], [3", "[[1, 2], [3, 4] [5", "", "{}", "[]", "not json", "[1e400]", '{"a": [1, 2]}']
+)
 def test_broken_text_is_an_error_that_names_the_file(tmp_path, text):
     with pytest.raises(DataError, match=r"list\.json: no .*list.*; download it again"):
         stage(tmp_path, text, (2,))
