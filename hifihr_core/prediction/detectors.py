@@ -24,6 +24,9 @@ INSTALL_LINE = "pip install 'hifihr[detect]'"
 TILINGS = (1, 2, 3)
 _TILE_OVERLAP = 0.35
 _SAME_HAND_OVERLAP = 0.5
+#: Wrist and the bases of the fingers; and how near two palms can be, in sizes of the larger hand, before they are one.
+_PALM = [0, 5, 9, 13, 17]
+_ONE_PALM = 0.15
 _DETECTION_INPUT_PX = 1280
 
 
@@ -207,7 +210,8 @@ def _detection(keypoints_px: Float[np.ndarray, "21 2"], side: str, score: float)
 def _same_hand(a: Detection, b: Detection) -> bool:
     """Say whether two sightings show one hand: boxes that nest on one side, or nearly coincide on two.
 
-    Clasped hands overlap with different sides, so a right hand inside the box of a left one is another hand.
+    Clasped hands overlap with different sides, so a right hand inside the box of a left one is another hand, unless
+    their palms stand in one place: two hands cannot.
     """
     intersection = box_area(
         np.concatenate((np.maximum(a.box_px[:2], b.box_px[:2]), np.minimum(a.box_px[2:], b.box_px[2:])))
@@ -215,7 +219,16 @@ def _same_hand(a: Detection, b: Detection) -> bool:
     areas = box_area(a.box_px), box_area(b.box_px)
     of_smaller = intersection / max(min(areas), 1e-9)
     of_larger = intersection / max(*areas, 1e-9)
-    return (of_smaller if a.side == b.side else of_larger) > _SAME_HAND_OVERLAP
+    nested = of_smaller > _SAME_HAND_OVERLAP
+    return nested if a.side == b.side or _one_palm(a, b) else of_larger > _SAME_HAND_OVERLAP
+
+
+def _one_palm(a: Detection, b: Detection) -> bool:
+    if a.keypoints_px is None or b.keypoints_px is None:
+        return False
+    apart = np.linalg.norm(a.keypoints_px[_PALM].mean(axis=0) - b.keypoints_px[_PALM].mean(axis=0))
+    size = max(np.ptp(a.keypoints_px, axis=0).max(), np.ptp(b.keypoints_px, axis=0).max())
+    return bool(apart < _ONE_PALM * size)
 
 
 def box_area(box_px: Float[np.ndarray, "4"]) -> float:

@@ -24,7 +24,7 @@ _HIDDEN_M = 0.004
 _FACING = (0.15, 0.5)
 #: Pixels from the outline at which a texel begins to count, and from which it counts in full.
 _OUTLINE_PX = (1.5, 5.0)
-#: Log of the ratio to the model's skin, in lightness and in hue, up to which a texel counts in full, and from where not.
+#: Log of the ratio to the model's skin up to which a texel counts in full, and from where it does not count.
 _BRIGHTER = (0.3, 0.6)
 _DARKER = (0.5, 1.0)
 _HUE = (0.2, 0.4)

@@ -42,11 +42,12 @@ def test_each_hand_is_found_once_and_whole() -> None:
 
 
 def test_clasped_hands_stay_two_and_one_hand_stays_one() -> None:
-    outer, inner = _hand_at(0, 0, 100), _hand_at(20, 20, 50)
+    outer, inner = _hand_at(0, 0, 100), _hand_at(45, 45, 50)
     sighting = detectors._detection
     assert not detectors._same_hand(sighting(outer, "right", 1.0), sighting(inner, "left", 1.0))
     assert detectors._same_hand(sighting(outer, "right", 1.0), sighting(inner, "right", 1.0))
     assert detectors._same_hand(sighting(outer, "right", 1.0), sighting(outer + 5, "left", 1.0))
+    assert detectors._same_hand(sighting(outer, "right", 1.0), sighting(_hand_at(25, 25, 50), "left", 1.0))
 
 
 def test_tiles_cover_the_photo() -> None:
