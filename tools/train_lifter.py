@@ -71,7 +71,8 @@ def main() -> None:
             saved[0] = time.monotonic()
             save(step + 1, average)
 
-    save(last[0], train_lifter(hand, settings, on_step=on_step))
+    trained = train_lifter(hand, settings, on_step=on_step)
+    save(last[0], trained)
 
 
 if __name__ == "__main__":
