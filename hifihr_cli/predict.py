@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hifihr_cli.console import emit_json, emit_table, progress, say
+from hifihr_cli.imports import quick_imports
 from hifihr_cli.params import Device, Json
 
 if TYPE_CHECKING:
@@ -116,12 +117,13 @@ def predict(
     if not words:
         raise typer.BadParameter("name at least one photo, folder or glob", param_hint="IMAGE...")
 
-    from hifihr_core.device import choose_device
-    from hifihr_core.prediction.exports import check_formats
-    from hifihr_core.prediction.jobs import CameraChoice, OutputSettings, read_intrinsics
-    from hifihr_core.prediction.photos import find_photos
-    from hifihr_core.prediction.predictor import Predictor, PredictSettings
-    from hifihr_core.prediction.refine import RefineSettings
+    with quick_imports():
+        from hifihr_core.device import choose_device
+        from hifihr_core.prediction.exports import check_formats
+        from hifihr_core.prediction.jobs import CameraChoice, OutputSettings, read_intrinsics
+        from hifihr_core.prediction.photos import find_photos
+        from hifihr_core.prediction.predictor import Predictor, PredictSettings
+        from hifihr_core.prediction.refine import RefineSettings
 
     formats = check_formats(format.split(","))
     paths = find_photos(words)

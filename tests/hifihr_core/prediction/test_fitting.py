@@ -86,4 +86,4 @@ def test_a_batch_of_one_equals_its_row(hand: HandModel, truth: tuple[Lifted, tor
         start.root_cam[1:2],
     )
     alone = fit_keypoints(hand, one, points[1:2], torch.ones(1, 21), K[None], steps=3)
-    torch.testing.assert_close(alone.parameters.pose, whole.parameters.pose[1:2], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(alone.parameters.pose, whole.parameters.pose[1:2], atol=1e-3, rtol=0)
