@@ -25,7 +25,13 @@ SMALL = (
     *("--set", "data.validation_limit=48", "--set", "train.validate_every=0", "--set", "train.pictures_every_steps=0"),
 )
 LEVELS = ("full", "weak", "self")
-COLUMNS = {"joints_pa_mpjpe": "PA-MPJPE, mm", "joints_mpjpe_root": "MPJPE, mm", "psnr_strict": "PSNR, dB"}
+#: Where a column's number stands in the report of `hifihr eval`, and its heading.
+COLUMNS = {
+    "metrics.pa_mpjpe_mm": "PA-MPJPE, mm",
+    "metrics.mpjpe_mm": "MPJPE, mm",
+    "texture.strict.psnr": "PSNR of the hand, dB",
+    "texture.strict.coverage": "coverage",
+}
 
 
 def main(folder: Path) -> None:
@@ -81,13 +87,10 @@ def flatten(document: object, name: str = "") -> dict[str, float]:
 
 
 def write_table(path: Path, reports: dict[str, dict[str, float]], *, minutes: float) -> None:
-    """Write one row per run: the first number of its report whose name ends as the column says."""
+    """Write one row per run; "-" where its report has no such number."""
     lines = ["| run | " + " | ".join(COLUMNS.values()) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
     for name, report in reports.items():
-        cells = []
-        for column in COLUMNS:
-            values = [value for key, value in report.items() if key.endswith(column)]
-            cells.append(f"{values[0]:.2f}" if values else "-")
+        cells = [f"{report[column]:.2f}" if column in report else "-" for column in COLUMNS]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     lines.append(f"\n{HANDS:,} synthetic hands, {HELD_OUT} held out, {minutes:.1f} minutes in all.")
     path.write_text("\n".join(lines) + "\n")
@@ -100,7 +103,7 @@ def draw_curves(path: Path, runs: dict[str, Path]) -> None:
         rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
         rows = [row for row in rows if row["kind"] == "train"]
         axes.plot([row["step"] for row in rows], [row["loss"] / rows[0]["loss"] for row in rows], label=name)
-    axes.set(xlabel="step", ylabel="loss, relative to its first value", title="Every level learns")
+    axes.set(xlabel="step", ylabel="loss, relative to its first value", title="Training loss of every run")
     axes.legend()
     axes.grid(alpha=0.3)
     figure.tight_layout()
