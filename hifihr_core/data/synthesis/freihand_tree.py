@@ -46,7 +46,12 @@ def write_freihand(request: RawRequest, on_progress: OnProgress) -> None:
         ("evaluation", request.evaluation, request.seed + EVALUATION_SEED, request.count),
     ):
         synthesizer = Synthesizer(hand, seed=seed, options=options)
-        _write_split(request.root, folder, count, synthesizer, lambda n, done=done: on_progress(done + n, total))
+        _write_split(request.root, folder, count, synthesizer, _after(done, total, on_progress))
+
+
+def _after(done: int, total: int, on_progress: OnProgress) -> Callable[[int], None]:
+    """Return a report for one split that counts on from the splits before it."""
+    return lambda number: on_progress(done + number, total)
 
 
 def _write_split(
