@@ -21,6 +21,10 @@ Workers = Annotated[
 Keypoints = Annotated[
     Path | None, typer.Option("--keypoints", help="Keypoint file of `images`: ours or OpenPose's.", metavar="FILE")
 ]
+DetectorName = Annotated[
+    str | None,
+    typer.Option("--detector", help="Detector of `images` for photos without keypoints: auto, mediapipe or none."),
+]
 Count = Annotated[int | None, typer.Option("--count", min=1, help="Hands that `synth` renders; 10,000 by default.")]
 Evaluation = Annotated[
     int | None,
@@ -52,6 +56,7 @@ def prepare(
     limit: Limit = None,
     check: Check = False,
     keypoints: Keypoints = None,
+    detector: DetectorName = None,
     count: Count = None,
     evaluation: Evaluation = None,
     seed: Seed = None,
@@ -83,7 +88,8 @@ def prepare(
         _refuse_others(source, "synth", {"as": layout})
         _write_raw(layout, out, wanted, json)
         return
-    request = Request(root=root or default_root(source), limit=limit, options=_options(source, keypoints, wanted))
+    options = _options(source, {"keypoints": keypoints, "detector": detector}, wanted)
+    request = Request(root=root or default_root(source), limit=limit, options=options)
     target = out or default_out(source)
     policy = Policy(
         workers=(os.cpu_count() or 1) if workers is None else workers,
@@ -99,16 +105,27 @@ def prepare(
         _pack(row, request, target, policy, json)
 
 
-def _options(source: str, keypoints: Path | None, wanted: dict[str, object]) -> dict[str, object]:
+def _options(source: str, of_images: dict[str, Any], of_synth: dict[str, Any]) -> dict[str, object]:
     """Return what only this source needs. Raises: ConfigError for an option that it does not know."""
-    _refuse_others(source, "images", {"keypoints": keypoints} if keypoints else {})
-    _refuse_others(source, "synth", wanted)
-    if source == "images":
-        from hifihr_core.data.sources.images import Hooks
-        from hifihr_core.prediction.photos import read_photo
+    _refuse_others(source, "images", {name: value for name, value in of_images.items() if value is not None})
+    _refuse_others(source, "synth", of_synth)
+    return _image_options(**of_images) if source == "images" else of_synth
 
-        return {"keypoints": keypoints, "hooks": Hooks(read_photo)}
-    return wanted
+
+def _image_options(keypoints: Path | None, detector: str | None) -> dict[str, object]:
+    from functools import partial
+
+    from hifihr_core.data.sources.images import Hooks
+    from hifihr_core.errors import ConfigError
+    from hifihr_core.prediction.detectors import DETECTORS, available_detectors, build_detector
+    from hifihr_core.prediction.photos import read_photo
+
+    name = available_detectors()[0] if detector in (None, "auto") else detector
+    if name not in DETECTORS:
+        raise ConfigError(f"--detector {name}: not known; known detectors: auto, {', '.join(DETECTORS)}")
+    # The whole photo as one hand has no keypoints, so "none" is no detector here; workers build their own.
+    build = None if name == "none" else partial(build_detector, name)
+    return {"keypoints": keypoints, "hooks": Hooks(read_photo, build)}
 
 
 def _refuse_others(source: str, owner: str, given: dict[str, object]) -> None:

@@ -8,6 +8,8 @@ import pytest
 
 from hifihr_core.data.shard_set import ShardSet
 from hifihr_core.data.sources.table import SOURCES
+from hifihr_core.prediction import detectors
+from hifihr_core.prediction.detectors import Detection
 
 
 @pytest.fixture
@@ -104,6 +106,8 @@ def test_wrong_words_are_usage_errors(run_cli, tmp_path):
     assert (ended.code, "did you mean freihand?" in ended.message) == (2, True)
     ended = run_cli("prepare", "rhd", "--keypoints", tmp_path / "x.json")
     assert (ended.code, "--keypoints belongs to `images`" in ended.message) == (2, True)
+    ended = run_cli("prepare", "images", "--detector", "yolo", "--root", tmp_path)
+    assert (ended.code, "known detectors: auto, mediapipe, none" in ended.message) == (2, True)
 
 
 def test_a_malicious_meta_ends_with_3_and_runs_nothing(run_cli, tmp_path, raw_trees):
@@ -127,6 +131,7 @@ def test_photos_with_keypoints_become_samples(run_cli, tmp_path, raw_trees):
     person = {"hand_left_keypoints_2d": [0] * 63, "hand_right_keypoints_2d": (rows / 3).ravel().tolist()}
     (tmp_path / "photos/b_keypoints.json").write_text(json.dumps({"people": [person]}))
     words = ("prepare", "images", "--root", tmp_path / "photos", "--out", tmp_path / "out", "--workers", 0)
+    words += ("--detector", "none")
     assert run_cli(*words).code == 3  # one of three photos has no keypoints
     ended = run_cli(*words, "--max-problems", 0.5)
     assert ended.code == 0
@@ -135,6 +140,18 @@ def test_photos_with_keypoints_become_samples(run_cli, tmp_path, raw_trees):
     assert (right.key, left.key, other.key) == ("b.png#0", "trip/a.jpg#0", "trip/a.jpg#1")
     check_photo(left, rows, raw_trees.picture(1, 900, 700)[:, ::-1], mirrored_width=900)
     check_photo(other, rows, raw_trees.picture(1, 900, 700))
+
+
+def test_a_detector_finds_the_hands_of_photos_without_keypoints(run_cli, tmp_path, raw_trees, monkeypatch):
+    raw_trees.write(tmp_path / "photos/a.jpg", raw_trees.picture(1, 300, 200))
+    points = raw_trees.right_hand()[:, :2] * 800 + (150, 100)
+    found = Detection(np.array([100.0, 50, 200, 150]), 0.9, "right", points.astype(np.float64), np.full(21, 0.9))
+    monkeypatch.setitem(detectors.__dict__, "DETECTORS", {"mediapipe": lambda: lambda image: [found], "none": None})
+    words = ("prepare", "images", "--root", tmp_path / "photos", "--out", tmp_path / "out", "--workers", 0)
+    assert run_cli(*words, "--detector", "mediapipe").code == 0
+    [sample] = ShardSet(tmp_path / "out/train")
+    assert sample.key == "a.jpg#0"
+    np.testing.assert_allclose(sample.labels["keypoints_confidence"], 0.9, atol=1e-6)
 
 
 def check_photo(sample, rows, picture, mirrored_width=None):
