@@ -95,7 +95,7 @@ def predict(
     focal: Focal = None,
     fov: Fov = None,
     intrinsics: Intrinsics = None,
-    format: Formats = "glb,obj,json,npz,texture",
+    format: Formats = "glb,obj,json,npz",
     no_overlay: NoOverlay = False,
     overwrite: Overwrite = False,
     device: Device = "auto",

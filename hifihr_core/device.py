@@ -1,4 +1,7 @@
-"""Which device does the work."""
+"""Which device does the work, and with how many threads."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -25,3 +28,18 @@ def choose_device(name: str, *, local_rank: int = 0) -> torch.device:
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise DeviceError("device mps: not available here; use --device cpu")
     return device
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch work in one thread on the CPU while the body runs.
+
+    For thousands of small tensors (one hand, a few steps), waking and awaiting threads costs more than they bring:
+    measured on two cores that other work shared, 0.5 s of processor time instead of 1.3 s per photo.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -28,7 +28,7 @@ def write_obj(path: Path, mesh: TexturedMesh, *, name: str = "hand") -> list[Pat
         split = split_at_seams(mesh)
         image = Image.fromarray(mesh.texture)
         material = trimesh.visual.material.SimpleMaterial(image=image, diffuse=(255, 255, 255, 255), glossiness=10.0)
-        material.name = name
+        material.name = f"{name}_texture"  # which also names the picture's file
         visual = trimesh.visual.TextureVisuals(uv=split.uvs, material=material)
         solid = trimesh.Trimesh(mesh.vertices[split.source] * up, split.faces, visual=visual, process=False)
     else:
@@ -86,7 +86,7 @@ def _texture(folder: Path, result: HandResult, stem: str) -> list[Path]:
 FORMATS: Mapping[str, Callable[[Path, HandResult, str], list[Path]]] = MappingProxyType(
     {"glb": _glb, "obj": _obj, "ply": _ply, "json": _json, "npz": _npz, "texture": _texture}
 )
-DEFAULT_FORMATS = ("glb", "obj", "json", "npz", "texture")
+DEFAULT_FORMATS = ("glb", "obj", "json", "npz")
 
 
 def check_formats(names: Iterable[str]) -> tuple[str, ...]:

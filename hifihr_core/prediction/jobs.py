@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hifihr_core.device import one_thread
 from hifihr_core.errors import DataError, HifihrError
 from hifihr_core.files import read_text
 from hifihr_core.prediction.detectors import Detection
@@ -103,7 +104,9 @@ def predict_files(
         result = predictor.predict_photo(photo, K=camera.K(photo), detections=given, on_step=on_step)
         for file in _earlier(output.folder, stems[path]):  # a hand that is no longer found must not stay behind
             file.unlink()
-        yield _write(photo, result, path, stems[path], output, formats)
+        with one_thread():
+            done = _write(photo, result, path, stems[path], output, formats)
+        yield done
 
 
 def _earlier(folder: Path, stem: str) -> list[Path]:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
+from hifihr_core.device import one_thread
 from hifihr_core.hands import HandModel
 from hifihr_core.models.lifter import Lifter
 from hifihr_core.models.reconstructor import Reconstructor
@@ -164,10 +165,11 @@ class Predictor:
         clock.lap("start")
         refined: Refined | None = None
         if settings.refine:
-            refined = refine(self.hand, self.renderer, state, crops, settings.refinement, on_step=on_step)
+            with one_thread():
+                refined = refine(self.hand, self.renderer, state, crops, settings.refinement, on_step=on_step)
             state = refined.state
             clock.lap("refine")
-        with torch.no_grad():
+        with torch.no_grad(), one_thread():
             hands = assemble(
                 self.hand,
                 state,

@@ -34,7 +34,7 @@ def test_every_file_of_every_format(predictor: Predictor, photo: Path, tmp_path:
     output = OutputSettings(tmp_path / "out", tuple(FORMATS))
     [done] = predict_files(predictor, [photo], output)
     names = {file.name for file in (tmp_path / "out").iterdir()}
-    ends = ("0.glb", "0.obj", "0.mtl", "0.png", "0.ply", "0.json", "0.npz", "0_texture.png", "overlay.jpg", "sheet.jpg")
+    ends = ("0.glb", "0.obj", "0.mtl", "0.ply", "0.json", "0.npz", "0_texture.png", "overlay.jpg", "sheet.jpg")
     assert names == {f"a [1]_{end}" for end in ends}
     assert {file.name for file in (*done.files[0], *done.pictures)} == names
     document = json.loads((tmp_path / "out" / "a [1]_0.json").read_text())
