@@ -1,8 +1,9 @@
 """`hifihr predict`: from photos to textured 3D hands."""
 
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,8 +14,9 @@ from hifihr_cli.params import Device, Json
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from hifihr_core.errors import HifihrError
     from hifihr_core.prediction.detectors import Detection, Detector
-    from hifihr_core.prediction.jobs import CameraChoice, Done, OutputSettings
+    from hifihr_core.prediction.jobs import CameraChoice, OutputSettings
     from hifihr_core.prediction.predictor import Predictor
 
 
@@ -147,18 +149,26 @@ def predict(
     _report(_work(predictor, paths, output, camera, given), json)
 
 
+@dataclass(frozen=True)
+class _Entry:
+    """What is left of a photo once its files are written."""
+
+    document: "dict[str, Any]"
+    error: "HifihrError | None"
+
+
 def _work(
     predictor: "Predictor",
     paths: "Sequence[Path]",
     output: "OutputSettings",
     camera: "CameraChoice",
     boxes: "Mapping[str, Sequence[Detection]] | None",
-) -> "list[Done]":
+) -> "list[_Entry]":
     from hifihr_core.prediction.jobs import predict_files
 
     settings = predictor.settings
     per_photo, unit = (settings.refinement.steps, "steps") if settings.refine else (1, "photos")
-    done: list[Done] = []
+    done: list[_Entry] = []
     with progress("predict", unit=unit) as bar:
 
         def on_step(step: int) -> None:
@@ -166,7 +176,7 @@ def _work(
 
         on_step(0)
         for one in predict_files(predictor, paths, output, camera=camera, boxes=boxes, on_step=on_step):
-            done.append(one)
+            done.append(_Entry(one.document(), one.error))  # the meshes of a folder would fill the memory
             on_step(0)
     return done
 
@@ -217,35 +227,36 @@ def _boxes(paths: "Sequence[Path]", file: Path | None, box: str | None) -> "Mapp
     return {path.name: [Detection(corners, 1.0)] for path in paths}
 
 
-def _report(done: "list[Done]", json: bool) -> None:
+def _report(done: "list[_Entry]", json: bool) -> None:
     from hifihr_core.errors import DataError, FindingsError
 
     if json:
-        emit_json({"images": [one.document() for one in done]})
-    unread = [one for one in done if one.error is not None]
-    hands = [(one, i) for one in done if one.result for i in range(len(one.result.hands))]
+        emit_json({"images": [one.document for one in done]})
+    unread = [one.error for one in done if one.error is not None]
     if len(unread) == len(done) == 1:
-        assert done[0].error is not None
-        raise done[0].error
-    for one in unread:
-        say(str(one.error), kind="warning")
-    if not json and hands:
-        emit_table(("photo", "hand", "side", "score", "files"), [_table_row(one, i) for one, i in hands])
+        raise unread[0]
+    for error in unread:
+        say(str(error), kind="warning")
+    rows = [row for one in done for row in _table_rows(one)]
+    if not json and rows:
+        emit_table(("photo", "hand", "side", "score", "files"), rows)
     if len(unread) == len(done):
         raise DataError(f"none of {len(done)} photos could be read")
-    if not hands:
+    if not rows:
         raise FindingsError(
             f"no hand was found in {len(done)} photo{'s'[: len(done) > 1]}; give --box, or --detector none for a "
             "photo that a hand fills"
         )
     for one in done:
-        if one.result is not None and not one.result.hands:
-            say(f"{one.path}: no hand was found", kind="warning")
+        if one.error is None and not one.document["hands"]:
+            say(f"{one.document['path']}: no hand was found", kind="warning")
     if unread:
         raise FindingsError(f"{len(unread)} of {len(done)} photos could not be read; the others are done")
 
 
-def _table_row(one: "Done", i: int) -> tuple[object, ...]:
-    assert one.result is not None
-    hand = one.result.hands[i]
-    return (one.path.name, i, hand.side, f"{hand.score:.2f}", " ".join(str(file) for file in one.files[i][:1]))
+def _table_rows(one: "_Entry") -> list[tuple[object, ...]]:
+    name = Path(one.document["path"]).name
+    return [
+        (name, number, hand["side"], f"{hand['score']:.2f}", " ".join(hand["files"][:1]))
+        for number, hand in enumerate(one.document["hands"])
+    ]

@@ -109,7 +109,8 @@ class Predictor:
         height, width = image.shape[:2]
         photo = Photo(None, image, focal_px=None)
         camera = K if K is not None else ideal_K(default_focal_px(width, height), width, height)
-        return self._run(photo, camera, K is not None, detections, on_step)
+        with one_thread():
+            return self._run(photo, camera, K is not None, detections, on_step)
 
     def predict_photo(
         self,
@@ -129,7 +130,8 @@ class Predictor:
             camera = shrink @ K
         else:
             camera = ideal_K(photo.focal_px or default_focal_px(width, height), width, height)
-        return self._run(photo, camera, K is not None or photo.focal_px is not None, detections, on_step)
+        with one_thread():
+            return self._run(photo, camera, K is not None or photo.focal_px is not None, detections, on_step)
 
     def _run(
         self,
@@ -165,11 +167,10 @@ class Predictor:
         clock.lap("start")
         refined: Refined | None = None
         if settings.refine:
-            with one_thread():
-                refined = refine(self.hand, self.renderer, state, crops, settings.refinement, on_step=on_step)
+            refined = refine(self.hand, self.renderer, state, crops, settings.refinement, on_step=on_step)
             state = refined.state
             clock.lap("refine")
-        with torch.no_grad(), one_thread():
+        with torch.no_grad():
             hands = assemble(
                 self.hand,
                 state,

@@ -8,7 +8,6 @@ from jaxtyping import Bool
 from torch import Tensor
 from torch.nn import functional
 
-from hifihr_core.device import one_thread
 from hifihr_core.errors import AssetError, ConfigError
 from hifihr_core.geometry.cameras import place_root, transform_K
 from hifihr_core.hands import HandModel
@@ -43,9 +42,8 @@ def from_image(network: Reconstructor, hand: HandModel, crops: Crops, *, network
 
 def from_keypoints(lifter: Lifter, hand: HandModel, crops: Crops) -> HandState:
     """Return the hands lifted from the detector's keypoints and fitted to them, with the mean appearance."""
-    with one_thread():
-        lifted = lifter(crops.keypoints_px, crops.confidence, crops.K)
-        fitted = fit_keypoints(hand, lifted, crops.keypoints_px, crops.confidence, crops.K)
+    lifted = lifter(crops.keypoints_px, crops.confidence, crops.K)
+    fitted = fit_keypoints(hand, lifted, crops.keypoints_px, crops.confidence, crops.K)
     return HandState(with_mean_appearance(hand, fitted.parameters), fitted.root_cam, default_light(fitted.root_cam))
 
 
