@@ -3,8 +3,9 @@
     python benchmarks/predict_accuracy.py --hands 16
 
 Photos come from the generator of `hifihr prepare synth` (props, backdrops, forearms, occluders). "keypoints": the
-detector's keypoints are the true ones with normal noise of 2 % of the hand's size. "perturbed": no keypoints, the start
-is the truth with turned wrist (0.15 rad), pose (0.15 rad), root (5 % of depth, 5 mm) and the mean shape and texture.
+detector's keypoints are the true ones with normal noise of 2 % of the hand's size. "perturbed": the start is the
+truth with turned wrist (0.15 rad), pose (0.15 rad), root (5 % of depth, 5 mm) and the mean shape and texture, once with
+those keypoints and once ("blind") with none.
 """
 
 import argparse
@@ -103,7 +104,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Accuracy of prediction and refinement on rendered photos.")
     parser.add_argument("--hands", type=int, default=16)
     parser.add_argument("--image-px", type=int, default=224)
-    parser.add_argument("--starts", default="keypoints,perturbed")
+    parser.add_argument("--starts", default="keypoints,perturbed,blind")
     parser.add_argument("--settings", default="{}", help="JSON with other refinement settings")
     parser.add_argument("--out", type=Path, default=None)
     options = parser.parse_args()
@@ -121,12 +122,16 @@ def main() -> None:
 
     def perturbed_start() -> tuple[HandState, Crops]:
         crops = with_keypoints(batch, torch.Generator().manual_seed(1))
-        blind = replace(crops, confidence=torch.zeros_like(crops.confidence))
-        return perturbed(hand, batch, torch.Generator().manual_seed(2)), blind
+        return perturbed(hand, batch, torch.Generator().manual_seed(2)), crops
+
+    def blind_start() -> tuple[HandState, Crops]:
+        start, crops = perturbed_start()
+        return start, replace(crops, confidence=torch.zeros_like(crops.confidence))
 
     starts: dict[str, Callable[[], tuple[HandState, Crops]]] = {
         "keypoints": keypoint_start,
         "perturbed": perturbed_start,
+        "blind": blind_start,
     }
     results: dict[str, object] = {"hands": options.hands, "image_px": options.image_px, "steps": settings.steps}
     for name in options.starts.split(","):
