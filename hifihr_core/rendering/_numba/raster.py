@@ -3,9 +3,10 @@
 Everything is computed in homogeneous pixels q = K p = (u z, v z, z). With r = (u, v, 1) at a pixel's centre, the
 weights w_i = r . (q_j x q_k) have one sign exactly where the ray meets the triangle (Olano and Greer 1997), also when
 some of its corners are behind the camera; w_i / sum(w) are the barycentrics on the triangle in space, hence
-perspective-correct, and the depth is their mean of z. The near plane is a test of that depth, so faces that cross it
-are cut exactly. Coefficients are held in double precision; the edge shared by two faces has exactly opposite weights
-in them, so no pixel is lost between neighbours.
+perspective-correct. Since sum(w_i q_i) = det(q_i, q_j, q_k) r, the depth is det / sum(w): its inverse is linear in the
+pixel, and pixels compare inverse depths, which takes no division. The near plane is a test of that depth, so faces that
+cross it are cut exactly. Coefficients are held in double precision; the edge shared by two faces has exactly opposite
+weights in them, so no pixel is lost between neighbours.
 """
 
 import math
@@ -42,13 +43,11 @@ def _box(q, i, j, k, near, row_first, row_end, width):
 def find_faces(q, faces, near, cull, row_first, row_end, nearest, face, bary, depth):
     """Fill rows [row_first, row_end) of one image with the nearest face, its barycentrics and its depth.
 
-    `nearest` is room for the depth of these rows in double precision. Of faces at the same depth the first is kept.
+    `nearest` is room for the inverse depth of these rows in double precision, all zero; what the other arrays hold does
+    not matter. Of faces at the same depth the first is kept.
     """
     width = face.shape[1]
-    for row in range(row_first, row_end):
-        for col in range(width):
-            face[row, col], nearest[row - row_first, col] = -1, math.inf
-            bary[row, col, 0], bary[row, col, 1], bary[row, col, 2] = 0, 0, 0
+    limit = 1 / near
     for f in range(faces.shape[0]):
         i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
         z0, z1, z2 = q[i, 2], q[j, 2], q[k, 2]
@@ -65,6 +64,7 @@ def find_faces(q, faces, near, cull, row_first, row_end, nearest, face, bary, de
         volume = x0 * a0 + y0 * b0 + z0 * c0  # > 0: seen from behind, as pixels have v pointing down
         if volume == 0 or (cull == CULL_BACK and volume > 0) or (cull == CULL_FRONT and volume < 0):
             continue
+        per_volume = 1 / abs(volume)
         if volume < 0:
             a0, b0, c0, a1, b1, c1, a2, b2, c2 = -a0, -b0, -c0, -a1, -b1, -c1, -a2, -b2, -c2
         for row in range(row0, row1 + 1):
@@ -74,12 +74,12 @@ def find_faces(q, faces, near, cull, row_first, row_end, nearest, face, bary, de
             for col in range(col0, col1 + 1):
                 u = col + 0.5
                 w0, w1, w2 = a0 * u + r0, a1 * u + r1, a2 * u + r2
-                total = w0 + w1 + w2
-                if w0 >= 0 and w1 >= 0 and w2 >= 0 and total > 0:
+                if w0 >= 0 and w1 >= 0 and w2 >= 0:
                     entered = True
-                    z = (w0 * z0 + w1 * z1 + w2 * z2) / total
-                    if z >= near and z < nearest[row - row_first, col]:
-                        nearest[row - row_first, col] = z
+                    total = w0 + w1 + w2
+                    inverse = total * per_volume
+                    if nearest[row - row_first, col] < inverse <= limit:
+                        nearest[row - row_first, col] = inverse
                         face[row, col] = f
                         scale = 1 / total
                         bary[row, col, 0], bary[row, col, 1], bary[row, col, 2] = w0 * scale, w1 * scale, w2 * scale
@@ -87,7 +87,12 @@ def find_faces(q, faces, near, cull, row_first, row_end, nearest, face, bary, de
                     break
     for row in range(row_first, row_end):
         for col in range(width):
-            depth[row, col] = nearest[row - row_first, col]
+            inverse = nearest[row - row_first, col]
+            if inverse > 0:
+                depth[row, col] = 1 / inverse
+            else:
+                face[row, col], depth[row, col] = -1, math.inf
+                bary[row, col, 0], bary[row, col, 1], bary[row, col, 2] = 0, 0, 0
 
 
 @kernel
