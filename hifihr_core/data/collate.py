@@ -12,6 +12,16 @@ from hifihr_core.errors import DataError
 from hifihr_core.geometry.crops import box_around, square_around
 from hifihr_core.records import Sample
 
+#: Side of the square that a network sees, in hand boxes, for training and evaluation alike; None is the whole picture,
+#: for datasets that come cropped.
+HAND_SCALES: Mapping[str, float | None] = {"freihand": None, "dart": None, "synth": None, "ho3d": 2.2, "rhd": 1.8}
+OTHER_HAND_SCALE = 2.0
+
+
+def hand_scale_of(dataset: str) -> float | None:
+    """Return the side of the square that a network sees of this dataset, in hand boxes; None is the whole picture."""
+    return HAND_SCALES.get(dataset, OTHER_HAND_SCALE)
+
 
 def collate_labels(samples: Sequence[Sample]) -> tuple[dict[str, Tensor], dict[str, Bool[Tensor, " B"]]]:
     """Stack the labels that any sample carries; where one lacks a label its row is 0 and `present` False.

@@ -1,6 +1,6 @@
 """Running a checkpoint over evaluation shards: hands in the camera frame, and pictures of them."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import Subset
 
 from hifihr_core.config.folders import shards_folder
+from hifihr_core.data.collate import hand_scale_of
 from hifihr_core.data.shard_set import ShardSet, find_shard_folders
 from hifihr_core.data.stream import BatchStream, Part, StreamOptions
 from hifihr_core.data.synthesis.labels import stand_in_indices
@@ -18,15 +19,10 @@ from hifihr_core.errors import DataError
 from hifihr_core.evaluation.protocols import Protocol
 from hifihr_core.hands import HandModel, load_hand
 from hifihr_core.models.checkpoint import Checkpoint
-from hifihr_core.models.prediction import Prediction, predict_hand
+from hifihr_core.models.prediction import Prediction, build_renderer, predict_hand
 from hifihr_core.records import Batch
-from hifihr_core.rendering import PAPER, SKIN, Renderer
-from hifihr_core.rendering.records import Material
 
 RootChoice = Literal["predicted", "gt"]
-
-#: What `render.shading` of the settings means.
-_MATERIALS: Mapping[str, Material] = {"smooth": SKIN, "phong": PAPER}
 
 #: From a batch of crops to hands; what is evaluated. A network with its hand is one, see `network_predictor`.
 Predictor = Callable[[Batch], Prediction]
@@ -62,7 +58,7 @@ def open_batches(
     device: torch.device | str = "cpu",
 ) -> Iterator[Batch]:
     """Yield crops of the samples at `positions`, in that order, without random changes."""
-    part = Part(Subset(shards, list(positions)), hand_scale=protocol.hand_scale)  # type: ignore[arg-type]
+    part = Part(Subset(shards, list(positions)), hand_scale=hand_scale_of(protocol.dataset))  # type: ignore[arg-type]
     options = StreamOptions(batch_size=batch_size, image_px=image_px, shuffle=False, drop_last=False)
     return iter(BatchStream([part], options, num_workers=workers, device=device))
 
@@ -82,7 +78,8 @@ def network_predictor(
 
     With `root` "gt" the hand is moved so that `root_joint` lies at the place given with the sample (`root_cam`).
     """
-    renderer = _renderer(checkpoint, hand) if renders else None
+    settings = checkpoint.settings
+    renderer = build_renderer(hand, settings.render, settings.data.image_px) if renders else None
 
     def predict(batch: Batch) -> Prediction:
         with torch.inference_mode():
@@ -124,17 +121,3 @@ def choose_surface(hand: HandModel, *, truth_is_stand_in: bool) -> Surface:
     if hand.has_mano_vertices and not truth_is_stand_in:
         return Surface("mano")
     return Surface("own", torch.unique(hand.faces))  # a mesh may have vertices that no face uses
-
-
-def _renderer(checkpoint: Checkpoint, hand: HandModel) -> Renderer:
-    settings, side = checkpoint.settings.render, checkpoint.settings.data.image_px
-    renderer = Renderer(
-        hand.faces,
-        height=side,
-        width=side,
-        backend=settings.backend,
-        material=_MATERIALS[settings.shading],
-        antialiased=settings.antialias,
-        supersample=settings.supersample,
-    )
-    return renderer.to(hand.faces.device)

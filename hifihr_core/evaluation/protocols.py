@@ -55,9 +55,8 @@ class Protocol:
     `samples` is None where the dataset says its own size. `axes` turns our OpenCV camera frame into that of the
     submission by multiplying x, y and z. `given_root` is the joint (our order) whose place the benchmark gives away
     with every sample. `official` maps the keys of the official `scores.txt`, in its order, to our metrics; there
-    errors are in centimetres. `hand_scale` is the side of the square that a network sees, in hand boxes (None: the
-    whole picture), `paper_mask` what the original masks pictures with. `zero_predictor` holds the published scores of
-    the all-zeros prediction.
+    errors are in centimetres. `paper_mask` is what the original masks pictures with. `zero_predictor` holds the
+    published scores of the all-zeros prediction.
     """
 
     name: str
@@ -70,7 +69,6 @@ class Protocol:
     official: Mapping[str, str]
     axes: tuple[float, float, float] = (1.0, 1.0, 1.0)
     given_root: int | None = None
-    hand_scale: float | None = None
     paper_mask: Literal["truth", "silhouette"] = "truth"
     zero_predictor: Mapping[str, float] = field(default_factory=dict)
 
@@ -110,7 +108,6 @@ def _ho3d(version: str, samples: int, zero_predictor: Mapping[str, float]) -> Pr
         official=MappingProxyType(_HO3D_KEYS | _MESH_KEYS),
         axes=(1.0, -1.0, -1.0),  # OpenGL: y up, z towards the viewer
         given_root=WRIST,
-        hand_scale=2.2,
         paper_mask="silhouette",
         zero_predictor=MappingProxyType(dict(zero_predictor)),
     )

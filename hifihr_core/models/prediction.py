@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hifihr_core.config.tree import RenderSettings
 from hifihr_core.geometry.cameras import place_root, project
 from hifihr_core.hands.contract import Hand, HandModel
 from hifihr_core.models.reconstructor import Estimate
@@ -15,6 +16,9 @@ from hifihr_core.rendering.records import Rendered
 
 #: Nearest depth at which a joint is projected; a root that stands too near would put joints behind the camera.
 NEAR_M = 0.01
+
+#: The materials that settings name.
+MATERIALS = {"smooth": SKIN, "phong": PAPER}
 
 
 @runtime_checkable
@@ -83,3 +87,17 @@ def predict_hand(
 def in_front(points_cam: Float[Tensor, "*B N 3"], *, near_m: float = NEAR_M) -> Float[Tensor, "*B N 3"]:
     """Return the points with z of at least `near_m`; no gradient reaches the z of those that were moved."""
     return torch.cat((points_cam[..., :2], points_cam[..., 2:].clamp(min=near_m)), dim=-1)
+
+
+def build_renderer(hand: HandModel, settings: RenderSettings, image_px: int) -> Renderer:
+    """Return the renderer of a run for square crops, on the device of its hand."""
+    renderer = Renderer(
+        hand.faces,
+        height=image_px,
+        width=image_px,
+        backend=settings.backend,
+        material=MATERIALS[settings.shading],
+        antialiased=settings.antialias,
+        supersample=settings.supersample,
+    )
+    return renderer.to(hand.faces.device)

@@ -1,7 +1,7 @@
 """From the names of datasets to the batches of a run, and to the few that validation looks at."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -11,7 +11,8 @@ from torch.utils.data import Subset
 
 from hifihr_core.config.folders import shards_folder
 from hifihr_core.config.tree import DataSettings
-from hifihr_core.data.augment import AugmentRanges
+from hifihr_core.data.augment import NO_CHANGE, AugmentRanges
+from hifihr_core.data.collate import hand_scale_of
 from hifihr_core.data.order import Share
 from hifihr_core.data.schema import DatasetFacts
 from hifihr_core.data.shard_set import ShardSet, find_shard_folders
@@ -25,27 +26,11 @@ from hifihr_core.training.synth import SynthData
 #: The name of hands that are made on the fly.
 SYNTH = "synth"
 
-#: Side of the square that the network sees, in hand boxes; None is the whole picture, for datasets that come cropped.
-HAND_SCALES: Mapping[str, float | None] = {"freihand": None, "dart": None, "synth": None, "ho3d": 2.2, "rhd": 1.8}
-OTHER_HAND_SCALE = 2.0
-
 #: The random changes of training crops, by the name in settings.
 AUGMENTATIONS: Mapping[str, AugmentRanges | None] = {
     "standard": AugmentRanges(),
     # The original turns FreiHAND's crops in the plane and does nothing else.
-    "paper": AugmentRanges(
-        scale=(1.0, 1.0),
-        shift=0.0,
-        brightness=0.0,
-        contrast=0.0,
-        saturation=0.0,
-        white_balance=0.0,
-        gamma_probability=0.0,
-        blur_probability=0.0,
-        noise_probability=0.0,
-        jpeg_probability=0.0,
-        cover_probability=0.0,
-    ),
+    "paper": replace(NO_CHANGE, rotation_rad=AugmentRanges().rotation_rad),
     "none": None,
 }
 
@@ -115,7 +100,7 @@ class Dataset:
     def part(self, weight: float | None) -> Part:
         """Return it as a part of a stream."""
         samples: Any = Subset(self.shards, self.positions.tolist())  # type: ignore[arg-type]
-        return Part(samples, weight, HAND_SCALES.get(self.facts.dataset, OTHER_HAND_SCALE))
+        return Part(samples, weight, hand_scale_of(self.facts.dataset))
 
 
 def carried_labels(shards: ShardSet) -> frozenset[str]:

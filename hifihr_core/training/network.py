@@ -10,12 +10,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 from hifihr_core.assets.registry import REGISTRY
 from hifihr_core.assets.store import asset_path, is_installed
-from hifihr_core.config.tree import ModelSettings, RenderSettings, RunSettings
+from hifihr_core.config.tree import ModelSettings, RunSettings
 from hifihr_core.errors import ConfigError
 from hifihr_core.hands import HandModel, JointDefinition, load_hand
 from hifihr_core.models.checkpoint import build_network, read_facts, read_tensors
 from hifihr_core.models.reconstructor import Reconstructor
-from hifihr_core.rendering import PAPER, SKIN, Renderer
 from hifihr_core.training.distributed import World
 
 #: Hands that "auto" prefers, with the asset that each needs.
@@ -23,8 +22,6 @@ PREFERRED_HANDS = (("nimble", "nimble"), ("mano", "mano-right"))
 
 #: Parts that may be missing in the weights a run starts from: geometry is pretrained without them.
 LATE_PARTS = ("branches.texture.", "branches.shape.", "light.")
-
-MATERIALS = {"smooth": SKIN, "phong": PAPER}
 
 
 def choose_hand(settings: ModelSettings, joint_definitions: Sequence[str], *, synthetic: bool = False) -> HandModel:
@@ -82,19 +79,6 @@ def load_start(network: Reconstructor, hand: HandModel, path: Path) -> str:
     network.load_state_dict(known | fitting)
     fresh = sorted({part.strip(".").rpartition(".")[2] for part in LATE_PARTS for n in missing if n.startswith(part)})
     return f"{path}" + (f", with fresh heads for {', '.join(fresh)}" if fresh else "")
-
-
-def build_renderer(hand: HandModel, settings: RenderSettings, image_px: int) -> Renderer:
-    """Return the renderer of a run for square crops."""
-    return Renderer(
-        hand.faces,
-        height=image_px,
-        width=image_px,
-        backend=settings.backend,
-        material=MATERIALS[settings.shading],
-        antialiased=settings.antialias,
-        supersample=settings.supersample,
-    )
 
 
 def as_learner(network: Reconstructor, settings: RunSettings, world: World) -> nn.Module:

@@ -14,11 +14,12 @@ from hifihr_core.losses.evaluate import capabilities_of, hand_facts
 from hifihr_core.losses.perceptual import PERCEPTUAL_ASSET, load_perceptual
 from hifihr_core.losses.registry import HandFacts
 from hifihr_core.losses.supervision import LEVELS, Plan, check_labels, plan_terms
+from hifihr_core.models.prediction import build_renderer
 from hifihr_core.models.reconstructor import Reconstructor
 from hifihr_core.rendering import Renderer
 from hifihr_core.training.data import Batches, Data, open_data
 from hifihr_core.training.distributed import World
-from hifihr_core.training.network import as_learner, build_renderer, choose_hand, start_network, synchronise_statistics
+from hifihr_core.training.network import as_learner, choose_hand, start_network, synchronise_statistics
 from hifihr_core.training.optimizer import MovingAverage, build_optimizer, choose_parts
 
 #: The label that holds the true root, read if the render settings ask for it.
