@@ -12,7 +12,7 @@ from hifihr_core.geometry.cameras import place_root, project
 from hifihr_core.hands.contract import Hand, HandModel
 from hifihr_core.models.reconstructor import Estimate
 from hifihr_core.records import Appearance, Light
-from hifihr_core.rendering.records import Rendered
+from hifihr_core.rendering import PAPER, SKIN, Rendered, Renderer
 
 #: Nearest depth at which a joint is projected; a root that stands too near would put joints behind the camera.
 NEAR_M = 0.01
