@@ -143,6 +143,6 @@ def homogeneous_px(verts_cam: Float[Tensor, "B V 3"], K: Float[Tensor, "B 3 3"])
     Written without a matrix product, which autocast would run in half precision: a hundredth of a pixel matters here.
     """
     dtype = torch.promote_types(torch.promote_types(verts_cam.dtype, K.dtype), torch.float32)
-    points, camera = verts_cam.to(dtype), K.to(dtype)
-    x, y, z = points[..., 0:1], points[..., 1:2], points[..., 2:3]
-    return x * camera[:, None, :, 0] + y * camera[:, None, :, 1] + z * camera[:, None, :, 2]
+    x, y, z = verts_cam.to(dtype).split(1, dim=2)
+    across, down, along = K.to(dtype).mT.split(1, dim=1)  # the columns of K, as rows
+    return x * across + y * down + z * along

@@ -74,8 +74,7 @@ class _Rasterize(torch.autograd.Function):
         args = (near_m, _CULL[cull])
 
         def work(b: int, first: int, end: int) -> None:
-            nearest = np.zeros((end - first, width))
-            raster.find_faces(q_[b], faces_, *args, first, end, nearest, face_[b], bary_[b], depth_[b])
+            raster.find_faces(q_[b], faces_, *args, first, end, face_[b], bary_[b], depth_[b])
 
         run(work, bands(batch, height))
         ctx.mark_non_differentiable(face)
