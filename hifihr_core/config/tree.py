@@ -25,6 +25,8 @@ class DataSettings(Settings):
     """Samples that one validation looks at, spread evenly over the dataset."""
     synth_epoch: PositiveInt = 4000
     """Samples per epoch of "synth", which has no end."""
+    synth_repeats: PositiveInt = 1
+    """How often a hand of "synth" comes: after the first time moved and coloured anew, which costs a CPU far less."""
     image_px: PositiveInt = 224
     """Side of the square crop that the network sees, pixels."""
     augmentation: Literal["standard", "paper", "none"] = "standard"
@@ -32,7 +34,7 @@ class DataSettings(Settings):
     versions: Literal["first", "all"] = "first"
     """Pictures of an annotation to use where there are several (FreiHAND's four); the paper used the first."""
     workers: NonNegativeInt = 2
-    """Processes that decode and augment; 0 works in the training process."""
+    """Processes that decode and augment, or draw "synth" on a CPU; 0 works in the training process."""
 
 
 class ModelSettings(Settings):
@@ -48,6 +50,10 @@ class ModelSettings(Settings):
     """Start of the backbone: "hub" (the asset cache, else timm's hub), "none" (random), or a file."""
     normalize: bool = True
     """Normalise colours as the backbone was trained; the original did not for EfficientNet."""
+    geometry: Literal["pooled", "keypoints"] = "pooled"
+    """Regress the hand from pooled features, as the paper does, or find its joints in the crop and lift them."""
+    lifter: str = "shipped"
+    """Start of the lifter of "keypoints": "shipped" (where it fits the hand), "none" (random), or a file."""
     norm: Literal["batch", "layer", "none"] = "batch"
     """Normalisation in the shared layers of the heads."""
     rotation: Literal["6d", "axis_angle"] = "6d"

@@ -24,7 +24,7 @@ def hand_facts(hand: HandModel) -> HandFacts:
     )
 
 
-def capabilities_of(hand: HandModel, *, renders: bool, perceptual: bool) -> frozenset[str]:
+def capabilities_of(hand: HandModel, *, renders: bool, perceptual: bool, keypoints: bool = False) -> frozenset[str]:
     """Return which of `CAPABILITIES` a run with this hand has."""
     offered = {
         "mano_vertices": hand.has_mano_vertices,
@@ -32,6 +32,7 @@ def capabilities_of(hand: HandModel, *, renders: bool, perceptual: bool) -> froz
         "render": renders,
         "region": renders,
         "perceptual": perceptual,
+        "keypoints": keypoints,
     }
     return frozenset(name for name, has in offered.items() if has)
 

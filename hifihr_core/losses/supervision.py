@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from hifihr_core.errors import ConfigError, DataError
-from hifihr_core.losses import geometry, photometric, priors  # noqa: F401  (they fill the registry)
+from hifihr_core.losses import geometry, maps, photometric, priors  # noqa: F401  (they fill the registry)
 from hifihr_core.losses.regions import REGIONS
 from hifihr_core.losses.registry import TERMS, Term
 
@@ -60,6 +60,7 @@ LEVELS: Mapping[str, Level] = MappingProxyType(
                 "edge_length": 100.0,
                 "root_px": 0.05,
                 "root_scale": 2.0,
+                "joint_maps": 1.0,
                 "pose_prior": ((0, 0.01), (10, 1e-3), (20, 1e-5)),
                 "photometric": 0.02,
                 "mean_color": 0.002,
@@ -77,6 +78,7 @@ LEVELS: Mapping[str, Level] = MappingProxyType(
                 **_PRIORS,
                 "joints_2d": 0.01,
                 "bone_direction_2d": 0.1,
+                "joint_maps": 1.0,
                 "bone_length_prior": 0.1,
                 "pose_prior": ((0, 0.01), (10, 1e-3), (20, 1e-5)),
                 "photometric": 0.01,
@@ -95,6 +97,7 @@ LEVELS: Mapping[str, Level] = MappingProxyType(
                 **_PRIORS,
                 "keypoints_2d": 1e-3,
                 "keypoint_bone_direction": 0.2,
+                "keypoint_maps": 1.0,
                 "bone_length_prior": 0.1,
                 "pose_prior": ((0, 1e-3), (260, 1e-4), (280, 1e-4)),
                 "texture_prior": ((0, 3e-3), (260, 3e-5), (270, 3e-7)),
@@ -114,6 +117,7 @@ CAPABILITIES: Mapping[str, str] = MappingProxyType(
         "mano_edges": "this hand has no MANO faces",
         "render": "rendering is off",
         "region": "rendering is off",
+        "keypoints": 'the network has no maps of joints (model.geometry is "pooled")',
         "perceptual": "the VGG19 weights are not installed (`hifihr assets fetch vgg19`)",
     }
 )

@@ -1,6 +1,6 @@
 """Image encoders: any timm backbone, its pooled features, and a shallow map for the light."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -16,6 +16,9 @@ from hifihr_core.errors import AssetError, ConfigError
 
 #: The shallow tap is the first feature map of at least this stride; in EfficientNet-B3 it is 32 x 56 x 56 at 224 px.
 LOW_STRIDE = 4
+
+#: The pyramid that keypoints are read from: the last map of each stride from here on.
+PYRAMID_STRIDE = 8
 
 #: Channel statistics of ImageNet, for backbones whose own are not known.
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -39,14 +42,35 @@ class Encoder(nn.Module):
         info = backbone.feature_info
         info = info if isinstance(info, list) else info.info
         self.low_dim = int(info[low_index]["num_chs"])
+        self.pyramid_indices = pyramid_indices([int(level["reduction"]) for level in info])
+        self.pyramid_dims = [int(info[index]["num_chs"]) for index in self.pyramid_indices]
         self.feature_dim = int(getattr(backbone, "head_hidden_size", None) or backbone.num_features)
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B C h w"]]:
         """Return (pooled features, shallow map) of images in [0, 1]."""
+        features, maps = self._run(image, [self.low_index])
+        return features, maps[0]
+
+    def with_pyramid(
+        self, image: Float[Tensor, "B 3 H W"]
+    ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B C h w"], list[Tensor]]:
+        """Return (pooled features, shallow map, pyramid from fine to coarse) of images in [0, 1]."""
+        wanted = sorted({self.low_index, *self.pyramid_indices})
+        features, maps = self._run(image, wanted)
+        found = dict(zip(wanted, maps, strict=True))
+        return features, found[self.low_index], [found[index] for index in self.pyramid_indices]
+
+    def _run(self, image: Tensor, indices: list[int]) -> tuple[Tensor, list[Tensor]]:
         backbone: Any = self.backbone
         normalised = (image - self.mean) / self.std
-        last, maps = backbone.forward_intermediates(normalised, indices=[self.low_index], output_fmt="NCHW")
-        return backbone.forward_head(last, pre_logits=True), maps[0]
+        last, maps = backbone.forward_intermediates(normalised, indices=indices, output_fmt="NCHW")
+        return backbone.forward_head(last, pre_logits=True), maps
+
+
+def pyramid_indices(strides: Sequence[int]) -> list[int]:
+    """Return the last map of every stride from `PYRAMID_STRIDE` on, fine to coarse; the last map if there is none."""
+    last = {stride: index for index, stride in enumerate(strides) if stride >= PYRAMID_STRIDE}
+    return sorted(last.values()) or [len(strides) - 1]
 
 
 def build_encoder(

@@ -15,6 +15,9 @@ LIGHT_MAP_PX = 14
 #: Upper end of light colours; above 1, so that a bright photo is not out of reach.
 MAX_COLOR = 1.5
 
+#: Width of the features that all branches share.
+TRUNK_DIM = 512
+
 #: Direction from the hand to the camera, camera frame.
 TOWARDS_CAMERA = (0.0, 0.0, -1.0)
 
@@ -43,14 +46,14 @@ def trunk(feature_dim: int, *, norm: str = "batch") -> nn.Sequential:
     if norm not in NORMS:
         raise ValueError(f"norm {norm!r} is not known; known norms: {', '.join(NORMS)}")
     layers: list[nn.Module] = []
-    for width_in, width in ((feature_dim, 1024), (1024, 512)):
+    for width_in, width in ((feature_dim, 1024), (1024, TRUNK_DIM)):
         layers += [nn.Linear(width_in, width), NORMS[norm](width), nn.ReLU()]
     return _kaiming(nn.Sequential(*layers))
 
 
 def branch(out: int, *, start: Float[Tensor, " N"] | None = None) -> nn.Sequential:
     """Return 512 -> 128 -> `out`; with `start`, an untrained branch answers it for every image."""
-    layers = _kaiming(nn.Sequential(nn.Linear(512, 128), nn.ReLU(), nn.Linear(128, out)))
+    layers = _kaiming(nn.Sequential(nn.Linear(TRUNK_DIM, 128), nn.ReLU(), nn.Linear(128, out)))
     if start is not None:
         last = layers[-1]
         assert isinstance(last, nn.Linear)

@@ -18,10 +18,11 @@ from torch import Tensor, nn
 
 from hifihr_core.config.tree import DataSettings, ModelSettings, RenderSettings, RunSettings
 from hifihr_core.errors import AssetError, UnsafePickleError
-from hifihr_core.models.checkpoint import FORMAT, FORMAT_VERSION, save_weights
+from hifihr_core.models.checkpoint import save_weights
 from hifihr_core.models.encoders import build_encoder
 from hifihr_core.models.heads import LightHead, branch, trunk
 from hifihr_core.models.reconstructor import Reconstructor
+from hifihr_core.models.weights import FORMAT, FORMAT_VERSION
 
 BACKBONE = "tf_efficientnet_b3"
 

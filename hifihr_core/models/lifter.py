@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from hifihr_core.errors import AssetError
 from hifihr_core.geometry.rays import RayPattern, look_at_keypoints
 from hifihr_core.hands import HandModel, HandParameters
-from hifihr_core.models.checkpoint import read_facts, read_tensors, write_tensors
+from hifihr_core.models.weights import read_facts, read_tensors, write_tensors
 
 FORMAT = "hifihr-lifter"
 FORMAT_VERSION = "1"
@@ -65,12 +65,19 @@ class Lifter(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def forward(
-        self, keypoints_px: Float[Tensor, "B 21 2"], confidence: Float[Tensor, "B 21"], K: Float[Tensor, "B 3 3"]
+        self,
+        keypoints_px: Float[Tensor, "B 21 2"],
+        confidence: Float[Tensor, "B 21"],
+        K: Float[Tensor, "B 3 3"],
+        context: Float[Tensor, "B W"] | None = None,
     ) -> Lifted:
-        """Lift right-looking hands. A joint of confidence 0 is not looked at; its pixel may be anything finite."""
+        """Lift right-looking hands. A joint of confidence 0 is not looked at; its pixel may be anything finite.
+
+        `context`, as wide as the hidden layers, is what is known of the hand beside its keypoints.
+        """
         pattern = look_at_keypoints(keypoints_px, confidence, K)
         features = torch.cat((pattern.points.flatten(1), confidence, pattern.extent.log()[:, None]), dim=1)
-        hidden = self.stem(features)
+        hidden = self.stem(features) if context is None else self.stem(features) + context
         for block in self.blocks:
             hidden = block(hidden)
         sizes = (6, len(self.pose_mean), self.shape_dim, 3)
@@ -116,13 +123,19 @@ def save_lifter(path: Path, lifter: Lifter, hand: HandModel, facts: Mapping[str,
     write_tensors(path, tensors, {**facts, **own, **sizes})
 
 
+def fits_hand(path: Path, hand: HandModel) -> bool:
+    """Return whether a lifter is for this hand. Raises: AssetError where the file is missing or broken."""
+    facts = read_facts(path, format=FORMAT, version=FORMAT_VERSION)
+    return (facts.get("hand"), facts.get("pose_basis")) == (hand.name, hand.pose_basis)
+
+
 def load_lifter(path: Path, hand: HandModel) -> Lifter:
     """Read a lifter for `hand`, on the hand's device, in evaluation mode.
 
     Raises AssetError where the file is missing, broken, or made for another hand.
     """
     facts = read_facts(path, format=FORMAT, version=FORMAT_VERSION)
-    if (facts.get("hand"), facts.get("pose_basis")) != (hand.name, hand.pose_basis):
+    if not fits_hand(path, hand):
         raise AssetError(f"{path}: a lifter for the hand {facts.get('hand')}, expected one for {hand.name}")
     lifter = build_lifter(hand, width=int(facts["width"]), blocks=int(facts["blocks"]))
     lifter.load_state_dict(read_tensors(path))

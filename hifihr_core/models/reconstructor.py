@@ -1,19 +1,22 @@
 """The network: one image and its camera in, parameters of hand, light and root placement out."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hifihr_core.geometry.cameras import focal_px
+from hifihr_core.geometry.cameras import focal_px, measure_root
 from hifihr_core.geometry.rays import rotation_to_axis
 from hifihr_core.hands.contract import HandParameters
 from hifihr_core.models.encoders import Encoder
-from hifihr_core.models.heads import LIGHTS, LightHead
+from hifihr_core.models.heads import LIGHTS, TRUNK_DIM, LightHead
+from hifihr_core.models.keypoints import KeypointEstimate, KeypointHead
+from hifihr_core.models.lifter import Lifter
 from hifihr_core.records import Light
+from hifihr_core.skeleton import NUM_JOINTS
 
 #: Scale of an untrained network, pixels per metre per pixel of image side: a hand that fills most of its crop.
 MEAN_SCALE = 3.5
@@ -27,13 +30,15 @@ class Estimate:
     """What the network says about each crop.
 
     `parameters.global_orient` and `light.direction` are in the camera frame; `root_px` is the root joint in the crop,
-    pixels, and `scale_px_per_m` the image scale at its depth (see `place_root`). `light` is None without a light head.
+    pixels, and `scale_px_per_m` the image scale at its depth (see `place_root`). `light` is None without a light head,
+    `keypoints` without a keypoint head.
     """
 
     parameters: HandParameters
     root_px: Float[Tensor, "B 2"]
     scale_px_per_m: Float[Tensor, " B"]
     light: Light | None = None
+    keypoints: KeypointEstimate | None = None
 
 
 def rotation_from_6d(raw: Float[Tensor, "B 6"]) -> Float[Tensor, "B 3 3"]:
@@ -99,11 +104,9 @@ class Reconstructor(nn.Module):
         heads = {name: value.float() for name, value in self.raw(image).items()}
         height, width = image.shape[-2:]
         R = ROTATIONS[self.rotation][1](heads["global_orient"])
-        light = LIGHTS[self.light_range](heads["light"]) if "light" in heads else None
+        view = crop_view(K.float(), height=height, width=width)
         if self.relative_to_ray:
-            view = crop_view(K.float(), height=height, width=width)
             R = view @ R
-            light = light and Light(light.ambient, light.color, (view @ light.direction[..., None])[..., 0])
         shape = heads.get("shape")
         parameters = HandParameters(
             global_orient=roma.rotmat_to_rotvec(R),
@@ -112,7 +115,71 @@ class Reconstructor(nn.Module):
             texture=heads.get("texture"),
         )
         root_px, scale = read_root(heads["root"], height=height, width=width)
-        return Estimate(parameters, root_px, scale, light)
+        return Estimate(parameters, root_px, scale, self.read_light(heads, view))
+
+    def read_light(self, heads: Mapping[str, Tensor], view: Float[Tensor, "B 3 3"]) -> Light | None:
+        """Return the light of the light head, None without one; `view` turns the crop's ray into the optical axis."""
+        if "light" not in heads:
+            return None
+        light = LIGHTS[self.light_range](heads["light"])
+        if not self.relative_to_ray:
+            return light
+        return Light(light.ambient, light.color, (view @ light.direction[..., None])[..., 0])
+
+
+class KeypointReconstructor(Reconstructor):
+    """A reconstructor whose geometry comes from keypoints: maps of the 21 joints, lifted to a posed hand.
+
+    The lifter also sees the features at every joint and the shared ones, which tell what 21 points leave open: which
+    way a finger bends, how near it is. The places themselves answer to the terms on maps alone, so that a render that
+    is wrong moves no keypoint. `branches` may hold "texture"; nothing else is regressed.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        trunk: nn.Module,
+        branches: Mapping[str, nn.Module],
+        light: LightHead | None = None,
+        *,
+        keypoints: KeypointHead,
+        lifter: Lifter,
+        mean_shape: bool = False,
+        light_range: str = "bounded",
+    ) -> None:
+        super().__init__(encoder, trunk, branches, light, shape_dim=lifter.shape_dim, light_range=light_range)
+        self.keypoints = keypoints
+        self.lifter = lifter
+        self.mean_shape = mean_shape
+        width = lifter.stem.out_features
+        self.context = nn.Linear(NUM_JOINTS * keypoints.width + TRUNK_DIM, width)
+        # Zero, so that an untrained network lifts keypoints as the lifter does by itself.
+        nn.init.zeros_(self.context.weight)
+        nn.init.zeros_(self.context.bias)
+
+    def forward(self, image: Float[Tensor, "B 3 H W"], K: Float[Tensor, "B 3 3"]) -> Estimate:
+        """Estimate the hand in each crop; `image` is RGB in [0, 1], `K` the camera of the crop."""
+        features, low, pyramid = self.encoder.with_pyramid(image)
+        shared = self.trunk(features)
+        seen = self.keypoints(pyramid)
+        heads = {name: network(shared).float() for name, network in self.branches.items()}
+        if self.light is not None:
+            heads["light"] = self.light(low).float()
+        context = self.context(torch.cat((seen.features.flatten(1), shared), dim=1))
+        height, width = image.shape[-2:]
+        with torch.autocast(image.device.type, enabled=False):
+            K = K.float()
+            points_px = seen.points.detach() * seen.points.new_tensor([width, height])
+            lifted = self.lifter(points_px, seen.confidence.detach(), K, context.float())
+            root_px, scale = measure_root(lifted.root_cam, K)
+            light = self.read_light(heads, crop_view(K, height=height, width=width))
+        shape = lifted.parameters.shape
+        parameters = replace(
+            lifted.parameters,
+            shape=torch.zeros_like(shape) if self.mean_shape else shape,
+            texture=heads.get("texture"),
+        )
+        return Estimate(parameters, root_px, scale, light, seen)
 
 
 def read_root(

@@ -13,8 +13,11 @@ from hifihr_core.assets.store import asset_path, is_installed
 from hifihr_core.config.tree import ModelSettings, RunSettings
 from hifihr_core.errors import ConfigError
 from hifihr_core.hands import HandModel, JointDefinition, load_hand
-from hifihr_core.models.checkpoint import build_network, read_facts, read_tensors
-from hifihr_core.models.reconstructor import Reconstructor
+from hifihr_core.models.checkpoint import build_network
+from hifihr_core.models.lifter import fits_hand, load_lifter
+from hifihr_core.models.reconstructor import KeypointReconstructor, Reconstructor
+from hifihr_core.models.shipped import LIFTER, shipped_model
+from hifihr_core.models.weights import read_facts, read_tensors
 from hifihr_core.training.distributed import World
 
 #: Hands that "auto" prefers, with the asset that each needs.
@@ -46,7 +49,25 @@ def start_network(settings: RunSettings, hand: HandModel, init: Path | None) -> 
     """
     weights = "none" if init else backbone_weights(settings.model)
     network = build_network(settings.model, hand, image_px=settings.data.image_px, weights=weights)
-    return network, [f"weights: {load_start(network, hand, init)}" if init else f"backbone weights: {weights}"]
+    if init:
+        return network, [f"weights: {load_start(network, hand, init)}"]
+    notes = [f"backbone weights: {weights}"]
+    if isinstance(network, KeypointReconstructor):
+        notes.append(f"lifter: {start_lifter(network, hand, settings.model.lifter)}")
+    return network, notes
+
+
+def start_lifter(network: KeypointReconstructor, hand: HandModel, source: str) -> str:
+    """Load the lifter that settings name into a new network and say what was taken.
+
+    Raises: AssetError where a file that was named is missing or made for another hand.
+    """
+    shipped = shipped_model(LIFTER)
+    if source == "none" or (source == "shipped" and (shipped is None or not fits_hand(shipped, hand))):
+        return "random weights"
+    path = shipped if source == "shipped" and shipped is not None else Path(source)
+    network.lifter.load_state_dict(load_lifter(path, hand).state_dict())
+    return "the shipped one" if source == "shipped" else str(path)
 
 
 def backbone_weights(settings: ModelSettings) -> str:

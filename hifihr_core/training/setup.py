@@ -99,7 +99,12 @@ def make_plan(settings: RunSettings, hand: HandModel, data: Data) -> Plan:
         raise ConfigError("render.enabled: rendering needs model.texture=true; set one of them")
     if settings.train.parts == "texture" and not renders:
         raise ConfigError("train.parts: only the texture is to learn, but rendering is off; set render.enabled=true")
-    capabilities = capabilities_of(hand, renders=renders, perceptual=renders and is_installed(PERCEPTUAL_ASSET))
+    capabilities = capabilities_of(
+        hand,
+        renders=renders,
+        perceptual=renders and is_installed(PERCEPTUAL_ASSET),
+        keypoints=settings.model.geometry == "keypoints",
+    )
     plan = plan_terms(settings.train.supervision, capabilities, weights=settings.loss.weights)
     if not plan.terms:
         raise ConfigError("loss.weights: every term is left out, so nothing would be learnt; weigh at least one")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from hifihr_core.config.tree import RunSettings
 from hifihr_core.errors import AssetError, ConfigError
-from hifihr_core.models.checkpoint import read_facts, read_tensors, write_tensors
+from hifihr_core.models.weights import read_facts, read_tensors, write_tensors
 from hifihr_core.training.optimizer import MovingAverage
 
 FORMAT = "hifihr-state"

@@ -88,7 +88,8 @@ def numbers_of(estimate: Estimate) -> list[Tensor]:
     """Return every tensor of an estimate."""
     parts = (*vars(estimate.parameters).values(), estimate.root_px, estimate.scale_px_per_m)
     light = () if estimate.light is None else vars(estimate.light).values()
-    return [part for part in (*parts, *light) if part is not None]
+    maps = () if estimate.keypoints is None else (estimate.keypoints.logits,)
+    return [part for part in (*parts, *light, *maps) if part is not None]
 
 
 def all_finite(estimate: Estimate) -> Tensor:

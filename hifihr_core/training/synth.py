@@ -1,11 +1,20 @@
 """Hands made on the fly as the data of a run."""
 
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import cv2
+import numba
+import torch
+from torch.utils.data import DataLoader, Dataset
+
 from hifihr_core.config.tree import DataSettings
+from hifihr_core.data.augment import AugmentRanges
+from hifihr_core.data.randomness import stream_bits
 from hifihr_core.data.synthesis import Synthesizer, SynthOptions
+from hifihr_core.data.variation import vary
 from hifihr_core.errors import ConfigError
 from hifihr_core.hands import HandModel
 from hifihr_core.records import Batch
@@ -14,41 +23,118 @@ from hifihr_core.training.distributed import World
 #: Seed of validation hands, counted from the run's; training never comes there.
 VALIDATION_SEED = 1_000_003
 
+#: Batches that each worker draws ahead.
+_DRAWN_AHEAD = 3
+
+#: Batches that may come again, newest last.
+POOL = 48
+
 #: Side of the picture that is drawn to see which labels there are, pixels.
 PROBE_PX = 32
 
 
-@dataclass
-class SynthBatches:
-    """Epochs of `length` batches of new hands; batch n of a seed is always the same, and each process has its own."""
+@dataclass(frozen=True)
+class _Drawing(Dataset[Batch]):
+    """Maps the number of a batch to its hands; lives in the workers."""
 
     synthesizer: Synthesizer
-    world: World
     batch_size: int
-    length: int
-    epoch: int = 0
-    start: int = 0
+
+    def __getitem__(self, number: int) -> Batch:
+        return self.synthesizer.make(number, self.batch_size)
+
+
+class _Numbers:
+    """Where the hands of a process stand, and the batches that have to be drawn from there on."""
+
+    def __init__(self, world: World, batch_size: int, length: int, repeats: int) -> None:
+        self.world, self.length, self.repeats, self.step = world, length, repeats, batch_size * world.size
+        self.epoch, self.start = 0, 0
+
+    @property
+    def given(self) -> int:
+        """Return how many batches of this epoch have been given."""
+        return self.start // self.step
+
+    def drawn(self) -> range:
+        """Return the places in the epoch that are drawn: those that are still to come and those that come again."""
+        first = self.given // self.repeats - (POOL if self.repeats > 1 else 0)
+        return range(max(0, first), -(-self.length // self.repeats))
+
+    def __iter__(self) -> Iterator[int]:
+        first = self.epoch * -(-self.length // self.repeats)
+        return ((first + place) * self.world.size + self.world.rank for place in self.drawn())
+
+
+class SynthBatches:
+    """Epochs of `length` batches of new hands; a position of a seed always gives the same, and each process its own.
+
+    `workers` processes draw ahead, on a CPU alone: a GPU draws faster by itself. With `repeats` above 1 every drawn
+    batch is followed by batches whose samples were drawn a while ago, each moved and coloured anew: drawing a hand
+    takes a CPU longer than learning from it. Every sample comes `repeats` times on average.
+    """
+
+    def __init__(
+        self,
+        synthesizer: Synthesizer,
+        world: World,
+        batch_size: int,
+        length: int,
+        *,
+        workers: int = 0,
+        repeats: int = 1,
+    ) -> None:
+        self.seed = synthesizer.seed
+        self._numbers = _Numbers(world, batch_size, length, repeats)
+        workers = workers if world.device.type == "cpu" else 0
+        self._loader: DataLoader[Batch] = DataLoader(
+            _Drawing(synthesizer, batch_size),
+            sampler=self._numbers,
+            batch_size=None,
+            num_workers=workers,
+            prefetch_factor=_DRAWN_AHEAD if workers else None,
+            persistent_workers=workers > 0,
+            # A forked child of a process that has rendered hangs in the threads that it lacks.
+            multiprocessing_context="spawn" if workers else None,
+            worker_init_fn=_start_worker,
+        )
 
     def __len__(self) -> int:
         """Return the number of batches of an epoch."""
-        return self.length
+        return self._numbers.length
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield the rest of this epoch, then move on to the next."""
-        step = self.batch_size * self.world.size
-        while self.start < self.length * step:
-            number = (self.epoch * self.length + self.start // step) * self.world.size + self.world.rank
-            self.start += step
-            yield self.synthesizer.make(number, self.batch_size)
-        self.epoch, self.start = self.epoch + 1, 0
+        numbers, repeats = self._numbers, self._numbers.repeats
+        given, drawn = numbers.given, numbers.drawn()
+        pool: deque[Batch] = deque(maxlen=POOL)
+        for place, batch in zip(drawn, self._loader, strict=True):
+            pool.append(batch)
+            for turn in range(max(0, given - place * repeats), min(repeats, numbers.length - place * repeats)):
+                numbers.start += numbers.step
+                yield batch if turn == 0 else self._again(pool, place * repeats + turn)
+        numbers.epoch, numbers.start = numbers.epoch + 1, 0
+
+    def _again(self, pool: Sequence[Batch], place: int) -> Batch:
+        """Return a batch of samples of the pool, varied; `place` counts the batches of the epoch."""
+        numbers = self._numbers
+        bits = int(stream_bits(self.seed, numbers.epoch * numbers.length + place, numbers.world.rank, "again")[0])
+        return vary(pool[bits % len(pool)], AugmentRanges(), seed=self.seed, epoch=bits >> 32)
 
     def state_dict(self) -> dict[str, int]:
         """Return the position: epoch, and draws of it by all processes."""
-        return {"seed": self.synthesizer.seed, "epoch": self.epoch, "start": self.start}
+        return {"seed": self.seed, "epoch": self._numbers.epoch, "start": self._numbers.start}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go to a position."""
-        self.epoch, self.start = int(state["epoch"]), int(state["start"])
+        self._numbers.epoch, self._numbers.start = int(state["epoch"]), int(state["start"])
+
+
+def _start_worker(worker: int) -> None:
+    """Keep a worker on one core; there are as many of them as the user wants cores to draw."""
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+    numba.set_num_threads(1)
 
 
 @dataclass(frozen=True)
@@ -67,18 +153,34 @@ class SynthData:
 
     def training(self, hand: HandModel, world: World, *, seed: int, batch_size: int) -> SynthBatches:
         """Return the training batches of this process."""
-        return self._batches(hand, world, seed=seed, batch_size=batch_size, samples=self.settings.synth_epoch)
+        samples, workers = self.settings.synth_epoch, self.settings.workers
+        repeats = self.settings.synth_repeats
+        return self._batches(
+            hand, world, seed=seed, batch_size=batch_size, samples=samples, workers=workers, repeats=repeats
+        )
 
     def validation(self, hand: HandModel, world: World, *, batch_size: int) -> SynthBatches:
         """Return the validation batches of this process: hands of another seed."""
         limit = self.settings.validation_limit
         return self._batches(hand, world, seed=VALIDATION_SEED, batch_size=batch_size, samples=limit)
 
-    def _batches(self, hand: HandModel, world: World, *, seed: int, batch_size: int, samples: int) -> SynthBatches:
+    def _batches(
+        self,
+        hand: HandModel,
+        world: World,
+        *,
+        seed: int,
+        batch_size: int,
+        samples: int,
+        workers: int = 0,
+        repeats: int = 1,
+    ) -> SynthBatches:
         own = batch_size // world.size
         if own * world.size != batch_size:
             raise ConfigError(f"train.batch_size: found {batch_size}, expected a multiple of {world.size} processes")
-        return SynthBatches(self._synthesizer(hand, world, seed=seed), world, own, max(1, samples // batch_size))
+        synthesizer = self._synthesizer(hand, world, seed=seed)
+        length = max(1, samples // batch_size)
+        return SynthBatches(synthesizer, world, own, length, workers=workers, repeats=repeats)
 
     def _synthesizer(self, hand: HandModel, world: World, *, seed: int) -> Synthesizer:
         options = SynthOptions(image_px=self.settings.image_px)

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from hifihr_core.errors import AssetError, UnsafePickleError
-from hifihr_core.models.checkpoint import read_facts, read_tensors
 from hifihr_core.models.encoders import build_encoder
 from hifihr_core.models.legacy import convert_t7, load_t7
+from hifihr_core.models.weights import read_facts, read_tensors
 
 
 def head(*sizes: int) -> nn.Sequential:

@@ -87,8 +87,8 @@ def test_a_lifter_for_another_hand_is_refused(
 
 
 def test_the_shipped_lifter_is_small_and_free(hand: HandModel) -> None:
-    from hifihr_core.models.checkpoint import read_facts
     from hifihr_core.models.lifter import FORMAT, FORMAT_VERSION
+    from hifihr_core.models.weights import read_facts
 
     path = shipped_model(LIFTER)
     assert path is not None

@@ -1,0 +1,71 @@
+"""Weight files: safetensors with facts as text, and nothing that runs."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from hifihr_core.errors import AssetError
+from hifihr_core.files import describe_os_error, write_atomically
+
+FORMAT = "hifihr-weights"
+FORMAT_VERSION = "1"
+
+#: Metadata that every weight file carries as text.
+FIELDS = ("settings", "hand", "pose_basis", "joints", "step")
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> None:
+    """Write a safetensors file atomically. Raises: DataError where the disk refuses; the old file stays."""
+    with write_atomically(path) as part:
+        try:
+            save_file(dict(tensors), part, metadata=dict(facts))
+        except SafetensorError as error:
+            raise as_os_error(error, path) from error
+
+
+def as_os_error(error: SafetensorError, path: Path) -> OSError:
+    """Return the error of the operating system that safetensors wraps in a text ("... (os error 28)")."""
+    text = str(error)
+    _, found, number = text.rpartition("os error ")
+    digits = "".join(character for character in number if character.isdigit())
+    return OSError(int(digits), text, str(path)) if found and digits else OSError(None, text, str(path))
+
+
+def read_facts(path: Path, *, format: str = FORMAT, version: str = FORMAT_VERSION) -> dict[str, str]:
+    """Return the metadata of a file of ours. Raises: AssetError if it is missing, foreign, broken or too new."""
+    with _open(path) as file:
+        facts: dict[str, str] = file.metadata() or {}
+    if facts.get("format") != format:
+        raise AssetError(f"{path}: a {facts.get('format', 'safetensors file of another program')}, expected {format}")
+    if facts.get("format_version") != version:
+        raise AssetError(
+            f"{path}: {format} version {facts.get('format_version')}, expected {version}; use the version that wrote it"
+        )
+    if format == FORMAT and (missing := [name for name in FIELDS if name not in facts]):
+        raise AssetError(f"{path}: its metadata lacks {missing[0]}; the file is damaged, get it again")
+    return facts
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors file; 16-bit floats become float32."""
+    with _open(path) as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    return {name: value.float() if value.dtype == torch.float16 else value for name, value in tensors.items()}
+
+
+def _open(path: Path) -> Any:
+    if not path.is_file():
+        raise AssetError(f"{path}: no such file, expected a weight file (.safetensors) of pretrain or train")
+    try:
+        return safe_open(path, framework="pt")
+    except OSError as error:
+        raise AssetError(describe_os_error(error, path)) from error
+    except SafetensorError as error:
+        reason = json.dumps(str(error))
+        raise AssetError(f"{path}: not a whole safetensors file ({reason}); get it again") from error

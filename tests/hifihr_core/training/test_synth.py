@@ -1,0 +1,84 @@
+"""Hands made on the fly: the same for the same place, whoever draws them and wherever a run goes on."""
+
+import itertools
+
+import pytest
+import torch
+
+from hifihr_core.data.synthesis import Synthesizer, SynthOptions
+from hifihr_core.training.distributed import World
+from hifihr_core.training.loop import fit
+from hifihr_core.training.synth import SynthBatches
+
+CPU = World(torch.device("cpu"))
+LENGTH = 7
+
+
+@pytest.fixture(scope="module")
+def synthesizer(anny) -> Synthesizer:
+    return Synthesizer(anny, options=SynthOptions(image_px=32, backgrounds=4))
+
+
+def pictures(batches, epochs=1):
+    return [batch.image for _ in range(epochs) for batch in batches]
+
+
+def equal(first, second):
+    return len(first) == len(second) and all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize("repeats", [1, 3])
+def test_a_run_goes_on_at_any_batch(synthesizer, repeats):
+    def fresh():
+        return SynthBatches(synthesizer, CPU, 2, LENGTH, repeats=repeats)
+
+    whole = pictures(fresh(), epochs=2)
+    assert len(whole) == 2 * LENGTH == 2 * len(fresh())
+    for cut in (0, 1, 3, LENGTH, LENGTH + 4):
+        first, second = fresh(), fresh()
+        rows = itertools.chain.from_iterable(first for _ in range(2))
+        for _ in range(cut):
+            next(rows)
+        state = first.state_dict()
+        second.load_state_dict(state)
+        rest = pictures(second, epochs=1 if cut > LENGTH else 2)
+        assert equal(rest, whole[cut:]), cut
+
+
+def test_workers_draw_the_same(synthesizer):
+    alone = SynthBatches(synthesizer, CPU, 2, 3, repeats=2)
+    helped = SynthBatches(synthesizer, CPU, 2, 3, repeats=2, workers=1)
+    assert equal(pictures(alone), pictures(helped))
+
+
+def test_repeats_draw_less_and_show_the_same_hands_again(synthesizer):
+    batches = list(SynthBatches(synthesizer, CPU, 2, 6, repeats=3))
+    keys = [batch.keys for batch in batches]
+    assert len(set(keys)) == 2  # two draws for six batches
+    images = [batch.image for batch in batches]
+    assert not any(torch.equal(a, b) for a, b in itertools.combinations(images, 2))
+
+
+def test_two_processes_draw_different_hands(synthesizer):
+    worlds = [World(torch.device("cpu"), rank=rank, size=2) for rank in range(2)]
+    first, second = (list(SynthBatches(synthesizer, world, 1, 2)) for world in worlds)
+    keys = [batch.keys for batch in (*first, *second)]
+    assert len(set(keys)) == 4
+
+
+@pytest.mark.parametrize("level", ["full", "weak", "self"])
+def test_a_network_that_finds_joints_first_trains_at_every_level(level, settings_for, shards, tmp_path):
+    settings = settings_for(
+        shards, "model.geometry=keypoints", f"train.supervision={level}", "loss.weights.vertices_3d=0"
+    )
+    notes: list[str] = []
+    summary = fit(settings, tmp_path / "run", device="cpu", on_note=notes.append)
+    assert summary.steps == 3
+    assert "lifter: the shipped one" in notes
+
+
+def test_it_learns_from_hands_made_on_the_fly(settings_for, tmp_path):
+    settings = settings_for(
+        "synth", "model.geometry=keypoints", "data.image_px=32", "data.synth_repeats=2", "data.validation_limit=4"
+    )
+    assert fit(settings, tmp_path / "run", device="cpu").steps == 3
