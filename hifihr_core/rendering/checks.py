@@ -41,8 +41,9 @@ def check_geometry(verts_cam: Tensor, K: Tensor, q: Tensor, near_m: float) -> No
     if not 0 < near_m < math.inf:
         raise ValueError(f"near_m is {near_m}, expected a positive distance in metres")
     focal = K.detach().diagonal(dim1=1, dim2=2)[:, :2]
-    # One question to the device, in few steps: a sum is finite only where its terms are, q = K p only where K and p.
-    if bool((q.detach().sum() * 0 + focal.amin() > 0).item()):
+    # One question to the device: q = K p is finite only where K and p are, and a sum x only where its terms are. Then
+    # 0 x is 0, else not a number.
+    if bool(((q.detach().sum() * 0 == 0) & (focal > 0).all()).item()):
         return
     for name, tensor in (("verts_cam", verts_cam), ("K", K)):
         bad = (~torch.isfinite(tensor)).nonzero()

@@ -78,6 +78,28 @@ def test_faces_across_the_near_plane_are_cut(backend):
     assert torch.allclose(out.depth[0, rows, 8], depth[rows].double())
 
 
+@pytest.mark.parametrize("width", [7, 8, 9, 24])
+def test_a_wide_face_is_whole_and_stays_in_its_picture(width):
+    # Columns are tested in vectors: their borders, and what they test beyond a face or the picture, leave no trace.
+    verts = torch.cat([flat([[3, 0], [99, 0], [3, 99]]), flat([[0, 2], [4, 2], [0, 5]], z=0.5)], dim=1)
+    out = rasterize(verts, torch.arange(6).reshape(2, 3), IDENTITY, height=3, width=width)
+    expected = [[-1] * 3 + [0] * (width - 3)] * 2 + [[1] * 3 + [0] * (width - 3)]
+    assert out.face[0].tolist() == expected
+
+
+def test_large_numbers_whose_sum_overflows_are_finite():
+    verts, K = flat([[0, 0], [1.2, 0], [0, 1.2]], z=2e38).float(), IDENTITY.float()
+    q = homogeneous_px(verts, K)
+    assert torch.isfinite(q).all()
+    assert torch.isinf(q.sum())
+    assert rasterize(verts, torch.tensor([[0, 1, 2]]), K, height=1, width=1).face.item() == 0
+
+
+def test_no_images_are_a_batch():
+    out = rasterize(IDENTITY[:0], torch.tensor([[0, 1, 2]]), IDENTITY[:0], height=4, width=5)
+    assert out.bary.shape == (0, 4, 5, 3)
+
+
 def test_nothing_behind_the_camera_is_seen(make_scene):
     scene = make_scene()
     behind = scene.verts * torch.tensor([1.0, 1.0, -1.0], dtype=F64)
