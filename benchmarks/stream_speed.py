@@ -1,12 +1,13 @@
-"""How fast shards become training batches, against a bare loop of cv2.imdecode with as many processes.
+"""How fast shards become training batches, against a bare loop of cv2.imdecode on as many processes.
 
-Usage: python benchmarks/stream_speed.py [--processes 2] [--count 2048] [--rounds 3] [--json FILE]
+Usage: python benchmarks/stream_speed.py [--workers 2] [--count 2048] [--rounds 5] [--json FILE]
 
 Every ratio is taken within one round, rounds alternate, and the median is reported. "wall" compares images per second
-with the given number of processes, transport and collation included; on a busy machine it says little, and 0 processes
-leave it out. "CPU" compares the processor time of one process that does the same work without workers. "bytes" is a
-batch as it leaves the workers, "floats" the batch on the CPU with pictures in float32. The shard holds 224 px JPEGs
-(quality 95) of scikit-image's sample photos with 1-bit PNG masks and the labels of FreiHAND.
+by the clock: the stream with the given number of workers (threads), and as many processes that decode the same pictures
+and do nothing else, timed from their common start to the end of the last one, without starting or ending them. It says
+little on a busy machine; 0 workers leave it out. "CPU" compares the processor time of both in one thread. "bytes" is a
+batch as it leaves the workers for a GPU, "floats" the batch on the CPU with pictures in float32, as training sees it.
+The shard holds 224 px JPEGs (quality 95) of scikit-image's sample photos with 1-bit PNG masks and FreiHAND's labels.
 """
 
 import argparse
@@ -18,6 +19,8 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import cv2
@@ -70,32 +73,34 @@ def make_samples(count: int) -> list[Sample]:
     return samples
 
 
-def decode_all(contents: list[np.ndarray], masks: list[np.ndarray], barrier: object) -> None:
-    """Decode a list of pictures (and masks) again and again; the loop that the stream is measured against."""
+def decode_all(contents: list[np.ndarray], masks: list[np.ndarray], barrier: Barrier, spans: Queue) -> None:
+    """Decode a list of pictures (and masks), the loop that the stream is measured against; report begin and end."""
     cv2.setNumThreads(0)
     barrier.wait()
+    begin = time.perf_counter()
     for content in contents:
         cv2.imdecode(content, cv2.IMREAD_COLOR)
     for mask in masks:
         cv2.imdecode(mask, cv2.IMREAD_GRAYSCALE)
+    spans.put((begin, time.perf_counter()))
 
 
 def bare_rate(samples: list[Sample], processes: int, *, with_masks: bool) -> float:
     """Return images per second of the bare loop on `processes` processes."""
     contents = [np.frombuffer(sample.image, np.uint8) for sample in samples]
     masks = [np.frombuffer(sample.mask or b"", np.uint8) for sample in samples] if with_masks else []
-    barrier = multiprocessing.Barrier(processes + 1)
+    forks = multiprocessing.get_context("fork")
+    barrier, spans = forks.Barrier(processes), forks.Queue()
     workers = [
-        multiprocessing.Process(target=decode_all, args=(contents[p::processes], masks[p::processes], barrier))
+        forks.Process(target=decode_all, args=(contents[p::processes], masks[p::processes], barrier, spans))
         for p in range(processes)
     ]
     for worker in workers:
         worker.start()
-    barrier.wait()
-    begin = time.perf_counter()
+    begins, ends = zip(*(spans.get() for _ in workers), strict=True)
     for worker in workers:
         worker.join()
-    return len(samples) / (time.perf_counter() - begin)
+    return len(samples) / (max(ends) - min(begins))
 
 
 def stream_rate(stream: BatchStream, *, floats: bool) -> float:
@@ -127,38 +132,38 @@ def drain(stream: BatchStream, floats: bool) -> int:
     return sum(len(batch.keys) for batch in (stream if floats else stream.packed()))
 
 
-def make_streams(path: Path, processes: int) -> dict[str, BatchStream]:
+def make_streams(path: Path, workers: int) -> dict[str, BatchStream]:
     """Return a stream per row of the table, its caches filled."""
     streams = {}
     for name, augment in (("plain", None), ("augmented", AugmentRanges())):
         for masks, reader in (("with mask", ShardReader(path)), ("without mask", _Unmasked(path))):
             options = StreamOptions(batch_size=32, image_px=IMAGE_PX, augment=augment)
-            stream = BatchStream([Part(reader)], options, num_workers=processes)
+            stream = BatchStream([Part(reader)], options, num_workers=workers)
             drain(stream, floats=False)
             streams[f"{name}, {masks}"] = stream
     return streams
 
 
-def measure(path: Path, samples: list[Sample], processes: int, rounds: int) -> dict[str, float]:
+def measure(path: Path, samples: list[Sample], workers: int, rounds: int) -> dict[str, float]:
     """Return the median of every rate and ratio over the rounds."""
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     found: dict[str, list[float]] = {}
     alone = make_streams(path, 0)
-    together = make_streams(path, processes) if processes else {}
+    together = make_streams(path, workers) if workers else {}
     for _ in range(rounds):
         for name in alone:
             masks = "with mask" in name
             for form, floats in (("bytes", False), ("floats", True)):
-                if processes:
-                    bare_wall = bare_rate(samples, processes, with_masks=masks)
+                if workers:
+                    bare_wall = bare_rate(samples, workers, with_masks=masks)
                     rate = stream_rate(together[name], floats=floats)
                     found.setdefault(f"{name}, {form}, wall ratio", []).append(rate / bare_wall)
                     found.setdefault(f"bare imdecode, {masks=}, images/s", []).append(bare_wall)
                 bare_cpu = cpu_per_image(lambda m=masks: bare_loop(samples, m))
                 cpu = cpu_per_image(lambda n=name, f=floats: drain(alone[n], f))
                 found.setdefault(f"{name}, {form}, CPU ratio", []).append(bare_cpu / cpu)
-    return {name: round(statistics.median(values), 3) for name, values in found.items()}
+    return {name: round(statistics.median(values), 3) for name, values in sorted(found.items())}
 
 
 class _Unmasked(ShardReader):
@@ -172,9 +177,9 @@ class _Unmasked(ShardReader):
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--count", type=int, default=2048)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     samples = make_samples(options.count)
@@ -184,12 +189,12 @@ def main() -> None:
             dataset="benchmark", split="train", version="1", licence="free", joint_definition="freihand", synthetic=True
         )
         write_shard(path, samples, facts=facts, software="benchmark")
-        results = measure(path, samples, options.processes, options.rounds)
+        results = measure(path, samples, options.workers, options.rounds)
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     report = {
         "machine": f"{platform.machine()}, {multiprocessing.cpu_count()} cores",
         "commit": commit.stdout.strip(),
-        "processes": options.processes,
+        "workers": options.workers,
         "jpeg_bytes": round(statistics.mean(len(sample.image) for sample in samples)),
         "results": results,
     }

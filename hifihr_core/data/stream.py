@@ -1,22 +1,24 @@
 """The stream that training and evaluation read: batches in an order that depends on (seed, epoch) alone.
 
-`BatchStream` asks torch's DataLoader for whole batches; a worker reads, decodes, augments and packs all samples of one.
-The order, the random numbers and so every batch are the same for any number of workers, and the position is one number.
+Whole batches are made ahead by threads of this process: a worker reads, decodes, augments and packs all samples of one.
+Decoding and drawing leave the interpreter lock, and nothing is copied from process to process. The order, the random
+numbers and so every batch are the same for any number of workers, and the position is one number.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-import cv2
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
 
 from hifihr_core.data.augment import AugmentRanges
 from hifihr_core.data.batching import CropPlan, PackedBatch, RawBatch, Samples, pack_batch
 from hifihr_core.data.order import Share, batches, count_batches, epoch_order, mixed_order
+from hifihr_core.data.workers import map_ahead, start_workers
 from hifihr_core.records import Batch
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -56,38 +58,14 @@ class StreamOptions:
 
 @dataclass(frozen=True)
 class _Ask:
-    """What the DataLoader asks a worker for: the samples of one batch, and the epoch that their augmentation is of."""
+    """What a worker is asked for: the samples of one batch, and the epoch that their augmentation is of."""
 
     epoch: int
     positions: tuple[int, ...]
 
 
-class _Batches(Dataset[PackedBatch | RawBatch]):
-    """Maps an `_Ask` to its batch; lives in the workers."""
-
-    def __init__(self, parts: Sequence[Part], options: StreamOptions) -> None:
-        self.parts, self.options = tuple(parts), options
-        self.first = np.cumsum([0, *(len(part.samples) for part in parts)])
-
-    def __getitem__(self, ask: _Ask) -> PackedBatch | RawBatch:
-        owners = np.searchsorted(self.first, ask.positions, side="right") - 1
-        raw = RawBatch(
-            samples=tuple(
-                self.parts[owner].samples[int(position - self.first[owner])]
-                for owner, position in zip(owners, ask.positions, strict=True)
-            ),
-            hand_scales=tuple(self.parts[owner].hand_scale for owner in owners),
-            plan=self.options.plan,
-            epoch=ask.epoch,
-        )
-        return raw if self.options.decode == "device" else pack_batch(raw)
-
-
 class _Position:
-    """Where a stream stands, and what it asks for from there on: the sampler of the DataLoader.
-
-    It knows nothing of the stream: in a cycle of references the DataLoader would not find its workers at the end.
-    """
+    """Where a stream stands, and what it asks for from there on."""
 
     def __init__(self, parts: Sequence[Part], options: StreamOptions, share: Share) -> None:
         self.lengths = [len(part.samples) for part in parts]
@@ -126,8 +104,9 @@ class BatchStream:
     """Endless epochs of batches over one or more datasets, resumable at any batch.
 
     ``for batch in stream`` yields the rest of the current epoch and moves on to the next one. `state_dict` counts only
-    what the caller has been given, not what workers have prepared ahead. With a `device`, pixels are copied there as
-    bytes from page-locked memory while earlier work goes on.
+    what the caller has been given, not what workers have prepared ahead: up to `prefetch` batches for each of the
+    `num_workers` threads; 0 makes a batch when it is asked for. With a CUDA `device`, pixels are copied there as bytes
+    from page-locked memory while earlier work goes on; on the CPU the workers finish the batch.
     """
 
     def __init__(
@@ -137,22 +116,16 @@ class BatchStream:
         *,
         share: Share | None = None,
         num_workers: int = 0,
-        prefetch: int = 3,
+        prefetch: int = 2,
         device: torch.device | str = "cpu",
     ) -> None:
         self.options, self.share = options, share or Share()
         self.device = torch.device(device)
+        self._parts = tuple(parts)
+        self._first = np.cumsum([0, *(len(part.samples) for part in parts)])
         self._position = _Position(parts, options, self.share)
-        self._loader: DataLoader[PackedBatch | RawBatch] = DataLoader(
-            _Batches(parts, options),
-            sampler=self._position,
-            batch_size=None,
-            num_workers=num_workers,
-            prefetch_factor=prefetch if num_workers else None,
-            persistent_workers=num_workers > 0,
-            pin_memory=self.device.type == "cuda",
-            worker_init_fn=_start_worker,
-        )
+        self._ahead = num_workers * prefetch
+        self._pool = start_workers(num_workers, self.device) if num_workers else None
 
     def __len__(self) -> int:
         """Return the number of batches of a whole epoch on this rank."""
@@ -164,15 +137,13 @@ class BatchStream:
         return self._position.epoch
 
     def packed(self) -> Iterator[PackedBatch | RawBatch]:
-        """Yield the rest of this epoch as it leaves the workers, then move on to the next epoch."""
-        position = self._position
-        for packed in self._loader:
-            position.start += self.options.batch_size * self.share.world_size
-            yield packed
-        position.epoch, position.start = position.epoch + 1, 0
+        """Yield the rest of this epoch as it leaves the workers for a GPU, then move on to the next epoch."""
+        return self._advance(self._pack)
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield the rest of this epoch on the device, then move on to the next epoch."""
+        if self.device.type == "cpu":
+            return self._advance(lambda ask: self._pack(ask).to_batch())
         return (packed.to_batch(self.device) for packed in self.packed())
 
     def state_dict(self) -> dict[str, int]:
@@ -185,8 +156,28 @@ class BatchStream:
             raise ValueError(f"the position is of seed {state['seed']}, expected {self.options.seed}")
         self._position.epoch, self._position.start = int(state["epoch"]), int(state["start"])
 
+    def _advance(self, make: Callable[[_Ask], T]) -> Iterator[T]:
+        """Yield what `make` makes of the rest of this epoch, in order; the position moves with every batch."""
+        position = self._position
+        made = map(make, position) if self._pool is None else map_ahead(self._pool, make, position, ahead=self._ahead)
+        for batch in made:
+            position.start += self.options.batch_size * self.share.world_size
+            yield batch
+        position.epoch, position.start = position.epoch + 1, 0
 
-def _start_worker(worker: int) -> None:
-    """Keep a worker on one core: OpenCV and torch would each start a thread per core in every worker."""
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)
+    def _pack(self, ask: _Ask) -> PackedBatch | RawBatch:
+        """Read the samples of a batch and, unless the device does it, decode, augment and pack them."""
+        owners = np.searchsorted(self._first, ask.positions, side="right") - 1
+        raw = RawBatch(
+            samples=tuple(
+                self._parts[owner].samples[int(position - self._first[owner])]
+                for owner, position in zip(owners, ask.positions, strict=True)
+            ),
+            hand_scales=tuple(self._parts[owner].hand_scale for owner in owners),
+            plan=self.options.plan,
+            epoch=ask.epoch,
+        )
+        if self.options.decode == "device":
+            return raw
+        packed = pack_batch(raw)
+        return packed.pin_memory() if self.device.type == "cuda" else packed
