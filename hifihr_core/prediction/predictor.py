@@ -14,13 +14,13 @@ from hifihr_core.hands import HandModel
 from hifihr_core.models.lifter import Lifter
 from hifihr_core.models.reconstructor import Reconstructor
 from hifihr_core.prediction.assemble import assemble
-from hifihr_core.prediction.crops import cut_crops
+from hifihr_core.prediction.crops import Crops, cut_crops
 from hifihr_core.prediction.detectors import Detection, Detector, mirrored, whole_image
 from hifihr_core.prediction.loading import LoadedModels, load_models
 from hifihr_core.prediction.photos import Photo, default_focal_px
 from hifihr_core.prediction.refine import Refined, RefineSettings, refine
 from hifihr_core.prediction.results import PhotoResult
-from hifihr_core.prediction.starts import Start, start_hands
+from hifihr_core.prediction.starts import Start, centred, start_hands
 from hifihr_core.records import Side
 from hifihr_core.rendering import Renderer
 
@@ -153,10 +153,9 @@ class Predictor:
         if not detections:
             return PhotoResult(photo.path, (), clock.seconds)
         settings = self.settings
-        crops = cut_crops(photo.image, detections, K, image_px=settings.crop_px, box_scale=settings.box_scale)
-        crops = crops.to(self.device)
+        crops = self._cut(photo, detections, K)
         with torch.no_grad():
-            state, origins = start_hands(
+            started = start_hands(
                 self.hand,
                 crops,
                 network=self.network,
@@ -164,6 +163,7 @@ class Predictor:
                 start=settings.start,
                 network_px=self.network_px,
             )
+        state, crops = started.state, started.crops
         clock.lap("start")
         refined: Refined | None = None
         if settings.refine:
@@ -179,13 +179,27 @@ class Predictor:
                 K,
                 detections,
                 metric=metric,
-                origins=origins,
+                origins=started.origins,
                 refined=refined,
                 texture_px=settings.texture_px,
                 licences=self.licences,
             )
         clock.lap("assemble")
         return PhotoResult(photo.path, hands, clock.seconds)
+
+    def _cut(self, photo: Photo, detections: Sequence[Detection], K: np.ndarray) -> Crops:
+        """Cut the crops, those without keypoints about the joints that the image network finds in a first look."""
+
+        def cut(boxes: Sequence[Detection]) -> Crops:
+            settings = self.settings
+            crops = cut_crops(photo.image, boxes, K, image_px=settings.crop_px, box_scale=settings.box_scale)
+            return crops.to(self.device)
+
+        crops = cut(detections)
+        if self.network is None or self.settings.box_scale is not None or bool((crops.confidence > 0).any(dim=1).all()):
+            return crops
+        with torch.no_grad():
+            return cut(centred(self.network, crops, detections, network_px=self.network_px))
 
 
 def ideal_K(focal_px: float, width: int, height: int) -> Float[np.ndarray, "3 3"]:

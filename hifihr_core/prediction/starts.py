@@ -1,28 +1,46 @@
 """The two starts of a reconstruction: from keypoints through the lifter, or from the image through the network."""
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
 from hifihr_core.errors import AssetError, ConfigError
 from hifihr_core.geometry.cameras import place_root, transform_K
+from hifihr_core.geometry.crops import transform_points
 from hifihr_core.hands import HandModel
 from hifihr_core.models.lifter import Lifter
-from hifihr_core.models.reconstructor import Reconstructor
-from hifihr_core.prediction.crops import Crops
-from hifihr_core.prediction.detectors import INSTALL_LINE
+from hifihr_core.models.reconstructor import Estimate, Reconstructor
+from hifihr_core.prediction.crops import GIVEN_BOX_SCALE, KEYPOINT_BOX_SCALE, Crops
+from hifihr_core.prediction.detectors import INSTALL_LINE, Detection
 from hifihr_core.prediction.fitting import fit_keypoints
 from hifihr_core.prediction.state import HandState, choose, default_light, with_mean_appearance
+
+#: Mean confidence of a network's own joints from which it is believed where the hand stands.
+_SURE = 0.6
 
 Start = Literal["auto", "image", "keypoints"]
 
 
-def from_image(network: Reconstructor, hand: HandModel, crops: Crops, *, network_px: int) -> HandState:
-    """Return what the image network says of each crop; the mean appearance where it estimates none.
+@dataclass(frozen=True)
+class Started:
+    """Hands to go on from, the crops they stand in, and where each geometry came from ("image" or "keypoints").
+
+    Where a detector gave no keypoints and the network finds joints, the crops carry what the network found.
+    """
+
+    state: HandState
+    crops: Crops
+    origins: list[str]
+
+
+def look(network: Reconstructor, crops: Crops, *, network_px: int) -> tuple[Estimate, Float[Tensor, "B 3 3"]]:
+    """Return what the image network says of each crop, and the cameras K of the pictures that it saw.
 
     `network_px` is the side of the crops that the network was trained on.
     """
@@ -32,7 +50,51 @@ def from_image(network: Reconstructor, hand: HandModel, crops: Crops, *, network
         image = functional.interpolate(image, size=(network_px, network_px), mode="bilinear", antialias=True)
         T_small_crop = torch.diag(K.new_tensor([resize, resize, 1.0]))
         K = transform_K(K, T_small_crop.expand_as(K))
-    estimate = network(image, K)
+    return network(image, K), K
+
+
+def found_keypoints(estimate: Estimate, crops: Crops) -> Crops:
+    """Return the crops with the keypoints that the network found, where no detector gave any."""
+    if estimate.keypoints is None:
+        return crops
+    blind = crops.confidence.amax(dim=1) == 0
+    height, width = crops.image.shape[-2:]
+    points = estimate.keypoints.points * crops.image.new_tensor([width, height])
+    return replace(
+        crops,
+        keypoints_px=torch.where(blind[:, None, None], points, crops.keypoints_px),
+        confidence=torch.where(blind[:, None], estimate.keypoints.confidence, crops.confidence),
+    )
+
+
+def centred(
+    network: Reconstructor, crops: Crops, detections: Sequence[Detection], *, network_px: int
+) -> list[Detection]:
+    """Return the detections with their boxes drawn about the joints that the network finds, where they had no joints.
+
+    A box that a person drew, or the whole photo, shows the hand smaller or further aside than the crops of training; a
+    second look from nearer is a better one. A box stays where the network is not sure or sees the hand fill it.
+    """
+    estimate, _ = look(network, crops, network_px=network_px)
+    if estimate.keypoints is None:
+        return list(detections)
+    sure = estimate.keypoints.confidence.mean(dim=1) > _SURE
+    points = estimate.keypoints.points.double().cpu().numpy() * crops.image.shape[-1]
+    boxes = []
+    for detection, found, T_crop_photo, is_sure in zip(
+        detections, points, crops.T_crop_photo.double().cpu().numpy(), sure.tolist(), strict=True
+    ):
+        near = transform_points(found, np.linalg.inv(T_crop_photo))
+        box = np.concatenate((near.min(axis=0), near.max(axis=0)))
+        center, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]).max() / 2 * KEYPOINT_BOX_SCALE / GIVEN_BOX_SCALE
+        closer = np.concatenate((center - half, center + half))
+        keeps = detection.keypoints_px is not None or not is_sure or half < 8
+        boxes.append(detection if keeps else replace(detection, box_px=closer))
+    return boxes
+
+
+def from_image(hand: HandModel, estimate: Estimate, K: Float[Tensor, "B 3 3"]) -> HandState:
+    """Return the hands of an estimate, the mean appearance where there is none; `K` as from `look`."""
     parameters = estimate.parameters
     if parameters.texture is None:
         parameters = with_mean_appearance(hand, parameters)
@@ -55,8 +117,8 @@ def start_hands(
     lifter: Lifter | None,
     start: Start,
     network_px: int,
-) -> tuple[HandState, list[str]]:
-    """Return a start for every crop, and where its geometry came from ("image" or "keypoints").
+) -> Started:
+    """Return a start for every crop.
 
     `auto` takes keypoints where a detector gave them. Texture and light always come from the image network, where there
     is one. Raises ConfigError if `keypoints` is asked for and a hand has none, AssetError if nothing that is installed
@@ -68,7 +130,10 @@ def start_hands(
         _check_keypoints(seen, lifter, hand)
     if network is None and not bool(wants_keypoints.all()):
         raise AssetError(_nothing_reconstructs(start, lifter))
-    state = None if network is None else from_image(network, hand, crops, network_px=network_px)
+    state, seen_crops = None, crops
+    if network is not None:
+        estimate, K = look(network, crops, network_px=network_px)
+        state, seen_crops = from_image(hand, estimate, K), found_keypoints(estimate, crops)
     if bool(wants_keypoints.any()) and lifter is not None:
         lifted = from_keypoints(lifter, hand, crops)
         if state is None:
@@ -77,7 +142,7 @@ def start_hands(
             same_look = replace(lifted.parameters, texture=state.parameters.texture)
             state = choose(wants_keypoints, HandState(same_look, lifted.root_cam, state.light), state)
     assert state is not None  # one of the two made it, as checked above
-    return state, ["keypoints" if one else "image" for one in wants_keypoints.tolist()]
+    return Started(state, seen_crops, ["keypoints" if one else "image" for one in wants_keypoints.tolist()])
 
 
 def _check_keypoints(seen: Bool[Tensor, " B"], lifter: Lifter | None, hand: HandModel) -> None:

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from hifihr_core.errors import AssetError, ConfigError, DataError
-from hifihr_core.geometry.cameras import measure_root
+from hifihr_core.geometry.cameras import measure_root, project
 from hifihr_core.hands import HandModel, HandParameters
+from hifihr_core.models.keypoints import KeypointEstimate
 from hifihr_core.models.lifter import Lifter
 from hifihr_core.models.reconstructor import Estimate, Reconstructor
 from hifihr_core.prediction import Predictor, PredictSettings
@@ -195,3 +196,55 @@ def test_geometry_from_keypoints_look_from_the_image(hand: HandModel, lifter: Li
     assert (lifted.report["start"], seen.report["start"]) == ("keypoints", "image")
     np.testing.assert_allclose(lifted.parameters["texture"], seen.parameters["texture"], atol=1e-6)
     assert np.abs(lifted.parameters["pose"] - seen.parameters["pose"]).max() > 1e-4
+
+
+class _Finder(_Oracle):
+    """Also finds the joints, sure of them or not, and remembers where they stood in every crop it saw."""
+
+    def __init__(self, shot: object, image_px: int, confidence: float = 1.0) -> None:
+        super().__init__(shot, image_px)
+        self.confidence, self.seen = confidence, []
+
+    def forward(self, image: torch.Tensor, K: torch.Tensor) -> Estimate:
+        joints = torch.from_numpy(self.shot.joints_cam).float().expand(len(K), 21, 3)
+        points = project(joints, K) / self.image_px
+        self.seen.append(points[0].numpy())
+        found = KeypointEstimate(
+            points=points,
+            confidence=torch.full((len(K), 21), self.confidence),
+            logits=torch.zeros(len(K), 21, 4, 4),
+            features=torch.zeros(len(K), 21, 2),
+        )
+        return replace(super().forward(image, K), keypoints=found)
+
+
+def test_a_network_that_finds_joints_looks_again_from_nearer(hand: HandModel, shoot: Callable) -> None:
+    shot = shoot(3)
+    network = _Finder(shot, 64)
+    predictor = Predictor(hand, network=network, lifter=None, settings=SETTINGS, network_px=64)
+    [result] = predictor.predict(shot.image, K=shot.K, detections=whole_image(shot.image)).hands
+    first, second = network.seen
+    assert np.ptp(second, axis=0).max() == pytest.approx(1 / 1.5, abs=0.02)
+    assert np.ptp(first, axis=0).max() < 0.6
+    np.testing.assert_allclose((second.min(axis=0) + second.max(axis=0)) / 2, 0.5, atol=0.02)
+    np.testing.assert_allclose(result.joints_px, shot.detection.keypoints_px, atol=1e-3)
+    np.testing.assert_allclose(result.box_px, [0, 0, *shot.image.shape[1::-1]])
+
+
+def test_an_unsure_network_keeps_the_box(hand: HandModel, shoot: Callable) -> None:
+    shot = shoot(3)
+    network = _Finder(shot, 64, confidence=0.3)
+    predictor = Predictor(hand, network=network, lifter=None, settings=SETTINGS, network_px=64)
+    predictor.predict(shot.image, K=shot.K, detections=whole_image(shot.image))
+    np.testing.assert_allclose(network.seen[0], network.seen[-1])
+
+
+def test_joints_that_the_network_found_hold_the_refinement(hand: HandModel, shoot: Callable) -> None:
+    shot = shoot(3)
+    settings = replace(SETTINGS, refine=True, refinement=RefineSettings(steps=2))
+    predictor = Predictor(hand, network=_Finder(shot, 64), lifter=None, settings=settings, network_px=64)
+    [result] = predictor.predict(shot.image, K=shot.K, detections=whole_image(shot.image)).hands
+    assert result.report["refined"]["before"]["keypoint_px"] == pytest.approx(0, abs=0.01)
+    given = Predictor(hand, network=_Oracle(shot, 64), lifter=None, settings=settings, network_px=64)
+    [blind] = given.predict(shot.image, K=shot.K, detections=whole_image(shot.image)).hands
+    assert blind.report["refined"]["before"]["keypoint_px"] is None
