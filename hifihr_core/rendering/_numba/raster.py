@@ -74,7 +74,7 @@ def find_faces(q, faces, near, cull, row_first, row_end, face, bary, depth):
     """
     limit = 1 / near
     room = (row_end - row_first, face.shape[1] + LANES)  # the last columns are tested only to fill a vector
-    nearest, found = np.zeros(room), np.empty(room, np.int64)  # inverse depth, face
+    nearest, found = np.zeros(room), np.empty(room, face.dtype)  # inverse depth, face
     weights = np.empty((faces.shape[0], 3, 3))
     for f in range(faces.shape[0]):
         i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
