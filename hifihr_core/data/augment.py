@@ -7,6 +7,7 @@ crop (`photometric`). Draws are pure functions of (seed, epoch, sample key).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -118,6 +119,12 @@ def draw(ranges: AugmentRanges, keys: Sequence[str], *, seed: int, epoch: int, i
         cover_px=_covers(u[20:22], sometimes(22, ranges.cover_probability, np.stack(cover)), image_px),
         cover_color=u[25:28].T.copy(),
     )
+
+
+@lru_cache(maxsize=8)
+def no_draws(count: int) -> Draws:
+    """Return the draws that leave `count` pictures as they are."""
+    return draw(NO_CHANGE, [""] * count, seed=0, epoch=0, image_px=1)
 
 
 def _color_matrices(ranges: AugmentRanges, u: Float[np.ndarray, "6 B"]) -> Float[np.ndarray, "B 3 4"]:

@@ -9,11 +9,12 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from hifihr_core.data.augment import NO_CHANGE, AugmentRanges, Draws, draw, place
+from hifihr_core.data.augment import AugmentRanges, Draws, draw, no_draws, place
 from hifihr_core.data.collate import collate_labels, find_crops, pack, unpack
 from hifihr_core.data.decode import binarize, decode_on, draw_crop, picture_size, warp_on_device
 from hifihr_core.data.moves import Motion, move_labels
 from hifihr_core.data.photometric import change_batch, change_picture
+from hifihr_core.data.pixels import to_unit_floats
 from hifihr_core.records import Batch, Sample, Side
 
 
@@ -71,7 +72,7 @@ class PackedBatch:
             labels["mask"] = self.visible.to(device, non_blocking=True).bool()
             present["mask"] = self.masked.to(device, non_blocking=True)
         return Batch(
-            image=image.to(torch.float32).mul_(1 / 255).permute(0, 3, 1, 2),
+            image=to_unit_floats(image).permute(0, 3, 1, 2),
             K=self.K.to(device, non_blocking=True),
             keys=self.keys,
             sides=self.sides,
@@ -141,7 +142,10 @@ class _Placed:
 def _place(raw: RawBatch, sizes: Sequence[tuple[int, int]]) -> _Placed:
     keys = [sample.key for sample in raw.samples]
     plan = raw.plan
-    draws = draw(plan.augment or NO_CHANGE, keys, seed=plan.seed, epoch=raw.epoch, image_px=plan.image_px)
+    if plan.augment is None:
+        draws = no_draws(len(keys))
+    else:
+        draws = draw(plan.augment, keys, seed=plan.seed, epoch=raw.epoch, image_px=plan.image_px)
     K = np.stack([sample.K for sample in raw.samples]).astype(np.float64)
     crops = find_crops(raw.samples, sizes, raw.hand_scales)
     T_new_old, K_new, motion = place(draws, K, crops, image_px=plan.image_px)
@@ -154,11 +158,12 @@ def pack_batch(raw: RawBatch) -> PackedBatch:
     Raises: DataError if a picture cannot be decoded or labels do not fit together.
     """
     samples, side = raw.samples, raw.plan.image_px
-    placed = _place(raw, [picture_size(sample) for sample in samples])
+    sizes = [picture_size(sample) for sample in samples]
+    placed = _place(raw, sizes)
     image = np.empty((len(samples), side, side, 3), np.uint8)
     visible = np.zeros((len(samples), side, side), np.uint8)
     for b, sample in enumerate(samples):
-        draw_crop(sample, placed.T_new_old[b], image[b], visible[b])
+        draw_crop(sample, sizes[b], placed.T_new_old[b], image[b], visible[b])
         if raw.plan.augment is not None:
             change_picture(image[b], visible[b], placed.draws, b)
     labels, present = move_labels(*collate_labels(samples), placed.motion)

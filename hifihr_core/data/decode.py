@@ -6,6 +6,7 @@ from typing import Literal
 
 import cv2
 import numpy as np
+import simplejpeg
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, UInt8
@@ -40,8 +41,8 @@ def picture_size(sample: Sample) -> tuple[int, int]:
 
 
 def decode_picture(sample: Sample) -> UInt8[np.ndarray, "H W 3"]:
-    """Decode a picture to BGR, the order that OpenCV reads in. Raises: DataError if the bytes are no picture."""
-    return _decode(sample, sample.image, cv2.IMREAD_COLOR, "picture")
+    """Decode a picture of any format to RGB. Raises: DataError if the bytes are no picture."""
+    return cv2.cvtColor(_decode(sample, sample.image, cv2.IMREAD_COLOR, "picture"), cv2.COLOR_BGR2RGB)
 
 
 def decode_mask(sample: Sample, *, height: int, width: int) -> UInt8[np.ndarray, "H W"]:
@@ -54,7 +55,7 @@ def decode_mask(sample: Sample, *, height: int, width: int) -> UInt8[np.ndarray,
     mask = _decode(sample, sample.mask, cv2.IMREAD_GRAYSCALE, "mask")
     if mask.shape != (height, width):
         mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST)
-    return cv2.threshold(mask, 127, 255, cv2.THRESH_BINARY)[1]
+    return cv2.threshold(mask, 127, 255, cv2.THRESH_BINARY, dst=mask)[1]
 
 
 def _decode(sample: Sample, content: bytes, flags: int, what: str) -> UInt8[np.ndarray, "H W *C"]:
@@ -68,24 +69,42 @@ def _decode(sample: Sample, content: bytes, flags: int, what: str) -> UInt8[np.n
     return pixels
 
 
+def _decode_into(sample: Sample, out: UInt8[np.ndarray, "H W C"]) -> None:
+    """Decode a picture into `out`, which has its size and three (RGB) or four channels (the last is not to be read).
+
+    JPEGs are decoded where they are to be, at once in the wanted order of channels; other formats, and the rare JPEG
+    that has no RGB form, go through OpenCV. Both decoders are libjpeg-turbo and give the same pixels.
+    """
+    order = "RGB" if out.shape[2] == 3 else "RGBX"
+    if sample.image.startswith(_JPEG_START):
+        try:
+            simplejpeg.decode_jpeg(sample.image, order, buffer=out, strict=False)
+            return
+        except ValueError:
+            pass  # OpenCV may read it; if not, it says so
+    picture = decode_picture(sample)
+    out[..., :3] = picture
+
+
 def draw_crop(
     sample: Sample,
+    size: tuple[int, int],
     T_new_old: Float[np.ndarray, "3 3"],
     out: UInt8[np.ndarray, "H W 3"],
     visible: UInt8[np.ndarray, "H W"],
 ) -> None:
-    """Decode one sample and draw its crop into `out` (RGB), and its mask, 0 or 1, into `visible`.
+    """Decode one sample of (width, height) `size` and draw its crop into `out` (RGB), its mask, 0 or 1, into `visible`.
 
     Picture and mask go through one bilinear warp, the mask as the fourth channel (OpenCV warps four channels faster
     than three); where the transform changes nothing, there is none. `visible` stays as it is if there is no mask.
     """
-    picture = decode_picture(sample)
-    height, width = picture.shape[:2]
+    width, height = size
     mask = None if sample.mask is None else decode_mask(sample, height=height, width=width)
-    if picture.shape == out.shape and (T_new_old == _IDENTITY).all():
-        cv2.cvtColor(picture, cv2.COLOR_BGR2RGB, dst=out)
+    if (height, width, 3) == out.shape and (T_new_old == _IDENTITY).all():
+        _decode_into(sample, out)
     else:
-        layers = cv2.cvtColor(picture, cv2.COLOR_BGR2RGBA)
+        layers = np.empty((height, width, 4), np.uint8)
+        _decode_into(sample, layers)
         if mask is not None:
             cv2.insertChannel(mask, layers, 3)
         crop = warp_image(layers, T_new_old, width=out.shape[1], height=out.shape[0])
@@ -111,7 +130,7 @@ def decode_on(
 
 def _decode_cpu(sample: Sample, what: str) -> UInt8[Tensor, "C _ _"]:
     if what == "picture":
-        return torch.from_numpy(cv2.cvtColor(decode_picture(sample), cv2.COLOR_BGR2RGB)).permute(2, 0, 1)
+        return torch.from_numpy(decode_picture(sample)).permute(2, 0, 1)
     return torch.from_numpy(_decode(sample, sample.mask or b"", cv2.IMREAD_GRAYSCALE, "mask"))[None]
 
 

@@ -68,7 +68,7 @@ def _box_px(box: Float[Tensor, "B 4"], motion: Motion) -> Float[Tensor, "B 4"]:
 
 
 def _points_cam(points: Float[Tensor, "B N 3"], motion: Motion) -> Float[Tensor, "B N 3"]:
-    return points @ motion.M_new_old.mT
+    return (motion.M_new_old @ points.mT).mT
 
 
 def _vector_cam(vector: Float[Tensor, "B 3"], motion: Motion) -> Float[Tensor, "B 3"]:

@@ -37,8 +37,8 @@ def change_picture(
         if visible is not None:
             visible[y0:y1, x0:x1] = 0
     if draws.blur_sigma_px[b] > 0:
-        size = 2 * _blur_radius(draws.blur_sigma_px[b]) + 1
-        cv2.GaussianBlur(picture, (size, size), draws.blur_sigma_px[b], dst=picture)
+        weights = cv2.getGaussianKernel(2 * _blur_radius(draws.blur_sigma_px[b]) + 1, draws.blur_sigma_px[b], cv2.CV_32F)
+        cv2.sepFilter2D(picture, -1, weights, weights, dst=picture)  # half the time of cv2.GaussianBlur
     if (draws.color[b] != _IDENTITY).any():
         cv2.transform(picture, draws.color[b] * _OFFSET_IN_UINT8, dst=picture)
     if draws.gamma[b] != 1:

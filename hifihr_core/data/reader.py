@@ -54,6 +54,10 @@ class _Table:
     present: Mapping[str, np.ndarray]
 
 
+#: Per label its name, its values over the mapped file, and which rows have it.
+_Labels = tuple[tuple[str, np.ndarray, list[bool]], ...]
+
+
 @dataclass(frozen=True)
 class _Layout:
     samples: _Table
@@ -79,9 +83,10 @@ class ShardReader:
         self._layout: _Layout | None = None
         self._map: mmap.mmap | None = None
         self._views: dict[_Column, np.ndarray] = {}
+        self._wanted: tuple[_Labels, _Labels] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "labels": self.labels, "_layout": None, "_map": None, "_views": {}}
+        return {"path": self.path, "labels": self.labels, "_layout": None, "_map": None, "_views": {}, "_wanted": None}
 
     def __len__(self) -> int:
         """Return the number of samples (pictures)."""
@@ -95,7 +100,13 @@ class ShardReader:
         layout = self.layout
         index = range(len(layout.rows))[index]
         row = int(layout.rows[index])
-        labels = self._read_labels(layout.annotations, row) | self._read_labels(layout.samples, index)
+        if self._wanted is None:
+            self._wanted = self._choose(layout.annotations), self._choose(layout.samples)
+        labels = {}
+        for columns, place in zip(self._wanted, (row, index), strict=True):
+            for name, values, present in columns:
+                if present[place]:
+                    labels[name] = np.array(values[place])
         return Sample(
             key=layout.samples.keys[index],
             annotation=layout.annotations.keys[row],
@@ -161,12 +172,12 @@ class ShardReader:
         """Read everything again and yield one line per row whose checksum differs."""
         layout = self.layout
         for row, key in enumerate(layout.annotations.keys):
-            labels = self._read_labels(layout.annotations, row, everything=True)
+            labels = self._read_labels(layout.annotations, row)
             mask = self._read_blob(layout.annotations, row)
             if annotation_checksum(key, layout.cameras[row], mask, labels) != layout.annotations.checksums[row]:
                 yield f"{self.path}: annotation {key} does not match its checksum"
         for row, key in enumerate(layout.samples.keys):
-            labels = self._read_labels(layout.samples, row, everything=True)
+            labels = self._read_labels(layout.samples, row)
             if sample_checksum(key, self._read_blob(layout.samples, row), labels) != layout.samples.checksums[row]:
                 yield f"{self.path}: sample {key} does not match its checksum"
 
@@ -181,9 +192,15 @@ class ShardReader:
             self._views[column] = np.ndarray(column.shape, column.dtype, buffer=self._map, offset=column.offset)
         return self._views[column]
 
-    def _read_labels(self, table: _Table, row: int, *, everything: bool = False) -> dict[str, np.ndarray]:
-        wanted = table.labels if everything or self.labels is None else table.labels.keys() & self.labels
-        return {name: np.array(self._view(table.labels[name])[row]) for name in wanted if table.present[name][row]}
+    def _choose(self, table: _Table) -> _Labels:
+        """Return the columns of a table that are read for every sample."""
+        wanted = table.labels if self.labels is None else table.labels.keys() & self.labels
+        return tuple((name, self._view(table.labels[name]), table.present[name].tolist()) for name in sorted(wanted))
+
+    def _read_labels(self, table: _Table, row: int) -> dict[str, np.ndarray]:
+        """Return all labels of a row."""
+        has = {name: column for name, column in table.labels.items() if table.present[name][row]}
+        return {name: np.array(self._view(column)[row]) for name, column in has.items()}
 
     def _read_blob(self, table: _Table, row: int) -> bytes:
         start, stop = table.offsets[row : row + 2].tolist()
