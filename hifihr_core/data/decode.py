@@ -1,6 +1,8 @@
 """From the bytes of a shard to the pixels of crops: on a CPU worker, or on the device that trains."""
 
+import math
 import struct
+import threading
 from collections.abc import Sequence
 from typing import Literal
 
@@ -86,6 +88,23 @@ def _decode_into(sample: Sample, out: UInt8[np.ndarray, "H W C"]) -> None:
     out[..., :3] = picture
 
 
+class _Scratch(threading.local):
+    """Memory that each thread draws in again and again, so that it stays in the processor's cache."""
+
+    def __init__(self) -> None:
+        self._buffers: dict[str, np.ndarray] = {}
+
+    def array(self, name: str, shape: tuple[int, int, int]) -> UInt8[np.ndarray, "H W C"]:
+        """Return an array for one use, of any content."""
+        size = math.prod(shape)
+        if name not in self._buffers or self._buffers[name].size < size:
+            self._buffers[name] = np.empty(size, np.uint8)
+        return self._buffers[name][:size].reshape(shape)
+
+
+_scratch = _Scratch()
+
+
 def draw_crop(
     sample: Sample,
     size: tuple[int, int],
@@ -103,11 +122,12 @@ def draw_crop(
     if (height, width, 3) == out.shape and (T_new_old == _IDENTITY).all():
         _decode_into(sample, out)
     else:
-        layers = np.empty((height, width, 4), np.uint8)
+        layers = _scratch.array("layers", (height, width, 4))
         _decode_into(sample, layers)
         if mask is not None:
             cv2.insertChannel(mask, layers, 3)
-        crop = warp_image(layers, T_new_old, width=out.shape[1], height=out.shape[0])
+        crop = _scratch.array("crop", (*out.shape[:2], 4))
+        warp_image(layers, T_new_old, width=out.shape[1], height=out.shape[0], out=crop)
         cv2.cvtColor(crop, cv2.COLOR_RGBA2RGB, dst=out)
         mask = None if mask is None else cv2.extractChannel(crop, 3)
     if mask is not None:

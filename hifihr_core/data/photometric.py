@@ -24,6 +24,7 @@ MAX_NOISE = 0.08
 _TILE_SLACK = 64
 _BLUR_REACH = 2.5  # kernel radius in standard deviations
 _IDENTITY = np.eye(3, 4)
+_GREYS = np.linspace(0, 1, 256)
 _OFFSET_IN_UINT8 = np.array([1.0, 1.0, 1.0, 255.0])
 
 
@@ -37,12 +38,14 @@ def change_picture(
         if visible is not None:
             visible[y0:y1, x0:x1] = 0
     if draws.blur_sigma_px[b] > 0:
-        weights = cv2.getGaussianKernel(2 * _blur_radius(draws.blur_sigma_px[b]) + 1, draws.blur_sigma_px[b], cv2.CV_32F)
+        weights = cv2.getGaussianKernel(
+            2 * _blur_radius(draws.blur_sigma_px[b]) + 1, draws.blur_sigma_px[b], cv2.CV_32F
+        )
         cv2.sepFilter2D(picture, -1, weights, weights, dst=picture)  # half the time of cv2.GaussianBlur
     if (draws.color[b] != _IDENTITY).any():
         cv2.transform(picture, draws.color[b] * _OFFSET_IN_UINT8, dst=picture)
     if draws.gamma[b] != 1:
-        cv2.LUT(picture, np.rint(255 * np.linspace(0, 1, 256) ** draws.gamma[b]).astype(np.uint8), dst=picture)
+        cv2.LUT(picture, np.rint(255 * _GREYS ** draws.gamma[b]).astype(np.uint8), dst=picture)
     if draws.noise[b] > 0:
         rises, falls = _noise_bank(max(picture.shape[:2]))
         level = noise_level(draws.noise[b])

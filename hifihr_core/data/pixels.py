@@ -15,7 +15,9 @@ def to_unit_floats(image: UInt8[Tensor, "*S"]) -> Float[Tensor, "*S"]:
     """Return bytes as float32 in [0, 1], in memory as they are; on the CPU in one pass and one thread."""
     if image.device.type != "cpu":
         return image.to(torch.float32).mul_(1 / 255)
-    floats = np.empty(image.shape, np.float32)  # in huge pages, where torch.empty would fault in thousands of small ones
+    floats = np.empty(
+        image.shape, np.float32
+    )  # in huge pages, where torch.empty would fault in thousands of small ones
     _scale(image.contiguous().numpy().reshape(-1), floats.reshape(-1))
     return torch.from_numpy(floats)
 

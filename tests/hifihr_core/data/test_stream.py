@@ -1,4 +1,8 @@
+import gc
 import pickle
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import cv2
@@ -11,6 +15,7 @@ from hifihr_core.data.batching import CropPlan, RawBatch, pack_batch
 from hifihr_core.data.order import Share
 from hifihr_core.data.photometric import NOISE_LEVELS, change_batch, change_picture, noise_tile
 from hifihr_core.data.stream import BatchStream, Part, StreamOptions
+from hifihr_core.data.workers import map_ahead, start_workers
 from hifihr_core.errors import DataError
 from hifihr_core.records import Sample
 
@@ -205,3 +210,75 @@ def test_the_noise_is_normal():
     level = np.rint(draws.noise[loudest] / 0.08 * NOISE_LEVELS) / NOISE_LEVELS * 0.08
     assert abs(picture.std() / 255 - level) < 0.003
     assert abs(picture.mean() - 128) < 0.5
+
+
+def test_the_workers_end_with_the_stream():
+    def at_work():
+        return [thread for thread in threading.enumerate() if thread.name.startswith("hifihr-data")]
+
+    others = len(at_work())
+    stream = BatchStream([Part(SAMPLES)], OPTIONS, num_workers=2)
+    batches = iter(stream)
+    next(batches)
+    assert len(at_work()) > others
+    del batches, stream
+    gc.collect()
+    deadline = time.monotonic() + 10
+    while len(at_work()) > others and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert len(at_work()) == others
+
+
+def test_workers_leave_the_threads_of_others_alone():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        pool = start_workers(2, torch.device("cpu"))
+        assert [pool.submit(torch.get_num_threads).result() for _ in range(4)] == [1] * 4
+        assert torch.get_num_threads() == 2
+        with ThreadPoolExecutor(1) as other:
+            assert other.submit(torch.get_num_threads).result() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_work_ahead_stays_in_order_and_within_its_bound():
+    begun = []
+
+    def slow(task):
+        begun.append(task)
+        time.sleep(0.01 if task % 2 else 0)
+        return task
+
+    with ThreadPoolExecutor(3) as pool:
+        results = map_ahead(pool, slow, range(20), ahead=4)
+        assert [next(results) for _ in range(5)] == [0, 1, 2, 3, 4]
+        assert max(begun) <= 9
+        results.close()
+    assert max(begun) <= 9
+
+
+def test_pictures_of_any_size_and_format_share_the_memory_they_are_drawn_in():
+    sizes, extensions = (60, 30, 90, 48), (".jpg", ".png", ".webp", ".bmp")
+    samples = [make_sample(i, side=sizes[i % 4], extension=extensions[i // 4]) for i in range(16)]
+    plan = CropPlan(image_px=SIDE, augment=AugmentRanges())
+    together = pack_batch(RawBatch(tuple(samples), (None,) * 16, plan))
+    for b, sample in enumerate(samples):
+        alone = pack_batch(RawBatch((sample,), (None,), plan))
+        assert torch.equal(alone.image[0], together.image[b])
+        assert torch.equal(alone.visible[0], together.visible[b])
+
+
+@pytest.mark.parametrize(
+    "options", [(), (cv2.IMWRITE_JPEG_PROGRESSIVE, 1), (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, 0x111111)]
+)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_jpeg_decodes_to_the_pixels_that_opencv_reads(options, channels):
+    picture = cv2.GaussianBlur(
+        np.random.default_rng(0).integers(0, 255, (SIDE, SIDE, channels)).astype(np.uint8), (0, 0), 1
+    )
+    content = cv2.imencode(".jpg", picture, options)[1]
+    sample = replace(make_sample(0), image=content.tobytes())
+    batch = pack_batch(RawBatch((sample,), (None,), CropPlan(image_px=SIDE)))
+    expected = cv2.cvtColor(cv2.imdecode(content, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    assert np.abs(batch.image[0].numpy().astype(int) - expected).max() <= 1
