@@ -57,6 +57,20 @@ APPEARANCE = (
     "loss.weights.shape_prior=0.01",
     "loss.weights.pose_prior=0.01",
 )
+#: Geometry is learnt once the maps of joints mean something: the lifter must not learn to look away from them.
+FIRST_MAPS = 8
+GEOMETRY = tuple(
+    f"loss.weights.{name}=[[0, 0.0], [{FIRST_MAPS}, {weight}]]"
+    for name, weight in {
+        "joints_3d": 100.0,
+        "bone_direction_3d": 3.0,
+        "joints_2d": 0.05,
+        "root_px": 0.02,
+        "root_scale": 2.0,
+        "pose_prior": 0.01,
+        "shape_prior": 0.01,
+    }.items()
+)
 OUTLINE = ("loss.weights.silhouette=0.2", "loss.weights.iou=0.1")
 
 
@@ -84,6 +98,7 @@ def settings_for(data: Path, minutes: float, arguments: argparse.Namespace, *ove
         f"data.image_px={arguments.image_px}",
         "data.validation_limit=100",
         "model.hand=anny",
+        "model.geometry=keypoints",
         f"model.backbone={arguments.backbone}",
         "model.weights=none",
         f"train.batch_size={arguments.batch_size}",
@@ -150,8 +165,10 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     out, px = arguments.out, arguments.image_px
     folders = prepare(out, arguments.train, arguments.test, px)
     print("pretrain on A", flush=True)
-    geometry = ("render.enabled=false", "model.texture=false", "loss.weights.joints_2d=0.05", "train.lr=1e-3")
-    start = stage(settings_for(folders["A"], arguments.pretrain_minutes, arguments, *geometry), out / "pretrain")
+    alone = ("render.enabled=false", "model.texture=false", "train.lr=5e-3", "train.clip_norm=20")
+    start = stage(
+        settings_for(folders["A"], arguments.pretrain_minutes, arguments, *alone, *GEOMETRY), out / "pretrain"
+    )
     scores: dict[str, Any] = {
         "mean hand on A": score(start, folders["A"], px, kind="mean hand"),
         "pretrained on A": score(start, folders["A"], px),
@@ -216,7 +233,7 @@ def main() -> None:
     parser.add_argument("--test", type=int, default=500)
     parser.add_argument("--pretrain-minutes", type=float, default=30)
     parser.add_argument("--train-minutes", type=float, default=15)
-    parser.add_argument("--image-px", type=int, default=128)
+    parser.add_argument("--image-px", type=int, default=96)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--backbone", default="mobilenetv4_conv_small")
     parser.add_argument("--json", type=Path, default=None)

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from hifihr_core.errors import DataError
 
+#: How the names of photos end, in lower case.
+PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+
 #: What the operating system says, and what a user can do about it.
 REMEDIES = {
     errno.ENOSPC: "the disk is full; free some space or choose another folder",

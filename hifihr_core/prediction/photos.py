@@ -4,21 +4,18 @@ import glob
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import atan, degrees, hypot, radians, tan
+from math import atan, degrees, hypot
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from hifihr_core.errors import DataError
-
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+from hifihr_core.files import PHOTO_SUFFIXES
 
 #: A photo with more pixels is halved until it fits, which bounds the memory of a prediction.
 MAX_PIXELS = 25_000_000
 MIN_SIDE_PX = 16
-#: Field of view across the diagonal where nothing tells: between a phone's (80) and a portrait lens's (47).
-DEFAULT_FOV_DEG = 60.0
 _PLAUSIBLE_FOV_DEG = (6.0, 140.0)
 
 _FULL_FRAME_DIAGONAL_MM = hypot(36.0, 24.0)
@@ -61,7 +58,7 @@ def find_photos(patterns: Sequence[str | Path]) -> list[Path]:
 def _matches(pattern: Path) -> Iterable[Path]:
     try:
         if pattern.is_dir():
-            photos = sorted(path for path in pattern.iterdir() if path.suffix.lower() in SUFFIXES)
+            photos = sorted(path for path in pattern.iterdir() if path.suffix.lower() in PHOTO_SUFFIXES)
             if not photos:
                 raise DataError(f"{pattern}: a folder without photos; expected files ending in {_suffix_list()}")
             return photos
@@ -69,7 +66,7 @@ def _matches(pattern: Path) -> Iterable[Path]:
             return [pattern]
     except OSError as error:
         raise DataError(f"{pattern}: cannot be read ({error.strerror}); check its permissions") from error
-    photos = sorted(Path(path) for path in glob.glob(str(pattern)) if Path(path).suffix.lower() in SUFFIXES)
+    photos = sorted(Path(path) for path in glob.glob(str(pattern)) if Path(path).suffix.lower() in PHOTO_SUFFIXES)
     if not photos:
         raise DataError(f"{pattern}: no such photo, folder or glob with matches; check the path")
     return photos
@@ -184,18 +181,5 @@ def _positive(value: object) -> float | None:
     return number if 0 < number < float("inf") else None
 
 
-def default_focal_px(width: int, height: int) -> float:
-    """Return the focal length in pixels of a camera with `DEFAULT_FOV_DEG` across the diagonal.
-
-    Used where nothing is known; the metric scale of the result is then not known, and `HandResult.metric` says so.
-    """
-    return focal_from_fov(DEFAULT_FOV_DEG, width, height)
-
-
-def focal_from_fov(fov_deg: float, width: int, height: int) -> float:
-    """Return the focal length in pixels that sees `fov_deg` degrees across the diagonal."""
-    return hypot(width, height) / 2 / tan(radians(fov_deg) / 2)
-
-
 def _suffix_list() -> str:
-    return ", ".join(sorted(SUFFIXES))
+    return ", ".join(sorted(PHOTO_SUFFIXES))

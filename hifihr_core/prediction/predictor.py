@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, UInt8
 
 from hifihr_core.device import one_thread
+from hifihr_core.geometry.lenses import default_focal_px, ideal_K
 from hifihr_core.hands import HandModel
 from hifihr_core.models.lifter import Lifter
 from hifihr_core.models.reconstructor import Reconstructor
@@ -17,7 +18,7 @@ from hifihr_core.prediction.assemble import assemble
 from hifihr_core.prediction.crops import Crops, cut_crops
 from hifihr_core.prediction.detectors import Detection, Detector, mirrored, whole_image
 from hifihr_core.prediction.loading import LoadedModels, load_models
-from hifihr_core.prediction.photos import Photo, default_focal_px
+from hifihr_core.prediction.photos import Photo
 from hifihr_core.prediction.refine import Refined, RefineSettings, refine
 from hifihr_core.prediction.results import PhotoResult
 from hifihr_core.prediction.starts import Start, centred, start_hands
@@ -200,11 +201,6 @@ class Predictor:
             return crops
         with torch.no_grad():
             return cut(centred(self.network, crops, detections, network_px=self.network_px))
-
-
-def ideal_K(focal_px: float, width: int, height: int) -> Float[np.ndarray, "3 3"]:
-    """Return the K of a camera with square pixels and its principal point in the middle of the picture."""
-    return np.array([[focal_px, 0.0, width / 2], [0.0, focal_px, height / 2], [0.0, 0.0, 1.0]])
 
 
 class _Clock:

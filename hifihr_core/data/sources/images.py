@@ -9,7 +9,6 @@ the index says "assumed".
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import hypot, radians, tan
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -21,12 +20,11 @@ from hifihr_core.data.keypoints import KEYPOINTS_NAME, FoundHand, read_keypoint_
 from hifihr_core.data.schema import CheckFacts, DatasetFacts, Problem
 from hifihr_core.data.sources.base import Part, Request, Source, Split
 from hifihr_core.errors import DataError
+from hifihr_core.files import PHOTO_SUFFIXES
+from hifihr_core.geometry.lenses import default_focal_px, ideal_K
 from hifihr_core.samples import Sample
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 LARGEST_PX = 512
-#: Field of view across the diagonal where neither the user nor EXIF tells.
-FOV_DEG = 60.0
 LAYOUT = f"""\
 ROOT/*.jpg, *.png ... in any folders below --root, with ROOT/{KEYPOINTS_NAME}
 {{"photo.jpg": [{{"keypoints": [[x, y, confidence] x 21], "side": "right"}}]}}, or OpenPose's photo_keypoints.json"""
@@ -153,9 +151,8 @@ def _shrink(
 
 
 def guess_K(width: int, height: int, focal_px: float | None) -> np.ndarray:
-    """Return the K of an ideal camera: `focal_px`, else a lens that sees `FOV_DEG` across the diagonal."""
-    focal = focal_px or hypot(width, height) / 2 / tan(radians(FOV_DEG) / 2)
-    return np.asarray([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
+    """Return the K of an ideal camera with `focal_px`, else with the focal length that is assumed."""
+    return ideal_K(focal_px or default_focal_px(width, height), width, height)
 
 
 def open_images(request: Request) -> Sequence[Split]:
@@ -166,7 +163,7 @@ def open_images(request: Request) -> Sequence[Split]:
     """
     root, photos = request.root, find_photos(request.root)
     if not photos:
-        raise DataError(f"{root}: no photo found, expected {', '.join(sorted(SUFFIXES))}; {DOWNLOAD}")
+        raise DataError(f"{root}: no photo found, expected {', '.join(sorted(PHOTO_SUFFIXES))}; {DOWNLOAD}")
     path: Path | None = request.options.get("keypoints")
     path = path or (root / KEYPOINTS_NAME if (root / KEYPOINTS_NAME).is_file() else None)
     hands = read_keypoint_file(path) if path else {}
@@ -196,7 +193,7 @@ def find_photos(root: Path) -> tuple[str, ...]:
     """Return the photos below a folder, sorted, by their path relative to it. Raises: DataError without a folder."""
     if not root.is_dir():
         raise DataError(f"{root}: no such folder; {DOWNLOAD}")
-    found = (path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    found = (path for path in root.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES and path.is_file())
     return tuple(sorted(path.relative_to(root).as_posix() for path in found))
 
 

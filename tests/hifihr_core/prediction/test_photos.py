@@ -1,4 +1,4 @@
-from math import hypot, radians, tan
+from math import hypot
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +7,7 @@ from PIL import Image
 
 from hifihr_core.errors import DataError
 from hifihr_core.prediction import photos
-from hifihr_core.prediction.photos import find_photos, focal_from_fov, read_photo
+from hifihr_core.prediction.photos import find_photos, read_photo
 
 WIDTH, HEIGHT = 48, 32
 
@@ -91,11 +91,6 @@ def test_an_impossible_focal_length_is_not_believed(tmp_path: Path, picture: Ima
     exif.get_ifd(0x8769)[0xA405] = 30000
     picture.save(tmp_path / "a.jpg", exif=exif)
     assert read_photo(tmp_path / "a.jpg").focal_px is None
-
-
-def test_focal_from_fov_is_the_pinhole_formula() -> None:
-    assert focal_from_fov(90.0, 30, 40) == pytest.approx(25)
-    assert tan(radians(30)) * focal_from_fov(60.0, 30, 40) == pytest.approx(25)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
