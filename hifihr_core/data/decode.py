@@ -88,6 +88,16 @@ def _decode_into(sample: Sample, out: UInt8[np.ndarray, "H W C"]) -> None:
     out[..., :3] = picture
 
 
+def cached_bytes(size: int) -> UInt8[np.ndarray, " N"]:
+    """Return memory that a picture is decoded to for use at once: 4 bytes off any alignment.
+
+    To aligned rows libjpeg-turbo writes past the processor's cache, and whoever reads them next waits for the memory.
+    """
+    memory = np.empty(size + 68, np.uint8)
+    first = 4 - memory.ctypes.data % 64
+    return memory[first % 64 :][:size]
+
+
 class _Scratch(threading.local):
     """Memory that each thread draws in again and again, so that it stays in the processor's cache."""
 
@@ -98,7 +108,7 @@ class _Scratch(threading.local):
         """Return an array for one use, of any content."""
         size = math.prod(shape)
         if name not in self._buffers or self._buffers[name].size < size:
-            self._buffers[name] = np.empty(size, np.uint8)
+            self._buffers[name] = cached_bytes(size)
         return self._buffers[name][:size].reshape(shape)
 
 
