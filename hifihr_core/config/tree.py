@@ -34,7 +34,7 @@ class DataSettings(Settings):
     versions: Literal["first", "all"] = "first"
     """Pictures of an annotation to use where there are several (FreiHAND's four); the paper used the first."""
     workers: NonNegativeInt = 2
-    """Processes that decode and augment, or draw "synth" on a CPU; 0 works in the training process."""
+    """Threads that decode and augment, or processes that draw "synth" on a CPU; 0 works in the training thread."""
 
 
 class ModelSettings(Settings):

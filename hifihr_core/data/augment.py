@@ -7,7 +7,7 @@ crop (`photometric`). Draws are pure functions of (seed, epoch, sample key).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
@@ -88,6 +88,11 @@ class Draws:
     def __len__(self) -> int:
         """Return the number of pictures."""
         return len(self.scale)
+
+    @cached_property
+    def recolored(self) -> tuple[bool, ...]:
+        """Return for each picture whether `color` changes anything."""
+        return tuple((self.color != np.eye(3, 4)).any(axis=(1, 2)).tolist())
 
 
 _DRAWN = 32  # columns of random numbers; new ones are appended, so that old draws never change

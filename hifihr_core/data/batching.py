@@ -55,7 +55,7 @@ class PackedBatch:
     sides: tuple[Side, ...]
 
     def pin_memory(self) -> "PackedBatch":
-        """Return the batch in page-locked memory, from where a GPU copies without waiting; called by DataLoader."""
+        """Return the batch in page-locked memory, from where a GPU copies without waiting."""
         pinned = {name: value.pin_memory() for name, value in vars(self).items() if isinstance(value, Tensor)}
         return PackedBatch(**{**vars(self), **pinned})
 

@@ -21,7 +21,7 @@ from hifihr_core.geometry.crops import warp_image
 from hifihr_core.records import Sample
 
 _JPEG_START, _PNG_START = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
-_IDENTITY = np.eye(3)
+_IDENTITY = np.eye(3).tolist()
 
 
 def picture_size(sample: Sample) -> tuple[int, int]:
@@ -129,7 +129,7 @@ def draw_crop(
     """
     width, height = size
     mask = None if sample.mask is None else decode_mask(sample, height=height, width=width)
-    if (height, width, 3) == out.shape and (T_new_old == _IDENTITY).all():
+    if (height, width, 3) == out.shape and T_new_old.tolist() == _IDENTITY:
         _decode_into(sample, out)
     else:
         layers = _scratch.array("layers", (height, width, 4))

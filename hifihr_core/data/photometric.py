@@ -23,7 +23,6 @@ MAX_NOISE = 0.08
 #: How far tiles of the noise may be shifted against each other.
 _TILE_SLACK = 64
 _BLUR_REACH = 2.5  # kernel radius in standard deviations
-_IDENTITY = np.eye(3, 4)
 _GREYS = np.linspace(0, 1, 256)
 _OFFSET_IN_UINT8 = np.array([1.0, 1.0, 1.0, 255.0])
 
@@ -42,7 +41,7 @@ def change_picture(
             2 * _blur_radius(draws.blur_sigma_px[b]) + 1, draws.blur_sigma_px[b], cv2.CV_32F
         )
         cv2.sepFilter2D(picture, -1, weights, weights, dst=picture)  # half the time of cv2.GaussianBlur
-    if (draws.color[b] != _IDENTITY).any():
+    if draws.recolored[b]:
         cv2.transform(picture, draws.color[b] * _OFFSET_IN_UINT8, dst=picture)
     if draws.gamma[b] != 1:
         cv2.LUT(picture, np.rint(255 * _GREYS ** draws.gamma[b]).astype(np.uint8), dst=picture)
@@ -79,7 +78,7 @@ def change_batch(
 
 def noise_level(sigma: float) -> int:
     """Return the row of the noise bank that is nearest to a standard deviation."""
-    return int(np.clip(np.rint(sigma / MAX_NOISE * NOISE_LEVELS), 1, NOISE_LEVELS)) - 1
+    return min(max(round(float(sigma) / MAX_NOISE * NOISE_LEVELS), 1), NOISE_LEVELS) - 1
 
 
 def noise_place(seed: int) -> tuple[int, int]:

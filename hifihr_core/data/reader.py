@@ -70,7 +70,7 @@ class _Layout:
 
 
 class ShardReader:
-    """Random access to one shard file; opens on first read, so it pickles into DataLoader workers.
+    """Random access to one shard file; opens on first read, so it pickles into other processes.
 
     `labels` limits what is read; None reads every label. The file is mapped, so threads and forked processes may share
     a reader, and all processes share its pages.

@@ -14,7 +14,7 @@ from hifihr_core.samples import Sample
 
 
 class ShardSet:
-    """All samples of a finished shard folder, by position; cheap to build, pickles into DataLoader workers.
+    """All samples of a finished shard folder, by position; cheap to build, pickles into other processes.
 
     `starts[s]` is the position of the first sample of shard s; the last entry is the number of samples.
     `labels` limits what is read; None reads every label.

@@ -70,9 +70,8 @@ def image_scale(T_new_old: Affine) -> float:
 
 def opencv_matrix(T_new_old: Affine) -> Float[np.ndarray, "2 3"]:
     """Return the transform as OpenCV counts pixels: the centre of the first pixel at (0, 0), not (0.5, 0.5)."""
-    matrix = T_new_old[:2].copy()
-    matrix[:, 2] += 0.5 * matrix[:, :2].sum(axis=1) - 0.5
-    return matrix
+    rows = T_new_old[:2].tolist()
+    return np.array([(a, b, c + (0.5 * (a + b) - 0.5)) for a, b, c in rows])
 
 
 def warp_image(
