@@ -15,7 +15,7 @@ Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Stop after N 
 OutFolder = Annotated[Path | None, typer.Option("--out", help="Folder to write to.", metavar="FOLDER")]
 Root = Annotated[Path | None, typer.Option("--root", help="Folder or zip with the raw files.", metavar="PATH")]
 ConfigFile = Annotated[
-    Path | None, typer.Option("--config", help="TOML file with settings, over the preset.", metavar="FILE")
+    str | None, typer.Option("--config", help="TOML file with settings, or a preset's name.", metavar="FILE")
 ]
 Overrides = Annotated[
     list[str] | None,

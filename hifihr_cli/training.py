@@ -46,15 +46,16 @@ PAPER: Mapping[str, object] = {
 
 
 def resolve(
-    config: Path | None, overrides: list[str] | None, flags: Mapping[str, object], *, paper: bool, resumed: Path | None
+    config: str | None, overrides: list[str] | None, flags: Mapping[str, object], *, paper: bool, resumed: Path | None
 ) -> "RunSettings":
     """Return the settings of a run: those it was started with if it is resumed, then file, `--set` and options."""
-    from hifihr_core.config import load_settings
+    from hifihr_core.config import find_config, load_settings
     from hifihr_core.config.tree import RunSettings
 
+    file = find_config(config) if config else None
     preset = resumed / "config.toml" if resumed and (resumed / "config.toml").exists() else None
     given = {**(PAPER if paper else {}), **flags}
-    return load_settings(RunSettings, preset=preset, file=config, overrides=overrides or (), flags=given)
+    return load_settings(RunSettings, preset=preset, file=file, overrides=overrides or (), flags=given)
 
 
 def choose_folder(out: Path | None, name: str, *, resume: bool) -> Path:

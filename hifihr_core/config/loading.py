@@ -20,6 +20,9 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+#: The settings files that ship with the package.
+PRESETS = Path(__file__).parents[1] / "configs"
+
 S = TypeVar("S", bound=Settings)
 Tree = dict[str, Any]
 
@@ -49,6 +52,26 @@ def load_settings(
         return cls.model_validate_json(json.dumps(merged, default=str), strict=True)
     except ValidationError as error:
         raise ConfigError(describe(error, cls, layers)) from error
+
+
+def find_config(name: str) -> Path:
+    """Return the settings file that a user names: a path, or one of the presets that ship with the package.
+
+    Raises: ConfigError naming the presets where it is neither.
+    """
+    if Path(name).exists():
+        return Path(name)
+    known = presets()
+    if Path(name).stem in known and Path(name).name == name:
+        return known[Path(name).stem]
+    close = get_close_matches(Path(name).stem, known, n=1)
+    remedy = f"did you mean {close[0]}?" if close else f"presets are {', '.join(known)}"
+    raise ConfigError(f"--config {name}: no such file and no such preset; {remedy}")
+
+
+def presets() -> dict[str, Path]:
+    """Return the settings files that ship with the package, by name."""
+    return {path.stem: path for path in sorted(PRESETS.glob("*.toml"))}
 
 
 def default_tree(cls: type[Settings]) -> Tree:

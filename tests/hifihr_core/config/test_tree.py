@@ -5,18 +5,25 @@ from pathlib import Path
 
 import pytest
 
-from hifihr_core.config import dump_toml, load_settings
+from hifihr_core.config import dump_toml, find_config, load_settings, presets
 from hifihr_core.config.tree import RunSettings
+from hifihr_core.errors import ConfigError
 from hifihr_core.losses.registry import TERMS
 from hifihr_core.losses.supervision import CAPABILITIES, LEVELS, plan_terms
 
-PRESETS = sorted((Path(__file__).parents[3] / "configs").glob("*.toml"))
+PRESETS = list(presets().values())
+
+
+def beyond(settings):
+    """Return the capabilities that a run with these settings cannot have."""
+    lacking = set() if settings.render.enabled else {"render", "region", "perceptual"}
+    return lacking if settings.model.geometry == "keypoints" else lacking | {"keypoints"}
 
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
 def test_a_preset_makes_a_plan(path):
     settings = load_settings(RunSettings, file=path)
-    offered = frozenset(CAPABILITIES) - (set() if settings.render.enabled else {"render", "region", "perceptual"})
+    offered = frozenset(CAPABILITIES) - beyond(settings)
     plan = plan_terms(settings.train.supervision, offered, weights=settings.loss.weights)
     assert plan.terms
     assert all(plan.weights_at(epoch).keys() == plan.terms.keys() for epoch in (0, settings.train.epochs))
@@ -27,10 +34,8 @@ def test_a_paper_preset_says_every_weight_of_its_row(path):
     """What a file weighs does not change with our own table."""
     settings = load_settings(RunSettings, file=path)
     if settings.train.optimizer == "adam":
-        rendered = {name for name, row in TERMS.items() if row.requires & {"render", "region"}}
-        of_level = set(LEVELS[settings.train.supervision].weights)
-        expected = of_level if settings.render.enabled else of_level - rendered
-        assert expected <= settings.loss.weights.keys()
+        left_out = {name for name, row in TERMS.items() if row.requires & beyond(settings)}
+        assert set(LEVELS[settings.train.supervision].weights) - left_out <= settings.loss.weights.keys()
 
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
@@ -46,3 +51,14 @@ def test_there_is_a_preset_for_every_row_of_the_paper():
     assert names >= {f"{data}_{level}" for data in ("freihand", "ho3d") for level in LEVELS}
     assert names >= {f"freihand_{level}_no_texture" for level in LEVELS}
     assert names >= {"pretrain_rhd", "pretrain_dart", "pretrain_synth", "freihand_weak_texture_only"}
+
+
+def test_a_preset_is_found_by_its_name_and_a_file_by_its_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert find_config("freihand_full") == find_config("freihand_full.toml") == presets()["freihand_full"]
+    (tmp_path / "freihand_full").write_text("")
+    assert find_config("freihand_full") == Path("freihand_full")
+    with pytest.raises(ConfigError, match=r"no such file and no such preset; did you mean freihand_weak\?"):
+        find_config("freihand_weka")
+    with pytest.raises(ConfigError, match="presets are freihand_full, "):
+        find_config("folder/none.toml")
