@@ -88,7 +88,7 @@ def _decode_into(sample: Sample, out: UInt8[np.ndarray, "H W C"]) -> None:
     out[..., :3] = picture
 
 
-def cached_bytes(size: int) -> UInt8[np.ndarray, " N"]:
+def _cached_bytes(size: int) -> UInt8[np.ndarray, " N"]:
     """Return memory that a picture is decoded to for use at once: 4 bytes off any alignment.
 
     To aligned rows libjpeg-turbo writes past the processor's cache, and whoever reads them next waits for the memory.
@@ -108,7 +108,7 @@ class _Scratch(threading.local):
         """Return an array for one use, of any content."""
         size = math.prod(shape)
         if name not in self._buffers or self._buffers[name].size < size:
-            self._buffers[name] = cached_bytes(size)
+            self._buffers[name] = _cached_bytes(size)
         return self._buffers[name][:size].reshape(shape)
 
 
