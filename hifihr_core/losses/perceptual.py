@@ -37,10 +37,11 @@ def load_perceptual(path: Path) -> Trunk:
     """Build the trunk from torchvision's VGG19 weights. Raises: AssetError if the file is none of them."""
     from torchvision.models import vgg19
 
-    layers = vgg19(weights=None).features[:NUM_LAYERS]
+    with torch.device("meta"):  # shapes alone: the whole network has half a gigabyte of numbers that nobody asks for
+        layers = vgg19(weights=None, init_weights=False).features[:NUM_LAYERS]
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        layers.load_state_dict({name: state[f"features.{name}"] for name in layers.state_dict()})
+        layers.load_state_dict({name: state[f"features.{name}"] for name in layers.state_dict()}, assign=True)
     except (OSError, KeyError, RuntimeError, EOFError, UnpicklingError) as error:
         raise AssetError(
             f"{path}: not VGG19 weights of torchvision ({type(error).__name__}); fetch them again"
