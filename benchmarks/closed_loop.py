@@ -63,12 +63,12 @@ GEOMETRY = tuple(
     f"loss.weights.{name}=[[0, 0.0], [{FIRST_MAPS}, {weight}]]"
     for name, weight in {
         "joints_3d": 100.0,
-        "bone_direction_3d": 3.0,
-        "joints_2d": 0.05,
-        "root_px": 0.02,
-        "root_scale": 2.0,
-        "pose_prior": 0.01,
-        "shape_prior": 0.01,
+        "bone_direction_3d": 1.0,
+        "joints_2d": 0.02,
+        "root_px": 0.01,
+        "root_scale": 1.0,
+        "pose_prior": 0.003,
+        "shape_prior": 0.003,
     }.items()
 )
 OUTLINE = ("loss.weights.silhouette=0.2", "loss.weights.iou=0.1")
@@ -165,9 +165,11 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     out, px = arguments.out, arguments.image_px
     folders = prepare(out, arguments.train, arguments.test, px)
     print("pretrain on A", flush=True)
-    alone = ("render.enabled=false", "model.texture=false", "train.lr=5e-3", "train.clip_norm=20")
+    alone = ("render.enabled=false", "model.texture=false", "train.clip_norm=20", "loss.weights.joint_maps=2")
+    # The lifter comes trained and wants small steps; the backbone has everything to learn.
+    rates = ("train.lr=2e-3", "train.backbone_lr_factor=2.5")
     start = stage(
-        settings_for(folders["A"], arguments.pretrain_minutes, arguments, *alone, *GEOMETRY), out / "pretrain"
+        settings_for(folders["A"], arguments.pretrain_minutes, arguments, *alone, *rates, *GEOMETRY), out / "pretrain"
     )
     scores: dict[str, Any] = {
         "mean hand on A": score(start, folders["A"], px, kind="mean hand"),
