@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_all_start_methods, get_context, parent_process
 from multiprocessing.connection import wait as wait_for_process
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+from filelock import FileLock, Timeout
 
 from hifihr_core import __version__
 from hifihr_core.data.reader import ShardReader
@@ -43,6 +45,7 @@ from hifihr_core.files import describe_os_error, read_text, write_text
 
 SHARD_BYTES = 128 << 20
 WORK_NAME = ".work"
+LOCK_NAME = ".lock"
 SOFTWARE = f"hifihr {__version__}"
 #: The index lists so many problems; the shards list all of theirs.
 LISTED_PROBLEMS = 100
@@ -106,23 +109,42 @@ def pack_split(
 
     A finished folder of the same plan is returned as it is; an unfinished one is finished. `on_progress` is called
     after every shard.
-    Raises: DataError if `folder` holds another dataset or plan, a check fails, too many samples have problems, the
-    disk refuses, or a worker dies.
+    Raises: DataError if `folder` holds another dataset or plan, another run is packing there, a check fails, too many
+    samples have problems, the disk refuses, or a worker dies.
     """
     plan = _describe(split, policy)
     if (folder / INDEX_NAME).exists() and not policy.overwrite:
         return _keep_finished(folder, plan)
-    _take_over(folder, plan, split.facts.split)
-    work = folder / WORK_NAME
-    split.stage(work)
-    results = tuple(split.checks())
-    _refuse_failed(results, policy)
-    pieces = plan_pieces(split, folder, shard_bytes=policy.shard_bytes)
-    tally = _pack(split, pieces, policy, on_progress or (lambda split, done, total: None))
-    index = _summarise(split, plan, results, tally, folder)
-    write_text(folder / INDEX_NAME, index.dump())
-    shutil.rmtree(work, ignore_errors=True)
+    with _alone(folder):
+        _take_over(folder, plan, split.facts.split)
+        work = folder / WORK_NAME
+        split.stage(work)
+        results = tuple(split.checks())
+        _refuse_failed(results, policy)
+        pieces = plan_pieces(split, folder, shard_bytes=policy.shard_bytes)
+        tally = _pack(split, pieces, policy, on_progress or (lambda split, done, total: None))
+        index = _summarise(split, plan, results, tally, folder)
+        write_text(folder / INDEX_NAME, index.dump())
+        shutil.rmtree(work, ignore_errors=True)
     return index
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other runs out of a folder; the lock ends with its process. Raises: DataError if one is there already."""
+    lock = FileLock(folder / LOCK_NAME)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise DataError(f"{folder}: another run is packing here; wait for it, or choose another --out") from error
+    except OSError as error:
+        raise DataError(describe_os_error(error, folder)) from error
+    try:
+        yield
+    finally:
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
 
 
 def _describe(split: Split, policy: Policy) -> dict[str, Any]:
@@ -152,7 +174,9 @@ def _keep_finished(folder: Path, plan: Mapping[str, Any]) -> ShardIndex:
         path = folder / shard.file
         if not path.is_file() or path.stat().st_size != shard.bytes:
             raise DataError(f"{path}: missing or of another size than {INDEX_NAME} says; run again with --overwrite")
-    shutil.rmtree(folder / WORK_NAME, ignore_errors=True)  # left where a run was killed in its last moment
+    # Left where a run was killed in its last moment.
+    shutil.rmtree(folder / WORK_NAME, ignore_errors=True)
+    (folder / LOCK_NAME).unlink(missing_ok=True)
     return index
 
 

@@ -223,6 +223,27 @@ def test_a_really_full_disk(small_disk, raw_trees, tmp_path):
     assert not [path for path in (small_disk / "out").glob("train*.h5") if path.stat().st_size == 0]
 
 
+class MeddlingSplit(ToySplit):
+    """Tries to pack into the same folder while it is packed."""
+
+    def __init__(self, folder):
+        super().__init__()
+        self.folder, self.said = folder, ""
+
+    def read(self, start: int, stop: int) -> Iterator[Sample | Problem]:
+        with pytest.raises(DataError) as caught:
+            pack_split(ToySplit(), self.folder, policy=SMALL)
+        self.said = str(caught.value)
+        return super().read(start, stop)
+
+
+def test_two_runs_do_not_pack_into_one_folder(tmp_path, whole):
+    split = MeddlingSplit(tmp_path / "out")
+    pack_split(split, tmp_path / "out", policy=SMALL)
+    assert "another run is packing here" in split.said
+    assert digests(tmp_path / "out") == whole
+
+
 def test_progress_counts_poses(tmp_path):
     seen = []
     pack_split(ToySplit(), tmp_path / "out", policy=SMALL, on_progress=lambda *step: seen.append(step))
