@@ -82,3 +82,14 @@ def test_it_learns_from_hands_made_on_the_fly(settings_for, tmp_path):
         "synth", "model.geometry=keypoints", "data.image_px=32", "data.synth_repeats=2", "data.validation_limit=4"
     )
     assert fit(settings, tmp_path / "run", device="cpu").steps == 3
+
+
+def test_the_parts_of_the_shipped_network_follow_each_other(settings_for, shards, tmp_path):
+    """Joints, then geometry, then texture and light: each starts from the weights of the one before."""
+    common = ("model.geometry=keypoints", "train.max_steps=1", "data.validation_part=0")
+    blind = (*common, "model.texture=false", "render.enabled=false")
+    joints = fit(settings_for(shards, *blind, "loss.weights.joints_3d=0"), tmp_path / "joints", device="cpu")
+    geometry = fit(settings_for(shards, *blind), tmp_path / "geometry", init=joints.weights, device="cpu")
+    notes: list[str] = []
+    fit(settings_for(shards, *common), tmp_path / "look", init=geometry.weights, device="cpu", on_note=notes.append)
+    assert any("with fresh heads for light, texture" in note for note in notes)
