@@ -7,7 +7,8 @@
    error and PSNR over the start, and their root-relative error is no worse.
 
 Usage: python benchmarks/closed_loop.py --out FOLDER [--train 4000] [--test 500] [--pretrain-minutes 30]
-       [--train-minutes 15] [--json FILE]. Finished stages are kept, so a stopped run goes on.
+       [--train-minutes 15] [--start FILE] [--json FILE]. Finished stages are kept, so a stopped run goes on.
+With --start, such as the shipped network, the question is the user's: what do more photos of another domain add?
 """
 
 import argparse
@@ -160,17 +161,21 @@ def measure_batch(estimate: Estimate, batch: Batch, hand: HandModel, renderer: R
     return measure(predict_hand(estimate, batch.K, hand, renderer=renderer), batch)
 
 
-def run(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Run all stages and return every score."""
-    out, px = arguments.out, arguments.image_px
-    folders = prepare(out, arguments.train, arguments.test, px)
+def pretrain(data: Path, arguments: argparse.Namespace) -> Path:
+    """Learn geometry from random weights and return the weight file."""
     print("pretrain on A", flush=True)
     alone = ("render.enabled=false", "model.texture=false", "train.clip_norm=20", "loss.weights.joint_maps=2")
     # The lifter comes trained and wants small steps; the backbone has everything to learn.
     rates = ("train.lr=2e-3", "train.backbone_lr_factor=2.5")
-    start = stage(
-        settings_for(folders["A"], arguments.pretrain_minutes, arguments, *alone, *rates, *GEOMETRY), out / "pretrain"
-    )
+    settings = settings_for(data, arguments.pretrain_minutes, arguments, *alone, *rates, *GEOMETRY)
+    return stage(settings, arguments.out / "pretrain")
+
+
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Run all stages and return every score."""
+    out, px = arguments.out, arguments.image_px
+    folders = prepare(out, arguments.train, arguments.test, px)
+    start = arguments.start or pretrain(folders["A"], arguments)
     scores: dict[str, Any] = {
         "mean hand on A": score(start, folders["A"], px, kind="mean hand"),
         "pretrained on A": score(start, folders["A"], px),
@@ -233,6 +238,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--train", type=int, default=4000)
     parser.add_argument("--test", type=int, default=500)
+    parser.add_argument("--start", type=Path, help="weights to start from, in place of pretraining on A")
     parser.add_argument("--pretrain-minutes", type=float, default=30)
     parser.add_argument("--train-minutes", type=float, default=15)
     parser.add_argument("--image-px", type=int, default=96)
