@@ -64,6 +64,8 @@ class ModelSettings(Settings):
     """Keep the mean shape, as the paper does on RHD."""
     texture: bool = True
     """Build the texture and light heads."""
+    texture_px: NonNegativeInt = 0
+    """Side of the texture map in training, less than the hand's own (anny, nimble); 0 takes the whole map."""
     light: Literal["bounded", "paper"] = "bounded"
     """How the light head's numbers become a light."""
     drop_path: float = Field(0.0, ge=0, lt=1)

@@ -32,14 +32,20 @@ def choose_hand(settings: ModelSettings, joint_definitions: Sequence[str], *, sy
 
     Hands made on the fly are anny's, so "auto" is anny there.
 
-    Raises: AssetError if a hand that was named is not installed.
+    Raises: AssetError if a hand that was named is not installed; ConfigError for a size its texture cannot have.
     """
     installed = (hand for hand, asset in PREFERRED_HANDS if not synthetic and is_installed(asset))
     name = next(installed, "anny") if settings.hand == "auto" else settings.hand
     known: list[JointDefinition] = ["freihand", "ho3d"]
     of_data = [definition for definition in known if definition in joint_definitions[:1]] or known
     joints = of_data[0] if settings.joints == "auto" else settings.joints
-    return load_hand(name, joints=joints)
+    options: dict[str, Any] = {"texture_px": settings.texture_px} if settings.texture_px else {}
+    try:
+        return load_hand(name, joints=joints, **options)
+    except (TypeError, ValueError) as error:
+        if not options:
+            raise
+        raise ConfigError(f"model.texture_px: found {settings.texture_px}, the hand {name} refuses: {error}") from error
 
 
 def start_network(settings: RunSettings, hand: HandModel, init: Path | None) -> tuple[Reconstructor, list[str]]:

@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from hifihr_core.data.synthesis import Synthesizer, SynthOptions
+from hifihr_core.errors import ConfigError
+from hifihr_core.models.checkpoint import load_checkpoint
 from hifihr_core.training.distributed import World
 from hifihr_core.training.loop import fit
 from hifihr_core.training.synth import SynthBatches
@@ -93,3 +95,11 @@ def test_the_parts_of_the_shipped_network_follow_each_other(settings_for, shards
     notes: list[str] = []
     fit(settings_for(shards, *common), tmp_path / "look", init=geometry.weights, device="cpu", on_note=notes.append)
     assert any("with fresh heads for light, texture" in note for note in notes)
+
+
+def test_a_smaller_texture_map_serves_small_crops(settings_for, shards, tmp_path):
+    settings = settings_for(shards, "model.texture_px=64", "train.max_steps=1", "data.validation_part=0")
+    weights = fit(settings, tmp_path / "run", device="cpu").weights
+    assert load_checkpoint(weights).hand.texture_px == 512  # the same coefficients, whatever map they were learnt on
+    with pytest.raises(ConfigError, match=r"model\.texture_px: found 100, the hand anny refuses"):
+        fit(settings_for(shards, "model.texture_px=100"), tmp_path / "odd", device="cpu")
