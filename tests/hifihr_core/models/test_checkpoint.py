@@ -38,6 +38,15 @@ def test_a_network_comes_back_as_it_was(saved):
     assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
 
 
+def test_half_precision_keeps_variances_that_16_bits_cannot_hold(saved, tmp_path):
+    path, network = saved
+    state = {name: value.clone() for name, value in network.state_dict().items()}
+    [name, *_] = [name for name in state if name.endswith("running_var")]
+    state[name].fill_(2e5)
+    save_weights(tmp_path / "half.safetensors", state, read_facts(path), half=True)
+    assert torch.equal(load_checkpoint(tmp_path / "half.safetensors").network.state_dict()[name], state[name])
+
+
 def test_half_precision_is_half_the_size_and_loads_as_float(saved, settings, tmp_path):
     path, network = saved
     half = tmp_path / "half.safetensors"
