@@ -12,14 +12,13 @@ With --start, such as the shipped network, the question is the user's: what do m
 """
 
 import argparse
-import json
-import platform
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from learning_common import mean_hand, mean_look
+from reporting import write
 
 from hifihr_core.config import load_settings
 from hifihr_core.config.tree import RunSettings
@@ -31,7 +30,6 @@ from hifihr_core.data.synthesis import SynthOptions
 from hifihr_core.hands import HandModel
 from hifihr_core.losses.registry import Ratio
 from hifihr_core.models.checkpoint import load_checkpoint
-from hifihr_core.models.heads import bounded_light
 from hifihr_core.models.prediction import predict_hand
 from hifihr_core.models.reconstructor import Estimate
 from hifihr_core.records import Batch
@@ -123,13 +121,6 @@ def stage(settings: RunSettings, folder: Path, *, init: Path | None = None) -> P
     return folder / "checkpoints" / "newest.safetensors"
 
 
-def plain_appearance(estimate: Estimate, hand: HandModel) -> Estimate:
-    """Return the estimate with the mean texture under a plain light."""
-    count = len(estimate.root_px)
-    parameters = replace(estimate.parameters, texture=torch.zeros(count, hand.texture_dim))
-    return replace(estimate, parameters=parameters, light=bounded_light(torch.zeros(count, 9)))
-
-
 @torch.no_grad()
 def score(weights: Path, data: Path, image_px: int, *, kind: str = "learnt") -> dict[str, float]:
     """Return the metrics of a weight file on the evaluation split of a domain.
@@ -154,10 +145,9 @@ def measure_batch(estimate: Estimate, batch: Batch, hand: HandModel, renderer: R
     """Return the metrics of one batch."""
     batch = leave_out(batch, broken_samples(batch))
     if kind != "learnt" or estimate.light is None or estimate.parameters.texture is None:
-        estimate = plain_appearance(estimate, hand)
+        estimate = mean_look(estimate, hand)
     if kind == "mean hand":
-        mean = hand.mean_parameters(len(batch))
-        estimate = replace(estimate, parameters=replace(mean, texture=estimate.parameters.texture))
+        estimate = mean_hand(estimate, hand)
     return measure(predict_hand(estimate, batch.K, hand, renderer=renderer), batch)
 
 
@@ -256,10 +246,7 @@ def main() -> None:
         print(f"{'kept    ' if holds else 'NOT kept'}  {claim}")
     if arguments.json:
         options = {name: str(value) for name, value in vars(arguments).items()}
-        machine = {"machine": platform.processor() or platform.machine(), "threads": torch.get_num_threads()}
-        arguments.json.write_text(
-            json.dumps({**machine, "options": options, "scores": scores, "claims": claims}, indent=1)
-        )
+        write("closed_loop", {"options": options, "scores": scores, "claims": claims}, arguments.json)
     raise SystemExit(0 if all(claims.values()) else 1)
 
 

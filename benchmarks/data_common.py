@@ -1,9 +1,7 @@
-"""What the benchmarks of the data path share: large generated FreiHAND trees, and where results go."""
+"""What the benchmarks of the data path share: large generated FreiHAND trees."""
 
 import json
 import os
-import platform
-import subprocess
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -57,26 +55,3 @@ def _link(folder: Path, contents: list[bytes], count: int) -> None:
     for number in range(len(contents), count):
         # A file system allows some 60,000 links to one file.
         os.link(folder / f"{number % len(contents):08d}.jpg", folder / f"{number:08d}.jpg")
-
-
-def report(name: str, values: dict[str, object], target: Path | None) -> None:
-    """Print results and write them as JSON with the machine and the commit."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    document = {
-        "benchmark": name,
-        "machine": {
-            "cpu": platform.processor() or platform.machine(),
-            "cores": os.cpu_count(),
-            "system": platform.system(),
-        },
-        "python": platform.python_version(),
-        "commit": commit.stdout.strip(),
-        **values,
-    }
-    text = json.dumps(document, indent=1)
-    print(text)
-    if target:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text + "\n")

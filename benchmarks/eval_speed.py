@@ -8,9 +8,7 @@ Usage: python benchmarks/eval_speed.py [--samples 3960] [--threads 2] [--json FI
 
 import argparse
 import json
-import platform
 import resource
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from reporting import report
 from scipy.spatial import cKDTree
 
 from hifihr_core.evaluation.files import PointSets, read_predictions
@@ -41,7 +40,7 @@ def main() -> None:
     nearest_distances(pred.vertices[:2], truth.vertices[:2])  # compiles
     cpu = time.process_time()
     seconds, _ = timed(lambda: score(pred, truth, PROTOCOLS["freihand"]))
-    result = {
+    values = {
         "samples": options.samples,
         "threads": options.threads,
         "score_s": seconds,
@@ -49,14 +48,8 @@ def main() -> None:
         "peak_memory_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
         **kernel_against_trees(pred, truth),
         **reading(pred, truth),
-        "machine": f"{platform.machine()}, Python {platform.python_version()}, torch {torch.__version__}",
-        "commit": subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True
-        ).stdout.strip(),
     }
-    print(json.dumps(result, indent=2))
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=2) + "\n")
+    report("eval_speed", values, options.json)
 
 
 def make_points(samples: int, *, noise_m: float) -> PointSets:

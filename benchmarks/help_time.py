@@ -7,15 +7,14 @@ Usage: python benchmarks/help_time.py [--rounds 9] [--json FILE]
 """
 
 import argparse
-import json
-import os
-import platform
 import resource
 import subprocess
 import sys
 import time
 from pathlib import Path
 from statistics import median
+
+from reporting import write
 
 LIMIT_S = 0.4
 RUN = "from hifihr_cli.main import run; run()"
@@ -67,22 +66,9 @@ def main() -> int:
     slow = [name for name, (_, used) in medians.items() if name.startswith("hifihr") and used >= LIMIT_S]
     print(f"more than {LIMIT_S} s of processor time: {', '.join(slow) or 'none'}")
     if options.json:
-        options.json.write_text(json.dumps(report(options.rounds, medians), indent=2) + "\n", encoding="utf-8")
+        figures = {name: {"clock_s": clock, "processor_s": used} for name, (clock, used) in medians.items()}
+        write("help_time", {"rounds": options.rounds, "median": figures}, options.json)
     return 1 if slow else 0
-
-
-def report(rounds: int, medians: dict[str, tuple[float, float]]) -> dict[str, object]:
-    """Return the figures with machine and commit."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    machine = {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()}
-    figures = {name: {"clock_s": clock, "processor_s": used} for name, (clock, used) in medians.items()}
-    return {
-        "commit": commit,
-        "machine": machine,
-        "python": platform.python_version(),
-        "rounds": rounds,
-        "median": figures,
-    }
 
 
 if __name__ == "__main__":

@@ -10,9 +10,6 @@ given too: on a machine that others use, it is the fairer figure.
 
 import argparse
 import importlib
-import json
-import platform
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,6 +18,7 @@ from statistics import median
 
 import numpy as np
 import torch
+from reporting import report
 
 from hifihr_core.hands import HandParameters
 from hifihr_core.hands.mano import Mano
@@ -163,22 +161,15 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     data = read_mano(options.mano, "right")
     runs = {"ours": step(our_layer(data, torch.float32)), "bare products": bare_products(data)}
-    report: dict[str, object] = {
-        "machine": f"{platform.machine()}, {options.threads} threads, torch {torch.__version__}",
-        "commit": subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip(),
-        "batch": BATCH,
-    }
+    values: dict[str, object] = {"batch": BATCH}
     theirs = smplx_layer(data, torch.float32)
     if theirs is not None:
         runs["smplx"] = step(theirs)
         exact = smplx_layer(data, torch.float64)
         assert exact is not None
-        report["agreement"] = agreement(our_layer(data, torch.float64), exact, options.hands)
-    report["time"] = measure(runs, options.rounds)
-    text = json.dumps(report, indent=2)
-    print(text)
-    if options.json:
-        options.json.write_text(text + "\n", encoding="utf-8")
+        values["agreement"] = agreement(our_layer(data, torch.float64), exact, options.hands)
+    values["time"] = measure(runs, options.rounds)
+    report("mano_layer", values, options.json)
 
 
 if __name__ == "__main__":

@@ -3,19 +3,19 @@
 The hands are drawn by the renderer itself, so that a perfect answer exists. What is measured is what `train
 --supervision full` does, with rendering: network, hand, placement, renderer, losses, optimiser.
 
-Usage: python benchmarks/overfit.py [--steps 1500] [--image-px 128] [--backbone mobilenetv4_conv_small] [--json FILE]
+Usage: python benchmarks/overfit.py [--steps 1500] [--image-px 128] [--backbone mobilenetv4_conv_small]
+    [--set model.norm=layer ...] [--json FILE]
 """
 
 import argparse
-import json
-import platform
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from reporting import write
 
 from hifihr_core.config import load_settings
 from hifihr_core.config.tree import RunSettings
@@ -85,8 +85,8 @@ def draw_batch(hand: HandModel, count: int, image_px: int, *, seed: int = 0) -> 
     )
 
 
-def overfit(steps: int, image_px: int, backbone: str, folder: Path) -> dict[str, float]:
-    """Train on one batch and return its scores."""
+def overfit(steps: int, image_px: int, backbone: str, folder: Path, *, overrides: Sequence[str]) -> dict[str, float]:
+    """Train on one batch and return its scores; `overrides` are settings of a run, applied last."""
     settings = load_settings(
         RunSettings,
         overrides=(
@@ -112,6 +112,7 @@ def overfit(steps: int, image_px: int, backbone: str, folder: Path) -> dict[str,
             "loss.weights.pose_prior=0",
             "loss.weights.shape_prior=0",
             "loss.weights.texture_prior=0",
+            *overrides,
         ),
     )
     world = World(torch.device("cpu"))
@@ -133,21 +134,21 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--image-px", type=int, default=128)
     parser.add_argument("--backbone", default="mobilenetv4_conv_small")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="A setting of the run.")
     parser.add_argument("--out", type=Path, default=None, help="Keep the run folder here.")
     parser.add_argument("--json", type=Path, default=None)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = arguments.out or Path(scratch) / "run"
         folder.mkdir(parents=True, exist_ok=True)
-        scores = overfit(arguments.steps, arguments.image_px, arguments.backbone, folder)
+        scores = overfit(arguments.steps, arguments.image_px, arguments.backbone, folder, overrides=arguments.set)
     good = scores["mpjpe_mm"] < LIMITS["mpjpe_mm"] and scores["psnr_db"] > LIMITS["psnr_db"]
     for name, value in scores.items():
         print(f"{name:14} {value:.3f}")
     print("kept" if good else "NOT kept")
     if arguments.json:
-        document = {"machine": platform.processor() or platform.machine(), "torch": torch.__version__}
-        options = {"steps": arguments.steps, "image_px": arguments.image_px, "backbone": arguments.backbone}
-        arguments.json.write_text(json.dumps({**document, **options, "scores": scores, "limits": LIMITS}, indent=1))
+        options = {name: getattr(arguments, name) for name in ("steps", "image_px", "backbone", "set")}
+        write("overfit", {**options, "scores": scores, "limits": LIMITS}, arguments.json)
     raise SystemExit(0 if good else 1)
 
 

@@ -16,9 +16,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import predict_common
 import roma
 import torch
+from reporting import report
 from torch import Tensor
 
 from hifihr_core.data.synthesis.generator import Synthesizer
@@ -152,7 +152,7 @@ def main() -> None:
     results: dict[str, object] = {"hands": options.hands, "image_px": options.image_px, "steps": settings.steps}
     for name in options.starts.split(","):
         results[name] = compare(hand, *starts[name](), batch, settings, options.image_px)
-    predict_common.report("predict_accuracy", results, options.out)
+    report("predict_accuracy", results, options.out)
 
 
 if __name__ == "__main__":

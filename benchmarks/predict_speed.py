@@ -20,9 +20,9 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-import predict_common
 import torch
 from PIL import Image
+from reporting import report
 
 from hifihr_core.data.synthesis.generator import Synthesizer
 from hifihr_core.data.synthesis.options import SynthOptions
@@ -140,7 +140,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     results: dict[str, object] = {"threads": options.threads, "warm_per_hand": warm(options.rounds)}
     results["command_line"] = command_line(options.photos)
-    predict_common.report("predict_speed", results, options.out)
+    report("predict_speed", results, options.out)
 
 
 if __name__ == "__main__":

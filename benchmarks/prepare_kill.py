@@ -16,7 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from data_common import report, write_freihand
+from data_common import write_freihand
+from reporting import report
 
 from hifihr_core.data.sources.base import Request
 from hifihr_core.data.sources.freihand import FREIHAND

@@ -14,7 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from data_common import report, write_freihand
+from data_common import write_freihand
+from reporting import report
 
 COMMAND = "from hifihr_cli.main import run; run()"
 

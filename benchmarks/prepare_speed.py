@@ -13,7 +13,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from data_common import report, write_freihand
+from data_common import write_freihand
+from reporting import report
 
 from hifihr_core.data.packing import Policy, pack_split, plan_pieces
 from hifihr_core.data.sources.base import Request

@@ -1,10 +1,7 @@
-"""What the benchmarks of the renderer share: hands to draw, clocks, and where results go."""
+"""What the benchmarks of the renderer share: hands to draw, clocks and options."""
 
 import argparse
-import json
 import os
-import platform
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -19,7 +16,6 @@ from torch.nn import functional
 from hifihr_core.hands import load_hand
 from hifihr_core.records import Appearance, Light
 
-ROOT = Path(__file__).resolve().parent.parent
 FOCAL, DISTANCE_M = 640.0, 0.6
 
 
@@ -87,15 +83,3 @@ def arguments(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--json", type=Path, help="write the results to this file")
     parser.add_argument("--threads", type=int, default=2)
     return parser
-
-
-def report(results: dict, target: Path | None) -> None:
-    """Print results with the machine and the commit they belong to, and write them where asked."""
-    command = ["git", "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
-    threads = torch.get_num_threads()
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, {threads} threads, torch {torch.__version__}"
-    text = json.dumps({"machine": machine, "commit": commit, **results}, indent=1)
-    print(text)
-    if target:
-        target.write_text(text + "\n")

@@ -4,7 +4,8 @@ import os
 import warnings
 
 import torch
-from render_common import Scene, arguments, fastest, report, scene
+from render_common import Scene, arguments, fastest, scene
+from reporting import report
 
 from hifihr_core.rendering import Renderer, pytorch3d, rasterize
 from hifihr_core.rendering.primitives import homogeneous_px
@@ -90,7 +91,7 @@ def main() -> None:
     results["rasterize"] = {name: against_pytorch3d(name, 224, 4) for name in names}
     if not options.skip_672:
         results["rasterize"][f"{names[0]} 672"] = against_pytorch3d(names[0], 672, 1)
-    report(results, options.json)
+    report("render_cpu", results, options.json)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ import warnings
 
 import timm
 import torch
-from render_common import Scene, arguments, fastest, report, scene
+from render_common import Scene, arguments, fastest, scene
+from reporting import report
 from torch import Tensor
 from torch.nn import functional
 
@@ -115,7 +116,7 @@ def main() -> None:
         results[name] = measure(step, device, batch, options.repeats)
     if options.check and device == "cuda":
         results["cuda against cpu"] = check(4)
-    report(results, options.json)
+    report("render_gpu", results, options.json)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ import math
 import numpy as np
 import torch
 import trimesh
-from render_common import arguments, report, scene
+from render_common import arguments, scene
+from reporting import report
 from torch import Tensor
 from torch.nn import functional
 
@@ -84,7 +85,7 @@ def main() -> None:
             "slope": float(ours @ true / (true @ true)),
             "mean_error_of_partial_coverage": float(rows[:, 2].mean()),
         }
-    report({"gradients": results}, options.json)
+    report("render_gradients", {"gradients": results}, options.json)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ The truth is the same picture drawn 8 times larger in both directions and averag
 """
 
 import torch
-from render_common import arguments, report, scene
+from render_common import arguments, scene
+from reporting import report
 from torch.nn import functional
 
 from hifihr_core.records import Appearance
@@ -30,7 +31,7 @@ def main() -> None:
                 seen = (ours.silhouette == 1) & (truth.silhouette == 1)
                 error = (ours.image - truth.image).square().mean(dim=1)[seen].mean()
                 results[f"{name}, {smaller.shape[-1]} texels"] = -10 * error.log10().item()
-    report({"psnr_db": results}, options.json)
+    report("render_texture", {"psnr_db": results}, options.json)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from data_common import report, write_freihand
+from data_common import write_freihand
+from reporting import report
 
 from hifihr_core.data.packing import Policy, pack_split
 from hifihr_core.data.shard_set import ShardSet

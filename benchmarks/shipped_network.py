@@ -8,18 +8,17 @@ Usage: python benchmarks/shipped_network.py [--weights FILE] [--hands 1000] [--s
 """
 
 import argparse
-import json
-import platform
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import torch
+from learning_common import mean_hand, mean_look
+from reporting import write
 
 from hifihr_core.data.synthesis import Synthesizer, SynthOptions
 from hifihr_core.hands import HandModel
 from hifihr_core.models.checkpoint import Checkpoint, load_checkpoint
-from hifihr_core.models.heads import bounded_light
 from hifihr_core.models.prediction import predict_hand
 from hifihr_core.models.reconstructor import Estimate
 from hifihr_core.models.shipped import IMAGE_NETWORK, shipped_model
@@ -29,18 +28,6 @@ from hifihr_core.training.validation import measure
 
 BATCH = 25
 LIMITS = {"pa_mpjpe_mm": 13.0, "psnr_db": 20.0}
-
-
-def mean_look(estimate: Estimate, hand: HandModel) -> Estimate:
-    """Return the estimate with the mean texture under a plain light."""
-    count = len(estimate.root_px)
-    parameters = replace(estimate.parameters, texture=torch.zeros(count, hand.texture_dim))
-    return replace(estimate, parameters=parameters, light=bounded_light(torch.zeros(count, 9)))
-
-
-def mean_hand(estimate: Estimate, hand: HandModel) -> Estimate:
-    """Return the mean pose and shape where the network puts the hand."""
-    return mean_look(replace(estimate, parameters=hand.mean_parameters(len(estimate.root_px))), hand)
 
 
 @torch.no_grad()
@@ -103,10 +90,10 @@ def main() -> None:
     for claim, holds in claims.items():
         print(f"{'kept    ' if holds else 'NOT kept'}  {claim}")
     if arguments.json:
-        facts = {"machine": platform.machine(), "seconds": time.perf_counter() - began, "step": trained.step}
+        facts = {"seconds": time.perf_counter() - began, "step": trained.step}
         options = {name: str(value) for name, value in vars(arguments).items()}
-        document = {**facts, "options": options, "scores": scores, "claims": claims}
-        arguments.json.write_text(json.dumps(document, indent=1))
+        values = {**facts, "options": options, "scores": scores, "claims": claims}
+        write("shipped_network", values, arguments.json)
     raise SystemExit(0 if all(claims.values()) else 1)
 
 

@@ -8,8 +8,6 @@ Usage: python benchmarks/step_share.py [--rounds 5] [--backbone tf_efficientnet_
 """
 
 import argparse
-import json
-import platform
 import tempfile
 import time
 from collections.abc import Callable
@@ -17,6 +15,7 @@ from pathlib import Path
 from statistics import median
 
 import torch
+from reporting import write
 
 from hifihr_core.config import load_settings
 from hifihr_core.config.tree import RunSettings
@@ -104,9 +103,8 @@ def main() -> None:
         print(f"{kind:10}", "  ".join(f"{name} {value:.3f}" for name, value in report[kind].items()))
     print("kept" if report["processor"]["share"] <= LIMIT else "NOT kept", f"(limit {LIMIT})")
     if arguments.json:
-        machine = {"machine": platform.processor() or platform.machine(), "threads": torch.get_num_threads()}
         options = {"backbone": arguments.backbone, "batch_size": arguments.batch_size, "rounds": arguments.rounds}
-        arguments.json.write_text(json.dumps({**machine, **options, **report}, indent=1))
+        write("step_share", {**options, **report}, arguments.json)
 
 
 if __name__ == "__main__":

@@ -11,11 +11,8 @@ The shard holds 224 px JPEGs (quality 95) of scikit-image's sample photos with 1
 """
 
 import argparse
-import json
 import multiprocessing
-import platform
 import statistics
-import subprocess
 import tempfile
 import time
 from multiprocessing.queues import Queue
@@ -26,6 +23,7 @@ import cv2
 import numpy as np
 import skimage.data
 import torch
+from reporting import report
 
 from hifihr_core.data.augment import AugmentRanges
 from hifihr_core.data.reader import ShardReader
@@ -202,17 +200,12 @@ def main() -> None:
         )
         write_shard(path, samples, facts=facts, software="benchmark")
         results = measure(path, samples, options.workers, options.rounds)
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    report = {
-        "machine": f"{platform.machine()}, {multiprocessing.cpu_count()} cores",
-        "commit": commit.stdout.strip(),
+    values = {
         "workers": options.workers,
         "jpeg_bytes": round(statistics.mean(len(sample.image) for sample in samples)),
         "results": results,
     }
-    print(json.dumps(report, indent=1))
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=1) + "\n")
+    report("stream_speed", values, options.json)
 
 
 if __name__ == "__main__":

@@ -7,15 +7,12 @@ batch of warming up. The ratio compares with the bare rendering of the same hand
 """
 
 import argparse
-import json
-import multiprocessing
-import platform
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from reporting import report
 
 from hifihr_core.data.synthesis import Synthesizer, SynthOptions
 from hifihr_core.data.synthesis.draws import Dice
@@ -70,16 +67,7 @@ def main() -> None:
             "bare rendering, cpu ms per image": round(bare_cpu, 2),
             "wall, times the bare rendering": round(wall / bare_wall, 2),
         }
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    report = {
-        "machine": f"{platform.machine()}, {multiprocessing.cpu_count()} cores",
-        "commit": commit.stdout.strip(),
-        "threads": options.threads,
-        "results": results,
-    }
-    print(json.dumps(report, indent=1))
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=1) + "\n")
+    report("synth_speed", {"threads": options.threads, "results": results}, options.json)
 
 
 if __name__ == "__main__":

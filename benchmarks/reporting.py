@@ -1,0 +1,53 @@
+"""Where the results of a benchmark go: JSON with the machine and the commit that they belong to.
+
+`report` prints it; a script that prints a table for people calls `write` instead. `help_time` times a command line that
+never loads torch, so nothing here loads it either.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def report(name: str, values: Mapping[str, object], target: Path | None) -> None:
+    """Print the results of the benchmark `name` with machine and commit, and write them to `target` where given."""
+    print(write(name, values, target))
+
+
+def write(name: str, values: Mapping[str, object], target: Path | None) -> str:
+    """Write the results of the benchmark `name` with machine and commit to `target` where given; return the text."""
+    text = json.dumps({"benchmark": name, **_conditions(), **values}, indent=1)
+    if target is not None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text + "\n", encoding="utf-8")
+    return text
+
+
+def _conditions() -> dict[str, object]:
+    machine: dict[str, object] = {
+        "system": platform.system(),
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 1),
+    }
+    conditions = {"commit": _commit(), "python": platform.python_version(), "machine": machine}
+    # Only a benchmark that has loaded torch depends on its version and its threads.
+    if (torch := sys.modules.get("torch")) is not None:
+        machine["threads"] = torch.get_num_threads()
+        conditions["torch"] = torch.__version__
+    return conditions
+
+
+def _commit() -> str | None:
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    try:
+        found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    except OSError:
+        return None  # an hour of results is not lost because git is not installed
+    return found.stdout.strip() or None
