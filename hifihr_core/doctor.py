@@ -140,6 +140,27 @@ def _draw(backend: Any, device: str) -> Any:
     return rasterize(corners, faces, K, height=16, width=16, backend=backend).face
 
 
+def look_at_models() -> Iterator[Row]:
+    """The models that ship, each loaded for the hand that it is for."""
+    from hifihr_core.hands import load_hand
+    from hifihr_core.models.checkpoint import load_checkpoint
+    from hifihr_core.models.lifter import load_lifter
+    from hifihr_core.models.shipped import IMAGE_NETWORK, LIFTER, shipped_model
+
+    loaders = {IMAGE_NETWORK: load_checkpoint, LIFTER: lambda path: load_lifter(path, load_hand("anny"))}
+    for name, load in loaders.items():
+        path = shipped_model(name)
+        if path is None:
+            yield name, "problem", "missing from this installation", REINSTALL
+            continue
+        try:
+            load(path)
+        except HifihrError as error:
+            yield name, "problem", str(error), REINSTALL
+        else:
+            yield name, "ok", f"loads, {path.stat().st_size / 1e6:.1f} MB, licence free", ""
+
+
 def look_at_assets() -> Iterator[Row]:
     """Every asset of the registry, each byte of the installed ones read."""
     for asset in REGISTRY.values():
@@ -196,6 +217,7 @@ CHECKS: dict[str, Callable[[], Iterator[Row]]] = {
     "python": look_at_python,
     "devices": look_at_devices,
     "rendering": look_at_renderer,
+    "models": look_at_models,
     "extras": look_at_extras,
     "assets": look_at_assets,
     "data": look_at_data,

@@ -209,6 +209,7 @@ def read_zip_index(source: RawFile) -> ZipIndex:
     try:
         with _open_zip(source) as (file, start), zipfile.ZipFile(file) as archive:
             infos = [info for info in archive.infolist() if not info.is_dir()]
+    # NotImplementedError is what zipfile answers to a zip that asks for a later version of the format.
     except (zipfile.BadZipFile, EOFError, struct.error, ValueError, NotImplementedError) as error:
         raise DataError(f"{source.name}: not a whole zip ({error}); the download broke off, fetch it again") from error
     except OSError as error:

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Float
 from skimage.metrics import structural_similarity
 
+from hifihr_core.metrics.laid_over import LEAST_COVER
 from hifihr_core.metrics.perceptual import LPIPS_MIN_PX, Lpips
 
 TEXTURE_METRICS = ("l1", "l2", "psnr", "ssim", "lpips")
@@ -59,13 +60,16 @@ def strict_metrics(pair: TexturePair, *, mask: Mask, lpips: Lpips | None) -> dic
     """Return texture metrics of the true hand alone, and how much of it the render covers.
 
     L1, L2 and PSNR are over the pixels of the true mask, SSIM and LPIPS over a tight crop about it with everything
-    else black in both pictures. What the render leaves out of the mask is black in it. The render is clipped to
-    [0, 1]. `coverage` is the rendered part of the true mask, `iou` the overlap of the two silhouettes.
+    else black in both pictures. What the render leaves out of the mask is black in it. A pixel that it covers by half
+    or more shows the photo through the rest, since no estimate of a hand knows what stands behind it: before black, a
+    perfect hand would score 26 dB at 96 pixels and 30 dB at 224. The render is clipped to [0, 1]. `coverage` is the
+    rendered part of the true mask, `iou` the overlap of the two silhouettes.
     Raises: ValueError where the mask is empty.
     """
     if not mask.any():
         raise ValueError("the mask is empty")
-    rendered = pair.on_black.clip(0, 1)
+    shown = np.where(pair.coverage >= LEAST_COVER, 1 - pair.coverage, 0.0)[..., None] * pair.photo
+    rendered = (pair.on_black + shown).clip(0, 1)
     difference = rendered[mask] - pair.photo[mask]
     l2 = float(np.square(difference).mean())
     rows, columns = tight_crop(mask)

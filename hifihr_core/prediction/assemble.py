@@ -53,7 +53,7 @@ def assemble(
         results.append(
             HandResult(
                 side=crops.sides[i],
-                score=detection.score,
+                score=_score(detection, crops.confidence[i]),
                 box_px=full.box_px,
                 K=K_full,
                 metric=metric,
@@ -137,6 +137,13 @@ def _with_photo(
         texture_px=texture_px,
     )
     return TexturedMesh(**{**vars(mesh), "texture": _picture(completed.albedo)})
+
+
+def _score(detection: Detection, confidence: torch.Tensor) -> float:
+    """Return the detector's score; a hand that no detector found is as sure as the joints that the network found."""
+    if detection.keypoints_px is not None or not bool((confidence > 0).any()):
+        return detection.score
+    return detection.score * float(confidence.mean())
 
 
 def _report(

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from hifihr_core.geometry.cameras import project
 from hifihr_core.hands import Hand, HandModel, HandParameters
+from hifihr_core.metrics.laid_over import hand_psnr
 from hifihr_core.prediction.crops import Crops
 from hifihr_core.prediction.masks import beyond_wrist, segment_hands
 from hifihr_core.prediction.state import HandState, choose, map_states
@@ -217,6 +218,5 @@ def _quality(posed: Hand, rendered: Rendered, state: HandState, crops: Crops, ma
     counted = ~beyond_wrist(joints_px, height=height, width=width)
     drawn, wanted = (rendered.silhouette > 0.5) & counted, mask & counted
     iou = (drawn & wanted).flatten(1).sum(dim=1) / (drawn | wanted).flatten(1).sum(dim=1).clamp_min(1)
-    square = ((rendered.image - crops.image).square().mean(dim=1) * wanted).flatten(1).sum(dim=1)
-    psnr = -10 * torch.log10(square / wanted.flatten(1).sum(dim=1).clamp_min(1) + 1e-10)
+    psnr = hand_psnr(rendered.image, rendered.silhouette, crops.image, wanted)
     return Quality(keypoint_px, iou, psnr)

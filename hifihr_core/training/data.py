@@ -204,7 +204,7 @@ class ShardData:
         if settings.proportions and len(settings.proportions) != len(self.train):
             raise ConfigError(f"data.proportions: {len(settings.proportions)} numbers, expected {len(self.train)}")
         options = StreamOptions(
-            batch_size=per_process(batch_size, world),
+            batch_size=world.part_of(batch_size),
             image_px=settings.image_px,
             seed=seed,
             augment=AUGMENTATIONS[settings.augmentation],
@@ -217,16 +217,9 @@ class ShardData:
         if not self.held_out:
             return None
         options = StreamOptions(
-            batch_size=per_process(batch_size, world), image_px=self.settings.image_px, shuffle=False, drop_last=False
+            batch_size=world.part_of(batch_size), image_px=self.settings.image_px, shuffle=False, drop_last=False
         )
         return open_stream(self.held_out, options, world, weights=[None] * len(self.held_out))
-
-
-def per_process(batch_size: int, world: World) -> int:
-    """Return each process's part of a batch. Raises: ConfigError if it does not divide."""
-    if batch_size % world.size:
-        raise ConfigError(f"train.batch_size: found {batch_size}, expected a multiple of the {world.size} processes")
-    return batch_size // world.size
 
 
 def open_data(settings: DataSettings, *, labels: frozenset[str]) -> Data:

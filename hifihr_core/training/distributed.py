@@ -12,6 +12,7 @@ from torch import distributed as dist
 from torch.distributed.rendezvous import rendezvous
 
 from hifihr_core.device import choose_device
+from hifihr_core.errors import ConfigError
 
 #: How long one process waits for the others before the run is given up (and torchrun starts it again).
 PATIENCE = timedelta(minutes=10)
@@ -39,6 +40,12 @@ class World:
             stacked = stacked.float()
         dist.all_reduce(stacked)
         return dict(zip(values, stacked.to(next(iter(values.values())).dtype).unbind(), strict=True))
+
+    def part_of(self, batch_size: int) -> int:
+        """Return this process's part of a batch. Raises: ConfigError if it does not divide."""
+        if batch_size % self.size:
+            raise ConfigError(f"train.batch_size: found {batch_size}, expected a multiple of the {self.size} processes")
+        return batch_size // self.size
 
     def wait(self) -> None:
         """Return when every process has come here."""

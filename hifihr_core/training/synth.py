@@ -15,7 +15,6 @@ from hifihr_core.data.augment import AugmentRanges
 from hifihr_core.data.randomness import stream_bits
 from hifihr_core.data.synthesis import Synthesizer, SynthOptions
 from hifihr_core.data.variation import vary
-from hifihr_core.errors import ConfigError
 from hifihr_core.hands import HandModel
 from hifihr_core.records import Batch
 from hifihr_core.training.distributed import World
@@ -152,35 +151,23 @@ class SynthData:
         return {"synth": frozenset(name for name, has in batch.present.items() if bool(has.any())) | {"mask"}}
 
     def training(self, hand: HandModel, world: World, *, seed: int, batch_size: int) -> SynthBatches:
-        """Return the training batches of this process."""
-        samples, workers = self.settings.synth_epoch, self.settings.workers
-        repeats = self.settings.synth_repeats
-        return self._batches(
-            hand, world, seed=seed, batch_size=batch_size, samples=samples, workers=workers, repeats=repeats
+        """Return the training batches of this process. Raises: ConfigError if sizes do not fit."""
+        settings = self.settings
+        return SynthBatches(
+            self._synthesizer(hand, world, seed=seed),
+            world,
+            world.part_of(batch_size),
+            max(1, settings.synth_epoch // batch_size),
+            workers=settings.workers,
+            repeats=settings.synth_repeats,
         )
 
     def validation(self, hand: HandModel, world: World, *, batch_size: int) -> SynthBatches:
-        """Return the validation batches of this process: hands of another seed."""
-        limit = self.settings.validation_limit
-        return self._batches(hand, world, seed=VALIDATION_SEED, batch_size=batch_size, samples=limit)
-
-    def _batches(
-        self,
-        hand: HandModel,
-        world: World,
-        *,
-        seed: int,
-        batch_size: int,
-        samples: int,
-        workers: int = 0,
-        repeats: int = 1,
-    ) -> SynthBatches:
-        own = batch_size // world.size
-        if own * world.size != batch_size:
-            raise ConfigError(f"train.batch_size: found {batch_size}, expected a multiple of {world.size} processes")
-        synthesizer = self._synthesizer(hand, world, seed=seed)
-        length = max(1, samples // batch_size)
-        return SynthBatches(synthesizer, world, own, length, workers=workers, repeats=repeats)
+        """Return the validation batches of this process: hands of another seed, each once."""
+        length = max(1, self.settings.validation_limit // batch_size)
+        return SynthBatches(
+            self._synthesizer(hand, world, seed=VALIDATION_SEED), world, world.part_of(batch_size), length
+        )
 
     def _synthesizer(self, hand: HandModel, world: World, *, seed: int) -> Synthesizer:
         options = SynthOptions(image_px=self.settings.image_px)

@@ -10,6 +10,7 @@ from torch import Tensor
 from hifihr_core.losses.evaluate import evaluate_terms, look_at
 from hifihr_core.losses.photometric import soft_iou
 from hifihr_core.losses.registry import Ratio
+from hifihr_core.metrics.laid_over import hand_psnr
 from hifihr_core.metrics.pose import mpjpe, pa_mpjpe
 from hifihr_core.models.prediction import Prediction
 from hifihr_core.records import Batch
@@ -19,9 +20,6 @@ from hifihr_core.training.setup import Run
 from hifihr_core.training.step import predict
 
 MM = 1000.0
-
-#: Peak signal-to-noise ratio of a picture without any error is capped here, decibels.
-MAX_PSNR_DB = 60.0
 
 
 def _joint_error(prediction: Prediction, batch: Batch) -> Tensor:
@@ -47,12 +45,9 @@ def _silhouette_iou(prediction: Prediction, batch: Batch) -> Tensor:
 
 
 def _masked_psnr(prediction: Prediction, batch: Batch) -> Tensor:
-    """Return the PSNR over the annotated mask; mask pixels that the render leaves out count as black."""
     assert prediction.rendered is not None
-    mask = batch.labels["mask"].to(batch.image)[:, None]
-    squared = (prediction.rendered.image - batch.image).square() * mask
-    mean = squared.sum(dim=(1, 2, 3)) / (3 * mask.sum(dim=(1, 2, 3))).clamp(min=1)
-    return -10 * torch.log10(mean.clamp(min=10 ** (-MAX_PSNR_DB / 10)))
+    rendered = prediction.rendered
+    return hand_psnr(rendered.image, rendered.silhouette, batch.image, batch.labels["mask"].bool())
 
 
 #: Metric -> (the label it needs, whether it needs a rendered picture, one value per sample).

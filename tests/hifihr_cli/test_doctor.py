@@ -6,6 +6,7 @@ import pytest
 
 from hifihr_core import doctor
 from hifihr_core.assets import REGISTRY
+from hifihr_core.models import shipped
 
 
 @pytest.fixture
@@ -30,6 +31,7 @@ def test_everything_the_contract_names_is_looked_at(findings):
     for name in ("python", "torch"):
         assert found["python", name]["state"] == "ok"
     assert found["rendering", "native on cpu"]["state"] == "ok"
+    assert [f["state"] for (group, _), f in found.items() if group == "models"] == ["ok", "ok"]
     assert ("extras", "mediapipe") in found
     assert ("extras", "pytorch3d") in found
     assert {name for group, name in found if group == "assets"} == set(REGISTRY)
@@ -44,6 +46,19 @@ def test_everything_the_contract_names_is_looked_at(findings):
 def quick(monkeypatch):
     """Leave out the checks that take their time."""
     monkeypatch.setattr(doctor, "CHECKS", {name: doctor.CHECKS[name] for name in ("assets", "data", "folders")})
+
+
+def test_a_shipped_model_that_is_damaged_or_gone_is_a_problem(findings, tmp_path, monkeypatch):
+    whole = shipped.shipped_model(shipped.LIFTER).read_bytes()
+    (tmp_path / "half.safetensors").write_bytes(whole[: len(whole) // 2])
+    paths = {shipped.LIFTER: tmp_path / "half.safetensors", shipped.IMAGE_NETWORK: None}
+    monkeypatch.setattr(shipped, "shipped_model", paths.__getitem__)
+    monkeypatch.setattr(doctor, "CHECKS", {"models": doctor.CHECKS["models"]})
+    code, found = findings()
+    assert code == 1
+    assert "not a whole safetensors file" in found["models", shipped.LIFTER]["found"]
+    assert found["models", shipped.IMAGE_NETWORK]["found"] == "missing from this installation"
+    assert {f["remedy"] for f in found.values()} == {doctor.REINSTALL}
 
 
 def test_a_damaged_asset_is_a_problem(findings, run_cli, home, tmp_path, quick):

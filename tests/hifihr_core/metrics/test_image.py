@@ -6,7 +6,14 @@ import torch
 from scipy.signal import convolve2d
 
 from hifihr_core.errors import AssetError
-from hifihr_core.metrics.image import TexturePair, average_metrics, paper_metrics, strict_metrics, tight_crop
+from hifihr_core.metrics.image import (
+    TexturePair,
+    average_metrics,
+    paper_metrics,
+    strict_metrics,
+    tight_crop,
+)
+from hifihr_core.metrics.laid_over import MAX_PSNR_DB, hand_psnr
 from hifihr_core.metrics.perceptual import load_lpips
 
 
@@ -51,6 +58,31 @@ def test_a_part_left_out_is_white_in_paper_and_black_in_strict():
     assert strict_metrics(pair, mask=mask, lpips=None)["l1"] == pytest.approx(0.5 * 0.1 + 0.5 * 0.5)
     assert strict_metrics(pair, mask=mask, lpips=None)["coverage"] == pytest.approx(0.5)
     assert paper_metrics(pair, mask=mask, lpips=None)["l1"] == pytest.approx((0.3) * mask.mean())
+
+
+@pytest.mark.parametrize(("covered", "error"), [(0.75, 0.75 * 0.25 * 0.6), (0.5, 0.25 * 0.6), (0.25, 0.75 * 0.9)])
+def test_the_edge_of_a_perfect_hand_shows_the_photo_behind_it(covered, error):
+    """A hand of 0.3 before 0.9: laid over the photo it is off by c (1 - c) 0.6; below half covered, by (1 - c) 0.9."""
+    mask = box_mask()
+    coverage = np.where(mask, covered, 0.0)
+    part = coverage[..., None] * np.ones(3)
+    pair = TexturePair(0.3 * part + 1 - part, 0.3 * part, 0.3 * part + 0.9 * (1 - part), coverage)
+    assert strict_metrics(pair, mask=mask, lpips=None)["l1"] == pytest.approx(error)
+
+
+def test_the_psnr_of_a_batch_is_the_strict_one():
+    random = np.random.default_rng(0)
+    coverage = np.stack([random.uniform(size=(24, 24)), np.ones((24, 24))])
+    photo, color = random.uniform(size=(2, 24, 24, 3)), random.uniform(0, 1.3, size=(2, 24, 24, 3))
+    mask = random.uniform(size=(2, 24, 24)) > 0.4
+    on_black = color * coverage[..., None]
+    pictures = [torch.from_numpy(picture).movedim(-1, 1) for picture in (on_black, photo)]
+    found = hand_psnr(pictures[0], torch.from_numpy(coverage), pictures[1], torch.from_numpy(mask))
+    for one in range(2):
+        pair = TexturePair(on_black[one], on_black[one], photo[one], coverage[one])
+        assert float(found[one]) == pytest.approx(strict_metrics(pair, mask=mask[one], lpips=None)["psnr"])
+    equal = hand_psnr(pictures[1], torch.ones(2, 24, 24), pictures[1], torch.from_numpy(mask))
+    assert equal.tolist() == [MAX_PSNR_DB] * 2
 
 
 def test_equal_pictures_have_no_error():

@@ -1,0 +1,27 @@
+"""The PSNR of hands laid over their photos, a whole batch on its device: what training and refinement report.
+
+Apart from `hifihr_core.metrics.image`, whose other metrics take a second to import.
+"""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+#: A pixel that a hand covers by less is left out by it; one that it covers by more shows the photo through the rest.
+LEAST_COVER = 0.5
+
+#: The PSNR of a batch's picture is capped here, decibels, so that a mean exists.
+MAX_PSNR_DB = 60.0
+
+
+def hand_psnr(
+    on_black: Float[Tensor, "B 3 H W"],
+    coverage: Float[Tensor, "B H W"],
+    photo: Float[Tensor, "B 3 H W"],
+    mask: Bool[Tensor, "B H W"],
+) -> Float[Tensor, " B"]:
+    """Return the PSNR of `strict_metrics` for a batch on its device, at most `MAX_PSNR_DB`, which an empty mask has."""
+    shown = torch.where(coverage >= LEAST_COVER, 1 - coverage, 0.0)[:, None] * photo
+    squared = ((on_black + shown).clamp(0, 1) - photo).square().mean(dim=1) * mask
+    mean = squared.sum(dim=(1, 2)) / mask.sum(dim=(1, 2)).clamp(min=1)
+    return -10 * torch.log10(mean.clamp(min=10 ** (-MAX_PSNR_DB / 10)))
