@@ -54,13 +54,12 @@ def minimums(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Every benchmark, or those named: `nox -s bench -- help_time`. Results go to benchmarks/results."""
-    from pathlib import Path
-
+    """One benchmark and its options: `nox -s bench -- help_time --rounds 5`; docs/benchmarks.md lists them."""
+    if not session.posargs:
+        session.error("name a benchmark, such as `nox -s bench -- help_time`; docs/benchmarks.md lists them")
     install(session)
-    names = session.posargs or sorted(path.stem for path in Path("benchmarks").glob("*.py") if path.stem[0] != "_")
-    for name in names:
-        session.run("python", f"benchmarks/{name}.py")
+    name, *options = session.posargs
+    session.run("python", f"benchmarks/{name}.py", *options)
 
 
 @nox.session
