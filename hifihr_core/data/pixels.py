@@ -1,14 +1,11 @@
 """Loops over pixels that no library does in one pass: compiled on first use, run without the interpreter lock."""
 
-import inspect
-from collections.abc import Callable
-from typing import Any
-
-import numba
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
+
+from hifihr_core.kernels import kernel
 
 
 def to_unit_floats(image: UInt8[Tensor, "*S"]) -> Float[Tensor, "*S"]:
@@ -22,16 +19,7 @@ def to_unit_floats(image: UInt8[Tensor, "*S"]) -> Float[Tensor, "*S"]:
     return torch.from_numpy(floats)
 
 
-def _kernel(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile without the interpreter lock; the machine code is kept on disk where numba finds a writable place."""
-    function = inspect.unwrap(function)  # the shape checks of the tests wrap every function
-    try:
-        return numba.njit(nogil=True, cache=True, error_model="numpy")(function)
-    except RuntimeError:
-        return numba.njit(nogil=True, error_model="numpy")(function)
-
-
-@_kernel
+@kernel
 def _scale(source: UInt8[np.ndarray, " N"], target: Float[np.ndarray, " N"]) -> None:
     factor = np.float32(1 / 255)
     for i in range(source.size):

@@ -4,14 +4,13 @@ Two sets of 778 points are too small for a tree to pay: the compiled loop over a
 building and asking two trees (docs/benchmarks/evaluation.md). `nearest_distances_reference` is its specification.
 """
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, no_type_check
 
-import numba
 import numpy as np
 import torch
 from jaxtyping import Float
+
+from hifihr_core.kernels import kernel
 
 #: Samples that one task of the thread pool works through.
 _TASK = 64
@@ -49,18 +48,9 @@ def nearest_distances_reference(
     return distances.min(axis=2), distances.min(axis=1)
 
 
-def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile without the interpreter lock and keep the machine code on disk, where numba finds a writable place."""
-    try:
-        return numba.njit(nogil=True, cache=True)(function)
-    except RuntimeError:
-        return numba.njit(nogil=True)(function)
-
-
 # The inner loop runs over the points that keep a minimum each, so that the compiler turns it into vector code; a
 # running minimum over the other set is four times slower. No fast-math: the order of the sum decides the last digit.
-@_compile
-@no_type_check
+@kernel
 def _nearest_kernel(points: np.ndarray, others: np.ndarray, nearest: np.ndarray) -> None:
     """Fill `nearest` (B, N) with the distance of points (B, 3, N) to the nearest of others (B, 3, M)."""
     for sample in range(points.shape[0]):

@@ -61,7 +61,7 @@ class Synthesizer:
     @torch.no_grad()
     def make(self, number: int, batch_size: int) -> Batch:
         """Render batch `number`: a pure function of the seed, the number, the size and the options."""
-        seed = int(stream_bits(self.seed, number, "synth")[0] >> 1)
+        seed = int(stream_bits(self.seed, number, "synth")[0]) >> 1
         dice = Dice(batch_size, seed, self.device)
         scene = self._draw_scene(dice)
         image, view = self._render(scene, dice)

@@ -2,7 +2,7 @@
 
 import math
 
-from hifihr_core.rendering._numba.jit import helper, kernel
+from hifihr_core.kernels import helper, kernel
 
 
 @kernel

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from hifihr_core.rendering._numba import attributes, lighting, outline, raster
-from hifihr_core.rendering._numba.jit import bands, partial_bands, run
+from hifihr_core.rendering._numba.threads import bands, partial_bands, run
 from hifihr_core.rendering.records import Cull, Material
 
 _CULL = {"none": raster.KEEP, "back": raster.CULL_BACK, "front": raster.CULL_FRONT}

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from hifihr_core.rendering._numba.jit import helper, kernel
+from hifihr_core.kernels import helper, kernel
 
 BLINN_PHONG, PHONG = 0, 1
 

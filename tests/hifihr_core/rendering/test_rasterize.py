@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hifihr_core.rendering import _reference, rasterize
-from hifihr_core.rendering._numba import jit
+from hifihr_core.rendering._numba import threads
 from hifihr_core.rendering.primitives import homogeneous_px
 
 F64 = torch.float64
@@ -202,8 +202,8 @@ def test_work_is_shared_and_errors_come_through():
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(3)
-        assert jit.run(lambda x: x * x, [(i,) for i in range(20)]) == [i * i for i in range(20)]
+        assert threads.run(lambda x: x * x, [(i,) for i in range(20)]) == [i * i for i in range(20)]
         with pytest.raises(ZeroDivisionError):
-            jit.run(lambda x: 1 / x, [(i,) for i in range(-5, 5)])
+            threads.run(lambda x: 1 / x, [(i,) for i in range(-5, 5)])
     finally:
         torch.set_num_threads(before)

@@ -1,44 +1,22 @@
-"""How kernels are compiled and how their work is spread over threads.
+"""How the work of kernels is spread over threads.
 
 A kernel works on one image, or on a band of its rows, without the interpreter lock; a small pool of Python threads
 runs several of them at a time, as many as torch uses. Compared with numba's own parallel loops this compiles several
 times faster, may be called from any number of threads at once, and survives a fork.
 """
 
-import inspect
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import numba
 import torch
 
 #: Partial sums per batch in backward passes. It fixes the order of additions, whatever the number of threads.
 PARTIALS = 16
 
-_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 _pools: dict[int, ThreadPoolExecutor] = {}
-
-
-def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a function on first use, without the interpreter lock, and keep the machine code on disk.
-
-    The code is kept beside the source or, where that is read-only, in the user's cache folder (`NUMBA_CACHE_DIR`
-    overrides both). Where no place is writable, every process compiles anew.
-    """
-    function = inspect.unwrap(function)  # the shape checks of the tests wrap every function; numba wants the bare one
-    try:
-        return numba.njit(cache=True, **_OPTIONS)(function)
-    except RuntimeError:  # numba finds no place to keep its cache
-        return numba.njit(**_OPTIONS)(function)
-
-
-def helper(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a function that only kernels of the same file call; without the wrappers that Python would need."""
-    bare: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    return numba.njit(**bare, **_OPTIONS)(inspect.unwrap(function))
 
 
 def run(work: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> list[Any]:
