@@ -50,7 +50,7 @@ def test_timm_names_the_same_files_and_licence(asset_id):
     tag = re.search(r"tag (\w+)", asset.title)[1]
     known = timm.get_pretrained_cfg(f"{asset_id.removeprefix('timm-')}.{tag}")
     assert known.url.rpartition("/")[2] == asset.file
-    assert known.license in ("apache-2.0", None)  # releases before 1.0.13 or so do not say
+    assert known.license in ("apache-2.0", None)  # older releases do not say
 
 
 def test_an_unknown_id_is_answered_with_the_nearest():

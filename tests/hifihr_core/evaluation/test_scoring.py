@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.integrate import trapezoid
 from scipy.linalg import orthogonal_procrustes
 from scipy.spatial import cKDTree
 
@@ -29,7 +30,7 @@ def curve_scores(errors_m):
     """Mean in centimetres and AUC: per point over samples, then over points."""
     thresholds = np.linspace(0, 0.05, 100)
     curves = (errors_m[:, :, None] <= thresholds).mean(0)
-    return 100 * errors_m.mean(0).mean(), np.mean(np.trapezoid(curves, thresholds, axis=1) / 0.05)
+    return 100 * errors_m.mean(0).mean(), np.mean(trapezoid(curves, thresholds, axis=1) / 0.05)
 
 
 def f_score(truth, pred, threshold):

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 triton = pytest.importorskip("triton")
+TRITON = tuple(int(part) for part in triton.__version__.split(".")[:2])
 
 TWINS = """
 import sys, torch
@@ -55,6 +56,7 @@ SIGNATURES = {
 }  # fmt: skip
 
 
+@pytest.mark.skipif(TRITON < (3, 3), reason="the compiler is called otherwise before Triton 3.3 (torch 2.7)")
 @pytest.mark.parametrize("capability", [80, 90])
 @pytest.mark.parametrize("name", SIGNATURES)
 def test_kernels_compile_for_a_gpu(name, capability, tmp_path, monkeypatch):
