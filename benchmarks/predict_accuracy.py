@@ -6,7 +6,7 @@ Photos come from the generator of `hifihr prepare synth` (props, backdrops, fore
 detector's keypoints are the true ones with normal noise of 2 % of the hand's size. "perturbed": the start is the
 truth with turned wrist (0.15 rad), pose (0.15 rad), root (5 % of depth, 5 mm) and the mean shape and texture, once with
 those keypoints and once ("blind") with none. "image": no keypoints are given; the shipped image network starts the
-hand, and the joints that it found hold the refinement.
+hand, and the joints that it found hold the refinement; in "image-blind" nothing does.
 """
 
 import argparse
@@ -114,8 +114,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Accuracy of prediction and refinement on rendered photos.")
     parser.add_argument("--hands", type=int, default=16)
     parser.add_argument("--image-px", type=int, default=224)
-    parser.add_argument("--starts", default="keypoints,perturbed,blind,image")
+    parser.add_argument("--starts", default="keypoints,perturbed,blind,image,image-blind")
     parser.add_argument("--settings", default="{}", help="JSON with other refinement settings")
+    parser.add_argument("--weights", type=Path, default=None, help="An image network, else the shipped one.")
     parser.add_argument("--out", type=Path, default=None)
     options = parser.parse_args()
     hand = load_hand("anny")
@@ -137,17 +138,21 @@ def main() -> None:
         return start, replace(crops, confidence=torch.zeros_like(crops.confidence))
 
     def image_start() -> tuple[HandState, Crops]:
-        trained = load_checkpoint(shipped_path(IMAGE_NETWORK))
+        trained = load_checkpoint(options.weights or shipped_path(IMAGE_NETWORK))
         _, crops = blind_start()
         with torch.no_grad():
             estimate, K = look(trained.network, crops, network_px=trained.settings.data.image_px)
             return from_image(hand, estimate, K), found_keypoints(estimate, crops)
+
+    def image_blind_start() -> tuple[HandState, Crops]:
+        return image_start()[0], blind_start()[1]
 
     starts: dict[str, Callable[[], tuple[HandState, Crops]]] = {
         "keypoints": keypoint_start,
         "perturbed": perturbed_start,
         "blind": blind_start,
         "image": image_start,
+        "image-blind": image_blind_start,
     }
     results: dict[str, object] = {"hands": options.hands, "image_px": options.image_px, "steps": settings.steps}
     for name in options.starts.split(","):
