@@ -4,12 +4,13 @@
 2. `pretrain` on A, light backbone, limited time: held-out PA-MPJPE at most half that of the mean hand.
 3. `train full` with texture on A: masked PSNR at least 3 dB above that of the mean texture under a plain light, where
    the network puts the hand and, what the look alone is worth, on the true geometry.
-4. On B, from the pretrained start, every level with and without texture, with only its labels: weak and self improve 2D
-   error and PSNR over the start, and their root-relative error is no worse.
+4. On B, from there, every level with and without texture, with only its labels: weak and self improve 2D error and PSNR
+   over the start, and their root-relative error is no worse.
 
 Usage: python benchmarks/closed_loop.py --out FOLDER [--train 4000] [--test 500] [--pretrain-minutes 30]
        [--train-minutes 15] [--start FILE] [--json FILE]. Finished stages are kept, so a stopped run goes on.
-With --start, such as the shipped network, the question is the user's: what do more photos of another domain add?
+With --start, such as the geometry of the shipped network, the question is the user's: what do more photos of another
+domain add?
 """
 
 import argparse
@@ -54,7 +55,7 @@ APPEARANCE = (
     "model.texture_px=256",
 )
 #: What holds pose and shape where no 3D label does.
-PRIORS = ("loss.weights.shape_prior=0.01", "loss.weights.pose_prior=0.01")
+PRIORS = ("loss.weights.shape_prior=0.003", "loss.weights.pose_prior=0.003")
 #: Geometry is learnt once the maps of joints mean something: the lifter must not learn to look away from them.
 FIRST_MAPS = 8
 GEOMETRY = tuple(
@@ -159,39 +160,34 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     scores: dict[str, Any] = {
         "mean hand on A": score(start, folders["A"], px, kind="mean hand"),
         "pretrained on A": score(start, folders["A"], px),
-        "pretrained on B": score(start, folders["B"], px),
     }
     print("train full with texture on A", flush=True)
-    tune = ("train.lr=3e-4", "train.warmup_steps=50")
-    weights = stage(
-        settings_for(
-            folders["A"],
-            arguments.train_minutes,
-            arguments,
-            *tune,
-            *APPEARANCE,
-            *PRIORS,
-            *OUTLINE,
-            "loss.weights.joints_2d=0.05",
-        ),
-        out / "full on A",
-        init=start,
+    settings = settings_for(
+        folders["A"],
+        arguments.train_minutes,
+        arguments,
+        "train.lr=5e-4",
+        "train.warmup_steps=50",
+        *APPEARANCE,
+        *PRIORS,
+        *OUTLINE,
+        "loss.weights.joints_2d=0.05",
     )
-    scores["full with texture on A"] = score(weights, folders["A"], px)
+    whole = stage(settings, out / "full on A", init=start)
+    scores["full with texture on A"] = score(whole, folders["A"], px)
     for kind in ("mean look", "its look, true geometry", "mean look, true geometry", "true hand"):
-        scores[f"full with texture on A: {kind}"] = score(weights, folders["A"], px, kind=kind)
+        scores[f"full with texture on A: {kind}"] = score(whole, folders["A"], px, kind=kind)
+    scores["start on B"] = score(whole, folders["B"], px)
+    # The lifter knows hands and no label says more of depth; what the backbone sees is what a new domain changes.
+    tune = ("train.lr=1e-4", "train.backbone_lr_factor=4", "train.warmup_steps=50")
     for level in LEVELS:
         for texture in (False, True):
             name = f"{level} {'with' if texture else 'without'} texture on B"
             print(f"train {name}", flush=True)
-            terms = (
-                (*APPEARANCE, *PRIORS, *(OUTLINE if level != "self" else ()))
-                if texture
-                else (*PRIORS, "render.enabled=false")
-            )
-            options = (f"train.supervision={level}", *tune, *terms)
+            rendering = (*APPEARANCE, *(OUTLINE if level != "self" else ())) if texture else ("render.enabled=false",)
+            options = (f"train.supervision={level}", *tune, *PRIORS, *rendering)
             weights = stage(
-                settings_for(folders["B"], arguments.train_minutes, arguments, *options), out / name, init=start
+                settings_for(folders["B"], arguments.train_minutes, arguments, *options), out / name, init=whole
             )
             scores[name] = score(weights, folders["B"], px)
     return scores
@@ -199,7 +195,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def judge(scores: Mapping[str, Mapping[str, float]]) -> dict[str, bool]:
     """Return each claim and whether it holds."""
-    start = scores["pretrained on B"]
+    start = scores["start on B"]
     claims = {
         "pretraining halves the PA-MPJPE of the mean hand": scores["pretrained on A"]["pa_mpjpe_mm"]
         <= 0.5 * scores["mean hand on A"]["pa_mpjpe_mm"],
