@@ -6,7 +6,7 @@ Photos come from the generator of `hifihr prepare synth` (props, backdrops, fore
 detector's keypoints are the true ones with normal noise of 2 % of the hand's size. "perturbed": the start is the
 truth with turned wrist (0.15 rad), pose (0.15 rad), root (5 % of depth, 5 mm) and the mean shape and texture, once with
 those keypoints and once ("blind") with none. "image": no keypoints are given; the shipped image network starts the
-hand, and the joints that it found hold the refinement; in "image-blind" nothing does.
+hand; in "image-held" the joints that it found hold the refinement as a detector's would.
 """
 
 import argparse
@@ -27,11 +27,12 @@ from hifihr_core.geometry.cameras import project
 from hifihr_core.hands import HandModel, HandParameters, load_hand
 from hifihr_core.metrics.pose import pa_mpjpe
 from hifihr_core.models.checkpoint import load_checkpoint
+from hifihr_core.models.keypoints import KeypointEstimate
 from hifihr_core.models.lifter import load_lifter
 from hifihr_core.models.shipped import IMAGE_NETWORK, LIFTER, shipped_model
 from hifihr_core.prediction.crops import Crops
 from hifihr_core.prediction.refine import Refined, RefineSettings, refine
-from hifihr_core.prediction.starts import found_keypoints, from_image, from_keypoints, look
+from hifihr_core.prediction.starts import from_image, from_keypoints, look
 from hifihr_core.prediction.state import HandState, default_light
 from hifihr_core.records import Batch
 from hifihr_core.rendering import Renderer
@@ -114,7 +115,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Accuracy of prediction and refinement on rendered photos.")
     parser.add_argument("--hands", type=int, default=16)
     parser.add_argument("--image-px", type=int, default=224)
-    parser.add_argument("--starts", default="keypoints,perturbed,blind,image,image-blind")
+    parser.add_argument("--starts", default="keypoints,perturbed,blind,image,image-held")
     parser.add_argument("--settings", default="{}", help="JSON with other refinement settings")
     parser.add_argument("--weights", type=Path, default=None, help="An image network, else the shipped one.")
     parser.add_argument("--out", type=Path, default=None)
@@ -138,21 +139,26 @@ def main() -> None:
         return start, replace(crops, confidence=torch.zeros_like(crops.confidence))
 
     def image_start() -> tuple[HandState, Crops]:
+        return look_at(blind_start()[1])[:2]
+
+    def held_start() -> tuple[HandState, Crops]:
+        start, crops, found = look_at(blind_start()[1])
+        points = found.points * options.image_px
+        return start, replace(crops, keypoints_px=points, confidence=found.confidence)
+
+    def look_at(crops: Crops) -> tuple[HandState, Crops, KeypointEstimate]:
         trained = load_checkpoint(options.weights or shipped_path(IMAGE_NETWORK))
-        _, crops = blind_start()
         with torch.no_grad():
             estimate, K = look(trained.network, crops, network_px=trained.settings.data.image_px)
-            return from_image(hand, estimate, K), found_keypoints(estimate, crops)
-
-    def image_blind_start() -> tuple[HandState, Crops]:
-        return image_start()[0], blind_start()[1]
+            assert estimate.keypoints is not None
+            return from_image(hand, estimate, K), crops, estimate.keypoints
 
     starts: dict[str, Callable[[], tuple[HandState, Crops]]] = {
         "keypoints": keypoint_start,
         "perturbed": perturbed_start,
         "blind": blind_start,
         "image": image_start,
-        "image-blind": image_blind_start,
+        "image-held": held_start,
     }
     results: dict[str, object] = {"hands": options.hands, "image_px": options.image_px, "steps": settings.steps}
     for name in options.starts.split(","):

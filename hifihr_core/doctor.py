@@ -147,7 +147,10 @@ def look_at_models() -> Iterator[Row]:
     from hifihr_core.models.lifter import load_lifter
     from hifihr_core.models.shipped import IMAGE_NETWORK, LIFTER, shipped_model
 
-    loaders = {IMAGE_NETWORK: load_checkpoint, LIFTER: lambda path: load_lifter(path, load_hand("anny"))}
+    loaders: dict[str, Callable[[Path], object]] = {
+        IMAGE_NETWORK: load_checkpoint,
+        LIFTER: lambda path: load_lifter(path, load_hand("anny")),
+    }
     for name, load in loaders.items():
         path = shipped_model(name)
         if path is None:

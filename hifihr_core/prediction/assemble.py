@@ -15,6 +15,7 @@ from hifihr_core.prediction.meshes import Skin, TexturedMesh, mirror_x
 from hifihr_core.prediction.photos import Photo
 from hifihr_core.prediction.refine import Quality, Refined
 from hifihr_core.prediction.results import HandResult
+from hifihr_core.prediction.starts import Started
 from hifihr_core.prediction.state import HandState, map_states
 from hifihr_core.prediction.texture import complete_texture
 from hifihr_core.records import Appearance, Light
@@ -31,7 +32,7 @@ def assemble(
     detections: Sequence[Detection],
     *,
     metric: bool,
-    origins: Sequence[str],
+    started: Started,
     refined: Refined | None,
     texture_px: int,
     licences: Mapping[str, str],
@@ -53,7 +54,9 @@ def assemble(
         results.append(
             HandResult(
                 side=crops.sides[i],
-                score=_score(detection, crops.confidence[i]),
+                score=detection.score
+                if detection.keypoints_px is not None
+                else detection.score * started.confidence[i],
                 box_px=full.box_px,
                 K=K_full,
                 metric=metric,
@@ -65,7 +68,7 @@ def assemble(
                 light={
                     name: value * (axis if name == "direction" else 1) for name, value in _arrays(one.light).items()
                 },
-                report=_report(origins[i], full, joints_px, refined, i),
+                report=_report(started.origins[i], full, joints_px, refined, i),
                 licences=licences,
             )
         )
@@ -137,13 +140,6 @@ def _with_photo(
         texture_px=texture_px,
     )
     return TexturedMesh(**{**vars(mesh), "texture": _picture(completed.albedo)})
-
-
-def _score(detection: Detection, confidence: torch.Tensor) -> float:
-    """Return the detector's score; a hand that no detector found is as sure as the joints that the network found."""
-    if detection.keypoints_px is not None or not bool((confidence > 0).any()):
-        return detection.score
-    return detection.score * float(confidence.mean())
 
 
 def _report(

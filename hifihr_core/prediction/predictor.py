@@ -164,7 +164,7 @@ class Predictor:
                 start=settings.start,
                 network_px=self.network_px,
             )
-        state, crops = started.state, started.crops
+        state = started.state
         clock.lap("start")
         refined: Refined | None = None
         if settings.refine:
@@ -180,7 +180,7 @@ class Predictor:
                 K,
                 detections,
                 metric=metric,
-                origins=started.origins,
+                started=started,
                 refined=refined,
                 texture_px=settings.texture_px,
                 licences=self.licences,

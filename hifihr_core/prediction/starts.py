@@ -29,14 +29,16 @@ Start = Literal["auto", "image", "keypoints"]
 
 @dataclass(frozen=True)
 class Started:
-    """Hands to go on from, the crops they stand in, and where each geometry came from ("image" or "keypoints").
+    """Hands to go on from, and where each geometry came from ("image" or "keypoints").
 
-    Where a detector gave no keypoints and the network finds joints, the crops carry what the network found.
+    `confidence` is the mean over the joints that the image network found, 1 where it does not look for joints. A
+    refinement is not held to those joints: the network's hand already says what they say, and a fit to the picture
+    alone ends nearer to the truth (docs/benchmarks/prediction.md).
     """
 
     state: HandState
-    crops: Crops
     origins: list[str]
+    confidence: list[float]
 
 
 def look(network: Reconstructor, crops: Crops, *, network_px: int) -> tuple[Estimate, Float[Tensor, "B 3 3"]]:
@@ -51,20 +53,6 @@ def look(network: Reconstructor, crops: Crops, *, network_px: int) -> tuple[Esti
         T_small_crop = torch.diag(K.new_tensor([resize, resize, 1.0]))
         K = transform_K(K, T_small_crop.expand_as(K))
     return network(image, K), K
-
-
-def found_keypoints(estimate: Estimate, crops: Crops) -> Crops:
-    """Return the crops with the keypoints that the network found, where no detector gave any."""
-    if estimate.keypoints is None:
-        return crops
-    blind = crops.confidence.amax(dim=1) == 0
-    height, width = crops.image.shape[-2:]
-    points = estimate.keypoints.points * crops.image.new_tensor([width, height])
-    return replace(
-        crops,
-        keypoints_px=torch.where(blind[:, None, None], points, crops.keypoints_px),
-        confidence=torch.where(blind[:, None], estimate.keypoints.confidence, crops.confidence),
-    )
 
 
 def centred(
@@ -130,10 +118,12 @@ def start_hands(
         _check_keypoints(seen, lifter, hand)
     if network is None and not bool(wants_keypoints.all()):
         raise AssetError(_nothing_reconstructs(start, lifter))
-    state, seen_crops = None, crops
+    state, confidence = None, torch.ones(len(seen))
     if network is not None:
         estimate, K = look(network, crops, network_px=network_px)
-        state, seen_crops = from_image(hand, estimate, K), found_keypoints(estimate, crops)
+        state = from_image(hand, estimate, K)
+        if estimate.keypoints is not None:
+            confidence = estimate.keypoints.confidence.mean(dim=1)
     if bool(wants_keypoints.any()) and lifter is not None:
         lifted = from_keypoints(lifter, hand, crops)
         if state is None:
@@ -142,7 +132,8 @@ def start_hands(
             same_look = replace(lifted.parameters, texture=state.parameters.texture)
             state = choose(wants_keypoints, HandState(same_look, lifted.root_cam, state.light), state)
     assert state is not None  # one of the two made it, as checked above
-    return Started(state, seen_crops, ["keypoints" if one else "image" for one in wants_keypoints.tolist()])
+    origins = ["keypoints" if one else "image" for one in wants_keypoints.tolist()]
+    return Started(state, origins, confidence.tolist())
 
 
 def _check_keypoints(seen: Bool[Tensor, " B"], lifter: Lifter | None, hand: HandModel) -> None:

@@ -239,12 +239,16 @@ def test_an_unsure_network_keeps_the_box(hand: HandModel, shoot: Callable) -> No
     np.testing.assert_allclose(network.seen[0], network.seen[-1])
 
 
-def test_joints_that_the_network_found_hold_the_refinement(hand: HandModel, shoot: Callable) -> None:
+def test_a_hand_that_no_detector_found_is_as_sure_as_its_joints_which_hold_no_refinement(
+    hand: HandModel, shoot: Callable
+) -> None:
     shot = shoot(3)
     settings = replace(SETTINGS, refine=True, refinement=RefineSettings(steps=2))
-    predictor = Predictor(hand, network=_Finder(shot, 64), lifter=None, settings=settings, network_px=64)
+    network = _Finder(shot, 64, confidence=0.9)
+    predictor = Predictor(hand, network=network, lifter=None, settings=settings, network_px=64)
     [result] = predictor.predict(shot.image, K=shot.K, detections=whole_image(shot.image)).hands
-    assert result.report["refined"]["before"]["keypoint_px"] == pytest.approx(0, abs=0.01)
-    given = Predictor(hand, network=_Oracle(shot, 64), lifter=None, settings=settings, network_px=64)
-    [blind] = given.predict(shot.image, K=shot.K, detections=whole_image(shot.image)).hands
-    assert blind.report["refined"]["before"]["keypoint_px"] is None
+    assert result.score == pytest.approx(0.9)
+    assert result.report["refined"]["before"]["keypoint_px"] is None
+    [found] = predictor.predict(shot.image, K=shot.K, detections=[replace(shot.detection, score=0.7)]).hands
+    assert found.score == 0.7
+    assert found.report["refined"]["before"]["keypoint_px"] is not None
