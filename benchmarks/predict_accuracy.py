@@ -34,6 +34,7 @@ from hifihr_core.prediction.crops import Crops
 from hifihr_core.prediction.refine import Refined, RefineSettings, refine
 from hifihr_core.prediction.starts import from_image, from_keypoints, look
 from hifihr_core.prediction.state import HandState, default_light
+from hifihr_core.prediction.tone import match_tone
 from hifihr_core.records import Batch
 from hifihr_core.rendering import Renderer
 
@@ -82,10 +83,9 @@ def errors(hand: HandModel, state: HandState, batch: Batch) -> dict[str, float]:
 
 
 def compare(
-    hand: HandModel, start: HandState, crops: Crops, batch: Batch, settings: RefineSettings, image_px: int
+    hand: HandModel, start: HandState, crops: Crops, batch: Batch, settings: RefineSettings, renderer: Renderer
 ) -> dict[str, object]:
     """Refine and return the errors before and after."""
-    renderer = Renderer(hand.faces, height=image_px, width=image_px)
     began = time.perf_counter()
     refined = refine(hand, renderer, start, crops, settings)
     seconds = (time.perf_counter() - began) / len(batch)
@@ -124,11 +124,12 @@ def main() -> None:
     settings = replace(RefineSettings(), **json.loads(options.settings))
     batch = photos(hand, options.hands, options.image_px)
     lifter = load_lifter(shipped_path(LIFTER), hand)
+    renderer = Renderer(hand.faces, height=options.image_px, width=options.image_px)
 
     def keypoint_start() -> tuple[HandState, Crops]:
         crops = with_keypoints(batch, torch.Generator().manual_seed(1))
         with torch.no_grad():
-            return from_keypoints(lifter, hand, crops), crops
+            return match_tone(hand, renderer, from_keypoints(lifter, hand, crops), crops), crops
 
     def perturbed_start() -> tuple[HandState, Crops]:
         crops = with_keypoints(batch, torch.Generator().manual_seed(1))
@@ -151,7 +152,7 @@ def main() -> None:
         with torch.no_grad():
             estimate, K = look(trained.network, crops, network_px=trained.settings.data.image_px)
             assert estimate.keypoints is not None
-            return from_image(hand, estimate, K), crops, estimate.keypoints
+            return match_tone(hand, renderer, from_image(hand, estimate, K), crops), crops, estimate.keypoints
 
     starts: dict[str, Callable[[], tuple[HandState, Crops]]] = {
         "keypoints": keypoint_start,
@@ -162,7 +163,7 @@ def main() -> None:
     }
     results: dict[str, object] = {"hands": options.hands, "image_px": options.image_px, "steps": settings.steps}
     for name in options.starts.split(","):
-        results[name] = compare(hand, *starts[name](), batch, settings, options.image_px)
+        results[name] = compare(hand, *starts[name](), batch, settings, renderer)
     report("predict_accuracy", results, options.out)
 
 

@@ -22,6 +22,7 @@ from hifihr_core.prediction.photos import Photo
 from hifihr_core.prediction.refine import Refined, RefineSettings, refine
 from hifihr_core.prediction.results import PhotoResult
 from hifihr_core.prediction.starts import Start, centred, start_hands
+from hifihr_core.prediction.tone import match_tone
 from hifihr_core.records import Side
 from hifihr_core.rendering import Renderer
 
@@ -164,7 +165,7 @@ class Predictor:
                 start=settings.start,
                 network_px=self.network_px,
             )
-        state = started.state
+            state = match_tone(self.hand, self.renderer, started.state, crops)
         clock.lap("start")
         refined: Refined | None = None
         if settings.refine:
