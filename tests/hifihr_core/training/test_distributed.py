@@ -11,7 +11,7 @@ import torch
 
 from hifihr_core.config import save_settings
 from hifihr_core.device import choose_device
-from hifihr_core.errors import DeviceError
+from hifihr_core.errors import ConfigError, DeviceError
 from hifihr_core.training.distributed import World
 from hifihr_core.training.loop import fit
 
@@ -62,3 +62,10 @@ def test_a_device_that_is_not_there_is_named():
     if not torch.cuda.is_available():
         with pytest.raises(DeviceError, match="device cuda:0: 0 CUDA devices found"):
             choose_device("cuda")
+
+
+def test_a_batch_is_split_evenly_or_refused():
+    world = World(torch.device("cpu"), rank=1, size=4)
+    assert world.part_of(12) == 3
+    with pytest.raises(ConfigError, match=r"train\.batch_size: found 6, expected a multiple of the 4 processes"):
+        world.part_of(6)
