@@ -165,7 +165,8 @@ def test_json_is_one_document_on_stdout(run_cli):
 @pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
 def test_ctrl_c_ends_with_130_and_one_line(tmp_path):
     code = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are born deaf to it
 from hifihr_cli import main
 import hifihr_core.assets.store as store
 def wait():
