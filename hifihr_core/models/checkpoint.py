@@ -65,14 +65,18 @@ def describe_weights(settings: RunSettings, hand: HandModel, *, step: int) -> di
 
 
 def save_weights(path: Path, state: Mapping[str, Tensor], facts: Mapping[str, str], *, half: bool = False) -> None:
-    """Write weights and facts atomically; `half` stores matrices and kernels in 16 bits.
+    """Write weights and facts atomically; `half` stores matrices and kernels of floating point in 16 bits.
 
-    Vectors stay as they are: they take no room, and variances of batch normalisation overflow 16 bits.
+    Vectors stay as they are: they take no room, and variances of batch normalisation overflow 16 bits. So do whole
+    numbers, such as indices, which 16 bits would round.
     Raises: DataError where the disk refuses; the old file stays.
     """
     tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
     if half:
-        tensors = {name: value.half() if value.ndim > 1 else value for name, value in tensors.items()}
+        tensors = {
+            name: value.half() if value.is_floating_point() and value.ndim > 1 else value
+            for name, value in tensors.items()
+        }
     write_tensors(path, tensors, facts)
 
 

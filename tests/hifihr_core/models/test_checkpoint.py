@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from hifihr_core.config.tree import ModelSettings, RunSettings
 from hifihr_core.errors import AssetError
@@ -45,6 +45,17 @@ def test_half_precision_keeps_variances_that_16_bits_cannot_hold(saved, tmp_path
     state[name].fill_(2e5)
     save_weights(tmp_path / "half.safetensors", state, read_facts(path), half=True)
     assert torch.equal(load_checkpoint(tmp_path / "half.safetensors").network.state_dict()[name], state[name])
+
+
+def test_half_precision_leaves_whole_numbers(saved, tmp_path):
+    path, _ = saved
+    state = {"faces": torch.tensor([[0, 2049, 70_000]]), "seen": torch.tensor([[True, False]]), "W": torch.ones(1, 2)}
+    save_weights(tmp_path / "half.safetensors", state, read_facts(path), half=True)
+    stored = load_file(tmp_path / "half.safetensors")
+    assert stored["W"].dtype == torch.float16
+    for name in ("faces", "seen"):
+        assert stored[name].dtype == state[name].dtype
+        assert torch.equal(stored[name], state[name])
 
 
 def test_half_precision_is_half_the_size_and_loads_as_float(saved, settings, tmp_path):
