@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hifihr_core.geometry.alignment import procrustes
 from hifihr_core.geometry.cameras import measure_root
 from hifihr_core.losses.registry import Ratio, Scene, mean_over_present, term
 from hifihr_core.skeleton import BONES, ROOT, SCALE_BONE, TIPS, WRIST
@@ -58,6 +59,23 @@ def _per_reference_px(scene: Scene) -> float:
 def joints_3d(scene: Scene) -> Ratio:
     """Mean absolute joint error in the root frame, metres (paper: joint_3d)."""
     return mean_over_present(scene, (scene.prediction.hand.joints - _true_joints_root(scene)).abs(), "joints_cam")
+
+
+@term("joints_aligned", labels=("joints_cam",))
+def joints_aligned(scene: Scene) -> Ratio:
+    """Mean joint distance after Procrustes alignment, metres: the metric PA-MPJPE.
+
+    Where the turn of a hand is not sure, `joints_3d` is least for fingers bent to stand between all turns; this term
+    asks how the fingers are bent whatever the turn. The alignment has no gradient.
+    """
+    joints, truth = scene.prediction.hand.joints, scene.labels["joints_cam"]
+    present = scene.present["joints_cam"] & scene.present["image"]
+    truth = torch.where(present[:, None, None], truth, joints.detach())
+    with torch.no_grad():
+        align = procrustes(joints, truth)
+    # The gradient of a norm at zero is not defined; here it is zero.
+    distance = (align(joints) - truth).square().sum(dim=-1).clamp(min=1e-12).sqrt()
+    return mean_over_present(scene, distance, "joints_cam")
 
 
 @term("vertices_3d", labels=("mano_vertices_cam", "joints_cam"), requires=("mano_vertices",))

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+import roma
 import torch
 
 from hifihr_core.hands.contract import HandParameters
@@ -11,6 +12,7 @@ from hifihr_core.losses.geometry import MEAN_BONE_M, bone_directions, bone_lengt
 from hifihr_core.losses.photometric import composite, region_mean, soft_iou, ssim_map
 from hifihr_core.losses.priors import laplacian_offsets
 from hifihr_core.losses.registry import TERMS, term
+from hifihr_core.metrics.pose import pa_mpjpe
 
 #: Terms on the hand itself; test_maps.py is about those on the maps that it was found by.
 OF_HANDS = {name: row for name, row in TERMS.items() if "keypoints" not in row.requires}
@@ -107,6 +109,18 @@ def test_the_bone_prior_measures_the_proximal_phalanx_of_the_middle_finger(make_
     scene = make_scene()
     expected = (bone_length(scene.prediction.hand.joints) - MEAN_BONE_M).abs().mean()
     assert torch.allclose(loss_of("bone_length_prior", scene), expected)
+
+
+def test_aligned_joints_are_the_metric_and_blind_to_turn_place_and_size(make_scene, estimate):
+    scene = make_scene(moved(estimate))
+    joints = scene.prediction.hand.joints.detach()
+    found = loss_of("joints_aligned", scene)
+    expected = pa_mpjpe(joints, scene.labels["joints_cam"]).mean()
+    assert float(found.detach()) == pytest.approx(float(expected), rel=1e-4)
+    turned = 1.7 * joints @ roma.rotvec_to_rotmat(torch.tensor([0.4, -1.0, 2.0])).mT + torch.tensor([0.1, 0.0, 0.5])
+    hand = replace(scene.prediction.hand, joints=turned)
+    other = replace(scene, prediction=replace(scene.prediction, hand=hand))
+    assert float(loss_of("joints_aligned", other)) == pytest.approx(float(found.detach()), rel=1e-4)
 
 
 def test_image_distances_do_not_depend_on_the_size_of_the_crop(make_scene, estimate):
