@@ -65,7 +65,7 @@ class ModelSettings(Settings):
     texture: bool = True
     """Build the texture and light heads."""
     texture_px: NonNegativeInt = 0
-    """Side of the texture map in training, less than the hand's own (anny, nimble); 0 takes the whole map."""
+    """Side of the map in training, a divisor of the hand's own (anny: 512, down to 32; nimble); 0 takes it whole."""
     light: Literal["bounded", "paper"] = "bounded"
     """How the light head's numbers become a light."""
     drop_path: float = Field(0.0, ge=0, lt=1)

@@ -204,7 +204,7 @@ def build_anny(
 ) -> AnnyHand:
     """Read the shipped hand, or one that `tools/bake_hand.py` wrote to the folder `path`.
 
-    `texture_px` of 256 or 128 makes smaller maps, averaged from 512: for training at small image sizes.
+    A smaller `texture_px` (256 to 32) makes smaller maps, averaged from 512: for training at small image sizes.
     Raises: AssetError for a missing or broken file, ValueError for an unknown basis or map size.
     """
     if pose_basis != "anatomical":

@@ -33,7 +33,8 @@ def load_skin(path: Path, size_px: int) -> SkinBasis:
     """Read the shipped skin; a smaller `size_px` is averaged from it.
 
     The file keeps 8-bit components: the decoded basis is ``components * scale``, with one scale per component.
-    Raises: AssetError for a missing or broken file, ValueError if `size_px` does not divide the size of the file.
+    Raises: AssetError for a missing or broken file, ValueError if `size_px` is below 32 or does not divide
+    the size of the file.
     """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
@@ -42,7 +43,7 @@ def load_skin(path: Path, size_px: int) -> SkinBasis:
         raise AssetError(f"{path}: not a readable skin file ({error}); install hifihr again") from error
     full = mean.shape[-1]
     if size_px < 32 or full % size_px:
-        raise ValueError(f"texture_px is {size_px}; expected {full} or a half, quarter or eighth of it")
+        raise ValueError(f"texture_px is {size_px}; expected a divisor of {full}, at least 32")
     planes = torch.from_numpy(mean).float() / 255
     basis = torch.from_numpy(components).float().mul_(torch.from_numpy(scale)[:, None, None, None])
     if size_px < full:

@@ -17,13 +17,24 @@ class _Row:
     builder: str
     asset: str | None
     bases: tuple[str, ...]  # the first is the default
+    options: tuple[str, ...]  # what `load_hand` passes on
 
 
 _TABLE = MappingProxyType(
     {
-        "anny": _Row("hifihr_core.hands.anny:build_anny", None, ("anatomical",)),
-        "mano": _Row("hifihr_core.hands.mano:build_mano", "mano-right", ("axis_angle", "pca")),
-        "nimble": _Row("hifihr_core.hands.nimble:build_nimble", "nimble", ("pca", "axis_angle")),
+        "anny": _Row("hifihr_core.hands.anny:build_anny", None, ("anatomical",), ("texture_px",)),
+        "mano": _Row(
+            "hifihr_core.hands.mano:build_mano",
+            "mano-right",
+            ("axis_angle", "pca"),
+            ("flat_hand", "num_components", "centred", "dtype"),
+        ),
+        "nimble": _Row(
+            "hifihr_core.hands.nimble:build_nimble",
+            "nimble",
+            ("pca", "axis_angle"),
+            ("num_components", "texture_px", "mano_path", "dtype"),
+        ),
     }
 )
 
@@ -41,9 +52,11 @@ def load_hand(
     """Build a hand model, on the CPU in float32; move it with ``.to(...)``.
 
     `path` is a converted model file; without it the asset cache is asked (`anny` ships with the package).
-    `joints` names the joint definition, see docs/conventions.md. `options` go to the model: `flat_hand` and
-    `num_components` for `mano`, `num_components` for `nimble`.
-    Raises: ValueError for an unknown name, basis or option; AssetError where the file is missing or broken.
+    `joints` names the joint definition, see docs/conventions.md. `options` go to the model: `texture_px` for `anny`;
+    `flat_hand`, `num_components`, `centred` and `dtype` for `mano`; `num_components`, `texture_px`, `mano_path` and
+    `dtype` for `nimble`.
+    Raises: ValueError for an unknown name, basis or option, or a value that the model refuses; AssetError where the
+    file is missing or broken.
     """
     if name not in _TABLE:
         raise ValueError(f"hand model {name!r} is not known; known models: {', '.join(_TABLE)}")
@@ -51,6 +64,8 @@ def load_hand(
     basis = row.bases[0] if pose_basis is None else pose_basis
     if basis not in row.bases:
         raise ValueError(f"pose basis {basis!r} is not one of {name}'s: {', '.join(row.bases)}")
+    if unknown := [option for option in options if option not in row.options]:
+        raise ValueError(f"{name} has no option {unknown[0]}; its options: {', '.join(row.options)}")
     if path is None and row.asset is not None:
         path = asset_path(row.asset)
     module, _, function = row.builder.partition(":")

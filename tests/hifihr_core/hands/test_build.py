@@ -42,6 +42,34 @@ def test_unknown_names():
         load_hand("mano", pose_basis="anatomical")
 
 
+@pytest.mark.parametrize("name", HAND_NAMES)
+def test_every_option_of_the_table_is_the_builder_s(options, name):
+    values = {
+        "centred": False,
+        "dtype": torch.float64,
+        "flat_hand": True,
+        "mano_path": options["nimble"]["mano_path"],
+        "num_components": 2,
+        "texture_px": 64 if name == "anny" else 4,
+    }
+    whole = {option: values[option] for option in _TABLE[name].options}
+    model = load_hand(name, path=options[name].get("path"), **whole)
+    assert model(model.mean_parameters()).vertices.dtype == whole.get("dtype", torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "known"),
+    [
+        ("mano", "texture_px", "flat_hand, num_components, centred, dtype"),
+        ("anny", "num_components", "texture_px"),
+        ("nimble", "flat_hand", "num_components, texture_px, mano_path, dtype"),
+    ],
+)
+def test_an_unknown_option_is_named_before_any_file_is_read(name, option, known):
+    with pytest.raises(ValueError, match=f"{name} has no option {option}; its options: {known}$"):
+        load_hand(name, **{option: 1})
+
+
 def test_missing_asset_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setenv("HIFIHR_HOME", str(tmp_path))
     with pytest.raises(AssetError, match="hifihr assets import mano-right"):

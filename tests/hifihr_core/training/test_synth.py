@@ -5,11 +5,13 @@ import itertools
 import pytest
 import torch
 
+from hifihr_core.config.tree import ModelSettings
 from hifihr_core.data.synthesis import Synthesizer, SynthOptions
 from hifihr_core.errors import ConfigError
 from hifihr_core.models.checkpoint import load_checkpoint
 from hifihr_core.training.distributed import World
 from hifihr_core.training.loop import fit
+from hifihr_core.training.network import choose_hand
 from hifihr_core.training.synth import SynthBatches
 
 CPU = World(torch.device("cpu"))
@@ -103,3 +105,8 @@ def test_a_smaller_texture_map_serves_small_crops(settings_for, shards, tmp_path
     assert load_checkpoint(weights).hand.texture_px == 512  # the same coefficients, whatever map they were learnt on
     with pytest.raises(ConfigError, match=r"model\.texture_px: found 100, the hand anny refuses"):
         fit(settings_for(shards, "model.texture_px=100"), tmp_path / "odd", device="cpu")
+
+
+def test_a_hand_without_a_map_refuses_a_size_for_it():
+    with pytest.raises(ConfigError, match="found 64, the hand mano refuses: mano has no option texture_px"):
+        choose_hand(ModelSettings(hand="mano", texture_px=64), ["freihand"])
