@@ -15,7 +15,6 @@ from hifihr_core.prediction.meshes import Skin, TexturedMesh, mirror_x
 from hifihr_core.prediction.photos import Photo
 from hifihr_core.prediction.refine import Quality, Refined
 from hifihr_core.prediction.results import HandResult
-from hifihr_core.prediction.starts import Started
 from hifihr_core.prediction.state import HandState, map_states
 from hifihr_core.prediction.texture import complete_texture
 from hifihr_core.records import Appearance, Light
@@ -32,12 +31,16 @@ def assemble(
     detections: Sequence[Detection],
     *,
     metric: bool,
-    started: Started,
+    origins: Sequence[str],
+    confidence: Sequence[float],
     refined: Refined | None,
     texture_px: int,
     licences: Mapping[str, str],
 ) -> tuple[HandResult, ...]:
-    """Return one result per hand; `K` is the camera of `photo.image`, results are in pixels of the full photo."""
+    """Return one result per hand; `K` is the camera of `photo.image`, results are in pixels of the full photo.
+
+    `origins` and `confidence` are those of `Started`, one per hand.
+    """
     posed = hand(state.parameters)
     enlarge = np.diag([photo.reduction, photo.reduction, 1.0])
     results = []
@@ -54,9 +57,7 @@ def assemble(
         results.append(
             HandResult(
                 side=crops.sides[i],
-                score=detection.score
-                if detection.keypoints_px is not None
-                else detection.score * started.confidence[i],
+                score=_score(detection, confidence[i]),
                 box_px=full.box_px,
                 K=K_full,
                 metric=metric,
@@ -68,11 +69,16 @@ def assemble(
                 light={
                     name: value * (axis if name == "direction" else 1) for name, value in _arrays(one.light).items()
                 },
-                report=_report(started.origins[i], full, joints_px, refined, i),
+                report=_report(origins[i], full, joints_px, refined, i),
                 licences=licences,
             )
         )
     return tuple(results)
+
+
+def _score(detection: Detection, confidence: float) -> float:
+    """Return how sure the detector is of a hand, and where it found no keypoints, the network of its joints as well."""
+    return detection.score if detection.keypoints_px is not None else detection.score * confidence
 
 
 def _mesh(hand: HandModel, posed: Hand, one: HandState, i: int) -> TexturedMesh:

@@ -30,9 +30,9 @@ class HandResult:
     """One hand of one photo.
 
     `parameters` holds the arrays `global_orient`, `pose`, `shape`, `texture` of the model `hand`, and `root_cam`, all
-    of the (mirrored) right hand. `score` is the detector's; where none found the hand (a given box, the whole photo),
-    the mean confidence of the joints that the network found. `light` holds `ambient`, `color`, `direction` in the
-    camera frame of the photo.
+    of the (mirrored) right hand. `score` is the detection's (1 for a given box or the whole photo), times the mean
+    confidence of the network's own joints where the detection has no keypoints. `light` holds `ambient`, `color`,
+    `direction` in the camera frame of the photo.
     `metric` is True where the focal length was known; distance and size still rest on the mean size of hands. `report`
     tells how the result came about (start, reprojection error, refinement). `licences` are those of everything it was
     made from.
