@@ -1,1 +1,1 @@
-"""How far a prediction is from the truth: points and surfaces (`pose`, `nearest`), pictures (`image`, `laid_over`)."""
+"""How far a prediction is from the truth: points and surfaces (`pose`, `nearest`), pictures (`image`, `psnr`)."""

@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Bool, Float
 from skimage.metrics import structural_similarity
 
-from hifihr_core.metrics.laid_over import LEAST_COVER
 from hifihr_core.metrics.perceptual import LPIPS_MIN_PX, Lpips
+from hifihr_core.metrics.psnr import photo_part
 
 TEXTURE_METRICS = ("l1", "l2", "psnr", "ssim", "lpips")
 
@@ -68,7 +68,7 @@ def strict_metrics(pair: TexturePair, *, mask: Mask, lpips: Lpips | None) -> dic
     """
     if not mask.any():
         raise ValueError("the mask is empty")
-    shown = np.where(pair.coverage >= LEAST_COVER, 1 - pair.coverage, 0.0)[..., None] * pair.photo
+    shown = photo_part(pair.coverage)[..., None] * pair.photo
     rendered = (pair.on_black + shown).clip(0, 1)
     difference = rendered[mask] - pair.photo[mask]
     l2 = float(np.square(difference).mean())

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from hifihr_core.geometry.cameras import project
 from hifihr_core.hands import Hand, HandModel, HandParameters
-from hifihr_core.metrics.laid_over import hand_psnr
+from hifihr_core.metrics.psnr import hand_psnr
 from hifihr_core.prediction.crops import Crops
 from hifihr_core.prediction.masks import beyond_wrist, segment_hands
 from hifihr_core.prediction.state import HandState, choose, map_states

@@ -13,8 +13,8 @@ from hifihr_core.metrics.image import (
     strict_metrics,
     tight_crop,
 )
-from hifihr_core.metrics.laid_over import MAX_PSNR_DB, hand_psnr
 from hifihr_core.metrics.perceptual import load_lpips
+from hifihr_core.metrics.psnr import MAX_PSNR_DB, hand_psnr
 
 
 def box_mask(size=96, rows=(20, 60), columns=(30, 80)):

@@ -3,15 +3,25 @@
 Apart from `hifihr_core.metrics.image`, whose other metrics take a second to import.
 """
 
+from typing import TypeVar
+
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-#: A pixel that a hand covers by less is left out by it; one that it covers by more shows the photo through the rest.
+#: From this coverage on, the rest of a pixel shows the photo; below, it stays black.
 LEAST_COVER = 0.5
 
 #: The PSNR of a batch's picture is capped here, decibels, so that a mean exists.
 MAX_PSNR_DB = 60.0
+
+Coverage = TypeVar("Coverage", np.ndarray, Tensor)
+
+
+def photo_part(coverage: Coverage) -> Coverage:
+    """Return how much of each pixel shows the photo beside a hand that covers so much of it; of any shape."""
+    return (1 - coverage) * (coverage >= LEAST_COVER)
 
 
 def hand_psnr(
@@ -21,7 +31,7 @@ def hand_psnr(
     mask: Bool[Tensor, "B H W"],
 ) -> Float[Tensor, " B"]:
     """Return the PSNR of `strict_metrics` for a batch on its device, at most `MAX_PSNR_DB`, which an empty mask has."""
-    shown = torch.where(coverage >= LEAST_COVER, 1 - coverage, 0.0)[:, None] * photo
+    shown = photo_part(coverage)[:, None] * photo
     squared = ((on_black + shown).clamp(0, 1) - photo).square().mean(dim=1) * mask
     mean = squared.sum(dim=(1, 2)) / mask.sum(dim=(1, 2)).clamp(min=1)
     return -10 * torch.log10(mean.clamp(min=10 ** (-MAX_PSNR_DB / 10)))
