@@ -31,10 +31,10 @@ from hifihr_core.models.keypoints import KeypointEstimate
 from hifihr_core.models.lifter import load_lifter
 from hifihr_core.models.shipped import IMAGE_NETWORK, LIFTER, shipped_model
 from hifihr_core.prediction.crops import Crops
+from hifihr_core.prediction.light import match_light
 from hifihr_core.prediction.refine import Refined, RefineSettings, refine
 from hifihr_core.prediction.starts import from_image, from_keypoints, look
 from hifihr_core.prediction.state import HandState, default_light
-from hifihr_core.prediction.tone import match_tone
 from hifihr_core.records import Batch
 from hifihr_core.rendering import Renderer
 
@@ -129,7 +129,7 @@ def main() -> None:
     def keypoint_start() -> tuple[HandState, Crops]:
         crops = with_keypoints(batch, torch.Generator().manual_seed(1))
         with torch.no_grad():
-            return match_tone(hand, renderer, from_keypoints(lifter, hand, crops), crops), crops
+            return match_light(hand, renderer, from_keypoints(lifter, hand, crops), crops), crops
 
     def perturbed_start() -> tuple[HandState, Crops]:
         crops = with_keypoints(batch, torch.Generator().manual_seed(1))
@@ -152,7 +152,7 @@ def main() -> None:
         with torch.no_grad():
             estimate, K = look(trained.network, crops, network_px=trained.settings.data.image_px)
             assert estimate.keypoints is not None
-            return match_tone(hand, renderer, from_image(hand, estimate, K), crops), crops, estimate.keypoints
+            return match_light(hand, renderer, from_image(hand, estimate, K), crops), crops, estimate.keypoints
 
     starts: dict[str, Callable[[], tuple[HandState, Crops]]] = {
         "keypoints": keypoint_start,

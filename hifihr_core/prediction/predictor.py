@@ -17,12 +17,12 @@ from hifihr_core.models.reconstructor import Reconstructor
 from hifihr_core.prediction.assemble import assemble
 from hifihr_core.prediction.crops import Crops, cut_crops
 from hifihr_core.prediction.detectors import Detection, Detector, mirrored, whole_image
+from hifihr_core.prediction.light import match_light
 from hifihr_core.prediction.loading import LoadedModels, load_models
 from hifihr_core.prediction.photos import Photo
 from hifihr_core.prediction.refine import Refined, RefineSettings, refine
 from hifihr_core.prediction.results import PhotoResult
 from hifihr_core.prediction.starts import Start, centred, start_hands
-from hifihr_core.prediction.tone import match_tone
 from hifihr_core.records import Side
 from hifihr_core.rendering import Renderer
 
@@ -165,7 +165,7 @@ class Predictor:
                 start=settings.start,
                 network_px=self.network_px,
             )
-            state = match_tone(self.hand, self.renderer, started.state, crops)
+            state = match_light(self.hand, self.renderer, started.state, crops)
         clock.lap("start")
         refined: Refined | None = None
         if settings.refine:

@@ -17,7 +17,7 @@ from hifihr_core.hands import Hand, HandModel, HandParameters
 from hifihr_core.metrics.psnr import hand_psnr
 from hifihr_core.prediction.crops import Crops
 from hifihr_core.prediction.masks import beyond_wrist, segment_hands
-from hifihr_core.prediction.state import HandState, choose, map_states
+from hifihr_core.prediction.state import HandState, choose, draw, map_states
 from hifihr_core.records import Light
 from hifihr_core.rendering import Rendered, Renderer
 
@@ -122,7 +122,7 @@ def refine(
     better (measured by the same cost).
     """
     with torch.no_grad():
-        posed, rendered = _draw(hand, renderer, start, crops)
+        posed, rendered = draw(hand, renderer, start, crops)
     mask = segment_hands(crops.image, rendered.silhouette)
     before = _quality(posed, rendered, start, crops, mask)
     variables = _Variables(start)
@@ -137,7 +137,7 @@ def refine(
         schedule.step()
         if step == settings.steps // 2:  # the hand has moved: look again which pixels are its own
             with torch.no_grad():
-                mask = segment_hands(crops.image, _draw(hand, renderer, variables.state(), crops)[1].silhouette)
+                mask = segment_hands(crops.image, draw(hand, renderer, variables.state(), crops)[1].silhouette)
         on_step(step + 1)
     with torch.no_grad():
         last = map_states(Tensor.detach, variables.state())
@@ -145,16 +145,9 @@ def refine(
             hand, renderer, start, crops, mask, settings
         )
         state = choose(better, last, start)
-        posed, rendered = _draw(hand, renderer, state, crops)
+        posed, rendered = draw(hand, renderer, state, crops)
         after = _quality(posed, rendered, state, crops, mask)
     return Refined(state, mask, before, after)
-
-
-def _draw(hand: HandModel, renderer: Renderer, state: HandState, crops: Crops) -> tuple[Hand, Rendered]:
-    posed = hand(state.parameters)
-    assert posed.appearance is not None
-    vertices_cam = posed.vertices + state.root_cam[:, None]
-    return posed, renderer(vertices_cam, crops.K, posed.appearance, state.light)
 
 
 def _cost(
@@ -166,7 +159,7 @@ def _cost(
     settings: RefineSettings,
 ) -> Float[Tensor, " B"]:
     """Return the cost of each hand."""
-    posed, rendered = _draw(hand, renderer, state, crops)
+    posed, rendered = draw(hand, renderer, state, crops)
     height, width = crops.image.shape[-2:]
     joints_px = project(posed.joints + state.root_cam[:, None], crops.K)
     hand_side = ~beyond_wrist(joints_px.detach(), height=height, width=width) | (rendered.silhouette.detach() > 0.5)

@@ -7,8 +7,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hifihr_core.hands import HandModel, HandParameters
+from hifihr_core.hands import Hand, HandModel, HandParameters
+from hifihr_core.prediction.crops import Crops
 from hifihr_core.records import Light
+from hifihr_core.rendering import Rendered, Renderer
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,13 @@ def with_mean_appearance(hand: HandModel, parameters: HandParameters) -> HandPar
     """Return the parameters with the mean texture."""
     texture = parameters.pose.new_zeros(len(parameters.pose), hand.texture_dim)
     return HandParameters(parameters.global_orient, parameters.pose, parameters.shape, texture)
+
+
+def draw(hand: HandModel, renderer: Renderer, state: HandState, crops: Crops) -> tuple[Hand, Rendered]:
+    """Return the posed hands, in the root frame, and their pictures in the crops; `renderer` has the crops' size."""
+    posed = hand(state.parameters)
+    assert posed.appearance is not None
+    return posed, renderer(posed.vertices + state.root_cam[:, None], crops.K, posed.appearance, state.light)
 
 
 def map_states(change: Callable[..., Tensor], *states: HandState) -> HandState:

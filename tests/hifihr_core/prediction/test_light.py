@@ -7,8 +7,8 @@ import torch
 
 from hifihr_core.hands import HandModel
 from hifihr_core.prediction.crops import Crops
+from hifihr_core.prediction.light import GAIN, match_light
 from hifihr_core.prediction.state import HandState, default_light
-from hifihr_core.prediction.tone import GAIN, match_tone
 from hifihr_core.records import Light
 from hifihr_core.rendering import Renderer
 
@@ -34,7 +34,7 @@ def scene(hand: HandModel) -> tuple[HandState, Crops, Renderer]:
 
 def test_the_light_of_the_photo_is_found(hand: HandModel, scene: tuple[HandState, Crops, Renderer]) -> None:
     state, crops, renderer = scene
-    matched = match_tone(hand, renderer, state, crops)
+    matched = match_light(hand, renderer, state, crops)
     torch.testing.assert_close(
         matched.light.ambient, state.light.ambient * torch.tensor([0.5, 0.6, 0.9]), atol=0, rtol=0.02
     )
@@ -49,9 +49,9 @@ def test_what_covers_a_part_of_the_hand_changes_little(
     state, crops, renderer = scene
     covered = crops.image.clone()
     covered[:, :, : PX // 2 - 2] = 1.0
-    plain = match_tone(hand, renderer, state, crops).light.ambient
+    plain = match_light(hand, renderer, state, crops).light.ambient
     torch.testing.assert_close(
-        match_tone(hand, renderer, state, replace(crops, image=covered)).light.ambient, plain, atol=0, rtol=0.25
+        match_light(hand, renderer, state, replace(crops, image=covered)).light.ambient, plain, atol=0, rtol=0.25
     )
 
 
@@ -60,13 +60,13 @@ def test_an_incredible_photo_is_believed_a_little(
     hand: HandModel, scene: tuple[HandState, Crops, Renderer], color: float, gain: float
 ) -> None:
     state, crops, renderer = scene
-    matched = match_tone(hand, renderer, state, replace(crops, image=torch.full_like(crops.image, color)))
+    matched = match_light(hand, renderer, state, replace(crops, image=torch.full_like(crops.image, color)))
     torch.testing.assert_close(matched.light.ambient, state.light.ambient * gain)
 
 
 def test_a_hand_outside_its_crop_keeps_its_light(hand: HandModel, scene: tuple[HandState, Crops, Renderer]) -> None:
     state, crops, renderer = scene
     away = replace(state, root_cam=torch.tensor([[5.0, 0.0, 0.5]]))
-    matched = match_tone(hand, renderer, away, crops).light
+    matched = match_light(hand, renderer, away, crops).light
     assert isinstance(matched, Light)
     torch.testing.assert_close(matched.ambient, away.light.ambient)
