@@ -95,7 +95,8 @@ def overfit(steps: int, image_px: int, backbone: str, folder: Path, *, overrides
             "model.hand=anny",
             f"model.backbone={backbone}",
             "model.weights=none",
-            # 8 samples are no batch statistics: between them and their running mean lie 8 mm and 16 dB.
+            # Scores are taken with running statistics, whose variance from 8 samples is off by 8 / 7
+            # (docs/benchmarks/learning.md).
             "model.norm=layer",
             "train.batch_size=8",
             "train.epochs=1000000",

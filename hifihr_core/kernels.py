@@ -7,7 +7,7 @@ from typing import Any
 import numba
 
 #: Loops run without the interpreter lock, and a division by zero gives infinity as it does in numpy.
-OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -18,12 +18,12 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """
     function = inspect.unwrap(function)  # the shape checks of the tests wrap every function; numba wants the bare one
     try:
-        return numba.njit(cache=True, **OPTIONS)(function)
+        return numba.njit(cache=True, **_OPTIONS)(function)
     except RuntimeError:  # numba finds no place to keep its cache
-        return numba.njit(**OPTIONS)(function)
+        return numba.njit(**_OPTIONS)(function)
 
 
 def helper(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a function that only kernels of the same file call; without the wrappers that Python would need."""
     bare: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    return numba.njit(**bare, **OPTIONS)(inspect.unwrap(function))
+    return numba.njit(**bare, **_OPTIONS)(inspect.unwrap(function))

@@ -95,6 +95,8 @@ def test_a_row_of_many_equals_a_batch_of_one(predictor: Predictor, shoot: Callab
     one, two = shoot(6), shoot(7)
     alone = predictor.predict(one.image, K=one.K, detections=[one.detection]).hands[0]
     both = predictor.predict(one.image, K=one.K, detections=[two.detection, one.detection]).hands
+    # The fit takes differences over 0.01, which makes a hundred times more of the rounding that the size of a batch
+    # changes: 7e-6 m at the pinned versions, above 1e-5 m at the lowest.
     np.testing.assert_allclose(both[1].joints_cam, alone.joints_cam, atol=1e-4)
     np.testing.assert_array_equal(both[0].K, both[1].K)
 
