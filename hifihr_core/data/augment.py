@@ -174,7 +174,9 @@ def place(
     T_flip, mirror = _flips(draws, crops)
     K_flipped = T_flip @ K @ mirror
     roll = _rolls(draws.angle_rad)
-    T_rolled = K_flipped @ roll @ np.linalg.inv(K_flipped) @ T_flip
+    turned = (draws.angle_rad != 0) | draws.mirrored
+    T_rolled = np.tile(np.eye(3), (len(draws), 1, 1))  # exact where nothing turns: K K^-1 rounds for many K
+    T_rolled[turned] = (K_flipped @ roll)[turned] @ np.linalg.inv(K_flipped[turned]) @ T_flip[turned]
     center = (T_rolled @ np.concatenate((crops.center_px, np.ones((len(draws), 1))), axis=1)[..., None])[:, :2, 0]
     zoom = draws.scale * image_px / crops.side_px
     T_crop = np.zeros_like(T_flip)
@@ -182,7 +184,7 @@ def place(
     T_crop[:, :2, 2] = image_px / 2 + draws.shift * image_px - zoom[:, None] * center
     T_crop[:, 2, 2] = 1
     T_new_old = T_crop @ T_rolled
-    T_new_old[:, 2] = (0, 0, 1)  # exact, whatever the inverse of K rounded
+    T_new_old[:, 2] = (0, 0, 1)  # likewise
     motion = Motion(
         T_new_old=torch.from_numpy(T_new_old.astype(np.float32)),
         M_new_old=torch.from_numpy((roll @ mirror).astype(np.float32)),

@@ -131,10 +131,11 @@ class RawBatch:
 
 @dataclass(frozen=True)
 class _Placed:
-    """Where the crops of a batch come from."""
+    """Where the crops of a batch come from; `still` are those that are the whole picture as it is."""
 
     draws: Draws
     T_new_old: Float[np.ndarray, "B 3 3"]
+    still: tuple[bool, ...]
     K: Float[Tensor, "B 3 3"]
     motion: Motion
 
@@ -149,7 +150,8 @@ def _place(raw: RawBatch, sizes: Sequence[tuple[int, int]]) -> _Placed:
     K = np.stack([sample.K for sample in raw.samples]).astype(np.float64)
     crops = find_crops(raw.samples, sizes, raw.hand_scales)
     T_new_old, K_new, motion = place(draws, K, crops, image_px=plan.image_px)
-    return _Placed(draws=draws, T_new_old=T_new_old, K=torch.from_numpy(K_new.astype(np.float32)), motion=motion)
+    still = (T_new_old == np.eye(3)).all(axis=(1, 2)) & (np.array(sizes) == plan.image_px).all(axis=1)
+    return _Placed(draws, T_new_old, tuple(still.tolist()), torch.from_numpy(K_new.astype(np.float32)), motion)
 
 
 def pack_batch(raw: RawBatch) -> PackedBatch:
@@ -160,19 +162,20 @@ def pack_batch(raw: RawBatch) -> PackedBatch:
     samples, side = raw.samples, raw.plan.image_px
     sizes = [picture_size(sample) for sample in samples]
     placed = _place(raw, sizes)
+    masked = [sample.mask is not None for sample in samples]
     image = np.empty((len(samples), side, side, 3), np.uint8)
-    visible = np.zeros((len(samples), side, side), np.uint8)
+    visible = np.zeros((len(samples), side, side), np.uint8) if any(masked) else None
     for b, sample in enumerate(samples):
-        draw_crop(sample, sizes[b], placed.T_new_old[b], image[b], visible[b])
+        seen = None if visible is None else visible[b]
+        draw_crop(sample, sizes[b], None if placed.still[b] else placed.T_new_old[b], image[b], seen)
         if raw.plan.augment is not None:
-            change_picture(image[b], visible[b], placed.draws, b)
+            change_picture(image[b], seen, placed.draws, b)
     labels, present = move_labels(*collate_labels(samples), placed.motion)
     values, layout = pack(labels, len(samples))
-    masked = torch.tensor([sample.mask is not None for sample in samples])
     return PackedBatch(
         image=torch.from_numpy(image),
-        visible=torch.from_numpy(visible) if masked.any() else None,
-        masked=masked,
+        visible=None if visible is None else torch.from_numpy(visible),
+        masked=torch.tensor(masked),
         K=placed.K,
         values=values,
         present=torch.stack([torch.zeros(len(samples), dtype=torch.bool), *(present[name] for name in layout)], 1)[

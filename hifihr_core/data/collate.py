@@ -31,21 +31,25 @@ def collate_labels(samples: Sequence[Sample]) -> tuple[dict[str, Tensor], dict[s
     names = sorted({name for sample in samples for name in sample.labels})
     labels, present = {}, {}
     for name in names:
-        rows = [sample.labels.get(name) for sample in samples]
-        first = next(row for row in rows if row is not None)
-        _check_sizes(name, rows, first, samples)
-        labels[name] = torch.from_numpy(np.stack([np.zeros_like(first) if row is None else row for row in rows]))
-        present[name] = torch.tensor([row is not None for row in rows])
+        having = [name in sample.labels for sample in samples]
+        absent = np.zeros_like(samples[having.index(True)].labels[name])
+        rows = [sample.labels.get(name, absent) for sample in samples]
+        try:
+            labels[name] = torch.from_numpy(np.stack(rows))
+        except ValueError:
+            raise _sizes_differ(name, rows, samples) from None
+        present[name] = torch.tensor(having)
     return labels, present
 
 
-def _check_sizes(name: str, rows: Sequence[np.ndarray | None], first: np.ndarray, samples: Sequence[Sample]) -> None:
-    for sample, row in zip(samples, rows, strict=True):
-        if row is not None and row.shape != first.shape:
-            raise DataError(
-                f"{sample.key}: {name} has shape {row.shape}, expected {first.shape} as in the rest of the batch; "
-                "datasets whose parameters belong to different hand models do not mix under this label"
-            )
+def _sizes_differ(name: str, rows: Sequence[np.ndarray], samples: Sequence[Sample]) -> DataError:
+    key, found = next(
+        (sample.key, row.shape) for sample, row in zip(samples, rows, strict=True) if row.shape != rows[0].shape
+    )
+    return DataError(
+        f"{key}: {name} has shape {found}, expected {rows[0].shape} as in the rest of the batch; "
+        "datasets whose parameters belong to different hand models do not mix under this label"
+    )
 
 
 def pack(labels: Mapping[str, Tensor], batch: int) -> tuple[Float[Tensor, "B N"], dict[str, tuple[int, ...]]]:
@@ -81,10 +85,12 @@ def find_crops(
     )
 
 
-def _crop_of(sample: Sample, size: tuple[int, int], hand_scale: float | None) -> tuple[np.ndarray, float]:
+def _crop_of(
+    sample: Sample, size: tuple[int, int], hand_scale: float | None
+) -> tuple[np.ndarray | tuple[float, float], float]:
     box = None if hand_scale is None else _hand_box(sample)
     if box is None or not (box[2:] - box[:2]).max() > 1:
-        return np.array(size) / 2.0, float(max(size))
+        return (size[0] / 2, size[1] / 2), float(max(size))
     return square_around(box.astype(np.float64), scale=hand_scale or 1.0)
 
 

@@ -21,7 +21,6 @@ from hifihr_core.geometry.crops import warp_image
 from hifihr_core.records import Sample
 
 _JPEG_START, _PNG_START = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
-_IDENTITY = np.eye(3).tolist()
 
 
 def picture_size(sample: Sample) -> tuple[int, int]:
@@ -118,18 +117,19 @@ _scratch = _Scratch()
 def draw_crop(
     sample: Sample,
     size: tuple[int, int],
-    T_new_old: Float[np.ndarray, "3 3"],
+    T_new_old: Float[np.ndarray, "3 3"] | None,
     out: UInt8[np.ndarray, "H W 3"],
-    visible: UInt8[np.ndarray, "H W"],
+    visible: UInt8[np.ndarray, "H W"] | None,
 ) -> None:
     """Decode one sample of (width, height) `size` and draw its crop into `out` (RGB), its mask, 0 or 1, into `visible`.
 
     Picture and mask go through one bilinear warp, the mask as the fourth channel (OpenCV warps four channels faster
-    than three); where the transform changes nothing, there is none. `visible` stays as it is if there is no mask.
+    than three); without a transform the crop is the picture. `visible`, needed by a sample with a mask only, stays as
+    it is otherwise.
     """
     width, height = size
     mask = None if sample.mask is None else decode_mask(sample, height=height, width=width)
-    if (height, width, 3) == out.shape and T_new_old.tolist() == _IDENTITY:
+    if T_new_old is None:
         _decode_into(sample, out)
     else:
         layers = _scratch.array("layers", (height, width, 4))
@@ -141,6 +141,7 @@ def draw_crop(
         cv2.cvtColor(crop, cv2.COLOR_RGBA2RGB, dst=out)
         mask = None if mask is None else cv2.extractChannel(crop, 3)
     if mask is not None:
+        assert visible is not None
         cv2.threshold(mask, 127, 1, cv2.THRESH_BINARY, dst=visible)
 
 

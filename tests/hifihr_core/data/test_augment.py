@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hifihr_core.data.augment import NO_CHANGE, AugmentRanges, Crops, draw, place
+from hifihr_core.data.augment import NO_CHANGE, AugmentRanges, Crops, draw, no_draws, place
 from hifihr_core.data.batching import CropPlan, RawBatch, pack_batch
 from hifihr_core.data.moves import move_labels
 from hifihr_core.geometry.cameras import project
@@ -130,6 +130,16 @@ def test_no_change_changes_nothing():
         torch.testing.assert_close(new[name], old[name], atol=2e-6, rtol=0)
         assert present[name].all()
     torch.testing.assert_close(motion.M_new_old, torch.eye(3).expand(3, 3, 3))
+
+
+def test_a_whole_picture_without_changes_is_not_drawn_again():
+    """The transform is the identity to the last bit, whatever K: half a step off and every picture would be warped."""
+    K = np.stack([camera(np.random.default_rng(seed)).astype(np.float32) for seed in range(200)]).astype(np.float64)
+    crops = Crops(np.full((200, 2), 112.0), np.full(200, 224.0), np.full(200, 224.0))
+    T, K_new, motion = place(no_draws(200), K, crops, image_px=224)
+    assert np.array_equal(T, np.tile(np.eye(3), (200, 1, 1)))
+    assert np.array_equal(K_new, K)
+    assert torch.equal(motion.M_new_old, torch.eye(3).expand(200, 3, 3))
 
 
 def test_undetected_keypoints_stay_undetected():
