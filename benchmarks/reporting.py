@@ -14,6 +14,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
+#: Taken at import, before the work that a benchmark itself puts on the machine.
+LOAD_AT_START = round(os.getloadavg()[0], 1)
+
 
 def report(name: str, values: Mapping[str, object], target: Path | None) -> None:
     """Print the results of the benchmark `name` with machine and commit, and write them to `target` where given."""
@@ -34,13 +37,15 @@ def _conditions() -> dict[str, object]:
         "system": platform.system(),
         "processor": platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
-        "load": round(os.getloadavg()[0], 1),
+        "load_at_start": LOAD_AT_START,
     }
     conditions = {"commit": _commit(), "python": platform.python_version(), "machine": machine}
     # Only a benchmark that has loaded torch depends on its version and its threads.
     if (torch := sys.modules.get("torch")) is not None:
         machine["threads"] = torch.get_num_threads()
         conditions["torch"] = torch.__version__
+        if torch.cuda.is_initialized():
+            machine["gpu"] = torch.cuda.get_device_name()
     return conditions
 
 
