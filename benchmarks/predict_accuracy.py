@@ -6,19 +6,21 @@ Photos come from the generator of `hifihr prepare synth` (props, backdrops, fore
 detector's keypoints are the true ones with normal noise of 2 % of the hand's size. "perturbed": the start is the
 truth with turned wrist (0.15 rad), pose (0.15 rad), root (5 % of depth, 5 mm) and the mean shape and texture, once with
 those keypoints and once ("blind") with none. "image": no keypoints are given; the shipped image network starts the
-hand; in "image-held" the joints that it found hold the refinement as a detector's would.
+hand; in "image-held" the joints that it found hold the refinement as a detector's would. As in `hifihr predict`, the
+light of the starts from keypoints and from the image is matched to the photo; the perturbed starts keep the default.
 """
 
 import argparse
 import json
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import roma
 import torch
 from reporting import report
+from shipped_common import shipped_path
 from torch import Tensor
 
 from hifihr_core.data.synthesis.generator import Synthesizer
@@ -26,10 +28,10 @@ from hifihr_core.data.synthesis.options import SynthOptions
 from hifihr_core.geometry.cameras import project
 from hifihr_core.hands import HandModel, HandParameters, load_hand
 from hifihr_core.metrics.pose import pa_mpjpe
-from hifihr_core.models.checkpoint import load_checkpoint
+from hifihr_core.models.checkpoint import Checkpoint, load_checkpoint
 from hifihr_core.models.keypoints import KeypointEstimate
-from hifihr_core.models.lifter import load_lifter
-from hifihr_core.models.shipped import IMAGE_NETWORK, LIFTER, shipped_model
+from hifihr_core.models.lifter import Lifter, load_lifter
+from hifihr_core.models.shipped import IMAGE_NETWORK, LIFTER
 from hifihr_core.prediction.crops import Crops
 from hifihr_core.prediction.light import match_light
 from hifihr_core.prediction.refine import Refined, RefineSettings, refine
@@ -41,18 +43,77 @@ from hifihr_core.rendering import Renderer
 KEYPOINT_NOISE = 0.02
 
 
-def photos(hand: HandModel, hands: int, image_px: int) -> Batch:
-    """Return crops of held-out synthetic photos."""
-    return Synthesizer(hand, seed=77, options=SynthOptions(image_px=image_px, backgrounds=24)).make(0, hands)
+@dataclass(frozen=True)
+class Scene:
+    """Crops of photos with their truth, and what starts a hand in them."""
+
+    hand: HandModel
+    batch: Batch
+    renderer: Renderer
+    lifter: Lifter
+    trained: Checkpoint
+
+    def seen(self) -> Crops:
+        """Return the crops with keypoints as a detector finds them."""
+        batch, generator = self.batch, torch.Generator().manual_seed(1)
+        points = project(batch.labels["joints_cam"], batch.K)
+        size = (points.amax(dim=1) - points.amin(dim=1)).amax(dim=1)[:, None, None]
+        noisy = points + KEYPOINT_NOISE * size * torch.randn(points.shape, generator=generator)
+        ones = torch.ones(points.shape[:2])
+        return Crops(batch.image, batch.K, torch.eye(3).expand_as(batch.K), noisy, ones, batch.sides)
+
+    def unseen(self) -> Crops:
+        """Return the crops without keypoints: no joint has any confidence."""
+        crops = self.seen()
+        return replace(crops, confidence=torch.zeros_like(crops.confidence))
+
+    @torch.no_grad()
+    def look_at(self, crops: Crops) -> tuple[HandState, KeypointEstimate | None]:
+        """Return the hands that the image network sees, under the photo's light, and the joints that it found."""
+        estimate, K = look(self.trained.network, crops, network_px=self.trained.settings.data.image_px)
+        return match_light(self.hand, self.renderer, from_image(self.hand, estimate, K), crops), estimate.keypoints
 
 
-def with_keypoints(batch: Batch, generator: torch.Generator) -> Crops:
-    """Return the crops with keypoints as a detector finds them."""
-    points = project(batch.labels["joints_cam"], batch.K)
-    size = (points.amax(dim=1) - points.amin(dim=1)).amax(dim=1)[:, None, None]
-    noisy = points + KEYPOINT_NOISE * size * torch.randn(points.shape, generator=generator)
-    ones = torch.ones(points.shape[:2])
-    return Crops(batch.image, batch.K, torch.eye(3).expand_as(batch.K), noisy, ones, batch.sides)
+@torch.no_grad()
+def keypoint_start(scene: Scene) -> tuple[HandState, Crops]:
+    """Start from the detector's keypoints, under the photo's light."""
+    crops = scene.seen()
+    return match_light(scene.hand, scene.renderer, from_keypoints(scene.lifter, scene.hand, crops), crops), crops
+
+
+def perturbed_start(scene: Scene) -> tuple[HandState, Crops]:
+    """Start from the truth with everything about it disturbed; keypoints hold the refinement."""
+    return perturbed(scene.hand, scene.batch, torch.Generator().manual_seed(2)), scene.seen()
+
+
+def blind_start(scene: Scene) -> tuple[HandState, Crops]:
+    """Start from the same disturbed truth; nothing but the picture leads back."""
+    return perturbed_start(scene)[0], scene.unseen()
+
+
+def image_start(scene: Scene) -> tuple[HandState, Crops]:
+    """Start from the image network, as `hifihr predict` does without a detector."""
+    crops = scene.unseen()
+    return scene.look_at(crops)[0], crops
+
+
+def held_start(scene: Scene) -> tuple[HandState, Crops]:
+    """Start from the image network; the joints that it found hold the refinement."""
+    crops = scene.unseen()
+    state, found = scene.look_at(crops)
+    if found is None:
+        raise SystemExit("image-held: this network finds no joints")
+    points_px = found.points * crops.image.shape[-1]
+    return state, replace(crops, keypoints_px=points_px, confidence=found.confidence)
+
+
+STARTS: Mapping[str, Callable[[Scene], tuple[HandState, Crops]]] = {
+    "keypoints": keypoint_start,
+    "perturbed": perturbed_start,
+    "blind": blind_start,
+    "image": image_start,
+    "image-held": held_start,
+}
 
 
 def perturbed(hand: HandModel, batch: Batch, generator: torch.Generator) -> HandState:
@@ -82,14 +143,12 @@ def errors(hand: HandModel, state: HandState, batch: Batch) -> dict[str, float]:
     }
 
 
-def compare(
-    hand: HandModel, start: HandState, crops: Crops, batch: Batch, settings: RefineSettings, renderer: Renderer
-) -> dict[str, object]:
+def compare(scene: Scene, start: HandState, crops: Crops, settings: RefineSettings) -> dict[str, object]:
     """Refine and return the errors before and after."""
     began = time.perf_counter()
-    refined = refine(hand, renderer, start, crops, settings)
-    seconds = (time.perf_counter() - began) / len(batch)
-    before, after = errors(hand, start, batch), errors(hand, refined.state, batch)
+    refined = refine(scene.hand, scene.renderer, start, crops, settings)
+    seconds = (time.perf_counter() - began) / len(scene.batch)
+    before, after = (errors(scene.hand, state, scene.batch) for state in (start, refined.state))
     return {
         "before": {**before, **_means(refined, "before")},
         "after": {**after, **_means(refined, "after")},
@@ -98,16 +157,20 @@ def compare(
     }
 
 
-def shipped_path(name: str) -> Path:
-    """Return the path of a shipped model; the benchmark means nothing without it."""
-    path = shipped_model(name)
-    if path is None:
-        raise SystemExit(f"{name} does not ship with this installation")
-    return path
-
-
 def _means(refined: Refined, when: str) -> dict[str, float]:
     return {name: float(value.nanmean()) for name, value in vars(getattr(refined, when)).items()}
+
+
+def open_scene(hands: int, image_px: int, weights: Path | None) -> Scene:
+    """Return held-out synthetic photos and the models, the shipped image network where no `weights` are given."""
+    hand = load_hand("anny")
+    return Scene(
+        hand,
+        Synthesizer(hand, seed=77, options=SynthOptions(image_px=image_px, backgrounds=24)).make(0, hands),
+        Renderer(hand.faces, height=image_px, width=image_px),
+        load_lifter(shipped_path(LIFTER), hand),
+        load_checkpoint(weights or shipped_path(IMAGE_NETWORK)),
+    )
 
 
 def main() -> None:
@@ -115,56 +178,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Accuracy of prediction and refinement on rendered photos.")
     parser.add_argument("--hands", type=int, default=16)
     parser.add_argument("--image-px", type=int, default=224)
-    parser.add_argument("--starts", default="keypoints,perturbed,blind,image,image-held")
+    parser.add_argument("--starts", default=",".join(STARTS))
     parser.add_argument("--settings", default="{}", help="JSON with other refinement settings")
     parser.add_argument("--weights", type=Path, default=None, help="An image network, else the shipped one.")
-    parser.add_argument("--out", type=Path, default=None)
+    parser.add_argument("--json", type=Path, default=None)
     options = parser.parse_args()
-    hand = load_hand("anny")
     settings = replace(RefineSettings(), **json.loads(options.settings))
-    batch = photos(hand, options.hands, options.image_px)
-    lifter = load_lifter(shipped_path(LIFTER), hand)
-    renderer = Renderer(hand.faces, height=options.image_px, width=options.image_px)
-
-    def keypoint_start() -> tuple[HandState, Crops]:
-        crops = with_keypoints(batch, torch.Generator().manual_seed(1))
-        with torch.no_grad():
-            return match_light(hand, renderer, from_keypoints(lifter, hand, crops), crops), crops
-
-    def perturbed_start() -> tuple[HandState, Crops]:
-        crops = with_keypoints(batch, torch.Generator().manual_seed(1))
-        return perturbed(hand, batch, torch.Generator().manual_seed(2)), crops
-
-    def blind_start() -> tuple[HandState, Crops]:
-        start, crops = perturbed_start()
-        return start, replace(crops, confidence=torch.zeros_like(crops.confidence))
-
-    def image_start() -> tuple[HandState, Crops]:
-        return look_at(blind_start()[1])[:2]
-
-    def held_start() -> tuple[HandState, Crops]:
-        start, crops, found = look_at(blind_start()[1])
-        points = found.points * options.image_px
-        return start, replace(crops, keypoints_px=points, confidence=found.confidence)
-
-    def look_at(crops: Crops) -> tuple[HandState, Crops, KeypointEstimate]:
-        trained = load_checkpoint(options.weights or shipped_path(IMAGE_NETWORK))
-        with torch.no_grad():
-            estimate, K = look(trained.network, crops, network_px=trained.settings.data.image_px)
-            assert estimate.keypoints is not None
-            return match_light(hand, renderer, from_image(hand, estimate, K), crops), crops, estimate.keypoints
-
-    starts: dict[str, Callable[[], tuple[HandState, Crops]]] = {
-        "keypoints": keypoint_start,
-        "perturbed": perturbed_start,
-        "blind": blind_start,
-        "image": image_start,
-        "image-held": held_start,
-    }
+    scene = open_scene(options.hands, options.image_px, options.weights)
     results: dict[str, object] = {"hands": options.hands, "image_px": options.image_px, "steps": settings.steps}
     for name in options.starts.split(","):
-        results[name] = compare(hand, *starts[name](), batch, settings, renderer)
-    report("predict_accuracy", results, options.out)
+        results[name] = compare(scene, *STARTS[name](scene), settings)
+    report("predict_accuracy", results, options.json)
 
 
 if __name__ == "__main__":

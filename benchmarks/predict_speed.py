@@ -2,8 +2,7 @@
 
     python benchmarks/predict_speed.py
 
-Where no image network ships, an untrained one of the same build stands in (weights do not change the time); the start
-from keypoints runs the shipped lifter. Clock times; the processor time beside them is what an idle machine would need.
+The models are the shipped ones. Clock times; the processor time beside them is what an idle machine would need.
 """
 
 import argparse
@@ -23,17 +22,15 @@ import numpy as np
 import torch
 from PIL import Image
 from reporting import report
+from shipped_common import shipped_path
 
 from hifihr_core.data.synthesis.generator import Synthesizer
 from hifihr_core.data.synthesis.options import SynthOptions
 from hifihr_core.geometry.cameras import project
 from hifihr_core.hands import HandModel, load_hand
-from hifihr_core.models.build import build_reconstructor
-from hifihr_core.models.lifter import load_lifter
-from hifihr_core.models.shipped import IMAGE_NETWORK, LIFTER, shipped_model
+from hifihr_core.models.shipped import IMAGE_NETWORK, LIFTER
 from hifihr_core.prediction import Predictor, PredictSettings
 from hifihr_core.prediction.detectors import Detection
-from hifihr_core.prediction.loading import load_models
 
 RUN = "from hifihr_cli.main import run; run()"
 SIZE_PX = (480, 640)
@@ -64,15 +61,11 @@ def timed(work: Callable[[], object], repeats: int) -> dict[str, float]:
     return {"clock_s": median(clock), "processor_s": median(processor)}
 
 
-def predictor(hand: HandModel) -> tuple[Predictor, bool]:
-    """Return the shipped predictor, and whether its image network is a trained one."""
-    if shipped_model(IMAGE_NETWORK) is not None:
-        models = load_models(None, device=torch.device("cpu"))
-        return Predictor(models.hand, network=models.network, lifter=models.lifter, network_px=models.network_px), True
-    path = shipped_model(LIFTER)
-    assert path is not None
-    network = build_reconstructor(hand, backbone="mobilenetv4_conv_small", weights="none", image_px=224).eval()
-    return Predictor(hand, network=network, lifter=load_lifter(path, hand)), False
+def predictor() -> Predictor:
+    """Return the shipped predictor, with both its models."""
+    for name in (IMAGE_NETWORK, LIFTER):
+        shipped_path(name)
+    return Predictor.load()
 
 
 def detection(points: np.ndarray, *, keypoints: bool) -> Detection:
@@ -83,10 +76,9 @@ def detection(points: np.ndarray, *, keypoints: bool) -> Detection:
 
 def warm(rounds: int) -> dict[str, object]:
     """Time one hand in one photo: each start, then each with refinement."""
-    hand = load_hand("anny")
-    own, trained = predictor(hand)
+    own = predictor()
     image, points = photos(own.hand, 1)[0]
-    results: dict[str, object] = {"network_is_trained": trained}
+    results: dict[str, object] = {}
     for name, keypoints in (("image", False), ("keypoints", True)):
         found = [detection(points, keypoints=keypoints)]
         for refine in (False, True):
@@ -135,12 +127,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--photos", type=int, default=100)
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
-    parser.add_argument("--out", type=Path, default=None)
+    parser.add_argument("--json", type=Path, default=None)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     results: dict[str, object] = {"threads": options.threads, "warm_per_hand": warm(options.rounds)}
     results["command_line"] = command_line(options.photos)
-    report("predict_speed", results, options.out)
+    report("predict_speed", results, options.json)
 
 
 if __name__ == "__main__":

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from reporting import report
+from shipped_common import shipped_path
 
 from hifihr_core.data.synthesis import Synthesizer, SynthOptions
 from hifihr_core.geometry.crops import transform_points
-from hifihr_core.models.shipped import IMAGE_NETWORK, shipped_model
+from hifihr_core.models.shipped import IMAGE_NETWORK
 from hifihr_core.prediction.crops import cut_crops
 from hifihr_core.prediction.detectors import Detection, whole_image
 from hifihr_core.prediction.loading import LoadedModels, load_models
@@ -50,7 +51,7 @@ def main() -> None:
     parser.add_argument("--hands", type=int, default=80)
     parser.add_argument("--json", type=Path, default=None)
     arguments = parser.parse_args()
-    models = load_models(shipped_model(IMAGE_NETWORK), device=torch.device("cpu"))
+    models = load_models(shipped_path(IMAGE_NETWORK), device=torch.device("cpu"))
     rows = {}
     for fill, shift in SIZES:
         options = SynthOptions(image_px=PHOTO_PX, fill=fill, shift=shift, backgrounds=24)
