@@ -12,19 +12,24 @@ from hifihr_core.models.reconstructor import Estimate
 from hifihr_core.records import Batch, Light
 
 
-def mean_look(estimate: Estimate, hand: HandModel) -> Estimate:
+def as_estimated(estimate: Estimate, batch: Batch, hand: HandModel) -> Estimate:
+    """Return the estimate itself."""
+    return estimate
+
+
+def mean_look(estimate: Estimate, batch: Batch, hand: HandModel) -> Estimate:
     """Return the estimate with the mean texture under a plain light."""
     count = len(estimate.root_px)
     parameters = replace(estimate.parameters, texture=torch.zeros(count, hand.texture_dim))
     return replace(estimate, parameters=parameters, light=bounded_light(torch.zeros(count, 9)))
 
 
-def mean_hand(estimate: Estimate, hand: HandModel) -> Estimate:
+def mean_hand(estimate: Estimate, batch: Batch, hand: HandModel) -> Estimate:
     """Return the mean pose, shape and look where the network puts the hand."""
-    return mean_look(replace(estimate, parameters=hand.mean_parameters(len(estimate.root_px))), hand)
+    return mean_look(replace(estimate, parameters=hand.mean_parameters(len(estimate.root_px))), batch, hand)
 
 
-def true_place(estimate: Estimate, batch: Batch) -> Estimate:
+def true_geometry(estimate: Estimate, batch: Batch, hand: HandModel) -> Estimate:
     """Return the estimate's look on the true hand at its true place: what is wrong then is the look."""
     geometry = {name: batch.labels[name] for name in ("global_orient", "pose", "shape")}
     root_px, scale = measure_root(batch.labels["root_cam"], batch.K)
@@ -32,9 +37,14 @@ def true_place(estimate: Estimate, batch: Batch) -> Estimate:
     return replace(estimate, parameters=parameters, root_px=root_px, scale_px_per_m=scale)
 
 
-def true_hand(estimate: Estimate, batch: Batch) -> Estimate:
+def mean_look_true_geometry(estimate: Estimate, batch: Batch, hand: HandModel) -> Estimate:
+    """Return the mean look on the true hand at its true place."""
+    return mean_look(true_geometry(estimate, batch, hand), batch, hand)
+
+
+def true_hand(estimate: Estimate, batch: Batch, hand: HandModel) -> Estimate:
     """Return what the labels say. What is wrong then no label knows: folds' shade, uneven light, exposure, noise."""
-    known = true_place(estimate, batch)
+    known = true_geometry(estimate, batch, hand)
     ambient, color, direction = batch.labels["light"].split(3, dim=-1)
     parameters = replace(known.parameters, texture=batch.labels["texture"])
     return replace(known, parameters=parameters, light=Light(ambient, color, direction))
@@ -42,10 +52,17 @@ def true_hand(estimate: Estimate, batch: Batch) -> Estimate:
 
 #: What is scored beside an estimate, by the name of its row.
 KINDS: Mapping[str, Callable[[Estimate, Batch, HandModel], Estimate]] = {
-    "network": lambda estimate, batch, hand: estimate,
-    "mean look": lambda estimate, batch, hand: mean_look(estimate, hand),
-    "mean hand": lambda estimate, batch, hand: mean_hand(estimate, hand),
-    "its look, true geometry": lambda estimate, batch, hand: true_place(estimate, batch),
-    "mean look, true geometry": lambda estimate, batch, hand: mean_look(true_place(estimate, batch), hand),
-    "true hand": lambda estimate, batch, hand: true_hand(estimate, batch),
+    "network": as_estimated,
+    "mean look": mean_look,
+    "mean hand": mean_hand,
+    "its look, true geometry": true_geometry,
+    "mean look, true geometry": mean_look_true_geometry,
+    "true hand": true_hand,
 }
+
+
+def compared(kind: str, estimate: Estimate, batch: Batch, hand: HandModel) -> Estimate:
+    """Return what the row `kind` of `KINDS` scores; an estimate that has no look yet takes the mean one."""
+    if estimate.light is None or estimate.parameters.texture is None:
+        estimate = mean_look(estimate, batch, hand)
+    return KINDS[kind](estimate, batch, hand)

@@ -14,15 +14,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from learning_common import KINDS, mean_look
+from learning_common import KINDS, compared
 from reporting import write
+from shipped_common import shipped_path
 
 from hifihr_core.data.synthesis import Synthesizer, SynthOptions
 from hifihr_core.hands import HandModel
 from hifihr_core.models.checkpoint import Checkpoint, load_checkpoint
 from hifihr_core.models.prediction import predict_hand
 from hifihr_core.models.reconstructor import Estimate
-from hifihr_core.models.shipped import IMAGE_NETWORK, shipped_model
+from hifihr_core.models.shipped import IMAGE_NETWORK
 from hifihr_core.records import Batch
 from hifihr_core.rendering import Renderer
 from hifihr_core.training.validation import measure
@@ -41,11 +42,9 @@ def score(trained: Checkpoint, hands: int, seed: int) -> dict[str, dict[str, flo
     for number in range(-(-hands // BATCH)):
         batch = synthesizer.make(number, BATCH)
         estimate = trained.network(batch.image, batch.K)
-        if estimate.light is None or estimate.parameters.texture is None:
-            estimate = mean_look(estimate, hand)
-        for kind, change in KINDS.items():
-            for name, value in scores_of(change(estimate, batch, hand), batch, hand, renderer).items():
-                sums[kind][name] = sums[kind].get(name, torch.zeros(2)) + value
+        for kind, row in sums.items():
+            for name, value in scores_of(compared(kind, estimate, batch, hand), batch, hand, renderer).items():
+                row[name] = row.get(name, torch.zeros(2)) + value
     return {
         kind: {name: float(total / weight) for name, (total, weight) in rows.items()} for kind, rows in sums.items()
     }
@@ -71,13 +70,12 @@ def scores_of(estimate: Estimate, batch: Batch, hand: HandModel, renderer: Rende
 def main() -> None:
     """Print a table and the claims, and write them with --json."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--weights", type=Path, default=shipped_model(IMAGE_NETWORK))
+    parser.add_argument("--weights", type=Path, default=None, help="An image network, else the shipped one.")
     parser.add_argument("--hands", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=7_000_003)
     parser.add_argument("--json", type=Path, default=None)
     arguments = parser.parse_args()
-    if arguments.weights is None:
-        raise SystemExit("no image network ships with this installation; give --weights FILE")
+    arguments.weights = arguments.weights or shipped_path(IMAGE_NETWORK)
     trained, began = load_checkpoint(arguments.weights), time.perf_counter()
     scores = score(trained, arguments.hands, arguments.seed)
     for kind, row in scores.items():
