@@ -61,12 +61,15 @@ APPEARANCE_SELF = ("loss.weights.photometric=0.75", "loss.weights.mean_color=0.5
 #: What holds pose and shape, at every level alike; without 3D labels nothing else does.
 PRIOR_WEIGHTS = {"pose_prior": 0.003, "shape_prior": 0.003}
 PRIORS = tuple(f"loss.weights.{name}={weight}" for name, weight in PRIOR_WEIGHTS.items())
+#: Fingers right whatever the turn of the hand, at the one level with 3D labels.
+ALIGNED = {"full": ("loss.weights.joints_aligned=200",)}
 #: Geometry is learnt once the maps of joints mean something: the lifter must not learn to look away from them.
 FIRST_MAPS = 8
 GEOMETRY = tuple(
     f"loss.weights.{name}=[[0, 0.0], [{FIRST_MAPS}, {weight}]]"
     for name, weight in {
         "joints_3d": 100.0,
+        "joints_aligned": 200.0,
         "bone_direction_3d": 1.0,
         "joints_2d": 0.02,
         "root_px": 0.01,
@@ -173,6 +176,7 @@ def run(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
         *APPEARANCE,
         *PRIORS,
         *OUTLINE,
+        *ALIGNED["full"],
         "loss.weights.joints_2d=0.05",
     )
     whole = stage(settings, out / "full on A", init=start)
@@ -188,7 +192,7 @@ def run(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
             print(f"train {name}", flush=True)
             looks = (*APPEARANCE, *(APPEARANCE_SELF if level == "self" else OUTLINE))
             rendering = looks if texture else ("render.enabled=false",)
-            options = (f"train.supervision={level}", *tune, *PRIORS, *rendering)
+            options = (f"train.supervision={level}", *tune, *PRIORS, *rendering, *ALIGNED.get(level, ()))
             weights = stage(
                 settings_for(folders["B"], arguments.train_minutes, arguments, *options), out / name, init=whole
             )
