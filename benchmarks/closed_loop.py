@@ -64,7 +64,7 @@ PRIORS = tuple(f"loss.weights.{name}={weight}" for name, weight in PRIOR_WEIGHTS
 #: Fingers right whatever the turn of the hand, at the one level with 3D labels.
 ALIGNED = {"full": ("loss.weights.joints_aligned=200",)}
 #: Geometry is learnt once the maps of joints mean something: the lifter must not learn to look away from them.
-FIRST_MAPS = 8
+FIRST_MAPS = 12
 GEOMETRY = tuple(
     f"loss.weights.{name}=[[0, 0.0], [{FIRST_MAPS}, {weight}]]"
     for name, weight in {
