@@ -204,14 +204,16 @@ class ZipIndex:
 def read_zip_index(source: RawFile) -> ZipIndex:
     """Read the central directory of a zip, or of a zip stored inside a zip.
 
-    Raises: DataError if it is truncated, encrypted, climbs out of itself, or is compressed inside another.
+    Raises: DataError if it is truncated, encrypted, of a later version of the format, climbs out of itself, or is
+    compressed inside another.
     """
     try:
         with _open_zip(source) as (file, start), zipfile.ZipFile(file) as archive:
             infos = [info for info in archive.infolist() if not info.is_dir()]
-    # NotImplementedError is what zipfile answers to a zip that asks for a later version of the format.
-    except (zipfile.BadZipFile, EOFError, struct.error, ValueError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, EOFError, struct.error, ValueError) as error:
         raise DataError(f"{source.name}: not a whole zip ({error}); the download broke off, fetch it again") from error
+    except NotImplementedError as error:  # what zipfile raises on an entry of a later version of the format
+        raise DataError(f"{source.name}: a later kind of zip ({error}); unpack it and give the folder") from error
     except OSError as error:
         raise DataError(describe_os_error(error, source.path)) from error
     grouped: dict[str, list[tuple[bytes, tuple[int, ...]]]] = {}

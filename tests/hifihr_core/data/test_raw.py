@@ -129,6 +129,15 @@ def test_encrypted_and_unusual_entries_are_refused(tmp_path):
         find_places(tmp_path, ["train.txt"])
 
 
+def test_a_zip_of_a_later_version_is_refused(tmp_path):
+    path = write_zip(tmp_path / "x.zip", {"train.txt": b"x"})
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 6] = 99  # the version that is needed to read the entry, times ten
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"x\.zip: a later kind of zip \(.*9\.9\); unpack it and give the folder"):
+        find_places(tmp_path, ["train.txt"])
+
+
 def test_no_root_is_an_error_with_a_remedy(tmp_path):
     with pytest.raises(DataError, match="no such folder or zip; give the place of the download with --root"):
         find_places(tmp_path / "none", ["x"])
