@@ -24,14 +24,14 @@ from reporting import write
 
 from hifihr_core.config import load_settings
 from hifihr_core.config.tree import RunSettings
-from hifihr_core.data.packing import Policy, pack_split
-from hifihr_core.data.sources.base import Request
-from hifihr_core.data.sources.synth import open_synth
-from hifihr_core.data.stream import StreamOptions
-from hifihr_core.data.synthesis import SynthOptions
 from hifihr_core.models.checkpoint import load_checkpoint
-from hifihr_core.models.prediction import predict_hand
+from hifihr_core.models.placing import predict_hand
 from hifihr_core.rendering import Renderer
+from hifihr_core.shards.packing import Policy, pack_split
+from hifihr_core.sources.contract import Request
+from hifihr_core.sources.synth import open_synth
+from hifihr_core.stream.batch_stream import StreamOptions
+from hifihr_core.synthesis import SynthOptions
 from hifihr_core.training.data import open_dataset, open_stream
 from hifihr_core.training.distributed import World
 from hifihr_core.training.guard import broken_samples, leave_out

@@ -19,9 +19,9 @@ import torch
 from reporting import report
 from scipy.spatial import cKDTree
 
-from hifihr_core.evaluation.files import PointSets, read_predictions
-from hifihr_core.evaluation.protocols import PROTOCOLS
-from hifihr_core.evaluation.scoring import score
+from hifihr_core.evaluation.benchmarks.point_files import PointSets, read_predictions
+from hifihr_core.evaluation.benchmarks.protocols import PROTOCOLS
+from hifihr_core.evaluation.benchmarks.scoring import score
 from hifihr_core.metrics.nearest import nearest_distances
 
 _PROBE = 128

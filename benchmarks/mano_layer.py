@@ -21,9 +21,9 @@ import torch
 from reporting import report
 
 from hifihr_core.hands import HandParameters
-from hifihr_core.hands.mano import Mano
-from hifihr_core.hands.mano_data import PARENTS, ManoData
-from hifihr_core.hands.mano_files import read_mano
+from hifihr_core.hands.mano.arrays import PARENTS, ManoData
+from hifihr_core.hands.mano.convert import read_mano
+from hifihr_core.hands.mano.model import Mano
 
 BATCH = 32
 #: Places of our 21 joints that hold chain joints, and MANO's number of each.

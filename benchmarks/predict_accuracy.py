@@ -23,22 +23,22 @@ from reporting import report
 from shipped_common import shipped_path
 from torch import Tensor
 
-from hifihr_core.data.synthesis.generator import Synthesizer
-from hifihr_core.data.synthesis.options import SynthOptions
 from hifihr_core.geometry.cameras import project
 from hifihr_core.hands import HandModel, HandParameters, load_hand
+from hifihr_core.lifting.lifter import Lifter, load_lifter
 from hifihr_core.metrics.pose import pa_mpjpe
 from hifihr_core.models.checkpoint import Checkpoint, load_checkpoint
-from hifihr_core.models.keypoints import KeypointEstimate
-from hifihr_core.models.lifter import Lifter, load_lifter
+from hifihr_core.models.joint_maps import KeypointEstimate
 from hifihr_core.models.shipped import IMAGE_NETWORK, LIFTER
 from hifihr_core.prediction.crops import Crops
-from hifihr_core.prediction.light import match_light
+from hifihr_core.prediction.hand_state import HandState, default_light
+from hifihr_core.prediction.match_light import match_light
 from hifihr_core.prediction.refine import Refined, RefineSettings, refine
 from hifihr_core.prediction.starts import from_image, from_keypoints, look
-from hifihr_core.prediction.state import HandState, default_light
 from hifihr_core.records import Batch
 from hifihr_core.rendering import Renderer
+from hifihr_core.synthesis.generator import Synthesizer
+from hifihr_core.synthesis.options import SynthOptions
 
 KEYPOINT_NOISE = 0.02
 

@@ -24,13 +24,13 @@ from PIL import Image
 from reporting import report
 from shipped_common import shipped_path
 
-from hifihr_core.data.synthesis.generator import Synthesizer
-from hifihr_core.data.synthesis.options import SynthOptions
 from hifihr_core.geometry.cameras import project
 from hifihr_core.hands import HandModel, load_hand
 from hifihr_core.models.shipped import IMAGE_NETWORK, LIFTER
+from hifihr_core.photos.detectors import Detection
 from hifihr_core.prediction import Predictor, PredictSettings
-from hifihr_core.prediction.detectors import Detection
+from hifihr_core.synthesis.generator import Synthesizer
+from hifihr_core.synthesis.options import SynthOptions
 
 RUN = "from hifihr_cli.main import run; run()"
 SIZE_PX = (480, 640)

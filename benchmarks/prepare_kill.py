@@ -19,15 +19,15 @@ from pathlib import Path
 from data_common import write_freihand
 from reporting import report
 
-from hifihr_core.data.sources.base import Request
-from hifihr_core.data.sources.freihand import FREIHAND
+from hifihr_core.sources.contract import Request
+from hifihr_core.sources.freihand import FREIHAND
 
 RUN = """
 import sys
 from pathlib import Path
-from hifihr_core.data.packing import Policy, pack_split
-from hifihr_core.data.sources.base import Request
-from hifihr_core.data.sources.freihand import FREIHAND
+from hifihr_core.shards.packing import Policy, pack_split
+from hifihr_core.sources.contract import Request
+from hifihr_core.sources.freihand import FREIHAND
 
 if __name__ == "__main__":
     (split,) = FREIHAND.open(Request(Path(sys.argv[1])))

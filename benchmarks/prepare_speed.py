@@ -16,10 +16,10 @@ import numpy as np
 from data_common import write_freihand
 from reporting import report
 
-from hifihr_core.data.packing import Policy, pack_split, plan_pieces
-from hifihr_core.data.sources.base import Request
-from hifihr_core.data.sources.freihand import FREIHAND
-from hifihr_core.data.writer import write_shard
+from hifihr_core.shards.packing import Policy, pack_split, plan_pieces
+from hifihr_core.shards.writer import write_shard
+from hifihr_core.sources.contract import Request
+from hifihr_core.sources.freihand import FREIHAND
 
 
 def main() -> None:

@@ -53,7 +53,7 @@ def scene(name: str, batch: int, *, seed: int = 0, image_px: int = 224, device: 
 
 
 def _mano():
-    from hifihr_core.hands.mano_files import convert_mano
+    from hifihr_core.hands.mano.convert import convert_mano
 
     with tempfile.TemporaryDirectory() as folder:
         converted = Path(folder) / "mano.npz"

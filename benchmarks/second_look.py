@@ -15,13 +15,13 @@ import torch
 from reporting import report
 from shipped_common import shipped_path
 
-from hifihr_core.data.synthesis import Synthesizer, SynthOptions
 from hifihr_core.geometry.crops import transform_points
 from hifihr_core.models.shipped import IMAGE_NETWORK
+from hifihr_core.photos.detectors import Detection, whole_image
 from hifihr_core.prediction.crops import cut_crops
-from hifihr_core.prediction.detectors import Detection, whole_image
-from hifihr_core.prediction.loading import LoadedModels, load_models
+from hifihr_core.prediction.load_models import LoadedModels, load_models
 from hifihr_core.prediction.starts import centred, look
+from hifihr_core.synthesis import Synthesizer, SynthOptions
 
 PHOTO_PX, CROP_PX = 320, 224
 

@@ -18,14 +18,14 @@ from learning_common import KINDS, compared
 from reporting import write
 from shipped_common import shipped_path
 
-from hifihr_core.data.synthesis import Synthesizer, SynthOptions
 from hifihr_core.hands import HandModel
 from hifihr_core.models.checkpoint import Checkpoint, load_checkpoint
-from hifihr_core.models.prediction import predict_hand
+from hifihr_core.models.placing import predict_hand
 from hifihr_core.models.reconstructor import Estimate
 from hifihr_core.models.shipped import IMAGE_NETWORK
 from hifihr_core.records import Batch
 from hifihr_core.rendering import Renderer
+from hifihr_core.synthesis import Synthesizer, SynthOptions
 from hifihr_core.training.validation import measure
 
 BATCH = 25

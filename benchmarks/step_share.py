@@ -19,11 +19,11 @@ from reporting import write
 
 from hifihr_core.config import load_settings
 from hifihr_core.config.tree import RunSettings
-from hifihr_core.data.packing import pack_split
-from hifihr_core.data.sources.base import Request
-from hifihr_core.data.sources.synth import open_synth
-from hifihr_core.data.synthesis import SynthOptions
 from hifihr_core.records import Batch
+from hifihr_core.shards.packing import pack_split
+from hifihr_core.sources.contract import Request
+from hifihr_core.sources.synth import open_synth
+from hifihr_core.synthesis import SynthOptions
 from hifihr_core.training.distributed import World
 from hifihr_core.training.guard import Guard
 from hifihr_core.training.optimizer import set_training

@@ -25,12 +25,12 @@ import skimage.data
 import torch
 from reporting import report
 
-from hifihr_core.data.augment import AugmentRanges
-from hifihr_core.data.reader import ShardReader
-from hifihr_core.data.schema import DatasetFacts
-from hifihr_core.data.stream import BatchStream, Part, StreamOptions
-from hifihr_core.data.writer import write_shard
+from hifihr_core.augmentation.draws import AugmentRanges
 from hifihr_core.records import Sample
+from hifihr_core.shards.reader import ShardReader
+from hifihr_core.shards.schema import DatasetFacts
+from hifihr_core.shards.writer import write_shard
+from hifihr_core.stream.batch_stream import BatchStream, StreamOptions, StreamPart
 
 IMAGE_PX = 224
 BATCH = 32
@@ -149,7 +149,7 @@ def make_streams(path: Path, workers: int) -> dict[str, BatchStream]:
     for name, augment in (("plain", None), ("augmented", AugmentRanges())):
         for masks, reader in (("with mask", ShardReader(path)), ("without mask", _Unmasked(path))):
             options = StreamOptions(batch_size=BATCH, image_px=IMAGE_PX, augment=augment)
-            stream = BatchStream([Part(reader)], options, num_workers=workers)
+            stream = BatchStream([StreamPart(reader)], options, num_workers=workers)
             drain(stream)
             streams[f"{name}, {masks}"] = stream
     return streams

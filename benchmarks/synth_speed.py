@@ -14,11 +14,11 @@ from pathlib import Path
 import torch
 from reporting import report
 
-from hifihr_core.data.synthesis import Synthesizer, SynthOptions
-from hifihr_core.data.synthesis.draws import Dice
-from hifihr_core.data.synthesis.scene import draw_light, place_hand
 from hifihr_core.hands import HandModel, load_hand
 from hifihr_core.rendering import Renderer
+from hifihr_core.synthesis import Synthesizer, SynthOptions
+from hifihr_core.synthesis.dice import Dice
+from hifihr_core.synthesis.scene import draw_light, place_hand
 
 BATCH = 32
 

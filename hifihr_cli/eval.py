@@ -91,7 +91,7 @@ def evaluate(
             )
         else:
             from hifihr_core.device import choose_device
-            from hifihr_core.evaluation.checkpoint import RunOptions, evaluate_checkpoint
+            from hifihr_core.evaluation.score_checkpoint import RunOptions, evaluate_checkpoint
 
             evaluation = evaluate_checkpoint(
                 checkpoint,
@@ -131,8 +131,8 @@ def _self_test(gt: Path | None, dataset: str, version: str | None, json: bool) -
     """Score predictions with known scores, and end with a finding where one is not met."""
     from hifihr_core.config.folders import raw_folder
     from hifihr_core.errors import FindingsError
-    from hifihr_core.evaluation.files import read_ground_truth
-    from hifihr_core.evaluation.selftest import run_self_test
+    from hifihr_core.evaluation.benchmarks.point_files import read_ground_truth
+    from hifihr_core.evaluation.benchmarks.selftest import run_self_test
 
     with progress("self-test", unit="samples") as on_progress:
         truth, protocol = read_ground_truth(gt or raw_folder(dataset), dataset, version=version)

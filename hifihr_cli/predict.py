@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from hifihr_core.errors import HifihrError
-    from hifihr_core.prediction.detectors import Detection, Detector
+    from hifihr_core.photos.detectors import Detection, Detector
     from hifihr_core.prediction.jobs import CameraChoice, OutputSettings
     from hifihr_core.prediction.predictor import Predictor
 
@@ -121,9 +121,9 @@ def predict(
 
     with quick_imports():
         from hifihr_core.device import choose_device
-        from hifihr_core.prediction.exports import check_formats
+        from hifihr_core.exports.formats import check_formats
+        from hifihr_core.photos.reading import find_photos
         from hifihr_core.prediction.jobs import CameraChoice, OutputSettings, read_intrinsics
-        from hifihr_core.prediction.photos import find_photos
         from hifihr_core.prediction.predictor import Predictor, PredictSettings
         from hifihr_core.prediction.refine import RefineSettings
 
@@ -189,7 +189,7 @@ def _check_at_most_one(options: "Mapping[str, object]") -> None:
 
 def _detector(name: str, *, needed: bool) -> "Detector":
     """Return the detector, and say so where the whole photo has to do."""
-    from hifihr_core.prediction.detectors import (
+    from hifihr_core.photos.detectors import (
         DETECTORS,
         INSTALL_LINE,
         available_detectors,
@@ -210,7 +210,7 @@ def _detector(name: str, *, needed: bool) -> "Detector":
 def _boxes(paths: "Sequence[Path]", file: Path | None, box: str | None) -> "Mapping[str, list[Detection]] | None":
     import numpy as np
 
-    from hifihr_core.prediction.detectors import Detection
+    from hifihr_core.photos.detectors import Detection
     from hifihr_core.prediction.jobs import read_boxes
 
     if file is not None:

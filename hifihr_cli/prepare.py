@@ -9,9 +9,9 @@ from hifihr_cli.console import emit, emit_json, emit_table, progress, say
 from hifihr_cli.params import DryRun, Json, OutFolder, Root
 
 if TYPE_CHECKING:
-    from hifihr_core.data.packing import Policy
-    from hifihr_core.data.prepare import Report
-    from hifihr_core.data.sources.base import Request, Source
+    from hifihr_core.shards.packing import Policy
+    from hifihr_core.sources.contract import Request, Source
+    from hifihr_core.sources.prepare import Report
 
 Check = Annotated[bool, typer.Option("--check", help="Only look at the download, pack nothing.", show_default=False)]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Take the first N poses of each split.", metavar="N")]
@@ -76,10 +76,10 @@ def prepare(
     """
     import os
 
-    from hifihr_core.data.packing import Policy
-    from hifihr_core.data.prepare import default_out, default_root
-    from hifihr_core.data.sources.base import Request
-    from hifihr_core.data.sources.table import find_source
+    from hifihr_core.shards.packing import Policy
+    from hifihr_core.sources.contract import Request
+    from hifihr_core.sources.prepare import default_out, default_root
+    from hifihr_core.sources.table import find_source
 
     row = find_source(source)
     asked = {"count": count, "evaluation": evaluation, "seed": seed, "hand": hand, "photos": backgrounds}
@@ -115,10 +115,10 @@ def _options(source: str, of_images: dict[str, Any], of_synth: dict[str, Any]) -
 def _image_options(keypoints: Path | None, detector: str | None) -> dict[str, object]:
     from functools import partial
 
-    from hifihr_core.data.sources.images import Hooks
     from hifihr_core.errors import ConfigError
-    from hifihr_core.prediction.detectors import DETECTORS, available_detectors, build_detector
-    from hifihr_core.prediction.photos import read_photo
+    from hifihr_core.photos.detectors import DETECTORS, available_detectors, build_detector
+    from hifihr_core.photos.reading import read_photo
+    from hifihr_core.sources.images import Hooks
 
     name = available_detectors()[0] if detector in (None, "auto") else detector
     if name not in DETECTORS:
@@ -138,9 +138,9 @@ def _refuse_others(source: str, owner: str, given: dict[str, object]) -> None:
 
 
 def _write_raw(layout: str, out: Path | None, wanted: dict[str, Any], json: bool) -> None:
-    from hifihr_core.data.prepare import default_root
-    from hifihr_core.data.synthesis.raw_trees import LAYOUTS, RawRequest, write_raw_tree
     from hifihr_core.errors import ConfigError
+    from hifihr_core.sources.prepare import default_root
+    from hifihr_core.sources.written.layouts import LAYOUTS, RawRequest, write_raw_tree
 
     if layout not in LAYOUTS:
         raise ConfigError(f"--as {layout}: not known; known layouts: {', '.join(LAYOUTS)}")
@@ -156,7 +156,7 @@ def _write_raw(layout: str, out: Path | None, wanted: dict[str, Any], json: bool
 
 
 def _pack(source: "Source", request: "Request", out: Path, policy: "Policy", json: bool) -> None:
-    from hifihr_core.data.prepare import prepare as run
+    from hifihr_core.sources.prepare import prepare as run
 
     with progress(source.name, unit="poses") as bar:
         finished = run(source, request, out, policy=policy, on_progress=lambda _, done, total: bar(done, total))
@@ -179,7 +179,7 @@ def _pack(source: "Source", request: "Request", out: Path, policy: "Policy", jso
 
 
 def _print_plan(source: "Source", request: "Request", out: Path, policy: "Policy", json: bool) -> None:
-    from hifihr_core.data.prepare import plan
+    from hifihr_core.sources.prepare import plan
 
     planned = plan(source, request, out, policy=policy)
     if json:
@@ -192,7 +192,7 @@ def _print_plan(source: "Source", request: "Request", out: Path, policy: "Policy
 def _check(source: "Source", request: "Request", json: bool) -> None:
     from dataclasses import asdict
 
-    from hifihr_core.data.prepare import check
+    from hifihr_core.sources.prepare import check
 
     report = check(source, request)
     if json:

@@ -16,8 +16,8 @@ Folder = Annotated[Path, typer.Argument(help="A shard folder, or a folder of suc
 @shards.command()
 def info(folder: Folder, json: Json = False) -> None:
     """Say what the shards below DIR hold."""
-    from hifihr_core.data.schema import read_index
-    from hifihr_core.data.shard_set import find_shard_folders
+    from hifihr_core.shards.folder import find_shard_folders
+    from hifihr_core.shards.schema import read_index
 
     indexes = {path: read_index(path) for path in find_shard_folders(folder)}
     if json:
@@ -44,9 +44,9 @@ def info(folder: Folder, json: Json = False) -> None:
 @shards.command()
 def verify(folder: Folder, json: Json = False) -> None:
     """Read every byte of the shards below DIR and compare it with its checksum; exit code 3 if one differs."""
-    from hifihr_core.data.shard_set import find_shard_folders
-    from hifihr_core.data.shard_set import verify as find_differences
     from hifihr_core.errors import DataError
+    from hifihr_core.shards.folder import find_shard_folders
+    from hifihr_core.shards.folder import verify as find_differences
 
     folders = find_shard_folders(folder)
     differences: list[str] = []

@@ -143,8 +143,8 @@ def _draw(backend: Any, device: str) -> Any:
 def look_at_models() -> Iterator[Row]:
     """The models that ship, each loaded for the hand that it is for."""
     from hifihr_core.hands import load_hand
+    from hifihr_core.lifting.lifter import load_lifter
     from hifihr_core.models.checkpoint import load_checkpoint
-    from hifihr_core.models.lifter import load_lifter
     from hifihr_core.models.shipped import IMAGE_NETWORK, LIFTER, shipped_model
 
     loaders: dict[str, Callable[[Path], object]] = {

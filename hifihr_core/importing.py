@@ -18,9 +18,9 @@ Convert = Callable[[Path, Path], None]
 
 #: Asset id -> "module:function" that turns the files of a user into the plain file of the cache, without running them.
 CONVERTERS: dict[str, str] = {
-    "mano-right": "hifihr_core.hands.mano_files:convert_mano",
-    "mano-left": "hifihr_core.hands.mano_files:convert_mano_left",
-    "nimble": "hifihr_core.hands.nimble_files:convert_nimble",
+    "mano-right": "hifihr_core.hands.mano.convert:convert_mano",
+    "mano-left": "hifihr_core.hands.mano.convert:convert_mano_left",
+    "nimble": "hifihr_core.hands.nimble.convert:convert_nimble",
     "hifihr-t7": "hifihr_core.models.legacy:convert_t7",
 }
 

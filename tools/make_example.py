@@ -14,8 +14,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from hifihr_core.data.synthesis import SynthOptions, synth_batches
 from hifihr_core.hands import load_hand
+from hifihr_core.synthesis import SynthOptions, synth_batches
 
 #: A clean camera; the hand fills about half of the picture, as a person would frame it.
 OPTIONS = SynthOptions(

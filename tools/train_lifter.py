@@ -15,9 +15,9 @@ from pathlib import Path
 import torch
 
 from hifihr_core.hands import load_hand
+from hifihr_core.lifting.lifter import Lifter, save_lifter
+from hifihr_core.lifting.train_lifter import LifterTraining, evaluate_lifter, train_lifter
 from hifihr_core.models import shipped
-from hifihr_core.models.lifter import Lifter, save_lifter
-from hifihr_core.training.lifter import LifterTraining, evaluate_lifter, train_lifter
 
 TARGET = Path(shipped.__file__).with_name("data") / shipped.LIFTER
 SAVE_EVERY_S = 240.0

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from hifihr_core.errors import DataError
-from hifihr_core.evaluation.files import OnProgress, no_progress
-from hifihr_core.evaluation.network import Predictor, Surface
-from hifihr_core.evaluation.parameters import ParameterScorer
-from hifihr_core.evaluation.protocols import Protocol
+from hifihr_core.evaluation.benchmarks.point_files import OnProgress, no_progress
+from hifihr_core.evaluation.benchmarks.protocols import Protocol
+from hifihr_core.evaluation.inference import Predictor, Surface
+from hifihr_core.evaluation.predicted_parameters import ParameterScorer
 from hifihr_core.metrics.image import TexturePair, paper_metrics, strict_metrics
 from hifihr_core.metrics.perceptual import Lpips
-from hifihr_core.models.prediction import Prediction
+from hifihr_core.models.placing import Prediction
 from hifihr_core.records import Batch
 
 Row = Mapping[str, float | None]

@@ -13,7 +13,7 @@ from jaxtyping import Float, UInt8
 
 from hifihr_core.files import write_text
 from hifihr_core.geometry.cameras import project
-from hifihr_core.models.prediction import Prediction
+from hifihr_core.models.placing import Prediction
 from hifihr_core.records import Batch
 from hifihr_core.skeleton import BONES
 

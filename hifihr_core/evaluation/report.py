@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from hifihr_core.errors import ConfigError
-from hifihr_core.evaluation.protocols import MESH_ALIGNMENTS, PREFIXES, Protocol
-from hifihr_core.evaluation.scoring import Scores
+from hifihr_core.evaluation.benchmarks.protocols import MESH_ALIGNMENTS, PREFIXES, Protocol
+from hifihr_core.evaluation.benchmarks.scoring import Scores
 from hifihr_core.files import write_atomically, write_text
 from hifihr_core.metrics.image import TEXTURE_METRICS
 from hifihr_core.metrics.pose import PCK_THRESHOLDS_M, ErrorSummary

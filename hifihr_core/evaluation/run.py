@@ -9,9 +9,17 @@ import torch
 
 from hifihr_core import __version__
 from hifihr_core.assets.store import sha256_of
-from hifihr_core.evaluation.files import OnProgress, PointSets, no_progress, read_ground_truth, read_predictions
+from hifihr_core.evaluation.benchmarks.point_files import (
+    OnProgress,
+    PointSets,
+    no_progress,
+    read_ground_truth,
+    read_predictions,
+)
+from hifihr_core.evaluation.benchmarks.protocols import Protocol
+from hifihr_core.evaluation.benchmarks.scoring import Scores, score
+from hifihr_core.evaluation.benchmarks.submission import write_submission
 from hifihr_core.evaluation.page import Example, pick_examples, point_tiles, write_page
-from hifihr_core.evaluation.protocols import Protocol
 from hifihr_core.evaluation.report import (
     all_values,
     missed_bounds,
@@ -20,8 +28,6 @@ from hifihr_core.evaluation.report import (
     write_curves,
     write_document,
 )
-from hifihr_core.evaluation.scoring import Scores, score
-from hifihr_core.evaluation.submission import write_submission
 from hifihr_core.geometry.alignment import procrustes
 from hifihr_core.skeleton import gather_from
 

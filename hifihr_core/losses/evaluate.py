@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from hifihr_core.geometry.meshes import edges
 from hifihr_core.hands.contract import HandModel
 from hifihr_core.losses.regions import REGIONS
-from hifihr_core.losses.registry import HandFacts, Ratio, Scene
 from hifihr_core.losses.supervision import Plan
-from hifihr_core.models.prediction import Prediction
+from hifihr_core.losses.terms import HandFacts, Ratio, Scene
+from hifihr_core.models.placing import Prediction
 from hifihr_core.records import Batch
 
 

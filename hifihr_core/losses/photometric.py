@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from hifihr_core.losses.registry import Ratio, Scene, mean_over_present, term
+from hifihr_core.losses.terms import Ratio, Scene, mean_over_present, term
 
 
 def region_mean(values: Float[Tensor, "B C H W"], region: Float[Tensor, "B H W"]) -> Float[Tensor, "B C"]:

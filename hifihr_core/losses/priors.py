@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hifihr_core.losses.registry import Ratio, Scene, mean_over_present, term
+from hifihr_core.losses.terms import Ratio, Scene, mean_over_present, term
 
 
 @term("pose_prior")

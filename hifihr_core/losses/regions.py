@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hifihr_core.rendering.records import Rendered
+from hifihr_core.rendering.fragments import Rendered
 
 Labels = Mapping[str, Tensor]
 Present = Mapping[str, Bool[Tensor, " B"]]

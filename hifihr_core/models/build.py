@@ -5,10 +5,10 @@ from pathlib import Path
 import torch
 
 from hifihr_core.hands.contract import HandModel
+from hifihr_core.lifting.lifter import build_lifter
 from hifihr_core.models.encoders import build_encoder
 from hifihr_core.models.heads import LightHead, branch, trunk
-from hifihr_core.models.keypoints import KeypointHead
-from hifihr_core.models.lifter import build_lifter
+from hifihr_core.models.joint_maps import KeypointHead
 from hifihr_core.models.reconstructor import ROTATIONS, KeypointReconstructor, Reconstructor
 
 #: Start of the rotation branches: for "6d" the identity, for "axis_angle" none.

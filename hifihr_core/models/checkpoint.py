@@ -14,7 +14,7 @@ from hifihr_core.errors import AssetError
 from hifihr_core.hands import HandModel, load_hand
 from hifihr_core.models.build import build_reconstructor
 from hifihr_core.models.reconstructor import Reconstructor
-from hifihr_core.models.weights import FORMAT, FORMAT_VERSION, read_facts, read_tensors, write_tensors
+from hifihr_core.weight_files import FORMAT, FORMAT_VERSION, read_facts, read_tensors, write_tensors
 
 
 @dataclass(frozen=True)

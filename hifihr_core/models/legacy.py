@@ -22,7 +22,7 @@ from hifihr_core.models.checkpoint import save_weights
 from hifihr_core.models.encoders import build_encoder
 from hifihr_core.models.heads import LightHead, branch, trunk
 from hifihr_core.models.reconstructor import Reconstructor
-from hifihr_core.models.weights import FORMAT, FORMAT_VERSION
+from hifihr_core.weight_files import FORMAT, FORMAT_VERSION
 
 BACKBONE = "tf_efficientnet_b3"
 

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from hifihr_core.geometry.cameras import focal_px, measure_root
 from hifihr_core.geometry.rays import rotation_to_axis
 from hifihr_core.hands.contract import HandParameters
+from hifihr_core.lifting.lifter import Lifter
 from hifihr_core.models.encoders import Encoder
 from hifihr_core.models.heads import LIGHTS, TRUNK_DIM, LightHead
-from hifihr_core.models.keypoints import KeypointEstimate, KeypointHead
-from hifihr_core.models.lifter import Lifter
+from hifihr_core.models.joint_maps import KeypointEstimate, KeypointHead
 from hifihr_core.records import Light
 from hifihr_core.skeleton import NUM_JOINTS
 

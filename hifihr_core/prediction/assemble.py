@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
+from hifihr_core.exports.meshes import Skin, TexturedMesh, mirror_x
+from hifihr_core.exports.results import HandResult
 from hifihr_core.geometry.cameras import project
 from hifihr_core.geometry.crops import warp_image
 from hifihr_core.hands import Hand, HandModel, HandParameters
+from hifihr_core.photos.detectors import Detection
+from hifihr_core.photos.reading import Photo
 from hifihr_core.prediction.crops import Crops
-from hifihr_core.prediction.detectors import Detection
-from hifihr_core.prediction.meshes import Skin, TexturedMesh, mirror_x
-from hifihr_core.prediction.photos import Photo
+from hifihr_core.prediction.hand_state import HandState, map_states
 from hifihr_core.prediction.refine import Quality, Refined
-from hifihr_core.prediction.results import HandResult
-from hifihr_core.prediction.state import HandState, map_states
 from hifihr_core.prediction.texture import complete_texture
 from hifihr_core.records import Appearance, Light
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hifihr_core.errors import DataError
 from hifihr_core.geometry.crops import flip_horizontal, square_around, square_crop, transform_points, warp_image
-from hifihr_core.prediction.detectors import Detection
+from hifihr_core.photos.detectors import Detection
 from hifihr_core.records import Side
 
 #: A detector's box ends at the joints' centres; the crop shows the hand's flesh and some surroundings too.

@@ -10,14 +10,14 @@ import numpy as np
 
 from hifihr_core.device import one_thread
 from hifihr_core.errors import DataError, HifihrError
+from hifihr_core.exports.formats import DEFAULT_FORMATS, check_formats, refuse_existing, write_hand, write_picture
+from hifihr_core.exports.results import PhotoResult
 from hifihr_core.files import read_text
 from hifihr_core.geometry.lenses import focal_from_fov, ideal_K
-from hifihr_core.prediction.detectors import Detection
-from hifihr_core.prediction.exports import DEFAULT_FORMATS, check_formats, refuse_existing, write_hand, write_picture
-from hifihr_core.prediction.photos import Photo, read_photo
-from hifihr_core.prediction.pictures import overlay, sheet
+from hifihr_core.photos.detectors import Detection
+from hifihr_core.photos.reading import Photo, read_photo
 from hifihr_core.prediction.predictor import Predictor
-from hifihr_core.prediction.results import PhotoResult
+from hifihr_core.prediction.sheets import overlay, sheet
 
 
 @dataclass(frozen=True)

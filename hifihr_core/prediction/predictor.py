@@ -10,18 +10,18 @@ import torch
 from jaxtyping import Float, UInt8
 
 from hifihr_core.device import one_thread
+from hifihr_core.exports.results import PhotoResult
 from hifihr_core.geometry.lenses import default_focal_px, ideal_K
 from hifihr_core.hands import HandModel
-from hifihr_core.models.lifter import Lifter
+from hifihr_core.lifting.lifter import Lifter
 from hifihr_core.models.reconstructor import Reconstructor
+from hifihr_core.photos.detectors import Detection, Detector, mirrored, whole_image
+from hifihr_core.photos.reading import Photo
 from hifihr_core.prediction.assemble import assemble
 from hifihr_core.prediction.crops import Crops, cut_crops
-from hifihr_core.prediction.detectors import Detection, Detector, mirrored, whole_image
-from hifihr_core.prediction.light import match_light
-from hifihr_core.prediction.loading import LoadedModels, load_models
-from hifihr_core.prediction.photos import Photo
+from hifihr_core.prediction.load_models import LoadedModels, load_models
+from hifihr_core.prediction.match_light import match_light
 from hifihr_core.prediction.refine import Refined, RefineSettings, refine
-from hifihr_core.prediction.results import PhotoResult
 from hifihr_core.prediction.starts import Start, centred, start_hands
 from hifihr_core.records import Side
 from hifihr_core.rendering import Renderer

@@ -16,8 +16,8 @@ from hifihr_core.geometry.cameras import project
 from hifihr_core.hands import Hand, HandModel, HandParameters
 from hifihr_core.metrics.psnr import hand_psnr
 from hifihr_core.prediction.crops import Crops
+from hifihr_core.prediction.hand_state import HandState, choose, draw, map_states
 from hifihr_core.prediction.masks import beyond_wrist, segment_hands
-from hifihr_core.prediction.state import HandState, choose, draw, map_states
 from hifihr_core.records import Light
 from hifihr_core.rendering import Rendered, Renderer
 

@@ -14,12 +14,12 @@ from hifihr_core.errors import AssetError, ConfigError
 from hifihr_core.geometry.cameras import place_root, transform_K
 from hifihr_core.geometry.crops import transform_points
 from hifihr_core.hands import HandModel
-from hifihr_core.models.lifter import Lifter
+from hifihr_core.lifting.fitting import fit_keypoints
+from hifihr_core.lifting.lifter import Lifter
 from hifihr_core.models.reconstructor import Estimate, Reconstructor
+from hifihr_core.photos.detectors import INSTALL_LINE, Detection
 from hifihr_core.prediction.crops import GIVEN_BOX_SCALE, KEYPOINT_BOX_SCALE, Crops
-from hifihr_core.prediction.detectors import INSTALL_LINE, Detection
-from hifihr_core.prediction.fitting import fit_keypoints
-from hifihr_core.prediction.state import HandState, choose, default_light, with_mean_appearance
+from hifihr_core.prediction.hand_state import HandState, choose, default_light, with_mean_appearance
 
 #: Mean confidence of a network's own joints from which it is believed where the hand stands.
 _SURE = 0.6

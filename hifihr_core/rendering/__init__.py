@@ -1,7 +1,7 @@
 """Differentiable rendering of hands: five primitives, and a renderer that composes them."""
 
+from hifihr_core.rendering.fragments import PAPER, SKIN, Fragments, Material, Rendered
 from hifihr_core.rendering.primitives import NEAR_M, antialias, interpolate, rasterize, sample_texture, shade
-from hifihr_core.rendering.records import PAPER, SKIN, Fragments, Material, Rendered
 from hifihr_core.rendering.renderer import Renderer
 
 __all__ = [

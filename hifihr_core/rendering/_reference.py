@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from hifihr_core.rendering.records import Cull, Material
+from hifihr_core.rendering.fragments import Cull, Material
 
 _FACES_AT_ONCE = 64
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from hifihr_core.geometry.meshes import edge_adjacency
 from hifihr_core.rendering import _reference
-from hifihr_core.rendering.records import Cull
+from hifihr_core.rendering.fragments import Cull
 
 _CULL = {"none": 0, "back": 1, "front": 2}
 _NOBODY = torch.iinfo(torch.int64).max

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hifihr_core.geometry.cameras import K_from_focal
 from hifihr_core.records import Appearance, Light
-from hifihr_core.rendering.records import Rendered
+from hifihr_core.rendering.fragments import Rendered
 from hifihr_core.rendering.renderer import Renderer
 
 

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from hifihr_core.geometry.meshes import EdgeAdjacency, edge_adjacency
 from hifihr_core.records import Light
+from hifihr_core.rendering.arguments import check_batches, check_faces, check_geometry, check_size
 from hifihr_core.rendering.backends import BackendName, get_backend
-from hifihr_core.rendering.checks import check_batches, check_faces, check_geometry, check_size
-from hifihr_core.rendering.records import Cull, Fragments, Material
+from hifihr_core.rendering.fragments import Cull, Fragments, Material
 
 NEAR_M = 0.01
 

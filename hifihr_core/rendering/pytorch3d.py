@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hifihr_core.rendering import _reference
-from hifihr_core.rendering.records import Cull
+from hifihr_core.rendering.fragments import Cull
 
 
 def is_available() -> bool:

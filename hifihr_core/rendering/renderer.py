@@ -7,10 +7,10 @@ from torch.nn import functional
 
 from hifihr_core.geometry.meshes import edge_adjacency, vertex_normals
 from hifihr_core.records import Appearance, Light
+from hifihr_core.rendering.arguments import check_batches, check_faces, check_geometry, check_size
 from hifihr_core.rendering.backends import Backend, BackendName, get_backend
-from hifihr_core.rendering.checks import check_batches, check_faces, check_geometry, check_size
+from hifihr_core.rendering.fragments import PAPER, SKIN, Cull, Fragments, Material, Rendered
 from hifihr_core.rendering.primitives import NEAR_M, homogeneous_px
-from hifihr_core.rendering.records import PAPER, SKIN, Cull, Fragments, Material, Rendered
 
 Background = Float[Tensor, "3"] | Float[Tensor, "B 3"] | Float[Tensor, "B 3 H W"]
 

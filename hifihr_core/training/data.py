@@ -9,17 +9,17 @@ import numpy as np
 from jaxtyping import Int64
 from torch.utils.data import Subset
 
+from hifihr_core.augmentation.draws import NO_CHANGE, AugmentRanges
 from hifihr_core.config.folders import shards_folder
 from hifihr_core.config.tree import DataSettings
-from hifihr_core.data.augment import NO_CHANGE, AugmentRanges
-from hifihr_core.data.collate import hand_scale_of
-from hifihr_core.data.order import Share
-from hifihr_core.data.schema import DatasetFacts
-from hifihr_core.data.shard_set import ShardSet, find_shard_folders
-from hifihr_core.data.stream import BatchStream, Part, StreamOptions
 from hifihr_core.errors import ConfigError, DataError
 from hifihr_core.hands import HandModel
 from hifihr_core.records import Batch
+from hifihr_core.shards.folder import ShardSet, find_shard_folders
+from hifihr_core.shards.schema import DatasetFacts
+from hifihr_core.stream.batch_stream import BatchStream, StreamOptions, StreamPart
+from hifihr_core.stream.collate import hand_scale_of
+from hifihr_core.stream.order import Share
 from hifihr_core.training.distributed import World
 from hifihr_core.training.synth import SynthData
 
@@ -97,10 +97,10 @@ class Dataset:
         """Return the labels that it carries; stand-ins for MANO's vertices are none."""
         return carried_labels(self.shards)
 
-    def part(self, weight: float | None) -> Part:
+    def part(self, weight: float | None) -> StreamPart:
         """Return it as a part of a stream."""
         samples: Any = Subset(self.shards, self.positions.tolist())  # type: ignore[arg-type]
-        return Part(samples, weight, hand_scale_of(self.facts.dataset))
+        return StreamPart(samples, weight, hand_scale_of(self.facts.dataset))
 
 
 def carried_labels(shards: ShardSet) -> frozenset[str]:

@@ -8,7 +8,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from hifihr_core.errors import FindingsError
-from hifihr_core.losses.registry import Ratio
+from hifihr_core.losses.terms import Ratio
 from hifihr_core.records import Batch
 
 #: Keys of broken samples that are remembered.

@@ -15,7 +15,7 @@ from hifihr_core.training.distributed import join_world, was_restarted
 from hifihr_core.training.guard import Guard
 from hifihr_core.training.journal import Journal, check_folder, describe_run
 from hifihr_core.training.optimizer import set_lr, set_training
-from hifihr_core.training.pictures import save_pictures
+from hifihr_core.training.samples_page import save_pictures
 from hifihr_core.training.setup import Run, set_up
 from hifihr_core.training.state import STATE_FILE, Position, load_state, save_state
 from hifihr_core.training.step import train_step

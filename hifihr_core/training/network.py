@@ -13,12 +13,12 @@ from hifihr_core.assets.store import asset_path, is_installed
 from hifihr_core.config.tree import ModelSettings, RunSettings
 from hifihr_core.errors import ConfigError
 from hifihr_core.hands import HandModel, JointDefinition, load_hand
+from hifihr_core.lifting.lifter import fits_hand, load_lifter
 from hifihr_core.models.checkpoint import build_network
-from hifihr_core.models.lifter import fits_hand, load_lifter
 from hifihr_core.models.reconstructor import KeypointReconstructor, Reconstructor
 from hifihr_core.models.shipped import LIFTER, shipped_model
-from hifihr_core.models.weights import read_facts, read_tensors
 from hifihr_core.training.distributed import World
+from hifihr_core.weight_files import read_facts, read_tensors
 
 #: Hands that "auto" prefers, with the asset that each needs.
 PREFERRED_HANDS = (("nimble", "nimble"), ("mano", "mano-right"))

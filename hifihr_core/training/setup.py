@@ -11,10 +11,10 @@ from hifihr_core.config.tree import RunSettings
 from hifihr_core.errors import ConfigError
 from hifihr_core.hands import HandModel
 from hifihr_core.losses.evaluate import capabilities_of, hand_facts
-from hifihr_core.losses.perceptual import PERCEPTUAL_ASSET, load_perceptual
-from hifihr_core.losses.registry import HandFacts
+from hifihr_core.losses.feature_trunk import PERCEPTUAL_ASSET, load_perceptual
 from hifihr_core.losses.supervision import LEVELS, Plan, check_labels, plan_terms
-from hifihr_core.models.prediction import build_renderer
+from hifihr_core.losses.terms import HandFacts
+from hifihr_core.models.placing import build_renderer
 from hifihr_core.models.reconstructor import Reconstructor
 from hifihr_core.rendering import Renderer
 from hifihr_core.training.data import Batches, Data, open_data

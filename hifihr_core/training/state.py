@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from hifihr_core.config.tree import RunSettings
 from hifihr_core.errors import AssetError, ConfigError
-from hifihr_core.models.weights import read_facts, read_tensors, write_tensors
 from hifihr_core.training.optimizer import MovingAverage
+from hifihr_core.weight_files import read_facts, read_tensors, write_tensors
 
 FORMAT = "hifihr-state"
 FORMAT_VERSION = "1"

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from hifihr_core.losses.evaluate import evaluate_terms, look_at, total_weights, weigh
-from hifihr_core.models.prediction import Prediction, predict_hand
+from hifihr_core.models.placing import Prediction, predict_hand
 from hifihr_core.models.reconstructor import Estimate
 from hifihr_core.records import Batch
 from hifihr_core.skeleton import ROOT

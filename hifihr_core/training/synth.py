@@ -10,13 +10,13 @@ import numba
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from hifihr_core.augmentation.draws import AugmentRanges
 from hifihr_core.config.tree import DataSettings
-from hifihr_core.data.augment import AugmentRanges
-from hifihr_core.data.randomness import stream_bits
-from hifihr_core.data.synthesis import Synthesizer, SynthOptions
-from hifihr_core.data.variation import vary
 from hifihr_core.hands import HandModel
+from hifihr_core.randomness import stream_bits
 from hifihr_core.records import Batch
+from hifihr_core.stream.variation import vary
+from hifihr_core.synthesis import Synthesizer, SynthOptions
 from hifihr_core.training.distributed import World
 
 #: Seed of validation hands, counted from the run's; training never comes there.

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from hifihr_core.losses.evaluate import evaluate_terms, look_at
 from hifihr_core.losses.photometric import soft_iou
-from hifihr_core.losses.registry import Ratio
+from hifihr_core.losses.terms import Ratio
 from hifihr_core.metrics.pose import mpjpe, pa_mpjpe
 from hifihr_core.metrics.psnr import hand_psnr
-from hifihr_core.models.prediction import Prediction
+from hifihr_core.models.placing import Prediction
 from hifihr_core.records import Batch
 from hifihr_core.skeleton import ROOT
 from hifihr_core.training.guard import broken_samples, leave_out

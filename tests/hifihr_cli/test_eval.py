@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from hifihr_core.evaluation import protocols as protocols_module
+from hifihr_core.evaluation.benchmarks import protocols as protocols_module
 
 
 @pytest.fixture

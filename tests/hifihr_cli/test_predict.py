@@ -9,8 +9,8 @@ from PIL import Image
 
 from hifihr_core.geometry.cameras import project
 from hifihr_core.hands import HandParameters, load_hand
-from hifihr_core.prediction import loading
-from hifihr_core.prediction.state import default_light
+from hifihr_core.prediction import load_models
+from hifihr_core.prediction.hand_state import default_light
 from hifihr_core.rendering import Renderer
 
 
@@ -39,7 +39,7 @@ def picture(small_hand):
 def here(tmp_path, monkeypatch, picture, small_hand):
     """Stand in a folder with `hand.png` and `boxes.json`; the hand's own texture is small, for speed."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(loading, "load_hand", lambda name: small_hand)
+    monkeypatch.setattr(load_models, "load_hand", lambda name: small_hand)
     Image.fromarray(picture[0]).save("hand.png")
     low, high = np.min(picture[1], axis=0), np.max(picture[1], axis=0)
     box = [*low[:2], *(high - low)[:2]]
@@ -164,7 +164,7 @@ def test_an_empty_folder_is_no_success(here, run_cli):
 
 
 def test_nothing_that_can_reconstruct(here, run_cli, monkeypatch):
-    monkeypatch.setattr(loading, "shipped_model", lambda name: None)
+    monkeypatch.setattr(load_models, "shipped_model", lambda name: None)
     ended = run_cli("predict", "hand.png", "--detector", "none")
     assert ended.code == 3
     assert "--checkpoint" in ended.message

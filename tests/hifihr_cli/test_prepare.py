@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from hifihr_core.data.shard_set import ShardSet
-from hifihr_core.data.sources.table import SOURCES
-from hifihr_core.prediction import detectors
-from hifihr_core.prediction.detectors import Detection
+from hifihr_core.photos import detectors
+from hifihr_core.photos.detectors import Detection
+from hifihr_core.shards.folder import ShardSet
+from hifihr_core.sources.table import SOURCES
 
 
 @pytest.fixture

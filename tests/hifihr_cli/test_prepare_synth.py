@@ -6,7 +6,7 @@ import pytest
 def test_a_raw_tree_is_written(tmp_path, monkeypatch, run_cli):
     written = []
     monkeypatch.setattr(
-        "hifihr_core.data.synthesis.raw_trees.write_raw_tree",
+        "hifihr_core.sources.written.layouts.write_raw_tree",
         lambda layout, request, on_progress: written.append((layout, request)),
     )
     arguments = ["prepare", "synth", "--as", "ho3d-v3", "--count", "30", "--seed", "4", "--hand", "anny", "--json"]

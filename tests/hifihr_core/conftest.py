@@ -214,7 +214,7 @@ def nimble_folder(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def nimble_path(nimble_folder) -> Path:
     """Return those files, converted."""
-    from hifihr_core.hands.nimble_files import convert_nimble
+    from hifihr_core.hands.nimble.convert import convert_nimble
 
     target = nimble_folder / "nimble.npz"
     convert_nimble(nimble_folder, target)
@@ -242,7 +242,7 @@ def mano_pickle(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def mano_path(mano_pickle) -> Path:
     """Return that file, converted."""
-    from hifihr_core.hands.mano_files import convert_mano
+    from hifihr_core.hands.mano.convert import convert_mano
 
     target = mano_pickle.with_name("mano_right.npz")
     convert_mano(mano_pickle, target)

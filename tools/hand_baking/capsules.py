@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hifihr_core.hands.anny_rig import HALVED, JOINTS, PARENTS
+from hifihr_core.hands.anny.rig import HALVED, JOINTS, PARENTS
 
 
 @dataclass(frozen=True)

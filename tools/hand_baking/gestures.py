@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from hifihr_core.hands.anny_rig import ANGLES
+from hifihr_core.hands.anny.rig import ANGLES
 from hifihr_core.skeleton import FINGERS
 
 Finger = tuple[float, float, float, float]

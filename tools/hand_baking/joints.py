@@ -3,7 +3,7 @@
 import numpy as np
 from hand_baking import poses, shapes
 
-from hifihr_core.hands.anny_rig import CHAIN
+from hifihr_core.hands.anny.rig import CHAIN
 
 _RING = 24
 _FITTED_POSES = 240

@@ -9,7 +9,7 @@ from hand_baking.gestures import GESTURES, TARGETS, anatomical
 from hand_baking.rig import Rig
 from torch import Tensor
 
-from hifihr_core.hands.anny_rig import ANGLES, JOINTS, PARENTS, bone_motions, cross_matrices
+from hifihr_core.hands.anny.rig import ANGLES, JOINTS, PARENTS, bone_motions, cross_matrices
 from hifihr_core.hands.skinning import move_joints, skin_planar
 from hifihr_core.skeleton import FINGERS
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hifihr_core.hands.anny_rig import ANGLES, JOINTS, PARENTS
+from hifihr_core.hands.anny.rig import ANGLES, JOINTS, PARENTS
 
 #: Our 18 joints among the source's bones (`source.BONES`).
 _FROM_BONES = (0, 1, 2, 3, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19)

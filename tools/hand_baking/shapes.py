@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import nnls
 
-from hifihr_core.hands.anny_rig import JOINTS, PARENTS
+from hifihr_core.hands.anny.rig import JOINTS, PARENTS
 from hifihr_core.skeleton import FINGERS
 
 

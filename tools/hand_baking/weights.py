@@ -4,7 +4,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import splu
 
-from hifihr_core.hands.anny_rig import HALVED, JOINTS, PARENTS
+from hifihr_core.hands.anny.rig import HALVED, JOINTS, PARENTS
 
 #: How fast heat of the nearest bone flows into the skin; larger is a sharper change from bone to bone.
 _HEAT = 1.6

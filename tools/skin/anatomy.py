@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from skin.chart import Chart
 
-from hifihr_core.hands.anny_rig import HALVED, JOINTS, PARENTS
+from hifihr_core.hands.anny.rig import HALVED, JOINTS, PARENTS
 from hifihr_core.skeleton import FINGERS
 
 _ENDS = ("thumb_ip", "index_dip", "middle_dip", "ring_dip", "pinky_dip")

@@ -9,7 +9,7 @@ from torch.autograd.function import once_differentiable
 
 from hifihr_core.rendering._numba import attributes, lighting, outline, raster
 from hifihr_core.rendering._numba.threads import bands, partial_bands, run
-from hifihr_core.rendering.records import Cull, Material
+from hifihr_core.rendering.fragments import Cull, Material
 
 _CULL = {"none": raster.KEEP, "back": raster.CULL_BACK, "front": raster.CULL_FRONT}
 _HIGHLIGHT = {"blinn_phong": lighting.BLINN_PHONG, "phong": lighting.PHONG}

@@ -8,8 +8,8 @@ import pytest
 from hifihr_core.config import dump_toml, find_config, load_settings, presets
 from hifihr_core.config.tree import RunSettings
 from hifihr_core.errors import ConfigError
-from hifihr_core.losses.registry import TERMS
 from hifihr_core.losses.supervision import CAPABILITIES, LEVELS, plan_terms
+from hifihr_core.losses.terms import TERMS
 
 PRESETS = list(presets().values())
 

@@ -13,7 +13,7 @@ JOINT_VERTICES = np.linspace(0, 777, 21).astype(int)
 @pytest.fixture
 def protocols(monkeypatch):
     """Let every benchmark have a handful of samples; return the table."""
-    from hifihr_core.evaluation import protocols as module
+    from hifihr_core.evaluation.benchmarks import protocols as module
 
     table = {
         name: replace(protocol, samples=SAMPLES.get(name, protocol.samples))
@@ -26,7 +26,7 @@ def protocols(monkeypatch):
 @pytest.fixture(scope="session")
 def make_truth():
     """Return ``make("freihand", seed=0) -> PointSets``: hands of a plausible size in front of the camera."""
-    from hifihr_core.evaluation.files import PointSets
+    from hifihr_core.evaluation.benchmarks.point_files import PointSets
 
     def make(name, seed=0, samples=None):
         rng = np.random.default_rng(seed)
@@ -73,13 +73,13 @@ def write_shards():
     """Return ``write(folder, "ho3d", samples=4, **facts) -> folder``: an evaluation split of synthetic pictures."""
     import torch
 
-    from hifihr_core.data.pictures import encode_jpeg, encode_mask
-    from hifihr_core.data.schema import INDEX_NAME, DatasetFacts, LabelFacts, ShardIndex, table_of
-    from hifihr_core.data.synthesis.generator import Synthesizer
-    from hifihr_core.data.synthesis.options import SynthOptions
-    from hifihr_core.data.writer import write_shard
     from hifihr_core.hands import load_hand
     from hifihr_core.records import Sample
+    from hifihr_core.shards.schema import INDEX_NAME, DatasetFacts, LabelFacts, ShardIndex, table_of
+    from hifihr_core.shards.writer import write_shard
+    from hifihr_core.sources.cutting import encode_jpeg, encode_mask
+    from hifihr_core.synthesis.generator import Synthesizer
+    from hifihr_core.synthesis.options import SynthOptions
 
     made = {}
 

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from hifihr_core.errors import ConfigError
-from hifihr_core.evaluation.files import PointSets
+from hifihr_core.evaluation.benchmarks.point_files import PointSets
+from hifihr_core.evaluation.benchmarks.protocols import PROTOCOLS
+from hifihr_core.evaluation.benchmarks.scoring import score
+from hifihr_core.evaluation.benchmarks.selftest import run_self_test
 from hifihr_core.evaluation.page import pick_examples
-from hifihr_core.evaluation.protocols import PROTOCOLS
 from hifihr_core.evaluation.report import (
     bound_names,
     lower_is_better,
@@ -18,8 +20,6 @@ from hifihr_core.evaluation.report import (
     score_table,
     write_document,
 )
-from hifihr_core.evaluation.scoring import score
-from hifihr_core.evaluation.selftest import run_self_test
 from hifihr_core.skeleton import JOINT_NAMES
 
 
@@ -126,6 +126,6 @@ def test_published_scores_are_met_to_their_last_digit():
 
 
 def run_check(found):
-    from hifihr_core.evaluation.selftest import TOLERANCES, Check
+    from hifihr_core.evaluation.benchmarks.selftest import TOLERANCES, Check
 
     return Check("all zeros", "xyz_al_mean3d", 4.73, found, TOLERANCES["mean3d"])

@@ -9,8 +9,8 @@ import torch
 from hifihr_core.geometry.cameras import K_from_focal, project
 from hifihr_core.hands import HandModel, load_hand
 from hifihr_core.losses.evaluate import hand_facts
-from hifihr_core.losses.registry import Scene
-from hifihr_core.models.prediction import predict_hand
+from hifihr_core.losses.terms import Scene
+from hifihr_core.models.placing import predict_hand
 from hifihr_core.models.reconstructor import Estimate
 from hifihr_core.records import Light
 from hifihr_core.rendering import Renderer

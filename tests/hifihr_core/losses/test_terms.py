@@ -8,10 +8,10 @@ import torch
 
 from hifihr_core.hands.contract import HandParameters
 from hifihr_core.losses import supervision  # noqa: F401  (fills the registry)
-from hifihr_core.losses.geometry import MEAN_BONE_M, bone_directions, bone_length, robust
+from hifihr_core.losses.geometric import MEAN_BONE_M, bone_directions, bone_length, robust
 from hifihr_core.losses.photometric import composite, region_mean, soft_iou, ssim_map
 from hifihr_core.losses.priors import laplacian_offsets
-from hifihr_core.losses.registry import TERMS, term
+from hifihr_core.losses.terms import TERMS, term
 from hifihr_core.metrics.pose import pa_mpjpe
 
 #: Terms on the hand itself; test_maps.py is about those on the maps that it was found by.

@@ -10,7 +10,7 @@ from hifihr_core.config.tree import ModelSettings, RunSettings
 from hifihr_core.errors import AssetError
 from hifihr_core.hands import load_hand
 from hifihr_core.models.checkpoint import build_network, describe_weights, load_checkpoint, save_weights
-from hifihr_core.models.weights import read_facts
+from hifihr_core.weight_files import read_facts
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from torch import nn
 from hifihr_core.errors import AssetError, UnsafePickleError
 from hifihr_core.models.encoders import build_encoder
 from hifihr_core.models.legacy import convert_t7, load_t7
-from hifihr_core.models.weights import read_facts, read_tensors
+from hifihr_core.weight_files import read_facts, read_tensors
 
 
 def head(*sizes: int) -> nn.Sequential:

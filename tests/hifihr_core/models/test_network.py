@@ -12,7 +12,7 @@ from hifihr_core.hands import load_hand
 from hifihr_core.models.build import build_reconstructor
 from hifihr_core.models.encoders import build_encoder
 from hifihr_core.models.heads import MAX_COLOR, LightHead, bounded_light, branch, paper_light, trunk
-from hifihr_core.models.prediction import in_front, predict_hand
+from hifihr_core.models.placing import in_front, predict_hand
 from hifihr_core.models.reconstructor import MEAN_SCALE, crop_view, read_root, rotation_from_6d
 
 SMALL = "mobilenetv3_small_050"

@@ -9,10 +9,10 @@ import torch
 
 from hifihr_core.geometry.cameras import project
 from hifihr_core.hands import HandModel, HandParameters, load_hand
-from hifihr_core.models.lifter import Lifter, load_lifter
+from hifihr_core.lifting.lifter import Lifter, load_lifter
 from hifihr_core.models.shipped import LIFTER, shipped_model
-from hifihr_core.prediction.detectors import Detection
-from hifihr_core.prediction.state import HandState, default_light
+from hifihr_core.photos.detectors import Detection
+from hifihr_core.prediction.hand_state import HandState, default_light
 from hifihr_core.rendering import Renderer
 
 HEIGHT, WIDTH, FOCAL_PX = 120, 160, 220.0

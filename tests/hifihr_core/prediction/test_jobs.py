@@ -8,12 +8,12 @@ import pytest
 from PIL import Image
 
 from hifihr_core.errors import DataError
+from hifihr_core.exports.formats import FORMATS
 from hifihr_core.hands import HandModel
-from hifihr_core.models.lifter import Lifter
+from hifihr_core.lifting.lifter import Lifter
+from hifihr_core.photos.reading import Photo
 from hifihr_core.prediction import Predictor, PredictSettings
-from hifihr_core.prediction.exports import FORMATS
 from hifihr_core.prediction.jobs import CameraChoice, OutputSettings, predict_files, read_boxes, read_intrinsics
-from hifihr_core.prediction.photos import Photo
 
 
 @pytest.fixture

@@ -6,15 +6,15 @@ import pytest
 import torch
 
 from hifihr_core.errors import AssetError, ConfigError, DataError
+from hifihr_core.exports.meshes import skinned_vertices
 from hifihr_core.geometry.cameras import measure_root, project
 from hifihr_core.hands import HandModel, HandParameters
-from hifihr_core.models.keypoints import KeypointEstimate
-from hifihr_core.models.lifter import Lifter
+from hifihr_core.lifting.lifter import Lifter
+from hifihr_core.models.joint_maps import KeypointEstimate
 from hifihr_core.models.reconstructor import Estimate, Reconstructor
+from hifihr_core.photos.detectors import whole_image
+from hifihr_core.photos.reading import Photo
 from hifihr_core.prediction import Predictor, PredictSettings
-from hifihr_core.prediction.detectors import whole_image
-from hifihr_core.prediction.meshes import skinned_vertices
-from hifihr_core.prediction.photos import Photo
 from hifihr_core.prediction.refine import RefineSettings
 from hifihr_core.records import Light
 

@@ -9,9 +9,9 @@ import torch
 from hifihr_core.geometry.cameras import project
 from hifihr_core.hands import HandModel
 from hifihr_core.prediction.crops import Crops, cut_crops
+from hifihr_core.prediction.hand_state import HandState, choose, default_light, map_states, with_mean_appearance
 from hifihr_core.prediction.masks import beyond_wrist, segment_hands
 from hifihr_core.prediction.refine import Refined, RefineSettings, refine
-from hifihr_core.prediction.state import HandState, choose, default_light, map_states, with_mean_appearance
 from hifihr_core.rendering import Renderer
 
 SIZE = 96

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from hifihr_core.hands import HandModel
-from hifihr_core.prediction.state import with_mean_appearance
+from hifihr_core.prediction.hand_state import with_mean_appearance
 from hifihr_core.prediction.texture import complete_texture
 from hifihr_core.records import Appearance, Light
 from hifihr_core.rendering import Renderer

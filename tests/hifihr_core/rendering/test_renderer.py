@@ -9,7 +9,7 @@ import torch
 from hifihr_core.errors import DeviceError
 from hifihr_core.records import Appearance
 from hifihr_core.rendering import Renderer, backends, rasterize
-from hifihr_core.rendering.checks import check_batches, check_faces, check_size
+from hifihr_core.rendering.arguments import check_batches, check_faces, check_size
 
 F64 = torch.float64
 

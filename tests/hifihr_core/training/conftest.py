@@ -11,13 +11,13 @@ import torch
 
 from hifihr_core.config import load_settings
 from hifihr_core.config.tree import RunSettings
-from hifihr_core.data.packing import Policy, pack_split
-from hifihr_core.data.schema import DatasetFacts
-from hifihr_core.data.sources.base import Split
 from hifihr_core.geometry.cameras import K_from_focal, place_root, project
 from hifihr_core.hands import HandModel, load_hand
 from hifihr_core.records import Light, Sample
 from hifihr_core.rendering import Renderer
+from hifihr_core.shards.packing import Policy, pack_split
+from hifihr_core.shards.schema import DatasetFacts
+from hifihr_core.shards.split import Split
 
 IMAGE_PX = 64
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from hifihr_core.config.tree import ModelSettings
-from hifihr_core.data.synthesis import Synthesizer, SynthOptions
 from hifihr_core.errors import ConfigError
 from hifihr_core.models.checkpoint import load_checkpoint
+from hifihr_core.synthesis import Synthesizer, SynthOptions
 from hifihr_core.training.distributed import World
 from hifihr_core.training.loop import fit
 from hifihr_core.training.network import choose_hand

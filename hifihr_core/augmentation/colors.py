@@ -1,0 +1,135 @@
+"""Colours, blur, noise and covering of a finished crop: what a lens, a sensor and a file do to a picture.
+
+Two twins apply the same draws: OpenCV on one uint8 picture in a worker (`change_picture`), and torch on a batch on any
+device (`change_batch`), which is the specification; they differ by rounding. JPEG is for the first alone: on a GPU it
+would cost more than it gives.
+"""
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor
+
+from hifihr_core.augmentation.draws import Draws
+from hifihr_core.randomness import uniforms
+
+NOISE_LEVELS = 16
+#: The strongest noise there is: standard deviation of a channel, of 1.
+MAX_NOISE = 0.08
+#: How far tiles of the noise may be shifted against each other.
+_TILE_SLACK = 64
+_BLUR_REACH = 2.5  # kernel radius in standard deviations
+_GREYS = np.linspace(0, 1, 256)
+_OFFSET_IN_UINT8 = np.array([1.0, 1.0, 1.0, 255.0])
+
+
+def change_picture(
+    picture: UInt8[np.ndarray, "H W 3"], visible: UInt8[np.ndarray, "H W"] | None, draws: Draws, b: int
+) -> None:
+    """Apply the colour draws of sample b in place; a covered part of the hand is no longer `visible`."""
+    x0, y0, x1, y1 = draws.cover_px[b].tolist()
+    if x1 > x0 and y1 > y0:
+        picture[y0:y1, x0:x1] = np.rint(255 * draws.cover_color[b])
+        if visible is not None:
+            visible[y0:y1, x0:x1] = 0
+    if draws.blur_sigma_px[b] > 0:
+        weights = cv2.getGaussianKernel(
+            2 * _blur_radius(draws.blur_sigma_px[b]) + 1, draws.blur_sigma_px[b], cv2.CV_32F
+        )
+        cv2.sepFilter2D(picture, -1, weights, weights, dst=picture)  # half the time of cv2.GaussianBlur
+    if draws.recolored[b]:
+        cv2.transform(picture, draws.color[b] * _OFFSET_IN_UINT8, dst=picture)
+    if draws.gamma[b] != 1:
+        cv2.LUT(picture, np.rint(255 * _GREYS ** draws.gamma[b]).astype(np.uint8), dst=picture)
+    if draws.noise[b] > 0:
+        rises, falls = _noise_bank(max(picture.shape[:2]))
+        level = noise_level(draws.noise[b])
+        row, column = noise_place(int(draws.noise_seed[b]))
+        window = (level, slice(row, row + picture.shape[0]), slice(column, column + picture.shape[1]))
+        cv2.add(picture, rises[window], dst=picture)
+        cv2.subtract(picture, falls[window], dst=picture)
+    if draws.jpeg_quality[b] > 0:
+        _, content = cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, int(draws.jpeg_quality[b])))
+        picture[:] = cv2.imdecode(content, cv2.IMREAD_COLOR)  # encoded with red as blue, decoded likewise
+
+
+def change_batch(
+    image: Float[Tensor, "B 3 H W"], visible: Bool[Tensor, "B H W"] | None, draws: Draws
+) -> tuple[Float[Tensor, "B 3 H W"], Bool[Tensor, "B H W"] | None]:
+    """Return a batch with its colour draws applied, all but JPEG, and what is still visible of the hands."""
+    device = image.device
+
+    def on_device(values: np.ndarray) -> Tensor:
+        return torch.from_numpy(values).to(device, image.dtype if values.dtype.kind == "f" else torch.int64)
+
+    covered = _covered(on_device(draws.cover_px), image.shape[2], image.shape[3])
+    image = torch.where(covered[:, None], on_device(draws.cover_color)[:, :, None, None], image)
+    image = _blur(image, draws.blur_sigma_px)
+    color = on_device(draws.color)
+    image = torch.einsum("bij,bjhw->bihw", color[:, :, :3], image) + color[:, :, 3, None, None]
+    image = image.clamp(0, 1) ** on_device(draws.gamma)[:, None, None, None]
+    image = (image + _noise(draws, image.shape[2], image.shape[3]).to(device, image.dtype)).clamp(0, 1)
+    return image, None if visible is None else visible & ~covered
+
+
+def noise_level(sigma: float) -> int:
+    """Return the row of the noise bank that is nearest to a standard deviation."""
+    return min(max(round(float(sigma) / MAX_NOISE * NOISE_LEVELS), 1), NOISE_LEVELS) - 1
+
+
+def noise_place(seed: int) -> tuple[int, int]:
+    """Return (row, column) where the window into the tile of noise begins."""
+    return seed % _TILE_SLACK, seed // _TILE_SLACK % _TILE_SLACK
+
+
+@lru_cache(maxsize=4)
+def noise_tile(image_px: int) -> Float[np.ndarray, "H W 3"]:
+    """Return a tile of standard normal numbers, larger than a crop, the same on every machine."""
+    side = image_px + _TILE_SLACK
+    u = uniforms([f"noise {row}" for row in range(side)], side * 6, 0).reshape(side, side, 3, 2)
+    return np.sqrt(-2 * np.log1p(-u[..., 0])) * np.cos(2 * np.pi * u[..., 1])  # Box and Muller
+
+
+@lru_cache(maxsize=4)
+def _noise_bank(image_px: int) -> tuple[UInt8[np.ndarray, "L H W 3"], UInt8[np.ndarray, "L H W 3"]]:
+    """Return what each level of noise adds and takes away, in uint8, so that OpenCV's saturating sums apply it."""
+    sigmas = 255 * MAX_NOISE * np.arange(1, NOISE_LEVELS + 1) / NOISE_LEVELS
+    steps = np.rint(sigmas[:, None, None, None] * noise_tile(image_px).astype(np.float32))
+    return np.clip(steps, 0, 255).astype(np.uint8), np.clip(-steps, 0, 255).astype(np.uint8)
+
+
+def _noise(draws: Draws, height: int, width: int) -> Float[Tensor, "B 3 H W"]:
+    tile = noise_tile(max(height, width))
+    out = np.zeros((len(draws), height, width, 3), np.float32)
+    for b in np.flatnonzero(draws.noise > 0):
+        row, column = noise_place(int(draws.noise_seed[b]))
+        sigma = MAX_NOISE * (noise_level(draws.noise[b]) + 1) / NOISE_LEVELS
+        out[b] = sigma * tile[row : row + height, column : column + width]
+    return torch.from_numpy(out).permute(0, 3, 1, 2)
+
+
+def _blur_radius(sigma_px: float) -> int:
+    return max(1, round(_BLUR_REACH * float(sigma_px)))
+
+
+def _covered(cover_px: Tensor, height: int, width: int) -> Bool[Tensor, "B H W"]:
+    rows = torch.arange(height, device=cover_px.device)
+    columns = torch.arange(width, device=cover_px.device)
+    x0, y0, x1, y1 = cover_px.T[..., None]
+    return ((rows >= y0) & (rows < y1))[:, :, None] & ((columns >= x0) & (columns < x1))[:, None, :]
+
+
+def _blur(image: Float[Tensor, "B 3 H W"], sigma_px: Float[np.ndarray, " B"]) -> Float[Tensor, "B 3 H W"]:
+    """Blur the samples whose sigma is above 0, each with its own separable Gaussian, reflecting at the border."""
+    image = image.clone()
+    for b in np.flatnonzero(sigma_px > 0):
+        radius = _blur_radius(sigma_px[b])
+        offsets = torch.arange(-radius, radius + 1, device=image.device, dtype=image.dtype)
+        weights = torch.softmax(-(offsets**2) / (2 * float(sigma_px[b]) ** 2), dim=0)
+        padded = F.pad(image[b, :, None], (radius,) * 4, mode="reflect")
+        image[b] = F.conv2d(F.conv2d(padded, weights[None, None, None]), weights[None, None, :, None])[:, 0]
+    return image

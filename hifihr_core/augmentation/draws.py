@@ -1,0 +1,209 @@
+"""Augmentation: one function draws every random number of a batch, one turns the draws into geometry.
+
+A sample is rolled about the principal point (exact for 3D labels and any K: the pixels move by K R K^-1, which is
+affine), cropped to the network's square, enlarged and shifted. Colours, blur, noise and covering follow on the finished
+crop (`photometric`). Draws are pure functions of (seed, epoch, sample key).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int64
+
+from hifihr_core.augmentation.moves import Motion
+from hifihr_core.randomness import uniforms
+
+
+@dataclass(frozen=True)
+class AugmentRanges:
+    """How far each change may go; `NO_CHANGE` does nothing. Probabilities are per picture.
+
+    `rotation_rad` is the largest roll to either side, `scale` the range of enlargement (log-uniform), `shift` the
+    largest move to either side as a part of the crop. `flip` mirrors a picture, which makes a left-looking hand: for
+    mirroring sources only. `brightness`, `contrast`, `saturation` and `white_balance` are largest relative changes;
+    `gamma` is the range of the exponent. Sizes of covering rectangles are parts of the crop.
+    """
+
+    rotation_rad: float = np.pi
+    scale: tuple[float, float] = (0.85, 1.2)
+    shift: float = 0.08
+    flip: float = 0.0
+    brightness: float = 0.25
+    contrast: float = 0.25
+    saturation: float = 0.4
+    white_balance: float = 0.12
+    gamma: tuple[float, float] = (0.7, 1.45)
+    gamma_probability: float = 0.3
+    blur_sigma_px: tuple[float, float] = (0.4, 1.6)
+    blur_probability: float = 0.15
+    noise: float = 0.04
+    noise_probability: float = 0.5
+    jpeg_quality: tuple[int, int] = (30, 90)
+    jpeg_probability: float = 0.03
+    cover_side: tuple[float, float] = (0.1, 0.35)
+    cover_probability: float = 0.3
+
+
+#: What evaluation uses: the crop as it is.
+NO_CHANGE = AugmentRanges(
+    rotation_rad=0.0,
+    scale=(1.0, 1.0),
+    shift=0.0,
+    brightness=0.0,
+    contrast=0.0,
+    saturation=0.0,
+    white_balance=0.0,
+    gamma_probability=0.0,
+    blur_probability=0.0,
+    noise_probability=0.0,
+    jpeg_probability=0.0,
+    cover_probability=0.0,
+)
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The random numbers of a batch, ready to use. Zero in `blur_sigma_px`, `noise`, `jpeg_quality` means none.
+
+    `color` maps (r, g, b, 1) in [0, 1] to new (r, g, b). `cover_px` is (x0, y0, x1, y1) in whole pixels of the crop,
+    empty where nothing covers; `cover_color` is its RGB in [0, 1]. `noise_seed` picks a tile of the noise.
+    """
+
+    mirrored: Bool[np.ndarray, " B"]
+    angle_rad: Float[np.ndarray, " B"]
+    scale: Float[np.ndarray, " B"]
+    shift: Float[np.ndarray, "B 2"]
+    color: Float[np.ndarray, "B 3 4"]
+    gamma: Float[np.ndarray, " B"]
+    blur_sigma_px: Float[np.ndarray, " B"]
+    noise: Float[np.ndarray, " B"]
+    noise_seed: Int64[np.ndarray, " B"]
+    jpeg_quality: Int64[np.ndarray, " B"]
+    cover_px: Int64[np.ndarray, "B 4"]
+    cover_color: Float[np.ndarray, "B 3"]
+
+    def __len__(self) -> int:
+        """Return the number of pictures."""
+        return len(self.scale)
+
+    @cached_property
+    def recolored(self) -> tuple[bool, ...]:
+        """Return for each picture whether `color` changes anything."""
+        return tuple((self.color != np.eye(3, 4)).any(axis=(1, 2)).tolist())
+
+
+_DRAWN = 32  # columns of random numbers; new ones are appended, so that old draws never change
+
+
+def draw(ranges: AugmentRanges, keys: Sequence[str], *, seed: int, epoch: int, image_px: int) -> Draws:
+    """Draw the augmentation of each sample: row b depends on (seed, epoch, ``keys[b]``) and the ranges alone."""
+    u = uniforms(keys, _DRAWN, seed, epoch, "augment").T
+
+    def between(column: int, low: float | int, high: float | int) -> np.ndarray:
+        return low + (high - low) * u[column]
+
+    def sometimes(column: int, probability: float, values: np.ndarray) -> np.ndarray:
+        return np.where(u[column] < probability, values, 0)
+
+    low, high = np.log(ranges.scale[0]), np.log(ranges.scale[1])
+    cover = between(18, *ranges.cover_side), between(19, *ranges.cover_side)
+    return Draws(
+        mirrored=u[0] < ranges.flip,
+        angle_rad=between(1, -ranges.rotation_rad, ranges.rotation_rad),
+        scale=np.exp(between(2, low, high)),
+        shift=np.stack((between(3, -ranges.shift, ranges.shift), between(4, -ranges.shift, ranges.shift)), axis=-1),
+        color=_color_matrices(ranges, u[5:11]),
+        gamma=np.where(u[11] < ranges.gamma_probability, between(12, *ranges.gamma), 1.0),
+        blur_sigma_px=sometimes(13, ranges.blur_probability, between(14, *ranges.blur_sigma_px)),
+        noise=sometimes(15, ranges.noise_probability, ranges.noise * u[16] ** 2),
+        noise_seed=(u[17] * 2**31).astype(np.int64),
+        jpeg_quality=sometimes(23, ranges.jpeg_probability, between(24, *ranges.jpeg_quality)).astype(np.int64),
+        cover_px=_covers(u[20:22], sometimes(22, ranges.cover_probability, np.stack(cover)), image_px),
+        cover_color=u[25:28].T.copy(),
+    )
+
+
+@lru_cache(maxsize=8)
+def no_draws(count: int) -> Draws:
+    """Return the draws that leave `count` pictures as they are."""
+    return draw(NO_CHANGE, [""] * count, seed=0, epoch=0, image_px=1)
+
+
+def _color_matrices(ranges: AugmentRanges, u: Float[np.ndarray, "6 B"]) -> Float[np.ndarray, "B 3 4"]:
+    """Return white balance, then saturation, then contrast about mid-grey, then brightness, as one affine of RGB."""
+    signed = 2 * u - 1
+    gain = 1 + ranges.white_balance * signed[:3].T
+    saturation = 1 + ranges.saturation * signed[3]
+    contrast = 1 + ranges.contrast * signed[4]
+    brightness = 1 + ranges.brightness * signed[5]
+    grey = np.array([0.299, 0.587, 0.114])
+    mix = saturation[:, None, None] * np.eye(3) + (1 - saturation)[:, None, None] * grey
+    linear = (brightness * contrast)[:, None, None] * mix * gain[:, None, :]
+    offset = brightness * 0.5 * (1 - contrast)
+    return np.concatenate((linear, np.broadcast_to(offset[:, None, None], (len(offset), 3, 1))), axis=-1)
+
+
+def _covers(u: Float[np.ndarray, "2 B"], sides: Float[np.ndarray, "2 B"], image_px: int) -> Int64[np.ndarray, "B 4"]:
+    """Return rectangles of the given sides (parts of the crop) whose middle lies anywhere in the crop."""
+    low = np.clip(u - sides / 2, 0, 1) * image_px
+    high = np.clip(u + sides / 2, 0, 1) * image_px
+    high = np.where(sides > 0, high, low)
+    return np.rint(np.concatenate((low, high)).T).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Crops:
+    """The square of every picture that the network is to see, before any augmentation."""
+
+    center_px: Float[np.ndarray, "B 2"]
+    side_px: Float[np.ndarray, " B"]
+    width_px: Float[np.ndarray, " B"]
+
+
+def place(
+    draws: Draws, K: Float[np.ndarray, "B 3 3"], crops: Crops, *, image_px: int
+) -> tuple[Float[np.ndarray, "B 3 3"], Float[np.ndarray, "B 3 3"], Motion]:
+    """Return (T_new_old, K_new, motion): where every picture of a batch goes; arrays in float64, motion in float32.
+
+    The roll turns picture and crop about the principal point, so that the crop shows the same part of the scene; scale
+    and shift then move the crop alone.
+    """
+    T_flip, mirror = _flips(draws, crops)
+    K_flipped = T_flip @ K @ mirror
+    roll = _rolls(draws.angle_rad)
+    turned = (draws.angle_rad != 0) | draws.mirrored
+    T_rolled = np.tile(np.eye(3), (len(draws), 1, 1))  # exact where nothing turns: K K^-1 rounds for many K
+    T_rolled[turned] = (K_flipped @ roll)[turned] @ np.linalg.inv(K_flipped[turned]) @ T_flip[turned]
+    center = (T_rolled @ np.concatenate((crops.center_px, np.ones((len(draws), 1))), axis=1)[..., None])[:, :2, 0]
+    zoom = draws.scale * image_px / crops.side_px
+    T_crop = np.zeros_like(T_flip)
+    T_crop[:, 0, 0] = T_crop[:, 1, 1] = zoom
+    T_crop[:, :2, 2] = image_px / 2 + draws.shift * image_px - zoom[:, None] * center
+    T_crop[:, 2, 2] = 1
+    T_new_old = T_crop @ T_rolled
+    T_new_old[:, 2] = (0, 0, 1)  # likewise
+    motion = Motion(
+        T_new_old=torch.from_numpy(T_new_old.astype(np.float32)),
+        M_new_old=torch.from_numpy((roll @ mirror).astype(np.float32)),
+        mirrored=torch.from_numpy(draws.mirrored),
+    )
+    return T_new_old, T_crop @ K_flipped, motion
+
+
+def _flips(draws: Draws, crops: Crops) -> tuple[Float[np.ndarray, "B 3 3"], Float[np.ndarray, "B 3 3"]]:
+    """Return per sample the mirroring of its pixels and of the camera frame, or twice the identity."""
+    sign = np.where(draws.mirrored, -1.0, 1.0)
+    mirror = np.tile(np.eye(3), (len(draws), 1, 1))
+    mirror[:, 0, 0] = sign
+    T_flip = mirror.copy()
+    T_flip[:, 0, 2] = np.where(draws.mirrored, crops.width_px, 0.0)
+    return T_flip, mirror
+
+
+def _rolls(angle_rad: Float[np.ndarray, " B"]) -> Float[np.ndarray, "B 3 3"]:
+    """Return the rotation about the optical axis that turns +x towards +y (clockwise in the picture)."""
+    cos, sin, zero, one = np.cos(angle_rad), np.sin(angle_rad), np.zeros_like(angle_rad), np.ones_like(angle_rad)
+    return np.stack((cos, -sin, zero, sin, cos, zero, zero, zero, one), axis=-1).reshape(-1, 3, 3)

@@ -1,1 +1,0 @@
-"""Everything between a download and a training batch: sources, shards, order, stream, augmentation."""

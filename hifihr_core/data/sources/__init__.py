@@ -1,1 +1,0 @@
-"""Readers of raw datasets, one small file each."""

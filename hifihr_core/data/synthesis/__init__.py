@@ -1,6 +1,0 @@
-"""Photos of hands that never were: an endless, seeded generator with exact labels (docs/synth.md)."""
-
-from hifihr_core.data.synthesis.generator import Synthesizer, synth_batches
-from hifihr_core.data.synthesis.options import SynthOptions
-
-__all__ = ["SynthOptions", "Synthesizer", "synth_batches"]

@@ -1,0 +1,254 @@
+"""Ground truth and prediction files of the benchmarks: read, checked, and refused with a reason.
+
+Both keep the benchmark's own frame, joint order and units: FreiHAND in our camera frame and order, HO-3D in OpenGL axes
+and MANO's order. Scores do not depend on either, as long as both sides agree.
+"""
+
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from hifihr_core.errors import DataError
+from hifihr_core.evaluation.benchmarks.json_items import Readable, iterate_items, parse_points
+from hifihr_core.evaluation.benchmarks.protocols import DATASETS, Protocol, find_protocol, protocols_of
+from hifihr_core.files import describe_os_error
+from hifihr_core.skeleton import NUM_JOINTS
+from hifihr_core.sources.marker import MARKER_NAME, parse_marker
+
+MANO_VERTICES = 778
+OnProgress = Callable[[int, int | None], None]
+
+_GROUPS = ("joints", "vertices")
+_WHERE = {
+    "freihand": "FreiHAND_pub_v2_eval.zip from the FreiHAND page",
+    "ho3d": "the evaluation ground truth that the HO-3D repository's README links to",
+}
+#: Predicted spread over true spread, and the unit that it gives away.
+_UNITS = ((50.0, 200.0, "centimetres", 100), (500.0, 2000.0, "millimetres", 1000))
+
+
+@dataclass(frozen=True)
+class PointSets:
+    """Joints and vertices of all samples, in the frame and joint order of the benchmark, float64, metres.
+
+    `vertices` is None where a prediction has none; their number may differ from MANO's 778 in a prediction.
+    """
+
+    joints: Float[np.ndarray, "B 21 3"]
+    vertices: Float[np.ndarray, "B V 3"] | None
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self.joints)
+
+
+def no_progress(done: int, total: int | None = None) -> None:
+    """Report to nobody."""
+
+
+def read_ground_truth(
+    folder: Path,
+    dataset: str,
+    *,
+    version: str | None = None,
+    limit: int | None = None,
+    on_progress: OnProgress = no_progress,
+) -> tuple[PointSets, Protocol]:
+    """Read `evaluation_xyz.json` and `evaluation_verts.json` below `folder`; tell the protocol from their length.
+
+    A generated tree (`prepare synth --as ...` marks it) may have any length; its protocol has `samples` None.
+    Raises: DataError where a file is missing or broken, or its length is that of no or of another version.
+    """
+    find_protocol(dataset, version=version)  # refuses an unknown name before anything is read
+    joints_file = _find(folder, "evaluation_xyz.json", dataset)
+    vertices_file = _find(joints_file.parent, "evaluation_verts.json", dataset)
+    joints, count = _read_list(joints_file, NUM_JOINTS, limit, no_progress)
+    protocol = find_protocol(dataset, version=version, samples=count)
+    if _is_generated(joints_file.parent):
+        protocol = replace(protocol, samples=None)
+    _check_count(joints_file, count, protocol)
+    vertices, vertex_count = _read_list(vertices_file, MANO_VERTICES, limit, on_progress, protocol.samples)
+    if vertex_count != count:
+        raise DataError(
+            f"{vertices_file}: {vertex_count:,} entries, expected {count:,} as in {joints_file.name}; unpack both "
+            "files from one archive"
+        )
+    truth = PointSets(joints, vertices)
+    _check_finite(joints_file, joints)
+    _check_finite(vertices_file, vertices)
+    return truth, protocol
+
+
+def read_predictions(
+    path: Path,
+    truth: PointSets,
+    protocol: Protocol,
+    *,
+    partial: bool = False,
+    on_progress: OnProgress = no_progress,
+) -> PointSets:
+    """Read a `pred.json`, or the one inside a `pred.zip`, and check it against the ground truth.
+
+    With `partial`, predictions beyond the samples of `truth` are ignored.
+    Raises: DataError for a truncated or foreign file, wrong counts or joint numbers, NaN, centimetres or millimetres,
+    and axes that put hands behind the camera.
+    """
+    groups = _read_groups(path, len(truth), on_progress)
+    for name, (_, count) in zip(_GROUPS, groups, strict=True):
+        empty_mesh = name == "vertices" and count == 0
+        if not (count == len(truth) or (partial and count > len(truth)) or empty_mesh):
+            raise DataError(f"{path}: {count:,} {name} entries, expected {len(truth):,}{_hint(count, protocol)}")
+    joints, vertices = groups[0][0], groups[1][0]
+    if joints.shape[1] != NUM_JOINTS:
+        raise DataError(f"{path}: {joints.shape[1]} joints per sample, expected {NUM_JOINTS} in {protocol.name} order")
+    predictions = PointSets(joints, vertices if groups[1][1] and vertices.shape[1] else None)
+    check_predictions(predictions, truth, protocol, name=path)
+    return predictions
+
+
+def check_predictions(predictions: PointSets, truth: PointSets, protocol: Protocol, *, name: str | Path) -> None:
+    """Raise DataError for predictions that cannot be meant: not finite, in another unit, behind the camera."""
+    for points in (predictions.joints, predictions.vertices):
+        if points is not None:
+            _check_finite(name, points)
+    ratio = float(np.median(_spread(predictions.joints) / np.maximum(_spread(truth.joints), 1e-9)))
+    for low, high, unit, factor in _UNITS:
+        if low <= ratio <= high:
+            raise DataError(
+                f"{name}: hands are {ratio:.0f} times as large as the true ones, so this is in {unit}, expected "
+                f"metres; divide by {factor:,}"
+            )
+    _check_axes(predictions, protocol, name)
+
+
+def _check_axes(predictions: PointSets, protocol: Protocol, name: str | Path) -> None:
+    sign = protocol.behind_camera
+    sets = [points for points in (predictions.joints, predictions.vertices) if points is not None]
+    behind = np.any([(sign * points[..., 2] > 0).all(axis=1) for points in sets], axis=0)
+    if behind.mean() > 0.5:
+        frame = "OpenGL axes (multiply x, y, z by 1, -1, -1)" if sign > 0 else "OpenCV axes, z forward"
+        raise DataError(
+            f"{name}: all z are {'positive' if sign > 0 else 'negative'} in {int(behind.sum()):,} of {len(behind):,} "
+            f"samples, which puts them behind the camera; expected {frame}"
+        )
+
+
+def _spread(points: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(points - points.mean(axis=1, keepdims=True), axis=(1, 2))
+
+
+def _check_finite(name: str | Path, points: np.ndarray) -> None:
+    bad = ~np.isfinite(points).all(axis=(1, 2))
+    if bad.any():
+        raise DataError(
+            f"{name}: NaN or infinite numbers in {int(bad.sum()):,} samples, the first is {int(bad.argmax())}; "
+            "expected finite metres"
+        )
+
+
+def _check_count(path: Path, count: int, protocol: Protocol) -> None:
+    if protocol.samples is None or count == protocol.samples:
+        return
+    known = [other for other in protocols_of(protocol.dataset) if other.samples == count]
+    remedy = f"that is {known[0].version}, so pass --version {known[0].version}" if known else "fetch the file again"
+    raise DataError(f"{path}: {count:,} entries, expected {protocol.samples:,} for {protocol.name}; {remedy}")
+
+
+def _hint(count: int, protocol: Protocol) -> str:
+    for other in (other for dataset in DATASETS for other in protocols_of(dataset)):
+        if other.samples == count and other.name != protocol.name:
+            return (
+                f" for {protocol.name}; {count:,} is the length of {other.name}, is it the wrong dataset or --version?"
+            )
+    return f" for {protocol.name}; predict every sample of the evaluation split once, in its order"
+
+
+def _is_generated(folder: Path) -> bool:
+    marker = folder / MARKER_NAME
+    return marker.is_file() and parse_marker(marker.read_bytes(), str(marker)).synthetic
+
+
+def _find(folder: Path, name: str, dataset: str) -> Path:
+    """Return the shallowest file of that name below `folder`."""
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder, expected the one with {name}; give it with --gt")
+    direct = folder / name
+    found = [direct] if direct.is_file() else sorted(folder.rglob(name), key=lambda path: (len(path.parts), path))
+    if not found:
+        raise DataError(f"{folder}: no {name} in it or below; unpack {_WHERE.get(dataset, 'the ground truth')} there")
+    return found[0]
+
+
+def _read_list(
+    path: Path, points_each: int, limit: int | None, on_progress: OnProgress, total: int | None = None
+) -> tuple[np.ndarray, int]:
+    """Return the first `limit` samples of a ground-truth file and the number of all."""
+    kept: list[np.ndarray] = []
+    count = 0
+    with _open(path) as stream:
+        for item in iterate_items(stream, path, item_depth=2):
+            if limit is None or count < limit:
+                points = parse_points(item, path, f"sample {count}")
+                if len(points) != points_each:
+                    raise DataError(f"{path}: sample {count}: {len(points)} points, expected {points_each}")
+                kept.append(points)
+            count += 1
+            on_progress(count, total)
+    if not kept:
+        raise DataError(f"{path}: no samples in it; fetch the file again")
+    return np.stack(kept), count
+
+
+def _read_groups(path: Path, keep: int, on_progress: OnProgress) -> list[tuple[np.ndarray, int]]:
+    """Return (points, number of entries) of both lists of a prediction file; entries beyond `keep` are not kept."""
+    arrays: list[np.ndarray | None] = [None, None]
+    counts = [0, 0]
+    with _open(path) as stream:
+        for item in iterate_items(stream, path, item_depth=3, groups=len(_GROUPS)):
+            if item.group >= len(_GROUPS):
+                continue  # counted, and refused at the end
+            index = counts[item.group]
+            if index < keep:
+                points = parse_points(item, path, f"{_GROUPS[item.group]} of sample {index}")
+                arrays[item.group] = _keep(arrays[item.group], points, index, keep, path, _GROUPS[item.group])
+            counts[item.group] += 1
+            on_progress(sum(counts), 2 * keep)
+    if arrays[0] is None:
+        raise DataError(f"{path}: no joints in it, expected [xyz, verts] with one entry per sample")
+    empty = np.empty((0, 0, 3))
+    return [(empty if array is None else array, count) for array, count in zip(arrays, counts, strict=True)]
+
+
+def _keep(array: np.ndarray | None, points: np.ndarray, index: int, keep: int, path: Path, what: str) -> np.ndarray:
+    """Put the points of one sample into their place of the array, which the first sample makes."""
+    if array is None:
+        array = np.zeros((keep, *points.shape))
+    if points.shape != array.shape[1:]:
+        raise DataError(f"{path}: {what} of sample {index}: {len(points)} points, expected {array.shape[1]} as before")
+    array[index] = points
+    return array
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[Readable]:
+    """Open a JSON file, or the one JSON file inside a zip."""
+    try:
+        if not zipfile.is_zipfile(path):
+            with path.open("rb") as stream:
+                yield stream
+            return
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if name.endswith(".json")]
+            if len(names) != 1:
+                raise DataError(f"{path}: {len(names)} JSON files inside, expected one, pred.json")
+            with archive.open(names[0]) as member:
+                yield member
+    except zipfile.BadZipFile as error:
+        raise DataError(f"{path}: a broken zip archive ({error}); write it again") from error
+    except OSError as error:
+        raise DataError(describe_os_error(error, path)) from error

@@ -1,0 +1,129 @@
+"""From two sets of points to the scores of a protocol."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from hifihr_core.evaluation.benchmarks.point_files import MANO_VERTICES, OnProgress, PointSets, no_progress
+from hifihr_core.evaluation.benchmarks.protocols import MESH_ALIGNMENTS, PREFIXES, Alignment, Protocol
+from hifihr_core.geometry.alignment import Similarity, align_scale_translation, distance, procrustes
+from hifihr_core.metrics.pose import F_THRESHOLDS_M, ErrorSummary, f_scores, summarize_errors
+
+#: From (prediction, truth) to the aligned prediction.
+Align = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+#: Samples that stand in memory at once beyond the inputs; a fixed number, so that sums never change.
+_CHUNK = 256
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Everything a protocol measures. `vertices` and `f` are None where the prediction has no such points.
+
+    Concretely, ``f[alignment][n, t]`` is the F-score of sample n at ``F_THRESHOLDS_M[t]``.
+    """
+
+    protocol: Protocol
+    joints: Mapping[Alignment, ErrorSummary]
+    vertices: Mapping[Alignment, ErrorSummary] | None
+    f: Mapping[Alignment, Float[np.ndarray, "N T"]] | None
+    surface_points: int
+
+    def metrics(self) -> dict[str, float | None]:
+        """Return our metrics by name: errors in mm, areas and F-scores in [0, 1], None where not applicable."""
+        values: dict[str, float | None] = {}
+        for alignment in self.protocol.joint_alignments:
+            prefix = PREFIXES[alignment]
+            values[f"{prefix}mpjpe_mm"] = 1000 * self.joints[alignment].mean_m
+            values[f"{prefix}auc_joints"] = self.joints[alignment].auc
+        for alignment in MESH_ALIGNMENTS:
+            prefix = PREFIXES[alignment]
+            values[f"{prefix}mpvpe_mm"] = 1000 * self.vertices[alignment].mean_m if self.vertices else None
+            values[f"{prefix}auc_vertices"] = self.vertices[alignment].auc if self.vertices else None
+            for column, threshold_m in enumerate(F_THRESHOLDS_M):
+                name = f"{prefix}f{round(1000 * threshold_m)}"
+                values[name] = float(self.f[alignment][:, column].mean()) if self.f else None
+        return values
+
+    def official(self) -> dict[str, float | None]:
+        """Return the scores under the keys and in the units of the official `scores.txt`: errors in centimetres."""
+        values = self.metrics()
+        return {key: _official_unit(name, values[name]) for key, name in self.protocol.official.items()}
+
+    def notes(self) -> list[str]:
+        """Return what a reader must know beside the numbers."""
+        if self.f is None:
+            return ["no vertices: mesh errors and F-scores are not applicable"]
+        if self.vertices is None:
+            return [
+                f"no MANO vertices: mesh errors are not applicable, F-scores use the {self.surface_points:,} surface "
+                "points of the prediction, aligned with the transform of its joints"
+            ]
+        return []
+
+
+def _official_unit(name: str, value: float | None) -> float | None:
+    return value / 10 if value is not None and name.endswith("_mm") else value
+
+
+def score(
+    predictions: PointSets, truth: PointSets, protocol: Protocol, *, on_progress: OnProgress = no_progress
+) -> Scores:
+    """Score predictions against the truth, both in the frame and joint order of the benchmark, in float64.
+
+    Joints and MANO vertices are aligned each with their own transform, as the official evaluators do. Other surface
+    points follow the transform of the joints (the official code means to, but leaves out a division). Deterministic.
+    """
+    anchor, reference = protocol.scale_bone
+    align: dict[Alignment, Align] = {
+        "raw": lambda pred, gt: pred,
+        "procrustes": lambda pred, gt: _procrustes(pred, gt)(torch.from_numpy(pred)).numpy(),
+        "scale_translation": lambda pred, gt: align_scale_translation(pred, gt, anchor=anchor, reference=reference),
+    }
+    joints = {
+        alignment: summarize_errors(_errors(predictions.joints, truth.joints, align[alignment]))
+        for alignment in protocol.joint_alignments
+    }
+    surface = predictions.vertices
+    if surface is None or truth.vertices is None:
+        return Scores(protocol, joints, None, None, 0)
+    is_mano = surface.shape[1] == MANO_VERTICES
+    vertices = {
+        alignment: summarize_errors(_errors(surface, truth.vertices, align[alignment]))
+        for alignment in (MESH_ALIGNMENTS if is_mano else ())
+    }
+    return Scores(protocol, joints, vertices or None, _f(predictions, truth, on_progress), surface.shape[1])
+
+
+def _errors(pred: np.ndarray, gt: np.ndarray, align: Align) -> Iterator[np.ndarray]:
+    """Yield the point errors of each chunk after alignment."""
+    for rows in _chunks(len(pred)):
+        yield distance(align(pred[rows], gt[rows]), gt[rows])
+
+
+def _procrustes(source: np.ndarray, target: np.ndarray) -> Similarity:
+    return procrustes(torch.from_numpy(source), torch.from_numpy(target))
+
+
+def _f(predictions: PointSets, truth: PointSets, on_progress: OnProgress) -> dict[Alignment, np.ndarray]:
+    """Return the F-scores of raw and aligned surface points."""
+    assert predictions.vertices is not None
+    assert truth.vertices is not None
+    raw, aligned = [], []
+    is_mano = predictions.vertices.shape[1] == MANO_VERTICES
+    source, target = (predictions.vertices, truth.vertices) if is_mano else (predictions.joints, truth.joints)
+    for rows in _chunks(len(predictions)):
+        surface, true_surface = predictions.vertices[rows], truth.vertices[rows]
+        transform = _procrustes(source[rows], target[rows])
+        raw.append(f_scores(surface, true_surface))
+        aligned.append(f_scores(transform(torch.from_numpy(surface)).numpy(), true_surface))
+        on_progress(min(rows.stop, len(predictions)), len(predictions))
+    return {"raw": np.concatenate(raw), "procrustes": np.concatenate(aligned)}
+
+
+def _chunks(total: int) -> Iterator[slice]:
+    for start in range(0, total, _CHUNK):
+        yield slice(start, start + _CHUNK)

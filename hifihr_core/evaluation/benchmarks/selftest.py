@@ -1,0 +1,74 @@
+"""Does this scorer give the published numbers on this ground truth? Predictions whose scores are known beforehand."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hifihr_core.evaluation.benchmarks.point_files import OnProgress, PointSets, no_progress
+from hifihr_core.evaluation.benchmarks.protocols import Protocol
+from hifihr_core.evaluation.benchmarks.scoring import Scores, score
+from hifihr_core.metrics.pose import PCK_THRESHOLDS_M
+
+#: Half a unit of the last published digit: two decimals for errors in centimetres, three for F-scores.
+TOLERANCES = {"mean3d": 0.005, "score": 0.0005}
+#: What is exact but for a few nanometres: the official Procrustes adds 1e-8 to both norms.
+_EXACT = 1e-4
+#: The first PCK threshold is 0, which an error of rounding misses: half a step of the official area is lost then.
+_FIRST_STEP = 0.5 / (len(PCK_THRESHOLDS_M) - 1)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One score of one known prediction, in official units."""
+
+    prediction: str
+    metric: str
+    expected: float
+    found: float | None
+    tolerance: float
+
+    @property
+    def passed(self) -> bool:
+        """Return whether the score is what it must be; the tolerance is met with a little room for rounding."""
+        return self.found is not None and abs(self.found - self.expected) <= self.tolerance * (1 + 1e-6)
+
+    @property
+    def verdict(self) -> str:
+        """Return the word for a table."""
+        return "ok" if self.passed else "OFF"
+
+
+def run_self_test(truth: PointSets, protocol: Protocol, *, on_progress: OnProgress = no_progress) -> list[Check]:
+    """Score all zeros (published numbers), the truth itself, its mirror image, and the truth doubled in size.
+
+    A mirrored hand aligns exactly in the official Procrustes, which allows reflections.
+    """
+    assert truth.vertices is not None
+    mirror = np.array([-1.0, 1.0, 1.0])
+    zeros = PointSets(np.zeros_like(truth.joints), np.zeros_like(truth.vertices))
+    checks = _published(score(zeros, truth, protocol, on_progress=on_progress), protocol)
+    checks += _exact("the ground truth itself", score(truth, truth, protocol, on_progress=on_progress), aligned=False)
+    mirrored = PointSets(truth.joints * mirror, truth.vertices * mirror)
+    checks += _exact("its mirror image", score(mirrored, truth, protocol, on_progress=on_progress), aligned=True)
+    doubled = PointSets(2 * truth.joints, 2 * truth.vertices)
+    checks += _exact("the ground truth doubled", score(doubled, truth, protocol, on_progress=on_progress), aligned=True)
+    return checks
+
+
+def _published(scores: Scores, protocol: Protocol) -> list[Check]:
+    found = scores.official()
+    return [
+        Check("all zeros", key, expected, found[key], TOLERANCES["mean3d" if key.endswith("mean3d") else "score"])
+        for key, expected in protocol.zero_predictor.items()
+    ]
+
+
+def _exact(prediction: str, scores: Scores, *, aligned: bool) -> list[Check]:
+    """Return the checks of a prediction without error: in every alignment, or only after Procrustes."""
+    checks = []
+    for name, value in scores.metrics().items():
+        if aligned and not name.startswith("pa_"):
+            continue
+        tolerance = _EXACT + (_FIRST_STEP if "auc" in name else 0.0)
+        checks.append(Check(prediction, name, 0.0 if name.endswith("_mm") else 1.0, value, tolerance))
+    return checks

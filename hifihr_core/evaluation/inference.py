@@ -1,0 +1,123 @@
+"""Running a checkpoint over evaluation shards: hands in the camera frame, and pictures of them."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.utils.data import Subset
+
+from hifihr_core.config.folders import shards_folder
+from hifihr_core.errors import DataError
+from hifihr_core.evaluation.benchmarks.protocols import Protocol
+from hifihr_core.hands import HandModel, load_hand
+from hifihr_core.models.checkpoint import Checkpoint
+from hifihr_core.models.placing import Prediction, build_renderer, predict_hand
+from hifihr_core.records import Batch
+from hifihr_core.shards.folder import ShardSet, find_shard_folders
+from hifihr_core.stream.batch_stream import BatchStream, StreamOptions, StreamPart
+from hifihr_core.stream.collate import hand_scale_of
+from hifihr_core.synthesis.labels import stand_in_indices
+
+RootChoice = Literal["predicted", "gt"]
+
+#: From a batch of crops to hands; what is evaluated. A network with its hand is one, see `network_predictor`.
+Predictor = Callable[[Batch], Prediction]
+
+
+def open_evaluation_shards(folder: Path | None, dataset: str, *, version: str | None = None) -> ShardSet:
+    """Open the evaluation split of a prepared dataset, below `folder` or where `hifihr prepare` puts it.
+
+    The synthetic benchmark has one split. Raises: DataError where there is none, or none of that version.
+    """
+    place = folder or shards_folder(dataset)
+    sets = [ShardSet(found) for found in find_shard_folders(place)]
+    sets = [shards for shards in sets if dataset == "synth" or shards.index.facts.dataset == dataset]
+    held_out = [shards for shards in sets if shards.index.facts.split != "train"]
+    fitting = [s for s in held_out or (sets if dataset == "synth" else []) if version in (None, s.index.facts.version)]
+    if not fitting:
+        found = ", ".join(f"{s.index.facts.dataset} {s.index.facts.version} {s.index.facts.split}" for s in sets)
+        raise DataError(
+            f"{place}: no evaluation split of {dataset} {version or ''} (found: {found or 'nothing'}); "
+            f"run `hifihr prepare {dataset}` on a download that has it"
+        )
+    return fitting[0]
+
+
+def open_batches(
+    shards: ShardSet,
+    protocol: Protocol,
+    positions: Sequence[int],
+    *,
+    image_px: int,
+    batch_size: int,
+    workers: int = 0,
+    device: torch.device | str = "cpu",
+) -> Iterator[Batch]:
+    """Yield crops of the samples at `positions`, in that order, without random changes."""
+    part = StreamPart(Subset(shards, list(positions)), hand_scale=hand_scale_of(protocol.dataset))  # type: ignore[arg-type]
+    options = StreamOptions(batch_size=batch_size, image_px=image_px, shuffle=False, drop_last=False)
+    return iter(BatchStream([part], options, num_workers=workers, device=device))
+
+
+def hand_for(checkpoint: Checkpoint, protocol: Protocol, device: torch.device | str) -> HandModel:
+    """Return the checkpoint's hand with the joint definition of the benchmark."""
+    hand = checkpoint.hand
+    if hand.joint_definition != protocol.joint_definition:
+        hand = load_hand(hand.name, pose_basis=hand.pose_basis, joints=protocol.joint_definition)
+    return hand.to(device).eval()
+
+
+def network_predictor(
+    checkpoint: Checkpoint, hand: HandModel, *, root: RootChoice, root_joint: int, renders: bool
+) -> Predictor:
+    """Return the network as a predictor; with `renders`, hands are drawn before black by the renderer of its training.
+
+    With `root` "gt" the hand is moved so that `root_joint` lies at the place given with the sample (`root_cam`).
+    """
+    settings = checkpoint.settings
+    renderer = build_renderer(hand, settings.render, settings.data.image_px) if renders else None
+
+    def predict(batch: Batch) -> Prediction:
+        with torch.inference_mode():
+            estimate = checkpoint.network(batch.image, batch.K)
+            root_cam = None
+            if root == "gt":
+                relative = predict_hand(estimate, batch.K, hand).hand.joints[:, root_joint]
+                root_cam = batch.labels["root_cam"] - relative
+            return predict_hand(estimate, batch.K, hand, root_cam=root_cam, renderer=renderer)
+
+    return predict
+
+
+def can_render(checkpoint: Checkpoint) -> bool:
+    """Return whether the network predicts what a picture needs: texture and light."""
+    return checkpoint.network.light is not None and "texture" in checkpoint.network.branches
+
+
+@dataclass(frozen=True)
+class Surface:
+    """Which surface points of a hand are scored: MANO's vertices, their stand-ins in a synthetic tree, or its own."""
+
+    kind: Literal["mano", "stand-in", "own"]
+    indices: Tensor | None = None
+
+    def of(self, prediction: Prediction) -> Float[Tensor, "B V 3"]:
+        """Return the surface points of a prediction in the camera frame."""
+        if self.kind == "mano":
+            assert prediction.hand.mano_vertices is not None
+            return prediction.hand.mano_vertices + prediction.root_cam[:, None]
+        assert self.indices is not None
+        return prediction.vertices_cam[:, self.indices]
+
+
+def choose_surface(hand: HandModel, *, truth_is_stand_in: bool) -> Surface:
+    """Return the surface to score. Stand-ins of MANO's vertices are those of the anny hand, and only it has them."""
+    if truth_is_stand_in and hand.name == "anny":
+        return Surface("stand-in", stand_in_indices(hand))
+    if hand.has_mano_vertices and not truth_is_stand_in:
+        return Surface("mano")
+    return Surface("own", torch.unique(hand.faces))  # a mesh may have vertices that no face uses

@@ -1,0 +1,281 @@
+"""Evaluating a checkpoint: run it over the prepared evaluation split, score it, and keep what a submission needs."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from hifihr_core import __version__
+from hifihr_core.assets.registry import find_asset
+from hifihr_core.assets.store import asset_path, is_installed, remedy, sha256_of
+from hifihr_core.errors import AssetError, DataError
+from hifihr_core.evaluation.benchmarks.point_files import OnProgress, PointSets, no_progress, read_ground_truth
+from hifihr_core.evaluation.benchmarks.protocols import Protocol, find_protocol
+from hifihr_core.evaluation.benchmarks.scoring import Scores, score
+from hifihr_core.evaluation.benchmarks.submission import anchor_root, to_submission
+from hifihr_core.evaluation.collect import Collected, collect
+from hifihr_core.evaluation.inference import (
+    Predictor,
+    RootChoice,
+    Surface,
+    can_render,
+    choose_surface,
+    hand_for,
+    network_predictor,
+    open_batches,
+    open_evaluation_shards,
+)
+from hifihr_core.evaluation.page import Example, crop_tiles, pick_examples
+from hifihr_core.evaluation.predicted_parameters import parameter_scorer
+from hifihr_core.evaluation.report import all_values, missed_bounds, parse_bound, score_document
+from hifihr_core.evaluation.run import Evaluation
+from hifihr_core.hands import HandModel
+from hifihr_core.metrics.image import average_metrics
+from hifihr_core.metrics.perceptual import LPIPS_ASSETS, Lpips, load_lpips
+from hifihr_core.models.checkpoint import Checkpoint, load_checkpoint
+from hifihr_core.models.shipped import IMAGE_NETWORK, shipped_model
+from hifihr_core.records import Batch
+from hifihr_core.shards.folder import ShardSet
+from hifihr_core.shards.schema import INDEX_NAME, DatasetFacts
+
+_LPIPS_NET = "alex"
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a checkpoint is run. `root` "gt" places hands at the given root instead of the predicted one."""
+
+    root: RootChoice = "predicted"
+    limit: int | None = None
+    batch_size: int = 32
+    workers: int = 0
+    device: torch.device | str = "cpu"
+
+
+def find_checkpoint(path: Path | None) -> Path:
+    """Return the weight file: `path`, the best one of a run folder, or the model that ships with the package.
+
+    Raises: AssetError where there is none.
+    """
+    if path is None:
+        shipped = shipped_model(IMAGE_NETWORK)
+        if shipped is None:
+            raise AssetError("no trained model ships with this installation; give a --checkpoint of `hifihr train`")
+        return shipped
+    if not path.is_dir():
+        return path
+    places = [path / part / name for part in ("checkpoints", "") for name in ("best.safetensors", "newest.safetensors")]
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        raise AssetError(f"{path}: no checkpoints/best.safetensors in it, expected a run folder or a weight file")
+    return found
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A checkpoint, ready to run over the samples of one benchmark."""
+
+    weights: Path
+    checkpoint: Checkpoint
+    hand: HandModel
+    protocol: Protocol
+    shards: ShardSet
+    surface: Surface
+    predict: Predictor
+    lpips: Lpips | None
+    options: RunOptions
+
+    @property
+    def facts(self) -> DatasetFacts:
+        """Return the facts of the dataset."""
+        return self.shards.index.facts
+
+    @property
+    def is_whole(self) -> bool:
+        """Return whether every sample of the split is scored."""
+        return self.options.limit is None and not self.shards.index.problem_count
+
+    def batches(self, positions: Sequence[int], *, batch_size: int) -> Iterator[Batch]:
+        """Yield the crops of some samples."""
+        return open_batches(
+            self.shards,
+            self.protocol,
+            positions,
+            image_px=self.checkpoint.settings.data.image_px,
+            batch_size=batch_size,
+            workers=self.options.workers if batch_size > 1 else 0,
+            device=self.options.device,
+        )
+
+
+def evaluate_checkpoint(
+    path: Path | None,
+    dataset: str,
+    *,
+    version: str | None = None,
+    shards: Path | None = None,
+    ground_truth: Path | None = None,
+    options: RunOptions = RunOptions(),
+    fail_under: Sequence[str] = (),
+    on_progress: OnProgress = no_progress,
+) -> Evaluation:
+    """Run a checkpoint over evaluation shards and score it; writes nothing.
+
+    The truth is that of the shards, or of the files below `ground_truth`. HO-3D gives the wrist away with every
+    sample, so its official scores and its submission are of hands moved to that wrist, whatever `options.root` is;
+    `camera` in the document holds the errors without that. Deterministic on one device.
+    Raises: DataError, AssetError or ConfigError, with the remedy.
+    """
+    find_protocol(dataset, version=version)
+    weights = find_checkpoint(path)
+    job = _open_job(weights, dataset, version, shards, options)
+    bounds = [parse_bound(text, job.protocol) for text in fail_under]
+    count = min(options.limit or len(job.shards), len(job.shards))
+    collected = collect(
+        job.batches(range(count), batch_size=options.batch_size),
+        job.predict,
+        job.surface,
+        job.protocol,
+        total=count,
+        lpips=job.lpips,
+        scorer=parameter_scorer(job.hand, job.facts),
+        on_progress=on_progress,
+    )
+    camera, official = _points(collected, job.protocol)
+    truth = _truth(collected, job, ground_truth)
+    scores = score(official, truth, job.protocol)
+    document = _document(job, scores, collected) | {"camera": _camera_errors(camera, truth)}
+    return Evaluation(
+        scores=scores,
+        document=document,
+        missed=missed_bounds(bounds, all_values(document)),
+        examples=_examples(job, scores),
+        submission=official if job.is_whole else None,
+    )
+
+
+def _open_job(weights: Path, dataset: str, version: str | None, shards: Path | None, options: RunOptions) -> _Job:
+    shard_set = open_evaluation_shards(shards, dataset, version=version)
+    facts = shard_set.index.facts
+    protocol = find_protocol(dataset, version=facts.version if dataset == "ho3d" else None)
+    checkpoint = load_checkpoint(weights, device=options.device)
+    hand = hand_for(checkpoint, protocol, options.device)
+    renders = can_render(checkpoint)
+    return _Job(
+        weights=weights,
+        checkpoint=checkpoint,
+        hand=hand,
+        protocol=protocol,
+        shards=shard_set,
+        surface=choose_surface(hand, truth_is_stand_in=facts.mano_stand_in),
+        predict=network_predictor(checkpoint, hand, root=options.root, root_joint=facts.root_joint, renders=renders),
+        lpips=_load_lpips(options.device) if renders else None,
+        options=options,
+    )
+
+
+def _document(job: _Job, scores: Scores, collected: Collected) -> dict[str, Any]:
+    """Return the report: scores, and everything that they depend on."""
+    facts, protocol, checkpoint = job.facts, job.protocol, job.checkpoint
+    official = job.is_whole and not facts.synthetic and protocol.samples in (None, len(collected.keys))
+    document = score_document(scores, complete=official)
+    document["notes"] += _notes(job)
+    return document | {
+        "root": job.options.root,
+        "texture": _texture(collected, protocol, job.lpips, renders=can_render(checkpoint)),
+        "parameters": average_metrics(collected.parameters) if collected.parameters else None,
+        "checkpoint": {"file": job.weights.name, "sha256": sha256_of(job.weights), "step": checkpoint.step},
+        "settings": checkpoint.settings.model_dump(mode="json"),
+        "dataset": {"index_sha256": sha256_of(job.shards.folder / INDEX_NAME), **facts.model_dump(mode="json")},
+        "licences": {
+            "dataset": facts.licence,
+            "hand": job.hand.licence,
+            "training_data": list(checkpoint.settings.data.train),
+        },
+        "hifihr": __version__,
+    }
+
+
+def _points(collected: Collected, protocol: Protocol) -> tuple[PointSets, PointSets]:
+    """Return the predictions in the frame and order of the benchmark, as predicted and as officially scored."""
+    joints, surface = np.concatenate(collected.joints), np.concatenate(collected.surface)
+    camera = to_submission(joints, surface, protocol)
+    given = collected.label("root_cam")
+    if protocol.given_root is None or given is None:
+        return camera, camera
+    joint = protocol.to_submission.index(protocol.given_root)
+    return camera, anchor_root(camera, given * np.asarray(protocol.axes), joint=joint)
+
+
+def _truth(collected: Collected, job: _Job, ground_truth: Path | None) -> PointSets:
+    protocol, shards = job.protocol, job.shards
+    if ground_truth is not None:
+        count = len(collected.keys)
+        truth, _ = read_ground_truth(ground_truth, protocol.dataset, version=protocol.version, limit=count)
+        if len(truth) != count:
+            raise DataError(f"{ground_truth}: {len(truth):,} samples, but {count:,} stand in {shards.folder}")
+        return truth
+    joints = collected.label("joints_cam")
+    if joints is None:
+        raise DataError(
+            f"{shards.folder}: prepared without ground truth; put evaluation_xyz.json and evaluation_verts.json into "
+            "the download and prepare it again, or give their folder with --gt"
+        )
+    return to_submission(joints, collected.label("mano_vertices_cam"), protocol)
+
+
+def _camera_errors(camera: PointSets, truth: PointSets) -> dict[str, float | None]:
+    """Return the errors where the hands were placed, before any alignment, millimetres."""
+    same_mesh = camera.vertices is not None and truth.vertices is not None
+    same_mesh = same_mesh and camera.vertices.shape == truth.vertices.shape  # type: ignore[union-attr]
+    return {
+        "mpjpe_mm": _mean_mm(camera.joints - truth.joints),
+        "mpvpe_mm": _mean_mm(camera.vertices - truth.vertices) if same_mesh else None,  # type: ignore[operator]
+        "joint_depth_mm": 1000 * float(np.abs((camera.joints - truth.joints)[..., 2]).mean()),
+    }
+
+
+def _mean_mm(difference: np.ndarray) -> float:
+    return 1000 * float(np.linalg.norm(difference, axis=-1).mean())
+
+
+def _load_lpips(device: torch.device | str) -> Lpips | None:
+    asset = LPIPS_ASSETS[_LPIPS_NET]
+    return load_lpips(asset_path(asset), net=_LPIPS_NET, device=device) if is_installed(asset) else None
+
+
+def _texture(collected: Collected, protocol: Protocol, lpips: Lpips | None, *, renders: bool) -> dict[str, Any]:
+    """Return both texture protocols, or why one has no numbers."""
+    if not renders:
+        return {"unavailable": "the checkpoint has no texture and light heads; train it with rendering"}
+    document: dict[str, Any] = {
+        name: {"samples": len(rows), **average_metrics(rows)} if rows else {"unavailable": "the data has no true masks"}
+        for name, rows in (("paper", collected.paper), ("strict", collected.strict))
+    }
+    document["paper"]["mask"] = protocol.paper_mask
+    document["lpips"] = (
+        f"LPIPS v0.1, {_LPIPS_NET}" if lpips else f"unavailable; {remedy(find_asset(LPIPS_ASSETS[_LPIPS_NET]))}"
+    )
+    return document
+
+
+def _notes(job: _Job) -> list[str]:
+    notes = []
+    if job.surface.kind == "stand-in":
+        notes.append("vertices are 778 fixed points of the anny hand, which stand in for MANO's in this synthetic tree")
+    if not job.is_whole:
+        notes.append("not every sample of the split was scored, so no pred.zip is written")
+    return notes
+
+
+def _examples(job: _Job, scores: Scores) -> list[Example]:
+    """Predict the best, median and worst samples again and draw them."""
+    errors_mm = 1000 * scores.joints["procrustes"].per_sample_m
+    picked = pick_examples(errors_mm)
+    return [
+        Example(rank, batch.keys[0], float(errors_mm[position]), crop_tiles(batch, job.predict(batch), 0))
+        for (position, rank), batch in zip(picked.items(), job.batches(list(picked), batch_size=1), strict=True)
+    ]

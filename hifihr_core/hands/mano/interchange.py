@@ -1,0 +1,75 @@
+"""MANO parameters as others write them: FreiHAND's labels on the way in, true left or right hands on the way out.
+
+`ManoParameters` are what every MANO layer takes with a flat mean hand and without PCA, so that
+``MANO(global_orient, hand_pose, betas) + transl`` is the exported mesh, on either side.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from hifihr_core.hands.contract import HandParameters
+from hifihr_core.hands.mano.model import Mano
+from hifihr_core.hands.parameters import check_finite, mirror_points, mirror_rotations
+from hifihr_core.records import Side
+
+
+@dataclass(frozen=True)
+class ManoParameters:
+    """Parameters of MANO's right or left model with ``flat_hand_mean=True`` and ``use_pca=False``.
+
+    ``MANO(global_orient, hand_pose, betas) + transl`` are the vertices in the camera frame, metres. For a left hand
+    MANO's shape basis must have its x offsets mended (``shapedirs[:, 0, :] *= -1`` in the official file).
+    """
+
+    global_orient: Float[Tensor, "B 3"]
+    hand_pose: Float[Tensor, "B 45"]
+    betas: Float[Tensor, "B 10"]
+    transl: Float[Tensor, "B 3"]
+    side: Side
+
+
+def export_mano(
+    model: Mano, parameters: HandParameters, root_cam: Float[Tensor, "B 3"], *, side: Side
+) -> ManoParameters:
+    """Return the parameters of the person's hand, given those of the right hand that stands for it inside.
+
+    `root_cam` places joint 9 in the (for a left hand: mirrored) camera frame. A left hand is mirrored back in the plane
+    x = 0. Raises: DataError for NaN or infinity.
+    """
+    check_finite(parameters)
+    hand_pose = model.axis_angles(parameters.pose)
+    transl = root_cam - model.root_native(parameters)
+    if side == "right":
+        return ManoParameters(parameters.global_orient, hand_pose, parameters.shape, transl, side)
+    return ManoParameters(
+        global_orient=mirror_rotations(parameters.global_orient),
+        hand_pose=mirror_rotations(hand_pose.unflatten(1, (15, 3))).flatten(1),
+        betas=parameters.shape,
+        transl=mirror_points(transl),
+        side=side,
+    )
+
+
+def mirror_mesh(
+    vertices: Float[Tensor, "B V 3"], faces: Int[Tensor, "F 3"]
+) -> tuple[Float[Tensor, "B V 3"], Int[Tensor, "F 3"]]:
+    """Return the mesh of the other side: mirrored in the plane x = 0, faces wound so that outside stays outside."""
+    return mirror_points(vertices), faces.flip(1)
+
+
+def parameters_from_freihand(
+    labels: Float[Tensor, "B 61"], K: Float[Tensor, "B 3 3"]
+) -> tuple[HandParameters, Float[Tensor, "B 3"]]:
+    """Split FreiHAND's `mano` labels into parameters and the camera position of joint 9, metres.
+
+    The parameters are those of `load_hand("mano")` with rotation vectors around the mean hand, the default; with its
+    FreiHAND joints, vertices plus root are the dataset's vertices up to its own rounding. `K` is that of the image.
+    Layout: rotation 3, pose 45, betas 10, root in pixels 2, pixels per metre 1. Source: FreiHAND's toolbox, `model.py`.
+    """
+    orient, pose, shape, root_px, scale = torch.split(labels, [3, 45, 10, 2, 1], dim=1)
+    # The toolbox divides x and y by the same scale, so it is not quite the ray through the pixel where fx != fy.
+    focal = K[:, [0, 1], [0, 1]].mean(1, keepdim=True)
+    return HandParameters(orient, pose, shape), torch.cat((root_px - K[:, :2, 2], focal), 1) / scale

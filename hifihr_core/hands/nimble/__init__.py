@@ -1,0 +1,1 @@
+"""NIMBLE: model, arrays, conversion of the published files, texture chart."""

@@ -1,0 +1,142 @@
+"""The lifter: from 21 keypoints in a photo to a posed hand in the camera frame.
+
+A keypoint looks the same in a rendered picture and in a photo, so a network that sees keypoints alone can be trained on
+synthetic hands only and still be right on real photos. Input and output live in the virtual camera of
+`hifihr_core.geometry.rays`, which makes them independent of where the hand stands in the photo.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import roma
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from hifihr_core.errors import AssetError
+from hifihr_core.geometry.rays import RayPattern, look_at_keypoints
+from hifihr_core.hands import HandModel, HandParameters
+from hifihr_core.weight_files import read_facts, read_tensors, write_tensors
+
+FORMAT = "hifihr-lifter"
+FORMAT_VERSION = "1"
+
+#: A hand of this size (metres across half its pattern) is the unit of the predicted distance.
+_UNIT_HALF_SIZE_M = 0.08
+_NUM_INPUTS = 21 * 2 + 21 + 1
+
+
+@dataclass(frozen=True)
+class Lifted:
+    """Hands lifted from keypoints: parameters (global rotation in the camera frame) and the root, metres."""
+
+    parameters: HandParameters
+    root_cam: Float[Tensor, "B 3"]
+
+
+class Lifter(nn.Module):
+    """A residual perceptron over one pattern of keypoints.
+
+    `pose_mean` and `pose_std` are those of the hand's prior, so that the network predicts standardised numbers.
+    """
+
+    pose_mean: Tensor
+    pose_std: Tensor
+
+    def __init__(
+        self,
+        *,
+        pose_mean: Tensor,
+        pose_std: Tensor,
+        shape_dim: int,
+        width: int = 384,
+        blocks: int = 4,
+    ) -> None:
+        super().__init__()
+        self.shape_dim = shape_dim
+        self.register_buffer("pose_mean", pose_mean)
+        self.register_buffer("pose_std", pose_std)
+        self.stem = nn.Linear(_NUM_INPUTS, width)
+        self.blocks = nn.ModuleList(_Block(width) for _ in range(blocks))
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, 6 + len(pose_mean) + shape_dim + 3)
+        nn.init.normal_(self.head.weight, std=0.01)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(
+        self,
+        keypoints_px: Float[Tensor, "B 21 2"],
+        confidence: Float[Tensor, "B 21"],
+        K: Float[Tensor, "B 3 3"],
+        context: Float[Tensor, "B W"] | None = None,
+    ) -> Lifted:
+        """Lift right-looking hands. A joint of confidence 0 is not looked at; its pixel may be anything finite.
+
+        `context`, as wide as the hidden layers, is what is known of the hand beside its keypoints.
+        """
+        pattern = look_at_keypoints(keypoints_px, confidence, K)
+        features = torch.cat((pattern.points.flatten(1), confidence, pattern.extent.log()[:, None]), dim=1)
+        hidden = self.stem(features) if context is None else self.stem(features) + context
+        for block in self.blocks:
+            hidden = block(hidden)
+        sizes = (6, len(self.pose_mean), self.shape_dim, 3)
+        orient, pose, shape, root = self.head(self.norm(hidden)).split(sizes, dim=1)
+        return self._place(pattern, orient, pose, shape, root)
+
+    def _place(self, pattern: RayPattern, orient: Tensor, pose: Tensor, shape: Tensor, root: Tensor) -> Lifted:
+        upright = orient.new_tensor([1.0, 0.0, 0.0, 1.0, 0.0, 0.0])  # columns of the identity, so zero means no turn
+        R_virtual_root = roma.special_gramschmidt((orient + upright).reshape(-1, 3, 2))
+        plane = pattern.center + pattern.extent[:, None] * root[:, :2]
+        depth_m = _UNIT_HALF_SIZE_M / pattern.extent * root[:, 2].clamp(-3, 3).exp()
+        root_virtual = torch.cat((plane, torch.ones_like(plane[:, :1])), dim=1) * depth_m[:, None]
+        R_cam_virtual = pattern.R_virtual_cam.mT
+        parameters = HandParameters(
+            global_orient=roma.rotmat_to_rotvec(R_cam_virtual @ R_virtual_root),
+            pose=self.pose_mean + self.pose_std * pose,
+            shape=shape,
+        )
+        return Lifted(parameters, (R_cam_virtual @ root_virtual[..., None])[..., 0])
+
+
+class _Block(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), nn.Linear(width, width))
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return hidden + self.layers(hidden)
+
+
+def build_lifter(hand: HandModel, *, width: int = 384, blocks: int = 4) -> Lifter:
+    """Return an untrained lifter for `hand`."""
+    prior = hand.pose_prior()
+    pose_std = (prior.basis.square().sum(dim=0)).sqrt().clamp_min(0.05)
+    return Lifter(pose_mean=prior.mean, pose_std=pose_std, shape_dim=hand.shape_dim, width=width, blocks=blocks)
+
+
+def save_lifter(path: Path, lifter: Lifter, hand: HandModel, facts: Mapping[str, str]) -> None:
+    """Write a lifter in 16-bit floats, with the hand it is for and `facts` about its making."""
+    tensors = {name: value.detach().half().cpu().contiguous() for name, value in lifter.state_dict().items()}
+    own = {"format": FORMAT, "format_version": FORMAT_VERSION, "hand": hand.name, "pose_basis": hand.pose_basis}
+    sizes = {"width": str(lifter.stem.out_features), "blocks": str(len(lifter.blocks))}
+    write_tensors(path, tensors, {**facts, **own, **sizes})
+
+
+def fits_hand(path: Path, hand: HandModel) -> bool:
+    """Return whether a lifter is for this hand. Raises: AssetError where the file is missing or broken."""
+    facts = read_facts(path, format=FORMAT, version=FORMAT_VERSION)
+    return (facts.get("hand"), facts.get("pose_basis")) == (hand.name, hand.pose_basis)
+
+
+def load_lifter(path: Path, hand: HandModel) -> Lifter:
+    """Read a lifter for `hand`, on the hand's device, in evaluation mode.
+
+    Raises AssetError where the file is missing, broken, or made for another hand.
+    """
+    facts = read_facts(path, format=FORMAT, version=FORMAT_VERSION)
+    if not fits_hand(path, hand):
+        raise AssetError(f"{path}: a lifter for the hand {facts.get('hand')}, expected one for {hand.name}")
+    lifter = build_lifter(hand, width=int(facts["width"]), blocks=int(facts["blocks"]))
+    lifter.load_state_dict(read_tensors(path))
+    return lifter.to(hand.faces.device).eval()

@@ -1,0 +1,153 @@
+"""Training the keypoint lifter on hands that never end: sampled poses, cameras, and a detector's mistakes."""
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import roma
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hifihr_core.geometry.cameras import project
+from hifihr_core.hands import HandModel
+from hifihr_core.lifting.lifter import Lifted, Lifter, build_lifter
+from hifihr_core.lifting.noisy_keypoints import DetectorNoise, KeypointBatch, sample_keypoints
+from hifihr_core.metrics.pose import mpjpe, pa_mpjpe
+
+
+@dataclass(frozen=True)
+class LifterTraining:
+    """How long and how large; with `max_minutes` the run ends annealed after that time, if not after `steps`."""
+
+    steps: int = 20_000
+    max_minutes: float | None = None
+    batch_size: int = 128
+    lr: float = 1e-3
+    lr_warmup_steps: int = 200
+    weight_decay: float = 0.01
+    ema: float = 0.999
+    width: int = 384
+    blocks: int = 4
+    seed: int = 0
+    noise: DetectorNoise = field(default_factory=DetectorNoise)
+
+
+def lifter_loss(hand: HandModel, lifted: Lifted, truth: KeypointBatch) -> dict[str, Float[Tensor, ""]]:
+    """Return the weighed terms: joints (root frame, camera frame), rotation, pose, shape, reprojection, distance."""
+    joints = hand.joints_of(lifted.parameters)
+    true_joints = truth.joints_cam - truth.root_cam[:, None]
+    relative = (joints - true_joints).norm(dim=-1).mean()
+    R = roma.rotvec_to_rotmat(lifted.parameters.global_orient)
+    R_true = roma.rotvec_to_rotmat(truth.parameters.global_orient)
+    joints_cam = joints + lifted.root_cam[:, None]
+    near = torch.cat((joints_cam[..., :2], joints_cam[..., 2:].clamp_min(0.02)), dim=-1)
+    pixels, true_pixels = project(near, truth.K), project(truth.joints_cam, truth.K)
+    half_px = (true_pixels.amax(dim=1) - true_pixels.amin(dim=1)).amax(dim=1) / 2
+    reprojection = ((pixels - true_pixels).norm(dim=-1).mean(dim=1) / half_px).clamp_max(2).mean()
+    distance = (lifted.root_cam[:, 2].clamp_min(1e-3).log() - truth.root_cam[:, 2].log()).abs().mean()
+    return {
+        "joints": 50 * relative,
+        "rotation": 0.3 * (R - R_true).square().sum(dim=(1, 2)).mean(),
+        "pose": 0.5 * (lifted.parameters.pose - truth.parameters.pose).square().mean(),
+        "shape": 0.02 * (lifted.parameters.shape - truth.parameters.shape).square().mean(),
+        "reprojection": 1.0 * reprojection,
+        "distance": 1.0 * distance,
+    }
+
+
+def train_lifter(
+    hand: HandModel,
+    settings: LifterTraining = LifterTraining(),
+    *,
+    on_step: Callable[[int, dict[str, float], Lifter], None] = lambda step, terms, average: None,
+) -> Lifter:
+    """Train a lifter for `hand` on its own device; the result is the moving average of its weights.
+
+    `on_step` hears of every step: its number, the terms of the loss, and the average so far.
+    """
+    device = hand.faces.device
+    generator = torch.Generator(device=device).manual_seed(settings.seed)
+    torch.manual_seed(settings.seed)
+    lifter = build_lifter(hand, width=settings.width, blocks=settings.blocks).to(device).train()
+    trained = copy.deepcopy(lifter).eval()
+    optimizer = torch.optim.AdamW(lifter.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
+    began = time.monotonic()
+    for step in range(settings.steps):
+        done = _share_done(settings, step, time.monotonic() - began)
+        if done >= 1:
+            break
+        for group in optimizer.param_groups:
+            group["lr"] = settings.lr * _warm_cosine(step, done, settings.lr_warmup_steps)
+        with torch.no_grad():
+            truth = sample_keypoints(hand, settings.batch_size, generator=generator, noise=settings.noise)
+        terms = lifter_loss(hand, lifter(truth.keypoints_px, truth.confidence, truth.K), truth)
+        optimizer.zero_grad(set_to_none=True)
+        torch.stack(list(terms.values())).sum().backward()
+        torch.nn.utils.clip_grad_norm_(lifter.parameters(), 1.0)
+        optimizer.step()
+        # A young average forgets faster, so that it never holds on to the untrained weights.
+        _average(trained, lifter, share=min(settings.ema, (1 + step) / (10 + step)))
+        on_step(step, {name: value.item() for name, value in terms.items()}, trained)
+    return trained
+
+
+@torch.no_grad()
+def _average(into: Lifter, new: Lifter, *, share: float) -> None:
+    """Move every weight of `into` towards that of `new`, keeping `share` of its own."""
+    for kept, weight in zip(into.parameters(), new.parameters(), strict=True):
+        kept.lerp_(weight, 1 - share)
+
+
+def _share_done(settings: LifterTraining, step: int, seconds: float) -> float:
+    by_steps = step / settings.steps
+    return by_steps if settings.max_minutes is None else max(by_steps, seconds / 60 / settings.max_minutes)
+
+
+def _warm_cosine(step: int, done: float, warmup_steps: int) -> float:
+    """Return the factor of the learning rate: a linear rise, then half a cosine down to zero."""
+    return min(1.0, (step + 1) / warmup_steps) * (0.5 + 0.5 * math.cos(math.pi * done))
+
+
+@dataclass(frozen=True)
+class LifterScore:
+    """Errors of lifted hands, means over hands: joints about joint 9, after Procrustes, and of the distance (a share).
+
+    Millimetres where the name says so.
+    """
+
+    joints_mm: float
+    pa_joints_mm: float
+    distance_share: float
+
+
+def evaluate_lifter(
+    hand: HandModel,
+    lift: Callable[[Tensor, Tensor, Tensor], Lifted],
+    *,
+    hands: int = 2048,
+    noise_share: float = 0.03,
+    seed: int = 1_000_003,
+) -> LifterScore:
+    """Score `lift` (keypoints, confidence, K) on fresh hands whose every keypoint is off by `noise_share`.
+
+    The noise is normal, per axis, in units of the hand's size (the longer side of its box) in the image.
+    """
+    generator = torch.Generator(device=hand.faces.device).manual_seed(seed)
+    exact = DetectorNoise(level=0.0, outlier_share=0.0, dropped_share=0.0, dropped_finger_share=0.0, swapped_share=0.0)
+    with torch.no_grad():
+        truth = sample_keypoints(hand, hands, generator=generator, noise=exact)
+        points = truth.keypoints_px
+        size_px = (points.amax(dim=1) - points.amin(dim=1)).amax(dim=1)[:, None, None]
+        noise = torch.randn(points.shape, generator=generator, device=points.device)
+        lifted = lift(points + noise_share * size_px * noise, torch.ones_like(points[..., 0]), truth.K)
+        joints = hand.joints_of(lifted.parameters)
+    true_joints = truth.joints_cam - truth.root_cam[:, None]
+    distance = (lifted.root_cam[:, 2] / truth.root_cam[:, 2] - 1).abs()
+    return LifterScore(
+        joints_mm=1000 * float(mpjpe(joints, true_joints).mean()),
+        pa_joints_mm=1000 * float(pa_mpjpe(joints, true_joints).mean()),
+        distance_share=float(distance.mean()),
+    )

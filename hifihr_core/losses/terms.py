@@ -1,0 +1,99 @@
+"""What a loss term is, what it may read, and the one registry of terms."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from hifihr_core.hands.contract import PosePrior
+from hifihr_core.models.placing import Prediction
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A loss as sums: `total` over `weight`, each per sample.
+
+    The loss of any set of samples is ``total.sum() / weight.sum()``, so a batch cut into parts (several processes, or
+    one sample at a time) has the same loss as the whole, and a sample whose loss is not finite can be named. A sample
+    without the label has weight 0 and total 0.
+    """
+
+    total: Float[Tensor, " B"]
+    weight: Float[Tensor, " B"]
+
+
+@dataclass(frozen=True)
+class HandFacts:
+    """What terms need of a hand model beyond its output; made once per run by `hand_facts`.
+
+    `edges` are the mesh's edges, each once. `mano_edges` are those of the MANO surface, None where the hand has none.
+    """
+
+    prior: PosePrior
+    edges: Int[Tensor, "E 2"]
+    mano_edges: Int[Tensor, "M 2"] | None = None
+
+
+@dataclass(frozen=True)
+class Scene:
+    """All that a term may read: the prediction, the photo, and the labels that its level allows.
+
+    Concretely, ``labels[name][b]`` counts where ``present[name][b]``; a sample whose ``present["image"]`` is False was
+    broken and counts nowhere. `region` weighs the pixels that photometric terms
+    compare and `trust` the samples; both are None in a run without rendering. Nothing of `region` carries a gradient.
+    """
+
+    prediction: Prediction
+    image: Float[Tensor, "B 3 H W"]
+    K: Float[Tensor, "B 3 3"]
+    labels: Mapping[str, Tensor]
+    present: Mapping[str, Bool[Tensor, " B"]]
+    hand: HandFacts
+    region: Float[Tensor, "B H W"] | None = None
+    trust: Float[Tensor, " B"] | None = None
+    perceptual: nn.Module | None = None
+
+
+TermFunction = Callable[[Scene], Ratio]
+
+
+@dataclass(frozen=True)
+class Term:
+    """One row of the registry: the function, the labels it reads, and what hand and run must offer.
+
+    `requires` holds names of `supervision.CAPABILITIES`; without one of them the term is left out, and the run says so.
+    """
+
+    name: str
+    function: TermFunction
+    labels: frozenset[str] = frozenset()
+    requires: frozenset[str] = frozenset()
+
+
+#: Every term by its name in settings.
+TERMS: dict[str, Term] = {}
+
+
+def term(
+    name: str, *, labels: tuple[str, ...] = (), requires: tuple[str, ...] = ()
+) -> Callable[[TermFunction], TermFunction]:
+    """Enter the decorated function into the registry. Raises: ValueError if the name is taken."""
+
+    def register(function: TermFunction) -> TermFunction:
+        if name in TERMS:
+            raise ValueError(f"the loss term {name!r} is registered twice")
+        TERMS[name] = Term(name, function, frozenset(labels), frozenset(requires))
+        return function
+
+    return register
+
+
+def mean_over_present(scene: Scene, values: Float[Tensor, "B *rest"], *names: str) -> Ratio:
+    """Average everything but the batch; a sample that lacks one of the labels `names` counts nothing."""
+    per_sample = values.flatten(1).mean(dim=1) if values.ndim > 1 else values
+    weight = scene.present["image"].to(per_sample.dtype)
+    for name in names:
+        weight = weight * scene.present[name]
+    return Ratio(torch.where(weight > 0, per_sample, 0.0), weight)

@@ -1,0 +1,1 @@
+"""Photos of users: reading, cameras, and the hands found in them."""

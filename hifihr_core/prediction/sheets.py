@@ -1,0 +1,103 @@
+"""Pictures of a prediction: the hands laid over the photo, and a sheet that shows each hand from several sides."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from scipy.spatial.transform import Rotation
+
+from hifihr_core.exports.meshes import TexturedMesh
+from hifihr_core.exports.results import HandResult
+from hifihr_core.geometry.crops import square_around, square_crop, warp_image
+from hifihr_core.records import Appearance, Light
+from hifihr_core.rendering import Renderer
+from hifihr_core.skeleton import BONES
+
+_OVERLAY_PX = 1600
+_TILE_PX = 320
+_BACKGROUND = 0.93
+#: One colour per finger, thumb to pinky, for the skeleton.
+_FINGER_COLORS = ((230, 60, 60), (230, 160, 40), (60, 180, 75), (50, 140, 230), (170, 80, 220))
+
+
+def overlay(image: UInt8[np.ndarray, "H W 3"], hands: Sequence[HandResult], *, reduction: float = 1.0) -> np.ndarray:
+    """Return the photo with every hand rendered in its place, far ones first, at most 1,600 pixels wide or high.
+
+    `reduction` is that of the photo the results came from: their pixels are those of the full photo.
+    """
+    scale = min(1.0, _OVERLAY_PX / max(image.shape[:2]))
+    canvas = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image.copy()
+    to_canvas = np.diag([scale / reduction, scale / reduction, 1.0])
+    for hand in sorted(hands, key=lambda one: -one.joints_cam[:, 2].mean()):
+        color, coverage = render_mesh(hand.mesh, to_canvas @ hand.K, canvas.shape[:2], _light(hand))
+        canvas = (canvas * (1 - coverage[..., None]) + color * 255 * coverage[..., None]).clip(0, 255).astype(np.uint8)
+    return canvas
+
+
+def skeleton(image: UInt8[np.ndarray, "H W 3"], joints_px: Float[np.ndarray, "21 2"]) -> np.ndarray:
+    """Return the picture with the 20 bones of a hand drawn on it, one colour per finger."""
+    canvas = image.copy()
+    width = max(1, round(max(image.shape[:2]) / 250))
+    for parent, child in BONES:
+        start, end = ([int(16 * (value - 0.5)) for value in joints_px[joint]] for joint in (parent, child))
+        cv2.line(canvas, start, end, _FINGER_COLORS[(child - 1) // 4], width, cv2.LINE_AA, shift=4)
+    return canvas
+
+
+def sheet(image: UInt8[np.ndarray, "H W 3"], hand: HandResult, *, reduction: float = 1.0) -> np.ndarray:
+    """Return one row for a hand: photo, overlay, skeleton, the mesh turned to both sides, and its texture."""
+    center_px, side_px = square_around(hand.box_px / reduction, scale=1.6)
+    to_tile = square_crop(center_px, side_px, image_px=_TILE_PX)
+    photo = warp_image(image, to_tile, width=_TILE_PX, height=_TILE_PX)
+    K_tile = to_tile @ np.diag([1 / reduction, 1 / reduction, 1.0]) @ hand.K
+    light = _light(hand)
+    color, coverage = render_mesh(hand.mesh, K_tile, photo.shape[:2], light)
+    over = (photo * (1 - coverage[..., None]) + color * 255 * coverage[..., None]).clip(0, 255).astype(np.uint8)
+    joints = (np.concatenate((hand.joints_px / reduction, np.ones((21, 1))), axis=1) @ to_tile.T)[:, :2]
+    tiles = [photo, over, skeleton(photo, joints), *(_turned(hand, K_tile, angle) for angle in (-60.0, 60.0, 180.0))]
+    if hand.mesh.texture is not None:
+        tiles.append(cv2.resize(hand.mesh.texture, (_TILE_PX, _TILE_PX), interpolation=cv2.INTER_AREA))
+    return np.concatenate(tiles, axis=1)
+
+
+def render_mesh(
+    mesh: TexturedMesh, K: Float[np.ndarray, "3 3"], size: tuple[int, int], light: Light
+) -> tuple[Float[np.ndarray, "H W 3"], Float[np.ndarray, "H W"]]:
+    """Return colour and coverage of a mesh before the camera K, both in [0, 1]."""
+    renderer = Renderer(torch.from_numpy(mesh.faces), height=size[0], width=size[1])
+    vertices = torch.from_numpy(mesh.vertices).float()[None]
+    rendered = renderer(vertices, torch.from_numpy(K).float()[None], _appearance(mesh), light)
+    coverage = rendered.silhouette[0].numpy()
+    color = rendered.image[0].permute(1, 2, 0).numpy() / np.maximum(coverage, 1e-3)[..., None]
+    return color.clip(0, 1), coverage
+
+
+def _turned(hand: HandResult, K: np.ndarray, angle_deg: float) -> np.ndarray:
+    """Render the hand turned about the vertical through its middle, in soft light on grey."""
+    mesh = hand.mesh
+    middle = mesh.vertices.mean(axis=0)
+    turn = Rotation.from_euler("y", angle_deg, degrees=True).as_matrix()
+    turned = TexturedMesh(**{**vars(mesh), "vertices": (mesh.vertices - middle) @ turn.T + middle})
+    K = K.copy()
+    K[:2, 2] += _TILE_PX / 2 - (K @ (middle / middle[2]))[:2]
+    direction = torch.nn.functional.normalize(torch.tensor([[0.3, -0.5, -1.0]]), dim=1)
+    soft = Light(torch.full((1, 3), 0.6), torch.full((1, 3), 0.45), direction)
+    color, coverage = render_mesh(turned, K, (_TILE_PX, _TILE_PX), soft)
+    mixed = color * coverage[..., None] + _BACKGROUND * (1 - coverage[..., None])
+    return (mixed * 255).round().astype(np.uint8)
+
+
+def _light(hand: HandResult) -> Light:
+    return Light(**{name: torch.from_numpy(np.array(value)).float()[None] for name, value in hand.light.items()})
+
+
+def _appearance(mesh: TexturedMesh) -> Appearance:
+    if mesh.texture is None:
+        assert mesh.vertex_colors is not None
+        return Appearance(torch.from_numpy(mesh.vertex_colors).float()[None])
+    albedo = torch.from_numpy(mesh.texture).permute(2, 0, 1).float()[None] / 255
+    assert mesh.uvs is not None
+    assert mesh.faces_uvs is not None
+    return Appearance(albedo, torch.from_numpy(mesh.uvs).float(), torch.from_numpy(mesh.faces_uvs))

@@ -1,0 +1,108 @@
+"""A folder of shards as one sequence of samples."""
+
+from bisect import bisect_right
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from hifihr_core.errors import DataError
+from hifihr_core.samples import Sample
+from hifihr_core.shards.reader import ShardReader
+from hifihr_core.shards.schema import INDEX_NAME, ShardIndex, read_index
+from hifihr_core.shards.writer import sha256_of
+
+
+class ShardSet:
+    """All samples of a finished shard folder, by position; cheap to build, pickles into other processes.
+
+    `starts[s]` is the position of the first sample of shard s; the last entry is the number of samples.
+    `labels` limits what is read; None reads every label.
+    Raises: DataError if the folder is unfinished, a shard is missing, or its length differs from the index.
+    """
+
+    def __init__(self, folder: Path | str, *, labels: Collection[str] | None = None) -> None:
+        self.folder = Path(folder)
+        self.index: ShardIndex = read_index(self.folder)
+        self.readers = tuple(ShardReader(self.folder / shard.file, labels=labels) for shard in self.index.shards)
+        self.starts: tuple[int, ...] = (0, *np.cumsum([shard.samples for shard in self.index.shards]).tolist())
+        for shard in self.index.shards:
+            _check_size(self.folder / shard.file, shard.bytes)
+
+    def __len__(self) -> int:
+        """Return the number of samples (pictures)."""
+        return self.starts[-1]
+
+    def __getitem__(self, position: int) -> Sample:
+        """Read one sample; negative positions count from the end. Raises: IndexError outside."""
+        shard, row = self.locate(position)
+        return self.readers[shard][row]
+
+    def __iter__(self) -> Iterator[Sample]:
+        """Yield all samples in order."""
+        return (self[position] for position in range(len(self)))
+
+    def locate(self, position: int) -> tuple[int, int]:
+        """Return (shard, row) of a position. Raises: IndexError outside."""
+        if not -len(self) <= position < len(self):
+            raise IndexError(f"sample {position} of {len(self)}")
+        position %= len(self)
+        shard = bisect_right(self.starts, position) - 1
+        return shard, position - self.starts[shard]
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Return the key of every sample, in order; reads the head of every shard."""
+        return tuple(key for reader in self.readers for key in reader.keys)
+
+    def column(self, label: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return (values, present) of one label for all samples. Raises: DataError if no shard carries it."""
+        if label not in self.index.labels:
+            raise DataError(f"{self.folder}: no label {label!r}; it holds {', '.join(self.index.labels) or 'none'}")
+        shape = self.index.labels[label].shape
+        parts = [_column_or_nothing(reader, label, shape) for reader in self.readers]
+        return np.concatenate([values for values, _ in parts]), np.concatenate([present for _, present in parts])
+
+
+def verify(folder: Path | str) -> Iterator[str]:
+    """Check every file and row of a shard folder and yield one line per difference; nothing means all is well."""
+    folder = Path(folder)
+    index = read_index(folder)
+    for shard in index.shards:
+        path = folder / shard.file
+        try:
+            _check_size(path, shard.bytes)
+            if sha256_of(path) != shard.sha256:
+                yield f"{path}: the file differs from the one that was prepared (SHA-256)"
+            reader = ShardReader(path)
+            yield from reader.verify()
+            if (len(reader), reader.annotation_count) != (shard.samples, shard.annotations):
+                yield f"{path}: {len(reader)} samples, expected {shard.samples}"
+        except DataError as error:
+            yield str(error)
+    known = {shard.file for shard in index.shards} | {INDEX_NAME}
+    for stray in sorted(path for path in folder.glob("*.h5") if path.name not in known):
+        yield f"{stray}: not listed in {INDEX_NAME}"
+
+
+def find_shard_folders(folder: Path | str) -> list[Path]:
+    """Return the finished shard folders at or below `folder`. Raises: DataError if there is none."""
+    folder = Path(folder)
+    found = sorted(path.parent for path in folder.rglob(INDEX_NAME)) if folder.is_dir() else []
+    if not found:
+        read_index(folder)
+    return found
+
+
+def _check_size(path: Path, size: int) -> None:
+    found = path.stat().st_size if path.is_file() else None
+    if found != size:
+        state = "missing" if found is None else f"{found:,} bytes"
+        raise DataError(f"{path}: {state}, expected {size:,} bytes; delete the folder's {INDEX_NAME} and prepare again")
+
+
+def _column_or_nothing(reader: ShardReader, label: str, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the label's column, or zeros where this shard has none of it."""
+    if label in reader.label_shapes:
+        return reader.column(label)
+    return np.zeros((len(reader), *shape), np.float32), np.zeros(len(reader), bool)

@@ -1,0 +1,336 @@
+"""From a source to a finished shard folder: staged, checked, packed in parallel, resumed after any interruption.
+
+A split is cut into shards by arithmetic on counts alone, so every run plans the same files. A shard appears whole,
+under its final name, or not at all; `index.json` comes last. Until then a hidden folder, `.work`, keeps the plan and
+the staged annotations, and the same command goes on where the last one stopped.
+"""
+
+import json
+import os
+import shutil
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing import get_all_start_methods, get_context, parent_process
+from multiprocessing.connection import wait as wait_for_process
+from pathlib import Path
+from typing import Any
+
+import cv2
+from filelock import FileLock, Timeout
+
+from hifihr_core import __version__
+from hifihr_core.errors import DataError
+from hifihr_core.files import describe_os_error, read_text, write_text
+from hifihr_core.shards.reader import ShardReader
+from hifihr_core.shards.schema import (
+    FORMAT_VERSION,
+    INDEX_NAME,
+    CheckFacts,
+    LabelFacts,
+    Problem,
+    ShardFacts,
+    ShardIndex,
+    read_index,
+    split_evenly,
+    table_of,
+)
+from hifihr_core.shards.split import Split
+from hifihr_core.shards.writer import sha256_of, write_shard
+
+SHARD_BYTES = 128 << 20
+WORK_NAME = ".work"
+LOCK_NAME = ".lock"
+SOFTWARE = f"hifihr {__version__}"
+#: The index lists so many problems; the shards list all of theirs.
+LISTED_PROBLEMS = 100
+
+#: (split, poses done, poses of all): called after every shard.
+OnProgress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One shard to be: its file and the annotated poses it will hold."""
+
+    path: Path
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How to pack. `max_problems` is the share of poses that may be left out; `force` packs whatever the checks say."""
+
+    workers: int = 0
+    max_problems: float = 0.01
+    force: bool = False
+    overwrite: bool = False
+    shard_bytes: int = SHARD_BYTES
+
+
+DEFAULT_POLICY = Policy()
+
+
+@dataclass
+class _Tally:
+    """What the finished shards of one split hold."""
+
+    shards: dict[str, ShardFacts] = field(default_factory=dict)
+    problems: dict[str, tuple[Problem, ...]] = field(default_factory=dict)
+
+    @property
+    def poses(self) -> int:
+        return sum(shard.annotations for shard in self.shards.values())
+
+    @property
+    def listed(self) -> list[Problem]:
+        return [problem for name in sorted(self.problems) for problem in self.problems[name]]
+
+
+def plan_pieces(split: Split, folder: Path, *, shard_bytes: int = SHARD_BYTES) -> list[Piece]:
+    """Return the shards that a split will be packed into, in order."""
+    ranges = split_evenly(split.count, bytes_each=split.bytes_each, target_bytes=shard_bytes)
+    return [
+        Piece(folder / f"{split.facts.split}-{number:05d}.h5", poses.start, poses.stop)
+        for number, poses in enumerate(ranges)
+    ]
+
+
+def pack_split(
+    split: Split, folder: Path, *, policy: Policy = DEFAULT_POLICY, on_progress: OnProgress | None = None
+) -> ShardIndex:
+    """Write the shards of one split and their index into `folder`, and return the index.
+
+    A finished folder of the same plan is returned as it is; an unfinished one is finished. `on_progress` is called
+    after every shard.
+    Raises: DataError if `folder` holds another dataset or plan, another run is packing there, a check fails, too many
+    samples have problems, the disk refuses, or a worker dies.
+    """
+    plan = _describe(split, policy)
+    if (folder / INDEX_NAME).exists() and not policy.overwrite:
+        return _keep_finished(folder, plan)
+    with _alone(folder):
+        _take_over(folder, plan, split.facts.split)
+        work = folder / WORK_NAME
+        split.stage(work)
+        results = tuple(split.checks())
+        _refuse_failed(results, policy)
+        pieces = plan_pieces(split, folder, shard_bytes=policy.shard_bytes)
+        tally = _pack(split, pieces, policy, on_progress or (lambda split, done, total: None))
+        index = _summarise(split, plan, results, tally, folder)
+        write_text(folder / INDEX_NAME, index.dump())
+        shutil.rmtree(work, ignore_errors=True)
+    return index
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other runs out of a folder; the lock ends with its process. Raises: DataError if one is there already."""
+    lock = FileLock(folder / LOCK_NAME)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise DataError(f"{folder}: another run is packing here; wait for it, or choose another --out") from error
+    except OSError as error:
+        raise DataError(describe_os_error(error, folder)) from error
+    try:
+        yield
+    finally:
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+
+
+def _describe(split: Split, policy: Policy) -> dict[str, Any]:
+    """Return the plan as JSON: what must be equal for finished shards to be kept."""
+    plan = {
+        "layout": FORMAT_VERSION,
+        "software": SOFTWARE,
+        "facts": split.facts.model_dump(mode="json"),
+        "poses": split.count,
+        "bytes_each": split.bytes_each,
+        "shard_bytes": policy.shard_bytes,
+        **split.plan,
+    }
+    return json.loads(json.dumps(plan))
+
+
+def _keep_finished(folder: Path, plan: Mapping[str, Any]) -> ShardIndex:
+    """Return the index of a finished folder. Raises: DataError if another plan made it."""
+    index = read_index(folder)
+    differing = [name for name in plan if name != "software" and index.plan.get(name) != plan[name]]
+    if differing:
+        raise DataError(
+            f"{folder}: finished shards of another plan (other {', '.join(differing)}); "
+            "choose another --out, or --overwrite them"
+        )
+    for shard in index.shards:
+        path = folder / shard.file
+        if not path.is_file() or path.stat().st_size != shard.bytes:
+            raise DataError(f"{path}: missing or of another size than {INDEX_NAME} says; run again with --overwrite")
+    # Left where a run was killed in its last moment.
+    shutil.rmtree(folder / WORK_NAME, ignore_errors=True)
+    (folder / LOCK_NAME).unlink(missing_ok=True)
+    return index
+
+
+def _take_over(folder: Path, plan: Mapping[str, Any], name: str) -> None:
+    """Prepare the working folder; shards stay only if an interrupted run of the same plan left them.
+
+    Only files that a run of ours may have left are ever removed.
+    """
+    work = folder / WORK_NAME
+    plan_path, index_path = work / "plan.json", folder / INDEX_NAME
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        same = plan_path.is_file() and json.loads(read_text(plan_path)) == plan
+        if index_path.exists() or not same:
+            index_path.unlink(missing_ok=True)
+            for old in folder.glob(f"{name}-[0-9][0-9][0-9][0-9][0-9].h5"):
+                old.unlink()
+            shutil.rmtree(work)
+            work.mkdir()
+        # What a killed run was writing: see `write_atomically`.
+        for stale in (*folder.glob(f".{name}-*.h5"), *folder.glob(".index-*.json"), *work.glob(".*")):
+            stale.unlink()
+    except OSError as error:
+        raise DataError(describe_os_error(error, folder)) from error
+    except json.JSONDecodeError as error:
+        raise DataError(f"{plan_path}: not a plan ({error}); delete {work} and run again") from error
+    write_text(plan_path, json.dumps(plan))
+
+
+def _refuse_failed(results: Sequence[CheckFacts], policy: Policy) -> None:
+    failed = [f"{check.name} ({check.detail})" for check in results if check.status == "failed"]
+    if failed and not policy.force:
+        raise DataError(f"the data contradicts itself: {'; '.join(failed)}; mend the download, or pack it with --force")
+
+
+def _pack(split: Split, pieces: Sequence[Piece], policy: Policy, on_progress: OnProgress) -> _Tally:
+    """Pack every piece that is not there yet, and count."""
+    tally = _Tally()
+    todo = []
+    for piece in pieces:
+        if piece.path.is_file():
+            _count_finished(piece.path, tally)
+        else:
+            todo.append(piece)
+    done = sum(piece.stop - piece.start for piece in pieces if piece not in todo)
+    on_progress(split.facts.split, done, split.count)
+    for piece, shard, problems in _run(split, todo, policy.workers):
+        tally.shards[piece.path.name], tally.problems[piece.path.name] = shard, problems
+        done += piece.stop - piece.start
+        on_progress(split.facts.split, done, split.count)
+        _refuse_problems(tally, split.count, policy)
+    _refuse_problems(tally, split.count, policy)
+    return tally
+
+
+def _count_finished(path: Path, tally: _Tally) -> None:
+    reader = ShardReader(path)
+    tally.problems[path.name] = reader.problems
+    tally.shards[path.name] = ShardFacts(
+        file=path.name,
+        samples=len(reader),
+        annotations=reader.annotation_count,
+        bytes=path.stat().st_size,
+        sha256=sha256_of(path),
+    )
+
+
+def _refuse_problems(tally: _Tally, poses: int, policy: Policy) -> None:
+    """Raise DataError when too many samples were left out, with the commonest reasons."""
+    listed = tally.listed
+    if policy.force or len(listed) <= policy.max_problems * poses:
+        return
+    first = "; ".join(f"{problem.key}: {problem.reason}" for problem in listed[:3])
+    raise DataError(
+        f"{len(listed):,} of {poses:,} poses have problems, more than {policy.max_problems:.1%}: {first}; "
+        "mend the download, or raise --max-problems"
+    )
+
+
+def _run(
+    split: Split, pieces: Sequence[Piece], workers: int
+) -> Iterator[tuple[Piece, ShardFacts, tuple[Problem, ...]]]:
+    """Yield each piece as it is finished, packed here or in worker processes."""
+    if workers < 2 or len(pieces) < 2:
+        for piece in pieces:
+            yield piece, *pack_piece(split, piece)
+        return
+    method = "forkserver" if "forkserver" in get_all_start_methods() else "spawn"
+    context = get_context(method)
+    if method == "forkserver":
+        context.set_forkserver_preload([__name__, type(split).__module__])
+    pool = ProcessPoolExecutor(min(workers, len(pieces)), mp_context=context, initializer=_start, initargs=(split,))
+    try:
+        waiting: dict[Future, Piece] = {pool.submit(_pack_here, piece): piece for piece in pieces}
+        while waiting:
+            for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                yield waiting.pop(future), *future.result()
+    except BrokenProcessPool as error:
+        raise DataError("a worker process died, perhaps out of memory; finished shards stay, run again") from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def pack_piece(split: Split, piece: Piece) -> tuple[ShardFacts, tuple[Problem, ...]]:
+    """Pack one shard."""
+    return write_shard(piece.path, split.read(piece.start, piece.stop), facts=split.facts, software=SOFTWARE)
+
+
+_split_of_worker: Split
+
+
+def _start(split: Split) -> None:
+    """Set up a worker: one thread, and an end when the parent ends, however that comes."""
+    global _split_of_worker
+    _split_of_worker = split
+    cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends a worker at once; its half shard is cleared later
+    parent = parent_process()
+    if parent is not None:
+        threading.Thread(target=_follow, args=(parent.sentinel,), daemon=True).start()
+
+
+def _follow(sentinel: int) -> None:
+    wait_for_process([sentinel])
+    os._exit(1)
+
+
+def _pack_here(piece: Piece) -> tuple[ShardFacts, tuple[Problem, ...]]:
+    return pack_piece(_split_of_worker, piece)
+
+
+def _summarise(
+    split: Split, plan: dict[str, Any], results: tuple[CheckFacts, ...], tally: _Tally, folder: Path
+) -> ShardIndex:
+    """Return the index: counts over all shards."""
+    counts: Counter[str] = Counter()
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name in sorted(tally.shards):
+        reader = ShardReader(folder / name)
+        counts.update(reader.label_counts)
+        shapes.update(reader.label_shapes)
+    shards = tuple(tally.shards[name] for name in sorted(tally.shards))
+    problems = tally.listed
+    return ShardIndex(
+        software=SOFTWARE,
+        facts=split.facts,
+        plan=plan,
+        samples=sum(shard.samples for shard in shards),
+        annotations=tally.poses,
+        labels={
+            name: LabelFacts(shape=shapes[name], table=table_of(name), count=counts[name]) for name in sorted(shapes)
+        },
+        shards=shards,
+        checks=results,
+        problem_count=len(problems),
+        problems=tuple(problems[:LISTED_PROBLEMS]),
+    )

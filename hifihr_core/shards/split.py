@@ -1,0 +1,33 @@
+"""What a shard is packed from: one split of one dataset, read pose by pose."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from hifihr_core.samples import Sample
+from hifihr_core.shards.schema import CheckFacts, DatasetFacts, Problem
+
+
+class Split(ABC):
+    """One split of one dataset, ready to be packed; pickles into worker processes.
+
+    `count` is the number of annotated poses, `bytes_each` about what one of them takes in a shard, and `plan` the
+    small JSON description (file names, sizes, limit) by which an interrupted run recognises its own work.
+    """
+
+    facts: DatasetFacts
+    count: int
+    bytes_each: int
+    plan: Mapping[str, Any]
+
+    def stage(self, folder: Path) -> None:  # noqa: B027 (most sources have nothing to stage)
+        """Bring annotations into a form that workers can read at random; `folder` outlives interruptions."""
+
+    @abstractmethod
+    def read(self, start: int, stop: int) -> Iterator[Sample | Problem]:
+        """Yield the samples of the annotated poses start..stop-1, those of one pose in a row."""
+
+    def checks(self) -> Iterator[CheckFacts]:
+        """Yield what the numbers of this split say about each other; called after `stage`."""
+        return iter(())

@@ -1,0 +1,210 @@
+"""Write one shard: rows are collected, bytes spilled to disk, and the file appears whole or not at all.
+
+The same samples always give the same bytes: no timestamps, a fixed HDF5 version range, contiguous datasets.
+"""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import h5py
+import numpy as np
+
+from hifihr_core.files import write_atomically
+from hifihr_core.samples import Sample
+from hifihr_core.shards.schema import (
+    ANNOTATIONS,
+    FORMAT,
+    FORMAT_VERSION,
+    PER_IMAGE,
+    SAMPLES,
+    DatasetFacts,
+    Problem,
+    ShardFacts,
+    annotation_checksum,
+    find_problem,
+    sample_checksum,
+)
+
+_BLOCK_BYTES = 4 << 20
+_SIDES = {"right": 0, "left": 1}
+
+
+def write_shard(
+    path: Path, rows: Iterable[Sample | Problem], *, facts: DatasetFacts, software: str
+) -> tuple[ShardFacts, tuple[Problem, ...]]:
+    """Write samples to one HDF5 file and return what stands in it and what was left out.
+
+    Samples of one annotation must follow each other and share K, mask, side and labels (all but those `PER_IMAGE`).
+    Memory: one row of labels per sample; images and masks are spilled to a temporary file beside `path`.
+    Raises: ValueError if an annotation comes twice or its samples disagree; DataError where the disk refuses.
+    """
+    with ExitStack() as stack:
+        part = stack.enter_context(write_atomically(path))
+        images = _Blob(stack.enter_context(tempfile.TemporaryFile(dir=path.parent)))
+        masks = _Blob(stack.enter_context(tempfile.TemporaryFile(dir=path.parent)))
+        collector = _Collector(images, masks)
+        for row in rows:
+            collector.add(row)
+        with h5py.File(part, "w", libver=("earliest", "v110"), track_order=False) as file:
+            _write_attributes(file, facts, software, collector.problems)
+            collector.write(file)
+        summary = ShardFacts(
+            file=path.name,
+            samples=len(collector.sample_keys),
+            annotations=len(collector.annotation_keys),
+            bytes=part.stat().st_size,
+            sha256=sha256_of(part),
+        )
+    return summary, tuple(collector.problems)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
+
+
+def _digest(file: BinaryIO) -> str:
+    """Return the digest block by block, for Python 3.10."""
+    digest = hashlib.sha256()
+    while block := file.read(_BLOCK_BYTES):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+class _Blob:
+    """Byte strings of any length, appended to a temporary file, with the place where each begins."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.offsets = [0]
+
+    def add(self, content: bytes) -> None:
+        self.file.write(content)
+        self.offsets.append(self.offsets[-1] + len(content))
+
+    def write(self, group: h5py.Group, name: str) -> None:
+        """Write `name`/offsets and `name`/bytes; row i is ``bytes[offsets[i]:offsets[i + 1]]``."""
+        target = group.create_group(name)
+        _write(target, "offsets", np.asarray(self.offsets, "<i8"))
+        data = target.create_dataset("bytes", (self.offsets[-1],), "u1", track_times=False)
+        self.file.seek(0)
+        for start in range(0, self.offsets[-1], _BLOCK_BYTES):
+            block = self.file.read(_BLOCK_BYTES)
+            data[start : start + len(block)] = np.frombuffer(block, np.uint8)
+
+
+class _Collector:
+    """The rows of both tables, as they come."""
+
+    def __init__(self, images: _Blob, masks: _Blob) -> None:
+        self.images, self.masks = images, masks
+        self.problems: list[Problem] = []
+        self.sample_keys: list[str] = []
+        self.sample_rows: list[int] = []
+        self.sample_labels: list[dict[str, np.ndarray]] = []
+        self.sample_checksums: list[int] = []
+        self.annotation_keys: dict[str, int] = {}
+        self.annotation_labels: list[dict[str, np.ndarray]] = []
+        self.annotation_checksums: list[int] = []
+        self.cameras: list[np.ndarray] = []
+        self.sides: list[int] = []
+        self.last: Sample | None = None
+
+    def add(self, row: Sample | Problem) -> None:
+        """Take one row; a sample that does not keep the schema becomes a problem."""
+        if isinstance(row, Problem):
+            self.problems.append(row)
+            return
+        reason = find_problem(row)
+        if reason:
+            self.problems.append(Problem(key=row.key, reason=reason))
+            return
+        if self.last is None or row.annotation != self.last.annotation:
+            self._add_annotation(row)
+        elif not _agree(row, self.last):
+            raise ValueError(f"samples {self.last.key} and {row.key} share an annotation and differ in its labels")
+        labels = {name: value for name, value in row.labels.items() if name in PER_IMAGE}
+        self.sample_keys.append(row.key)
+        self.sample_rows.append(len(self.cameras) - 1)
+        self.sample_labels.append(labels)
+        self.sample_checksums.append(sample_checksum(row.key, row.image, labels))
+        self.images.add(row.image)
+        self.last = row
+
+    def _add_annotation(self, row: Sample) -> None:
+        if row.annotation in self.annotation_keys:
+            raise ValueError(f"annotation {row.annotation} comes twice; its samples must follow each other")
+        labels = {name: value for name, value in row.labels.items() if name not in PER_IMAGE}
+        K = row.K.astype(np.float32)
+        self.annotation_keys[row.annotation] = len(self.cameras)
+        self.annotation_labels.append(labels)
+        self.annotation_checksums.append(annotation_checksum(row.annotation, K, row.mask, labels))
+        self.cameras.append(K)
+        self.sides.append(_SIDES[row.side])
+        self.masks.add(row.mask or b"")
+
+    def write(self, file: h5py.File) -> None:
+        samples = file.create_group(SAMPLES)
+        _write(samples, "key", _encode(self.sample_keys))
+        _write(samples, "annotation", np.asarray(self.sample_rows, "<i8"))
+        _write(samples, "checksum", np.asarray(self.sample_checksums, "<u4"))
+        self.images.write(samples, "image")
+        _write_labels(samples, self.sample_labels)
+        annotations = file.create_group(ANNOTATIONS)
+        _write(annotations, "key", _encode(list(self.annotation_keys)))
+        _write(annotations, "K", np.asarray(self.cameras, "<f4").reshape(-1, 3, 3))
+        _write(annotations, "side", np.asarray(self.sides, "u1"))
+        _write(annotations, "checksum", np.asarray(self.annotation_checksums, "<u4"))
+        self.masks.write(annotations, "mask")
+        _write_labels(annotations, self.annotation_labels)
+
+
+def _agree(sample: Sample, other: Sample) -> bool:
+    """Return whether two samples of one annotation carry the same pose."""
+    if sample.side != other.side or sample.mask != other.mask or not _same(sample.K, other.K):
+        return False
+    names = sample.labels.keys() - PER_IMAGE
+    return names == other.labels.keys() - PER_IMAGE and all(_same(sample.labels[n], other.labels[n]) for n in names)
+
+
+def _same(left: np.ndarray, right: np.ndarray) -> bool:
+    return left is right or np.array_equal(left, right)
+
+
+def _encode(keys: Sequence[str]) -> np.ndarray:
+    """Return keys as fixed-length UTF-8."""
+    return np.asarray([key.encode() for key in keys] or [b""], "S")[: len(keys)]
+
+
+def _write(group: h5py.Group, name: str, values: np.ndarray) -> None:
+    group.create_dataset(name, data=values, track_times=False)
+
+
+def _write_labels(group: h5py.Group, rows: Sequence[Mapping[str, np.ndarray]]) -> None:
+    """Write one array per label that any row carries; `present` tells the rows that do, the others are 0."""
+    values, present = group.create_group("labels"), group.create_group("present")
+    for name in sorted({name for row in rows for name in row}):
+        shape = next(row[name].shape for row in rows if name in row)
+        column = values.create_dataset(name, (len(rows), *shape), "<f4", track_times=False)
+        has = np.asarray([name in row for row in rows], "u1")
+        empty = np.zeros(shape, np.float32)
+        step = max(1, _BLOCK_BYTES // max(1, empty.nbytes))
+        for start in range(0, len(rows), step):
+            column[start : start + step] = np.stack([row.get(name, empty) for row in rows[start : start + step]])
+        _write(present, name, has)
+
+
+def _write_attributes(file: h5py.File, facts: DatasetFacts, software: str, problems: Sequence[Problem]) -> None:
+    attributes: dict[str, Any] = {"format": FORMAT, "format_version": FORMAT_VERSION, "software": software}
+    attributes |= {name: "" if value is None else value for name, value in facts.model_dump(mode="json").items()}
+    for name, value in attributes.items():
+        file.attrs[name] = value
+    # An attribute holds 64 KiB at most; a list of problems may be longer.
+    text = json.dumps([problem.model_dump() for problem in problems]).encode()
+    _write(file, "problems", np.frombuffer(text, "u1"))

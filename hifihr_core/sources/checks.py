@@ -1,0 +1,100 @@
+"""What the numbers of a dataset must say about each other; every check says what it measured.
+
+A check that fails stops `prepare`: wrong frames, units or joint orders would train silently into nonsense.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from hifihr_core.shards.schema import CheckFacts
+from hifihr_core.skeleton import ROOT, SCALE_BONE
+from hifihr_core.sources import cutting
+
+_BLOCK = 2048
+
+
+def probe(count: int, wanted: int) -> np.ndarray:
+    """Return at most `wanted` positions, evenly spaced over 0..count-1."""
+    return np.unique(np.linspace(0, count - 1, min(count, wanted)).round().astype(np.int64))
+
+
+def verdict(name: str, good: bool, detail: str) -> CheckFacts:
+    """Return a check that passed or failed."""
+    return CheckFacts(name=name, status="passed" if good else "failed", detail=detail)
+
+
+def skipped(name: str, reason: str) -> CheckFacts:
+    """Return a check that could not be made, and why."""
+    return CheckFacts(name=name, status="skipped", detail=reason)
+
+
+def reprojection(joints_cam: np.ndarray, K: np.ndarray, *, width: int, height: int, least: float = 0.99) -> CheckFacts:
+    """At least the share `least` of the joints stands in front of the camera and projects into the picture."""
+    inside = total = 0
+    for start in range(0, len(joints_cam), _BLOCK):
+        joints = np.asarray(joints_cam[start : start + _BLOCK], np.float64)
+        whole = np.isfinite(joints).all(axis=(1, 2))
+        joints, camera = joints[whole], np.asarray(K[start : start + _BLOCK], np.float64)[whole]
+        front = joints[..., 2] > 0
+        with np.errstate(divide="ignore", invalid="ignore"):
+            homogeneous = np.einsum("bij,bnj->bni", camera, joints)
+            points = homogeneous[..., :2] / homogeneous[..., 2:]
+        inside += int((front & (points >= 0).all(-1) & (points[..., 0] <= width) & (points[..., 1] <= height)).sum())
+        total += front.size
+    share = inside / max(total, 1)
+    detail = f"{share:.2%} of the joints project into the picture, expected {least:.0%}"
+    return verdict("reprojection", share >= least, detail)
+
+
+def projected_labels(joints_cam: np.ndarray, K: np.ndarray, joints_px: np.ndarray, *, limit_px: float) -> CheckFacts:
+    """The camera projects the annotated 3D joints onto the annotated 2D joints."""
+    found = np.stack([cutting.project(joints, camera) for joints, camera in zip(joints_cam, K, strict=True)])
+    error = float(np.median(np.linalg.norm(found - joints_px, axis=-1)))
+    return verdict("projection", error < limit_px, f"median {error:.3f} px between K xyz and uv, limit {limit_px} px")
+
+
+def bone_lengths(joints_cam: np.ndarray, scale: np.ndarray) -> CheckFacts:
+    """`scale` is the length of the middle finger's proximal phalanx, to a micrometre."""
+    ends = np.asarray(joints_cam[:, SCALE_BONE, :], np.float64)
+    errors = np.abs(np.linalg.norm(ends[:, 0] - ends[:, 1], axis=-1) - scale)
+    worst = float(np.nanmax(errors, initial=0.0))
+    return verdict("scale", worst < 1e-6, f"worst |bone 9-10 - scale| {worst:.1e} m, limit 1e-06 m")
+
+
+def principal_points(K: np.ndarray, image_px: int) -> CheckFacts:
+    """Principal points lie near the middle; whether they all lie exactly there is reported, not demanded."""
+    centre = np.asarray(K[:, :2, 2], np.float64)
+    centred = float((np.abs(centre - image_px / 2) < 1e-3).all(axis=1).mean()) if len(centre) else 1.0
+    furthest = float(np.nanmax(np.abs(centre - image_px / 2), initial=0.0))
+    detail = f"{centred:.1%} at the middle of the picture, the furthest {furthest:.2f} px from it"
+    return verdict("principal points", furthest < image_px / 4, detail)
+
+
+def right_handed(joints_cam: np.ndarray) -> CheckFacts:
+    """Most hands bend like right hands: a wrong sign of one axis would turn them all into left ones.
+
+    With wrist w, index and pinky MCP i and p, a right hand's palm faces (i - w) x (p - w), and the fingertips bend
+    to that side of the knuckles.
+    """
+    joints = np.asarray(joints_cam[probe(len(joints_cam), 2000)], np.float64)
+    joints = joints[np.isfinite(joints).all(axis=(1, 2))]
+    palm = np.cross(joints[:, 5] - joints[:, 0], joints[:, 17] - joints[:, 0])
+    bend = joints[:, (8, 12, 16, 20)].mean(axis=1) - joints[:, (5, 9, 13, 17)].mean(axis=1)
+    side = np.einsum("bi,bi->b", palm, bend)
+    share = float((side > 0).mean()) if len(side) else 1.0
+    return verdict("handedness", share > 0.5, f"{share:.1%} of the hands bend like right hands, expected most")
+
+
+def in_front(joints_cam: np.ndarray) -> CheckFacts:
+    """Every hand stands in front of the camera, within arm's reach of a few metres."""
+    depth = np.asarray(joints_cam[:, ROOT, 2], np.float64)
+    good = float(((depth > 0.05) & (depth < 5)).mean()) if len(depth) else 1.0
+    return verdict("depth", good >= 0.99, f"{good:.1%} of the hands stand 0.05 to 5 m before the camera, expected 99 %")
+
+
+def count(name: str, found: int, expected: Sequence[int], *, why_not: str | None = None) -> CheckFacts:
+    """The number of entries is an official one; `why_not` skips the check by name."""
+    if why_not:
+        return skipped(name, why_not)
+    return verdict(name, found in expected, f"{found:,}, expected {' or '.join(f'{n:,}' for n in expected)}")

@@ -1,0 +1,128 @@
+"""Cutting pictures for shards: masks of surfaces, crops around the hand, and the mirror for left hands.
+
+Pixels as in docs/conventions.md: (row i, column j) is centred on (j + 0.5, i + 0.5), so cutting the first column x0
+moves u by -x0, and mirroring a picture of width W moves u to W - u.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+
+def fill_faces(vertices_px: np.ndarray, faces: np.ndarray, *, width: int, height: int) -> np.ndarray:
+    """Return the mask that a projected surface covers, edges to 1/16 of a pixel."""
+    mask = np.zeros((height, width), np.uint8)
+    # OpenCV centres the first pixel on (0, 0), and takes fixed-point numbers with `shift` binary places.
+    corners = np.round((vertices_px - 0.5) * 16).astype(np.int32)[faces]
+    for triangle in corners:
+        cv2.fillConvexPoly(mask, triangle, 1, shift=4)
+    return mask > 0
+
+
+def project(points_cam: np.ndarray, K: np.ndarray) -> np.ndarray:
+    """Return the pixels of points in front of the camera, computed in float64, as float32."""
+    homogeneous = points_cam.astype(np.float64) @ K.astype(np.float64).T
+    return (homogeneous[..., :2] / homogeneous[..., 2:]).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A box of whole pixels, x0 <= x < x1 and y0 <= y < y1, inside a picture."""
+
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+
+    def cut(self, pixels: np.ndarray) -> np.ndarray:
+        """Return the pixels inside the box."""
+        return np.ascontiguousarray(pixels[self.y0 : self.y1, self.x0 : self.x1])
+
+    def shift_K(self, K: np.ndarray) -> np.ndarray:
+        """Return the K of the cut picture."""
+        moved = K.astype(np.float64).copy()
+        moved[:2] -= np.outer((self.x0, self.y0), moved[2])
+        return moved
+
+    def shift_points(self, points_px: np.ndarray) -> np.ndarray:
+        """Return pixels of the cut picture."""
+        return (points_px - np.asarray((self.x0, self.y0))).astype(np.float32)
+
+    def shift_labels(self, labels: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the labels of the cut picture; undetected keypoints stay (0, 0)."""
+        moved = dict(labels)
+        for name in ("joints_px", "keypoints_px") & labels.keys():
+            moved[name] = self.shift_points(labels[name])
+        if "box_px" in labels:
+            moved["box_px"] = self.shift_points(labels["box_px"].reshape(2, 2)).reshape(4)
+        if "keypoints_px" in labels:
+            found = labels["keypoints_confidence"][:, None] > 0
+            moved["keypoints_px"] = np.where(found, moved["keypoints_px"], np.float32(0))
+        return moved
+
+
+def crop_around(points_px: np.ndarray, *, width: int, height: int, factor: float = 3.0, least: int = 128) -> Crop:
+    """Return a square of `factor` times the larger extent of the points about their box's centre, cut at the border.
+
+    The margin leaves room for the stream to rotate, scale and move its own crop. The square is at least `least` wide;
+    it never leaves the picture, so it may come out oblong, and it holds at least one pixel.
+    """
+    low, high = points_px.min(axis=0).astype(np.float64), points_px.max(axis=0).astype(np.float64)
+    half = max(factor * float((high - low).max()), least) / 2
+    x, y = ((low + high) / 2).tolist()
+    x0 = min(max(int(np.floor(x - half)), 0), width - 1)
+    y0 = min(max(int(np.floor(y - half)), 0), height - 1)
+    x1 = max(min(int(np.ceil(x + half)), width), x0 + 1)
+    y1 = max(min(int(np.ceil(y + half)), height), y0 + 1)
+    return Crop(x0, y0, x1, y1)
+
+
+def mirror_K(K: np.ndarray, *, width: int) -> np.ndarray:
+    """Return the K of the mirrored picture: cx' = W - cx, and a skew changes its sign."""
+    mirrored = K.astype(np.float64).copy()
+    mirrored[0, 1] = -mirrored[0, 1]
+    mirrored[0, 2] = width - mirrored[0, 2]
+    return mirrored
+
+
+def mirror_labels(labels: Mapping[str, np.ndarray], *, width: int) -> dict[str, np.ndarray]:
+    """Return the labels of the mirrored picture: x to -x in the camera frame, u to W - u in the picture.
+
+    `global_orient` turns from R to M R M with M = diag(-1, 1, 1): the y and z part of its axis-angle change sign, as
+    do those of every joint of a 45-number axis-angle `pose`. Undetected keypoints stay (0, 0).
+    """
+    return {name: _MIRRORS[name](value, width) if name in _MIRRORS else value for name, value in labels.items()}
+
+
+def _mirror_cam(points: np.ndarray, _: int) -> np.ndarray:
+    return points * np.asarray((-1, 1, 1), np.float32)
+
+
+def _mirror_px(points: np.ndarray, width: int) -> np.ndarray:
+    return np.stack((width - points[..., 0], points[..., 1]), axis=-1).astype(np.float32)
+
+
+def _mirror_found_px(points: np.ndarray, width: int) -> np.ndarray:
+    return np.where((points == 0).all(axis=-1, keepdims=True), points, _mirror_px(points, width))
+
+
+def _mirror_box(box: np.ndarray, width: int) -> np.ndarray:
+    return np.asarray((width - box[2], box[1], width - box[0], box[3]), np.float32)
+
+
+def _mirror_rotations(rotations: np.ndarray, _: int) -> np.ndarray:
+    return (rotations.reshape(-1, 3) * np.asarray((1, -1, -1), np.float32)).reshape(rotations.shape)
+
+
+_MIRRORS = {
+    "joints_cam": _mirror_cam,
+    "mano_vertices_cam": _mirror_cam,
+    "root_cam": _mirror_cam,
+    "joints_px": _mirror_px,
+    "keypoints_px": _mirror_found_px,
+    "box_px": _mirror_box,
+    "global_orient": _mirror_rotations,
+    "pose": _mirror_rotations,
+}

@@ -1,0 +1,326 @@
+"""DART (Gao et al., NeurIPS 2022): 800,000 rendered right hands in textures and accessories, 512 x 512.
+
+Its camera is orthographic: pictures say nothing about depth. Per sample u = s x + tx, v = s y + ty is fitted to the
+annotation, and the hand is placed before an equivalent pinhole, far enough (`DISTANCE_M`) that perspective stays below
+a quarter of a pixel: f = s * distance, root at z = distance. So `root_px` and `scale_px_per_m` are true, absolute
+depth is a convention, and `camera` in the index says "orthographic".
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from hifihr_core.errors import DataError
+from hifihr_core.files import read_text, write_text
+from hifihr_core.samples import Sample
+from hifihr_core.shards import pictures
+from hifihr_core.shards.schema import CheckFacts, DatasetFacts, Problem
+from hifihr_core.shards.split import Split
+from hifihr_core.skeleton import ROOT, gather_from
+from hifihr_core.sources import checks
+from hifihr_core.sources.contract import FileState, Request, Source, describe_folder
+from hifihr_core.sources.marker import MARKER_NAME, Marker, parse_marker
+from hifihr_core.sources.raw.pickled import floats, read_annotation
+from hifihr_core.sources.raw.raw_tree import Place, RawFile, Tree, find_places
+from hifihr_core.sources.raw.rows import Rows, write_rows
+
+DISTANCE_M = 100.0
+ANNOTATED_PX = 512
+FROM_UNITY = np.asarray((1.0, -1.0, -1.0))
+INDEX_MCP = 5
+MANO_VERTICES = 778
+SPLITS = {"train": "train", "test": "evaluation"}
+ANCHORS = ("part_*.pkl", "[0-9]/", "[0-9][0-9]/", "*_wbg/", "*_verts/")
+SHAPES = {"pose": (16, 3), "joint3d": (21, 3), "joint2d": (21, 2)}
+_GATHER = list(gather_from("dart"))
+_PART = re.compile(r"part_(\d+)\.pkl")
+LAYOUT = """\
+ROOT/{train,test}/part_0.pkl, ROOT/{train,test}/0/*.png, ROOT/{train,test}/0_wbg/*.png, ROOT/{train,test}/0_verts/*.pkl
+and so on for every part; as folders or zips, at any depth below --root (0_wbg and 0_verts may be absent)"""
+DOWNLOAD = "download DARTset from https://huggingface.co/datasets/Yuliang/DART and keep its train and test folders"
+
+
+@dataclass(frozen=True)
+class DartPart:
+    """One part: the tree that holds its folders, and its number."""
+
+    tree: Tree
+    number: int
+
+    @property
+    def file(self) -> RawFile:
+        """Return the annotation of the part."""
+        return self.tree.need(f"part_{self.number}.pkl")
+
+
+@dataclass
+class DartSplit(Split):
+    """One split of DART; the parts stand one after the other, in the order of their numbers."""
+
+    parts: tuple[DartPart, ...]
+    facts: DatasetFacts
+    marker: Marker
+    plan: Mapping[str, Any]
+    limit: int | None
+    count: int
+    bytes_each: int = 60_000
+    rows: list[tuple[Rows, list[str]]] = field(default_factory=list)
+    starts: tuple[int, ...] = (0,)
+
+    def stage(self, folder: Path) -> None:
+        """Turn each part's pickle into one mapped array and a list of file names."""
+        self.rows = [_stage_part(part, folder / f"part-{n}") for n, part in enumerate(self.parts)]
+        self.starts = (0, *np.cumsum([len(names) for _, names in self.rows]).tolist())
+
+    def read(self, start: int, stop: int) -> Iterator[Sample | Problem]:
+        """Yield samples start..stop-1."""
+        for position in range(start, stop):
+            number = int(np.searchsorted(self.starts, position, side="right")) - 1
+            values, names = self.rows[number]
+            row = position - self.starts[number]
+            key = f"{self.parts[number].number}/{Path(names[row]).stem}"
+            try:
+                yield self._read(self.parts[number], key, values[row], names[row])
+            except DataError as error:
+                yield Problem(key=key, reason=str(error))
+
+    def checks(self) -> Iterator[CheckFacts]:
+        """How well an orthographic camera explains the 2D joints, and handedness."""
+        rows = np.concatenate([values.mapped()[checks.probe(len(values), 200)] for values, _ in self.rows])
+        rows = rows[np.isfinite(rows).all(axis=1)]
+        found = [_unpack(row) for row in rows]
+        errors = [fit_orthographic(joints, points)[2] for _, joints, points in found]
+        worst = float(np.median(errors)) if errors else 0.0
+        yield checks.verdict("orthographic camera", worst < 1, f"median residual {worst:.3f} px of 512, limit 1 px")
+        yield checks.right_handed(np.stack([joints for _, joints, _ in found]) if found else np.zeros((0, 21, 3)))
+
+    def _read(self, part: DartPart, key: str, row: np.ndarray, name: str) -> Sample:
+        if not np.isfinite(row).all():
+            raise DataError("the annotation is of another shape, or not finite")
+        pose, joints, points = _unpack(row)
+        pixels, mask = read_picture(part, name)
+        width = pixels.shape[1]
+        factor = width / ANNOTATED_PX
+        scale, shift, _ = fit_orthographic(joints, points)
+        K, placed = place_far(joints, scale * factor, shift * factor, width=width, height=pixels.shape[0])
+        labels = {
+            "joints_cam": placed,
+            "joints_px": points * factor,
+            "root_cam": placed[ROOT],
+            "bone_m": np.linalg.norm(joints[ROOT] - joints[ROOT + 1]),
+        }
+        if not self.marker.stand_in_vertices:
+            labels |= {"global_orient": _turn(pose[0]), "pose": pose[1:].reshape(45), "shape": np.zeros(10)}
+        vertices = read_vertices(part, name)
+        if vertices is not None:
+            labels["mano_vertices_cam"] = vertices + placed[INDEX_MCP]
+        return Sample(
+            key=key,
+            annotation=key,
+            image=pictures.encode_jpeg(pixels),
+            K=K.astype(np.float32),
+            labels={label: np.asarray(value, np.float32) for label, value in labels.items()},
+            mask=None if mask is None else pictures.encode_mask(mask),
+        )
+
+
+def fit_orthographic(joints: np.ndarray, points_px: np.ndarray) -> tuple[float, np.ndarray, float]:
+    """Return (scale, shift, residual) of the least-squares fit ``points = scale * joints[:, :2] + shift``.
+
+    `scale` is in pixels per metre, `shift` in pixels; `residual` is the root mean square distance, pixels.
+    """
+    flat, mean, mean_px = joints[:, :2], joints[:, :2].mean(axis=0), points_px.mean(axis=0)
+    scale = float(((flat - mean) * (points_px - mean_px)).sum() / np.square(flat - mean).sum())
+    shift = mean_px - scale * mean
+    residual = scale * flat + shift - points_px
+    return scale, shift, float(np.sqrt(np.square(residual).sum(axis=1).mean()))
+
+
+def place_far(
+    joints: np.ndarray, scale_px_per_m: float, shift_px: np.ndarray, *, width: int, height: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (K, joints_cam) of the far pinhole that sees what the orthographic camera saw.
+
+    The root stands at z = `DISTANCE_M` on the ray through its orthographic pixel; the others keep their offsets. At
+    100 m, float32 resolves 8 micrometres.
+    """
+    if not scale_px_per_m > 0:
+        raise DataError(f"the fitted camera has scale {scale_px_per_m:.3g} px/m, expected a positive one")
+    focal = scale_px_per_m * DISTANCE_M
+    centre = np.asarray((width / 2, height / 2))
+    K = np.asarray([[focal, 0, centre[0]], [0, focal, centre[1]], [0, 0, 1]])
+    root_px = scale_px_per_m * joints[ROOT, :2] + shift_px
+    root = np.append((root_px - centre) / scale_px_per_m, DISTANCE_M)
+    return K, joints - joints[ROOT] + root
+
+
+def read_picture(part: DartPart, name: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return (BGR, mask): the picture with background if there is one, else the cut-out over grey.
+
+    The mask is the alpha of the cut-out, at least half opaque, at the size of the picture.
+    Raises: DataError if there is neither.
+    """
+    cut_out = part.tree.find(f"{part.number}/{name}")
+    rgba = pictures.decode(cut_out.read(), flags=cv2.IMREAD_UNCHANGED) if cut_out else None
+    with_background = part.tree.find(f"{part.number}_wbg/{name}")
+    if with_background:
+        pixels = pictures.decode(with_background.read())
+    elif rgba is not None and rgba.shape[-1] == 4:
+        alpha = rgba[..., 3:].astype(np.float32) / 255
+        pixels = (rgba[..., :3] * alpha + 127 * (1 - alpha)).round().astype(np.uint8)
+    else:
+        raise DataError(f"{part.number}_wbg/{name}: missing, and no cut-out in {part.number}/ either")
+    if rgba is None or rgba.shape[-1] != 4:
+        return pixels, None
+    opaque = (rgba[..., 3] >= 128).astype(np.uint8)
+    size = (pixels.shape[1], pixels.shape[0])
+    return pixels, cv2.resize(opaque, size, interpolation=cv2.INTER_NEAREST) > 0
+
+
+def read_vertices(part: DartPart, name: str) -> np.ndarray | None:
+    """Return MANO's vertices about the index MCP in our axes, or None without a file of them."""
+    file = part.tree.find(f"{part.number}_verts/{Path(name).stem}.pkl")
+    if file is None:
+        return None
+    value = read_annotation(file)
+    count = np.shape(value)[0] if np.ndim(value) == 2 else 0
+    vertices = floats(value, (count, 3)) if count >= MANO_VERTICES else None
+    if vertices is None:
+        raise DataError(f"{file.name}: shape {np.shape(value)}, expected at least {MANO_VERTICES} vertices")
+    return vertices[:MANO_VERTICES] * FROM_UNITY
+
+
+def _turn(rotation: np.ndarray) -> np.ndarray:
+    """Return the global rotation in our axes: R' = diag(1, -1, -1) R."""
+    return (Rotation.from_matrix(np.diag(FROM_UNITY)) * Rotation.from_rotvec(rotation)).as_rotvec()
+
+
+def _unpack(row: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (pose, joints, points) of one packed row, joints in our axes and both in our order."""
+    values = np.asarray(row, np.float64)
+    edges = np.cumsum([0, *(int(np.prod(shape)) for shape in SHAPES.values())])
+    pose, joints, points = (
+        values[a:b].reshape(s) for a, b, s in zip(edges[:-1], edges[1:], SHAPES.values(), strict=True)
+    )
+    return pose, (joints * FROM_UNITY)[_GATHER], points[_GATHER]
+
+
+def _stage_part(part: DartPart, target: Path) -> tuple[Rows, list[str]]:
+    """Return (rows, file names) of one part, kept as files beside `target`."""
+    rows_path, names_path = target.with_suffix(".npy"), target.with_suffix(".json")
+    if not (rows_path.is_file() and names_path.is_file()):
+        names, rows = _pack(read_annotation(part.file), part.file.name)
+        write_text(names_path, _dump(names))
+        with write_rows(rows_path, rows.shape[1:]) as append:
+            append(rows)
+    return Rows(rows_path), read_text(names_path).split("\n")
+
+
+def _dump(names: Sequence[str]) -> str:
+    return "\n".join(names)
+
+
+def _pack(record: Any, name: str) -> tuple[list[str], np.ndarray]:
+    """Return the names and one float32 row per sample. Raises: DataError if the lists are not parallel."""
+    lists = {key: record.get(key) if isinstance(record, dict) else None for key in ("img", *SHAPES)}
+    lengths = {
+        key: len(value) if isinstance(value, list | tuple | np.ndarray) else None for key, value in lists.items()
+    }
+    if None in lengths.values() or len(set(lengths.values())) != 1 or not lengths["img"]:
+        raise DataError(f"{name}: lists of lengths {lengths}, expected equal ones; download the part again")
+    names = [str(image) for image in lists["img"]]  # type: ignore[union-attr]
+    if bad := next((image for image in names if "/" in image or "\\" in image or not image.strip()), None):
+        raise DataError(f"{name}: {bad!r} is no file name; download the part again")
+    rows = np.full((len(names), sum(int(np.prod(shape)) for shape in SHAPES.values())), np.nan, np.float32)
+    for row in range(len(names)):
+        values = [floats(lists[key][row], shape) for key, shape in SHAPES.items()]  # type: ignore[index]
+        whole = [value.ravel() for value in values if value is not None]
+        if len(whole) == len(values):
+            rows[row] = np.concatenate(whole)
+    return names, rows
+
+
+def find_parts(root: Path) -> tuple[dict[str, list[DartPart]], Marker]:
+    """Return the parts of each split, by number. What lies in a folder called train or test belongs to that split.
+
+    Raises: DataError if a part stands in neither.
+    """
+    places = find_places(root, (*ANCHORS, MARKER_NAME))
+    marks = [file for place in places if (file := place.find(MARKER_NAME))]
+    splits: dict[str, list[Place]] = {folder: [] for folder in SPLITS}
+    for place in places:
+        folder = next((part for part in reversed(Path(place.name).parts) if part in SPLITS), None)
+        if folder is not None:
+            splits[folder].append(place)
+        elif any(_PART.fullmatch(name) for name in place.names("")):
+            raise DataError(f"{place.name}: parts of DART outside train and test; keep the folders of the download")
+    trees = {folder: Tree(tuple(found)) for folder, found in splits.items()}
+    numbers = {
+        folder: sorted(int(match[1]) for name in tree.names("") if (match := _PART.fullmatch(name)))
+        for folder, tree in trees.items()
+    }
+    parts = {folder: [DartPart(trees[folder], number) for number in numbers[folder]] for folder in SPLITS}
+    return {folder: found for folder, found in parts.items() if found}, parse_marker(marks[0].read() if marks else None)
+
+
+def open_dart(request: Request) -> Sequence[Split]:
+    """Return the splits under `request.root`. Raises: DataError if there is none."""
+    splits, marker = find_parts(request.root)
+    if not splits:
+        raise DataError(f"{request.root}: no DART found, expected train/part_0.pkl; {DOWNLOAD}")
+    return [_open_split(folder, tuple(parts), marker, request.limit) for folder, parts in splits.items()]
+
+
+def _open_split(folder: str, parts: tuple[DartPart, ...], marker: Marker, limit: int | None) -> DartSplit:
+    total = 0
+    for part in parts:
+        record = read_annotation(part.file)
+        total += len(record["img"]) if isinstance(record, dict) and "img" in record else 0
+    facts = DatasetFacts(
+        dataset="dart",
+        split=SPLITS[folder],
+        version="v1",
+        licence="free",
+        joint_definition="other",
+        hand=None if marker.stand_in_vertices else "mano",
+        pose_zero=None if marker.stand_in_vertices else "mean",
+        camera="orthographic",
+        synthetic=marker.synthetic,
+        mano_stand_in=marker.stand_in_vertices,
+        provenance="DARTset; Gao et al., NeurIPS 2022 Datasets and Benchmarks",
+    )
+    sizes = {f"part_{part.number}": part.file.size for part in parts}
+    count = min(total, limit) if limit else total
+    return DartSplit(parts, facts, marker, {"parts": sizes, "limit": limit}, limit, count)
+
+
+def inspect_dart(request: Request) -> Sequence[FileState]:
+    """List the parts that are there, with the number of files in each folder."""
+    splits, _ = find_parts(request.root)
+    found = []
+    for folder in SPLITS:
+        if folder not in splits:
+            found.append(FileState(f"{folder}/part_0.pkl", "missing" if folder == "train" else "optional"))
+        for part in splits.get(folder, []):
+            found.append(FileState(f"{folder}/part_{part.number}.pkl", "present", f"{part.file.size:,} bytes"))
+            for suffix, needed in (("", True), ("_wbg", False), ("_verts", False)):
+                line = describe_folder(part.tree, f"{part.number}{suffix}", None, needed=needed)
+                found.append(FileState(f"{folder}/{line.path}", line.state, line.detail))
+    return found
+
+
+DART = Source(
+    name="dart",
+    summary="DART: 800,000 rendered right hands, orthographic",
+    licence="free",
+    download=DOWNLOAD,
+    layout=LAYOUT,
+    open=open_dart,
+    inspect=inspect_dart,
+)

@@ -1,0 +1,179 @@
+"""Keypoints that a 2D detector found: OpenPose's files for whole datasets, and for single photos.
+
+A file for many pictures is a JSON list `[peaks, values]` or `[peaks, values, names]`: N x 21 x 2 whole pixels (x, y),
+N x 21 (x 1) confidences, N file names; (0, 0) with 0 where nothing was found. Whole pixels name a pixel, so half a
+pixel is added to reach its centre. OpenPose's own file of one picture has `people`, each with 63 numbers (x, y,
+confidence) per hand. Ours maps file names to lists of hands: ``{"a.jpg": [{"keypoints": 21 x (x, y, confidence),
+"side": "right" | "left", "K": 3 x 3, optional}]}``, x and y in pixels of the upright picture, its corner being (0, 0).
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any, cast
+
+import ijson
+import numpy as np
+
+from hifihr_core.errors import DataError
+from hifihr_core.files import read_text, write_text
+from hifihr_core.samples import Side
+from hifihr_core.skeleton import NUM_JOINTS
+from hifihr_core.sources.raw.raw_tree import RawFile
+from hifihr_core.sources.raw.rows import Rows, write_rows
+
+KEYPOINTS_NAME = "keypoints.json"
+
+
+@dataclass(frozen=True)
+class FoundHand:
+    """The keypoints of one hand in pixels of its picture; joints of no confidence were not found.
+
+    `side` is the person's anatomical side; `K` is the camera of the picture, where known.
+    """
+
+    points_px: np.ndarray
+    confidence: np.ndarray
+    side: Side = "right"
+    K: np.ndarray | None = None
+
+    def labels(self) -> dict[str, np.ndarray]:
+        """Return `keypoints_px` and `keypoints_confidence`."""
+        return keypoint_labels(self.points_px, self.confidence, centre_px=0.0)
+
+    def reduced(self, reduction: float) -> "FoundHand":
+        """Return the hand in a picture that is `reduction` times smaller."""
+        K = None if self.K is None else np.diag((1 / reduction, 1 / reduction, 1)) @ self.K
+        return replace(self, points_px=self.points_px / reduction, K=K)
+
+
+@dataclass
+class Detections:
+    """Found keypoints by row; `names` maps the name of a picture to its row, or is empty."""
+
+    found: Rows
+    names: Mapping[str, int]
+
+    def labels(self, position: int, name: str) -> dict[str, np.ndarray]:
+        """Return the two keypoint labels of a picture, by its name, else by its position; empty if it has none."""
+        row = self.names.get(name, -1) if self.names else position
+        if not 0 <= row < len(self.found):
+            return {}
+        numbers = self.found[row]
+        return keypoint_labels(numbers[:, :2], numbers[:, 2])
+
+
+def keypoint_labels(peaks: np.ndarray, values: np.ndarray, *, centre_px: float = 0.5) -> dict[str, np.ndarray]:
+    """Return `keypoints_px` and `keypoints_confidence` of one hand; joints of no confidence stand at (0, 0)."""
+    confidence = np.clip(np.asarray(values, np.float32).reshape(NUM_JOINTS), 0, 1)
+    found = (confidence > 0)[:, None]
+    points = np.where(found, np.asarray(peaks, np.float32).reshape(NUM_JOINTS, 2) + np.float32(centre_px), 0)
+    return {"keypoints_px": points.astype(np.float32), "keypoints_confidence": confidence}
+
+
+def stage_detections(file: RawFile, target: Path, *, rows: Sequence[int] = ()) -> Detections:
+    """Parse an OpenPose file of a dataset into arrays beside `target`; finished arrays are only opened.
+
+    Raises: DataError if it is no such file, or has neither names nor one of the lengths `rows` (if any).
+    """
+    peaks_path, names_path = target.with_suffix(".npy"), target.with_suffix(".names.json")
+    if not (peaks_path.is_file() and names_path.is_file()):
+        peaks, values, names = _parse(file)
+        write_text(names_path, json.dumps(names))
+        with write_rows(peaks_path, (NUM_JOINTS, 3)) as append:
+            append(np.concatenate((peaks, values[..., None]), axis=-1))
+    packed = Rows(peaks_path)
+    names = json.loads(read_text(names_path))
+    if rows and not names and len(packed) not in rows:
+        expected = " or ".join(f"{length:,}" for length in rows)
+        raise DataError(f"{file.name}: {len(packed):,} entries without names, expected {expected}; detect again")
+    return Detections(packed, {name: row for row, name in enumerate(names)})
+
+
+def _parse(file: RawFile) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Return (peaks, values, base names) of a whole file, read one entry at a time.
+
+    The three lists are told apart by what an entry holds: 42 numbers, 21 numbers, or a text.
+    """
+    numbers: dict[int, list[np.ndarray]] = {2 * NUM_JOINTS: [], NUM_JOINTS: []}
+    names: list[str] = []
+    try:
+        with file.open() as stream:
+            for entry in ijson.items(stream, "item.item", use_float=True):
+                flat = np.asarray(entry).ravel()
+                if flat.dtype.kind == "U":
+                    names.append(PurePosixPath(str(flat[0])).name)
+                else:
+                    numbers[flat.size].append(flat.astype(np.float32))
+    except (ijson.JSONError, KeyError, TypeError, ValueError) as error:
+        reason = str(error).split("\n")[0]
+        raise DataError(
+            f"{file.name}: no list [peaks, values, names] of {NUM_JOINTS} joints each ({reason})"
+        ) from error
+    peaks, values = numbers[2 * NUM_JOINTS], numbers[NUM_JOINTS]
+    if not peaks or len(peaks) != len(values) or (names and len(names) != len(peaks)):
+        raise DataError(
+            f"{file.name}: {len(peaks):,} peaks, {len(values):,} values, {len(names):,} names; detect again"
+        )
+    return np.stack(peaks).reshape(-1, NUM_JOINTS, 2), np.stack(values), names
+
+
+def read_keypoint_file(path: Path) -> dict[str, tuple[FoundHand, ...]]:
+    """Return the hands of every picture that a file names: ours, or OpenPose's `[peaks, values, names]`.
+
+    Raises: DataError if it is neither, or OpenPose's without names.
+    """
+    content = _read_json(path)
+    if isinstance(content, dict):
+        return {str(name): _parse_hands(f"{path}: {name}", hands) for name, hands in content.items()}
+    peaks, values, names = _parse(RawFile(path))
+    if not names:
+        raise DataError(f"{path}: OpenPose keypoints without file names, expected a third list of names; detect again")
+    found = zip(names, peaks, values, strict=True)
+    return {name: (FoundHand(peak + np.float32(0.5), value),) for name, peak, value in found}
+
+
+def read_openpose_photo(photo: Path) -> tuple[FoundHand, ...]:
+    """Return the hands in OpenPose's file beside a photo; empty without one. Raises: DataError if it is broken."""
+    path = photo.with_name(f"{photo.stem}_keypoints.json")
+    if not path.is_file():
+        return ()
+    content = _read_json(path)
+    people = content.get("people") if isinstance(content, dict) else None
+    if not isinstance(people, list):
+        raise DataError(f"{path}: no list of people, expected a file of OpenPose; detect again")
+    sides: tuple[Side, ...] = ("right", "left")
+    rows = [(side, row) for person in people for side in sides if (row := person.get(f"hand_{side}_keypoints_2d"))]
+    hands = [_parse_hand(str(path), {"keypoints": np.reshape(row, (-1, 3)), "side": side}) for side, row in rows]
+    return tuple(hand for hand in hands if (hand.confidence > 0).any())
+
+
+def _parse_hands(name: str, hands: Any) -> tuple[FoundHand, ...]:
+    return tuple(_parse_hand(name, hand) for hand in (hands if isinstance(hands, list) else [hands]))
+
+
+def _parse_hand(name: str, hand: Any) -> FoundHand:
+    """Return one hand of a file. Raises: DataError for another shape, side or K."""
+    if not isinstance(hand, Mapping) or hand.get("side", "right") not in ("right", "left"):
+        raise DataError(f'{name}: {hand!r:.60}, expected {{"keypoints": 21 x 3, "side": "right" or "left"}}')
+    rows, K = _numbers(hand.get("keypoints"), (NUM_JOINTS, 3)), hand.get("K")
+    camera = None if K is None else _numbers(K, (3, 3))
+    if rows is None or (K is not None and camera is None):
+        raise DataError(f"{name}: keypoints or K of another shape, expected 21 x (x, y, confidence) and 3 x 3")
+    return FoundHand(rows[:, :2], rows[:, 2], cast(Side, hand.get("side", "right")), camera)
+
+
+def _numbers(value: Any, shape: tuple[int, ...]) -> np.ndarray | None:
+    try:
+        array = np.asarray(value, np.float64)
+    except (TypeError, ValueError):
+        return None
+    return array if array.shape == shape and np.isfinite(array).all() else None
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}: not JSON ({error}); write it again") from error

@@ -1,0 +1,120 @@
+"""What `hifihr prepare` does with one source: look, plan, check, pack."""
+
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hifihr_core.errors import DataError
+from hifihr_core.shards.packing import DEFAULT_POLICY, OnProgress, Policy, pack_split, plan_pieces
+from hifihr_core.shards.schema import INDEX_NAME, CheckFacts, ShardIndex
+from hifihr_core.shards.split import Split
+from hifihr_core.sources.contract import FileState, Request, Source
+
+
+@dataclass(frozen=True)
+class PlannedSplit:
+    """What one split would become: printed by `--dry-run`."""
+
+    name: str
+    folder: Path
+    poses: int
+    shards: int
+    about_bytes: int
+    state: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `--check` found: the parts of the download and the checks of every split."""
+
+    parts: tuple[FileState, ...]
+    checks: dict[str, tuple[CheckFacts, ...]]
+    error: str | None = None
+
+    @property
+    def good(self) -> bool:
+        """Return whether nothing needed is missing or broken and no check failed."""
+        broken = any(part.state in ("missing", "broken") for part in self.parts)
+        failed = any(check.status == "failed" for results in self.checks.values() for check in results)
+        return not (broken or failed or self.error)
+
+
+def data_home() -> Path:
+    """Return the folder of raw data and shards: `$HIFIHR_DATA`, else `./data`."""
+    return Path(os.environ.get("HIFIHR_DATA") or "data").expanduser()
+
+
+def default_root(source: str) -> Path:
+    """Return where the raw files of a source are looked for."""
+    return data_home() / "raw" / source
+
+
+def default_out(source: str) -> Path:
+    """Return where the shards of a source go; each split has a folder below."""
+    return data_home() / "shards" / source
+
+
+def prepare(
+    source: Source,
+    request: Request,
+    out: Path,
+    *,
+    policy: Policy = DEFAULT_POLICY,
+    on_progress: OnProgress | None = None,
+) -> dict[Path, ShardIndex]:
+    """Pack every split of a source below `out` and return the index of each folder.
+
+    Raises: DataError with where to download and the expected layout, where the raw files are not there.
+    """
+    finished = {}
+    for split in _open(source, request):
+        folder = out / split.facts.split
+        finished[folder] = pack_split(split, folder, policy=policy, on_progress=on_progress)
+    return finished
+
+
+def plan(source: Source, request: Request, out: Path, *, policy: Policy = DEFAULT_POLICY) -> list[PlannedSplit]:
+    """Return what `prepare` would write, touching nothing."""
+    planned = []
+    for split in _open(source, request):
+        folder = out / split.facts.split
+        pieces = plan_pieces(split, folder, shard_bytes=policy.shard_bytes)
+        there = sum(piece.path.is_file() for piece in pieces)
+        state = "finished" if (folder / INDEX_NAME).is_file() else f"{there} of {len(pieces)} shards there"
+        planned.append(
+            PlannedSplit(split.facts.split, folder, split.count, len(pieces), split.count * split.bytes_each, state)
+        )
+    return planned
+
+
+def check(source: Source, request: Request) -> Report:
+    """Look at a download without packing it: what is there, and whether its numbers agree with each other.
+
+    Annotations are staged in a temporary folder, which is removed.
+    """
+    checks: dict[str, tuple[CheckFacts, ...]] = {}
+    parts: tuple[FileState, ...] = ()
+    try:
+        parts = tuple(source.inspect(request))
+        with tempfile.TemporaryDirectory() as folder:
+            for split in source.open(request):
+                target = Path(folder) / split.facts.split
+                target.mkdir()
+                split.stage(target)
+                checks[split.facts.split] = tuple(split.checks())
+    except DataError as error:
+        return Report(parts, checks, str(error))
+    return Report(parts, checks)
+
+
+def _open(source: Source, request: Request) -> Sequence[Split]:
+    """Open a source; where nothing is found, say how its folder must look."""
+    try:
+        return source.open(request)
+    except DataError as error:
+        if request.root.exists():
+            raise
+        layout = " | ".join(line.strip() for line in source.layout.splitlines())
+        raise DataError(f"{error}; {source.download}; expected layout: {layout}") from error

@@ -1,0 +1,1 @@
+"""Reading what was downloaded: zips, folders, JSON columns, pickles."""

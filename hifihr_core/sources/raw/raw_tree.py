@@ -1,0 +1,154 @@
+"""Raw downloads as one tree of files, whether they lie in folders or in zips, merged from several roots.
+
+Zips are read in place, never unpacked, so that nothing is written outside the shard folder; an entry that climbs out
+of its zip is refused all the same, since no dataset has one.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import numpy as np
+
+from hifihr_core.errors import DataError
+from hifihr_core.sources.raw.zips import RawFile, ZipIndex, read_zip_index
+
+__all__ = ["FolderPlace", "Place", "RawFile", "Tree", "ZipPlace", "find_places"]
+
+#: Folders of single pictures and annotations: no dataset begins inside one.
+_LEAVES = frozenset({"rgb", "color", "mask", "depth", "meta", "seg", "anno", "segmap", "colormap", "facemap"})
+_DEPTH = 6
+
+
+@dataclass(frozen=True)
+class FolderPlace:
+    """A folder on disk."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """Return the name for messages."""
+        return str(self.path)
+
+    def find(self, path: str) -> RawFile | None:
+        """Return the file at `path`, or None."""
+        full = self.path / path
+        return RawFile(full) if full.is_file() else None
+
+    def names(self, folder: str) -> Sequence[str]:
+        """Return the sorted names of the files in `folder`."""
+        try:
+            with os.scandir(self.path / folder) as entries:
+                return sorted(entry.name for entry in entries if entry.is_file())
+        except OSError:
+            return []
+
+
+@dataclass(frozen=True)
+class ZipPlace:
+    """A folder inside a zip; `prefix` is "" or ends with a slash."""
+
+    index: ZipIndex
+    prefix: str = ""
+
+    @property
+    def name(self) -> str:
+        """Return the name for messages."""
+        return f"{self.index.source.name}/{self.prefix}".rstrip("/")
+
+    def find(self, path: str) -> RawFile | None:
+        """Return the file at `path`, or None."""
+        return self.index.find(self.prefix + path)
+
+    def names(self, folder: str) -> Sequence[str]:
+        """Return the sorted names of the files in `folder`."""
+        names, _ = self.index.folders.get((self.prefix + folder).rstrip("/"), ((), ()))
+        return [name.decode() for name in names]
+
+
+#: Where files lie by their path below a root.
+Place = FolderPlace | ZipPlace
+
+
+@dataclass(frozen=True)
+class Tree:
+    """Several places as one; the first that has a file gives it."""
+
+    places: tuple[Place, ...] = field(default_factory=tuple)
+
+    def find(self, path: str) -> RawFile | None:
+        """Return the file at `path`, or None."""
+        return next((file for place in self.places if (file := place.find(path))), None)
+
+    def need(self, path: str) -> RawFile:
+        """Return the file at `path`. Raises: DataError if no place has it."""
+        file = self.find(path)
+        if file is None:
+            raise DataError(f"{path}: missing, looked in {' and '.join(place.name for place in self.places)}")
+        return file
+
+    def names(self, folder: str) -> list[str]:
+        """Return the sorted names of the files in `folder`, of all places together."""
+        return sorted({name for place in self.places for name in place.names(folder)})
+
+
+def find_places(root: Path, anchors: Iterable[str]) -> list[Place]:
+    """Return every folder, on disk or in a zip, at or below `root` that holds one of the `anchors`.
+
+    An anchor is a file name, with ``*`` for any part of it, or the name of a folder with a slash at its end. Places
+    come in the order of their names, folders before zips.
+    Raises: DataError if `root` is missing, or a zip is truncated, encrypted or climbs out of itself.
+    """
+    anchors = tuple(anchors)
+    if not root.exists():
+        raise DataError(f"{root}: no such folder or zip; give the place of the download with --root")
+    if root.is_file():
+        return list(_places_in_zip(RawFile(root), anchors))
+    folders: list[Place] = []
+    zips: list[Path] = []
+    for folder, subfolders, names in _walk(root):
+        if any(_is_anchor(name, anchors) for name in (*names, *(f"{sub}/" for sub in subfolders))):
+            folders.append(FolderPlace(folder))
+        zips += [folder / name for name in names if name.lower().endswith(".zip")]
+    return [*folders, *(place for path in zips for place in _places_in_zip(RawFile(path), anchors))]
+
+
+def _walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Yield (folder, its folders, its files), sorted, without entering folders of single pictures."""
+    for current, subfolders, names in os.walk(root, followlinks=True):
+        folder = Path(current)
+        yield folder, sorted(subfolders), sorted(names)
+        deep = len(folder.relative_to(root).parts) >= _DEPTH
+        subfolders[:] = [] if deep else sorted(sub for sub in subfolders if sub not in _LEAVES)
+
+
+def _is_anchor(name: str, anchors: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name, anchor) for anchor in anchors)
+
+
+def _places_in_zip(source: RawFile, anchors: tuple[str, ...]) -> Iterator[Place]:
+    index = read_zip_index(source)
+    prefixes = set()
+    for folder, (names, _) in index.folders.items():
+        parts = folder.split("/") if folder else []
+        if any(_is_anchor(name.decode(), anchors) for name in _plausible(names, anchors)):
+            prefixes.add("".join(f"{part}/" for part in parts))
+        for depth, part in enumerate(parts):
+            if _is_anchor(f"{part}/", anchors):
+                prefixes.add("".join(f"{part}/" for part in parts[:depth]))
+                break
+    yield from (ZipPlace(index, prefix) for prefix in sorted(prefixes))
+    for inner in index.inner_zips():
+        yield from _places_in_zip(inner, anchors)
+
+
+def _plausible(names: np.ndarray, anchors: tuple[str, ...]) -> np.ndarray:
+    """Return the names with the ending of an anchor: the others, many thousand pictures, need no closer look."""
+    endings = {Path(anchor).suffix.encode() for anchor in anchors if not anchor.endswith("/")}
+    keep = np.zeros(len(names), bool)
+    for ending in endings:
+        keep |= np.char.endswith(names, ending)
+    return names[keep]

@@ -1,0 +1,113 @@
+"""Synthetic hands as a source of `prepare`: rendered while they are packed, nothing is read."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hifihr_core import __version__
+from hifihr_core.hands import load_hand
+from hifihr_core.records import Sample
+from hifihr_core.shards.schema import CheckFacts, DatasetFacts, Problem
+from hifihr_core.shards.split import Split
+from hifihr_core.sources.contract import FileState, Request, Source
+from hifihr_core.synthesis.as_samples import samples
+from hifihr_core.synthesis.generator import Synthesizer
+from hifihr_core.synthesis.options import SynthOptions
+
+#: What `pose` of zero means, by hand model.
+_POSE_ZERO: Mapping[str, Any] = {"anny": "flat", "mano": "mean"}
+
+
+@dataclass(frozen=True)
+class SynthRequest:
+    """What the command line asks of this source, handed over in `Request.options`.
+
+    `evaluation` is the number of samples of a second split, drawn from another seed.
+    """
+
+    count: int = 10_000
+    evaluation: int = 0
+    seed: int = 0
+    hand: str = "anny"
+    photos: Path | None = None
+    options: SynthOptions = field(default_factory=SynthOptions)
+
+
+@dataclass
+class SynthSplit(Split):
+    """A number of samples of one seed; every worker process builds its own generator."""
+
+    seed: int
+    hand: str
+    options: SynthOptions
+    facts: DatasetFacts
+    count: int
+    plan: Mapping[str, Any]
+    bytes_each: int = 30_000
+    synthesizer: Synthesizer | None = field(default=None, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"synthesizer": None}
+
+    def read(self, start: int, stop: int) -> Iterator[Sample | Problem]:
+        """Render samples start..stop-1."""
+        if self.synthesizer is None:
+            torch.set_num_threads(1)  # one process per core renders faster than one thread per core
+            self.synthesizer = Synthesizer(load_hand(self.hand), seed=self.seed, options=self.options)
+        yield from samples(self.synthesizer, start, stop)
+
+    def checks(self) -> Iterator[CheckFacts]:
+        """Say that there is nothing to check: labels and pictures come from the same numbers."""
+        return iter(())
+
+
+def open_synth(request: Request) -> Sequence[Split]:
+    """Return the splits that were asked for. Raises: AssetError if the hand model is not installed."""
+    wanted = SynthRequest(**request.options)
+    options = replace(wanted.options, photos=wanted.photos and wanted.photos.absolute())
+    hand = load_hand(wanted.hand)
+    facts = DatasetFacts(
+        dataset="synth",
+        split="train",
+        version=__version__,
+        licence=hand.licence if hand.licence in ("free", "non-commercial", "gated") else "unknown",
+        joint_definition=hand.joint_definition,
+        hand=hand.name,
+        pose_zero=_POSE_ZERO.get(hand.name),
+        synthetic=True,
+        mano_stand_in=not hand.has_mano_vertices,
+        provenance=f"rendered with hifihr {__version__}, seed {wanted.seed}",
+    )
+    parts = (("train", wanted.count, wanted.seed), ("evaluation", wanted.evaluation, wanted.seed + 1_000_003))
+    return [
+        SynthSplit(
+            seed=seed,
+            hand=wanted.hand,
+            options=options,
+            facts=facts.model_copy(update={"split": split}),
+            count=min(count, request.limit or count),
+            plan={"seed": seed, "hand": wanted.hand, "options": repr(options)},
+            bytes_each=30_000 * options.image_px**2 // 224**2,
+        )
+        for split, count, seed in parts
+        if count
+    ]
+
+
+def inspect_synth(request: Request) -> Sequence[FileState]:
+    """Return nothing: there is no download."""
+    return ()
+
+
+SYNTH = Source(
+    name="synth",
+    summary="synthetic photos of hands with exact labels, rendered on the spot",
+    licence="free",
+    download="nothing to download",
+    layout="nothing is read",
+    open=open_synth,
+    inspect=inspect_synth,
+)

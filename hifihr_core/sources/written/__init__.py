@@ -1,0 +1,1 @@
+"""Writing synthetic data in the datasets' own layouts."""

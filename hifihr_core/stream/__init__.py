@@ -1,0 +1,1 @@
+"""Streaming shards and synthetic hands into batches: order, decoding, augmentation, collation."""

@@ -1,0 +1,183 @@
+"""The stream that training and evaluation read: batches in an order that depends on (seed, epoch) alone.
+
+Whole batches are made ahead by threads of this process: a worker reads, decodes, augments and packs all samples of one.
+Decoding and drawing leave the interpreter lock, and nothing is copied from process to process. The order, the random
+numbers and so every batch are the same for any number of workers, and the position is one number.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import torch
+
+from hifihr_core.augmentation.draws import AugmentRanges
+from hifihr_core.records import Batch
+from hifihr_core.stream.batching import CropPlan, EncodedBatch, PackedBatch, Samples, pack_batch
+from hifihr_core.stream.order import Share, batches, count_batches, epoch_order, mixed_order
+from hifihr_core.stream.workers import map_ahead, start_workers
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class StreamPart:
+    """One dataset of a stream. `weight` is its share of the draws; None for all parts visits every sample once.
+
+    `hand_scale` says what the network sees: None the whole picture, a number the square about the hand times it.
+    """
+
+    samples: Samples
+    weight: float | None = None
+    hand_scale: float | None = None
+
+
+@dataclass(frozen=True)
+class StreamOptions:
+    """How samples become batches. `augment` None leaves crops as they are, which is what evaluation uses.
+
+    `decode` says where pictures are decoded and augmented: by the workers, or on the device that trains, to which the
+    workers then hand the bytes of the files. `epoch_length` is the number of draws of a weighted epoch.
+    """
+
+    batch_size: int
+    image_px: int = 224
+    seed: int = 0
+    shuffle: bool = True
+    drop_last: bool = True
+    augment: AugmentRanges | None = None
+    epoch_length: int | None = None
+    decode: Literal["workers", "device"] = "workers"
+
+    @property
+    def plan(self) -> CropPlan:
+        """Return the part of the options that the making of one batch depends on."""
+        return CropPlan(image_px=self.image_px, seed=self.seed, augment=self.augment)
+
+
+@dataclass(frozen=True)
+class _Ask:
+    """What a worker is asked for: the samples of one batch, and the epoch that their augmentation is of."""
+
+    epoch: int
+    positions: tuple[int, ...]
+
+
+class _Position:
+    """Where a stream stands, and what it asks for from there on."""
+
+    def __init__(self, parts: Sequence[StreamPart], options: StreamOptions, share: Share) -> None:
+        self.lengths = [len(part.samples) for part in parts]
+        self.weights = [part.weight for part in parts]
+        self.options, self.share = options, share
+        self.epoch, self.start = 0, 0
+
+    def order(self) -> np.ndarray:
+        """Return the order of the current epoch: positions in the parts laid end to end."""
+        options = self.options
+        if all(weight is None for weight in self.weights):
+            return epoch_order(sum(self.lengths), seed=options.seed, epoch=self.epoch, shuffle=options.shuffle)
+        return mixed_order(
+            self.lengths,
+            [1.0 if weight is None else weight for weight in self.weights],
+            seed=options.seed,
+            epoch=self.epoch,
+            epoch_length=options.epoch_length,
+        )
+
+    def __len__(self) -> int:
+        """Return the number of batches of a whole epoch on this rank."""
+        weighted = any(weight is not None for weight in self.weights)
+        draws = self.options.epoch_length if weighted else None
+        length = sum(self.lengths) if draws is None else draws
+        return count_batches(length, self.options.batch_size, share=self.share, drop_last=self.options.drop_last)
+
+    def __iter__(self) -> Iterator[_Ask]:
+        """Yield what is left of the epoch."""
+        options, epoch = self.options, self.epoch
+        own = batches(self.order(), options.batch_size, share=self.share, start=self.start, drop_last=options.drop_last)
+        return (_Ask(epoch, tuple(positions.tolist())) for positions in own)
+
+
+class BatchStream:
+    """Endless epochs of batches over one or more datasets, resumable at any batch.
+
+    ``for batch in stream`` yields the rest of the current epoch and moves on to the next one. `state_dict` counts only
+    what the caller has been given, not what workers have prepared ahead: up to `prefetch` batches for each of the
+    `num_workers` threads; 0 makes a batch when it is asked for. With a CUDA `device`, pixels are copied there as bytes
+    from page-locked memory while earlier work goes on; on the CPU the workers finish the batch.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[StreamPart],
+        options: StreamOptions,
+        *,
+        share: Share | None = None,
+        num_workers: int = 0,
+        prefetch: int = 2,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.options, self.share = options, share or Share()
+        self.device = torch.device(device)
+        self._parts = tuple(parts)
+        self._first = np.cumsum([0, *(len(part.samples) for part in parts)])
+        self._position = _Position(parts, options, self.share)
+        self._ahead = num_workers * prefetch
+        self._pool = start_workers(num_workers, self.device) if num_workers else None
+
+    def __len__(self) -> int:
+        """Return the number of batches of a whole epoch on this rank."""
+        return len(self._position)
+
+    @property
+    def epoch(self) -> int:
+        """Return the number of the current epoch, from 0."""
+        return self._position.epoch
+
+    def packed(self) -> Iterator[PackedBatch | EncodedBatch]:
+        """Yield the rest of this epoch as it leaves the workers for a GPU, then move on to the next epoch."""
+        return self._advance(self._pack)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield the rest of this epoch on the device, then move on to the next epoch."""
+        if self.device.type == "cpu":
+            return self._advance(lambda ask: self._pack(ask).to_batch())
+        return (packed.to_batch(self.device) for packed in self.packed())
+
+    def state_dict(self) -> dict[str, int]:
+        """Return the position: the epoch, and how many draws of it all ranks together have been given."""
+        return {"seed": self.options.seed, "epoch": self._position.epoch, "start": self._position.start}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go to a position. Raises: ValueError if it belongs to a stream of another seed."""
+        if state["seed"] != self.options.seed:
+            raise ValueError(f"the position is of seed {state['seed']}, expected {self.options.seed}")
+        self._position.epoch, self._position.start = int(state["epoch"]), int(state["start"])
+
+    def _advance(self, make: Callable[[_Ask], T]) -> Iterator[T]:
+        """Yield what `make` makes of the rest of this epoch, in order; the position moves with every batch."""
+        position = self._position
+        made = map(make, position) if self._pool is None else map_ahead(self._pool, make, position, ahead=self._ahead)
+        for batch in made:
+            position.start += self.options.batch_size * self.share.world_size
+            yield batch
+        position.epoch, position.start = position.epoch + 1, 0
+
+    def _pack(self, ask: _Ask) -> PackedBatch | EncodedBatch:
+        """Read the samples of a batch and, unless the device does it, decode, augment and pack them."""
+        owners = np.searchsorted(self._first, ask.positions, side="right") - 1
+        raw = EncodedBatch(
+            samples=tuple(
+                self._parts[owner].samples[int(position - self._first[owner])]
+                for owner, position in zip(owners, ask.positions, strict=True)
+            ),
+            hand_scales=tuple(self._parts[owner].hand_scale for owner in owners),
+            plan=self.options.plan,
+            epoch=ask.epoch,
+        )
+        if self.options.decode == "device":
+            return raw
+        packed = pack_batch(raw)
+        return packed.pin_memory() if self.device.type == "cuda" else packed

@@ -1,0 +1,104 @@
+"""Samples side by side: their labels stacked and packed, and which square of each picture is seen."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from hifihr_core.augmentation.draws import Crops
+from hifihr_core.errors import DataError
+from hifihr_core.geometry.crops import box_around, square_around
+from hifihr_core.records import Sample
+
+#: Side of the square that a network sees, in hand boxes, for training and evaluation alike; None is the whole picture,
+#: for datasets that come cropped.
+HAND_SCALES: Mapping[str, float | None] = {"freihand": None, "dart": None, "synth": None, "ho3d": 2.2, "rhd": 1.8}
+OTHER_HAND_SCALE = 2.0
+
+
+def hand_scale_of(dataset: str) -> float | None:
+    """Return the side of the square that a network sees of this dataset, in hand boxes; None is the whole picture."""
+    return HAND_SCALES.get(dataset, OTHER_HAND_SCALE)
+
+
+def collate_labels(samples: Sequence[Sample]) -> tuple[dict[str, Tensor], dict[str, Bool[Tensor, " B"]]]:
+    """Stack the labels that any sample carries; where one lacks a label its row is 0 and `present` False.
+
+    Raises: DataError if two samples carry a label in different sizes (parameters of two hand models).
+    """
+    names = sorted({name for sample in samples for name in sample.labels})
+    labels, present = {}, {}
+    for name in names:
+        having = [name in sample.labels for sample in samples]
+        absent = np.zeros_like(samples[having.index(True)].labels[name])
+        rows = [sample.labels.get(name, absent) for sample in samples]
+        try:
+            labels[name] = torch.from_numpy(np.stack(rows))
+        except ValueError:
+            raise _sizes_differ(name, rows, samples) from None
+        present[name] = torch.tensor(having)
+    return labels, present
+
+
+def _sizes_differ(name: str, rows: Sequence[np.ndarray], samples: Sequence[Sample]) -> DataError:
+    key, found = next(
+        (sample.key, row.shape) for sample, row in zip(samples, rows, strict=True) if row.shape != rows[0].shape
+    )
+    return DataError(
+        f"{key}: {name} has shape {found}, expected {rows[0].shape} as in the rest of the batch; "
+        "datasets whose parameters belong to different hand models do not mix under this label"
+    )
+
+
+def pack(labels: Mapping[str, Tensor], batch: int) -> tuple[Float[Tensor, "B N"], dict[str, tuple[int, ...]]]:
+    """Return all labels of a batch in one array, and the shape of each by name, in order."""
+    layout = {name: tuple(values.shape[1:]) for name, values in labels.items()}
+    return torch.cat([torch.zeros(batch, 0), *(values.reshape(batch, -1) for values in labels.values())], 1), layout
+
+
+def unpack(
+    values: Float[Tensor, "B N"], present: Bool[Tensor, "B L"], layout: Mapping[str, tuple[int, ...]]
+) -> tuple[dict[str, Tensor], dict[str, Bool[Tensor, " B"]]]:
+    """Return the labels of `pack` by name, and for each which samples have it."""
+    sizes = [int(np.prod(shape, dtype=np.int64)) for shape in layout.values()]
+    parts = torch.split(values, sizes, dim=1)
+    labels = {name: part.reshape(len(part), *shape) for (name, shape), part in zip(layout.items(), parts, strict=True)}
+    return labels, dict(zip(layout, present.unbind(dim=1), strict=True))
+
+
+def find_crops(
+    samples: Sequence[Sample], sizes: Sequence[tuple[int, int]], hand_scales: Sequence[float | None]
+) -> Crops:
+    """Return the square of each picture that the network is to see; `sizes` are (width, height), pixels.
+
+    With a `hand_scales` of None it is the whole picture. Otherwise it is the square about the hand's box, times that
+    number: the box given with the sample, or that of its joints, or that of its detected keypoints, or, if there is
+    nothing, the whole picture.
+    """
+    squares = [_crop_of(*each) for each in zip(samples, sizes, hand_scales, strict=True)]
+    return Crops(
+        center_px=np.array([center for center, _ in squares], dtype=np.float64).reshape(-1, 2),
+        side_px=np.array([side for _, side in squares], dtype=np.float64),
+        width_px=np.array([width for width, _ in sizes], dtype=np.float64),
+    )
+
+
+def _crop_of(
+    sample: Sample, size: tuple[int, int], hand_scale: float | None
+) -> tuple[np.ndarray | tuple[float, float], float]:
+    box = None if hand_scale is None else _hand_box(sample)
+    if box is None or not (box[2:] - box[:2]).max() > 1:
+        return (size[0] / 2, size[1] / 2), float(max(size))
+    return square_around(box.astype(np.float64), scale=hand_scale or 1.0)
+
+
+def _hand_box(sample: Sample) -> Float[np.ndarray, "4"] | None:
+    labels = sample.labels
+    if "box_px" in labels:
+        return labels["box_px"]
+    if "joints_px" in labels:
+        return box_around(labels["joints_px"])
+    found = labels["keypoints_confidence"] > 0 if "keypoints_confidence" in labels else np.zeros(1, bool)
+    return box_around(labels["keypoints_px"][found]) if found.any() else None

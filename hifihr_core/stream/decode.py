@@ -1,0 +1,200 @@
+"""From the bytes of a shard to the pixels of crops: on a CPU worker, or on the device that trains."""
+
+import math
+import struct
+import threading
+from collections.abc import Sequence
+from typing import Literal
+
+import cv2
+import numpy as np
+import simplejpeg
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor
+from torchvision.io import ImageReadMode, decode_jpeg
+
+from hifihr_core.errors import DataError
+from hifihr_core.geometry.crops import warp_image
+from hifihr_core.records import Sample
+from hifihr_core.shards.pictures import jpeg_size
+
+_JPEG_START, _PNG_START = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
+
+
+def picture_size(sample: Sample) -> tuple[int, int]:
+    """Return (width, height) of a picture from its head, without decoding a JPEG or PNG.
+
+    Raises: DataError if the bytes are no picture.
+    """
+    content = sample.image
+    if content.startswith(_PNG_START) and len(content) > 24:
+        width, height = struct.unpack(">II", content[16:24])
+        return width, height
+    if content.startswith(_JPEG_START):
+        try:
+            return jpeg_size(content)
+        except DataError as error:
+            raise DataError(f"{sample.key}: {error}; check the shards with `hifihr shards verify`") from error
+    height, width = decode_picture(sample).shape[:2]
+    return width, height
+
+
+def decode_picture(sample: Sample) -> UInt8[np.ndarray, "H W 3"]:
+    """Decode a picture of any format to RGB. Raises: DataError if the bytes are no picture."""
+    return cv2.cvtColor(_decode(sample, sample.image, cv2.IMREAD_COLOR, "picture"), cv2.COLOR_BGR2RGB)
+
+
+def decode_mask(sample: Sample, *, height: int, width: int) -> UInt8[np.ndarray, "H W"]:
+    """Decode a mask to 0 and 255, in the size of its picture: JPEG noise is cut at one half.
+
+    Raises: DataError if the bytes are no picture, ValueError if the sample has no mask.
+    """
+    if sample.mask is None:
+        raise ValueError(f"{sample.key}: the sample has no mask")
+    mask = _decode(sample, sample.mask, cv2.IMREAD_GRAYSCALE, "mask")
+    if mask.shape != (height, width):
+        mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST)
+    return cv2.threshold(mask, 127, 255, cv2.THRESH_BINARY, dst=mask)[1]
+
+
+def _decode(sample: Sample, content: bytes, flags: int, what: str) -> UInt8[np.ndarray, "H W *C"]:
+    flags |= cv2.IMREAD_IGNORE_ORIENTATION  # K and labels are those of the stored pixels
+    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags) if content else None
+    if pixels is None:
+        raise DataError(
+            f"{sample.key}: the {what} cannot be decoded ({len(content):,} bytes), expected a whole JPEG or PNG; "
+            "check the shards with `hifihr shards verify`"
+        )
+    return pixels
+
+
+def _decode_into(sample: Sample, out: UInt8[np.ndarray, "H W C"]) -> None:
+    """Decode a picture into `out`, which has its size and three (RGB) or four channels (the last is not to be read).
+
+    JPEGs are decoded where they are to be, at once in the wanted order of channels; other formats, and the rare JPEG
+    that has no RGB form, go through OpenCV. Both decoders are libjpeg-turbo and give the same pixels.
+    """
+    order = "RGB" if out.shape[2] == 3 else "RGBX"
+    if sample.image.startswith(_JPEG_START):
+        try:
+            simplejpeg.decode_jpeg(sample.image, order, buffer=out, strict=False)
+            return
+        except ValueError:
+            pass  # OpenCV may read it; if not, it says so
+    picture = decode_picture(sample)
+    out[..., :3] = picture
+
+
+def _cached_bytes(size: int) -> UInt8[np.ndarray, " N"]:
+    """Return memory that a picture is decoded to for use at once: 4 bytes off any alignment.
+
+    To aligned rows libjpeg-turbo writes past the processor's cache, and whoever reads them next waits for the memory.
+    """
+    memory = np.empty(size + 68, np.uint8)
+    first = 4 - memory.ctypes.data % 64
+    return memory[first % 64 :][:size]
+
+
+class _Scratch(threading.local):
+    """Memory that each thread draws in again and again, so that it stays in the processor's cache."""
+
+    def __init__(self) -> None:
+        self._buffers: dict[str, np.ndarray] = {}
+
+    def array(self, name: str, shape: tuple[int, int, int]) -> UInt8[np.ndarray, "H W C"]:
+        """Return an array for one use, of any content."""
+        size = math.prod(shape)
+        if name not in self._buffers or self._buffers[name].size < size:
+            self._buffers[name] = _cached_bytes(size)
+        return self._buffers[name][:size].reshape(shape)
+
+
+_scratch = _Scratch()
+
+
+def draw_crop(
+    sample: Sample,
+    size: tuple[int, int],
+    T_new_old: Float[np.ndarray, "3 3"] | None,
+    out: UInt8[np.ndarray, "H W 3"],
+    visible: UInt8[np.ndarray, "H W"] | None,
+) -> None:
+    """Decode one sample of (width, height) `size` and draw its crop into `out` (RGB), its mask, 0 or 1, into `visible`.
+
+    Picture and mask go through one bilinear warp, the mask as the fourth channel (OpenCV warps four channels faster
+    than three); without a transform the crop is the picture. `visible`, needed by a sample with a mask only, stays as
+    it is otherwise.
+    """
+    width, height = size
+    mask = None if sample.mask is None else decode_mask(sample, height=height, width=width)
+    if T_new_old is None:
+        _decode_into(sample, out)
+    else:
+        layers = _scratch.array("layers", (height, width, 4))
+        _decode_into(sample, layers)
+        if mask is not None:
+            cv2.insertChannel(mask, layers, 3)
+        crop = _scratch.array("crop", (*out.shape[:2], 4))
+        warp_image(layers, T_new_old, width=out.shape[1], height=out.shape[0], out=crop)
+        cv2.cvtColor(crop, cv2.COLOR_RGBA2RGB, dst=out)
+        mask = None if mask is None else cv2.extractChannel(crop, 3)
+    if mask is not None:
+        assert visible is not None
+        cv2.threshold(mask, 127, 1, cv2.THRESH_BINARY, dst=visible)
+
+
+def decode_on(
+    device: torch.device, samples: Sequence[Sample], *, what: Literal["picture", "mask"] = "picture"
+) -> list[UInt8[Tensor, "C _ _"]]:
+    """Decode the pictures (RGB) or masks (one channel) of samples to tensors on a device; sizes may differ.
+
+    On CUDA, all JPEGs of the list go through one nvJPEG call; other formats are decoded on the CPU and copied.
+    Raises: DataError if the bytes are no picture; nvJPEG words its own RuntimeError.
+    """
+    contents = [sample.image if what == "picture" else sample.mask or b"" for sample in samples]
+    fast = [i for i, content in enumerate(contents) if device.type == "cuda" and content.startswith(_JPEG_START)]
+    decoded = dict(zip(fast, _decode_cuda([contents[i] for i in fast], device, what), strict=True))
+    return [decoded[i] if i in decoded else _decode_cpu(sample, what).to(device) for i, sample in enumerate(samples)]
+
+
+def _decode_cpu(sample: Sample, what: str) -> UInt8[Tensor, "C _ _"]:
+    if what == "picture":
+        return torch.from_numpy(decode_picture(sample)).permute(2, 0, 1)
+    return torch.from_numpy(_decode(sample, sample.mask or b"", cv2.IMREAD_GRAYSCALE, "mask"))[None]
+
+
+def _decode_cuda(contents: Sequence[bytes], device: torch.device, what: str) -> list[UInt8[Tensor, "C _ _"]]:
+    mode = ImageReadMode.RGB if what == "picture" else ImageReadMode.GRAY
+    encoded = [torch.frombuffer(bytearray(content), dtype=torch.uint8) for content in contents]
+    return decode_jpeg(encoded, mode=mode, device=device) if encoded else []
+
+
+def warp_on_device(
+    pictures: Sequence[UInt8[Tensor, "C _ _"]], T_new_old: Float[Tensor, "B 3 3"], *, image_px: int
+) -> Float[Tensor, "B C H W"]:
+    """Draw a batch of crops on the device of its pictures: bilinear, black outside, values in [0, 1].
+
+    The twin of `crops.warp_image` without its area averaging, which matters where a picture shrinks by more than a
+    quarter: store pictures near the size that the network sees, as `hifihr prepare` does.
+    """
+    T_old_new = torch.linalg.inv(T_new_old)
+    centers = torch.arange(image_px, device=T_new_old.device, dtype=T_new_old.dtype) + 0.5
+    v, u = torch.meshgrid(centers, centers, indexing="ij")
+    new_px = torch.stack((u, v, torch.ones_like(u)), dim=-1).reshape(1, -1, 3)
+    old_px = (new_px @ T_old_new.mT)[..., :2].reshape(-1, image_px, image_px, 2)
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for b, picture in enumerate(pictures):
+        groups.setdefault(tuple(picture.shape), []).append(b)
+    out = old_px.new_zeros((len(pictures), pictures[0].shape[0], image_px, image_px))
+    for (_, height, width), members in groups.items():
+        sources = torch.stack([pictures[b] for b in members]).to(old_px.dtype) / 255
+        grid = old_px[members] / old_px.new_tensor((width / 2, height / 2)) - 1
+        out[members] = F.grid_sample(sources, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return out
+
+
+def binarize(mask: Float[Tensor, "B 1 H W"]) -> Bool[Tensor, "B H W"]:
+    """Return where a warped mask is at least one half."""
+    return mask[:, 0] >= 0.5

@@ -1,0 +1,182 @@
+"""What is behind a hand: photos that come with scikit-image, the user's own, and procedural rooms and clutter.
+
+A bank of pictures is drawn once from a seed; every sample then shows a turned, enlarged, recoloured and blurred part of
+one of them.
+"""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import skimage.data
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from hifihr_core.errors import DataError
+from hifihr_core.synthesis.dice import Dice
+
+#: Photos that scikit-image carries inside its package; none of them shows a hand.
+_PHOTOS = ("astronaut", "chelsea", "coffee", "rocket", "brick", "grass", "gravel", "coins")
+_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
+_MAX_PHOTOS = 400
+_BANK_SCALE, _MAX_BANK_PX = 1.5, 480
+
+Picture = UInt8[np.ndarray, "S S 3"]
+
+
+def make_bank(*, image_px: int, count: int, seed: int, photos: Path | None = None) -> UInt8[Tensor, "N 3 S S"]:
+    """Return a bank of square backgrounds, larger than small pictures: photos first, then `count` procedural ones.
+
+    With `photos`, the pictures of that folder (at most 400, at any depth) join in. Raises: DataError if it has none.
+    """
+    random = np.random.default_rng(seed)
+    side_px = min(int(_BANK_SCALE * image_px), _MAX_BANK_PX)
+    bank = [_square(_as_rgb(getattr(skimage.data, name)()), side_px) for name in _PHOTOS]
+    bank += [_square(cv2.cvtColor(p, cv2.COLOR_BGR2RGB), side_px) for p in _read_photos(photos, random)]
+    for i in range(count):
+        bank.append(_PAINTERS[i % len(_PAINTERS)](bank, random))
+    return torch.from_numpy(np.stack(bank)).permute(0, 3, 1, 2).contiguous()
+
+
+def _read_photos(folder: Path | None, random: np.random.Generator) -> list[np.ndarray]:
+    if folder is None:
+        return []
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _EXTENSIONS)
+    chosen = [paths[i] for i in sorted(random.permutation(len(paths))[:_MAX_PHOTOS])]
+    pictures = [cv2.imread(str(path), cv2.IMREAD_COLOR) for path in chosen]
+    found = [picture for picture in pictures if picture is not None]
+    if not found:
+        raise DataError(
+            f"{folder}: no readable picture, expected photos for backgrounds ({', '.join(sorted(_EXTENSIONS))})"
+        )
+    return found
+
+
+def _as_rgb(picture: UInt8[np.ndarray, "H W *C"]) -> UInt8[np.ndarray, "H W 3"]:
+    return cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB) if picture.ndim == 2 else picture
+
+
+def _square(picture: UInt8[np.ndarray, "H W 3"], side_px: int) -> Picture:
+    """Return the middle square of a picture in the size of the bank."""
+    side = min(picture.shape[:2])
+    top, left = (picture.shape[0] - side) // 2, (picture.shape[1] - side) // 2
+    part = picture[top : top + side, left : left + side]
+    return cv2.resize(part, (side_px, side_px), interpolation=cv2.INTER_AREA if side > side_px else cv2.INTER_CUBIC)
+
+
+def _color(bank: list[Picture], random: np.random.Generator) -> Float[np.ndarray, "3"]:
+    """Return a colour of one of the photos, or of skin, or a grey: procedural pictures keep a natural palette."""
+    kind = random.random()
+    if kind < 0.15:
+        return np.array([224.0, 172.0, 140.0]) * random.uniform(0.3, 1.1)
+    if kind < 0.45:
+        return random.uniform(10, 250) + random.normal(0, 6, 3)
+    picture = bank[random.integers(len(bank))]
+    return picture[random.integers(len(picture)), random.integers(len(picture))] * random.uniform(0.7, 1.2)
+
+
+def _clouds(side_px: int, random: np.random.Generator) -> Float[np.ndarray, "S S 1"]:
+    """Return smooth noise of several octaves, about -1 to 1."""
+    total = np.zeros((side_px, side_px), np.float32)
+    for octave in range(1, 7):
+        grid = random.normal(size=(2**octave + 1,) * 2).astype(np.float32)
+        total += cv2.resize(grid, (side_px, side_px), interpolation=cv2.INTER_CUBIC) * 0.6**octave
+    return total[..., None]
+
+
+def _wall(bank: list[Picture], random: np.random.Generator) -> Picture:
+    """Return a plain wall with a gradient of light and a faint texture."""
+    side_px = len(bank[0])
+    a, b = _color(bank, random), _color(bank, random)
+    angle = random.uniform(0, 2 * np.pi)
+    v, u = np.mgrid[:side_px, :side_px].astype(np.float32) / side_px - 0.5
+    share = np.clip(0.5 + u * np.cos(angle) + v * np.sin(angle), 0, 1)[..., None] * random.uniform(0, 0.5)
+    return np.clip(a + (b - a) * share + _clouds(side_px, random) * random.uniform(0, 14), 0, 255).astype(np.uint8)
+
+
+def _texture(bank: list[Picture], random: np.random.Generator) -> Picture:
+    """Return cloudy stuff of two colours: plants, rugs, stone, out of focus."""
+    a, b = _color(bank, random), _color(bank, random)
+    share = np.clip(0.5 + _clouds(len(bank[0]), random) * random.uniform(0.3, 1.2), 0, 1)
+    return np.clip(a + (b - a) * share, 0, 255).astype(np.uint8)
+
+
+def _weave(bank: list[Picture], random: np.random.Generator) -> Picture:
+    """Return cloth or tiles: stripes of one to three directions."""
+    picture = _wall(bank, random).astype(np.float32)
+    v, u = np.mgrid[: len(picture), : len(picture)].astype(np.float32)
+    for _ in range(random.integers(1, 4)):
+        angle, period = random.uniform(0, np.pi), random.uniform(4, 60)
+        wave = np.sin((u * np.cos(angle) + v * np.sin(angle)) * 2 * np.pi / period)
+        wave = np.sign(wave) if random.random() < 0.5 else wave
+        picture += (wave * random.uniform(3, 25))[..., None] * random.uniform(0.7, 1.0, 3).astype(np.float32)
+    return np.clip(picture, 0, 255).astype(np.uint8)
+
+
+def _clutter(bank: list[Picture], random: np.random.Generator) -> Picture:
+    """Return a table full of things: shapes cut out of other pictures of the bank, each with a soft shadow."""
+    picture = bank[random.integers(len(bank))].copy()
+    for _ in range(random.integers(6, 25)):
+        layer = np.zeros(picture.shape[:2], np.uint8)
+        _SHAPES[random.integers(len(_SHAPES))](layer, random)
+        shade = cv2.blur(layer, (len(layer) // 20,) * 2)
+        cv2.multiply(picture, cv2.merge([255 - shade // 3] * 3), dst=picture, scale=1 / 255)
+        fill = np.rot90(bank[random.integers(len(bank))], int(random.integers(4)))
+        cv2.copyTo(np.ascontiguousarray(fill), layer, picture)
+    return cv2.GaussianBlur(picture, (0, 0), random.uniform(0.3, 1.2))
+
+
+def _ellipse(layer: UInt8[np.ndarray, "S S"], random: np.random.Generator) -> None:
+    middle = tuple(random.integers(0, len(layer), 2).tolist())
+    axes = tuple((random.uniform(0.02, 0.22, 2) * len(layer)).astype(int).tolist())
+    cv2.ellipse(layer, middle, axes, random.uniform(0, 180), 0, 360, 255, -1)
+
+
+def _box(layer: UInt8[np.ndarray, "S S"], random: np.random.Generator) -> None:
+    middle, sides = random.uniform(0, len(layer), 2), random.uniform(0.03, 0.45, 2) * len(layer)
+    corners = cv2.boxPoints((tuple(middle.tolist()), tuple(sides.tolist()), random.uniform(0, 90)))
+    cv2.fillPoly(layer, [np.rint(corners).astype(np.int32)], 255)
+
+
+def _cable(layer: UInt8[np.ndarray, "S S"], random: np.random.Generator) -> None:
+    size = len(layer)
+    points = np.cumsum(random.normal(0, size / 5, (6, 2)), axis=0) + random.uniform(0, size, 2)
+    curve = cv2.resize(points.astype(np.float32), (2, 60), interpolation=cv2.INTER_CUBIC)
+    cv2.polylines(layer, [np.rint(curve).astype(np.int32)], False, 255, int(random.integers(2, 22)))
+
+
+_SHAPES = (_ellipse, _box, _cable)
+_PAINTERS = (_wall, _clutter, _texture, _clutter, _weave, _clutter)
+
+
+def draw_backdrops(bank: UInt8[Tensor, "N 3 S S"], size_px: tuple[int, int], dice: Dice) -> Float[Tensor, "B 3 H W"]:
+    """Show a part of a picture of the bank behind each sample: turned, enlarged, mirrored, recoloured, out of focus.
+
+    `size_px` is (height, width).
+    """
+    which = dice.integer(bank.shape[0]).to(bank.device)
+    angle = 0.25 * dice.normal()
+    zoom = dice.log_uniform(0.3, 0.95)
+    mirror = torch.where(dice.chance(0.5), -1.0, 1.0)
+    room = (1 - zoom * 1.3).clamp(min=0)
+    theta = torch.zeros(dice.batch, 2, 3, device=dice.device)
+    flat = size_px[0] / size_px[1]
+    theta[:, 0, 0], theta[:, 0, 1] = mirror * zoom * angle.cos(), -zoom * angle.sin() * flat
+    theta[:, 1, 0], theta[:, 1, 1] = mirror * zoom * angle.sin(), zoom * angle.cos() * flat
+    theta[:, :, 2] = room[:, None] * dice.uniform(-1.0, 1.0, 2)
+    grid = F.affine_grid(theta, [dice.batch, 3, *size_px], align_corners=False)
+    shown = F.grid_sample(bank[which].float(), grid, padding_mode="reflection", align_corners=False)
+    gain = dice.log_uniform(0.45, 1.5)[:, None] * (1 + 0.05 * dice.normal(3)) / 255
+    return (_defocus(shown, dice) * gain[..., None, None]).clamp(0, 1)
+
+
+def _defocus(image: Float[Tensor, "B 3 H W"], dice: Dice) -> Float[Tensor, "B 3 H W"]:
+    """Blend each picture with a smaller copy of itself: an out-of-focus background for the price of a resize."""
+    small = F.avg_pool2d(image, 4)
+    smaller = F.avg_pool2d(small, 3, 1, 1, count_include_pad=False)
+    level = (dice.uniform(0.0, 2.0) * dice.chance(0.65))[:, None, None, None]
+    soft = torch.lerp(small, smaller, (level - 1).clamp(0, 1))
+    soft = F.interpolate(soft, size=image.shape[-2:], mode="bilinear", align_corners=False)
+    return torch.lerp(image, soft, level.clamp(0, 1))

@@ -1,0 +1,86 @@
+"""What light and lens add to a rendered hand: darker folds, cast shadows, uneven light, motion."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from hifihr_core.synthesis.dice import Dice
+
+
+def darken_folds(
+    image: Float[Tensor, "B 3 H W"],
+    depth: Float[Tensor, "B H W"],
+    strength: Float[Tensor, " B"],
+) -> Float[Tensor, "B 3 H W"]:
+    """Darken what lies deeper than its surroundings: ambient occlusion in the picture's plane, at three sizes.
+
+    `depth` is infinite where nothing is. Brightness falls by up to `strength` where a point is a centimetre and more
+    deeper than the mean of what is near it. Works at half the size, as such shadows are soft.
+    """
+    seen = depth.isfinite()
+    weight = F.avg_pool2d(seen.to(depth)[:, None], 2)
+    values = F.avg_pool2d(torch.where(seen, depth, torch.zeros((), device=depth.device))[:, None], 2)
+    own = values / weight.clamp(min=0.25)
+    hidden = torch.zeros_like(values)
+    for radius in (1, 3, 6):
+        around = _mean(values, radius) / _mean(weight, radius).clamp(min=1e-3)
+        hidden = hidden + ((own - around) / 0.010).clamp(0, 1.5) / 3
+    hidden = F.interpolate(hidden * weight, size=depth.shape[-2:], mode="bilinear", align_corners=False).clamp(0, 1)
+    return image * (1 - strength[:, None, None, None] * hidden * seen[:, None])
+
+
+def _mean(values: Float[Tensor, "B 1 H W"], radius: int) -> Float[Tensor, "B 1 H W"]:
+    """Return the mean over a square about every pixel, taken in two passes."""
+    size = 2 * radius + 1
+    return F.avg_pool2d(F.avg_pool2d(values, (1, size), 1, (0, radius)), (size, 1), 1, (radius, 0))
+
+
+def cast_shadow(
+    backdrop: Float[Tensor, "B 3 H W"], coverage: Float[Tensor, "B H W"], dice: Dice, probability: float
+) -> Float[Tensor, "B 3 H W"]:
+    """Darken the background beside the hand, as a wall or table close behind it would show."""
+    small = F.avg_pool2d(coverage[:, None], 4)
+    theta = torch.eye(2, 3, device=dice.device).repeat(dice.batch, 1, 1)
+    theta[:, :, 2] = dice.uniform(-0.35, 0.35, 2)
+    grid = F.affine_grid(theta, list(small.shape), align_corners=False)
+    moved = F.grid_sample(small, grid, align_corners=False)
+    soft = F.avg_pool2d(F.avg_pool2d(moved, 5, 1, 2), 5, 1, 2)
+    moved = torch.where(dice.chance(0.7)[:, None, None, None], soft, moved)
+    shade = F.interpolate(moved, size=coverage.shape[-2:], mode="bilinear", align_corners=False)
+    strength = dice.uniform(0.15, 0.6) * dice.chance(probability)
+    return backdrop * (1 - strength[:, None, None, None] * shade)
+
+
+def uneven_light(image: Float[Tensor, "B 3 H W"], dice: Dice) -> Float[Tensor, "B 3 H W"]:
+    """Multiply by a smooth random field: light that falls off, the shade of something outside, a vignette."""
+    coarse = dice.uniform(0.0, 0.22)[:, None, None, None] * dice.normal(1, 4, 4)
+    field = F.interpolate(coarse, size=image.shape[-2:], mode="bicubic", align_corners=True)
+    return image * (1 + field).clamp(0.35, 1.6)
+
+
+def expose(image: Float[Tensor, "B 3 H W"], dice: Dice) -> tuple[Float[Tensor, "B 3 H W"], Float[Tensor, " B"]]:
+    """Return pictures in the brightness that a camera's metering would give them, roughly, and each one's factor."""
+    brightness = image.mean(dim=(1, 2, 3)).clamp(min=0.02)
+    gain = (dice.log_uniform(0.25, 0.6) / brightness).pow(0.65).clamp(0.5, 2.2)
+    return image * gain[:, None, None, None], gain
+
+
+def blur_motion(image: Float[Tensor, "B 3 H W"], dice: Dice, probability: float) -> Float[Tensor, "B 3 H W"]:
+    """Average each moving sample along a line of up to a twentieth of the picture."""
+    moving = dice.chance(probability)
+    length = dice.uniform(0.01, 0.05)
+    angle = dice.uniform(0.0, torch.pi)
+    chosen = torch.nonzero(moving)[:, 0]
+    if not len(chosen):
+        return image
+    step = torch.stack((angle.cos(), angle.sin()), dim=-1)[chosen] * length[chosen, None]
+    moved = image[chosen]
+    total = torch.zeros_like(moved)
+    taps = torch.linspace(-1, 1, 7, device=image.device)
+    for tap in taps:
+        theta = torch.eye(2, 3, device=image.device).repeat(len(chosen), 1, 1)
+        theta[:, :, 2] = step * tap
+        grid = F.affine_grid(theta, list(moved.shape), align_corners=False)
+        total = total + F.grid_sample(moved, grid, padding_mode="border", align_corners=False)
+    return image.index_copy(0, chosen, total / len(taps))

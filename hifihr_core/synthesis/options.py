@@ -1,0 +1,65 @@
+"""How varied synthetic pictures are."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from hifihr_core.augmentation.draws import AugmentRanges
+
+#: Colours, blur and noise of a camera; stronger than training's augmentation, since nothing else varies them.
+CAMERA_RANGES = AugmentRanges(
+    brightness=0.3,
+    contrast=0.3,
+    saturation=0.3,
+    white_balance=0.08,
+    gamma=(0.75, 1.35),
+    gamma_probability=0.6,
+    blur_sigma_px=(0.4, 1.5),
+    blur_probability=0.35,
+    noise=0.04,
+    noise_probability=0.7,
+    jpeg_quality=(40, 95),
+    jpeg_probability=1.0,
+    cover_probability=0.0,
+)
+
+
+@dataclass(frozen=True)
+class SynthOptions:
+    """Ranges of everything that is drawn; probabilities are per picture.
+
+    `view` names how the camera stands (`scene.VIEWS`): "crop" cuts a square about the hand out of a larger photo, with
+    the principal point anywhere; "centered" looks at the hand, as FreiHAND's pictures do; "frame" is a whole picture of
+    a fixed camera with a hand somewhere in it, as HO-3D's are. Pictures are `image_px` wide, and square unless
+    `height_px` is given.
+
+    `fill` is the part of the crop that the longer side of the hand's box takes, `shift` the largest move of the box's
+    middle as a part of the crop, `distance_m` the range of the root's depth (log-uniform), and `off_axis_rad` the
+    largest angle between the optical axis and the ray to the hand, so that K's principal point lies outside many crops,
+    as it does for crops of large photos. `photos` is a folder of the user's own backgrounds, `backgrounds` the number
+    of procedural ones in the bank.
+    """
+
+    view: Literal["crop", "centered", "frame"] = "crop"
+    image_px: int = 224
+    height_px: int | None = None
+    fill: tuple[float, float] = (0.5, 0.92)
+    shift: float = 0.08
+    distance_m: tuple[float, float] = (0.25, 1.3)
+    off_axis_rad: float = 0.35
+    forearm: float = 0.93
+    sleeve: float = 0.45
+    held_object: float = 0.3
+    occluder: float = 0.25
+    shadow: float = 0.5
+    motion_blur: float = 0.12
+    texture_spread: float = 0.85
+    missing_keypoint: float = 0.04
+    camera: AugmentRanges = field(default=CAMERA_RANGES)
+    photos: Path | None = None
+    backgrounds: int = 96
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Return (height, width)."""
+        return self.height_px or self.image_px, self.image_px

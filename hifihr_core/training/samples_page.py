@@ -1,0 +1,79 @@
+"""Sample pictures: what the network saw, what it made of it, and how the two lie on each other."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from hifihr_core.files import write_atomically
+from hifihr_core.models.placing import Prediction
+from hifihr_core.records import Batch
+from hifihr_core.skeleton import BONES
+from hifihr_core.training.setup import Run
+from hifihr_core.training.step import predict
+
+FOLDER = Path("samples")
+
+#: Samples per picture, one under the other.
+ROWS = 4
+
+#: Colours of skeletons, RGB: predicted, and what the level may compare with.
+PREDICTED, TRUTH = (255, 80, 40), (60, 220, 90)
+
+Picture = UInt8[np.ndarray, "H W 3"]
+
+
+@torch.no_grad()
+def save_pictures(run: Run, batch: Batch, step: int) -> Path:
+    """Draw the first samples of a batch as a PNG: input | render | overlay | silhouette, or input | skeletons.
+
+    The truth that is drawn is a label that the level may read. Raises: DataError where the disk refuses.
+    """
+    was_training = {module: module.training for module in run.network.modules()}
+    run.network.eval()
+    prediction = predict(run, batch, run.network(batch.image, batch.K))
+    for module, training in was_training.items():
+        module.training = training
+    truth = next((batch.labels[n] for n in ("joints_px", "keypoints_px") if n in batch.labels), None)
+    rows = [draw_row(batch, prediction, truth, b) for b in range(min(ROWS, len(batch)))]
+    path = run.folder / FOLDER / f"step_{step:07d}.png"
+    with write_atomically(path) as part:
+        encoded = cv2.imencode(".png", cv2.cvtColor(np.concatenate(rows), cv2.COLOR_RGB2BGR))[1]
+        part.write_bytes(encoded.tobytes())
+    return path
+
+
+def draw_row(batch: Batch, prediction: Prediction, truth: Tensor | None, b: int) -> Picture:
+    """Return the panels of one sample side by side."""
+    photo = to_picture(batch.image[b])
+    overlay = photo.copy()
+    panels = [photo]
+    rendered = prediction.rendered
+    if rendered is not None:
+        coverage = rendered.silhouette[b]
+        panels.append(to_picture(rendered.image[b]))
+        overlay = to_picture(rendered.image[b] + (1 - coverage) * batch.image[b])
+    if truth is not None:
+        draw_skeleton(overlay, truth[b].cpu().numpy(), TRUTH)
+    draw_skeleton(overlay, prediction.joints_px[b].cpu().numpy(), PREDICTED)
+    panels.append(overlay)
+    if rendered is not None:
+        panels.append(to_picture(rendered.silhouette[b].expand(3, -1, -1)))
+    return np.concatenate(panels, axis=1)
+
+
+def to_picture(image: Tensor) -> Picture:
+    """Return an image (3, H, W) in [0, 1] as bytes."""
+    return (image.detach().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy().copy()
+
+
+def draw_skeleton(picture: Picture, joints_px: np.ndarray, color: tuple[int, int, int]) -> None:
+    """Draw the 20 bones into a picture; points far outside are pulled in, so that OpenCV can count them."""
+    side = max(picture.shape[:2])
+    # OpenCV puts the middle of the first pixel at 0, we at 0.5; 4 bits of fraction keep lines smooth.
+    points = np.rint((np.clip(np.nan_to_num(joints_px), -side, 2 * side) - 0.5) * 16).astype(int)
+    for parent, child in BONES:
+        cv2.line(picture, tuple(points[parent]), tuple(points[child]), color, 1, cv2.LINE_AA, shift=4)

@@ -1,0 +1,76 @@
+"""Terms on the maps of joints: least at the truth, a gradient towards it, and blind to what is not there."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from hifihr_core.losses import supervision  # noqa: F401  (fills the registry)
+from hifihr_core.losses.terms import TERMS
+from hifihr_core.models.joint_maps import read_maps, target_maps
+
+NAMES = ("joint_maps", "keypoint_maps")
+CELLS = 12
+
+
+def with_maps(scene, logits):
+    found = read_maps(logits, torch.zeros(len(logits), 4, CELLS, CELLS))
+    estimate = replace(scene.prediction.estimate, keypoints=found)
+    return replace(scene, prediction=replace(scene.prediction, estimate=estimate))
+
+
+def true_logits(scene):
+    points = (scene.labels["joints_px"] / scene.image.shape[-1]).clamp(0.1, 0.9)
+    return target_maps(points, height=CELLS, width=CELLS).clamp(min=1e-12).log()
+
+
+@pytest.fixture
+def scene(make_scene):
+    """Return a scene whose joints all stand well inside the crop."""
+    made = make_scene()
+    inside = made.labels["joints_px"].clamp(0.1 * made.image.shape[-1], 0.9 * made.image.shape[-1])
+    return replace(made, labels={**made.labels, "joints_px": inside, "keypoints_px": inside})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_true_map_is_the_best_one(name, scene):
+    def loss(logits):
+        ratio = TERMS[name].function(with_maps(scene, logits))
+        return (ratio.total.sum() / ratio.weight.sum()).item()
+
+    truth = true_logits(scene)
+    generator = torch.Generator().manual_seed(0)
+    for size in (0.1, 1.0):
+        assert loss(truth) < loss(truth + size * torch.randn(truth.shape, generator=generator))
+    assert loss(truth) < loss(torch.zeros_like(truth))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_descending_brings_the_points_to_the_joints(name, scene):
+    logits = torch.zeros(3, 21, CELLS, CELLS, requires_grad=True)
+    optimizer = torch.optim.Adam([logits], lr=0.3)
+    for _ in range(60):
+        optimizer.zero_grad()
+        ratio = TERMS[name].function(with_maps(scene, logits))
+        (ratio.total.sum() / ratio.weight.sum()).backward()
+        optimizer.step()
+    found = with_maps(scene, logits.detach()).prediction.estimate.keypoints
+    truth = scene.labels["joints_px"] / scene.image.shape[-1]
+    assert float((found.points - truth).norm(dim=-1).max()) < 0.02
+
+
+def test_joints_outside_the_crop_and_samples_without_the_label_count_nothing(scene):
+    outside = scene.labels["joints_px"].clone()
+    outside[0, :5] = -10.0
+    present = {**scene.present, "joints_px": torch.tensor([True, True, False])}
+    changed = replace(scene, labels={**scene.labels, "joints_px": outside}, present=present)
+    ratio = TERMS["joint_maps"].function(with_maps(changed, true_logits(scene)))
+    assert ratio.weight.tolist() == [16.0, 21.0, 0.0]
+    assert float(ratio.total[2]) == 0.0
+
+
+def test_detected_keypoints_count_by_their_confidence(scene):
+    confidence = torch.zeros(3, 21)
+    confidence[1, 3] = 0.25
+    changed = replace(scene, labels={**scene.labels, "keypoints_confidence": confidence})
+    assert TERMS["keypoint_maps"].function(with_maps(changed, true_logits(scene))).weight.tolist() == [0.0, 0.25, 0.0]

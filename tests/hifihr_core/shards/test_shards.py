@@ -1,0 +1,255 @@
+"""Shards: what goes in comes out, the same rows give the same bytes, and damage is found."""
+
+import json
+import pickle
+import re
+import time
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hifihr_core.errors import DataError
+from hifihr_core.records import Sample
+from hifihr_core.shards.folder import ShardSet, find_shard_folders, verify
+from hifihr_core.shards.reader import ShardReader
+from hifihr_core.shards.schema import DatasetFacts, Problem, ShardIndex, find_problem, read_index, split_evenly
+from hifihr_core.shards.writer import write_shard
+
+FACTS = DatasetFacts(dataset="toy", split="train", version="1", licence="free", joint_definition="freihand")
+K = np.asarray([[480, 0, 112], [0, 480, 112], [0, 0, 1]], np.float32)
+
+
+def samples(poses=4, versions=2, seed=0):
+    """Poses with labels of both tables; every second pose lacks a mask, only first pictures have keypoints."""
+    rng = np.random.default_rng(seed)
+    for pose in range(poses):
+        shared = {
+            "joints_cam": rng.normal(size=(21, 3)).astype(np.float32),
+            "bone_m": np.asarray(0.03 + pose, np.float32),
+        }
+        if pose % 3 == 0:
+            shared["pose"] = rng.normal(size=45).astype(np.float32)
+        mask = rng.bytes(10) if pose % 2 else None
+        for version in range(versions):
+            own = {"keypoints_px": rng.normal(size=(21, 2)).astype(np.float32)} if version == 0 else {}
+            yield Sample(
+                key=f"{version}/{pose:03d}",
+                annotation=f"{pose:03d}",
+                image=rng.bytes(50 + pose),
+                K=K + pose,
+                labels=shared | own,
+                mask=mask,
+                side="left" if pose == 2 else "right",
+            )
+
+
+def same(left, right):
+    return (
+        (left.key, left.annotation, left.image, left.mask, left.side)
+        == (right.key, right.annotation, right.image, right.mask, right.side)
+        and np.array_equal(left.K, right.K)
+        and left.labels.keys() == right.labels.keys()
+        and all(np.array_equal(left.labels[n], right.labels[n]) for n in left.labels)
+    )
+
+
+@pytest.fixture
+def shard(tmp_path):
+    path = tmp_path / "train-00000.h5"
+    facts, problems = write_shard(path, [*samples(), Problem(key="x", reason="bad")], facts=FACTS, software="t")
+    assert problems == (Problem(key="x", reason="bad"),)
+    return path, facts
+
+
+@pytest.fixture
+def folder(tmp_path, shard):
+    """A finished shard folder of two shards."""
+    _, first = shard
+    second, _ = write_shard(tmp_path / "train-00001.h5", samples(3, 1, seed=9), facts=FACTS, software="t")
+    index = ShardIndex(
+        software="t",
+        facts=FACTS,
+        plan={},
+        samples=11,
+        annotations=7,
+        labels={"joints_cam": {"shape": (21, 3), "table": "annotations", "count": 7}},
+        shards=(first, second),
+    )
+    (tmp_path / "index.json").write_text(index.dump())
+    return tmp_path
+
+
+def test_every_sample_comes_back_as_it_was(shard):
+    path, facts = shard
+    reader = ShardReader(path)
+    assert (len(reader), reader.annotation_count) == (facts.samples, facts.annotations) == (8, 4)
+    assert all(same(found, given) for found, given in zip(map(reader.__getitem__, range(8)), samples(), strict=True))
+    assert reader.problems == (Problem(key="x", reason="bad"),)
+    assert reader.attributes["dataset"] == "toy"
+    assert same(reader[-1], reader[7])
+    with pytest.raises(IndexError):
+        reader[8]
+
+
+def test_same_samples_give_same_bytes_at_another_time(tmp_path):
+    facts = []
+    for name in ("a.h5", "b.h5"):
+        facts.append(write_shard(tmp_path / name, samples(), facts=FACTS, software="t")[0])
+        time.sleep(1.1)  # HDF5 keeps times in whole seconds, where it keeps them
+    assert facts[0].sha256 == facts[1].sha256
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+
+
+def test_annotations_are_stored_once_per_pose(shard):
+    with h5py.File(shard[0]) as file:
+        assert file["annotations/labels/joints_cam"].shape == (4, 21, 3)
+        assert file["samples/labels/keypoints_px"].shape == (8, 21, 2)
+        assert file["samples/present/keypoints_px"][:].tolist() == [1, 0] * 4
+        assert file["annotations/present/pose"][:].tolist() == [1, 0, 0, 1]
+
+
+def test_a_reader_reads_only_the_labels_asked_for_and_pickles(shard):
+    reader = pickle.loads(pickle.dumps(ShardReader(shard[0], labels=("bone_m",))))
+    assert set(reader[0].labels) == {"bone_m"}
+    values, present = ShardReader(shard[0]).column("keypoints_px")
+    assert values.shape == (8, 21, 2)
+    assert present.tolist() == [True, False] * 4
+    with pytest.raises(DataError, match="no label 'light'; this shard holds"):
+        reader.column("light")
+
+
+def test_labels_that_come_back_may_be_changed_without_harm(shard):
+    reader = ShardReader(shard[0])
+    reader[0].labels["joints_cam"][:] = 0
+    reader[0].K[:] = 0
+    assert same(reader[0], next(samples()))
+
+
+def test_samples_of_one_pose_must_agree_and_follow_each_other(tmp_path):
+    first, second, third, *_ = samples()
+    moved = Sample(second.key, second.annotation, second.image, second.K + 1, second.labels, second.mask)
+    with pytest.raises(ValueError, match="share an annotation and differ"):
+        write_shard(tmp_path / "a.h5", [first, moved], facts=FACTS, software="t")
+    with pytest.raises(ValueError, match="comes twice"):
+        write_shard(tmp_path / "a.h5", [first, third, second], facts=FACTS, software="t")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"image": b""}, "image is empty"),
+        ({"K": np.zeros((3, 3), np.float32)}, "K is no camera"),
+        ({"labels": {"jonts": np.zeros((21, 3), np.float32)}}, "label 'jonts' is not known"),
+        ({"labels": {"joints_cam": np.zeros((20, 3), np.float32)}}, r"joints_cam is float32 \(20, 3\)"),
+        ({"labels": {"joints_cam": np.zeros((21, 3))}}, "joints_cam is float64"),
+        ({"labels": {"bone_m": np.asarray(np.nan, np.float32)}}, "bone_m holds a number that is not finite"),
+    ],
+)
+def test_a_sample_that_breaks_the_schema_is_left_out_and_listed(tmp_path, change, reason):
+    good = next(samples())
+    bad = Sample(**{**good.__dict__, "key": "bad", "annotation": "bad", **change})
+    facts, problems = write_shard(tmp_path / "a.h5", [bad, good], facts=FACTS, software="t")
+    assert facts.samples == 1
+    assert [problem.key for problem in problems] == ["bad"]
+    assert re.search(reason, problems[0].reason)
+    assert find_problem(good) is None
+
+
+def test_a_set_is_one_sequence(folder):
+    shards = ShardSet(folder)
+    expected = [*samples(), *samples(3, 1, seed=9)]
+    assert len(shards) == 11
+    assert all(same(found, given) for found, given in zip(shards, expected, strict=True))
+    assert same(shards[-1], expected[-1])
+    assert shards.starts == (0, 8, 11)
+    assert shards.locate(8) == (1, 0)
+    assert shards.keys[8] == "0/000"
+    assert shards.column("joints_cam")[0].shape == (11, 21, 3)
+    with pytest.raises(IndexError, match="sample 11 of 11"):
+        shards[11]
+
+
+def test_verify_is_silent_about_whole_shards(folder):
+    assert list(verify(folder)) == []
+    assert find_shard_folders(folder) == [folder]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A finished folder of one shard, and the bytes of the shard."""
+    folder = tmp_path_factory.mktemp("damaged")
+    facts, _ = write_shard(folder / "train-00000.h5", samples(), facts=FACTS, software="t")
+    index = ShardIndex(software="t", facts=FACTS, plan={}, samples=8, annotations=4, labels={}, shards=(facts,))
+    (folder / "index.json").write_text(index.dump())
+    return folder, (folder / "train-00000.h5").read_bytes()
+
+
+@settings(max_examples=60)
+@given(place=st.floats(0, 0.9999), bit=st.integers(0, 7))
+def test_verify_finds_one_changed_bit_anywhere(whole, place, bit):
+    folder, content = whole
+    damaged = bytearray(content)
+    damaged[int(place * len(damaged))] ^= 1 << bit
+    (folder / "train-00000.h5").write_bytes(damaged)
+    assert list(verify(folder))
+
+
+def test_verify_names_the_row_that_changed(folder):
+    path = folder / "train-00000.h5"
+    with h5py.File(path, "r+") as file:
+        file["samples/image/bytes"][60] ^= 1
+    assert f"{path}: sample 1/000 does not match its checksum" in list(verify(folder))
+
+
+def test_a_shard_that_was_cut_is_refused(folder):
+    path = folder / "train-00001.h5"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(DataError, match=r"train-00001.h5: [\d,]+ bytes, expected [\d,]+ bytes"):
+        ShardSet(folder)
+    with pytest.raises(DataError, match="not a whole shard"):
+        ShardReader(path)[0]
+
+
+def test_missing_and_foreign_files_are_named(folder, tmp_path_factory):
+    with pytest.raises(DataError, match="no such file"):
+        ShardReader(folder / "none.h5")[0]
+    with h5py.File(folder / "other.h5", "w") as file:
+        file["x"] = 1
+    with pytest.raises(DataError, match="an HDF5 file of another kind"):
+        ShardReader(folder / "other.h5")[0]
+    assert any("not listed in index.json" in line for line in verify(folder))
+    (folder / "train-00001.h5").unlink()
+    with pytest.raises(DataError, match=r"train-00001\.h5: missing"):
+        ShardSet(folder)
+    empty = tmp_path_factory.mktemp("empty")
+    with pytest.raises(DataError, match=r"no index\.json, expected a finished shard folder; run `hifihr prepare`"):
+        ShardSet(empty)
+    with pytest.raises(DataError, match="no such folder"):
+        ShardSet(empty / "none")
+
+
+def test_another_layout_version_is_refused(folder):
+    with h5py.File(folder / "train-00000.h5", "r+") as file:
+        file.attrs["format_version"] = 9
+    with pytest.raises(DataError, match="layout version 9, expected 1"):
+        ShardReader(folder / "train-00000.h5")[0]
+    index = json.loads((folder / "index.json").read_text())
+    (folder / "index.json").write_text(json.dumps(index | {"format_version": 2}))
+    with pytest.raises(DataError, match="layout version 2, expected 1"):
+        read_index(folder)
+    (folder / "index.json").write_text("[1,")
+    with pytest.raises(DataError, match="expected a shard index"):
+        read_index(folder)
+
+
+@given(count=st.integers(1, 5000), each=st.integers(1, 10**6), target=st.integers(1, 10**8))
+def test_shards_are_even_and_cover_all(count, each, target):
+    runs = split_evenly(count, bytes_each=each, target_bytes=target)
+    assert [i for run in runs for i in run] == list(range(count))
+    lengths = {len(run) for run in runs}
+    assert max(lengths) - min(lengths) <= 1
+    assert max(lengths) * each <= max(target, each)
