@@ -75,9 +75,9 @@ def write_shards():
 
     from hifihr_core.hands import load_hand
     from hifihr_core.records import Sample
+    from hifihr_core.shards.pictures import encode_jpeg, encode_mask
     from hifihr_core.shards.schema import INDEX_NAME, DatasetFacts, LabelFacts, ShardIndex, table_of
     from hifihr_core.shards.writer import write_shard
-    from hifihr_core.sources.cutting import encode_jpeg, encode_mask
     from hifihr_core.synthesis.generator import Synthesizer
     from hifihr_core.synthesis.options import SynthOptions
 

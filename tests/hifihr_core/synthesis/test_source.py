@@ -7,7 +7,7 @@ from hifihr_core.shards.packing import Policy
 from hifihr_core.sources.contract import Request
 from hifihr_core.sources.prepare import prepare
 from hifihr_core.sources.table import find_source
-from hifihr_core.stream.batch_stream import BatchStream, FileState, StreamOptions
+from hifihr_core.stream.batch_stream import BatchStream, StreamOptions, StreamPart
 from hifihr_core.synthesis import SynthOptions
 
 OPTIONS = SynthOptions(image_px=48, backgrounds=4)
@@ -32,7 +32,7 @@ def test_shards_hold_what_the_generator_makes(tmp_path):
 
 def test_the_stream_reads_them(tmp_path):
     prepare(find_source("synth"), request(tmp_path, evaluation=0), tmp_path / "a", policy=Policy())
-    stream = BatchStream([FileState(ShardSet(tmp_path / "a" / "train"))], StreamOptions(batch_size=5, image_px=48))
+    stream = BatchStream([StreamPart(ShardSet(tmp_path / "a" / "train"))], StreamOptions(batch_size=5, image_px=48))
     batches = list(stream)
     assert sorted(key for batch in batches for key in batch.keys) == [f"{i:08d}" for i in range(20)]
     joints = batches[0].labels["joints_cam"].numpy() @ batches[0].K.numpy().transpose(0, 2, 1)
