@@ -45,7 +45,7 @@ def scene(name: str, batch: int, *, seed: int = 0, image_px: int = 224, device: 
     K = torch.tensor([[FOCAL * scale, 0, image_px / 2], [0, FOCAL * scale, image_px / 2], [0, 0, 1]])
     placed = verts - verts.mean(dim=1, keepdim=True) + torch.tensor([0, 0, DISTANCE_M])
     moved = [x.to(device) for x in (placed, faces, K.repeat(batch, 1, 1))]
-    light = Light(*(x.to(device) for x in vars(light).values()))
+    light = Light(*(x.to(device) for x in (light.ambient, light.color, light.direction)))
     if appearance is not None:
         parts = (appearance.albedo.detach(), appearance.uvs, appearance.faces_uvs)
         appearance = Appearance(*(x if x is None else x.to(device) for x in parts))

@@ -33,7 +33,7 @@ def measure(work, device: str, batch: int, repeats: int) -> dict:
 def ours(s: Scene, colors: Tensor, backend: str):
     """Return one step of our renderer: image, silhouette, and gradients to vertices, colours and light."""
     renderer = Renderer(s.faces, height=224, width=224, backend=backend).to(s.verts.device)
-    leaves = [x.detach().clone().requires_grad_() for x in (s.verts, colors, *vars(s.light).values())]
+    leaves = [x.detach().clone().requires_grad_() for x in (s.verts, colors, *vars(s.light).values()) if x is not None]
 
     def step():
         out = renderer(leaves[0], s.K, Appearance(leaves[1]), Light(*leaves[2:]))

@@ -18,14 +18,17 @@ __all__ = ["LABELS", "Appearance", "Batch", "Light", "Sample", "Side"]
 
 @dataclass(frozen=True)
 class Light:
-    """Ambient and directional light of one picture.
+    """The light of one picture: ambient and directional, and optionally a sky that differs by direction.
 
-    `direction` points from the surface towards the light, unit length, camera frame.
+    `direction` points from the surface towards the light, unit length, camera frame. `sky` holds eight coefficients per
+    channel, the first and second order of spherical harmonics on the surface normal (camera frame; `sky_basis` defines
+    them); with `ambient` as the constant term they are the nine of the usual representation. None is an even sky.
     """
 
     ambient: Float[Tensor, "B 3"]
     color: Float[Tensor, "B 3"]
     direction: Float[Tensor, "B 3"]
+    sky: Float[Tensor, "B 8 3"] | None = None
 
 
 @dataclass(frozen=True)

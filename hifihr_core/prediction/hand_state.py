@@ -61,10 +61,11 @@ def map_states(change: Callable[..., Tensor], *states: HandState) -> HandState:
             ambient=change(*(one.ambient for one in lights)),
             color=change(*(one.color for one in lights)),
             direction=change(*(one.direction for one in lights)),
+            sky=None if any(one.sky is None for one in lights) else change(*(one.sky for one in lights)),
         ),
     )
 
 
 def choose(first: Bool[Tensor, " B"], a: HandState, b: HandState) -> HandState:
     """Return, hand by hand, that of `a` where `first`, else that of `b`."""
-    return map_states(lambda x, y: torch.where(first[:, None], x, y), a, b)
+    return map_states(lambda x, y: torch.where(first.reshape(-1, *[1] * (x.ndim - 1)), x, y), a, b)

@@ -1,8 +1,9 @@
 """Differentiable rendering of hands: five primitives, and a renderer that composes them."""
 
-from hifihr_core.rendering.fragments import PAPER, SKIN, Fragments, Material, Rendered
+from hifihr_core.rendering.fragments import PAPER, SKIN, Fragments, Material, Rendered, SelfShade
 from hifihr_core.rendering.primitives import NEAR_M, antialias, interpolate, rasterize, sample_texture, shade
 from hifihr_core.rendering.renderer import Renderer
+from hifihr_core.rendering.self_shade import self_shade
 
 __all__ = [
     "NEAR_M",
@@ -12,9 +13,11 @@ __all__ = [
     "Material",
     "Rendered",
     "Renderer",
+    "SelfShade",
     "antialias",
     "interpolate",
     "rasterize",
     "sample_texture",
+    "self_shade",
     "shade",
 ]

@@ -12,8 +12,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from hifihr_core.rendering.fragments import Cull, Material
+from hifihr_core.rendering.skylight import sky_basis
 
 _FACES_AT_ONCE = 64
+_DISKS_AT_ONCE = 256
 
 
 def rasterize(
@@ -83,14 +85,28 @@ def sample_texture(texture: Tensor, uv: Tensor, face: Tensor) -> Tensor:
 
 
 def shade(
-    albedo: Tensor, normals: Tensor, face: Tensor, K: Tensor, light: Tensor, material: Material, linear: bool
+    albedo: Tensor,
+    normals: Tensor,
+    face: Tensor,
+    K: Tensor,
+    light: Tensor,
+    material: Material,
+    linear: bool,
+    reach: Tensor | None = None,
 ) -> Tensor:
-    """Return the colour (B, H, W, 3) of a lit surface; `light` is (B, 3, 3): ambient, colour, direction.
+    """Return the colour (B, H, W, 3) of a lit surface; `light` is (B, 3 or 11, 3): ambient, colour, direction, sky.
 
-    a (k_a A + k_d L max(n.l, 0)) + k_s S max(cos, 0)^p where n.l > 0, with cos = n.h (Blinn-Phong) or r.v (Phong) and
-    S the light's colour L, or 1. With `linear`, albedo is sRGB, the sum is in linear light, and the result sRGB again.
+    a (k_a s (A + sum_k Y_k(n) H_k) + k_d L t max(n.l, 0)) + k_s S t max(cos, 0)^p where n.l > 0, with cos = n.h
+    (Blinn-Phong) or r.v (Phong), S the light's colour L, or 1, Y the `sky_basis` and H the sky. `reach` (B, H, W, 2)
+    are the parts s and t of sky and directional light that are not hidden; 1 where it is None.
+    With `linear`, albedo is sRGB, the sum is in linear light, and the result sRGB again.
     """
-    ambient, color, toward = (x[:, None, None] for x in light.unbind(1))
+    ambient, color, toward = (x[:, None, None] for x in light[:, :3].unbind(1))
+    if light.shape[1] > 3:
+        ambient = ambient + torch.einsum("bhwk,bkc->bhwc", sky_basis(normals), light[:, 3:])
+    if reach is not None:
+        ambient, color = ambient * reach[..., :1], color * reach[..., 1:]
+    glint = torch.ones_like(color[..., :1]) if reach is None else reach[..., 1:]
     base = to_linear(albedo) if linear else albedo
     facing = (normals * toward).sum(-1, keepdim=True)
     lit = base * (material.ambient * ambient + material.diffuse * color * facing.clamp_min(0))
@@ -102,9 +118,28 @@ def shade(
             cosine = (normals * functional.normalize(toward + view, dim=-1)).sum(-1, keepdim=True)
         shiny = (facing > 0) & (cosine > 0)
         shine = cosine.where(shiny, torch.ones_like(cosine)).pow(material.shininess) * shiny
-        lit = lit + material.specular * shine * (1 if material.white_highlight else color)
+        lit = lit + material.specular * shine * (glint if material.white_highlight else color)
     lit = to_srgb(lit) if linear else lit
     return lit * (face >= 0)[..., None]
+
+
+def open_sky(points: Tensor, normals: Tensor, areas: Tensor) -> Tensor:
+    """Return the part (B, V) of the sky that vertices see past the rest of their mesh, weighted by the cosine.
+
+    Every vertex hides as a disk of its area does, where its front faces the receiver: the form factor of a disk is
+    cos_i cos_j A / (pi d^2 + A), exact on the disk's axis (Bunnell, "Dynamic ambient occlusion and indirect lighting",
+    GPU Gems 2, 2005). What several disks hide is added up, at most all.
+    """
+    hidden = torch.zeros_like(areas)
+    for start in range(0, points.shape[1], _DISKS_AT_ONCE):
+        part = slice(start, start + _DISKS_AT_ONCE)
+        offset = points[:, None, part] - points[:, :, None]
+        squared = offset.square().sum(-1)
+        above = (offset * normals[:, :, None]).sum(-1).clamp_min(0)
+        towards = -(offset * normals[:, None, part]).sum(-1).clamp_max(0)
+        area = areas[:, None, part]
+        hidden = hidden + (above * towards * area / (squared * (math.pi * squared + area) + 1e-20)).sum(-1)
+    return (1 - hidden).clamp_min(0)
 
 
 def to_linear(srgb: Tensor) -> Tensor:

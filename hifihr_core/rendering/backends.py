@@ -1,4 +1,4 @@
-"""Which code does the work: one table of back ends, each with the same five functions.
+"""Which code does the work: one table of back ends, each with the same six functions.
 
 `native` is compiled (numba on the CPU, Triton on CUDA), `reference` is the plain-torch specification, `pytorch3d`
 rasterises with PyTorch3D where it is installed, and `auto` is native.
@@ -7,7 +7,7 @@ rasterises with PyTorch3D where it is installed, and `auto` is native.
 import subprocess
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
 
@@ -22,7 +22,7 @@ BackendName = Literal["auto", "native", "reference", "pytorch3d"]
 
 @dataclass(frozen=True)
 class Backend:
-    """The five primitives on homogeneous pixels; signatures and meaning are those of `_reference`."""
+    """The primitives on homogeneous pixels; signatures and meaning are those of `_reference`."""
 
     name: str
     rasterize: Callable[..., tuple[Tensor, Tensor, Tensor]] = _reference.rasterize
@@ -30,6 +30,7 @@ class Backend:
     sample_texture: Callable[..., Tensor] = _reference.sample_texture
     shade: Callable[..., Tensor] = _reference.shade
     antialias: Callable[..., Tensor] = _reference.antialias
+    open_sky: Callable[..., Tensor] = _reference.open_sky
 
 
 def get_backend(name: str, device: torch.device) -> Backend:
@@ -55,6 +56,7 @@ def _native(device_type: str) -> Backend:
             functions.sample_texture,
             functions.shade,
             functions.antialias,
+            functions.open_sky,
         )
     if device_type == "cuda":
         try:
@@ -88,9 +90,7 @@ def _pytorch3d(device_type: str) -> Backend:
             "https://github.com/facebookresearch/pytorch3d/blob/main/INSTALL.md"
         )
     native = _native(device_type)
-    return Backend(
-        "pytorch3d", adapter.rasterize, native.interpolate, native.sample_texture, native.shade, native.antialias
-    )
+    return replace(native, name="pytorch3d", rasterize=adapter.rasterize)
 
 
 _BACKENDS: dict[str, Callable[[str], Backend]] = {

@@ -38,6 +38,17 @@ class Material:
     white_highlight: bool = False
 
 
+@dataclass(frozen=True)
+class SelfShade:
+    """The parts (0 to 1) of a hand's light that reach each vertex past the hand itself.
+
+    `sky` is for ambient and sky light (ambient occlusion), `sun` for directional light (cast shadow).
+    """
+
+    sky: Float[Tensor, "B V"]
+    sun: Float[Tensor, "B V"]
+
+
 #: A slight, broad sheen, as skin has it.
 SKIN = Material(specular=0.08, shininess=16.0)
 #: The material of HiFiHR's renderer (PyTorch3D's hard Phong): specular 0.2 x the light's 0.2, whatever its colour.

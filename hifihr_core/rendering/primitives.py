@@ -93,21 +93,24 @@ def shade(
     *,
     material: Material | None = None,
     linear_light: bool = False,
+    reach: Float[Tensor, "B H W 2"] | None = None,
     backend: BackendName = "auto",
 ) -> Float[Tensor, "B H W 3"]:
-    """Light a surface: ambient and directional light, Lambert, and a Blinn-Phong or Phong highlight.
+    """Light a surface: ambient, sky and directional light, Lambert, and a Blinn-Phong or Phong highlight.
 
     With the material's factors k, albedo a, light colours A (ambient) and L, unit normal n, unit vectors l towards the
     light and v towards the camera, h = (l + v) / |l + v| and p the shininess:
-    a (k_a A + k_d L max(n.l, 0)) + k_s L max(n.h, 0)^p where n.l > 0. The result is not clamped.
+    a (k_a A + k_d L max(n.l, 0)) + k_s L max(n.h, 0)^p where n.l > 0. The result is not clamped. A light with a sky
+    adds its harmonics to A. `reach` are the parts of (ambient and sky, directional) light that are not hidden.
     With `linear_light`, albedo and result are sRGB and the sum is linear light.
     Gradients reach albedo, normals and the light (its direction as it is, without scaling to length one); none reaches
-    `K`, which only turns v.
+    `K`, which only turns v, or `reach`.
     """
     check_batches(albedo=albedo, normals=normals, K=K, ambient=light.ambient)
-    packed = torch.stack([light.ambient, light.color, light.direction], dim=1).to(albedo.dtype)
+    packed = pack_light(light).to(albedo.dtype)
     chosen = get_backend(backend, albedo.device)
-    return chosen.shade(albedo, normals, fragments.face, K, packed, material or Material(), linear_light)
+    hidden = None if reach is None else reach.detach().to(albedo.dtype)
+    return chosen.shade(albedo, normals, fragments.face, K, packed, material or Material(), linear_light, hidden)
 
 
 def antialias(
@@ -135,6 +138,12 @@ def antialias(
     check_geometry(verts_cam, K, q, near_m)
     chosen = get_backend(backend, values.device)
     return chosen.antialias(values, q, fragments.face, fragments.depth, around.edges, around.opposite, near_m)
+
+
+def pack_light(light: Light) -> Float[Tensor, "B R 3"]:
+    """Return ambient, colour and direction as rows, and after them the eight of the sky where there is one."""
+    rows = torch.stack([light.ambient, light.color, light.direction], dim=1)
+    return rows if light.sky is None else torch.cat([rows, light.sky], dim=1)
 
 
 def homogeneous_px(verts_cam: Float[Tensor, "B V 3"], K: Float[Tensor, "B 3 3"]) -> Float[Tensor, "B V 3"]:

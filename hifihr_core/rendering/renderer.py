@@ -9,8 +9,8 @@ from hifihr_core.geometry.meshes import edge_adjacency, vertex_normals
 from hifihr_core.records import Appearance, Light
 from hifihr_core.rendering.arguments import check_batches, check_faces, check_geometry, check_size
 from hifihr_core.rendering.backends import Backend, BackendName, get_backend
-from hifihr_core.rendering.fragments import PAPER, SKIN, Cull, Fragments, Material, Rendered
-from hifihr_core.rendering.primitives import NEAR_M, homogeneous_px
+from hifihr_core.rendering.fragments import PAPER, SKIN, Cull, Fragments, Material, Rendered, SelfShade
+from hifihr_core.rendering.primitives import NEAR_M, homogeneous_px, pack_light
 
 Background = Float[Tensor, "3"] | Float[Tensor, "B 3"] | Float[Tensor, "B 3 H W"]
 
@@ -66,10 +66,12 @@ class Renderer(nn.Module):
         appearance: Appearance,
         light: Light,
         background: Background | None = None,
+        shade: SelfShade | None = None,
     ) -> Rendered:
         """Render `verts_cam` (camera frame, metres) with the K of the image of this renderer's size.
 
-        `background` is a colour for all, a colour per sample, or an image per sample; black where it is None.
+        `background` is a colour for all, a colour per sample, or an image per sample; black where it is None. `shade`
+        says how much of the light each vertex gets, see `self_shade`; it has no gradient.
         Gradients reach vertices, K, albedo, light and background; outlines included where `antialiased`.
         Raises: ValueError for values that are not finite or sizes that do not fit.
         """
@@ -85,14 +87,20 @@ class Renderer(nn.Module):
         normals_v = vertex_normals(verts_cam.to(q.dtype), self.faces)
         normals = chosen.interpolate(normals_v, self.faces, fragments.face, fragments.bary, True)
         albedo = self._albedo(chosen, fragments, appearance)
-        packed = torch.stack([light.ambient, light.color, light.direction], dim=1).to(q.dtype)
-        color = chosen.shade(albedo, normals, fragments.face, K, packed, self.material, self.linear_light)
+        reach = None if shade is None else self._reach(chosen, fragments, shade)
+        packed = pack_light(light).to(q.dtype)
+        color = chosen.shade(albedo, normals, fragments.face, K, packed, self.material, self.linear_light, reach)
         values = self._composite(color, fragments, background)
         if self.antialiased:
             values = chosen.antialias(
                 values, q, fragments.face, fragments.depth, self.edges, self.opposite, self.near_m
             )
         return self._pooled(values, normals)
+
+    def _reach(self, chosen: Backend, fragments: Fragments, shade: SelfShade) -> Tensor:
+        """Return the parts (B, H, W, 2) of sky and directional light that reach the surface seen."""
+        parts = torch.stack((shade.sky, shade.sun), dim=-1).detach().to(fragments.bary.dtype)
+        return chosen.interpolate(parts, self.faces, fragments.face, fragments.bary.detach(), False)
 
     def _albedo(self, chosen: Backend, fragments: Fragments, appearance: Appearance) -> Tensor:
         """Return the albedo (B, H, W, 3) of the surface seen, from a map or from colours at vertices."""

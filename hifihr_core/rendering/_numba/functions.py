@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from hifihr_core.rendering._numba import attributes, lighting, outline, raster
+from hifihr_core.rendering._numba import attributes, lighting, openness, outline, raster
 from hifihr_core.rendering._numba.threads import bands, partial_bands, run
 from hifihr_core.rendering.fragments import Cull, Material
 
@@ -33,10 +33,26 @@ def sample_texture(texture: Tensor, uv: Tensor, face: Tensor) -> Tensor:
 
 
 def shade(
-    albedo: Tensor, normals: Tensor, face: Tensor, K: Tensor, light: Tensor, material: Material, linear: bool
+    albedo: Tensor,
+    normals: Tensor,
+    face: Tensor,
+    K: Tensor,
+    light: Tensor,
+    material: Material,
+    linear: bool,
+    reach: Tensor | None = None,
 ) -> Tensor:
-    """See `_reference.shade`."""
-    return _Shade.apply(albedo, normals, face, K, light, material, linear)
+    """See `_reference.shade`; no gradient reaches `reach`."""
+    return _Shade.apply(albedo, normals, face, K, light, material, linear, reach)
+
+
+def open_sky(points: Tensor, normals: Tensor, areas: Tensor) -> Tensor:
+    """See `_reference.open_sky`; computed in float32, without a gradient."""
+    out = torch.empty(areas.shape, dtype=torch.float32)
+    points_, normals_, areas_ = (_array(x, torch.float32) for x in (points.mT, normals.mT, areas))
+    out_ = out.numpy()
+    run(lambda b: openness.open_sky(points_[b], normals_[b], areas_[b], out_[b]), [(b,) for b in range(len(out_))])
+    return out.to(points.dtype)
 
 
 def antialias(
@@ -178,8 +194,10 @@ class _Shade(torch.autograd.Function):
         light: Tensor,
         material: Material,
         linear: bool,
+        reach: Tensor | None,
     ) -> Tensor:
         out = albedo.new_empty(albedo.shape)
+        ctx.reach = albedo.new_empty((len(albedo), 0, 0, 2)) if reach is None else reach.detach()
         ctx.scalars = (
             np.array([material.ambient, material.diffuse, material.specular, material.shininess]),
             _HIGHLIGHT[material.highlight],
@@ -187,10 +205,12 @@ class _Shade(torch.autograd.Function):
             material.white_highlight,
         )
         inverse_ = _array(torch.linalg.inv(K.detach().double()))
-        albedo_, normals_, face_, light_, out_ = map(_array, (albedo, normals, face, light, out))
+        albedo_, normals_, face_, light_, reach_, out_ = map(_array, (albedo, normals, face, light, ctx.reach, out))
 
         def work(b: int, first: int, end: int) -> None:
-            lighting.shade(albedo_[b], normals_[b], face_[b], inverse_[b], light_[b], *ctx.scalars, first, end, out_[b])
+            lighting.shade(
+                albedo_[b], normals_[b], face_[b], inverse_[b], light_[b], *ctx.scalars, reach_[b], first, end, out_[b]
+            )
 
         run(work, bands(*face.shape[:2]))
         ctx.save_for_backward(albedo, normals, face, K, light)
@@ -204,17 +224,18 @@ class _Shade(torch.autograd.Function):
         grad = _partials(tasks, *light.shape)
         grad_albedo, grad_normals = (x.new_empty(x.shape) for x in (albedo, normals))
         inverse_ = _array(torch.linalg.inv(K.detach().double()))
-        albedo_, normals_, face_, light_, grad_out_ = map(_array, (albedo, normals, face, light, grad_out))
+        albedo_, normals_, face_, light_ = map(_array, (albedo, normals, face, light))
+        reach_, grad_out_ = _array(ctx.reach), _array(grad_out)
         grad_albedo_, grad_normals_ = _array(grad_albedo), _array(grad_normals)
 
         def work(b: int, part: int, first: int, end: int) -> None:
             lighting.shade_backward(
-                albedo_[b], normals_[b], face_[b], inverse_[b], light_[b], *ctx.scalars, grad_out_[b], first, end,
-                grad_albedo_[b], grad_normals_[b], grad[b, part],
+                albedo_[b], normals_[b], face_[b], inverse_[b], light_[b], *ctx.scalars, reach_[b], grad_out_[b],
+                first, end, grad_albedo_[b], grad_normals_[b], grad[b, part],
             )  # fmt: skip
 
         run(work, tasks)
-        return grad_albedo, grad_normals, None, None, _summed(grad, light), None, None
+        return grad_albedo, grad_normals, None, None, _summed(grad, light), None, None, None
 
 
 class _Antialias(torch.autograd.Function):

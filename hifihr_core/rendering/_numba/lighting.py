@@ -1,10 +1,11 @@
-"""CPU kernel for shading: ambient and directional light, Lambert and a highlight, in one pass."""
+"""CPU kernels for shading: ambient, sky and directional light, Lambert and a highlight, in one pass."""
 
 import math
 
 import numpy as np
 
 from hifihr_core.kernels import helper, kernel
+from hifihr_core.rendering.skylight import AXIAL, FIRST, MIXED, SADDLE
 
 BLINN_PHONG, PHONG = 0, 1
 
@@ -64,13 +65,43 @@ def _view(K_inverse, row, col, view):
         view[c] /= length
 
 
-@kernel
-def shade(albedo, normals, face, K_inverse, light, material, kind, linear, white, row_first, row_end, out):
-    """Fill rows of `out` (H, W, 3); `light` rows are ambient, colour, direction; 0 where `face` is -1.
+@helper
+def _sky(normal, basis):
+    """Fill `basis` (8) with the polynomials of `sky_basis` at a normal."""
+    x, y, z = normal[0], normal[1], normal[2]
+    basis[0], basis[1], basis[2] = FIRST * x, FIRST * y, FIRST * z
+    basis[3], basis[4], basis[5] = MIXED * x * y, MIXED * y * z, MIXED * x * z
+    basis[6], basis[7] = SADDLE * (x * x - y * y), AXIAL * (3 * z * z - 1)
 
-    `material` is (ambient, diffuse, specular, shininess).
+
+@helper
+def _sky_slope(normal, g, slope):
+    """Fill `slope` (3) with the gradient of the sum of g[k] times the polynomials at a normal."""
+    x, y, z = normal[0], normal[1], normal[2]
+    slope[0] = FIRST * g[0] + MIXED * (g[3] * y + g[5] * z) + 2 * SADDLE * g[6] * x
+    slope[1] = FIRST * g[1] + MIXED * (g[3] * x + g[4] * z) - 2 * SADDLE * g[6] * y
+    slope[2] = FIRST * g[2] + MIXED * (g[4] * y + g[5] * x) + 6 * AXIAL * g[7] * z
+
+
+@helper
+def _from_above(light, has_sky, basis, c):
+    """Return the ambient and sky light of a channel."""
+    level = float(light[0, c])
+    if has_sky:
+        for k in range(8):
+            level += light[3 + k, c] * basis[k]
+    return level
+
+
+@kernel
+def shade(albedo, normals, face, K_inverse, light, material, kind, linear, white, reach, row_first, row_end, out):
+    """Fill rows of `out` (H, W, 3); `light` rows are ambient, colour, direction, sky (8 or none); 0 where no face is.
+
+    `material` is (ambient, diffuse, specular, shininess). `reach` (H, W, 2), or one with no rows for full reach, are
+    the parts of sky and directional light that arrive.
     """
-    view, half, normal, toward = np.empty(3), np.empty(3), np.empty(3), np.empty(3)
+    view, half, normal, toward, basis = np.empty(3), np.empty(3), np.empty(3), np.empty(3), np.empty(8)
+    has_sky, shaded = light.shape[0] > 3, reach.shape[0] > 0
     for c in range(3):
         toward[c] = light[2, c]
     for row in range(row_first, row_end):
@@ -83,28 +114,34 @@ def shade(albedo, normals, face, K_inverse, light, material, kind, linear, white
             for c in range(3):
                 normal[c] = normals[row, col, c]
                 facing += normal[c] * toward[c]
-            shine = 0.0
-            if material[2] != 0 and facing > 0:
+            shine, sky, sun = 0.0, material[0], 1.0
+            if shaded:
+                sky, sun = sky * reach[row, col, 0], float(reach[row, col, 1])
+            if has_sky:
+                _sky(normal, basis)
+            if material[2] != 0 and facing > 0 and sun > 0:
                 _view(K_inverse, row, col, view)
                 cosine, _ = _highlight(normal, toward, view, half, facing, kind)
-                shine = material[2] * cosine ** material[3]
-            facing = max(facing, 0.0) * material[1]
+                shine = sun * material[2] * cosine ** material[3]
+            facing = max(facing, 0.0) * material[1] * sun
             for c in range(3):
                 base = albedo[row, col, c]
                 if linear:
                     base = _to_linear(base)[0]
                 glow = shine if white else shine * light[1, c]
-                value = base * (material[0] * light[0, c] + light[1, c] * facing) + glow
+                value = base * (sky * _from_above(light, has_sky, basis, c) + light[1, c] * facing) + glow
                 out[row, col, c] = _to_srgb(value)[0] if linear else value
 
 
 @kernel
 def shade_backward(
-    albedo, normals, face, K_inverse, light, material, kind, linear, white, grad_out, row_first, row_end,
+    albedo, normals, face, K_inverse, light, material, kind, linear, white, reach, grad_out, row_first, row_end,
     grad_albedo, grad_normals, grad_light,
 ):  # fmt: skip
-    """Fill rows of the gradients of albedo and normals, and add to that of the light (3, 3)."""
-    view, half, normal, toward = np.empty(3), np.empty(3), np.empty(3), np.empty(3)
+    """Fill rows of the gradients of albedo and normals, and add to that of the light (3 or 11, 3)."""
+    view, half, normal, toward, basis = np.empty(3), np.empty(3), np.empty(3), np.empty(3), np.empty(8)
+    grad_basis, grad_slope = np.empty(8), np.zeros(3)
+    has_sky, shaded = light.shape[0] > 3, reach.shape[0] > 0
     for c in range(3):
         toward[c] = light[2, c]
     for row in range(row_first, row_end):
@@ -117,27 +154,40 @@ def shade_backward(
             for c in range(3):
                 normal[c] = normals[row, col, c]
                 facing += normal[c] * toward[c]
-            shine, slope, length = 0.0, 0.0, 1.0
-            if material[2] != 0 and facing > 0:
+            shine, slope, length, sky, sun = 0.0, 0.0, 1.0, material[0], 1.0
+            if shaded:
+                sky, sun = sky * reach[row, col, 0], float(reach[row, col, 1])
+            if has_sky:
+                _sky(normal, basis)
+                grad_basis[:] = 0
+            if material[2] != 0 and facing > 0 and sun > 0:
                 _view(K_inverse, row, col, view)
                 cosine, length = _highlight(normal, toward, view, half, facing, kind)
                 if cosine > 0:
-                    slope = material[2] * material[3] * cosine ** (material[3] - 1)
-                    shine = material[2] * cosine ** material[3]
-            lit = max(facing, 0.0)
+                    slope = sun * material[2] * material[3] * cosine ** (material[3] - 1)
+                    shine = sun * material[2] * cosine ** material[3]
+            lit = sun * max(facing, 0.0)
             grad_facing, grad_shine = 0.0, 0.0
             for c in range(3):
                 g, base, bend = grad_out[row, col, c], albedo[row, col, c], 1.0
-                level = material[0] * light[0, c] + material[1] * light[1, c] * lit
+                level = sky * _from_above(light, has_sky, basis, c) + material[1] * light[1, c] * lit
                 tint = 1.0 if white else light[1, c]
                 if linear:
                     base, bend = _to_linear(base)
                     g *= _to_srgb(base * level + shine * tint)[1]
                 grad_albedo[row, col, c] = g * level * bend
-                grad_light[0, c] += g * base * material[0]
+                grad_light[0, c] += g * base * sky
                 grad_light[1, c] += g * (base * material[1] * lit + (0.0 if white else shine))
-                grad_facing += g * base * material[1] * light[1, c]
+                grad_facing += g * base * material[1] * light[1, c] * sun
                 grad_shine += g * tint
+                if has_sky:
+                    for k in range(8):
+                        grad_light[3 + k, c] += g * base * sky * basis[k]
+                        grad_basis[k] += g * base * sky * light[3 + k, c]
+            if has_sky:
+                _sky_slope(normal, grad_basis, grad_slope)
+                for c in range(3):
+                    grad_normals[row, col, c] = grad_slope[c]
             if facing <= 0:
                 continue
             grad_cosine = grad_shine * slope
@@ -155,5 +205,5 @@ def shade_backward(
                     else:
                         grad_n += grad_cosine * half[c]
                         grad_l += grad_cosine * (normal[c] - cosine * half[c]) / length
-                grad_normals[row, col, c] = grad_n
+                grad_normals[row, col, c] += grad_n
                 grad_light[2, c] += grad_l

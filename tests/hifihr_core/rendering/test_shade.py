@@ -93,3 +93,47 @@ def test_gradcheck(surface, native, name):
     assert torch.autograd.gradcheck(
         lambda a, n, light: native.shade(a, n, face, scene.K, light, MATERIALS[name], True), inputs
     )
+
+
+def with_sky(light, seed=5):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.cat([light, 0.2 * torch.randn((len(light), 8, 3), generator=generator, dtype=light.dtype)], dim=1)
+
+
+def partly_hidden(face, dtype):
+    return torch.rand((*face.shape, 2), generator=torch.Generator().manual_seed(6), dtype=dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+@pytest.mark.parametrize("hidden", [False, True])
+@pytest.mark.parametrize("name", ["matte", "skin", "glossy"])
+def test_twins_under_a_sky(surface, native, assert_twins, dtype, hidden, name):
+    scene, albedo, normals, face = surface(dtype)
+    reach = partly_hidden(face, dtype) if hidden else None
+    assert_twins(
+        lambda backend, a, n, light: backend.shade(a, n, face, scene.K, light, MATERIALS[name], False, reach),
+        native, albedo, normals, with_sky(packed(scene.light)), tolerance=1e-9 if dtype == F64 else 1e-4,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("linear", [False, True])
+def test_gradcheck_under_a_sky(surface, native, linear):
+    scene, albedo, normals, face = surface(size=4)
+    reach = partly_hidden(face, F64)
+    light = with_sky(packed(scene.light)) * 0.4 + 0.3  # bright enough that linear light stays above zero
+    inputs = [x.detach().requires_grad_() for x in (albedo, normals, light)]
+    assert torch.autograd.gradcheck(
+        lambda a, n, light: native.shade(a, n, face, scene.K, light, MATERIALS["skin"], linear, reach), inputs
+    )
+
+
+@pytest.mark.parametrize("backend", ["native", "reference"])
+def test_what_is_hidden_from_the_light_keeps_the_sky_and_the_reverse(backend):
+    fragments = Fragments(torch.zeros(1, 1, 1, dtype=torch.int32), torch.ones(1, 1, 1, 3) / 3, torch.ones(1, 1, 1))
+    light = Light(*(torch.tensor([x], dtype=F64) for x in ([0.2] * 3, [0.7] * 3, [0.0, 0, -1])))
+    surface = (torch.full((1, 1, 1, 3), 0.5, dtype=F64), torch.tensor([0.0, 0, -1], dtype=F64).reshape(1, 1, 1, 3))
+    K = torch.tensor([[[100.0, 0, 0.5], [0, 100, 0.5], [0, 0, 1]]], dtype=F64)
+    for reach, expected in (((1.0, 0.0), 0.1), ((0.0, 1.0), 0.35), ((0.5, 0.5), 0.225)):
+        hidden = torch.tensor(reach, dtype=F64).reshape(1, 1, 1, 2)
+        lit = shade(*surface, fragments, K, light, reach=hidden, backend=backend)
+        assert torch.allclose(lit, torch.full((1, 1, 1, 3), expected, dtype=F64))

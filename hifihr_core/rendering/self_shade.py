@@ -1,0 +1,70 @@
+"""What a mesh hides from itself: ambient occlusion per vertex, and the cast shadow of directional light.
+
+Both are constants to the gradient: shadows say little of where a hand should move, and cost little this way.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+from hifihr_core.geometry.cameras import project
+from hifihr_core.geometry.meshes import face_areas, vertex_normals
+from hifihr_core.rendering.backends import BackendName, get_backend
+from hifihr_core.rendering.primitives import rasterize
+from hifihr_core.rendering.fragments import SelfShade
+
+#: Rows and columns of the shadow map.
+MAP_PX = 128
+#: From how many radii of the mesh the shadow map looks: far enough to take the rays of light for parallel.
+_FAR = 40.0
+#: A vertex this part of the radius behind the surface nearest to the light begins to be in shadow, and is wholly so.
+_BEHIND = (0.02, 0.06)
+
+
+@torch.no_grad()
+def self_shade(
+    verts_cam: Float[Tensor, "B V 3"],
+    faces: Int[Tensor, "F 3"],
+    direction: Float[Tensor, "B 3"],
+    *,
+    backend: BackendName = "auto",
+) -> SelfShade:
+    """Return how much of the sky and of the light from `direction` (towards the light) reaches every vertex."""
+    normals = vertex_normals(verts_cam, faces)
+    third = face_areas(verts_cam, faces)[..., None].expand(-1, -1, 3) / 3
+    areas = torch.zeros_like(verts_cam[..., 0]).index_add(1, faces.reshape(-1), third.flatten(1))
+    sky = get_backend(backend, verts_cam.device).open_sky(verts_cam, normals, areas)
+    return SelfShade(sky, _lit(verts_cam, faces, direction, backend))
+
+
+def _lit(verts_cam: Tensor, faces: Tensor, direction: Tensor, backend: BackendName) -> Float[Tensor, "B V"]:
+    """Return 0 for a vertex behind another surface seen from the light, 1 for one that the light reaches.
+
+    The depth is looked up bilinearly where both neighbours show the mesh, and the edge is soft over a few millimetres.
+    """
+    middle = (verts_cam.amin(dim=1) + verts_cam.amax(dim=1)) / 2
+    centred = verts_cam - middle[:, None]
+    radius = centred.norm(dim=-1).amax(dim=1).clamp_min(1e-6)
+    seen = (centred / radius[:, None, None]) @ _turn(direction).mT + centred.new_tensor([0, 0, _FAR])
+    K = _map_camera(len(seen), like=seen)
+    seen_map = rasterize(seen, faces, K, height=MAP_PX, width=MAP_PX, backend=backend)
+    nearest = seen_map.depth.where(seen_map.face >= 0, seen_map.depth.new_tensor(_FAR + 2))
+    grid = project(seen, K)[:, :, None] / (MAP_PX / 2) - 1
+    depth = functional.grid_sample(nearest[:, None], grid, padding_mode="border", align_corners=False)[:, 0, :, 0]
+    behind = ((seen[..., 2] - depth - _BEHIND[0]) / (_BEHIND[1] - _BEHIND[0])).clamp(0, 1)
+    return 1 - behind
+
+
+def _turn(direction: Float[Tensor, "B 3"]) -> Float[Tensor, "B 3 3"]:
+    """Return rotations to a frame that looks along the light: z away from it."""
+    away = -functional.normalize(direction, dim=1)
+    helper = torch.where(away[:, :1].abs() < 0.9, away.new_tensor([1.0, 0, 0]), away.new_tensor([0, 1.0, 0]))
+    across = functional.normalize(torch.linalg.cross(away, helper, dim=1), dim=1)
+    return torch.stack((across, torch.linalg.cross(away, across, dim=1), away), dim=1)
+
+
+def _map_camera(batch: int, *, like: Tensor) -> Float[Tensor, "B 3 3"]:
+    focal = 0.47 * MAP_PX * (_FAR - 1)
+    K = like.new_tensor([[focal, 0, MAP_PX / 2], [0, focal, MAP_PX / 2], [0, 0, 1]])
+    return K.expand(batch, 3, 3)

@@ -1,0 +1,67 @@
+"""Light from all around as spherical harmonics of second order on the surface normal.
+
+A matte surface lit from far away answers to nine numbers per channel to within about one percent (Ramamoorthi and
+Hanrahan, "An efficient representation for irradiance environment maps", SIGGRAPH 2001). Ours are one constant
+(`Light.ambient`) and eight coefficients (`Light.sky`) of polynomials in the unit normal n, each with a mean square of
+one over the sphere. They already contain the cosine of the surface: albedo times their sum is the colour.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hifihr_core.records import Light
+
+#: Factors of the polynomials of first order, of the mixed ones of second order, and of x^2 - y^2 and 3 z^2 - 1.
+FIRST, MIXED, SADDLE, AXIAL = math.sqrt(3), math.sqrt(15), math.sqrt(15) / 2, math.sqrt(5) / 2
+
+#: How much of each order of the surroundings' radiance a matte surface keeps: the cosine lobe, over its mean.
+_LOBE = (1.0, 2 / 3, 1 / 4)
+
+
+def sky_basis(normals: Float[Tensor, "*N 3"]) -> Float[Tensor, "*N 8"]:
+    """Return the eight polynomials at unit normals: x, y, z, xy, yz, xz, x^2 - y^2, 3 z^2 - 1, scaled."""
+    x, y, z = normals.unbind(-1)
+    first = (FIRST * x, FIRST * y, FIRST * z, MIXED * x * y, MIXED * y * z, MIXED * x * z)
+    return torch.stack((*first, SADDLE * (x * x - y * y), AXIAL * (3 * z * z - 1)), dim=-1)
+
+
+def light_at(normals: Float[Tensor, "B N 3"], light: Light) -> Float[Tensor, "B N 3"]:
+    """Return what albedo is multiplied by at unit normals (camera frame), without shadows or highlights."""
+    facing = (normals * light.direction[:, None]).sum(dim=-1, keepdim=True).clamp_min(0)
+    level = light.ambient[:, None] + light.color[:, None] * facing
+    return level if light.sky is None else level + sky_basis(normals) @ light.sky
+
+
+def as_sky(light: Light) -> Light:
+    """Return the same light without a directional part: its lobe becomes ambient light and sky.
+
+    The lobe max(n.l, 0) is the sum of its orders 0 to 2 (1/4, and the basis at l times 1/6 and 1/16) up to a tenth of the
+    light's colour; the highlight and the cast shadow of the directional part are lost.
+    """
+    weights = torch.cat([light.color.new_full((n,), _LOBE[order] / 4) for order, n in ((1, 3), (2, 5))])
+    sky = (weights * sky_basis(light.direction))[:, :, None] * light.color[:, None]
+    return Light(
+        ambient=light.ambient + light.color / 4,
+        color=torch.zeros_like(light.color),
+        direction=light.direction,
+        sky=sky if light.sky is None else sky + light.sky,
+    )
+
+
+def sky_from_radiance(
+    radiance: Float[Tensor, "B N 3"], directions: Float[Tensor, "N 3"], solid_angles: Float[Tensor, " N"]
+) -> Light:
+    """Return the sky that surroundings of this radiance make; its directional part is black.
+
+    Sample n is seen along the unit vector ``directions[n]`` and covers ``solid_angles[n]`` steradians. A white surface
+    under an even radiance of 1 has the colour 1.
+    """
+    share = solid_angles / (4 * math.pi)
+    basis = sky_basis(directions) * directions.new_tensor([_LOBE[1]] * 3 + [_LOBE[2]] * 5)
+    ambient = torch.einsum("bnc,n->bc", radiance, share)
+    sky = torch.einsum("bnc,n,nk->bkc", radiance, share, basis)
+    up = torch.zeros_like(ambient) + ambient.new_tensor([0.0, -1.0, 0.0])
+    return Light(ambient, torch.zeros_like(ambient), up, sky)
