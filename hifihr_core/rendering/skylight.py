@@ -38,8 +38,8 @@ def light_at(normals: Float[Tensor, "B N 3"], light: Light) -> Float[Tensor, "B 
 def as_sky(light: Light) -> Light:
     """Return the same light without a directional part: its lobe becomes ambient light and sky.
 
-    The lobe max(n.l, 0) is the sum of its orders 0 to 2 (1/4, and the basis at l times 1/6 and 1/16) up to a tenth of the
-    light's colour; the highlight and the cast shadow of the directional part are lost.
+    The lobe max(n.l, 0) is the sum of its orders 0 to 2 (1/4, and the basis at l times 1/6 and 1/16) up to a tenth of
+    the light's colour; the highlight and the cast shadow of the directional part are lost.
     """
     weights = torch.cat([light.color.new_full((n,), _LOBE[order] / 4) for order, n in ((1, 3), (2, 5))])
     sky = (weights * sky_basis(light.direction))[:, :, None] * light.color[:, None]
