@@ -11,8 +11,8 @@ from torch.nn import functional
 from hifihr_core.geometry.cameras import project
 from hifihr_core.geometry.meshes import face_areas, vertex_normals
 from hifihr_core.rendering.backends import BackendName, get_backend
-from hifihr_core.rendering.primitives import rasterize
 from hifihr_core.rendering.fragments import SelfShade
+from hifihr_core.rendering.primitives import rasterize
 
 #: Rows and columns of the shadow map.
 MAP_PX = 128

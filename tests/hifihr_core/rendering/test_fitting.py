@@ -70,7 +70,7 @@ def test_pose_from_silhouette_and_image(scene, render):
 
 def test_texture_and_light_from_image_alone(scene, render):
     target = render(scene.verts).image.detach()
-    light = [x.clone() for x in vars(scene.light).values()]
+    light = [x.clone() for x in (scene.light.ambient, scene.light.color, scene.light.direction)]
     albedo = torch.full_like(scene.appearance.albedo, 0.5).requires_grad_()
     ambient, color = torch.full((1, 3), 0.3).requires_grad_(), torch.full((1, 3), 0.5).requires_grad_()
     towards = (light[2] + torch.tensor([[0.4, -0.3, 0.2]])).requires_grad_()
