@@ -168,7 +168,9 @@ class _Oracle(Reconstructor):
         state = self.shot.state
         root_px, scale = measure_root(state.root_cam.expand(len(K), 3), K)
         rows = [value.expand(len(K), -1) for value in vars(state.parameters).values()]
-        light = Light(*(value.expand(len(K), -1) for value in vars(state.light).values()))
+        light = Light(
+            *(value.expand(len(K), -1) for value in (state.light.ambient, state.light.color, state.light.direction))
+        )
         return Estimate(HandParameters(*rows), root_px, scale, light)
 
 

@@ -77,7 +77,14 @@ def test_same_bits_twice_forward_and_backward(make_scene):
     results = []
     for _ in range(2):
         scene = make_scene(dtype=torch.float32)
-        leaves = [scene.verts, scene.K, scene.appearance.albedo, *vars(scene.light).values()]
+        leaves = [
+            scene.verts,
+            scene.K,
+            scene.appearance.albedo,
+            scene.light.ambient,
+            scene.light.color,
+            scene.light.direction,
+        ]
         for leaf in leaves:
             leaf.requires_grad_()
         out = Renderer(scene.faces, height=40, width=40)(scene.verts, scene.K, scene.appearance, scene.light)
@@ -98,7 +105,14 @@ def test_half_precision_does_not_reach_the_geometry(make_scene, draw):
 def test_gradients_reach_everything(make_scene, draw):
     scene = make_scene()
     background = torch.zeros(2, 3, 40, 40, dtype=F64, requires_grad=True)
-    leaves = [scene.verts, scene.K, scene.appearance.albedo, *vars(scene.light).values()]
+    leaves = [
+        scene.verts,
+        scene.K,
+        scene.appearance.albedo,
+        scene.light.ambient,
+        scene.light.color,
+        scene.light.direction,
+    ]
     for leaf in leaves:
         leaf.requires_grad_()
     out = draw(scene, background)
