@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from hifihr_core.hands.armature import Armature
 from hifihr_core.records import Appearance
 
 JointDefinition = Literal["freihand", "ho3d"]
@@ -113,6 +114,10 @@ class HandModel(nn.Module, ABC):
 
     def rig(self, parameters: HandParameters) -> Rig | None:
         """Return the skeleton that poses these hands, or None for a model without one to show."""
+        return None
+
+    def armature(self, parameters: HandParameters) -> Armature | None:
+        """Return the bones for an animator to move, or None for a model without any."""
         return None
 
     @property

@@ -16,9 +16,20 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hifihr_core.errors import AssetError
+from hifihr_core.hands.anny.bones import load_bone_weights
 from hifihr_core.hands.anny.poses import sample_poses, sample_rotations, sample_skins
-from hifihr_core.hands.anny.rig import ANGLES, BONE_PARENTS, CHAIN, JOINTS, bone_joints, bone_motions, cross_matrices
+from hifihr_core.hands.anny.rig import (
+    ANGLES,
+    BONE_PARENTS,
+    CHAIN,
+    FLEXION_ANGLES,
+    JOINTS,
+    bone_joints,
+    bone_motions,
+    cross_matrices,
+)
 from hifihr_core.hands.anny.skin import SkinBasis, load_skin
+from hifihr_core.hands.armature import Armature, build_armature
 from hifihr_core.hands.contract import Hand, HandModel, HandParameters, JointDefinition, PosePrior, Rig
 from hifihr_core.hands.rigs import make_rig
 from hifihr_core.hands.rotations import rotation_matrices
@@ -28,6 +39,7 @@ from hifihr_core.skeleton import ROOT, TIPS
 
 _HAND_FILE = "anny_hand.npz"
 _SKIN_FILE = "anny_skin.npz"
+_BONES_FILE = "anny_bones.npz"
 _INDICES = ("faces", "faces_uvs", "tips", "joint_vertices")
 _NUMBERS = (
     *("uvs", "vertices", "joints", "shape_basis", "joint_basis", "joint_weights"),
@@ -71,10 +83,18 @@ class AnnyHand(HandModel):
     skin_mean: Tensor
     skin_basis: Tensor
     skin_people: Tensor
+    axes: Tensor
 
-    def __init__(self, arrays: Mapping[str, np.ndarray], skin: SkinBasis, joint_definition: JointDefinition) -> None:
+    def __init__(
+        self,
+        arrays: Mapping[str, np.ndarray],
+        skin: SkinBasis,
+        joint_definition: JointDefinition,
+        bones: Path,
+    ) -> None:
         super().__init__()
         self.joint_definition = joint_definition
+        self._bones = bones  # read when an armature is asked for
         self.pose_dim = len(ANGLES)
         self.shape_dim = int(arrays["shape_basis"].shape[0])
         self.texture_dim = skin.basis.shape[0]
@@ -84,7 +104,8 @@ class AnnyHand(HandModel):
         for key in _NUMBERS:
             self._keep(key, torch.from_numpy(arrays[key].astype(np.float32)))
         self._keep("weights", torch.from_numpy(arrays["weights"].astype(np.float32)).T.contiguous())
-        self._keep("generators", cross_matrices(torch.from_numpy(arrays["axes"].astype(np.float32))))
+        self._keep("axes", torch.from_numpy(arrays["axes"].astype(np.float32)))
+        self._keep("generators", cross_matrices(self.axes))
         self._keep("skin_mean", skin.mean)
         self._keep("skin_basis", skin.basis)
         self._keep("skin_people", skin.people)
@@ -144,6 +165,33 @@ class AnnyHand(HandModel):
             BONE_PARENTS,
             root=(turn @ root[..., None])[..., 0],
         )
+
+    def armature(self, parameters: HandParameters) -> Armature:
+        """Return sixteen bones and five finger ends, bound to a flat hand.
+
+        Its weights are a fit: the surface differs from that of `forward`, see docs/files.md for how much.
+        """
+        self._check(parameters)
+        rest_vertices, rest_joints = self._rest(parameters.shape)
+        baked = load_bone_weights(self._bones)
+        bind_pose, weights = baked.bind_pose.to(self.axes), baked.weights.to(self.axes)
+        bind_motions = bone_motions(bind_pose.expand(len(rest_joints), -1), rest_joints, self.generators)
+        bind_vertices = skin_planar(rest_vertices, bind_motions, self.weights).transpose(1, 2)
+        chain = torch.tensor([bone if bone >= 0 else CHAIN[k - 1] for k, bone in enumerate(CHAIN)])
+        inner = move_joints(bind_motions[:, : len(JOINTS)], rest_joints).index_select(1, chain)
+        heads = inner.index_copy(1, torch.tensor(TIPS), bind_vertices.index_select(1, self.tips))
+        T_rest_bind = torch.linalg.inv(_square(bind_motions.index_select(1, chain)))
+        T_root_rest = self.rig(parameters).T_root_rest.index_select(1, chain)
+        return build_armature(
+            bind_vertices, heads, T_root_rest @ T_rest_bind, weights, flexions=self._flexions(bind_motions)
+        )
+
+    def _flexions(self, motions: Float[Tensor, "B 33 3 4"]) -> Float[Tensor, "B 21 3"]:
+        """Return where the flexion axis of each of our joints points once the bones above it have moved."""
+        angles = torch.tensor([FLEXION_ANGLES[j] for j in range(len(CHAIN))])
+        above = torch.tensor([max(BONE_PARENTS[max(bone, 0)], 0) for bone in CHAIN])
+        turns = motions[:, :, :, :3].index_select(1, above)
+        return (turns @ self.axes.index_select(0, angles)[..., None])[..., 0]
 
     def _rest(self, shape: Float[Tensor, "B S"]) -> tuple[Float[Tensor, "B 3 V"], Float[Tensor, "B 18 3"]]:
         rest = (shape @ self.rest_basis).reshape(shape.shape[0], 3, -1) + self.rest
@@ -210,10 +258,15 @@ def build_anny(
     if pose_basis != "anatomical":
         raise ValueError(f"pose basis {pose_basis!r} is not one of anny's: anatomical")
     if path is not None:
-        return AnnyHand(_read(path / _HAND_FILE), load_skin(path / _SKIN_FILE, texture_px), joints)
+        return AnnyHand(_read(path / _HAND_FILE), load_skin(path / _SKIN_FILE, texture_px), joints, path / _BONES_FILE)
     data = files("hifihr_core.hands") / "data"
-    with as_file(data / _HAND_FILE) as hand, as_file(data / _SKIN_FILE) as skin:
-        return AnnyHand(_read(hand), load_skin(skin, texture_px), joints)
+    with as_file(data / _HAND_FILE) as hand, as_file(data / _SKIN_FILE) as skin, as_file(data / _BONES_FILE) as bones:
+        return AnnyHand(_read(hand), load_skin(skin, texture_px), joints, bones)
+
+
+def _square(motions: Float[Tensor, "B N 3 4"]) -> Float[Tensor, "B N 4 4"]:
+    last_row = motions.new_tensor([0.0, 0.0, 0.0, 1.0]).expand(*motions.shape[:2], 1, 4)
+    return torch.cat((motions, last_row), dim=2)
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:

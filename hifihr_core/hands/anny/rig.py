@@ -45,6 +45,13 @@ ANGLES = (
     *(f"{finger}_{angle}" for finger in FINGERS[3:] for angle in ("cmc_flexion", *_FINGER_ANGLES)),
 )
 
+#: The angle about which each of our 21 joints flexes; a tip has that of its last joint, the wrist the middle knuckle's.
+FLEXION_ANGLES = (
+    ANGLES.index("middle_mcp_flexion"),
+    *(ANGLES.index(f"thumb_{joint}_flexion") for joint in ("cmc", "mcp", "ip", "ip")),
+    *(ANGLES.index(f"{finger}_{joint}_flexion") for finger in FINGERS[1:] for joint in ("mcp", "pip", "dip", "dip")),
+)
+
 #: A joint's rotation is flexion @ abduction @ opposition: a flexed finger still spreads about its own back.
 _PLACE = MappingProxyType({"flexion": 0, "abduction": 1, "opposition": 2})
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from hifihr_core.errors import AssetError
 from hifihr_core.hands.articulation import articulate
+from hifihr_core.hands.armature import Armature, build_armature
 from hifihr_core.hands.contract import Hand, HandModel, HandParameters, JointDefinition, PosePrior, Rig
 from hifihr_core.hands.mano.arrays import NUM_VERTICES, PARENTS, ManoData, load_mano_data
 from hifihr_core.hands.parameters import check_sizes, draw_parameters
@@ -108,6 +109,21 @@ class Mano(HandModel):
         """Return the 16 bones that pose these hands, in the root frame."""
         rest, rest_joints, motions = self._bend(parameters)
         return make_rig(rest, rest_joints, motions, self.skin_weights, PARENTS, root=self.root_native(parameters))
+
+    def armature(self, parameters: HandParameters) -> Armature:
+        """Return sixteen bones and five finger ends, bound to MANO's flat hand with the blend shapes of its pose."""
+        rig = self.rig(parameters)
+        tips = rig.rest_vertices.index_select(1, self.tips)
+        heads = torch.cat((rig.rest_joints, tips), 1).index_select(1, self.joint_order)
+        carriers = torch.tensor((*range(16), 15, 3, 6, 12, 9))  # the bones at the ends of thumb to pinky
+        bones = carriers.index_select(0, self.joint_order.cpu()).to(heads.device)
+        weights = torch.cat((rig.weights, rig.weights.new_zeros(len(rig.weights), 5)), 1)
+        return build_armature(
+            rig.rest_vertices,
+            heads,
+            rig.T_root_rest.index_select(1, bones),
+            weights.index_select(1, self.joint_order),
+        )
 
     def _pose(self, parameters: HandParameters) -> tuple[Float[Tensor, "B 3 778"], Float[Tensor, "B 21 3"]]:
         rest, rest_joints, motions = self._bend(parameters)

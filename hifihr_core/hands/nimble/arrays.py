@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from hifihr_core.hands.archives import load_record, save_record
+from hifihr_core.skeleton import FINGERS
 
 NUM_JOINTS = 25
 NUM_BONES = 20
@@ -20,6 +21,13 @@ BONE_JOINTS = (0, 1, 2, 3, 5, 6, 7, 8, 10, 11, 12, 13, 15, 16, 17, 18, 20, 21, 2
 PARENTS = (-1, 0, 1, 2, 0, 4, 5, 6, 0, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18)
 #: Bone that carries each joint: its own, or for a finger end the last of the finger.
 JOINT_BONES = (0, 1, 2, 3, 3, 4, 5, 6, 7, 7, 8, 9, 10, 11, 11, 12, 13, 14, 15, 15, 16, 17, 18, 19, 19)
+
+#: Names and parents of the 25 joints; the metacarpals of the four fingers start at a joint that our 21 lack.
+JOINT_NAMES = (
+    *("wrist", "thumb_cmc", "thumb_mcp", "thumb_ip", "thumb_tip"),
+    *(f"{finger}_{joint}" for finger in FINGERS[1:] for joint in ("cmc", "mcp", "pip", "dip", "tip")),
+)
+JOINT_PARENTS = (-1, *(0 if joint % 5 == 0 or joint == 1 else joint - 1 for joint in range(1, NUM_JOINTS)))
 
 #: Version of the `.npz`; a file of another version is imported again.
 FORMAT = 1

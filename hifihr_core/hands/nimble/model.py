@@ -15,12 +15,15 @@ from torch import Tensor
 from hifihr_core.assets.store import asset_path, is_installed
 from hifihr_core.errors import AssetError
 from hifihr_core.hands.articulation import articulate
+from hifihr_core.hands.armature import Armature, build_armature
 from hifihr_core.hands.contract import Hand, HandModel, HandParameters, JointDefinition, PosePrior, Rig
 from hifihr_core.hands.mano.arrays import load_mano_data
 from hifihr_core.hands.mano.model import TIP_VERTICES, freihand_joint_weights
 from hifihr_core.hands.nimble.arrays import (
     BONE_JOINTS,
     JOINT_BONES,
+    JOINT_NAMES,
+    JOINT_PARENTS,
     NUM_MANO_VERTICES,
     NUM_SHAPE,
     NUM_TEXTURE,
@@ -125,6 +128,21 @@ class Nimble(HandModel):
         root = self._joints(mano, motions, rest_joints)[:, ROOT]
         bones = rest_joints.index_select(1, self.bone_joints)
         return make_rig(rest, bones, motions, self.skin_weights, PARENTS, root=root)
+
+    def armature(self, parameters: HandParameters) -> Armature:
+        """Return NIMBLE's twenty bones and five finger ends, bound to its rest hand with its pose's blend shapes."""
+        rig = self.rig(parameters)
+        _, heads, _ = self._bend(parameters)
+        weights = rig.weights.new_zeros(len(rig.weights), len(JOINT_NAMES))
+        weights[:, list(BONE_JOINTS)] = rig.weights
+        return build_armature(
+            rig.rest_vertices,
+            heads,
+            rig.T_root_rest.index_select(1, self.joint_bones),
+            weights,
+            names=JOINT_NAMES,
+            parents=JOINT_PARENTS,
+        )
 
     def _bend(
         self, parameters: HandParameters

@@ -1,0 +1,49 @@
+"""The free hand's armature as `tools/bake_armature.py` made it: a flat pose to bind to and weights for sixteen bones."""
+
+import zipfile
+import zlib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hifihr_core.errors import AssetError
+from hifihr_core.skeleton import NUM_JOINTS
+
+
+@dataclass(frozen=True)
+class BoneWeights:
+    """`bind_pose` are the angles of the flat hand, radians; `weights` those of our 21 joints, at most four per row."""
+
+    bind_pose: Float[Tensor, " P"]
+    weights: Float[Tensor, "V 21"]
+
+
+@lru_cache(maxsize=4)
+def load_bone_weights(path: Path) -> BoneWeights:
+    """Read the shipped armature. Raises: AssetError for a missing or broken file."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            pose, bones, values = archive["bind_pose"], archive["bones"], archive["weights"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise AssetError(f"{path}: not a readable armature file ({error}); install hifihr again") from error
+    weights = torch.zeros(len(bones), NUM_JOINTS)
+    weights.scatter_add_(1, torch.from_numpy(bones.astype(np.int64)), torch.from_numpy(values.astype(np.float32)))
+    return BoneWeights(torch.from_numpy(pose.astype(np.float32)), weights / weights.sum(dim=1, keepdim=True))
+
+
+def save_bone_weights(path: Path, bind_pose: np.ndarray, weights: Float[np.ndarray, "V 21"]) -> None:
+    """Write what `load_bone_weights` reads; the four strongest weights of every vertex are kept."""
+    bones = np.argsort(-weights, axis=1, kind="stable")[:, :4]
+    values = np.take_along_axis(weights, bones, axis=1)
+    with path.open("wb") as file:
+        np.savez_compressed(
+            file,
+            bind_pose=bind_pose.astype(np.float32),
+            bones=bones.astype(np.uint8),
+            weights=(values / values.sum(axis=1, keepdims=True)).astype(np.float32),
+        )
