@@ -1,147 +1,169 @@
-"""GLB files: one skinned, textured hand that opens posed in Blender, three.js and game engines.
+"""The parts of a glTF file: meshes with textures, armatures that bind them, animations, cameras, lights and pictures.
 
-glTF 2.0 is right-handed, +y up, metres; our camera frame turned half a circle about x. The hand stands where the camera
-of the photo (at the origin, looking along -z) sees it.
+glTF 2.0 is right-handed, +y up, metres; our camera frame turned half a circle about x. `scenes.py` puts parts together.
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pygltflib as gltf
 import trimesh
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from hifihr_core import __version__
-from hifihr_core.exports.meshes import Skin, SplitMesh, TexturedMesh, split_at_seams
 from hifihr_core.files import write_atomically
+from hifihr_core.exports.clips import Clip, local_transforms, quaternions
+from hifihr_core.exports.meshes import Rig, SplitMesh, TexturedMesh, split_at_seams
 
 #: Turns the OpenCV camera frame into glTF's: x stays, y and z change sign.
-_T_GLTF_CAM = np.diag([1.0, -1.0, -1.0, 1.0])
+T_GLTF_CAM = np.diag([1.0, -1.0, -1.0, 1.0])
 _INFLUENCES = 4
+_COMPONENTS = {"float32": gltf.FLOAT, "uint16": gltf.UNSIGNED_SHORT, "uint32": gltf.UNSIGNED_INT}
+#: Movement below this, metres or parts of a unit quaternion, is no movement: the channel is left out.
+_STILL = 1e-6
 
 
-class _Buffer:
-    """The binary chunk of a GLB, filled one accessor at a time; every view starts on a multiple of four bytes."""
+class Document:
+    """A glTF file that is being put together; every buffer view starts on a multiple of four bytes."""
 
-    def __init__(self, document: gltf.GLTF2) -> None:
-        self.document = document
-        self.data = bytearray()
+    def __init__(self) -> None:
+        self.file = gltf.GLTF2(
+            asset=gltf.Asset(version="2.0", generator=f"hifihr {__version__}"), scene=0, scenes=[gltf.Scene()]
+        )
+        self._data = bytearray()
+
+    def save(self, path: Path) -> None:
+        """Write a GLB. Raises: DataError where the disk refuses; an existing file stays whole until then."""
+        if self._data:
+            self._data.extend(b"\0" * (-len(self._data) % 4))
+            self.file.buffers = [gltf.Buffer(byteLength=len(self._data))]
+            self.file.set_binary_blob(bytes(self._data))
+        with write_atomically(path) as part:
+            part.write_bytes(b"".join(self.file.save_to_bytes()))
+
+    def node(self, name: str, *, parent: int | None = None, **fields: object) -> int:
+        """Append a node, below `parent` or at the top of the scene; return its number."""
+        self.file.nodes.append(gltf.Node(name=name, **fields))
+        number = len(self.file.nodes) - 1
+        siblings = self.file.scenes[0].nodes if parent is None else self.file.nodes[parent].children
+        siblings.append(number)
+        return number
+
+    def use(self, extension: str) -> None:
+        """Note that the file uses an extension; a reader without it may ignore it."""
+        if extension not in self.file.extensionsUsed:
+            self.file.extensionsUsed.append(extension)
 
     def view(self, payload: bytes, target: int | None = None) -> int:
-        self.data.extend(b"\0" * (-len(self.data) % 4))
-        self.document.bufferViews.append(
-            gltf.BufferView(buffer=0, byteOffset=len(self.data), byteLength=len(payload), target=target)
+        """Append bytes; return the number of their buffer view."""
+        self._data.extend(b"\0" * (-len(self._data) % 4))
+        self.file.bufferViews.append(
+            gltf.BufferView(buffer=0, byteOffset=len(self._data), byteLength=len(payload), target=target)
         )
-        self.data.extend(payload)
-        return len(self.document.bufferViews) - 1
+        self._data.extend(payload)
+        return len(self.file.bufferViews) - 1
 
     def accessor(self, values: np.ndarray, kind: str, *, target: int | None = None, bounds: bool = False) -> int:
-        component = {"float32": gltf.FLOAT, "uint16": gltf.UNSIGNED_SHORT, "uint32": gltf.UNSIGNED_INT}
+        """Append an array (float32, uint16 or uint32), one element per row; return the number of its accessor."""
         accessor = gltf.Accessor(
-            bufferView=self.view(values.tobytes(), target),
-            componentType=component[values.dtype.name],
+            bufferView=self.view(np.ascontiguousarray(values).tobytes(), target),
+            componentType=_COMPONENTS[values.dtype.name],
             count=len(values),
             type=kind,
         )
         if bounds:
-            accessor.min, accessor.max = values.min(axis=0).tolist(), values.max(axis=0).tolist()
-        self.document.accessors.append(accessor)
-        return len(self.document.accessors) - 1
+            rows = values.reshape(len(values), -1)
+            accessor.min, accessor.max = rows.min(axis=0).tolist(), rows.max(axis=0).tolist()
+        self.file.accessors.append(accessor)
+        return len(self.file.accessors) - 1
+
+    def material(self, name: str, picture: bytes | None, media: str = "image/png", *, unlit: bool = False) -> int:
+        """Append a matt material, with an encoded picture as its colour where one is given; return its number."""
+        surface = gltf.PbrMetallicRoughness(metallicFactor=0.0, roughnessFactor=0.6)
+        if picture is not None:
+            self.file.images.append(gltf.Image(name=name, bufferView=self.view(picture), mimeType=media))
+            if not self.file.samplers:
+                self.file.samplers = [gltf.Sampler(magFilter=gltf.LINEAR, minFilter=gltf.LINEAR_MIPMAP_LINEAR)]
+            self.file.textures.append(gltf.Texture(source=len(self.file.images) - 1, sampler=0))
+            surface.baseColorTexture = gltf.TextureInfo(index=len(self.file.textures) - 1)
+        material = gltf.Material(name=name, pbrMetallicRoughness=surface)
+        if unlit:
+            self.use("KHR_materials_unlit")
+            material.extensions = {"KHR_materials_unlit": {}}
+        self.file.materials.append(material)
+        return len(self.file.materials) - 1
+
+    def mesh(self, name: str, attributes: Mapping[str, int], faces: np.ndarray, material: int) -> int:
+        """Append a mesh of triangles whose attributes are accessors; return its number."""
+        flat = faces.astype(np.uint32).reshape(-1)
+        indices = self.accessor(flat, gltf.SCALAR, target=gltf.ELEMENT_ARRAY_BUFFER)
+        primitive = gltf.Primitive(
+            attributes=gltf.Attributes(**attributes), indices=indices, material=material, mode=gltf.TRIANGLES
+        )
+        self.file.meshes.append(gltf.Mesh(name=name, primitives=[primitive]))
+        return len(self.file.meshes) - 1
 
 
-def write_glb(path: Path, mesh: TexturedMesh, *, name: str = "hand", bone_names: Sequence[str] | None = None) -> None:
-    """Write a mesh with its texture or vertex colours, and its skeleton where it has one.
-
-    Raises DataError where the file cannot be written; an existing file stays whole until the new one is complete.
-    """
-    document = gltf.GLTF2(
-        asset=gltf.Asset(version="2.0", generator=f"hifihr {__version__}"), scene=0, scenes=[gltf.Scene(nodes=[0])]
-    )
-    buffer = _Buffer(document)
+def add_mesh(document: Document, mesh: TexturedMesh, name: str) -> int:
+    """Append the mesh of a hand with its material; return its number. With a rig it is in the bind pose."""
     split = split_at_seams(mesh) if mesh.uvs is not None else _unsplit(mesh)
-    document.materials = [_material(buffer, mesh)]
-    document.meshes = [gltf.Mesh(name=name, primitives=[_primitive(buffer, mesh, split)])]
-    document.nodes = [gltf.Node(name=name, mesh=0)]
-    if mesh.skin is not None:
-        _add_skin(buffer, mesh.skin, bone_names or [f"bone_{j:02d}" for j in range(len(mesh.skin.parents))])
-    document.buffers = [gltf.Buffer(byteLength=len(buffer.data))]
-    document.set_binary_blob(bytes(buffer.data))
-    with write_atomically(path) as part:
-        part.write_bytes(b"".join(document.save_to_bytes()))
+    picture = None if mesh.texture is None else encode_png(mesh.texture)
+    material = document.material(f"{name}_skin", picture)
+    return document.mesh(name, _attributes(document, mesh, split), split.faces, material)
 
 
-def _unsplit(mesh: TexturedMesh) -> SplitMesh:
-    count = len(mesh.vertices)
-    return SplitMesh(source=np.arange(count), uvs=np.zeros((count, 2)), faces=mesh.faces)
-
-
-def _material(buffer: _Buffer, mesh: TexturedMesh) -> gltf.Material:
-    surface = gltf.PbrMetallicRoughness(metallicFactor=0.0, roughnessFactor=0.6)
-    if mesh.texture is not None:
-        encoded = io.BytesIO()
-        Image.fromarray(mesh.texture).save(encoded, "PNG")
-        buffer.document.images = [gltf.Image(bufferView=buffer.view(encoded.getvalue()), mimeType="image/png")]
-        buffer.document.samplers = [gltf.Sampler(magFilter=gltf.LINEAR, minFilter=gltf.LINEAR_MIPMAP_LINEAR)]
-        buffer.document.textures = [gltf.Texture(source=0, sampler=0)]
-        surface.baseColorTexture = gltf.TextureInfo(index=0)
-    # The hand is open at the wrist: both sides must show.
-    return gltf.Material(name="skin", pbrMetallicRoughness=surface, doubleSided=True)
-
-
-def _primitive(buffer: _Buffer, mesh: TexturedMesh, split: SplitMesh) -> gltf.Primitive:
-    skin = mesh.skin
-    # glTF ignores the node transform of a skinned mesh: its vertices stay in the rest frame and the bones carry it.
-    vertices = _to_gltf(mesh.vertices) if skin is None else skin.rest_vertices
-    normals = trimesh.Trimesh(vertices, mesh.faces, process=False).vertex_normals
-    attributes = gltf.Attributes(
-        POSITION=buffer.accessor(_f32(vertices[split.source]), gltf.VEC3, target=gltf.ARRAY_BUFFER, bounds=True),
-        NORMAL=buffer.accessor(_f32(normals[split.source]), gltf.VEC3, target=gltf.ARRAY_BUFFER),
-    )
-    if mesh.texture is not None:
-        top_left = np.stack((split.uvs[:, 0], 1.0 - split.uvs[:, 1]), axis=1)
-        attributes.TEXCOORD_0 = buffer.accessor(_f32(top_left), gltf.VEC2, target=gltf.ARRAY_BUFFER)
-    if mesh.vertex_colors is not None:
-        linear = _srgb_to_linear(mesh.vertex_colors[split.source])  # glTF keeps vertex colours in linear light
-        attributes.COLOR_0 = buffer.accessor(_f32(linear), gltf.VEC3, target=gltf.ARRAY_BUFFER)
-    if skin is not None:
-        bones, weights = strongest_influences(skin.weights[split.source])
-        attributes.JOINTS_0 = buffer.accessor(bones, gltf.VEC4, target=gltf.ARRAY_BUFFER)
-        attributes.WEIGHTS_0 = buffer.accessor(_f32(weights), gltf.VEC4, target=gltf.ARRAY_BUFFER)
-    indices = buffer.accessor(split.faces.astype(np.uint32).reshape(-1), gltf.SCALAR, target=gltf.ELEMENT_ARRAY_BUFFER)
-    return gltf.Primitive(attributes=attributes, indices=indices, material=0, mode=gltf.TRIANGLES)
-
-
-def _add_skin(buffer: _Buffer, skin: Skin, bone_names: Sequence[str]) -> None:
-    """Append one node per bone, standing as the pose says, and the skin that binds the mesh to them."""
-    document = buffer.document
-    count = len(skin.parents)
-    first = len(document.nodes)
-    T_rest_bone = np.tile(np.eye(4), (count, 1, 1))
-    T_rest_bone[:, :3, 3] = skin.rest_joints
-    T_world_bone = _T_GLTF_CAM @ skin.T_cam_rest @ T_rest_bone
-    for j, parent in enumerate(skin.parents):
-        local = T_world_bone[j] if parent < 0 else np.linalg.inv(T_world_bone[parent]) @ T_world_bone[j]
-        children = [first + k for k, of in enumerate(skin.parents) if of == j]
+def add_skeleton(
+    document: Document, rig: Rig, names: Sequence[str], *, parent: int
+) -> list[int]:
+    """Append one node per bone, placed as the pose says, below the node `parent`; return the nodes."""
+    nodes: list[int] = []
+    for bone, local in enumerate(_local_gltf(rig.T_cam_bone, rig.parents)):
+        above = parent if rig.parents[bone] < 0 else nodes[rig.parents[bone]]
         turn = Rotation.from_matrix(local[:3, :3]).as_quat()  # x, y, z, w, as glTF wants it
-        node = gltf.Node(
-            name=bone_names[j], translation=local[:3, 3].tolist(), rotation=turn.tolist(), children=children
+        nodes.append(
+            document.node(names[bone], parent=above, translation=local[:3, 3].tolist(), rotation=turn.tolist())
         )
-        document.nodes.append(node)
-    inverse_bind = np.linalg.inv(T_rest_bone).transpose(0, 2, 1)  # glTF stores matrices column by column
-    roots = [first + j for j, parent in enumerate(skin.parents) if parent < 0]
-    document.skins = [
+    return nodes
+
+
+def add_skin(document: Document, rig: Rig, nodes: Sequence[int], name: str) -> int:
+    """Append the binding of a mesh to its bones; return its number."""
+    inverse_bind = np.linalg.inv(rig.T_bind_bone).transpose(0, 2, 1)  # glTF stores matrices column by column
+    document.file.skins.append(
         gltf.Skin(
-            joints=list(range(first, first + count)),
-            skeleton=roots[0],
-            inverseBindMatrices=buffer.accessor(_f32(inverse_bind.reshape(count, 16)), gltf.MAT4),
+            name=name,
+            joints=list(nodes),
+            skeleton=nodes[0],
+            inverseBindMatrices=document.accessor(_f32(inverse_bind.reshape(len(nodes), 16)), gltf.MAT4),
         )
-    ]
-    document.nodes[0].skin = 0
-    document.scenes[0].nodes = [0, *roots]
+    )
+    return len(document.file.skins) - 1
+
+
+def add_clip(document: Document, clip: Clip, parents: tuple[int, ...], nodes: Sequence[int], name: str) -> None:
+    """Append an animation of the bones at `nodes`; what does not move gets no channel."""
+    local = _local_gltf(clip.T_cam_bone, parents)
+    animation = gltf.Animation(name=name)
+    times = document.accessor(_f32(clip.times_s), gltf.SCALAR, bounds=True)
+    for bone, node in enumerate(nodes):
+        tracks = (
+            ("rotation", gltf.VEC4, quaternions(local[:, bone, :3, :3])),
+            ("translation", gltf.VEC3, local[:, bone, :3, 3]),
+        )
+        for path, kind, values in tracks:
+            if np.ptp(values, axis=0).max() < _STILL:
+                continue
+            animation.samplers.append(
+                gltf.AnimationSampler(input=times, output=document.accessor(_f32(values), kind), interpolation="LINEAR")
+            )
+            target = gltf.AnimationChannelTarget(node=node, path=path)
+            animation.channels.append(gltf.AnimationChannel(sampler=len(animation.samplers) - 1, target=target))
+    if animation.channels:  # glTF allows no animation without any
+        document.file.animations.append(animation)
 
 
 def strongest_influences(
@@ -155,11 +177,45 @@ def strongest_influences(
     return np.where(strongest > 0, order, 0).astype(np.uint16), strongest
 
 
-def _to_gltf(points_cam: Float[np.ndarray, "V 3"]) -> Float[np.ndarray, "V 3"]:
-    return points_cam @ _T_GLTF_CAM[:3, :3]
+def encode_png(image: UInt8[np.ndarray, "H W 3"]) -> bytes:
+    """Return the picture as PNG."""
+    encoded = io.BytesIO()
+    Image.fromarray(image).save(encoded, "PNG")
+    return encoded.getvalue()
 
 
-def _srgb_to_linear(values: np.ndarray) -> np.ndarray:
+def _unsplit(mesh: TexturedMesh) -> SplitMesh:
+    count = len(mesh.vertices)
+    return SplitMesh(source=np.arange(count), uvs=np.zeros((count, 2)), faces=mesh.faces)
+
+
+def _attributes(document: Document, mesh: TexturedMesh, split: SplitMesh) -> dict[str, int]:
+    # glTF ignores the node transform of a skinned mesh: its vertices stay in the bind frame and the bones carry it.
+    vertices = mesh.vertices @ T_GLTF_CAM[:3, :3] if mesh.rig is None else mesh.rig.bind_vertices
+    normals = trimesh.Trimesh(vertices, mesh.faces, process=False).vertex_normals
+    columns: dict[str, tuple[np.ndarray, str]] = {
+        "POSITION": (_f32(vertices[split.source]), gltf.VEC3),
+        "NORMAL": (_f32(normals[split.source]), gltf.VEC3),
+    }
+    if mesh.texture is not None:
+        columns["TEXCOORD_0"] = _f32(np.stack((split.uvs[:, 0], 1.0 - split.uvs[:, 1]), axis=1)), gltf.VEC2
+    if mesh.vertex_colors is not None:  # glTF keeps vertex colours in linear light
+        columns["COLOR_0"] = _f32(srgb_to_linear(mesh.vertex_colors[split.source])), gltf.VEC3
+    if mesh.rig is not None:
+        bones, weights = strongest_influences(mesh.rig.weights[split.source])
+        columns |= {"JOINTS_0": (bones, gltf.VEC4), "WEIGHTS_0": (_f32(weights), gltf.VEC4)}
+    return {
+        name: document.accessor(values, kind, target=gltf.ARRAY_BUFFER, bounds=name == "POSITION")
+        for name, (values, kind) in columns.items()
+    }
+
+
+def _local_gltf(T_cam_bone: Float[np.ndarray, "*batch N 4 4"], parents: tuple[int, ...]) -> np.ndarray:
+    return local_transforms(T_GLTF_CAM @ T_cam_bone, parents)
+
+
+def srgb_to_linear(values: np.ndarray) -> np.ndarray:
+    """Return light of sRGB values, both in [0, 1]."""
     return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
 
 

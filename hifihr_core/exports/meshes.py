@@ -1,25 +1,30 @@
-"""Textured, skinned meshes in memory, in the camera frame of the photo they came from (OpenCV axes, metres)."""
+"""Textured, rigged meshes in memory, in the camera frame of the photo they came from (OpenCV axes, metres)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from hifihr_core.hands import HandModel, HandParameters
 
 
 @dataclass(frozen=True)
-class Skin:
-    """The skeleton that moves a mesh, and how it stands.
+class Rig:
+    """The armature that moves a mesh, and its pose: `hands.armature.Armature` of one hand, in the photo's camera frame.
 
-    Concretely, vertex v of the rest mesh moves to ``sum_j weights[v, j] * T_cam_rest[j] @ rest_vertices[v]``, which is
-    the posed mesh; bone j hangs from ``parents[j]`` (-1: from nothing) and starts at ``rest_joints[j]``.
-    Both rest arrays are metres in the model's own rest frame.
+    Concretely, vertex v stands at ``sum_n weights[v, n] * (T_cam_bone[n] @ inverse(T_bind_bone[n]) @
+    bind_vertices[v])``. `names` are our names of the joints that the bones start at; bone n hangs from ``parents[n]``
+    (-1: from nothing). Each bone has +y towards its child, +x along its flexion axis, +z out of the palm's side. The
+    bind frame is that of the wrist bone. Metres.
     """
 
-    rest_vertices: Float[np.ndarray, "V 3"]
-    rest_joints: Float[np.ndarray, "N 3"]
+    names: tuple[str, ...]
     parents: tuple[int, ...]
+    bind_vertices: Float[np.ndarray, "V 3"]
+    T_bind_bone: Float[np.ndarray, "N 4 4"]
+    T_cam_bone: Float[np.ndarray, "N 4 4"]
     weights: Float[np.ndarray, "V N"]
-    T_cam_rest: Float[np.ndarray, "N 4 4"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ class TexturedMesh:
     faces_uvs: Int[np.ndarray, "F 3"] | None = None
     texture: UInt8[np.ndarray, "T T 3"] | None = None
     vertex_colors: Float[np.ndarray, "V 3"] | None = None
-    skin: Skin | None = None
+    rig: Rig | None = None
 
 
 @dataclass(frozen=True)
@@ -66,19 +71,10 @@ def split_at_seams(mesh: TexturedMesh) -> SplitMesh:
 def mirror_x(mesh: TexturedMesh) -> TexturedMesh:
     """Return the mesh of the other hand: x negated, faces turned round so that they still face outwards.
 
-    The skin is mirrored with it: for M = diag(-1, 1, 1, 1), each bone's transform T becomes M T M.
+    The rig is mirrored with it: for M = diag(-1, 1, 1, 1), each bone's transform T becomes M T M, which is a rotation
+    again, and a positive turn about a bone's +x still curls the finger.
     """
     axis = np.array([-1.0, 1.0, 1.0])
-    skin = mesh.skin
-    if skin is not None:
-        flip = np.diag([-1.0, 1.0, 1.0, 1.0])
-        skin = Skin(
-            rest_vertices=skin.rest_vertices * axis,
-            rest_joints=skin.rest_joints * axis,
-            parents=skin.parents,
-            weights=skin.weights,
-            T_cam_rest=flip @ skin.T_cam_rest @ flip,
-        )
     return TexturedMesh(
         vertices=mesh.vertices * axis,
         faces=mesh.faces[:, ::-1].copy(),
@@ -86,12 +82,43 @@ def mirror_x(mesh: TexturedMesh) -> TexturedMesh:
         faces_uvs=None if mesh.faces_uvs is None else mesh.faces_uvs[:, ::-1].copy(),
         texture=mesh.texture,
         vertex_colors=mesh.vertex_colors,
-        skin=skin,
+        rig=None if mesh.rig is None else _mirror_rig(mesh.rig),
     )
 
 
-def skinned_vertices(skin: Skin) -> Float[np.ndarray, "V 3"]:
-    """Return the posed vertices that a viewer computes from the skin."""
-    homogeneous = np.concatenate((skin.rest_vertices, np.ones_like(skin.rest_vertices[:, :1])), axis=1)
-    per_bone = np.einsum("nij,vj->vni", skin.T_cam_rest[:, :3], homogeneous)
-    return np.einsum("vn,vni->vi", skin.weights, per_bone)
+def _mirror_rig(rig: Rig) -> Rig:
+    flip = np.diag([-1.0, 1.0, 1.0, 1.0])
+    return replace(
+        rig,
+        bind_vertices=rig.bind_vertices * flip.diagonal()[:3],
+        T_bind_bone=flip @ rig.T_bind_bone @ flip,
+        T_cam_bone=flip @ rig.T_cam_bone @ flip,
+    )
+
+
+def skinned_vertices(rig: Rig) -> Float[np.ndarray, "V 3"]:
+    """Return the posed vertices, camera frame, that a viewer computes from the rig."""
+    motions = (rig.T_cam_bone @ np.linalg.inv(rig.T_bind_bone))[:, :3]
+    homogeneous = np.concatenate((rig.bind_vertices, np.ones_like(rig.bind_vertices[:, :1])), axis=1)
+    return np.einsum("vn,nij,vj->vi", rig.weights, motions, homogeneous, optimize=True)
+
+
+def hand_rig(hand: HandModel, parameters: HandParameters, root_cam: Float[Tensor, "1 3"]) -> Rig | None:
+    """Return the rig of one (right-looking) hand with joint 9 at `root_cam`, or None where its model has none."""
+    armature = hand.armature(parameters)
+    if armature is None:
+        return None
+    T_cam_root = np.eye(4)
+    T_cam_root[:3, 3] = _numpy(root_cam[0])
+    return Rig(
+        names=armature.names,
+        parents=armature.parents,
+        bind_vertices=_numpy(armature.bind_vertices[0]),
+        T_bind_bone=_numpy(armature.T_bind_bone[0]),
+        T_cam_bone=T_cam_root @ _numpy(armature.T_root_bone[0]),
+        weights=_numpy(armature.weights),
+    )
+
+
+def _numpy(values: Tensor) -> np.ndarray:
+    return values.detach().cpu().double().numpy()

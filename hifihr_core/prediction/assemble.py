@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from hifihr_core.exports.meshes import Skin, TexturedMesh, mirror_x
+from hifihr_core.exports.meshes import TexturedMesh, hand_rig, mirror_x
 from hifihr_core.exports.results import HandResult
 from hifihr_core.geometry.cameras import project
 from hifihr_core.geometry.crops import warp_image
@@ -88,29 +88,14 @@ def _mesh(hand: HandModel, posed: Hand, one: HandState, i: int) -> TexturedMesh:
     vertices, faces = _numpy(posed.vertices[i] + one.root_cam[0]), _integers(hand.faces)
     if appearance.uvs is None or appearance.faces_uvs is None:
         colors = _numpy(appearance.albedo[i].clamp(0, 1))
-        return TexturedMesh(vertices, faces, vertex_colors=colors, skin=_skin(hand, one))
+        return TexturedMesh(vertices, faces, vertex_colors=colors, rig=hand_rig(hand, one.parameters, one.root_cam))
     return TexturedMesh(
         vertices,
         faces,
         uvs=_numpy(appearance.uvs),
         faces_uvs=_integers(appearance.faces_uvs),
         texture=_picture(appearance.albedo[i]),
-        skin=_skin(hand, one),
-    )
-
-
-def _skin(hand: HandModel, one: HandState) -> Skin | None:
-    rig = hand.rig(one.parameters)
-    if rig is None:
-        return None
-    T_cam_root = np.eye(4)
-    T_cam_root[:3, 3] = _numpy(one.root_cam[0])
-    return Skin(
-        rest_vertices=_numpy(rig.rest_vertices[0]),
-        rest_joints=_numpy(rig.rest_joints[0]),
-        parents=rig.parents,
-        weights=_numpy(rig.weights),
-        T_cam_rest=T_cam_root @ _numpy(rig.T_root_rest[0]),
+        rig=hand_rig(hand, one.parameters, one.root_cam),
     )
 
 

@@ -1,0 +1,54 @@
+"""Poses of an armature over time, and the local turns and shifts that animation formats keep."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy.spatial.transform import Rotation
+
+from hifihr_core.exports.meshes import Rig
+
+#: When the clip of one photo shows what, seconds: the photo's pose, the same (held), the flat hand, the photo's pose.
+_SHOW_TIMES_S = (0.0, 0.5, 1.25, 2.0)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """An animation of one rig: ``T_cam_bone[t, n]`` is bone n in the camera frame at ``times_s[t]``, which ascend.
+
+    The camera frame is that of `Rig.T_cam_bone`; a left hand is a left hand. A video gives one frame per picture.
+    """
+
+    name: str
+    times_s: Float[np.ndarray, " T"]
+    T_cam_bone: Float[np.ndarray, "T N 4 4"]
+
+
+def flat_to_photo(rig: Rig) -> Clip:
+    """Return the clip of a single photo: its pose, opened to the flat hand and back, the wrist where it is.
+
+    It starts with the photo's pose, held for half a second, so that programs that open a file at its first frame show
+    the photo's hand.
+    """
+    flat = rig.T_cam_bone[0] @ rig.T_bind_bone
+    frames = np.stack((rig.T_cam_bone, rig.T_cam_bone, flat, rig.T_cam_bone))
+    return Clip("flat_to_photo", np.array(_SHOW_TIMES_S), frames)
+
+
+def local_transforms(
+    T_any_bone: Float[np.ndarray, "*batch N 4 4"], parents: tuple[int, ...]
+) -> Float[np.ndarray, "*batch N 4 4"]:
+    """Return every bone in the frame of its parent; a bone without a parent stays as it is."""
+    above = [max(parent, 0) for parent in parents]
+    local = np.linalg.inv(T_any_bone[..., above, :, :]) @ T_any_bone
+    roots = [bone for bone, parent in enumerate(parents) if parent < 0]
+    local[..., roots, :, :] = T_any_bone[..., roots, :, :]
+    return local
+
+
+def quaternions(turns: Float[np.ndarray, "T 3 3"]) -> Float[np.ndarray, "T 4"]:
+    """Return unit quaternions (x, y, z, w) of rotations over time; signs are chosen so that neighbours are near."""
+    found = Rotation.from_matrix(turns).as_quat()
+    flips = np.sign(np.sum(found[1:] * found[:-1], axis=1))
+    signs = np.cumprod(np.concatenate(([1.0], np.where(flips < 0, -1.0, 1.0))))
+    return found * signs[:, None]
