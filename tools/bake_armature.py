@@ -2,9 +2,9 @@
 
     python tools/bake_armature.py
 
-Every vertex gets the at most four bones, with weights that are positive and sum to 1, that bring it nearest to where the
-model has it over drawn poses and shapes (least squares; nearest in the mean of squares). Run it after bake_hand.py; it
-takes seconds. What it prints is the error on poses that the fit has not seen.
+Every vertex gets at most four bones, with positive weights of sum 1, that bring it nearest to where the model has it
+over drawn poses and shapes (least squares). Run it after bake_hand.py; it takes seconds. It prints the error on poses
+that the fit has not seen.
 """
 
 import argparse

@@ -11,9 +11,9 @@ import trimesh
 from PIL import Image
 
 from hifihr_core.errors import ConfigError, DataError
-from hifihr_core.exports.gltf import write_glb
 from hifihr_core.exports.meshes import TexturedMesh, split_at_seams
 from hifihr_core.exports.results import HandResult
+from hifihr_core.exports.scenes import write_glb
 from hifihr_core.files import write_atomically, write_text
 
 
@@ -47,7 +47,7 @@ def write_obj(path: Path, mesh: TexturedMesh, *, name: str = "hand") -> list[Pat
 
 
 def _glb(folder: Path, result: HandResult, stem: str) -> list[Path]:
-    write_glb(folder / f"{stem}.glb", result.mesh, name=stem)
+    write_glb(folder / f"{stem}.glb", result.mesh, name=stem, side=result.side)
     return [folder / f"{stem}.glb"]
 
 

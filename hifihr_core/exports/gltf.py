@@ -15,9 +15,9 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from hifihr_core import __version__
-from hifihr_core.files import write_atomically
 from hifihr_core.exports.clips import Clip, local_transforms, quaternions
 from hifihr_core.exports.meshes import Rig, SplitMesh, TexturedMesh, split_at_seams
+from hifihr_core.files import write_atomically
 
 #: Turns the OpenCV camera frame into glTF's: x stays, y and z change sign.
 T_GLTF_CAM = np.diag([1.0, -1.0, -1.0, 1.0])
@@ -116,9 +116,7 @@ def add_mesh(document: Document, mesh: TexturedMesh, name: str) -> int:
     return document.mesh(name, _attributes(document, mesh, split), split.faces, material)
 
 
-def add_skeleton(
-    document: Document, rig: Rig, names: Sequence[str], *, parent: int
-) -> list[int]:
+def add_skeleton(document: Document, rig: Rig, names: Sequence[str], *, parent: int) -> list[int]:
     """Append one node per bone, placed as the pose says, below the node `parent`; return the nodes."""
     nodes: list[int] = []
     for bone, local in enumerate(_local_gltf(rig.T_cam_bone, rig.parents)):

@@ -85,7 +85,7 @@ def write_scene(
 
 
 def write_glb(path: Path, mesh: TexturedMesh, *, name: str = "hand", side: Side = "right", bones: str = "vrm") -> None:
-    """Write one mesh with its texture or vertex colours, and its armature where it has one. Raises: as `write_scene`."""
+    """Write one mesh with its appearance, and its armature where it has one. Raises: as `write_scene`."""
     write_scene(path, [SceneHand(mesh, name, side)], bones=bones)
 
 
@@ -151,9 +151,7 @@ def _add_backdrop(
         "TEXCOORD_0": (np.array([[0, 1], [1, 1], [1, 0], [0, 0.0]]), gltf.VEC2),
     }
     attributes = {
-        name: document.accessor(
-            values.astype(np.float32), kind, target=gltf.ARRAY_BUFFER, bounds=name == "POSITION"
-        )
+        name: document.accessor(values.astype(np.float32), kind, target=gltf.ARRAY_BUFFER, bounds=name == "POSITION")
         for name, (values, kind) in columns.items()
     }
     material = document.material("photo", encode_jpeg(image), "image/jpeg", unlit=True)

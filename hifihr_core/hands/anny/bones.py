@@ -1,4 +1,4 @@
-"""The free hand's armature as `tools/bake_armature.py` made it: a flat pose to bind to and weights for sixteen bones."""
+"""The free hand's armature as `tools/bake_armature.py` made it: a flat bind pose and weights for sixteen bones."""
 
 import zipfile
 import zlib

@@ -11,8 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hifihr_core.errors import AssetError
-from hifihr_core.hands.articulation import articulate
 from hifihr_core.hands.armature import Armature, build_armature
+from hifihr_core.hands.articulation import articulate
 from hifihr_core.hands.contract import Hand, HandModel, HandParameters, JointDefinition, PosePrior, Rig
 from hifihr_core.hands.mano.arrays import NUM_VERTICES, PARENTS, ManoData, load_mano_data
 from hifihr_core.hands.parameters import check_sizes, draw_parameters

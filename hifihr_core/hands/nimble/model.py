@@ -14,8 +14,8 @@ from torch import Tensor
 
 from hifihr_core.assets.store import asset_path, is_installed
 from hifihr_core.errors import AssetError
-from hifihr_core.hands.articulation import articulate
 from hifihr_core.hands.armature import Armature, build_armature
+from hifihr_core.hands.articulation import articulate
 from hifihr_core.hands.contract import Hand, HandModel, HandParameters, JointDefinition, PosePrior, Rig
 from hifihr_core.hands.mano.arrays import load_mano_data
 from hifihr_core.hands.mano.model import TIP_VERTICES, freihand_joint_weights

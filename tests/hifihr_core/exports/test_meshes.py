@@ -8,8 +8,9 @@ from scipy.spatial.transform import Rotation
 
 from hifihr_core.errors import ConfigError, DataError
 from hifihr_core.exports.formats import check_formats, refuse_existing, write_obj
-from hifihr_core.exports.gltf import strongest_influences, write_glb
-from hifihr_core.exports.meshes import Skin, TexturedMesh, mirror_x, skinned_vertices, split_at_seams
+from hifihr_core.exports.gltf import strongest_influences
+from hifihr_core.exports.meshes import Rig, TexturedMesh, mirror_x, skinned_vertices, split_at_seams
+from hifihr_core.exports.scenes import write_glb
 
 
 @pytest.fixture
@@ -19,13 +20,14 @@ def mesh() -> TexturedMesh:
     faces = np.array([[0, 1, 2], [1, 3, 2], [2, 3, 4], [3, 5, 4]])
     uvs = np.array([[0, 0], [1, 0], [0, 0.4], [1, 0.4], [0, 0.6], [1, 0.6], [0, 1], [1, 1.0]])
     faces_uvs = np.array([[0, 1, 2], [1, 3, 2], [4, 5, 6], [5, 7, 6]])
-    motions = np.tile(np.eye(4), (2, 1, 1))
-    motions[:, :3, 3] = [0.1, -0.2, 0.6]
-    motions[1, :3, :3] = Rotation.from_rotvec([0.7, 0.1, 0]).as_matrix()
+    T_bind_bone, T_cam_bone = (np.tile(np.eye(4), (2, 1, 1)) for _ in range(2))
+    T_bind_bone[1, :3, 3] = [0.025, 0.05, 0]
+    T_cam_bone[:, :3, 3] = [[0.1, -0.2, 0.6], [0.125, -0.15, 0.6]]
+    T_cam_bone[1, :3, :3] = Rotation.from_rotvec([0.7, 0.1, 0]).as_matrix()
     weights = np.array([[1, 0], [1, 0], [0.5, 0.5], [0.5, 0.5], [0, 1], [0, 1.0]])
-    skin = Skin(rest, np.array([[0.025, 0, 0], [0.025, 0.05, 0]]), (-1, 0), weights, motions)
+    rig = Rig(("wrist", "middle_mcp"), (-1, 0), rest, T_bind_bone, T_cam_bone, weights)
     texture = np.random.default_rng(0).integers(0, 255, (8, 8, 3), dtype=np.uint8)
-    return TexturedMesh(skinned_vertices(skin), faces, uvs, faces_uvs, texture, None, skin)
+    return TexturedMesh(skinned_vertices(rig), faces, uvs, faces_uvs, texture, None, rig)
 
 
 def test_split_at_seams_keeps_every_corner(mesh: TexturedMesh) -> None:
@@ -35,7 +37,7 @@ def test_split_at_seams_keeps_every_corner(mesh: TexturedMesh) -> None:
     np.testing.assert_array_equal(split.uvs[split.faces], mesh.uvs[mesh.faces_uvs])
 
 
-def test_mirrored_mesh_faces_outwards_and_its_skin_poses_it(mesh: TexturedMesh) -> None:
+def test_mirrored_mesh_faces_outwards_and_its_rig_poses_it(mesh: TexturedMesh) -> None:
     other = mirror_x(mesh)
 
     def normals(one: TexturedMesh) -> np.ndarray:
@@ -43,7 +45,7 @@ def test_mirrored_mesh_faces_outwards_and_its_skin_poses_it(mesh: TexturedMesh) 
         return np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
 
     np.testing.assert_allclose(normals(other), normals(mesh) * [-1, 1, 1], atol=1e-12)
-    np.testing.assert_allclose(skinned_vertices(other.skin), other.vertices, atol=1e-12)
+    np.testing.assert_allclose(skinned_vertices(other.rig), other.vertices, atol=1e-12)
     np.testing.assert_array_equal(other.uvs[other.faces_uvs], mesh.uvs[mesh.faces_uvs][:, ::-1])
 
 
@@ -94,15 +96,17 @@ def _posed_by_a_viewer(path: Path) -> tuple[np.ndarray, pygltflib.GLTF2]:
 @pytest.mark.parametrize("left", [False, True])
 def test_glb_opens_posed(tmp_path: Path, mesh: TexturedMesh, left: bool) -> None:
     mesh = mirror_x(mesh) if left else mesh
-    write_glb(tmp_path / "a.glb", mesh, bone_names=["palm", "finger"])
+    write_glb(tmp_path / "a.glb", mesh, side="left" if left else "right")
     shown, document = _posed_by_a_viewer(tmp_path / "a.glb")
     np.testing.assert_allclose(shown, (mesh.vertices * [1, -1, -1])[split_at_seams(mesh).source], atol=1e-6)
-    assert [node.name for node in document.nodes] == ["hand", "palm", "finger"]
+    bones = ["leftHand", "leftMiddleProximal"] if left else ["rightHand", "rightMiddleProximal"]
+    assert [node.name for node in document.nodes] == ["hand", "hand_armature", *bones]
+    assert all(node.scale is None and node.matrix is None for node in document.nodes)
     assert all(view.byteOffset % 4 == 0 for view in document.bufferViews)
 
 
 def test_glb_opens_in_another_library(tmp_path: Path, mesh: TexturedMesh) -> None:
-    still = TexturedMesh(**{**vars(mesh), "skin": None})
+    still = TexturedMesh(**{**vars(mesh), "rig": None})
     write_glb(tmp_path / "a.glb", still)
     [loaded] = trimesh.load(tmp_path / "a.glb").geometry.values()
     split = split_at_seams(mesh)

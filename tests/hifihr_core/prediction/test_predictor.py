@@ -59,7 +59,8 @@ def test_results_project_onto_their_own_joints(
     np.testing.assert_allclose(hand.K, K)
     np.testing.assert_allclose(_project(hand.joints_cam, hand.K), hand.joints_px, atol=1e-6)
     np.testing.assert_allclose(hand.box_px, detection.box_px)
-    np.testing.assert_allclose(skinned_vertices(hand.mesh.skin), hand.mesh.vertices, atol=1e-6)
+    skinned_error = np.linalg.norm(skinned_vertices(hand.mesh.rig) - hand.mesh.vertices, axis=1)
+    assert skinned_error.mean() < 0.7e-3  # the armature's weights are a fit
     assert np.abs(hand.mesh.vertices.mean(axis=0) - hand.joints_cam.mean(axis=0)).max() < 0.03
     error_px = np.linalg.norm(hand.joints_px - detection.keypoints_px, axis=1).mean()
     assert error_px < 0.04 * np.ptp(detection.keypoints_px, axis=0).max()
