@@ -59,6 +59,19 @@ class PosePrior:
     whiten: Float[Tensor, "P Z"]
     limits: Float[Tensor, "P 2"]
 
+    def standardized(self, pose: Float[Tensor, "B P"]) -> Float[Tensor, "B Z"]:
+        """Return the coordinates z of poses on the basis, in standard deviations."""
+        return (pose - self.mean) @ self.whiten
+
+    def off_basis(self, pose: Float[Tensor, "B P"]) -> Float[Tensor, "B P"]:
+        """Return the part of poses that the basis does not span, radians (or the unit of the coefficients)."""
+        centred = pose - self.mean
+        return centred - centred @ self.whiten @ self.basis
+
+    def beyond_limits(self, pose: Float[Tensor, "B P"]) -> Float[Tensor, "B P"]:
+        """Return by how much each coefficient exceeds its limits: positive above, negative below, else 0."""
+        return pose - pose.clamp(self.limits[:, 0], self.limits[:, 1])
+
 
 @dataclass(frozen=True)
 class Rig:

@@ -10,16 +10,14 @@ from hifihr_core.losses.terms import Ratio, Scene, mean_over_present, term
 @term("pose_prior")
 def pose_prior(scene: Scene) -> Ratio:
     """Mean squared pose in standard deviations of the hand's own prior (paper: mpose); the global rotation is free."""
-    prior = scene.hand.prior
-    z = (scene.prediction.estimate.parameters.pose - prior.mean) @ prior.whiten
+    z = scene.hand.prior.standardized(scene.prediction.estimate.parameters.pose)
     return mean_over_present(scene, z.square())
 
 
 @term("joint_limits")
 def joint_limits(scene: Scene) -> Ratio:
     """Mean squared excess of every pose coefficient over its limits (S2HAND: pose-limit prior)."""
-    pose, limits = scene.prediction.estimate.parameters.pose, scene.hand.prior.limits
-    excess = (pose - limits[:, 1]).clamp(min=0) + (limits[:, 0] - pose).clamp(min=0)
+    excess = scene.hand.prior.beyond_limits(scene.prediction.estimate.parameters.pose)
     return mean_over_present(scene, excess.square())
 
 

@@ -1,0 +1,148 @@
+"""Hands before a camera: parameters, root and light, and the one way from them to joints, pixels and a picture."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, TypeVar
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from hifihr_core.geometry.cameras import project
+from hifihr_core.hands.contract import Hand, HandModel, HandParameters
+from hifihr_core.records import Appearance, Light
+from hifihr_core.rendering import Rendered, Renderer
+
+#: Nearest depth at which a joint is projected; a root that is too near would put joints behind the camera.
+NEAR_M = 0.01
+
+
+@dataclass(frozen=True)
+class PlacedHands:
+    """Right hands in the camera frame: parameters (global rotation in that frame) and the root joint, metres."""
+
+    parameters: HandParameters
+    root_cam: Float[Tensor, "B 3"]
+
+    def __len__(self) -> int:
+        """Return the number of hands."""
+        return len(self.root_cam)
+
+
+@dataclass(frozen=True)
+class LitHands(PlacedHands):
+    """Placed hands with everything that their picture depends on; `parameters.texture` is set.
+
+    Raises: ValueError without a texture.
+    """
+
+    light: Light
+
+    def __post_init__(self) -> None:
+        if self.parameters.texture is None:
+            raise ValueError("LitHands need parameters with a texture; see `mean_texture`")
+
+    @property
+    def texture(self) -> Float[Tensor, "B X"]:
+        """The texture coefficients, which every lit hand has."""
+        assert self.parameters.texture is not None  # checked when the record was built
+        return self.parameters.texture
+
+
+@dataclass(frozen=True)
+class PosedHands:
+    """The surface and the joints of placed hands.
+
+    `hand` is in the root frame. `joints_px` are pixels of the image that K belongs to; a joint nearer than `NEAR_M`
+    is projected as if it were that far away.
+    """
+
+    hand: Hand
+    root_cam: Float[Tensor, "B 3"]
+    joints_cam: Float[Tensor, "B 21 3"]
+    verts_cam: Float[Tensor, "B V 3"]
+    joints_px: Float[Tensor, "B 21 2"]
+
+
+@dataclass(frozen=True)
+class DrawnHands:
+    """Posed hands with their appearance and their picture."""
+
+    posed: PosedHands
+    appearance: Appearance
+    rendered: Rendered
+
+
+def pose_hands(model: HandModel, hands: PlacedHands, K: Float[Tensor, "B 3 3"]) -> PosedHands:
+    """Pose hands, place them and project their joints; `K` is the camera of the image at hand.
+
+    Gradients reach every number of `hands`.
+    """
+    posed = model(hands.parameters)
+    joints_cam = posed.joints + hands.root_cam[:, None]
+    return PosedHands(
+        hand=posed,
+        root_cam=hands.root_cam,
+        joints_cam=joints_cam,
+        verts_cam=posed.vertices + hands.root_cam[:, None],
+        joints_px=project(in_front(joints_cam), K),
+    )
+
+
+def draw_hands(
+    model: HandModel,
+    renderer: Renderer,
+    hands: LitHands,
+    K: Float[Tensor, "B 3 3"],
+    background: Tensor | None = None,
+) -> DrawnHands:
+    """Pose, place, project and render hands; `renderer` has the size of the image that `K` belongs to.
+
+    Raises: ValueError for a hand model without any appearance.
+    """
+    posed = pose_hands(model, hands, K)
+    appearance = posed.hand.appearance
+    if appearance is None:
+        raise ValueError(f"hand {model.name} has no appearance, so it cannot be rendered")
+    return DrawnHands(posed, appearance, renderer(posed.verts_cam, K, appearance, hands.light, background))
+
+
+def in_front(points_cam: Float[Tensor, "*B N 3"], *, near_m: float = NEAR_M) -> Float[Tensor, "*B N 3"]:
+    """Return the points with z of at least `near_m`; no gradient reaches the z of those that were moved."""
+    return torch.cat((points_cam[..., :2], points_cam[..., 2:].clamp(min=near_m)), dim=-1)
+
+
+def default_light(like: Float[Tensor, "B ..."]) -> Light:
+    """Return a soft light from above the camera, as in most rooms; batch, device and dtype are those of `like`."""
+    batch = like.shape[0]
+    direction = torch.nn.functional.normalize(like.new_tensor([0.0, -0.5, -1.0]), dim=0)
+    return Light(
+        ambient=like.new_full((batch, 3), 0.55),
+        color=like.new_full((batch, 3), 0.5),
+        direction=direction.expand(batch, 3),
+    )
+
+
+def mean_texture(model: HandModel, parameters: HandParameters) -> HandParameters:
+    """Return the parameters with the mean texture."""
+    texture = parameters.pose.new_zeros(len(parameters.pose), model.texture_dim)
+    return HandParameters(parameters.global_orient, parameters.pose, parameters.shape, texture)
+
+
+Record = TypeVar("Record")
+
+
+def map_tensors(change: Callable[..., Tensor], *records: Record) -> Record:
+    """Return the record whose every tensor is `change` of the same tensors of `records`; None stays None."""
+    first: Any = records[0]
+    if isinstance(first, Tensor):
+        return change(*records)  # type: ignore[return-value]  # Record is Tensor here
+    if not is_dataclass(first) or isinstance(first, type):
+        return first
+    columns = {field.name: [getattr(record, field.name) for record in records] for field in fields(first)}
+    return type(first)(**{name: map_tensors(change, *values) for name, values in columns.items()})
+
+
+def choose(first: Bool[Tensor, " B"], a: Record, b: Record) -> Record:
+    """Return, hand by hand, the one of `a` where `first`, else the one of `b`."""
+    return map_tensors(lambda x, y: torch.where(first[:, None], x, y), a, b)
