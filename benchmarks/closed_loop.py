@@ -25,7 +25,7 @@ from reporting import write
 from hifihr_core.config import load_settings
 from hifihr_core.config.tree import RunSettings
 from hifihr_core.models.checkpoint import load_checkpoint
-from hifihr_core.models.placing import predict_hand
+from hifihr_core.models.placing import place_estimate
 from hifihr_core.rendering import Renderer
 from hifihr_core.shards.packing import Policy, pack_split
 from hifihr_core.sources.contract import Request
@@ -142,7 +142,7 @@ def score(weights: Path, data: Path, image_px: int, *kinds: str) -> dict[str, di
         batch = leave_out(batch, broken_samples(batch))
         estimate = network(batch.image, batch.K)
         for kind, row in sums.items():
-            prediction = predict_hand(compared(kind, estimate, batch, hand), batch.K, hand, renderer=renderer)
+            prediction = place_estimate(compared(kind, estimate, batch, hand), batch.K, hand, renderer=renderer)
             for name, ratio in measure(prediction, batch).items():
                 value = torch.stack((ratio.total.sum(), ratio.weight.sum())).double()
                 row[name] = row.get(name, torch.zeros_like(value)) + value

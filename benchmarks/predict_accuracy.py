@@ -30,8 +30,8 @@ from hifihr_core.metrics.pose import pa_mpjpe
 from hifihr_core.models.checkpoint import Checkpoint, load_checkpoint
 from hifihr_core.models.joint_maps import KeypointEstimate
 from hifihr_core.models.shipped import IMAGE_NETWORK, LIFTER
+from hifihr_core.placed_hands import LitHands, default_light
 from hifihr_core.prediction.crops import Crops
-from hifihr_core.prediction.hand_state import HandState, default_light
 from hifihr_core.prediction.match_light import match_light
 from hifihr_core.prediction.refine import Refined, RefineSettings, refine
 from hifihr_core.prediction.starts import from_image, from_keypoints, look
@@ -68,36 +68,36 @@ class Scene:
         return replace(crops, confidence=torch.zeros_like(crops.confidence))
 
     @torch.no_grad()
-    def look_at(self, crops: Crops) -> tuple[HandState, KeypointEstimate | None]:
+    def look_at(self, crops: Crops) -> tuple[LitHands, KeypointEstimate | None]:
         """Return the hands that the image network sees, under the photo's light, and the joints that it found."""
         estimate, K = look(self.trained.network, crops, network_px=self.trained.settings.data.image_px)
         return match_light(self.hand, self.renderer, from_image(self.hand, estimate, K), crops), estimate.keypoints
 
 
 @torch.no_grad()
-def keypoint_start(scene: Scene) -> tuple[HandState, Crops]:
+def keypoint_start(scene: Scene) -> tuple[LitHands, Crops]:
     """Start from the detector's keypoints, under the photo's light."""
     crops = scene.seen()
     return match_light(scene.hand, scene.renderer, from_keypoints(scene.lifter, scene.hand, crops), crops), crops
 
 
-def perturbed_start(scene: Scene) -> tuple[HandState, Crops]:
+def perturbed_start(scene: Scene) -> tuple[LitHands, Crops]:
     """Start from the truth with everything about it disturbed; keypoints hold the refinement."""
     return perturbed(scene.hand, scene.batch, torch.Generator().manual_seed(2)), scene.seen()
 
 
-def blind_start(scene: Scene) -> tuple[HandState, Crops]:
+def blind_start(scene: Scene) -> tuple[LitHands, Crops]:
     """Start from the same disturbed truth; nothing but the picture leads back."""
     return perturbed_start(scene)[0], scene.unseen()
 
 
-def image_start(scene: Scene) -> tuple[HandState, Crops]:
+def image_start(scene: Scene) -> tuple[LitHands, Crops]:
     """Start from the image network, as `hifihr predict` does without a detector."""
     crops = scene.unseen()
     return scene.look_at(crops)[0], crops
 
 
-def held_start(scene: Scene) -> tuple[HandState, Crops]:
+def held_start(scene: Scene) -> tuple[LitHands, Crops]:
     """Start from the image network; the joints that it found hold the refinement."""
     crops = scene.unseen()
     state, found = scene.look_at(crops)
@@ -107,7 +107,7 @@ def held_start(scene: Scene) -> tuple[HandState, Crops]:
     return state, replace(crops, keypoints_px=points_px, confidence=found.confidence)
 
 
-STARTS: Mapping[str, Callable[[Scene], tuple[HandState, Crops]]] = {
+STARTS: Mapping[str, Callable[[Scene], tuple[LitHands, Crops]]] = {
     "keypoints": keypoint_start,
     "perturbed": perturbed_start,
     "blind": blind_start,
@@ -116,7 +116,7 @@ STARTS: Mapping[str, Callable[[Scene], tuple[HandState, Crops]]] = {
 }
 
 
-def perturbed(hand: HandModel, batch: Batch, generator: torch.Generator) -> HandState:
+def perturbed(hand: HandModel, batch: Batch, generator: torch.Generator) -> LitHands:
     """Return the truth with everything about it disturbed."""
     count = len(batch)
 
@@ -127,10 +127,10 @@ def perturbed(hand: HandModel, batch: Batch, generator: torch.Generator) -> Hand
     pose = batch.labels["pose"] + 0.15 * noise(count, hand.pose_dim)
     zeros = torch.zeros(count, hand.shape_dim), torch.zeros(count, hand.texture_dim)
     root = batch.labels["joints_cam"][:, 9] * (1 + 0.05 * noise(count, 1)) + 0.005 * noise(count, 3)
-    return HandState(HandParameters(orient, pose, *zeros), root, default_light(root))
+    return LitHands(HandParameters(orient, pose, *zeros), root, default_light(root))
 
 
-def errors(hand: HandModel, state: HandState, batch: Batch) -> dict[str, float]:
+def errors(hand: HandModel, state: LitHands, batch: Batch) -> dict[str, float]:
     """Return the mean 2D error (pixels of the crop), the mean and the Procrustes-aligned 3D error (millimetres)."""
     joints = hand.joints_of(state.parameters)
     true_cam = batch.labels["joints_cam"]
@@ -143,7 +143,7 @@ def errors(hand: HandModel, state: HandState, batch: Batch) -> dict[str, float]:
     }
 
 
-def compare(scene: Scene, start: HandState, crops: Crops, settings: RefineSettings) -> dict[str, object]:
+def compare(scene: Scene, start: LitHands, crops: Crops, settings: RefineSettings) -> dict[str, object]:
     """Refine and return the errors before and after."""
     began = time.perf_counter()
     refined = refine(scene.hand, scene.renderer, start, crops, settings)

@@ -20,7 +20,7 @@ from shipped_common import shipped_path
 
 from hifihr_core.hands import HandModel
 from hifihr_core.models.checkpoint import Checkpoint, load_checkpoint
-from hifihr_core.models.placing import predict_hand
+from hifihr_core.models.placing import place_estimate
 from hifihr_core.models.reconstructor import Estimate
 from hifihr_core.models.shipped import IMAGE_NETWORK
 from hifihr_core.records import Batch
@@ -53,7 +53,7 @@ def score(trained: Checkpoint, hands: int, seed: int) -> dict[str, dict[str, flo
 def scores_of(estimate: Estimate, batch: Batch, hand: HandModel, renderer: Renderer) -> dict[str, torch.Tensor]:
     """Return (sum, weight) of every metric, those of the found joints and of relative depth among them."""
     batch = replace(batch, present={**batch.present, "image": torch.ones(len(batch), dtype=torch.bool)})
-    prediction = predict_hand(estimate, batch.K, hand, renderer=renderer)
+    prediction = place_estimate(estimate, batch.K, hand, renderer=renderer)
     rows = {
         name: torch.stack((ratio.total.sum(), ratio.weight.sum())) for name, ratio in measure(prediction, batch).items()
     }

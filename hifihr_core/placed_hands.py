@@ -1,7 +1,7 @@
 """Hands before a camera: parameters, root and light, and the one way from them to joints, pixels and a picture."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 import torch
@@ -78,13 +78,17 @@ def pose_hands(model: HandModel, hands: PlacedHands, K: Float[Tensor, "B 3 3"]) 
 
     Gradients reach every number of `hands`.
     """
-    posed = model(hands.parameters)
-    joints_cam = posed.joints + hands.root_cam[:, None]
+    return place_hands(model(hands.parameters), hands.root_cam, K)
+
+
+def place_hands(hand: Hand, root_cam: Float[Tensor, "B 3"], K: Float[Tensor, "B 3 3"]) -> PosedHands:
+    """Place posed hands with their root joint at `root_cam`, metres, and project their joints."""
+    joints_cam = hand.joints + root_cam[:, None]
     return PosedHands(
-        hand=posed,
-        root_cam=hands.root_cam,
+        hand=hand,
+        root_cam=root_cam,
         joints_cam=joints_cam,
-        verts_cam=posed.vertices + hands.root_cam[:, None],
+        verts_cam=hand.vertices + root_cam[:, None],
         joints_px=project(in_front(joints_cam), K),
     )
 
@@ -133,16 +137,24 @@ Record = TypeVar("Record")
 
 
 def map_tensors(change: Callable[..., Tensor], *records: Record) -> Record:
-    """Return the record whose every tensor is `change` of the same tensors of `records`; None stays None."""
-    first: Any = records[0]
+    """Return the record whose every tensor is `change` of the same tensors of `records`.
+
+    A field that is None in any of them is None in the result.
+    """
+    mapped: Any = _map(change, records)
+    return mapped
+
+
+def _map(change: Callable[..., Tensor], values: Sequence[Any]) -> Any:
+    if any(value is None for value in values):
+        return None
+    first = values[0]
     if isinstance(first, Tensor):
-        return change(*records)  # type: ignore[return-value]  # Record is Tensor here
-    if not is_dataclass(first) or isinstance(first, type):
-        return first
-    columns = {field.name: [getattr(record, field.name) for record in records] for field in fields(first)}
-    return type(first)(**{name: map_tensors(change, *values) for name, values in columns.items()})
+        return change(*values)
+    names = [field.name for field in fields(first)]
+    return type(first)(**{name: _map(change, [getattr(value, name) for value in values]) for name in names})
 
 
 def choose(first: Bool[Tensor, " B"], a: Record, b: Record) -> Record:
     """Return, hand by hand, the one of `a` where `first`, else the one of `b`."""
-    return map_tensors(lambda x, y: torch.where(first[:, None], x, y), a, b)
+    return map_tensors(lambda x, y: torch.where(first.reshape(-1, *[1] * (x.ndim - 1)), x, y), a, b)

@@ -14,7 +14,7 @@ from hifihr_core.evaluation.inference import Predictor, Surface
 from hifihr_core.evaluation.predicted_parameters import ParameterScorer
 from hifihr_core.metrics.image import TexturePair, paper_metrics, strict_metrics
 from hifihr_core.metrics.perceptual import Lpips
-from hifihr_core.models.placing import Prediction
+from hifihr_core.models.placing import PlacedEstimate
 from hifihr_core.records import Batch
 
 Row = Mapping[str, float | None]
@@ -75,7 +75,7 @@ def collect(
     return out
 
 
-def texture_pairs(batch: Batch, prediction: Prediction) -> list[TexturePair]:
+def texture_pairs(batch: Batch, prediction: PlacedEstimate) -> list[TexturePair]:
     """Return the pictures of a batch as the texture metrics want them; the render stands before black."""
     assert prediction.rendered is not None
     on_black = _array(prediction.rendered.image.permute(0, 2, 3, 1)).astype(np.float64)
@@ -92,7 +92,9 @@ def texture_pairs(batch: Batch, prediction: Prediction) -> list[TexturePair]:
     ]
 
 
-def _add_texture(out: Collected, batch: Batch, prediction: Prediction, protocol: Protocol, lpips: Lpips | None) -> None:
+def _add_texture(
+    out: Collected, batch: Batch, prediction: PlacedEstimate, protocol: Protocol, lpips: Lpips | None
+) -> None:
     masks = batch.labels.get("mask")
     for b, pair in enumerate(texture_pairs(batch, prediction)):
         has_mask = masks is not None and bool(batch.present["mask"][b])

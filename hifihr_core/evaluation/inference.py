@@ -15,7 +15,7 @@ from hifihr_core.errors import DataError
 from hifihr_core.evaluation.benchmarks.protocols import Protocol
 from hifihr_core.hands import HandModel, load_hand
 from hifihr_core.models.checkpoint import Checkpoint
-from hifihr_core.models.placing import Prediction, build_renderer, predict_hand
+from hifihr_core.models.placing import PlacedEstimate, build_renderer, place_estimate
 from hifihr_core.records import Batch
 from hifihr_core.shards.folder import ShardSet, find_shard_folders
 from hifihr_core.stream.batch_stream import BatchStream, StreamOptions, StreamPart
@@ -25,7 +25,7 @@ from hifihr_core.synthesis.labels import stand_in_indices
 RootChoice = Literal["predicted", "gt"]
 
 #: From a batch of crops to hands; what is evaluated. A network with its hand is one, see `network_predictor`.
-Predictor = Callable[[Batch], Prediction]
+Predictor = Callable[[Batch], PlacedEstimate]
 
 
 def open_evaluation_shards(folder: Path | None, dataset: str, *, version: str | None = None) -> ShardSet:
@@ -81,14 +81,14 @@ def network_predictor(
     settings = checkpoint.settings
     renderer = build_renderer(hand, settings.render, settings.data.image_px) if renders else None
 
-    def predict(batch: Batch) -> Prediction:
+    def predict(batch: Batch) -> PlacedEstimate:
         with torch.inference_mode():
             estimate = checkpoint.network(batch.image, batch.K)
             root_cam = None
             if root == "gt":
-                relative = predict_hand(estimate, batch.K, hand).hand.joints[:, root_joint]
+                relative = place_estimate(estimate, batch.K, hand).hand.joints[:, root_joint]
                 root_cam = batch.labels["root_cam"] - relative
-            return predict_hand(estimate, batch.K, hand, root_cam=root_cam, renderer=renderer)
+            return place_estimate(estimate, batch.K, hand, root_cam=root_cam, renderer=renderer)
 
     return predict
 
@@ -105,13 +105,13 @@ class Surface:
     kind: Literal["mano", "stand-in", "own"]
     indices: Tensor | None = None
 
-    def of(self, prediction: Prediction) -> Float[Tensor, "B V 3"]:
+    def of(self, prediction: PlacedEstimate) -> Float[Tensor, "B V 3"]:
         """Return the surface points of a prediction in the camera frame."""
         if self.kind == "mano":
             assert prediction.hand.mano_vertices is not None
             return prediction.hand.mano_vertices + prediction.root_cam[:, None]
         assert self.indices is not None
-        return prediction.vertices_cam[:, self.indices]
+        return prediction.verts_cam[:, self.indices]
 
 
 def choose_surface(hand: HandModel, *, truth_is_stand_in: bool) -> Surface:

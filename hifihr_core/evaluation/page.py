@@ -13,7 +13,7 @@ from jaxtyping import Float, UInt8
 
 from hifihr_core.files import write_text
 from hifihr_core.geometry.cameras import project
-from hifihr_core.models.placing import Prediction
+from hifihr_core.models.placing import PlacedEstimate
 from hifihr_core.records import Batch
 from hifihr_core.skeleton import BONES
 
@@ -52,7 +52,7 @@ def pick_examples(errors_mm: Float[np.ndarray, " N"], *, each: int = 3) -> dict[
     return picked
 
 
-def crop_tiles(batch: Batch, prediction: Prediction, sample: int) -> list[Tile]:
+def crop_tiles(batch: Batch, prediction: PlacedEstimate, sample: int) -> list[Tile]:
     """Return the crop, the rendered hand over it, and both skeletons over it (the true one in white)."""
     crop = _to_bytes(batch.image[sample])
     tiles = [_enlarge(crop)]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from hifihr_core.hands.contract import HandModel, HandParameters
-from hifihr_core.models.placing import Prediction
+from hifihr_core.models.placing import PlacedEstimate
 from hifihr_core.records import Batch
 from hifihr_core.shards.schema import DatasetFacts
 
@@ -25,7 +25,7 @@ class ParameterScorer:
 
     hand: HandModel
 
-    def __call__(self, batch: Batch, prediction: Prediction) -> list[dict[str, float | None]]:
+    def __call__(self, batch: Batch, prediction: PlacedEstimate) -> list[dict[str, float | None]]:
         """Return one row per sample; None for what a sample's labels or the network do not have."""
         rows: list[dict[str, float | None]] = [{} for _ in range(len(batch))]
         with torch.inference_mode():
@@ -41,7 +41,7 @@ class ParameterScorer:
             known = values is not None and bool(batch.present[label][b])
             row[name] = float(values[b]) if known and values is not None else None
 
-    def _shape(self, batch: Batch, prediction: Prediction) -> Tensor | None:
+    def _shape(self, batch: Batch, prediction: PlacedEstimate) -> Tensor | None:
         truth = batch.labels.get("shape")
         if truth is None or truth.shape[1] != self.hand.shape_dim:
             return None
@@ -52,7 +52,7 @@ class ParameterScorer:
         mean = self.hand.mean_parameters(len(shape))
         return self.hand(HandParameters(mean.global_orient, mean.pose, shape)).vertices
 
-    def _texture(self, batch: Batch, prediction: Prediction) -> Tensor | None:
+    def _texture(self, batch: Batch, prediction: PlacedEstimate) -> Tensor | None:
         truth, ours = batch.labels.get("texture"), prediction.estimate.parameters.texture
         if truth is None or ours is None or truth.shape[1] != self.hand.texture_dim:
             return None
@@ -64,7 +64,7 @@ class ParameterScorer:
             albedos.append(appearance.albedo.clamp(0, 1))
         return (albedos[0] - albedos[1]).abs().flatten(1).mean(dim=1)
 
-    def _light(self, batch: Batch, prediction: Prediction) -> dict[str, Tensor | None]:
+    def _light(self, batch: Batch, prediction: PlacedEstimate) -> dict[str, Tensor | None]:
         truth, ours = batch.labels.get("light"), prediction.estimate.light
         if truth is None or ours is None:
             return dict.fromkeys(("ambient_l1", "light_color_l1", "light_angle_deg"))

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hifihr_core.geometry.cameras import project
 from hifihr_core.hands import HandModel
-from hifihr_core.lifting.lifter import Lifted
+from hifihr_core.placed_hands import PlacedHands, map_tensors
 from hifihr_core.skeleton import TIPS, WRIST
 
 _STEP = 1e-2
@@ -45,20 +45,20 @@ class _Problem:
     confidence: Float[Tensor, "B 21"]
     K: Float[Tensor, "B 3 3"]
     unit_px: Float[Tensor, " B"]
-    start: Lifted
+    start: PlacedHands
     weights: FitWeights
 
 
 def fit_keypoints(
     hand: HandModel,
-    start: Lifted,
+    start: PlacedHands,
     keypoints_px: Float[Tensor, "B 21 2"],
     confidence: Float[Tensor, "B 21"],
     K: Float[Tensor, "B 3 3"],
     *,
     steps: int = 5,
     weights: FitWeights = FitWeights(),
-) -> Lifted:
+) -> PlacedHands:
     """Move right-looking hands from `start` onto their keypoints; a step that does not lower the cost is not taken.
 
     Joints of confidence 0 are not looked at. No gradients.
@@ -114,19 +114,17 @@ def _residuals(problem: _Problem, x: Float[Tensor, "B D"]) -> Float[Tensor, "B R
     robust = offset * (2 / (1 + (1 + distance.square()).sqrt())).sqrt() / weights.keypoint
     trust = problem.confidence * offset.new_tensor(_JOINT_WEIGHTS)
     prior = problem.hand.pose_prior()
-    centred = parameters.pose - prior.mean
-    z = centred @ prior.whiten
     terms = (
         (robust * trust[..., None]).flatten(1),
-        z / weights.pose_prior,
-        (centred - z @ prior.basis) / weights.pose_off_prior,
-        (parameters.pose - parameters.pose.clamp(prior.limits[:, 0], prior.limits[:, 1])) / weights.limit_rad,
+        prior.standardized(parameters.pose) / weights.pose_prior,
+        prior.off_basis(parameters.pose) / weights.pose_off_prior,
+        prior.beyond_limits(parameters.pose) / weights.limit_rad,
         parameters.shape / weights.shape_prior,
     )
     return torch.cat(terms, dim=1)
 
 
-def _apply(start: Lifted, x: Float[Tensor, "B D"]) -> Lifted:
+def _apply(start: PlacedHands, x: Float[Tensor, "B D"]) -> PlacedHands:
     """Move the start by x: a turn in the camera frame, the root across and along its ray, pose, shape."""
     parameters = start.parameters
     turn, across, log_depth, pose, shape = x.split(
@@ -135,28 +133,18 @@ def _apply(start: Lifted, x: Float[Tensor, "B D"]) -> Lifted:
     orient = roma.rotvec_composition((turn, parameters.global_orient))
     root = start.root_cam + torch.cat((across * start.root_cam[:, 2:], torch.zeros_like(log_depth)), dim=1)
     moved = replace(parameters, global_orient=orient, pose=parameters.pose + pose, shape=parameters.shape + shape)
-    return Lifted(moved, root * log_depth.clamp(-3, 3).exp())
+    return PlacedHands(moved, root * log_depth.clamp(-3, 3).exp())
 
 
 def _repeat(problem: _Problem, times: int) -> _Problem:
     def again(values: Tensor) -> Tensor:
         return values.repeat_interleave(times, dim=0)
 
-    parameters = problem.start.parameters
-    start = Lifted(
-        replace(
-            parameters,
-            global_orient=again(parameters.global_orient),
-            pose=again(parameters.pose),
-            shape=again(parameters.shape),
-        ),
-        again(problem.start.root_cam),
-    )
     return replace(
         problem,
         keypoints_px=again(problem.keypoints_px),
         confidence=again(problem.confidence),
         K=again(problem.K),
         unit_px=again(problem.unit_px),
-        start=start,
+        start=map_tensors(again, problem.start),
     )

@@ -6,7 +6,6 @@ synthetic hands only and still be right on real photos. Input and output live in
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import roma
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from hifihr_core.errors import AssetError
 from hifihr_core.geometry.rays import RayPattern, look_at_keypoints
 from hifihr_core.hands import HandModel, HandParameters
+from hifihr_core.placed_hands import PlacedHands
 from hifihr_core.weight_files import read_facts, read_tensors, write_tensors
 
 FORMAT = "hifihr-lifter"
@@ -25,14 +25,6 @@ FORMAT_VERSION = "1"
 #: A hand of this size (metres across half its pattern) is the unit of the predicted distance.
 _UNIT_HALF_SIZE_M = 0.08
 _NUM_INPUTS = 21 * 2 + 21 + 1
-
-
-@dataclass(frozen=True)
-class Lifted:
-    """Hands lifted from keypoints: parameters (global rotation in the camera frame) and the root, metres."""
-
-    parameters: HandParameters
-    root_cam: Float[Tensor, "B 3"]
 
 
 class Lifter(nn.Module):
@@ -70,7 +62,7 @@ class Lifter(nn.Module):
         confidence: Float[Tensor, "B 21"],
         K: Float[Tensor, "B 3 3"],
         context: Float[Tensor, "B W"] | None = None,
-    ) -> Lifted:
+    ) -> PlacedHands:
         """Lift right-looking hands. A joint of confidence 0 is not looked at; its pixel may be anything finite.
 
         `context`, as wide as the hidden layers, is what is known of the hand beside its keypoints.
@@ -84,7 +76,7 @@ class Lifter(nn.Module):
         orient, pose, shape, root = self.head(self.norm(hidden)).split(sizes, dim=1)
         return self._place(pattern, orient, pose, shape, root)
 
-    def _place(self, pattern: RayPattern, orient: Tensor, pose: Tensor, shape: Tensor, root: Tensor) -> Lifted:
+    def _place(self, pattern: RayPattern, orient: Tensor, pose: Tensor, shape: Tensor, root: Tensor) -> PlacedHands:
         upright = orient.new_tensor([1.0, 0.0, 0.0, 1.0, 0.0, 0.0])  # columns of the identity, so zero means no turn
         R_virtual_root = roma.special_gramschmidt((orient + upright).reshape(-1, 3, 2))
         plane = pattern.center + pattern.extent[:, None] * root[:, :2]
@@ -96,7 +88,7 @@ class Lifter(nn.Module):
             pose=self.pose_mean + self.pose_std * pose,
             shape=shape,
         )
-        return Lifted(parameters, (R_cam_virtual @ root_virtual[..., None])[..., 0])
+        return PlacedHands(parameters, (R_cam_virtual @ root_virtual[..., None])[..., 0])
 
 
 class _Block(nn.Module):

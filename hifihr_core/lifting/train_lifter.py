@@ -13,9 +13,10 @@ from torch import Tensor
 
 from hifihr_core.geometry.cameras import project
 from hifihr_core.hands import HandModel
-from hifihr_core.lifting.lifter import Lifted, Lifter, build_lifter
+from hifihr_core.lifting.lifter import Lifter, build_lifter
 from hifihr_core.lifting.noisy_keypoints import DetectorNoise, KeypointBatch, sample_keypoints
 from hifihr_core.metrics.pose import mpjpe, pa_mpjpe
+from hifihr_core.placed_hands import PlacedHands, in_front
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class LifterTraining:
     noise: DetectorNoise = field(default_factory=DetectorNoise)
 
 
-def lifter_loss(hand: HandModel, lifted: Lifted, truth: KeypointBatch) -> dict[str, Float[Tensor, ""]]:
+def lifter_loss(hand: HandModel, lifted: PlacedHands, truth: KeypointBatch) -> dict[str, Float[Tensor, ""]]:
     """Return the weighed terms: joints (root frame, camera frame), rotation, pose, shape, reprojection, distance."""
     joints = hand.joints_of(lifted.parameters)
     true_joints = truth.joints_cam - truth.root_cam[:, None]
@@ -43,8 +44,7 @@ def lifter_loss(hand: HandModel, lifted: Lifted, truth: KeypointBatch) -> dict[s
     R = roma.rotvec_to_rotmat(lifted.parameters.global_orient)
     R_true = roma.rotvec_to_rotmat(truth.parameters.global_orient)
     joints_cam = joints + lifted.root_cam[:, None]
-    near = torch.cat((joints_cam[..., :2], joints_cam[..., 2:].clamp_min(0.02)), dim=-1)
-    pixels, true_pixels = project(near, truth.K), project(truth.joints_cam, truth.K)
+    pixels, true_pixels = project(in_front(joints_cam, near_m=0.02), truth.K), project(truth.joints_cam, truth.K)
     half_px = (true_pixels.amax(dim=1) - true_pixels.amin(dim=1)).amax(dim=1) / 2
     reprojection = ((pixels - true_pixels).norm(dim=-1).mean(dim=1) / half_px).clamp_max(2).mean()
     distance = (lifted.root_cam[:, 2].clamp_min(1e-3).log() - truth.root_cam[:, 2].log()).abs().mean()
@@ -125,7 +125,7 @@ class LifterScore:
 
 def evaluate_lifter(
     hand: HandModel,
-    lift: Callable[[Tensor, Tensor, Tensor], Lifted],
+    lift: Callable[[Tensor, Tensor, Tensor], PlacedHands],
     *,
     hands: int = 2048,
     noise_share: float = 0.03,

@@ -10,7 +10,7 @@ from hifihr_core.hands.contract import HandModel
 from hifihr_core.losses.regions import REGIONS
 from hifihr_core.losses.supervision import Plan
 from hifihr_core.losses.terms import HandFacts, Ratio, Scene
-from hifihr_core.models.placing import Prediction
+from hifihr_core.models.placing import PlacedEstimate
 from hifihr_core.records import Batch
 
 
@@ -38,7 +38,7 @@ def capabilities_of(hand: HandModel, *, renders: bool, perceptual: bool, keypoin
 
 
 def look_at(
-    prediction: Prediction, batch: Batch, plan: Plan, hand: HandFacts, *, perceptual: nn.Module | None = None
+    prediction: PlacedEstimate, batch: Batch, plan: Plan, hand: HandFacts, *, perceptual: nn.Module | None = None
 ) -> Scene:
     """Return the scene of a batch; labels that the plan does not read are not in it."""
     labels = {name: batch.labels[name] for name in plan.labels if name in batch.labels}

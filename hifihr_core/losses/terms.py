@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from hifihr_core.hands.contract import PosePrior
-from hifihr_core.models.placing import Prediction
+from hifihr_core.models.placing import PlacedEstimate
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Scene:
     compare and `trust` the samples; both are None in a run without rendering. Nothing of `region` carries a gradient.
     """
 
-    prediction: Prediction
+    prediction: PlacedEstimate
     image: Float[Tensor, "B 3 H W"]
     K: Float[Tensor, "B 3 3"]
     labels: Mapping[str, Tensor]

@@ -13,8 +13,8 @@ from hifihr_core.geometry.crops import warp_image
 from hifihr_core.hands import Hand, HandModel, HandParameters
 from hifihr_core.photos.detectors import Detection
 from hifihr_core.photos.reading import Photo
+from hifihr_core.placed_hands import LitHands, map_tensors
 from hifihr_core.prediction.crops import Crops
-from hifihr_core.prediction.hand_state import HandState, map_states
 from hifihr_core.prediction.refine import Quality, Refined
 from hifihr_core.prediction.texture import complete_texture
 from hifihr_core.records import Appearance, Light
@@ -24,7 +24,7 @@ _MIRROR = np.array([-1.0, 1.0, 1.0])
 
 def assemble(
     hand: HandModel,
-    state: HandState,
+    state: LitHands,
     crops: Crops,
     photo: Photo,
     K: np.ndarray,
@@ -45,7 +45,7 @@ def assemble(
     enlarge = np.diag([photo.reduction, photo.reduction, 1.0])
     results = []
     for i, detection in enumerate(detections):
-        one = map_states(operator.itemgetter(slice(i, i + 1)), state)
+        one = map_tensors(operator.itemgetter(slice(i, i + 1)), state)
         axis = _MIRROR if crops.sides[i] == "left" else np.ones(3)
         joints_cam = _numpy(posed.joints[i] + state.root_cam[i]) * axis
         K_full = enlarge @ K
@@ -81,7 +81,7 @@ def _score(detection: Detection, confidence: float) -> float:
     return detection.score if detection.keypoints_px is not None else detection.score * confidence
 
 
-def _mesh(hand: HandModel, posed: Hand, one: HandState, i: int) -> TexturedMesh:
+def _mesh(hand: HandModel, posed: Hand, one: LitHands, i: int) -> TexturedMesh:
     """Return the right-looking mesh of hand i in the camera frame, with the model's own appearance."""
     appearance = posed.appearance
     assert appearance is not None
@@ -102,7 +102,7 @@ def _mesh(hand: HandModel, posed: Hand, one: HandState, i: int) -> TexturedMesh:
 def _with_photo(
     hand: HandModel,
     mesh: TexturedMesh,
-    one: HandState,
+    one: LitHands,
     crops: Crops,
     photo: Photo,
     refined: Refined,

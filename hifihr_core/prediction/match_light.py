@@ -7,8 +7,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from hifihr_core.hands import HandModel
+from hifihr_core.placed_hands import LitHands, draw_hands
 from hifihr_core.prediction.crops import Crops
-from hifihr_core.prediction.hand_state import HandState, draw
 from hifihr_core.records import Light
 from hifihr_core.rendering import Renderer
 
@@ -19,13 +19,13 @@ GAIN = (0.4, 2.5)
 _LEAST_PIXELS = 50
 
 
-def match_light(hand: HandModel, renderer: Renderer, state: HandState, crops: Crops) -> HandState:
+def match_light(hand: HandModel, renderer: Renderer, state: LitHands, crops: Crops) -> LitHands:
     """Return the hands under a light that gives them the photo's median colour where they stand.
 
     A network that has only seen rendered skins misjudges a photo's exposure and white balance before anything else.
     The median does not mind that some of those pixels show something else. `renderer` has the size of the crops.
     """
-    _, drawn = draw(hand, renderer, state, crops)
+    drawn = draw_hands(hand, renderer, state, crops.K).rendered
     inside = drawn.silhouette > 0.99
     wanted, found = (_median(picture, inside) for picture in (crops.image, drawn.image))
     gain = (wanted / found.clamp(min=1e-3)).clamp(*GAIN)

@@ -12,14 +12,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hifihr_core.geometry.cameras import project
-from hifihr_core.hands import Hand, HandModel, HandParameters
+from hifihr_core.hands import HandModel, HandParameters
 from hifihr_core.metrics.psnr import hand_psnr
+from hifihr_core.placed_hands import DrawnHands, LitHands, choose, draw_hands, map_tensors
 from hifihr_core.prediction.crops import Crops
-from hifihr_core.prediction.hand_state import HandState, choose, draw, map_states
 from hifihr_core.prediction.masks import beyond_wrist, segment_hands
 from hifihr_core.records import Light
-from hifihr_core.rendering import Rendered, Renderer
+from hifihr_core.rendering import Renderer
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class Quality:
 class Refined:
     """The refined hands, the masks they were compared in, and their quality before and after."""
 
-    state: HandState
+    state: LitHands
     mask: Bool[Tensor, "B H W"]
     before: Quality
     after: Quality
@@ -68,7 +67,7 @@ class Refined:
 class _Variables:
     """The numbers that move, as leaves of the graph, and how they make a state."""
 
-    def __init__(self, start: HandState) -> None:
+    def __init__(self, start: LitHands) -> None:
         self.start = start
         parameters, light = start.parameters, start.light
         batch = len(start.root_cam)
@@ -76,8 +75,7 @@ class _Variables:
         self.pose = parameters.pose.clone()
         self.shape = parameters.shape.clone()
         self.root = start.root_cam.new_zeros(batch, 3)
-        assert parameters.texture is not None
-        self.texture = parameters.texture.clone()
+        self.texture = start.texture.clone()
         self.colors = torch.cat((light.ambient, light.color), dim=1).clamp_min(0.02).log()
         self.direction = light.direction.clone()
         for variable in self.all():
@@ -93,7 +91,7 @@ class _Variables:
             {"params": [self.texture, self.colors, self.direction], "lr": settings.appearance_rate},
         ]
 
-    def state(self) -> HandState:
+    def state(self) -> LitHands:
         start = self.start
         orient = roma.rotmat_to_rotvec(
             roma.rotvec_to_rotmat(self.turn) @ roma.rotvec_to_rotmat(start.parameters.global_orient)
@@ -104,13 +102,13 @@ class _Variables:
         ].exp()
         colors = self.colors.exp()
         light = Light(colors[:, :3], colors[:, 3:], torch.nn.functional.normalize(self.direction, dim=1))
-        return HandState(HandParameters(orient, self.pose, self.shape, self.texture), root, light)
+        return LitHands(HandParameters(orient, self.pose, self.shape, self.texture), root, light)
 
 
 def refine(
     hand: HandModel,
     renderer: Renderer,
-    start: HandState,
+    start: LitHands,
     crops: Crops,
     settings: RefineSettings = RefineSettings(),
     *,
@@ -122,9 +120,9 @@ def refine(
     better (measured by the same cost).
     """
     with torch.no_grad():
-        posed, rendered = draw(hand, renderer, start, crops)
-    mask = segment_hands(crops.image, rendered.silhouette)
-    before = _quality(posed, rendered, start, crops, mask)
+        drawn = draw_hands(hand, renderer, start, crops.K)
+    mask = segment_hands(crops.image, drawn.rendered.silhouette)
+    before = _quality(drawn, crops, mask)
     variables = _Variables(start)
     optimizer = torch.optim.Adam(variables.groups(settings), betas=(0.8, 0.95))
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -137,31 +135,32 @@ def refine(
         schedule.step()
         if step == settings.steps // 2:  # the hand has moved: look again which pixels are its own
             with torch.no_grad():
-                mask = segment_hands(crops.image, draw(hand, renderer, variables.state(), crops)[1].silhouette)
+                mask = segment_hands(
+                    crops.image, draw_hands(hand, renderer, variables.state(), crops.K).rendered.silhouette
+                )
         on_step(step + 1)
     with torch.no_grad():
-        last = map_states(Tensor.detach, variables.state())
+        last = map_tensors(Tensor.detach, variables.state())
         better = _cost(hand, renderer, last, crops, mask, settings) <= _cost(
             hand, renderer, start, crops, mask, settings
         )
         state = choose(better, last, start)
-        posed, rendered = draw(hand, renderer, state, crops)
-        after = _quality(posed, rendered, state, crops, mask)
+        after = _quality(draw_hands(hand, renderer, state, crops.K), crops, mask)
     return Refined(state, mask, before, after)
 
 
 def _cost(
     hand: HandModel,
     renderer: Renderer,
-    state: HandState,
+    state: LitHands,
     crops: Crops,
     mask: Bool[Tensor, "B H W"],
     settings: RefineSettings,
 ) -> Float[Tensor, " B"]:
     """Return the cost of each hand."""
-    posed, rendered = draw(hand, renderer, state, crops)
+    drawn = draw_hands(hand, renderer, state, crops.K)
+    rendered, joints_px = drawn.rendered, drawn.posed.joints_px
     height, width = crops.image.shape[-2:]
-    joints_px = project(posed.joints + state.root_cam[:, None], crops.K)
     hand_side = ~beyond_wrist(joints_px.detach(), height=height, width=width) | (rendered.silhouette.detach() > 0.5)
     area = mask.flatten(1).sum(dim=1).clamp_min(1)
     outline = ((rendered.silhouette - mask.float()).square() * hand_side).flatten(1).sum(dim=1) / area
@@ -183,33 +182,29 @@ def _keypoint_cost(joints: Float[Tensor, "B 21 2"], crops: Crops, outlier: float
     return (robust * crops.confidence).sum(dim=1) / crops.confidence.sum(dim=1).clamp_min(1e-3)
 
 
-def _priors(hand: HandModel, state: HandState, settings: RefineSettings) -> Float[Tensor, " B"]:
+def _priors(hand: HandModel, state: LitHands, settings: RefineSettings) -> Float[Tensor, " B"]:
     prior = hand.pose_prior()
-    parameters = state.parameters
-    assert parameters.texture is not None
-    centred = parameters.pose - prior.mean
-    z = centred @ prior.whiten
-    beyond = parameters.pose - parameters.pose.clamp(prior.limits[:, 0], prior.limits[:, 1])
+    pose = state.parameters.pose
     colors = torch.cat((state.light.ambient, state.light.color), dim=1)
     grey = colors.reshape(-1, 2, 3).mean(dim=2, keepdim=True)
     return (
-        settings.pose_prior * z.square().mean(dim=1)
-        + settings.pose_off_prior * (centred - z @ prior.basis).square().mean(dim=1)
-        + settings.limits * beyond.square().mean(dim=1)
-        + settings.shape_prior * parameters.shape.square().mean(dim=1)
-        + settings.texture_prior * parameters.texture.square().mean(dim=1)
+        settings.pose_prior * prior.standardized(pose).square().mean(dim=1)
+        + settings.pose_off_prior * prior.off_basis(pose).square().mean(dim=1)
+        + settings.limits * prior.beyond_limits(pose).square().mean(dim=1)
+        + settings.shape_prior * state.parameters.shape.square().mean(dim=1)
+        + settings.texture_prior * state.texture.square().mean(dim=1)
         + settings.light_prior * (colors.reshape(-1, 2, 3) - grey).square().mean(dim=(1, 2))
     )
 
 
-def _quality(posed: Hand, rendered: Rendered, state: HandState, crops: Crops, mask: Tensor) -> Quality:
-    joints_px = project(posed.joints + state.root_cam[:, None], crops.K)
+def _quality(drawn: DrawnHands, crops: Crops, mask: Bool[Tensor, "B H W"]) -> Quality:
+    rendered, joints_px = drawn.rendered, drawn.posed.joints_px
     seen = crops.confidence > 0
     distance = (joints_px - crops.keypoints_px).norm(dim=-1)
     keypoint_px = torch.where(seen, distance, 0.0).sum(dim=1) / seen.sum(dim=1)  # 0 / 0 is the NaN that is meant
     height, width = crops.image.shape[-2:]
     counted = ~beyond_wrist(joints_px, height=height, width=width)
-    drawn, wanted = (rendered.silhouette > 0.5) & counted, mask & counted
-    iou = (drawn & wanted).flatten(1).sum(dim=1) / (drawn | wanted).flatten(1).sum(dim=1).clamp_min(1)
+    covered, wanted = (rendered.silhouette > 0.5) & counted, mask & counted
+    iou = (covered & wanted).flatten(1).sum(dim=1) / (covered | wanted).flatten(1).sum(dim=1).clamp_min(1)
     psnr = hand_psnr(rendered.image, rendered.silhouette, crops.image, wanted)
     return Quality(keypoint_px, iou, psnr)

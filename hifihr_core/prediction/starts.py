@@ -18,8 +18,8 @@ from hifihr_core.lifting.fitting import fit_keypoints
 from hifihr_core.lifting.lifter import Lifter
 from hifihr_core.models.reconstructor import Estimate, Reconstructor
 from hifihr_core.photos.detectors import INSTALL_LINE, Detection
+from hifihr_core.placed_hands import LitHands, choose, default_light, mean_texture
 from hifihr_core.prediction.crops import GIVEN_BOX_SCALE, KEYPOINT_BOX_SCALE, Crops
-from hifihr_core.prediction.hand_state import HandState, choose, default_light, with_mean_appearance
 
 #: Mean confidence of a network's own joints from which it is believed where the hand stands.
 _SURE = 0.6
@@ -36,7 +36,7 @@ class Started:
     alone ends nearer to the truth (docs/benchmarks/prediction.md).
     """
 
-    state: HandState
+    state: LitHands
     origins: list[str]
     confidence: list[float]
 
@@ -81,20 +81,20 @@ def centred(
     return boxes
 
 
-def from_image(hand: HandModel, estimate: Estimate, K: Float[Tensor, "B 3 3"]) -> HandState:
+def from_image(hand: HandModel, estimate: Estimate, K: Float[Tensor, "B 3 3"]) -> LitHands:
     """Return the hands of an estimate, the mean appearance where there is none; `K` as from `look`."""
     parameters = estimate.parameters
     if parameters.texture is None:
-        parameters = with_mean_appearance(hand, parameters)
+        parameters = mean_texture(hand, parameters)
     root_cam = place_root(estimate.root_px, estimate.scale_px_per_m, K)
-    return HandState(parameters, root_cam, estimate.light or default_light(root_cam))
+    return LitHands(parameters, root_cam, estimate.light or default_light(root_cam))
 
 
-def from_keypoints(lifter: Lifter, hand: HandModel, crops: Crops) -> HandState:
+def from_keypoints(lifter: Lifter, hand: HandModel, crops: Crops) -> LitHands:
     """Return the hands lifted from the detector's keypoints and fitted to them, with the mean appearance."""
     lifted = lifter(crops.keypoints_px, crops.confidence, crops.K)
     fitted = fit_keypoints(hand, lifted, crops.keypoints_px, crops.confidence, crops.K)
-    return HandState(with_mean_appearance(hand, fitted.parameters), fitted.root_cam, default_light(fitted.root_cam))
+    return LitHands(mean_texture(hand, fitted.parameters), fitted.root_cam, default_light(fitted.root_cam))
 
 
 def start_hands(
@@ -130,7 +130,7 @@ def start_hands(
             state = lifted
         else:
             same_look = replace(lifted.parameters, texture=state.parameters.texture)
-            state = choose(wants_keypoints, HandState(same_look, lifted.root_cam, state.light), state)
+            state = choose(wants_keypoints, LitHands(same_look, lifted.root_cam, state.light), state)
     assert state is not None  # one of the two made it, as checked above
     origins = ["keypoints" if one else "image" for one in wants_keypoints.tolist()]
     return Started(state, origins, confidence.tolist())

@@ -10,7 +10,8 @@ from torch import Tensor
 from hifihr_core.augmentation.colors import change_batch
 from hifihr_core.augmentation.draws import draw
 from hifihr_core.geometry.cameras import project
-from hifihr_core.hands.contract import Hand, HandModel, HandParameters
+from hifihr_core.hands.contract import HandModel, HandParameters
+from hifihr_core.placed_hands import PosedHands, place_hands
 from hifihr_core.randomness import stream_bits
 from hifihr_core.records import Appearance, Batch, Light, Side
 from hifihr_core.rendering import Renderer
@@ -85,20 +86,24 @@ class Synthesizer:
             shape=drawn.shape.to(self.device),
             texture=texture if texture is None else texture.to(self.device),
         )
-        posed = self.hand(parameters)
-        root_cam, K = place_hand(posed.vertices, dice, self.options)
-        props = make_props(posed.vertices, posed.joints, skin_at_wrist(posed, self.hand.faces), dice, self.options)
-        return _Scene(parameters, posed, root_cam, K, props, draw_light(dice))
+        hand = self.hand(parameters)
+        root_cam, K = place_hand(hand.vertices, dice, self.options)
+        props = make_props(hand.vertices, hand.joints, skin_at_wrist(hand, self.hand.faces), dice, self.options)
+        return _Scene(parameters, place_hands(hand, root_cam, K), K, props, draw_light(dice))
 
     def _render(self, scene: "_Scene", dice: Dice) -> tuple[Tensor, "_View"]:
         """Draw backdrop, props and hand over each other; where a prop is nearer than the hand, it covers it."""
-        options, root = self.options, scene.root_cam[:, None]
+        options, posed = self.options, scene.posed
         backdrop = draw_backdrops(self._bank, options.size_px, dice)
-        appearance = scene.posed.appearance or Appearance(torch.full_like(scene.posed.vertices, 0.6))
-        hand = self._render_hand(scene.posed.vertices + root, scene.K, appearance, scene.light)
+        appearance = posed.hand.appearance or Appearance(torch.full_like(posed.verts_cam, 0.6))
+        hand = self._render_hand(posed.verts_cam, scene.K, appearance, scene.light)
         backdrop = lens.cast_shadow(backdrop, hand.silhouette, dice, options.shadow)
         props = self._render_props(
-            scene.props.vertices + root, scene.K, Appearance(scene.props.colors), scene.light, background=backdrop
+            scene.props.vertices + posed.root_cam[:, None],
+            scene.K,
+            Appearance(scene.props.colors),
+            scene.light,
+            background=backdrop,
         )
         hand_depth = _depth(hand.depth, hand.silhouette)
         props_depth = _depth(props.depth, props.silhouette) - _SEAM_M
@@ -148,11 +153,9 @@ class Synthesizer:
     def _label(self, scene: "_Scene", view: "_View", dice: Dice) -> dict[str, Mapping[str, Tensor]]:
         """Return labels and presence; every label of `records.LABELS` is there for every sample."""
         posed, parameters, light = scene.posed, scene.parameters, scene.light
-        joints_cam = posed.joints + scene.root_cam[:, None]
-        joints_px = project(joints_cam, scene.K)
-        verts_px = project(posed.vertices + scene.root_cam[:, None], scene.K)
+        joints_cam, joints_px = posed.joints_cam, posed.joints_px
         visible = exact.visible_joints(joints_px, joints_cam, view.depth)
-        box = exact.hand_box(verts_px, self.options.size_px)
+        box = exact.hand_box(project(posed.verts_cam, scene.K), self.options.size_px)
         hand_px = (box[:, 2:] - box[:, :2]).amax(dim=-1)
         keypoints, confidence = exact.detect_keypoints(
             joints_px, visible, hand_px, self.options.size_px, dice, self.options.missing_keypoint
@@ -163,9 +166,9 @@ class Synthesizer:
             "joints_visible": visible,
             "keypoints_px": keypoints,
             "keypoints_confidence": confidence,
-            "mano_vertices_cam": exact.mano_vertices(self.hand, posed) + scene.root_cam[:, None],
-            "root_cam": scene.root_cam,
-            "bone_m": exact.bone_length(posed.joints),
+            "mano_vertices_cam": exact.mano_vertices(self.hand, posed.hand) + posed.root_cam[:, None],
+            "root_cam": posed.root_cam,
+            "bone_m": exact.bone_length(posed.hand.joints),
             "box_px": box,
             "global_orient": parameters.global_orient,
             "pose": parameters.pose,
@@ -182,8 +185,7 @@ class Synthesizer:
 @dataclass(frozen=True)
 class _Scene:
     parameters: HandParameters
-    posed: Hand
-    root_cam: Float[Tensor, "B 3"]
+    posed: PosedHands
     K: Float[Tensor, "B 3 3"]
     props: Props
     light: Light

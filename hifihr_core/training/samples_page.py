@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from hifihr_core.files import write_atomically
-from hifihr_core.models.placing import Prediction
+from hifihr_core.models.placing import PlacedEstimate
 from hifihr_core.records import Batch
 from hifihr_core.skeleton import BONES
 from hifihr_core.training.setup import Run
@@ -46,7 +46,7 @@ def save_pictures(run: Run, batch: Batch, step: int) -> Path:
     return path
 
 
-def draw_row(batch: Batch, prediction: Prediction, truth: Tensor | None, b: int) -> Picture:
+def draw_row(batch: Batch, prediction: PlacedEstimate, truth: Tensor | None, b: int) -> Picture:
     """Return the panels of one sample side by side."""
     photo = to_picture(batch.image[b])
     overlay = photo.copy()

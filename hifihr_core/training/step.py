@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from hifihr_core.losses.evaluate import evaluate_terms, look_at, total_weights, weigh
-from hifihr_core.models.placing import Prediction, predict_hand
+from hifihr_core.models.placing import PlacedEstimate, place_estimate
 from hifihr_core.models.reconstructor import Estimate
 from hifihr_core.records import Batch
 from hifihr_core.skeleton import ROOT
@@ -74,14 +74,14 @@ def estimate_batch(run: Run, batch: Batch) -> Estimate:
     return estimate
 
 
-def predict(run: Run, batch: Batch, estimate: Estimate) -> Prediction:
+def predict(run: Run, batch: Batch, estimate: Estimate) -> PlacedEstimate:
     """Place and, if the run renders, draw the estimated hands, at the annotated root where the settings say so."""
     root_cam = None
     if run.settings.render.root == "given" and ROOT_LABEL in batch.labels:
         root_cam = batch.labels[ROOT_LABEL][:, ROOT]
-        own = predict_hand(estimate, batch.K, run.hand).root_cam
+        own = place_estimate(estimate, batch.K, run.hand).root_cam
         root_cam = torch.where(batch.present[ROOT_LABEL][:, None], root_cam, own)
-    return predict_hand(estimate, batch.K, run.hand, root_cam=root_cam, renderer=run.renderer)
+    return place_estimate(estimate, batch.K, run.hand, root_cam=root_cam, renderer=run.renderer)
 
 
 def numbers_of(estimate: Estimate) -> list[Tensor]:

@@ -12,7 +12,7 @@ from hifihr_core.losses.photometric import soft_iou
 from hifihr_core.losses.terms import Ratio
 from hifihr_core.metrics.pose import mpjpe, pa_mpjpe
 from hifihr_core.metrics.psnr import hand_psnr
-from hifihr_core.models.placing import Prediction
+from hifihr_core.models.placing import PlacedEstimate
 from hifihr_core.records import Batch
 from hifihr_core.skeleton import ROOT
 from hifihr_core.training.guard import broken_samples, leave_out
@@ -22,36 +22,36 @@ from hifihr_core.training.step import predict
 MM = 1000.0
 
 
-def _joint_error(prediction: Prediction, batch: Batch) -> Tensor:
+def _joint_error(prediction: PlacedEstimate, batch: Batch) -> Tensor:
     truth = batch.labels["joints_cam"]
     return MM * mpjpe(prediction.hand.joints, truth - truth[:, ROOT : ROOT + 1])
 
 
-def _aligned_joint_error(prediction: Prediction, batch: Batch) -> Tensor:
+def _aligned_joint_error(prediction: PlacedEstimate, batch: Batch) -> Tensor:
     return MM * pa_mpjpe(prediction.hand.joints, batch.labels["joints_cam"])
 
 
-def _root_error(prediction: Prediction, batch: Batch) -> Tensor:
+def _root_error(prediction: PlacedEstimate, batch: Batch) -> Tensor:
     return MM * torch.linalg.vector_norm(prediction.root_cam - batch.labels["joints_cam"][:, ROOT], dim=-1)
 
 
-def _pixel_error(prediction: Prediction, batch: Batch) -> Tensor:
+def _pixel_error(prediction: PlacedEstimate, batch: Batch) -> Tensor:
     return torch.linalg.vector_norm(prediction.joints_px - batch.labels["joints_px"], dim=-1).mean(dim=1)
 
 
-def _silhouette_iou(prediction: Prediction, batch: Batch) -> Tensor:
+def _silhouette_iou(prediction: PlacedEstimate, batch: Batch) -> Tensor:
     assert prediction.rendered is not None
     return soft_iou(prediction.rendered.silhouette, batch.labels["mask"].to(batch.image))
 
 
-def _masked_psnr(prediction: Prediction, batch: Batch) -> Tensor:
+def _masked_psnr(prediction: PlacedEstimate, batch: Batch) -> Tensor:
     assert prediction.rendered is not None
     rendered = prediction.rendered
     return hand_psnr(rendered.image, rendered.silhouette, batch.image, batch.labels["mask"].bool())
 
 
 #: Metric -> (the label it needs, whether it needs a rendered picture, one value per sample).
-METRICS: Mapping[str, tuple[str, bool, Callable[[Prediction, Batch], Tensor]]] = MappingProxyType(
+METRICS: Mapping[str, tuple[str, bool, Callable[[PlacedEstimate, Batch], Tensor]]] = MappingProxyType(
     {
         "mpjpe_mm": ("joints_cam", False, _joint_error),
         "pa_mpjpe_mm": ("joints_cam", False, _aligned_joint_error),
@@ -63,7 +63,7 @@ METRICS: Mapping[str, tuple[str, bool, Callable[[Prediction, Batch], Tensor]]] =
 )
 
 
-def measure(prediction: Prediction, batch: Batch) -> dict[str, Ratio]:
+def measure(prediction: PlacedEstimate, batch: Batch) -> dict[str, Ratio]:
     """Return every metric that labels and prediction allow; a sample without the label has weight 0."""
     measured = {}
     for name, (label, rendered, metric) in METRICS.items():

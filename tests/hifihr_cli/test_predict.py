@@ -9,8 +9,8 @@ from PIL import Image
 
 from hifihr_core.geometry.cameras import project
 from hifihr_core.hands import HandParameters, load_hand
+from hifihr_core.placed_hands import default_light
 from hifihr_core.prediction import load_models
-from hifihr_core.prediction.hand_state import default_light
 from hifihr_core.rendering import Renderer
 
 

@@ -24,7 +24,7 @@ from hifihr_core.hands import HandModel, HandParameters, load_hand
 from hifihr_core.lifting.lifter import Lifter, load_lifter
 from hifihr_core.models.shipped import LIFTER, shipped_model
 from hifihr_core.photos.detectors import Detection
-from hifihr_core.prediction.hand_state import HandState, default_light
+from hifihr_core.placed_hands import LitHands, default_light
 from hifihr_core.rendering import Renderer
 
 RINGS, AROUND, INNER = 48, 16, 9
@@ -281,7 +281,7 @@ class Shot:
 
     image: np.ndarray
     K: np.ndarray
-    state: HandState
+    state: LitHands
     joints_cam: np.ndarray
     detection: Detection
 
@@ -321,7 +321,7 @@ def shoot(hand: HandModel) -> Callable[..., Shot]:
         turn = torch.randn(1, 3, generator=generator) * 0.3
         parameters = HandParameters(turn, drawn.pose, torch.zeros(1, hand.shape_dim), drawn.texture)
         root = torch.tensor([[0.02, -0.01, 0.5]])
-        state = HandState(parameters, root, default_light(root))
+        state = LitHands(parameters, root, default_light(root))
         K = torch.tensor([[[focal_px, 0, width / 2], [0, focal_px, height / 2], [0, 0, 1]]])
         wall = torch.rand(1, 3, 4, 5, generator=generator) * torch.tensor([0.3, 0.6, 1.0]).view(1, 3, 1, 1)
         wall = torch.nn.functional.interpolate(wall, (height, width), mode="bilinear")

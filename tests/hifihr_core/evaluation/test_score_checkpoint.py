@@ -17,7 +17,7 @@ from hifihr_core.evaluation.score_checkpoint import RunOptions, evaluate_checkpo
 from hifihr_core.geometry.cameras import measure_root
 from hifihr_core.hands import load_hand
 from hifihr_core.hands.contract import HandParameters
-from hifihr_core.models.placing import predict_hand
+from hifihr_core.models.placing import place_estimate
 from hifihr_core.models.reconstructor import Estimate
 from hifihr_core.records import Light
 from hifihr_core.rendering import Renderer
@@ -35,7 +35,7 @@ def oracle(hand):
         light = Light(*labels["light"].split(3, dim=1))
         parameters = HandParameters(*(labels[name] for name in ("global_orient", "pose", "shape", "texture")))
         estimate = Estimate(parameters, *measure_root(labels["joints_cam"][:, 9], batch.K), light)
-        return predict_hand(estimate, batch.K, hand, renderer=renderer)
+        return place_estimate(estimate, batch.K, hand, renderer=renderer)
 
     return predict
 
@@ -169,7 +169,7 @@ def test_a_network_that_gives_nan_is_named(write_shards, tmp_path):
 
     def broken(batch):
         batch.labels["pose"][1] = torch.nan
-        return predict_hand(
+        return place_estimate(
             Estimate(
                 HandParameters(batch.labels["global_orient"], batch.labels["pose"], batch.labels["shape"]),
                 *measure_root(batch.labels["joints_cam"][:, 9], batch.K),

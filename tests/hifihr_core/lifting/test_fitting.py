@@ -6,33 +6,33 @@ import torch
 from hifihr_core.geometry.cameras import project
 from hifihr_core.hands import HandModel, HandParameters
 from hifihr_core.lifting.fitting import fit_keypoints
-from hifihr_core.lifting.lifter import Lifted
+from hifihr_core.placed_hands import PlacedHands
 
 K = torch.tensor([[500.0, 0, 100], [0, 500, 100], [0, 0, 1]])
 
 
 @pytest.fixture(scope="module")
-def truth(hand: HandModel) -> tuple[Lifted, torch.Tensor]:
+def truth(hand: HandModel) -> tuple[PlacedHands, torch.Tensor]:
     generator = torch.Generator().manual_seed(3)
     drawn = hand.sample_parameters(3, generator=generator)
     parameters = HandParameters(0.3 * drawn.global_orient, drawn.pose, torch.zeros_like(drawn.shape))
     root = torch.tensor([[0.0, 0, 0.5], [0.1, 0.05, 0.7], [-0.1, 0, 0.4]])
-    return Lifted(parameters, root), project(hand.joints_of(parameters) + root[:, None], K.expand(3, 3, 3))
+    return PlacedHands(parameters, root), project(hand.joints_of(parameters) + root[:, None], K.expand(3, 3, 3))
 
 
-def _error_px(hand: HandModel, lifted: Lifted, points: torch.Tensor) -> torch.Tensor:
+def _error_px(hand: HandModel, lifted: PlacedHands, points: torch.Tensor) -> torch.Tensor:
     joints = hand.joints_of(lifted.parameters) + lifted.root_cam[:, None]
     return (project(joints, K.expand(len(points), 3, 3)) - points).norm(dim=-1)
 
 
-def _away(truth: Lifted) -> Lifted:
+def _away(truth: PlacedHands) -> PlacedHands:
     parameters = replace(
         truth.parameters, global_orient=truth.parameters.global_orient + 0.2, pose=truth.parameters.pose * 0.7
     )
-    return Lifted(parameters, truth.root_cam * 1.1 + 0.01)
+    return PlacedHands(parameters, truth.root_cam * 1.1 + 0.01)
 
 
-def test_fit_converges_to_the_keypoints(hand: HandModel, truth: tuple[Lifted, torch.Tensor]) -> None:
+def test_fit_converges_to_the_keypoints(hand: HandModel, truth: tuple[PlacedHands, torch.Tensor]) -> None:
     lifted, points = truth
     start = _away(lifted)
     ones = torch.ones(3, 21)
@@ -42,13 +42,13 @@ def test_fit_converges_to_the_keypoints(hand: HandModel, truth: tuple[Lifted, to
     assert fitted.root_cam.dtype == torch.float32
 
 
-def test_no_step_makes_it_worse_and_the_truth_stays(hand: HandModel, truth: tuple[Lifted, torch.Tensor]) -> None:
+def test_no_step_makes_it_worse_and_the_truth_stays(hand: HandModel, truth: tuple[PlacedHands, torch.Tensor]) -> None:
     lifted, points = truth
     fitted = fit_keypoints(hand, lifted, points, torch.ones(3, 21), K.expand(3, 3, 3), steps=3)
     assert _error_px(hand, fitted, points).mean() < 0.5  # the prior pulls a little
 
 
-def test_joints_without_confidence_are_not_looked_at(hand: HandModel, truth: tuple[Lifted, torch.Tensor]) -> None:
+def test_joints_without_confidence_are_not_looked_at(hand: HandModel, truth: tuple[PlacedHands, torch.Tensor]) -> None:
     lifted, points = truth
     confidence = torch.ones(3, 21)
     confidence[:, 13:17] = 0
@@ -61,7 +61,7 @@ def test_joints_without_confidence_are_not_looked_at(hand: HandModel, truth: tup
     torch.testing.assert_close(fits[0].root_cam, fits[1].root_cam)
 
 
-def test_one_wild_keypoint_does_not_drag_the_hand(hand: HandModel, truth: tuple[Lifted, torch.Tensor]) -> None:
+def test_one_wild_keypoint_does_not_drag_the_hand(hand: HandModel, truth: tuple[PlacedHands, torch.Tensor]) -> None:
     lifted, points = truth
     wild = points.clone()
     wild[:, 8] += 150.0
@@ -70,18 +70,18 @@ def test_one_wild_keypoint_does_not_drag_the_hand(hand: HandModel, truth: tuple[
     assert _error_px(hand, fitted, points)[:, others].mean() < 4.0
 
 
-def test_without_any_confidence_only_the_prior_speaks(hand: HandModel, truth: tuple[Lifted, torch.Tensor]) -> None:
+def test_without_any_confidence_only_the_prior_speaks(hand: HandModel, truth: tuple[PlacedHands, torch.Tensor]) -> None:
     lifted, points = truth
     fitted = fit_keypoints(hand, lifted, points, torch.zeros(3, 21), K.expand(3, 3, 3), steps=3)
     torch.testing.assert_close(fitted.root_cam, lifted.root_cam)
     assert torch.isfinite(fitted.parameters.pose).all()
 
 
-def test_a_batch_of_one_equals_its_row(hand: HandModel, truth: tuple[Lifted, torch.Tensor]) -> None:
+def test_a_batch_of_one_equals_its_row(hand: HandModel, truth: tuple[PlacedHands, torch.Tensor]) -> None:
     lifted, points = truth
     start = _away(lifted)
     whole = fit_keypoints(hand, start, points, torch.ones(3, 21), K.expand(3, 3, 3), steps=3)
-    one = Lifted(
+    one = PlacedHands(
         HandParameters(*(value[1:2] for value in vars(start.parameters).values() if value is not None)),
         start.root_cam[1:2],
     )

@@ -3,10 +3,11 @@ import torch
 
 from hifihr_core.geometry.cameras import project
 from hifihr_core.hands import HandModel, load_hand
-from hifihr_core.lifting.lifter import Lifted, load_lifter
+from hifihr_core.lifting.lifter import load_lifter
 from hifihr_core.lifting.noisy_keypoints import EXTENT_RANGE, DetectorNoise, sample_keypoints, spoil
 from hifihr_core.lifting.train_lifter import LifterTraining, evaluate_lifter, lifter_loss, train_lifter
 from hifihr_core.models.shipped import LIFTER, shipped_model
+from hifihr_core.placed_hands import PlacedHands
 
 NONE = dict.fromkeys(("level", "outlier_share", "dropped_share", "dropped_finger_share", "swapped_share"), 0.0)
 EXACT = DetectorNoise(**NONE)
@@ -54,9 +55,9 @@ def test_mistakes_come_as_often_as_asked(hand: HandModel) -> None:
 
 def test_the_truth_costs_nothing(hand: HandModel) -> None:
     truth = sample_keypoints(hand, 8, generator=_generator(), noise=EXACT)
-    terms = lifter_loss(hand, Lifted(truth.parameters, truth.root_cam), truth)
+    terms = lifter_loss(hand, PlacedHands(truth.parameters, truth.root_cam), truth)
     assert max(float(value) for value in terms.values()) < 1e-4
-    wrong = lifter_loss(hand, Lifted(truth.parameters, 1.1 * truth.root_cam), truth)
+    wrong = lifter_loss(hand, PlacedHands(truth.parameters, 1.1 * truth.root_cam), truth)
     assert float(wrong["distance"]) == pytest.approx(0.0953, abs=1e-3)
     assert float(wrong["joints"]) < 1e-4
 
@@ -79,7 +80,7 @@ def test_time_ends_a_run(hand: HandModel) -> None:
 
 def test_score_of_the_truth_is_zero_and_the_shipped_lifter_keeps_its_word(hand: HandModel) -> None:
     exact = sample_keypoints(hand, 64, generator=_generator(1_000_003), noise=EXACT)
-    perfect = evaluate_lifter(hand, lambda *_: Lifted(exact.parameters, exact.root_cam), hands=64)
+    perfect = evaluate_lifter(hand, lambda *_: PlacedHands(exact.parameters, exact.root_cam), hands=64)
     assert perfect.joints_mm < 1e-2
     assert perfect.distance_share < 1e-6
     path = shipped_model(LIFTER)

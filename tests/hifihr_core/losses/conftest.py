@@ -10,7 +10,7 @@ from hifihr_core.geometry.cameras import K_from_focal, project
 from hifihr_core.hands import HandModel, load_hand
 from hifihr_core.losses.evaluate import hand_facts
 from hifihr_core.losses.terms import Scene
-from hifihr_core.models.placing import predict_hand
+from hifihr_core.models.placing import place_estimate
 from hifihr_core.models.reconstructor import Estimate
 from hifihr_core.records import Light
 from hifihr_core.rendering import Renderer
@@ -42,14 +42,14 @@ def make_scene(anny, estimate) -> Callable[..., Scene]:
     def scene(other: Estimate | None = None, *, rendered: bool = False) -> Scene:
         drawn = renderer if rendered else None
         with torch.no_grad():
-            truth = predict_hand(estimate, K, anny, renderer=renderer)
-        prediction = predict_hand(other or estimate, K, anny, renderer=drawn)
+            truth = place_estimate(estimate, K, anny, renderer=renderer)
+        prediction = place_estimate(other or estimate, K, anny, renderer=drawn)
         labels = {
             "joints_cam": truth.joints_cam,
             "joints_px": project(truth.joints_cam, K),
             "keypoints_px": project(truth.joints_cam, K),
             "keypoints_confidence": torch.full((3, 21), 0.9),
-            "mano_vertices_cam": truth.vertices_cam[:, :778],
+            "mano_vertices_cam": truth.verts_cam[:, :778],
             "bone_m": torch.linalg.vector_norm(truth.joints_cam[:, 9] - truth.joints_cam[:, 10], dim=-1),
             "mask": truth.rendered.silhouette,
         }

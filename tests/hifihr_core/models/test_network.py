@@ -12,8 +12,10 @@ from hifihr_core.hands import load_hand
 from hifihr_core.models.build import build_reconstructor
 from hifihr_core.models.encoders import build_encoder
 from hifihr_core.models.heads import MAX_COLOR, LightHead, bounded_light, branch, paper_light, trunk
-from hifihr_core.models.placing import in_front, predict_hand
+from hifihr_core.models.placing import place_estimate
 from hifihr_core.models.reconstructor import MEAN_SCALE, crop_view, read_root, rotation_from_6d
+from hifihr_core.placed_hands import in_front
+from hifihr_core.rendering import Renderer
 
 SMALL = "mobilenetv3_small_050"
 
@@ -111,7 +113,7 @@ def test_a_batch_of_one_can_train(anny, images, K):
 
 
 def test_gradients_reach_every_head_through_the_hand(anny, network, images, K):
-    prediction = predict_hand(network(images, K), K, anny)
+    prediction = place_estimate(network(images, K), K, anny)
     (prediction.joints_cam.sum() + prediction.joints_px.sum()).backward()
     for name in ("global_orient", "pose", "shape", "root"):
         assert network.branches[name][-1].bias.grad.abs().sum() > 0
@@ -128,16 +130,16 @@ def test_without_shape_and_texture_heads(anny, images, K):
 
 def test_the_placed_root_projects_onto_its_pixel(anny, network, images, K):
     estimate = network(images, K)
-    prediction = predict_hand(estimate, K, anny)
+    prediction = place_estimate(estimate, K, anny)
     assert torch.allclose(prediction.joints_px[:, 9], estimate.root_px, atol=1e-2)
     given = torch.tensor([[0.0, 0.0, 0.5]]).expand(2, 3)
-    assert torch.equal(predict_hand(estimate, K, anny, root_cam=given).root_cam, given)
+    assert torch.equal(place_estimate(estimate, K, anny, root_cam=given).root_cam, given)
 
 
 def test_rendering_without_a_texture_head_is_a_wrong_call(anny, images, K):
     network = build_reconstructor(anny, backbone=SMALL, image_px=64, texture=False).eval()
     with pytest.raises(ValueError, match="light and texture"):
-        predict_hand(network(images, K), K, anny, renderer=lambda *arguments: None)
+        place_estimate(network(images, K), K, anny, renderer=Renderer(anny.faces, height=64, width=64))
 
 
 @given(st.lists(st.floats(-50, 50), min_size=9, max_size=9))

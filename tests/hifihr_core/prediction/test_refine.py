@@ -8,8 +8,8 @@ import torch
 
 from hifihr_core.geometry.cameras import project
 from hifihr_core.hands import HandModel
+from hifihr_core.placed_hands import LitHands, choose, default_light, map_tensors, mean_texture
 from hifihr_core.prediction.crops import Crops, cut_crops
-from hifihr_core.prediction.hand_state import HandState, choose, default_light, map_states, with_mean_appearance
 from hifihr_core.prediction.masks import beyond_wrist, segment_hands
 from hifihr_core.prediction.refine import Refined, RefineSettings, refine
 from hifihr_core.rendering import Renderer
@@ -18,7 +18,7 @@ SIZE = 96
 
 
 @pytest.fixture(scope="module")
-def scene(hand: HandModel, shoot: Callable) -> tuple[Crops, HandState, HandState]:
+def scene(hand: HandModel, shoot: Callable) -> tuple[Crops, LitHands, LitHands]:
     """Return a crop with its keypoints, the truth, and a start that is off in everything."""
     shot = shoot(1)
     crops = cut_crops(shot.image, [shot.detection], shot.K, image_px=SIZE)
@@ -27,19 +27,19 @@ def scene(hand: HandModel, shoot: Callable) -> tuple[Crops, HandState, HandState
     def noise(*size: int) -> torch.Tensor:
         return torch.randn(*size, generator=generator)
 
-    parameters = with_mean_appearance(hand, shot.state.parameters)
+    parameters = mean_texture(hand, shot.state.parameters)
     orient = roma.rotvec_composition((0.12 * noise(1, 3), parameters.global_orient))
     parameters = replace(parameters, global_orient=orient, pose=parameters.pose + 0.1 * noise(1, hand.pose_dim))
     root = shot.state.root_cam * 1.04 + 0.004 * noise(1, 3)
-    return crops, shot.state, HandState(parameters, root, default_light(root))
+    return crops, shot.state, LitHands(parameters, root, default_light(root))
 
 
-def _refine(hand: HandModel, start: HandState, crops: Crops, steps: int = 40) -> Refined:
+def _refine(hand: HandModel, start: LitHands, crops: Crops, steps: int = 40) -> Refined:
     renderer = Renderer(hand.faces, height=SIZE, width=SIZE)
     return refine(hand, renderer, start, crops, RefineSettings(steps=steps))
 
 
-def _error_px(hand: HandModel, state: HandState, crops: Crops) -> float:
+def _error_px(hand: HandModel, state: LitHands, crops: Crops) -> float:
     joints = hand.joints_of(state.parameters) + state.root_cam[:, None]
     return float((project(joints, crops.K) - crops.keypoints_px).norm(dim=-1).mean())
 
@@ -64,7 +64,7 @@ def test_without_keypoints_the_picture_alone_leads(hand: HandModel, scene: tuple
 
 def test_hands_do_not_see_each_other(hand: HandModel, scene: tuple) -> None:
     crops, truth, start = scene
-    pair = map_states(lambda a, b: torch.cat((a, b)), start, truth)
+    pair = map_tensors(lambda a, b: torch.cat((a, b)), start, truth)
     both = Crops(
         *(torch.cat((value, value)) for name, value in vars(crops).items() if name != "sides"), sides=("right", "right")
     )
@@ -109,7 +109,7 @@ def test_beyond_wrist_is_the_side_of_the_forearm() -> None:
 
 def test_choose_goes_hand_by_hand(scene: tuple) -> None:
     _, truth, start = scene
-    a, b = (map_states(lambda x: torch.cat((x, x)), state) for state in (truth, start))
+    a, b = (map_tensors(lambda x: torch.cat((x, x)), state) for state in (truth, start))
     chosen = choose(torch.tensor([True, False]), a, b)
     torch.testing.assert_close(chosen.parameters.pose, torch.cat((truth.parameters.pose, start.parameters.pose)))
     torch.testing.assert_close(chosen.light.ambient, torch.cat((truth.light.ambient, start.light.ambient)))

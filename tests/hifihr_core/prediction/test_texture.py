@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from hifihr_core.hands import HandModel
-from hifihr_core.prediction.hand_state import with_mean_appearance
+from hifihr_core.placed_hands import mean_texture
 from hifihr_core.prediction.texture import complete_texture
 from hifihr_core.records import Appearance, Light
 from hifihr_core.rendering import Renderer
@@ -73,7 +73,7 @@ def test_completion_raises_the_psnr_of_what_is_seen(hand: HandModel, shoot: Call
     shot = shoot(1, zoom=3)
     state = shot.state
     posed = hand(state.parameters)
-    mean = hand(with_mean_appearance(hand, state.parameters)).appearance
+    mean = hand(mean_texture(hand, state.parameters)).appearance
     completed = complete_texture(
         shot.image,
         (posed.vertices + state.root_cam[:, None])[0],

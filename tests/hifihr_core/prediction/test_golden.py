@@ -1,0 +1,37 @@
+"""The example photo must give the hands that it gave before; `golden.json` holds them, metres in the camera frame.
+
+A change of these numbers is a change that users notice: say it in CHANGELOG.md, and write the file anew.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hifihr_core.photos.detectors import Detection
+from hifihr_core.photos.reading import read_photo
+from hifihr_core.prediction import Predictor, PredictSettings
+from hifihr_core.prediction.jobs import read_boxes
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+GOLDEN = json.loads(Path(__file__).with_name("golden.json").read_text())
+#: Other versions of torch and OpenCV, and other processors, round otherwise; a refinement multiplies what they do.
+TOLERANCE_M = {"keypoints": 2e-4, "box": 2e-4, "whole_photo": 2e-4, "keypoints_refined": 2e-3}
+
+
+@pytest.fixture(scope="module")
+def predictor() -> Predictor:
+    return Predictor.load()
+
+
+@pytest.mark.parametrize("case", GOLDEN)
+def test_the_example_gives_the_hand_that_it_gave(predictor: Predictor, case: str) -> None:
+    box = Detection(np.array([160.0, 149.0, 355.0, 396.0]), score=1.0)
+    given = {"box": [box], "whole_photo": None}.get(case, read_boxes(EXAMPLES / "hand.json")["hand.jpg"])
+    predictor.settings = PredictSettings(refine=case.endswith("refined"))
+    [hand] = predictor.predict_photo(read_photo(EXAMPLES / "hand.jpg"), detections=given).hands
+    tolerance = TOLERANCE_M[case]
+    np.testing.assert_allclose(hand.joints_cam, GOLDEN[case]["joints_cam"], atol=tolerance)
+    np.testing.assert_allclose(hand.mesh.vertices[::40], GOLDEN[case]["every_40th_vertex_cam"], atol=tolerance)
+    assert hand.score == pytest.approx(GOLDEN[case]["score"], abs=0.01)
