@@ -70,7 +70,16 @@ Intrinsics = Annotated[
     Path | None, typer.Option("--intrinsics", help="File with the 3 x 3 camera matrix.", metavar="FILE")
 ]
 Formats = Annotated[
-    str, typer.Option("--format", help="Of glb, obj, ply, json, npz, texture, with commas between.", metavar="LIST")
+    str,
+    typer.Option(
+        "--format",
+        help="Per photo glb, usdz; per hand hand-glb, obj, ply, bvh, json, npz, texture; with commas between.",
+        metavar="LIST",
+    ),
+]
+Bones = Annotated[str, typer.Option("--bones", help="Names of the bones: vrm, unreal or mano.", metavar="NAME")]
+Backdrop = Annotated[
+    bool, typer.Option("--backdrop", help="Put the photo behind the hands of the .glb.", show_default=False)
 ]
 NoOverlay = Annotated[bool, typer.Option("--no-overlay", help="Write no pictures.", show_default=False)]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace earlier results.", show_default=False)]
@@ -98,6 +107,8 @@ def predict(
     fov: Fov = None,
     intrinsics: Intrinsics = None,
     format: Formats = "glb,obj,json,npz",
+    bones: Bones = "vrm",
+    backdrop: Backdrop = False,
     no_overlay: NoOverlay = False,
     overwrite: Overwrite = False,
     device: Device = "auto",
@@ -110,7 +121,8 @@ def predict(
 ) -> None:
     """Turn photos into posed, textured 3D hands: mesh, texture, overlay, parameters.
 
-    Per hand: .glb with skeleton and texture, .obj, parameters as .json and .npz; per photo: an overlay and a sheet.
+    Per photo: .glb with all hands, their skeletons and textures, an overlay and a sheet; per hand: .obj, parameters as
+    .json and .npz. hands.json lists all.
     Exit code 1: no hand was found in any photo, or a photo could not be read.
     """
     _check_at_most_one({"--focal": focal, "--fov": fov, "--intrinsics": intrinsics})
@@ -145,7 +157,9 @@ def predict(
         settings=settings,
         device=choose_device(device),
     )
-    output = OutputSettings(out_folder or out, formats, pictures=not no_overlay, overwrite=overwrite)
+    output = OutputSettings(
+        out_folder or out, formats, pictures=not no_overlay, overwrite=overwrite, bones=bones, backdrop=backdrop
+    )
     _report(_work(predictor, paths, output, camera, given), json)
 
 
@@ -257,6 +271,6 @@ def _report(done: "list[_Entry]", json: bool) -> None:
 def _table_rows(one: "_Entry") -> list[tuple[object, ...]]:
     name = Path(one.document["path"]).name
     return [
-        (name, number, hand["side"], f"{hand['score']:.2f}", " ".join(hand["files"][:1]))
+        (name, number, hand["side"], f"{hand['score']:.2f}", " ".join([*one.document["files"], *hand["files"]][:1]))
         for number, hand in enumerate(one.document["hands"])
     ]

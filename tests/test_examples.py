@@ -23,7 +23,7 @@ def test_the_first_run_of_the_readme_works(tmp_path: Path, run_cli) -> None:
     words = ("predict", folder / "hand.jpg", "--boxes", folder / "hand.json", "--refine", "--steps", 2)
     ended = run_cli(*words, "--out", tmp_path)
     assert ended.code == 0
-    assert {path.name for path in tmp_path.iterdir()} >= {"hand_0.glb", "hand_0.obj", "hand_0.json", "hand_overlay.jpg"}
+    assert {path.name for path in tmp_path.iterdir()} >= {"hand.glb", "hand_0.obj", "hand_0.json", "hand_overlay.jpg"}
     report = json.loads((tmp_path / "hand_0.json").read_text())["report"]
     assert report["keypoint_error_px"] < 4
 

@@ -50,6 +50,11 @@ BONE_STYLES: Mapping[str, Callable[[str, Side], str]] = MappingProxyType(
 
 def bone_names(joints: Sequence[str], side: Side, style: str = "vrm") -> tuple[str, ...]:
     """Return the name of every bone: VRM humanoid, Unreal mannequin or smplx's MANO. Raises: ConfigError."""
+    check_bone_style(style)
+    return tuple(BONE_STYLES[style](joint, side) for joint in joints)
+
+
+def check_bone_style(style: str) -> None:
+    """Raise ConfigError for an unknown style of bone names."""
     if style not in BONE_STYLES:
         raise ConfigError(f"bone names {style!r} are not known; expected {', '.join(BONE_STYLES)}")
-    return tuple(BONE_STYLES[style](joint, side) for joint in joints)

@@ -1,96 +1,123 @@
-"""Writing hands to disk: GLB, OBJ, JSON, NPZ and pictures, each one row of a table."""
+"""Writing hands to disk: every format of one hand, and of all hands of a photo, is one row of a table."""
 
 import io
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
-import trimesh
 from PIL import Image
 
+from hifihr_core import __version__
 from hifihr_core.errors import ConfigError, DataError
-from hifihr_core.exports.meshes import TexturedMesh, split_at_seams
+from hifihr_core.exports.bvh import write_bvh
+from hifihr_core.exports.encoding import encode_png
 from hifihr_core.exports.results import HandResult
-from hifihr_core.exports.scenes import write_glb
+from hifihr_core.exports.scenes import PhotoView, SceneHand, SceneLight, write_scene
+from hifihr_core.exports.surfaces import write_obj, write_ply
+from hifihr_core.exports.usd import write_usdz
 from hifihr_core.files import write_atomically, write_text
 
 
-def write_obj(path: Path, mesh: TexturedMesh, *, name: str = "hand") -> list[Path]:
-    """Write `path` with its material and texture beside it; return every file.
+@dataclass(frozen=True)
+class ExportContext:
+    """What files say beyond the hands: the photo's name, its camera and pixels, the style of bone names.
 
-    The mesh keeps the camera frame turned half a circle about x (+y up, as viewers expect). Vertex colours go behind
-    the coordinates of a mesh without a chart.
+    `view` is None where the photo's size is not known; its `image` is put behind the hands of a scene.
     """
-    up = np.array([1.0, -1.0, -1.0])
-    if mesh.texture is not None:
-        split = split_at_seams(mesh)
-        image = Image.fromarray(mesh.texture)
-        material = trimesh.visual.material.SimpleMaterial(image=image, diffuse=(255, 255, 255, 255), glossiness=10.0)
-        material.name = f"{name}_texture"  # which also names the picture's file
-        visual = trimesh.visual.TextureVisuals(uv=split.uvs, material=material)
-        solid = trimesh.Trimesh(mesh.vertices[split.source] * up, split.faces, visual=visual, process=False)
-    else:
-        colors = None if mesh.vertex_colors is None else np.rint(mesh.vertex_colors * 255).astype(np.uint8)
-        solid = trimesh.Trimesh(mesh.vertices * up, mesh.faces, vertex_colors=colors, process=False)
-    text, resources = trimesh.exchange.obj.export_obj(
-        solid, return_texture=True, mtl_name=f"{path.stem}.mtl", include_normals=True, digits=7
-    )
-    written = [path]
-    for file, data in (resources or {}).items():
-        written.append(path.with_name(file))
-        with write_atomically(written[-1]) as part:
-            part.write_bytes(data)
-    write_text(path, text)
-    return written
+
+    photo: str | None = None
+    view: PhotoView | None = None
+    bones: str = "vrm"
 
 
-def _glb(folder: Path, result: HandResult, stem: str) -> list[Path]:
-    write_glb(folder / f"{stem}.glb", result.mesh, name=stem, side=result.side)
-    return [folder / f"{stem}.glb"]
+def _hand_glb(folder: Path, stem: str, hand: HandResult, context: ExportContext) -> list[Path]:
+    path = folder / f"{stem}.glb"
+    write_scene(path, [scene_hand(hand, stem)], bones=context.bones, extras=_extras([hand], context))
+    return [path]
 
 
-def _obj(folder: Path, result: HandResult, stem: str) -> list[Path]:
-    return write_obj(folder / f"{stem}.obj", result.mesh, name=stem)
+def _obj(folder: Path, stem: str, hand: HandResult, context: ExportContext) -> list[Path]:
+    return write_obj(folder / f"{stem}.obj", hand.mesh, name=stem)
 
 
-def _ply(folder: Path, result: HandResult, stem: str) -> list[Path]:
-    solid = trimesh.Trimesh(result.mesh.vertices, result.mesh.faces, process=False)
-    with write_atomically(folder / f"{stem}.ply") as part:
-        part.write_bytes(trimesh.exchange.ply.export_ply(solid))
-    return [folder / f"{stem}.ply"]
+def _ply(folder: Path, stem: str, hand: HandResult, context: ExportContext) -> list[Path]:
+    return write_ply(folder / f"{stem}.ply", hand.mesh)
 
 
-def _json(folder: Path, result: HandResult, stem: str) -> list[Path]:
-    write_text(folder / f"{stem}.json", json.dumps(result.document(), indent=1) + "\n")
+def _bvh(folder: Path, stem: str, hand: HandResult, context: ExportContext) -> list[Path]:
+    if hand.mesh.rig is None:
+        return []
+    write_bvh(folder / f"{stem}.bvh", hand.mesh.rig, side=hand.side, bones=context.bones)
+    return [folder / f"{stem}.bvh"]
+
+
+def _json(folder: Path, stem: str, hand: HandResult, context: ExportContext) -> list[Path]:
+    document = {"photo": context.photo, "hifihr": __version__, **hand.document()}
+    write_text(folder / f"{stem}.json", json.dumps(document, indent=1) + "\n")
     return [folder / f"{stem}.json"]
 
 
-def _npz(folder: Path, result: HandResult, stem: str) -> list[Path]:
+def _npz(folder: Path, stem: str, hand: HandResult, context: ExportContext) -> list[Path]:
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **result.arrays())  # type: ignore[arg-type]  # its stub takes names for options
+    np.savez_compressed(buffer, photo=np.array(context.photo or ""), **hand.arrays())  # type: ignore[arg-type]
     with write_atomically(folder / f"{stem}.npz") as part:
         part.write_bytes(buffer.getvalue())
     return [folder / f"{stem}.npz"]
 
 
-def _texture(folder: Path, result: HandResult, stem: str) -> list[Path]:
-    if result.mesh.texture is None:
+def _texture(folder: Path, stem: str, hand: HandResult, context: ExportContext) -> list[Path]:
+    if hand.mesh.texture is None:
         return []
-    write_picture(folder / f"{stem}_texture.png", result.mesh.texture)
-    return [folder / f"{stem}_texture.png"]
+    path = folder / f"{stem}_texture.png"
+    with write_atomically(path) as part:
+        part.write_bytes(encode_png(hand.mesh.texture))
+    return [path]
 
 
-#: Every format: how one hand is written under a stem; each returns the files it wrote.
-FORMATS: Mapping[str, Callable[[Path, HandResult, str], list[Path]]] = MappingProxyType(
-    {"glb": _glb, "obj": _obj, "ply": _ply, "json": _json, "npz": _npz, "texture": _texture}
+def _scene_glb(folder: Path, stem: str, hands: Sequence[HandResult], context: ExportContext) -> list[Path]:
+    path = folder / f"{stem}.glb"
+    write_scene(
+        path,
+        _scene_hands(stem, hands),
+        view=context.view,
+        light=_light(hands),
+        bones=context.bones,
+        extras=_extras(hands, context),
+    )
+    return [path]
+
+
+def _scene_usdz(folder: Path, stem: str, hands: Sequence[HandResult], context: ExportContext) -> list[Path]:
+    write_usdz(folder / f"{stem}.usdz", _scene_hands(stem, hands), bones=context.bones)
+    return [folder / f"{stem}.usdz"]
+
+
+WriteHand = Callable[[Path, str, HandResult, ExportContext], list[Path]]
+WritePhoto = Callable[[Path, str, Sequence[HandResult], ExportContext], list[Path]]
+
+#: How one hand is written under a stem; each returns the files it wrote.
+HAND_FORMATS: Mapping[str, WriteHand] = MappingProxyType(
+    {
+        "hand-glb": _hand_glb,
+        "obj": _obj,
+        "ply": _ply,
+        "bvh": _bvh,
+        "json": _json,
+        "npz": _npz,
+        "texture": _texture,
+    }
 )
+#: How all hands of a photo are written to one file.
+PHOTO_FORMATS: Mapping[str, WritePhoto] = MappingProxyType({"glb": _scene_glb, "usdz": _scene_usdz})
+FORMATS = (*PHOTO_FORMATS, *HAND_FORMATS)
 DEFAULT_FORMATS = ("glb", "obj", "json", "npz")
 
 
 def check_formats(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the names, each once. Raises ConfigError for a format that is not known."""
+    """Return the names, each once. Raises: ConfigError for an unknown format."""
     chosen = tuple(dict.fromkeys(names))
     for name in chosen:
         if name not in FORMATS:
@@ -98,9 +125,56 @@ def check_formats(names: Iterable[str]) -> tuple[str, ...]:
     return chosen
 
 
-def write_hand(folder: Path, result: HandResult, stem: str, formats: Iterable[str] = DEFAULT_FORMATS) -> list[Path]:
-    """Write one hand in every format named; return the files. Raises DataError where the disk refuses."""
-    return [file for name in check_formats(formats) for file in FORMATS[name](folder, result, stem)]
+def write_hand(
+    folder: Path,
+    stem: str,
+    hand: HandResult,
+    formats: Iterable[str] = DEFAULT_FORMATS,
+    context: ExportContext = ExportContext(),
+) -> list[Path]:
+    """Write one hand in those of the formats that hold one hand; return the files.
+
+    Raises: DataError where the disk refuses, ConfigError for an unknown format or an extra that is not installed.
+    """
+    chosen = [name for name in check_formats(formats) if name in HAND_FORMATS]
+    return [file for name in chosen for file in HAND_FORMATS[name](folder, stem, hand, context)]
+
+
+def write_photo(
+    folder: Path,
+    stem: str,
+    hands: Sequence[HandResult],
+    formats: Iterable[str] = DEFAULT_FORMATS,
+    context: ExportContext = ExportContext(),
+) -> list[Path]:
+    """Write all hands of a photo in those of the formats that hold them all; return the files. Raises: as above."""
+    chosen = [name for name in check_formats(formats) if name in PHOTO_FORMATS]
+    return [file for name in chosen for file in PHOTO_FORMATS[name](folder, stem, hands, context)]
+
+
+def scene_hand(hand: HandResult, name: str) -> SceneHand:
+    """Return the hand as a part of a scene."""
+    extras = {"score": round(float(hand.score), 4), "metric": hand.metric, "model": hand.hand}
+    return SceneHand(hand.mesh, name, hand.side, extras=extras)
+
+
+def _scene_hands(stem: str, hands: Sequence[HandResult]) -> list[SceneHand]:
+    return [scene_hand(hand, f"{stem}_{number}") for number, hand in enumerate(hands)]
+
+
+def _light(hands: Sequence[HandResult]) -> SceneLight | None:
+    """Return one light for the scene, the mean of what was estimated hand by hand; None without hands."""
+    if not hands:
+        return None
+    color, direction, ambient = (
+        np.mean([hand.light[name] for hand in hands], axis=0) for name in ("color", "direction", "ambient")
+    )
+    return SceneLight(color, direction if np.linalg.norm(direction) > 1e-6 else np.array([0, 0, -1.0]), ambient)
+
+
+def _extras(hands: Sequence[HandResult], context: ExportContext) -> dict[str, object]:
+    licences = {name: licence for hand in hands for name, licence in hand.licences.items()}
+    return {"photo": context.photo, "licences": licences}
 
 
 def write_picture(path: Path, image: np.ndarray) -> None:

@@ -3,19 +3,18 @@
 glTF 2.0 is right-handed, +y up, metres; our camera frame turned half a circle about x. `scenes.py` puts parts together.
 """
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pygltflib as gltf
 import trimesh
-from jaxtyping import Float, UInt8
-from PIL import Image
+from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
 from hifihr_core import __version__
 from hifihr_core.exports.clips import Clip, local_transforms, quaternions
+from hifihr_core.exports.encoding import encode_png
 from hifihr_core.exports.meshes import Rig, SplitMesh, TexturedMesh, split_at_seams
 from hifihr_core.files import write_atomically
 
@@ -173,13 +172,6 @@ def strongest_influences(
     strongest = np.take_along_axis(padded, order, axis=1)
     strongest = strongest / strongest.sum(axis=1, keepdims=True)
     return np.where(strongest > 0, order, 0).astype(np.uint16), strongest
-
-
-def encode_png(image: UInt8[np.ndarray, "H W 3"]) -> bytes:
-    """Return the picture as PNG."""
-    encoded = io.BytesIO()
-    Image.fromarray(image).save(encoded, "PNG")
-    return encoded.getvalue()
 
 
 def _unsplit(mesh: TexturedMesh) -> SplitMesh:

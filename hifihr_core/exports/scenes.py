@@ -4,7 +4,6 @@ The camera of the photo is at the origin and looks along -z, +y is up (glTF's fr
 it. Bones, units and extras: docs/files.md.
 """
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pygltflib as gltf
 from jaxtyping import Float, UInt8
-from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from hifihr_core.exports.bone_names import bone_names
 from hifihr_core.exports.clips import Clip, flat_to_photo
+from hifihr_core.exports.encoding import encode_jpeg
 from hifihr_core.exports.gltf import T_GLTF_CAM, Document, add_clip, add_mesh, add_skeleton, add_skin
 from hifihr_core.exports.meshes import TexturedMesh
 from hifihr_core.records import Side
@@ -154,15 +153,6 @@ def _add_backdrop(
         name: document.accessor(values.astype(np.float32), kind, target=gltf.ARRAY_BUFFER, bounds=name == "POSITION")
         for name, (values, kind) in columns.items()
     }
-    material = document.material("photo", encode_jpeg(image), "image/jpeg", unlit=True)
+    material = document.material("photo", encode_jpeg(image, longest_px=_BACKDROP_PX), "image/jpeg", unlit=True)
     mesh = document.mesh("photo", attributes, np.array([[0, 1, 2], [0, 2, 3]]), material)
     document.node("photo_backdrop", mesh=mesh)
-
-
-def encode_jpeg(image: UInt8[np.ndarray, "H W 3"], *, longest_px: int = _BACKDROP_PX, quality: int = 90) -> bytes:
-    """Return the picture as JPEG, reduced to `longest_px` where it is larger."""
-    picture = Image.fromarray(image)
-    picture.thumbnail((longest_px, longest_px), Image.Resampling.LANCZOS)
-    encoded = io.BytesIO()
-    picture.save(encoded, "JPEG", quality=quality)
-    return encoded.getvalue()

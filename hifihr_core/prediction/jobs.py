@@ -10,8 +10,19 @@ import numpy as np
 
 from hifihr_core.device import one_thread
 from hifihr_core.errors import DataError, HifihrError
-from hifihr_core.exports.formats import DEFAULT_FORMATS, check_formats, refuse_existing, write_hand, write_picture
+from hifihr_core.exports.bone_names import check_bone_style
+from hifihr_core.exports.formats import (
+    DEFAULT_FORMATS,
+    ExportContext,
+    check_formats,
+    refuse_existing,
+    write_hand,
+    write_photo,
+    write_picture,
+)
 from hifihr_core.exports.results import PhotoResult
+from hifihr_core.exports.run_index import INDEX_FILE, write_index
+from hifihr_core.exports.scenes import PhotoView
 from hifihr_core.files import read_text
 from hifihr_core.geometry.lenses import focal_from_fov, ideal_K
 from hifihr_core.photos.detectors import Detection
@@ -45,21 +56,27 @@ class CameraChoice:
 
 @dataclass(frozen=True)
 class OutputSettings:
-    """What is written, and where; `formats` are names of `exports.FORMATS`."""
+    """What is written, and where; `formats` are names of `exports.FORMATS`.
+
+    `bones` is the style of bone names (vrm, unreal, mano); with `backdrop` a scene shows the photo behind its hands.
+    """
 
     folder: Path
     formats: Sequence[str] = DEFAULT_FORMATS
     pictures: bool = True
     overwrite: bool = False
+    bones: str = "vrm"
+    backdrop: bool = False
 
 
 @dataclass(frozen=True)
 class Done:
-    """One finished photo: its result, the files of each hand and its pictures, or the error that kept it unread."""
+    """One finished photo: its result, the files of each hand, of all and its pictures, or why it could not be read."""
 
     path: Path
     result: PhotoResult | None
     files: tuple[tuple[Path, ...], ...] = ()
+    scenes: tuple[Path, ...] = ()
     pictures: tuple[Path, ...] = ()
     error: HifihrError | None = None
 
@@ -72,7 +89,8 @@ class Done:
             for hand, files in zip(self.result.hands, self.files, strict=True)
         ]
         entry: dict[str, object] = {"path": str(self.path), "hands": hands, "seconds": dict(self.result.seconds)}
-        return {**entry, "pictures": [str(file) for file in self.pictures]}
+        files = {"files": self.scenes, "pictures": self.pictures}
+        return {**entry, **{name: [str(file) for file in paths] for name, paths in files.items()}}
 
 
 def predict_files(
@@ -86,12 +104,13 @@ def predict_files(
 ) -> Iterator[Done]:
     """Predict photo after photo and write the files of each hand; a photo that cannot be read is reported, not fatal.
 
-    Hand n of `a.jpg` is written as `a_n.glb`, and so on. `boxes` maps paths or file names to the hands to take instead
-    of the detector's.
+    Hand n of `a.jpg` is written as `a_n.obj`, and so on, all its hands as `a.glb`; `hands.json` lists what there is.
+    `boxes` maps paths or file names to the hands to take instead of the detector's.
 
     Raises: ConfigError for an unknown format; DataError where files exist already or the disk refuses.
     """
     formats = check_formats(output.formats)
+    check_bone_style(output.bones)
     stems = _stems(paths)
     if not output.overwrite:
         refuse_existing(file for stem in stems.values() for file in _earlier(output.folder, stem))
@@ -107,28 +126,44 @@ def predict_files(
             file.unlink()
         with one_thread():
             done = _write(photo, result, path, stems[path], output, formats)
+        if done.files or (output.folder / INDEX_FILE).exists():
+            write_index(output.folder, [done.document()])
         yield done
 
 
 def _earlier(folder: Path, stem: str) -> list[Path]:
     """Return the files of an earlier prediction of this photo."""
-    own = re.compile(re.escape(stem) + r"_(\d+(_texture)?|overlay|sheet)\.[a-z]+")
+    own = re.compile(re.escape(stem) + r"(_(\d+(_texture)?|overlay|sheet)\.[a-z]+|\.(glb|usdz|html))")
     return sorted(file for file in folder.iterdir() if own.fullmatch(file.name)) if folder.is_dir() else []
 
 
 def _write(
     photo: Photo, result: PhotoResult, path: Path, stem: str, output: OutputSettings, formats: Sequence[str]
 ) -> Done:
+    context = _context(photo, result, path, output)
     files = tuple(
-        tuple(write_hand(output.folder, hand, f"{stem}_{number}", formats)) for number, hand in enumerate(result.hands)
+        tuple(write_hand(output.folder, f"{stem}_{number}", hand, formats, context))
+        for number, hand in enumerate(result.hands)
     )
-    if not output.pictures or not result.hands:
-        return Done(path, result, files)
+    if not result.hands:
+        return Done(path, result)
+    scenes = tuple(write_photo(output.folder, stem, result.hands, formats, context))
+    if not output.pictures:
+        return Done(path, result, files, scenes)
     over, beside = (output.folder / f"{stem}_{name}.jpg" for name in ("overlay", "sheet"))
     write_picture(over, overlay(photo.image, result.hands, reduction=photo.reduction))
     rows = [sheet(photo.image, hand, reduction=photo.reduction) for hand in result.hands]
     write_picture(beside, np.concatenate(rows, axis=0))
-    return Done(path, result, files, (over, beside))
+    return Done(path, result, files, scenes, (over, beside))
+
+
+def _context(photo: Photo, result: PhotoResult, path: Path, output: OutputSettings) -> ExportContext:
+    """Return what the files say of the photo; its camera is that of its hands."""
+    if not result.hands:
+        return ExportContext(path.name, bones=output.bones)
+    height, width = (round(side * photo.reduction) for side in photo.image.shape[:2])
+    view = PhotoView(result.hands[0].K, (width, height), photo.image if output.backdrop else None)
+    return ExportContext(path.name, view, output.bones)
 
 
 def _stems(paths: Sequence[Path]) -> dict[Path, str]:

@@ -52,7 +52,8 @@ def test_a_photo_becomes_files_and_a_table(here, run_cli):
     assert ended.code == 0, ended.err
     assert ended.out.splitlines()[0].split("\t") == ["photo", "hand", "side", "score", "files"]
     names = {path.name for path in (here / "predictions").iterdir()}
-    assert names >= {"hand_0.glb", "hand_0.obj", "hand_0.json", "hand_0.npz", "hand_0_texture.png", "hand_overlay.jpg"}
+    assert names >= {"hand.glb", "hand_0.obj", "hand_0.json", "hand_0.npz", "hand_0_texture.png", "hand_overlay.jpg"}
+    assert "hands.json" in names
     again = run_cli("predict", "hand.png", "--boxes", "boxes.json")
     assert (again.code, "--overwrite" in again.message) == (3, True)
 
@@ -69,7 +70,8 @@ def test_one_document_on_stdout(here, run_cli, picture):
     assert hand["side"] == "left"
     assert hand["metric"] is True
     assert hand["K"] == [[200, 0, 80], [0, 200, 60], [0, 0, 1]]
-    assert sorted(hand["files"]) == ["elsewhere/hand_0.glb", "elsewhere/hand_0.json"]
+    assert hand["files"] == ["elsewhere/hand_0.json"]
+    assert image["files"] == ["elsewhere/hand.glb"]
     assert image["pictures"] == []
     projected = np.array(hand["joints_cam"]) @ np.array(hand["K"]).T
     np.testing.assert_allclose(projected[:, :2] / projected[:, 2:], hand["joints_px"], atol=2e-2)

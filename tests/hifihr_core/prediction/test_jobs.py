@@ -31,17 +31,23 @@ def photo(tmp_path: Path, shoot: Callable) -> Path:
 
 
 def test_every_file_of_every_format(predictor: Predictor, photo: Path, tmp_path: Path) -> None:
-    output = OutputSettings(tmp_path / "out", tuple(FORMATS))
+    pytest.importorskip("pxr", reason="usd-core is not installed: pip install 'hifihr[usd]'")
+    output = OutputSettings(tmp_path / "out", tuple(FORMATS), backdrop=True)
     [done] = predict_files(predictor, [photo], output)
     names = {file.name for file in (tmp_path / "out").iterdir()}
-    ends = ("0.glb", "0.obj", "0.mtl", "0.ply", "0.json", "0.npz", "0_texture.png", "overlay.jpg", "sheet.jpg")
-    assert names == {f"a [1]_{end}" for end in ends}
-    assert {file.name for file in (*done.files[0], *done.pictures)} == names
+    own = ("0.glb", "0.obj", "0.mtl", "0.ply", "0.bvh", "0.json", "0.npz", "0_texture.png", "overlay.jpg", "sheet.jpg")
+    assert names == {"hands.json", "a [1].glb", "a [1].usdz", *(f"a [1]_{end}" for end in own)}
+    assert {file.name for file in (*done.files[0], *done.scenes, *done.pictures)} == names - {"hands.json"}
+    [entry] = json.loads((tmp_path / "out" / "hands.json").read_text())["photos"]
+    assert entry["path"] == str(photo)
+    assert entry["files"] == ["a [1].glb", "a [1].usdz"]
+    assert "a [1]_0.obj" in entry["hands"][0]["files"]
     document = json.loads((tmp_path / "out" / "a [1]_0.json").read_text())
     arrays = np.load(tmp_path / "out" / "a [1]_0.npz")
     np.testing.assert_allclose(document["joints_cam"], arrays["joints_cam"], atol=1e-6)
     np.testing.assert_allclose(document["parameters"]["pose"], arrays["pose"], atol=1e-6)
     assert document["licences"]["hand"] == "free"
+    assert document["photo"] == photo.name
     assert document["metric"] is False
     assert "OpenCV" in document["conventions"]["camera_frame"]
     with Image.open(tmp_path / "out" / "a [1]_overlay.jpg") as overlay:

@@ -1,0 +1,79 @@
+"""BVH: the armature of one hand and its motion, for programs that animate.
+
+Rest pose and channels: at rest the hand is flat, fingers along +y, palm towards +z; rotations are relative to it. The
+root has a position in the frame of the GLB files (+y up, the photo's camera at the origin); metres, degrees. BVH keeps
+rotations alone below the root, so the few millimetres by which the ring and little knuckles shift are left out.
+"""
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from scipy.spatial.transform import Rotation
+
+from hifihr_core.exports.bone_names import bone_names
+from hifihr_core.exports.clips import Clip
+from hifihr_core.exports.gltf import T_GLTF_CAM
+from hifihr_core.exports.meshes import Rig
+from hifihr_core.files import write_text
+from hifihr_core.records import Side
+
+_CHANNELS = "Zrotation Xrotation Yrotation"
+_ORDER = "ZXY"
+_FRAME_S = 1 / 30
+
+
+def write_bvh(path: Path, rig: Rig, clip: Clip | None = None, *, side: Side = "right", bones: str = "vrm") -> None:
+    """Write the rig of a hand, moving as `clip` says; without a clip, one frame in the pose of the rig.
+
+    Raises: ValueError where the frames of `clip` are not equally far apart; DataError where the disk refuses.
+    """
+    frames = rig.T_cam_bone[None] if clip is None else clip.T_cam_bone
+    moving = [bone for bone in range(len(rig.parents)) if bone in rig.parents]
+    names = bone_names(rig.names, side, bones)
+    lines = ["HIERARCHY", *_hierarchy(rig, names, 0, 0), "MOTION"]
+    lines += [f"Frames: {len(frames)}", f"Frame Time: {_frame_time(clip):.8f}"]
+    motion = _motion(frames, rig, moving)
+    write_text(path, "\n".join([*lines, *(" ".join(f"{value:.6f}" for value in row) for row in motion)]) + "\n")
+
+
+def _frame_time(clip: Clip | None) -> float:
+    if clip is None or len(clip.times_s) < 2:
+        return _FRAME_S
+    steps = np.diff(clip.times_s)
+    if np.ptp(steps) > 1e-3 * steps.mean():
+        raise ValueError(f"clip {clip.name!r}: frames are {steps.min()} to {steps.max()} s apart; BVH wants one step")
+    return float(steps.mean())
+
+
+def _hierarchy(rig: Rig, names: tuple[str, ...], bone: int, depth: int) -> Iterator[str]:
+    """Yield the lines of a bone and of all below it, depth first: the order of the channels."""
+    tab = "\t" * depth
+    parent = rig.parents[bone]
+    offset = np.zeros(3) if parent < 0 else rig.T_bind_bone[bone, :3, 3] - rig.T_bind_bone[parent, :3, 3]
+    children = [child for child, of in enumerate(rig.parents) if of == bone]
+    yield f"{tab}{'ROOT ' + names[bone] if parent < 0 else 'JOINT ' + names[bone] if children else 'End Site'}"
+    yield f"{tab}{{"
+    yield f"{tab}\tOFFSET {' '.join(f'{value:.6f}' for value in offset)}"
+    if children:
+        place = "6 Xposition Yposition Zposition " if parent < 0 else "3 "
+        yield f"{tab}\tCHANNELS {place}{_CHANNELS}"
+    for child in children:
+        yield from _hierarchy(rig, names, child, depth + 1)
+    yield f"{tab}}}"
+
+
+def _motion(frames: Float[np.ndarray, "T N 4 4"], rig: Rig, moving: list[int]) -> Float[np.ndarray, "T C"]:
+    """Return position of the root and angles of every moving bone, degrees, one row per frame."""
+    turned = (T_GLTF_CAM @ frames)[..., :3, :3] @ rig.T_bind_bone[:, :3, :3].transpose(0, 2, 1)
+    columns = [(T_GLTF_CAM @ frames[:, 0])[:, :3, 3]]
+    for bone in moving:
+        parent = rig.parents[bone]
+        local = turned[:, bone] if parent < 0 else turned[:, parent].transpose(0, 2, 1) @ turned[:, bone]
+        with warnings.catch_warnings():  # at a quarter turn two of the angles are one; any split of it is right
+            warnings.simplefilter("ignore", UserWarning)
+            angles = Rotation.from_matrix(local).as_euler(_ORDER)
+        columns.append(np.degrees(np.unwrap(angles, axis=0)))
+    return np.concatenate(columns, axis=1)

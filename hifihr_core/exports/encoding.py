@@ -1,0 +1,23 @@
+"""Pictures as the bytes of a PNG or JPEG file."""
+
+import io
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+
+def encode_png(image: UInt8[np.ndarray, "H W 3"]) -> bytes:
+    """Return an RGB picture as PNG."""
+    encoded = io.BytesIO()
+    Image.fromarray(image).save(encoded, "PNG")
+    return encoded.getvalue()
+
+
+def encode_jpeg(image: UInt8[np.ndarray, "H W 3"], *, longest_px: int, quality: int = 90) -> bytes:
+    """Return an RGB picture as JPEG, reduced to `longest_px` where it is larger."""
+    picture = Image.fromarray(image)
+    picture.thumbnail((longest_px, longest_px), Image.Resampling.LANCZOS)
+    encoded = io.BytesIO()
+    picture.save(encoded, "JPEG", quality=quality)
+    return encoded.getvalue()
