@@ -1,5 +1,7 @@
 """The one door for checks: `nox -s lint types tests`, and the sessions below. `nox -l` lists them."""
 
+from pathlib import Path
+
 import nox
 
 nox.options.sessions = ["lint", "types", "tests"]
@@ -67,3 +69,22 @@ def demo(session: nox.Session) -> None:
     """The whole story, small: prepare, pretrain, train at every level, eval, predict; results in `demo/`."""
     install(session)
     session.run("python", "tools/demo.py", *(session.posargs or ["demo"]))
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation as a site, in `site/`; a broken link or a page outside the index fails."""
+    install(session, "docs")
+    session.run("mkdocs", "build", "--strict", *session.posargs)
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Wheel and source archive in `dist/`, checked; the wheel is installed and tried."""
+    session.install("build", "twine")
+    session.run("python", "-m", "build", "--outdir", "dist")
+    archives = sorted(str(path) for path in Path("dist").glob("hifihr-*"))
+    session.run("twine", "check", "--strict", *archives)
+    session.install("-c", "constraints.txt", *[name for name in archives if name.endswith(".whl")])
+    session.chdir(session.create_tmp())
+    session.run("hifihr", "doctor")
