@@ -31,9 +31,9 @@ from hifihr_core.shards.packing import Policy, pack_split
 from hifihr_core.sources.contract import Request
 from hifihr_core.sources.synth import open_synth
 from hifihr_core.stream.batch_stream import StreamOptions
+from hifihr_core.stream.datasets import open_dataset, open_stream
+from hifihr_core.stream.order import Share
 from hifihr_core.synthesis import SynthOptions
-from hifihr_core.training.data import open_dataset, open_stream
-from hifihr_core.training.distributed import World
 from hifihr_core.training.guard import broken_samples, leave_out
 from hifihr_core.training.loop import fit
 from hifihr_core.training.validation import measure
@@ -138,7 +138,7 @@ def score(weights: Path, data: Path, image_px: int, *kinds: str) -> dict[str, di
     options = StreamOptions(batch_size=20, image_px=image_px, shuffle=False, drop_last=False)
     renderer = Renderer(hand.faces, height=image_px, width=image_px)
     sums: dict[str, dict[str, torch.Tensor]] = {kind: {} for kind in kinds}
-    for batch in open_stream([dataset], options, World(torch.device("cpu")), weights=[None]):
+    for batch in open_stream([dataset], options, Share(), torch.device("cpu"), weights=[None]):
         batch = leave_out(batch, broken_samples(batch))
         estimate = network(batch.image, batch.K)
         for kind, row in sums.items():

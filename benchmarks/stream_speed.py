@@ -104,7 +104,7 @@ def bare_rate(samples: list[Sample], processes: int, *, with_masks: bool) -> flo
 def stream_rate(stream: BatchStream, *, floats: bool) -> float:
     """Return images per second of one epoch of a running stream, as float batches or as they leave the workers."""
     begin, count = time.perf_counter(), 0
-    for batch in stream if floats else stream.packed():
+    for batch in stream if floats else stream.painted():
         count += len(batch.keys)
     return count / (time.perf_counter() - begin)
 
@@ -116,7 +116,7 @@ def cpu_ratio(stream: BatchStream, samples: list[Sample], *, with_masks: bool, f
     caches with whatever else runs on the machine, which slows drawing down more than decoding.
     """
     bare, own = [], []
-    batches = iter(stream) if floats else stream.packed()
+    batches = iter(stream) if floats else stream.painted()
     for first in range(0, len(stream) * BATCH, BATCH):
         times = [time.thread_time_ns()]
         bare_loop(samples[first : first + BATCH], with_masks)

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from hifihr_core.samples import LABELS, Sample, Side
+from hifihr_core.samples import LABELS, Label, Sample, Side
 
-__all__ = ["LABELS", "Appearance", "Batch", "Light", "Sample", "Side"]
+__all__ = ["LABELS", "Appearance", "Batch", "Label", "Light", "Sample", "Side"]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""One sample of a dataset, and the names of everything that can be known about a hand.
+"""One sample of a dataset, and the one table of everything that can be known about a hand.
 
 Apart from `records.py`, whose names it shares, so that reading and packing data never waits for torch.
 """
@@ -12,30 +12,51 @@ import numpy as np
 
 Side = Literal["right", "left"]
 
-#: Every label that a sample may carry: shape, and what it is. Supervision levels, shards and losses use these names.
-LABELS: Mapping[str, tuple[tuple[int, ...], str]] = MappingProxyType(
+#: What happens to a label when its picture is mirrored, cut, scaled or turned:
+#: `cam` points or a vector in the camera frame; `px` pixels; `found_px` pixels of a detector, (0, 0) where it found
+#: nothing; `box_px` a box, x0, y0, x1, y1; `global_rotation` axis-angle from the hand to the camera;
+#: `joint_rotations` axis-angles between bones; `light` two colours and a direction; `picture` moves as pixels do.
+Moves = Literal["not", "cam", "px", "found_px", "box_px", "global_rotation", "joint_rotations", "light", "picture"]
+
+
+@dataclass(frozen=True)
+class Label:
+    """One row of `LABELS`. A size of -1 in `shape` is any size.
+
+    `moves` names how the label follows its picture; `augmentation.moves` (batches) and `sources.cutting` (one sample)
+    have a rule for each name. A `per_picture` label belongs to one picture, the others to the annotated pose, which
+    several pictures may share.
+    """
+
+    shape: tuple[int, ...]
+    meaning: str
+    moves: Moves = "not"
+    per_picture: bool = False
+
+
+#: Every label that a sample may carry. Supervision levels, shards and losses use these names, and a new label is a new
+#: row here and nothing else.
+LABELS: Mapping[str, Label] = MappingProxyType(
     {
-        "joints_cam": ((21, 3), "annotated joints, camera frame, metres"),
-        "joints_px": ((21, 2), "annotated joints in the image, pixels (u, v)"),
-        "joints_visible": ((21,), "1 where an annotated joint is visible, else 0"),
-        "keypoints_px": ((21, 2), "joints found by a 2D detector, pixels; (0, 0) where it found none"),
-        "keypoints_confidence": ((21,), "the detector's confidence per joint, 0 to 1"),
-        "mano_vertices_cam": (
-            (778, 3),
-            "MANO vertices (or the 778 stand-ins of a synthetic tree), camera frame, metres",
+        "joints_cam": Label((21, 3), "annotated joints, camera frame, metres", "cam"),
+        "joints_px": Label((21, 2), "annotated joints in the image, pixels (u, v)", "px"),
+        "joints_visible": Label((21,), "1 where an annotated joint is visible, else 0"),
+        "keypoints_px": Label((21, 2), "joints found by a 2D detector, pixels; (0, 0) if not found", "found_px", True),
+        "keypoints_confidence": Label((21,), "the detector's confidence per joint, 0 to 1", per_picture=True),
+        "mano_vertices_cam": Label(
+            (778, 3), "MANO vertices (or the 778 stand-ins of a synthetic tree), camera frame, metres", "cam"
         ),
-        "root_cam": (
-            (3,),
-            "the root joint given with the sample, camera frame, metres; the wrist in HO-3D's evaluation",
+        "root_cam": Label(
+            (3,), "the root joint given with the sample, camera frame, metres; the wrist in HO-3D's evaluation", "cam"
         ),
-        "bone_m": ((), "length of the middle finger's proximal phalanx, metres (FreiHAND's `scale`)"),
-        "box_px": ((4,), "a box given with the sample, pixels x0, y0, x1, y1"),
-        "global_orient": ((3,), "rotation of the hand model named by the dataset, axis-angle"),
-        "pose": ((-1,), "pose coefficients of that model"),
-        "shape": ((-1,), "shape coefficients of that model"),
-        "texture": ((-1,), "texture coefficients of that model"),
-        "light": ((9,), "ambient colour, light colour, direction towards the light"),
-        "mask": ((-1, -1), "True where the hand is, one value per pixel"),
+        "bone_m": Label((), "length of the middle finger's proximal phalanx, metres (FreiHAND's `scale`)"),
+        "box_px": Label((4,), "a box given with the sample, pixels x0, y0, x1, y1", "box_px"),
+        "global_orient": Label((3,), "rotation of the dataset's hand model, axis-angle", "global_rotation"),
+        "pose": Label((-1,), "pose coefficients of that model", "joint_rotations"),
+        "shape": Label((-1,), "shape coefficients of that model"),
+        "texture": Label((-1,), "texture coefficients of that model"),
+        "light": Label((9,), "ambient colour, light colour, direction towards the light", "light"),
+        "mask": Label((-1, -1), "True where the hand is, one value per pixel", "picture"),
     }
 )
 
@@ -44,7 +65,7 @@ LABELS: Mapping[str, tuple[tuple[int, ...], str]] = MappingProxyType(
 class Sample:
     """One right-looking hand in one picture, as a source reads it and a shard keeps it.
 
-    The picture of a left hand, with its K and labels, was mirrored already; `side` remembers what it was.
+    The picture of a left hand has been mirrored, K and labels with it; `side` remembers what it was.
     `labels` holds float32 arrays under the names of `LABELS`, except `mask`, which stays encoded in `mask`.
     Samples with the same `annotation` show the same annotated pose and share their labels (FreiHAND's four versions).
     """

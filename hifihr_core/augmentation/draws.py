@@ -95,34 +95,53 @@ class Draws:
         return tuple((self.color != np.eye(3, 4)).any(axis=(1, 2)).tolist())
 
 
-_DRAWN = 32  # columns of random numbers; new ones are appended, so that old draws never change
+#: What each column of random numbers is for. New names go to the end, so that old draws never change.
+COLUMNS = (
+    "mirrored",
+    "angle",
+    "scale",
+    *("shift_u", "shift_v"),
+    *("white_red", "white_green", "white_blue", "saturation", "contrast", "brightness"),
+    *("is_gamma", "gamma"),
+    *("is_blur", "blur"),
+    *("is_noise", "noise", "noise_seed"),
+    *("cover_width", "cover_height", "cover_u", "cover_v", "is_cover"),
+    *("is_jpeg", "jpeg"),
+    *("cover_red", "cover_green", "cover_blue"),
+)
 
 
 def draw(ranges: AugmentRanges, keys: Sequence[str], *, seed: int, epoch: int, image_px: int) -> Draws:
     """Draw the augmentation of each sample: row b depends on (seed, epoch, ``keys[b]``) and the ranges alone."""
-    u = uniforms(keys, _DRAWN, seed, epoch, "augment").T
+    u = dict(zip(COLUMNS, uniforms(keys, len(COLUMNS), seed, epoch, "augment").T, strict=True))
 
-    def between(column: int, low: float | int, high: float | int) -> np.ndarray:
-        return low + (high - low) * u[column]
+    def between(name: str, low: float | int, high: float | int) -> np.ndarray:
+        return low + (high - low) * u[name]
 
-    def sometimes(column: int, probability: float, values: np.ndarray) -> np.ndarray:
-        return np.where(u[column] < probability, values, 0)
+    def sometimes(name: str, probability: float, values: np.ndarray) -> np.ndarray:
+        return np.where(u[f"is_{name}"] < probability, values, 0)
+
+    def several(*names: str) -> np.ndarray:
+        return np.stack([u[name] for name in names])
 
     low, high = np.log(ranges.scale[0]), np.log(ranges.scale[1])
-    cover = between(18, *ranges.cover_side), between(19, *ranges.cover_side)
+    sides = np.stack((between("cover_width", *ranges.cover_side), between("cover_height", *ranges.cover_side)))
+    shift = ranges.shift
     return Draws(
-        mirrored=u[0] < ranges.flip,
-        angle_rad=between(1, -ranges.rotation_rad, ranges.rotation_rad),
-        scale=np.exp(between(2, low, high)),
-        shift=np.stack((between(3, -ranges.shift, ranges.shift), between(4, -ranges.shift, ranges.shift)), axis=-1),
-        color=_color_matrices(ranges, u[5:11]),
-        gamma=np.where(u[11] < ranges.gamma_probability, between(12, *ranges.gamma), 1.0),
-        blur_sigma_px=sometimes(13, ranges.blur_probability, between(14, *ranges.blur_sigma_px)),
-        noise=sometimes(15, ranges.noise_probability, ranges.noise * u[16] ** 2),
-        noise_seed=(u[17] * 2**31).astype(np.int64),
-        jpeg_quality=sometimes(23, ranges.jpeg_probability, between(24, *ranges.jpeg_quality)).astype(np.int64),
-        cover_px=_covers(u[20:22], sometimes(22, ranges.cover_probability, np.stack(cover)), image_px),
-        cover_color=u[25:28].T.copy(),
+        mirrored=u["mirrored"] < ranges.flip,
+        angle_rad=between("angle", -ranges.rotation_rad, ranges.rotation_rad),
+        scale=np.exp(between("scale", low, high)),
+        shift=np.stack((between("shift_u", -shift, shift), between("shift_v", -shift, shift)), axis=-1),
+        color=_color_matrices(
+            ranges, several("white_red", "white_green", "white_blue", "saturation", "contrast", "brightness")
+        ),
+        gamma=np.where(u["is_gamma"] < ranges.gamma_probability, between("gamma", *ranges.gamma), 1.0),
+        blur_sigma_px=sometimes("blur", ranges.blur_probability, between("blur", *ranges.blur_sigma_px)),
+        noise=sometimes("noise", ranges.noise_probability, ranges.noise * u["noise"] ** 2),
+        noise_seed=(u["noise_seed"] * 2**31).astype(np.int64),
+        jpeg_quality=sometimes("jpeg", ranges.jpeg_probability, between("jpeg", *ranges.jpeg_quality)).astype(np.int64),
+        cover_px=_covers(several("cover_u", "cover_v"), sometimes("cover", ranges.cover_probability, sides), image_px),
+        cover_color=several("cover_red", "cover_green", "cover_blue").T.copy(),
     )
 
 
@@ -155,8 +174,8 @@ def _covers(u: Float[np.ndarray, "2 B"], sides: Float[np.ndarray, "2 B"], image_
 
 
 @dataclass(frozen=True)
-class Crops:
-    """The square of every picture that the network is to see, before any augmentation."""
+class Squares:
+    """The square of every picture that the network sees, before any augmentation."""
 
     center_px: Float[np.ndarray, "B 2"]
     side_px: Float[np.ndarray, " B"]
@@ -164,21 +183,21 @@ class Crops:
 
 
 def place(
-    draws: Draws, K: Float[np.ndarray, "B 3 3"], crops: Crops, *, image_px: int
+    draws: Draws, K: Float[np.ndarray, "B 3 3"], squares: Squares, *, image_px: int
 ) -> tuple[Float[np.ndarray, "B 3 3"], Float[np.ndarray, "B 3 3"], Motion]:
     """Return (T_new_old, K_new, motion): where every picture of a batch goes; arrays in float64, motion in float32.
 
     The roll turns picture and crop about the principal point, so that the crop shows the same part of the scene; scale
     and shift then move the crop alone.
     """
-    T_flip, mirror = _flips(draws, crops)
+    T_flip, mirror = _flips(draws, squares)
     K_flipped = T_flip @ K @ mirror
     roll = _rolls(draws.angle_rad)
     turned = (draws.angle_rad != 0) | draws.mirrored
     T_rolled = np.tile(np.eye(3), (len(draws), 1, 1))  # exact where nothing turns: K K^-1 rounds for many K
     T_rolled[turned] = (K_flipped @ roll)[turned] @ np.linalg.inv(K_flipped[turned]) @ T_flip[turned]
-    center = (T_rolled @ np.concatenate((crops.center_px, np.ones((len(draws), 1))), axis=1)[..., None])[:, :2, 0]
-    zoom = draws.scale * image_px / crops.side_px
+    center = (T_rolled @ np.concatenate((squares.center_px, np.ones((len(draws), 1))), axis=1)[..., None])[:, :2, 0]
+    zoom = draws.scale * image_px / squares.side_px
     T_crop = np.zeros_like(T_flip)
     T_crop[:, 0, 0] = T_crop[:, 1, 1] = zoom
     T_crop[:, :2, 2] = image_px / 2 + draws.shift * image_px - zoom[:, None] * center
@@ -193,13 +212,13 @@ def place(
     return T_new_old, T_crop @ K_flipped, motion
 
 
-def _flips(draws: Draws, crops: Crops) -> tuple[Float[np.ndarray, "B 3 3"], Float[np.ndarray, "B 3 3"]]:
+def _flips(draws: Draws, squares: Squares) -> tuple[Float[np.ndarray, "B 3 3"], Float[np.ndarray, "B 3 3"]]:
     """Return per sample the mirroring of its pixels and of the camera frame, or twice the identity."""
     sign = np.where(draws.mirrored, -1.0, 1.0)
     mirror = np.tile(np.eye(3), (len(draws), 1, 1))
     mirror[:, 0, 0] = sign
     T_flip = mirror.copy()
-    T_flip[:, 0, 2] = np.where(draws.mirrored, crops.width_px, 0.0)
+    T_flip[:, 0, 2] = np.where(draws.mirrored, squares.width_px, 0.0)
     return T_flip, mirror
 
 

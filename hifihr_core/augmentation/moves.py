@@ -1,10 +1,12 @@
 """Move the labels of a batch with their pictures: 2D by an affine of the picture, 3D by a turn of the camera.
 
-Everything is batched torch on the device of the labels; one table says how each label of `records.LABELS` moves.
+Everything is batched torch on the device of the labels. `samples.LABELS` says how each label moves, by the name of a
+rule; this module has the rules.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import roma
 import torch
@@ -12,6 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from hifihr_core.records import LABELS
+from hifihr_core.samples import Moves
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,10 @@ class Motion:
     M_new_old: Float[Tensor, "B 3 3"]
     mirrored: Bool[Tensor, " B"]
 
+    def to(self, device: torch.device | str) -> "Motion":
+        """Return the motion on a device."""
+        return Motion(**{name: value.to(device) for name, value in vars(self).items()})
+
 
 def move_labels(
     labels: Mapping[str, Tensor], present: Mapping[str, Bool[Tensor, " B"]], motion: Motion
@@ -34,18 +41,19 @@ def move_labels(
     """Return labels and presence after a move. `mask`, which moves with its picture, is not among them.
 
     The rotation and pose of a right-hand model describe no mirrored hand, so a mirrored sample loses these labels.
-    Raises: ValueError for a label that has no rule.
+    Raises: ValueError for a label that is not in `LABELS`.
     """
-    turned = not torch.equal(motion.M_new_old, torch.eye(3).expand_as(motion.M_new_old))
+    turned = not torch.equal(motion.M_new_old, torch.eye(3).expand_as(motion.M_new_old).to(motion.M_new_old.device))
     rules = {name: _rule(name) for name in labels}
     moved = {
-        name: rules[name](values, motion) if turned or rules[name] in _IN_PIXELS else values
+        name: rules[name].move(values, motion) if turned or rules[name].in_pixels else values
         for name, values in labels.items()
     }
     if not turned:
         return moved, dict(present)
-    kept = {name: has & ~motion.mirrored if name in _RIGHT_HAND_ONLY else has for name, has in present.items()}
-    for name in moved.keys() & _RIGHT_HAND_ONLY:
+    lost = {name for name in labels if rules[name].of_right_hand}
+    kept = {name: has & ~motion.mirrored if name in lost else has for name, has in present.items()}
+    for name in lost:
         moved[name] = moved[name] * kept[name][:, None]
     return moved, kept
 
@@ -67,12 +75,11 @@ def _box_px(box: Float[Tensor, "B 4"], motion: Motion) -> Float[Tensor, "B 4"]:
     return torch.cat((moved.amin(dim=1), moved.amax(dim=1)), dim=-1)
 
 
-def _points_cam(points: Float[Tensor, "B N 3"], motion: Motion) -> Float[Tensor, "B N 3"]:
+def _cam(points: Float[Tensor, "B *N 3"], motion: Motion) -> Float[Tensor, "B *N 3"]:
+    """Turn points, or one vector per sample."""
+    if points.ndim == 2:
+        return (motion.M_new_old @ points[..., None])[..., 0]
     return (motion.M_new_old @ points.mT).mT
-
-
-def _vector_cam(vector: Float[Tensor, "B 3"], motion: Motion) -> Float[Tensor, "B 3"]:
-    return (motion.M_new_old @ vector[..., None])[..., 0]
 
 
 def _rotation(global_orient: Float[Tensor, "B 3"], motion: Motion) -> Float[Tensor, "B 3"]:
@@ -84,35 +91,37 @@ def _rotation(global_orient: Float[Tensor, "B 3"], motion: Motion) -> Float[Tens
 
 
 def _light(light: Float[Tensor, "B 9"], motion: Motion) -> Float[Tensor, "B 9"]:
-    return torch.cat((light[:, :6], _vector_cam(light[:, 6:], motion)), dim=-1)
+    return torch.cat((light[:, :6], _cam(light[:, 6:], motion)), dim=-1)
 
 
 def _same(values: Tensor, motion: Motion) -> Tensor:
     return values
 
 
-_RULES: Mapping[str, Callable[[Tensor, Motion], Tensor]] = {
-    "joints_cam": _points_cam,
-    "joints_px": _points_px,
-    "joints_visible": _same,
-    "keypoints_px": _detected_px,
-    "keypoints_confidence": _same,
-    "mano_vertices_cam": _points_cam,
-    "root_cam": _vector_cam,
-    "bone_m": _same,
-    "box_px": _box_px,
-    "global_orient": _rotation,
-    "pose": _same,
-    "shape": _same,
-    "texture": _same,
-    "light": _light,
-}
-#: The rules that do not ask how the camera turned.
-_IN_PIXELS = frozenset({_points_px, _detected_px, _box_px})
-_RIGHT_HAND_ONLY = frozenset({"global_orient", "pose"})
+@dataclass(frozen=True)
+class _Rule:
+    """How a kind of label moves. `in_pixels`: it moves even if the camera does not turn."""
+
+    move: Callable[[Tensor, Motion], Tensor]
+    in_pixels: bool = False
+    of_right_hand: bool = False
 
 
-def _rule(name: str) -> Callable[[Tensor, Motion], Tensor]:
-    if name not in _RULES:
+_RULES: Mapping[Moves, _Rule] = MappingProxyType(
+    {
+        "not": _Rule(_same),
+        "cam": _Rule(_cam),
+        "px": _Rule(_points_px, in_pixels=True),
+        "found_px": _Rule(_detected_px, in_pixels=True),
+        "box_px": _Rule(_box_px, in_pixels=True),
+        "global_rotation": _Rule(_rotation, of_right_hand=True),
+        "joint_rotations": _Rule(_same, of_right_hand=True),
+        "light": _Rule(_light),
+    }
+)
+
+
+def _rule(name: str) -> _Rule:
+    if name not in LABELS or LABELS[name].moves not in _RULES:
         raise ValueError(f"label {name!r} does not move with its picture; known labels: {', '.join(LABELS)}")
-    return _RULES[name]
+    return _RULES[LABELS[name].moves]

@@ -19,7 +19,6 @@ from hifihr_core.models.placing import PlacedEstimate, build_renderer, place_est
 from hifihr_core.records import Batch
 from hifihr_core.shards.folder import ShardSet, find_shard_folders
 from hifihr_core.stream.batch_stream import BatchStream, StreamOptions, StreamPart
-from hifihr_core.stream.collate import hand_scale_of
 from hifihr_core.synthesis.labels import stand_in_indices
 
 RootChoice = Literal["predicted", "gt"]
@@ -49,7 +48,6 @@ def open_evaluation_shards(folder: Path | None, dataset: str, *, version: str | 
 
 def open_batches(
     shards: ShardSet,
-    protocol: Protocol,
     positions: Sequence[int],
     *,
     image_px: int,
@@ -58,7 +56,7 @@ def open_batches(
     device: torch.device | str = "cpu",
 ) -> Iterator[Batch]:
     """Yield crops of the samples at `positions`, in that order, without random changes."""
-    part = StreamPart(Subset(shards, list(positions)), hand_scale=hand_scale_of(protocol.dataset))  # type: ignore[arg-type]
+    part = StreamPart(Subset(shards, list(positions)), hand_scale=shards.index.facts.crop_scale)  # type: ignore[arg-type]
     options = StreamOptions(batch_size=batch_size, image_px=image_px, shuffle=False, drop_last=False)
     return iter(BatchStream([part], options, num_workers=workers, device=device))
 

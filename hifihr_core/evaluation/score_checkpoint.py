@@ -102,7 +102,6 @@ class _Job:
         """Yield the crops of some samples."""
         return open_batches(
             self.shards,
-            self.protocol,
             positions,
             image_px=self.checkpoint.settings.data.image_px,
             batch_size=batch_size,

@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -20,11 +21,16 @@ FORMAT_VERSION = 1
 INDEX_NAME = "index.json"
 
 #: Labels that belong to one picture; all others, K and the mask belong to the annotated pose.
-PER_IMAGE = frozenset({"keypoints_px", "keypoints_confidence"})
+PER_IMAGE = frozenset(name for name, label in LABELS.items() if label.per_picture)
 
 #: The two tables of a shard. A row of `samples` is one picture; its `annotation` is a row of `annotations`.
 SAMPLES = "samples"
 ANNOTATIONS = "annotations"
+
+#: `crop_scale` of shards that were written before it was a fact of the dataset; of all others it was the default.
+_CROP_SCALES_BEFORE: Mapping[str, float | None] = MappingProxyType(
+    {"freihand": None, "dart": None, "synth": None, "ho3d": 2.2, "rhd": 1.8}
+)
 
 Camera = Literal["perspective", "orthographic", "assumed"]
 
@@ -41,7 +47,9 @@ class DatasetFacts(_Record):
     `hand` names the model that `global_orient`, `pose`, `shape` and `texture` belong to, and `pose_zero` whether a
     pose of zero is the flat hand or the model's mean hand. `camera` is `orthographic` where depth is a convention
     (DART), `assumed` where K is a guess (photos). `mano_stand_in` says that `mano_vertices_cam` holds 778 fixed
-    points of another hand model instead of MANO's vertices.
+    points of another hand model instead of MANO's vertices. `crop_scale` is the side of the square that a network sees,
+    in lengths of the hand's box, for training and evaluation alike; None is the whole picture, for datasets that come
+    cropped.
     """
 
     dataset: str
@@ -56,6 +64,7 @@ class DatasetFacts(_Record):
     synthetic: bool = False
     mano_stand_in: bool = False
     provenance: str = ""
+    crop_scale: float | None = 2.0
 
 
 class LabelFacts(_Record):
@@ -123,10 +132,20 @@ def read_index(folder: Path) -> ShardIndex:
         version = content.get("format_version") if isinstance(content, dict) else None
         if version != FORMAT_VERSION:
             raise DataError(f"{path}: layout version {version}, expected {FORMAT_VERSION}; prepare the dataset again")
-        return ShardIndex.model_validate(content)
+        return ShardIndex.model_validate(_renew(content))
     except (json.JSONDecodeError, ValidationError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"{path}: {reason}, expected a shard index; prepare the dataset again") from error
+
+
+def _renew(content: dict[str, Any]) -> dict[str, Any]:
+    """Fill in what an index of an earlier release does not say."""
+    for facts in (content.get("facts"), (content.get("plan") or {}).get("facts")):
+        if isinstance(facts, dict) and facts.get("dataset") in _CROP_SCALES_BEFORE:
+            facts.setdefault("crop_scale", _CROP_SCALES_BEFORE[facts["dataset"]])
+        elif isinstance(facts, dict):
+            facts.setdefault("crop_scale", DatasetFacts.model_fields["crop_scale"].default)
+    return content
 
 
 def find_problem(sample: Sample) -> str | None:
@@ -146,7 +165,7 @@ def _find_label_problem(name: str, value: np.ndarray) -> str | None:
     """Return what is wrong with one label, or None."""
     if name not in LABELS or name == "mask":
         return f"label {name!r} is not known"
-    shape = LABELS[name][0]
+    shape = LABELS[name].shape
     fits = len(shape) == value.ndim and all(want in (-1, got) for want, got in zip(shape, value.shape, strict=True))
     if not fits or value.dtype != np.float32:
         return f"{name} is {value.dtype} {value.shape}, expected float32 {shape}"

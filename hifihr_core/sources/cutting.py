@@ -4,11 +4,14 @@ Pixels as in docs/conventions.md: (row i, column j) is centred on (j + 0.5, i + 
 moves u by -x0, and mirroring a picture of width W moves u to W - u.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import cv2
 import numpy as np
+
+from hifihr_core.samples import LABELS, Moves
 
 
 def fill_faces(vertices_px: np.ndarray, faces: np.ndarray, *, width: int, height: int) -> np.ndarray:
@@ -28,7 +31,7 @@ def project(points_cam: np.ndarray, K: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Crop:
+class PixelBox:
     """A box of whole pixels, x0 <= x < x1 and y0 <= y < y1, inside a picture."""
 
     x0: int
@@ -46,24 +49,26 @@ class Crop:
         moved[:2] -= np.outer((self.x0, self.y0), moved[2])
         return moved
 
-    def shift_points(self, points_px: np.ndarray) -> np.ndarray:
-        """Return pixels of the cut picture."""
-        return (points_px - np.asarray((self.x0, self.y0))).astype(np.float32)
-
     def shift_labels(self, labels: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return the labels of the cut picture; undetected keypoints stay (0, 0)."""
-        moved = dict(labels)
-        for name in ("joints_px", "keypoints_px") & labels.keys():
-            moved[name] = self.shift_points(labels[name])
-        if "box_px" in labels:
-            moved["box_px"] = self.shift_points(labels["box_px"].reshape(2, 2)).reshape(4)
-        if "keypoints_px" in labels:
-            found = labels["keypoints_confidence"][:, None] > 0
-            moved["keypoints_px"] = np.where(found, moved["keypoints_px"], np.float32(0))
-        return moved
+        return scale_labels(labels, shift_px=(-float(self.x0), -float(self.y0)))
 
 
-def crop_around(points_px: np.ndarray, *, width: int, height: int, factor: float = 3.0, least: int = 128) -> Crop:
+def scale_labels(
+    labels: Mapping[str, np.ndarray],
+    *,
+    scale: tuple[float, float] = (1.0, 1.0),
+    shift_px: tuple[float, float] = (0.0, 0.0),
+) -> dict[str, np.ndarray]:
+    """Return the labels after every pixel (u, v) of their picture has moved to ``scale * (u, v) + shift_px``."""
+
+    def move(points_px: np.ndarray) -> np.ndarray:
+        return (points_px * np.asarray(scale) + np.asarray(shift_px)).astype(np.float32)
+
+    return _move(labels, _IN_PIXELS, move)
+
+
+def crop_around(points_px: np.ndarray, *, width: int, height: int, factor: float = 3.0, least: int = 128) -> PixelBox:
     """Return a square of `factor` times the larger extent of the points about their box's centre, cut at the border.
 
     The margin leaves room for the stream to rotate, scale and move its own crop. The square is at least `least` wide;
@@ -76,7 +81,7 @@ def crop_around(points_px: np.ndarray, *, width: int, height: int, factor: float
     y0 = min(max(int(np.floor(y - half)), 0), height - 1)
     x1 = max(min(int(np.ceil(x + half)), width), x0 + 1)
     y1 = max(min(int(np.ceil(y + half)), height), y0 + 1)
-    return Crop(x0, y0, x1, y1)
+    return PixelBox(x0, y0, x1, y1)
 
 
 def mirror_K(K: np.ndarray, *, width: int) -> np.ndarray:
@@ -91,38 +96,51 @@ def mirror_labels(labels: Mapping[str, np.ndarray], *, width: int) -> dict[str, 
     """Return the labels of the mirrored picture: x to -x in the camera frame, u to W - u in the picture.
 
     `global_orient` turns from R to M R M with M = diag(-1, 1, 1): the y and z part of its axis-angle change sign, as
-    do those of every joint of a 45-number axis-angle `pose`. Undetected keypoints stay (0, 0).
+    do those of every joint of an axis-angle `pose`. Undetected keypoints stay (0, 0).
     """
-    return {name: _MIRRORS[name](value, width) if name in _MIRRORS else value for name, value in labels.items()}
+
+    def move(points_px: np.ndarray) -> np.ndarray:
+        return np.stack((width - points_px[..., 0], points_px[..., 1]), axis=-1).astype(np.float32)
+
+    return _move(labels, _IN_PIXELS | _MIRRORED, move)
 
 
-def _mirror_cam(points: np.ndarray, _: int) -> np.ndarray:
+#: How the pixels of points move.
+_Move = Callable[[np.ndarray], np.ndarray]
+
+
+def _move(
+    labels: Mapping[str, np.ndarray], rules: Mapping[Moves, Callable[[np.ndarray, _Move], np.ndarray]], move: _Move
+) -> dict[str, np.ndarray]:
+    """Apply the rule of every label that has one; a label outside `LABELS` is an error of the caller."""
+    kinds = {name: LABELS[name].moves for name in labels}
+    return {name: rules[kinds[name]](value, move) if kinds[name] in rules else value for name, value in labels.items()}
+
+
+def _found_px(points: np.ndarray, move: _Move) -> np.ndarray:
+    return np.where((points == 0).all(axis=-1, keepdims=True), points, move(points))
+
+
+def _box_px(box: np.ndarray, move: _Move) -> np.ndarray:
+    corners = move(box.reshape(2, 2))
+    return np.concatenate((corners.min(axis=0), corners.max(axis=0)))
+
+
+def _cam(points: np.ndarray, _: _Move) -> np.ndarray:
     return points * np.asarray((-1, 1, 1), np.float32)
 
 
-def _mirror_px(points: np.ndarray, width: int) -> np.ndarray:
-    return np.stack((width - points[..., 0], points[..., 1]), axis=-1).astype(np.float32)
-
-
-def _mirror_found_px(points: np.ndarray, width: int) -> np.ndarray:
-    return np.where((points == 0).all(axis=-1, keepdims=True), points, _mirror_px(points, width))
-
-
-def _mirror_box(box: np.ndarray, width: int) -> np.ndarray:
-    return np.asarray((width - box[2], box[1], width - box[0], box[3]), np.float32)
-
-
-def _mirror_rotations(rotations: np.ndarray, _: int) -> np.ndarray:
+def _rotations(rotations: np.ndarray, _: _Move) -> np.ndarray:
     return (rotations.reshape(-1, 3) * np.asarray((1, -1, -1), np.float32)).reshape(rotations.shape)
 
 
-_MIRRORS = {
-    "joints_cam": _mirror_cam,
-    "mano_vertices_cam": _mirror_cam,
-    "root_cam": _mirror_cam,
-    "joints_px": _mirror_px,
-    "keypoints_px": _mirror_found_px,
-    "box_px": _mirror_box,
-    "global_orient": _mirror_rotations,
-    "pose": _mirror_rotations,
-}
+def _light(light: np.ndarray, move: _Move) -> np.ndarray:
+    return np.concatenate((light[:6], _cam(light[6:], move)))
+
+
+_IN_PIXELS: Mapping[Moves, Callable[[np.ndarray, _Move], np.ndarray]] = MappingProxyType(
+    {"px": lambda points, move: move(points), "found_px": _found_px, "box_px": _box_px}
+)
+_MIRRORED: Mapping[Moves, Callable[[np.ndarray, _Move], np.ndarray]] = MappingProxyType(
+    {"cam": _cam, "global_rotation": _rotations, "joint_rotations": _rotations, "light": _light}
+)

@@ -294,6 +294,7 @@ def _open_split(folder: str, parts: tuple[DartPart, ...], marker: Marker, limit:
         synthetic=marker.synthetic,
         mano_stand_in=marker.stand_in_vertices,
         provenance="DARTset; Gao et al., NeurIPS 2022 Datasets and Benchmarks",
+        crop_scale=None,
     )
     sizes = {f"part_{part.number}": part.file.size for part in parts}
     count = min(total, limit) if limit else total

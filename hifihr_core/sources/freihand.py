@@ -222,6 +222,7 @@ def _open_split(tree: Tree, folder: str, marker: Marker, limit: int | None) -> F
         synthetic=marker.synthetic,
         mano_stand_in=marker.stand_in_vertices,
         provenance="FreiHAND v2, University of Freiburg; Zimmermann et al., ICCV 2019",
+        crop_scale=None,
     )
     return FreihandSplit(
         tree=tree,

@@ -169,7 +169,7 @@ class Ho3dSplit(Split):
         return {name: np.asarray(value, np.float32) for name, value in labels.items()}
 
     def _read_mask(
-        self, frame: str, crop: cutting.Crop, width: int, height: int, hand_px: np.ndarray | None
+        self, frame: str, crop: cutting.PixelBox, width: int, height: int, hand_px: np.ndarray | None
     ) -> bytes | None:
         """Return the mask from the segmentation, else the outline of MANO's surface, else None."""
         file = find_segmentation(self.tree, frame) if self.hand_channel is not None else None
@@ -272,6 +272,7 @@ def _open_split(tree: Tree, folder: str, marker: Marker, limit: int | None) -> H
         synthetic=marker.synthetic,
         mano_stand_in=marker.stand_in_vertices,
         provenance=f"HO-3D {version}, TU Graz; Hampali et al., HOnnotate",
+        crop_scale=2.2,
     )
     return Ho3dSplit(
         tree=tree,

@@ -145,11 +145,10 @@ def _shrink(
     height, width = pixels.shape[:2]
     factor = min(1.0, LARGEST_PX / max(height, width))
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    ratio = np.asarray((size[0] / width, size[1] / height))
+    ratio = (size[0] / width, size[1] / height)
     if size != (width, height):
         pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    moved = {**labels, "keypoints_px": (labels["keypoints_px"] * ratio).astype(np.float32)}
-    return pixels, np.diag((*ratio, 1.0)) @ K, moved
+    return pixels, np.diag((*ratio, 1.0)) @ K, cutting.scale_labels(labels, scale=ratio)
 
 
 def guess_K(width: int, height: int, focal_px: float | None) -> np.ndarray:

@@ -215,6 +215,7 @@ def _open_split(tree: Tree, folder: str, marker: Marker, limit: int | None) -> R
         joint_definition="other",
         synthetic=marker.synthetic,
         provenance="RHD v1.1, University of Freiburg; Zimmermann and Brox, ICCV 2017",
+        crop_scale=1.8,
     )
     return RhdSplit(
         tree=tree,

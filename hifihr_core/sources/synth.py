@@ -80,6 +80,7 @@ def open_synth(request: Request) -> Sequence[Split]:
         synthetic=True,
         mano_stand_in=not hand.has_mano_vertices,
         provenance=f"rendered with hifihr {__version__}, seed {wanted.seed}",
+        crop_scale=None,
     )
     parts = (("train", wanted.count, wanted.seed), ("evaluation", wanted.evaluation, wanted.seed + 1_000_003))
     return [

@@ -1,24 +1,34 @@
 """The stream that training and evaluation read: batches in an order that depends on (seed, epoch) alone.
 
-Whole batches are made ahead by threads of this process: a worker reads, decodes, augments and packs all samples of one.
+Whole batches are made ahead by threads of this process: a worker reads, decodes and augments all samples of one.
 Decoding and drawing leave the interpreter lock, and nothing is copied from process to process. The order, the random
 numbers and so every batch are the same for any number of workers, and the position is one number.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
 
 from hifihr_core.augmentation.draws import AugmentRanges
-from hifihr_core.records import Batch
-from hifihr_core.stream.batching import CropPlan, EncodedBatch, PackedBatch, Samples, pack_batch
+from hifihr_core.records import Batch, Sample
+from hifihr_core.stream.batching import CropPlan, PaintedBatch
 from hifihr_core.stream.order import Share, batches, count_batches, epoch_order, mixed_order
+from hifihr_core.stream.painting import EncodedBatch
 from hifihr_core.stream.workers import map_ahead, start_workers
 
 T = TypeVar("T")
+
+
+@runtime_checkable
+class Samples(Protocol):
+    """Samples by position: a `ShardSet`, a list, or several of either laid end to end."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, position: int) -> Sample: ...
 
 
 @dataclass(frozen=True)
@@ -136,15 +146,15 @@ class BatchStream:
         """Return the number of the current epoch, from 0."""
         return self._position.epoch
 
-    def packed(self) -> Iterator[PackedBatch | EncodedBatch]:
+    def painted(self) -> Iterator[PaintedBatch | EncodedBatch]:
         """Yield the rest of this epoch as it leaves the workers for a GPU, then move on to the next epoch."""
-        return self._advance(self._pack)
+        return self._advance(self._paint)
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield the rest of this epoch on the device, then move on to the next epoch."""
         if self.device.type == "cpu":
-            return self._advance(lambda ask: self._pack(ask).to_batch())
-        return (packed.to_batch(self.device) for packed in self.packed())
+            return self._advance(lambda ask: self._paint(ask).to_batch())
+        return (painted.to_batch(self.device) for painted in self.painted())
 
     def state_dict(self) -> dict[str, int]:
         """Return the position: the epoch, and how many draws of it all ranks together have been given."""
@@ -165,10 +175,10 @@ class BatchStream:
             yield batch
         position.epoch, position.start = position.epoch + 1, 0
 
-    def _pack(self, ask: _Ask) -> PackedBatch | EncodedBatch:
-        """Read the samples of a batch and, unless the device does it, decode, augment and pack them."""
+    def _paint(self, ask: _Ask) -> PaintedBatch | EncodedBatch:
+        """Read the samples of a batch and, unless the device does it, decode and augment them."""
         owners = np.searchsorted(self._first, ask.positions, side="right") - 1
-        raw = EncodedBatch(
+        encoded = EncodedBatch(
             samples=tuple(
                 self._parts[owner].samples[int(position - self._first[owner])]
                 for owner, position in zip(owners, ask.positions, strict=True)
@@ -178,6 +188,6 @@ class BatchStream:
             epoch=ask.epoch,
         )
         if self.options.decode == "device":
-            return raw
-        packed = pack_batch(raw)
-        return packed.pin_memory() if self.device.type == "cuda" else packed
+            return encoded
+        painted = encoded.paint()
+        return painted.pin_memory() if self.device.type == "cuda" else painted

@@ -1,26 +1,16 @@
-"""Samples side by side: their labels stacked and packed, and which square of each picture is seen."""
+"""Samples side by side: their labels stacked, and which square of each picture is seen."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hifihr_core.augmentation.draws import Crops
+from hifihr_core.augmentation.draws import Squares
 from hifihr_core.errors import DataError
 from hifihr_core.geometry.crops import box_around, square_around
 from hifihr_core.records import Sample
-
-#: Side of the square that a network sees, in hand boxes, for training and evaluation alike; None is the whole picture,
-#: for datasets that come cropped.
-HAND_SCALES: Mapping[str, float | None] = {"freihand": None, "dart": None, "synth": None, "ho3d": 2.2, "rhd": 1.8}
-OTHER_HAND_SCALE = 2.0
-
-
-def hand_scale_of(dataset: str) -> float | None:
-    """Return the side of the square that a network sees of this dataset, in hand boxes; None is the whole picture."""
-    return HAND_SCALES.get(dataset, OTHER_HAND_SCALE)
 
 
 def collate_labels(samples: Sequence[Sample]) -> tuple[dict[str, Tensor], dict[str, Bool[Tensor, " B"]]]:
@@ -52,25 +42,9 @@ def _sizes_differ(name: str, rows: Sequence[np.ndarray], samples: Sequence[Sampl
     )
 
 
-def pack(labels: Mapping[str, Tensor], batch: int) -> tuple[Float[Tensor, "B N"], dict[str, tuple[int, ...]]]:
-    """Return all labels of a batch in one array, and the shape of each by name, in order."""
-    layout = {name: tuple(values.shape[1:]) for name, values in labels.items()}
-    return torch.cat([torch.zeros(batch, 0), *(values.reshape(batch, -1) for values in labels.values())], 1), layout
-
-
-def unpack(
-    values: Float[Tensor, "B N"], present: Bool[Tensor, "B L"], layout: Mapping[str, tuple[int, ...]]
-) -> tuple[dict[str, Tensor], dict[str, Bool[Tensor, " B"]]]:
-    """Return the labels of `pack` by name, and for each which samples have it."""
-    sizes = [int(np.prod(shape, dtype=np.int64)) for shape in layout.values()]
-    parts = torch.split(values, sizes, dim=1)
-    labels = {name: part.reshape(len(part), *shape) for (name, shape), part in zip(layout.items(), parts, strict=True)}
-    return labels, dict(zip(layout, present.unbind(dim=1), strict=True))
-
-
-def find_crops(
+def find_squares(
     samples: Sequence[Sample], sizes: Sequence[tuple[int, int]], hand_scales: Sequence[float | None]
-) -> Crops:
+) -> Squares:
     """Return the square of each picture that the network is to see; `sizes` are (width, height), pixels.
 
     With a `hand_scales` of None it is the whole picture. Otherwise it is the square about the hand's box, times that
@@ -78,7 +52,7 @@ def find_crops(
     nothing, the whole picture.
     """
     squares = [_crop_of(*each) for each in zip(samples, sizes, hand_scales, strict=True)]
-    return Crops(
+    return Squares(
         center_px=np.array([center for center, _ in squares], dtype=np.float64).reshape(-1, 2),
         side_px=np.array([side for _, side in squares], dtype=np.float64),
         width_px=np.array([width for width, _ in sizes], dtype=np.float64),

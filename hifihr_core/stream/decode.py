@@ -114,14 +114,14 @@ class _Scratch(threading.local):
 _scratch = _Scratch()
 
 
-def draw_crop(
+def paint_crop(
     sample: Sample,
     size: tuple[int, int],
     T_new_old: Float[np.ndarray, "3 3"] | None,
     out: UInt8[np.ndarray, "H W 3"],
     visible: UInt8[np.ndarray, "H W"] | None,
 ) -> None:
-    """Decode one sample of (width, height) `size` and draw its crop into `out` (RGB), its mask, 0 or 1, into `visible`.
+    """Decode a sample of (width, height) `size` and paint its crop into `out` (RGB), its mask, 0 or 1, into `visible`.
 
     Picture and mask go through one bilinear warp, the mask as the fourth channel (OpenCV warps four channels faster
     than three); without a transform the crop is the picture. `visible`, needed by a sample with a mask only, stays as

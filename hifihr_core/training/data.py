@@ -1,25 +1,16 @@
 """From the names of datasets to the batches of a run, and to the few that validation looks at."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
-from jaxtyping import Int64
-from torch.utils.data import Subset
-
 from hifihr_core.augmentation.draws import NO_CHANGE, AugmentRanges
-from hifihr_core.config.folders import shards_folder
 from hifihr_core.config.tree import DataSettings
-from hifihr_core.errors import ConfigError, DataError
+from hifihr_core.errors import ConfigError
 from hifihr_core.hands import HandModel
 from hifihr_core.records import Batch
-from hifihr_core.shards.folder import ShardSet, find_shard_folders
-from hifihr_core.shards.schema import DatasetFacts
-from hifihr_core.stream.batch_stream import BatchStream, StreamOptions, StreamPart
-from hifihr_core.stream.collate import hand_scale_of
-from hifihr_core.stream.order import Share
+from hifihr_core.stream.batch_stream import StreamOptions
+from hifihr_core.stream.datasets import Dataset, keep_aside, open_dataset, open_stream, spread
 from hifihr_core.training.distributed import World
 from hifihr_core.training.synth import SynthData
 
@@ -84,101 +75,6 @@ class Data(Protocol):
 
 
 @dataclass(frozen=True)
-class Dataset:
-    """One shard folder of a run: which of its samples are used, the labels it carries, and its facts."""
-
-    name: str
-    shards: ShardSet
-    positions: Int64[np.ndarray, " N"]
-    facts: DatasetFacts
-
-    @property
-    def labels(self) -> frozenset[str]:
-        """Return the labels that it carries; stand-ins for MANO's vertices are none."""
-        return carried_labels(self.shards)
-
-    def part(self, weight: float | None) -> StreamPart:
-        """Return it as a part of a stream."""
-        samples: Any = Subset(self.shards, self.positions.tolist())  # type: ignore[arg-type]
-        return StreamPart(samples, weight, hand_scale_of(self.facts.dataset))
-
-
-def carried_labels(shards: ShardSet) -> frozenset[str]:
-    """Return the labels of a shard folder that training may count on."""
-    labels = {name for name, facts in shards.index.labels.items() if facts.count > 0}
-    if any(np.diff(reader.layout.annotations.offsets).any() for reader in shards.readers):
-        labels.add("mask")
-    if shards.index.facts.mano_stand_in:
-        labels.discard("mano_vertices_cam")
-    return frozenset(labels)
-
-
-def open_dataset(name: str, *, training: bool, labels: frozenset[str] | None, versions: str = "first") -> Dataset:
-    """Open the training or the evaluation split of a dataset, by its name, else by the path of its folder.
-
-    `labels` limits what is read from it. Raises: DataError if there is no such shard folder.
-    """
-    named = shards_folder(name)
-    is_name = len(Path(name).parts) == 1 and (named.exists() or not Path(name).exists())
-    folders = find_shard_folders(named if is_name else Path(name))
-    sets = [ShardSet(folder, labels=labels) for folder in folders]
-    fitting = [shards for shards in sets if (shards.index.facts.split == "train") == training]
-    chosen = (fitting if len(sets) > 1 else sets)[:1]
-    if not chosen:
-        wanted = "training" if training else "evaluation"
-        raise DataError(f"{name}: no {wanted} split among its shards; prepare it, or give the folder itself")
-    positions = np.arange(len(chosen[0])) if versions == "all" else first_pictures(chosen[0])
-    return Dataset(name, chosen[0], positions, chosen[0].index.facts)
-
-
-def annotation_numbers(shards: ShardSet) -> Int64[np.ndarray, " N"]:
-    """Return the number of the annotation of every picture, counted over all shards."""
-    first, numbers = 0, []
-    for reader in shards.readers:
-        numbers.append(reader.annotation_rows.astype(np.int64) + first)
-        first += reader.annotation_count
-    return np.concatenate(numbers)
-
-
-def first_pictures(shards: ShardSet) -> Int64[np.ndarray, " N"]:
-    """Return the position of the first picture of every annotation."""
-    return np.sort(np.unique(annotation_numbers(shards), return_index=True)[1])
-
-
-def keep_aside(dataset: Dataset, part: float) -> tuple[Dataset, Dataset]:
-    """Cut the last `part` of the annotations off for validation; neighbours in a video stay on one side."""
-    numbers = annotation_numbers(dataset.shards)[dataset.positions]
-    cut = int(np.ceil((numbers.max() + 1) * (1 - part)))
-    before, after = dataset.positions[numbers < cut], dataset.positions[numbers >= cut]
-    return (
-        Dataset(dataset.name, dataset.shards, before, dataset.facts),
-        Dataset(dataset.name, dataset.shards, after, dataset.facts),
-    )
-
-
-def spread(dataset: Dataset, limit: int) -> Dataset:
-    """Return at most `limit` samples of a dataset, evenly spread."""
-    chosen = np.unique(
-        np.linspace(0, len(dataset.positions) - 1, min(limit, len(dataset.positions))).round().astype(int)
-    )
-    return Dataset(dataset.name, dataset.shards, dataset.positions[chosen], dataset.facts)
-
-
-def open_stream(
-    datasets: Sequence[Dataset],
-    options: StreamOptions,
-    world: World,
-    *,
-    weights: Sequence[float | None],
-    workers: int = 0,
-) -> BatchStream:
-    """Return this process's share of the batches of several datasets."""
-    parts = [dataset.part(weight) for dataset, weight in zip(datasets, weights, strict=True)]
-    share = Share(world.rank, world.size)
-    return BatchStream(parts, options, share=share, num_workers=workers, device=world.device)
-
-
-@dataclass(frozen=True)
 class ShardData:
     """The data of a run that stands in shards."""
 
@@ -210,7 +106,7 @@ class ShardData:
             augment=AUGMENTATIONS[settings.augmentation],
         )
         weights = settings.proportions or [None] * len(self.train)
-        return open_stream(self.train, options, world, weights=weights, workers=settings.workers)
+        return open_stream(self.train, options, world.share, world.device, weights=weights, workers=settings.workers)
 
     def validation(self, hand: HandModel, world: World, *, batch_size: int) -> Batches | None:
         """Return the validation batches of this process, None if nothing was kept aside."""
@@ -219,7 +115,7 @@ class ShardData:
         options = StreamOptions(
             batch_size=world.part_of(batch_size), image_px=self.settings.image_px, shuffle=False, drop_last=False
         )
-        return open_stream(self.held_out, options, world, weights=[None] * len(self.held_out))
+        return open_stream(self.held_out, options, world.share, world.device, weights=[None] * len(self.held_out))
 
 
 def open_data(settings: DataSettings, *, labels: frozenset[str]) -> Data:

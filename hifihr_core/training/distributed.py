@@ -13,6 +13,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from hifihr_core.device import choose_device
 from hifihr_core.errors import ConfigError
+from hifihr_core.stream.order import Share
 
 #: How long one process waits for the others before the run is given up (and torchrun starts it again).
 PATIENCE = timedelta(minutes=10)
@@ -30,6 +31,11 @@ class World:
     def is_first(self) -> bool:
         """Return whether this process writes and speaks."""
         return self.rank == 0
+
+    @property
+    def share(self) -> Share:
+        """Return which part of every step belongs to this process."""
+        return Share(self.rank, self.size)
 
     def sum(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return scalars summed over all processes, in one message. No gradient passes."""

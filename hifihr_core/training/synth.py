@@ -1,139 +1,18 @@
-"""Hands made on the fly as the data of a run."""
+"""Hands rendered on the fly as the data of a run."""
 
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-import cv2
-import numba
-import torch
-from torch.utils.data import DataLoader, Dataset
-
-from hifihr_core.augmentation.draws import AugmentRanges
 from hifihr_core.config.tree import DataSettings
 from hifihr_core.hands import HandModel
-from hifihr_core.randomness import stream_bits
-from hifihr_core.records import Batch
-from hifihr_core.stream.variation import vary
+from hifihr_core.stream.synthetic import SynthBatches
 from hifihr_core.synthesis import Synthesizer, SynthOptions
 from hifihr_core.training.distributed import World
 
 #: Seed of validation hands, counted from the run's; training never comes there.
 VALIDATION_SEED = 1_000_003
 
-#: Batches that each worker draws ahead.
-_DRAWN_AHEAD = 3
-
-#: Batches that may come again, newest last.
-POOL = 48
-
 #: Side of the picture that is drawn to see which labels there are, pixels.
 PROBE_PX = 32
-
-
-@dataclass(frozen=True)
-class _Drawing(Dataset[Batch]):
-    """Maps the number of a batch to its hands; lives in the workers."""
-
-    synthesizer: Synthesizer
-    batch_size: int
-
-    def __getitem__(self, number: int) -> Batch:
-        return self.synthesizer.make(number, self.batch_size)
-
-
-class _Numbers:
-    """Where the hands of a process stand, and the batches that have to be drawn from there on."""
-
-    def __init__(self, world: World, batch_size: int, length: int, repeats: int) -> None:
-        self.world, self.length, self.repeats, self.step = world, length, repeats, batch_size * world.size
-        self.epoch, self.start = 0, 0
-
-    @property
-    def given(self) -> int:
-        """Return how many batches of this epoch have been given."""
-        return self.start // self.step
-
-    def drawn(self) -> range:
-        """Return the places in the epoch that are drawn: those that are still to come and those that come again."""
-        first = self.given // self.repeats - (POOL if self.repeats > 1 else 0)
-        return range(max(0, first), -(-self.length // self.repeats))
-
-    def __iter__(self) -> Iterator[int]:
-        first = self.epoch * -(-self.length // self.repeats)
-        return ((first + place) * self.world.size + self.world.rank for place in self.drawn())
-
-
-class SynthBatches:
-    """Epochs of `length` batches of new hands; a position of a seed always gives the same, and each process its own.
-
-    `workers` processes draw ahead, on a CPU alone: a GPU draws faster by itself. With `repeats` above 1 every drawn
-    batch is followed by batches whose samples were drawn a while ago, each moved and coloured anew: drawing a hand
-    takes a CPU longer than learning from it. Every sample comes `repeats` times on average.
-    """
-
-    def __init__(
-        self,
-        synthesizer: Synthesizer,
-        world: World,
-        batch_size: int,
-        length: int,
-        *,
-        workers: int = 0,
-        repeats: int = 1,
-    ) -> None:
-        self.seed = synthesizer.seed
-        self._numbers = _Numbers(world, batch_size, length, repeats)
-        workers = workers if world.device.type == "cpu" else 0
-        self._loader: DataLoader[Batch] = DataLoader(
-            _Drawing(synthesizer, batch_size),
-            sampler=self._numbers,
-            batch_size=None,
-            num_workers=workers,
-            prefetch_factor=_DRAWN_AHEAD if workers else None,
-            persistent_workers=workers > 0,
-            # A forked child of a process that has rendered hangs in the threads that it lacks.
-            multiprocessing_context="spawn" if workers else None,
-            worker_init_fn=_start_worker,
-        )
-
-    def __len__(self) -> int:
-        """Return the number of batches of an epoch."""
-        return self._numbers.length
-
-    def __iter__(self) -> Iterator[Batch]:
-        """Yield the rest of this epoch, then move on to the next."""
-        numbers, repeats = self._numbers, self._numbers.repeats
-        given, drawn = numbers.given, numbers.drawn()
-        pool: deque[Batch] = deque(maxlen=POOL)
-        for place, batch in zip(drawn, self._loader, strict=True):
-            pool.append(batch)
-            for turn in range(max(0, given - place * repeats), min(repeats, numbers.length - place * repeats)):
-                numbers.start += numbers.step
-                yield batch if turn == 0 else self._again(pool, place * repeats + turn)
-        numbers.epoch, numbers.start = numbers.epoch + 1, 0
-
-    def _again(self, pool: Sequence[Batch], place: int) -> Batch:
-        """Return a batch of samples of the pool, varied; `place` counts the batches of the epoch."""
-        numbers = self._numbers
-        bits = int(stream_bits(self.seed, numbers.epoch * numbers.length + place, numbers.world.rank, "again")[0])
-        return vary(pool[bits % len(pool)], AugmentRanges(), seed=self.seed, epoch=bits >> 32)
-
-    def state_dict(self) -> dict[str, int]:
-        """Return the position: epoch, and draws of it by all processes."""
-        return {"seed": self.seed, "epoch": self._numbers.epoch, "start": self._numbers.start}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go to a position."""
-        self._numbers.epoch, self._numbers.start = int(state["epoch"]), int(state["start"])
-
-
-def _start_worker(worker: int) -> None:
-    """Keep a worker on one core; there are as many of them as the user wants cores to draw."""
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)
-    numba.set_num_threads(1)
 
 
 @dataclass(frozen=True)
@@ -155,7 +34,7 @@ class SynthData:
         settings = self.settings
         return SynthBatches(
             self._synthesizer(hand, world, seed=seed),
-            world,
+            world.share,
             world.part_of(batch_size),
             max(1, settings.synth_epoch // batch_size),
             workers=settings.workers,
@@ -166,7 +45,7 @@ class SynthData:
         """Return the validation batches of this process: hands of another seed, each once."""
         length = max(1, self.settings.validation_limit // batch_size)
         return SynthBatches(
-            self._synthesizer(hand, world, seed=VALIDATION_SEED), world, world.part_of(batch_size), length
+            self._synthesizer(hand, world, seed=VALIDATION_SEED), world.share, world.part_of(batch_size), length
         )
 
     def _synthesizer(self, hand: HandModel, world: World, *, seed: int) -> Synthesizer:

@@ -8,13 +8,32 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hifihr_core.augmentation.draws import NO_CHANGE, AugmentRanges, Crops, draw, no_draws, place
+from hifihr_core.augmentation import draws as draws_module
+from hifihr_core.augmentation.draws import COLUMNS, NO_CHANGE, AugmentRanges, Squares, draw, no_draws, place
 from hifihr_core.augmentation.moves import move_labels
 from hifihr_core.geometry.cameras import project
 from hifihr_core.records import LABELS, Sample
-from hifihr_core.stream.batching import CropPlan, EncodedBatch, pack_batch
+from hifihr_core.stream.batching import CropPlan
+from hifihr_core.stream.painting import EncodedBatch
 
 SIZE = (200, 160)  # columns, rows
+
+
+#: Sums over 200 samples, made once by the first release.
+GOLDEN = {
+    "mirrored": 56.0,
+    "angle_rad": 11.409281333657653,
+    "scale": 202.01842347571198,
+    "shift": -0.045733617323665265,
+    "color": 594.7012577348326,
+    "gamma": 209.254955951228,
+    "blur_sigma_px": 32.12282176546999,
+    "noise": 1.2497167906177682,
+    "noise_seed": 215918626154.0,
+    "jpeg_quality": 6169.0,
+    "cover_px": 92134.0,
+    "cover_color": 297.76900791172875,
+}
 
 
 def camera(random):
@@ -84,7 +103,7 @@ def moved(ranges, seeds, **options):
     present = {name: torch.ones(len(seeds), dtype=torch.bool) for name in labels}
     draws = draw(ranges, [str(seed) for seed in seeds], image_px=224, **options)
     count = len(seeds)
-    crops = Crops(np.tile([95.0, 77.0], (count, 1)), np.full(count, 120.0), np.full(count, float(SIZE[0])))
+    crops = Squares(np.tile([95.0, 77.0], (count, 1)), np.full(count, 120.0), np.full(count, float(SIZE[0])))
     _, K_new, motion = place(draws, K, crops, image_px=224)
     return labels, torch.from_numpy(K_new), draws, *move_labels(labels, present, motion), motion
 
@@ -135,7 +154,7 @@ def test_no_change_changes_nothing():
 def test_a_whole_picture_without_changes_is_not_drawn_again():
     """The transform is the identity to the last bit, whatever K: half a step off and every picture would be warped."""
     K = np.stack([camera(np.random.default_rng(seed)).astype(np.float32) for seed in range(200)]).astype(np.float64)
-    crops = Crops(np.full((200, 2), 112.0), np.full(200, 224.0), np.full(200, 224.0))
+    crops = Squares(np.full((200, 2), 112.0), np.full(200, 224.0), np.full(200, 224.0))
     T, K_new, motion = place(no_draws(200), K, crops, image_px=224)
     assert np.array_equal(T, np.tile(np.eye(3), (200, 1, 1)))
     assert np.array_equal(K_new, K)
@@ -159,7 +178,7 @@ def test_a_hand_rolls_about_the_principal_point():
     ranges = AugmentRanges(scale=(1.0, 1.0), shift=0.0)
     draws = draw(ranges, ["a"], seed=0, epoch=0, image_px=200)
     K = np.array([[[300.0, 0, 80], [0, 300, 90], [0, 0, 1]]])
-    crops = Crops(np.array([[80.0, 90.0]]), np.array([200.0]), np.array([200.0]))
+    crops = Squares(np.array([[80.0, 90.0]]), np.array([200.0]), np.array([200.0]))
     T, K_new, _ = place(draws, K, crops, image_px=200)
     cos, sin = np.cos(draws.angle_rad[0]), np.sin(draws.angle_rad[0])
     np.testing.assert_allclose(T[0] @ (80, 90, 1), (100, 100, 1))
@@ -176,7 +195,7 @@ def test_pixels_move_with_the_labels(flip):
         one = sample(key=str(seed), seed=seed, image=encoded(np.dstack([picture] * 3)), mask=encoded(picture))
         ranges = replace(NO_CHANGE, rotation_rad=np.pi, scale=(0.9, 1.2), shift=0.05, flip=flip)
         plan = CropPlan(image_px=224, augment=ranges)
-        batch = pack_batch(EncodedBatch((one,), (None,), plan)).to_batch()
+        batch = EncodedBatch((one,), (None,), plan).paint().to_batch()
         weights = batch.image[0, 1].double()
         centers = torch.arange(224) + 0.5
         u = (weights.sum(0) * centers).sum() / weights.sum()
@@ -199,6 +218,34 @@ def test_draws_depend_on_seed_epoch_and_key_alone():
     assert len(different) == 9
 
 
+def test_every_column_of_random_numbers_is_used_once(monkeypatch):
+    """A column that two draws shared would tie, say, the blur of a picture to its noise."""
+    assert len(set(COLUMNS)) == len(COLUMNS)
+    ranges = AugmentRanges(flip=0.5, gamma_probability=1.0, blur_probability=1.0, jpeg_probability=1.0)
+    ranges = replace(ranges, cover_probability=1.0, noise_probability=1.0)
+
+    def drawn(changed: int | None):
+        values = np.full((1, len(COLUMNS)), 0.4)
+        if changed is not None:
+            values[0, changed] = 0.6
+        monkeypatch.setattr(draws_module, "uniforms", lambda *_: values)
+        fields = vars(draw(ranges, ["a"], seed=0, epoch=0, image_px=224))
+        return {name: value for name, value in fields.items() if isinstance(value, np.ndarray)}
+
+    before = drawn(None)
+    for column, name in enumerate(COLUMNS):
+        after = drawn(column)
+        changed = [field for field in before if not np.array_equal(before[field], after[field])]
+        assert len(changed) == (0 if name.startswith("is_") else 1), (name, changed)
+
+
+def test_draws_are_those_of_the_first_release():
+    ranges = AugmentRanges(flip=0.3, jpeg_probability=0.5, gamma_probability=0.5, cover_probability=0.5)
+    draws = draw(ranges, [f"k{i}" for i in range(200)], seed=3, epoch=2, image_px=224)
+    found = {name: float(np.sum(value)) for name, value in vars(draws).items() if isinstance(value, np.ndarray)}
+    assert found == pytest.approx(GOLDEN, rel=1e-9)
+
+
 def test_draws_keep_their_ranges():
     ranges = AugmentRanges(rotation_rad=0.5, scale=(0.9, 1.1), shift=0.05, cover_side=(0.2, 0.3), cover_probability=1.0)
     draws = draw(ranges, [str(i) for i in range(500)], seed=0, epoch=0, image_px=100)
@@ -216,7 +263,7 @@ def test_draws_keep_their_ranges():
 def test_the_hand_box_decides_the_crop():
     one = sample()
     box = one.labels["box_px"]
-    batch = pack_batch(EncodedBatch((one,), (1.5,), CropPlan(image_px=90))).to_batch()
+    batch = EncodedBatch((one,), (1.5,), CropPlan(image_px=90)).paint().to_batch()
     side = 1.5 * max(box[2] - box[0], box[3] - box[1])
     found = batch.labels["box_px"][0]
     assert torch.isclose((found[2:] - found[:2]).max(), torch.tensor(90 / 1.5), atol=1e-3)

@@ -84,6 +84,18 @@ def test_a_finished_folder_is_not_packed_again(tmp_path, whole):
     assert index == read_index(tmp_path / "whole")
 
 
+def test_shards_of_the_first_release_are_kept(tmp_path, whole):
+    """Its plan does not know the size of crops."""
+    path = tmp_path / "whole/index.json"
+    index = json.loads(path.read_text())
+    for facts in (index["facts"], index["plan"]["facts"]):
+        del facts["crop_scale"]
+    path.write_text(json.dumps(index))
+    again = ToySplit()
+    pack_split(again, tmp_path / "whole", policy=SMALL)
+    assert again.read_poses == []
+
+
 def test_a_run_killed_in_its_last_moment_is_tidied(tmp_path, whole):
     (tmp_path / "whole/.work").mkdir()
     (tmp_path / "whole/.work/plan.json").write_text("{}")

@@ -246,6 +246,22 @@ def test_another_layout_version_is_refused(folder):
         read_index(folder)
 
 
+@pytest.mark.parametrize(("dataset", "scale"), [("freihand", None), ("ho3d", 2.2), ("rhd", 1.8), ("mine", 2.0)])
+def test_an_index_of_the_first_release_opens_with_the_crops_it_had(folder, dataset, scale):
+    """There the size of crops hung on the name of the dataset; now it is a fact in the index."""
+    index = json.loads((folder / "index.json").read_text())
+    index["facts"] = {"dataset": dataset} | {
+        n: v for n, v in index["facts"].items() if n not in ("dataset", "crop_scale")
+    }
+    index["plan"] = {"facts": dict(index["facts"])}
+    (folder / "index.json").write_text(json.dumps(index))
+    renewed = read_index(folder)
+    assert renewed.facts.crop_scale == scale
+    assert renewed.plan["facts"] == renewed.facts.model_dump(mode="json")
+    assert len(ShardSet(folder)) == 11
+    assert list(verify(folder)) == []
+
+
 @given(count=st.integers(1, 5000), each=st.integers(1, 10**6), target=st.integers(1, 10**8))
 def test_shards_are_even_and_cover_all(count, each, target):
     runs = split_evenly(count, bytes_each=each, target_bytes=target)

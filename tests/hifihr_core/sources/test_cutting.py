@@ -55,9 +55,13 @@ def test_masks_come_back_exactly(seed, width, height):
 
 @given(seed=st.integers(0, 999), x0=st.integers(0, 50), y0=st.integers(0, 50))
 def test_a_cut_moves_K_and_points_alike(seed, x0, y0):
-    crop = cutting.Crop(x0, y0, x0 + 60, y0 + 60)
+    crop = cutting.PixelBox(x0, y0, x0 + 60, y0 + 60)
     points = cutting.project(points_cam(seed), K)
-    assert np.allclose(cutting.project(points_cam(seed), crop.shift_K(K)), crop.shift_points(points), atol=1e-4)
+    assert np.allclose(
+        cutting.project(points_cam(seed), crop.shift_K(K)),
+        crop.shift_labels({"joints_px": points})["joints_px"],
+        atol=1e-4,
+    )
 
 
 @given(seed=st.integers(0, 999), width=st.integers(1, 800), height=st.integers(1, 600))
@@ -115,7 +119,27 @@ def test_undetected_keypoints_stay_where_nothing_is():
         "keypoints_confidence": np.asarray([0, 1], np.float32),
     }
     assert cutting.mirror_labels(labels, width=20)["keypoints_px"].tolist() == [[0, 0], [15, 6]]
-    assert cutting.Crop(2, 3, 9, 9).shift_labels(labels)["keypoints_px"].tolist() == [[0, 0], [3, 3]]
+    assert cutting.PixelBox(2, 3, 9, 9).shift_labels(labels)["keypoints_px"].tolist() == [[0, 0], [3, 3]]
+
+
+def test_every_label_of_pixels_is_scaled():
+    labels = {
+        "joints_px": np.asarray([[4, 6]], np.float32),
+        "keypoints_px": np.asarray([[0, 0], [4, 6]], np.float32),
+        "box_px": np.asarray([0, 2, 4, 6], np.float32),
+        "bone_m": np.asarray(0.03, np.float32),
+    }
+    scaled = cutting.scale_labels(labels, scale=(0.5, 2.0), shift_px=(1.0, 0.0))
+    assert scaled["joints_px"].tolist() == [[3, 12]]
+    assert scaled["keypoints_px"].tolist() == [[0, 0], [3, 12]]
+    assert scaled["box_px"].tolist() == [1, 4, 3, 12]
+    assert scaled["bone_m"] == labels["bone_m"]
+    assert {value.dtype for value in scaled.values()} == {np.dtype(np.float32)}
+
+
+def test_a_mirrored_light_comes_from_the_other_side():
+    light = np.asarray([*range(6), 0.6, 0.0, -0.8], np.float32)
+    assert np.allclose(cutting.mirror_labels({"light": light}, width=9)["light"], [*range(6), -0.6, 0.0, -0.8])
 
 
 def test_a_filled_surface_covers_its_triangles():

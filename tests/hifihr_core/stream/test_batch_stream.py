@@ -15,8 +15,9 @@ from hifihr_core.augmentation.draws import NO_CHANGE, AugmentRanges, draw
 from hifihr_core.errors import DataError
 from hifihr_core.records import Sample
 from hifihr_core.stream.batch_stream import BatchStream, StreamOptions, StreamPart
-from hifihr_core.stream.batching import CropPlan, EncodedBatch, pack_batch
+from hifihr_core.stream.batching import CropPlan
 from hifihr_core.stream.order import Share
+from hifihr_core.stream.painting import EncodedBatch
 from hifihr_core.stream.workers import map_ahead, start_workers
 
 SIDE = 48
@@ -114,7 +115,7 @@ def test_datasets_mix_by_weight():
 
 def test_a_label_that_some_lack_is_absent_there():
     mixed = [make_sample(0), make_sample(1, mask=False, pose=np.ones(45))]
-    batch = pack_batch(EncodedBatch(tuple(mixed), (None, None), CropPlan(image_px=SIDE))).to_batch()
+    batch = EncodedBatch(tuple(mixed), (None, None), CropPlan(image_px=SIDE)).paint().to_batch()
     assert batch.present["pose"].tolist() == [False, True]
     assert batch.labels["pose"].sum(1).tolist() == [0, 45]
     assert batch.present["mask"].tolist() == [True, False]
@@ -125,7 +126,7 @@ def test_a_label_that_some_lack_is_absent_there():
 
 def test_samples_without_labels_make_a_batch():
     bare = Sample(key="a", annotation="a", image=SAMPLES[0].image, K=SAMPLES[0].K, labels={})
-    batch = pack_batch(EncodedBatch((bare,), (2.0,), CropPlan(image_px=32))).to_batch()
+    batch = EncodedBatch((bare,), (2.0,), CropPlan(image_px=32)).paint().to_batch()
     assert batch.image.shape == (1, 3, 32, 32)
     assert dict(batch.labels) == {}
 
@@ -133,13 +134,13 @@ def test_samples_without_labels_make_a_batch():
 def test_labels_of_two_hand_models_do_not_mix():
     mixed = (make_sample(0, pose=np.ones(45)), make_sample(1, pose=np.ones(20)))
     with pytest.raises(DataError, match=r"s1: pose has shape \(20,\), expected \(45,\)"):
-        pack_batch(EncodedBatch(mixed, (None, None), CropPlan(image_px=SIDE)))
+        EncodedBatch(mixed, (None, None), CropPlan(image_px=SIDE)).paint()
 
 
 def test_a_broken_picture_is_named():
     broken = replace(make_sample(7), image=b"no picture")
     with pytest.raises(DataError, match="s7: the picture cannot be decoded"):
-        pack_batch(EncodedBatch((broken,), (None,), CropPlan(image_px=SIDE)))
+        EncodedBatch((broken,), (None,), CropPlan(image_px=SIDE)).paint()
 
 
 def test_a_broken_picture_in_a_worker_stops_the_stream_with_its_name():
@@ -153,7 +154,7 @@ def test_a_broken_picture_in_a_worker_stops_the_stream_with_its_name():
 def test_the_device_path_is_the_twin_of_the_workers(augment):
     samples = tuple(make_sample(i, side=60 if i % 2 else SIDE, extension=".png", mask=i % 3 > 0) for i in range(8))
     raw = EncodedBatch(samples, (None,) * 8, CropPlan(image_px=SIDE, augment=augment), epoch=2)
-    fast, slow = pack_batch(raw).to_batch(), raw.to_batch("cpu")
+    fast, slow = raw.paint().to_batch(), raw.to_batch("cpu")
     torch.testing.assert_close(slow.K, fast.K)
     assert slow.labels.keys() == fast.labels.keys()
     for name in fast.present:
@@ -262,11 +263,11 @@ def test_pictures_of_any_size_and_format_share_the_memory_they_are_drawn_in():
     sizes, extensions = (60, 30, 90, 48), (".jpg", ".png", ".webp", ".bmp")
     samples = [make_sample(i, side=sizes[i % 4], extension=extensions[i // 4]) for i in range(16)]
     plan = CropPlan(image_px=SIDE, augment=AugmentRanges())
-    together = pack_batch(EncodedBatch(tuple(samples), (None,) * 16, plan))
+    together = EncodedBatch(tuple(samples), (None,) * 16, plan).paint()
     for b, sample in enumerate(samples):
-        alone = pack_batch(EncodedBatch((sample,), (None,), plan))
-        assert torch.equal(alone.image[0], together.image[b])
-        assert torch.equal(alone.visible[0], together.visible[b])
+        alone = EncodedBatch((sample,), (None,), plan).paint()
+        assert torch.equal(alone.painted.image[0], together.painted.image[b])
+        assert torch.equal(alone.painted.visible[0], together.painted.visible[b])
 
 
 @pytest.mark.parametrize(
@@ -279,6 +280,6 @@ def test_a_jpeg_decodes_to_the_pixels_that_opencv_reads(options, channels):
     )
     content = cv2.imencode(".jpg", picture, options)[1]
     sample = replace(make_sample(0), image=content.tobytes())
-    batch = pack_batch(EncodedBatch((sample,), (None,), CropPlan(image_px=SIDE)))
+    batch = EncodedBatch((sample,), (None,), CropPlan(image_px=SIDE)).paint()
     expected = cv2.cvtColor(cv2.imdecode(content, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
-    assert np.abs(batch.image[0].numpy().astype(int) - expected).max() <= 1
+    assert np.abs(batch.painted.image[0].numpy().astype(int) - expected).max() <= 1

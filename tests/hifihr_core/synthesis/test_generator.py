@@ -39,7 +39,7 @@ def batch(synthesizer):
 
 def test_every_label_is_there_in_its_shape(batch):
     assert batch.labels.keys() == LABELS.keys()
-    for name, (shape, _) in LABELS.items():
+    for name, shape in ((name, label.shape) for name, label in LABELS.items()):
         found = tuple(batch.labels[name].shape[1:])
         assert len(found) == len(shape)
         assert all(want in (-1, got) for want, got in zip(shape, found, strict=True)), name

@@ -8,13 +8,13 @@ import torch
 from hifihr_core.config.tree import ModelSettings
 from hifihr_core.errors import ConfigError
 from hifihr_core.models.checkpoint import load_checkpoint
+from hifihr_core.stream.order import Share
+from hifihr_core.stream.synthetic import SynthBatches
 from hifihr_core.synthesis import Synthesizer, SynthOptions
-from hifihr_core.training.distributed import World
 from hifihr_core.training.loop import fit
 from hifihr_core.training.network import choose_hand
-from hifihr_core.training.synth import SynthBatches
 
-CPU = World(torch.device("cpu"))
+ALONE = Share()
 LENGTH = 7
 
 
@@ -34,7 +34,7 @@ def equal(first, second):
 @pytest.mark.parametrize("repeats", [1, 3])
 def test_a_run_goes_on_at_any_batch(synthesizer, repeats):
     def fresh():
-        return SynthBatches(synthesizer, CPU, 2, LENGTH, repeats=repeats)
+        return SynthBatches(synthesizer, ALONE, 2, LENGTH, repeats=repeats)
 
     whole = pictures(fresh(), epochs=2)
     assert len(whole) == 2 * LENGTH == 2 * len(fresh())
@@ -50,13 +50,13 @@ def test_a_run_goes_on_at_any_batch(synthesizer, repeats):
 
 
 def test_workers_draw_the_same(synthesizer):
-    alone = SynthBatches(synthesizer, CPU, 2, 3, repeats=2)
-    helped = SynthBatches(synthesizer, CPU, 2, 3, repeats=2, workers=1)
+    alone = SynthBatches(synthesizer, ALONE, 2, 3, repeats=2)
+    helped = SynthBatches(synthesizer, ALONE, 2, 3, repeats=2, workers=1)
     assert equal(pictures(alone), pictures(helped))
 
 
 def test_repeats_draw_less_and_show_the_same_hands_again(synthesizer):
-    batches = list(SynthBatches(synthesizer, CPU, 2, 6, repeats=3))
+    batches = list(SynthBatches(synthesizer, ALONE, 2, 6, repeats=3))
     keys = [batch.keys for batch in batches]
     assert len(set(keys)) == 2  # two draws for six batches
     images = [batch.image for batch in batches]
@@ -64,8 +64,8 @@ def test_repeats_draw_less_and_show_the_same_hands_again(synthesizer):
 
 
 def test_two_processes_draw_different_hands(synthesizer):
-    worlds = [World(torch.device("cpu"), rank=rank, size=2) for rank in range(2)]
-    first, second = (list(SynthBatches(synthesizer, world, 1, 2)) for world in worlds)
+    shares = [Share(rank, 2) for rank in range(2)]
+    first, second = (list(SynthBatches(synthesizer, share, 1, 2)) for share in shares)
     keys = [batch.keys for batch in (*first, *second)]
     assert len(set(keys)) == 4
 

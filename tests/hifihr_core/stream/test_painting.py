@@ -7,7 +7,7 @@ from hifihr_core.augmentation.draws import NO_CHANGE, AugmentRanges
 from hifihr_core.geometry.cameras import project
 from hifihr_core.hands import load_hand
 from hifihr_core.records import Batch
-from hifihr_core.stream.variation import vary
+from hifihr_core.stream.painting import vary
 from hifihr_core.synthesis import Synthesizer, SynthOptions
 
 

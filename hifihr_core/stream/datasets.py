@@ -1,0 +1,113 @@
+"""Shard folders by the names of their datasets: which samples are used, and as which part of a stream."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+from torch.utils.data import Subset
+
+from hifihr_core.config.folders import shards_folder
+from hifihr_core.errors import DataError
+from hifihr_core.shards.folder import ShardSet, find_shard_folders
+from hifihr_core.shards.schema import DatasetFacts
+from hifihr_core.stream.batch_stream import BatchStream, StreamOptions, StreamPart
+from hifihr_core.stream.order import Share
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One shard folder of a run: which of its samples are used, the labels it carries, and its facts."""
+
+    name: str
+    shards: ShardSet
+    positions: Int64[np.ndarray, " N"]
+    facts: DatasetFacts
+
+    @property
+    def labels(self) -> frozenset[str]:
+        """Return the labels that it carries; stand-ins for MANO's vertices are none."""
+        return carried_labels(self.shards)
+
+    def part(self, weight: float | None) -> StreamPart:
+        """Return it as a part of a stream."""
+        samples: Any = Subset(self.shards, self.positions.tolist())  # type: ignore[arg-type]
+        return StreamPart(samples, weight, self.facts.crop_scale)
+
+
+def carried_labels(shards: ShardSet) -> frozenset[str]:
+    """Return the labels of a shard folder that training may count on."""
+    labels = {name for name, facts in shards.index.labels.items() if facts.count > 0}
+    if any(np.diff(reader.layout.annotations.offsets).any() for reader in shards.readers):
+        labels.add("mask")
+    if shards.index.facts.mano_stand_in:
+        labels.discard("mano_vertices_cam")
+    return frozenset(labels)
+
+
+def open_dataset(name: str, *, training: bool, labels: frozenset[str] | None, versions: str = "first") -> Dataset:
+    """Open the training or the evaluation split of a dataset, by its name, else by the path of its folder.
+
+    `labels` limits what is read from it. Raises: DataError if there is no such shard folder.
+    """
+    named = shards_folder(name)
+    is_name = len(Path(name).parts) == 1 and (named.exists() or not Path(name).exists())
+    folders = find_shard_folders(named if is_name else Path(name))
+    sets = [ShardSet(folder, labels=labels) for folder in folders]
+    fitting = [shards for shards in sets if (shards.index.facts.split == "train") == training]
+    chosen = (fitting if len(sets) > 1 else sets)[:1]
+    if not chosen:
+        wanted = "training" if training else "evaluation"
+        raise DataError(f"{name}: no {wanted} split among its shards; prepare it, or give the folder itself")
+    positions = np.arange(len(chosen[0])) if versions == "all" else first_pictures(chosen[0])
+    return Dataset(name, chosen[0], positions, chosen[0].index.facts)
+
+
+def annotation_numbers(shards: ShardSet) -> Int64[np.ndarray, " N"]:
+    """Return the number of the annotation of every picture, counted over all shards."""
+    first, numbers = 0, []
+    for reader in shards.readers:
+        numbers.append(reader.annotation_rows.astype(np.int64) + first)
+        first += reader.annotation_count
+    return np.concatenate(numbers)
+
+
+def first_pictures(shards: ShardSet) -> Int64[np.ndarray, " N"]:
+    """Return the position of the first picture of every annotation."""
+    return np.sort(np.unique(annotation_numbers(shards), return_index=True)[1])
+
+
+def keep_aside(dataset: Dataset, part: float) -> tuple[Dataset, Dataset]:
+    """Cut the last `part` of the annotations off for validation; neighbours in a video stay on one side."""
+    numbers = annotation_numbers(dataset.shards)[dataset.positions]
+    cut = int(np.ceil((numbers.max() + 1) * (1 - part)))
+    before, after = dataset.positions[numbers < cut], dataset.positions[numbers >= cut]
+    return (
+        Dataset(dataset.name, dataset.shards, before, dataset.facts),
+        Dataset(dataset.name, dataset.shards, after, dataset.facts),
+    )
+
+
+def spread(dataset: Dataset, limit: int) -> Dataset:
+    """Return at most `limit` samples of a dataset, evenly spread."""
+    chosen = np.unique(
+        np.linspace(0, len(dataset.positions) - 1, min(limit, len(dataset.positions))).round().astype(int)
+    )
+    return Dataset(dataset.name, dataset.shards, dataset.positions[chosen], dataset.facts)
+
+
+def open_stream(
+    datasets: Sequence[Dataset],
+    options: StreamOptions,
+    share: Share,
+    device: torch.device,
+    *,
+    weights: Sequence[float | None],
+    workers: int = 0,
+) -> BatchStream:
+    """Return one process's share of the batches of several datasets, on its device."""
+    parts = [dataset.part(weight) for dataset, weight in zip(datasets, weights, strict=True)]
+    return BatchStream(parts, options, share=share, num_workers=workers, device=device)

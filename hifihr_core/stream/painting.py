@@ -1,0 +1,187 @@
+"""Where the crops of a batch are painted: by a CPU worker, on the device that trains, or anew from a finished batch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor
+
+from hifihr_core.augmentation.colors import change_batch, change_picture
+from hifihr_core.augmentation.draws import AugmentRanges, Squares
+from hifihr_core.records import Batch, Sample, Side
+from hifihr_core.stream.batching import CropPlan, Painted, PaintedBatch, Placed, make_batch
+from hifihr_core.stream.collate import collate_labels, find_squares
+from hifihr_core.stream.decode import binarize, decode_on, paint_crop, picture_size, warp_on_device
+
+
+@dataclass(frozen=True)
+class _OfSamples:
+    """What the pictures of samples have in common, wherever they are painted."""
+
+    samples: tuple[Sample, ...]
+    hand_scales: tuple[float | None, ...]
+
+    @cached_property
+    def sizes(self) -> Sequence[tuple[int, int]]:
+        """Return (width, height) of every picture."""
+        return [picture_size(sample) for sample in self.samples]
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Return the keys of the samples."""
+        return tuple(sample.key for sample in self.samples)
+
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        """Return the anatomical sides."""
+        return tuple(sample.side for sample in self.samples)
+
+    @property
+    def K(self) -> Float[np.ndarray, "B 3 3"]:
+        """Return the cameras, in float64."""
+        return np.stack([sample.K for sample in self.samples]).astype(np.float64)
+
+    def squares(self) -> Squares:
+        """Return the square of every picture that the network sees."""
+        return find_squares(self.samples, self.sizes, self.hand_scales)
+
+    @property
+    def masked(self) -> Bool[Tensor, " B"]:
+        """Return which pictures have a mask."""
+        return torch.tensor([sample.mask is not None for sample in self.samples])
+
+    def labels(self) -> tuple[dict[str, Tensor], dict[str, Bool[Tensor, " B"]]]:
+        """Return (labels, present) without the mask."""
+        return collate_labels(self.samples)
+
+
+@dataclass(frozen=True)
+class PicturesOfWorker(_OfSamples):
+    """Samples that a CPU worker decodes and paints one by one, in bytes."""
+
+    def paint(self, placed: Placed) -> Painted:
+        """Return the crops as bytes, with every change of colour that was drawn."""
+        count, side = len(self.samples), placed.plan.image_px
+        image = np.empty((count, side, side, 3), np.uint8)
+        any_mask = any(sample.mask is not None for sample in self.samples)
+        visible = np.zeros((count, side, side), np.uint8) if any_mask else None
+        still = (placed.T_new_old == np.eye(3)).all(axis=(1, 2)) & (np.array(self.sizes) == side).all(axis=1)
+        for b, sample in enumerate(self.samples):
+            seen = None if visible is None else visible[b]
+            paint_crop(sample, self.sizes[b], None if still[b] else placed.T_new_old[b], image[b], seen)
+            if placed.plan.augment is not None:
+                change_picture(image[b], seen, placed.draws, b)
+        return Painted(torch.from_numpy(image), None if visible is None else torch.from_numpy(visible))
+
+
+@dataclass(frozen=True)
+class PicturesOnDevice(_OfSamples):
+    """Samples that are decoded and painted on one device, in one batch: the twin of `PicturesOfWorker`.
+
+    JPEG compression, which may be drawn, is left out. Raises: as `decode_on`.
+    """
+
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    @cached_property
+    def pictures(self) -> list[UInt8[Tensor, "3 _ _"]]:
+        """Return the decoded pictures."""
+        return decode_on(self.device, self.samples)
+
+    @cached_property
+    def sizes(self) -> Sequence[tuple[int, int]]:
+        """Return (width, height) of every picture."""
+        return [(picture.shape[2], picture.shape[1]) for picture in self.pictures]
+
+    def paint(self, placed: Placed) -> Painted:
+        """Return the crops as floats."""
+        T_new_old, side = placed.motion.T_new_old.to(self.device), placed.plan.image_px
+        image = warp_on_device(self.pictures, T_new_old, image_px=side)
+        visible = self._warp_masks(T_new_old, side)
+        if placed.plan.augment is not None:
+            image, visible = change_batch(image, visible, placed.draws)
+        return Painted(image, visible)
+
+    def _warp_masks(self, T_new_old: Float[Tensor, "B 3 3"], side: int) -> Bool[Tensor, "B H W"] | None:
+        """Return the warped masks, False for samples without one, or None if no sample has one."""
+        having = [b for b, sample in enumerate(self.samples) if sample.mask is not None]
+        if not having:
+            return None
+        masks = decode_on(self.device, [self.samples[b] for b in having], what="mask")
+        visible = torch.zeros(len(self.samples), side, side, dtype=torch.bool, device=self.device)
+        visible[having] = binarize(warp_on_device(masks, T_new_old[having], image_px=side))
+        return visible
+
+
+@dataclass(frozen=True)
+class PicturesOfBatch:
+    """The square crops of a finished batch, to be painted once more. JPEG compression is left out."""
+
+    batch: Batch
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Return the keys of the samples."""
+        return self.batch.keys
+
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        """Return the anatomical sides."""
+        return self.batch.sides
+
+    @property
+    def K(self) -> Float[np.ndarray, "B 3 3"]:
+        """Return the cameras, in float64."""
+        return self.batch.K.double().cpu().numpy()
+
+    def squares(self) -> Squares:
+        """Return the square of every picture that the network sees."""
+        count, side = len(self.batch), float(self.batch.image.shape[-1])
+        return Squares(np.full((count, 2), side / 2), np.full(count, side), np.full(count, side))
+
+    @property
+    def masked(self) -> Bool[Tensor, " B"]:
+        """Return which pictures have a mask."""
+        return self.batch.present["mask"]
+
+    def labels(self) -> tuple[Mapping[str, Tensor], Mapping[str, Bool[Tensor, " B"]]]:
+        """Return (labels, present) without the mask."""
+        labels, present = self.batch.labels, self.batch.present
+        return {n: v for n, v in labels.items() if n != "mask"}, {n: v for n, v in present.items() if n != "mask"}
+
+    def paint(self, placed: Placed) -> Painted:
+        """Return the crops as floats; black comes in where a picture ends."""
+        image, mask = self.batch.image, self.batch.labels.get("mask")
+        layers = image if mask is None else torch.cat((image, mask[:, None].to(image)), dim=1)
+        T_new_old = placed.motion.T_new_old.to(image.device)
+        moved = warp_on_device((255 * layers).to(torch.uint8).unbind(), T_new_old, image_px=placed.plan.image_px)
+        visible = None if mask is None else binarize(moved[:, 3:])
+        return Painted(*change_batch(moved[:, :3], visible, placed.draws))
+
+
+@dataclass(frozen=True)
+class EncodedBatch:
+    """The samples of a batch as they stand in the shards, and what is to become of them."""
+
+    samples: tuple[Sample, ...]
+    hand_scales: tuple[float | None, ...]
+    plan: CropPlan
+    epoch: int = 0
+
+    def paint(self) -> PaintedBatch:
+        """Decode, augment and collate the samples on this CPU. Raises: as `make_batch`."""
+        return make_batch(PicturesOfWorker(self.samples, self.hand_scales), self.plan, self.epoch)
+
+    def to_batch(self, device: torch.device | str = "cpu") -> Batch:
+        """Decode, augment and collate the samples on a device. Raises: as `make_batch`; nvJPEG words its own."""
+        pictures = PicturesOnDevice(self.samples, self.hand_scales, torch.device(device))
+        return make_batch(pictures, self.plan, self.epoch).to_batch(device)
+
+
+def vary(batch: Batch, ranges: AugmentRanges, *, seed: int, epoch: int) -> Batch:
+    """Return the square crops of a batch moved and recoloured, labels with them: a pure function of its arguments."""
+    plan = CropPlan(image_px=batch.image.shape[-1], seed=seed, augment=ranges)
+    return make_batch(PicturesOfBatch(batch), plan, epoch).to_batch(batch.image.device)
