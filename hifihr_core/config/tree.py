@@ -27,7 +27,7 @@ class DataSettings(Settings):
     """Samples per epoch of "synth", which has no end."""
     synth_repeats: PositiveInt = 1
     """How often a hand of "synth" comes: after the first time moved and coloured anew, which costs a CPU far less."""
-    image_px: PositiveInt = 224
+    image_px: int = Field(224, ge=16, le=4096)
     """Side of the square crop that the network sees, pixels."""
     augmentation: Literal["standard", "paper", "none"] = "standard"
     """Random changes of training crops: ours, in-plane rotation only as in the paper, or none."""
@@ -40,7 +40,7 @@ class DataSettings(Settings):
 class ModelSettings(Settings):
     """The network and its hand."""
 
-    hand: Literal["auto", "anny", "mano", "nimble"] = "auto"
+    hand: str = "auto"
     """Hand model; "auto" is the one that is installed: nimble, else mano, else anny, which ships with the package."""
     joints: Literal["auto", "freihand", "ho3d"] = "auto"
     """Joint definition; "auto" is that of the training data."""
@@ -50,8 +50,8 @@ class ModelSettings(Settings):
     """Start of the backbone: "hub" (the asset cache, else timm's hub), "none" (random), or a file."""
     normalize: bool = True
     """Normalise colours as the backbone was trained; the original did not for EfficientNet."""
-    geometry: Literal["pooled", "keypoints"] = "pooled"
-    """Regress the hand from pooled features, as the paper does, or find its joints in the crop and lift them."""
+    geometry: str = "pooled"
+    """Image network: "pooled" regresses the hand as the paper does, "keypoints" finds its joints and lifts them."""
     lifter: str = "shipped"
     """Start of the lifter of "keypoints": "shipped" (where it fits the hand), "none" (random), or a file."""
     norm: Literal["batch", "layer", "none"] = "batch"
@@ -68,8 +68,8 @@ class ModelSettings(Settings):
     """Side of the map in training, a divisor of the hand's own (anny: 512, down to 32; nimble); 0 takes it whole."""
     light: Literal["bounded", "paper"] = "bounded"
     """How the light head's numbers become a light."""
-    drop_path: float = Field(0.0, ge=0, lt=1)
-    """Stochastic depth of the backbone."""
+    ambient: bool = True
+    """Predict the ambient light too; the original held it at 0.5."""
 
 
 class RenderSettings(Settings):
@@ -139,8 +139,6 @@ class TrainSettings(Settings):
     """bfloat16 in the network on CUDA; geometry and rendering stay in float32."""
     compile: bool = False
     """torch.compile the network."""
-    channels_last: bool = True
-    """Memory layout of the network's maps."""
     nan_limit: PositiveInt = 20
     """Batches with a loss that is not finite, in a row, after which the run stops."""
     validate_every: NonNegativeInt = 1

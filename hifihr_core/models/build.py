@@ -1,12 +1,15 @@
-"""The one place that knows the sizes of the network."""
+"""Building the image networks of `models/table.py`: the one place that knows their sizes."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from torch import nn
 
+from hifihr_core.config.tree import ModelSettings
 from hifihr_core.hands.contract import HandModel
 from hifihr_core.lifting.lifter import build_lifter
-from hifihr_core.models.encoders import build_encoder
+from hifihr_core.models.encoders import Encoder, build_encoder
 from hifihr_core.models.heads import LightHead, branch, trunk
 from hifihr_core.models.joint_maps import KeypointHead
 from hifihr_core.models.reconstructor import ROTATIONS, KeypointReconstructor, Reconstructor
@@ -15,58 +18,63 @@ from hifihr_core.models.reconstructor import ROTATIONS, KeypointReconstructor, R
 ROTATION_STARTS = {"6d": (1.0, 0.0, 0.0, 0.0, 1.0, 0.0), "axis_angle": (0.0, 0.0, 0.0)}
 
 
-def build_reconstructor(
-    hand: HandModel,
-    *,
-    backbone: str = "tf_efficientnet_b3",
-    weights: str | Path = "none",
-    image_px: int = 224,
-    normalize: bool = True,
-    drop_path: float = 0.0,
-    norm: str = "batch",
-    rotation: str = "6d",
-    mean_shape: bool = False,
-    texture: bool = True,
-    light: str = "bounded",
-    relative_to_ray: bool = True,
-    geometry: str = "pooled",
-) -> Reconstructor:
-    """Return an untrained network for `hand`; pose, shape and texture have the sizes of the hand.
+def build_pooled(hand: HandModel, settings: ModelSettings, *, image_px: int, weights: str | Path) -> Reconstructor:
+    """Return an untrained network that regresses pose, shape and root from pooled features, as the paper does.
 
-    `geometry` is "pooled", which regresses pose, shape and root from pooled features as the paper does, or "keypoints",
-    which finds the joints and lifts them. `texture` adds the texture branch and the light head; `mean_shape` keeps the
-    mean shape. Random numbers come from torch's global generator. Raises: ConfigError or AssetError from
-    `build_encoder`.
+    Random numbers come from torch's global generator. Raises: ConfigError or AssetError from `build_encoder`.
     """
-    encoder = build_encoder(backbone, weights=weights, normalize=normalize, image_px=image_px, drop_path=drop_path)
-    shared = trunk(encoder.feature_dim, norm=norm)
-    look = {"texture": branch(hand.texture_dim, start=torch.zeros(hand.texture_dim))} if texture else {}
-    light_head = LightHead(encoder.low_dim) if texture else None
-    if geometry == "keypoints":
-        return KeypointReconstructor(
-            encoder,
-            shared,
-            look,
-            light_head,
-            keypoints=KeypointHead(encoder.pyramid_dims),
-            lifter=build_lifter(hand),
-            mean_shape=mean_shape,
-            light_range=light,
-        )
+    encoder, shared = _body(settings, image_px=image_px, weights=weights)
+    look, light = _look(hand, settings, encoder)
     branches = {
-        "global_orient": branch(ROTATIONS[rotation][0], start=torch.tensor(ROTATION_STARTS[rotation])),
+        "global_orient": branch(
+            ROTATIONS[settings.rotation][0], start=torch.tensor(ROTATION_STARTS[settings.rotation])
+        ),
         "pose": branch(hand.pose_dim, start=hand.pose_prior().mean.cpu().float()),
         "root": branch(3, start=torch.zeros(3)),
     }
-    if not mean_shape:
+    if not settings.mean_shape:
         branches["shape"] = branch(hand.shape_dim, start=torch.zeros(hand.shape_dim))
     return Reconstructor(
         encoder,
         shared,
         branches | look,
-        light_head,
+        light,
         shape_dim=hand.shape_dim,
-        rotation=rotation,
-        light_range=light,
-        relative_to_ray=relative_to_ray,
+        rotation=settings.rotation,
+        light_range=settings.light,
+        relative_to_ray=settings.relative_to_ray,
     )
+
+
+def build_keypoints(
+    hand: HandModel, settings: ModelSettings, *, image_px: int, weights: str | Path
+) -> KeypointReconstructor:
+    """Return an untrained network that finds 21 joints in the crop and lifts them. Raises: as `build_pooled`."""
+    encoder, shared = _body(settings, image_px=image_px, weights=weights)
+    look, light = _look(hand, settings, encoder)
+    return KeypointReconstructor(
+        encoder,
+        shared,
+        look,
+        light,
+        keypoints=KeypointHead(encoder.pyramid_dims),
+        lifter=build_lifter(hand),
+        mean_shape=settings.mean_shape,
+        light_range=settings.light,
+    )
+
+
+def _body(settings: ModelSettings, *, image_px: int, weights: str | Path) -> tuple[Encoder, nn.Module]:
+    """Return the backbone and the layers that the heads share."""
+    encoder = build_encoder(settings.backbone, weights=weights, normalize=settings.normalize, image_px=image_px)
+    return encoder, trunk(encoder.feature_dim, norm=settings.norm)
+
+
+def _look(
+    hand: HandModel, settings: ModelSettings, encoder: Encoder
+) -> tuple[Mapping[str, nn.Module], LightHead | None]:
+    """Return the texture branch and the light head, or neither."""
+    if not settings.texture:
+        return {}, None
+    texture = branch(hand.texture_dim, start=torch.zeros(hand.texture_dim))
+    return {"texture": texture}, LightHead(encoder.low_dim, ambient=settings.ambient)

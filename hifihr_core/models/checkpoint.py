@@ -2,19 +2,24 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 
-from hifihr_core.config.tree import ModelSettings, RunSettings
-from hifihr_core.errors import AssetError
-from hifihr_core.hands import HandModel, load_hand
-from hifihr_core.models.build import build_reconstructor
-from hifihr_core.models.reconstructor import Reconstructor
+from hifihr_core.config.renamed import read_settings
+from hifihr_core.config.tree import RunSettings
+from hifihr_core.errors import AssetError, ConfigError
+from hifihr_core.hands import HandModel, JointDefinition, load_hand
+from hifihr_core.models.contract import ImageNetwork
+from hifihr_core.models.shipped import IMAGE_NETWORK, shipped_model
+from hifihr_core.models.table import build_network
 from hifihr_core.weight_files import FORMAT, FORMAT_VERSION, read_facts, read_tensors, write_tensors
+
+#: Weight files of a run folder, the preferred one first.
+NEWEST, BEST = Path("checkpoints", "newest.safetensors"), Path("checkpoints", "best.safetensors")
 
 
 @dataclass(frozen=True)
@@ -24,30 +29,38 @@ class Checkpoint:
     `step` counts optimiser steps; `facts` is all metadata of the file, as text.
     """
 
-    network: Reconstructor
+    network: ImageNetwork
     hand: HandModel
     settings: RunSettings
     step: int
     facts: Mapping[str, str]
+    hand_options: Mapping[str, Any] = field(default_factory=dict)
+
+    def hand_with(self, joints: JointDefinition) -> HandModel:
+        """Return the same hand, options and device included, with the joint definition of a benchmark."""
+        if self.hand.joint_definition == joints:
+            return self.hand
+        hand = load_hand(self.hand.name, pose_basis=self.hand.pose_basis, joints=joints, **self.hand_options)
+        return hand.to(self.hand.faces.device).eval()
 
 
-def build_network(settings: ModelSettings, hand: HandModel, *, image_px: int, weights: str | Path) -> Reconstructor:
-    """Return the untrained network that `settings` describe for this hand; see `build_reconstructor`."""
-    return build_reconstructor(
-        hand,
-        backbone=settings.backbone,
-        weights=weights,
-        image_px=image_px,
-        normalize=settings.normalize,
-        drop_path=settings.drop_path,
-        norm=settings.norm,
-        rotation=settings.rotation,
-        mean_shape=settings.mean_shape,
-        texture=settings.texture,
-        light=settings.light,
-        relative_to_ray=settings.relative_to_ray,
-        geometry=settings.geometry,
-    )
+def find_checkpoint(path: Path | None) -> Path:
+    """Return the weight file: `path`, the best one of a run folder, or the model that ships with the package.
+
+    Raises: AssetError where there is none.
+    """
+    if path is None:
+        shipped = shipped_model(IMAGE_NETWORK)
+        if shipped is None:
+            raise AssetError("no trained model ships with this installation; give a --checkpoint of `hifihr train`")
+        return shipped
+    if not path.is_dir():
+        return path
+    places = [path / name for name in (BEST, NEWEST, BEST.name, NEWEST.name)]
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        raise AssetError(f"{path}: no {BEST} in it, expected a run folder or a weight file")
+    return found
 
 
 def describe_weights(settings: RunSettings, hand: HandModel, *, step: int) -> dict[str, str]:
@@ -67,7 +80,7 @@ def describe_weights(settings: RunSettings, hand: HandModel, *, step: int) -> di
 def save_weights(path: Path, state: Mapping[str, Tensor], facts: Mapping[str, str], *, half: bool = False) -> None:
     """Write weights and facts atomically; `half` stores matrices and kernels of floating point in 16 bits.
 
-    Vectors stay as they are: they take no room, and variances of batch normalisation overflow 16 bits. So do whole
+    Vectors stay as they are: they are small, and variances of batch normalisation overflow 16 bits. So do whole
     numbers, such as indices, which 16 bits would round.
     Raises: DataError where the disk refuses; the old file stays.
     """
@@ -81,20 +94,65 @@ def save_weights(path: Path, state: Mapping[str, Tensor], facts: Mapping[str, st
 
 
 def load_checkpoint(path: Path, *, device: torch.device | str = "cpu") -> Checkpoint:
-    """Rebuild a network from its weight file. Raises: AssetError if the file is missing, foreign, broken or too new."""
-    facts = read_facts(path)
+    """Rebuild a network from its weight file, or from a run folder's best one.
+
+    The hand is loaded with its full texture map, whatever `model.texture_px` a run used to save time.
+    Raises: AssetError if the file is missing, foreign, broken, too new, or its weights are not finite.
+    """
+    path = find_checkpoint(Path(path))
+    facts, state = read_facts(path), read_tensors(path)
+    settings, options = _settings_of(path, facts, state), _hand_options(path, facts)
     try:
-        settings = RunSettings.model_validate_json(facts["settings"])
-    except ValidationError as error:
-        first = ".".join(str(part) for part in error.errors()[0]["loc"])
-        raise AssetError(f"{path}: its setting {first} is not known here; use the version that wrote it") from error
-    options = json.loads(facts.get("hand_options", "{}"))
-    hand = load_hand(facts["hand"], pose_basis=facts["pose_basis"], joints=facts["joints"], **options)  # type: ignore[arg-type]
-    network = build_network(settings.model, hand, image_px=settings.data.image_px, weights="none")
-    state = read_tensors(path)
-    known = network.state_dict()
-    wrong = sorted(known.keys() ^ state.keys()) + [n for n in known if n in state and known[n].shape != state[n].shape]
+        hand = load_hand(facts["hand"], pose_basis=facts["pose_basis"], joints=facts["joints"], **options)  # type: ignore[arg-type]
+        network = build_network(settings.model, hand, image_px=settings.data.image_px, weights="none")
+    except (ValueError, TypeError, ConfigError) as error:
+        raise AssetError(f"{path}: {error}; the file's metadata is damaged, or a newer version wrote it") from error
+    check_tensors(path, state, network.state_dict())
+    network.load_state_dict(state)
+    step = _step_of(path, facts)
+    return Checkpoint(network.to(device).eval(), hand.to(device).eval(), settings, step, facts, options)
+
+
+def check_tensors(path: Path, state: Mapping[str, Tensor], known: Mapping[str, Tensor]) -> None:
+    """Raise AssetError for the first tensor that is missing, unknown, of another size or kind, or not finite."""
+    wrong = sorted(known.keys() ^ state.keys())
+    wrong += [
+        name
+        for name, value in known.items()
+        if name in state
+        and (value.shape != state[name].shape or value.is_floating_point() != state[name].is_floating_point())
+    ]
     if wrong:
         raise AssetError(f"{path}: tensor {wrong[0]} does not fit the network of its settings; the file is damaged")
-    network.load_state_dict(state)
-    return Checkpoint(network.to(device).eval(), hand.to(device).eval(), settings, int(facts["step"]), facts)
+    if bad := next((name for name, value in state.items() if not value.isfinite().all()), None):
+        raise AssetError(f"{path}: tensor {bad} holds NaN or infinity; training diverged, or the file is damaged")
+
+
+def _settings_of(path: Path, facts: Mapping[str, str], state: Mapping[str, Tensor]) -> RunSettings:
+    """Return the settings of a weight file, of this version or an earlier one."""
+    try:
+        settings = read_settings(facts["settings"])
+    except ConfigError as error:
+        raise AssetError(f"{path}: {error}; load it with the version of hifihr that wrote it") from error
+    light = state.get("light.linear.2.bias")
+    if light is not None and len(light) == 6:  # the authors' files, converted before `model.ambient` existed
+        settings = settings.model_copy(update={"model": settings.model.model_copy(update={"ambient": False})})
+    return settings
+
+
+def _hand_options(path: Path, facts: Mapping[str, str]) -> dict[str, Any]:
+    text = facts.get("hand_options", "{}")
+    try:
+        options = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise AssetError(f"{path}: its hand_options are not JSON ({type(error).__name__}); get the file again") from error
+    if not isinstance(options, dict):
+        raise AssetError(f"{path}: its hand_options are {text[:40]!r}, expected a JSON object; get the file again")
+    return options
+
+
+def _step_of(path: Path, facts: Mapping[str, str]) -> int:
+    text = facts["step"]
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise AssetError(f"{path}: its step is {text[:40]!r}, expected a whole number; the file is damaged")
+    return int(text)

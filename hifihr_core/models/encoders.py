@@ -74,7 +74,7 @@ def pyramid_indices(strides: Sequence[int]) -> list[int]:
 
 
 def build_encoder(
-    name: str, *, weights: str | Path = "none", normalize: bool = True, image_px: int = 224, drop_path: float = 0.0
+    name: str, *, weights: str | Path = "none", normalize: bool = True, image_px: int = 224
 ) -> Encoder:
     """Return an encoder around the timm backbone `name`.
 
@@ -85,7 +85,7 @@ def build_encoder(
     if not timm.is_model(name):
         close = timm.list_models(f"*{name.split('_')[0].rstrip('0123456789')}*")[:5] or ["tf_efficientnet_b3"]
         raise ConfigError(f"model.backbone: timm has no model {name!r}; expected one such as {', '.join(close)}")
-    backbone = _create(name, pretrained=weights == "hub", image_px=image_px, drop_path=drop_path)
+    backbone = _create(name, pretrained=weights == "hub", image_px=image_px)
     if not hasattr(backbone, "forward_intermediates"):
         raise ConfigError(f"model.backbone: {name} gives no intermediate maps; choose a timm model that does")
     if weights not in ("hub", "none"):
@@ -100,9 +100,9 @@ def build_encoder(
     return Encoder(backbone, low_index=low_index, mean=tuple(mean), std=tuple(std))
 
 
-def _create(name: str, *, pretrained: bool, image_px: int, drop_path: float) -> Any:
+def _create(name: str, *, pretrained: bool, image_px: int) -> Any:
     """Return timm's model without classifier; vision transformers learn their image size here."""
-    options: dict[str, Any] = {"drop_path_rate": drop_path} if drop_path else {}
+    options: dict[str, Any] = {}
     try:
         config = timm.get_pretrained_cfg(name)
         if config is not None and config.fixed_input_size and config.input_size[-1] != image_px:

@@ -40,6 +40,7 @@ SETTINGS = RunSettings(
         rotation="axis_angle",
         relative_to_ray=False,
         light="paper",
+        ambient=False,
     ),
     render=RenderSettings(shading="phong", supersample=3, antialias=False, root="given"),
 )

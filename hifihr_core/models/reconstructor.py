@@ -1,7 +1,7 @@
 """The network: one image and its camera in, parameters of hand, light and root placement out."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import roma
 import torch
@@ -12,9 +12,10 @@ from hifihr_core.geometry.cameras import focal_px, measure_root
 from hifihr_core.geometry.rays import rotation_to_axis
 from hifihr_core.hands.contract import HandParameters
 from hifihr_core.lifting.lifter import Lifter
+from hifihr_core.models.contract import Estimate, ImageNetwork, modules_of
 from hifihr_core.models.encoders import Encoder
 from hifihr_core.models.heads import LIGHTS, TRUNK_DIM, LightHead
-from hifihr_core.models.joint_maps import KeypointEstimate, KeypointHead
+from hifihr_core.models.joint_maps import KeypointHead
 from hifihr_core.records import Light
 from hifihr_core.skeleton import NUM_JOINTS
 
@@ -23,22 +24,6 @@ MEAN_SCALE = 3.5
 
 #: The predicted scale stays within exp(+-1.5) of the mean, 0.22 to 4.5 times.
 MAX_LOG_SCALE = 1.5
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What the network says about each crop.
-
-    `parameters.global_orient` and `light.direction` are in the camera frame; `root_px` is the root joint in the crop,
-    pixels, and `scale_px_per_m` the image scale at its depth (see `place_root`). `light` is None without a light head,
-    `keypoints` without a keypoint head.
-    """
-
-    parameters: HandParameters
-    root_px: Float[Tensor, "B 2"]
-    scale_px_per_m: Float[Tensor, " B"]
-    light: Light | None = None
-    keypoints: KeypointEstimate | None = None
 
 
 def rotation_from_6d(raw: Float[Tensor, "B 6"]) -> Float[Tensor, "B 3 3"]:
@@ -63,7 +48,7 @@ def crop_view(K: Float[Tensor, "B 3 3"], *, height: int, width: int) -> Float[Te
     return rotation_to_axis(center / focal_px(K)[:, None]).mT
 
 
-class Reconstructor(nn.Module):
+class Reconstructor(ImageNetwork):
     """Encoder, shared trunk, one branch per parameter, and a light head on the shallow features.
 
     `branches` maps "global_orient", "pose", "shape", "texture" and "root" to networks from 512 features. Without a
@@ -91,6 +76,17 @@ class Reconstructor(nn.Module):
         self.rotation = rotation
         self.light_range = light_range
         self.relative_to_ray = relative_to_ray
+
+    def parts(self) -> Mapping[str, Sequence[nn.Module]]:
+        """Return the modules of each part."""
+        own = [name for name in self.branches if name not in ("shape", "texture")]
+        return {
+            "backbone": (self.encoder,),
+            "geometry": (self.trunk, *(self.branches[name] for name in own)),
+            "shape": tuple(self.branches[name] for name in ("shape",) if name in self.branches),
+            "texture": tuple(self.branches[name] for name in ("texture",) if name in self.branches),
+            "light": modules_of(self.light),
+        }
 
     def raw(self, image: Float[Tensor, "B 3 H W"]) -> dict[str, Tensor]:
         """Return the numbers of every head, before they become rotations, lights and pixels."""
@@ -130,9 +126,9 @@ class Reconstructor(nn.Module):
 class KeypointReconstructor(Reconstructor):
     """A reconstructor whose geometry comes from keypoints: maps of the 21 joints, lifted to a posed hand.
 
-    The lifter also sees the features at every joint and the shared ones, which tell what 21 points leave open: which
-    way a finger bends, how near it is. The places themselves answer to the terms on maps alone, so that a render that
-    is wrong moves no keypoint. `branches` may hold "texture"; nothing else is regressed.
+    The lifter also sees the features at every joint and the shared ones, which decide what 21 points leave open: which
+    way a finger bends, how near it is. Only the terms on maps move the keypoints themselves, so that a wrong render
+    cannot. `branches` may hold "texture"; nothing else is regressed.
     """
 
     def __init__(
@@ -156,6 +152,11 @@ class KeypointReconstructor(Reconstructor):
         # Zero, so that an untrained network lifts keypoints as the lifter does by itself.
         nn.init.zeros_(self.context.weight)
         nn.init.zeros_(self.context.bias)
+
+    def parts(self) -> Mapping[str, Sequence[nn.Module]]:
+        """Return the modules of each part."""
+        parts = dict(super().parts())
+        return parts | {"geometry": (*parts["geometry"], self.keypoints, self.lifter, self.context)}
 
     def forward(self, image: Float[Tensor, "B 3 H W"], K: Float[Tensor, "B 3 3"]) -> Estimate:
         """Estimate the hand in each crop; `image` is RGB in [0, 1], `K` the camera of the crop."""

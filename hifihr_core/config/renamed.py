@@ -1,0 +1,69 @@
+"""Settings that earlier versions named otherwise, so that old checkpoints, run folders and files keep loading."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from hifihr_core.config.tree import RunSettings
+from hifihr_core.errors import ConfigError
+
+#: Old dotted name -> the new one, or None where the setting is gone and its old value changes nothing.
+RENAMED: Mapping[str, str | None] = MappingProxyType({"model.drop_path": None, "train.channels_last": None})
+
+
+def renew(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a tree of settings of any version under today's names; a new name that is set already wins."""
+    renewed = _copied(tree)
+    for old, new in RENAMED.items():
+        section, _, name = old.rpartition(".")
+        place = _section(renewed, section)
+        if place is None or name not in place:
+            continue
+        value = place.pop(name)
+        if new is not None:
+            section, _, name = new.rpartition(".")
+            _make_section(renewed, section).setdefault(name, value)
+    return renewed
+
+
+def read_settings(text: str) -> RunSettings:
+    """Return the settings that a checkpoint or a run's state carries as JSON, of this version or an earlier one.
+
+    Raises: ConfigError naming the first setting that is wrong, or what is wrong with the text.
+    """
+    try:
+        tree = from_json(text)
+    except ValueError as error:
+        raise ConfigError(f"settings: not JSON ({error})") from error
+    if not isinstance(tree, dict):
+        raise ConfigError(f"settings: found a {type(tree).__name__}, expected an object with sections")
+    try:
+        return RunSettings.model_validate(renew(tree))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        reason = "unknown setting" if first["type"] == "extra_forbidden" else first["msg"]
+        raise ConfigError(f"settings: {name}: {reason}") from error
+
+
+def _copied(tree: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _copied(value) if isinstance(value, Mapping) else value for name, value in tree.items()}
+
+
+def _section(tree: dict[str, Any], name: str) -> dict[str, Any] | None:
+    """Return the nested table called ``a.b``, or None if there is none."""
+    for part in name.split(".") if name else ():
+        inner = tree.get(part)
+        if not isinstance(inner, dict):
+            return None
+        tree = inner
+    return tree
+
+
+def _make_section(tree: dict[str, Any], name: str) -> dict[str, Any]:
+    for part in name.split(".") if name else ():
+        tree = tree.setdefault(part, {})
+    return tree

@@ -1,0 +1,45 @@
+"""Tables of names: looking a name up with a helpful refusal, and importing what a row points to."""
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any, TypeVar
+
+from hifihr_core.errors import ConfigError
+
+Row = TypeVar("Row")
+
+#: A refusal lists at most this many names.
+_NAMES_SHOWN = 20
+
+
+def lookup(
+    table: Mapping[str, Row], name: str, what: str, *, error: type[Exception] = ConfigError, remedy: str = ""
+) -> Row:
+    """Return the row of `name`.
+
+    `what` begins the message, such as "--dataset" or "model.hand"; `remedy` ends it, such as "see `hifihr assets list`".
+    Raises: `error` with what was found, what was expected and the nearest name.
+    """
+    if isinstance(name, str) and name in table:
+        return table[name]
+    raise error(f"{what}: found {name!r}, {expected_one_of(table, str(name))}" + (f"; {remedy}" if remedy else ""))
+
+
+def expected_one_of(names: Iterable[str], found: str) -> str:
+    """Return "expected one of a, b, c", with the nearest name to `found` if there is one that is near."""
+    known = list(names)
+    more = f" and {len(known) - _NAMES_SHOWN} more" if len(known) > _NAMES_SHOWN else ""
+    return f"expected one of {', '.join(known[:_NAMES_SHOWN])}{more}{did_you_mean(found, known)}"
+
+
+def did_you_mean(found: str, names: Iterable[str]) -> str:
+    """Return "; did you mean x?" for the nearest of `names`, or an empty text."""
+    close = get_close_matches(found, list(names), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def load_attribute(place: str) -> Any:
+    """Return what "module:attribute" points to; its module is imported now, so that tables stay quick to load."""
+    module, _, attribute = place.partition(":")
+    return getattr(import_module(module), attribute)

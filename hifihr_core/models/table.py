@@ -1,0 +1,48 @@
+"""The table of image networks; `model.geometry` names a row."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from hifihr_core.config.tree import ModelSettings
+from hifihr_core.hands.contract import HandModel
+from hifihr_core.lookup import load_attribute, lookup
+from hifihr_core.models.contract import ImageNetwork
+
+
+@dataclass(frozen=True)
+class NetworkRow:
+    """One image network: "module:function" of ``build(hand, settings, *, image_px, weights)``, and what it adds.
+
+    `gives` holds the capabilities of loss terms that this network has beyond the others, such as "keypoints".
+    """
+
+    builder: str
+    gives: frozenset[str] = frozenset()
+
+
+NETWORKS: Mapping[str, NetworkRow] = MappingProxyType(
+    {
+        "pooled": NetworkRow("hifihr_core.models.build:build_pooled"),
+        "keypoints": NetworkRow("hifihr_core.models.build:build_keypoints", frozenset({"keypoints"})),
+    }
+)
+
+
+def network_row(settings: ModelSettings) -> NetworkRow:
+    """Return the row of `model.geometry`. Raises: ConfigError with the nearest name."""
+    return lookup(NETWORKS, settings.geometry, "model.geometry")
+
+
+def build_network(
+    settings: ModelSettings, hand: HandModel, *, image_px: int, weights: str | Path = "none"
+) -> ImageNetwork:
+    """Return the untrained network that `settings` describe for this hand.
+
+    `weights` is "hub", "none" or a file for the backbone, see `build_encoder`. Random numbers come from torch's global
+    generator. Raises: ConfigError for an unknown network or backbone; AssetError where weights are missing.
+    """
+    build = load_attribute(network_row(settings).builder)
+    network: ImageNetwork = build(hand, settings, image_px=image_px, weights=weights)
+    return network
