@@ -7,8 +7,8 @@ import torch
 
 from hifihr_core.geometry.cameras import measure_root
 from hifihr_core.hands import HandModel
+from hifihr_core.models.contract import Estimate
 from hifihr_core.models.heads import bounded_light
-from hifihr_core.models.reconstructor import Estimate
 from hifihr_core.records import Batch, Light
 
 

@@ -20,8 +20,8 @@ from shipped_common import shipped_path
 
 from hifihr_core.hands import HandModel
 from hifihr_core.models.checkpoint import Checkpoint, load_checkpoint
+from hifihr_core.models.contract import Estimate
 from hifihr_core.models.placing import place_estimate
-from hifihr_core.models.reconstructor import Estimate
 from hifihr_core.models.shipped import IMAGE_NETWORK
 from hifihr_core.records import Batch
 from hifihr_core.rendering import Renderer

@@ -18,7 +18,7 @@ def lookup(
 ) -> Row:
     """Return the row of `name`.
 
-    `what` begins the message, such as "--dataset" or "model.hand"; `remedy` ends it, such as "see `hifihr assets list`".
+    `what` begins the message, such as "--dataset" or "model.hand"; `remedy` ends it.
     Raises: `error` with what was found, what was expected and the nearest name.
     """
     if isinstance(name, str) and name in table:

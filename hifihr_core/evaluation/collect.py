@@ -1,4 +1,4 @@
-"""From batches and a predictor to everything that is scored: points, roots, pictures, parameters."""
+"""From batches and a predictor to everything that is scored: points, pictures, parameters."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from torch import Tensor
 from hifihr_core.errors import DataError
 from hifihr_core.evaluation.benchmarks.point_files import OnProgress, no_progress
 from hifihr_core.evaluation.benchmarks.protocols import Protocol
-from hifihr_core.evaluation.inference import Predictor, Surface
+from hifihr_core.evaluation.inference import PredictBatch, Surface
 from hifihr_core.evaluation.predicted_parameters import ParameterScorer
 from hifihr_core.metrics.image import TexturePair, paper_metrics, strict_metrics
 from hifihr_core.metrics.perceptual import Lpips
@@ -31,7 +31,6 @@ class Collected:
     keys: list[str] = field(default_factory=list)
     joints: list[np.ndarray] = field(default_factory=list)
     surface: list[np.ndarray] = field(default_factory=list)
-    roots: list[np.ndarray] = field(default_factory=list)
     truth: dict[str, list[np.ndarray]] = field(default_factory=dict)
     paper: list[Row] = field(default_factory=list)
     strict: list[Row] = field(default_factory=list)
@@ -45,7 +44,7 @@ class Collected:
 
 def collect(
     batches: Iterable[Batch],
-    predict: Predictor,
+    predict: PredictBatch,
     surface: Surface,
     protocol: Protocol,
     *,
@@ -63,7 +62,6 @@ def collect(
         out.keys += batch.keys
         out.joints.append(_array(prediction.joints_cam))
         out.surface.append(_array(points))
-        out.roots.append(_array(prediction.root_cam))
         for name in ("joints_cam", "mano_vertices_cam", "root_cam"):
             if name in batch.labels:
                 out.truth.setdefault(name, []).append(_array(batch.labels[name][batch.present[name]]))

@@ -12,8 +12,7 @@ from torch.utils.data import Subset
 
 from hifihr_core.config.folders import shards_folder
 from hifihr_core.errors import DataError
-from hifihr_core.evaluation.benchmarks.protocols import Protocol
-from hifihr_core.hands import HandModel, load_hand
+from hifihr_core.hands import HandModel
 from hifihr_core.models.checkpoint import Checkpoint
 from hifihr_core.models.placing import PlacedEstimate, build_renderer, place_estimate
 from hifihr_core.records import Batch
@@ -23,8 +22,8 @@ from hifihr_core.synthesis.labels import stand_in_indices
 
 RootChoice = Literal["predicted", "gt"]
 
-#: From a batch of crops to hands; what is evaluated. A network with its hand is one, see `network_predictor`.
-Predictor = Callable[[Batch], PlacedEstimate]
+#: From a batch of crops to hands; what is evaluated. A network with its hand is one, see `predict_with`.
+PredictBatch = Callable[[Batch], PlacedEstimate]
 
 
 def open_evaluation_shards(folder: Path | None, dataset: str, *, version: str | None = None) -> ShardSet:
@@ -61,18 +60,10 @@ def open_batches(
     return iter(BatchStream([part], options, num_workers=workers, device=device))
 
 
-def hand_for(checkpoint: Checkpoint, protocol: Protocol, device: torch.device | str) -> HandModel:
-    """Return the checkpoint's hand with the joint definition of the benchmark."""
-    hand = checkpoint.hand
-    if hand.joint_definition != protocol.joint_definition:
-        hand = load_hand(hand.name, pose_basis=hand.pose_basis, joints=protocol.joint_definition)
-    return hand.to(device).eval()
-
-
-def network_predictor(
+def predict_with(
     checkpoint: Checkpoint, hand: HandModel, *, root: RootChoice, root_joint: int, renders: bool
-) -> Predictor:
-    """Return the network as a predictor; with `renders`, hands are drawn before black by the renderer of its training.
+) -> PredictBatch:
+    """Return the network as a function of batches; with `renders`, hands are drawn on black as in its training.
 
     With `root` "gt" the hand is moved so that `root_joint` lies at the place given with the sample (`root_cam`).
     """
@@ -89,11 +80,6 @@ def network_predictor(
             return place_estimate(estimate, batch.K, hand, root_cam=root_cam, renderer=renderer)
 
     return predict
-
-
-def can_render(checkpoint: Checkpoint) -> bool:
-    """Return whether the network predicts what a picture needs: texture and light."""
-    return checkpoint.network.light is not None and "texture" in checkpoint.network.branches
 
 
 @dataclass(frozen=True)

@@ -11,22 +11,20 @@ import torch
 from hifihr_core import __version__
 from hifihr_core.assets.registry import find_asset
 from hifihr_core.assets.store import asset_path, is_installed, remedy, sha256_of
-from hifihr_core.errors import AssetError, DataError
+from hifihr_core.errors import DataError
 from hifihr_core.evaluation.benchmarks.point_files import OnProgress, PointSets, no_progress, read_ground_truth
 from hifihr_core.evaluation.benchmarks.protocols import Protocol, find_protocol
 from hifihr_core.evaluation.benchmarks.scoring import Scores, score
 from hifihr_core.evaluation.benchmarks.submission import anchor_root, to_submission
 from hifihr_core.evaluation.collect import Collected, collect
 from hifihr_core.evaluation.inference import (
-    Predictor,
+    PredictBatch,
     RootChoice,
     Surface,
-    can_render,
     choose_surface,
-    hand_for,
-    network_predictor,
     open_batches,
     open_evaluation_shards,
+    predict_with,
 )
 from hifihr_core.evaluation.page import Example, crop_tiles, pick_examples
 from hifihr_core.evaluation.predicted_parameters import parameter_scorer
@@ -35,8 +33,7 @@ from hifihr_core.evaluation.run import Evaluation
 from hifihr_core.hands import HandModel
 from hifihr_core.metrics.image import average_metrics
 from hifihr_core.metrics.perceptual import LPIPS_ASSETS, Lpips, load_lpips
-from hifihr_core.models.checkpoint import Checkpoint, load_checkpoint
-from hifihr_core.models.shipped import IMAGE_NETWORK, shipped_model
+from hifihr_core.models.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
 from hifihr_core.records import Batch
 from hifihr_core.shards.folder import ShardSet
 from hifihr_core.shards.schema import INDEX_NAME, DatasetFacts
@@ -55,25 +52,6 @@ class RunOptions:
     device: torch.device | str = "cpu"
 
 
-def find_checkpoint(path: Path | None) -> Path:
-    """Return the weight file: `path`, the best one of a run folder, or the model that ships with the package.
-
-    Raises: AssetError where there is none.
-    """
-    if path is None:
-        shipped = shipped_model(IMAGE_NETWORK)
-        if shipped is None:
-            raise AssetError("no trained model ships with this installation; give a --checkpoint of `hifihr train`")
-        return shipped
-    if not path.is_dir():
-        return path
-    places = [path / part / name for part in ("checkpoints", "") for name in ("best.safetensors", "newest.safetensors")]
-    found = next((place for place in places if place.is_file()), None)
-    if found is None:
-        raise AssetError(f"{path}: no checkpoints/best.safetensors in it, expected a run folder or a weight file")
-    return found
-
-
 @dataclass(frozen=True)
 class _Job:
     """A checkpoint, ready to run over the samples of one benchmark."""
@@ -84,7 +62,7 @@ class _Job:
     protocol: Protocol
     shards: ShardSet
     surface: Surface
-    predict: Predictor
+    predict: PredictBatch
     lpips: Lpips | None
     options: RunOptions
 
@@ -161,8 +139,7 @@ def _open_job(weights: Path, dataset: str, version: str | None, shards: Path | N
     facts = shard_set.index.facts
     protocol = find_protocol(dataset, version=facts.version if dataset == "ho3d" else None)
     checkpoint = load_checkpoint(weights, device=options.device)
-    hand = hand_for(checkpoint, protocol, options.device)
-    renders = can_render(checkpoint)
+    hand, renders = checkpoint.hand_with(protocol.joint_definition), checkpoint.network.has_appearance
     return _Job(
         weights=weights,
         checkpoint=checkpoint,
@@ -170,7 +147,7 @@ def _open_job(weights: Path, dataset: str, version: str | None, shards: Path | N
         protocol=protocol,
         shards=shard_set,
         surface=choose_surface(hand, truth_is_stand_in=facts.mano_stand_in),
-        predict=network_predictor(checkpoint, hand, root=options.root, root_joint=facts.root_joint, renders=renders),
+        predict=predict_with(checkpoint, hand, root=options.root, root_joint=facts.root_joint, renders=renders),
         lpips=_load_lpips(options.device) if renders else None,
         options=options,
     )
@@ -184,7 +161,7 @@ def _document(job: _Job, scores: Scores, collected: Collected) -> dict[str, Any]
     document["notes"] += _notes(job)
     return document | {
         "root": job.options.root,
-        "texture": _texture(collected, protocol, job.lpips, renders=can_render(checkpoint)),
+        "texture": _texture(collected, protocol, job.lpips, renders=checkpoint.network.has_appearance),
         "parameters": average_metrics(collected.parameters) if collected.parameters else None,
         "checkpoint": {"file": job.weights.name, "sha256": sha256_of(job.weights), "step": checkpoint.step},
         "settings": checkpoint.settings.model_dump(mode="json"),

@@ -24,17 +24,18 @@ def hand_facts(hand: HandModel) -> HandFacts:
     )
 
 
-def capabilities_of(hand: HandModel, *, renders: bool, perceptual: bool, keypoints: bool = False) -> frozenset[str]:
-    """Return which of `CAPABILITIES` a run with this hand has."""
+def capabilities_of(
+    hand: HandModel, *, renders: bool, perceptual: bool, extra: frozenset[str] = frozenset()
+) -> frozenset[str]:
+    """Return the capabilities of a run with this hand; `extra` are those that the image network gives."""
     offered = {
         "mano_vertices": hand.has_mano_vertices,
         "mano_edges": getattr(hand, "mano_faces", None) is not None,
         "render": renders,
         "region": renders,
         "perceptual": perceptual,
-        "keypoints": keypoints,
     }
-    return frozenset(name for name, has in offered.items() if has)
+    return frozenset(name for name, has in offered.items() if has) | extra
 
 
 def look_at(

@@ -173,7 +173,7 @@ def plan_terms(
                 f"needs; set its weight to 0 or choose another level"
             )
         if missing := sorted(term.requires - capabilities):
-            left_out.append((name, CAPABILITIES[missing[0]]))
+            left_out.append((name, CAPABILITIES.get(missing[0], f"it needs {missing[0]}")))
             continue
         chosen[name] = Term(name, term.function, labels, term.requires)
     return Plan(

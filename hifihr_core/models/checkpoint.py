@@ -145,7 +145,7 @@ def _hand_options(path: Path, facts: Mapping[str, str]) -> dict[str, Any]:
     try:
         options = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise AssetError(f"{path}: its hand_options are not JSON ({type(error).__name__}); get the file again") from error
+        raise AssetError(f"{path}: its hand_options are not JSON; get the file again") from error
     if not isinstance(options, dict):
         raise AssetError(f"{path}: its hand_options are {text[:40]!r}, expected a JSON object; get the file again")
     return options

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from hifihr_core.hands.contract import HandParameters
+from hifihr_core.lifting.lifter import Lifter
 from hifihr_core.models.joint_maps import KeypointEstimate
 from hifihr_core.records import Light
 
@@ -58,6 +59,10 @@ class ImageNetwork(nn.Module, ABC):
         """Return whether the estimates carry what a picture needs: texture and light."""
         parts = self.parts()
         return all(parts[name] for name in APPEARANCE)
+
+    def own_lifter(self) -> Lifter | None:
+        """Return the lifter inside the network, which a run may start from a trained one; None without one."""
+        return None
 
     def part_of(self) -> dict[str, str]:
         """Return the part that each tensor of the state belongs to, by the tensor's name."""

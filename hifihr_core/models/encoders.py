@@ -73,9 +73,7 @@ def pyramid_indices(strides: Sequence[int]) -> list[int]:
     return sorted(last.values()) or [len(strides) - 1]
 
 
-def build_encoder(
-    name: str, *, weights: str | Path = "none", normalize: bool = True, image_px: int = 224
-) -> Encoder:
+def build_encoder(name: str, *, weights: str | Path = "none", normalize: bool = True, image_px: int = 224) -> Encoder:
     """Return an encoder around the timm backbone `name`.
 
     `weights` is "hub" (timm's pretrained weights), "none" (random), or a file with a state dict of that backbone

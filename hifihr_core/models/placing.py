@@ -8,7 +8,7 @@ from torch import Tensor
 from hifihr_core.config.tree import RenderSettings
 from hifihr_core.geometry.cameras import place_root
 from hifihr_core.hands.contract import HandModel
-from hifihr_core.models.reconstructor import Estimate
+from hifihr_core.models.contract import Estimate
 from hifihr_core.placed_hands import LitHands, PlacedHands, PosedHands, draw_hands, pose_hands
 from hifihr_core.rendering import PAPER, SKIN, Rendered, Renderer
 

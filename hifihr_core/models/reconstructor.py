@@ -158,6 +158,10 @@ class KeypointReconstructor(Reconstructor):
         parts = dict(super().parts())
         return parts | {"geometry": (*parts["geometry"], self.keypoints, self.lifter, self.context)}
 
+    def own_lifter(self) -> Lifter | None:
+        """Return the lifter that the joints go through."""
+        return self.lifter
+
     def forward(self, image: Float[Tensor, "B 3 H W"], K: Float[Tensor, "B 3 3"]) -> Estimate:
         """Estimate the hand in each crop; `image` is RGB in [0, 1], `K` the camera of the crop."""
         features, low, pyramid = self.encoder.with_pyramid(image)

@@ -8,9 +8,9 @@ import torch
 
 from hifihr_core.errors import AssetError
 from hifihr_core.hands import HandModel, load_hand
-from hifihr_core.lifting.lifter import Lifter, load_lifter
-from hifihr_core.models.checkpoint import Checkpoint, load_checkpoint
-from hifihr_core.models.reconstructor import Reconstructor
+from hifihr_core.lifting.lifter import Lifter, fits_hand, load_lifter
+from hifihr_core.models.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
+from hifihr_core.models.contract import ImageNetwork
 from hifihr_core.models.shipped import IMAGE_NETWORK, LIFTER, shipped_model
 
 
@@ -19,22 +19,23 @@ class LoadedModels:
     """Everything a prediction runs, in evaluation mode; `network` or `lifter` may be missing, never both."""
 
     hand: HandModel
-    network: Reconstructor | None
+    network: ImageNetwork | None
     lifter: Lifter | None
     network_px: int
     licences: Mapping[str, str]
 
 
 def load_models(checkpoint: Path | None, *, device: torch.device) -> LoadedModels:
-    """Load the checkpoint of a training run, or without one the shipped models.
+    """Load a checkpoint (a weight file or a run folder), or without one the shipped models.
 
     The shipped lifter serves only the hand it was trained for. Raises AssetError where nothing can reconstruct.
     """
-    path = checkpoint or shipped_model(IMAGE_NETWORK)
+    path = find_checkpoint(checkpoint) if checkpoint is not None else shipped_model(IMAGE_NETWORK)
     loaded: Checkpoint | None = load_checkpoint(path, device=device) if path is not None else None
     hand = loaded.hand if loaded is not None else load_hand("anny").to(device).eval()
     lifter_path = shipped_model(LIFTER)
-    lifter = load_lifter(lifter_path, hand) if lifter_path is not None and hand.name == "anny" else None
+    fits = lifter_path is not None and fits_hand(lifter_path, hand)
+    lifter = load_lifter(lifter_path, hand) if lifter_path is not None and fits else None
     if loaded is None and lifter is None:
         raise AssetError("no trained model ships with this installation; give --checkpoint FILE of a training run")
     return LoadedModels(

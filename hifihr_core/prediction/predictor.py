@@ -14,7 +14,7 @@ from hifihr_core.exports.results import PhotoResult
 from hifihr_core.geometry.lenses import default_focal_px, ideal_K
 from hifihr_core.hands import HandModel
 from hifihr_core.lifting.lifter import Lifter
-from hifihr_core.models.reconstructor import Reconstructor
+from hifihr_core.models.contract import ImageNetwork
 from hifihr_core.photos.detectors import Detection, Detector, mirrored, whole_image
 from hifihr_core.photos.reading import Photo
 from hifihr_core.prediction.assemble import assemble
@@ -57,7 +57,7 @@ class Predictor:
         self,
         hand: HandModel,
         *,
-        network: Reconstructor | None,
+        network: ImageNetwork | None,
         lifter: Lifter | None,
         detector: Detector = whole_image,
         settings: PredictSettings = PredictSettings(),

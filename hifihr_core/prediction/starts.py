@@ -16,7 +16,7 @@ from hifihr_core.geometry.crops import transform_points
 from hifihr_core.hands import HandModel
 from hifihr_core.lifting.fitting import fit_keypoints
 from hifihr_core.lifting.lifter import Lifter
-from hifihr_core.models.reconstructor import Estimate, Reconstructor
+from hifihr_core.models.contract import Estimate, ImageNetwork
 from hifihr_core.photos.detectors import INSTALL_LINE, Detection
 from hifihr_core.placed_hands import LitHands, choose, default_light, mean_texture
 from hifihr_core.prediction.crops import GIVEN_BOX_SCALE, KEYPOINT_BOX_SCALE, Crops
@@ -41,7 +41,7 @@ class Started:
     confidence: list[float]
 
 
-def look(network: Reconstructor, crops: Crops, *, network_px: int) -> tuple[Estimate, Float[Tensor, "B 3 3"]]:
+def look(network: ImageNetwork, crops: Crops, *, network_px: int) -> tuple[Estimate, Float[Tensor, "B 3 3"]]:
     """Return what the image network says of each crop, and the cameras K of the pictures that it saw.
 
     `network_px` is the side of the crops that the network was trained on.
@@ -56,7 +56,7 @@ def look(network: Reconstructor, crops: Crops, *, network_px: int) -> tuple[Esti
 
 
 def centred(
-    network: Reconstructor, crops: Crops, detections: Sequence[Detection], *, network_px: int
+    network: ImageNetwork, crops: Crops, detections: Sequence[Detection], *, network_px: int
 ) -> list[Detection]:
     """Return the detections with their boxes drawn about the joints that the network finds, where they had no joints.
 
@@ -101,7 +101,7 @@ def start_hands(
     hand: HandModel,
     crops: Crops,
     *,
-    network: Reconstructor | None,
+    network: ImageNetwork | None,
     lifter: Lifter | None,
     start: Start,
     network_px: int,

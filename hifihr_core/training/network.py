@@ -13,18 +13,16 @@ from hifihr_core.assets.store import asset_path, is_installed
 from hifihr_core.config.tree import ModelSettings, RunSettings
 from hifihr_core.errors import ConfigError
 from hifihr_core.hands import HandModel, JointDefinition, load_hand
-from hifihr_core.lifting.lifter import fits_hand, load_lifter
-from hifihr_core.models.checkpoint import build_network
-from hifihr_core.models.reconstructor import KeypointReconstructor, Reconstructor
+from hifihr_core.lifting.lifter import Lifter, fits_hand, load_lifter
+from hifihr_core.models.checkpoint import find_checkpoint
+from hifihr_core.models.contract import LATE, ImageNetwork
 from hifihr_core.models.shipped import LIFTER, shipped_model
+from hifihr_core.models.table import build_network
 from hifihr_core.training.distributed import World
 from hifihr_core.weight_files import read_facts, read_tensors
 
 #: Hands that "auto" prefers, with the asset that each needs.
 PREFERRED_HANDS = (("nimble", "nimble"), ("mano", "mano-right"))
-
-#: Parts that may be missing in the weights a run starts from: geometry is pretrained without them.
-LATE_PARTS = ("branches.texture.", "branches.shape.", "light.")
 
 
 def choose_hand(settings: ModelSettings, joint_definitions: Sequence[str], *, synthetic: bool = False) -> HandModel:
@@ -49,7 +47,7 @@ def choose_hand(settings: ModelSettings, joint_definitions: Sequence[str], *, sy
         raise ConfigError(f"model.texture_px: found {settings.texture_px}, the hand {name} refuses: {error}") from error
 
 
-def start_network(settings: RunSettings, hand: HandModel, init: Path | None) -> tuple[Reconstructor, list[str]]:
+def start_network(settings: RunSettings, hand: HandModel, init: Path | None) -> tuple[ImageNetwork, list[str]]:
     """Return the network at its start and notes on what it starts from: a weight file, or backbone weights.
 
     Raises: AssetError or ConfigError where weights are missing or do not fit.
@@ -59,12 +57,12 @@ def start_network(settings: RunSettings, hand: HandModel, init: Path | None) -> 
     if init:
         return network, [f"weights: {load_start(network, hand, init)}"]
     notes = [f"backbone weights: {weights}"]
-    if isinstance(network, KeypointReconstructor):
-        notes.append(f"lifter: {start_lifter(network, hand, settings.model.lifter)}")
+    if (lifter := network.own_lifter()) is not None:
+        notes.append(f"lifter: {start_lifter(lifter, hand, settings.model.lifter)}")
     return network, notes
 
 
-def start_lifter(network: KeypointReconstructor, hand: HandModel, source: str) -> str:
+def start_lifter(lifter: Lifter, hand: HandModel, source: str) -> str:
     """Load the lifter that settings name into a new network and say what was taken.
 
     Raises: AssetError where a file that was named is missing or made for another hand.
@@ -73,7 +71,7 @@ def start_lifter(network: KeypointReconstructor, hand: HandModel, source: str) -
     if source == "none" or (source == "shipped" and (shipped is None or not fits_hand(shipped, hand))):
         return "random weights"
     path = shipped if source == "shipped" and shipped is not None else Path(source)
-    network.lifter.load_state_dict(load_lifter(path, hand).state_dict())
+    lifter.load_state_dict(load_lifter(path, hand).state_dict())
     return "the shipped one" if source == "shipped" else str(path)
 
 
@@ -85,12 +83,13 @@ def backbone_weights(settings: ModelSettings) -> str:
     return settings.weights
 
 
-def load_start(network: Reconstructor, hand: HandModel, path: Path) -> str:
-    """Load a weight file into a new network and say what was taken.
+def load_start(network: ImageNetwork, hand: HandModel, path: Path) -> str:
+    """Load a weight file, or the best one of a run folder, into a new network and say what was taken.
 
     Texture, shape and light may be missing in the file. Raises: AssetError if the file is none of ours; ConfigError if
     it belongs to another hand or backbone.
     """
+    path = find_checkpoint(path)
     facts = read_facts(path)
     state, known = read_tensors(path), network.state_dict()
     if facts["hand"] != hand.name or facts["pose_basis"] != hand.pose_basis:
@@ -100,16 +99,17 @@ def load_start(network: Reconstructor, hand: HandModel, path: Path) -> str:
         )
     fitting = {name: value for name, value in state.items() if name in known and known[name].shape == value.shape}
     missing = [name for name in known if name not in fitting]
-    if strange := [name for name in missing if not name.startswith(LATE_PARTS)]:
+    part_of = network.part_of()
+    if strange := [name for name in missing if part_of.get(name) not in LATE]:
         raise ConfigError(
             f"{path}: {strange[0]} does not fit this network; use the [model] settings it was trained with"
         )
     network.load_state_dict(known | fitting)
-    fresh = sorted({part.strip(".").rpartition(".")[2] for part in LATE_PARTS for n in missing if n.startswith(part)})
+    fresh = sorted({part_of[name] for name in missing})
     return f"{path}" + (f", with fresh heads for {', '.join(fresh)}" if fresh else "")
 
 
-def as_learner(network: Reconstructor, settings: RunSettings, world: World) -> nn.Module:
+def as_learner(network: ImageNetwork, settings: RunSettings, world: World) -> nn.Module:
     """Return the network as the loop calls it: compiled if wanted, and averaging gradients over all processes."""
     learner: Any = torch.compile(network) if settings.train.compile else network
     if world.size == 1:
@@ -117,7 +117,7 @@ def as_learner(network: Reconstructor, settings: RunSettings, world: World) -> n
     return DistributedDataParallel(learner, device_ids=[world.device] if world.device.type == "cuda" else None)
 
 
-def synchronise_statistics(network: Reconstructor, world: World) -> Reconstructor:
+def synchronise_statistics(network: ImageNetwork, world: World) -> ImageNetwork:
     """Let batch normalisation see the samples of all processes; torch has it on CUDA alone."""
     if world.size == 1 or world.device.type != "cuda":
         return network

@@ -7,41 +7,40 @@ import torch
 from torch import nn
 
 from hifihr_core.config.tree import TrainSettings
-from hifihr_core.models.reconstructor import Reconstructor
+from hifihr_core.models.contract import APPEARANCE, ImageNetwork
 
 #: How far a run has come: steps, epochs with their fraction, and the part of the whole run in [0, 1].
 Schedule = Callable[[int, float, float], float]
 
-#: The branches that learn when only the texture does.
-TEXTURE_PARTS = ("branches.texture.", "light.")
 
-
-def choose_parts(network: Reconstructor, parts: str, *, renders: bool = True) -> None:
+def choose_parts(network: ImageNetwork, parts: str, *, renders: bool = True) -> None:
     """Freeze what does not learn: with "texture", everything but texture and light; without rendering, just those."""
+    part_of = network.part_of()
     for name, parameter in network.named_parameters():
-        parameter.requires_grad_(renders if name.startswith(TEXTURE_PARTS) else parts == "all")
+        parameter.requires_grad_(renders if part_of[name] in APPEARANCE else parts == "all")
 
 
-def set_training(network: Reconstructor, parts: str) -> None:
+def set_training(network: ImageNetwork, parts: str) -> None:
     """Put the learning parts in training mode; frozen ones keep their batch statistics too."""
     network.train(parts == "all")
     if parts == "texture":
-        network.branches["texture"].train()
-        if network.light is not None:
-            network.light.train()
+        for part, modules in network.parts().items():
+            for module in modules:
+                module.train(part in APPEARANCE)
 
 
-def build_optimizer(network: Reconstructor, settings: TrainSettings) -> torch.optim.Optimizer:
+def build_optimizer(network: ImageNetwork, settings: TrainSettings) -> torch.optim.Optimizer:
     """Return the optimiser over everything that learns; biases and normalisation have no weight decay.
 
     Each group keeps its full learning rate in "base_lr", which the schedule multiplies, and the names of its
     parameters in "names", by which a checkpoint knows them.
     """
     groups: dict[tuple[bool, bool], dict[str, object]] = {}
+    part_of = network.part_of()
     for name, parameter in network.named_parameters():
         if not parameter.requires_grad:
             continue
-        key = (name.startswith("encoder."), parameter.ndim > 1)
+        key = (part_of[name] == "backbone", parameter.ndim > 1)
         group = groups.setdefault(key, {"params": [], "names": []})
         group["params"].append(parameter)  # type: ignore[attr-defined]
         group["names"].append(name)  # type: ignore[attr-defined]

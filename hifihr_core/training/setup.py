@@ -14,8 +14,9 @@ from hifihr_core.losses.evaluate import capabilities_of, hand_facts
 from hifihr_core.losses.feature_trunk import PERCEPTUAL_ASSET, load_perceptual
 from hifihr_core.losses.supervision import LEVELS, Plan, check_labels, plan_terms
 from hifihr_core.losses.terms import HandFacts
+from hifihr_core.models.contract import ImageNetwork
 from hifihr_core.models.placing import build_renderer
-from hifihr_core.models.reconstructor import Reconstructor
+from hifihr_core.models.table import network_row
 from hifihr_core.rendering import Renderer
 from hifihr_core.training.data import Batches, Data, open_data
 from hifihr_core.training.distributed import World
@@ -37,7 +38,7 @@ class Run:
     folder: Path
     world: World
     hand: HandModel
-    network: Reconstructor
+    network: ImageNetwork
     learner: nn.Module
     renderer: Renderer | None
     perceptual: nn.Module | None
@@ -60,8 +61,7 @@ def set_up(settings: RunSettings, folder: Path, world: World, *, init: Path | No
     network, notes = start_network(settings, hand, init)
     network = synchronise_statistics(network.to(device), world)
     choose_parts(network, settings.train.parts, renders=renders)
-    if settings.train.channels_last:
-        network = network.to(memory_format=torch.channels_last)
+    network = network.to(memory_format=torch.channels_last)
     perceptual = load_perceptual(asset_path(PERCEPTUAL_ASSET)).to(device) if "perceptual" in plan.terms else None
     seed, batch_size = settings.train.seed, settings.train.batch_size
     return Run(
@@ -103,7 +103,7 @@ def make_plan(settings: RunSettings, hand: HandModel, data: Data) -> Plan:
         hand,
         renders=renders,
         perceptual=renders and is_installed(PERCEPTUAL_ASSET),
-        keypoints=settings.model.geometry == "keypoints",
+        extra=network_row(settings.model).gives,
     )
     plan = plan_terms(settings.train.supervision, capabilities, weights=settings.loss.weights)
     if not plan.terms:

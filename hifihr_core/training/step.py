@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from hifihr_core.losses.evaluate import evaluate_terms, look_at, total_weights, weigh
+from hifihr_core.models.contract import Estimate
 from hifihr_core.models.placing import PlacedEstimate, place_estimate
-from hifihr_core.models.reconstructor import Estimate
 from hifihr_core.records import Batch
 from hifihr_core.skeleton import ROOT
 from hifihr_core.training.guard import Guard, guilty

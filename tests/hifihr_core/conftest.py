@@ -7,10 +7,12 @@ objects); ``mano_pickle`` and ``mano_path`` are such a file and its converted `.
 """
 
 import pickle
+import shutil
 import sys
 import types
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from unittest import mock
 
@@ -337,3 +339,25 @@ def shoot(hand: HandModel) -> Callable[..., Shot]:
         return Shot(picture, K[0].double().numpy(), state, joints[0].double().numpy(), detection)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def golden_recipe() -> types.ModuleType:
+    """Return the module `models/golden_recipe.py`: weights and pictures that any machine can make again."""
+    spec = spec_from_file_location("golden_recipe", Path(__file__).with_name("models") / "golden_recipe.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def authors_weights(golden_recipe, nimble_path, mano_path, home, tmp_path) -> Path:
+    """Return a converted checkpoint of the authors, of made-up numbers, and install the hand models that it needs."""
+    from hifihr_core.models.checkpoint import save_weights
+
+    for asset, source, name in (("nimble", nimble_path, "nimble.npz"), ("mano-right", mano_path, "mano_right.npz")):
+        (home / asset).mkdir(parents=True)
+        shutil.copy(source, home / asset / name)
+    facts, shapes = golden_recipe.described("t7")
+    save_weights(tmp_path / "authors.safetensors", golden_recipe.fill(shapes), facts)
+    return tmp_path / "authors.safetensors"

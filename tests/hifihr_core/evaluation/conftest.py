@@ -145,7 +145,8 @@ def checkpoint_path(tmp_path_factory):
 
     from hifihr_core.config.tree import RunSettings
     from hifihr_core.hands import load_hand
-    from hifihr_core.models.checkpoint import build_network, describe_weights, save_weights
+    from hifihr_core.models.checkpoint import describe_weights, save_weights
+    from hifihr_core.models.table import build_network
 
     torch.manual_seed(0)
     settings = RunSettings.model_validate(

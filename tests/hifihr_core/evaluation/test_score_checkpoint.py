@@ -17,8 +17,8 @@ from hifihr_core.evaluation.score_checkpoint import RunOptions, evaluate_checkpo
 from hifihr_core.geometry.cameras import measure_root
 from hifihr_core.hands import load_hand
 from hifihr_core.hands.contract import HandParameters
+from hifihr_core.models.contract import Estimate
 from hifihr_core.models.placing import place_estimate
-from hifihr_core.models.reconstructor import Estimate
 from hifihr_core.records import Light
 from hifihr_core.rendering import Renderer
 from hifihr_core.shards.folder import ShardSet

@@ -10,8 +10,8 @@ from hifihr_core.geometry.cameras import K_from_focal, project
 from hifihr_core.hands import HandModel, load_hand
 from hifihr_core.losses.evaluate import hand_facts
 from hifihr_core.losses.terms import Scene
+from hifihr_core.models.contract import Estimate
 from hifihr_core.models.placing import place_estimate
-from hifihr_core.models.reconstructor import Estimate
 from hifihr_core.records import Light
 from hifihr_core.rendering import Renderer
 

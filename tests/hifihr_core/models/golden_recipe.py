@@ -59,15 +59,15 @@ def pictures(image_px: int) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def outputs(checkpoint, predict_hand, build_renderer) -> dict[str, np.ndarray]:
+def outputs(checkpoint, place_estimate, build_renderer) -> dict[str, np.ndarray]:
     """Return what a checkpoint says about `pictures`, as arrays."""
     settings = checkpoint.settings
     image, K = pictures(settings.data.image_px)
     renderer = build_renderer(checkpoint.hand, settings.render, settings.data.image_px)
-    prediction = predict_hand(checkpoint.network(image, K), K, checkpoint.hand, renderer=renderer)
+    prediction = place_estimate(checkpoint.network(image, K), K, checkpoint.hand, renderer=renderer)
     estimate = prediction.estimate
     named = {name: value for name, value in vars(estimate.parameters).items() if value is not None}
-    named |= {f"light_{name}": value for name, value in vars(estimate.light).items()}
+    named |= {f"light_{name}": value for name, value in vars(estimate.light).items() if value is not None}
     named |= {name: getattr(estimate, name) for name in ("root_px", "scale_px_per_m")}
     named |= {name: getattr(prediction, name) for name in ("root_cam", "joints_cam", "joints_px")}
     named["cells"] = torch.nn.functional.avg_pool2d(prediction.rendered.image, CELL_PX)

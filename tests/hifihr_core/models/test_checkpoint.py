@@ -9,7 +9,8 @@ from safetensors.torch import load_file, save_file
 from hifihr_core.config.tree import ModelSettings, RunSettings
 from hifihr_core.errors import AssetError
 from hifihr_core.hands import load_hand
-from hifihr_core.models.checkpoint import build_network, describe_weights, load_checkpoint, save_weights
+from hifihr_core.models.checkpoint import describe_weights, load_checkpoint, save_weights
+from hifihr_core.models.table import build_network
 from hifihr_core.weight_files import read_facts
 
 

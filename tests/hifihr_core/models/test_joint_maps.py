@@ -3,14 +3,21 @@
 import pytest
 import torch
 
+from hifihr_core.config.tree import ModelSettings
 from hifihr_core.geometry.cameras import K_from_focal, place_root
 from hifihr_core.hands import HandModel, load_hand
-from hifihr_core.models.build import build_reconstructor
 from hifihr_core.models.encoders import pyramid_indices
 from hifihr_core.models.joint_maps import TARGET_SIGMA, map_places, read_maps, target_maps
 from hifihr_core.models.reconstructor import KeypointReconstructor
+from hifihr_core.models.table import build_network
 
 SMALL = "mobilenetv3_small_050"
+
+
+def make(hand, **model):
+    return build_network(ModelSettings(weights="none", **model), hand, image_px=64)
+
+
 CELLS = 16
 
 
@@ -22,7 +29,7 @@ def anny() -> HandModel:
 @pytest.fixture(scope="module")
 def network(anny) -> KeypointReconstructor:
     torch.manual_seed(0)
-    built = build_reconstructor(anny, backbone=SMALL, image_px=64, geometry="keypoints").eval()
+    built = make(anny, backbone=SMALL, geometry="keypoints").eval()
     assert isinstance(built, KeypointReconstructor)
     return built
 
@@ -101,12 +108,12 @@ def test_geometry_moves_no_keypoint(network, images, K):
 
 @pytest.mark.parametrize("backbone", ["mobilenetv4_conv_small", "vit_tiny_patch16_224", "convnext_atto"])
 def test_any_backbone_finds_keypoints(anny, backbone):
-    built = build_reconstructor(anny, backbone=backbone, image_px=64, geometry="keypoints", texture=False).eval()
+    built = make(anny, backbone=backbone, geometry="keypoints", texture=False).eval()
     estimate = built(torch.rand(1, 3, 64, 64), K_from_focal(100.0, width=64, height=64)[None])
     assert estimate.keypoints.points.shape == (1, 21, 2)
     assert estimate.light is None
 
 
 def test_the_mean_shape_stays(anny, images, K):
-    built = build_reconstructor(anny, backbone=SMALL, image_px=64, geometry="keypoints", mean_shape=True).eval()
+    built = make(anny, backbone=SMALL, geometry="keypoints", mean_shape=True).eval()
     assert not built(images, K).parameters.shape.any()

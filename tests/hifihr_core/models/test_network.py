@@ -6,18 +6,23 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hifihr_core.config.tree import ModelSettings
 from hifihr_core.errors import AssetError, ConfigError
 from hifihr_core.geometry.cameras import K_from_focal, project
 from hifihr_core.hands import load_hand
-from hifihr_core.models.build import build_reconstructor
 from hifihr_core.models.encoders import build_encoder
 from hifihr_core.models.heads import MAX_COLOR, LightHead, bounded_light, branch, paper_light, trunk
 from hifihr_core.models.placing import place_estimate
 from hifihr_core.models.reconstructor import MEAN_SCALE, crop_view, read_root, rotation_from_6d
+from hifihr_core.models.table import build_network
 from hifihr_core.placed_hands import in_front
 from hifihr_core.rendering import Renderer
 
 SMALL = "mobilenetv3_small_050"
+
+
+def make(hand, **model):
+    return build_network(ModelSettings(weights="none", **model), hand, image_px=64)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +33,7 @@ def anny():
 @pytest.fixture(scope="module")
 def network(anny):
     torch.manual_seed(0)
-    return build_reconstructor(anny, backbone=SMALL, image_px=64).eval()
+    return make(anny, backbone=SMALL).eval()
 
 
 @pytest.fixture
@@ -108,7 +113,7 @@ def test_a_batch_of_one_is_a_row_of_many(network, images, K):
 
 
 def test_a_batch_of_one_can_train(anny, images, K):
-    network = build_reconstructor(anny, backbone="convnext_atto", image_px=64).train()
+    network = make(anny, backbone="convnext_atto").train()
     network(images[:1], K[:1]).parameters.pose.sum().backward()
 
 
@@ -121,7 +126,7 @@ def test_gradients_reach_every_head_through_the_hand(anny, network, images, K):
 
 
 def test_without_shape_and_texture_heads(anny, images, K):
-    network = build_reconstructor(anny, backbone=SMALL, image_px=64, mean_shape=True, texture=False).eval()
+    network = make(anny, backbone=SMALL, mean_shape=True, texture=False).eval()
     estimate = network(images, K)
     assert estimate.light is None
     assert estimate.parameters.texture is None
@@ -137,7 +142,7 @@ def test_the_placed_root_projects_onto_its_pixel(anny, network, images, K):
 
 
 def test_rendering_without_a_texture_head_is_a_wrong_call(anny, images, K):
-    network = build_reconstructor(anny, backbone=SMALL, image_px=64, texture=False).eval()
+    network = make(anny, backbone=SMALL, texture=False).eval()
     with pytest.raises(ValueError, match="light and texture"):
         place_estimate(network(images, K), K, anny, renderer=Renderer(anny.faces, height=64, width=64))
 

@@ -10,8 +10,8 @@ from hifihr_core.exports.meshes import skinned_vertices
 from hifihr_core.geometry.cameras import measure_root, project
 from hifihr_core.hands import HandModel, HandParameters
 from hifihr_core.lifting.lifter import Lifter
+from hifihr_core.models.contract import PARTS, Estimate, ImageNetwork
 from hifihr_core.models.joint_maps import KeypointEstimate
-from hifihr_core.models.reconstructor import Estimate, Reconstructor
 from hifihr_core.photos.detectors import whole_image
 from hifihr_core.photos.reading import Photo
 from hifihr_core.prediction import Predictor, PredictSettings
@@ -157,12 +157,15 @@ def test_what_cannot_be_reconstructed_is_said(predictor: Predictor, hand: HandMo
         predictor.predict(shot.image, detections=[replace(shot.detection, box_px=np.array([900.0, 900, 950, 950]))])
 
 
-class _Oracle(Reconstructor):
+class _Oracle(ImageNetwork):
     """An image network that knows one answer: the truth, whatever the crop's camera."""
 
     def __init__(self, shot: object, image_px: int) -> None:
-        torch.nn.Module.__init__(self)
+        super().__init__()
         self.shot, self.image_px = shot, image_px
+
+    def parts(self) -> dict[str, tuple[torch.nn.Module, ...]]:
+        return dict.fromkeys(PARTS, ())
 
     def forward(self, image: torch.Tensor, K: torch.Tensor) -> Estimate:
         assert image.shape[-2:] == (self.image_px, self.image_px)
