@@ -1,0 +1,1 @@
+"""From clips and cameras to tracked, smooth, animated hands."""

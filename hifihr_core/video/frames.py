@@ -1,0 +1,93 @@
+"""Frames of a clip with their numbers and times, and what is known of the clip they come from."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from hifihr_core.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One upright RGB picture of a clip.
+
+    `number` counts all pictures of the clip from 0, those that `Span` leaves out too; `time_s` is seconds after the
+    first picture.
+    """
+
+    number: int
+    time_s: float
+    image: UInt8[np.ndarray, "H W 3"]
+
+
+@dataclass(frozen=True)
+class ClipFacts:
+    """What a clip says of itself.
+
+    Width and height are those of the upright pictures, pixels. `fps` is the mean rate. `num_frames` is the number of
+    pictures that the file announces, None where it says nothing; the file may hold fewer.
+    """
+
+    name: str
+    width: int
+    height: int
+    fps: float
+    num_frames: int | None = None
+    has_audio: bool = False
+
+
+@dataclass(frozen=True)
+class Span:
+    """The part of a clip that is wanted: from `start_s` until before `end_s`, every `every`-th picture.
+
+    Raises: ConfigError for a span that can hold nothing.
+    """
+
+    start_s: float = 0.0
+    end_s: float | None = None
+    every: int = 1
+
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise ConfigError(f"--every {self.every}: expected 1 or more")
+        if self.start_s < 0 or (self.end_s is not None and self.end_s <= self.start_s):
+            end = "the end" if self.end_s is None else f"{self.end_s:g} s"
+            raise ConfigError(f"--start {self.start_s:g} s, --end {end}: expected 0 <= start < end")
+
+    def holds(self, number: int, time_s: float) -> bool:
+        """Return whether a picture is wanted."""
+        return time_s >= self.start_s and number % self.every == 0
+
+    def is_over(self, time_s: float) -> bool:
+        """Return whether this picture and all later ones are past the end."""
+        return self.end_s is not None and time_s >= self.end_s
+
+
+#: The span of a whole clip.
+WHOLE = Span()
+
+
+class FrameSource(ABC):
+    """Something that gives frames: a file, a folder of pictures, a camera.
+
+    `notes` fills while frames are read: what was wrong with the clip, one sentence each.
+    """
+
+    facts: ClipFacts
+    path: Path | None = None
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    @abstractmethod
+    def frames(self, span: Span = WHOLE, *, after: int = -1) -> Iterator[Frame]:
+        """Yield the frames of `span` with a number above `after`, in order."""
+
+    def note(self, sentence: str) -> None:
+        """Add a sentence to the notes, once."""
+        if sentence not in self.notes:
+            self.notes.append(sentence)
