@@ -1,0 +1,80 @@
+"""`Eyes`: find the hands in a photo and the 21 joints of each."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from hifihr_core.eyes.engine import Engine, landmark_engine, palm_engine
+from hifihr_core.eyes.in_box import look_in_boxes
+from hifihr_core.eyes.looks import LOOKS, look_closely
+from hifihr_core.eyes.pyramid import Pyramid
+from hifihr_core.eyes.same_hand import each_once
+from hifihr_core.eyes.search import EFFORTS, Effort, search
+from hifihr_core.eyes.seen_hand import SeenHand
+from hifihr_core.eyes.sightings import Sightings, look_at
+
+#: Hands with a lower score are left out of `Eyes.find`.
+MIN_SCORE = 0.7
+
+
+class Eyes:
+    """Two small networks and the search that makes the most of them; deterministic, on the CPU.
+
+    Build it once with `Eyes.load`; its methods take upright RGB photos.
+    """
+
+    def __init__(self, palms: Engine, landmarks: Engine) -> None:
+        self._palms, self._landmarks = palms, landmarks
+
+    @classmethod
+    def load(cls, *, threads: int = 0) -> "Eyes":
+        """Return the shipped eyes; `threads` is the number of CPU threads, 0 one per core.
+
+        Raises: AssetError if the weights are missing from the installation.
+        """
+        return cls(palm_engine(threads=threads), landmark_engine(threads=threads))
+
+    def find(
+        self,
+        image: UInt8[np.ndarray, "H W 3"],
+        effort: Effort = "auto",
+        *,
+        max_hands: int | None = None,
+        min_score: float = MIN_SCORE,
+    ) -> tuple[SeenHand, ...]:
+        """Return the hands of a photo, the surest first; at most `max_hands`, none below `min_score`.
+
+        `fast` is one pass over the whole photo, `auto` looks at overlapping parts as well, `thorough` also at turned
+        ones and at places without a palm. Raises: ValueError for another effort.
+        """
+        if effort not in EFFORTS:
+            raise ValueError(f"effort {effort!r} is not known; known efforts: {', '.join(EFFORTS)}")
+        plan, pyramid = EFFORTS[effort], Pyramid(image)
+        seen = search(self._palms, self._landmarks, pyramid, plan)
+        hands = look_closely(self._landmarks, pyramid, seen, LOOKS[: plan.num_looks])
+        hands = [hand for hand in hands if hand.score >= min_score]
+        order = each_once(np.array([hand.joints_px for hand in hands]).reshape(-1, 21, 2), [one.score for one in hands])
+        return tuple(hands[number] for number in order[:max_hands])
+
+    def look(
+        self, image: UInt8[np.ndarray, "H W 3"], boxes_px: Float[np.ndarray, "N 4"] | Sequence[Sequence[float]]
+    ) -> tuple[SeenHand, ...]:
+        """Return the hand in each box x0, y0, x1, y1, without a search; its score may be low."""
+        boxes, pyramid = np.asarray(boxes_px, dtype=np.float64).reshape(-1, 4), Pyramid(image)
+        if not len(boxes):
+            return ()
+        return tuple(look_closely(self._landmarks, pyramid, look_in_boxes(self._landmarks, pyramid, boxes)))
+
+    def follow(self, image: UInt8[np.ndarray, "H W 3"], hands: Sequence[SeenHand]) -> tuple[SeenHand, ...]:
+        """Return where hands of the frame before are in this one; a hand that is lost has a low score."""
+        if not hands:
+            return ()
+        pyramid, before = Pyramid(image), np.array([hand.joints_px for hand in hands])
+        near = _at(before)
+        return tuple(look_closely(self._landmarks, pyramid, look_at(self._landmarks, pyramid, near.regions())))
+
+
+def _at(joints_px: Float[np.ndarray, "N 21 2"]) -> Sightings:
+    count = len(joints_px)
+    return Sightings(joints_px, np.zeros((count, 21)), np.zeros((count, 21, 3)), np.ones(count), np.full(count, 0.5))

@@ -1,0 +1,114 @@
+"""The layers that the two networks of the eyes are made of; `onnx_graph` knows the same ones."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class SameConv2d(nn.Conv2d):
+    """A convolution whose output has ``ceil(size / stride)`` rows and columns.
+
+    With stride 2 on an even size the padding is one pixel larger below and to the right, as TensorFlow pads.
+    """
+
+    def __init__(self, c_in: int, c_out: int, kernel: int, *, stride: int = 1, depthwise: bool = False) -> None:
+        super().__init__(c_in, c_out, kernel, stride=stride, groups=c_in if depthwise else 1)
+
+    @property
+    def before_after(self) -> tuple[int, int]:
+        """Rows of zeros above and below (likewise columns) of an input of even size."""
+        total = self.kernel_size[0] - self.stride[0]
+        return total // 2, total - total // 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the convolution of (B, C, H, W)."""
+        before, after = self.before_after
+        return super().forward(functional.pad(x, (before, after, before, after)))
+
+
+class PadChannels(nn.Module):
+    """Appends channels of zeros."""
+
+    def __init__(self, extra: int) -> None:
+        super().__init__()
+        self.extra = extra
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, C + extra, H, W)."""
+        return functional.pad(x, (0, 0, 0, 0, 0, self.extra))
+
+
+class PerAnchor(nn.Module):
+    """Reads a map of (values of anchor 0, values of anchor 1, ...) as one row per anchor, cell after cell."""
+
+    def __init__(self, values: int) -> None:
+        super().__init__()
+        self.values = values
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, rows * columns * anchors, values) of (B, anchors * values, rows, columns)."""
+        return x.permute(0, 2, 3, 1).reshape(x.shape[0], -1, self.values)
+
+
+class InvertedResidual(nn.Module):
+    """Widen, filter each channel, narrow; plus the input where the shape stays (MobileNetV2, arXiv:1801.04381)."""
+
+    def __init__(self, c_in: int, width: int, c_out: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        self.widen, self.filter = widen(c_in, width), channelwise(width, kernel, stride)
+        self.narrow = SameConv2d(width, c_out, 1)
+        self.adds = stride == 1 and c_in == c_out
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, c_out, ceil(H / stride), ceil(W / stride))."""
+        y = self.narrow(self.filter(self.widen(x)))
+        return y + x if self.adds else y
+
+
+def widen(c_in: int, c_out: int) -> nn.Sequential:
+    """Return a 1 x 1 convolution with ReLU6."""
+    return nn.Sequential(SameConv2d(c_in, c_out, 1), nn.ReLU6())
+
+
+def channelwise(channels: int, kernel: int, stride: int) -> nn.Sequential:
+    """Return a convolution of each channel by itself, with ReLU6."""
+    return nn.Sequential(SameConv2d(channels, channels, kernel, stride=stride, depthwise=True), nn.ReLU6())
+
+
+class BlazeBlock(nn.Module):
+    """A 5 x 5 depthwise and a 1 x 1 convolution beside a shortcut, then PReLU (BlazeFace, arXiv:1907.05047).
+
+    With stride 2 the shortcut is pooled; channels that it lacks are zero.
+    """
+
+    def __init__(self, c_in: int, c_out: int, stride: int = 1) -> None:
+        super().__init__()
+        self.filter = SameConv2d(c_in, c_in, 5, stride=stride, depthwise=True)
+        self.mix = SameConv2d(c_in, c_out, 1)
+        pool = [nn.MaxPool2d(2)] if stride == 2 else []
+        extra = [PadChannels(c_out - c_in)] if c_out > c_in else []
+        self.shortcut = nn.Sequential(*pool, *extra)
+        self.bend = nn.PReLU(c_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, c_out, ceil(H / stride), ceil(W / stride))."""
+        return self.bend(self.shortcut(x) + self.mix(self.filter(x)))
+
+
+class Finer(nn.Module):
+    """Brings a map to twice its rows and columns and adds the finer map that it came from."""
+
+    def __init__(self, c_in: int, c_out: int) -> None:
+        super().__init__()
+        self.larger = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
+        self.mix = SameConv2d(c_in, c_out, 1)
+        self.bend = nn.PReLU(c_out)
+
+    def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
+        """Return a map of the size of `fine`."""
+        return fine + self.bend(self.mix(self.larger(coarse)))
+
+
+def rows(*parts: Tensor) -> Tensor:
+    """Return the anchors of several maps as one list."""
+    return torch.cat(parts, dim=1)

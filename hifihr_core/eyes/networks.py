@@ -1,0 +1,120 @@
+"""The two networks of the eyes: a palm detector and a landmark network.
+
+Both are MediaPipe's, ported from the files of its release 0.10.21 (Apache-2.0, see NOTICE) by tools/port_eyes.py. These
+modules are their specification: trainable, on any device. On the CPU they run in onnxruntime (`engine.py`).
+"""
+
+from importlib.resources import files
+from pathlib import Path
+
+from jaxtyping import Float
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from hifihr_core.errors import AssetError
+from hifihr_core.eyes.layers import BlazeBlock, Finer, InvertedResidual, PerAnchor, SameConv2d, channelwise, rows, widen
+
+PALM_PX = 192
+LANDMARK_PX = 224
+
+#: Rows = columns of the grids of anchors, and the anchors at each centre of a cell, in the order of the output.
+ANCHOR_GRIDS = ((24, 2), (12, 6))
+#: A palm is box (4) and seven points (14).
+PALM_VALUES = 18
+
+#: Width inside, channels out, kernel and stride of each inverted residual of the landmark network.
+_LANDMARK_BLOCKS = (
+    *((64, 24, 3, 2), (144, 24, 3, 1), (144, 40, 5, 2), (240, 40, 5, 1), (240, 80, 3, 2)),
+    *((480, 80, 3, 1), (480, 80, 3, 1), (480, 112, 5, 1), (672, 112, 5, 1), (672, 112, 5, 1)),
+    *((672, 192, 5, 2), (1152, 192, 5, 1), (1152, 192, 5, 1), (1152, 192, 5, 1)),
+)
+
+
+class PalmNetwork(nn.Module):
+    """Looks for palms in a square picture of `PALM_PX` pixels, RGB in [0, 1]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(SameConv2d(3, 32, 5, stride=2), nn.PReLU(32))
+        self.grid_24 = nn.Sequential(_stage(32, 32, down=False), _stage(32, 64), _stage(64, 128))
+        self.grid_12, self.grid_6 = _stage(128, 256), _stage(256, 256)
+        self.finer_12 = Finer(256, 256)
+        self.refine_12 = nn.Sequential(BlazeBlock(256, 256), BlazeBlock(256, 256))
+        self.logits_12, self.palms_12 = _head(256, 6, 1), _head(256, 6, PALM_VALUES)
+        self.finer_24 = Finer(256, 128)
+        self.refine_24 = nn.Sequential(BlazeBlock(128, 128), BlazeBlock(128, 128))
+        self.logits_24, self.palms_24 = _head(128, 2, 1), _head(128, 2, PALM_VALUES)
+
+    def forward(self, picture: Float[Tensor, "B 3 192 192"]) -> tuple[Tensor, Tensor]:
+        """Return (B, 2016, 18) numbers of a palm per anchor, in pixels about it, and (B, 2016, 1) logits."""
+        fine = self.grid_24(self.stem(picture))
+        middle = self.grid_12(fine)
+        at_12 = self.refine_12(self.finer_12(self.grid_6(middle), middle))
+        at_24 = self.refine_24(self.finer_24(at_12, fine))
+        palms = rows(self.palms_24(at_24), self.palms_12(at_12))
+        return palms, rows(self.logits_24(at_24), self.logits_12(at_12))
+
+
+class LandmarkNetwork(nn.Module):
+    """Reads the 21 joints of one upright hand in a square crop of `LANDMARK_PX` pixels, RGB in [0, 1]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        blocks, channels = [], 16
+        for width, c_out, kernel, stride in _LANDMARK_BLOCKS:
+            blocks.append(InvertedResidual(channels, width, c_out, kernel, stride))
+            channels = c_out
+        self.stem = nn.Sequential(
+            SameConv2d(3, 24, 3, stride=2), nn.ReLU6(), channelwise(24, 3, 1), SameConv2d(24, 16, 1)
+        )
+        self.blocks = nn.Sequential(*blocks)
+        self.top = nn.Sequential(
+            widen(192, 1152), channelwise(1152, 3, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+        )
+        self.right, self.presence = nn.Linear(1152, 1), nn.Linear(1152, 1)
+        self.joints, self.metres = nn.Linear(1152, 63), nn.Linear(1152, 63)
+
+    def forward(self, crop: Float[Tensor, "B 3 224 224"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return joints (B, 63), metres (B, 63), presence (B, 1) and how surely the hand is a right one (B, 1).
+
+        A joint is (u, v, z): pixels of the crop, z relative to the wrist, positive away from the camera. Metres are
+        about the middle of the hand, in the axes of the crop.
+        """
+        seen = self.top(self.blocks(self.stem(crop)))
+        return self.joints(seen), self.metres(seen), self.presence(seen).sigmoid(), self.right(seen).sigmoid()
+
+
+#: The file of each network in the package.
+SHIPPED = {PalmNetwork: "palm.safetensors", LandmarkNetwork: "landmarks.safetensors"}
+
+
+def shipped_path(network: type[nn.Module]) -> Path:
+    """Return where the weights of a network are in the package."""
+    return Path(str(files("hifihr_core.eyes") / "data" / SHIPPED[network]))
+
+
+def load_network(network: type[nn.Module], path: Path | None = None) -> nn.Module:
+    """Return a network with its shipped weights, or with those of `path`; float32, on the CPU, not training.
+
+    Raises: AssetError if the file is missing or of another network.
+    """
+    path = path or shipped_path(network)
+    if not path.is_file():
+        raise AssetError(f"{path}: no such file, expected the weights of the eyes; install hifihr again")
+    built = network()
+    try:
+        built.load_state_dict({name: value.float() for name, value in load_file(path).items()})
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise AssetError(f"{path}: not the weights of {network.__name__} ({reason}); install hifihr again") from error
+    return built.eval().requires_grad_(False)
+
+
+def _stage(c_in: int, c_out: int, *, down: bool = True) -> nn.Sequential:
+    first = [BlazeBlock(c_in, c_out, stride=2)] if down else []
+    return nn.Sequential(*first, *(BlazeBlock(c_out, c_out) for _ in range(4)))
+
+
+def _head(channels: int, anchors: int, values: int) -> nn.Sequential:
+    return nn.Sequential(SameConv2d(channels, anchors * values, 1), PerAnchor(values))
+

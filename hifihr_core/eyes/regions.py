@@ -1,0 +1,101 @@
+"""Turned squares in a photo: what each network is shown.
+
+A region's `turn` is how far its upper edge is turned clockwise from that of the photo, in radians: a hand that points up
+in its region points along ``(sin(turn), -cos(turn))`` in the photo.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+#: The region about a palm: shifted towards the fingers by a half, and 2.6 times as large, in longer sides of its box.
+_PALM_SHIFT, _PALM_SCALE = 0.5, 2.6
+#: The region about joints: a tenth and twice, likewise; its box holds the joints that fingers do not move far.
+_JOINT_SHIFT, _JOINT_SCALE = 0.1, 2.0
+_STEADY_JOINTS = [0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18]
+
+
+@dataclass(frozen=True)
+class Regions:
+    """N turned squares of a photo, in its pixels."""
+
+    center_px: Float[np.ndarray, "N 2"]
+    side_px: Float[np.ndarray, " N"]
+    turn: Float[np.ndarray, " N"]
+
+    def __len__(self) -> int:
+        """Return the number of regions."""
+        return len(self.side_px)
+
+    def __getitem__(self, which: "slice | Int[np.ndarray, ' M'] | Bool[np.ndarray, ' N']") -> "Regions":
+        """Return some of the regions."""
+        return Regions(self.center_px[which], self.side_px[which], self.turn[which])
+
+    def up(self) -> Float[np.ndarray, "N 2"]:
+        """Return the unit vector in the photo that points up in each region."""
+        return np.stack((np.sin(self.turn), -np.cos(self.turn)), axis=-1)
+
+    def transforms(self, image_px: int) -> Float[np.ndarray, "N 3 3"]:
+        """Return `T_crop_photo` of each region drawn `image_px` wide and high."""
+        down = -self.up()
+        right = np.stack((down[:, 1], -down[:, 0]), axis=-1)
+        scale = image_px / self.side_px
+        T_crop_photo = np.tile(np.eye(3), (len(self), 1, 1))
+        T_crop_photo[:, 0, :2], T_crop_photo[:, 1, :2] = right * scale[:, None], down * scale[:, None]
+        T_crop_photo[:, :2, 2] = image_px / 2 - np.einsum("nij,nj->ni", T_crop_photo[:, :2, :2], self.center_px)
+        return T_crop_photo
+
+    def moved(
+        self, shift: Float[np.ndarray, "N 2"], scale: Float[np.ndarray, " N"], turn: Float[np.ndarray, " N"]
+    ) -> "Regions":
+        """Return the regions moved by `shift` (right and down, in their own axes and sides), scaled and turned."""
+        down = -self.up()
+        right = np.stack((down[:, 1], -down[:, 0]), axis=-1)
+        offset = right * shift[:, :1] + down * shift[:, 1:]
+        return Regions(self.center_px + offset * self.side_px[:, None], self.side_px * scale, self.turn + turn)
+
+    def repeated(self, times: int) -> "Regions":
+        """Return every region `times` times, its copies side by side."""
+        return self[np.repeat(np.arange(len(self)), times)]
+
+
+def joined(parts: list[Regions]) -> Regions:
+    """Return the regions of all parts as one list."""
+    if not parts:
+        return Regions(np.zeros((0, 2)), np.zeros(0), np.zeros(0))
+    return Regions(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("center_px", "side_px", "turn")))
+
+
+def upright(center_px: Float[np.ndarray, "2"], side_px: float) -> Regions:
+    """Return one region that is not turned."""
+    return Regions(np.asarray(center_px, dtype=np.float64)[None], np.array([float(side_px)]), np.zeros(1))
+
+
+def about_palms(
+    center_px: Float[np.ndarray, "N 2"], side_px: Float[np.ndarray, " N"], points_px: Float[np.ndarray, "N 7 2"]
+) -> Regions:
+    """Return the regions of the hands that palms belong to; point 0 is the wrist, point 2 the middle MCP."""
+    turn = _turn(points_px[:, 2] - points_px[:, 0])
+    shift = np.tile([0.0, -_PALM_SHIFT], (len(turn), 1))
+    return Regions(center_px, side_px, turn).moved(shift, np.full(len(turn), _PALM_SCALE), np.zeros(len(turn)))
+
+
+def about_joints(joints_px: Float[np.ndarray, "N 21 2"]) -> Regions:
+    """Return the regions of hands whose joints are known: turned by wrist to the PIPs, about the steady joints."""
+    knuckles = joints_px[:, 6] / 4 + joints_px[:, 10] / 2 + joints_px[:, 14] / 4
+    turn = _turn(knuckles - joints_px[:, 0])
+    origin = joints_px.mean(axis=1)
+    down = np.stack((-np.sin(turn), np.cos(turn)), axis=-1)
+    right = np.stack((down[:, 1], -down[:, 0]), axis=-1)
+    axes = np.stack((right, down), axis=1)
+    own = np.einsum("nij,nkj->nki", axes, joints_px[:, _STEADY_JOINTS] - origin[:, None])
+    low, high = own.min(axis=1), own.max(axis=1)
+    center = origin + np.einsum("nij,ni->nj", axes, (low + high) / 2)
+    side = np.maximum((high - low).max(axis=1), 1e-3)
+    shift = np.tile([0.0, -_JOINT_SHIFT], (len(turn), 1))
+    return Regions(center, side, turn).moved(shift, np.full(len(turn), _JOINT_SCALE), np.zeros(len(turn)))
+
+
+def _turn(direction: Float[np.ndarray, "N 2"]) -> Float[np.ndarray, " N"]:
+    return np.arctan2(direction[:, 0], -direction[:, 1])

@@ -1,0 +1,39 @@
+"""`SeenHand`: what the eyes say about one hand."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from hifihr_core.samples import Side
+
+
+@dataclass(frozen=True)
+class SeenHand:
+    """One hand in a photo, in pixels of the upright photo; joints in our order.
+
+    `depth_px` is along the view, relative to the wrist, positive away from the camera, in pixels at the hand's distance.
+    `metres` are the joints about the middle of the hand in the axes of the photo (+x right, +y down, +z away): a rough
+    guess of the network. `sigma_px` is the standard deviation of each joint along each axis; `confidence` is the
+    probability that a joint is within a twentieth of the hand's size (`size_px`) of the truth. `score` says how surely
+    this is a hand; `side` is the person's anatomical side in an un-mirrored photo.
+    """
+
+    joints_px: Float[np.ndarray, "21 2"]
+    depth_px: Float[np.ndarray, "21"]
+    metres: Float[np.ndarray, "21 3"]
+    sigma_px: Float[np.ndarray, "21"]
+    confidence: Float[np.ndarray, "21"]
+    score: float
+    side: Side
+    side_confidence: float
+
+    @property
+    def box_px(self) -> Float[np.ndarray, "4"]:
+        """The box x0, y0, x1, y1 about the joints."""
+        return np.concatenate((self.joints_px.min(axis=0), self.joints_px.max(axis=0)))
+
+    @property
+    def size_px(self) -> float:
+        """The longer side of the box about the joints."""
+        return float(np.ptp(self.joints_px, axis=0).max())

@@ -1,0 +1,102 @@
+"""Passes of the landmark network: what it sees in each region of a photo."""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from hifihr_core.eyes.engine import Engine
+from hifihr_core.eyes.networks import LANDMARK_PX
+from hifihr_core.eyes.pyramid import Pyramid
+from hifihr_core.eyes.regions import Regions, about_joints
+
+_CROPS_AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class Sightings:
+    """What the landmark network sees in N regions, in pixels and axes of the photo.
+
+    `depth_px` is along the view, relative to the wrist, in pixels of the photo; `metres` are about the middle of the
+    hand. `presence` says how surely the region shows a hand, `right` how surely a right one.
+    """
+
+    joints_px: Float[np.ndarray, "N 21 2"]
+    depth_px: Float[np.ndarray, "N 21"]
+    metres: Float[np.ndarray, "N 21 3"]
+    presence: Float[np.ndarray, " N"]
+    right: Float[np.ndarray, " N"]
+
+    def __len__(self) -> int:
+        """Return the number of regions."""
+        return len(self.presence)
+
+    def __getitem__(self, which: np.ndarray) -> "Sightings":
+        """Return some of the sightings."""
+        return Sightings(*(getattr(self, field.name)[which] for field in fields(self)))
+
+    def where(self, take: Bool[np.ndarray, " N"], other: "Sightings") -> "Sightings":
+        """Return these sightings, and those of `other` where `take` is True."""
+        rows = [(getattr(self, field.name), getattr(other, field.name)) for field in fields(self)]
+        return Sightings(*(np.where(take.reshape(-1, *[1] * (a.ndim - 1)), b, a) for a, b in rows))
+
+    def size_px(self) -> Float[np.ndarray, " N"]:
+        """Return the longer side of the box about each hand's joints."""
+        return np.ptp(self.joints_px, axis=1).max(axis=1)
+
+    def regions(self) -> Regions:
+        """Return the region of each hand from its own joints."""
+        return about_joints(self.joints_px)
+
+
+def join_sightings(parts: list[Sightings]) -> Sightings:
+    """Return the sightings of all parts as one list."""
+    return Sightings(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Sightings)))
+
+
+def look_at(
+    engine: Engine, pyramid: Pyramid, regions: Regions, mirrored: Bool[np.ndarray, " N"] | None = None
+) -> Sightings:
+    """Return what the landmark network sees in each region; it is shown a mirrored crop where `mirrored` is True."""
+    mirrored = np.zeros(len(regions), dtype=bool) if mirrored is None else mirrored
+    starts = range(0, max(len(regions), 1), _CROPS_AT_ONCE)
+    parts = []
+    for start in starts:
+        some, flip = regions[start : start + _CROPS_AT_ONCE], mirrored[start : start + _CROPS_AT_ONCE]
+        if not len(some):
+            return _nothing()
+        crops = [crop[:, ::-1] if turned else crop for crop, turned in zip(pyramid.cut(some, LANDMARK_PX), flip, strict=True)]
+        parts.append(_in_photo(engine(crops), some, flip))
+    return join_sightings(parts)
+
+
+def look_again(engine: Engine, pyramid: Pyramid, seen: Sightings, *, rounds: int) -> Sightings:
+    """Return each hand as seen in the region of its own joints, the best of `rounds` such looks and the first."""
+    best = seen
+    for _ in range(rounds):
+        seen = look_at(engine, pyramid, seen.regions())
+        best = best.where(seen.presence >= best.presence, seen)
+    return best
+
+
+def _nothing() -> Sightings:
+    return Sightings(np.zeros((0, 21, 2)), np.zeros((0, 21)), np.zeros((0, 21, 3)), np.zeros(0), np.zeros(0))
+
+
+def _in_photo(outputs: list[np.ndarray], regions: Regions, mirrored: Bool[np.ndarray, " N"]) -> Sightings:
+    joints, metres, presence, right = (output.astype(np.float64) for output in outputs)
+    joints, metres = joints.reshape(-1, 21, 3), metres.reshape(-1, 21, 3)
+    joints[mirrored, :, 0] = LANDMARK_PX - joints[mirrored, :, 0]
+    metres[mirrored, :, 0] *= -1
+    T_photo_crop = np.linalg.inv(regions.transforms(LANDMARK_PX))
+    linear, scale = T_photo_crop[:, :2, :2], regions.side_px / LANDMARK_PX
+    metres[..., :2] = np.einsum("nij,nkj->nki", linear / scale[:, None, None], metres[..., :2])
+    return Sightings(
+        joints_px=np.einsum("nij,nkj->nki", linear, joints[..., :2]) + T_photo_crop[:, None, :2, 2],
+        depth_px=joints[..., 2] * scale[:, None],
+        metres=metres,
+        presence=presence[:, 0],
+        right=np.where(mirrored, 1 - right[:, 0], right[:, 0]),
+    )
+
+
