@@ -10,7 +10,7 @@ from hifihr_core.eyes.in_box import look_in_boxes
 from hifihr_core.eyes.looks import LOOKS, look_closely
 from hifihr_core.eyes.pyramid import Pyramid
 from hifihr_core.eyes.same_hand import each_once
-from hifihr_core.eyes.search import EFFORTS, Effort, search
+from hifihr_core.eyes.search import EFFORTS, search
 from hifihr_core.eyes.seen_hand import SeenHand
 from hifihr_core.eyes.sightings import Sightings, look_at
 
@@ -38,14 +38,14 @@ class Eyes:
     def find(
         self,
         image: UInt8[np.ndarray, "H W 3"],
-        effort: Effort = "auto",
+        effort: str = "auto",
         *,
         max_hands: int | None = None,
         min_score: float = MIN_SCORE,
     ) -> tuple[SeenHand, ...]:
         """Return the hands of a photo, the surest first; at most `max_hands`, none below `min_score`.
 
-        `fast` is one pass over the whole photo, `auto` looks at overlapping parts as well, `thorough` also at turned
+        `effort` is a key of `EFFORTS`: `fast` is one pass over the whole photo, `auto` looks at overlapping parts as well, `thorough` also at turned
         ones and at places without a palm. Raises: ValueError for another effort.
         """
         if effort not in EFFORTS:
@@ -58,13 +58,13 @@ class Eyes:
         return tuple(hands[number] for number in order[:max_hands])
 
     def look(
-        self, image: UInt8[np.ndarray, "H W 3"], boxes_px: Float[np.ndarray, "N 4"] | Sequence[Sequence[float]]
+        self, image: UInt8[np.ndarray, "H W 3"], boxes_px: Float[np.ndarray, "N 4"]
     ) -> tuple[SeenHand, ...]:
         """Return the hand in each box x0, y0, x1, y1, without a search; its score may be low."""
-        boxes, pyramid = np.asarray(boxes_px, dtype=np.float64).reshape(-1, 4), Pyramid(image)
-        if not len(boxes):
+        if not len(boxes_px):
             return ()
-        return tuple(look_closely(self._landmarks, pyramid, look_in_boxes(self._landmarks, pyramid, boxes)))
+        pyramid = Pyramid(image)
+        return tuple(look_closely(self._landmarks, pyramid, look_in_boxes(self._landmarks, pyramid, boxes_px)))
 
     def follow(self, image: UInt8[np.ndarray, "H W 3"], hands: Sequence[SeenHand]) -> tuple[SeenHand, ...]:
         """Return where hands of the frame before are in this one; a hand that is lost has a low score."""

@@ -1,8 +1,12 @@
 """The layers that the two networks of the eyes are made of; `onnx_graph` knows the same ones."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn import functional
+
+
+#: A tensor, or what stands for it while `onnx_graph` traces a network.
+Traced = Tensor | fx.Proxy
 
 
 class SameConv2d(nn.Conv2d):
@@ -59,7 +63,7 @@ class InvertedResidual(nn.Module):
         self.narrow = SameConv2d(width, c_out, 1)
         self.adds = stride == 1 and c_in == c_out
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Traced) -> Traced:
         """Return (B, c_out, ceil(H / stride), ceil(W / stride))."""
         y = self.narrow(self.filter(self.widen(x)))
         return y + x if self.adds else y
@@ -90,7 +94,7 @@ class BlazeBlock(nn.Module):
         self.shortcut = nn.Sequential(*pool, *extra)
         self.bend = nn.PReLU(c_out)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Traced) -> Traced:
         """Return (B, c_out, ceil(H / stride), ceil(W / stride))."""
         return self.bend(self.shortcut(x) + self.mix(self.filter(x)))
 
@@ -104,11 +108,11 @@ class Finer(nn.Module):
         self.mix = SameConv2d(c_in, c_out, 1)
         self.bend = nn.PReLU(c_out)
 
-    def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
+    def forward(self, coarse: Traced, fine: Traced) -> Traced:
         """Return a map of the size of `fine`."""
         return fine + self.bend(self.mix(self.larger(coarse)))
 
 
-def rows(*parts: Tensor) -> Tensor:
+def rows(*parts: Traced) -> Traced:
     """Return the anchors of several maps as one list."""
     return torch.cat(parts, dim=1)

@@ -7,12 +7,11 @@ modules are their specification: trainable, on any device. On the CPU they run i
 from importlib.resources import files
 from pathlib import Path
 
-from jaxtyping import Float
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
 from hifihr_core.errors import AssetError
-from hifihr_core.eyes.layers import BlazeBlock, Finer, InvertedResidual, PerAnchor, SameConv2d, channelwise, rows, widen
+from hifihr_core.eyes.layers import BlazeBlock, Finer, InvertedResidual, PerAnchor, SameConv2d, Traced, channelwise, rows, widen
 
 PALM_PX = 192
 LANDMARK_PX = 224
@@ -45,8 +44,11 @@ class PalmNetwork(nn.Module):
         self.refine_24 = nn.Sequential(BlazeBlock(128, 128), BlazeBlock(128, 128))
         self.logits_24, self.palms_24 = _head(128, 2, 1), _head(128, 2, PALM_VALUES)
 
-    def forward(self, picture: Float[Tensor, "B 3 192 192"]) -> tuple[Tensor, Tensor]:
-        """Return (B, 2016, 18) numbers of a palm per anchor, in pixels about it, and (B, 2016, 1) logits."""
+    def forward(self, picture: Traced) -> tuple[Traced, Traced]:
+        """Return (B, 2016, 18) numbers of a palm per anchor, in pixels about it, and (B, 2016, 1) logits.
+
+        `picture` is (B, 3, 192, 192).
+        """
         fine = self.grid_24(self.stem(picture))
         middle = self.grid_12(fine)
         at_12 = self.refine_12(self.finer_12(self.grid_6(middle), middle))
@@ -74,10 +76,10 @@ class LandmarkNetwork(nn.Module):
         self.right, self.presence = nn.Linear(1152, 1), nn.Linear(1152, 1)
         self.joints, self.metres = nn.Linear(1152, 63), nn.Linear(1152, 63)
 
-    def forward(self, crop: Float[Tensor, "B 3 224 224"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, crop: Traced) -> tuple[Traced, Traced, Traced, Traced]:
         """Return joints (B, 63), metres (B, 63), presence (B, 1) and how surely the hand is a right one (B, 1).
 
-        A joint is (u, v, z): pixels of the crop, z relative to the wrist, positive away from the camera. Metres are
+        `crop` is (B, 3, 224, 224). A joint is (u, v, z): pixels of the crop, z relative to the wrist, positive away from the camera. Metres are
         about the middle of the hand, in the axes of the crop.
         """
         seen = self.top(self.blocks(self.stem(crop)))

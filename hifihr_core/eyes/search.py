@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Bool, Int
 
 from hifihr_core.eyes.engine import Engine
 from hifihr_core.eyes.palms import Palms, find_palms
@@ -24,35 +25,55 @@ _PROMISING, _PRESENT = 0.1, 0.6
 _SAME_CENTER, _SAME_SIDE, _SAME_TURN = 0.15, 1.35, 0.5
 #: Neighbouring views and windows overlap by this share; no more than so many are taken in a row or column.
 _VIEW_OVERLAP, _MAX_IN_ROW = 0.3, 10
+#: A hand of less than this share of a view is small there: others may be too small to be seen in it.
+_SMALL = 0.2
 #: A window counts from this presence on; a hand needs so many windows that end at it.
 _WINDOW_PRESENT, _VOTES = 0.9, 3
 
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """How thoroughly a photo is searched.
+    """How thoroughly a photo is searched; sides are in longer sides of the photo.
 
-    `view_sides` are the sides of the square views in which palms are looked for, in longer sides of the photo;
-    `view_turns` the turns at which each is shown. The best `max_candidates` palms with a score of at least `palm_score`
-    are looked at, and `rounds` times again from their own joints. `window_sides` are the sides of windows in which the
-    landmark network looks for hands without a palm. `num_looks` is how many looks a found hand gets.
+    `view_sides` are the sides of the square views in which palms are looked for, each shown at `view_turns`;
+    `finer_sides` are taken one after another while small hands come up. In each round the best `max_candidates` palms
+    with a score of at least `palm_score` are looked at, and `rounds` times again from their own joints. `window_sides`
+    are the sides of windows in which the landmark network looks for hands without a palm: after the views, or only
+    where those found nothing if `windows_if_blind`. `num_looks` is how many looks a found hand gets.
     """
 
     view_sides: tuple[float, ...]
     palm_score: float
-    max_candidates: int
     rounds: int
     num_looks: int
+    finer_sides: tuple[float, ...] = ()
     view_turns: tuple[float, ...] = (0.0,)
     window_sides: tuple[float, ...] = ()
+    windows_if_blind: bool = False
+    max_candidates: int = 64
 
 
-EFFORTS: Mapping[Effort, SearchPlan] = MappingProxyType(
+EFFORTS: Mapping[str, SearchPlan] = MappingProxyType(
     {
-        "fast": SearchPlan((1.0,), 0.3, 16, rounds=1, num_looks=2),
-        "auto": SearchPlan((1.0, 0.6), 0.08, 80, rounds=2, num_looks=5),
+        "fast": SearchPlan((1.0,), palm_score=0.3, rounds=1, num_looks=2, max_candidates=16),
+        "auto": SearchPlan(
+            (1.0, 0.6),
+            palm_score=0.08,
+            rounds=2,
+            num_looks=5,
+            finer_sides=(0.36, 0.22),
+            window_sides=(0.6, 0.36),
+            windows_if_blind=True,
+        ),
         "thorough": SearchPlan(
-            (1.0, 0.6, 0.36), 0.05, 240, rounds=3, num_looks=5, view_turns=_QUARTERS, window_sides=(0.6, 0.36, 0.22)
+            (1.0, 0.6, 0.36),
+            palm_score=0.05,
+            rounds=3,
+            num_looks=5,
+            finer_sides=(0.22,),
+            view_turns=_QUARTERS,
+            window_sides=(0.6, 0.36, 0.22),
+            max_candidates=120,
         ),
     }
 )
@@ -60,15 +81,27 @@ EFFORTS: Mapping[Effort, SearchPlan] = MappingProxyType(
 
 def search(palm_engine: Engine, landmark_engine: Engine, pyramid: Pyramid, plan: SearchPlan) -> Sightings:
     """Return the likely hands of a photo, each once, the surest first."""
-    views = square_views(pyramid.width, pyramid.height, plan.view_sides, plan.view_turns)
-    palms = find_palms(palm_engine, pyramid, views, min_score=plan.palm_score)
-    seen = look_at(landmark_engine, pyramid, distinct(palms)[: plan.max_candidates])
-    seen = look_again(landmark_engine, pyramid, seen[seen.presence > _PROMISING], rounds=plan.rounds)
-    seen = once(seen[seen.presence >= _PRESENT])
-    if not plan.window_sides:
-        return seen
-    windows = square_views(pyramid.width, pyramid.height, plan.window_sides, _QUARTERS)
-    return once(join_sightings([seen, voted(landmark_engine, pyramid, windows, seen, rounds=plan.rounds)]))
+    longer = max(pyramid.width, pyramid.height)
+    seen, before = look_at(landmark_engine, pyramid, joined([])), 1.0
+    for side in (*plan.view_sides, *plan.finer_sides):
+        if side in plan.finer_sides and not (seen.size_px() < _SMALL * before * longer).any():
+            break
+        views = square_views(pyramid.width, pyramid.height, (side,), plan.view_turns)
+        palms = find_palms(palm_engine, pyramid, views, min_score=plan.palm_score)
+        regions = distinct(palms, seen.regions())[: plan.max_candidates]
+        seen = once(join_sightings([seen, verified(landmark_engine, pyramid, regions, rounds=plan.rounds)]))
+        before = side
+    if plan.window_sides and not (plan.windows_if_blind and len(seen)):
+        windows = square_views(pyramid.width, pyramid.height, plan.window_sides, _QUARTERS)
+        seen = once(join_sightings([seen, voted(landmark_engine, pyramid, windows, seen, rounds=plan.rounds)]))
+    return seen
+
+
+def verified(engine: Engine, pyramid: Pyramid, regions: Regions, *, rounds: int) -> Sightings:
+    """Return what the landmark network takes for a hand in some regions, after looking again from its own joints."""
+    seen = look_at(engine, pyramid, regions)
+    seen = look_again(engine, pyramid, seen[seen.presence > _PROMISING], rounds=rounds)
+    return seen[seen.presence >= _PRESENT]
 
 
 def once(seen: Sightings) -> Sightings:
@@ -78,8 +111,7 @@ def once(seen: Sightings) -> Sightings:
 
 def voted(engine: Engine, pyramid: Pyramid, windows: Regions, known: Sightings, *, rounds: int) -> Sightings:
     """Return the hands on which several windows agree; those that are known already are left out."""
-    seen = look_at(engine, pyramid, windows)
-    seen = look_again(engine, pyramid, seen[seen.presence > _PROMISING], rounds=rounds)
+    seen = verified(engine, pyramid, windows, rounds=rounds)
     seen = seen[seen.presence >= _WINDOW_PRESENT]
     new = [not any(is_repetition(one, other) for other in known.joints_px) for one in seen.joints_px]
     seen = seen[np.array(new, dtype=bool)]
@@ -99,25 +131,26 @@ def square_views(width: int, height: int, fractions: tuple[float, ...], turns: t
     return joined(views)
 
 
-def _spread(length: float, side: float) -> list[float]:
+def _spread(length: int, side: float) -> list[float]:
     if side >= length:
         return [length / 2]
     count = int(np.ceil((length - side) / (side * (1 - _VIEW_OVERLAP)) - 1e-9)) + 1
     return np.linspace(side / 2, length - side / 2, min(count, _MAX_IN_ROW)).tolist()
 
 
-def distinct(palms: Palms) -> Regions:
-    """Return the regions of palms, the best first, without those that nearly repeat a better one."""
-    regions = palms.regions[np.argsort(-palms.score, kind="stable")]
-    kept: list[int] = []
-    for number in range(len(regions)):
-        if not any(_same_region(regions, number, other) for other in kept):
+def distinct(palms: Palms, known: Regions) -> Regions:
+    """Return the regions of palms, the best first, without those that nearly repeat a better or a known one."""
+    regions = joined([known, palms.regions[np.argsort(-palms.score, kind="stable")]])
+    kept = list(range(len(known)))
+    for number in range(len(known), len(regions)):
+        if not _same_regions(regions, number, np.array(kept, dtype=int)).any():
             kept.append(number)
-    return regions[np.array(kept, dtype=int)]
+    return regions[np.array(kept[len(known) :], dtype=int)]
 
 
-def _same_region(regions: Regions, a: int, b: int) -> bool:
-    sides = regions.side_px[a], regions.side_px[b]
-    apart = np.linalg.norm(regions.center_px[a] - regions.center_px[b]) / max(sides)
-    turned = abs((regions.turn[a] - regions.turn[b] + np.pi) % (2 * np.pi) - np.pi)
-    return bool(apart < _SAME_CENTER and max(sides) / min(sides) < _SAME_SIDE and turned < _SAME_TURN)
+def _same_regions(regions: Regions, one: int, others: Int[np.ndarray, " N"]) -> Bool[np.ndarray, " N"]:
+    ratio = np.abs(np.log(regions.side_px[others] / regions.side_px[one]))
+    longer = np.maximum(regions.side_px[others], regions.side_px[one])
+    apart = np.linalg.norm(regions.center_px[others] - regions.center_px[one], axis=1)
+    turned = np.abs((regions.turn[others] - regions.turn[one] + np.pi) % (2 * np.pi) - np.pi)
+    return (apart < _SAME_CENTER * longer) & (ratio < np.log(_SAME_SIDE)) & (turned < _SAME_TURN)
