@@ -32,7 +32,7 @@ def test_the_hand_of_a_photo_is_found(eyes, shot, effort):
 
 def test_the_mirrored_photo_has_the_other_hand(eyes, shot):
     (hand,) = eyes.find(np.ascontiguousarray(shot.image[:, ::-1]))
-    joints = shot.detection.keypoints_px * [-1, 1] + [shot.image.shape[1], 0]
+    joints = shot.detection.keypoints_px * np.array([-1, 1]) + np.array([shot.image.shape[1], 0])
     assert hand.side == "left"
     assert error(hand, joints) < NEAR
 
@@ -80,7 +80,7 @@ def test_a_hand_is_followed_into_the_next_frame(eyes, shot):
     (before,) = eyes.find(shot.image, "fast")
     moved = np.roll(shot.image, (12, -20), axis=(0, 1))
     (after,) = eyes.follow(moved, [before])
-    assert error(after, before.joints_px + [-20, 12]) < 0.05
+    assert error(after, before.joints_px + np.array([-20, 12])) < 0.05
     (lost,) = eyes.follow(np.zeros_like(shot.image), [before])
     assert lost.score < 0.5
 
