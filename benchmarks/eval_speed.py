@@ -20,8 +20,8 @@ from reporting import report
 from scipy.spatial import cKDTree
 
 from hifihr_core.evaluation.benchmarks.point_files import PointSets, read_predictions
-from hifihr_core.evaluation.benchmarks.protocols import PROTOCOLS
 from hifihr_core.evaluation.benchmarks.scoring import score
+from hifihr_core.evaluation.benchmarks.table import BENCHMARKS
 from hifihr_core.metrics.nearest import nearest_distances
 
 _PROBE = 128
@@ -39,7 +39,7 @@ def main() -> None:
     pred = make_points(options.samples, noise_m=0.006)
     nearest_distances(pred.vertices[:2], truth.vertices[:2])  # compiles
     cpu = time.process_time()
-    seconds, _ = timed(lambda: score(pred, truth, PROTOCOLS["freihand"]))
+    seconds, _ = timed(lambda: score(pred, truth, BENCHMARKS["freihand"]))
     values = {
         "samples": options.samples,
         "threads": options.threads,
@@ -83,7 +83,7 @@ def reading(pred: PointSets, truth: PointSets) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "pred.json"
         path.write_text(json.dumps([pred.joints.tolist(), pred.vertices.tolist()]))
-        ours_s, _ = timed(lambda: read_predictions(path, truth, PROTOCOLS["freihand"]))
+        ours_s, _ = timed(lambda: read_predictions(path, truth, BENCHMARKS["freihand"]))
         plain_s, _ = timed(lambda: [np.array(points) for points in json.loads(path.read_text())])
         megabytes = path.stat().st_size / 1e6
     return {"file_mb": megabytes, "read_s": ours_s, "json_load_s": plain_s, "json_load_over_ours": plain_s / ours_s}

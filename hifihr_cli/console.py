@@ -38,7 +38,9 @@ def emit(text: str) -> None:
 
 def emit_json(document: object) -> None:
     """Write one JSON document to stdout; paths and other objects become texts, NaN becomes null."""
-    print(json.dumps(_finite(document), indent=2, ensure_ascii=False, default=str))
+    from hifihr_core.json_text import finite_json
+
+    print(json.dumps(finite_json(document), indent=2, ensure_ascii=False, default=str))
 
 
 def emit_table(
@@ -101,14 +103,3 @@ class PlainProgress:
         if tenths > self._tenths:
             self._tenths = tenths
             say(f"{self._title}: {done:,} of {total:,} {self._unit}".rstrip())
-
-
-def _finite(value: object) -> object:
-    """Return `value` with NaN and infinities as None, which JSON does not have."""
-    if isinstance(value, dict):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return None
-    return value

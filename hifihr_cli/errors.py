@@ -2,7 +2,6 @@
 
 import os
 import sys
-from difflib import get_close_matches
 from typing import Any
 
 import typer
@@ -15,13 +14,13 @@ USAGE, DATA, INTERRUPTED = 2, 3, 130
 def report(error: BaseException) -> int:
     """Write the one line of `error` to stderr and return its exit code.
 
-    An error that is ours to mend (a bug) is named as such, with the way to see its traceback.
+    A bug is named as such, with the way to see its traceback.
     """
     from hifihr_core.errors import HifihrError
     from hifihr_core.files import describe_os_error
 
     if isinstance(error, KeyboardInterrupt | typer.Abort):
-        say("interrupted; what was half-written is removed, finished files stay", kind="error")
+        say("interrupted; partial files were removed, finished files kept", kind="error")
         return INTERRUPTED
     if isinstance(error, BrokenPipeError):
         # The reader of stdout (head, less) went away: no error of ours, and nothing more can be written.
@@ -35,9 +34,8 @@ def report(error: BaseException) -> int:
     if isinstance(error, OSError):
         say(_one_line(describe_os_error(error)), kind="error")
         return DATA
-    say(
-        f"{type(error).__name__}: {_one_line(str(error))}; this is a fault of hifihr, see it with --debug", kind="error"
-    )
+    found = f"{type(error).__name__}: {_one_line(str(error))}"
+    say(f"{found}; this is a bug in hifihr; rerun with --debug for the traceback", kind="error")
     return 1
 
 
@@ -50,7 +48,7 @@ def _report_usage(error: Any) -> int:
     message = error.format_message().rstrip(".")
     if name := getattr(error, "option_name", None):
         message = _about_option(name, message, context)
-    message = message.replace(". Did you mean", ", did you mean")
+    message = message.replace(". Did you mean", "; did you mean")
     where = context.command_path if context else "hifihr"
     say(_one_line(f"{where}: {message[:1].lower()}{message[1:]}; see `{where} --help`"), kind="error")
     return USAGE
@@ -61,8 +59,9 @@ def _about_option(name: str, message: str, context: Any) -> str:
     if not message.startswith("No such option"):
         return message
     known = [word for param in context.command.get_params(context) for word in (*param.opts, *param.secondary_opts)]
-    close = get_close_matches(name, [word for word in known if word.startswith("-")], n=1)
-    return f"no such option {name}" + (f", did you mean {close[0]}?" if close else "")
+    from hifihr_core.lookup import did_you_mean
+
+    return f"no such option {name}{did_you_mean(name, [word for word in known if word.startswith('-')])}"
 
 
 def _one_line(text: str) -> str:

@@ -112,7 +112,7 @@ def _finish(evaluation: "Evaluation", out: Path | None, json: bool) -> None:
     from hifihr_core.evaluation.report import score_table, texture_table
     from hifihr_core.evaluation.run import write_evaluation
 
-    folder = out or Path("evaluations") / evaluation.scores.protocol.name
+    folder = out or Path("evaluations") / evaluation.scores.benchmark.name
     write_evaluation(folder, evaluation)
     if json:
         emit_json(evaluation.document)
@@ -135,11 +135,11 @@ def _self_test(gt: Path | None, dataset: str, version: str | None, json: bool) -
     from hifihr_core.evaluation.benchmarks.selftest import run_self_test
 
     with progress("self-test", unit="samples") as on_progress:
-        truth, protocol = read_ground_truth(gt or raw_folder(dataset), dataset, version=version)
-        checks = run_self_test(truth, protocol, on_progress=on_progress)
+        truth, benchmark = read_ground_truth(gt or raw_folder(dataset), dataset, version=version)
+        checks = run_self_test(truth, benchmark, on_progress=on_progress)
     failed = [check for check in checks if not check.passed]
     if json:
-        emit_json({"protocol": protocol.name, "passed": not failed, "checks": [vars(check) for check in checks]})
+        emit_json({"protocol": benchmark.name, "passed": not failed, "checks": [vars(check) for check in checks]})
     else:
         rows = [(c.prediction, c.metric, f"{c.expected:g}", f"{c.found:.6g}", c.verdict) for c in checks]
         emit_table(("prediction", "metric", "expected", "found", ""), rows)

@@ -7,7 +7,6 @@ A command is one row of `COMMANDS` and one module. The module defines a function
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import import_module
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -37,8 +36,9 @@ class LazyCommands(Mapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         """Return the command `name`, ready to run."""
-        module, _, attribute = self._table[name].partition(":")
-        target = getattr(import_module(module), attribute)
+        from hifihr_core.lookup import load_attribute
+
+        target = load_attribute(self._table[name])
         if not isinstance(target, typer.Typer):
             function, target = target, typer.Typer()
             target.command(name)(function)

@@ -1,18 +1,7 @@
 """`hifihr pretrain`: geometry from annotated data, without rendering."""
 
-from typing import Annotated
-
-import typer
-
-from hifihr_cli.console import emit
-from hifihr_cli.params import ConfigFile, Json, Overrides, PrintConfig, Resume
-from hifihr_cli.training import DataNames, Init, Paper, RunFolder, choose_folder, resolve, run_training
-
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.", metavar="NAME")]
-Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of everything random.", metavar="N")]
-
-#: What pretraining is, whatever a file says: all labels, no rendering, no heads for texture and light.
-PRETRAINING = {"train.supervision": "full", "render.enabled": False, "model.texture": False}
+from hifihr_cli.params import ConfigFile, Device, Json, Overrides, PrintConfig, Resume, SeedOfRun
+from hifihr_cli.training import DataNames, Init, Paper, RunFolder, launch
 
 
 def pretrain(
@@ -24,7 +13,7 @@ def pretrain(
     overrides: Overrides = None,
     paper: Paper = False,
     device: Device = "auto",
-    seed: Seed = None,
+    seed: SeedOfRun = None,
     print_config: PrintConfig = False,
     json: Json = False,
 ) -> None:
@@ -32,12 +21,17 @@ def pretrain(
 
     The weights that it leaves are where `hifihr train --init` starts. Data: $HIFIHR_DATA/shards/freihand by default.
     """
-    flags = {**PRETRAINING, "data.train": data, "train.seed": seed}
-    settings = resolve(config, overrides, flags, paper=paper, resumed=out if resume else None)
-    if print_config:
-        from hifihr_core.config import dump_toml
-
-        emit(dump_toml(settings).rstrip())
-        return
-    folder = choose_folder(out, "pretrain", resume=resume)
-    run_training(settings, folder, json=json, init=init, resume=resume, device=device)
+    launch(
+        "pretrain",
+        {"data.train": data, "train.seed": seed},
+        layer="PRETRAINING",
+        config=config,
+        overrides=overrides,
+        paper=paper,
+        out=out,
+        resume=resume,
+        print_config=print_config,
+        json=json,
+        init=init,
+        device=device,
+    )

@@ -5,10 +5,8 @@ from typing import Annotated
 
 import typer
 
-from hifihr_cli.console import emit
-from hifihr_cli.params import ConfigFile, Json, Overrides, PrintConfig, Resume
-from hifihr_cli.pretrain import Device, Seed
-from hifihr_cli.training import DataNames, Init, Paper, RunFolder, choose_folder, resolve, run_training
+from hifihr_cli.params import ConfigFile, Device, Json, Overrides, PrintConfig, Resume, SeedOfRun
+from hifihr_cli.training import DataNames, Init, Paper, RunFolder, launch
 
 
 class Level(str, Enum):
@@ -35,7 +33,7 @@ def train(
     overrides: Overrides = None,
     paper: Paper = False,
     device: Device = "auto",
-    seed: Seed = None,
+    seed: SeedOfRun = None,
     print_config: PrintConfig = False,
     json: Json = False,
 ) -> None:
@@ -44,12 +42,16 @@ def train(
     Start from the weights of `hifihr pretrain` with --init. Under torchrun the same command uses every process. Data:
     $HIFIHR_DATA/shards/freihand by default. Exit code 3: data, labels or weights missing.
     """
-    flags = {"train.supervision": supervision and supervision.value, "data.train": data, "train.seed": seed}
-    settings = resolve(config, overrides, flags, paper=paper, resumed=out if resume else None)
-    if print_config:
-        from hifihr_core.config import dump_toml
-
-        emit(dump_toml(settings).rstrip())
-        return
-    folder = choose_folder(out, f"train-{settings.train.supervision}", resume=resume)
-    run_training(settings, folder, json=json, init=init, resume=resume, device=device)
+    launch(
+        "train-{level}",
+        {"train.supervision": supervision and supervision.value, "data.train": data, "train.seed": seed},
+        config=config,
+        overrides=overrides,
+        paper=paper,
+        out=out,
+        resume=resume,
+        print_config=print_config,
+        json=json,
+        init=init,
+        device=device,
+    )

@@ -26,36 +26,49 @@ Paper = Annotated[
 ]
 RunFolder = Annotated[Path | None, typer.Option("--out", help="Run folder; default ./runs/NAME-1, -2, ...")]
 
-#: Where the original chose otherwise than we do; its faults are not among these.
-PAPER: Mapping[str, object] = {
-    "data.augmentation": "paper",
-    "model.normalize": False,
-    "model.rotation": "axis_angle",
-    "model.relative_to_ray": False,
-    "model.light": "paper",
-    "render.shading": "phong",
-    "render.supersample": 3,
-    "render.antialias": False,
-    "render.root": "given",
-    "train.optimizer": "adam",
-    "train.schedule": "steps",
-    "train.warmup_steps": 0,
-    "train.clip_norm": 0.0,
-    "train.mixed_precision": False,
-}
+
+def launch(
+    name: str,
+    flags: Mapping[str, object],
+    *,
+    layer: str | None = None,
+    config: str | None,
+    overrides: list[str] | None,
+    paper: bool,
+    out: Path | None,
+    resume: bool,
+    print_config: bool,
+    json: bool,
+    **options: Any,
+) -> None:
+    """Run `pretrain` or `train`: settings, run folder, training, result. `layer` names one of `config.layers`."""
+    settings = resolve(config, overrides, flags, layer=layer, paper=paper, resumed=out if resume else None)
+    if print_config:
+        from hifihr_core.config import dump_toml
+
+        emit(dump_toml(settings).rstrip())
+        return
+    folder = choose_folder(out, name.format(level=settings.train.supervision), resume=resume)
+    run_training(settings, folder, json=json, resume=resume, **options)
 
 
 def resolve(
-    config: str | None, overrides: list[str] | None, flags: Mapping[str, object], *, paper: bool, resumed: Path | None
+    config: str | None,
+    overrides: list[str] | None,
+    flags: Mapping[str, object],
+    *,
+    layer: str | None = None,
+    paper: bool,
+    resumed: Path | None,
 ) -> "RunSettings":
     """Return the settings of a run: those it was started with if it is resumed, then file, `--set` and options."""
-    from hifihr_core.config import find_config, load_settings
+    from hifihr_core.config import find_config, layers, load_settings
     from hifihr_core.config.tree import RunSettings
 
     file = find_config(config) if config else None
     preset = resumed / "config.toml" if resumed and (resumed / "config.toml").exists() else None
-    given = {**(PAPER if paper else {}), **flags}
-    return load_settings(RunSettings, preset=preset, file=file, overrides=overrides or (), flags=given)
+    chosen = [getattr(layers, name) for name in ("PAPER" if paper else None, layer) if name]
+    return load_settings(RunSettings, preset=preset, file=file, overrides=overrides or (), flags=flags, layers=chosen)
 
 
 def choose_folder(out: Path | None, name: str, *, resume: bool) -> Path:

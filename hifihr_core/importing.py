@@ -5,7 +5,6 @@ import tempfile
 import zipfile
 from collections.abc import Callable
 from fnmatch import fnmatch
-from importlib import import_module
 from pathlib import Path
 
 from hifihr_core.assets.fetch import check_bytes
@@ -13,14 +12,15 @@ from hifihr_core.assets.registry import Asset
 from hifihr_core.assets.store import install
 from hifihr_core.errors import AssetError
 from hifihr_core.files import describe_os_error
+from hifihr_core.hands.table import HANDS
+from hifihr_core.lookup import load_attribute
 
 Convert = Callable[[Path, Path], None]
 
 #: Asset id -> "module:function" that turns the files of a user into the plain file of the cache, without running them.
 CONVERTERS: dict[str, str] = {
-    "mano-right": "hifihr_core.hands.mano.convert:convert_mano",
+    **{row.asset: row.convert for row in HANDS.values() if row.asset and row.convert},
     "mano-left": "hifihr_core.hands.mano.convert:convert_mano_left",
-    "nimble": "hifihr_core.hands.nimble.convert:convert_nimble",
     "hifihr-t7": "hifihr_core.models.legacy:convert_t7",
 }
 
@@ -45,8 +45,7 @@ def converter(asset: Asset) -> Convert:
     """Return the function that writes the cache's file from the gathered file or folder."""
     if asset.source is not None:  # its bytes were compared with the registry's checksum
         return _copy
-    module, _, name = CONVERTERS[asset.id].partition(":")
-    function: Convert = getattr(import_module(module), name)
+    function: Convert = load_attribute(CONVERTERS[asset.id])
     return function
 
 

@@ -1,4 +1,4 @@
-"""Tables of names: looking a name up with a helpful refusal, and importing what a row points to."""
+"""Looking things up: names in tables with a helpful refusal, what a row points to, and values that must be there."""
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from hifihr_core.errors import ConfigError
 
 Row = TypeVar("Row")
+Found = TypeVar("Found")
 
 #: A refusal lists at most this many names.
 _NAMES_SHOWN = 20
@@ -37,6 +38,13 @@ def did_you_mean(found: str, names: Iterable[str]) -> str:
     """Return "; did you mean x?" for the nearest of `names`, or an empty text."""
     close = get_close_matches(found, list(names), n=1)
     return f"; did you mean {close[0]}?" if close else ""
+
+
+def needed(value: Found | None, what: str) -> Found:
+    """Return `value`, which a caller promised to give. Raises: ValueError naming `what` if it is None."""
+    if value is None:
+        raise ValueError(f"{what} is missing, and this needs it")
+    return value
 
 
 def load_attribute(place: str) -> Any:

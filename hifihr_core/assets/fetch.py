@@ -13,6 +13,7 @@ from hifihr_core.assets.registry import Asset, Source
 from hifihr_core.assets.store import install, installed_path, remedy, sha256_of
 from hifihr_core.errors import AssetError
 from hifihr_core.files import describe_os_error
+from hifihr_core.lookup import needed
 
 TIMEOUT_S = 30.0
 BLOCK_BYTES = 1 << 18
@@ -59,8 +60,7 @@ def check_bytes(asset: Asset, path: Path, *, origin: str) -> None:
 
     Raises: AssetError with both checksums.
     """
-    assert asset.source is not None
-    found, expected = sha256_of(path), asset.source.checksum
+    found, expected = sha256_of(path), needed(asset.source, f"{asset.id}: the source").checksum
     if found.startswith(expected):
         return
     if path.suffix == ".download":
@@ -125,5 +125,5 @@ def _move(source: Path, staged: Path) -> None:
 
 
 def _by_hand(asset: Asset) -> str:
-    assert asset.source is not None
-    return f"get {asset.source.url} on another machine, then run `hifihr assets import {asset.id} FILE`"
+    url = needed(asset.source, "the source").url
+    return f"get {url} on another machine, then run `hifihr assets import {asset.id} FILE`"

@@ -1,13 +1,13 @@
 """Every outside file that hifihr can use: what it is, its licence, where to get it, and how to cite it."""
 
 import re
-from difflib import get_close_matches
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from hifihr_core.assets.entries import ENTRIES
 from hifihr_core.errors import AssetError
+from hifihr_core.lookup import lookup
 
 Licence = Literal["free", "non-commercial", "gated", "unknown"]
 Kind = Literal["hand model", "detector", "metric weights", "backbone weights", "checkpoint"]
@@ -78,8 +78,4 @@ REGISTRY: dict[str, Asset] = {entry["id"]: Asset.model_validate(entry) for entry
 
 def find_asset(asset_id: str) -> Asset:
     """Return the entry of `asset_id`. Raises: AssetError with the nearest or all known ids."""
-    if asset := REGISTRY.get(asset_id):
-        return asset
-    close = get_close_matches(asset_id, REGISTRY, n=1)
-    remedy = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(REGISTRY)}"
-    raise AssetError(f"{asset_id}: no such asset; {remedy}")
+    return lookup(REGISTRY, asset_id, "asset", error=AssetError)

@@ -4,16 +4,18 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails, to_jsonable_python
 
+from hifihr_core.config.layers import Layer
+from hifihr_core.config.renamed import renew
 from hifihr_core.config.settings import Settings, known_names, nearest_name, section_of
 from hifihr_core.errors import ConfigError
 from hifihr_core.files import read_text
+from hifihr_core.lookup import did_you_mean, expected_one_of
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -22,6 +24,9 @@ else:
 
 #: The settings files that ship with the package.
 PRESETS = Path(__file__).parents[1] / "configs"
+
+#: At most this much of a wrong value is shown, characters.
+_SHOWN = 120
 
 S = TypeVar("S", bound=Settings)
 Tree = dict[str, Any]
@@ -33,25 +38,28 @@ def load_settings(
     file: Path | None = None,
     overrides: Iterable[str] = (),
     flags: Mapping[str, object] | None = None,
+    layers: Iterable[Layer] = (),
 ) -> S:
     """Return the settings of `cls` from all layers, later ones over earlier ones; tables merge, lists replace.
 
     `overrides` holds texts of the form ``a.b=c``, c in TOML's notation or a bare word. `flags` maps dotted names to
-    values; None means that the flag was not given.
+    values; None means that the flag was not given. `layers` are named sets of settings, such as `PAPER`, below the
+    flags. Settings that earlier versions named otherwise are read too.
     Raises: ConfigError naming the setting, its layer, what was found, what was expected and the nearest known name.
     """
-    layers: list[tuple[str, Tree]] = [(str(path), read_toml(path)) for path in (preset, file) if path is not None]
-    layers += [(f"--set {text}", parse_override(text)) for text in overrides]
+    trees: list[tuple[str, Tree]] = [(str(path), renew(read_toml(path))) for path in (preset, file) if path is not None]
+    trees += [(f"--set {text}", renew(parse_override(text))) for text in overrides]
+    trees += [(layer.name, nest(name, value)) for layer in layers for name, value in layer.values.items()]
     given = {name: value for name, value in (flags or {}).items() if value is not None}
-    layers += [(f"option for {name}", nest(name, value)) for name, value in given.items()]
+    trees += [(f"option for {name}", nest(name, value)) for name, value in given.items()]
     merged = default_tree(cls)
-    for _, layer in layers:
-        merged = merge(merged, layer)
+    for _, tree in trees:
+        merged = merge(merged, tree)
     try:
         # Through JSON, where "strict" still reads a list as a tuple and a text as a path, but "0.1" is no number.
         return cls.model_validate_json(json.dumps(merged, default=str), strict=True)
     except ValidationError as error:
-        raise ConfigError(describe(error, cls, layers)) from error
+        raise ConfigError(describe(error, cls, trees)) from error
 
 
 def find_config(name: str) -> Path:
@@ -64,9 +72,7 @@ def find_config(name: str) -> Path:
     known = presets()
     if Path(name).stem in known and Path(name).name == name:
         return known[Path(name).stem]
-    close = get_close_matches(Path(name).stem, known, n=1)
-    remedy = f"did you mean {close[0]}?" if close else f"presets are {', '.join(known)}"
-    raise ConfigError(f"--config {name}: no such file and no such preset; {remedy}")
+    raise ConfigError(f"--config {name}: no such file and no such preset, {expected_one_of(known, Path(name).stem)}")
 
 
 def presets() -> dict[str, Path]:
@@ -91,11 +97,11 @@ def default_tree(cls: type[Settings]) -> Tree:
 def read_toml(path: Path) -> Tree:
     """Return the content of a TOML file. Raises: ConfigError with the line if it is none, DataError if unreadable."""
     try:
-        return tomllib.loads(read_text(path))
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(
-            f"{path}: not valid TOML: {str(error)[:1].lower()}{str(error)[1:]}; mend that line"
-        ) from error
+        return tomllib.loads(read_text(path).removeprefix("\ufeff"))
+    except RecursionError as error:
+        raise ConfigError(f"{path}: nested too deeply; fix that line") from error
+    except ValueError as error:  # TOMLDecodeError, or a number of thousands of digits
+        raise ConfigError(f"{path}: not valid TOML: {str(error)[:1].lower()}{str(error)[1:]}; fix that line") from error
 
 
 def parse_override(text: str) -> Tree:
@@ -105,7 +111,9 @@ def parse_override(text: str) -> Tree:
         raise ConfigError(f"--set {text}: expected NAME=VALUE, such as --set train.lr=1e-4")
     try:
         table = tomllib.loads(f"value = {value.strip()}")
-    except tomllib.TOMLDecodeError:
+    except RecursionError as error:
+        raise ConfigError(f"--set {text[:60]}...: nested too deeply, expected NAME=VALUE") from error
+    except ValueError:  # TOMLDecodeError, or a number of thousands of digits, which the check of the setting refuses
         table = {}
     return nest(name.strip(), table["value"] if list(table) == ["value"] else value.strip())
 
@@ -156,12 +164,12 @@ def _expected(detail: ErrorDetails) -> str:
         .replace("an object", "a section")
     )
     words = re.findall(r"'([^']*)'", str(detail.get("ctx", {}).get("expected", "")))
-    close = get_close_matches(str(detail["input"]), words, n=1)
-    return message[:1].lower() + message[1:] + (f"; did you mean {close[0]}?" if close else "")
+    return message[:1].lower() + message[1:] + did_you_mean(str(detail["input"]), words)
 
 
 def _show(value: object) -> str:
-    return json.dumps(value, default=str)
+    text = json.dumps(value, default=str)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def _source(parts: list[str], layers: list[tuple[str, Tree]]) -> str:

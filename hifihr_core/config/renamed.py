@@ -5,10 +5,10 @@ from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_core import from_json
 
 from hifihr_core.config.tree import RunSettings
 from hifihr_core.errors import ConfigError
+from hifihr_core.json_text import parse_json
 
 #: Old dotted name -> the new one, or None where the setting is gone and its old value changes nothing.
 RENAMED: Mapping[str, str | None] = MappingProxyType({"model.drop_path": None, "train.channels_last": None})
@@ -34,10 +34,7 @@ def read_settings(text: str) -> RunSettings:
 
     Raises: ConfigError naming the first setting that is wrong, or what is wrong with the text.
     """
-    try:
-        tree = from_json(text)
-    except ValueError as error:
-        raise ConfigError(f"settings: not JSON ({error})") from error
+    tree = parse_json(text, "settings", error=ConfigError)
     if not isinstance(tree, dict):
         raise ConfigError(f"settings: found a {type(tree).__name__}, expected an object with sections")
     try:

@@ -1,1 +1,1 @@
-"""Scoring: the official protocols of FreiHAND and HO-3D, prediction files, reports, and running a checkpoint."""
+"""Scoring: the official benchmarks of FreiHAND and HO-3D, prediction files, reports, and running a checkpoint."""

@@ -9,9 +9,10 @@ from torch import Tensor
 
 from hifihr_core.errors import DataError
 from hifihr_core.evaluation.benchmarks.point_files import OnProgress, no_progress
-from hifihr_core.evaluation.benchmarks.protocols import Protocol
+from hifihr_core.evaluation.benchmarks.table import Benchmark
 from hifihr_core.evaluation.inference import PredictBatch, Surface
 from hifihr_core.evaluation.predicted_parameters import ParameterScorer
+from hifihr_core.lookup import needed
 from hifihr_core.metrics.image import TexturePair, paper_metrics, strict_metrics
 from hifihr_core.metrics.perceptual import Lpips
 from hifihr_core.models.placing import PlacedEstimate
@@ -46,7 +47,7 @@ def collect(
     batches: Iterable[Batch],
     predict: PredictBatch,
     surface: Surface,
-    protocol: Protocol,
+    benchmark: Benchmark,
     *,
     total: int,
     lpips: Lpips | None = None,
@@ -66,7 +67,7 @@ def collect(
             if name in batch.labels:
                 out.truth.setdefault(name, []).append(_array(batch.labels[name][batch.present[name]]))
         if prediction.rendered is not None:
-            _add_texture(out, batch, prediction, protocol, lpips)
+            _add_texture(out, batch, prediction, benchmark, lpips)
         if scorer is not None:
             out.parameters += scorer(batch, prediction)
         on_progress(len(out.keys), total)
@@ -75,9 +76,9 @@ def collect(
 
 def texture_pairs(batch: Batch, prediction: PlacedEstimate) -> list[TexturePair]:
     """Return the pictures of a batch as the texture metrics want them; the render stands before black."""
-    assert prediction.rendered is not None
-    on_black = _array(prediction.rendered.image.permute(0, 2, 3, 1)).astype(np.float64)
-    coverage = _array(prediction.rendered.silhouette).astype(np.float64)
+    rendered = needed(prediction.rendered, "the rendered picture")
+    on_black = _array(rendered.image.permute(0, 2, 3, 1)).astype(np.float64)
+    coverage = _array(rendered.silhouette).astype(np.float64)
     photo = _array(batch.image.permute(0, 2, 3, 1)).astype(np.float64)
     return [
         TexturePair(
@@ -91,13 +92,13 @@ def texture_pairs(batch: Batch, prediction: PlacedEstimate) -> list[TexturePair]
 
 
 def _add_texture(
-    out: Collected, batch: Batch, prediction: PlacedEstimate, protocol: Protocol, lpips: Lpips | None
+    out: Collected, batch: Batch, prediction: PlacedEstimate, benchmark: Benchmark, lpips: Lpips | None
 ) -> None:
     masks = batch.labels.get("mask")
     for b, pair in enumerate(texture_pairs(batch, prediction)):
         has_mask = masks is not None and bool(batch.present["mask"][b])
         true_mask = _array(masks[b]).astype(bool) if has_mask and masks is not None else None
-        if protocol.paper_mask == "silhouette":
+        if benchmark.paper_mask == "silhouette":
             out.paper.append(paper_metrics(pair, mask=pair.coverage > 0, lpips=lpips))
         elif true_mask is not None:
             out.paper.append(paper_metrics(pair, mask=true_mask, lpips=lpips))

@@ -13,6 +13,7 @@ from torch.utils.data import Subset
 from hifihr_core.config.folders import shards_folder
 from hifihr_core.errors import DataError
 from hifihr_core.hands import HandModel
+from hifihr_core.lookup import needed
 from hifihr_core.models.checkpoint import Checkpoint
 from hifihr_core.models.placing import PlacedEstimate, build_renderer, place_estimate
 from hifihr_core.records import Batch
@@ -92,10 +93,8 @@ class Surface:
     def of(self, prediction: PlacedEstimate) -> Float[Tensor, "B V 3"]:
         """Return the surface points of a prediction in the camera frame."""
         if self.kind == "mano":
-            assert prediction.hand.mano_vertices is not None
-            return prediction.hand.mano_vertices + prediction.root_cam[:, None]
-        assert self.indices is not None
-        return prediction.verts_cam[:, self.indices]
+            return needed(prediction.hand.mano_vertices, "MANO's vertices") + prediction.root_cam[:, None]
+        return prediction.verts_cam[:, needed(self.indices, "the list of surface points")]
 
 
 def choose_surface(hand: HandModel, *, truth_is_stand_in: bool) -> Surface:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from hifihr_core.hands.contract import HandModel, HandParameters
+from hifihr_core.lookup import needed
 from hifihr_core.models.placing import PlacedEstimate
 from hifihr_core.records import Batch
 from hifihr_core.shards.schema import DatasetFacts
@@ -60,8 +61,7 @@ class ParameterScorer:
         albedos = []
         for texture in (ours, truth):
             appearance = self.hand(HandParameters(mean.global_orient, mean.pose, mean.shape, texture)).appearance
-            assert appearance is not None
-            albedos.append(appearance.albedo.clamp(0, 1))
+            albedos.append(needed(appearance, "the appearance").albedo.clamp(0, 1))
         return (albedos[0] - albedos[1]).abs().flatten(1).mean(dim=1)
 
     def _light(self, batch: Batch, prediction: PlacedEstimate) -> dict[str, Tensor | None]:

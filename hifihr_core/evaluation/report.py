@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from hifihr_core.errors import ConfigError
-from hifihr_core.evaluation.benchmarks.protocols import MESH_ALIGNMENTS, PREFIXES, Protocol
 from hifihr_core.evaluation.benchmarks.scoring import Scores
+from hifihr_core.evaluation.benchmarks.table import MESH_ALIGNMENTS, PREFIXES, Benchmark
 from hifihr_core.files import write_atomically, write_text
+from hifihr_core.json_text import finite_json
 from hifihr_core.metrics.image import TEXTURE_METRICS
 from hifihr_core.metrics.pose import PCK_THRESHOLDS_M, ErrorSummary
 from hifihr_core.skeleton import JOINT_NAMES, gather_from
@@ -38,15 +37,15 @@ def score_document(scores: Scores, *, complete: bool) -> dict[str, Any]:
 
     `complete` says whether every sample of the benchmark was scored; only then are the official numbers official.
     """
-    protocol = scores.protocol
+    benchmark = scores.benchmark
     return {
         "protocol": {
-            "name": protocol.name,
+            "name": benchmark.name,
             "samples": len(scores.joints["raw"].per_sample_m),
             "complete": complete,
-            "joint_definition": protocol.joint_definition,
+            "joint_definition": benchmark.joint_definition,
         },
-        "official": scores.official() if protocol.official else None,
+        "official": scores.official() if benchmark.official else None,
         "metrics": scores.metrics(),
         "joints_mm": _per_joint(scores),
         "pck": {"thresholds_mm": [round(1000 * t, 6) for t in PCK_THRESHOLDS_M], **_curves(scores)},
@@ -58,7 +57,7 @@ def score_table(scores: Scores) -> tuple[list[str], list[list[str]]]:
     """Return the header and rows of the table for people: one row per alignment, errors in millimetres."""
     values = scores.metrics()
     rows = []
-    for alignment in scores.protocol.joint_alignments:
+    for alignment in scores.benchmark.joint_alignments:
         cells = [_cell(values, PREFIXES[alignment] + name, decimals) for _, name, decimals in _COLUMNS]
         rows.append([TITLES[alignment], *cells])
     return ["alignment", *(title for title, _, _ in _COLUMNS)], rows
@@ -79,14 +78,14 @@ def texture_table(document: Mapping[str, Any]) -> tuple[list[str], list[list[str
 
 def _cell(values: Mapping[str, float | None], name: str, decimals: int) -> str:
     if name not in values:
-        return ""  # the protocol does not define it for this alignment
+        return ""  # the benchmark does not define it for this alignment
     value = values[name]
     return NOT_APPLICABLE if value is None else f"{value:.{decimals}f}"
 
 
 def _per_joint(scores: Scores) -> dict[str, dict[str, float]]:
     """Return the mean error of every joint by name and alignment."""
-    gather = gather_from(scores.protocol.joint_order)
+    gather = gather_from(scores.benchmark.joint_order)
     return {
         alignment: {
             name: 1000 * float(summary.per_point_m[place]) for name, place in zip(JOINT_NAMES, gather, strict=True)
@@ -108,17 +107,7 @@ def _curves(scores: Scores) -> dict[str, list[float]]:
 
 def write_document(path: Path, document: Mapping[str, Any]) -> None:
     """Write a report as JSON, atomically; NaN and infinities become null."""
-    write_text(path, json.dumps(_plain(document), indent=2) + "\n")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float):
-        return value if np.isfinite(value) else None
-    return value
+    write_text(path, json.dumps(finite_json(document), indent=2) + "\n")
 
 
 def write_curves(path: Path, scores: Scores) -> None:
@@ -135,7 +124,7 @@ def write_curves(path: Path, scores: Scores) -> None:
         axes.set(title=title, xlabel="error threshold [mm]", ylabel="points within [%]", xlim=(0, 50), ylim=(0, 101))
         axes.grid(alpha=0.3)
         axes.legend(loc="lower right", fontsize="small")
-    figure.suptitle(f"PCK, {scores.protocol.name}, {len(scores.joints['raw'].per_sample_m):,} samples")
+    figure.suptitle(f"PCK, {scores.benchmark.name}, {len(scores.joints['raw'].per_sample_m):,} samples")
     with write_atomically(path) as part:
         figure.savefig(part, dpi=150, metadata={"Software": None})
 
@@ -153,12 +142,12 @@ def lower_is_better(metric: str) -> bool:
     return metric.endswith(("_mm", "_mean3d", "_l1", "_deg", ".l1", ".l2", ".lpips"))
 
 
-def bound_names(protocol: Protocol) -> list[str]:
+def bound_names(benchmark: Benchmark) -> list[str]:
     """Return every name that a bound may use: ours, the official keys, those of texture and of parameters."""
     textures = [f"paper.{name}" for name in TEXTURE_METRICS]
     textures += [f"strict.{name}" for name in (*TEXTURE_METRICS, "coverage", "iou")]
-    parameters = PARAMETER_METRICS if protocol.dataset == "synth" else ()
-    return [*protocol.metrics, *protocol.official, *textures, *parameters]
+    parameters = PARAMETER_METRICS if benchmark.dataset == "synth" else ()
+    return [*benchmark.metrics, *benchmark.official, *textures, *parameters]
 
 
 def all_values(document: Mapping[str, Any]) -> dict[str, float | None]:
@@ -173,16 +162,16 @@ def all_values(document: Mapping[str, Any]) -> dict[str, float | None]:
     return {**document["metrics"], **(document["official"] or {}), **named, **(document.get("parameters") or {})}
 
 
-def parse_bound(text: str, protocol: Protocol) -> Bound:
+def parse_bound(text: str, benchmark: Benchmark) -> Bound:
     """Read METRIC=VALUE. Raises: ConfigError for another form or an unknown metric."""
     metric, _, number = text.partition("=")
     try:
         value = float(number)
     except ValueError:
         raise ConfigError(f"--fail-under {text}: expected METRIC=VALUE, such as pa_mpjpe_mm=12") from None
-    if metric not in (names := bound_names(protocol)):
+    if metric not in (names := bound_names(benchmark)):
         raise ConfigError(
-            f"--fail-under {text}: {protocol.name} has no metric {metric!r}; expected one of {', '.join(names)}"
+            f"--fail-under {text}: {benchmark.name} has no metric {metric!r}; expected one of {', '.join(names)}"
         )
     return Bound(metric, value)
 

@@ -12,13 +12,14 @@ from hifihr_core.assets.store import sha256_of
 from hifihr_core.evaluation.benchmarks.point_files import (
     OnProgress,
     PointSets,
+    find_marker,
     no_progress,
     read_ground_truth,
     read_predictions,
 )
-from hifihr_core.evaluation.benchmarks.protocols import Protocol
 from hifihr_core.evaluation.benchmarks.scoring import Scores, score
 from hifihr_core.evaluation.benchmarks.submission import write_submission
+from hifihr_core.evaluation.benchmarks.table import Benchmark, find_benchmark
 from hifihr_core.evaluation.page import Example, pick_examples, point_tiles, write_page
 from hifihr_core.evaluation.report import (
     all_values,
@@ -30,9 +31,7 @@ from hifihr_core.evaluation.report import (
 )
 from hifihr_core.geometry.alignment import procrustes
 from hifihr_core.skeleton import gather_from
-
-#: The benchmarks' terms: research only.
-DATASET_LICENCES = {"freihand": "non-commercial", "ho3d": "non-commercial", "synth": "free"}
+from hifihr_core.sources.table import find_source
 
 
 @dataclass(frozen=True)
@@ -64,22 +63,42 @@ def evaluate_files(
     With `limit` only the first samples are scored, and the result says that it is not complete.
     Raises: DataError for files that are missing, broken or foreign; ConfigError for unknown names.
     """
-    truth, protocol = read_ground_truth(ground_truth, dataset, version=version, limit=limit)
-    bounds = [parse_bound(text, protocol) for text in fail_under]
-    points = read_predictions(predictions, truth, protocol, partial=limit is not None)
-    scores = score(points, truth, protocol, on_progress=on_progress)
-    document = score_document(scores, complete=is_complete(truth, protocol)) | {
+    truth, benchmark = read_ground_truth(ground_truth, dataset, version=version, limit=limit)
+    bounds = [parse_bound(text, benchmark) for text in fail_under]
+    points = read_predictions(predictions, truth, benchmark, partial=limit is not None)
+    scores = score(points, truth, benchmark, on_progress=on_progress)
+    document = score_document(scores, complete=is_complete(truth, benchmark)) | {
         "predictions": {"file": predictions.name, "sha256": sha256_of(predictions)},
-        "licences": {"dataset": DATASET_LICENCES[dataset]},
+        "licences": {"dataset": truth_licence(ground_truth, dataset)},
         "hifihr": __version__,
     }
+    document["notes"] += unofficial_notes(truth, benchmark)
     missed = missed_bounds(bounds, all_values(document))
     return Evaluation(scores, document, missed, _point_examples(scores, points, truth))
 
 
-def is_complete(truth: PointSets, protocol: Protocol) -> bool:
+def truth_licence(ground_truth: Path, dataset: str) -> str:
+    """Return the licence class of a ground truth: its dataset's, or that of the hands a generated tree is made of.
+
+    A generated tree holds vertices of the free hand, which stand in for MANO's, or of a licensed hand model.
+    """
+    marker = find_marker(ground_truth)
+    if not marker.synthetic:
+        return find_source(dataset).licence
+    return "free" if marker.stand_in_vertices else "gated"
+
+
+def unofficial_notes(truth: PointSets, benchmark: Benchmark) -> list[str]:
+    """Return what a reader must know of a ground truth that is not the official one: its number of samples."""
+    official = find_benchmark(benchmark.dataset, version=benchmark.version).samples
+    if benchmark.samples is not None or official is None:
+        return []
+    return [f"{len(truth):,} samples, not the official set of {official:,}: these are not official scores"]
+
+
+def is_complete(truth: PointSets, benchmark: Benchmark) -> bool:
     """Return whether all samples of the benchmark are there; a generated tree in its form is not the benchmark."""
-    return len(truth) == protocol.samples or protocol.dataset == "synth"
+    return len(truth) == benchmark.samples or benchmark.dataset == "synth"
 
 
 def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
@@ -90,21 +109,21 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
     if evaluation.submission is not None:
         write_submission(folder / "pred.zip", evaluation.submission)
     write_curves(folder / "pck.png", evaluation.scores)
-    protocol = evaluation.document["protocol"]
-    facts = {name: str(protocol[name]) for name in ("samples", "joint_definition")}
-    write_page(folder / "samples.html", f"Evaluation on {protocol['name']}", evaluation.examples, facts)
+    benchmark = evaluation.document["protocol"]
+    facts = {name: str(benchmark[name]) for name in ("samples", "joint_definition")}
+    write_page(folder / "samples.html", f"Evaluation on {benchmark['name']}", evaluation.examples, facts)
     write_document(folder / "metrics.json", evaluation.document)
 
 
 def _point_examples(scores: Scores, points: PointSets, truth: PointSets) -> list[Example]:
     """Return the examples of a prediction file: joints alone, after Procrustes."""
     errors_mm = 1000 * scores.joints["procrustes"].per_sample_m
-    gather = list(gather_from(scores.protocol.joint_order))
+    gather = list(gather_from(scores.benchmark.joint_order))
     examples = []
     for position, rank in pick_examples(errors_mm).items():
         pred, gt = points.joints[position], truth.joints[position]
         fit = procrustes(torch.from_numpy(pred[None]), torch.from_numpy(gt[None]))
         aligned = fit(torch.from_numpy(pred[None])).numpy()[0]
-        tiles = point_tiles(aligned[gather], gt[gather], flip_y=scores.protocol.axes[1] < 0)
+        tiles = point_tiles(aligned[gather], gt[gather], flip_y=scores.benchmark.axes[1] < 0)
         examples.append(Example(rank, f"sample {position}", float(errors_mm[position]), tiles))
     return examples

@@ -13,9 +13,9 @@ from hifihr_core.assets.registry import find_asset
 from hifihr_core.assets.store import asset_path, is_installed, remedy, sha256_of
 from hifihr_core.errors import DataError
 from hifihr_core.evaluation.benchmarks.point_files import OnProgress, PointSets, no_progress, read_ground_truth
-from hifihr_core.evaluation.benchmarks.protocols import Protocol, find_protocol
 from hifihr_core.evaluation.benchmarks.scoring import Scores, score
 from hifihr_core.evaluation.benchmarks.submission import anchor_root, to_submission
+from hifihr_core.evaluation.benchmarks.table import Benchmark, find_benchmark
 from hifihr_core.evaluation.collect import Collected, collect
 from hifihr_core.evaluation.inference import (
     PredictBatch,
@@ -59,7 +59,7 @@ class _Job:
     weights: Path
     checkpoint: Checkpoint
     hand: HandModel
-    protocol: Protocol
+    benchmark: Benchmark
     shards: ShardSet
     surface: Surface
     predict: PredictBatch
@@ -106,24 +106,24 @@ def evaluate_checkpoint(
     `camera` in the document holds the errors without that. Deterministic on one device.
     Raises: DataError, AssetError or ConfigError, with the remedy.
     """
-    find_protocol(dataset, version=version)
+    find_benchmark(dataset, version=version)
     weights = find_checkpoint(path)
     job = _open_job(weights, dataset, version, shards, options)
-    bounds = [parse_bound(text, job.protocol) for text in fail_under]
+    bounds = [parse_bound(text, job.benchmark) for text in fail_under]
     count = min(options.limit or len(job.shards), len(job.shards))
     collected = collect(
         job.batches(range(count), batch_size=options.batch_size),
         job.predict,
         job.surface,
-        job.protocol,
+        job.benchmark,
         total=count,
         lpips=job.lpips,
         scorer=parameter_scorer(job.hand, job.facts),
         on_progress=on_progress,
     )
-    camera, official = _points(collected, job.protocol)
+    camera, official = _points(collected, job.benchmark)
     truth = _truth(collected, job, ground_truth)
-    scores = score(official, truth, job.protocol)
+    scores = score(official, truth, job.benchmark)
     document = _document(job, scores, collected) | {"camera": _camera_errors(camera, truth)}
     return Evaluation(
         scores=scores,
@@ -137,14 +137,14 @@ def evaluate_checkpoint(
 def _open_job(weights: Path, dataset: str, version: str | None, shards: Path | None, options: RunOptions) -> _Job:
     shard_set = open_evaluation_shards(shards, dataset, version=version)
     facts = shard_set.index.facts
-    protocol = find_protocol(dataset, version=facts.version if dataset == "ho3d" else None)
+    benchmark = find_benchmark(dataset, version=facts.version if dataset == "ho3d" else None)
     checkpoint = load_checkpoint(weights, device=options.device)
-    hand, renders = checkpoint.hand_with(protocol.joint_definition), checkpoint.network.has_appearance
+    hand, renders = checkpoint.hand_with(benchmark.joint_definition), checkpoint.network.has_appearance
     return _Job(
         weights=weights,
         checkpoint=checkpoint,
         hand=hand,
-        protocol=protocol,
+        benchmark=benchmark,
         shards=shard_set,
         surface=choose_surface(hand, truth_is_stand_in=facts.mano_stand_in),
         predict=predict_with(checkpoint, hand, root=options.root, root_joint=facts.root_joint, renders=renders),
@@ -155,13 +155,13 @@ def _open_job(weights: Path, dataset: str, version: str | None, shards: Path | N
 
 def _document(job: _Job, scores: Scores, collected: Collected) -> dict[str, Any]:
     """Return the report: scores, and everything that they depend on."""
-    facts, protocol, checkpoint = job.facts, job.protocol, job.checkpoint
-    official = job.is_whole and not facts.synthetic and protocol.samples in (None, len(collected.keys))
+    facts, benchmark, checkpoint = job.facts, job.benchmark, job.checkpoint
+    official = job.is_whole and not facts.synthetic and benchmark.samples in (None, len(collected.keys))
     document = score_document(scores, complete=official)
     document["notes"] += _notes(job)
     return document | {
         "root": job.options.root,
-        "texture": _texture(collected, protocol, job.lpips, renders=checkpoint.network.has_appearance),
+        "texture": _texture(collected, benchmark, job.lpips, renders=checkpoint.network.has_appearance),
         "parameters": average_metrics(collected.parameters) if collected.parameters else None,
         "checkpoint": {"file": job.weights.name, "sha256": sha256_of(job.weights), "step": checkpoint.step},
         "settings": checkpoint.settings.model_dump(mode="json"),
@@ -175,22 +175,22 @@ def _document(job: _Job, scores: Scores, collected: Collected) -> dict[str, Any]
     }
 
 
-def _points(collected: Collected, protocol: Protocol) -> tuple[PointSets, PointSets]:
+def _points(collected: Collected, benchmark: Benchmark) -> tuple[PointSets, PointSets]:
     """Return the predictions in the frame and order of the benchmark, as predicted and as officially scored."""
     joints, surface = np.concatenate(collected.joints), np.concatenate(collected.surface)
-    camera = to_submission(joints, surface, protocol)
+    camera = to_submission(joints, surface, benchmark)
     given = collected.label("root_cam")
-    if protocol.given_root is None or given is None:
+    if benchmark.given_root is None or given is None:
         return camera, camera
-    joint = protocol.to_submission.index(protocol.given_root)
-    return camera, anchor_root(camera, given * np.asarray(protocol.axes), joint=joint)
+    joint = benchmark.to_submission.index(benchmark.given_root)
+    return camera, anchor_root(camera, given * np.asarray(benchmark.axes), joint=joint)
 
 
 def _truth(collected: Collected, job: _Job, ground_truth: Path | None) -> PointSets:
-    protocol, shards = job.protocol, job.shards
+    benchmark, shards = job.benchmark, job.shards
     if ground_truth is not None:
         count = len(collected.keys)
-        truth, _ = read_ground_truth(ground_truth, protocol.dataset, version=protocol.version, limit=count)
+        truth, _ = read_ground_truth(ground_truth, benchmark.dataset, version=benchmark.version, limit=count)
         if len(truth) != count:
             raise DataError(f"{ground_truth}: {len(truth):,} samples, but {count:,} stand in {shards.folder}")
         return truth
@@ -200,7 +200,7 @@ def _truth(collected: Collected, job: _Job, ground_truth: Path | None) -> PointS
             f"{shards.folder}: prepared without ground truth; put evaluation_xyz.json and evaluation_verts.json into "
             "the download and prepare it again, or give their folder with --gt"
         )
-    return to_submission(joints, collected.label("mano_vertices_cam"), protocol)
+    return to_submission(joints, collected.label("mano_vertices_cam"), benchmark)
 
 
 def _camera_errors(camera: PointSets, truth: PointSets) -> dict[str, float | None]:
@@ -223,7 +223,7 @@ def _load_lpips(device: torch.device | str) -> Lpips | None:
     return load_lpips(asset_path(asset), net=_LPIPS_NET, device=device) if is_installed(asset) else None
 
 
-def _texture(collected: Collected, protocol: Protocol, lpips: Lpips | None, *, renders: bool) -> dict[str, Any]:
+def _texture(collected: Collected, benchmark: Benchmark, lpips: Lpips | None, *, renders: bool) -> dict[str, Any]:
     """Return both texture protocols, or why one has no numbers."""
     if not renders:
         return {"unavailable": "the checkpoint has no texture and light heads; train it with rendering"}
@@ -231,7 +231,7 @@ def _texture(collected: Collected, protocol: Protocol, lpips: Lpips | None, *, r
         name: {"samples": len(rows), **average_metrics(rows)} if rows else {"unavailable": "the data has no true masks"}
         for name, rows in (("paper", collected.paper), ("strict", collected.strict))
     }
-    document["paper"]["mask"] = protocol.paper_mask
+    document["paper"]["mask"] = benchmark.paper_mask
     document["lpips"] = (
         f"LPIPS v0.1, {_LPIPS_NET}" if lpips else f"unavailable; {remedy(find_asset(LPIPS_ASSETS[_LPIPS_NET]))}"
     )

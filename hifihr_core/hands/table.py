@@ -1,73 +1,95 @@
 """The one table of hand models, and `load_hand`, which builds any of them by name."""
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
 
 from hifihr_core.assets.store import asset_path
 from hifihr_core.hands.contract import HandModel, JointDefinition
+from hifihr_core.lookup import load_attribute, lookup
 
 
 @dataclass(frozen=True)
-class _Row:
-    """How one hand model is built: ``module.function(path, pose_basis=..., joints=..., **options)``."""
+class HandRow:
+    """One hand model: everything that the rest of the package has to know about it.
+
+    `builder` is "module:function" of ``build(path, pose_basis=..., joints=..., **options)``, the first of `bases` is
+    the default. `asset` and `convert` belong to models whose files are the user's: the id in the registry, and
+    "module:function" of ``convert(source, target)`` from the published files to the plain file of the cache.
+    `model.hand = "auto"` takes the installed model of the highest `rank`.
+    """
 
     builder: str
-    asset: str | None
-    bases: tuple[str, ...]  # the first is the default
-    options: tuple[str, ...]  # what `load_hand` passes on
+    bases: tuple[str, ...]
+    options: tuple[str, ...] = ()
+    asset: str | None = None
+    convert: str | None = None
+    rank: int = -1
 
 
-_TABLE = MappingProxyType(
+HANDS: Mapping[str, HandRow] = MappingProxyType(
     {
-        "anny": _Row("hifihr_core.hands.anny.model:build_anny", None, ("anatomical",), ("texture_px",)),
-        "mano": _Row(
+        "anny": HandRow("hifihr_core.hands.anny.model:build_anny", ("anatomical",), ("texture_px",), rank=0),
+        "mano": HandRow(
             "hifihr_core.hands.mano.model:build_mano",
-            "mano-right",
             ("axis_angle", "pca"),
             ("flat_hand", "num_components", "centred", "dtype"),
+            asset="mano-right",
+            convert="hifihr_core.hands.mano.convert:convert_mano",
+            rank=1,
         ),
-        "nimble": _Row(
+        "nimble": HandRow(
             "hifihr_core.hands.nimble.model:build_nimble",
-            "nimble",
             ("pca", "axis_angle"),
             ("num_components", "texture_px", "mano_path", "dtype"),
+            asset="nimble",
+            convert="hifihr_core.hands.nimble.convert:convert_nimble",
+            rank=2,
         ),
     }
 )
 
-HAND_NAMES = tuple(_TABLE)
+HAND_NAMES = tuple(HANDS)
 
 
 def load_hand(
     name: str,
     *,
-    path: Path | None = None,
+    path: Path | str | None = None,
     pose_basis: str | None = None,
     joints: JointDefinition = "freihand",
     **options: object,
 ) -> HandModel:
     """Build a hand model, on the CPU in float32; move it with ``.to(...)``.
 
-    `path` is a converted model file; without it the asset cache is asked (`anny` ships with the package).
-    `joints` names the joint definition, see docs/conventions.md. `options` go to the model: `texture_px` for `anny`;
-    `flat_hand`, `num_components`, `centred` and `dtype` for `mano`; `num_components`, `texture_px`, `mano_path` and
-    `dtype` for `nimble`.
+    `path` is a converted model file, or the published files as their authors give them (`MANO_RIGHT.pkl`, NIMBLE's
+    folder), which are read without running anything in them; without it the asset cache is asked (`anny` ships with
+    the package). `joints` names the joint definition, see docs/conventions.md. `options` go to the model:
+    `texture_px` for `anny`; `flat_hand`, `num_components`, `centred` and `dtype` for `mano`; `num_components`,
+    `texture_px`, `mano_path` and `dtype` for `nimble`.
     Raises: ValueError for an unknown name, basis or option, or a value that the model refuses; AssetError where the
     file is missing or broken.
     """
-    if name not in _TABLE:
-        raise ValueError(f"hand model {name!r} is not known; known models: {', '.join(_TABLE)}")
-    row = _TABLE[name]
+    row = lookup(HANDS, name, "hand model", error=ValueError)
     basis = row.bases[0] if pose_basis is None else pose_basis
     if basis not in row.bases:
         raise ValueError(f"pose basis {basis!r} is not one of {name}'s: {', '.join(row.bases)}")
     if unknown := [option for option in options if option not in row.options]:
         raise ValueError(f"{name} has no option {unknown[0]}; its options: {', '.join(row.options)}")
-    if path is None and row.asset is not None:
-        path = asset_path(row.asset)
-    module, _, function = row.builder.partition(":")
-    build: Callable[..., HandModel] = getattr(import_module(module), function)
-    return build(path, pose_basis=basis, joints=joints, **options)
+    build: Callable[..., HandModel] = load_attribute(row.builder)
+    if path is None:
+        plain = asset_path(row.asset) if row.asset is not None else None
+        return build(plain, pose_basis=basis, joints=joints, **options)
+    with tempfile.TemporaryDirectory(prefix="hifihr-") as scratch:
+        return build(_plain_file(row, Path(path), Path(scratch)), pose_basis=basis, joints=joints, **options)
+
+
+def _plain_file(row: HandRow, path: Path, scratch: Path) -> Path:
+    """Return the converted model file: `path` itself, or what its converter makes of published files."""
+    if row.convert is None or path.suffix.lower() == ".npz" or not path.exists():
+        return path
+    convert: Callable[[Path, Path], None] = load_attribute(row.convert)
+    convert(path, scratch / "model.npz")
+    return scratch / "model.npz"

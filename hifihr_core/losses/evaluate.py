@@ -1,4 +1,4 @@
-"""All terms of a plan on one batch: the scene, the ratios, and their weighed sum."""
+"""All terms of a plan on one batch: the inputs, the ratios, and their weighed sum."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from hifihr_core.geometry.meshes import edges
 from hifihr_core.hands.contract import HandModel
 from hifihr_core.losses.regions import REGIONS
 from hifihr_core.losses.supervision import Plan
-from hifihr_core.losses.terms import HandFacts, Ratio, Scene
+from hifihr_core.losses.terms import HandFacts, LossInputs, Ratio
 from hifihr_core.models.placing import PlacedEstimate
 from hifihr_core.records import Batch
 
@@ -38,10 +38,10 @@ def capabilities_of(
     return frozenset(name for name, has in offered.items() if has) | extra
 
 
-def look_at(
+def loss_inputs(
     prediction: PlacedEstimate, batch: Batch, plan: Plan, hand: HandFacts, *, perceptual: nn.Module | None = None
-) -> Scene:
-    """Return the scene of a batch; labels that the plan does not read are not in it."""
+) -> LossInputs:
+    """Return the inputs of a batch; labels that the plan does not read are not in it."""
     labels = {name: batch.labels[name] for name in plan.labels if name in batch.labels}
     present = {name: batch.present[name] for name in labels}
     absent = torch.zeros(len(batch), dtype=torch.bool, device=batch.image.device)
@@ -50,14 +50,14 @@ def look_at(
     region = trust = None
     if prediction.rendered is not None and REGIONS[plan.region].labels <= set(labels):
         region, trust = REGIONS[plan.region].function(prediction.rendered, labels, present)
-    return Scene(prediction, batch.image, batch.K, labels, present, hand, region, trust, perceptual)
+    return LossInputs(prediction, batch.image, batch.K, labels, present, hand, region, trust, perceptual)
 
 
-def evaluate_terms(scene: Scene, plan: Plan) -> dict[str, Ratio]:
+def evaluate_terms(inputs: LossInputs, plan: Plan) -> dict[str, Ratio]:
     """Return every term of the plan as a ratio; a term whose label no sample of the batch carries has weight 0."""
-    nothing = Ratio(*(torch.zeros(2, len(scene.image), device=scene.image.device)))
+    nothing = Ratio(*(torch.zeros(2, len(inputs.image), device=inputs.image.device)))
     return {
-        name: term.function(scene) if all(scene.present[label].any() for label in term.labels) else nothing
+        name: term.function(inputs) if all(inputs.present[label].any() for label in term.labels) else nothing
         for name, term in plan.terms.items()
     }
 

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from hifihr_core.geometry.alignment import procrustes
 from hifihr_core.geometry.cameras import measure_root
-from hifihr_core.losses.terms import Ratio, Scene, mean_over_present, term
+from hifihr_core.lookup import needed
+from hifihr_core.losses.terms import LossInputs, Ratio, mean_over_present, term
 from hifihr_core.skeleton import BONES, ROOT, SCALE_BONE, TIPS, WRIST
 
 PARENTS_OF_BONES, CHILDREN_OF_BONES = (list(column) for column in zip(*BONES, strict=True))
@@ -46,141 +47,140 @@ def edge_lengths(vertices: Float[Tensor, "B V 3"], edges: Tensor) -> Float[Tenso
     return torch.linalg.vector_norm(vertices[:, edges[:, 0]] - vertices[:, edges[:, 1]], dim=-1)
 
 
-def _true_joints_root(scene: Scene) -> Float[Tensor, "B 21 3"]:
-    joints = scene.labels["joints_cam"]
+def _true_joints_root(inputs: LossInputs) -> Float[Tensor, "B 21 3"]:
+    joints = inputs.labels["joints_cam"]
     return joints - joints[:, ROOT : ROOT + 1]
 
 
-def _per_reference_px(scene: Scene) -> float:
-    return REFERENCE_PX / scene.image.shape[-1]
+def _per_reference_px(inputs: LossInputs) -> float:
+    return REFERENCE_PX / inputs.image.shape[-1]
 
 
 @term("joints_3d", labels=("joints_cam",))
-def joints_3d(scene: Scene) -> Ratio:
+def joints_3d(inputs: LossInputs) -> Ratio:
     """Mean absolute joint error in the root frame, metres (paper: joint_3d)."""
-    return mean_over_present(scene, (scene.prediction.hand.joints - _true_joints_root(scene)).abs(), "joints_cam")
+    return mean_over_present(inputs, (inputs.prediction.hand.joints - _true_joints_root(inputs)).abs(), "joints_cam")
 
 
 @term("joints_aligned", labels=("joints_cam",))
-def joints_aligned(scene: Scene) -> Ratio:
+def joints_aligned(inputs: LossInputs) -> Ratio:
     """Mean joint distance after Procrustes alignment, metres: the metric PA-MPJPE.
 
     Where the turn of a hand is not sure, `joints_3d` is least for fingers bent to stand between all turns; this term
     asks how the fingers are bent whatever the turn. The alignment has no gradient.
     """
-    joints, truth = scene.prediction.hand.joints, scene.labels["joints_cam"]
-    present = scene.present["joints_cam"] & scene.present["image"]
+    joints, truth = inputs.prediction.hand.joints, inputs.labels["joints_cam"]
+    present = inputs.present["joints_cam"] & inputs.present["image"]
     truth = torch.where(present[:, None, None], truth, joints.detach())
     with torch.no_grad():
         align = procrustes(joints, truth)
     # The gradient of a norm at zero is not defined; here it is zero.
     distance = (align(joints) - truth).square().sum(dim=-1).clamp(min=1e-12).sqrt()
-    return mean_over_present(scene, distance, "joints_cam")
+    return mean_over_present(inputs, distance, "joints_cam")
 
 
 @term("vertices_3d", labels=("mano_vertices_cam", "joints_cam"), requires=("mano_vertices",))
-def vertices_3d(scene: Scene) -> Ratio:
+def vertices_3d(inputs: LossInputs) -> Ratio:
     """Mean absolute error of the 778 MANO vertices in the root frame, metres (paper: vert_3d)."""
-    vertices = scene.prediction.hand.mano_vertices
-    assert vertices is not None
-    truth = scene.labels["mano_vertices_cam"] - scene.labels["joints_cam"][:, ROOT : ROOT + 1]
-    return mean_over_present(scene, (vertices - truth).abs(), "mano_vertices_cam", "joints_cam")
+    vertices = inputs.mano_vertices
+    truth = inputs.labels["mano_vertices_cam"] - inputs.labels["joints_cam"][:, ROOT : ROOT + 1]
+    return mean_over_present(inputs, (vertices - truth).abs(), "mano_vertices_cam", "joints_cam")
 
 
 @term("edge_length", labels=("mano_vertices_cam",), requires=("mano_vertices", "mano_edges"))
-def edge_length(scene: Scene) -> Ratio:
+def edge_length(inputs: LossInputs) -> Ratio:
     """Mean absolute difference of the lengths of MANO's edges, metres (paper: edge_length)."""
-    vertices, edges = scene.prediction.hand.mano_vertices, scene.hand.mano_edges
-    assert vertices is not None
-    assert edges is not None
-    difference = edge_lengths(vertices, edges) - edge_lengths(scene.labels["mano_vertices_cam"], edges)
-    return mean_over_present(scene, difference.abs(), "mano_vertices_cam")
+    edges = needed(inputs.hand.mano_edges, "the edges of MANO's mesh")
+    difference = edge_lengths(inputs.mano_vertices, edges) - edge_lengths(inputs.labels["mano_vertices_cam"], edges)
+    return mean_over_present(inputs, difference.abs(), "mano_vertices_cam")
 
 
 @term("bone_direction_3d", labels=("joints_cam",))
-def bone_direction_3d(scene: Scene) -> Ratio:
+def bone_direction_3d(inputs: LossInputs) -> Ratio:
     """Squared difference of the 20 unit bone vectors, summed over axes (paper: bone_direc_3d)."""
-    difference = bone_directions(scene.prediction.hand.joints) - bone_directions(scene.labels["joints_cam"])
-    return mean_over_present(scene, difference.square().sum(dim=-1), "joints_cam")
+    difference = bone_directions(inputs.prediction.hand.joints) - bone_directions(inputs.labels["joints_cam"])
+    return mean_over_present(inputs, difference.square().sum(dim=-1), "joints_cam")
 
 
 @term("scale", labels=("bone_m",))
-def scale(scene: Scene) -> Ratio:
+def scale(inputs: LossInputs) -> Ratio:
     """Squared error of the reference bone's length, square metres (paper: scale)."""
     return mean_over_present(
-        scene, (bone_length(scene.prediction.hand.joints) - scene.labels["bone_m"]).square(), "bone_m"
+        inputs, (bone_length(inputs.prediction.hand.joints) - inputs.labels["bone_m"]).square(), "bone_m"
     )
 
 
 @term("bone_length_prior")
-def bone_length_prior(scene: Scene) -> Ratio:
+def bone_length_prior(inputs: LossInputs) -> Ratio:
     """Distance of the reference bone from its mean length, metres (S2HAND): fixes the scale without 3D labels."""
-    return mean_over_present(scene, (bone_length(scene.prediction.hand.joints) - MEAN_BONE_M).abs())
+    return mean_over_present(inputs, (bone_length(inputs.prediction.hand.joints) - MEAN_BONE_M).abs())
 
 
 @term("joints_2d", labels=("joints_px",))
-def joints_2d(scene: Scene) -> Ratio:
+def joints_2d(inputs: LossInputs) -> Ratio:
     """Mean absolute error of the projected joints, pixels (paper: joint_2d)."""
-    error_px = (scene.prediction.joints_px - scene.labels["joints_px"]).abs() * _per_reference_px(scene)
-    return mean_over_present(scene, error_px, "joints_px")
+    error_px = (inputs.prediction.joints_px - inputs.labels["joints_px"]).abs() * _per_reference_px(inputs)
+    return mean_over_present(inputs, error_px, "joints_px")
 
 
 @term("bone_direction_2d", labels=("joints_px",))
-def bone_direction_2d(scene: Scene) -> Ratio:
+def bone_direction_2d(inputs: LossInputs) -> Ratio:
     """Squared difference of the 20 unit bone vectors in the image (paper: bone_direc)."""
-    difference = bone_directions(scene.prediction.joints_px) - bone_directions(scene.labels["joints_px"])
-    return mean_over_present(scene, difference.square().sum(dim=-1), "joints_px")
+    difference = bone_directions(inputs.prediction.joints_px) - bone_directions(inputs.labels["joints_px"])
+    return mean_over_present(inputs, difference.square().sum(dim=-1), "joints_px")
 
 
 @term("keypoints_2d", labels=("keypoints_px", "keypoints_confidence"))
-def keypoints_2d(scene: Scene) -> Ratio:
+def keypoints_2d(inputs: LossInputs) -> Ratio:
     """Robust distance to detected keypoints, pixels, weighed by squared confidence (paper: open_2dj; S2HAND).
 
     The wrist counts double and the finger tips one and a half times, inside the square.
     """
-    offset_px = (scene.prediction.joints_px - scene.labels["keypoints_px"]) * _per_reference_px(scene)
+    offset_px = (inputs.prediction.joints_px - inputs.labels["keypoints_px"]) * _per_reference_px(inputs)
     # The gradient of a norm at zero is not defined; here it is zero.
     distance_px = offset_px.square().sum(dim=-1).clamp(min=1e-12).sqrt()
     importance = torch.ones(21, dtype=distance_px.dtype, device=distance_px.device)
     importance[WRIST] = 2.0
     importance[list(TIPS)] = 1.5
-    weight = (_confidence(scene) * importance).square()
+    weight = (_confidence(inputs) * importance).square()
     return Ratio((robust(distance_px) * weight).sum(dim=1), weight.sum(dim=1))
 
 
 @term("keypoint_bone_direction", labels=("keypoints_px", "keypoints_confidence"))
-def keypoint_bone_direction(scene: Scene) -> Ratio:
+def keypoint_bone_direction(inputs: LossInputs) -> Ratio:
     """Squared difference of bone vectors to detected keypoints, weighed by both confidences (open_bone_direc)."""
-    confidence = _confidence(scene)
-    difference = bone_directions(scene.prediction.joints_px) - bone_directions(scene.labels["keypoints_px"])
+    confidence = _confidence(inputs)
+    difference = bone_directions(inputs.prediction.joints_px) - bone_directions(inputs.labels["keypoints_px"])
     weight = confidence[:, PARENTS_OF_BONES] * confidence[:, CHILDREN_OF_BONES]
-    return mean_over_present(scene, difference.square().sum(dim=-1) * weight, "keypoints_px", "keypoints_confidence")
+    return mean_over_present(inputs, difference.square().sum(dim=-1) * weight, "keypoints_px", "keypoints_confidence")
 
 
 @term("root_px", labels=("joints_cam",))
-def root_px(scene: Scene) -> Ratio:
+def root_px(inputs: LossInputs) -> Ratio:
     """Mean absolute error of the root's place in the image, pixels."""
-    truth_px, _ = _true_root(scene)
+    truth_px, _ = _true_root(inputs)
     return mean_over_present(
-        scene, (scene.prediction.estimate.root_px - truth_px).abs() * _per_reference_px(scene), "joints_cam"
+        inputs, (inputs.prediction.estimate.root_px - truth_px).abs() * _per_reference_px(inputs), "joints_cam"
     )
 
 
 @term("root_scale", labels=("joints_cam",))
-def root_scale(scene: Scene) -> Ratio:
+def root_scale(inputs: LossInputs) -> Ratio:
     """Absolute error of the logarithm of the image scale at the root: the relative error of its depth."""
-    _, truth = _true_root(scene)
-    return mean_over_present(scene, (scene.prediction.estimate.scale_px_per_m.log() - truth.log()).abs(), "joints_cam")
+    _, truth = _true_root(inputs)
+    return mean_over_present(
+        inputs, (inputs.prediction.estimate.scale_px_per_m.log() - truth.log()).abs(), "joints_cam"
+    )
 
 
-def _true_root(scene: Scene) -> tuple[Float[Tensor, "B 2"], Float[Tensor, " B"]]:
+def _true_root(inputs: LossInputs) -> tuple[Float[Tensor, "B 2"], Float[Tensor, " B"]]:
     """Return (root_px, scale_px_per_m) of the annotated root; harmless numbers where it is absent."""
-    root_cam = scene.labels["joints_cam"][:, ROOT]
-    in_view = torch.where(scene.present["joints_cam"][:, None], root_cam, root_cam.new_tensor([0.0, 0.0, 1.0]))
-    return measure_root(in_view, scene.K)
+    root_cam = inputs.labels["joints_cam"][:, ROOT]
+    in_view = torch.where(inputs.present["joints_cam"][:, None], root_cam, root_cam.new_tensor([0.0, 0.0, 1.0]))
+    return measure_root(in_view, inputs.K)
 
 
-def _confidence(scene: Scene) -> Float[Tensor, "B 21"]:
+def _confidence(inputs: LossInputs) -> Float[Tensor, "B 21"]:
     """Return the detector's confidence, zero for samples without keypoints."""
-    present = scene.present["keypoints_px"] & scene.present["keypoints_confidence"]
-    return scene.labels["keypoints_confidence"] * (present & scene.present["image"])[:, None]
+    present = inputs.present["keypoints_px"] & inputs.present["keypoints_confidence"]
+    return inputs.labels["keypoints_confidence"] * (present & inputs.present["image"])[:, None]

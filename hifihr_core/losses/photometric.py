@@ -1,7 +1,7 @@
 """Terms between the rendered picture and the photo.
 
-They compare inside `Scene.region`, which carries no gradient, and weigh samples by `Scene.trust`. The outline of the
-hand learns from `silhouette` and `iou`, through the renderer's antialiased coverage.
+They compare inside `LossInputs.region`, which carries no gradient, and weight samples by `LossInputs.trust`. The
+outline of the hand learns from `silhouette` and `iou`, through the renderer's antialiased coverage.
 """
 
 import torch
@@ -9,7 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from hifihr_core.losses.terms import Ratio, Scene, mean_over_present, term
+from hifihr_core.lookup import needed
+from hifihr_core.losses.terms import LossInputs, Ratio, mean_over_present, term
 
 
 def region_mean(values: Float[Tensor, "B C H W"], region: Float[Tensor, "B H W"]) -> Float[Tensor, "B C"]:
@@ -51,66 +52,61 @@ def soft_iou(a: Float[Tensor, "B H W"], b: Float[Tensor, "B H W"]) -> Float[Tens
 
 
 @term("photometric", requires=("render", "region"))
-def photometric(scene: Scene) -> Ratio:
+def photometric(inputs: LossInputs) -> Ratio:
     """Mean absolute colour difference over the region (paper: texture, texture_self)."""
-    rendered, region = _rendered(scene)
-    return _trusted(scene, region_mean((rendered - scene.image).abs(), region).mean(dim=1))
+    rendered, region = _rendered(inputs)
+    return _trusted(inputs, region_mean((rendered - inputs.image).abs(), region).mean(dim=1))
 
 
 @term("mean_color", requires=("render", "region"))
-def mean_color(scene: Scene) -> Ratio:
+def mean_color(inputs: LossInputs) -> Ratio:
     """Squared difference of the mean colours, per sample and channel (paper: mrgb, over one number per batch)."""
-    rendered, region = _rendered(scene)
-    difference = region_mean(rendered, region) - region_mean(scene.image, region)
-    return _trusted(scene, difference.square().mean(dim=1))
+    rendered, region = _rendered(inputs)
+    difference = region_mean(rendered, region) - region_mean(inputs.image, region)
+    return _trusted(inputs, difference.square().mean(dim=1))
 
 
 @term("ssim", requires=("render", "region"))
-def ssim(scene: Scene) -> Ratio:
+def ssim(inputs: LossInputs) -> Ratio:
     """1 - structural similarity, averaged over the region (paper: ssim_tex, ssim_tex_self)."""
-    rendered, region = _rendered(scene)
-    similarity = ssim_map(composite(rendered, scene.image, region), scene.image)
-    return _trusted(scene, region_mean(1 - similarity, region).mean(dim=1))
+    rendered, region = _rendered(inputs)
+    similarity = ssim_map(composite(rendered, inputs.image, region), inputs.image)
+    return _trusted(inputs, region_mean(1 - similarity, region).mean(dim=1))
 
 
 @term("perceptual", requires=("render", "region", "perceptual"))
-def perceptual(scene: Scene) -> Ratio:
+def perceptual(inputs: LossInputs) -> Ratio:
     """Mean squared difference of deep features of the composite and the photo (paper: perceptual, VGG19 conv3_3)."""
-    rendered, region = _rendered(scene)
-    network = scene.perceptual
-    assert network is not None
+    rendered, region = _rendered(inputs)
+    network = needed(inputs.perceptual, "the perceptual network")
     with torch.no_grad():
-        truth = network(scene.image)
-    features = network(composite(rendered, scene.image, region))
-    return _trusted(scene, (features - truth).square().flatten(1).mean(dim=1))
+        truth = network(inputs.image)
+    features = network(composite(rendered, inputs.image, region))
+    return _trusted(inputs, (features - truth).square().flatten(1).mean(dim=1))
 
 
 @term("silhouette", labels=("mask",), requires=("render",))
-def silhouette(scene: Scene) -> Ratio:
+def silhouette(inputs: LossInputs) -> Ratio:
     """Mean absolute difference of rendered coverage and mask over the whole crop (paper: sil)."""
-    return mean_over_present(scene, (_coverage(scene) - scene.labels["mask"].to(scene.image)).abs(), "mask")
+    return mean_over_present(inputs, (_coverage(inputs) - inputs.labels["mask"].to(inputs.image)).abs(), "mask")
 
 
 @term("iou", labels=("mask",), requires=("render",))
-def iou(scene: Scene) -> Ratio:
+def iou(inputs: LossInputs) -> Ratio:
     """1 - intersection over union of rendered coverage and mask (paper: iou)."""
-    return mean_over_present(scene, 1 - soft_iou(_coverage(scene), scene.labels["mask"].to(scene.image)), "mask")
+    return mean_over_present(inputs, 1 - soft_iou(_coverage(inputs), inputs.labels["mask"].to(inputs.image)), "mask")
 
 
-def _rendered(scene: Scene) -> tuple[Float[Tensor, "B 3 H W"], Float[Tensor, "B H W"]]:
-    assert scene.prediction.rendered is not None
-    assert scene.region is not None
-    return scene.prediction.rendered.image, scene.region
+def _rendered(inputs: LossInputs) -> tuple[Float[Tensor, "B 3 H W"], Float[Tensor, "B H W"]]:
+    return inputs.rendered.image, inputs.pixels[0]
 
 
-def _coverage(scene: Scene) -> Float[Tensor, "B H W"]:
-    assert scene.prediction.rendered is not None
-    return scene.prediction.rendered.silhouette
+def _coverage(inputs: LossInputs) -> Float[Tensor, "B H W"]:
+    return inputs.rendered.silhouette
 
 
-def _trusted(scene: Scene, values: Float[Tensor, " B"]) -> Ratio:
+def _trusted(inputs: LossInputs, values: Float[Tensor, " B"]) -> Ratio:
     """Weigh samples by their trust; a sample whose region is empty counts nothing."""
-    assert scene.region is not None
-    assert scene.trust is not None
-    weight = scene.trust * scene.present["image"] * (scene.region.sum(dim=(1, 2)) > 0)
+    region, trust = inputs.pixels
+    weight = trust * inputs.present["image"] * (region.sum(dim=(1, 2)) > 0)
     return Ratio(torch.where(weight > 0, values * weight, 0.0), weight)

@@ -4,55 +4,54 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hifihr_core.losses.terms import Ratio, Scene, mean_over_present, term
+from hifihr_core.lookup import needed
+from hifihr_core.losses.terms import LossInputs, Ratio, mean_over_present, term
 
 
 @term("pose_prior")
-def pose_prior(scene: Scene) -> Ratio:
+def pose_prior(inputs: LossInputs) -> Ratio:
     """Mean squared pose in standard deviations of the hand's own prior (paper: mpose); the global rotation is free."""
-    z = scene.hand.prior.standardized(scene.prediction.estimate.parameters.pose)
-    return mean_over_present(scene, z.square())
+    z = inputs.hand.prior.standardized(inputs.prediction.estimate.parameters.pose)
+    return mean_over_present(inputs, z.square())
 
 
 @term("joint_limits")
-def joint_limits(scene: Scene) -> Ratio:
+def joint_limits(inputs: LossInputs) -> Ratio:
     """Mean squared excess of every pose coefficient over its limits (S2HAND: pose-limit prior)."""
-    excess = scene.hand.prior.beyond_limits(scene.prediction.estimate.parameters.pose)
-    return mean_over_present(scene, excess.square())
+    excess = inputs.hand.prior.beyond_limits(inputs.prediction.estimate.parameters.pose)
+    return mean_over_present(inputs, excess.square())
 
 
 @term("shape_prior")
-def shape_prior(scene: Scene) -> Ratio:
+def shape_prior(inputs: LossInputs) -> Ratio:
     """Mean squared shape coefficient (paper: mshape)."""
-    return mean_over_present(scene, scene.prediction.estimate.parameters.shape.square())
+    return mean_over_present(inputs, inputs.prediction.estimate.parameters.shape.square())
 
 
 @term("texture_prior", requires=("render",))
-def texture_prior(scene: Scene) -> Ratio:
+def texture_prior(inputs: LossInputs) -> Ratio:
     """Mean squared texture coefficient (paper: mtex)."""
-    texture = scene.prediction.estimate.parameters.texture
-    assert texture is not None
-    return mean_over_present(scene, texture.square())
+    texture = needed(inputs.prediction.estimate.parameters.texture, "the texture")
+    return mean_over_present(inputs, texture.square())
 
 
 @term("laplacian")
-def laplacian(scene: Scene) -> Ratio:
+def laplacian(inputs: LossInputs) -> Ratio:
     """Mean squared distance of each vertex from the middle of its neighbours, square centimetres (S2HAND)."""
-    offsets_m = laplacian_offsets(scene.prediction.hand.vertices, scene.hand.edges)
-    return mean_over_present(scene, (100 * offsets_m).square().sum(dim=-1))
+    offsets_m = laplacian_offsets(inputs.prediction.hand.vertices, inputs.hand.edges)
+    return mean_over_present(inputs, (100 * offsets_m).square().sum(dim=-1))
 
 
 @term("texture_smoothness", requires=("render",))
-def texture_smoothness(scene: Scene) -> Ratio:
+def texture_smoothness(inputs: LossInputs) -> Ratio:
     """Mean absolute difference of neighbouring albedo: texels of a map, or the two ends of an edge."""
-    appearance = scene.prediction.hand.appearance
-    assert appearance is not None
+    appearance = inputs.appearance
     albedo = appearance.albedo
     if appearance.uvs is None:
-        edges = scene.hand.edges
-        return mean_over_present(scene, (albedo[:, edges[:, 0]] - albedo[:, edges[:, 1]]).abs())
+        edges = inputs.hand.edges
+        return mean_over_present(inputs, (albedo[:, edges[:, 0]] - albedo[:, edges[:, 1]]).abs())
     across, down = albedo.diff(dim=-1).abs().flatten(1), albedo.diff(dim=-2).abs().flatten(1)
-    return mean_over_present(scene, torch.cat((across, down), dim=1))
+    return mean_over_present(inputs, torch.cat((across, down), dim=1))
 
 
 def laplacian_offsets(vertices: Float[Tensor, "B V 3"], edges: Tensor) -> Float[Tensor, "B V 3"]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from hifihr_core.errors import ConfigError, DataError
+from hifihr_core.lookup import lookup
 from hifihr_core.losses import geometric, map_terms, photometric, priors  # noqa: F401  (they fill the registry)
 from hifihr_core.losses.regions import REGIONS
 from hifihr_core.losses.terms import TERMS, Term
@@ -156,9 +157,7 @@ def plan_terms(
 
     Raises: ConfigError for an unknown level or term, or for a term whose label the level may not read.
     """
-    if level not in LEVELS:
-        raise ConfigError(f"supervision {level!r} is not known; expected one of {', '.join(LEVELS)}")
-    row = LEVELS[level]
+    row = lookup(LEVELS, level, "train.supervision")
     merged = {**row.weights, **weights}
     chosen: dict[str, Term] = {}
     left_out = []

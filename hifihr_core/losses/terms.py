@@ -8,7 +8,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from hifihr_core.hands.contract import PosePrior
+from hifihr_core.lookup import needed
 from hifihr_core.models.placing import PlacedEstimate
+from hifihr_core.records import Appearance
+from hifihr_core.rendering.fragments import Rendered
 
 
 @dataclass(frozen=True)
@@ -37,12 +40,14 @@ class HandFacts:
 
 
 @dataclass(frozen=True)
-class Scene:
+class LossInputs:
     """All that a term may read: the prediction, the photo, and the labels that its level allows.
 
-    Concretely, ``labels[name][b]`` counts where ``present[name][b]``; a sample whose ``present["image"]`` is False was
-    broken and counts nowhere. `region` weighs the pixels that photometric terms
-    compare and `trust` the samples; both are None in a run without rendering. Nothing of `region` carries a gradient.
+    Concretely, ``labels[name][b]`` counts where ``present[name][b]``; a sample with ``present["image"]`` False is
+    corrupt and contributes to no term. `region` weights the pixels that photometric terms compare and `trust` the
+    samples; both are None in a run without rendering. Nothing of `region` carries a gradient.
+
+    A term that names a capability in `requires` may use the properties below; without it they raise ValueError.
     """
 
     prediction: PlacedEstimate
@@ -55,8 +60,28 @@ class Scene:
     trust: Float[Tensor, " B"] | None = None
     perceptual: nn.Module | None = None
 
+    @property
+    def rendered(self) -> Rendered:
+        """Return the rendered picture ("render")."""
+        return needed(self.prediction.rendered, "the rendered picture")
 
-TermFunction = Callable[[Scene], Ratio]
+    @property
+    def pixels(self) -> tuple[Float[Tensor, "B H W"], Float[Tensor, " B"]]:
+        """Return `region` and `trust` ("region")."""
+        return needed(self.region, "the region to compare"), needed(self.trust, "the trust in samples")
+
+    @property
+    def mano_vertices(self) -> Float[Tensor, "B 778 3"]:
+        """Return the predicted MANO vertices in the root frame, metres ("mano_vertices")."""
+        return needed(self.prediction.hand.mano_vertices, "MANO's vertices")
+
+    @property
+    def appearance(self) -> Appearance:
+        """Return the predicted appearance ("render")."""
+        return needed(self.prediction.hand.appearance, "the appearance")
+
+
+TermFunction = Callable[[LossInputs], Ratio]
 
 
 @dataclass(frozen=True)
@@ -90,10 +115,10 @@ def term(
     return register
 
 
-def mean_over_present(scene: Scene, values: Float[Tensor, "B *rest"], *names: str) -> Ratio:
+def mean_over_present(inputs: LossInputs, values: Float[Tensor, "B *rest"], *names: str) -> Ratio:
     """Average everything but the batch; a sample that lacks one of the labels `names` counts nothing."""
     per_sample = values.flatten(1).mean(dim=1) if values.ndim > 1 else values
-    weight = scene.present["image"].to(per_sample.dtype)
+    weight = inputs.present["image"].to(per_sample.dtype)
     for name in names:
-        weight = weight * scene.present[name]
+        weight = weight * inputs.present[name]
     return Ratio(torch.where(weight > 0, per_sample, 0.0), weight)

@@ -1,6 +1,5 @@
 """Checkpoints: a weight file with the settings and facts that rebuild its network."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from hifihr_core.config.renamed import read_settings
 from hifihr_core.config.tree import RunSettings
 from hifihr_core.errors import AssetError, ConfigError
 from hifihr_core.hands import HandModel, JointDefinition, load_hand
+from hifihr_core.json_text import parse_json
 from hifihr_core.models.contract import ImageNetwork
 from hifihr_core.models.shipped import IMAGE_NETWORK, shipped_model
 from hifihr_core.models.table import build_network
@@ -142,10 +142,7 @@ def _settings_of(path: Path, facts: Mapping[str, str], state: Mapping[str, Tenso
 
 def _hand_options(path: Path, facts: Mapping[str, str]) -> dict[str, Any]:
     text = facts.get("hand_options", "{}")
-    try:
-        options = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise AssetError(f"{path}: its hand_options are not JSON; get the file again") from error
+    options = parse_json(text, f"{path}: hand_options", error=AssetError)
     if not isinstance(options, dict):
         raise AssetError(f"{path}: its hand_options are {text[:40]!r}, expected a JSON object; get the file again")
     return options

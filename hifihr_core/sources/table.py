@@ -1,11 +1,9 @@
 """The table of sources: one row per dataset that `hifihr prepare` knows."""
 
 from collections.abc import Mapping
-from difflib import get_close_matches
-from importlib import import_module
 from types import MappingProxyType
 
-from hifihr_core.errors import ConfigError
+from hifihr_core.lookup import load_attribute, lookup
 from hifihr_core.sources.contract import Source
 
 #: Name on the command line -> "module:attribute" of its `Source`.
@@ -23,9 +21,5 @@ SOURCES: Mapping[str, str] = MappingProxyType(
 
 def find_source(name: str) -> Source:
     """Return the source called `name`. Raises: ConfigError with the nearest name."""
-    if name not in SOURCES:
-        close = get_close_matches(name, SOURCES, n=1)
-        hint = f", did you mean {close[0]}?" if close else ""
-        raise ConfigError(f"dataset {name!r} is not known{hint}; known datasets: {', '.join(SOURCES)}")
-    module, _, attribute = SOURCES[name].partition(":")
-    return getattr(import_module(module), attribute)
+    source: Source = load_attribute(lookup(SOURCES, name, "dataset"))
+    return source

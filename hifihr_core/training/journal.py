@@ -36,7 +36,7 @@ def check_folder(folder: Path, settings: RunSettings, *, resume: bool) -> None:
     if holds_run and not resume:
         raise ConfigError(f"{folder}: holds a run already; go on with --resume, or choose another --out")
     if resume and (folder / STATE_FILE).exists():
-        check_same_settings(json.loads(saved_settings(folder / STATE_FILE).model_dump_json()), settings)
+        check_same_settings(saved_settings(folder / STATE_FILE), settings)
 
 
 def describe_run(folder: Path, settings: RunSettings, world: World) -> None:

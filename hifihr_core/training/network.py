@@ -13,16 +13,15 @@ from hifihr_core.assets.store import asset_path, is_installed
 from hifihr_core.config.tree import ModelSettings, RunSettings
 from hifihr_core.errors import ConfigError
 from hifihr_core.hands import HandModel, JointDefinition, load_hand
+from hifihr_core.hands.table import HANDS
 from hifihr_core.lifting.lifter import Lifter, fits_hand, load_lifter
+from hifihr_core.lookup import lookup
 from hifihr_core.models.checkpoint import find_checkpoint
 from hifihr_core.models.contract import LATE, ImageNetwork
 from hifihr_core.models.shipped import LIFTER, shipped_model
 from hifihr_core.models.table import build_network
 from hifihr_core.training.distributed import World
 from hifihr_core.weight_files import read_facts, read_tensors
-
-#: Hands that "auto" prefers, with the asset that each needs.
-PREFERRED_HANDS = (("nimble", "nimble"), ("mano", "mano-right"))
 
 
 def choose_hand(settings: ModelSettings, joint_definitions: Sequence[str], *, synthetic: bool = False) -> HandModel:
@@ -33,8 +32,10 @@ def choose_hand(settings: ModelSettings, joint_definitions: Sequence[str], *, sy
     Raises: AssetError if a hand that was named is not installed; ConfigError for a size its texture cannot have, or
     where it has no map.
     """
-    installed = (hand for hand, asset in PREFERRED_HANDS if not synthetic and is_installed(asset))
-    name = next(installed, "anny") if settings.hand == "auto" else settings.hand
+    name = settings.hand
+    if name == "auto":
+        name = "anny" if synthetic else richest_hand()
+    lookup({"auto": None, **HANDS}, name, "model.hand")
     known: list[JointDefinition] = ["freihand", "ho3d"]
     of_data = [definition for definition in known if definition in joint_definitions[:1]] or known
     joints = of_data[0] if settings.joints == "auto" else settings.joints
@@ -45,6 +46,12 @@ def choose_hand(settings: ModelSettings, joint_definitions: Sequence[str], *, sy
         if not options:
             raise
         raise ConfigError(f"model.texture_px: found {settings.texture_px}, the hand {name} refuses: {error}") from error
+
+
+def richest_hand() -> str:
+    """Return the name of the installed hand model of the highest rank; "anny" always is installed."""
+    there = [name for name, row in HANDS.items() if row.rank >= 0 and (row.asset is None or is_installed(row.asset))]
+    return max(there, key=lambda name: HANDS[name].rank)
 
 
 def start_network(settings: RunSettings, hand: HandModel, init: Path | None) -> tuple[ImageNetwork, list[str]]:

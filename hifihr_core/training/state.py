@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hifihr_core.config.renamed import read_settings
 from hifihr_core.config.tree import RunSettings
 from hifihr_core.errors import AssetError, ConfigError
 from hifihr_core.training.optimizer import MovingAverage
@@ -84,7 +85,7 @@ def load_state(
     Raises: AssetError if the file is broken; ConfigError if a setting that decides what is learnt has changed.
     """
     facts = read_facts(path, format=FORMAT, version=FORMAT_VERSION)
-    check_same_settings(json.loads(facts["settings"]), settings)
+    check_same_settings(_settings_of(path, facts), settings)
     tensors = read_tensors(path)
     try:
         network.load_state_dict(_part(tensors, "network/"))
@@ -99,12 +100,19 @@ def load_state(
 
 def saved_settings(path: Path) -> RunSettings:
     """Return the settings of the run that wrote a state file."""
-    return RunSettings.model_validate_json(read_facts(path, format=FORMAT, version=FORMAT_VERSION)["settings"])
+    return _settings_of(path, read_facts(path, format=FORMAT, version=FORMAT_VERSION))
 
 
-def check_same_settings(saved: Mapping[str, Any], settings: RunSettings) -> None:
+def _settings_of(path: Path, facts: Mapping[str, str]) -> RunSettings:
+    try:
+        return read_settings(facts.get("settings", ""))
+    except ConfigError as error:
+        raise AssetError(f"{path}: {error}; resume with the version of hifihr that wrote it") from error
+
+
+def check_same_settings(saved: RunSettings, settings: RunSettings) -> None:
     """Compare with the settings of the saved run. Raises: ConfigError naming the first that may not differ."""
-    then, now = flatten(saved), flatten(json.loads(settings.model_dump_json()))
+    then, now = flatten(saved.model_dump(mode="json")), flatten(settings.model_dump(mode="json"))
     for name in sorted(then.keys() | now.keys()):
         if name not in FREE_ON_RESUME and then.get(name) != now.get(name):
             raise ConfigError(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hifihr_core.losses.evaluate import evaluate_terms, look_at, total_weights, weigh
+from hifihr_core.losses.evaluate import evaluate_terms, loss_inputs, total_weights, weigh
 from hifihr_core.models.contract import Estimate
 from hifihr_core.models.placing import PlacedEstimate, place_estimate
 from hifihr_core.records import Batch
@@ -47,7 +47,7 @@ def train_step(run: Run, batch: Batch, weights: dict[str, float], guard: Guard, 
         guard.skip_step(batch.keys)
         return None
     prediction = predict(run, batch, estimate)
-    ratios = evaluate_terms(look_at(prediction, batch, run.plan, run.facts, perceptual=run.perceptual), run.plan)
+    ratios = evaluate_terms(loss_inputs(prediction, batch, run.plan, run.facts, perceptual=run.perceptual), run.plan)
     sums = run.world.sum(total_weights(ratios))
     shares = {name: value / run.world.size for name, value in sums.items()}
     loss = weigh(ratios, weights, shares) + untouched(estimate)

@@ -7,7 +7,8 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from hifihr_core.losses.evaluate import evaluate_terms, look_at
+from hifihr_core.lookup import needed
+from hifihr_core.losses.evaluate import evaluate_terms, loss_inputs
 from hifihr_core.losses.photometric import soft_iou
 from hifihr_core.losses.terms import Ratio
 from hifihr_core.metrics.pose import mpjpe, pa_mpjpe
@@ -40,13 +41,13 @@ def _pixel_error(prediction: PlacedEstimate, batch: Batch) -> Tensor:
 
 
 def _silhouette_iou(prediction: PlacedEstimate, batch: Batch) -> Tensor:
-    assert prediction.rendered is not None
-    return soft_iou(prediction.rendered.silhouette, batch.labels["mask"].to(batch.image))
+    return soft_iou(
+        needed(prediction.rendered, "the rendered picture").silhouette, batch.labels["mask"].to(batch.image)
+    )
 
 
 def _masked_psnr(prediction: PlacedEstimate, batch: Batch) -> Tensor:
-    assert prediction.rendered is not None
-    rendered = prediction.rendered
+    rendered = needed(prediction.rendered, "the rendered picture")
     return hand_psnr(rendered.image, rendered.silhouette, batch.image, batch.labels["mask"].bool())
 
 
@@ -90,8 +91,8 @@ def validate(run: Run, *, epoch: float) -> dict[str, float]:
         for batch in run.validation:
             batch = leave_out(batch, broken_samples(batch))
             prediction = predict(run, batch, run.network(batch.image, batch.K))
-            scene = look_at(prediction, batch, run.plan, run.facts, perceptual=run.perceptual)
-            terms = {f"term/{name}": ratio for name, ratio in evaluate_terms(scene, run.plan).items()}
+            inputs = loss_inputs(prediction, batch, run.plan, run.facts, perceptual=run.perceptual)
+            terms = {f"term/{name}": ratio for name, ratio in evaluate_terms(inputs, run.plan).items()}
             for name, ratio in (terms | measure(prediction, batch)).items():
                 totals[name] = totals[name] + ratio.total.sum()
                 weights[name] = weights[name] + ratio.weight.sum()

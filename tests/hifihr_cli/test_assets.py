@@ -107,7 +107,7 @@ def assert_refused(ended, marker, home):
     assert ended.code == 3
     assert ended.out == ""
     assert ended.message.startswith("error: ")
-    assert "fault of hifihr" not in ended.message
+    assert "bug in hifihr" not in ended.message
     assert not marker.exists()
     assert not [path for path in home.rglob("*") if path.is_file()]
 
@@ -195,4 +195,5 @@ def test_what_is_not_free_is_not_fetched(run_cli, home):
 def test_unknown_names_are_answered_with_the_nearest(run_cli, home, command):
     ended = run_cli("assets", command, "mano-rigth")
     assert ended.code == 3
-    assert ended.message == "error: mano-rigth: no such asset; did you mean mano-right?"
+    assert ended.message.startswith("error: asset: found 'mano-rigth', expected one of ")
+    assert ended.message.endswith("; did you mean mano-right?")

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from hifihr_core.evaluation.benchmarks import protocols as protocols_module
+from hifihr_core.evaluation.benchmarks import table as table_module
 
 
 @pytest.fixture
@@ -13,9 +13,9 @@ def benchmark(tmp_path, monkeypatch):
     """Return a folder with the ground truth of a FreiHAND of four samples, and a `pred.json` beside it."""
     from dataclasses import replace
 
-    table = {name: replace(row, samples=4 if row.samples else None) for name, row in protocols_module.PROTOCOLS.items()}
+    table = {name: replace(row, samples=4 if row.samples else None) for name, row in table_module.BENCHMARKS.items()}
     table["ho3d-v3"] = replace(table["ho3d-v3"], samples=5)
-    monkeypatch.setattr(protocols_module, "PROTOCOLS", table)
+    monkeypatch.setattr(table_module, "BENCHMARKS", table)
     rng = np.random.default_rng(0)
     vertices = rng.normal(size=(4, 778, 3)) * 0.04 + [0, 0, 0.7]
     joints = vertices[:, ::38][:, :21]
@@ -64,9 +64,9 @@ def test_fail_under_ends_with_1_after_the_report(score, benchmark):
 
 
 def test_limit_scores_a_part(score):
-    protocol = json.loads(score("--json", "--limit", "2").out)["protocol"]
-    assert protocol["samples"] == 2
-    assert protocol["complete"] is False
+    benchmark = json.loads(score("--json", "--limit", "2").out)["protocol"]
+    assert benchmark["samples"] == 2
+    assert benchmark["complete"] is False
 
 
 def corrupt(path, change):

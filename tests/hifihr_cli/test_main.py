@@ -78,16 +78,16 @@ def test_bare_names_show_help_and_count_as_usage_errors(run_cli):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["asets"], "error: hifihr: no such command 'asets', did you mean 'assets'?; see `hifihr --help`"),
+        (["asets"], "error: hifihr: no such command 'asets'; did you mean 'assets'?; see `hifihr --help`"),
         (["xyz"], "error: hifihr: no such command 'xyz'; see `hifihr --help`"),
         (
             ["assets", "lst"],
-            "error: hifihr assets: no such command 'lst', did you mean 'list'?; see `hifihr assets --help`",
+            "error: hifihr assets: no such command 'lst'; did you mean 'list'?; see `hifihr assets --help`",
         ),
-        (["--versoin"], "error: hifihr: no such option --versoin, did you mean --version?; see `hifihr --help`"),
+        (["--versoin"], "error: hifihr: no such option --versoin; did you mean --version?; see `hifihr --help`"),
         (
             ["assets", "list", "--jsn"],
-            "error: hifihr assets list: no such option --jsn, did you mean --json?; see `hifihr assets list --help`",
+            "error: hifihr assets list: no such option --jsn; did you mean --json?; see `hifihr assets list --help`",
         ),
         (["assets", "show"], "error: hifihr assets show: missing argument 'ID'; see `hifihr assets show --help`"),
         (["assets", "list", "--json=1"], "error: hifihr: option '--json' does not take a value; see `hifihr --help`"),
@@ -124,10 +124,10 @@ def raising(monkeypatch):
         (AssetError("two\nlines"), 3, "error: two lines"),
         (UnsafePickleError("a: b"), 3, "error: a: b"),
         (DeviceError("a: b"), 5, "error: a: b"),
-        (KeyboardInterrupt(), 130, "error: interrupted; what was half-written is removed, finished files stay"),
+        (KeyboardInterrupt(), 130, "error: interrupted; partial files were removed, finished files kept"),
         (OSError(errno.ENOSPC, "x", "/some/file"), 3, "error: /some/file: the disk is full; free some space or "),
         (PermissionError(errno.EACCES, "x", "/some/file"), 3, "error: /some/file: permission denied; "),
-        (ZeroDivisionError("by zero"), 1, "error: ZeroDivisionError: by zero; this is a fault of hifihr, see it with"),
+        (ZeroDivisionError("by zero"), 1, "error: ZeroDivisionError: by zero; this is a bug in hifihr; rerun with"),
     ],
 )
 def test_every_error_has_its_exit_code_and_its_line(run_cli, raising, error, code, message):
@@ -151,7 +151,7 @@ def test_a_traceback_only_with_debug(run_cli, raising, words):
 def test_debug_after_two_dashes_is_an_argument(run_cli):
     ended = run_cli("assets", "show", "--", "--debug")
     assert ended.code == 3
-    assert ended.err.startswith("error: --debug: no such asset")
+    assert ended.err.startswith("error: asset: found '--debug', expected one of")
     assert "Traceback" not in ended.err
 
 

@@ -1,1 +1,1 @@
-"""The official protocols of FreiHAND and HO-3D: files of points, scores, submissions."""
+"""The official benchmarks of FreiHAND and HO-3D: files of points, scores, submissions."""

@@ -5,7 +5,7 @@ brackets of each block of bytes are counted in one vectorised sweep, which finds
 sample is then parsed by the standard library. HO-3D v3's predictions (1 GB) never stand in memory as Python objects.
 """
 
-import json
+import codecs
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from hifihr_core.errors import DataError
+from hifihr_core.json_text import parse_json
 
 _BLOCK_BYTES = 1 << 22
 _OPEN, _CLOSE = b"[", b"]"
@@ -27,6 +28,10 @@ class Readable(Protocol):
     def read(self, size: int, /) -> bytes:
         """Return at most `size` bytes; none at the end."""
         ...
+
+
+#: More text than any sample has; a mesh of 6,000 vertices takes half a megabyte.
+_LARGEST_SAMPLE_BYTES = 32 << 20
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,8 @@ def iterate_items(stream: Readable, name: str | Path, *, item_depth: int, groups
     state = _State()
     read = 0
     while block := stream.read(_BLOCK_BYTES):
+        if not read:
+            block = block.removeprefix(codecs.BOM_UTF8)
         if not state.opened:
             _check_gap(block.lstrip().partition(_OPEN)[0], name)
             state.opened = bool(block.strip())
@@ -98,6 +105,8 @@ def _split(block: bytes, state: _State, name: str | Path, item_depth: int) -> It
         _check_gap(block[outside:], name)
     else:
         state.pending += block[start:]
+        if len(state.pending) > _LARGEST_SAMPLE_BYTES:
+            raise DataError(f"{name}: one sample is longer than {_LARGEST_SAMPLE_BYTES:,} bytes; the file is broken")
 
 
 def _check_end(block: bytes, places: np.ndarray, after: np.ndarray, state: _State, name: str | Path) -> None:
@@ -123,13 +132,10 @@ def _check_gap(gap: bytes, name: str | Path) -> None:
 
 def parse_points(item: Item, name: str | Path, what: str) -> np.ndarray:
     """Return one sample as float64 points (N, 3). Raises: DataError where it is anything else."""
-    try:
-        values = json.loads(item.text)
-    except ValueError as error:
-        raise DataError(f"{name}: {what}: {error}; the file is broken, write it again") from error
+    values = parse_json(item.text, f"{name}: {what}")
     try:
         points = np.asarray(values, dtype=np.float64)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise DataError(f"{name}: {what}: found rows of unequal length or no numbers, expected [x, y, z]") from error
     if points.ndim != 2 or points.shape[1] != 3:
         raise DataError(f"{name}: {what}: found shape {points.shape}, expected N rows of [x, y, z]")

@@ -5,20 +5,21 @@ and MANO's order. Scores do not depend on either, as long as both sides agree.
 """
 
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from jaxtyping import Float
 
 from hifihr_core.errors import DataError
 from hifihr_core.evaluation.benchmarks.json_items import Readable, iterate_items, parse_points
-from hifihr_core.evaluation.benchmarks.protocols import DATASETS, Protocol, find_protocol, protocols_of
+from hifihr_core.evaluation.benchmarks.table import DATASETS, Benchmark, benchmarks_of, find_benchmark
 from hifihr_core.files import describe_os_error
 from hifihr_core.skeleton import NUM_JOINTS
-from hifihr_core.sources.marker import MARKER_NAME, parse_marker
+from hifihr_core.sources.marker import MARKER_NAME, Marker, parse_marker
 
 MANO_VERTICES = 778
 OnProgress = Callable[[int, int | None], None]
@@ -58,21 +59,22 @@ def read_ground_truth(
     version: str | None = None,
     limit: int | None = None,
     on_progress: OnProgress = no_progress,
-) -> tuple[PointSets, Protocol]:
-    """Read `evaluation_xyz.json` and `evaluation_verts.json` below `folder`; tell the protocol from their length.
+) -> tuple[PointSets, Benchmark]:
+    """Read `evaluation_xyz.json` and `evaluation_verts.json` below `folder`; tell the benchmark from their length.
 
-    A generated tree (`prepare synth --as ...` marks it) may have any length; its protocol has `samples` None.
-    Raises: DataError where a file is missing or broken, or its length is that of no or of another version.
+    A truth that is not the official one, such as a generated tree (`prepare synth --as ...` marks it), may have any
+    length; its benchmark has `samples` None. Naming a `version` claims that it is the official one.
+    Raises: DataError where a file is missing or broken, or has not the length of the version that was named.
     """
-    find_protocol(dataset, version=version)  # refuses an unknown name before anything is read
+    find_benchmark(dataset, version=version)  # refuses an unknown name before anything is read
     joints_file = _find(folder, "evaluation_xyz.json", dataset)
     vertices_file = _find(joints_file.parent, "evaluation_verts.json", dataset)
     joints, count = _read_list(joints_file, NUM_JOINTS, limit, no_progress)
-    protocol = find_protocol(dataset, version=version, samples=count)
-    if _is_generated(joints_file.parent):
-        protocol = replace(protocol, samples=None)
-    _check_count(joints_file, count, protocol)
-    vertices, vertex_count = _read_list(vertices_file, MANO_VERTICES, limit, on_progress, protocol.samples)
+    benchmark = find_benchmark(dataset, version=version, samples=count)
+    if find_marker(joints_file.parent).synthetic or (version is None and count != benchmark.samples):
+        benchmark = replace(benchmark, samples=None)
+    _check_count(joints_file, count, benchmark)
+    vertices, vertex_count = _read_list(vertices_file, MANO_VERTICES, limit, on_progress, benchmark.samples)
     if vertex_count != count:
         raise DataError(
             f"{vertices_file}: {vertex_count:,} entries, expected {count:,} as in {joints_file.name}; unpack both "
@@ -81,13 +83,13 @@ def read_ground_truth(
     truth = PointSets(joints, vertices)
     _check_finite(joints_file, joints)
     _check_finite(vertices_file, vertices)
-    return truth, protocol
+    return truth, benchmark
 
 
 def read_predictions(
     path: Path,
     truth: PointSets,
-    protocol: Protocol,
+    benchmark: Benchmark,
     *,
     partial: bool = False,
     on_progress: OnProgress = no_progress,
@@ -102,16 +104,16 @@ def read_predictions(
     for name, (_, count) in zip(_GROUPS, groups, strict=True):
         empty_mesh = name == "vertices" and count == 0
         if not (count == len(truth) or (partial and count > len(truth)) or empty_mesh):
-            raise DataError(f"{path}: {count:,} {name} entries, expected {len(truth):,}{_hint(count, protocol)}")
+            raise DataError(f"{path}: {count:,} {name} entries, expected {len(truth):,}{_hint(count, benchmark)}")
     joints, vertices = groups[0][0], groups[1][0]
     if joints.shape[1] != NUM_JOINTS:
-        raise DataError(f"{path}: {joints.shape[1]} joints per sample, expected {NUM_JOINTS} in {protocol.name} order")
+        raise DataError(f"{path}: {joints.shape[1]} joints per sample, expected {NUM_JOINTS} in {benchmark.name} order")
     predictions = PointSets(joints, vertices if groups[1][1] and vertices.shape[1] else None)
-    check_predictions(predictions, truth, protocol, name=path)
+    check_predictions(predictions, truth, benchmark, name=path)
     return predictions
 
 
-def check_predictions(predictions: PointSets, truth: PointSets, protocol: Protocol, *, name: str | Path) -> None:
+def check_predictions(predictions: PointSets, truth: PointSets, benchmark: Benchmark, *, name: str | Path) -> None:
     """Raise DataError for predictions that cannot be meant: not finite, in another unit, behind the camera."""
     for points in (predictions.joints, predictions.vertices):
         if points is not None:
@@ -123,11 +125,11 @@ def check_predictions(predictions: PointSets, truth: PointSets, protocol: Protoc
                 f"{name}: hands are {ratio:.0f} times as large as the true ones, so this is in {unit}, expected "
                 f"metres; divide by {factor:,}"
             )
-    _check_axes(predictions, protocol, name)
+    _check_axes(predictions, benchmark, name)
 
 
-def _check_axes(predictions: PointSets, protocol: Protocol, name: str | Path) -> None:
-    sign = protocol.behind_camera
+def _check_axes(predictions: PointSets, benchmark: Benchmark, name: str | Path) -> None:
+    sign = benchmark.behind_camera
     sets = [points for points in (predictions.joints, predictions.vertices) if points is not None]
     behind = np.any([(sign * points[..., 2] > 0).all(axis=1) for points in sets], axis=0)
     if behind.mean() > 0.5:
@@ -151,26 +153,31 @@ def _check_finite(name: str | Path, points: np.ndarray) -> None:
         )
 
 
-def _check_count(path: Path, count: int, protocol: Protocol) -> None:
-    if protocol.samples is None or count == protocol.samples:
+def _check_count(path: Path, count: int, benchmark: Benchmark) -> None:
+    if benchmark.samples is None or count == benchmark.samples:
         return
-    known = [other for other in protocols_of(protocol.dataset) if other.samples == count]
-    remedy = f"that is {known[0].version}, so pass --version {known[0].version}" if known else "fetch the file again"
-    raise DataError(f"{path}: {count:,} entries, expected {protocol.samples:,} for {protocol.name}; {remedy}")
+    known = [other for other in benchmarks_of(benchmark.dataset) if other.samples == count]
+    remedy = (
+        f"that is {known[0].version}, so pass --version {known[0].version}"
+        if known
+        else ("fetch the file again, or leave --version out to score it as it is")
+    )
+    raise DataError(f"{path}: {count:,} entries, expected {benchmark.samples:,} for {benchmark.name}; {remedy}")
 
 
-def _hint(count: int, protocol: Protocol) -> str:
-    for other in (other for dataset in DATASETS for other in protocols_of(dataset)):
-        if other.samples == count and other.name != protocol.name:
+def _hint(count: int, benchmark: Benchmark) -> str:
+    for other in (other for dataset in DATASETS for other in benchmarks_of(dataset)):
+        if other.samples == count and other.name != benchmark.name:
             return (
-                f" for {protocol.name}; {count:,} is the length of {other.name}, is it the wrong dataset or --version?"
+                f" for {benchmark.name}; {count:,} is the length of {other.name}, is it the wrong dataset or --version?"
             )
-    return f" for {protocol.name}; predict every sample of the evaluation split once, in its order"
+    return f" for {benchmark.name}; predict every sample of the evaluation split once, in its order"
 
 
-def _is_generated(folder: Path) -> bool:
-    marker = folder / MARKER_NAME
-    return marker.is_file() and parse_marker(marker.read_bytes(), str(marker)).synthetic
+def find_marker(folder: Path) -> Marker:
+    """Return what the marker of a generated tree says, in `folder` or above the ground truth below it."""
+    found = sorted(folder.rglob(MARKER_NAME), key=lambda path: len(path.parts)) if folder.is_dir() else []
+    return parse_marker(found[0].read_bytes(), str(found[0])) if found else Marker()
 
 
 def _find(folder: Path, name: str, dataset: str) -> Path:
@@ -236,19 +243,33 @@ def _keep(array: np.ndarray | None, points: np.ndarray, index: int, keep: int, p
 
 @contextmanager
 def _open(path: Path) -> Iterator[Readable]:
-    """Open a JSON file, or the one JSON file inside a zip."""
+    """Open a JSON file, or `pred.json` (else the one JSON file) inside a zip."""
     try:
         if not zipfile.is_zipfile(path):
             with path.open("rb") as stream:
                 yield stream
             return
-        with zipfile.ZipFile(path) as archive:
-            names = [name for name in archive.namelist() if name.endswith(".json")]
-            if len(names) != 1:
-                raise DataError(f"{path}: {len(names)} JSON files inside, expected one, pred.json")
-            with archive.open(names[0]) as member:
-                yield member
-    except zipfile.BadZipFile as error:
-        raise DataError(f"{path}: a broken zip archive ({error}); write it again") from error
+        with zipfile.ZipFile(path) as archive, archive.open(_json_member(archive, path)) as member:
+            yield member
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise DataError(f"{path}: a damaged zip archive ({error}); write it again") from error
+    except (RuntimeError, NotImplementedError) as error:  # encrypted, or compressed in a way that Python cannot read
+        raise DataError(f"{path}: {error}; unpack it and give the JSON file inside") from error
     except OSError as error:
         raise DataError(describe_os_error(error, path)) from error
+
+
+def _json_member(archive: zipfile.ZipFile, path: Path) -> zipfile.ZipInfo:
+    """Return the JSON file of a submission; what Finder and Windows put beside it does not count."""
+    members = [info for info in archive.infolist() if not info.is_dir() and not _is_junk(info.filename)]
+    found = [info for info in members if info.filename.lower().endswith(".json")]
+    named = [info for info in found if PurePosixPath(info.filename.replace("\\", "/")).name == "pred.json"]
+    chosen = named or found
+    if len(chosen) != 1:
+        raise DataError(f"{path}: {len(chosen)} JSON files inside, expected one, pred.json")
+    return chosen[0]
+
+
+def _is_junk(name: str) -> bool:
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    return "__MACOSX" in parts or parts[-1].startswith("._") or parts[-1] == ".DS_Store"

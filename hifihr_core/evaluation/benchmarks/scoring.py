@@ -1,4 +1,4 @@
-"""From two sets of points to the scores of a protocol."""
+"""From two sets of points to the scores of a benchmark."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -8,8 +8,9 @@ import torch
 from jaxtyping import Float
 
 from hifihr_core.evaluation.benchmarks.point_files import MANO_VERTICES, OnProgress, PointSets, no_progress
-from hifihr_core.evaluation.benchmarks.protocols import MESH_ALIGNMENTS, PREFIXES, Alignment, Protocol
+from hifihr_core.evaluation.benchmarks.table import MESH_ALIGNMENTS, PREFIXES, Alignment, Benchmark
 from hifihr_core.geometry.alignment import Similarity, align_scale_translation, distance, procrustes
+from hifihr_core.lookup import needed
 from hifihr_core.metrics.pose import F_THRESHOLDS_M, ErrorSummary, f_scores, summarize_errors
 
 #: From (prediction, truth) to the aligned prediction.
@@ -21,12 +22,12 @@ _CHUNK = 256
 
 @dataclass(frozen=True)
 class Scores:
-    """Everything a protocol measures. `vertices` and `f` are None where the prediction has no such points.
+    """Everything a benchmark measures. `vertices` and `f` are None where the prediction has no such points.
 
     Concretely, ``f[alignment][n, t]`` is the F-score of sample n at ``F_THRESHOLDS_M[t]``.
     """
 
-    protocol: Protocol
+    benchmark: Benchmark
     joints: Mapping[Alignment, ErrorSummary]
     vertices: Mapping[Alignment, ErrorSummary] | None
     f: Mapping[Alignment, Float[np.ndarray, "N T"]] | None
@@ -35,7 +36,7 @@ class Scores:
     def metrics(self) -> dict[str, float | None]:
         """Return our metrics by name: errors in mm, areas and F-scores in [0, 1], None where not applicable."""
         values: dict[str, float | None] = {}
-        for alignment in self.protocol.joint_alignments:
+        for alignment in self.benchmark.joint_alignments:
             prefix = PREFIXES[alignment]
             values[f"{prefix}mpjpe_mm"] = 1000 * self.joints[alignment].mean_m
             values[f"{prefix}auc_joints"] = self.joints[alignment].auc
@@ -51,7 +52,7 @@ class Scores:
     def official(self) -> dict[str, float | None]:
         """Return the scores under the keys and in the units of the official `scores.txt`: errors in centimetres."""
         values = self.metrics()
-        return {key: _official_unit(name, values[name]) for key, name in self.protocol.official.items()}
+        return {key: _official_unit(name, values[name]) for key, name in self.benchmark.official.items()}
 
     def notes(self) -> list[str]:
         """Return what a reader must know beside the numbers."""
@@ -70,14 +71,14 @@ def _official_unit(name: str, value: float | None) -> float | None:
 
 
 def score(
-    predictions: PointSets, truth: PointSets, protocol: Protocol, *, on_progress: OnProgress = no_progress
+    predictions: PointSets, truth: PointSets, benchmark: Benchmark, *, on_progress: OnProgress = no_progress
 ) -> Scores:
     """Score predictions against the truth, both in the frame and joint order of the benchmark, in float64.
 
     Joints and MANO vertices are aligned each with their own transform, as the official evaluators do. Other surface
     points follow the transform of the joints (the official code means to, but leaves out a division). Deterministic.
     """
-    anchor, reference = protocol.scale_bone
+    anchor, reference = benchmark.scale_bone
     align: dict[Alignment, Align] = {
         "raw": lambda pred, gt: pred,
         "procrustes": lambda pred, gt: _procrustes(pred, gt)(torch.from_numpy(pred)).numpy(),
@@ -85,17 +86,17 @@ def score(
     }
     joints = {
         alignment: summarize_errors(_errors(predictions.joints, truth.joints, align[alignment]))
-        for alignment in protocol.joint_alignments
+        for alignment in benchmark.joint_alignments
     }
     surface = predictions.vertices
     if surface is None or truth.vertices is None:
-        return Scores(protocol, joints, None, None, 0)
+        return Scores(benchmark, joints, None, None, 0)
     is_mano = surface.shape[1] == MANO_VERTICES
     vertices = {
         alignment: summarize_errors(_errors(surface, truth.vertices, align[alignment]))
         for alignment in (MESH_ALIGNMENTS if is_mano else ())
     }
-    return Scores(protocol, joints, vertices or None, _f(predictions, truth, on_progress), surface.shape[1])
+    return Scores(benchmark, joints, vertices or None, _f(predictions, truth, on_progress), surface.shape[1])
 
 
 def _errors(pred: np.ndarray, gt: np.ndarray, align: Align) -> Iterator[np.ndarray]:
@@ -110,13 +111,12 @@ def _procrustes(source: np.ndarray, target: np.ndarray) -> Similarity:
 
 def _f(predictions: PointSets, truth: PointSets, on_progress: OnProgress) -> dict[Alignment, np.ndarray]:
     """Return the F-scores of raw and aligned surface points."""
-    assert predictions.vertices is not None
-    assert truth.vertices is not None
+    vertices, true_vertices = (needed(points.vertices, "the vertices") for points in (predictions, truth))
     raw, aligned = [], []
-    is_mano = predictions.vertices.shape[1] == MANO_VERTICES
-    source, target = (predictions.vertices, truth.vertices) if is_mano else (predictions.joints, truth.joints)
+    is_mano = vertices.shape[1] == MANO_VERTICES
+    source, target = (vertices, true_vertices) if is_mano else (predictions.joints, truth.joints)
     for rows in _chunks(len(predictions)):
-        surface, true_surface = predictions.vertices[rows], truth.vertices[rows]
+        surface, true_surface = vertices[rows], true_vertices[rows]
         transform = _procrustes(source[rows], target[rows])
         raw.append(f_scores(surface, true_surface))
         aligned.append(f_scores(transform(torch.from_numpy(surface)).numpy(), true_surface))

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from hifihr_core.evaluation.benchmarks.point_files import OnProgress, PointSets, no_progress
-from hifihr_core.evaluation.benchmarks.protocols import Protocol
 from hifihr_core.evaluation.benchmarks.scoring import Scores, score
+from hifihr_core.evaluation.benchmarks.table import Benchmark
+from hifihr_core.lookup import needed
 from hifihr_core.metrics.pose import PCK_THRESHOLDS_M
 
 #: Half a unit of the last published digit: two decimals for errors in centimetres, three for F-scores.
@@ -38,28 +39,30 @@ class Check:
         return "ok" if self.passed else "OFF"
 
 
-def run_self_test(truth: PointSets, protocol: Protocol, *, on_progress: OnProgress = no_progress) -> list[Check]:
+def run_self_test(truth: PointSets, benchmark: Benchmark, *, on_progress: OnProgress = no_progress) -> list[Check]:
     """Score all zeros (published numbers), the truth itself, its mirror image, and the truth doubled in size.
 
     A mirrored hand aligns exactly in the official Procrustes, which allows reflections.
     """
-    assert truth.vertices is not None
+    vertices = needed(truth.vertices, "the ground truth's vertices")
     mirror = np.array([-1.0, 1.0, 1.0])
-    zeros = PointSets(np.zeros_like(truth.joints), np.zeros_like(truth.vertices))
-    checks = _published(score(zeros, truth, protocol, on_progress=on_progress), protocol)
-    checks += _exact("the ground truth itself", score(truth, truth, protocol, on_progress=on_progress), aligned=False)
-    mirrored = PointSets(truth.joints * mirror, truth.vertices * mirror)
-    checks += _exact("its mirror image", score(mirrored, truth, protocol, on_progress=on_progress), aligned=True)
-    doubled = PointSets(2 * truth.joints, 2 * truth.vertices)
-    checks += _exact("the ground truth doubled", score(doubled, truth, protocol, on_progress=on_progress), aligned=True)
+    zeros = PointSets(np.zeros_like(truth.joints), np.zeros_like(vertices))
+    checks = _published(score(zeros, truth, benchmark, on_progress=on_progress), benchmark)
+    checks += _exact("the ground truth itself", score(truth, truth, benchmark, on_progress=on_progress), aligned=False)
+    mirrored = PointSets(truth.joints * mirror, vertices * mirror)
+    checks += _exact("its mirror image", score(mirrored, truth, benchmark, on_progress=on_progress), aligned=True)
+    doubled = PointSets(2 * truth.joints, 2 * vertices)
+    checks += _exact(
+        "the ground truth doubled", score(doubled, truth, benchmark, on_progress=on_progress), aligned=True
+    )
     return checks
 
 
-def _published(scores: Scores, protocol: Protocol) -> list[Check]:
+def _published(scores: Scores, benchmark: Benchmark) -> list[Check]:
     found = scores.official()
     return [
         Check("all zeros", key, expected, found[key], TOLERANCES["mean3d" if key.endswith("mean3d") else "score"])
-        for key, expected in protocol.zero_predictor.items()
+        for key, expected in benchmark.zero_predictor.items()
     ]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from hifihr_core.evaluation.benchmarks.point_files import PointSets
-from hifihr_core.evaluation.benchmarks.protocols import Protocol
+from hifihr_core.evaluation.benchmarks.table import Benchmark
 from hifihr_core.files import write_atomically
 
 #: A fixed time stamp, so that equal predictions give equal archives.
@@ -16,15 +16,15 @@ _TIME = (1980, 1, 1, 0, 0, 0)
 
 
 def to_submission(
-    joints_cam: Float[np.ndarray, "B 21 3"], vertices_cam: Float[np.ndarray, "B V 3"] | None, protocol: Protocol
+    joints_cam: Float[np.ndarray, "B 21 3"], vertices_cam: Float[np.ndarray, "B V 3"] | None, benchmark: Benchmark
 ) -> PointSets:
     """Turn our frame and joint order into those of a benchmark: for HO-3D, OpenGL axes and MANO's order of joints.
 
     Vertices are turned too. Camera frame and metres on both sides.
     """
-    axes = np.asarray(protocol.axes)
+    axes = np.asarray(benchmark.axes)
     vertices = None if vertices_cam is None else vertices_cam.astype(np.float64) * axes
-    return PointSets(joints_cam[:, list(protocol.to_submission)].astype(np.float64) * axes, vertices)
+    return PointSets(joints_cam[:, list(benchmark.to_submission)].astype(np.float64) * axes, vertices)
 
 
 def anchor_root(points: PointSets, given: Float[np.ndarray, "B 3"], *, joint: int) -> PointSets:

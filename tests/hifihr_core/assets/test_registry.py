@@ -54,7 +54,7 @@ def test_timm_names_the_same_files_and_licence(asset_id):
 
 
 def test_an_unknown_id_is_answered_with_the_nearest():
-    with pytest.raises(AssetError, match=r"mano-rigth: no such asset; did you mean mano-right\?"):
+    with pytest.raises(AssetError, match=r"asset: found 'mano-rigth', expected .*; did you mean mano-right\?"):
         find_asset("mano-rigth")
     with pytest.raises(AssetError, match="expected one of mano-right, "):
         find_asset("zzz")

@@ -1,4 +1,4 @@
-"""Small benchmarks: a handful of made-up hands as ground truth, and protocols that expect no more."""
+"""Small benchmarks: a handful of made-up hands as ground truth, and benchmarks that expect no more."""
 
 import json
 from dataclasses import replace
@@ -11,15 +11,15 @@ JOINT_VERTICES = np.linspace(0, 777, 21).astype(int)
 
 
 @pytest.fixture
-def protocols(monkeypatch):
+def benchmarks(monkeypatch):
     """Let every benchmark have a handful of samples; return the table."""
-    from hifihr_core.evaluation.benchmarks import protocols as module
+    from hifihr_core.evaluation.benchmarks import table as module
 
     table = {
-        name: replace(protocol, samples=SAMPLES.get(name, protocol.samples))
-        for name, protocol in module.PROTOCOLS.items()
+        name: replace(benchmark, samples=SAMPLES.get(name, benchmark.samples))
+        for name, benchmark in module.BENCHMARKS.items()
     }
-    monkeypatch.setattr(module, "PROTOCOLS", table)
+    monkeypatch.setattr(module, "BENCHMARKS", table)
     return table
 
 

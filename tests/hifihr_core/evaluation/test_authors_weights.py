@@ -11,7 +11,7 @@ from hifihr_core.prediction.load_models import load_models
 
 
 @pytest.mark.parametrize("dataset", ["freihand", "ho3d"])
-def test_they_run_through_both_benchmarks(dataset, authors_weights, write_shards, protocols, tmp_path):
+def test_they_run_through_both_benchmarks(dataset, authors_weights, write_shards, benchmarks, tmp_path):
     shards = write_shards(tmp_path / dataset, dataset, samples=2, synthetic=False, mano_stand_in=False)
     options = RunOptions(root="gt", batch_size=2)
     evaluation = evaluate_checkpoint(authors_weights, dataset, shards=shards, options=options)

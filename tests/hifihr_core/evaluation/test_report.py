@@ -7,9 +7,9 @@ import pytest
 
 from hifihr_core.errors import ConfigError
 from hifihr_core.evaluation.benchmarks.point_files import PointSets
-from hifihr_core.evaluation.benchmarks.protocols import PROTOCOLS
 from hifihr_core.evaluation.benchmarks.scoring import score
 from hifihr_core.evaluation.benchmarks.selftest import run_self_test
+from hifihr_core.evaluation.benchmarks.table import BENCHMARKS
 from hifihr_core.evaluation.page import pick_examples
 from hifihr_core.evaluation.report import (
     bound_names,
@@ -26,7 +26,7 @@ from hifihr_core.skeleton import JOINT_NAMES
 @pytest.fixture
 def scores(make_truth):
     truth = make_truth("ho3d-v2")
-    return score(PointSets(truth.joints + 0.002, truth.vertices + 0.002), truth, PROTOCOLS["ho3d-v2"])
+    return score(PointSets(truth.joints + 0.002, truth.vertices + 0.002), truth, BENCHMARKS["ho3d-v2"])
 
 
 def test_document_holds_official_centimetres_and_our_millimetres(scores, tmp_path):
@@ -44,7 +44,7 @@ def test_single_joints_are_reported_under_their_own_names(make_truth):
     truth = make_truth("ho3d-v2")
     moved = truth.joints.copy()
     moved[:, 4] += [0.01, 0, 0]  # the middle MCP in HO-3D's order
-    document = score_document(score(PointSets(moved, None), truth, PROTOCOLS["ho3d-v2"]), complete=True)
+    document = score_document(score(PointSets(moved, None), truth, BENCHMARKS["ho3d-v2"]), complete=True)
     errors = document["joints_mm"]["raw"]
     assert errors["middle_mcp"] == pytest.approx(10)
     assert sum(errors.values()) == pytest.approx(10)
@@ -78,18 +78,18 @@ def test_table_leaves_out_what_a_protocol_does_not_define(scores):
     ],
 )
 def test_a_bound_is_missed_on_its_worse_side(text, value, missed):
-    bound = parse_bound(text, PROTOCOLS["freihand"])
+    bound = parse_bound(text, BENCHMARKS["freihand"])
     assert bool(missed_bounds([bound], {bound.metric: value})) is missed
 
 
 @pytest.mark.parametrize("text", ["pa_mpjpe_mm", "pa_mpjpe_mm=low", "=3", "st_mpjpe_mm=3"])
 def test_a_wrong_bound_is_a_usage_error(text):
     with pytest.raises(ConfigError, match="--fail-under"):
-        parse_bound(text, PROTOCOLS["freihand"])
+        parse_bound(text, BENCHMARKS["freihand"])
 
 
 def test_every_metric_has_a_better_side():
-    names = bound_names(PROTOCOLS["synth"]) + bound_names(PROTOCOLS["ho3d-v2"])
+    names = bound_names(BENCHMARKS["synth"]) + bound_names(BENCHMARKS["ho3d-v2"])
     lower = {name for name in names if lower_is_better(name)}
     assert {
         "mpjpe_mm",
@@ -109,7 +109,7 @@ def test_examples_are_best_median_and_worst():
 
 
 def test_self_test_passes_on_what_it_can_know_and_compares_the_published_scores(make_truth):
-    checks = run_self_test(make_truth("freihand"), PROTOCOLS["freihand"])
+    checks = run_self_test(make_truth("freihand"), BENCHMARKS["freihand"])
     known = [check for check in checks if check.prediction != "all zeros"]
     assert known
     assert all(check.passed for check in known)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from hifihr_core.errors import AssetError, DataError
-from hifihr_core.evaluation.benchmarks.protocols import PROTOCOLS
+from hifihr_core.evaluation.benchmarks.table import BENCHMARKS
 from hifihr_core.evaluation.collect import collect
 from hifihr_core.evaluation.inference import choose_surface, open_batches, open_evaluation_shards
 from hifihr_core.evaluation.predicted_parameters import ParameterScorer
@@ -43,11 +43,11 @@ def oracle(hand):
 @pytest.mark.parametrize(("dataset", "joints"), [("freihand", "freihand"), ("ho3d", "ho3d")])
 def test_the_truth_predicted_has_no_error(write_shards, tmp_path, dataset, joints):
     shards = ShardSet(write_shards(tmp_path, dataset, samples=3))
-    protocol = PROTOCOLS[{"ho3d": "ho3d-v2"}.get(dataset, dataset)]
+    benchmark = BENCHMARKS[{"ho3d": "ho3d-v2"}.get(dataset, dataset)]
     hand = load_hand("anny", joints=joints)
     batches = open_batches(shards, range(3), image_px=SIDE, batch_size=2)
     surface = choose_surface(hand, truth_is_stand_in=True)
-    found = collect(batches, oracle(hand), surface, protocol, total=3, scorer=ParameterScorer(hand))
+    found = collect(batches, oracle(hand), surface, benchmark, total=3, scorer=ParameterScorer(hand))
     assert found.keys == ["SM1/0000", "SM1/0001", "SM1/0002"]
     np.testing.assert_allclose(np.concatenate(found.joints), found.label("joints_cam"), atol=1e-5)
     np.testing.assert_allclose(np.concatenate(found.surface), found.label("mano_vertices_cam"), atol=1e-5)
@@ -99,7 +99,7 @@ def test_the_report_says_what_it_depends_on(evaluated):
     page = (folder / "report" / "samples.html").read_text()
     assert page.count("data:image/png;base64,") == 4
     assert "SM1/000" in page
-    assert set(evaluation.document["official"]) == set(PROTOCOLS["ho3d-v2"].official)
+    assert set(evaluation.document["official"]) == set(BENCHMARKS["ho3d-v2"].official)
 
 
 def test_twice_the_same_gives_the_same_bytes(evaluated, checkpoint_path, tmp_path):
@@ -146,7 +146,7 @@ def test_synth_measures_shape_texture_and_light(write_shards, checkpoint_path, t
     assert evaluation.document["official"] is None
 
 
-def test_truth_may_come_from_files(write_shards, write_truth, make_truth, protocols, checkpoint_path, tmp_path):
+def test_truth_may_come_from_files(write_shards, write_truth, make_truth, benchmarks, checkpoint_path, tmp_path):
     shards = write_shards(tmp_path / "s", "freihand", samples=5, without=("joints_cam", "mano_vertices_cam"))
     with pytest.raises(DataError, match="prepared without ground truth"):
         evaluate_checkpoint(checkpoint_path, "freihand", shards=shards)
@@ -181,7 +181,7 @@ def test_a_network_that_gives_nan_is_named(write_shards, tmp_path):
     batches = open_batches(shards, range(2), image_px=SIDE, batch_size=2)
     surface = choose_surface(hand, truth_is_stand_in=True)
     with pytest.raises(DataError, match="SM1/0001: the prediction is not finite"):
-        collect(batches, broken, surface, PROTOCOLS["freihand"], total=2)
+        collect(batches, broken, surface, BENCHMARKS["freihand"], total=2)
     assert callable(predict)
 
 

@@ -1,4 +1,4 @@
-"""A scene in which the prediction is the truth, and how to move away from it."""
+"""A inputs in which the prediction is the truth, and how to move away from it."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,7 +9,7 @@ import torch
 from hifihr_core.geometry.cameras import K_from_focal, project
 from hifihr_core.hands import HandModel, load_hand
 from hifihr_core.losses.evaluate import hand_facts
-from hifihr_core.losses.terms import Scene
+from hifihr_core.losses.terms import LossInputs
 from hifihr_core.models.contract import Estimate
 from hifihr_core.models.placing import place_estimate
 from hifihr_core.records import Light
@@ -33,13 +33,13 @@ def estimate(anny) -> Estimate:
 
 
 @pytest.fixture
-def make_scene(anny, estimate) -> Callable[..., Scene]:
-    """Return ``make_scene(other_estimate, rendered=True) -> Scene`` whose labels are those of `estimate`."""
+def make_inputs(anny, estimate) -> Callable[..., LossInputs]:
+    """Return ``make_inputs(other_estimate, rendered=True) -> LossInputs`` whose labels are those of `estimate`."""
     K = K_from_focal(2.0 * SIDE, width=SIDE, height=SIDE).expand(3, 3, 3)
     renderer = Renderer(anny.faces, height=SIDE, width=SIDE)
     facts = hand_facts(anny)
 
-    def scene(other: Estimate | None = None, *, rendered: bool = False) -> Scene:
+    def inputs(other: Estimate | None = None, *, rendered: bool = False) -> LossInputs:
         drawn = renderer if rendered else None
         with torch.no_grad():
             truth = place_estimate(estimate, K, anny, renderer=renderer)
@@ -55,7 +55,7 @@ def make_scene(anny, estimate) -> Callable[..., Scene]:
         }
         present = {name: torch.ones(3, dtype=torch.bool) for name in (*labels, "image")}
         hand = replace(prediction.hand, mano_vertices=prediction.hand.vertices[:, :778])
-        return Scene(
+        return LossInputs(
             prediction=replace(prediction, hand=hand),
             image=truth.rendered.image,
             K=K,
@@ -66,4 +66,4 @@ def make_scene(anny, estimate) -> Callable[..., Scene]:
             trust=torch.ones(3) if rendered else None,
         )
 
-    return scene
+    return inputs

@@ -41,11 +41,11 @@ def test_the_last_layer_is_not_rectified(weights):
     assert float(load_perceptual(weights)(torch.rand(1, 3, 16, 16)).min()) < 0
 
 
-def test_the_term_is_zero_for_the_photo_itself_and_pulls_towards_it(weights, make_scene):
-    scene = replace(make_scene(rendered=True), perceptual=load_perceptual(weights))
+def test_the_term_is_zero_for_the_photo_itself_and_pulls_towards_it(weights, make_inputs):
+    inputs = replace(make_inputs(rendered=True), perceptual=load_perceptual(weights))
     term = TERMS["perceptual"].function
-    assert float(term(scene).total.detach().max()) < 1e-6
-    darker = replace(scene, image=0.5 * scene.image)
+    assert float(term(inputs).total.detach().max()) < 1e-6
+    darker = replace(inputs, image=0.5 * inputs.image)
     assert float(term(darker).total.detach().min()) > 1e-4
 
 

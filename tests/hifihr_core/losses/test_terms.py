@@ -25,8 +25,8 @@ COMPARING = sorted(
 )
 
 
-def loss_of(name, scene):
-    ratio = TERMS[name].function(scene)
+def loss_of(name, inputs):
+    ratio = TERMS[name].function(inputs)
     return ratio.total.sum() / ratio.weight.sum()
 
 
@@ -47,14 +47,14 @@ def moved(estimate, amount=0.1):
 
 
 @pytest.mark.parametrize("name", COMPARING)
-def test_the_truth_costs_nothing(name, make_scene):
-    assert float(loss_of(name, make_scene(rendered=True)).detach()) < 2e-5
+def test_the_truth_costs_nothing(name, make_inputs):
+    assert float(loss_of(name, make_inputs(rendered=True)).detach()) < 2e-5
 
 
 @pytest.mark.parametrize("name", sorted(set(OF_HANDS) - {"perceptual"}))
-def test_a_wrong_hand_costs_and_has_a_finite_gradient(name, make_scene, estimate):
+def test_a_wrong_hand_costs_and_has_a_finite_gradient(name, make_inputs, estimate):
     far = moved(estimate, 1.0 if name == "joint_limits" else 0.1)
-    loss = loss_of(name, make_scene(far, rendered=True))
+    loss = loss_of(name, make_inputs(far, rendered=True))
     loss.backward()
     leaves = [*vars(far.parameters).values(), far.root_px, far.scale_px_per_m]
     gradients = [leaf.grad for leaf in leaves if leaf.grad is not None]
@@ -64,22 +64,22 @@ def test_a_wrong_hand_costs_and_has_a_finite_gradient(name, make_scene, estimate
 
 
 @pytest.mark.parametrize("name", sorted(name for name, row in OF_HANDS.items() if row.labels))
-def test_a_sample_without_the_label_counts_nothing(name, make_scene, estimate):
-    scene = make_scene(moved(estimate), rendered=True)
+def test_a_sample_without_the_label_counts_nothing(name, make_inputs, estimate):
+    inputs = make_inputs(moved(estimate), rendered=True)
     for label in TERMS[name].labels:
-        scene.present[label] = torch.tensor([True, False, True])
-        scene.labels[label] = scene.labels[label].clone()
-        scene.labels[label][1] = 0.0
-    ratio = TERMS[name].function(scene)
+        inputs.present[label] = torch.tensor([True, False, True])
+        inputs.labels[label] = inputs.labels[label].clone()
+        inputs.labels[label][1] = 0.0
+    ratio = TERMS[name].function(inputs)
     assert ratio.total[1] == 0
     assert ratio.weight[1] == 0
     assert ratio.weight[0] > 0
 
 
-def test_a_loss_of_parts_is_the_loss_of_the_whole(make_scene, estimate):
-    scene = make_scene(moved(estimate))
-    scene.labels["keypoints_confidence"][1] = 0.2
-    whole = TERMS["keypoints_2d"].function(scene)
+def test_a_loss_of_parts_is_the_loss_of_the_whole(make_inputs, estimate):
+    inputs = make_inputs(moved(estimate))
+    inputs.labels["keypoints_confidence"][1] = 0.2
+    whole = TERMS["keypoints_2d"].function(inputs)
     total, weight = whole.total.detach(), whole.weight
     parts = [(float(total[b]), float(weight[b])) for b in range(3)]
     assert sum(t for t, _ in parts) / sum(w for _, w in parts) == pytest.approx(float(total.sum() / weight.sum()))
@@ -90,12 +90,12 @@ def test_the_robust_distance_by_hand():
     assert torch.allclose(robust(distance), torch.tensor([0.0, 0.1, 2.5, 5.5]))
 
 
-def test_keypoints_by_hand(make_scene):
+def test_keypoints_by_hand(make_inputs):
     """One wrist 8 px off at 224 px, all others right: 5.5 (2c)^2 over (2c)^2 + 5 (1.5c)^2 + 15 c^2."""
-    scene = make_scene()
-    scene.labels["keypoints_px"] = scene.prediction.joints_px.clone()
-    scene.labels["keypoints_px"][:, 0, 0] += 8.0 * scene.image.shape[-1] / 224
-    assert float(loss_of("keypoints_2d", scene)) == pytest.approx(5.5 * 4 / (4 + 5 * 2.25 + 15), rel=1e-4)
+    inputs = make_inputs()
+    inputs.labels["keypoints_px"] = inputs.prediction.joints_px.clone()
+    inputs.labels["keypoints_px"][:, 0, 0] += 8.0 * inputs.image.shape[-1] / 224
+    assert float(loss_of("keypoints_2d", inputs)) == pytest.approx(5.5 * 4 / (4 + 5 * 2.25 + 15), rel=1e-4)
 
 
 def test_bone_directions_are_unit_vectors_from_parent_to_child():
@@ -105,62 +105,64 @@ def test_bone_directions_are_unit_vectors_from_parent_to_child():
     assert torch.allclose(directions[0, 0], torch.tensor([0.0, 1.0, 0.0]))
 
 
-def test_the_bone_prior_measures_the_proximal_phalanx_of_the_middle_finger(make_scene):
-    scene = make_scene()
-    expected = (bone_length(scene.prediction.hand.joints) - MEAN_BONE_M).abs().mean()
-    assert torch.allclose(loss_of("bone_length_prior", scene), expected)
+def test_the_bone_prior_measures_the_proximal_phalanx_of_the_middle_finger(make_inputs):
+    inputs = make_inputs()
+    expected = (bone_length(inputs.prediction.hand.joints) - MEAN_BONE_M).abs().mean()
+    assert torch.allclose(loss_of("bone_length_prior", inputs), expected)
 
 
-def test_aligned_joints_are_the_metric_and_blind_to_turn_place_and_size(make_scene, estimate):
-    scene = make_scene(moved(estimate))
-    joints = scene.prediction.hand.joints.detach()
-    found = loss_of("joints_aligned", scene)
-    expected = pa_mpjpe(joints, scene.labels["joints_cam"]).mean()
+def test_aligned_joints_are_the_metric_and_blind_to_turn_place_and_size(make_inputs, estimate):
+    inputs = make_inputs(moved(estimate))
+    joints = inputs.prediction.hand.joints.detach()
+    found = loss_of("joints_aligned", inputs)
+    expected = pa_mpjpe(joints, inputs.labels["joints_cam"]).mean()
     assert float(found.detach()) == pytest.approx(float(expected), rel=1e-4)
     turned = 1.7 * joints @ roma.rotvec_to_rotmat(torch.tensor([0.4, -1.0, 2.0])).mT + torch.tensor([0.1, 0.0, 0.5])
-    hand = replace(scene.prediction.hand, joints=turned)
-    other = replace(scene, prediction=replace(scene.prediction, hand=hand))
+    hand = replace(inputs.prediction.hand, joints=turned)
+    other = replace(inputs, prediction=replace(inputs.prediction, hand=hand))
     assert float(loss_of("joints_aligned", other)) == pytest.approx(float(found.detach()), rel=1e-4)
 
 
-def test_image_distances_do_not_depend_on_the_size_of_the_crop(make_scene, estimate):
+def test_image_distances_do_not_depend_on_the_size_of_the_crop(make_inputs, estimate):
     """The same relative error costs the same in a crop of twice the pixels."""
-    scene = make_scene(moved(estimate))
+    inputs = make_inputs(moved(estimate))
     double = replace(
-        scene,
-        prediction=replace(scene.prediction, joints_px=2 * scene.prediction.joints_px),
-        labels={**scene.labels, "joints_px": 2 * scene.labels["joints_px"]},
+        inputs,
+        prediction=replace(inputs.prediction, joints_px=2 * inputs.prediction.joints_px),
+        labels={**inputs.labels, "joints_px": 2 * inputs.labels["joints_px"]},
         image=torch.zeros(3, 3, 96, 96),
     )
-    assert torch.allclose(loss_of("joints_2d", scene), loss_of("joints_2d", double))
+    assert torch.allclose(loss_of("joints_2d", inputs), loss_of("joints_2d", double))
 
 
-def test_the_pose_prior_leaves_the_global_rotation_alone(make_scene, estimate):
+def test_the_pose_prior_leaves_the_global_rotation_alone(make_inputs, estimate):
     turned = replace(estimate.parameters, global_orient=estimate.parameters.global_orient + 1.0)
-    a, b = make_scene(), make_scene(replace(estimate, parameters=turned))
+    a, b = make_inputs(), make_inputs(replace(estimate, parameters=turned))
     assert torch.equal(loss_of("pose_prior", a), loss_of("pose_prior", b))
 
 
-def test_the_mean_colour_is_compared_per_sample(make_scene):
+def test_the_mean_colour_is_compared_per_sample(make_inputs):
     """Two samples whose errors cancel in the mean of the batch still cost."""
-    scene = make_scene(rendered=True)
+    inputs = make_inputs(rendered=True)
     shift = torch.tensor([0.1, -0.1, 0.0]).view(3, 1, 1, 1)
-    assert float(loss_of("mean_color", replace(scene, image=scene.image + shift))) == pytest.approx(0.02 / 3, rel=1e-3)
+    assert float(loss_of("mean_color", replace(inputs, image=inputs.image + shift))) == pytest.approx(
+        0.02 / 3, rel=1e-3
+    )
 
 
-def test_photometric_terms_look_only_into_the_region(make_scene):
-    scene = make_scene(rendered=True)
-    outside = torch.where(scene.region[:, None] > 0, scene.image, 1 - scene.image)
+def test_photometric_terms_look_only_into_the_region(make_inputs):
+    inputs = make_inputs(rendered=True)
+    outside = torch.where(inputs.region[:, None] > 0, inputs.image, 1 - inputs.image)
     for name in ("photometric", "mean_color"):
-        assert float(loss_of(name, replace(scene, image=outside))) < 1e-6
+        assert float(loss_of(name, replace(inputs, image=outside))) < 1e-6
 
 
-def test_an_outline_gives_the_hand_a_direction(make_scene, estimate):
+def test_an_outline_gives_the_hand_a_direction(make_inputs, estimate):
     """A hand 3 px to the right of its mask is pulled to the left: the original's silhouette had no gradient."""
     root_px = (estimate.root_px + torch.tensor([3.0, 0.0])).requires_grad_()
-    scene = make_scene(replace(estimate, root_px=root_px), rendered=True)
+    inputs = make_inputs(replace(estimate, root_px=root_px), rendered=True)
     for name in ("silhouette", "iou"):
-        (gradient,) = torch.autograd.grad(loss_of(name, scene), root_px, retain_graph=True)
+        (gradient,) = torch.autograd.grad(loss_of(name, inputs), root_px, retain_graph=True)
         assert (gradient[:, 0] > 0).all()
 
 
@@ -199,4 +201,4 @@ def test_laplacian_of_a_path():
 
 def test_a_name_is_taken_once():
     with pytest.raises(ValueError, match="joints_3d"):
-        term("joints_3d")(lambda scene: None)
+        term("joints_3d")(lambda inputs: None)

@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from contextlib import suppress
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +10,9 @@ import pytest
 
 from hifihr_core.errors import ConfigError, DataError
 from hifihr_core.evaluation.benchmarks.point_files import PointSets, read_ground_truth, read_predictions
-from hifihr_core.evaluation.benchmarks.protocols import PROTOCOLS, find_protocol
+from hifihr_core.evaluation.benchmarks.table import BENCHMARKS, find_benchmark
+from hifihr_core.evaluation.run import evaluate_files, truth_licence
+from hifihr_core.sources.marker import MARKER_NAME
 
 
 def change(points, function):
@@ -18,45 +21,45 @@ def change(points, function):
 
 
 @pytest.fixture
-def benchmark(protocols, make_truth, tmp_path, write_predictions):
+def benchmark(benchmarks, make_truth, tmp_path, write_predictions):
     """Return ``read(points, name) -> PointSets`` and the truth of FreiHAND and HO-3D."""
 
     def read(points, name="freihand"):
         path = write_predictions(points, tmp_path / "pred.json")
-        return read_predictions(path, make_truth(name), protocols[name])
+        return read_predictions(path, make_truth(name), benchmarks[name])
 
     return read
 
 
-def test_ground_truth_comes_back_exactly_wherever_it_lies(protocols, make_truth, write_truth, tmp_path):
+def test_ground_truth_comes_back_exactly_wherever_it_lies(benchmarks, make_truth, write_truth, tmp_path):
     truth = make_truth("ho3d-v3")
     write_truth(truth, tmp_path / "HO3D_v3" / "nested")
-    found, protocol = read_ground_truth(tmp_path, "ho3d")
-    assert protocol.name == "ho3d-v3"
+    found, benchmark = read_ground_truth(tmp_path, "ho3d")
+    assert benchmark.name == "ho3d-v3"
     np.testing.assert_array_equal(found.joints, truth.joints)
     np.testing.assert_array_equal(found.vertices, truth.vertices)
 
 
-def test_a_generated_tree_may_have_any_length(protocols, make_truth, write_truth, tmp_path):
+def test_a_generated_tree_may_have_any_length(benchmarks, make_truth, write_truth, tmp_path):
     write_truth(make_truth("freihand", samples=2), tmp_path)
     (tmp_path / "hifihr_synthetic.json").write_text('{"synthetic": true, "stand_in_vertices": true}')
-    found, protocol = read_ground_truth(tmp_path, "freihand")
+    found, benchmark = read_ground_truth(tmp_path, "freihand")
     assert len(found) == 2
-    assert protocol.samples is None
+    assert benchmark.samples is None
 
 
-def test_limit_keeps_the_first_samples(protocols, make_truth, write_truth, tmp_path):
+def test_limit_keeps_the_first_samples(benchmarks, make_truth, write_truth, tmp_path):
     truth = make_truth("freihand")
     found, _ = read_ground_truth(write_truth(truth, tmp_path), "freihand", limit=2)
     np.testing.assert_array_equal(found.joints, truth.joints[:2])
 
 
-def test_predictions_come_back_exactly_from_json_and_zip(benchmark, make_truth, protocols, tmp_path):
+def test_predictions_come_back_exactly_from_json_and_zip(benchmark, make_truth, benchmarks, tmp_path):
     pred = change(make_truth("freihand"), lambda p: 1.1 * p)
     np.testing.assert_array_equal(benchmark(pred).vertices, pred.vertices)
     with zipfile.ZipFile(tmp_path / "pred.zip", "w") as archive:
         archive.write(tmp_path / "pred.json", "pred.json")
-    zipped = read_predictions(tmp_path / "pred.zip", make_truth("freihand"), protocols["freihand"])
+    zipped = read_predictions(tmp_path / "pred.zip", make_truth("freihand"), benchmarks["freihand"])
     np.testing.assert_array_equal(zipped.joints, pred.joints)
 
 
@@ -102,24 +105,24 @@ def test_bad_but_possible_predictions_are_read(benchmark, make_truth, function):
         ("[[[[1, 2, 3", "truncated"),
     ],
 )
-def test_foreign_files_are_refused(protocols, make_truth, tmp_path, text, reason):
+def test_foreign_files_are_refused(benchmarks, make_truth, tmp_path, text, reason):
     path = tmp_path / "pred.json"
     path.write_text(text)
     with pytest.raises(DataError, match=reason):
-        read_predictions(path, make_truth("freihand"), protocols["freihand"])
+        read_predictions(path, make_truth("freihand"), benchmarks["freihand"])
 
 
-def test_a_missing_prediction_file_and_a_broken_zip_are_named(protocols, make_truth, tmp_path):
+def test_a_missing_prediction_file_and_a_broken_zip_are_named(benchmarks, make_truth, tmp_path):
     with pytest.raises(DataError, match="no such file"):
-        read_predictions(tmp_path / "none.json", make_truth("freihand"), protocols["freihand"])
+        read_predictions(tmp_path / "none.json", make_truth("freihand"), benchmarks["freihand"])
     with zipfile.ZipFile(tmp_path / "two.zip", "w") as archive:
         archive.writestr("a.json", "[]")
         archive.writestr("b.json", "[]")
     with pytest.raises(DataError, match="2 JSON files inside"):
-        read_predictions(tmp_path / "two.zip", make_truth("freihand"), protocols["freihand"])
+        read_predictions(tmp_path / "two.zip", make_truth("freihand"), benchmarks["freihand"])
 
 
-def test_missing_and_mismatched_ground_truth_is_named(protocols, make_truth, write_truth, tmp_path):
+def test_missing_and_mismatched_ground_truth_is_named(benchmarks, make_truth, write_truth, tmp_path):
     with pytest.raises(DataError, match="no such folder"):
         read_ground_truth(tmp_path / "none", "freihand")
     with pytest.raises(DataError, match=r"no evaluation_xyz\.json.*FreiHAND_pub_v2_eval\.zip"):
@@ -127,8 +130,6 @@ def test_missing_and_mismatched_ground_truth_is_named(protocols, make_truth, wri
     write_truth(make_truth("ho3d-v3"), tmp_path)
     with pytest.raises(DataError, match="7 entries, expected 6 for ho3d-v2; that is v3, so pass --version v3"):
         read_ground_truth(tmp_path, "ho3d", version="v2")
-    with pytest.raises(DataError, match="7 entries, expected 5 for freihand"):
-        read_ground_truth(tmp_path, "freihand")
     (tmp_path / "evaluation_verts.json").write_text(json.dumps(make_truth("ho3d-v2").vertices.tolist()))
     with pytest.raises(DataError, match=r"6 entries, expected 7 as in evaluation_xyz\.json"):
         read_ground_truth(tmp_path, "ho3d")
@@ -138,13 +139,104 @@ def test_missing_and_mismatched_ground_truth_is_named(protocols, make_truth, wri
 
 
 def test_protocols_are_found_by_name_version_and_length():
-    assert find_protocol("ho3d").name == "ho3d-v2"
-    assert find_protocol("ho3d", version="v3").samples == 20137
-    assert find_protocol("ho3d", samples=20137).name == "ho3d-v3"
-    assert PROTOCOLS["freihand"].samples == 3960
+    assert find_benchmark("ho3d").name == "ho3d-v2"
+    assert find_benchmark("ho3d", version="v3").samples == 20137
+    assert find_benchmark("ho3d", samples=20137).name == "ho3d-v3"
+    assert BENCHMARKS["freihand"].samples == 3960
     with pytest.raises(ConfigError, match="expected one of freihand, ho3d, synth"):
-        find_protocol("rhd")
+        find_benchmark("rhd")
     with pytest.raises(ConfigError, match="expected one of v2, v3"):
-        find_protocol("ho3d", version="v4")
+        find_benchmark("ho3d", version="v4")
     with pytest.raises(ConfigError, match="leave it out"):
-        find_protocol("freihand", version="v2")
+        find_benchmark("freihand", version="v2")
+
+
+def test_a_ground_truth_of_another_length_is_scored_unofficially(benchmarks, make_truth, write_truth, tmp_path):
+    write_truth(make_truth("freihand", samples=3), tmp_path)
+    truth, benchmark = read_ground_truth(tmp_path, "freihand")
+    assert (len(truth), benchmark.samples) == (3, None)
+    write_predictions_of(truth, tmp_path / "pred.json")
+    evaluation = evaluate_files(tmp_path / "pred.json", tmp_path, "freihand")
+    assert evaluation.document["protocol"]["complete"] is False
+    assert "3 samples, not the official set of 5: these are not official scores" in evaluation.document["notes"]
+    with pytest.raises(DataError, match=r"3 entries, expected 6 for ho3d-v2; .*leave --version out"):
+        read_ground_truth(tmp_path, "ho3d", version="v2")
+
+
+def test_the_licence_is_that_of_the_source_or_of_the_tree(benchmarks, make_truth, write_truth, tmp_path):
+    write_truth(make_truth("freihand"), tmp_path)
+    for marker, licence in ((None, "non-commercial"), (True, "free"), (False, "gated")):
+        if marker is not None:
+            text = json.dumps({"synthetic": True, "stand_in_vertices": marker})
+            (tmp_path / MARKER_NAME).write_text(text)
+        assert truth_licence(tmp_path, "freihand") == licence
+
+
+def write_predictions_of(truth, path):
+    path.write_text(json.dumps([truth.joints.tolist(), truth.vertices.tolist()]))
+
+
+@pytest.fixture
+def zipped(benchmarks, make_truth, tmp_path):
+    """Return ``zipped({name: text}) -> PointSets``: what is read from a zip with these members."""
+    truth = make_truth("freihand")
+    text = json.dumps([truth.joints.tolist(), truth.vertices.tolist()])
+
+    def read(members):
+        with zipfile.ZipFile(tmp_path / "pred.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in members.items():
+                archive.writestr(name, text if content is None else content)
+        return read_predictions(tmp_path / "pred.zip", truth, benchmarks["freihand"])
+
+    return read
+
+
+def test_zips_of_finder_and_powershell_are_read(zipped):
+    assert len(zipped({"pred.json": None, "__MACOSX/._pred.json": "junk", "._pred.json": "junk", ".DS_Store": ""})) == 5
+    assert len(zipped({"out\\pred.json": None, "out\\notes.json": "{}"})) == 5
+    with pytest.raises(DataError, match="2 JSON files inside, expected one"):
+        zipped({"a.json": None, "b.json": None})
+
+
+def test_every_damaged_zip_is_refused_in_one_line(zipped, benchmarks, make_truth, tmp_path):
+    zipped({"pred.json": None})
+    path = tmp_path / "pred.zip"
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    refused = 0
+    for _ in range(60):
+        damaged = bytearray(whole)
+        for place in rng.integers(0, len(whole), 3):
+            damaged[place] ^= int(rng.integers(1, 256))
+        path.write_bytes(damaged[: int(rng.integers(len(whole) // 2, len(whole) + 1))])
+        with suppress(DataError):
+            read_predictions(path, make_truth("freihand"), benchmarks["freihand"])
+            continue
+        refused += 1
+    assert refused > 30
+
+
+@pytest.mark.parametrize(("offset", "value", "reason"), [(6, 1, "encrypted"), (8, 9, "compression")])
+def test_zips_that_python_cannot_read_name_the_way_out(zipped, benchmarks, make_truth, tmp_path, offset, value, reason):
+    zipped({"pred.json": None})
+    content = bytearray((tmp_path / "pred.zip").read_bytes())
+    directory = content.rindex(b"PK\x01\x02")
+    content[offset], content[directory + offset + 2] = value, value
+    (tmp_path / "pred.zip").write_bytes(content)
+    with pytest.raises(DataError, match=f"{reason}.*unpack it and give the JSON file inside"):
+        read_predictions(tmp_path / "pred.zip", make_truth("freihand"), benchmarks["freihand"])
+
+
+def test_hostile_numbers_and_nesting_are_refused(benchmarks, make_truth, tmp_path):
+    path = tmp_path / "pred.json"
+    for text in ("[" * 100_000, "[[[" + "9" * 6000 + "]]]", "[[[[" + "1e999, " * 3 + "1" + "]]]]"):
+        path.write_text(text)
+        with pytest.raises(DataError, match=r"pred\.json"):
+            read_predictions(path, make_truth("freihand"), benchmarks["freihand"])
+
+
+def test_a_byte_order_mark_is_skipped(benchmarks, make_truth, tmp_path):
+    truth = make_truth("freihand")
+    text = json.dumps([truth.joints.tolist(), truth.vertices.tolist()])
+    (tmp_path / "pred.json").write_text(text, encoding="utf-8-sig")
+    assert len(read_predictions(tmp_path / "pred.json", truth, benchmarks["freihand"])) == 5

@@ -7,8 +7,8 @@ from scipy.linalg import orthogonal_procrustes
 from scipy.spatial import cKDTree
 
 from hifihr_core.evaluation.benchmarks.point_files import PointSets
-from hifihr_core.evaluation.benchmarks.protocols import PROTOCOLS
 from hifihr_core.evaluation.benchmarks.scoring import score
+from hifihr_core.evaluation.benchmarks.table import BENCHMARKS
 from hifihr_core.skeleton import scatter_to
 
 
@@ -97,30 +97,30 @@ CASES = {
 def test_equals_the_official_formulas(make_truth, case, name):
     truth = make_truth(name, samples=3)
     pred = CASES[case](truth)
-    ours = score(pred, truth, PROTOCOLS[name]).official()
+    ours = score(pred, truth, BENCHMARKS[name]).official()
     theirs = official_scores(pred, truth, ho3d=name != "freihand")
     assert ours == pytest.approx(theirs, abs=1e-6)
-    assert list(ours) == list(PROTOCOLS[name].official)
+    assert list(ours) == list(BENCHMARKS[name].official)
 
 
 def test_chunks_do_not_show(make_truth, monkeypatch):
     truth = make_truth("freihand", samples=9)
     pred = noise(truth, 0.01)
-    whole = score(pred, truth, PROTOCOLS["freihand"]).metrics()
+    whole = score(pred, truth, BENCHMARKS["freihand"]).metrics()
     monkeypatch.setattr("hifihr_core.evaluation.benchmarks.scoring._CHUNK", 2)
-    assert score(pred, truth, PROTOCOLS["freihand"]).metrics() == pytest.approx(whole, abs=1e-12)
+    assert score(pred, truth, BENCHMARKS["freihand"]).metrics() == pytest.approx(whole, abs=1e-12)
 
 
 def test_twice_the_same_is_the_same_to_the_last_digit(make_truth):
     truth = make_truth("ho3d-v2")
     pred = noise(truth, 0.01)
-    first, second = (score(pred, truth, PROTOCOLS["ho3d-v2"]).metrics() for _ in range(2))
+    first, second = (score(pred, truth, BENCHMARKS["ho3d-v2"]).metrics() for _ in range(2))
     assert first == second
 
 
 def test_our_units_are_millimetres(make_truth):
     truth = make_truth("freihand")
-    metrics = score(both(truth, lambda p: p + np.array([0.003, 0.0, 0.004])), truth, PROTOCOLS["freihand"]).metrics()
+    metrics = score(both(truth, lambda p: p + np.array([0.003, 0.0, 0.004])), truth, BENCHMARKS["freihand"]).metrics()
     assert metrics["mpjpe_mm"] == pytest.approx(5)
     assert metrics["mpvpe_mm"] == pytest.approx(5)
     assert metrics["pa_mpjpe_mm"] == pytest.approx(0, abs=1e-4)
@@ -128,14 +128,14 @@ def test_our_units_are_millimetres(make_truth):
 
 def test_ho3d_measures_the_bone_from_wrist_to_middle_mcp():
     """Middle MCP, our joint 9, is joint 4 of HO-3D."""
-    assert PROTOCOLS["ho3d-v2"].scale_bone == (0, 4)
+    assert BENCHMARKS["ho3d-v2"].scale_bone == (0, 4)
     assert scatter_to("ho3d")[4] == 9
-    assert PROTOCOLS["freihand"].scale_bone == (0, 9)
+    assert BENCHMARKS["freihand"].scale_bone == (0, 9)
 
 
 def test_without_vertices_mesh_scores_are_not_applicable(make_truth):
     truth = make_truth("freihand")
-    scores = score(PointSets(truth.joints, None), truth, PROTOCOLS["freihand"])
+    scores = score(PointSets(truth.joints, None), truth, BENCHMARKS["freihand"])
     metrics = scores.metrics()
     assert metrics["mpjpe_mm"] == 0
     assert all(metrics[name] is None for name in ("mpvpe_mm", "pa_auc_vertices", "f5", "pa_f15"))
@@ -147,7 +147,7 @@ def test_other_surface_points_follow_the_joints(make_truth):
     """Every second vertex, after a similarity: no mesh errors, but a perfect aligned F-score."""
     truth = make_truth("freihand")
     moved = both(truth, lambda p: 1.5 * p[..., [1, 2, 0]] + 0.3)
-    scores = score(PointSets(moved.joints, moved.vertices[:, ::2]), truth, PROTOCOLS["freihand"])
+    scores = score(PointSets(moved.joints, moved.vertices[:, ::2]), truth, BENCHMARKS["freihand"])
     metrics = scores.metrics()
     assert metrics["mpvpe_mm"] is None
     precision = np.mean([np.mean(cKDTree(t[::2]).query(t)[0] < 0.005) for t in truth.vertices])

@@ -6,14 +6,14 @@ import zipfile
 import numpy as np
 
 from hifihr_core.evaluation.benchmarks.point_files import PointSets, read_predictions
-from hifihr_core.evaluation.benchmarks.protocols import PROTOCOLS
 from hifihr_core.evaluation.benchmarks.submission import anchor_root, to_submission, write_submission
+from hifihr_core.evaluation.benchmarks.table import BENCHMARKS
 from hifihr_core.skeleton import gather_from
 
 
 def test_ho3d_flips_joints_and_vertices_and_reorders_joints():
     joints, vertices = np.arange(63.0).reshape(1, 21, 3), np.ones((1, 778, 3))
-    there = to_submission(joints, vertices, PROTOCOLS["ho3d-v2"])
+    there = to_submission(joints, vertices, BENCHMARKS["ho3d-v2"])
     np.testing.assert_array_equal(there.vertices, np.broadcast_to([1.0, -1.0, -1.0], (1, 778, 3)))
     back = there.joints[:, list(gather_from("ho3d"))] * [1, -1, -1]
     np.testing.assert_array_equal(back, joints)
@@ -23,7 +23,7 @@ def test_ho3d_flips_joints_and_vertices_and_reorders_joints():
 
 def test_freihand_stays_as_it_is():
     joints = np.random.default_rng(0).normal(size=(2, 21, 3)).astype(np.float32)
-    there = to_submission(joints, None, PROTOCOLS["freihand"])
+    there = to_submission(joints, None, BENCHMARKS["freihand"])
     np.testing.assert_array_equal(there.joints, joints)
     assert there.vertices is None
 
@@ -36,12 +36,12 @@ def test_anchoring_moves_joints_and_vertices_together():
     np.testing.assert_allclose(moved.vertices - moved.joints[:, :1], points.vertices - points.joints[:, :1])
 
 
-def test_the_zip_reads_back_and_is_the_same_every_time(protocols, make_truth, tmp_path):
+def test_the_zip_reads_back_and_is_the_same_every_time(benchmarks, make_truth, tmp_path):
     truth = make_truth("ho3d-v2")
     for name in ("a.zip", "b.zip"):
         write_submission(tmp_path / name, truth)
     assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
-    back = read_predictions(tmp_path / "a.zip", truth, protocols["ho3d-v2"])
+    back = read_predictions(tmp_path / "a.zip", truth, benchmarks["ho3d-v2"])
     np.testing.assert_allclose(back.vertices, truth.vertices, rtol=0, atol=5.1e-9)
     with zipfile.ZipFile(tmp_path / "a.zip") as archive:
         assert archive.namelist() == ["pred.json"]

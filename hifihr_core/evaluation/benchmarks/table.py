@@ -49,7 +49,7 @@ _MESH_KEYS = {
 
 
 @dataclass(frozen=True)
-class Protocol:
+class Benchmark:
     """One benchmark.
 
     `samples` is None where the dataset says its own size. `axes` turns our OpenCV camera frame into that of the
@@ -74,7 +74,7 @@ class Protocol:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Return the names of our metrics that this protocol gives, in the order of reports."""
+        """Return the names of our metrics that this benchmark gives, in the order of reports."""
         joints = [f"{PREFIXES[alignment]}{name}" for alignment in self.joint_alignments for name in JOINT_METRICS]
         mesh = [f"{PREFIXES[alignment]}{name}" for alignment in MESH_ALIGNMENTS for name in MESH_METRICS]
         return (*joints, *mesh)
@@ -96,8 +96,8 @@ class Protocol:
         return -self.axes[2]
 
 
-def _ho3d(version: str, samples: int, zero_predictor: Mapping[str, float]) -> Protocol:
-    return Protocol(
+def _ho3d(version: str, samples: int, zero_predictor: Mapping[str, float]) -> Benchmark:
+    return Benchmark(
         name=f"ho3d-{version}",
         dataset="ho3d",
         version=version,
@@ -113,9 +113,9 @@ def _ho3d(version: str, samples: int, zero_predictor: Mapping[str, float]) -> Pr
     )
 
 
-PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
+BENCHMARKS: Mapping[str, Benchmark] = MappingProxyType(
     {
-        "freihand": Protocol(
+        "freihand": Benchmark(
             name="freihand",
             dataset="freihand",
             version=None,
@@ -151,7 +151,7 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
             },
         ),
         "ho3d-v3": _ho3d("v3", 20137, {}),
-        "synth": Protocol(
+        "synth": Benchmark(
             name="synth",
             dataset="synth",
             version=None,
@@ -164,28 +164,28 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
     }
 )
 
-DATASETS = tuple(dict.fromkeys(protocol.dataset for protocol in PROTOCOLS.values()))
+DATASETS = tuple(dict.fromkeys(benchmark.dataset for benchmark in BENCHMARKS.values()))
 
 
-def protocols_of(dataset: str) -> list[Protocol]:
-    """Return the protocols of a dataset, one per version."""
-    return [protocol for protocol in PROTOCOLS.values() if protocol.dataset == dataset]
+def benchmarks_of(dataset: str) -> list[Benchmark]:
+    """Return the benchmarks of a dataset, one per version."""
+    return [benchmark for benchmark in BENCHMARKS.values() if benchmark.dataset == dataset]
 
 
-def find_protocol(dataset: str, *, version: str | None = None, samples: int | None = None) -> Protocol:
-    """Return the protocol of a dataset; without `version`, the one that has `samples` samples, else the first.
+def find_benchmark(dataset: str, *, version: str | None = None, samples: int | None = None) -> Benchmark:
+    """Return the benchmark of a dataset; without `version`, the one that has `samples` samples, else the first.
 
     Raises: ConfigError for an unknown dataset or version.
     """
-    found = protocols_of(dataset)
+    found = benchmarks_of(dataset)
     if not found:
         raise ConfigError(f"--dataset {dataset}: not a benchmark, expected one of {', '.join(DATASETS)}")
     if version is not None:
-        named = [protocol for protocol in found if protocol.version == version]
+        named = [benchmark for benchmark in found if benchmark.version == version]
         if not named:
-            versions = ", ".join(str(protocol.version) for protocol in found if protocol.version)
+            versions = ", ".join(str(benchmark.version) for benchmark in found if benchmark.version)
             expected = f"expected one of {versions}" if versions else "this dataset has one version; leave it out"
             raise ConfigError(f"--version {version}: {dataset} has no such version; {expected}")
         return named[0]
-    fitting = [protocol for protocol in found if samples is not None and protocol.samples == samples]
+    fitting = [benchmark for benchmark in found if samples is not None and benchmark.samples == samples]
     return (fitting or found)[0]
