@@ -8,6 +8,8 @@ import av
 import numpy as np
 import pytest
 
+from hifihr_core.eyes.seen_hand import SeenHand
+
 
 def _gradient_frames(count: int, *, width: int = 64, height: int = 48) -> list[np.ndarray]:
     """Return pictures with a bright square that moves to the right on a dark ground."""
@@ -79,3 +81,80 @@ def gradient_frames() -> Callable[..., list[np.ndarray]]:
 def write_clip() -> Callable[..., Path]:
     """Return the function that writes pictures as a clip."""
     return _write_clip
+
+
+#: Joints of an upright right hand in sizes of the hand, about the middle of its palm.
+_OPEN_HAND = np.array(
+    [(0.0, 0.35)]
+    + [(0.2 + 0.08 * k, 0.2 - 0.1 * k) for k in range(4)]
+    + [(0.12 - 0.09 * f, -0.1 - 0.17 * k) for f in range(4) for k in range(4)]
+)
+
+
+def _seen_hand(
+    x: float, y: float = 240.0, *, size: float = 100.0, side: str = "right", score: float = 0.95
+) -> SeenHand:
+    """Return a sighting of an open hand whose palm is at (x, y)."""
+    joints = _OPEN_HAND * np.array([1.0 if side == "right" else -1.0, 1.0])
+    joints = (joints - joints[[0, 5, 9, 13, 17]].mean(axis=0)) * size + np.array([x, y])
+    return SeenHand(
+        joints_px=joints,
+        depth_px=np.zeros(21),
+        metres=np.zeros((21, 3)),
+        sigma_px=np.full(21, 0.02 * size),
+        confidence=np.full(21, 0.9),
+        score=score,
+        side=side,
+        side_confidence=0.95,
+    )
+
+
+class ScriptedEyes:
+    """Eyes that see what a script says: ``script[picture]`` lists the sightings of a picture that is its own number."""
+
+    def __init__(self, script: Sequence[Sequence[SeenHand]]) -> None:
+        self.script, self.searches = script, 0
+
+    def find(self, image: np.ndarray) -> list[SeenHand]:
+        self.searches += 1
+        return list(self.script[_number(image)])
+
+    def follow(self, image: np.ndarray, expected_px: np.ndarray) -> list[SeenHand]:
+        seen = self.script[_number(image)]
+        found = []
+        for expected in expected_px:
+            near = sorted(seen, key=lambda one: np.linalg.norm(one.joints_px.mean(0) - expected.mean(0)))
+            if near and np.linalg.norm(near[0].joints_px.mean(0) - expected.mean(0)) < near[0].size_px:
+                found.append(near[0])
+            else:
+                found.append(_seen_hand(*expected.mean(0), score=0.1))
+        return found
+
+
+def numbered_picture(number: int) -> np.ndarray:
+    """Return a picture that says its number to `ScriptedEyes`."""
+    image = np.zeros((48, 64, 3), dtype=np.uint8)
+    image[:24, :, 0], image[24:, :, 0] = number // 16 * 16, number % 16 * 16
+    return image
+
+
+def _number(image: np.ndarray) -> int:
+    return round(float(image[4:20, 8:56, 0].mean()) / 16) * 16 + round(float(image[28:44, 8:56, 0].mean()) / 16)
+
+
+@pytest.fixture
+def seen_hand() -> Callable[..., SeenHand]:
+    """Return the function that makes a sighting."""
+    return _seen_hand
+
+
+@pytest.fixture
+def scripted_eyes() -> type[ScriptedEyes]:
+    """Return the class of eyes that follow a script."""
+    return ScriptedEyes
+
+
+@pytest.fixture
+def numbered() -> Callable[[int], np.ndarray]:
+    """Return the function that makes a picture with a number."""
+    return numbered_picture
