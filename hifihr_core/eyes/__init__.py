@@ -1,8 +1,8 @@
 """The eyes: find the hands in a photo and the 21 joints of each.
 
-    eyes = Eyes.load()
-    hands = eyes.find(image_rgb)           # tuple of SeenHand, the surest first
-    hands = eyes.look(image_rgb, boxes)    # one per box x0, y0, x1, y1
+eyes = Eyes.load()
+hands = eyes.find(image_rgb)           # tuple of SeenHand, the surest first
+hands = eyes.look(image_rgb, boxes)    # one per box x0, y0, x1, y1
 """
 
 from hifihr_core.eyes.eyes import MIN_SCORE, Eyes

@@ -57,9 +57,7 @@ class Eyes:
         order = each_once(np.array([hand.joints_px for hand in hands]).reshape(-1, 21, 2), [one.score for one in hands])
         return tuple(hands[number] for number in order[:max_hands])
 
-    def look(
-        self, image: UInt8[np.ndarray, "H W 3"], boxes_px: Float[np.ndarray, "N 4"]
-    ) -> tuple[SeenHand, ...]:
+    def look(self, image: UInt8[np.ndarray, "H W 3"], boxes_px: Float[np.ndarray, "N 4"]) -> tuple[SeenHand, ...]:
         """Return the hand in each box x0, y0, x1, y1, without a search; its score may be low."""
         if not len(boxes_px):
             return ()

@@ -29,7 +29,9 @@ def look_in_boxes(engine: Engine, pyramid: Pyramid, boxes_px: Float[np.ndarray, 
     )
 
 
-def _look_in(engine: Engine, pyramid: Pyramid, box_px: np.ndarray, sides: tuple[float, ...], num_turns: int) -> Sightings:
+def _look_in(
+    engine: Engine, pyramid: Pyramid, box_px: np.ndarray, sides: tuple[float, ...], num_turns: int
+) -> Sightings:
     center, longer = square_around(box_px)
     squares = joined([upright(center, longer * side) for side in sides]).repeated(num_turns)
     turns = np.tile(np.arange(num_turns) * 2 * np.pi / num_turns, len(sides))

@@ -4,7 +4,6 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-
 #: A tensor, or what stands for it while `onnx_graph` traces a network.
 Traced = Tensor | fx.Proxy
 

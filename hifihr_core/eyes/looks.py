@@ -1,7 +1,7 @@
 """Several perturbed looks at a hand: their mean is nearer to the truth than any of them, their spread says how near."""
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from hifihr_core.eyes.engine import Engine
 from hifihr_core.eyes.pyramid import Pyramid

@@ -11,7 +11,17 @@ from safetensors.torch import load_file
 from torch import nn
 
 from hifihr_core.errors import AssetError
-from hifihr_core.eyes.layers import BlazeBlock, Finer, InvertedResidual, PerAnchor, SameConv2d, Traced, channelwise, rows, widen
+from hifihr_core.eyes.layers import (
+    BlazeBlock,
+    Finer,
+    InvertedResidual,
+    PerAnchor,
+    SameConv2d,
+    Traced,
+    channelwise,
+    rows,
+    widen,
+)
 
 PALM_PX = 192
 LANDMARK_PX = 224
@@ -70,9 +80,7 @@ class LandmarkNetwork(nn.Module):
             SameConv2d(3, 24, 3, stride=2), nn.ReLU6(), channelwise(24, 3, 1), SameConv2d(24, 16, 1)
         )
         self.blocks = nn.Sequential(*blocks)
-        self.top = nn.Sequential(
-            widen(192, 1152), channelwise(1152, 3, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()
-        )
+        self.top = nn.Sequential(widen(192, 1152), channelwise(1152, 3, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.right, self.presence = nn.Linear(1152, 1), nn.Linear(1152, 1)
         self.joints, self.metres = nn.Linear(1152, 63), nn.Linear(1152, 63)
 
@@ -119,4 +127,3 @@ def _stage(c_in: int, c_out: int, *, down: bool = True) -> nn.Sequential:
 
 def _head(channels: int, anchors: int, values: int) -> nn.Sequential:
     return nn.Sequential(SameConv2d(channels, anchors * values, 1), PerAnchor(values))
-

@@ -64,7 +64,9 @@ def joined(parts: list[Regions]) -> Regions:
     """Return the regions of all parts as one list."""
     if not parts:
         return Regions(np.zeros((0, 2)), np.zeros(0), np.zeros(0))
-    return Regions(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("center_px", "side_px", "turn")))
+    return Regions(
+        *(np.concatenate([getattr(part, name) for part in parts]) for name in ("center_px", "side_px", "turn"))
+    )
 
 
 def upright(center_px: Float[np.ndarray, "2"], side_px: float) -> Regions:

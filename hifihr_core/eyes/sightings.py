@@ -65,7 +65,9 @@ def look_at(
         some, flip = regions[start : start + _CROPS_AT_ONCE], mirrored[start : start + _CROPS_AT_ONCE]
         if not len(some):
             return _nothing()
-        crops = [crop[:, ::-1] if turned else crop for crop, turned in zip(pyramid.cut(some, LANDMARK_PX), flip, strict=True)]
+        crops = [
+            crop[:, ::-1] if turned else crop for crop, turned in zip(pyramid.cut(some, LANDMARK_PX), flip, strict=True)
+        ]
         parts.append(_in_photo(engine(crops), some, flip))
     return join_sightings(parts)
 
@@ -98,5 +100,3 @@ def _in_photo(outputs: list[np.ndarray], regions: Regions, mirrored: Bool[np.nda
         presence=presence[:, 0],
         right=np.where(mirrored, 1 - right[:, 0], right[:, 0]),
     )
-
-

@@ -1,0 +1,85 @@
+"""The normal equations of a fit over time: each frame touches itself and, number by number, the two after it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy.linalg import solveh_banded
+
+
+@dataclass(frozen=True)
+class TimeSystem:
+    """A symmetric system over T frames of D numbers.
+
+    ``blocks[t]`` couples the numbers of frame t with each other. Concretely, ``next_one[t, d]`` couples number d of
+    frame t with number d of frame t + 1, and ``next_two[t, d]`` with that of frame t + 2; all other entries are zero.
+    """
+
+    blocks: Float[np.ndarray, "T D D"]
+    next_one: Float[np.ndarray, "T D"]
+    next_two: Float[np.ndarray, "T D"]
+
+    def diagonal(self) -> Float[np.ndarray, "T D"]:
+        """Return the diagonal."""
+        return np.diagonal(self.blocks, axis1=1, axis2=2)
+
+    def solve(self, right: Float[np.ndarray, "T D"], damping: float = 0.0) -> Float[np.ndarray, "T D"]:
+        """Return x with ``(A + damping * diag(A)) x = right``.
+
+        Raises: LinAlgError for a matrix that is not positive definite.
+        """
+        times, size = right.shape
+        band = np.zeros((max(size, min(times - 1, 2) * size + 1), times * size))
+        rows, columns = np.tril_indices(size)
+        for row, column in zip(rows, columns, strict=True):  # lower form: band[i - j, j] = A[i, j]
+            band[row - column, column::size] = self.blocks[:, row, column]
+        band[0] *= 1 + damping
+        if times > 1:
+            band[size, : (times - 1) * size] = self.next_one[:-1].ravel()
+        if times > 2:
+            band[2 * size, : (times - 2) * size] = self.next_two[:-2].ravel()
+        return solveh_banded(band, right.ravel(), lower=True, check_finite=False).reshape(times, size)
+
+
+def accelerations(
+    times_s: Float[np.ndarray, " T"],
+) -> Float[np.ndarray, "T 3"]:
+    """Return the weights of frames t - 2, t - 1, t in the acceleration about frame t - 1 (rows 0 and 1 are zero).
+
+    For frames dt1 and dt2 apart, ``a = 2 ((x2 - x1) / dt2 - (x1 - x0) / dt1) / (dt1 + dt2)``.
+    """
+    weights = np.zeros((len(times_s), 3))
+    if len(times_s) > 2:
+        steps = np.maximum(np.diff(times_s), 1e-4)
+        first, second = steps[:-1], steps[1:]
+        both = 2 / (first + second)
+        weights[2:] = np.stack((both / first, -both / first - both / second, both / second), axis=1)
+    return weights
+
+
+def add_accelerations(
+    system: TimeSystem,
+    weights: Float[np.ndarray, "T 3"],
+    strength: Float[np.ndarray, "T D"],
+) -> TimeSystem:
+    """Return the system with the squares of ``strength[t, d] * a[t, d]`` added, a as from `accelerations`."""
+    square = strength**2
+    blocks, one, two = system.blocks.copy(), system.next_one.copy(), system.next_two.copy()
+    diagonal = np.arange(square.shape[1])
+    for offset in range(3):  # the frame t - 2 + offset is touched by the acceleration of row t
+        added = square[2:] * weights[2:, offset, None] ** 2
+        blocks[offset : len(blocks) - 2 + offset, diagonal, diagonal] += added
+    one[:-2] += square[2:] * (weights[2:, 0] * weights[2:, 1])[:, None]
+    one[1:-1] += square[2:] * (weights[2:, 1] * weights[2:, 2])[:, None]
+    two[:-2] += square[2:] * (weights[2:, 0] * weights[2:, 2])[:, None]
+    return TimeSystem(blocks, one, two)
+
+
+def spread_accelerations(
+    weights: Float[np.ndarray, "T 3"], values: Float[np.ndarray, "T D"]
+) -> Float[np.ndarray, "T D"]:
+    """Return the transpose of the accelerations applied to `values`: what each frame's numbers feel of them."""
+    felt = np.zeros_like(values)
+    for offset in range(3):
+        felt[offset : len(felt) - 2 + offset] += weights[2:, offset, None] * values[2:]
+    return felt

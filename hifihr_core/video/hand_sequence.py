@@ -1,0 +1,69 @@
+"""A hand through time: one shape, a pose, a turn and a place per frame; and what was seen of it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+
+from hifihr_core.hands import HandParameters
+from hifihr_core.placed_hands import PlacedHands
+
+
+@dataclass(frozen=True)
+class SeenSequence:
+    """The sightings of one right-looking hand in T frames, in pixels of the camera K.
+
+    Where ``weight[t, j]`` is 0, joint j was not seen in frame t and its pixel means nothing; `sigma_px` is the standard
+    deviation of a joint along each axis.
+    """
+
+    times_s: Float[np.ndarray, " T"]
+    joints_px: Float[np.ndarray, "T 21 2"]
+    sigma_px: Float[np.ndarray, "T 21"]
+    weight: Float[np.ndarray, "T 21"]
+    K: Float[np.ndarray, "3 3"]
+
+    def seen(self) -> Bool[np.ndarray, " T"]:
+        """Return in which frames the hand was seen at all."""
+        return (self.weight > 0).any(axis=1)
+
+    def part(self, which: "slice | np.ndarray") -> "SeenSequence":
+        """Return some of the frames."""
+        return SeenSequence(
+            self.times_s[which], self.joints_px[which], self.sigma_px[which], self.weight[which], self.K
+        )
+
+
+@dataclass(frozen=True)
+class HandSequence:
+    """A right-looking hand in T frames: `turn` is the global rotation vector and `root_cam` joint 9, metres."""
+
+    shape: Float[np.ndarray, " S"]
+    turn: Float[np.ndarray, "T 3"]
+    root_cam: Float[np.ndarray, "T 3"]
+    pose: Float[np.ndarray, "T P"]
+
+    def __len__(self) -> int:
+        """Return the number of frames."""
+        return len(self.turn)
+
+    def part(self, which: "slice | np.ndarray") -> "HandSequence":
+        """Return some of the frames."""
+        return HandSequence(self.shape, self.turn[which], self.root_cam[which], self.pose[which])
+
+    def followed_by(self, other: "HandSequence") -> "HandSequence":
+        """Return both in one; the shape is this one's."""
+        rows = [np.concatenate((getattr(self, name), getattr(other, name))) for name in ("turn", "root_cam", "pose")]
+        return HandSequence(self.shape, *rows)
+
+    def placed(self) -> PlacedHands:
+        """Return the frames as a batch of hands."""
+        return PlacedHands(
+            HandParameters(_tensor(self.turn), _tensor(self.pose), _tensor(self.shape).expand(len(self), -1)),
+            _tensor(self.root_cam),
+        )
+
+
+def _tensor(values: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values)).float()
