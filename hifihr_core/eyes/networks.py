@@ -87,8 +87,8 @@ class LandmarkNetwork(nn.Module):
     def forward(self, crop: Traced) -> tuple[Traced, Traced, Traced, Traced]:
         """Return joints (B, 63), metres (B, 63), presence (B, 1) and how surely the hand is a right one (B, 1).
 
-        `crop` is (B, 3, 224, 224). A joint is (u, v, z): pixels of the crop, z relative to the wrist, positive away from the camera. Metres are
-        about the middle of the hand, in the axes of the crop.
+        `crop` is (B, 3, 224, 224). A joint is (u, v, z): pixels of the crop, z relative to the wrist, positive away
+        from the camera. Metres are about the middle of the hand, in the axes of the crop.
         """
         seen = self.top(self.blocks(self.stem(crop)))
         return self.joints(seen), self.metres(seen), self.presence(seen).sigmoid(), self.right(seen).sigmoid()

@@ -1,7 +1,7 @@
 """Turned squares in a photo: what each network is shown.
 
-A region's `turn` is how far its upper edge is turned clockwise from that of the photo, in radians: a hand that points up
-in its region points along ``(sin(turn), -cos(turn))`` in the photo.
+A region's `turn` is how far its upper edge is turned clockwise from that of the photo, in radians: a hand that points
+up in its region points along ``(sin(turn), -cos(turn))`` in the photo.
 """
 
 from dataclasses import dataclass

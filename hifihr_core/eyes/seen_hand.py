@@ -12,11 +12,11 @@ from hifihr_core.samples import Side
 class SeenHand:
     """One hand in a photo, in pixels of the upright photo; joints in our order.
 
-    `depth_px` is along the view, relative to the wrist, positive away from the camera, in pixels at the hand's distance.
-    `metres` are the joints about the middle of the hand in the axes of the photo (+x right, +y down, +z away): a rough
-    guess of the network. `sigma_px` is the standard deviation of each joint along each axis; `confidence` is the
-    probability that a joint is within a twentieth of the hand's size (`size_px`) of the truth. `score` says how surely
-    this is a hand; `side` is the person's anatomical side in an un-mirrored photo.
+    `depth_px` is along the view, relative to the wrist, positive away from the camera, in pixels at the hand's
+    distance. `metres` are the joints about the middle of the hand in the axes of the photo (+x right, +y down, +z
+    away): a rough guess of the network. `sigma_px` is the standard deviation of each joint along each axis;
+    `confidence` is the probability that a joint is within a twentieth of the hand's size (`size_px`) of the truth.
+    `score` says how surely this is a hand; `side` is the person's anatomical side in an un-mirrored photo.
     """
 
     joints_px: Float[np.ndarray, "21 2"]
