@@ -1,0 +1,165 @@
+"""Reading long JSON lists, such as annotations and predictions of gigabytes, one entry at a time in bounded memory.
+
+A block of bytes is swept at once for brackets, which say where entries begin and end; each entry is then parsed by
+the standard library, so every digit is read as `json` reads it.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from hifihr_core.errors import DataError
+from hifihr_core.outside.json_text import MOST_DEPTH, parse_flat
+
+_BLOCK_BYTES = 1 << 22
+#: A longer entry is not one sample of anything.
+MOST_ENTRY_BYTES = 16 << 20
+_BETWEEN = b" \t\r\n,"
+_ESCAPE = re.compile(rb"\\.", re.DOTALL)
+_SCALAR = re.compile(rb'"(?:[^"\\]|\\.)*"|[^\s,"]+|"', re.DOTALL)
+
+
+@runtime_checkable
+class Readable(Protocol):
+    """Anything with bytes to read: a file, or a member of a zip."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most `size` bytes; none at the end."""
+        ...
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The text of one entry, and the number of the list that it stands in (0 for a list of entries)."""
+
+    group: int
+    text: bytes
+
+    def parse(self) -> Any:
+        """Return the value. Raises: ValueError if the text is not JSON."""
+        return parse_flat(self.text)
+
+
+@dataclass
+class _State:
+    """What is carried from block to block."""
+
+    depth: int = 0
+    groups: int = 0
+    pending: bytes = b""  # the beginning of an entry, or of a number or text between entries
+    is_open: bool = False  # whether `pending` is an entry with brackets
+    in_string: bool = False
+    closed: bool = False
+
+
+def iterate_entries(
+    stream: Readable, name: str | Path, *, level: int = 1, remedy: str = "the file is broken, fetch or write it again"
+) -> Iterator[Entry]:
+    """Yield the entries of a JSON list (`level` 1), or those of the lists in a list (`level` 2).
+
+    An entry may be a number, a text, a list or an object. Raises: DataError where the text is something else, ends
+    early, or an entry is longer than `MOST_ENTRY_BYTES`.
+    """
+    state, read = _State(), 0
+    block = stream.read(3).removeprefix(b"\xef\xbb\xbf")  # a byte-order mark
+    while block := block + stream.read(_BLOCK_BYTES):
+        while block.endswith(b"\\") and (more := stream.read(1)):
+            block += more
+        read += len(block)
+        try:
+            yield from _split(block, state, level)
+        except _Foreign as error:
+            raise DataError(f"{name}: {error}; {remedy}") from None
+        block = b""
+    if not read:
+        raise DataError(f"{name}: the file is empty; {remedy}")
+    if not state.closed:
+        raise DataError(f"{name}: the text ends after {read:,} bytes with {state.depth} brackets open; {remedy}")
+
+
+class _Foreign(Exception):
+    """The text is not a list of entries."""
+
+
+def _split(block: bytes, state: _State, level: int) -> Iterator[Entry]:
+    """Yield the entries that end in this block, and keep the beginning of the one that does not."""
+    places, steps = _brackets(block, state)
+    after = state.depth + np.cumsum(steps)
+    _check_ends(block, places, after, state)
+    if after.max(initial=0) > MOST_DEPTH:
+        raise _Foreign(f"more than {MOST_DEPTH} brackets are open at once")
+    begin, is_open = 0, state.is_open
+    # Brackets that open or close an entry, or the list that entries stand in.
+    marks = np.flatnonzero((after <= level) | ((after == level + 1) & (steps > 0)))
+    for mark in marks.tolist():
+        place, depth = int(places[mark]), int(after[mark])
+        if depth == level and steps[mark] < 0 and is_open:  # an entry ends
+            text, state.pending, is_open = state.pending + block[begin : place + 1], b"", False
+            yield Entry(state.groups - 1, text)
+            begin = place + 1
+            continue
+        yield from _scalars(state.pending + block[begin:place], state, depth - int(steps[mark]) == level)
+        state.pending, begin = b"", place + 1
+        if depth == level + 1:
+            begin, is_open = place, True
+        elif depth == level and steps[mark] > 0:
+            state.groups += 1
+    state.depth, state.is_open = (int(after[-1]) if len(after) else state.depth), is_open
+    rest = state.pending + block[begin:]
+    if not is_open and not state.in_string:
+        whole, rest = _cut_scalars(rest)
+        yield from _scalars(whole, state, state.depth == level)
+    state.pending = rest
+    if len(rest) > MOST_ENTRY_BYTES:
+        raise _Foreign(f"an entry of more than {MOST_ENTRY_BYTES:,} bytes")
+
+
+def _cut_scalars(text: bytes) -> tuple[bytes, bytes]:
+    """Return what of numbers and texts is whole, and the rest, which may go on in the next block."""
+    cut = max(text.rfind(b'"'), text.rfind(b",", max(text.rfind(b'"'), 0))) + 1
+    return text[:cut], text[cut:]
+
+
+def _brackets(block: bytes, state: _State) -> tuple[np.ndarray, np.ndarray]:
+    """Return the places of brackets outside texts, and 1 where one opens, -1 where one closes."""
+    has_text = state.in_string or b'"' in block
+    codes = np.frombuffer(_ESCAPE.sub(b"__", block) if has_text else block, np.uint8)
+    folded = codes | 0x20  # '[' is 0x5B and '{' 0x7B: one bit apart, and likewise their ends
+    places = np.flatnonzero((folded == ord("{")) | (folded == ord("}")))
+    if has_text:
+        quotes = np.flatnonzero(codes == ord('"'))
+        inside = (np.searchsorted(quotes, places) + state.in_string) % 2 == 1
+        places = places[~inside]
+        state.in_string = bool((len(quotes) + state.in_string) % 2)
+    return places, np.where(folded[places] == ord("{"), 1, -1)
+
+
+def _check_ends(block: bytes, places: np.ndarray, after: np.ndarray, state: _State) -> None:
+    """Raise where something stands before or after the outermost list."""
+    begins_here = state.depth == 0 and not state.closed
+    if begins_here:
+        head = block[: int(places[0])] if len(places) else block
+        opener = block[int(places[0]) :][:1] if len(places) else b"["
+        if head.strip() or opener != b"[":
+            raise _Foreign(f"found {_show(head.strip() + opener)}, expected a list")
+    rest = block if state.closed else b""
+    closing = np.flatnonzero(after <= 0)
+    if not state.closed and len(closing):
+        state.closed, rest = True, block[int(places[closing[0]]) + 1 :]
+    if rest.strip():
+        raise _Foreign("more text follows where the outermost list ends")
+
+
+def _scalars(text: bytes, state: _State, expected: bool) -> Iterator[Entry]:
+    """Yield the numbers and texts that stand between entries with brackets; elsewhere nothing may stand."""
+    if text.strip(_BETWEEN) and not expected:
+        raise _Foreign(f"found {_show(text.strip(_BETWEEN))}, expected a list of entries")
+    yield from (Entry(state.groups - 1, match[0]) for match in _SCALAR.finditer(text))
+
+
+def _show(text: bytes) -> str:
+    return repr(text[:20].decode("utf-8", "replace"))

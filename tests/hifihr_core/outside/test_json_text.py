@@ -1,0 +1,69 @@
+"""JSON from outside: what people's tools write is read, what harms is refused in one line."""
+
+import json
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hifihr_core.errors import AssetError, DataError
+from hifihr_core.outside.json_text import parse_json, read_json
+from hifihr_core.outside.whole_files import read_whole, sha256_of
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        max_leaves=20,
+    )
+)
+def test_what_json_writes_is_read(value):
+    for encoding in ("utf-8", "utf-8-sig", "utf-16", "utf-32"):
+        assert parse_json(json.dumps(value, ensure_ascii=False).encode(encoding), "x") == value
+
+
+def test_brackets_inside_texts_are_not_deep():
+    value = ["[" * 1000, {"{" * 100: '"[' * 100}]
+    assert parse_json(json.dumps(value), "x") == value
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "Expecting value"),
+        ("[1,", "Expecting value"),
+        (b"\xff\xfe\xfa", "codec can't decode"),
+        ("[" * 100_000, "more than 64 brackets"),
+        ("[" * 65 + "]" * 65, "more than 64 brackets"),
+        ('{"a":' * 100 + "1" + "}" * 100, "more than 64 brackets"),
+        (f"[{'9' * 6000}]", "limit"),
+        (r'{"name": "\ud83d"}', "half a character"),
+    ],
+)
+def test_what_harms_is_refused_in_one_line(text, reason):
+    with pytest.raises(AssetError, match=reason) as caught:
+        parse_json(text, "file.json", error=AssetError, remedy="ask again")
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith("file.json: not JSON (")
+    assert str(caught.value).endswith("; ask again")
+
+
+def test_only_regular_files_of_a_bounded_size_are_read(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text("[1]", encoding="utf-8-sig")
+    assert read_json(path) == [1]
+    assert len(sha256_of(path)) == 64
+    with pytest.raises(DataError, match="6 bytes, expected at most 5"):
+        read_whole(path, most_bytes=5)
+    with pytest.raises(DataError, match="no such file"):
+        read_json(tmp_path / "none.json")
+    with pytest.raises(DataError, match="a folder, expected a file"):
+        read_json(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="a pipe or device"):
+        read_json(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    with pytest.raises(DataError, match="a pipe or device"):
+        read_whole(tmp_path / "zero")
