@@ -38,7 +38,7 @@ def emit(text: str) -> None:
 
 def emit_json(document: object) -> None:
     """Write one JSON document to stdout; paths and other objects become texts, NaN becomes null."""
-    from hifihr_core.json_text import finite_json
+    from hifihr_core.outside.json_text import finite_json
 
     print(json.dumps(finite_json(document), indent=2, ensure_ascii=False, default=str))
 

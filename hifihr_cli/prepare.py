@@ -76,9 +76,9 @@ def prepare(
     """
     import os
 
+    from hifihr_core.config.folders import raw_folder, shards_folder
     from hifihr_core.shards.packing import Policy
     from hifihr_core.sources.contract import Request
-    from hifihr_core.sources.prepare import default_out, default_root
     from hifihr_core.sources.table import find_source
 
     row = find_source(source)
@@ -89,8 +89,8 @@ def prepare(
         _write_raw(layout, out, wanted, json)
         return
     options = _options(source, {"keypoints": keypoints, "detector": detector}, wanted)
-    request = Request(root=root or default_root(source), limit=limit, options=options)
-    target = out or default_out(source)
+    request = Request(root=root or raw_folder(source), limit=limit, options=options)
+    target = out or shards_folder(source)
     policy = Policy(
         workers=(os.cpu_count() or 1) if workers is None else workers,
         max_problems=max_problems,
@@ -138,15 +138,15 @@ def _refuse_others(source: str, owner: str, given: dict[str, object]) -> None:
 
 
 def _write_raw(layout: str, out: Path | None, wanted: dict[str, Any], json: bool) -> None:
+    from hifihr_core.config.folders import raw_folder
     from hifihr_core.errors import ConfigError
-    from hifihr_core.sources.prepare import default_root
     from hifihr_core.sources.written.layouts import LAYOUTS, RawRequest, write_raw_tree
 
     if layout not in LAYOUTS:
         raise ConfigError(f"--as {layout}: not known; known layouts: {', '.join(LAYOUTS)}")
     count = wanted.pop("count", 200)
     evaluation = wanted.pop("evaluation", max(1, count // 10))
-    request = RawRequest(out or default_root(f"synth-{layout}"), count, evaluation, **wanted)
+    request = RawRequest(out or raw_folder(f"synth-{layout}"), count, evaluation, **wanted)
     with progress("synth", unit="poses") as bar:
         write_raw_tree(layout, request, on_progress=bar)
     if json:

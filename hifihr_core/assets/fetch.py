@@ -10,10 +10,11 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from hifihr_core.assets.registry import Asset, Source
-from hifihr_core.assets.store import install, installed_path, remedy, sha256_of
+from hifihr_core.assets.store import install, installed_path, remedy
 from hifihr_core.errors import AssetError
 from hifihr_core.files import describe_os_error
 from hifihr_core.lookup import needed
+from hifihr_core.outside.whole_files import sha256_of
 
 TIMEOUT_S = 30.0
 BLOCK_BYTES = 1 << 18
@@ -60,7 +61,8 @@ def check_bytes(asset: Asset, path: Path, *, origin: str) -> None:
 
     Raises: AssetError with both checksums.
     """
-    found, expected = sha256_of(path), needed(asset.source, f"{asset.id}: the source").checksum
+    found = sha256_of(path, error=AssetError)
+    expected = needed(asset.source, f"{asset.id}: the source").checksum
     if found.startswith(expected):
         return
     if path.suffix == ".download":

@@ -4,7 +4,6 @@ The cache is `$HIFIHR_HOME`, else the platform's cache folder. A receipt (`recei
 the installed file, so that `verify` can tell a damaged file also where conversion changed the bytes.
 """
 
-import hashlib
 import os
 import shutil
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from hifihr_core.assets.registry import Asset, find_asset
 from hifihr_core.errors import AssetError
 from hifihr_core.files import describe_os_error, write_atomically, write_text
+from hifihr_core.outside.whole_files import sha256_of
 
 State = Literal["present", "missing", "damaged", "unverified"]
 
@@ -66,18 +66,6 @@ def remedy(asset: Asset) -> str:
     return f"get it from {asset.homepage}, then run `hifihr assets import {asset.id} PATH`"
 
 
-def sha256_of(path: Path) -> str:
-    """Return the hexadecimal sha256 of a file. Raises: AssetError if it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            digest = hashlib.sha256()
-            while block := file.read(1 << 20):
-                digest.update(block)
-    except OSError as error:
-        raise AssetError(describe_os_error(error, path)) from error
-    return digest.hexdigest()
-
-
 def install(asset: Asset, source: Path, convert: Callable[[Path, Path], None]) -> Path:
     """Write the file that ``convert(source, target)`` makes into the cache, with its receipt, atomically.
 
@@ -86,7 +74,9 @@ def install(asset: Asset, source: Path, convert: Callable[[Path, Path], None]) -
     target = installed_path(asset)
     with write_atomically(target) as part:
         convert(source, part)
-        receipt = Receipt(asset=asset.id, size=part.stat().st_size, sha256=sha256_of(part), made_from=source.name)
+        receipt = Receipt(
+            asset=asset.id, size=part.stat().st_size, sha256=sha256_of(part, error=AssetError), made_from=source.name
+        )
         # The receipt goes first: a receipt without a file is just a missing asset.
         write_text(receipt_path(asset), receipt.model_dump_json(indent=2) + "\n")
     return target
@@ -106,7 +96,7 @@ def check(asset: Asset) -> State:
         receipt = Receipt.model_validate_json(receipt_path(asset).read_bytes())
     except (OSError, ValidationError):
         return "unverified"
-    same = path.stat().st_size == receipt.size and sha256_of(path) == receipt.sha256
+    same = path.stat().st_size == receipt.size and sha256_of(path, error=AssetError) == receipt.sha256
     return "present" if same else "damaged"
 
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from hifihr_core.config.tree import RunSettings
 from hifihr_core.errors import ConfigError
-from hifihr_core.json_text import parse_json
+from hifihr_core.outside.json_text import parse_json
 
 #: Old dotted name -> the new one, or None where the setting is gone and its old value changes nothing.
 RENAMED: Mapping[str, str | None] = MappingProxyType({"model.drop_path": None, "train.channels_last": None})

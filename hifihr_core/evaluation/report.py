@@ -10,9 +10,9 @@ from hifihr_core.errors import ConfigError
 from hifihr_core.evaluation.benchmarks.scoring import Scores
 from hifihr_core.evaluation.benchmarks.table import MESH_ALIGNMENTS, PREFIXES, Benchmark
 from hifihr_core.files import write_atomically, write_text
-from hifihr_core.json_text import finite_json
 from hifihr_core.metrics.image import TEXTURE_METRICS
 from hifihr_core.metrics.pose import PCK_THRESHOLDS_M, ErrorSummary
+from hifihr_core.outside.json_text import finite_json
 from hifihr_core.skeleton import JOINT_NAMES, gather_from
 
 #: What people call an alignment.

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 
 from hifihr_core import __version__
-from hifihr_core.assets.store import sha256_of
 from hifihr_core.evaluation.benchmarks.point_files import (
     OnProgress,
     PointSets,
@@ -30,6 +29,7 @@ from hifihr_core.evaluation.report import (
     write_document,
 )
 from hifihr_core.geometry.alignment import procrustes
+from hifihr_core.outside.whole_files import sha256_of
 from hifihr_core.skeleton import gather_from
 from hifihr_core.sources.table import find_source
 

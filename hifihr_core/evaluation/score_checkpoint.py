@@ -10,7 +10,7 @@ import torch
 
 from hifihr_core import __version__
 from hifihr_core.assets.registry import find_asset
-from hifihr_core.assets.store import asset_path, is_installed, remedy, sha256_of
+from hifihr_core.assets.store import asset_path, is_installed, remedy
 from hifihr_core.errors import DataError
 from hifihr_core.evaluation.benchmarks.point_files import OnProgress, PointSets, no_progress, read_ground_truth
 from hifihr_core.evaluation.benchmarks.scoring import Scores, score
@@ -34,6 +34,7 @@ from hifihr_core.hands import HandModel
 from hifihr_core.metrics.image import average_metrics
 from hifihr_core.metrics.perceptual import LPIPS_ASSETS, Lpips, load_lpips
 from hifihr_core.models.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
+from hifihr_core.outside.whole_files import sha256_of
 from hifihr_core.records import Batch
 from hifihr_core.shards.folder import ShardSet
 from hifihr_core.shards.schema import INDEX_NAME, DatasetFacts
@@ -163,7 +164,11 @@ def _document(job: _Job, scores: Scores, collected: Collected) -> dict[str, Any]
         "root": job.options.root,
         "texture": _texture(collected, benchmark, job.lpips, renders=checkpoint.network.has_appearance),
         "parameters": average_metrics(collected.parameters) if collected.parameters else None,
-        "checkpoint": {"file": job.weights.name, "sha256": sha256_of(job.weights), "step": checkpoint.step},
+        "checkpoint": {
+            "file": job.weights.name,
+            "sha256": sha256_of(job.weights, error=AssetError),
+            "step": checkpoint.step,
+        },
         "settings": checkpoint.settings.model_dump(mode="json"),
         "dataset": {"index_sha256": sha256_of(job.shards.folder / INDEX_NAME), **facts.model_dump(mode="json")},
         "licences": {

@@ -12,10 +12,10 @@ from hifihr_core.config.renamed import read_settings
 from hifihr_core.config.tree import RunSettings
 from hifihr_core.errors import AssetError, ConfigError
 from hifihr_core.hands import HandModel, JointDefinition, load_hand
-from hifihr_core.json_text import parse_json
 from hifihr_core.models.contract import ImageNetwork
 from hifihr_core.models.shipped import IMAGE_NETWORK, shipped_model
 from hifihr_core.models.table import build_network
+from hifihr_core.outside.json_text import parse_json
 from hifihr_core.weight_files import FORMAT, FORMAT_VERSION, read_facts, read_tensors, write_tensors
 
 #: Weight files of a run folder, the preferred one first.

@@ -57,12 +57,17 @@ class _State:
 
 
 def iterate_entries(
-    stream: Readable, name: str | Path, *, level: int = 1, remedy: str = "the file is broken, fetch or write it again"
+    stream: Readable,
+    name: str | Path,
+    *,
+    level: int = 1,
+    lists: int | None = None,
+    remedy: str = "the file is broken, fetch or write it again",
 ) -> Iterator[Entry]:
     """Yield the entries of a JSON list (`level` 1), or those of the lists in a list (`level` 2).
 
     An entry may be a number, a text, a list or an object. Raises: DataError where the text is something else, ends
-    early, or an entry is longer than `MOST_ENTRY_BYTES`.
+    early, an entry is longer than `MOST_ENTRY_BYTES`, or the number of inner lists is not `lists`.
     """
     state, read = _State(), 0
     block = stream.read(3).removeprefix(b"\xef\xbb\xbf")  # a byte-order mark
@@ -78,7 +83,11 @@ def iterate_entries(
     if not read:
         raise DataError(f"{name}: the file is empty; {remedy}")
     if not state.closed:
-        raise DataError(f"{name}: the text ends after {read:,} bytes with {state.depth} brackets open; {remedy}")
+        raise DataError(
+            f"{name}: the text ends after {read:,} bytes with {state.depth} brackets open: truncated; {remedy}"
+        )
+    if lists is not None and state.groups != lists:
+        raise DataError(f"{name}: {state.groups} lists, expected {lists}; {remedy}")
 
 
 class _Foreign(Exception):

@@ -1,7 +1,9 @@
-"""Reading JSON from outside: UTF-8 with or without a byte-order mark, and bounds on size, depth and numbers."""
+"""JSON in and out: one reader with bounds on size, depth and numbers, and one way to write numbers JSON lacks."""
 
 import json
+import math
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def parse_json(
-    text: bytes | str, name: str | Path, *, remedy: str = "write it again", error: type[HifihrError] = DataError
+    text: bytes | str, name: str | Path, *, remedy: str = "write it again", error: type[Exception] = DataError
 ) -> Any:
     """Return what a JSON text holds. `name` and `remedy` are for the message.
 
@@ -31,7 +33,7 @@ def parse_json(
             raise ValueError(f"more than {MOST_DEPTH} brackets are open at once")
         return parse_flat(text)
     except ValueError as problem:
-        raise error(f"{name}: not JSON ({problem}); {remedy}") from problem
+        raise error(f"{name}: not valid JSON ({problem}); {remedy}") from problem
 
 
 def parse_flat(text: bytes | str) -> Any:
@@ -58,6 +60,17 @@ def read_json(
 ) -> Any:
     """Return what a JSON file holds. Raises: `error` if it cannot be read, is too long, or as `parse_json`."""
     return parse_json(read_whole(path, most_bytes=most_bytes, error=error), path, remedy=remedy, error=error)
+
+
+def finite_json(value: object) -> Any:
+    """Return `value` with NaN and infinities as None, which JSON has instead, and every key a text."""
+    if isinstance(value, Mapping):
+        return {str(key): finite_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite_json(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
 
 
 def _depth(text: str) -> int:

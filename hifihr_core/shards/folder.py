@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from hifihr_core.errors import DataError
+from hifihr_core.outside.folders import walk
+from hifihr_core.outside.whole_files import sha256_of
 from hifihr_core.samples import Sample
 from hifihr_core.shards.reader import ShardReader
 from hifihr_core.shards.schema import INDEX_NAME, ShardIndex, read_index
-from hifihr_core.shards.writer import sha256_of
 
 
 class ShardSet:
@@ -88,7 +89,7 @@ def verify(folder: Path | str) -> Iterator[str]:
 def find_shard_folders(folder: Path | str) -> list[Path]:
     """Return the finished shard folders at or below `folder`. Raises: DataError if there is none."""
     folder = Path(folder)
-    found = sorted(path.parent for path in folder.rglob(INDEX_NAME)) if folder.is_dir() else []
+    found = [path for path, _, names in walk(folder) if INDEX_NAME in names]
     if not found:
         read_index(folder)
     return found

@@ -26,7 +26,9 @@ from filelock import FileLock, Timeout
 
 from hifihr_core import __version__
 from hifihr_core.errors import DataError
-from hifihr_core.files import describe_os_error, read_text, write_text
+from hifihr_core.files import describe_os_error, write_text
+from hifihr_core.outside.json_text import read_json
+from hifihr_core.outside.whole_files import sha256_of
 from hifihr_core.shards.reader import ShardReader
 from hifihr_core.shards.schema import (
     FORMAT_VERSION,
@@ -41,7 +43,7 @@ from hifihr_core.shards.schema import (
     table_of,
 )
 from hifihr_core.shards.split import Split
-from hifihr_core.shards.writer import sha256_of, write_shard
+from hifihr_core.shards.writer import write_shard
 
 SHARD_BYTES = 128 << 20
 WORK_NAME = ".work"
@@ -189,7 +191,7 @@ def _take_over(folder: Path, plan: Mapping[str, Any], name: str) -> None:
     plan_path, index_path = work / "plan.json", folder / INDEX_NAME
     try:
         work.mkdir(parents=True, exist_ok=True)
-        same = plan_path.is_file() and json.loads(read_text(plan_path)) == plan
+        same = plan_path.is_file() and read_json(plan_path, remedy=f"delete {work} and run again") == plan
         if index_path.exists() or not same:
             index_path.unlink(missing_ok=True)
             for old in folder.glob(f"{name}-[0-9][0-9][0-9][0-9][0-9].h5"):
@@ -201,8 +203,6 @@ def _take_over(folder: Path, plan: Mapping[str, Any], name: str) -> None:
             stale.unlink()
     except OSError as error:
         raise DataError(describe_os_error(error, folder)) from error
-    except json.JSONDecodeError as error:
-        raise DataError(f"{plan_path}: not a plan ({error}); delete {work} and run again") from error
     write_text(plan_path, json.dumps(plan))
 
 

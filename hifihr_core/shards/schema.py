@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hifihr_core.errors import DataError
-from hifihr_core.files import read_text
+from hifihr_core.outside.json_text import read_json
 from hifihr_core.samples import LABELS, Sample
 
 FORMAT = "hifihr-shards"
@@ -128,12 +128,12 @@ def read_index(folder: Path) -> ShardIndex:
         found = "no such folder" if not folder.is_dir() else f"no {INDEX_NAME}"
         raise DataError(f"{folder}: {found}, expected a finished shard folder; run `hifihr prepare` (again) to make it")
     try:
-        content = json.loads(read_text(path))
+        content = read_json(path, remedy="prepare the dataset again")
         version = content.get("format_version") if isinstance(content, dict) else None
         if version != FORMAT_VERSION:
             raise DataError(f"{path}: layout version {version}, expected {FORMAT_VERSION}; prepare the dataset again")
         return ShardIndex.model_validate(_renew(content))
-    except (json.JSONDecodeError, ValidationError) as error:
+    except ValidationError as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"{path}: {reason}, expected a shard index; prepare the dataset again") from error
 

@@ -3,7 +3,6 @@
 The same samples always give the same bytes: no timestamps, a fixed HDF5 version range, contiguous datasets.
 """
 
-import hashlib
 import json
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,6 +14,7 @@ import h5py
 import numpy as np
 
 from hifihr_core.files import write_atomically
+from hifihr_core.outside.whole_files import sha256_of
 from hifihr_core.samples import Sample
 from hifihr_core.shards.schema import (
     ANNOTATIONS,
@@ -61,20 +61,6 @@ def write_shard(
             sha256=sha256_of(part),
         )
     return summary, tuple(collector.problems)
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file as hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
-
-
-def _digest(file: BinaryIO) -> str:
-    """Return the digest block by block, for Python 3.10."""
-    digest = hashlib.sha256()
-    while block := file.read(_BLOCK_BYTES):
-        digest.update(block)
-    return digest.hexdigest()
 
 
 class _Blob:

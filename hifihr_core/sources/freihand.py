@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import ijson
 import numpy as np
 
 from hifihr_core.errors import DataError
+from hifihr_core.outside.json_lists import iterate_entries
 from hifihr_core.samples import Sample
 from hifihr_core.shards import pictures
 from hifihr_core.shards.schema import CheckFacts, DatasetFacts, Problem
@@ -240,10 +240,7 @@ def _open_split(tree: Tree, folder: str, marker: Marker, limit: int | None) -> F
 def _count_entries(file: RawFile) -> int:
     """Return the length of a JSON list of numbers. Raises: DataError if it is none."""
     with file.open() as stream:
-        try:
-            return sum(1 for _ in ijson.items(stream, "item"))
-        except ijson.JSONError as error:
-            raise DataError(f"{file.name}: no JSON list ({str(error).splitlines()[0]}); download it again") from error
+        return sum(1 for _ in iterate_entries(stream, file.name, remedy="download it again"))
 
 
 def inspect_freihand(request: Request) -> Sequence[FileState]:

@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 
 from hifihr_core.errors import DataError
-from hifihr_core.files import read_text, write_atomically, write_text
+from hifihr_core.files import write_atomically, write_text
+from hifihr_core.outside.json_text import read_json
 from hifihr_core.samples import Sample
 from hifihr_core.shards import pictures
 from hifihr_core.shards.schema import CheckFacts, DatasetFacts, Problem
@@ -205,7 +206,7 @@ class Ho3dSplit(Split):
     def _stage_vote(self, target: Path) -> int | None:
         if not target.is_file():
             write_text(target, json.dumps(vote_on_channels(self.tree, self.frames[: self.count])))
-        shares = json.loads(read_text(target))
+        shares = read_json(target, remedy=f"delete {target.parent} and run again")
         best = max(shares, key=lambda channel: shares[channel], default=None)
         return int(best) if best is not None and shares[best] >= VOTE else None
 

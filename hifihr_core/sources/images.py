@@ -18,6 +18,7 @@ import numpy as np
 from hifihr_core.errors import DataError
 from hifihr_core.files import PHOTO_SUFFIXES
 from hifihr_core.geometry.lenses import default_focal_px, ideal_K
+from hifihr_core.outside.folders import find_files
 from hifihr_core.samples import Sample
 from hifihr_core.shards import pictures
 from hifihr_core.shards.schema import CheckFacts, DatasetFacts, Problem
@@ -191,11 +192,10 @@ def open_images(request: Request) -> Sequence[Split]:
 
 
 def find_photos(root: Path) -> tuple[str, ...]:
-    """Return the photos below a folder, sorted, by their path relative to it. Raises: DataError without a folder."""
+    """Return the photos below a folder, in natural order, relative to it. Raises: DataError without a folder."""
     if not root.is_dir():
         raise DataError(f"{root}: no such folder; {DOWNLOAD}")
-    found = (path for path in root.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES and path.is_file())
-    return tuple(sorted(path.relative_to(root).as_posix() for path in found))
+    return tuple(path.relative_to(root).as_posix() for path in find_files(root, PHOTO_SUFFIXES))
 
 
 def inspect_images(request: Request) -> Sequence[FileState]:

@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
-import ijson
 import numpy as np
 
 from hifihr_core.errors import DataError
-from hifihr_core.files import read_text, write_text
+from hifihr_core.files import write_text
+from hifihr_core.outside.json_lists import iterate_entries
+from hifihr_core.outside.json_text import read_json
 from hifihr_core.samples import Side
 from hifihr_core.skeleton import NUM_JOINTS
 from hifihr_core.sources.raw.raw_tree import RawFile
@@ -84,7 +85,7 @@ def stage_detections(file: RawFile, target: Path, *, rows: Sequence[int] = ()) -
         with write_rows(peaks_path, (NUM_JOINTS, 3)) as append:
             append(np.concatenate((peaks, values[..., None]), axis=-1))
     packed = Rows(peaks_path)
-    names = json.loads(read_text(names_path))
+    names = read_json(names_path, most_bytes=1 << 30, remedy=f"delete {target.parent} and run again")
     if rows and not names and len(packed) not in rows:
         expected = " or ".join(f"{length:,}" for length in rows)
         raise DataError(f"{file.name}: {len(packed):,} entries without names, expected {expected}; detect again")
@@ -100,13 +101,13 @@ def _parse(file: RawFile) -> tuple[np.ndarray, np.ndarray, list[str]]:
     names: list[str] = []
     try:
         with file.open() as stream:
-            for entry in ijson.items(stream, "item.item", use_float=True):
-                flat = np.asarray(entry).ravel()
+            for entry in iterate_entries(stream, file.name, level=2):
+                flat = np.asarray(entry.parse()).ravel()
                 if flat.dtype.kind == "U":
                     names.append(PurePosixPath(str(flat[0])).name)
                 else:
                     numbers[flat.size].append(flat.astype(np.float32))
-    except (ijson.JSONError, KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         reason = str(error).split("\n")[0]
         raise DataError(
             f"{file.name}: no list [peaks, values, names] of {NUM_JOINTS} joints each ({reason})"
@@ -124,7 +125,7 @@ def read_keypoint_file(path: Path) -> dict[str, tuple[FoundHand, ...]]:
 
     Raises: DataError if it is neither, or OpenPose's without names.
     """
-    content = _read_json(path)
+    content = read_json(path, most_bytes=1 << 30)
     if isinstance(content, dict):
         return {str(name): _parse_hands(f"{path}: {name}", hands) for name, hands in content.items()}
     peaks, values, names = _parse(RawFile(path))
@@ -139,7 +140,7 @@ def read_openpose_photo(photo: Path) -> tuple[FoundHand, ...]:
     path = photo.with_name(f"{photo.stem}_keypoints.json")
     if not path.is_file():
         return ()
-    content = _read_json(path)
+    content = read_json(path, most_bytes=1 << 30)
     people = content.get("people") if isinstance(content, dict) else None
     if not isinstance(people, list):
         raise DataError(f"{path}: no list of people, expected a file of OpenPose; detect again")
@@ -167,13 +168,6 @@ def _parse_hand(name: str, hand: Any) -> FoundHand:
 def _numbers(value: Any, shape: tuple[int, ...]) -> np.ndarray | None:
     try:
         array = np.asarray(value, np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return array if array.shape == shape and np.isfinite(array).all() else None
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}: not JSON ({error}); write it again") from error

@@ -1,9 +1,9 @@
 """The file by which a generated raw tree says what it is."""
 
-import json
 from dataclasses import dataclass
 
 from hifihr_core.errors import DataError
+from hifihr_core.outside.json_text import parse_json
 
 #: Stands in the root of a raw tree that `prepare synth --as ...` wrote:
 #: ``{"synthetic": true, "stand_in_vertices": true|false}``.
@@ -23,7 +23,7 @@ def parse_marker(text: bytes | None, name: str = MARKER_NAME) -> Marker:
     if text is None:
         return Marker()
     try:
-        content = json.loads(text)
+        content = parse_json(text, name, remedy="write the tree again")
         return Marker(synthetic=bool(content["synthetic"]), stand_in_vertices=bool(content["stand_in_vertices"]))
-    except (ValueError, TypeError, KeyError) as error:
+    except (TypeError, KeyError) as error:
         raise DataError(f"{name}: not a marker of a synthetic tree ({error}); write the tree again") from error

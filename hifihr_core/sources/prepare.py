@@ -1,6 +1,5 @@
 """What `hifihr prepare` does with one source: look, plan, check, pack."""
 
-import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,21 +38,6 @@ class Report:
         broken = any(part.state in ("missing", "broken") for part in self.parts)
         failed = any(check.status == "failed" for results in self.checks.values() for check in results)
         return not (broken or failed or self.error)
-
-
-def data_home() -> Path:
-    """Return the folder of raw data and shards: `$HIFIHR_DATA`, else `./data`."""
-    return Path(os.environ.get("HIFIHR_DATA") or "data").expanduser()
-
-
-def default_root(source: str) -> Path:
-    """Return where the raw files of a source are looked for."""
-    return data_home() / "raw" / source
-
-
-def default_out(source: str) -> Path:
-    """Return where the shards of a source go; each split has a folder below."""
-    return data_home() / "shards" / source
 
 
 def prepare(

@@ -15,6 +15,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from hifihr_core.errors import DataError
+from hifihr_core.outside.folders import find_files
 from hifihr_core.synthesis.dice import Dice
 
 #: Photos that scikit-image carries inside its package; none of them shows a hand.
@@ -43,7 +44,7 @@ def make_bank(*, image_px: int, count: int, seed: int, photos: Path | None = Non
 def _read_photos(folder: Path | None, random: np.random.Generator) -> list[np.ndarray]:
     if folder is None:
         return []
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _EXTENSIONS)
+    paths = sorted(find_files(folder, _EXTENSIONS))
     chosen = [paths[i] for i in sorted(random.permutation(len(paths))[:_MAX_PHOTOS])]
     pictures = [cv2.imread(str(path), cv2.IMREAD_COLOR) for path in chosen]
     found = [picture for picture in pictures if picture is not None]

@@ -4,20 +4,18 @@ Both keep the benchmark's own frame, joint order and units: FreiHAND in our came
 and MANO's order. Scores do not depend on either, as long as both sides agree.
 """
 
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
 from hifihr_core.errors import DataError
-from hifihr_core.evaluation.benchmarks.json_items import Readable, iterate_items, parse_points
 from hifihr_core.evaluation.benchmarks.table import DATASETS, Benchmark, benchmarks_of, find_benchmark
-from hifihr_core.files import describe_os_error
+from hifihr_core.outside.folders import walk
+from hifihr_core.outside.json_lists import Entry, iterate_entries
+from hifihr_core.outside.zips import RawFile, is_zip, read_zip_index
 from hifihr_core.skeleton import NUM_JOINTS
 from hifihr_core.sources.marker import MARKER_NAME, Marker, parse_marker
 
@@ -25,6 +23,7 @@ MANO_VERTICES = 778
 OnProgress = Callable[[int, int | None], None]
 
 _GROUPS = ("joints", "vertices")
+_HOW_TO_WRITE = "write the file with json.dump([xyz, verts], file)"
 _WHERE = {
     "freihand": "FreiHAND_pub_v2_eval.zip from the FreiHAND page",
     "ho3d": "the evaluation ground truth that the HO-3D repository's README links to",
@@ -176,7 +175,8 @@ def _hint(count: int, benchmark: Benchmark) -> str:
 
 def find_marker(folder: Path) -> Marker:
     """Return what the marker of a generated tree says, in `folder` or above the ground truth below it."""
-    found = sorted(folder.rglob(MARKER_NAME), key=lambda path: len(path.parts)) if folder.is_dir() else []
+    below = [place / MARKER_NAME for place, _, names in walk(folder) if MARKER_NAME in names]
+    found = sorted(below, key=lambda path: len(path.parts))
     return parse_marker(found[0].read_bytes(), str(found[0])) if found else Marker()
 
 
@@ -185,7 +185,8 @@ def _find(folder: Path, name: str, dataset: str) -> Path:
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder, expected the one with {name}; give it with --gt")
     direct = folder / name
-    found = [direct] if direct.is_file() else sorted(folder.rglob(name), key=lambda path: (len(path.parts), path))
+    below = [place / name for place, _, names in walk(folder) if name in names]
+    found = [direct] if direct.is_file() else sorted(below, key=lambda path: len(path.parts))
     if not found:
         raise DataError(f"{folder}: no {name} in it or below; unpack {_WHERE.get(dataset, 'the ground truth')} there")
     return found[0]
@@ -197,10 +198,10 @@ def _read_list(
     """Return the first `limit` samples of a ground-truth file and the number of all."""
     kept: list[np.ndarray] = []
     count = 0
-    with _open(path) as stream:
-        for item in iterate_items(stream, path, item_depth=2):
+    with RawFile(path).open() as stream:
+        for entry in iterate_entries(stream, path):
             if limit is None or count < limit:
-                points = parse_points(item, path, f"sample {count}")
+                points = _parse_points(entry, path, f"sample {count}")
                 if len(points) != points_each:
                     raise DataError(f"{path}: sample {count}: {len(points)} points, expected {points_each}")
                 kept.append(points)
@@ -215,15 +216,15 @@ def _read_groups(path: Path, keep: int, on_progress: OnProgress) -> list[tuple[n
     """Return (points, number of entries) of both lists of a prediction file; entries beyond `keep` are not kept."""
     arrays: list[np.ndarray | None] = [None, None]
     counts = [0, 0]
-    with _open(path) as stream:
-        for item in iterate_items(stream, path, item_depth=3, groups=len(_GROUPS)):
-            if item.group >= len(_GROUPS):
+    with _find_predictions(path).open() as stream:
+        for entry in iterate_entries(stream, path, level=2, lists=len(_GROUPS), remedy=_HOW_TO_WRITE):
+            if entry.group >= len(_GROUPS):
                 continue  # counted, and refused at the end
-            index = counts[item.group]
+            index, name = counts[entry.group], _GROUPS[entry.group]
             if index < keep:
-                points = parse_points(item, path, f"{_GROUPS[item.group]} of sample {index}")
-                arrays[item.group] = _keep(arrays[item.group], points, index, keep, path, _GROUPS[item.group])
-            counts[item.group] += 1
+                points = _parse_points(entry, path, f"{name} of sample {index}")
+                arrays[entry.group] = _keep(arrays[entry.group], points, index, keep, path, name)
+            counts[entry.group] += 1
             on_progress(sum(counts), 2 * keep)
     if arrays[0] is None:
         raise DataError(f"{path}: no joints in it, expected [xyz, verts] with one entry per sample")
@@ -241,35 +242,28 @@ def _keep(array: np.ndarray | None, points: np.ndarray, index: int, keep: int, p
     return array
 
 
-@contextmanager
-def _open(path: Path) -> Iterator[Readable]:
-    """Open a JSON file, or `pred.json` (else the one JSON file) inside a zip."""
+def _parse_points(entry: Entry, name: str | Path, what: str) -> np.ndarray:
+    """Return one sample as float64 points (N, 3). Raises: DataError where it is anything else."""
     try:
-        if not zipfile.is_zipfile(path):
-            with path.open("rb") as stream:
-                yield stream
-            return
-        with zipfile.ZipFile(path) as archive, archive.open(_json_member(archive, path)) as member:
-            yield member
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise DataError(f"{path}: a damaged zip archive ({error}); write it again") from error
-    except (RuntimeError, NotImplementedError) as error:  # encrypted, or compressed in a way that Python cannot read
-        raise DataError(f"{path}: {error}; unpack it and give the JSON file inside") from error
-    except OSError as error:
-        raise DataError(describe_os_error(error, path)) from error
+        values = entry.parse()
+    except ValueError as error:
+        raise DataError(f"{name}: {what}: {error}; the file is broken, write it again") from error
+    try:
+        points = np.asarray(values, dtype=np.float64)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise DataError(f"{name}: {what}: found rows of unequal length or no numbers, expected [x, y, z]") from error
+    if points.ndim != 2 or points.shape[1] != 3:
+        raise DataError(f"{name}: {what}: found shape {points.shape}, expected N rows of [x, y, z]")
+    return points
 
 
-def _json_member(archive: zipfile.ZipFile, path: Path) -> zipfile.ZipInfo:
-    """Return the JSON file of a submission; what Finder and Windows put beside it does not count."""
-    members = [info for info in archive.infolist() if not info.is_dir() and not _is_junk(info.filename)]
-    found = [info for info in members if info.filename.lower().endswith(".json")]
-    named = [info for info in found if PurePosixPath(info.filename.replace("\\", "/")).name == "pred.json"]
-    chosen = named or found
+def _find_predictions(path: Path) -> RawFile:
+    """Return the JSON file that `path` is, or the `pred.json`, else the only JSON file, inside it."""
+    if not is_zip(path):
+        return RawFile(path)
+    found = [file for file in read_zip_index(RawFile(path)).files() if file.inner.lower().endswith(".json")]
+    named = [file for file in found if file.inner.rpartition("/")[2] == "pred.json"]
+    chosen = named if len(named) == 1 else found
     if len(chosen) != 1:
-        raise DataError(f"{path}: {len(chosen)} JSON files inside, expected one, pred.json")
+        raise DataError(f"{path}: {len(chosen)} JSON files inside, expected one, pred.json; zip it alone")
     return chosen[0]
-
-
-def _is_junk(name: str) -> bool:
-    parts = PurePosixPath(name.replace("\\", "/")).parts
-    return "__MACOSX" in parts or parts[-1].startswith("._") or parts[-1] == ".DS_Store"

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from hifihr_core.errors import DataError
-from hifihr_core.sources.raw.zips import RawFile, ZipIndex, read_zip_index
+from hifihr_core.outside.folders import is_junk, walk
+from hifihr_core.outside.zips import RawFile, ZipIndex, read_zip_index
 
 __all__ = ["FolderPlace", "Place", "RawFile", "Tree", "ZipPlace", "find_places"]
 
@@ -42,7 +43,7 @@ class FolderPlace:
         """Return the sorted names of the files in `folder`."""
         try:
             with os.scandir(self.path / folder) as entries:
-                return sorted(entry.name for entry in entries if entry.is_file())
+                return sorted(entry.name for entry in entries if entry.is_file() and not is_junk(entry.name))
         except OSError:
             return []
 
@@ -109,20 +110,11 @@ def find_places(root: Path, anchors: Iterable[str]) -> list[Place]:
         return list(_places_in_zip(RawFile(root), anchors))
     folders: list[Place] = []
     zips: list[Path] = []
-    for folder, subfolders, names in _walk(root):
+    for folder, subfolders, names in walk(root, enter=lambda name: name not in _LEAVES, most_depth=_DEPTH):
         if any(_is_anchor(name, anchors) for name in (*names, *(f"{sub}/" for sub in subfolders))):
             folders.append(FolderPlace(folder))
         zips += [folder / name for name in names if name.lower().endswith(".zip")]
     return [*folders, *(place for path in zips for place in _places_in_zip(RawFile(path), anchors))]
-
-
-def _walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """Yield (folder, its folders, its files), sorted, without entering folders of single pictures."""
-    for current, subfolders, names in os.walk(root, followlinks=True):
-        folder = Path(current)
-        yield folder, sorted(subfolders), sorted(names)
-        deep = len(folder.relative_to(root).parts) >= _DEPTH
-        subfolders[:] = [] if deep else sorted(sub for sub in subfolders if sub not in _LEAVES)
 
 
 def _is_anchor(name: str, anchors: tuple[str, ...]) -> bool:

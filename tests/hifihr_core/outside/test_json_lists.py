@@ -69,6 +69,12 @@ def test_a_foreign_text_is_named(text, reason):
     assert "\n" not in str(caught.value)
 
 
+def test_the_number_of_lists_may_be_told():
+    stream = io.BytesIO(b"[[1], [2]]")
+    with pytest.raises(DataError, match="2 lists, expected 3; ask again"):
+        list(iterate_entries(stream, "x", level=2, lists=3, remedy="ask again"))
+
+
 def test_an_entry_without_end_is_not_kept(monkeypatch):
     monkeypatch.setattr(json_lists, "_BLOCK_BYTES", 100)
     monkeypatch.setattr(json_lists, "MOST_ENTRY_BYTES", 1000)

@@ -1,6 +1,7 @@
 """JSON from outside: what people's tools write is read, what harms is refused in one line."""
 
 import json
+import math
 import os
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hifihr_core.errors import AssetError, DataError
-from hifihr_core.outside.json_text import parse_json, read_json
+from hifihr_core.outside.json_text import finite_json, parse_json, read_json
 from hifihr_core.outside.whole_files import read_whole, sha256_of
 
 
@@ -46,7 +47,7 @@ def test_what_harms_is_refused_in_one_line(text, reason):
     with pytest.raises(AssetError, match=reason) as caught:
         parse_json(text, "file.json", error=AssetError, remedy="ask again")
     assert "\n" not in str(caught.value)
-    assert str(caught.value).startswith("file.json: not JSON (")
+    assert str(caught.value).startswith("file.json: not valid JSON (")
     assert str(caught.value).endswith("; ask again")
 
 
@@ -67,3 +68,7 @@ def test_only_regular_files_of_a_bounded_size_are_read(tmp_path):
     (tmp_path / "zero").symlink_to("/dev/zero")
     with pytest.raises(DataError, match="a pipe or device"):
         read_whole(tmp_path / "zero")
+
+
+def test_numbers_that_json_lacks_become_null():
+    assert finite_json({1: (math.nan, [math.inf, 2.0])}) == {"1": [None, [None, 2.0]]}

@@ -1,6 +1,5 @@
 """Annotation lists: exact to float32, faults by entry, broken text named."""
 
-import io
 import json
 import re
 
@@ -8,7 +7,7 @@ import numpy as np
 import pytest
 
 from hifihr_core.errors import DataError
-from hifihr_core.sources.raw.json_columns import _NanAsNull, stage_column
+from hifihr_core.sources.raw.json_columns import stage_column
 from hifihr_core.sources.raw.raw_tree import RawFile
 
 
@@ -43,6 +42,9 @@ def test_scalars_and_nested_singletons_take_the_shape_asked_for(tmp_path):
         ('["x", "y"]', "no numbers"),
         ("{}", "no numbers"),
         ("[1, 1e300]", "not finite"),
+        ("[1, 1" + "0" * 400 + "]", "no numbers"),
+        ("[1, 1" + "0" * 5000 + "]", "no numbers"),
+        ("[1, 2 3]", "no numbers"),
     ],
 )
 def test_a_bad_entry_is_a_fault_of_its_own(tmp_path, entry, fault):
@@ -53,11 +55,9 @@ def test_a_bad_entry_is_a_fault_of_its_own(tmp_path, entry, fault):
     assert column.values[2].tolist() == [5, 6]
 
 
-@pytest.mark.parametrize(
-    "text", ["[[1, 2], [3", "[[1, 2], [3, 4] [5", "", "{}", "[]", "not json", "[1e400]", '{"a": [1, 2]}']
-)
+@pytest.mark.parametrize("text", ["[[1, 2], [3", "[[1, 2], [3, 4] [5", "", "{}", "[]", "not json", '{"a": [1, 2]}'])
 def test_broken_text_is_an_error_that_names_the_file(tmp_path, text):
-    with pytest.raises(DataError, match=r"list\.json: no .*list.*; download it again"):
+    with pytest.raises(DataError, match=r"list\.json: .*; download it again"):
         stage(tmp_path, text, (2,))
     assert list((tmp_path / "out").iterdir()) == []
 
@@ -67,13 +67,3 @@ def test_a_staged_list_is_only_opened_again(tmp_path):
     again = stage(tmp_path, "broken", (2,))
     assert again.values[0].tolist() == [1, 2]
     assert list(again.faults) == [1]
-
-
-@pytest.mark.parametrize("step", [1, 2, 3, 5])
-def test_nan_is_replaced_across_blocks(step):
-    class Slow(io.BytesIO):
-        def read(self, size=-1):
-            return super().read(step)
-
-    stream = _NanAsNull(Slow(b"[NaN, 1, NNaN, Na"))
-    assert b"".join(iter(lambda: stream.read(4), b"")) == b"[null, 1, Nnull, Na"

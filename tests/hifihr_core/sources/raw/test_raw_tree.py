@@ -3,12 +3,14 @@
 import pickle
 import struct
 import zipfile
+from contextlib import suppress
 
+import numpy as np
 import pytest
 
 from hifihr_core.errors import DataError
+from hifihr_core.outside.zips import read_zip_index
 from hifihr_core.sources.raw.raw_tree import RawFile, Tree, find_places
-from hifihr_core.sources.raw.zips import read_zip_index
 
 
 @pytest.fixture
@@ -142,3 +144,42 @@ def test_no_root_is_an_error_with_a_remedy(tmp_path):
     with pytest.raises(DataError, match="no such folder or zip; give the place of the download with --root"):
         find_places(tmp_path / "none", ["x"])
     assert struct.calcsize("<4s22xHH") == 30  # the local header of a zip, as PKWARE's note lays it out
+
+
+def test_a_zip_of_windows_has_the_same_files(tmp_path):
+    """`Compress-Archive` of an old PowerShell separates folders by backslashes."""
+    path = write_zip(tmp_path / "x.zip", {"data/train.txt": b"list", "data/rgb/0.jpg": b"one", "data/empty/": b""})
+    path.write_bytes(path.read_bytes().replace(b"data/", b"data\\").replace(b"rgb/", b"rgb\\").replace(b"ty/", b"ty\\"))
+    (place,) = find_places(tmp_path, ["train.txt"])
+    assert place.find("train.txt").read() == b"list"
+    assert place.names("rgb") == ["0.jpg"]
+    assert place.find("rgb/0.jpg").read() == b"one"
+
+
+def test_what_macos_leaves_in_a_zip_is_skipped(tmp_path):
+    files = {"d/train.txt": b"a", "__MACOSX/d/._train.txt": b"b", "d/.DS_Store": b"c", "__MACOSX/d/train.txt": b"d"}
+    write_zip(tmp_path / "x.zip", files)
+    (place,) = find_places(tmp_path, ["train.txt"])
+    assert place.names("") == ["train.txt"]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_damaged_zip_is_one_line_or_read_in_part(tmp_path, files, seed):
+    random = np.random.default_rng(seed)
+    path = write_zip(tmp_path / "x.zip", files, (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)[seed % 2])
+    content = bytearray(path.read_bytes())
+    for place in random.integers(0, len(content), 1 + seed % 5):
+        content[place] = random.integers(256)
+    path.write_bytes(content)
+    with suppress(DataError):
+        for file in read_zip_index(RawFile(path)).files():
+            file.read()
+
+
+def test_zips_do_not_nest_for_ever(tmp_path):
+    inner = write_zip(tmp_path / "0.zip", {"train.txt": b"x"}).read_bytes()
+    (tmp_path / "0.zip").unlink()
+    for _ in range(5):
+        inner = write_zip(tmp_path / "x.zip", {"a.zip": inner}, zipfile.ZIP_STORED).read_bytes()
+    with pytest.raises(DataError, match="a zip in a zip in a zip"):
+        find_places(tmp_path, ["train.txt"])

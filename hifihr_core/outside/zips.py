@@ -1,4 +1,4 @@
-"""Files of a download, on disk or inside a zip, read in place.
+"""Files from outside, on disk or inside a zip, read in place.
 
 The index of a zip is kept in a few arrays: a hundred thousand entries take some megabytes and travel to worker
 processes at once. Zips inside zips are read too, as long as they are stored and not compressed once more.
@@ -20,14 +20,21 @@ import numpy as np
 
 from hifihr_core.errors import DataError
 from hifihr_core.files import describe_os_error
+from hifihr_core.outside.folders import is_junk
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _ENTRY = np.dtype([("offset", "<i8"), ("packed", "<i8"), ("size", "<i8"), ("crc", "<u4"), ("deflated", "u1")])
 
 
+#: A file that is read at once is at most this long, whatever a zip makes of a few bytes.
+MOST_BYTES = 1 << 30
+#: Zips may lie in zips so deep.
+MOST_NESTED = 3
+
+
 @dataclass(frozen=True)
 class RawFile:
-    """One file of a download: a path on disk, or a stretch of a zip (`entry` is a row of the zip's index)."""
+    """One file from outside: a path on disk, or a stretch of a zip (`entry` is a row of the zip's index)."""
 
     path: Path
     inner: str = ""
@@ -49,7 +56,9 @@ class RawFile:
             raise DataError(describe_os_error(error, self.path)) from error
 
     def read(self) -> bytes:
-        """Return the whole content. Raises: DataError if it is missing, cut short or damaged."""
+        """Return the whole content. Raises: DataError if it is missing, too long, cut short or damaged."""
+        if self.size > MOST_BYTES:
+            raise DataError(f"{self.name}: {self.size:,} bytes, expected at most {MOST_BYTES:,}; it is damaged")
         with self.open() as stream:
             try:
                 return stream.read()
@@ -59,6 +68,8 @@ class RawFile:
     def open(self) -> BufferedIOBase:
         """Open the file for reading from its beginning. Raises: DataError if it cannot be."""
         try:
+            if not self.path.is_file():
+                raise DataError(f"{self.path}: no such file, or a pipe or device; check the path")
             file = self.path.open("rb")
         except OSError as error:
             raise DataError(describe_os_error(error, self.path)) from error
@@ -192,6 +203,13 @@ class ZipIndex:
         inner = f"{self.source.inner}/{path}" if self.source.inner else path
         return RawFile(self.source.path, inner, tuple(rows[place].tolist()))
 
+    def files(self) -> Iterator[RawFile]:
+        """Yield every file of this zip."""
+        for folder, (names, rows) in self.folders.items():
+            for name, row in zip(names, rows, strict=True):
+                path = "/".join(filter(None, (self.source.inner, folder, name.decode())))
+                yield RawFile(self.source.path, path, tuple(row.tolist()))
+
     def inner_zips(self) -> Iterator[RawFile]:
         """Yield the zips inside this zip."""
         for folder, (names, _) in self.folders.items():
@@ -201,28 +219,56 @@ class ZipIndex:
                     yield file
 
 
+def is_zip(path: Path) -> bool:
+    """Return whether a file is a zip, by its content."""
+    return path.is_file() and zipfile.is_zipfile(path)
+
+
 def read_zip_index(source: RawFile) -> ZipIndex:
     """Read the central directory of a zip, or of a zip stored inside a zip.
 
+    Names with backslashes, which some Windows tools write, are read as paths; what macOS leaves in a zip is skipped.
     Raises: DataError if it is truncated, encrypted, of a later version of the format, climbs out of itself, or is
     compressed inside another.
     """
+    if source.inner.count("/") and source.inner.lower().count(".zip/") >= MOST_NESTED:
+        raise DataError(f"{source.name}: a zip in a zip in a zip; unpack the outer ones first")
     try:
         with _open_zip(source) as (file, start), zipfile.ZipFile(file) as archive:
-            infos = [info for info in archive.infolist() if not info.is_dir()]
-    except (zipfile.BadZipFile, EOFError, struct.error, ValueError) as error:
-        raise DataError(f"{source.name}: not a whole zip ({error}); the download broke off, fetch it again") from error
+            infos = archive.infolist()
     except NotImplementedError as error:  # what zipfile raises on an entry of a later version of the format
         raise DataError(f"{source.name}: a later kind of zip ({error}); unpack it and give the folder") from error
     except OSError as error:
         raise DataError(describe_os_error(error, source.path)) from error
+    except _BROKEN as error:
+        raise DataError(f"{source.name}: not a whole zip ({error}); the download broke off, fetch it again") from error
+    end = start + source.size
     grouped: dict[str, list[tuple[bytes, tuple[int, ...]]]] = {}
     for info in infos:
-        _refuse_bad_entry(source.name, info)
-        folder, _, name = info.filename.rpartition("/")
-        row = (start + info.header_offset, info.compress_size, info.file_size, info.CRC, info.compress_type != 0)
-        grouped.setdefault(folder, []).append((name.encode(), row))
+        path = _path_of(source.name, info)
+        if path.endswith("/") or any(is_junk(part) for part in path.split("/")):
+            continue
+        offset = start + info.header_offset
+        if not (start <= offset < end and 0 <= info.compress_size <= end - offset and 0 <= info.file_size < 1 << 40):
+            raise _damage(f"{source.name}/{path}", "its place lies outside the zip")
+        folder, _, name = path.rpartition("/")
+        row = (offset, info.compress_size, info.file_size, info.CRC, info.compress_type != 0)
+        grouped.setdefault(folder, []).append((name.encode("utf-8", "surrogateescape"), row))
     return ZipIndex(source, {folder: _pack(sorted(rows)) for folder, rows in grouped.items()})
+
+
+#: What zipfile raises on a damaged directory.
+_BROKEN = (
+    zipfile.BadZipFile,
+    EOFError,
+    struct.error,
+    ValueError,
+    OverflowError,
+    LookupError,
+    AttributeError,
+    RuntimeError,
+    MemoryError,
+)
 
 
 @contextmanager
@@ -244,13 +290,14 @@ def _pack(rows: list[tuple[bytes, tuple[int, ...]]]) -> tuple[np.ndarray, np.nda
     return np.asarray([name for name, _ in rows], "S"), np.asarray([row for _, row in rows], _ENTRY)
 
 
-def _refuse_bad_entry(zip_name: str, info: zipfile.ZipInfo) -> None:
-    """Raise DataError for an entry that is no plain file of a dataset."""
-    name = info.orig_filename
-    pure = PurePosixPath(name)
-    if pure.is_absolute() or ".." in pure.parts or "\\" in name or "\0" in name or ":" in name.split("/")[0]:
-        raise DataError(f"{zip_name}: entry {name!r} leads out of the zip; no dataset has that, delete the file")
+def _path_of(zip_name: str, info: zipfile.ZipInfo) -> str:
+    """Return the path of an entry inside its zip. Raises: DataError for an entry that is not a plain file."""
+    path = info.orig_filename.replace("\\", "/")
+    pure = PurePosixPath(path)
+    if pure.is_absolute() or ".." in pure.parts or "\0" in path or ":" in path.split("/")[0]:
+        raise DataError(f"{zip_name}: entry {path!r} leads out of the zip; no dataset has that, delete the file")
     if info.flag_bits & 1:
-        raise DataError(f"{zip_name}: entry {name!r} is encrypted; get the plain download")
+        raise DataError(f"{zip_name}: entry {path!r} is encrypted; get the plain download")
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise DataError(f"{zip_name}: entry {name!r} uses an unusual compression; unpack the zip and give the folder")
+        raise DataError(f"{zip_name}: entry {path!r} uses an unusual compression; unpack the zip and give the folder")
+    return path.removeprefix("./")

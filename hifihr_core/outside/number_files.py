@@ -1,0 +1,71 @@
+"""Reading numbers from files of a user: `.npy`, JSON and text, checked before anything is allocated."""
+
+import io
+import math
+import tokenize
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+from numpy.lib import format as npy
+
+from hifihr_core.errors import DataError, HifihrError
+from hifihr_core.outside.json_text import parse_json
+from hifihr_core.outside.whole_files import read_whole
+
+#: Numbers of one file; a camera has nine.
+_MOST_BYTES = 16 << 20
+_HEADERS: Mapping[tuple[int, int], Callable] = MappingProxyType(
+    {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+)
+
+
+def read_numbers(path: Path, *, remedy: str = "write it again", error: type[HifihrError] = DataError) -> np.ndarray:
+    """Return the numbers of a file in float64, in whatever shape they have.
+
+    `.npy` holds plain numbers, `.json` nested lists, and any other file is text, with a row of numbers, separated by
+    spaces or commas, on each line. The suffix may be upper case.
+    Raises: `error` if the file cannot be read, holds something else, or rows of unequal length.
+    """
+    content = read_whole(path, most_bytes=_MOST_BYTES, error=error)
+    try:
+        return _READERS.get(path.suffix.lower(), _read_text)(content)
+    except (ValueError, TypeError, OverflowError, MemoryError, SyntaxError, tokenize.TokenError, HifihrError) as found:
+        reason = " ".join(str(found).split()).removeprefix(f"{path}: ")[:200]
+        raise error(f"{path}: no array of numbers ({reason or type(found).__name__}); {remedy}") from found
+
+
+def parse_npy(content: bytes) -> np.ndarray:
+    """Return the array of a `.npy` file. Raises: ValueError and others, as NumPy's reader of headers does."""
+    stream = io.BytesIO(content)
+    version = npy.read_magic(stream)
+    if version not in _HEADERS:
+        raise ValueError(f"version {version} of the format, expected 1.0 or 2.0")
+    shape, fortran, dtype = _HEADERS[version](stream)
+    if dtype.kind not in "biuf":
+        raise ValueError(f"entries of type {dtype}, expected plain numbers")
+    expected, found = math.prod(shape) * dtype.itemsize, len(content) - stream.tell()
+    if min(shape, default=0) < 0 or expected != found:
+        raise ValueError(f"{found:,} bytes of numbers, expected {expected:,} for shape {shape}")
+    flat = np.frombuffer(content, dtype, offset=stream.tell())
+    return flat.reshape(shape, order="F" if fortran else "C")
+
+
+def _read_npy(content: bytes) -> np.ndarray:
+    return parse_npy(content).astype(np.float64)
+
+
+def _read_json(content: bytes) -> np.ndarray:
+    return np.asarray(parse_json(content, "JSON"), dtype=np.float64)
+
+
+def _read_text(content: bytes) -> np.ndarray:
+    lines = (line.split("#")[0].replace(",", " ").split() for line in content.decode("utf-8-sig").splitlines())
+    rows = [[float(word) for word in words] for words in lines if words]
+    if not rows:
+        raise ValueError("no number in it")
+    return np.asarray(rows if len(rows) > 1 else rows[0], dtype=np.float64)
+
+
+_READERS: Mapping[str, Callable[[bytes], np.ndarray]] = MappingProxyType({".npy": _read_npy, ".json": _read_json})
