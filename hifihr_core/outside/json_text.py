@@ -14,6 +14,8 @@ from hifihr_core.outside.whole_files import MOST_BYTES, read_whole
 
 #: Brackets that may be open at once; every file that hifihr reads stays far below.
 MOST_DEPTH = 64
+#: Python refuses whole numbers that are longer than a few thousand digits, and is slow with others.
+MOST_DIGITS = 1000
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -30,7 +32,7 @@ def parse_json(
         if isinstance(text, bytes):
             text = text.decode(json.detect_encoding(text))
         if _depth(text) > MOST_DEPTH:
-            raise ValueError(f"more than {MOST_DEPTH} brackets are open at once")
+            raise ValueError(f"nested too deeply, more than {MOST_DEPTH} brackets are open at once")
         return parse_flat(text)
     except ValueError as problem:
         raise error(f"{name}: not valid JSON ({problem}); {remedy}") from problem
@@ -41,11 +43,11 @@ def parse_flat(text: bytes | str) -> Any:
     if isinstance(text, bytes):
         text = text.decode()
     try:
-        value = json.loads(text.removeprefix("\ufeff"))
+        value = json.loads(text.removeprefix("\ufeff"), parse_int=_parse_int)
         if _SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode()
     except RecursionError as problem:
-        raise ValueError("brackets are nested too deep") from problem
+        raise ValueError("nested too deeply") from problem
     except UnicodeEncodeError as problem:
         raise ValueError("a text holds half a character") from problem
     return value
@@ -71,6 +73,12 @@ def finite_json(value: object) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def _parse_int(digits: str) -> int:
+    if len(digits) > MOST_DIGITS:
+        raise ValueError(f"a number of {len(digits):,} digits")
+    return int(digits)
 
 
 def _depth(text: str) -> int:
