@@ -35,7 +35,7 @@ class HandResult:
     `direction` in the camera frame of the photo.
     `metric` is True where the focal length was known; distance and size still rest on the mean size of hands. `report`
     tells how the result came about (start, reprojection error, refinement). `licences` are those of everything it was
-    made from.
+    made from. `mano` holds MANO's parameters in smplx's conventions, where the hand was converted.
     """
 
     side: Side
@@ -51,6 +51,7 @@ class HandResult:
     light: Mapping[str, np.ndarray]
     report: Mapping[str, object] = field(default_factory=dict)
     licences: Mapping[str, str] = field(default_factory=dict)
+    mano: Mapping[str, object] | None = None
 
     def summary(self) -> dict[str, object]:
         """Return the part that goes on stdout with `--json`."""
@@ -74,6 +75,7 @@ class HandResult:
             "light": {name: _listed(value, 5) for name, value in self.light.items()},
             "conventions": dict(CONVENTIONS),
             "licences": dict(self.licences),
+            **({} if self.mano is None else {"mano": dict(self.mano)}),
         }
 
     def arrays(self) -> dict[str, np.ndarray]:

@@ -1,0 +1,144 @@
+"""Hands of any model with our 21-joint armature as MANO hands, with true left-hand parameters."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hifihr_core.conversion.initial import mano_like
+from hifihr_core.conversion.mano_fit import FitTrust, Targets, fit_mano
+from hifihr_core.conversion.surface_map import SurfaceMap, surface_map
+from hifihr_core.exports.meshes import TexturedMesh, hand_rig, mirror_x
+from hifihr_core.exports.results import HandResult
+from hifihr_core.exports.surfaces import vertex_colors
+from hifihr_core.hands import HandModel, HandParameters, load_hand
+from hifihr_core.hands.contract import JointDefinition
+from hifihr_core.hands.mano.interchange import export_mano
+from hifihr_core.hands.mano.model import Mano
+from hifihr_core.placed_hands import PlacedHands
+
+#: How closely a hand is followed: the map is right to a millimetre or two, and people's hands differ by more than betas.
+_TRUST = FitTrust(vertex_m=1e-3, joint_m=2e-3, pose_prior=15.0, shape_prior=2.0)
+_STEPS = 10
+_NUM_VERTICES = 778
+
+#: What the numbers under `mano` in a result mean.
+CONVENTIONS: Mapping[str, str] = {
+    "model": "smplx.MANO of the side; vertices = MANO(global_orient, hand_pose, betas) + transl, camera frame, metres",
+    "hand_pose": "axis-angle of 15 joints in MANO's order, flat_hand_mean=True, use_pca=False",
+    "hand_pose_pca": "the same pose with flat_hand_mean=False, use_pca=True, num_pca_comps=45",
+    "left": "of MANO's left hand with its shape basis put right (shapedirs[:, 0, :] *= -1 in the official file)",
+    "residual_mm": "distance to the points of the predicted surface that stand for MANO's vertices, and their joints",
+}
+
+
+@dataclass(frozen=True)
+class ManoFit:
+    """Right MANO hands in the (mirrored) camera frame and how far they are from the surface they stand for, metres.
+
+    `vertex_errors` are distances of the 778 vertices to their points, `joint_errors` of FreiHAND's joints to those of
+    the points.
+    """
+
+    hands: PlacedHands
+    vertex_errors: Float[Tensor, "B 778"]
+    joint_errors: Float[Tensor, "B 21"]
+
+
+class ManoConverter:
+    """Fits MANO to the hands of `hand`; the map between the two is found at the first use on a machine.
+
+    Raises: AssetError where MANO is not installed.
+    """
+
+    def __init__(
+        self,
+        hand: HandModel,
+        mano: Mano | None = None,
+        *,
+        joints: JointDefinition = "freihand",
+        places: SurfaceMap | None = None,
+    ) -> None:
+        built = load_hand("mano", joints=joints, dtype=torch.float64) if mano is None else mano.double()
+        assert isinstance(built, Mano)
+        self.mano = built
+        self.hand = hand.double()
+        self.places = surface_map(self.hand, self.mano) if places is None else places
+
+    def fit(self, parameters: HandParameters, root_cam: Float[Tensor, "B 3"]) -> ManoFit:
+        """Fit MANO to right hands of the other model, joint 9 at `root_cam`."""
+        with torch.no_grad():
+            armature = self.hand.armature(parameters)
+            assert armature is not None
+            points = self.places.points(self.hand(parameters).vertices, self.hand.faces) + root_cam[:, None]
+            joints = torch.einsum("vj,bvx->bjx", self.mano.joint_weights, points)
+            one = points.new_ones(len(points), _NUM_VERTICES)
+            start = mano_like(self.mano, armature, root_cam)
+            targets = Targets(points, one, joints, one[:, :21])
+            fitted = fit_mano(self.mano, start, targets, steps=_STEPS, trust=_TRUST)
+            vertices = self.mano(fitted.parameters).vertices + fitted.root_cam[:, None]
+            reached = torch.einsum("vj,bvx->bjx", self.mano.joint_weights, vertices)
+            return ManoFit(fitted, (vertices - points).norm(dim=-1), (reached - joints).norm(dim=-1))
+
+    def convert(self, result: HandResult) -> HandResult:
+        """Return the hand of a photo as MANO: mesh, rig, joints, parameters, and the block `mano` of its document.
+
+        Colours are those of the other hand where it lies under MANO's vertices. Raises: ValueError for a hand of
+        another model than the converter's.
+        """
+        if result.hand != self.hand.name:
+            raise ValueError(f"the hand is of model {result.hand}, the converter is for {self.hand.name}")
+        named = {name: torch.from_numpy(np.asarray(value)).double()[None] for name, value in result.parameters.items()}
+        fit = self.fit(
+            HandParameters(named["global_orient"], named["pose"], named["shape"]), named["root_cam"]
+        )
+        mesh, joints_cam = self._mesh(fit.hands, result)
+        joints = joints_cam @ result.K.T
+        parameters = {
+            name: getattr(fit.hands.parameters, name)[0].numpy() for name in ("global_orient", "pose", "shape")
+        }
+        return replace(
+            result,
+            hand="mano",
+            mesh=mesh,
+            joints_cam=joints_cam,
+            joints_px=joints[:, :2] / joints[:, 2:],
+            parameters={**parameters, "root_cam": fit.hands.root_cam[0].numpy()},
+            licences={**result.licences, "mano": self.mano.licence},
+            mano=self._document(fit, result),
+        )
+
+    def _mesh(self, hands: PlacedHands, result: HandResult) -> tuple[TexturedMesh, np.ndarray]:
+        posed = self.mano(hands.parameters)
+        colors = torch.from_numpy(vertex_colors(result.mesh))[None]
+        mesh = TexturedMesh(
+            (posed.vertices + hands.root_cam[:, None])[0].numpy(),
+            self.mano.faces.numpy(),
+            vertex_colors=self.places.points(colors, self.hand.faces)[0].clamp(0, 1).numpy(),
+            rig=hand_rig(self.mano, hands.parameters, hands.root_cam),
+        )
+        joints_cam = (posed.joints + hands.root_cam[:, None])[0].numpy()
+        left = result.side == "left"
+        return (mirror_x(mesh), joints_cam * [-1, 1, 1]) if left else (mesh, joints_cam)
+
+    def _document(self, fit: ManoFit, result: HandResult) -> dict[str, object]:
+        exported = export_mano(self.mano, fit.hands.parameters, fit.hands.root_cam, side=result.side)
+        shift = self.mano.axis_angles(fit.hands.parameters.pose) - self.mano.hands_mean
+        # A left hand's components are the right one's, mirrored, so the coefficients are the same.
+        pca = shift @ torch.linalg.inv(self.mano.components)
+        values = {"global_orient": exported.global_orient, "hand_pose": exported.hand_pose, "hand_pose_pca": pca}
+        values |= {"betas": exported.betas, "transl": exported.transl}
+        errors = {
+            "vertices_mean": fit.vertex_errors.mean(),
+            "vertices_95": fit.vertex_errors.quantile(0.95),
+            "joints_mean": fit.joint_errors.mean(),
+        }
+        return {
+            "side": result.side,
+            **{name: value[0].tolist() for name, value in values.items()},
+            "residual_mm": {name: round(1e3 * float(error), 3) for name, error in errors.items()},
+            "conventions": dict(CONVENTIONS),
+        }
