@@ -11,12 +11,12 @@ import time
 
 import torch
 
+from hifihr_core.assets.store import asset_path
 from hifihr_core.conversion.to_mano import ManoConverter
 from hifihr_core.hands import HandParameters, load_hand
 from hifihr_core.hands.mano.arrays import load_mano_data, mirror_mano
 from hifihr_core.hands.mano.interchange import export_mano
 from hifihr_core.hands.mano.model import Mano
-from hifihr_core.assets.store import asset_path
 
 
 def main() -> None:
@@ -38,15 +38,19 @@ def main() -> None:
     seconds = (time.perf_counter() - began) / arguments.hands
     vertices, joints = 1e3 * fit.vertex_errors, 1e3 * fit.joint_errors
     print(f"{seconds:.3f} s per hand")
-    print(f"vertices: mean {vertices.mean():.2f} mm, 95 % {vertices.flatten().quantile(0.95):.2f}, "
-          f"worst hand {vertices.mean(1).max():.2f}")
+    print(
+        f"vertices: mean {vertices.mean():.2f} mm, 95 % {vertices.flatten().quantile(0.95):.2f}, "
+        f"worst hand {vertices.mean(1).max():.2f}"
+    )
     print(f"joints: mean {joints.mean():.2f} mm, worst hand {joints.mean(1).max():.2f}")
     print(f"betas: largest {fit.hands.parameters.shape.abs().max():.1f}")
     print(f"left hands: parameters give the mirrored mesh to {_left_error(converter, fit.hands):.1e} m")
 
 
 def _left_error(converter: ManoConverter, hands) -> float:
-    left = Mano(mirror_mano(load_mano_data(asset_path("mano-right"))), flat_hand=True, centred=False, dtype=torch.float64)
+    left = Mano(
+        mirror_mano(load_mano_data(asset_path("mano-right"))), flat_hand=True, centred=False, dtype=torch.float64
+    )
     exported = export_mano(converter.mano, hands.parameters, hands.root_cam, side="left")
     posed = left(HandParameters(exported.global_orient, exported.hand_pose, exported.betas))
     right = converter.mano(hands.parameters).vertices + hands.root_cam[:, None]

@@ -22,6 +22,7 @@ COMMANDS: dict[str, str] = {
     "train": "hifihr_cli.train:train",
     "eval": "hifihr_cli.eval:evaluate",
     "predict": "hifihr_cli.predict:predict",
+    "convert": "hifihr_cli.convert:convert",
     "shards": "hifihr_cli.shards:shards",
     "assets": "hifihr_cli.assets:app",
     "doctor": "hifihr_cli.doctor:doctor",

@@ -12,9 +12,10 @@ from hifihr_cli.imports import quick_imports
 from hifihr_cli.params import Device, Json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from hifihr_core.errors import HifihrError
+    from hifihr_core.exports.results import HandResult
     from hifihr_core.photos.detectors import Detection, Detector
     from hifihr_core.prediction.jobs import CameraChoice, OutputSettings
     from hifihr_core.prediction.predictor import Predictor
@@ -26,6 +27,13 @@ class SideName(str, Enum):
     auto = "auto"
     left = "left"
     right = "right"
+
+
+class HandName(str, Enum):
+    """Whose mesh and parameters are written."""
+
+    anny = "anny"
+    mano = "mano"
 
 
 class StartName(str, Enum):
@@ -56,6 +64,7 @@ Side = Annotated[SideName, typer.Option("--side", help="Take every hand for this
 Mirrored = Annotated[
     bool, typer.Option("--mirrored", help="The photos are mirrored, as some selfies.", show_default=False)
 ]
+Hand = Annotated[HandName, typer.Option("--hand", help="The hand model of the files; mano is fitted afterwards.")]
 Start = Annotated[StartName, typer.Option("--start", help="From the image network, or a detector's keypoints.")]
 Refine = Annotated[
     bool, typer.Option("--refine", help="Fit every hand to its photo; slower, closer.", show_default=False)
@@ -100,6 +109,7 @@ def predict(
     box: Box = None,
     side: Side = SideName.auto,
     mirrored: Mirrored = False,
+    hand: Hand = HandName.anny,
     start: Start = StartName.auto,
     refine: Refine = False,
     steps: Steps = None,
@@ -160,7 +170,7 @@ def predict(
     output = OutputSettings(
         out_folder or out, formats, pictures=not no_overlay, overwrite=overwrite, bones=bones, backdrop=backdrop
     )
-    _report(_work(predictor, paths, output, camera, given), json)
+    _report(_work(predictor, paths, output, camera, given, _converter(hand, predictor)), json)
 
 
 @dataclass(frozen=True)
@@ -177,6 +187,7 @@ def _work(
     output: "OutputSettings",
     camera: "CameraChoice",
     boxes: "Mapping[str, Sequence[Detection]] | None",
+    convert: "Callable[[HandResult], HandResult]",
 ) -> "list[_Entry]":
     from hifihr_core.prediction.jobs import predict_files
 
@@ -189,10 +200,22 @@ def _work(
             bar(len(done) * per_photo + step, len(paths) * per_photo)
 
         on_step(0)
-        for one in predict_files(predictor, paths, output, camera=camera, boxes=boxes, on_step=on_step):
+        for one in predict_files(
+            predictor, paths, output, camera=camera, boxes=boxes, convert=convert, on_step=on_step
+        ):
             done.append(_Entry(one.document(), one.error))  # the meshes of a folder would fill the memory
             on_step(0)
     return done
+
+
+def _converter(hand: HandName, predictor: "Predictor") -> "Callable[[HandResult], HandResult]":
+    """Return what turns a predicted hand into one of the model asked for."""
+    if hand.value == predictor.hand.name:
+        return lambda result: result
+    from hifihr_core.conversion.to_mano import ManoConverter
+    from hifihr_core.hands import load_hand
+
+    return ManoConverter(load_hand(predictor.hand.name)).convert
 
 
 def _check_at_most_one(options: "Mapping[str, object]") -> None:

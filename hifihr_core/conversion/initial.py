@@ -1,7 +1,6 @@
 """A first MANO hand for a hand of another model: every finger bone turned as the other's armature turns it."""
 
 import roma
-import torch
 from jaxtyping import Float
 from torch import Tensor
 

@@ -20,8 +20,8 @@ from hifihr_core.hands.mano.interchange import export_mano
 from hifihr_core.hands.mano.model import Mano
 from hifihr_core.placed_hands import PlacedHands
 
-#: How closely a hand is followed: the map is right to a millimetre or two, and people's hands differ by more than betas.
-_TRUST = FitTrust(vertex_m=1e-3, joint_m=2e-3, pose_prior=15.0, shape_prior=2.0)
+#: How closely a hand is followed: the map is right to a millimetre or two, and betas do not hold every hand.
+_TRUST = FitTrust(vertex_m=1e-3, joint_m=2e-3, pose_prior=15.0, shape_prior=0.25)
 _STEPS = 10
 _NUM_VERTICES = 778
 
@@ -29,7 +29,8 @@ _NUM_VERTICES = 778
 CONVENTIONS: Mapping[str, str] = {
     "model": "smplx.MANO of the side; vertices = MANO(global_orient, hand_pose, betas) + transl, camera frame, metres",
     "hand_pose": "axis-angle of 15 joints in MANO's order, flat_hand_mean=True, use_pca=False",
-    "hand_pose_pca": "the same pose with flat_hand_mean=False, use_pca=True, num_pca_comps=45",
+    "hand_pose_pca": "the same pose as coefficients of hands_components about hands_mean; for smplx the first n < 45 "
+    "of them with flat_hand_mean=False, use_pca=True, num_pca_comps=n",
     "left": "of MANO's left hand with its shape basis put right (shapedirs[:, 0, :] *= -1 in the official file)",
     "residual_mm": "distance to the points of the predicted surface that stand for MANO's vertices, and their joints",
 }
@@ -92,9 +93,7 @@ class ManoConverter:
         if result.hand != self.hand.name:
             raise ValueError(f"the hand is of model {result.hand}, the converter is for {self.hand.name}")
         named = {name: torch.from_numpy(np.asarray(value)).double()[None] for name, value in result.parameters.items()}
-        fit = self.fit(
-            HandParameters(named["global_orient"], named["pose"], named["shape"]), named["root_cam"]
-        )
+        fit = self.fit(HandParameters(named["global_orient"], named["pose"], named["shape"]), named["root_cam"])
         mesh, joints_cam = self._mesh(fit.hands, result)
         joints = joints_cam @ result.K.T
         parameters = {

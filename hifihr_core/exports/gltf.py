@@ -89,7 +89,8 @@ class Document:
                 self.file.samplers = [gltf.Sampler(magFilter=gltf.LINEAR, minFilter=gltf.LINEAR_MIPMAP_LINEAR)]
             self.file.textures.append(gltf.Texture(source=len(self.file.images) - 1, sampler=0))
             surface.baseColorTexture = gltf.TextureInfo(index=len(self.file.textures) - 1)
-        material = gltf.Material(name=name, pbrMetallicRoughness=surface)
+        # MANO is open at the wrist: both sides must show.
+        material = gltf.Material(name=name, pbrMetallicRoughness=surface, doubleSided=not unlit)
         if unlit:
             self.use("KHR_materials_unlit")
             material.extensions = {"KHR_materials_unlit": {}}

@@ -103,6 +103,24 @@ def skinned_vertices(rig: Rig) -> Float[np.ndarray, "V 3"]:
     return np.einsum("vn,nij,vj->vi", rig.weights, motions, homogeneous, optimize=True)
 
 
+def posed_mesh(hand: HandModel, parameters: HandParameters, root_cam: Float[Tensor, "1 3"]) -> TexturedMesh:
+    """Return the (right-looking) mesh of one hand in the camera frame, with the model's own appearance and its rig.
+
+    Raises: ValueError for parameters without a texture.
+    """
+    posed = hand(parameters)
+    appearance = posed.appearance
+    if appearance is None:
+        raise ValueError(f"{hand.name}: parameters without a texture, expected one to show")
+    vertices, faces = _numpy(posed.vertices[0] + root_cam[0]), _integers(hand.faces)
+    rig = hand_rig(hand, parameters, root_cam)
+    if appearance.uvs is None or appearance.faces_uvs is None:
+        return TexturedMesh(vertices, faces, vertex_colors=_numpy(appearance.albedo[0].clamp(0, 1)), rig=rig)
+    picture = (appearance.albedo[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+    uvs, faces_uvs = _numpy(appearance.uvs), _integers(appearance.faces_uvs)
+    return TexturedMesh(vertices, faces, uvs=uvs, faces_uvs=faces_uvs, texture=picture, rig=rig)
+
+
 def hand_rig(hand: HandModel, parameters: HandParameters, root_cam: Float[Tensor, "1 3"]) -> Rig | None:
     """Return the rig of one (right-looking) hand with joint 9 at `root_cam`, or None where its model has none."""
     armature = hand.armature(parameters)
@@ -122,3 +140,7 @@ def hand_rig(hand: HandModel, parameters: HandParameters, root_cam: Float[Tensor
 
 def _numpy(values: Tensor) -> np.ndarray:
     return values.detach().cpu().double().numpy()
+
+
+def _integers(values: Tensor) -> np.ndarray:
+    return values.cpu().long().numpy()

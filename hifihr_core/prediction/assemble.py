@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from hifihr_core.exports.meshes import TexturedMesh, hand_rig, mirror_x
+from hifihr_core.exports.meshes import TexturedMesh, mirror_x, posed_mesh
 from hifihr_core.exports.results import HandResult
 from hifihr_core.geometry.cameras import project
 from hifihr_core.geometry.crops import warp_image
-from hifihr_core.hands import Hand, HandModel, HandParameters
+from hifihr_core.hands import HandModel, HandParameters
 from hifihr_core.photos.detectors import Detection
 from hifihr_core.photos.reading import Photo
 from hifihr_core.placed_hands import LitHands, map_tensors
@@ -49,7 +49,7 @@ def assemble(
         axis = _MIRROR if crops.sides[i] == "left" else np.ones(3)
         joints_cam = _numpy(posed.joints[i] + state.root_cam[i]) * axis
         K_full = enlarge @ K
-        mesh = _mesh(hand, posed, one, i)
+        mesh = posed_mesh(hand, one.parameters, one.root_cam)
         if refined is not None and mesh.texture is not None:
             mesh = _with_photo(hand, mesh, one, crops, photo, refined, i, texture_px)
         full = detection.resized(photo.reduction)
@@ -79,24 +79,6 @@ def assemble(
 def _score(detection: Detection, confidence: float) -> float:
     """Return how sure the detector is of a hand, and where it found no keypoints, the network of its joints as well."""
     return detection.score if detection.keypoints_px is not None else detection.score * confidence
-
-
-def _mesh(hand: HandModel, posed: Hand, one: LitHands, i: int) -> TexturedMesh:
-    """Return the right-looking mesh of hand i in the camera frame, with the model's own appearance."""
-    appearance = posed.appearance
-    assert appearance is not None
-    vertices, faces = _numpy(posed.vertices[i] + one.root_cam[0]), _integers(hand.faces)
-    if appearance.uvs is None or appearance.faces_uvs is None:
-        colors = _numpy(appearance.albedo[i].clamp(0, 1))
-        return TexturedMesh(vertices, faces, vertex_colors=colors, rig=hand_rig(hand, one.parameters, one.root_cam))
-    return TexturedMesh(
-        vertices,
-        faces,
-        uvs=_numpy(appearance.uvs),
-        faces_uvs=_integers(appearance.faces_uvs),
-        texture=_picture(appearance.albedo[i]),
-        rig=hand_rig(hand, one.parameters, one.root_cam),
-    )
 
 
 def _with_photo(

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from hifihr_core.exports.formats import (
     write_photo,
     write_picture,
 )
-from hifihr_core.exports.results import PhotoResult
+from hifihr_core.exports.results import HandResult, PhotoResult
 from hifihr_core.exports.run_index import INDEX_FILE, write_index
 from hifihr_core.exports.scenes import PhotoView
 from hifihr_core.files import read_text
@@ -100,12 +100,14 @@ def predict_files(
     *,
     camera: CameraChoice = CameraChoice(),
     boxes: Mapping[str, Sequence[Detection]] | None = None,
+    convert: Callable[[HandResult], HandResult] = lambda hand: hand,
     on_step: Callable[[int], None] = lambda step: None,
 ) -> Iterator[Done]:
     """Predict photo after photo and write the files of each hand; a photo that cannot be read is reported, not fatal.
 
     Hand n of `a.jpg` is written as `a_n.obj`, and so on, all its hands as `a.glb`; `hands.json` lists what there is.
-    `boxes` maps paths or file names to the hands to take instead of the detector's.
+    `boxes` maps paths or file names to the hands to take instead of the detector's. `convert` changes every hand before
+    it is written: `ManoConverter.convert` makes it MANO's.
 
     Raises: ConfigError for an unknown format; DataError where files exist already or the disk refuses.
     """
@@ -122,6 +124,7 @@ def predict_files(
             continue
         given = None if boxes is None else boxes.get(str(path), boxes.get(path.name, ()))
         result = predictor.predict_photo(photo, K=camera.K(photo), detections=given, on_step=on_step)
+        result = replace(result, hands=tuple(convert(hand) for hand in result.hands))
         for file in _earlier(output.folder, stems[path]):  # a hand that is no longer found must not stay behind
             file.unlink()
         with one_thread():
@@ -133,7 +136,7 @@ def predict_files(
 
 def _earlier(folder: Path, stem: str) -> list[Path]:
     """Return the files of an earlier prediction of this photo."""
-    own = re.compile(re.escape(stem) + r"(_(\d+(_texture)?|overlay|sheet)\.[a-z]+|\.(glb|usdz|html))")
+    own = re.compile(re.escape(stem) + r"(_(\d+(_texture|_mano)?|overlay|sheet)\.[a-z]+|\.(glb|usdz|html))")
     return sorted(file for file in folder.iterdir() if own.fullmatch(file.name)) if folder.is_dir() else []
 
 

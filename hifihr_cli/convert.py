@@ -1,0 +1,57 @@
+"""`hifihr convert`: predicted hands as those of another hand model."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hifihr_cli.console import emit_json, emit_table, progress
+from hifihr_cli.imports import quick_imports
+from hifihr_cli.params import Json
+
+Results = Annotated[
+    list[Path], typer.Argument(help="Hands' .json files, or folders that predict wrote.", metavar="RESULT...")
+]
+To = Annotated[str, typer.Option("--to", help="The hand model: mano.", metavar="NAME")]
+Joints = Annotated[str, typer.Option("--joints", help="Joints of the results: freihand or ho3d.", metavar="NAME")]
+Formats = Annotated[str, typer.Option("--format", help="Of json, npz, obj, ply, hand-glb, bvh.", metavar="LIST")]
+Out = Annotated[
+    Path | None, typer.Option("--out", help="Folder to write to; default: beside each result.", metavar="FOLDER")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace earlier results.", show_default=False)]
+
+
+def convert(
+    results: Results,
+    to: To = "mano",
+    joints: Joints = "freihand",
+    format: Formats = "json,obj",
+    out: Out = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> None:
+    """Fit MANO to predicted hands: pose, shape, translation in smplx's conventions, for the hand's own side.
+
+    Writes img_n_mano.json and .obj beside img_n.json. Needs MANO: `hifihr assets import mano-right MANO_RIGHT.pkl`.
+    """
+    if to != "mano":
+        raise typer.BadParameter(f"{to!r} is not one of mano", param_hint="--to")
+    if joints not in ("freihand", "ho3d"):
+        raise typer.BadParameter(f"{joints!r} is not one of freihand, ho3d", param_hint="--joints")
+    with quick_imports():
+        from hifihr_core.conversion.convert_results import convert_files
+
+    rows = []
+    with progress("convert", unit="hands") as bar:
+        for done, count, converted in convert_files(
+            results, formats=format.split(","), joints=joints, folder=out, overwrite=overwrite
+        ):
+            bar(done, count)
+            rows.append(converted)
+    if json:
+        emit_json({"hands": [row.document() for row in rows]})
+        return
+    emit_table(
+        ("result", "side", "residual_mm", "joints_mm", "files"),
+        [(row.source.name, row.side, row.vertices_mm, row.joints_mm, str(row.files[0])) for row in rows],
+    )
