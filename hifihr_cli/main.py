@@ -23,6 +23,7 @@ COMMANDS: dict[str, str] = {
     "eval": "hifihr_cli.eval:evaluate",
     "predict": "hifihr_cli.predict:predict",
     "convert": "hifihr_cli.convert:convert",
+    "export": "hifihr_cli.export:export",
     "shards": "hifihr_cli.shards:shards",
     "assets": "hifihr_cli.assets:app",
     "doctor": "hifihr_cli.doctor:doctor",

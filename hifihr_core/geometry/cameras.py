@@ -22,9 +22,18 @@ def unproject(
     points_px: Float[Tensor, "*B N 2"], depth_m: Float[Tensor, "*B N"], K: Float[Tensor, "*B 3 3"]
 ) -> Float[Tensor, "*B N 3"]:
     """Return the points at `depth_m` (z, metres) on the rays through pixels: z K^-1 (u, v, 1)."""
-    ones = torch.ones_like(points_px[..., :1])
-    rays = torch.linalg.solve(K, torch.cat((points_px, ones), dim=-1).transpose(-1, -2)).transpose(-1, -2)
-    return rays * depth_m[..., None]
+    return rays_through(points_px, K) * depth_m[..., None]
+
+
+def rays_through(points_px: Float[Tensor, "*B N 2"], K: Float[Tensor, "*B 3 3"]) -> Float[Tensor, "*B N 3"]:
+    """Return the rays K^-1 (u, v, 1) through pixels, with z = 1; the last row of K is (0, 0, 1).
+
+    The 2 x 2 part is inverted in closed form (it may be turned, as in rotated crops): no solver, so it exports to ONNX.
+    """
+    u, v = (points_px - K[..., None, :2, 2]).unbind(-1)
+    a, b, c, d = (K[..., i, j, None] for i in (0, 1) for j in (0, 1))
+    determinant = a * d - b * c
+    return torch.stack(((d * u - b * v) / determinant, (a * v - c * u) / determinant, torch.ones_like(u)), dim=-1)
 
 
 def focal_px(K: Float[Tensor, "*B 3 3"]) -> Float[Tensor, "*B"]:

@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hifihr_core.geometry.cameras import rays_through
+
 #: Smallest half extent of a pattern of rays, so that one keypoint alone still gives finite numbers.
 _MIN_EXTENT = 1e-3
 
@@ -37,8 +39,7 @@ def look_at_keypoints(
 
     A sample without any confident keypoint looks straight ahead, with all points 0.
     """
-    ones = torch.ones_like(keypoints_px[..., :1])
-    rays = torch.linalg.solve(K, torch.cat((keypoints_px, ones), dim=-1).mT).mT
+    rays = rays_through(keypoints_px, K)
     seen = confidence > 0
     R_virtual_cam = rotation_to_axis(_middle(rays[..., :2], seen))
     turned = rays @ R_virtual_cam.mT
