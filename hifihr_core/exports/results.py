@@ -4,12 +4,12 @@ Everything stands in the photo as it was taken: a left hand is a left hand, pixe
 full size, and K projects `joints_cam` onto `joints_px`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from hifihr_core.exports.meshes import TexturedMesh
 from hifihr_core.records import Side
@@ -25,7 +25,7 @@ CONVENTIONS: Mapping[str, str] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class HandResult:
     """One hand of one photo.
 
@@ -52,6 +52,24 @@ class HandResult:
     report: Mapping[str, object] = field(default_factory=dict)
     licences: Mapping[str, str] = field(default_factory=dict)
     mano: Mapping[str, object] | None = None
+
+    @property
+    def vertices(self) -> Float[np.ndarray, "V 3"]:
+        """The posed mesh, metres in the camera frame."""
+        return self.mesh.vertices
+
+    @property
+    def texture(self) -> UInt8[np.ndarray, "T T 3"] | None:
+        """The texture map, RGB, row 0 at the top; None for a hand without a chart."""
+        return self.mesh.texture
+
+    def __repr__(self) -> str:
+        """Return one line: which hand, how sure, where, how large."""
+        x, y = self.joints_px.mean(axis=0)
+        return (
+            f"HandResult({self.side} {self.hand}, score {self.score:.2f}, middle ({x:.0f}, {y:.0f}) px, "
+            f"{len(self.mesh.vertices)} vertices, metric {self.metric})"
+        )
 
     def summary(self) -> dict[str, object]:
         """Return the part that goes on stdout with `--json`."""
@@ -96,13 +114,35 @@ class HandResult:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PhotoResult:
     """All hands of one photo, before one camera, and how long each stage took."""
 
     path: Path | None
     hands: tuple[HandResult, ...]
     seconds: Mapping[str, float] = field(default_factory=dict)
+
+    def save(self, folder: str | Path, *, formats: Iterable[str] | None = None) -> list[Path]:
+        """Write every hand into `folder`, under the photo's name; return the files.
+
+        `formats` are names of `hifihr_core.exports.formats.FORMATS`; by default those of `hifihr predict`.
+        Raises: ConfigError for an unknown format, DataError where the disk refuses.
+        """
+        from hifihr_core.exports.formats import DEFAULT_FORMATS, ExportContext, write_hand, write_photo
+
+        chosen = tuple(DEFAULT_FORMATS if formats is None else formats)
+        stem = "photo" if self.path is None else self.path.stem
+        context = ExportContext(photo=None if self.path is None else self.path.name)
+        files = write_photo(Path(folder), stem, self.hands, chosen, context)
+        for number, hand in enumerate(self.hands):
+            files += write_hand(Path(folder), f"{stem}_{number}", hand, chosen, context)
+        return files
+
+    def __repr__(self) -> str:
+        """Return the photo and a line per hand, at most eight of them."""
+        name = "photo" if self.path is None else self.path.name
+        lines = [f"{name}: {len(self.hands)} hand{'s' * (len(self.hands) != 1)}", *map(repr, self.hands[:8])]
+        return "\n  ".join([*lines, *(["..."] if len(self.hands) > 8 else [])])
 
 
 def _listed(values: np.ndarray, digits: int) -> list:

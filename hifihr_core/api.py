@@ -1,0 +1,82 @@
+"""The functions behind `import hifihr_core as hifihr`: a photo in, hands out; training; scores.
+
+Each is what the command of the same name runs, with the same defaults.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hifihr_core.config import find_config, load_settings
+from hifihr_core.config.folders import raw_folder
+from hifihr_core.config.tree import RunSettings
+from hifihr_core.device import choose_device
+from hifihr_core.evaluation.run import Evaluation, evaluate_files
+from hifihr_core.evaluation.score_checkpoint import RunOptions, evaluate_checkpoint
+from hifihr_core.exports.results import PhotoResult
+from hifihr_core.photos.reading import read_photo
+from hifihr_core.prediction.predictor import Predictor, PredictSettings
+from hifihr_core.training.loop import Summary, fit
+
+
+def predict(photo: str | Path, *, device: str = "auto", **settings: Any) -> PhotoResult:
+    """Find and reconstruct every hand of one photo.
+
+    `settings` are fields of `PredictSettings`, such as ``refine=True``. The models are loaded at every call; for many
+    photos use one `Predictor`. Raises: DataError if the photo cannot be read.
+    """
+    predictor = Predictor.load(settings=PredictSettings(**settings), device=choose_device(device))
+    return predictor.predict_photo(read_photo(Path(photo)))
+
+
+def train(
+    folder: str | Path,
+    *,
+    supervision: str | None = None,
+    data: str | Sequence[str] | None = None,
+    config: str | None = None,
+    settings: Mapping[str, object] | None = None,
+    init: str | Path | None = None,
+    resume: bool = False,
+    device: str = "auto",
+) -> Summary:
+    """Train with rendering and leave everything in `folder`, as `hifihr train --out FOLDER` does.
+
+    `supervision` is "full", "weak" or "self"; `data` names datasets or shard folders; `config` is a preset or a TOML
+    file; `settings` maps dotted names to values, such as ``{"train.lr": 1e-4}``. `init` is a weight file or a run
+    folder to start from; `resume` continues the run in `folder`. Raises: ConfigError for an unknown setting, DataError
+    or AssetError if data or weights are missing.
+    """
+    folder = Path(folder)
+    names = (data,) if isinstance(data, str) else data
+    flags = {"train.supervision": supervision, "data.train": names and list(names), **(settings or {})}
+    earlier = folder / "config.toml"
+    resolved = load_settings(
+        RunSettings,
+        preset=earlier if resume and earlier.exists() else None,
+        file=find_config(config) if config else None,
+        flags=flags,
+    )
+    return fit(resolved, folder, init=None if init is None else Path(init), resume=resume, device=device)
+
+
+def evaluate(
+    dataset: str,
+    *,
+    checkpoint: str | Path | None = None,
+    predictions: str | Path | None = None,
+    ground_truth: str | Path | None = None,
+    limit: int | None = None,
+    device: str = "auto",
+) -> Evaluation:
+    """Score a checkpoint (default: the shipped network), or the file `predictions`, as `hifihr eval` does.
+
+    `dataset` is "freihand", "ho3d" or "synth". The truth is that of the prepared shards, or of the files in
+    `ground_truth`. Nothing is written. Raises: DataError or AssetError if something is missing or broken.
+    """
+    truth = None if ground_truth is None else Path(ground_truth)
+    if predictions is not None:
+        return evaluate_files(Path(predictions), truth or raw_folder(dataset), dataset, limit=limit)
+    options = RunOptions(limit=limit, device=choose_device(device))
+    path = None if checkpoint is None else Path(checkpoint)
+    return evaluate_checkpoint(path, dataset, ground_truth=truth, options=options)
