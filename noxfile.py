@@ -88,3 +88,12 @@ def build(session: nox.Session) -> None:
     session.install("-c", "constraints.txt", *[name for name in archives if name.endswith(".whl")])
     session.chdir(session.create_tmp())
     session.run("hifihr", "doctor")
+
+
+@nox.session(python="3.11")
+def blender(session: nox.Session) -> None:
+    """Our GLB files in Blender: bones along the fingers, a curled finger, a round trip; pictures in `blender/`."""
+    session.install("-e", ".", "bpy")  # bpy pins numpy, so the tested versions do not apply
+    folder = session.posargs[0] if session.posargs else "blender"
+    for step in ("make", "check"):
+        session.run("python", "tools/blender_check.py", step, folder)

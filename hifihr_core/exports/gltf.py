@@ -3,6 +3,7 @@
 glTF 2.0 is right-handed, +y up, metres; our camera frame turned half a circle about x. `scenes.py` puts parts together.
 """
 
+import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -37,12 +38,15 @@ class Document:
 
     def save(self, path: Path) -> None:
         """Write a GLB. Raises: DataError where the disk refuses; an existing file stays whole until then."""
+        self._data.extend(b"\0" * (-len(self._data) % 4))
         if self._data:
-            self._data.extend(b"\0" * (-len(self._data) % 4))
             self.file.buffers = [gltf.Buffer(byteLength=len(self._data))]
-            self.file.set_binary_blob(bytes(self._data))
+        text = self.file.gltf_to_json(separators=(",", ":"), indent=None).encode()
+        chunks = _chunk(b"JSON", text + b" " * (-len(text) % 4))
+        if self._data:  # an empty chunk is not allowed, and pygltflib would write one
+            chunks += _chunk(b"BIN\0", bytes(self._data))
         with write_atomically(path) as part:
-            part.write_bytes(b"".join(self.file.save_to_bytes()))
+            part.write_bytes(struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks)
 
     def node(self, name: str, *, parent: int | None = None, **fields: object) -> int:
         """Append a node, below `parent` or at the top of the scene; return its number."""
@@ -106,6 +110,10 @@ class Document:
         )
         self.file.meshes.append(gltf.Mesh(name=name, primitives=[primitive]))
         return len(self.file.meshes) - 1
+
+
+def _chunk(kind: bytes, payload: bytes) -> bytes:
+    return struct.pack("<I4s", len(payload), kind) + payload
 
 
 def add_mesh(document: Document, mesh: TexturedMesh, name: str) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pygltflib as gltf
 from jaxtyping import Float, UInt8
+from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from hifihr_core.exports.bone_names import bone_names
@@ -153,6 +154,14 @@ def _add_backdrop(
         name: document.accessor(values.astype(np.float32), kind, target=gltf.ARRAY_BUFFER, bounds=name == "POSITION")
         for name, (values, kind) in columns.items()
     }
-    material = document.material("photo", encode_jpeg(image, longest_px=_BACKDROP_PX), "image/jpeg", unlit=True)
+    material = document.material(
+        "photo", encode_jpeg(_power_of_two(image), longest_px=_BACKDROP_PX), "image/jpeg", unlit=True
+    )
     mesh = document.mesh("photo", attributes, np.array([[0, 1, 2], [0, 2, 3]]), material)
     document.node("photo_backdrop", mesh=mesh)
+
+
+def _power_of_two(image: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "P Q 3"]:
+    """Return the picture with sides that are powers of two, as some readers want textures; UVs do not mind."""
+    width, height = (min(_BACKDROP_PX, 1 << (side - 1).bit_length()) for side in image.shape[1::-1])
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS))
