@@ -25,7 +25,9 @@ class ShardSet:
     def __init__(self, folder: Path | str, *, labels: Collection[str] | None = None) -> None:
         self.folder = Path(folder)
         self.index: ShardIndex = read_index(self.folder)
-        self.readers = tuple(ShardReader(self.folder / shard.file, labels=labels) for shard in self.index.shards)
+        self.readers = tuple(
+            ShardReader(self.folder / shard.file, labels=labels, samples=shard.samples) for shard in self.index.shards
+        )
         self.starts: tuple[int, ...] = (0, *np.cumsum([shard.samples for shard in self.index.shards]).tolist())
         for shard in self.index.shards:
             _check_size(self.folder / shard.file, shard.bytes)
@@ -60,8 +62,10 @@ class ShardSet:
         """Return (values, present) of one label for all samples. Raises: DataError if no shard carries it."""
         if label not in self.index.labels:
             raise DataError(f"{self.folder}: no label {label!r}; it holds {', '.join(self.index.labels) or 'none'}")
-        shape = self.index.labels[label].shape
-        parts = [_column_or_nothing(reader, label, shape) for reader in self.readers]
+        shapes = [reader.label_shapes[label] for reader in self.readers if label in reader.label_shapes]
+        if len(set(shapes)) != 1:
+            raise DataError(f"{self.folder}: {label} has shapes {shapes} in its shards, expected one; prepare it again")
+        parts = [_column_or_nothing(reader, label, shapes[0]) for reader in self.readers]
         return np.concatenate([values for values, _ in parts]), np.concatenate([present for _, present in parts])
 
 

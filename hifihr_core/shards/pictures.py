@@ -1,39 +1,71 @@
 """Encoded pictures as shards hold them: JPEG heads, decoding, JPEG and mask encoding."""
 
 import struct
+from io import BytesIO
 
 import cv2
 import numpy as np
+import simplejpeg
+from PIL import Image
 
 from hifihr_core.errors import DataError
 
-#: JPEG markers of the frames that carry a size; the others in their range are tables.
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 JPEG_QUALITY = 95
+#: A picture with more pixels is refused before it is decoded, whatever its format.
+MOST_PIXELS = 64_000_000
+
+_JPEG_START, _PNG_START = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
+
+
+def picture_size(content: bytes) -> tuple[int, int]:
+    """Return (width, height) from the head of a picture of any format; nothing is decoded.
+
+    Raises: DataError, without a name that the caller knows, if the bytes are not a picture or it is too large.
+    """
+    try:
+        if content.startswith(_PNG_START):
+            size: tuple[int, int] = struct.unpack(">II", content[16:24])
+        else:
+            size = _jpeg_size(content) if content.startswith(_JPEG_START) else _other_size(content)
+    except (ValueError, OSError, SyntaxError, struct.error, ArithmeticError, LookupError, TypeError, Warning) as error:
+        raise DataError("the picture cannot be decoded, its head is damaged or of another kind") from error
+    if not 0 < size[0] * size[1] <= MOST_PIXELS:
+        raise DataError(f"{size[0]:,} x {size[1]:,} pixels, expected at most {MOST_PIXELS // 1_000_000} megapixels")
+    return size
 
 
 def jpeg_size(content: bytes) -> tuple[int, int]:
-    """Return (width, height) from the head of a JPEG, after a look at its last bytes; nothing is decoded.
+    """Return (width, height) of a JPEG after a look at its first and last bytes; nothing is decoded.
 
-    Raises: DataError "not a JPEG" or "cut short", without a name: the caller knows it.
+    Raises: DataError "not a JPEG", "cut short" or as `picture_size`, without a name that the caller knows.
     """
-    if content[:2] != b"\xff\xd8":
+    if not content.startswith(_JPEG_START):
         raise DataError("not a JPEG")
     if b"\xff\xd9" not in content[-32:]:
         raise DataError("the JPEG is cut short")
-    place = 2
-    while place + 9 < len(content) and content[place] == 0xFF:
-        marker = content[place + 1]
-        if marker in _FRAMES:
-            height, width = struct.unpack(">HH", content[place + 5 : place + 9])
-            return width, height
-        place += 1 if marker == 0xFF else 2 + struct.unpack(">H", content[place + 2 : place + 4])[0]
-    raise DataError("the JPEG has no frame")
+    return picture_size(content)
+
+
+def _jpeg_size(content: bytes) -> tuple[int, int]:
+    try:
+        height, width, _, _ = simplejpeg.decode_jpeg_header(content, strict=False)
+    except (ValueError, KeyError):  # a rare subsampling or colour space
+        return _other_size(content)
+    return width, height
+
+
+def _other_size(content: bytes) -> tuple[int, int]:
+    with Image.open(BytesIO(content)) as picture:
+        return picture.size
 
 
 def decode(content: bytes, *, flags: int = cv2.IMREAD_COLOR) -> np.ndarray:
     """Return the pixels of a picture, BGR or as `flags` says. Raises: DataError if it cannot be decoded."""
-    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION) if content else None
+    picture_size(content)
+    try:
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:
+        pixels = None
     if pixels is None:
         raise DataError("the picture cannot be decoded")
     return pixels

@@ -1,92 +1,43 @@
-"""Random access to one shard: HDF5 is asked once where things stand, then a sample is a few copies of mapped bytes."""
+"""Random access to one shard: HDF5 is asked once where things lie, then a sample is a few copies of mapped bytes."""
 
-import json
 import mmap
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import h5py
 import numpy as np
 
 from hifihr_core.errors import DataError
-from hifihr_core.files import describe_os_error
 from hifihr_core.samples import Sample, Side
-from hifihr_core.shards.schema import (
-    ANNOTATIONS,
-    FORMAT,
-    FORMAT_VERSION,
-    SAMPLES,
-    Problem,
-    annotation_checksum,
-    sample_checksum,
-)
+from hifihr_core.shards.layout import Column, Layout, Table, map_file, read_layout
+from hifihr_core.shards.schema import Problem, annotation_checksum, sample_checksum
 
-#: What h5py and the few conversions after it raise on a damaged file.
-_DAMAGE = (OSError, KeyError, IndexError, RuntimeError, TypeError, ValueError, AttributeError)
 _SIDES: tuple[Side, Side] = ("right", "left")
-
-
-@dataclass(frozen=True, eq=False)  # hashed by identity: it is looked up for every label of every sample
-class _Column:
-    """Where a contiguous array stands in the file."""
-
-    offset: int
-    shape: tuple[int, ...]
-    dtype: np.dtype
-
-    @property
-    def end(self) -> int:
-        return self.offset + int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
-
-
-@dataclass(frozen=True)
-class _Table:
-    """One table in memory: everything but the long columns, which stay in the file."""
-
-    keys: tuple[str, ...]
-    offsets: np.ndarray
-    blob: _Column
-    checksums: np.ndarray
-    labels: Mapping[str, _Column]
-    present: Mapping[str, np.ndarray]
-
 
 #: Per label its name, its values over the mapped file, and which rows have it.
 _Labels = tuple[tuple[str, np.ndarray, list[bool]], ...]
 
 
-@dataclass(frozen=True)
-class _Layout:
-    samples: _Table
-    annotations: _Table
-    rows: np.ndarray
-    cameras: np.ndarray
-    sides: np.ndarray
-    attributes: Mapping[str, Any]
-    problems: tuple[Problem, ...]
-
-
 class ShardReader:
     """Random access to one shard file; opens on first read, so it pickles into other processes.
 
-    `labels` limits what is read; None reads every label. The file is mapped, so threads and forked processes may share
-    a reader, and all processes share its pages.
+    `labels` limits what is read; None reads every label. `samples` is how many the index promises. The file
+    is mapped, so threads and forked processes may share a reader, and all processes share its pages.
     Raises: DataError if the file is missing, cut short, no shard, or of another layout version.
     """
 
-    def __init__(self, path: Path, *, labels: Collection[str] | None = None) -> None:
+    def __init__(self, path: Path, *, labels: Collection[str] | None = None, samples: int | None = None) -> None:
         self.path = path
+        self.samples = samples
         self.labels = None if labels is None else frozenset(labels)
-        self._layout: _Layout | None = None
+        self._layout: Layout | None = None
         self._map: mmap.mmap | None = None
-        self._views: dict[_Column, np.ndarray] = {}
+        self._views: dict[Column, np.ndarray] = {}
         self._wanted: tuple[_Labels, _Labels] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "labels": self.labels, "_layout": None, "_map": None, "_views": {}, "_wanted": None}
+        return self.__dict__ | {"_layout": None, "_map": None, "_views": {}, "_wanted": None}
 
     def __len__(self) -> int:
         """Return the number of samples (pictures)."""
@@ -118,16 +69,15 @@ class ShardReader:
         )
 
     @property
-    def layout(self) -> _Layout:
-        """Return where everything stands; read on first use."""
+    def layout(self) -> Layout:
+        """Return where everything lies; read on first use."""
         if self._layout is None:
-            self._layout = _read_layout(self.path)
+            layout = read_layout(self.path, self._memory)
+            if self.samples not in (None, len(layout.rows)):
+                found = f"{len(layout.rows):,} samples, expected {self.samples:,}"
+                raise DataError(f"{self.path}: {found} by its index; prepare the dataset again")
+            self._layout = layout
         return self._layout
-
-    @property
-    def attributes(self) -> Mapping[str, Any]:
-        """Return the attributes of the file: format, software, and the facts of the dataset."""
-        return self.layout.attributes
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -181,81 +131,29 @@ class ShardReader:
             if sample_checksum(key, self._read_blob(layout.samples, row), labels) != layout.samples.checksums[row]:
                 yield f"{self.path}: sample {key} does not match its checksum"
 
-    def _view(self, column: _Column) -> np.ndarray:
-        """Return a column as an array over the mapped file; opened on first use."""
+    @property
+    def _memory(self) -> mmap.mmap:
+        """Return the mapped file; mapped on first use."""
+        if self._map is None:
+            self._map = map_file(self.path)
+        return self._map
+
+    def _view(self, column: Column) -> np.ndarray:
+        """Return a column as an array over the mapped file."""
         if column not in self._views:
-            if self._map is None:
-                self._map = _map_file(self.path)
-            if column.end > len(self._map):
-                found = f"{len(self._map):,} bytes, expected {column.end:,}"
-                raise DataError(f"{self.path}: {found}; the file was cut, prepare it again")
-            self._views[column] = np.ndarray(column.shape, column.dtype, buffer=self._map, offset=column.offset)
+            self._views[column] = column.view(self._memory)
         return self._views[column]
 
-    def _choose(self, table: _Table) -> _Labels:
+    def _choose(self, table: Table) -> _Labels:
         """Return the columns of a table that are read for every sample."""
         wanted = table.labels if self.labels is None else table.labels.keys() & self.labels
         return tuple((name, self._view(table.labels[name]), table.present[name].tolist()) for name in sorted(wanted))
 
-    def _read_labels(self, table: _Table, row: int) -> dict[str, np.ndarray]:
+    def _read_labels(self, table: Table, row: int) -> dict[str, np.ndarray]:
         """Return all labels of a row."""
         has = {name: column for name, column in table.labels.items() if table.present[name][row]}
         return {name: np.array(self._view(column)[row]) for name, column in has.items()}
 
-    def _read_blob(self, table: _Table, row: int) -> bytes:
+    def _read_blob(self, table: Table, row: int) -> bytes:
         start, stop = table.offsets[row : row + 2].tolist()
         return self._view(table.blob)[start:stop].tobytes()
-
-
-def _map_file(path: Path) -> mmap.mmap:
-    """Map a file for reading; pages are shared by all processes that do."""
-    try:
-        with path.open("rb") as file:
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except OSError as error:
-        raise DataError(describe_os_error(error, path)) from error
-
-
-def _read_layout(path: Path) -> _Layout:
-    """Ask HDF5 once for the short columns and for the places of the long ones."""
-    try:
-        with h5py.File(path, "r") as file:
-            _check_version(path, file)
-            return _Layout(
-                samples=_read_table(file[SAMPLES], "image"),
-                annotations=_read_table(file[ANNOTATIONS], "mask"),
-                rows=file[SAMPLES]["annotation"][:],
-                cameras=file[ANNOTATIONS]["K"][:].astype(np.float32),
-                sides=file[ANNOTATIONS]["side"][:],
-                attributes=MappingProxyType(dict(file.attrs)),
-                problems=tuple(Problem(**row) for row in json.loads(file["problems"][:].tobytes())),
-            )
-    except _DAMAGE as error:
-        if isinstance(error, OSError) and error.errno:
-            raise DataError(describe_os_error(error, path)) from error
-        reason = " ".join(str(error).split())
-        raise DataError(f"{path}: not a whole shard ({reason}); delete it and prepare the dataset again") from error
-
-
-def _check_version(path: Path, file: h5py.File) -> None:
-    if file.attrs.get("format") != FORMAT:
-        raise DataError(f"{path}: an HDF5 file of another kind, expected a shard written by `hifihr prepare`")
-    version = int(file.attrs.get("format_version", 0))
-    if version != FORMAT_VERSION:
-        raise DataError(f"{path}: layout version {version}, expected {FORMAT_VERSION}; prepare the dataset again")
-
-
-def _read_table(group: h5py.Group, blob: str) -> _Table:
-    return _Table(
-        keys=tuple(key.decode() for key in group["key"][:].tolist()),
-        offsets=group[blob]["offsets"][:],
-        blob=_locate(group[blob]["bytes"]),
-        checksums=group["checksum"][:],
-        labels=MappingProxyType({name: _locate(group["labels"][name]) for name in group["labels"]}),
-        present=MappingProxyType({name: group["present"][name][:].astype(bool) for name in group["present"]}),
-    )
-
-
-def _locate(data: h5py.Dataset) -> _Column:
-    """Return the place of a contiguous dataset; an empty one has none, and nothing is ever read from it."""
-    return _Column(offset=data.id.get_offset() or 0, shape=data.shape, dtype=data.dtype)

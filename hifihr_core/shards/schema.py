@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hifihr_core.errors import DataError
 from hifihr_core.outside.json_text import read_json
@@ -76,13 +76,20 @@ class LabelFacts(_Record):
 
 
 class ShardFacts(_Record):
-    """One file of a shard folder."""
+    """One file of a shard folder; `file` is a bare name, so that an index cannot lead to other folders."""
 
-    file: str
-    samples: int
-    annotations: int
-    bytes: int
+    file: str = Field(pattern=r"^[\w.-]*\w\.h5$")
+    samples: int = Field(ge=0)
+    annotations: int = Field(ge=0)
+    bytes: int = Field(ge=1)
     sha256: str
+
+    @model_validator(mode="after")
+    def _fits(self) -> "ShardFacts":
+        """A sample takes a byte at least."""
+        if max(self.samples, self.annotations) > self.bytes:
+            raise ValueError(f"{self.file}: {self.samples:,} samples in {self.bytes:,} bytes")
+        return self
 
 
 class Problem(_Record):
@@ -111,7 +118,7 @@ class ShardIndex(_Record):
     samples: int
     annotations: int
     labels: dict[str, LabelFacts]
-    shards: tuple[ShardFacts, ...]
+    shards: tuple[ShardFacts, ...] = Field(min_length=1)
     checks: tuple[CheckFacts, ...] = ()
     problem_count: int = 0
     problems: tuple[Problem, ...] = ()
@@ -134,7 +141,8 @@ def read_index(folder: Path) -> ShardIndex:
             raise DataError(f"{path}: layout version {version}, expected {FORMAT_VERSION}; prepare the dataset again")
         return ShardIndex.model_validate(_renew(content))
     except ValidationError as error:
-        reason = str(error).splitlines()[0]
+        first = error.errors()[0]
+        reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
         raise DataError(f"{path}: {reason}, expected a shard index; prepare the dataset again") from error
 
 

@@ -1,7 +1,6 @@
 """From the bytes of a shard to the pixels of crops: on a CPU worker, or on the device that trains."""
 
 import math
-import struct
 import threading
 from collections.abc import Sequence
 from typing import Literal
@@ -18,27 +17,21 @@ from torchvision.io import ImageReadMode, decode_jpeg
 from hifihr_core.errors import DataError
 from hifihr_core.geometry.crops import warp_image
 from hifihr_core.records import Sample
-from hifihr_core.shards.pictures import jpeg_size
+from hifihr_core.shards.pictures import picture_size
 
-_JPEG_START, _PNG_START = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
+_JPEG_START = b"\xff\xd8"
 
 
-def picture_size(sample: Sample) -> tuple[int, int]:
-    """Return (width, height) of a picture from its head, without decoding a JPEG or PNG.
-
-    Raises: DataError if the bytes are no picture.
-    """
-    content = sample.image
-    if content.startswith(_PNG_START) and len(content) > 24:
-        width, height = struct.unpack(">II", content[16:24])
-        return width, height
-    if content.startswith(_JPEG_START):
-        try:
-            return jpeg_size(content)
-        except DataError as error:
-            raise DataError(f"{sample.key}: {error}; check the shards with `hifihr shards verify`") from error
-    height, width = decode_picture(sample).shape[:2]
-    return width, height
+def sample_size(sample: Sample, *, what: Literal["picture", "mask"] = "picture") -> tuple[int, int]:
+    """Return (width, height) of a picture or mask from its head. Raises: DataError if the bytes are not a picture."""
+    content = sample.image if what == "picture" else sample.mask or b""
+    try:
+        return picture_size(content)
+    except DataError as error:
+        found = f"{error}".replace("the picture", f"the {what}")
+        raise DataError(
+            f"{sample.key}: {found} ({len(content):,} bytes); check the shards with `hifihr shards verify`"
+        ) from error
 
 
 def decode_picture(sample: Sample) -> UInt8[np.ndarray, "H W 3"]:
@@ -59,9 +52,15 @@ def decode_mask(sample: Sample, *, height: int, width: int) -> UInt8[np.ndarray,
     return cv2.threshold(mask, 127, 255, cv2.THRESH_BINARY, dst=mask)[1]
 
 
-def _decode(sample: Sample, content: bytes, flags: int, what: str) -> UInt8[np.ndarray, "H W *C"]:
-    flags |= cv2.IMREAD_IGNORE_ORIENTATION  # K and labels are those of the stored pixels
-    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags) if content else None
+def _decode(
+    sample: Sample, content: bytes, flags: int, what: Literal["picture", "mask"]
+) -> UInt8[np.ndarray, "H W *C"]:
+    sample_size(sample, what=what)  # refuses what is too large before it is decoded
+    try:
+        # K and labels are those of the stored pixels.
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:
+        pixels = None
     if pixels is None:
         raise DataError(
             f"{sample.key}: the {what} cannot be decoded ({len(content):,} bytes), expected a whole JPEG or PNG; "
@@ -84,6 +83,11 @@ def _decode_into(sample: Sample, out: UInt8[np.ndarray, "H W C"]) -> None:
         except ValueError:
             pass  # OpenCV may read it; if not, it says so
     picture = decode_picture(sample)
+    if picture.shape[:2] != out.shape[:2]:
+        raise DataError(
+            f"{sample.key}: the picture is {picture.shape[1]} x {picture.shape[0]}, but its head says "
+            f"{out.shape[1]} x {out.shape[0]}; check the shards with `hifihr shards verify`"
+        )
     out[..., :3] = picture
 
 

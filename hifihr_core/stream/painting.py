@@ -14,7 +14,7 @@ from hifihr_core.augmentation.draws import AugmentRanges, Squares
 from hifihr_core.records import Batch, Sample, Side
 from hifihr_core.stream.batching import CropPlan, Painted, PaintedBatch, Placed, make_batch
 from hifihr_core.stream.collate import collate_labels, find_squares
-from hifihr_core.stream.decode import binarize, decode_on, paint_crop, picture_size, warp_on_device
+from hifihr_core.stream.decode import binarize, decode_on, paint_crop, sample_size, warp_on_device
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class _OfSamples:
     @cached_property
     def sizes(self) -> Sequence[tuple[int, int]]:
         """Return (width, height) of every picture."""
-        return [picture_size(sample) for sample in self.samples]
+        return [sample_size(sample) for sample in self.samples]
 
     @property
     def keys(self) -> tuple[str, ...]:

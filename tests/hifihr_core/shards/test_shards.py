@@ -4,6 +4,7 @@ import json
 import pickle
 import re
 import time
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from hifihr_core.errors import DataError
 from hifihr_core.records import Sample
+from hifihr_core.shards import layout
 from hifihr_core.shards.folder import ShardSet, find_shard_folders, verify
 from hifihr_core.shards.reader import ShardReader
 from hifihr_core.shards.schema import DatasetFacts, Problem, ShardIndex, find_problem, read_index, split_evenly
@@ -88,7 +90,6 @@ def test_every_sample_comes_back_as_it_was(shard):
     assert (len(reader), reader.annotation_count) == (facts.samples, facts.annotations) == (8, 4)
     assert all(same(found, given) for found, given in zip(map(reader.__getitem__, range(8)), samples(), strict=True))
     assert reader.problems == (Problem(key="x", reason="bad"),)
-    assert reader.attributes["dataset"] == "toy"
     assert same(reader[-1], reader[7])
     with pytest.raises(IndexError):
         reader[8]
@@ -260,6 +261,115 @@ def test_an_index_of_the_first_release_opens_with_the_crops_it_had(folder, datas
     assert renewed.plan["facts"] == renewed.facts.model_dump(mode="json")
     assert len(ShardSet(folder)) == 11
     assert list(verify(folder)) == []
+
+
+def _vlen(file):
+    del file["annotations/labels/bone_m"]
+    data = file.create_dataset("annotations/labels/bone_m", (4,), h5py.vlen_dtype(np.float32))
+    data[0] = [1, 2]
+
+
+def _external(file):
+    path = file.filename + ".secret"
+    Path(path).write_bytes(b"s" * 60)
+    del file["samples/image/bytes"]
+    file.create_dataset("samples/image/bytes", (60,), "u1", external=[(path, 0, 60)])
+
+
+def _virtual(file):
+    layout = h5py.VirtualLayout((8,), "u4")
+    layout[:] = h5py.VirtualSource(".", "samples/checksum", (8,))
+    file.create_virtual_dataset("virtual", layout)
+    del file["samples/checksum"]
+    file.move("virtual", "samples/checksum")
+
+
+def _relink(file, name, link):
+    del file[name]
+    file[name] = link
+
+
+def _replace(name, values, **options):
+    def change(file):
+        del file[name]
+        file.create_dataset(name, data=values, **options)
+
+    return change
+
+
+HOSTILE = {
+    "a label of variable length": (_vlen, "bone_m is of type object"),
+    "data in another file": (_external, "bytes is not stored in one piece"),
+    "a virtual array": (_virtual, "checksum is not stored in one piece"),
+    "a soft link": (lambda f: _relink(f, "samples/key", h5py.SoftLink("/annotations/key")), "key is a link"),
+    "another file": (lambda f: _relink(f, "samples", h5py.ExternalLink("other.h5", "/samples")), "samples is a link"),
+    "a group for an array": (lambda f: _relink(f, "samples/key", f["samples/image"]), "key is not an array"),
+    "an array for a group": (lambda f: _relink(f, "samples/image", f["samples/key"]), "image is not a group"),
+    "a missing column": (lambda f: f.__delitem__("annotations/K"), "K is missing"),
+    "chunks": (_replace("samples/checksum", np.zeros(8, "u4"), chunks=(2,)), "not stored in one piece"),
+    "other numbers": (_replace("annotations/K", np.zeros((4, 3, 3))), "K is of type float64"),
+    "other shapes": (_replace("annotations/K", np.zeros((4, 9), "f4")), r"K has shape \(4, 9\)"),
+    "strings without end": (_replace("samples/key", ["a"] * 8, dtype=h5py.string_dtype()), "key is of type object"),
+    "an annotation that is not there": (_replace("samples/annotation", np.full(8, 4)), "annotation 4, expected 0 to 3"),
+    "a negative annotation": (_replace("samples/annotation", np.full(8, -1)), "annotation -1"),
+    "a third side": (_replace("annotations/side", np.full(4, 2, "u1")), "a side of 2"),
+    "offsets out of order": (
+        _replace("samples/image/offsets", np.array([0, 50, 40, *range(100, 600, 100), 410])),
+        "images do not lie one after the other",
+    ),
+    "offsets beyond the end": (_replace("samples/image/offsets", np.arange(9) * 10**12), "images do not lie"),
+    "problems of another kind": (_replace("problems", np.frombuffer(b'[{"key": 1}]', "u1")), "Problem"),
+    "problems nested for ever": (_replace("problems", np.full(10_000, ord("["), "u1")), "nested too deeply"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_shard_that_breaks_the_schema_is_refused_in_one_line(shard, name):
+    change, reason = HOSTILE[name]
+    with h5py.File(shard[0], "r+") as file:
+        change(file)
+    with pytest.raises(DataError, match=rf"not a whole shard \(.*{reason}") as caught:
+        ShardReader(shard[0])[0]
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"file": "../train-00000.h5"}, "file: String should match pattern"),
+        ({"file": "/etc/passwd"}, "file: String should match pattern"),
+        ({"samples": 10**15}, "samples in"),
+        ({"samples": -1}, "samples: "),
+    ],
+)
+def test_an_index_cannot_lead_elsewhere_or_promise_the_impossible(folder, change, reason):
+    index = json.loads((folder / "index.json").read_text())
+    index["shards"][0] |= change
+    (folder / "index.json").write_text(json.dumps(index))
+    with pytest.raises(DataError, match=reason) as caught:
+        ShardSet(folder)
+    assert "\n" not in str(caught.value)
+    index["shards"] = []
+    (folder / "index.json").write_text(json.dumps(index))
+    with pytest.raises(DataError, match="shards: Tuple should have at least 1 item"):
+        ShardSet(folder)
+
+
+def test_a_shard_shorter_than_its_index_says_is_named(folder):
+    index = json.loads((folder / "index.json").read_text())
+    index["shards"][1]["samples"] = 5
+    (folder / "index.json").write_text(json.dumps(index))
+    with pytest.raises(DataError, match=r"train-00001\.h5: 3 samples, expected 5 by its index"):
+        ShardSet(folder)[12]
+
+
+def test_a_shard_is_read_without_locks(shard, monkeypatch):
+    """Cluster file systems may have none, and two readers never disturb each other."""
+    seen = []
+    real = h5py.File
+    monkeypatch.setattr(layout.h5py, "File", lambda *a, **options: seen.append(options) or real(*a, **options))
+    assert len(ShardReader(shard[0])) == 8
+    assert seen == [{"locking": False}]
 
 
 @given(count=st.integers(1, 5000), each=st.integers(1, 10**6), target=st.integers(1, 10**8))

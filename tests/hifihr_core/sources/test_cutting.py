@@ -33,7 +33,7 @@ def test_the_size_is_read_from_the_head(options):
         (b"", "not a JPEG"),
         (b"\x89PNG", "not a JPEG"),
         (jpeg()[: len(jpeg()) // 2], "cut short"),
-        (b"\xff\xd8\xff\xd9", "no frame"),
+        (b"\xff\xd8\xff\xd9", "cannot be decoded"),
     ],
 )
 def test_what_is_no_whole_jpeg_is_said(content, reason):
