@@ -14,6 +14,7 @@ from typer.core import MarkupMode, TyperGroup
 from typer.main import get_command
 
 from hifihr_cli.errors import INTERRUPTED, report
+from hifihr_cli.examples import epilog_of
 
 #: Name on the command line -> "module:attribute", in the order of the help: the work first, housekeeping last.
 COMMANDS: dict[str, str] = {
@@ -48,6 +49,7 @@ class LazyCommands(Mapping[str, Any]):
         target.rich_markup_mode = self._markup
         command = get_command(target)
         command.name = name
+        command.epilog = epilog_of(name)
         return command
 
     def __contains__(self, name: object) -> bool:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from hifihr_cli.main import build_app
+from hifihr_cli.examples import EXAMPLES
+from hifihr_cli.main import COMMANDS, build_app
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -61,6 +62,16 @@ def test_commands_are_found_in_pages() -> None:
     assert ["predict", "photo.jpg"] in found
     with pytest.raises(AssertionError, match="no option --refinement"):
         check(["predict", "a.jpg", "--refinement"])
+
+
+@pytest.mark.parametrize("command", EXAMPLES)
+def test_examples_of_the_help_exist(command: str, run_cli) -> None:
+    assert command in COMMANDS
+    shown = run_cli(command, "--help").out
+    for words, _ in EXAMPLES[command]:
+        assert words.split()[0] == command
+        check(shlex.split(words))
+        assert f"hifihr {words} " in shown
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

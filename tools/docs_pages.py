@@ -47,7 +47,7 @@ def _command(name: str, command: Any, *, level: int) -> Iterator[str]:
     if not subcommands:
         yield from _options(command)
     if command.epilog:
-        yield inspect.cleandoc(command.epilog) + "\n"
+        yield "```sh\n" + textwrap.dedent(command.epilog.partition("Examples:\n")[2]) + "\n```\n"
     for sub in subcommands:
         yield from _command(f"{name} {sub}", subcommands[sub], level=level + 1)
 
