@@ -148,7 +148,7 @@ def compare(scene: Scene, start: LitHands, crops: Crops, settings: RefineSetting
     began = time.perf_counter()
     refined = refine(scene.hand, scene.renderer, start, crops, settings)
     seconds = (time.perf_counter() - began) / len(scene.batch)
-    before, after = (errors(scene.hand, state, scene.batch) for state in (start, refined.state))
+    before, after = (errors(scene.hand, state, scene.batch) for state in (start, refined.hands))
     return {
         "before": {**before, **_means(refined, "before")},
         "after": {**after, **_means(refined, "after")},

@@ -27,7 +27,7 @@ from shipped_common import shipped_path
 from hifihr_core.geometry.cameras import project
 from hifihr_core.hands import HandModel, load_hand
 from hifihr_core.models.shipped import IMAGE_NETWORK, LIFTER
-from hifihr_core.photos.detectors import Detection
+from hifihr_core.photos.detections import Detection
 from hifihr_core.prediction import Predictor, PredictSettings
 from hifihr_core.synthesis.generator import Synthesizer
 from hifihr_core.synthesis.options import SynthOptions

@@ -17,7 +17,9 @@ from shipped_common import shipped_path
 
 from hifihr_core.geometry.crops import transform_points
 from hifihr_core.models.shipped import IMAGE_NETWORK
-from hifihr_core.photos.detectors import Detection, whole_image
+from hifihr_core.photos.detections import Detection
+from hifihr_core.photos.detectors import whole_image
+from hifihr_core.photos.reading import as_photo
 from hifihr_core.prediction.crops import cut_crops
 from hifihr_core.prediction.load_models import LoadedModels, load_models
 from hifihr_core.prediction.starts import centred, look
@@ -34,14 +36,14 @@ def errors(models: LoadedModels, image: np.ndarray, K: np.ndarray, joints_px: np
     """Return the error of the first and of the second look, per cent."""
 
     def found(boxes: Sequence[Detection]) -> float:
-        crops = cut_crops(image, boxes, K, image_px=CROP_PX)
+        crops = cut_crops(as_photo(image), boxes, K, image_px=CROP_PX)
         estimate, _ = look(models.network, crops, network_px=models.network_px)
         points = estimate.keypoints.points[0].double().numpy() * CROP_PX
         points = transform_points(points, np.linalg.inv(crops.T_crop_photo[0].double().numpy()))
         return 100 * float(np.linalg.norm(points - joints_px, axis=1).mean() / np.ptp(joints_px, axis=0).max())
 
     first = whole_image(image)
-    crops = cut_crops(image, first, K, image_px=CROP_PX)
+    crops = cut_crops(as_photo(image), first, K, image_px=CROP_PX)
     return [found(first), found(centred(models.network, crops, first, network_px=models.network_px))]
 
 

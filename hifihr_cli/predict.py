@@ -16,13 +16,15 @@ if TYPE_CHECKING:
 
     from hifihr_core.errors import HifihrError
     from hifihr_core.exports.results import HandResult
-    from hifihr_core.photos.detectors import Detection, Detector
-    from hifihr_core.prediction.jobs import CameraChoice, OutputSettings
+    from hifihr_core.photos.cameras import CameraChoice
+    from hifihr_core.photos.detections import Detection
+    from hifihr_core.photos.detectors import Detector
+    from hifihr_core.prediction.jobs import OutputSettings
     from hifihr_core.prediction.predictor import Predictor
 
 
 class SideName(str, Enum):
-    """Which hand, where nobody tells."""
+    """Which hand, where the detector does not say."""
 
     auto = "auto"
     left = "left"
@@ -55,17 +57,24 @@ DetectorName = Annotated[
     str, typer.Option("--detector", help="auto, mediapipe or none (the whole photo is the hand).", metavar="NAME")
 ]
 Boxes = Annotated[
-    Path | None, typer.Option("--boxes", help="JSON file with the boxes of the hands per photo.", metavar="FILE")
+    Path | None,
+    typer.Option(
+        "--boxes", help="JSON file with the hands of each photo: boxes, sides, keypoints; or a result.", metavar="FILE"
+    ),
 ]
 Box = Annotated[
     str | None, typer.Option("--box", help="One box for every photo: x,y,width,height in pixels.", metavar="X,Y,W,H")
 ]
-Side = Annotated[SideName, typer.Option("--side", help="Take every hand for this one; auto asks the detector.")]
+Side = Annotated[
+    SideName, typer.Option("--side", help="Treat every hand as left or right; auto uses the detector's answer.")
+]
 Mirrored = Annotated[
     bool, typer.Option("--mirrored", help="The photos are mirrored, as some selfies.", show_default=False)
 ]
 Hand = Annotated[HandName, typer.Option("--hand", help="The hand model of the files; mano is fitted afterwards.")]
-Start = Annotated[StartName, typer.Option("--start", help="From the image network, or a detector's keypoints.")]
+Start = Annotated[
+    StartName, typer.Option("--start", help="What to start from: the image network or detected keypoints.")
+]
 Refine = Annotated[
     bool, typer.Option("--refine", help="Fit every hand to its photo; slower, closer.", show_default=False)
 ]
@@ -73,7 +82,7 @@ Steps = Annotated[int | None, typer.Option("--steps", min=1, help="Steps of the 
 Focal = Annotated[float | None, typer.Option("--focal", min=1e-3, help="Focal length, pixels.", metavar="PX")]
 Fov = Annotated[
     float | None,
-    typer.Option("--fov", min=1, max=179, help="Field of view across the diagonal, degrees.", metavar="DEG"),
+    typer.Option("--fov", min=6, max=140, help="Field of view across the diagonal, degrees.", metavar="DEG"),
 ]
 Intrinsics = Annotated[
     Path | None, typer.Option("--intrinsics", help="File with the 3 x 3 camera matrix.", metavar="FILE")
@@ -144,14 +153,18 @@ def predict(
     with quick_imports():
         from hifihr_core.device import choose_device
         from hifihr_core.exports.formats import check_formats
-        from hifihr_core.photos.reading import find_photos
-        from hifihr_core.prediction.jobs import CameraChoice, OutputSettings, read_intrinsics
+        from hifihr_core.photos.cameras import CameraChoice, read_intrinsics
+        from hifihr_core.photos.finding import find_photos
+        from hifihr_core.prediction.jobs import OutputSettings
         from hifihr_core.prediction.predictor import Predictor, PredictSettings
         from hifihr_core.prediction.refine import RefineSettings
 
-    formats = check_formats(format.split(","))
-    paths = find_photos(words)
-    given = _boxes(paths, boxes, box)
+    formats = check_formats(name.strip() for name in format.split(","))
+    found = find_photos(words)
+    if line := found.left_out_line():
+        say(line, kind="note")
+    paths = found.photos
+    given = _given_hands(paths, boxes, box)
     settings = PredictSettings(
         start=start.value,
         refine=refine,
@@ -221,47 +234,48 @@ def _converter(hand: HandName, predictor: "Predictor") -> "Callable[[HandResult]
 def _check_at_most_one(options: "Mapping[str, object]") -> None:
     given = [name for name, value in options.items() if value is not None]
     if len(given) > 1:
-        raise typer.BadParameter(f"{' and '.join(given)} exclude each other; give one of them")
+        raise typer.BadParameter(f"{' and '.join(given)} cannot be combined; give one")
 
 
 def _detector(name: str, *, needed: bool) -> "Detector":
     """Return the detector, and say so where the whole photo has to do."""
-    from hifihr_core.photos.detectors import (
-        DETECTORS,
-        INSTALL_LINE,
-        available_detectors,
-        build_detector,
-        whole_image,
-    )
+    from hifihr_core.photos.detectors import available_detectors, build_detector, choose_detector, whole_image
+    from hifihr_core.photos.mediapipe_hands import INSTALL_LINE
 
-    known = ("auto", *DETECTORS)
-    if name not in known:
-        raise typer.BadParameter(f"{name!r} is not one of {', '.join(known)}", param_hint="--detector")
+    chosen = choose_detector(name)
     if not needed:
         return whole_image
     if name == "auto" and available_detectors() == ["none"]:
         say(f"no detector is installed, so each photo is taken as one hand; {INSTALL_LINE}", kind="note")
-    return build_detector(name)
+    return build_detector(chosen)
 
 
-def _boxes(paths: "Sequence[Path]", file: Path | None, box: str | None) -> "Mapping[str, list[Detection]] | None":
-    import numpy as np
+def _given_hands(
+    paths: "Sequence[Path]", file: Path | None, box: str | None
+) -> "Mapping[str, Sequence[Detection]] | None":
+    """Return the hands that the user gave, by the path of their photo; None without any."""
+    from hifihr_core.photos.detections import Detection, box_from_xywh
+    from hifihr_core.photos.hand_files import read_hand_file
+    from hifihr_core.photos.photo_names import match_photos
 
-    from hifihr_core.photos.detectors import Detection
-    from hifihr_core.prediction.jobs import read_boxes
-
+    photos = [str(path) for path in paths]
     if file is not None:
-        return read_boxes(file)
+        matched = match_photos(read_hand_file(file), photos, str(file))
+        if matched.unmatched:
+            names = ", ".join(repr(name) for name in matched.unmatched[:3])
+            more = ", ..." if len(matched.unmatched) > 3 else ""
+            say(f"{file}: {len(matched.unmatched)} names meet no photo: {names}{more}", kind="warning")
+        return matched.hands
     if box is None:
         return None
     try:
         x, y, width, height = (float(value) for value in box.split(","))
+        hand = Detection(box_from_xywh((x, y, width, height)))
     except ValueError as error:
-        raise typer.BadParameter(f"{box!r} is not x,y,width,height", param_hint="--box") from error
-    if width <= 0 or height <= 0:
-        raise typer.BadParameter(f"{box!r} is empty; width and height must be positive", param_hint="--box")
-    corners: np.ndarray = np.array([x, y, x + width, y + height])
-    return {path.name: [Detection(corners, 1.0)] for path in paths}
+        raise typer.BadParameter(
+            f"{box!r} is not x,y,width,height with a positive width and height", param_hint="--box"
+        ) from error
+    return {photo: [hand] for photo in photos}
 
 
 def _report(done: "list[_Entry]", json: bool) -> None:

@@ -113,19 +113,11 @@ def _options(source: str, of_images: dict[str, Any], of_synth: dict[str, Any]) -
 
 
 def _image_options(keypoints: Path | None, detector: str | None) -> dict[str, object]:
-    from functools import partial
+    from hifihr_core.photos.detectors import DETECTORS, choose_detector
 
-    from hifihr_core.errors import ConfigError
-    from hifihr_core.photos.detectors import DETECTORS, available_detectors, build_detector
-    from hifihr_core.photos.reading import read_photo
-    from hifihr_core.sources.images import Hooks
-
-    name = available_detectors()[0] if detector in (None, "auto") else detector
-    if name not in DETECTORS:
-        raise ConfigError(f"--detector {name}: not known; known detectors: auto, {', '.join(DETECTORS)}")
-    # The whole photo as one hand has no keypoints, so "none" is no detector here; workers build their own.
-    build = None if name == "none" else partial(build_detector, name)
-    return {"keypoints": keypoints, "hooks": Hooks(read_photo, build)}
+    name = choose_detector(detector or "auto")
+    # A detector that gives boxes alone, such as the whole photo, finds nothing that could be learned from.
+    return {"keypoints": keypoints, "detector": name if DETECTORS[name].finds_keypoints else None}
 
 
 def _refuse_others(source: str, owner: str, given: dict[str, object]) -> None:

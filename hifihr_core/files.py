@@ -10,7 +10,13 @@ from pathlib import Path
 from hifihr_core.errors import DataError
 
 #: How the names of photos end, in lower case.
-PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+PHOTO_SUFFIXES = frozenset(
+    (
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif"),
+        *(".avif", ".avifs", ".heic", ".heif", ".hif", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
+        *(".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".tga", ".sgi", ".pcx", ".psd", ".qoi"),
+    )
+)
 
 #: What the operating system says, and what a user can do about it.
 REMEDIES = {

@@ -1,7 +1,7 @@
 """Hands before a camera: parameters, root and light, and the one way from them to joints, pixels and a picture."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, TypeVar
 
 import torch
@@ -102,13 +102,18 @@ def draw_hands(
 ) -> DrawnHands:
     """Pose, place, project and render hands; `renderer` has the size of the image that `K` belongs to.
 
-    Raises: ValueError for a hand model without any appearance.
+    Raises: ValueError for a hand model without an appearance.
     """
     posed = pose_hands(model, hands, K)
-    appearance = posed.hand.appearance
-    if appearance is None:
-        raise ValueError(f"hand {model.name} has no appearance, so it cannot be rendered")
+    appearance = appearance_of(posed)
     return DrawnHands(posed, appearance, renderer(posed.verts_cam, K, appearance, hands.light, background))
+
+
+def appearance_of(posed: PosedHands) -> Appearance:
+    """Return the appearance of hands that were posed with a texture. Raises: ValueError where they have none."""
+    if posed.hand.appearance is None:
+        raise ValueError("these hands have no appearance: pose them with a texture, of a model that has one")
+    return posed.hand.appearance
 
 
 def in_front(points_cam: Float[Tensor, "*B N 3"], *, near_m: float = NEAR_M) -> Float[Tensor, "*B N 3"]:
@@ -139,7 +144,7 @@ Record = TypeVar("Record")
 def map_tensors(change: Callable[..., Tensor], *records: Record) -> Record:
     """Return the record whose every tensor is `change` of the same tensors of `records`.
 
-    A field that is None in any of them is None in the result.
+    A field that is None in any of them is None in the result; other values are those of the first.
     """
     mapped: Any = _map(change, records)
     return mapped
@@ -151,6 +156,8 @@ def _map(change: Callable[..., Tensor], values: Sequence[Any]) -> Any:
     first = values[0]
     if isinstance(first, Tensor):
         return change(*values)
+    if not is_dataclass(first) or isinstance(first, type):
+        return first
     names = [field.name for field in fields(first)]
     return type(first)(**{name: _map(change, [getattr(value, name) for value in values]) for name in names})
 

@@ -6,7 +6,9 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from hifihr_core.hands import HandModel, HandParameters
+from hifihr_core.drawing import to_bytes
+from hifihr_core.hands import Hand, HandModel, HandParameters
+from hifihr_core.placed_hands import PlacedHands
 
 
 @dataclass(frozen=True)
@@ -103,22 +105,25 @@ def skinned_vertices(rig: Rig) -> Float[np.ndarray, "V 3"]:
     return np.einsum("vn,nij,vj->vi", rig.weights, motions, homogeneous, optimize=True)
 
 
-def posed_mesh(hand: HandModel, parameters: HandParameters, root_cam: Float[Tensor, "1 3"]) -> TexturedMesh:
+def posed_mesh(model: HandModel, hand: PlacedHands) -> TexturedMesh:
     """Return the (right-looking) mesh of one hand in the camera frame, with the model's own appearance and its rig.
 
     Raises: ValueError for parameters without a texture.
     """
-    posed = hand(parameters)
+    return hand_mesh(model, hand, model(hand.parameters), 0)
+
+
+def hand_mesh(model: HandModel, hand: PlacedHands, posed: Hand, i: int) -> TexturedMesh:
+    """Likewise for a hand that is row `i` of the batch `posed`."""
     appearance = posed.appearance
     if appearance is None:
-        raise ValueError(f"{hand.name}: parameters without a texture, expected one to show")
-    vertices, faces = _numpy(posed.vertices[0] + root_cam[0]), _integers(hand.faces)
-    rig = hand_rig(hand, parameters, root_cam)
+        raise ValueError(f"{model.name}: parameters without a texture, expected one to show")
+    vertices, faces = _numpy(posed.vertices[i] + hand.root_cam[0]), _integers(model.faces)
+    rig = hand_rig(model, hand.parameters, hand.root_cam)
     if appearance.uvs is None or appearance.faces_uvs is None:
-        return TexturedMesh(vertices, faces, vertex_colors=_numpy(appearance.albedo[0].clamp(0, 1)), rig=rig)
-    picture = (appearance.albedo[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+        return TexturedMesh(vertices, faces, vertex_colors=_numpy(appearance.albedo[i].clamp(0, 1)), rig=rig)
     uvs, faces_uvs = _numpy(appearance.uvs), _integers(appearance.faces_uvs)
-    return TexturedMesh(vertices, faces, uvs=uvs, faces_uvs=faces_uvs, texture=picture, rig=rig)
+    return TexturedMesh(vertices, faces, uvs=uvs, faces_uvs=faces_uvs, texture=to_bytes(appearance.albedo[i]), rig=rig)
 
 
 def hand_rig(hand: HandModel, parameters: HandParameters, root_cam: Float[Tensor, "1 3"]) -> Rig | None:

@@ -29,12 +29,12 @@ CONVENTIONS: Mapping[str, str] = {
 class HandResult:
     """One hand of one photo.
 
-    `parameters` holds the arrays `global_orient`, `pose`, `shape`, `texture` of the model `hand`, and `root_cam`, all
-    of the (mirrored) right hand. `score` is the detection's (1 for a given box or the whole photo), times the mean
-    confidence of the network's own joints where the detection has no keypoints. `light` holds `ambient`, `color`,
-    `direction` in the camera frame of the photo.
+    `box_px` is (x0, y0, x1, y1); files write [x, y, width, height]. `parameters` holds the arrays `global_orient`,
+    `pose`, `shape`, `texture` of the model `hand`, and `root_cam`, all of the (mirrored) right hand. `score` is the
+    detection's (1 for a given box or the whole photo), times the mean confidence of the network's own joints where the
+    detection has no keypoints. `light` holds `ambient`, `color`, `direction` in the camera frame of the photo.
     `metric` is True where the focal length was known; distance and size still rest on the mean size of hands. `report`
-    tells how the result came about (start, reprojection error, refinement). `licences` are those of everything it was
+    says how the result came about (start, reprojection error, refinement). `licences` are those of everything it was
     made from. `mano` holds MANO's parameters in smplx's conventions, where the hand was converted.
     """
 
@@ -71,12 +71,17 @@ class HandResult:
             f"{len(self.mesh.vertices)} vertices, metric {self.metric})"
         )
 
+    @property
+    def box_xywh(self) -> Float[np.ndarray, "4"]:
+        """The box as files have it: [x, y, width, height]."""
+        return np.concatenate((self.box_px[:2], self.box_px[2:] - self.box_px[:2]))
+
     def summary(self) -> dict[str, object]:
         """Return the part that goes on stdout with `--json`."""
         return {
             "side": self.side,
             "score": round(float(self.score), 4),
-            "box": _listed(self.box_px, 2),
+            "box": _listed(self.box_xywh, 2),
             "K": _listed(self.K, 4),
             "metric": self.metric,
             "joints_px": _listed(self.joints_px, 3),
@@ -101,7 +106,7 @@ class HandResult:
         return {
             "side": np.array(self.side),
             "score": np.array(self.score),
-            "box_px": self.box_px,
+            "box": self.box_xywh,
             "K": self.K,
             "metric": np.array(self.metric),
             "hand": np.array(self.hand),
@@ -116,11 +121,12 @@ class HandResult:
 
 @dataclass(frozen=True, repr=False)
 class PhotoResult:
-    """All hands of one photo, before one camera, and how long each stage took."""
+    """All hands of one photo, before one camera, how long each stage took, and what had to be assumed."""
 
     path: Path | None
     hands: tuple[HandResult, ...]
     seconds: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def save(self, folder: str | Path, *, formats: Iterable[str] | None = None) -> list[Path]:
         """Write every hand into `folder`, under the photo's name; return the files.

@@ -13,6 +13,8 @@ from hifihr_core.exports.results import HandResult
 from hifihr_core.exports.run_index import INDEX_FILE, read_index
 from hifihr_core.files import read_text
 from hifihr_core.hands import HandModel, HandParameters
+from hifihr_core.photos.detections import box_from_xywh
+from hifihr_core.placed_hands import PlacedHands
 
 _PARAMETERS = ("global_orient", "pose", "shape", "texture")
 
@@ -56,11 +58,11 @@ def hand_from_document(document: Mapping, hand: HandModel) -> HandResult:
         }
         root_cam = torch.from_numpy(values["root_cam"]).to(hand_dtype(hand))[None]
         named.setdefault("texture", torch.zeros(1, hand.texture_dim, dtype=hand_dtype(hand)))
-        mesh = posed_mesh(hand, HandParameters(**named), root_cam)
+        mesh = posed_mesh(hand, PlacedHands(HandParameters(**named), root_cam))
         return HandResult(
             side=document["side"],
             score=float(document["score"]),
-            box_px=np.asarray(document["box"], dtype=np.float64),
+            box_px=box_from_xywh(document["box"]),
             K=np.asarray(document["K"], dtype=np.float64),
             metric=bool(document["metric"]),
             hand=document["hand"],

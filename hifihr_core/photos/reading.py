@@ -1,96 +1,135 @@
-"""Photos on disk: which files are meant, how they are read, and what their EXIF says of the camera."""
+"""Photos as they are worked on: upright, RGB, 8 bit, sRGB, of bounded size; read from files or given as arrays."""
 
-import glob
+import struct
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import atan, degrees, hypot
+from math import ceil, log2
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from jaxtyping import Float, UInt8
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from hifihr_core.errors import DataError
-from hifihr_core.files import PHOTO_SUFFIXES
+from hifihr_core.files import describe_os_error
+from hifihr_core.geometry.crops import warp_image
+from hifihr_core.photos.exif import exif_focal_px
+from hifihr_core.photos.icc import to_srgb
 
-#: A photo with more pixels is halved until it fits, which bounds the memory of a prediction.
+#: A photo with more pixels is reduced by a whole factor until it fits, which bounds the memory of a prediction.
 MAX_PIXELS = 25_000_000
 MIN_SIDE_PX = 16
-_PLAUSIBLE_FOV_DEG = (6.0, 140.0)
 
-_FULL_FRAME_DIAGONAL_MM = hypot(36.0, 24.0)
-_EXIF_IFD = 0x8769
+#: Pillow's readers of pictures. Others run programs (EPS), or read what is no photo (PDF, MPEG, HDF5).
+FORMATS = (
+    *("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "AVIF", "HEIF", "JPEG2000", "PPM"),
+    *("TGA", "SGI", "PCX", "PSD", "QOI", "ICO", "ICNS"),
+)
+_HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+HEIF_LINE = "pip install 'hifihr[heic]'"
 _ORIENTATION = 0x0112
-_FOCAL_LENGTH_MM = 0x920A
-_FOCAL_LENGTH_35MM = 0xA405
-_FOCAL_PLANE_X_RESOLUTION = 0xA20E
-_FOCAL_PLANE_UNIT = 0xA210
-_PIXEL_X_DIMENSION = 0xA002
-_MM_PER_FOCAL_PLANE_UNIT = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}
 
 
 @dataclass(frozen=True)
 class Photo:
     """An upright photo.
 
-    `image` is RGB uint8 (H, W, 3), turned as its EXIF orientation says. `reduction` is how many pixels of the file
-    (upright) one pixel of `image` stands for along each axis: 1 unless the photo was too large. `focal_px` is the focal
-    length in pixels of `image`, or None where EXIF does not tell.
+    `image` is RGB, sRGB, turned as its EXIF orientation says, and smaller than the file if that is very large;
+    `size_px` is the (width, height) of the file, upright. All results, boxes and cameras are in pixels of that size.
+    `focal_px` is what EXIF says, None without. `notes` say what had to be assumed to read the file.
     """
 
     path: Path | None
-    image: np.ndarray
-    reduction: float = 1.0
+    image: UInt8[np.ndarray, "H W 3"]
+    size_px: tuple[int, int]
     focal_px: float | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def T_image_photo(self) -> Float[np.ndarray, "3 3"]:
+        """The transform from pixels of the photo at its full size to pixels of `image`."""
+        height, width = self.image.shape[:2]
+        return np.diag([width / self.size_px[0], height / self.size_px[1], 1.0])
+
+    def warp(self, T_new_photo: Float[np.ndarray, "3 3"], *, width: int, height: int) -> UInt8[np.ndarray, "h w 3"]:
+        """Return the photo moved by a transform that starts at pixels of its full size; black outside."""
+        T_new_image = T_new_photo @ np.linalg.inv(self.T_image_photo)
+        return warp_image(self.image, T_new_image, width=width, height=height)
 
 
-def find_photos(patterns: Sequence[str | Path]) -> list[Path]:
-    """Return the photos meant by files, folders (not their sub-folders) and globs: sorted per item, each once.
+def as_photo(image: object) -> Photo:
+    """Return a photo for what a program hands over: a `Photo`, the path of a file, or an upright RGB array.
 
-    Raises DataError for an item that matches nothing, and for a folder without photos.
+    Raises: ValueError for an array of another kind; DataError for a file that cannot be read.
     """
-    found: dict[Path, None] = {}
-    for pattern in patterns:
-        found.update(dict.fromkeys(_matches(Path(pattern))))
-    return list(found)
+    if isinstance(image, Photo):
+        return image
+    if isinstance(image, str | Path):
+        return read_photo(image)
+    if not isinstance(image, np.ndarray):
+        raise ValueError(f"the photo is of type {type(image).__name__}, expected a path or a uint8 array (H, W, 3)")
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(
+            f"the photo is {image.dtype} {image.shape}, expected uint8 (H, W, 3), RGB from 0 to 255; "
+            "scale and convert it first"
+        )
+    height, width = image.shape[:2]
+    if min(height, width) < MIN_SIDE_PX:
+        raise ValueError(f"the photo has {width} x {height} pixels, expected at least {MIN_SIDE_PX} on each side")
+    return Photo(None, np.ascontiguousarray(image), (width, height))
 
 
-def _matches(pattern: Path) -> Iterable[Path]:
-    try:
-        if pattern.is_dir():
-            photos = sorted(path for path in pattern.iterdir() if path.suffix.lower() in PHOTO_SUFFIXES)
-            if not photos:
-                raise DataError(f"{pattern}: a folder without photos; expected files ending in {_suffix_list()}")
-            return photos
-        if pattern.exists():
-            return [pattern]
-    except OSError as error:
-        raise DataError(f"{pattern}: cannot be read ({error.strerror}); check its permissions") from error
-    photos = sorted(Path(path) for path in glob.glob(str(pattern)) if Path(path).suffix.lower() in PHOTO_SUFFIXES)
-    if not photos:
-        raise DataError(f"{pattern}: no such photo, folder or glob with matches; check the path")
-    return photos
+def read_photo(path: str | Path) -> Photo:
+    """Read a photo of any format and mode (grey, palette, RGBA, CMYK, 16 bit), upright, with bounded memory.
 
-
-def read_photo(path: Path) -> Photo:
-    """Read a photo of any mode (grey, palette, RGBA, CMYK, 16 bit), upright, with bounded memory.
-
-    Transparent pixels are laid over white. Raises DataError where the file is missing, no image, cut short, smaller
-    than 16 pixels, or implausibly large.
+    Transparent pixels are laid over white; colours are converted to sRGB.
+    Raises: DataError for a file that is missing, not an image, truncated, smaller than 16 pixels, or too large.
     """
+    path = Path(path)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # large is fine here: it is reduced below
-            with Image.open(path) as file:
+            warnings.simplefilter("ignore")  # large is fine here, it is reduced below; so are odd EXIF and palettes
+            with _open(path) as file:
                 return _decode(path, file)
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file; check the path") from error
-    except Image.DecompressionBombError as error:
+    except (Image.DecompressionBombError, MemoryError) as error:
         raise DataError(f"{path}: {error}; expected a photo below 178 megapixels, shrink it first") from error
     except UnidentifiedImageError as error:
-        raise DataError(f"{path}: not an image in a known format; expected {_suffix_list()}") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise DataError(f"{path}: cannot be decoded ({error}); the file is cut short or damaged") from error
+        raise DataError(f"{path}: not an image in a known format; expected JPEG, PNG, WebP, TIFF, ...") from error
+    except _DAMAGED as error:
+        raise DataError(f"{path}: {_cause(error, path)}") from error
+
+
+#: What Pillow raises for files that break off or lie about themselves.
+_DAMAGED = (OSError, SyntaxError, ValueError, EOFError, TypeError, IndexError, KeyError, OverflowError, struct.error)
+
+
+def _cause(error: Exception, path: Path) -> str:
+    if isinstance(error, OSError) and error.errno is not None:
+        return describe_os_error(error, path).removeprefix(f"{error.filename or path}: ")
+    return f"cannot be decoded ({error}); the file is truncated or damaged"
+
+
+def _open(path: Path) -> Image.Image:
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path}: a folder, pipe or device, expected a file; check the path")
+    with path.open("rb") as file:
+        head = file.read(12)
+    if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
+        _register_heif(path)
+    Image.preinit()
+    try:
+        return Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN])
+    except UnidentifiedImageError:
+        Image.init()  # the rarer readers are loaded when they are needed
+        return Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN])
+
+
+def _register_heif(path: Path) -> None:
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError as error:
+        raise DataError(f"{path}: a HEIC photo, which needs the package pillow-heif; {HEIF_LINE}") from error
+    register_heif_opener()
 
 
 def _decode(path: Path, file: Image.Image) -> Photo:
@@ -98,31 +137,21 @@ def _decode(path: Path, file: Image.Image) -> Photo:
     if min(file.size) < MIN_SIDE_PX:
         raise DataError(f"{path}: {width} x {height} pixels, expected at least {MIN_SIDE_PX} on each side")
     exif = file.getexif()
+    orientation, focal_px = exif.get(_ORIENTATION, 1), exif_focal_px(exif, width, height)
     divisor = _divisor(file.size)
     file.draft("RGB", (width // divisor, height // divisor))  # JPEG can shrink while it decodes, at no memory
-    divisor = _divisor(file.size)
-    image = _to_rgb(file.reduce(divisor) if divisor > 1 else file)
-    reduction = max(width, height) / max(image.size)
-    focal_px = _exif_focal_px(exif, width, height)
-    upright = _upright(image, exif.get(_ORIENTATION, 1))
-    return Photo(path, np.asarray(upright), reduction, focal_px / reduction if focal_px else None)
+    image, notes = _to_rgb(file)
+    divisor = _divisor(image.size)
+    image = _upright(image.reduce(divisor) if divisor > 1 else image, orientation)
+    turned = (image.width > image.height) != (width > height)
+    size_px = (height, width) if turned else (width, height)
+    return Photo(path, np.asarray(image), size_px, focal_px, notes)
 
 
-#: EXIF orientation to the turn that makes the photo upright.
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-
-
-def _upright(image: Image.Image, orientation: int) -> Image.Image:
-    turn = _TURNS.get(orientation)
-    return image if turn is None else image.transpose(turn)
+def _upright(image: Image.Image, orientation: object) -> Image.Image:
+    image.info.clear()  # EXIF that is damaged elsewhere must not matter
+    image.getexif()[_ORIENTATION] = orientation
+    return ImageOps.exif_transpose(image)
 
 
 def _divisor(size: tuple[int, int]) -> int:
@@ -132,54 +161,27 @@ def _divisor(size: tuple[int, int]) -> int:
     return divisor
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":  # 16 or 32 bit grey: bring its own range to 8 bit
-        values = np.asarray(image, dtype=np.float32)
-        top = 65535.0 if values.max() > 255 else 255.0
-        return Image.fromarray(np.clip(values * (255.0 / top), 0, 255).astype(np.uint8)).convert("RGB")
+def _to_rgb(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
+    """Return the picture as 8-bit sRGB, and what had to be assumed."""
+    profile = image.info.get("icc_profile")
+    notes: tuple[str, ...] = ()
+    if image.mode.startswith("I") or image.mode == "F":
+        image, notes = _grey_to_8_bit(image)
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, "white")
-        return Image.alpha_composite(white, rgba).convert("RGB")
-    return image.convert("RGB")
+        image = Image.alpha_composite(white, rgba).convert("RGB")
+    if profile and image.mode in ("RGB", "L", "CMYK", "P"):
+        image = to_srgb(image.convert("RGB") if image.mode == "P" else image, profile)
+    return image.convert("RGB"), notes
 
 
-def _exif_focal_px(exif: Image.Exif, width: int, height: int) -> float | None:
-    """Return the focal length in pixels of the full image, or None where EXIF does not tell it or cannot be right.
-
-    Editors shrink photos and keep the sensor's resolution beside them, which makes a lens of a few degrees; a field of
-    view outside `_PLAUSIBLE_FOV_DEG` is therefore not believed.
-    """
-    tags = exif.get_ifd(_EXIF_IFD)
-    focal_px = _focal_from_equivalent(tags, width, height) or _focal_from_sensor(tags, width)
-    if focal_px is None:
-        return None
-    fov_deg = degrees(2 * atan(hypot(width, height) / 2 / focal_px))
-    return focal_px if _PLAUSIBLE_FOV_DEG[0] <= fov_deg <= _PLAUSIBLE_FOV_DEG[1] else None
-
-
-def _focal_from_equivalent(tags: Mapping[int, object], width: int, height: int) -> float | None:
-    equivalent_mm = _positive(tags.get(_FOCAL_LENGTH_35MM))  # CIPA DCG-001 defines it by the diagonal
-    return equivalent_mm * hypot(width, height) / _FULL_FRAME_DIAGONAL_MM if equivalent_mm else None
-
-
-def _focal_from_sensor(tags: Mapping[int, object], width: int) -> float | None:
-    focal_mm = _positive(tags.get(_FOCAL_LENGTH_MM))
-    per_unit = _positive(tags.get(_FOCAL_PLANE_X_RESOLUTION))
-    unit_mm = _MM_PER_FOCAL_PLANE_UNIT.get(int(_positive(tags.get(_FOCAL_PLANE_UNIT)) or 2))
-    if not (focal_mm and per_unit and unit_mm):
-        return None
-    recorded_width = _positive(tags.get(_PIXEL_X_DIMENSION)) or width  # the width the resolution speaks of
-    return focal_mm * per_unit / unit_mm * width / recorded_width
-
-
-def _positive(value: object) -> float | None:
-    try:
-        number = float(value)  # type: ignore[arg-type]  # EXIF rationals convert; anything else is refused below
-    except (TypeError, ValueError, ZeroDivisionError):
-        return None
-    return number if 0 < number < float("inf") else None
-
-
-def _suffix_list() -> str:
-    return ", ".join(sorted(PHOTO_SUFFIXES))
+def _grey_to_8_bit(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
+    """Return a grey of more than 8 bits as 8 bits: white is 1.0, or the largest number of 8, 10, 12, 14, 16 bits ..."""
+    values = np.nan_to_num(np.asarray(image, dtype=np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    top = float(values.max())
+    bits = max(8, 2 * ceil(log2(top + 1) / 2)) if top > 0 else 8
+    white = 1.0 if image.mode == "F" and top <= 1 else 2.0**bits - 1
+    grey = Image.fromarray(np.rint(np.clip(values * (255.0 / white), 0, 255)).astype(np.uint8))
+    is_usual = white == 255 or (white == 65535 and image.mode != "F")
+    return grey, () if is_usual else (f"a grey picture up to {top:g}: {white:g} is taken for white",)

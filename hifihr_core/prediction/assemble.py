@@ -1,75 +1,74 @@
-"""From worked-on states back to the photo as it was taken: un-mirrored, at full size, with mesh, texture and report."""
+"""From hands in crops back to the photo as it was taken: un-mirrored, at full size, with mesh, texture and report."""
 
-import operator
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
-from hifihr_core.exports.meshes import TexturedMesh, mirror_x, posed_mesh
+from hifihr_core.drawing import to_bytes
+from hifihr_core.exports.meshes import TexturedMesh, hand_mesh, mirror_x
 from hifihr_core.exports.results import HandResult
 from hifihr_core.geometry.cameras import project
-from hifihr_core.geometry.crops import warp_image
+from hifihr_core.geometry.crops import image_scale, warp_image
 from hifihr_core.hands import HandModel, HandParameters
-from hifihr_core.photos.detectors import Detection
+from hifihr_core.photos.cameras import PhotoCamera
+from hifihr_core.photos.detections import Detection
 from hifihr_core.photos.reading import Photo
-from hifihr_core.placed_hands import LitHands, map_tensors
+from hifihr_core.placed_hands import LitHands, PosedHands, appearance_of, map_tensors, pose_hands
 from hifihr_core.prediction.crops import Crops
 from hifihr_core.prediction.refine import Quality, Refined
 from hifihr_core.prediction.texture import complete_texture
 from hifihr_core.records import Appearance, Light
 
-_MIRROR = np.array([-1.0, 1.0, 1.0])
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """Everything known about the hands of one photo once they are reconstructed, in the order of `detections`.
+
+    `hands` are right-looking, in the cameras of `crops`; `origins` and `confidence` are those of `Started`.
+    """
+
+    photo: Photo
+    camera: PhotoCamera
+    detections: Sequence[Detection]
+    crops: Crops
+    hands: LitHands
+    origins: Sequence[str]
+    confidence: Sequence[float]
+    refined: Refined | None = None
 
 
 def assemble(
-    hand: HandModel,
-    state: LitHands,
-    crops: Crops,
-    photo: Photo,
-    K: np.ndarray,
-    detections: Sequence[Detection],
-    *,
-    metric: bool,
-    origins: Sequence[str],
-    confidence: Sequence[float],
-    refined: Refined | None,
-    texture_px: int,
-    licences: Mapping[str, str],
+    model: HandModel, done: Reconstruction, *, texture_px: int, licences: Mapping[str, str]
 ) -> tuple[HandResult, ...]:
-    """Return one result per hand; `K` is the camera of `photo.image`, results are in pixels of the full photo.
-
-    `origins` and `confidence` are those of `Started`, one per hand.
-    """
-    posed = hand(state.parameters)
-    enlarge = np.diag([photo.reduction, photo.reduction, 1.0])
+    """Return one result per hand; refined hands get the photo on their texture, `texture_px` wide and high."""
+    posed = pose_hands(model, done.hands, done.crops.K)
     results = []
-    for i, detection in enumerate(detections):
-        one = map_tensors(operator.itemgetter(slice(i, i + 1)), state)
-        axis = _MIRROR if crops.sides[i] == "left" else np.ones(3)
-        joints_cam = _numpy(posed.joints[i] + state.root_cam[i]) * axis
-        K_full = enlarge @ K
-        mesh = posed_mesh(hand, one.parameters, one.root_cam)
-        if refined is not None and mesh.texture is not None:
-            mesh = _with_photo(hand, mesh, one, crops, photo, refined, i, texture_px)
-        full = detection.resized(photo.reduction)
-        joints_px = _project(joints_cam, K_full)
+    for i, detection in enumerate(done.detections):
+        side = done.crops.sides[i]
+        axis = np.array([-1.0 if side == "left" else 1.0, 1.0, 1.0])
+        joints_cam = _numpy(posed.joints_cam[i]) * axis
+        joints_px = _project(joints_cam, done.camera.K)
+        hand = map_tensors(lambda values, row=i: values[row : row + 1], done.hands)
+        mesh = _mesh(model, done, posed, hand, i, texture_px)
+        light = {name: value * (axis if name == "direction" else 1) for name, value in _arrays(hand.light).items()}
         results.append(
             HandResult(
-                side=crops.sides[i],
-                score=_score(detection, confidence[i]),
-                box_px=full.box_px,
-                K=K_full,
-                metric=metric,
-                hand=hand.name,
+                side=side,
+                score=_score(detection, done.confidence[i]),
+                box_px=detection.box_px,
+                K=done.camera.K,
+                metric=done.camera.metric,
+                hand=model.name,
                 joints_cam=joints_cam,
                 joints_px=joints_px,
-                mesh=mirror_x(mesh) if crops.sides[i] == "left" else mesh,
-                parameters={**_arrays(one.parameters), "root_cam": _numpy(one.root_cam[0])},
-                light={
-                    name: value * (axis if name == "direction" else 1) for name, value in _arrays(one.light).items()
-                },
-                report=_report(origins[i], full, joints_px, refined, i),
+                mesh=mirror_x(mesh) if side == "left" else mesh,
+                parameters={**_arrays(hand.parameters), "root_cam": _numpy(hand.root_cam[0])},
+                light=light,
+                report=_report(done, joints_px, i),
                 licences=licences,
             )
         )
@@ -77,53 +76,65 @@ def assemble(
 
 
 def _score(detection: Detection, confidence: float) -> float:
-    """Return how sure the detector is of a hand, and where it found no keypoints, the network of its joints as well."""
+    """Return how sure the detector is of a hand and, where it gave no keypoints, the network is of its joints."""
     return detection.score if detection.keypoints_px is not None else detection.score * confidence
 
 
-def _with_photo(
-    hand: HandModel,
-    mesh: TexturedMesh,
-    one: LitHands,
-    crops: Crops,
-    photo: Photo,
+def _mesh(
+    model: HandModel, done: Reconstruction, posed: PosedHands, hand: LitHands, i: int, texture_px: int
+) -> TexturedMesh:
+    """Return the right-looking mesh of hand i in the camera frame, with the model's appearance or the photo's."""
+    mesh = hand_mesh(model, hand, posed.hand, i)
+    if done.refined is None or mesh.texture is None:
+        return mesh
+    whole = appearance_of(posed)
+    own = Appearance(whole.albedo[i : i + 1], whole.uvs, whole.faces_uvs)
+    albedo = _albedo_of_photo(model, done, done.refined, posed.verts_cam[i], own, hand.light, i, texture_px)
+    return replace(mesh, texture=to_bytes(albedo))
+
+
+def _albedo_of_photo(
+    model: HandModel,
+    done: Reconstruction,
     refined: Refined,
+    verts_cam: Float[Tensor, "V 3"],
+    appearance: Appearance,
+    light: Light,
     i: int,
     texture_px: int,
-) -> TexturedMesh:
-    """Return the mesh with the photo's pixels on its chart, taken from a crop at the photo's own resolution."""
+) -> Float[Tensor, "3 T T"]:
+    """Return the albedo map with the photo's pixels on it, taken from a crop at the photo's own resolution."""
+    crops = done.crops
     crop_px = crops.image.shape[-1]
     T_crop_photo = _numpy(crops.T_crop_photo[i])
-    scale = np.sqrt(abs(np.linalg.det(T_crop_photo[:2, :2])))
-    side = int(np.clip(round(crop_px / scale), crop_px, 2 * texture_px))
+    side = int(np.clip(round(crop_px / image_scale(T_crop_photo)), crop_px, 2 * texture_px))
     enlarge = np.diag([side / crop_px, side / crop_px, 1.0])
-    picture = warp_image(photo.image, enlarge @ T_crop_photo, width=side, height=side)
-    small = refined.mask[i].cpu().numpy().astype(np.uint8) * 255
-    mask = warp_image(small, enlarge, width=side, height=side) > 127
-    posed = hand(one.parameters)
-    assert posed.appearance is not None
+    picture = done.photo.warp(enlarge @ T_crop_photo, width=side, height=side)
+    mask = refined.mask[i].cpu().numpy().astype(np.uint8) * 255
     completed = complete_texture(
         picture,
-        (posed.vertices + one.root_cam[:, None])[0],
-        hand.faces,
+        verts_cam,
+        model.faces,
         torch.from_numpy(enlarge).to(crops.K) @ crops.K[i],
-        Appearance(posed.appearance.albedo, posed.appearance.uvs, posed.appearance.faces_uvs),
-        one.light,
-        mask=mask,
+        appearance,
+        light,
+        mask=warp_image(mask, enlarge, width=side, height=side) > 127,
         texture_px=texture_px,
     )
-    return TexturedMesh(**{**vars(mesh), "texture": _picture(completed.albedo)})
+    return completed.albedo
 
 
-def _report(
-    origin: str, detection: Detection, joints_px: np.ndarray, refined: Refined | None, i: int
-) -> dict[str, object]:
-    report: dict[str, object] = {"start": origin}
-    if detection.keypoints_px is not None:
-        error = np.linalg.norm(joints_px - detection.keypoints_px, axis=1).mean()
-        report["keypoint_error_px"] = round(float(error), 3)
-    if refined is not None:
-        report["refined"] = {"before": _quality(refined.before, i), "after": _quality(refined.after, i)}
+def _report(done: Reconstruction, joints_px: Float[np.ndarray, "21 2"], i: int) -> dict[str, object]:
+    """Return how hand i came about; the keypoint error counts the keypoints that were found."""
+    detection = done.detections[i]
+    report: dict[str, object] = {"start": done.origins[i]}
+    if detection.keypoints_px is not None and detection.found.any():
+        distance = np.linalg.norm(joints_px - detection.keypoints_px, axis=1)
+        report["keypoint_error_px"] = round(float(distance[detection.found].mean()), 3)
+    if detection.notes:
+        report["notes"] = list(detection.notes)
+    if done.refined is not None:
+        report["refined"] = {"before": _quality(done.refined.before, i), "after": _quality(done.refined.after, i)}
     return report
 
 
@@ -140,13 +151,5 @@ def _arrays(record: HandParameters | Light) -> dict[str, np.ndarray]:
     return {name: _numpy(value[0]) for name, value in vars(record).items() if value is not None}
 
 
-def _numpy(values: torch.Tensor) -> np.ndarray:
+def _numpy(values: Tensor) -> np.ndarray:
     return values.detach().cpu().double().numpy()
-
-
-def _integers(values: torch.Tensor) -> np.ndarray:
-    return values.cpu().long().numpy()
-
-
-def _picture(albedo: torch.Tensor) -> np.ndarray:
-    return (albedo.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()

@@ -1,4 +1,4 @@
-"""`Predictor`: the door of this package. A photo in, posed and textured hands out."""
+"""`Predictor`, the entry point of this package: a photo in, posed and textured hands out."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,13 +11,14 @@ from jaxtyping import Float, UInt8
 
 from hifihr_core.device import one_thread
 from hifihr_core.exports.results import PhotoResult
-from hifihr_core.geometry.lenses import default_focal_px, ideal_K
 from hifihr_core.hands import HandModel
 from hifihr_core.lifting.lifter import Lifter
 from hifihr_core.models.contract import ImageNetwork
-from hifihr_core.photos.detectors import Detection, Detector, mirrored, whole_image
-from hifihr_core.photos.reading import Photo
-from hifihr_core.prediction.assemble import assemble
+from hifihr_core.photos.cameras import CameraChoice, choose_camera
+from hifihr_core.photos.detections import Detection, mirrored, without_poor_keypoints
+from hifihr_core.photos.detectors import Detector, detect, whole_image
+from hifihr_core.photos.reading import Photo, as_photo
+from hifihr_core.prediction.assemble import Reconstruction, assemble
 from hifihr_core.prediction.crops import Crops, cut_crops
 from hifihr_core.prediction.load_models import LoadedModels, load_models
 from hifihr_core.prediction.match_light import match_light
@@ -26,6 +27,9 @@ from hifihr_core.prediction.starts import Start, centred, start_hands
 from hifihr_core.records import Side
 from hifihr_core.rendering import Renderer
 
+#: A second look that would end smaller than this part of a box that the user gave is not believed.
+LEAST_OF_GIVEN_BOX = 0.55
+
 
 @dataclass(frozen=True)
 class PredictSettings:
@@ -33,8 +37,8 @@ class PredictSettings:
 
     `crop_px` is the side of the crops that are refined and rendered (the network sees its own size). `texture_px` is
     the size of the completed texture; completion needs `refine`, since a map is only as good as the fit it is laid on.
-    `box_scale` is the side of a crop in lengths of its box, where not the usual ones. `side` overrules the detector,
-    and tells where there is none; with None a hand of unknown side is taken for a right one.
+    `box_scale` is the crop's side as a multiple of its box (None: the defaults). `side` overrides the detector, or
+    supplies the side when there is no detector; with None a hand of unknown side is taken to be a right one.
     """
 
     start: Start = "auto"
@@ -73,7 +77,7 @@ class Predictor:
     @classmethod
     def load(
         cls,
-        checkpoint: Path | None = None,
+        checkpoint: str | Path | None = None,
         *,
         detector: Detector = whole_image,
         settings: PredictSettings = PredictSettings(),
@@ -81,9 +85,11 @@ class Predictor:
     ) -> "Predictor":
         """Return a predictor with the shipped models, or with the checkpoint of a training run.
 
-        Raises AssetError for a checkpoint that is missing or broken.
+        Raises: AssetError for a checkpoint that is missing or broken.
         """
-        models: LoadedModels = load_models(checkpoint, device=torch.device(device))
+        models: LoadedModels = load_models(
+            None if checkpoint is None else Path(checkpoint), device=torch.device(device)
+        )
         return cls(
             models.hand,
             network=models.network,
@@ -96,66 +102,43 @@ class Predictor:
 
     def predict(
         self,
-        image: UInt8[np.ndarray, "H W 3"],
+        image: Photo | str | Path | UInt8[np.ndarray, "H W 3"],
         *,
         K: Float[np.ndarray, "3 3"] | None = None,
+        camera: CameraChoice | None = None,
         detections: Sequence[Detection] | None = None,
         on_step: Callable[[int], None] = lambda step: None,
     ) -> PhotoResult:
-        """Reconstruct every hand of an upright RGB photo.
+        """Reconstruct every hand of a photo: the path of a file, an upright RGB array, or a `Photo`.
 
-        `K` is the photo's camera; without it a field of view is assumed, and the results say that their metric scale is
-        not known. `detections` replace the detector. No hands give an empty result. `on_step` hears of every step of a
-        refinement.
+        `K` or `camera` say what camera took the photo; without, EXIF's focal length is used, else a field of view is
+        assumed and the results say that their metric scale is unknown. `detections` replace the detector. Everything
+        is in pixels of the photo at its full size. No hands give an empty result. `on_step` is called after every
+        refinement step.
+        Raises: ValueError for an array that is not a uint8 RGB photo; DataError for a file that cannot be read, a
+        camera or a hand that cannot be one of this photo.
         """
-        height, width = image.shape[:2]
-        photo = Photo(None, image, focal_px=None)
-        camera = K if K is not None else ideal_K(default_focal_px(width, height), width, height)
+        photo = as_photo(image)
+        choice = CameraChoice(intrinsics=K) if camera is None else camera
         with one_thread():
-            return self._run(photo, camera, K is not None, detections, on_step)
-
-    def predict_photo(
-        self,
-        photo: Photo,
-        *,
-        K: Float[np.ndarray, "3 3"] | None = None,
-        detections: Sequence[Detection] | None = None,
-        on_step: Callable[[int], None] = lambda step: None,
-    ) -> PhotoResult:
-        """Likewise for a photo from `read_photo`: its EXIF focal length is used where `K` is not given.
-
-        `K`, `detections` and the result are in pixels of the photo at its full size.
-        """
-        height, width = photo.image.shape[:2]
-        shrink = np.diag([1 / photo.reduction, 1 / photo.reduction, 1.0])
-        if K is not None:
-            camera = shrink @ K
-        else:
-            camera = ideal_K(photo.focal_px or default_focal_px(width, height), width, height)
-        with one_thread():
-            return self._run(photo, camera, K is not None or photo.focal_px is not None, detections, on_step)
+            return self._run(photo, choice, detections, on_step)
 
     def _run(
         self,
         photo: Photo,
-        K: np.ndarray,
-        metric: bool,
-        detections: Sequence[Detection] | None,
+        choice: CameraChoice,
+        given: Sequence[Detection] | None,
         on_step: Callable[[int], None],
     ) -> PhotoResult:
         clock = _Clock()
-        if detections is None:
-            detections = self.detector(photo.image)
-            detections = mirrored(detections) if self.settings.mirrored else detections
-            detections = [replace(one, side=self.settings.side or one.side) for one in detections]
-        else:
-            detections = [one.resized(1 / photo.reduction) for one in detections]
-            detections = [replace(one, side=one.side or self.settings.side) for one in detections]
+        camera = choose_camera(photo, choice, given or ())
+        detections = self._detect(photo) if given is None else self._believe(given)
         clock.lap("detect")
+        notes = (*photo.notes, *camera.notes)
         if not detections:
-            return PhotoResult(photo.path, (), clock.seconds)
+            return PhotoResult(photo.path, (), clock.seconds, notes)
         settings = self.settings
-        crops = self._cut(photo, detections, K)
+        crops = self._cut(photo, detections, camera.K, least=0.0 if given is None else LEAST_OF_GIVEN_BOX)
         with torch.no_grad():
             started = start_hands(
                 self.hand,
@@ -165,44 +148,45 @@ class Predictor:
                 start=settings.start,
                 network_px=self.network_px,
             )
-            state = match_light(self.hand, self.renderer, started.state, crops)
+            hands = match_light(self.hand, self.renderer, started.hands, crops)
         clock.lap("start")
         refined: Refined | None = None
         if settings.refine:
-            refined = refine(self.hand, self.renderer, state, crops, settings.refinement, on_step=on_step)
-            state = refined.state
+            refined = refine(self.hand, self.renderer, hands, crops, settings.refinement, on_step=on_step)
+            hands = refined.hands
             clock.lap("refine")
+        done = Reconstruction(photo, camera, detections, crops, hands, started.origins, started.confidence, refined)
         with torch.no_grad():
-            hands = assemble(
-                self.hand,
-                state,
-                crops,
-                photo,
-                K,
-                detections,
-                metric=metric,
-                origins=started.origins,
-                confidence=started.confidence,
-                refined=refined,
-                texture_px=settings.texture_px,
-                licences=self.licences,
-            )
+            results = assemble(self.hand, done, texture_px=settings.texture_px, licences=self.licences)
         clock.lap("assemble")
-        return PhotoResult(photo.path, hands, clock.seconds)
+        return PhotoResult(photo.path, results, clock.seconds, notes)
 
-    def _cut(self, photo: Photo, detections: Sequence[Detection], K: np.ndarray) -> Crops:
+    def _detect(self, photo: Photo) -> list[Detection]:
+        """Return what the detector finds, in pixels of the photo at its full size."""
+        found = detect(photo, self.detector)
+        found = mirrored(found) if self.settings.mirrored else found
+        return [replace(one, side=self.settings.side or one.side) for one in found]
+
+    def _believe(self, given: Sequence[Detection]) -> list[Detection]:
+        """Return the user's hands; too few keypoints are put aside, unless there is nothing else to start from."""
+        hands = [replace(one, side=one.side or self.settings.side) for one in given]
+        if self.network is None or self.settings.start == "keypoints":
+            return hands
+        return [without_poor_keypoints(one) for one in hands]
+
+    def _cut(self, photo: Photo, detections: Sequence[Detection], K: np.ndarray, *, least: float) -> Crops:
         """Cut the crops, those without keypoints about the joints that the image network finds in a first look."""
 
         def cut(boxes: Sequence[Detection]) -> Crops:
             settings = self.settings
-            crops = cut_crops(photo.image, boxes, K, image_px=settings.crop_px, box_scale=settings.box_scale)
+            crops = cut_crops(photo, boxes, K, image_px=settings.crop_px, box_scale=settings.box_scale)
             return crops.to(self.device)
 
         crops = cut(detections)
         if self.network is None or self.settings.box_scale is not None or bool((crops.confidence > 0).any(dim=1).all()):
             return crops
         with torch.no_grad():
-            return cut(centred(self.network, crops, detections, network_px=self.network_px))
+            return cut(centred(self.network, crops, detections, network_px=self.network_px, least=least))
 
 
 class _Clock:

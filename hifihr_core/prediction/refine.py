@@ -58,7 +58,7 @@ class Quality:
 class Refined:
     """The refined hands, the masks they were compared in, and their quality before and after."""
 
-    state: LitHands
+    hands: LitHands
     mask: Bool[Tensor, "B H W"]
     before: Quality
     after: Quality

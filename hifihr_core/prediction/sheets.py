@@ -10,7 +10,8 @@ from scipy.spatial.transform import Rotation
 
 from hifihr_core.exports.meshes import TexturedMesh
 from hifihr_core.exports.results import HandResult
-from hifihr_core.geometry.crops import square_around, square_crop, warp_image
+from hifihr_core.geometry.crops import square_around, square_crop, transform_points
+from hifihr_core.photos.reading import Photo
 from hifihr_core.records import Appearance, Light
 from hifihr_core.rendering import Renderer
 from hifihr_core.skeleton import BONES
@@ -22,14 +23,12 @@ _BACKGROUND = 0.93
 _FINGER_COLORS = ((230, 60, 60), (230, 160, 40), (60, 180, 75), (50, 140, 230), (170, 80, 220))
 
 
-def overlay(image: UInt8[np.ndarray, "H W 3"], hands: Sequence[HandResult], *, reduction: float = 1.0) -> np.ndarray:
-    """Return the photo with every hand rendered in its place, far ones first, at most 1,600 pixels wide or high.
-
-    `reduction` is that of the photo the results came from: their pixels are those of the full photo.
-    """
+def overlay(photo: Photo, hands: Sequence[HandResult]) -> UInt8[np.ndarray, "H W 3"]:
+    """Return the photo with every hand rendered in its place, far ones first, at most 1,600 pixels wide or high."""
+    image = photo.image
     scale = min(1.0, _OVERLAY_PX / max(image.shape[:2]))
     canvas = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image.copy()
-    to_canvas = np.diag([scale / reduction, scale / reduction, 1.0])
+    to_canvas = np.diag([scale, scale, 1.0]) @ photo.T_image_photo
     for hand in sorted(hands, key=lambda one: -one.joints_cam[:, 2].mean()):
         color, coverage = render_mesh(hand.mesh, to_canvas @ hand.K, canvas.shape[:2], _light(hand))
         canvas = (canvas * (1 - coverage[..., None]) + color * 255 * coverage[..., None]).clip(0, 255).astype(np.uint8)
@@ -46,17 +45,16 @@ def skeleton(image: UInt8[np.ndarray, "H W 3"], joints_px: Float[np.ndarray, "21
     return canvas
 
 
-def sheet(image: UInt8[np.ndarray, "H W 3"], hand: HandResult, *, reduction: float = 1.0) -> np.ndarray:
+def sheet(photo: Photo, hand: HandResult) -> UInt8[np.ndarray, "H W 3"]:
     """Return one row for a hand: photo, overlay, skeleton, the mesh turned to both sides, and its texture."""
-    center_px, side_px = square_around(hand.box_px / reduction, scale=1.6)
+    center_px, side_px = square_around(hand.box_px, scale=1.6)
     to_tile = square_crop(center_px, side_px, image_px=_TILE_PX)
-    photo = warp_image(image, to_tile, width=_TILE_PX, height=_TILE_PX)
-    K_tile = to_tile @ np.diag([1 / reduction, 1 / reduction, 1.0]) @ hand.K
-    light = _light(hand)
-    color, coverage = render_mesh(hand.mesh, K_tile, photo.shape[:2], light)
-    over = (photo * (1 - coverage[..., None]) + color * 255 * coverage[..., None]).clip(0, 255).astype(np.uint8)
-    joints = (np.concatenate((hand.joints_px / reduction, np.ones((21, 1))), axis=1) @ to_tile.T)[:, :2]
-    tiles = [photo, over, skeleton(photo, joints), *(_turned(hand, K_tile, angle) for angle in (-60.0, 60.0, 180.0))]
+    tile = photo.warp(to_tile, width=_TILE_PX, height=_TILE_PX)
+    K_tile = to_tile @ hand.K
+    color, coverage = render_mesh(hand.mesh, K_tile, tile.shape[:2], _light(hand))
+    over = (tile * (1 - coverage[..., None]) + color * 255 * coverage[..., None]).clip(0, 255).astype(np.uint8)
+    bones = skeleton(tile, transform_points(hand.joints_px, to_tile))
+    tiles = [tile, over, bones, *(_turned(hand, K_tile, angle) for angle in (-60.0, 60.0, 180.0))]
     if hand.mesh.texture is not None:
         tiles.append(cv2.resize(hand.mesh.texture, (_TILE_PX, _TILE_PX), interpolation=cv2.INTER_AREA))
     return np.concatenate(tiles, axis=1)

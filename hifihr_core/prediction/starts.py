@@ -17,11 +17,12 @@ from hifihr_core.hands import HandModel
 from hifihr_core.lifting.fitting import fit_keypoints
 from hifihr_core.lifting.lifter import Lifter
 from hifihr_core.models.contract import Estimate, ImageNetwork
-from hifihr_core.photos.detectors import INSTALL_LINE, Detection
+from hifihr_core.photos.detections import Detection
+from hifihr_core.photos.mediapipe_hands import INSTALL_LINE
 from hifihr_core.placed_hands import LitHands, choose, default_light, mean_texture
 from hifihr_core.prediction.crops import GIVEN_BOX_SCALE, KEYPOINT_BOX_SCALE, Crops
 
-#: Mean confidence of a network's own joints from which it is believed where the hand stands.
+#: Mean confidence of a network's own joints from which its idea of where the hand is is believed.
 _SURE = 0.6
 
 Start = Literal["auto", "image", "keypoints"]
@@ -29,14 +30,14 @@ Start = Literal["auto", "image", "keypoints"]
 
 @dataclass(frozen=True)
 class Started:
-    """Hands to go on from, and where each geometry came from ("image" or "keypoints").
+    """Hands to continue from, and where each geometry came from ("image" or "keypoints").
 
     `confidence` is the mean over the joints that the image network found, 1 where it does not look for joints. A
     refinement is not held to those joints: the network's hand already says what they say, and a fit to the picture
     alone ends nearer to the truth (docs/benchmarks/prediction.md).
     """
 
-    state: LitHands
+    hands: LitHands
     origins: list[str]
     confidence: list[float]
 
@@ -56,12 +57,14 @@ def look(network: ImageNetwork, crops: Crops, *, network_px: int) -> tuple[Estim
 
 
 def centred(
-    network: ImageNetwork, crops: Crops, detections: Sequence[Detection], *, network_px: int
+    network: ImageNetwork, crops: Crops, detections: Sequence[Detection], *, network_px: int, least: float = 0.0
 ) -> list[Detection]:
-    """Return the detections with their boxes drawn about the joints that the network finds, where they had no joints.
+    """Return the detections with their boxes moved to the joints that the network finds, where they had no keypoints.
 
     A box that a person drew, or the whole photo, shows the hand smaller or further aside than the crops of training; a
-    second look from nearer is a better one. A box stays where the network is not sure or sees the hand fill it.
+    second look from nearer is a better one. A box stays where the network is not sure, and where the new one would be
+    smaller than `least` times the old: within a box that someone drew about a hand, a network that sees a far smaller
+    one is wrong.
     """
     estimate, _ = look(network, crops, network_px=network_px)
     if estimate.keypoints is None:
@@ -76,7 +79,8 @@ def centred(
         box = np.concatenate((near.min(axis=0), near.max(axis=0)))
         center, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]).max() / 2 * KEYPOINT_BOX_SCALE / GIVEN_BOX_SCALE
         closer = np.concatenate((center - half, center + half))
-        keeps = detection.keypoints_px is not None or not is_sure or half < 8
+        given = (detection.box_px[2:] - detection.box_px[:2]).max()
+        keeps = detection.keypoints_px is not None or not is_sure or half < 8 or 2 * half < least * given
         boxes.append(detection if keeps else replace(detection, box_px=closer))
     return boxes
 
@@ -116,23 +120,18 @@ def start_hands(
     wants_keypoints = seen & (lifter is not None) & (start != "image")
     if start == "keypoints":
         _check_keypoints(seen, lifter, hand)
-    if network is None and not bool(wants_keypoints.all()):
-        raise AssetError(_nothing_reconstructs(start, lifter))
-    state, confidence = None, torch.ones(len(seen))
-    if network is not None:
-        estimate, K = look(network, crops, network_px=network_px)
-        state = from_image(hand, estimate, K)
-        if estimate.keypoints is not None:
-            confidence = estimate.keypoints.confidence.mean(dim=1)
-    if bool(wants_keypoints.any()) and lifter is not None:
-        lifted = from_keypoints(lifter, hand, crops)
-        if state is None:
-            state = lifted
-        else:
-            same_look = replace(lifted.parameters, texture=state.parameters.texture)
-            state = choose(wants_keypoints, LitHands(same_look, lifted.root_cam, state.light), state)
-    assert state is not None  # one of the two made it, as checked above
     origins = ["keypoints" if one else "image" for one in wants_keypoints.tolist()]
+    if network is None:
+        if lifter is None or not bool(wants_keypoints.all()):
+            raise AssetError(_nothing_reconstructs(start, lifter))
+        return Started(from_keypoints(lifter, hand, crops), origins, [1.0] * len(seen))
+    estimate, K = look(network, crops, network_px=network_px)
+    state = from_image(hand, estimate, K)
+    confidence = torch.ones(len(seen)) if estimate.keypoints is None else estimate.keypoints.confidence.mean(dim=1)
+    if lifter is not None and bool(wants_keypoints.any()):
+        lifted = from_keypoints(lifter, hand, crops)
+        same_look = replace(lifted.parameters, texture=state.texture)
+        state = choose(wants_keypoints, LitHands(same_look, lifted.root_cam, state.light), state)
     return Started(state, origins, confidence.tolist())
 
 

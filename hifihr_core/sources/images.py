@@ -7,25 +7,34 @@ the index says "assumed".
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import cv2
 import numpy as np
 
 from hifihr_core.errors import DataError
 from hifihr_core.files import PHOTO_SUFFIXES
-from hifihr_core.geometry.lenses import default_focal_px, ideal_K
 from hifihr_core.outside.folders import find_files
+from hifihr_core.photos.cameras import choose_camera
+from hifihr_core.photos.detections import Detection, check_in_photo
+from hifihr_core.photos.detectors import Detector, build_detector, detect
+from hifihr_core.photos.photo_names import match_photos
+from hifihr_core.photos.reading import Photo, read_photo
 from hifihr_core.samples import Sample
 from hifihr_core.shards import pictures
 from hifihr_core.shards.schema import CheckFacts, DatasetFacts, Problem
 from hifihr_core.shards.split import Split
 from hifihr_core.sources import cutting
 from hifihr_core.sources.contract import FileState, Request, Source
-from hifihr_core.sources.keypoint_files import KEYPOINTS_NAME, FoundHand, read_keypoint_file, read_openpose_photo
+from hifihr_core.sources.keypoint_files import (
+    KEYPOINTS_NAME,
+    keypoint_labels,
+    read_keypoint_file,
+    read_openpose_photo,
+)
 
 LARGEST_PX = 512
 LAYOUT = f"""\
@@ -34,51 +43,19 @@ ROOT/*.jpg, *.png ... in any folders below --root, with ROOT/{KEYPOINTS_NAME}
 DOWNLOAD = "put your photos there, or give their folder with --root"
 
 
-@runtime_checkable
-class Photo(Protocol):
-    """An upright photo: RGB pixels, how much smaller than the file, and the focal length in its pixels, if known."""
-
-    @property
-    def image(self) -> np.ndarray: ...  # noqa: D102
-    @property
-    def reduction(self) -> float: ...  # noqa: D102
-    @property
-    def focal_px(self) -> float | None: ...  # noqa: D102
-
-
-@runtime_checkable
-class Detection(Protocol):
-    """A hand that a detector found, in pixels of the photo; keypoints are None where it gives none."""
-
-    @property
-    def side(self) -> str | None: ...  # noqa: D102
-    @property
-    def keypoints_px(self) -> np.ndarray | None: ...  # noqa: D102
-    @property
-    def keypoints_confidence(self) -> np.ndarray | None: ...  # noqa: D102
-
-
-@dataclass(frozen=True)
-class Hooks:
-    """What a caller plugs in: how a photo is read, and a function that builds a detector in each worker process."""
-
-    read_photo: Callable[[Path], Photo]
-    build_detector: Callable[[], Callable[[np.ndarray], Sequence[Detection]]] | None = None
-
-
 @dataclass
 class ImagesSplit(Split):
-    """All photos below one folder; `hands` are the keypoints that a file gave, by photo."""
+    """All photos below one folder; `hands` are those of a file, by photo; each worker builds its own detector."""
 
     root: Path
     photos: tuple[str, ...]
-    hands: Mapping[str, tuple[FoundHand, ...]]
-    hooks: Hooks
+    hands: Mapping[str, tuple[Detection, ...]]
+    detector_name: str | None
     facts: DatasetFacts
     count: int
     plan: Mapping[str, Any]
     bytes_each: int = 60_000
-    detector: Callable[[np.ndarray], Sequence[Detection]] | None = field(default=None, repr=False)
+    detector: Detector | None = field(default=None, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"detector": None}
@@ -96,38 +73,35 @@ class ImagesSplit(Split):
         return iter(())
 
     def _read(self, name: str) -> Iterator[Sample]:
-        photo = self.hooks.read_photo(self.root / name)
-        hands = self.hands.get(name) or read_openpose_photo(self.root / name)
-        hands = tuple(hand.reduced(photo.reduction) for hand in hands) or self._detect(photo)
+        photo = read_photo(self.root / name)
+        hands = self.hands.get(name) or read_openpose_photo(self.root / name) or self._detect(photo)
         if not hands:
             raise DataError(f"no keypoints; add them to {KEYPOINTS_NAME} or give a detector")
         for number, hand in enumerate(hands):
             yield cut_hand(f"{name}#{number}", photo, hand)
 
-    def _detect(self, photo: Photo) -> tuple[FoundHand, ...]:
-        if self.hooks.build_detector is None:
-            return ()
-        self.detector = self.detector or self.hooks.build_detector()
-        found = self.detector(photo.image)
-        return tuple(
-            FoundHand(
-                points_px=np.asarray(hand.keypoints_px, np.float32),
-                confidence=np.ones(21, np.float32) if hand.keypoints_confidence is None else hand.keypoints_confidence,
-                side="left" if hand.side == "left" else "right",
-            )
-            for hand in found
-            if hand.keypoints_px is not None
-        )
+    def _detect(self, photo: Photo) -> list[Detection]:
+        if self.detector_name is None:
+            return []
+        self.detector = self.detector or build_detector(self.detector_name)
+        return [hand for hand in detect(photo, self.detector) if hand.keypoints_px is not None]
 
 
-def cut_hand(key: str, photo: Photo, hand: FoundHand) -> Sample:
-    """Return the sample of one hand: cut out, mirrored if it is a left one, and shrunk to at most `LARGEST_PX`."""
+def cut_hand(key: str, photo: Photo, hand: Detection) -> Sample:
+    """Return the sample of one hand: cut out, mirrored if it is a left one, and shrunk to at most `LARGEST_PX`.
+
+    Raises: DataError for a hand without keypoints, or one that cannot be in this photo.
+    """
+    check_in_photo(hand, *photo.size_px)
+    camera = choose_camera(photo, detections=[hand])
     height, width = photo.image.shape[:2]
-    K = hand.K if hand.K is not None else guess_K(width, height, photo.focal_px)
-    labels = hand.labels()
-    points = labels["keypoints_px"][labels["keypoints_confidence"] > 0]
-    if not len(points):
+    if hand.keypoints_px is None or hand.keypoints_confidence is None or not hand.found.any():
         raise DataError(f"hand {key}: no keypoint with confidence, expected one at least")
+    K = photo.T_image_photo @ camera.K
+    labels = keypoint_labels(
+        hand.keypoints_px * np.diag(photo.T_image_photo)[:2], hand.keypoints_confidence, centre_px=0.0
+    )
+    points = labels["keypoints_px"][hand.found]
     pixels = photo.image[..., ::-1]
     if hand.side == "left":
         pixels = pixels[:, ::-1]
@@ -136,7 +110,9 @@ def cut_hand(key: str, photo: Photo, hand: FoundHand) -> Sample:
     crop = cutting.crop_around(np.clip(points, 0, (width, height)), width=width, height=height)
     pixels, K, labels = _shrink(crop.cut(pixels), crop.shift_K(K), crop.shift_labels(labels))
     image = pictures.encode_jpeg(pixels)
-    return Sample(key=key, annotation=key, image=image, K=K.astype(np.float32), labels=labels, side=hand.side)
+    return Sample(
+        key=key, annotation=key, image=image, K=K.astype(np.float32), labels=labels, side=hand.side or "right"
+    )
 
 
 def _shrink(
@@ -152,26 +128,20 @@ def _shrink(
     return pixels, np.diag((*ratio, 1.0)) @ K, cutting.scale_labels(labels, scale=ratio)
 
 
-def guess_K(width: int, height: int, focal_px: float | None) -> np.ndarray:
-    """Return the K of an ideal camera with `focal_px`, else with the focal length that is assumed."""
-    return ideal_K(focal_px or default_focal_px(width, height), width, height)
-
-
 def open_images(request: Request) -> Sequence[Split]:
     """Return one split with every photo under `request.root`.
 
-    `request.options` holds `hooks` (`Hooks`) and perhaps `keypoints`, the path of a keypoint file.
-    Raises: DataError if there is no photo, or the keypoint file is broken.
+    `request.options` may hold `keypoints`, the path of a file of hands, and `detector`, a name of the table of
+    detectors for the photos that no file knows.
+    Raises: DataError if there is no photo, or the file of hands is broken or names other photos.
     """
     root, photos = request.root, find_photos(request.root)
     if not photos:
         raise DataError(f"{root}: no photo found, expected {', '.join(sorted(PHOTO_SUFFIXES))}; {DOWNLOAD}")
     path: Path | None = request.options.get("keypoints")
     path = path or (root / KEYPOINTS_NAME if (root / KEYPOINTS_NAME).is_file() else None)
-    hands = read_keypoint_file(path) if path else {}
-    unknown = [name for name in hands if name not in set(photos)]
-    if len(unknown) == len(hands) > 0:
-        raise DataError(f"{path}: names none of the photos (it has {unknown[0]!r}, they are like {photos[0]!r})")
+    hands = match_photos(read_keypoint_file(path), photos, str(path), root=root).hands if path else {}
+    detector = request.options.get("detector")
     facts = DatasetFacts(
         dataset="images",
         split="train",
@@ -184,11 +154,11 @@ def open_images(request: Request) -> Sequence[Split]:
     plan = {
         "photos": json.loads(json.dumps([[name, (root / name).stat().st_size] for name in photos])),
         "keypoints": path.stat().st_size if path else None,
-        "detector": request.options["hooks"].build_detector is not None,
+        "detector": detector,
         "limit": request.limit,
     }
     count = min(len(photos), request.limit) if request.limit else len(photos)
-    return [ImagesSplit(root, photos, hands, request.options["hooks"], facts, count, plan)]
+    return [ImagesSplit(root, photos, hands, detector, facts, count, plan)]
 
 
 def find_photos(root: Path) -> tuple[str, ...]:

@@ -3,15 +3,13 @@
 A file for many pictures is a JSON list `[peaks, values]` or `[peaks, values, names]`: N x 21 x 2 whole pixels (x, y),
 N x 21 (x 1) confidences, N file names; (0, 0) with 0 where nothing was found. Whole pixels name a pixel, so half a
 pixel is added to reach its centre. OpenPose's own file of one picture has `people`, each with 63 numbers (x, y,
-confidence) per hand. Ours maps file names to lists of hands: ``{"a.jpg": [{"keypoints": 21 x (x, y, confidence),
-"side": "right" | "left", "K": 3 x 3, optional}]}``, x and y in pixels of the upright picture, its corner being (0, 0).
+confidence) per hand. Our own format is that of `hifihr_core.photos.hand_files`.
 """
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -19,34 +17,14 @@ from hifihr_core.errors import DataError
 from hifihr_core.files import write_text
 from hifihr_core.outside.json_lists import iterate_entries
 from hifihr_core.outside.json_text import read_json
+from hifihr_core.photos.detections import Detection
+from hifihr_core.photos.hand_files import parse_hands
 from hifihr_core.samples import Side
 from hifihr_core.skeleton import NUM_JOINTS
 from hifihr_core.sources.raw.raw_tree import RawFile
 from hifihr_core.sources.raw.rows import Rows, write_rows
 
 KEYPOINTS_NAME = "keypoints.json"
-
-
-@dataclass(frozen=True)
-class FoundHand:
-    """The keypoints of one hand in pixels of its picture; joints of no confidence were not found.
-
-    `side` is the person's anatomical side; `K` is the camera of the picture, where known.
-    """
-
-    points_px: np.ndarray
-    confidence: np.ndarray
-    side: Side = "right"
-    K: np.ndarray | None = None
-
-    def labels(self) -> dict[str, np.ndarray]:
-        """Return `keypoints_px` and `keypoints_confidence`."""
-        return keypoint_labels(self.points_px, self.confidence, centre_px=0.0)
-
-    def reduced(self, reduction: float) -> "FoundHand":
-        """Return the hand in a picture that is `reduction` times smaller."""
-        K = None if self.K is None else np.diag((1 / reduction, 1 / reduction, 1)) @ self.K
-        return replace(self, points_px=self.points_px / reduction, K=K)
 
 
 @dataclass
@@ -120,54 +98,46 @@ def _parse(file: RawFile) -> tuple[np.ndarray, np.ndarray, list[str]]:
     return np.stack(peaks).reshape(-1, NUM_JOINTS, 2), np.stack(values), names
 
 
-def read_keypoint_file(path: Path) -> dict[str, tuple[FoundHand, ...]]:
-    """Return the hands of every picture that a file names: ours, or OpenPose's `[peaks, values, names]`.
+def read_keypoint_file(path: Path) -> dict[str, tuple[Detection, ...]]:
+    """Return the hands of every picture that a file names: ours (`hand_files`), or OpenPose's `[peaks, values, names]`.
 
     Raises: DataError if it is neither, or OpenPose's without names.
     """
     content = read_json(path, most_bytes=1 << 30)
-    if isinstance(content, dict):
-        return {str(name): _parse_hands(f"{path}: {name}", hands) for name, hands in content.items()}
+    if not isinstance(content, list):
+        return parse_hands(content, str(path))
     peaks, values, names = _parse(RawFile(path))
     if not names:
         raise DataError(f"{path}: OpenPose keypoints without file names, expected a third list of names; detect again")
-    found = zip(names, peaks, values, strict=True)
-    return {name: (FoundHand(peak + np.float32(0.5), value),) for name, peak, value in found}
+    rows = np.concatenate((peaks + np.float32(0.5), values.reshape(-1, NUM_JOINTS, 1)), axis=2)
+    return {name: tuple(_detected(str(path), hand, "right")) for name, hand in zip(names, rows, strict=True)}
 
 
-def read_openpose_photo(photo: Path) -> tuple[FoundHand, ...]:
+def read_openpose_photo(photo: Path) -> tuple[Detection, ...]:
     """Return the hands in OpenPose's file beside a photo; empty without one. Raises: DataError if it is broken."""
     path = photo.with_name(f"{photo.stem}_keypoints.json")
     if not path.is_file():
         return ()
     content = read_json(path, most_bytes=1 << 30)
     people = content.get("people") if isinstance(content, dict) else None
-    if not isinstance(people, list):
+    if not isinstance(people, list) or not all(isinstance(person, dict) for person in people):
         raise DataError(f"{path}: no list of people, expected a file of OpenPose; detect again")
     sides: tuple[Side, ...] = ("right", "left")
-    rows = [(side, row) for person in people for side in sides if (row := person.get(f"hand_{side}_keypoints_2d"))]
-    hands = [_parse_hand(str(path), {"keypoints": np.reshape(row, (-1, 3)), "side": side}) for side, row in rows]
-    return tuple(hand for hand in hands if (hand.confidence > 0).any())
+    found = [(side, row) for person in people for side in sides if (row := person.get(f"hand_{side}_keypoints_2d"))]
+    return tuple(hand for side, row in found for hand in _detected(str(path), row, side))
 
 
-def _parse_hands(name: str, hands: Any) -> tuple[FoundHand, ...]:
-    return tuple(_parse_hand(name, hand) for hand in (hands if isinstance(hands, list) else [hands]))
+def _detected(name: str, numbers: Any, side: Side) -> Iterator[Detection]:
+    """Yield the hand of OpenPose's 63 numbers, whose confidences may exceed 1 a little; nothing where none was found.
 
-
-def _parse_hand(name: str, hand: Any) -> FoundHand:
-    """Return one hand of a file. Raises: DataError for another shape, side or K."""
-    if not isinstance(hand, Mapping) or hand.get("side", "right") not in ("right", "left"):
-        raise DataError(f'{name}: {hand!r:.60}, expected {{"keypoints": 21 x 3, "side": "right" or "left"}}')
-    rows, K = _numbers(hand.get("keypoints"), (NUM_JOINTS, 3)), hand.get("K")
-    camera = None if K is None else _numbers(K, (3, 3))
-    if rows is None or (K is not None and camera is None):
-        raise DataError(f"{name}: keypoints or K of another shape, expected 21 x (x, y, confidence) and 3 x 3")
-    return FoundHand(rows[:, :2], rows[:, 2], cast(Side, hand.get("side", "right")), camera)
-
-
-def _numbers(value: Any, shape: tuple[int, ...]) -> np.ndarray | None:
+    Raises: DataError for another number of numbers, or ones that are not finite.
+    """
     try:
-        array = np.asarray(value, np.float64)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return array if array.shape == shape and np.isfinite(array).all() else None
+        rows = np.asarray(numbers, np.float64).reshape(NUM_JOINTS, 3)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{name}: hand keypoints of another shape, expected 21 x (x, y, confidence)") from error
+    if not np.isfinite(rows).all():
+        raise DataError(f"{name}: hand keypoints that are not finite, expected 21 x (x, y, confidence)")
+    rows = np.concatenate((rows[:, :2], rows[:, 2:].clip(0, 1)), axis=1)
+    if (rows[:, 2] > 0).any():
+        yield from parse_hands({name: [{"keypoints": rows.tolist(), "side": side}]}, name)[name]

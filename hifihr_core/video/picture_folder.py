@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from hifihr_core.errors import DataError
-from hifihr_core.photos.reading import find_photos, read_photo
+from hifihr_core.photos.finding import find_photos
+from hifihr_core.photos.reading import read_photo
 from hifihr_core.video.containers import fit_into
 from hifihr_core.video.frames import WHOLE, ClipFacts, Frame, FrameSource, Span
 
@@ -20,7 +21,7 @@ class PictureSequence(FrameSource):
 
     def __init__(self, patterns: Sequence[str | Path], *, fps: float) -> None:
         super().__init__()
-        self._paths = find_photos(patterns)
+        self._paths = find_photos(patterns).photos
         self.path = Path(patterns[0])
         first = next((image for image in map(self._read, self._paths) if image is not None), None)
         if first is None:

@@ -25,7 +25,7 @@ from hifihr_core.geometry.cameras import project
 from hifihr_core.hands import HandModel, HandParameters, load_hand
 from hifihr_core.lifting.lifter import Lifter, load_lifter
 from hifihr_core.models.shipped import LIFTER, shipped_model
-from hifihr_core.photos.detectors import Detection
+from hifihr_core.photos.detections import Detection
 from hifihr_core.placed_hands import LitHands, default_light
 from hifihr_core.rendering import Renderer
 

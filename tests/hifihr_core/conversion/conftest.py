@@ -12,6 +12,7 @@ from hifihr_core.exports.meshes import mirror_x, posed_mesh
 from hifihr_core.exports.results import HandResult
 from hifihr_core.hands import HandModel, HandParameters, load_hand
 from hifihr_core.hands.mano.model import Mano
+from hifihr_core.placed_hands import PlacedHands
 
 NAMES = ("global_orient", "pose", "shape", "texture")
 K = np.array([[400.0, 0, 160], [0, 400, 120], [0, 0, 1]])
@@ -51,7 +52,7 @@ def _result(anny: HandModel, side: str) -> HandResult:
         *(getattr(drawn, name).double() for name in ("global_orient", "pose", "shape", "texture"))
     )
     root = torch.tensor([[0.05, -0.02, 0.5]], dtype=torch.float64)
-    mesh = posed_mesh(anny, parameters, root)
+    mesh = posed_mesh(anny, PlacedHands(parameters, root))
     joints = (anny(parameters).joints + root[:, None])[0].numpy() * [-1 if side == "left" else 1, 1, 1]
     values = {name: getattr(parameters, name)[0].numpy() for name in NAMES}
     return HandResult(

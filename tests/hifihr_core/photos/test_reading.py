@@ -7,7 +7,7 @@ from PIL import Image
 
 from hifihr_core.errors import DataError
 from hifihr_core.photos import reading
-from hifihr_core.photos.reading import find_photos, read_photo
+from hifihr_core.photos.reading import as_photo, read_photo
 
 WIDTH, HEIGHT = 48, 32
 
@@ -25,7 +25,8 @@ def test_reads_rgb_as_it_is(tmp_path: Path, picture: Image.Image) -> None:
     picture.save(tmp_path / "a.png")
     photo = read_photo(tmp_path / "a.png")
     np.testing.assert_array_equal(photo.image, np.asarray(picture))
-    assert photo.reduction == 1
+    assert photo.size_px == (WIDTH, HEIGHT)
+    assert photo.notes == ()
     assert photo.focal_px is None
 
 
@@ -86,13 +87,6 @@ def test_focal_length_from_the_sensor(tmp_path: Path, picture: Image.Image) -> N
     assert read_photo(tmp_path / "a.jpg").focal_px == pytest.approx(30 * 5 / 2)
 
 
-def test_an_impossible_focal_length_is_not_believed(tmp_path: Path, picture: Image.Image) -> None:
-    exif = Image.Exif()
-    exif[0x8769] = {0xA405: 30000}
-    picture.save(tmp_path / "a.jpg", exif=exif)
-    assert read_photo(tmp_path / "a.jpg").focal_px is None
-
-
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
 def test_a_large_photo_is_reduced(
     tmp_path: Path, picture: Image.Image, suffix: str, monkeypatch: pytest.MonkeyPatch
@@ -104,8 +98,9 @@ def test_a_large_photo_is_reduced(
     picture.save(tmp_path / f"a{suffix}", exif=exif)
     photo = read_photo(tmp_path / f"a{suffix}")
     assert photo.image.shape == (HEIGHT // 2, WIDTH // 2, 3)
-    assert photo.reduction == 2
-    assert photo.focal_px == pytest.approx(50 * hypot(WIDTH, HEIGHT) / hypot(36, 24) / 2)
+    assert photo.size_px == (WIDTH, HEIGHT)
+    assert photo.T_image_photo.tolist() == [[0.5, 0, 0], [0, 0.5, 0], [0, 0, 1]]
+    assert photo.focal_px == pytest.approx(50 * hypot(WIDTH, HEIGHT) / hypot(36, 24))
 
 
 def test_broken_files_are_named(tmp_path: Path, picture: Image.Image) -> None:
@@ -114,7 +109,7 @@ def test_broken_files_are_named(tmp_path: Path, picture: Image.Image) -> None:
     picture.save(tmp_path / "whole.jpg")
     (tmp_path / "half.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:300])
     Image.new("RGB", (1, 1)).save(tmp_path / "dot.png")
-    for name, word in {"empty": "not an image", "text": "not an image", "half": "cut short", "dot": "at least"}.items():
+    for name, word in {"empty": "not an image", "text": "not an image", "half": "truncated", "dot": "at least"}.items():
         path = tmp_path / f"{name}.{'png' if name == 'dot' else 'jpg'}"
         with pytest.raises(DataError, match=word) as caught:
             read_photo(path)
@@ -124,15 +119,93 @@ def test_broken_files_are_named(tmp_path: Path, picture: Image.Image) -> None:
         read_photo(tmp_path / "absent.jpg")
 
 
-def test_find_photos(tmp_path: Path, picture: Image.Image) -> None:
-    for name in ("b.jpg", "a.PNG", "notes.txt"):
-        picture.save(tmp_path / name, format="PNG")
-    both = [tmp_path / "a.PNG", tmp_path / "b.jpg"]
-    assert find_photos([tmp_path]) == both
-    assert find_photos([tmp_path / "*.jpg", tmp_path]) == [tmp_path / "b.jpg", tmp_path / "a.PNG"]
-    assert find_photos([str(tmp_path / "*")]) == both
-    (tmp_path / "none").mkdir()
-    with pytest.raises(DataError, match="folder without photos"):
-        find_photos([tmp_path / "none"])
-    with pytest.raises(DataError, match="no such photo"):
-        find_photos([tmp_path / "*.gif"])
+@pytest.mark.parametrize("bits", [10, 12, 14, 16])
+def test_a_grey_of_more_than_8_bits_has_its_own_white(tmp_path: Path, bits: int) -> None:
+    top = 2**bits - 1
+    ramp = np.linspace(0, top, WIDTH).round().astype(np.uint16)[None].repeat(HEIGHT, axis=0)
+    Image.fromarray(ramp).save(tmp_path / "a.png")
+    photo = read_photo(tmp_path / "a.png")
+    np.testing.assert_allclose(photo.image[0, :, 0], np.linspace(0, 255, WIDTH), atol=1)
+    assert (f"{top} is taken for white" in "".join(photo.notes)) == (bits != 16)
+
+
+def test_a_float_grey_from_0_to_1(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 1, WIDTH, dtype=np.float32)[None].repeat(HEIGHT, axis=0)
+    Image.fromarray(ramp).save(tmp_path / "a.tif")
+    photo = read_photo(tmp_path / "a.tif")
+    np.testing.assert_allclose(photo.image[0, :, 0], np.linspace(0, 255, WIDTH), atol=1)
+    assert "1 is taken for white" in photo.notes[0]
+
+
+@pytest.mark.parametrize("mode", ["I;16", "P", "1", "LA"])
+def test_a_large_photo_of_any_mode_is_reduced(
+    tmp_path: Path, picture: Image.Image, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "MAX_PIXELS", WIDTH * HEIGHT // 4)
+    grey = np.asarray(picture.convert("L")).astype(np.uint16) * 257
+    (Image.fromarray(grey) if mode == "I;16" else picture.convert(mode)).save(tmp_path / "a.png")
+    assert read_photo(tmp_path / "a.png").image.shape == (HEIGHT // 2, WIDTH // 2, 3)
+
+
+def test_colours_of_a_profile_become_srgb(tmp_path: Path) -> None:
+    from PIL import ImageCms
+
+    # A profile whose red and blue are exchanged, so that a picture that ignores it has the wrong colour.
+    path = tmp_path / "a.png"
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    swapped = bytearray(srgb)
+    tags = {bytes(srgb[128 + 4 + 12 * k :][:4]): 128 + 4 + 12 * k for k in range(int.from_bytes(srgb[128:132], "big"))}
+    red, blue = tags[b"rXYZ"] + 4, tags[b"bXYZ"] + 4
+    swapped[red : red + 8], swapped[blue : blue + 8] = srgb[blue : blue + 8], srgb[red : red + 8]
+    name = srgb.find("sRGB".encode("utf-16-be"))
+    swapped[name : name + 8] = "test".encode("utf-16-be")
+    Image.new("RGB", (20, 20), (255, 0, 0)).save(path, icc_profile=bytes(swapped))
+    np.testing.assert_allclose(read_photo(path).image[0, 0], [0, 0, 255], atol=3)
+    Image.new("RGB", (20, 20), (255, 0, 0)).save(path, icc_profile=srgb)
+    assert read_photo(path).image[0, 0].tolist() == [255, 0, 0]
+    Image.new("RGB", (20, 20), (255, 0, 0)).save(path, icc_profile=b"no profile")
+    assert read_photo(path).image[0, 0].tolist() == [255, 0, 0]
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".jfif", ".tga", ".ppm", ".bmp", ".jp2", ".mpo"])
+def test_other_formats_are_read(tmp_path: Path, picture: Image.Image, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    picture.save(path, format={".jfif": "JPEG"}.get(suffix))
+    assert read_photo(path).image.shape == (HEIGHT, WIDTH, 3)
+
+
+def test_heic_is_read_or_the_package_is_named(tmp_path: Path, picture: Image.Image) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif", reason="pip install 'hifihr[heic]'")
+    pillow_heif.from_pillow(picture.resize((96, 64))).save(tmp_path / "a.heic")
+    assert read_photo(tmp_path / "a.heic").image.shape == (64, 96, 3)
+
+
+def test_heic_without_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    (tmp_path / "a.heic").write_bytes(b"\x00\x00\x00\x18ftypheic" + bytes(100))
+    with pytest.raises(DataError, match=r"pillow-heif; pip install 'hifihr\[heic\]'"):
+        read_photo(tmp_path / "a.heic")
+
+
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [
+        (np.zeros((40, 40, 3)), r"float64 \(40, 40, 3\), expected uint8"),
+        (np.zeros((40, 40, 3), np.uint16), "uint16"),
+        (np.zeros((40, 40, 4), np.uint8), r"\(40, 40, 4\)"),
+        (np.zeros((40, 40), np.uint8), r"\(40, 40\)"),
+        (np.zeros((4, 40, 3), np.uint8), "at least 16"),
+        (None, "NoneType"),
+        ([[1, 2, 3]], "list"),
+    ],
+)
+def test_an_array_of_another_kind_is_a_wrong_call(image: object, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        as_photo(image)
+
+
+def test_a_path_is_as_good_as_an_array(tmp_path: Path, picture: Image.Image) -> None:
+    picture.save(tmp_path / "a.png")
+    np.testing.assert_array_equal(as_photo(str(tmp_path / "a.png")).image, as_photo(np.asarray(picture)).image)

@@ -11,9 +11,10 @@ from hifihr_core.errors import DataError
 from hifihr_core.exports.formats import FORMATS
 from hifihr_core.hands import HandModel
 from hifihr_core.lifting.lifter import Lifter
-from hifihr_core.photos.reading import Photo
+from hifihr_core.photos.detections import Detection
+from hifihr_core.photos.hand_files import read_hand_file
 from hifihr_core.prediction import Predictor, PredictSettings
-from hifihr_core.prediction.jobs import CameraChoice, OutputSettings, predict_files, read_boxes, read_intrinsics
+from hifihr_core.prediction.jobs import OutputSettings, predict_files
 
 
 @pytest.fixture
@@ -107,67 +108,45 @@ def test_a_photo_without_hands_writes_nothing(predictor: Predictor, photo: Path,
     assert not (tmp_path / "out").exists()
 
 
-def test_boxes_are_found_by_path_and_by_name(
-    predictor: Predictor, photo: Path, tmp_path: Path, shoot: Callable
-) -> None:
+def test_hands_are_given_by_path(predictor: Predictor, photo: Path, tmp_path: Path, shoot: Callable) -> None:
     one = shoot(1).detection
     output = OutputSettings(tmp_path / "out", ("json",), pictures=False, overwrite=True)
-    for boxes, count in (({str(photo): [one, one]}, 2), ({photo.name: [one]}, 1), ({"b.png": [one]}, 0)):
+    for boxes, count in (({str(photo): [one, one]}, 2), ({"b.png": [one]}, 0)):
         [done] = predict_files(predictor, [photo], output, boxes=boxes)
         assert len(done.result.hands) == count
 
 
-def test_read_boxes(tmp_path: Path) -> None:
-    path = tmp_path / "boxes.json"
-    keypoints = [[float(k), 2.0, 0.5] for k in range(21)]
-    path.write_text(
-        json.dumps({"a.jpg": [{"box": [1, 2, 30, 40], "side": "left", "keypoints": keypoints}], "b.jpg": []})
-    )
-    boxes = read_boxes(path)
-    assert boxes["b.jpg"] == []
-    [one] = boxes["a.jpg"]
-    np.testing.assert_array_equal(one.box_px, [1, 2, 31, 42])
-    assert one.side == "left"
-    assert one.keypoints_px.shape == (21, 2)
-    assert (one.keypoints_confidence == 0.5).all()
+def test_the_fault_of_one_photo_is_named_and_the_others_are_done(
+    predictor: Predictor, photo: Path, tmp_path: Path, shoot: Callable
+) -> None:
+    other = tmp_path / "b.png"
+    shutil.copy(photo, other)
+    outside = Detection(np.array([900.0, 900, 950, 950]))
+    output = OutputSettings(tmp_path / "out", ("json",), pictures=False)
+    boxes = {str(photo): [outside], str(other): [shoot(1).detection]}
+    first, second = predict_files(predictor, [photo, other], output, boxes=boxes)
+    assert str(photo) in first.document()["error"]
+    assert "outside the photo" in first.document()["error"]
+    assert len(second.result.hands) == 1
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("{", "line 1 is not JSON"),
-        ("[]", "expected"),
-        ('{"a": [{"side": "left"}]}', "box"),
-        ('{"a": [{"box": [0, 0, -1, 2]}]}', "empty"),
-        ('{"a": [{"box": [0, 0, 1]}]}', "expected"),
-        ('{"a": [{"box": [0, 0, 1, 2], "side": "up"}]}', "neither left nor right"),
-        ('{"a": [{"box": [0, 0, 1, 2], "keypoints": [[1, 2, 3]]}]}', r"\(21, 3\)"),
-    ],
-)
-def test_wrong_boxes_are_named(tmp_path: Path, text: str, said: str) -> None:
-    path = tmp_path / "boxes.json"
-    path.write_text(text)
-    with pytest.raises(DataError, match=said) as caught:
-        read_boxes(path)
-    assert str(path) in str(caught.value)
+def test_a_name_of_240_bytes_has_results_all_the_same(
+    predictor: Predictor, photo: Path, tmp_path: Path, shoot: Callable
+) -> None:
+    long = photo.with_name("ä" * 118 + ".png")
+    photo.rename(long)
+    [done] = predict_files(predictor, [long], OutputSettings(tmp_path / "out", ("json", "obj")))
+    assert done.error is None
+    assert all(file.is_file() for file in done.files[0])
 
 
-def test_read_intrinsics(tmp_path: Path) -> None:
-    K = np.array([[500.0, 0, 80], [0, 510, 60], [0, 0, 1]])
-    np.save(tmp_path / "K.npy", K)
-    (tmp_path / "K.json").write_text(json.dumps(K.tolist()))
-    (tmp_path / "K.txt").write_text("500 0 80\n0 510 60\n0 0 1\n")
-    for name in ("K.npy", "K.json", "K.txt"):
-        np.testing.assert_array_equal(read_intrinsics(tmp_path / name), K)
-    (tmp_path / "bad.txt").write_text("1 2 3")
-    (tmp_path / "flat.txt").write_text("0 0 0 0 0 0 0 0 1")
-    for name in ("bad.txt", "flat.txt", "none.npy"):
-        with pytest.raises(DataError):
-            read_intrinsics(tmp_path / name)
-
-
-def test_camera_choices() -> None:
-    photo = Photo(None, np.zeros((30, 40, 3), dtype=np.uint8), reduction=2.0)
-    assert CameraChoice().K(photo) is None
-    np.testing.assert_allclose(CameraChoice(focal_px=99.0).K(photo), [[99, 0, 40], [0, 99, 30], [0, 0, 1]])
-    assert CameraChoice(fov_deg=90.0).K(photo)[0, 0] == pytest.approx(50)
+def test_a_result_is_a_file_of_hands(predictor: Predictor, photo: Path, tmp_path: Path, shoot: Callable) -> None:
+    output = OutputSettings(tmp_path / "out", ("json",), pictures=False)
+    [done] = predict_files(predictor, [photo], output, boxes={str(photo): [shoot(1).detection]})
+    given = shoot(1).detection.box_px
+    (tmp_path / "stdout.json").write_text(json.dumps({"images": [done.document()]}))
+    for source in (done.files[0][0], tmp_path / "out" / "hands.json", tmp_path / "stdout.json"):
+        [hands] = read_hand_file(source).values()
+        np.testing.assert_allclose(hands[0].box_px, given, atol=0.02)
+        assert hands[0].side == "right"
+        assert hands[0].K is None  # it was assumed, and stays so

@@ -12,8 +12,9 @@ from hifihr_core.hands import HandModel, HandParameters
 from hifihr_core.lifting.lifter import Lifter
 from hifihr_core.models.contract import PARTS, Estimate, ImageNetwork
 from hifihr_core.models.joint_maps import KeypointEstimate
+from hifihr_core.photos.detections import Detection
 from hifihr_core.photos.detectors import whole_image
-from hifihr_core.photos.reading import Photo
+from hifihr_core.photos.reading import Photo, as_photo
 from hifihr_core.prediction import Predictor, PredictSettings
 from hifihr_core.prediction.refine import RefineSettings
 from hifihr_core.records import Light
@@ -54,8 +55,9 @@ def test_results_project_onto_their_own_joints(
     shot = shoot(3).mirrored() if left else shoot(3)
     detection = shot.detection.resized(reduction)
     K = np.diag([reduction, reduction, 1.0]) @ shot.K
-    photo = Photo(None, shot.image, reduction)
-    [hand] = predictor.predict_photo(photo, K=K, detections=[detection]).hands
+    height, width = shot.image.shape[:2]
+    photo = Photo(None, shot.image, (int(width * reduction), int(height * reduction)))
+    [hand] = predictor.predict(photo, K=K, detections=[detection]).hands
     np.testing.assert_allclose(hand.K, K)
     np.testing.assert_allclose(_project(hand.joints_cam, hand.K), hand.joints_px, atol=1e-6)
     np.testing.assert_allclose(hand.box_px, detection.box_px)
@@ -118,7 +120,7 @@ def test_without_K_a_camera_is_assumed_and_said(predictor: Predictor, shoot: Cal
     shot = shoot(9)
     [hand] = predictor.predict(shot.image, detections=[shot.detection]).hands
     assert not hand.metric
-    known = predictor.predict_photo(Photo(None, shot.image, focal_px=300.0), detections=[shot.detection]).hands[0]
+    known = predictor.predict(replace(as_photo(shot.image), focal_px=300.0), detections=[shot.detection]).hands[0]
     assert known.metric
     assert known.K[0, 0] == 300.0
 
@@ -230,13 +232,49 @@ def test_a_network_that_finds_joints_looks_again_from_nearer(hand: HandModel, sh
     shot = shoot(3)
     network = _Finder(shot, 64)
     predictor = Predictor(hand, network=network, lifter=None, settings=SETTINGS, network_px=64)
-    [result] = predictor.predict(shot.image, K=shot.K, detections=whole_image(shot.image)).hands
+    [result] = predictor.predict(shot.image, K=shot.K).hands
     first, second = network.seen
     assert np.ptp(second, axis=0).max() == pytest.approx(1 / 1.5, abs=0.02)
     assert np.ptp(first, axis=0).max() < 0.6
     np.testing.assert_allclose((second.min(axis=0) + second.max(axis=0)) / 2, 0.5, atol=0.02)
     np.testing.assert_allclose(result.joints_px, shot.detection.keypoints_px, atol=1e-3)
     np.testing.assert_allclose(result.box_px, [0, 0, *shot.image.shape[1::-1]])
+
+
+def test_a_second_look_far_smaller_than_a_given_box_is_not_believed(hand: HandModel, shoot: Callable) -> None:
+    shot = shoot(3)
+    network = _Finder(shot, 64)
+    predictor = Predictor(hand, network=network, lifter=None, settings=SETTINGS, network_px=64)
+    x0, y0, x1, y1 = shot.detection.box_px
+    side = max(x1 - x0, y1 - y0)
+    around = np.array([(x0 + x1) / 2, (y0 + y1) / 2])
+    for factor, believed in ((3.0, False), (1.5, True)):
+        network.seen.clear()
+        box = np.concatenate((around - factor * side / 2, around + factor * side / 2))
+        predictor.predict(shot.image, K=shot.K, detections=[Detection(box)])
+        first, second = (np.ptp(points, axis=0).max() for points in network.seen)
+        assert (second > first * 1.02) == believed
+
+
+def test_a_few_keypoints_leave_the_start_to_the_image(hand: HandModel, lifter: Lifter, shoot: Callable) -> None:
+    shot = shoot(3)
+    predictor = Predictor(hand, network=_Oracle(shot, 64), lifter=lifter, settings=SETTINGS, network_px=64)
+    three = Detection(shot.detection.box_px, 1.0, "right", shot.detection.keypoints_px, np.arange(21) < 3)
+    [result] = predictor.predict(shot.image, K=shot.K, detections=[three]).hands
+    assert result.report["start"] == "image"
+    assert "only 3 of 21" in result.report["notes"][0]
+    assert "keypoint_error_px" not in result.report
+
+
+def test_the_keypoint_error_counts_what_was_found(predictor: Predictor, shoot: Callable) -> None:
+    shot = shoot(1)
+    found = np.arange(21) >= 4
+    points = np.where(found[:, None], shot.detection.keypoints_px, 0.0)
+    hand = Detection(shot.detection.box_px, 1.0, "right", points, found)
+    [result] = predictor.predict(shot.image, K=shot.K, detections=[hand]).hands
+    expected = np.linalg.norm(result.joints_px - points, axis=1)[found].mean()
+    assert result.report["keypoint_error_px"] == pytest.approx(expected, abs=1e-3)
+    assert expected < 10
 
 
 def test_an_unsure_network_keeps_the_box(hand: HandModel, shoot: Callable) -> None:

@@ -8,6 +8,7 @@ import torch
 
 from hifihr_core.geometry.cameras import project
 from hifihr_core.hands import HandModel
+from hifihr_core.photos.reading import as_photo
 from hifihr_core.placed_hands import LitHands, choose, default_light, map_tensors, mean_texture
 from hifihr_core.prediction.crops import Crops, cut_crops
 from hifihr_core.prediction.masks import beyond_wrist, segment_hands
@@ -21,7 +22,7 @@ SIZE = 96
 def scene(hand: HandModel, shoot: Callable) -> tuple[Crops, LitHands, LitHands]:
     """Return a crop with its keypoints, the truth, and a start that is off in everything."""
     shot = shoot(1)
-    crops = cut_crops(shot.image, [shot.detection], shot.K, image_px=SIZE)
+    crops = cut_crops(as_photo(shot.image), [shot.detection], shot.K, image_px=SIZE)
     generator = torch.Generator().manual_seed(0)
 
     def noise(*size: int) -> torch.Tensor:
@@ -47,7 +48,7 @@ def _error_px(hand: HandModel, state: LitHands, crops: Crops) -> float:
 def test_refinement_halves_the_error_and_matches_the_picture(hand: HandModel, scene: tuple) -> None:
     crops, _, start = scene
     refined = _refine(hand, start, crops)
-    assert _error_px(hand, refined.state, crops) < 0.5 * _error_px(hand, start, crops)
+    assert _error_px(hand, refined.hands, crops) < 0.5 * _error_px(hand, start, crops)
     assert refined.after.psnr_db > refined.before.psnr_db + 4
     assert refined.after.iou > refined.before.iou
     assert refined.after.keypoint_px < refined.before.keypoint_px
@@ -57,7 +58,7 @@ def test_without_keypoints_the_picture_alone_leads(hand: HandModel, scene: tuple
     crops, _, start = scene
     blind = replace(crops, confidence=torch.zeros_like(crops.confidence))
     refined = _refine(hand, start, blind)
-    assert _error_px(hand, refined.state, crops) < _error_px(hand, start, crops)
+    assert _error_px(hand, refined.hands, crops) < _error_px(hand, start, crops)
     assert refined.after.psnr_db > refined.before.psnr_db + 4
     assert torch.isnan(refined.after.keypoint_px).all()
 
@@ -70,7 +71,7 @@ def test_hands_do_not_see_each_other(hand: HandModel, scene: tuple) -> None:
     )
     alone = _refine(hand, start, crops, steps=3)
     together = _refine(hand, pair, both, steps=3)
-    torch.testing.assert_close(together.state.root_cam[:1], alone.state.root_cam, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(together.hands.root_cam[:1], alone.hands.root_cam, atol=1e-5, rtol=1e-4)
 
 
 def test_the_start_is_left_alone(hand: HandModel, scene: tuple) -> None:
@@ -78,7 +79,7 @@ def test_the_start_is_left_alone(hand: HandModel, scene: tuple) -> None:
     before = start.parameters.pose.clone()
     refined = _refine(hand, start, crops, steps=2)
     torch.testing.assert_close(start.parameters.pose, before)
-    assert not refined.state.parameters.pose.requires_grad
+    assert not refined.hands.parameters.pose.requires_grad
 
 
 def test_mask_finds_the_hand(hand: HandModel, scene: tuple) -> None:

@@ -1,40 +1,22 @@
 """Keypoint files: ours and OpenPose's, and what is neither; photos without the command line."""
 
 import json
-from dataclasses import dataclass
-from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
 from hifihr_core.errors import DataError
+from hifihr_core.geometry.lenses import default_focal_px
+from hifihr_core.photos.detections import Detection
 from hifihr_core.shards.folder import ShardSet
 from hifihr_core.shards.packing import pack_split
+from hifihr_core.sources import images
 from hifihr_core.sources.contract import Request
-from hifihr_core.sources.images import Hooks, guess_K, open_images
+from hifihr_core.sources.images import open_images
 from hifihr_core.sources.keypoint_files import read_keypoint_file, read_openpose_photo, stage_detections
 from hifihr_core.sources.raw.raw_tree import RawFile
 
 ROWS = np.concatenate((np.arange(42).reshape(21, 2) * 3.0 + 20, np.full((21, 1), 0.5)), axis=1)
-
-
-@dataclass(frozen=True)
-class Photo:
-    image: np.ndarray
-    reduction: float = 1.0
-    focal_px: float | None = None
-
-
-@dataclass(frozen=True)
-class Found:
-    side: str | None
-    keypoints_px: np.ndarray | None
-    keypoints_confidence: np.ndarray | None = None
-
-
-def read_photo(path: Path):
-    return Photo(cv2.imread(str(path))[..., ::-1])
 
 
 def test_our_file_keeps_points_sides_and_cameras(tmp_path):
@@ -44,8 +26,8 @@ def test_our_file_keeps_points_sides_and_cameras(tmp_path):
     found = read_keypoint_file(path)
     (hand,) = found["a.jpg"]
     assert (hand.side, hand.K.tolist()) == ("left", K)
-    assert np.array_equal(hand.labels()["keypoints_px"], ROWS[:, :2].astype(np.float32))  # corners, not whole pixels
-    assert hand.reduced(2.0).K[0].tolist() == [250, 0, 50]
+    assert np.array_equal(hand.keypoints_px, ROWS[:, :2])  # corners, not whole pixels
+    assert hand.resized(0.5).K[0].tolist() == [250, 0, 50]
     assert found["b.jpg"] == ()
 
 
@@ -53,7 +35,7 @@ def test_openpose_names_whole_pixels(tmp_path):
     path = tmp_path / "k.json"
     peaks = ROWS[None, :, :2].astype(int)
     path.write_text(json.dumps([peaks.tolist(), np.ones((1, 21, 1)).tolist(), [["x/a.jpg"]]]))
-    assert np.array_equal(read_keypoint_file(path)["a.jpg"][0].points_px, peaks[0] + 0.5)
+    assert np.array_equal(read_keypoint_file(path)["a.jpg"][0].keypoints_px, peaks[0] + 0.5)
     path.write_text(json.dumps([peaks.tolist(), np.ones((1, 21, 1)).tolist()]))
     with pytest.raises(DataError, match="without file names"):
         read_keypoint_file(path)
@@ -85,33 +67,37 @@ def test_openpose_beside_a_photo(tmp_path):
         read_openpose_photo(photo)
 
 
-def build_detector():
-    return lambda image: [Found("left", ROWS[:, :2], None), Found(None, None)]
-
-
-def test_a_detector_is_asked_where_no_file_knows(tmp_path, raw_trees):
+def test_a_detector_is_asked_where_no_file_knows(tmp_path, raw_trees, monkeypatch):
+    box = np.array([0.0, 0.0, 90.0, 90.0])
+    found = [Detection(box, 0.9, "left", ROWS[:, :2]), Detection(box)]
+    monkeypatch.setattr(images, "build_detector", lambda name: lambda image: found)
     raw_trees.write(tmp_path / "photos/a.png", raw_trees.picture(0, 300, 200))
-    (split,) = open_images(Request(tmp_path / "photos", options={"hooks": Hooks(read_photo, build_detector)}))
+    (split,) = open_images(Request(tmp_path / "photos", options={"detector": "mediapipe"}))
     pack_split(split, tmp_path / "out")
     (sample,) = ShardSet(tmp_path / "out")
     assert (sample.key, sample.side) == ("a.png#0", "left")
     expected = 300 - ROWS[:, 0]
     moved = sample.labels["keypoints_px"][:, 0]
     assert np.allclose(moved - moved[0], expected - expected[0])
-    assert np.allclose(sample.K[0, 0], guess_K(300, 200, None)[0, 0])
+    assert np.allclose(sample.K[0, 0], default_focal_px(300, 200))
 
 
 def test_a_keypoint_file_for_other_photos_is_refused(tmp_path, raw_trees):
     raw_trees.write(tmp_path / "photos/a.png", raw_trees.picture(0, 300, 200))
     (tmp_path / "photos/keypoints.json").write_text(json.dumps({"other.png": []}))
-    with pytest.raises(DataError, match=r"names none of the photos \(it has 'other\.png', they are like 'a\.png'\)"):
-        open_images(Request(tmp_path / "photos", options={"hooks": Hooks(read_photo)}))
+    with pytest.raises(
+        DataError, match=r"names none of the photos \(it has 'other\.png', the photos are like 'a\.png'\)"
+    ):
+        open_images(Request(tmp_path / "photos"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no photo found"):
-        open_images(Request(tmp_path / "empty", options={"hooks": Hooks(read_photo)}))
+        open_images(Request(tmp_path / "empty"))
 
 
-def test_the_guessed_camera_sees_60_degrees_across():
-    K = guess_K(400, 300, None)
-    assert np.degrees(2 * np.arctan(250 / K[0, 0])) == pytest.approx(60)
-    assert guess_K(400, 300, 777.0)[1, 1] == 777
+def test_a_hand_that_cannot_be_in_its_photo_is_a_problem(tmp_path, raw_trees):
+    raw_trees.write(tmp_path / "photos/a.png", raw_trees.picture(0, 300, 200))
+    normalised = (ROWS * [1 / 300, 1 / 200, 1]).tolist()
+    (tmp_path / "photos/keypoints.json").write_text(json.dumps({"a.png": [{"keypoints": normalised}]}))
+    (split,) = open_images(Request(tmp_path / "photos"))
+    [problem] = split.read(0, 1)
+    assert "normalised" in problem.reason

@@ -1,4 +1,4 @@
-"""The example photo must give the hands that it gave before; `golden.json` holds them, metres in the camera frame.
+"""The example photo must give the hands that it gave before; `example_hands.json` holds them, metres, camera frame.
 
 A change of these numbers is a change that users notice: say it in CHANGELOG.md, and write the file anew.
 """
@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hifihr_core.photos.detectors import Detection
-from hifihr_core.photos.reading import read_photo
+from hifihr_core.photos.detections import Detection
+from hifihr_core.photos.hand_files import read_hand_file
 from hifihr_core.prediction import Predictor, PredictSettings
-from hifihr_core.prediction.jobs import read_boxes
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
-GOLDEN = json.loads(Path(__file__).with_name("golden.json").read_text())
+GOLDEN = json.loads(Path(__file__).with_name("example_hands.json").read_text())
 #: Other versions of torch and OpenCV, and other processors, round otherwise; a refinement multiplies what they do.
 TOLERANCE_M = {"keypoints": 2e-4, "box": 2e-4, "whole_photo": 2e-4, "keypoints_refined": 2e-3}
 
@@ -28,9 +27,9 @@ def predictor() -> Predictor:
 @pytest.mark.parametrize("case", GOLDEN)
 def test_the_example_gives_the_hand_that_it_gave(predictor: Predictor, case: str) -> None:
     box = Detection(np.array([160.0, 149.0, 355.0, 396.0]), score=1.0)
-    given = {"box": [box], "whole_photo": None}.get(case, read_boxes(EXAMPLES / "hand.json")["hand.jpg"])
+    given = {"box": [box], "whole_photo": None}.get(case, read_hand_file(EXAMPLES / "hand.json")["hand.jpg"])
     predictor.settings = PredictSettings(refine=case.endswith("refined"))
-    [hand] = predictor.predict_photo(read_photo(EXAMPLES / "hand.jpg"), detections=given).hands
+    [hand] = predictor.predict(EXAMPLES / "hand.jpg", detections=given).hands
     tolerance = TOLERANCE_M[case]
     np.testing.assert_allclose(hand.joints_cam, GOLDEN[case]["joints_cam"], atol=tolerance)
     np.testing.assert_allclose(hand.mesh.vertices[::40], GOLDEN[case]["every_40th_vertex_cam"], atol=tolerance)

@@ -1,0 +1,55 @@
+"""What is drawn for people: skeletons in one colour per finger, and tensors as pictures of bytes."""
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from hifihr_core.skeleton import BONES
+
+Color = tuple[int, int, int]
+Picture = UInt8[np.ndarray, "H W 3"]
+
+#: One colour per finger, thumb to pinky, RGB.
+FINGER_COLORS: tuple[Color, ...] = ((230, 60, 60), (230, 160, 40), (60, 180, 75), (50, 140, 230), (170, 80, 220))
+#: Bits of the fraction of a pixel that OpenCV draws with.
+_FRACTION = 4
+
+
+def to_bytes(image: Float[Tensor, "3 H W"]) -> Picture:
+    """Return an image in [0, 1] as bytes, rows first; what is outside is clamped."""
+    return (image.detach().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy().copy()
+
+
+def draw_skeleton(
+    picture: Picture,
+    joints_px: Float[np.ndarray, "21 2"],
+    *,
+    color: Color | None = None,
+    width: int = 1,
+    rim: Color | None = None,
+) -> None:
+    """Draw the 20 bones of a hand into a picture, in one colour per finger where `color` is None.
+
+    `rim` is the colour of a line of two pixels more below each bone. Joints that are not finite are drawn at the corner
+    and joints far outside are pulled in, so that OpenCV can count them.
+    """
+    side = max(picture.shape[:2])
+    # OpenCV puts the middle of the first pixel at 0, we at 0.5.
+    places = np.clip(np.nan_to_num(joints_px), -side, 2 * side) - 0.5
+    points = np.rint(places * 2**_FRACTION).astype(int)
+    for shade, extra in ((rim, 2), (color, 0)):
+        for parent, child in BONES:
+            if extra and rim is None:
+                continue
+            ends = points[parent].tolist(), points[child].tolist()
+            chosen = shade if shade is not None else FINGER_COLORS[(child - 1) // 4]
+            cv2.line(picture, *ends, chosen, width + extra, cv2.LINE_AA, shift=_FRACTION)
+
+
+def blend(
+    below: UInt8[np.ndarray, "H W 3"], color: Float[np.ndarray, "H W 3"], coverage: Float[np.ndarray, "H W"]
+) -> Picture:
+    """Return a picture with a surface over it: its colours in [0, 1], and which part of each pixel it covers."""
+    over = coverage[..., None]
+    return (below * (1 - over) + color * 255 * over).clip(0, 255).astype(np.uint8)

@@ -1,0 +1,117 @@
+"""Which camera a photo was taken with: the user's word, a file's, EXIF's, or an assumption."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import atan, degrees, hypot
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from hifihr_core.errors import DataError
+from hifihr_core.geometry.lenses import default_focal_px, focal_from_fov, ideal_K
+from hifihr_core.outside.number_files import read_numbers
+from hifihr_core.photos.detections import Detection
+from hifihr_core.photos.reading import Photo
+
+#: Field of view across the diagonal, degrees, outside which no camera is believed: 4 m and 8 mm in full frame.
+PLAUSIBLE_FOV_DEG = (6.0, 140.0)
+
+_K_FORM = "expected a camera matrix [[fx, s, cx], [0, fy, cy], [0, 0, 1]] in pixels"
+
+CameraSource = Literal["given", "hands file", "exif", "assumed"]
+
+
+@dataclass(frozen=True)
+class PhotoCamera:
+    """The camera of a photo.
+
+    `K` is in pixels of the upright photo at its full size. `notes` say what is odd about it.
+    """
+
+    K: Float[np.ndarray, "3 3"]
+    source: CameraSource
+    notes: tuple[str, ...] = ()
+
+    @property
+    def metric(self) -> bool:
+        """Whether the focal length is known, so that distances are more than an assumption."""
+        return self.source != "assumed"
+
+
+@dataclass(frozen=True)
+class CameraChoice:
+    """What the user says about the camera: at most one of these, in pixels of the photo at its full size.
+
+    `intrinsics` is a 3 x 3 K; `fov_deg` is the field of view across the diagonal, degrees.
+    """
+
+    focal_px: float | None = None
+    fov_deg: float | None = None
+    intrinsics: Float[np.ndarray, "3 3"] | None = None
+
+    def K(self, width: int, height: int) -> Float[np.ndarray, "3 3"] | None:
+        """Return the camera of a photo of this size, or None where the user said nothing."""
+        if self.intrinsics is not None:
+            return np.asarray(self.intrinsics, np.float64)
+        if self.focal_px is not None:
+            return ideal_K(self.focal_px, width, height)
+        if self.fov_deg is not None:
+            return ideal_K(focal_from_fov(self.fov_deg, width, height), width, height)
+        return None
+
+
+def choose_camera(
+    photo: Photo, choice: CameraChoice = CameraChoice(), detections: Sequence[Detection] = ()
+) -> PhotoCamera:
+    """Return the camera of a photo: the user's, else that of its hands, else EXIF's, else 60 degrees are assumed.
+
+    Raises: DataError for a field of view that no camera has.
+    """
+    width, height = photo.size_px
+    K = choice.K(width, height)
+    if K is not None:
+        return PhotoCamera(K, "given", check_camera(K, width, height))
+    of_hands = next((one.K for one in detections if one.K is not None), None)
+    if of_hands is not None:
+        return PhotoCamera(of_hands, "hands file", check_camera(of_hands, width, height))
+    if photo.focal_px is not None and is_plausible(photo.focal_px, width, height):
+        return PhotoCamera(ideal_K(photo.focal_px, width, height), "exif")
+    return PhotoCamera(ideal_K(default_focal_px(width, height), width, height), "assumed")
+
+
+def is_plausible(focal_px: float, width: int, height: int) -> bool:
+    """Say whether a focal length gives a field of view that cameras have."""
+    return PLAUSIBLE_FOV_DEG[0] <= _fov_deg(focal_px, width, height) <= PLAUSIBLE_FOV_DEG[1]
+
+
+def check_camera(K: Float[np.ndarray, "3 3"], width: int, height: int) -> tuple[str, ...]:
+    """Return what is odd about a camera of a photo of this size. Raises: DataError where it cannot be its camera."""
+    low, high = (focal_from_fov(fov, width, height) for fov in reversed(PLAUSIBLE_FOV_DEG))
+    for focal_px in (K[0, 0], K[1, 1]):
+        if not low <= focal_px <= high:
+            raise DataError(
+                f"a focal length of {focal_px:.6g} pixels does not fit a photo of {width} x {height}, expected "
+                f"{low:.0f} to {high:.0f} pixels ({PLAUSIBLE_FOV_DEG[1]:.0f} to {PLAUSIBLE_FOV_DEG[0]:.0f} degrees of "
+                "view); give pixels of this photo, not millimetres, a normalised K or that of another resolution"
+            )
+    x, y = K[0, 2], K[1, 2]
+    if 0 <= x <= width and 0 <= y <= height:
+        return ()
+    return (f"the principal point ({x:.6g}, {y:.6g}) is outside the photo of {width} x {height}; is it another's K?",)
+
+
+def _fov_deg(focal_px: float, width: int, height: int) -> float:
+    return degrees(2 * atan(hypot(width, height) / 2 / focal_px)) if focal_px > 0 else 180.0
+
+
+def read_intrinsics(path: Path) -> Float[np.ndarray, "3 3"]:
+    """Read a K: nine numbers as JSON (3 x 3), as text, or as `.npy`. Raises: DataError for anything else."""
+    values = read_numbers(path, remedy=_K_FORM)
+    if values.size != 9:
+        raise DataError(f"{path}: {values.size} numbers; {_K_FORM}")
+    K = values.reshape(3, 3)
+    if not (np.isfinite(K).all() and K[0, 0] > 0 and K[1, 1] > 0 and np.allclose(K[2], (0, 0, 1))):
+        raise DataError(f"{path}: not a camera matrix; {_K_FORM}")
+    return K

@@ -1,0 +1,162 @@
+"""One hand found in a photo, whoever found it: a detector, a file, or the user."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from hifihr_core.errors import DataError
+from hifihr_core.geometry.crops import box_around
+from hifihr_core.records import Side
+from hifihr_core.skeleton import NUM_JOINTS
+
+#: A box is at least this wide and high, pixels, and reaches at most this many photos beyond the photo.
+MIN_BOX_PX = 4.0
+_FARTHEST = 3.0
+#: Fewer found keypoints than this, or ones that span less than this fraction of their box, are no hand to start from.
+ENOUGH_KEYPOINTS = 6
+_LEAST_EXTENT = 0.25
+
+
+@dataclass(frozen=True, init=False)
+class Detection:
+    """One hand in a photo, in pixels of the upright photo at its full size.
+
+    `box_px` is (x0, y0, x1, y1); files and results write it as [x, y, width, height]. `side` is anatomical, in an
+    un-mirrored photo, and None where it is unknown. `keypoints_px` is None without keypoints; a keypoint of confidence
+    0 was not found, and its pixel means nothing. `K` is the camera of the photo, where the source of the hand knows it.
+    """
+
+    box_px: Float[np.ndarray, "4"]
+    score: float = 1.0
+    side: Side | None = None
+    keypoints_px: Float[np.ndarray, "21 2"] | None = None
+    keypoints_confidence: Float[np.ndarray, "21"] | None = None
+    K: Float[np.ndarray, "3 3"] | None = None
+    notes: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        box_px: object,
+        score: float = 1.0,
+        side: str | None = None,
+        keypoints_px: object = None,
+        keypoints_confidence: object = None,
+        K: object = None,
+        notes: tuple[str, ...] = (),
+    ) -> None:
+        """Check and convert what is given: arrays may be lists; without confidences every keypoint counts in full.
+
+        Raises: ValueError for another shape, an empty box, a side that is neither "left" nor "right", or numbers that
+        are not finite.
+        """
+        if keypoints_px is not None and keypoints_confidence is None:
+            keypoints_confidence = np.ones(NUM_JOINTS)
+        arrays = {"box_px": box_px, "keypoints_px": keypoints_px, "keypoints_confidence": keypoints_confidence, "K": K}
+        for name, value in arrays.items():
+            object.__setattr__(self, name, None if value is None else _array(name, value, _SHAPES[name]))
+        for name, word in {"score": float(score), "side": side, "notes": notes}.items():
+            object.__setattr__(self, name, word)
+        if not (self.box_px[2:] > self.box_px[:2]).all():
+            raise ValueError(f"box_px is {self.box_px.tolist()}, expected x0 < x1 and y0 < y1")
+        if side not in (None, "left", "right"):
+            raise ValueError(f"side is {side!r}, expected 'left', 'right' or None")
+
+    @property
+    def found(self) -> Bool[np.ndarray, "21"]:
+        """Which keypoints were found."""
+        return np.zeros(NUM_JOINTS, bool) if self.keypoints_confidence is None else self.keypoints_confidence > 0
+
+    @property
+    def box_xywh(self) -> list[float]:
+        """The box as files and results write it: [x, y, width, height]."""
+        return [*self.box_px[:2].tolist(), *(self.box_px[2:] - self.box_px[:2]).tolist()]
+
+    def resized(self, factor: float | Sequence[float]) -> "Detection":
+        """Return the same hand in a photo that is `factor` times as large (one factor, or one per axis)."""
+        scale = np.broadcast_to(np.asarray(factor, np.float64), (2,))
+        keypoints = None if self.keypoints_px is None else self.keypoints_px * scale
+        K = None if self.K is None else np.diag((*scale, 1.0)) @ self.K
+        return replace(self, box_px=self.box_px * np.tile(scale, 2), keypoints_px=keypoints, K=K)
+
+
+_SHAPES: Mapping[str, tuple[int, ...]] = {
+    "box_px": (4,),
+    "keypoints_px": (NUM_JOINTS, 2),
+    "keypoints_confidence": (NUM_JOINTS,),
+    "K": (3, 3),
+}
+
+
+def _array(name: str, value: object, shape: tuple[int, ...]) -> np.ndarray:
+    try:
+        array = np.asarray(value, np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} is {value!r:.80}, expected {shape} numbers") from error
+    if array.shape != shape or not np.isfinite(array).all():
+        raise ValueError(f"{name} has shape {array.shape}, expected {shape} finite numbers")
+    return array
+
+
+def box_from_xywh(xywh: Sequence[float]) -> Float[np.ndarray, "4"]:
+    """Return (x0, y0, x1, y1) of a box given as x, y, width, height."""
+    x, y, width, height = (float(value) for value in xywh)
+    return np.array([x, y, x + width, y + height])
+
+
+def mirrored(detections: Sequence[Detection]) -> list[Detection]:
+    """Exchange left and right: for a selfie whose file shows the person as in a mirror."""
+    other: Mapping[Side | None, Side | None] = {"left": "right", "right": "left", None: None}
+    return [replace(detection, side=other[detection.side]) for detection in detections]
+
+
+def check_in_photo(detection: Detection, width: int, height: int) -> None:
+    """Refuse a hand that cannot be one of a photo of `width` x `height` pixels.
+
+    Raises: DataError for a tiny box, a box outside the photo or far larger than it, numbers that look normalised to
+    0..1, and keypoints that lie outside their box.
+    """
+    box, size = detection.box_px, np.array([width, height])
+    said = f"box {_rounded(detection.box_xywh)} (x, y, width, height)"
+    photo = f"the photo of {width} x {height} pixels"
+    if (np.abs(box) <= 1).all():
+        raise DataError(f"{said} looks normalised to 0..1; multiply by the width and height of {photo}")
+    if (box[2:] - box[:2]).min() < MIN_BOX_PX:
+        raise DataError(f"{said} is too small, expected at least {MIN_BOX_PX:.0f} pixels each way in {photo}")
+    if (box[2:] <= 0).any() or (box[:2] >= size).any():
+        raise DataError(f"{said} lies outside {photo}")
+    if (box[:2] < -_FARTHEST * size).any() or (box[2:] > (1 + _FARTHEST) * size).any():
+        raise DataError(f"{said} is far larger than {photo}; expected pixels of this photo")
+    if detection.keypoints_px is None or not detection.found.any():
+        return
+    points = detection.keypoints_px[detection.found]
+    if (np.abs(points) <= 1).all():
+        raise DataError(f"keypoints look normalised to 0..1; multiply by the width and height of {photo}")
+    around = box_around(points)
+    if (around[2:] < box[:2]).any() or (around[:2] > box[2:]).any():
+        raise DataError(f"keypoints {_rounded(around)} (x0, y0, x1, y1) lie outside their {said}")
+
+
+def without_poor_keypoints(detection: Detection) -> Detection:
+    """Return the hand without its keypoints where they are too few, or span too little of the box, to start from.
+
+    A note says so. Three points of a hand pin down no pose; the image network and the box do better.
+    """
+    if detection.keypoints_px is None:
+        return detection
+    found = int(detection.found.sum())
+    if found < ENOUGH_KEYPOINTS:
+        return _without(detection, f"only {found} of {NUM_JOINTS} keypoints were found, so they are not used")
+    extent = np.ptp(detection.keypoints_px[detection.found], axis=0).max()
+    if extent < _LEAST_EXTENT * (detection.box_px[2:] - detection.box_px[:2]).max():
+        return _without(detection, "the keypoints span a small part of the box, so they are not used")
+    return detection
+
+
+def _without(detection: Detection, note: str) -> Detection:
+    return replace(detection, keypoints_px=None, keypoints_confidence=None, notes=(*detection.notes, note))
+
+
+def _rounded(values: Sequence[float] | np.ndarray) -> str:
+    return "[" + ", ".join(f"{value:.6g}" for value in values) + "]"

@@ -1,0 +1,43 @@
+from pathlib import Path
+
+import pytest
+
+from hifihr_core.errors import DataError
+from hifihr_core.photos.detections import Detection
+from hifihr_core.photos.photo_names import match_photos
+
+HAND = (Detection([0.0, 0.0, 9.0, 9.0]),)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["img.jpg", "./img.jpg", "a/img.jpg", "a\\img.jpg", "./a//img.jpg", "IMG.JPG", "../x/../a/img.jpg", "{absolute}"],
+)
+def test_many_spellings_of_one_photo(tmp_path: Path, name: str) -> None:
+    name = name.format(absolute=tmp_path / "a" / "img.jpg")
+    matched = match_photos({name: HAND}, ["a/img.jpg", "a/other.jpg"], "h.json", root=tmp_path)
+    assert matched.hands == {"a/img.jpg": HAND}
+    assert matched.unmatched == ()
+
+
+def test_the_exact_name_comes_first_and_capitals_decide_where_both_exist() -> None:
+    photos = ["img.jpg", "a/img.jpg", "IMG.jpg"]
+    assert match_photos({"img.jpg": HAND}, photos, "h.json").hands == {"img.jpg": HAND}
+    assert match_photos({"./IMG.jpg": HAND}, photos, "h.json").hands == {"IMG.jpg": HAND}
+
+
+def test_a_name_that_may_be_two_photos_is_refused() -> None:
+    with pytest.raises(DataError, match=r"'img\.jpg' may be a/img\.jpg or b/img\.jpg; write more of the path"):
+        match_photos({"img.jpg": HAND}, ["a/img.jpg", "b/img.jpg"], "h.json")
+    with pytest.raises(DataError, match="two entries mean"):
+        match_photos({"a/img.jpg": HAND, "./a/img.jpg": HAND}, ["a/img.jpg"], "h.json")
+
+
+def test_a_name_that_meets_no_photo_is_said() -> None:
+    matched = match_photos({"img.jpg": HAND, "imgg.jpg": HAND}, ["img.jpg"], "h.json")
+    assert matched.unmatched == ("imgg.jpg",)
+    with pytest.raises(
+        DataError, match=r"names none of the photos \(it has 'imgg\.jpg', the photos are like 'img\.jpg'"
+    ):
+        match_photos({"imgg.jpg": HAND}, ["x.jpg", "img.jpg"], "h.json")
+    assert match_photos({}, ["img.jpg"], "h.json").hands == {}
