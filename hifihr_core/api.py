@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hifihr_core.config import find_config, load_settings
 from hifihr_core.config.folders import raw_folder
 from hifihr_core.config.tree import RunSettings
@@ -14,19 +16,18 @@ from hifihr_core.device import choose_device
 from hifihr_core.evaluation.run import Evaluation, evaluate_files
 from hifihr_core.evaluation.score_checkpoint import RunOptions, evaluate_checkpoint
 from hifihr_core.exports.results import PhotoResult
-from hifihr_core.photos.reading import read_photo
 from hifihr_core.prediction.predictor import Predictor, PredictSettings
 from hifihr_core.training.loop import Summary, fit
 
 
-def predict(photo: str | Path, *, device: str = "auto", **settings: Any) -> PhotoResult:
-    """Find and reconstruct every hand of one photo.
+def predict(photo: str | Path | np.ndarray, *, device: str = "auto", **settings: Any) -> PhotoResult:
+    """Find and reconstruct every hand of one photo: the path of a file, or an upright RGB array (H, W, 3) of bytes.
 
     `settings` are fields of `PredictSettings`, such as ``refine=True``. The models are loaded at every call; for many
     photos use one `Predictor`. Raises: DataError if the photo cannot be read.
     """
     predictor = Predictor.load(settings=PredictSettings(**settings), device=choose_device(device))
-    return predictor.predict_photo(read_photo(Path(photo)))
+    return predictor.predict(photo)
 
 
 def train(

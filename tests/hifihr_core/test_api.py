@@ -8,7 +8,6 @@ import pytest
 
 import hifihr_core as hifihr
 from hifihr_core.errors import ConfigError, DataError
-from hifihr_core.photos.reading import read_photo
 
 ROOT = Path(__file__).parent.parent.parent
 PHOTO = ROOT / "examples" / "hand.jpg"
@@ -68,7 +67,7 @@ def test_saving_writes_what_predict_writes(result, tmp_path):
 
 
 def test_the_predictor_gives_the_same_as_the_function(result):
-    again = hifihr.Predictor.load().predict_photo(read_photo(PHOTO))
+    again = hifihr.Predictor.load().predict(PHOTO)
     assert np.array_equal(again.hands[0].joints_px, result.hands[0].joints_px)
 
 
