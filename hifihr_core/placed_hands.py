@@ -11,7 +11,7 @@ from torch import Tensor
 from hifihr_core.geometry.cameras import project
 from hifihr_core.hands.contract import Hand, HandModel, HandParameters
 from hifihr_core.records import Appearance, Light
-from hifihr_core.rendering import Rendered, Renderer
+from hifihr_core.rendering import Rendered, Renderer, SelfShade
 
 #: Nearest depth at which a joint is projected; a root that is too near would put joints behind the camera.
 NEAR_M = 0.01
@@ -99,14 +99,17 @@ def draw_hands(
     hands: LitHands,
     K: Float[Tensor, "B 3 3"],
     background: Tensor | None = None,
+    shade: SelfShade | None = None,
 ) -> DrawnHands:
     """Pose, place, project and render hands; `renderer` has the size of the image that `K` belongs to.
+
+    `shade` says how much of the light reaches each vertex past the hand itself.
 
     Raises: ValueError for a hand model without an appearance.
     """
     posed = pose_hands(model, hands, K)
     appearance = appearance_of(posed)
-    return DrawnHands(posed, appearance, renderer(posed.verts_cam, K, appearance, hands.light, background))
+    return DrawnHands(posed, appearance, renderer(posed.verts_cam, K, appearance, hands.light, background, shade))
 
 
 def appearance_of(posed: PosedHands) -> Appearance:

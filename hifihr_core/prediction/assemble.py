@@ -20,8 +20,9 @@ from hifihr_core.photos.reading import Photo
 from hifihr_core.placed_hands import LitHands, PosedHands, appearance_of, map_tensors, pose_hands
 from hifihr_core.prediction.crops import Crops
 from hifihr_core.prediction.refine import Quality, Refined
-from hifihr_core.prediction.texture import complete_texture
+from hifihr_core.prediction.texture import View, complete_texture
 from hifihr_core.records import Appearance, Light
+from hifihr_core.rendering.skylight import turn_light
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,7 @@ def assemble(
         joints_cam = _numpy(posed.joints_cam[i]) * axis
         joints_px = _project(joints_cam, done.camera.K)
         hand = map_tensors(lambda values, row=i: values[row : row + 1], done.hands)
-        mesh = _mesh(model, done, posed, hand, i, texture_px)
-        light = {name: value * (axis if name == "direction" else 1) for name, value in _arrays(hand.light).items()}
+        mesh, seen = _mesh(model, done, posed, hand, i, texture_px)
         results.append(
             HandResult(
                 side=side,
@@ -67,8 +67,8 @@ def assemble(
                 joints_px=joints_px,
                 mesh=mirror_x(mesh) if side == "left" else mesh,
                 parameters={**_arrays(hand.parameters), "root_cam": _numpy(hand.root_cam[0])},
-                light=light,
-                report=_report(done, joints_px, i),
+                light=_arrays(_unmirrored(hand.light) if side == "left" else hand.light),
+                report=_report(done, joints_px, i) | ({} if seen is None else {"texture_seen": round(seen, 3)}),
                 licences=licences,
             )
         )
@@ -82,28 +82,25 @@ def _score(detection: Detection, confidence: float) -> float:
 
 def _mesh(
     model: HandModel, done: Reconstruction, posed: PosedHands, hand: LitHands, i: int, texture_px: int
-) -> TexturedMesh:
-    """Return the right-looking mesh of hand i in the camera frame, with the model's appearance or the photo's."""
+) -> tuple[TexturedMesh, float | None]:
+    """Return the right-looking mesh of hand i in the camera frame, and how much of its texture rests on the photo.
+
+    That is None without refinement: then the texture is the inferred skin alone.
+    """
     mesh = hand_mesh(model, hand, posed.hand, i)
     if done.refined is None or mesh.texture is None:
-        return mesh
+        return mesh, None
     whole = appearance_of(posed)
     own = Appearance(whole.albedo[i : i + 1], whole.uvs, whole.faces_uvs)
-    albedo = _albedo_of_photo(model, done, done.refined, posed.verts_cam[i], own, hand.light, i, texture_px)
-    return replace(mesh, texture=to_bytes(albedo))
+    view = _view(done, done.refined, posed.verts_cam[i], hand.light, i, texture_px)
+    completed = complete_texture([view], model.faces, own, texture_px=texture_px)
+    return replace(mesh, texture=to_bytes(completed.albedo)), completed.seen_share
 
 
-def _albedo_of_photo(
-    model: HandModel,
-    done: Reconstruction,
-    refined: Refined,
-    verts_cam: Float[Tensor, "V 3"],
-    appearance: Appearance,
-    light: Light,
-    i: int,
-    texture_px: int,
-) -> Float[Tensor, "3 T T"]:
-    """Return the albedo map with the photo's pixels on it, taken from a crop at the photo's own resolution."""
+def _view(
+    done: Reconstruction, refined: Refined, verts_cam: Float[Tensor, "V 3"], light: Light, i: int, texture_px: int
+) -> View:
+    """Return hand i in a crop at the photo's own resolution."""
     crops = done.crops
     crop_px = crops.image.shape[-1]
     T_crop_photo = _numpy(crops.T_crop_photo[i])
@@ -111,17 +108,19 @@ def _albedo_of_photo(
     enlarge = np.diag([side / crop_px, side / crop_px, 1.0])
     picture = done.photo.warp(enlarge @ T_crop_photo, width=side, height=side)
     mask = refined.mask[i].cpu().numpy().astype(np.uint8) * 255
-    completed = complete_texture(
-        picture,
-        verts_cam,
-        model.faces,
-        torch.from_numpy(enlarge).to(crops.K) @ crops.K[i],
-        appearance,
-        light,
+    return View(
+        image=picture,
+        vertices_cam=verts_cam,
+        K=torch.from_numpy(enlarge).to(crops.K) @ crops.K[i],
+        light=light,
         mask=warp_image(mask, enlarge, width=side, height=side) > 127,
-        texture_px=texture_px,
     )
-    return completed.albedo
+
+
+def _unmirrored(light: Light) -> Light:
+    """Return the light of a mirrored crop as it is in the photo."""
+    mirror = torch.diag(light.direction.new_tensor([-1.0, 1.0, 1.0]))
+    return turn_light(light, mirror.expand(len(light.direction), 3, 3))
 
 
 def _report(done: Reconstruction, joints_px: Float[np.ndarray, "21 2"], i: int) -> dict[str, object]:

@@ -1,39 +1,63 @@
-"""The brightness and colour of a hand's light, matched to its photo."""
+"""The skin and the light of a photo's hands, inferred together from what their crops show."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from hifihr_core.hands import HandModel
+from hifihr_core.hands.skin_bank import SkinBank
 from hifihr_core.placed_hands import LitHands, draw_hands
 from hifihr_core.prediction.crops import Crops
-from hifihr_core.records import Light
+from hifihr_core.prediction.light_prior import LightPrior
+from hifihr_core.prediction.masks import segment_hands
+from hifihr_core.prediction.skin_evidence import look_at_skin
+from hifihr_core.prediction.tone_and_light import infer_tone_and_light
+from hifihr_core.records import Side
 from hifihr_core.rendering import Renderer
 
-#: The photo's colour over the rendered one is believed between these, per channel.
-GAIN = (0.4, 2.5)
-
-#: Fewer pixels of a hand than this tell nothing.
-_LEAST_PIXELS = 50
+#: Less of a hand than this part of the crop says nothing of its skin.
+_LEAST_SHARE = 0.002
 
 
-def match_light(hand: HandModel, renderer: Renderer, state: LitHands, crops: Crops) -> LitHands:
-    """Return the hands under a light that gives them the photo's median colour where they stand.
+@torch.no_grad()
+def match_light(
+    hand: HandModel,
+    renderer: Renderer,
+    state: LitHands,
+    crops: Crops,
+    bank: SkinBank,
+    prior: LightPrior,
+    *,
+    mask: Bool[Tensor, "B H W"] | None = None,
+    person: Int[Tensor, " B"] | None = None,
+) -> LitHands:
+    """Return the hands with the skin and the light that explain their crops best; see `infer_tone_and_light`.
 
-    A network that has only seen rendered skins misjudges a photo's exposure and white balance before anything else.
-    The median does not mind that some of those pixels show something else. `renderer` has the size of the crops.
+    `renderer` has the size of the crops. `mask` are the pixels of skin (found where not given), `person` numbers the
+    people (`pairs` where not given). A hand that is hardly in the picture keeps its skin and light.
     """
-    drawn = draw_hands(hand, renderer, state, crops.K).rendered
-    inside = drawn.silhouette > 0.99
-    wanted, found = (_median(picture, inside) for picture in (crops.image, drawn.image))
-    gain = (wanted / found.clamp(min=1e-3)).clamp(*GAIN)
-    gain = torch.where(inside.sum(dim=(1, 2))[:, None] >= _LEAST_PIXELS, gain, torch.ones_like(gain))
-    light = state.light
-    return replace(state, light=Light(light.ambient * gain, light.color * gain, light.direction))
+    drawn = draw_hands(hand, renderer, state, crops.K)
+    found = segment_hands(crops.image, drawn.rendered.silhouette) if mask is None else mask
+    shown = (drawn.rendered.silhouette > 0.5).flatten(1).float().mean(dim=1) > _LEAST_SHARE
+    if not bool(shown.any()):
+        return state
+    evidence = look_at_skin(crops.image, drawn.posed.verts_cam, hand.faces, crops.K, mask=found)
+    result = infer_tone_and_light(evidence, bank, prior, person=pairs(crops.sides) if person is None else person)
+    texture = _where(shown, result.texture, state.texture)
+    sky = state.light.sky
+    before = replace(state.light, sky=torch.zeros_like(result.light.sky) if sky is None else sky)
+    light = replace(before, **{n: _where(shown, v, getattr(before, n)) for n, v in vars(result.light).items()})
+    return replace(state, parameters=replace(state.parameters, texture=texture), light=light)
 
 
-def _median(image: Float[Tensor, "B 3 H W"], inside: Bool[Tensor, "B H W"]) -> Float[Tensor, "B 3"]:
-    """Return the median of every channel inside; NaN where nothing is."""
-    return torch.where(inside[:, None], image, torch.nan).flatten(2).nanmedian(dim=2).values
+def pairs(sides: Sequence[Side]) -> Int[Tensor, " B"]:
+    """Return a number per hand: one person for a left and a right hand alone in a photo, else one for each hand."""
+    together = sorted(sides) == ["left", "right"]
+    return torch.zeros(2, dtype=torch.int64) if together else torch.arange(len(sides))
+
+
+def _where(first: Bool[Tensor, " B"], a: Float[Tensor, "B *N"], b: Float[Tensor, "B *N"]) -> Float[Tensor, "B *N"]:
+    return torch.where(first.reshape(-1, *[1] * (a.ndim - 1)), a, b)

@@ -7,19 +7,23 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor
 
 from hifihr_core.device import one_thread
 from hifihr_core.exports.results import PhotoResult
 from hifihr_core.hands import HandModel
+from hifihr_core.hands.skin_bank import SkinBank, draw_skin_bank
 from hifihr_core.lifting.lifter import Lifter
 from hifihr_core.models.contract import ImageNetwork
 from hifihr_core.photos.cameras import CameraChoice, choose_camera
 from hifihr_core.photos.detections import Detection, mirrored, without_poor_keypoints
 from hifihr_core.photos.detectors import Detector, detect, whole_image
 from hifihr_core.photos.reading import Photo, as_photo
+from hifihr_core.placed_hands import LitHands
 from hifihr_core.prediction.assemble import Reconstruction, assemble
 from hifihr_core.prediction.crops import Crops, cut_crops
+from hifihr_core.prediction.light_prior import load_light_prior
 from hifihr_core.prediction.load_models import LoadedModels, load_models
 from hifihr_core.prediction.match_light import match_light
 from hifihr_core.prediction.refine import Refined, RefineSettings, refine
@@ -73,6 +77,8 @@ class Predictor:
         self.licences = dict(licences or {"hand": hand.licence})
         self.device = hand.faces.device
         self.renderer = Renderer(hand.faces, height=settings.crop_px, width=settings.crop_px)
+        self._skins: SkinBank | None = None  # drawn with the first photo
+        self._light_prior = load_light_prior().to(self.device)
 
     @classmethod
     def load(
@@ -148,12 +154,12 @@ class Predictor:
                 start=settings.start,
                 network_px=self.network_px,
             )
-            hands = match_light(self.hand, self.renderer, started.hands, crops)
+        hands = self._match(started.hands, crops)
         clock.lap("start")
         refined: Refined | None = None
         if settings.refine:
             refined = refine(self.hand, self.renderer, hands, crops, settings.refinement, on_step=on_step)
-            hands = refined.hands
+            hands = self._match(refined.hands, crops, mask=refined.mask)
             clock.lap("refine")
         done = Reconstruction(photo, camera, detections, crops, hands, started.origins, started.confidence, refined)
         with torch.no_grad():
@@ -173,6 +179,12 @@ class Predictor:
         if self.network is None or self.settings.start == "keypoints":
             return hands
         return [without_poor_keypoints(one) for one in hands]
+
+    def _match(self, hands: LitHands, crops: Crops, mask: Bool[Tensor, "B H W"] | None = None) -> LitHands:
+        """Return the hands with skin and light inferred."""
+        if self._skins is None:
+            self._skins = draw_skin_bank(self.hand)
+        return match_light(self.hand, self.renderer, hands, crops, self._skins, self._light_prior, mask=mask)
 
     def _cut(self, photo: Photo, detections: Sequence[Detection], K: np.ndarray, *, least: float) -> Crops:
         """Cut the crops, those without keypoints about the joints that the image network finds in a first look."""

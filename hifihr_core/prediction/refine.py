@@ -5,7 +5,7 @@ budget is a fixed number of steps; nothing stops early, so the time is known bef
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import roma
 import torch
@@ -18,7 +18,9 @@ from hifihr_core.placed_hands import DrawnHands, LitHands, choose, draw_hands, m
 from hifihr_core.prediction.crops import Crops
 from hifihr_core.prediction.masks import beyond_wrist, segment_hands
 from hifihr_core.records import Light
-from hifihr_core.rendering import Renderer
+from hifihr_core.rendering import Renderer, SelfShade, self_shade
+from hifihr_core.rendering.primitives import pack_light
+from hifihr_core.rendering.skylight import with_sky
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ class RefineSettings:
     """Steps, learning rates and weights of a refinement.
 
     Lengths in the keypoint term are in crop widths. Rates: `geometry` for turns, pose and shape (radians, standard
-    deviations), `root` for the root's place (relative to its depth), `appearance` for texture and light.
+    deviations), `root` for the root's place (relative to its depth), `appearance` for texture and light. The priors on
+    texture and light hold them to the start, where they were inferred together: a picture alone cannot tell them apart.
     """
 
     steps: int = 80
@@ -41,8 +44,8 @@ class RefineSettings:
     pose_off_prior: float = 2.0
     limits: float = 20.0
     shape_prior: float = 0.05
-    texture_prior: float = 0.01
-    light_prior: float = 0.2
+    texture_prior: float = 0.05
+    light_prior: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -78,17 +81,20 @@ class _Variables:
         self.texture = start.texture.clone()
         self.colors = torch.cat((light.ambient, light.color), dim=1).clamp_min(0.02).log()
         self.direction = light.direction.clone()
+        assert light.sky is not None  # `refine` adds an even one
+        self.sky = light.sky.clone()
         for variable in self.all():
             variable.requires_grad_()
 
     def all(self) -> list[Tensor]:
-        return [self.turn, self.pose, self.shape, self.root, self.texture, self.colors, self.direction]
+        return [self.turn, self.pose, self.shape, self.root, self.texture, self.colors, self.direction, self.sky]
 
     def groups(self, settings: RefineSettings) -> list[dict[str, object]]:
         return [
             {"params": [self.turn, self.pose, self.shape], "lr": settings.geometry_rate},
             {"params": [self.root], "lr": settings.root_rate},
             {"params": [self.texture, self.colors, self.direction], "lr": settings.appearance_rate},
+            {"params": [self.sky], "lr": settings.appearance_rate / 4},
         ]
 
     def state(self) -> LitHands:
@@ -101,7 +107,7 @@ class _Variables:
             :, 2:
         ].exp()
         colors = self.colors.exp()
-        light = Light(colors[:, :3], colors[:, 3:], torch.nn.functional.normalize(self.direction, dim=1))
+        light = Light(colors[:, :3], colors[:, 3:], torch.nn.functional.normalize(self.direction, dim=1), self.sky)
         return LitHands(HandParameters(orient, self.pose, self.shape, self.texture), root, light)
 
 
@@ -119,8 +125,9 @@ def refine(
     `on_step` is told how many steps are done. The result is the last state, or the start where that explains the crop
     better (measured by the same cost).
     """
+    start = replace(start, light=with_sky(start.light))
     with torch.no_grad():
-        drawn = draw_hands(hand, renderer, start, crops.K)
+        drawn, shade = _shaded(hand, renderer, start, crops)
     mask = segment_hands(crops.image, drawn.rendered.silhouette)
     before = _quality(drawn, crops, mask)
     variables = _Variables(start)
@@ -130,35 +137,47 @@ def refine(
     )
     for step in range(settings.steps):
         optimizer.zero_grad(set_to_none=True)
-        _cost(hand, renderer, variables.state(), crops, mask, settings).sum().backward()
+        compared = _Compared(crops, mask, shade, start)
+        _cost(hand, renderer, variables.state(), compared, settings).sum().backward()
         optimizer.step()
         schedule.step()
-        if step == settings.steps // 2:  # the hand has moved: look again which pixels are its own
+        if step == settings.steps // 2:  # the hand has moved: look again which pixels are its own, and its shadows
             with torch.no_grad():
-                mask = segment_hands(
-                    crops.image, draw_hands(hand, renderer, variables.state(), crops.K).rendered.silhouette
-                )
+                drawn, shade = _shaded(hand, renderer, variables.state(), crops)
+                mask = segment_hands(crops.image, drawn.rendered.silhouette)
         on_step(step + 1)
     with torch.no_grad():
         last = map_tensors(Tensor.detach, variables.state())
-        better = _cost(hand, renderer, last, crops, mask, settings) <= _cost(
-            hand, renderer, start, crops, mask, settings
-        )
-        state = choose(better, last, start)
-        after = _quality(draw_hands(hand, renderer, state, crops.K), crops, mask)
+        compared = _Compared(crops, mask, shade, start)
+        costs = [_cost(hand, renderer, one, compared, settings) for one in (last, start)]
+        state = choose(costs[0] <= costs[1], last, start)
+        after = _quality(_shaded(hand, renderer, state, crops)[0], crops, mask)
     return Refined(state, mask, before, after)
 
 
+@dataclass(frozen=True)
+class _Compared:
+    """What a state is compared with, and what the priors hold it to; `shade` is renewed now and then."""
+
+    crops: Crops
+    mask: Bool[Tensor, "B H W"]
+    shade: SelfShade
+    start: LitHands
+
+
+def _shaded(hand: HandModel, renderer: Renderer, state: LitHands, crops: Crops) -> tuple[DrawnHands, SelfShade]:
+    """Return the hands drawn with their own shadows, and those."""
+    verts_cam = hand(replace(state.parameters, texture=None)).vertices + state.root_cam[:, None]
+    shade = self_shade(verts_cam, hand.faces, state.light.direction)
+    return draw_hands(hand, renderer, state, crops.K, shade=shade), shade
+
+
 def _cost(
-    hand: HandModel,
-    renderer: Renderer,
-    state: LitHands,
-    crops: Crops,
-    mask: Bool[Tensor, "B H W"],
-    settings: RefineSettings,
+    hand: HandModel, renderer: Renderer, state: LitHands, compared: _Compared, settings: RefineSettings
 ) -> Float[Tensor, " B"]:
     """Return the cost of each hand."""
-    drawn = draw_hands(hand, renderer, state, crops.K)
+    crops, mask = compared.crops, compared.mask
+    drawn = draw_hands(hand, renderer, state, crops.K, shade=compared.shade)
     rendered, joints_px = drawn.rendered, drawn.posed.joints_px
     height, width = crops.image.shape[-2:]
     hand_side = ~beyond_wrist(joints_px.detach(), height=height, width=width) | (rendered.silhouette.detach() > 0.5)
@@ -171,7 +190,7 @@ def _cost(
         settings.keypoints * _keypoint_cost(joints_px / width, crops, settings.keypoint_outlier)
         + settings.silhouette * outline
         + settings.photometric * photometric
-        + _priors(hand, state, settings)
+        + _priors(hand, state, compared.start, settings)
     )
 
 
@@ -182,18 +201,17 @@ def _keypoint_cost(joints: Float[Tensor, "B 21 2"], crops: Crops, outlier: float
     return (robust * crops.confidence).sum(dim=1) / crops.confidence.sum(dim=1).clamp_min(1e-3)
 
 
-def _priors(hand: HandModel, state: LitHands, settings: RefineSettings) -> Float[Tensor, " B"]:
+def _priors(hand: HandModel, state: LitHands, start: LitHands, settings: RefineSettings) -> Float[Tensor, " B"]:
     prior = hand.pose_prior()
     pose = state.parameters.pose
-    colors = torch.cat((state.light.ambient, state.light.color), dim=1)
-    grey = colors.reshape(-1, 2, 3).mean(dim=2, keepdim=True)
+    lights = [pack_light(one.light).flatten(1) for one in (state, start)]
     return (
         settings.pose_prior * prior.standardized(pose).square().mean(dim=1)
         + settings.pose_off_prior * prior.off_basis(pose).square().mean(dim=1)
         + settings.limits * prior.beyond_limits(pose).square().mean(dim=1)
         + settings.shape_prior * state.parameters.shape.square().mean(dim=1)
-        + settings.texture_prior * state.texture.square().mean(dim=1)
-        + settings.light_prior * (colors.reshape(-1, 2, 3) - grey).square().mean(dim=(1, 2))
+        + settings.texture_prior * (state.texture - start.texture).square().mean(dim=1)
+        + settings.light_prior * (lights[0] - lights[1]).square().mean(dim=1)
     )
 
 

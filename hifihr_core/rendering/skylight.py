@@ -51,17 +51,60 @@ def as_sky(light: Light) -> Light:
     )
 
 
+def with_sky(light: Light) -> Light:
+    """Return the same light with a sky, an even one where it had none."""
+    if light.sky is not None:
+        return light
+    return Light(light.ambient, light.color, light.direction, light.ambient.new_zeros(len(light.ambient), 8, 3))
+
+
+def as_lamp_and_sky(light: Light, *, share: float = 0.7) -> Light:
+    """Return about the same light with a directional part: `share` of what the sky's first order calls for.
+
+    That is the lamp that gives a surface its brighter side; highlights, cast shadows and exports need one. The light on
+    a surface stays the same up to the orders of the lamp's lobe above the second.
+    """
+    if light.sky is None:
+        return light
+    slope = light.sky[:, :3]
+    direction = torch.nn.functional.normalize(slope.mean(dim=2) + slope.new_tensor([0.0, -1e-6, 0.0]), dim=1)
+    along = torch.einsum("bkc,bk->bc", slope, direction) / (FIRST * _LOBE[1] / 4)
+    color = torch.minimum(share * along.clamp_min(0), 3 * light.ambient.clamp_min(0))
+    lamp = as_sky(Light(torch.zeros_like(color), color, direction))
+    assert lamp.sky is not None
+    return Light(light.ambient - lamp.ambient, light.color + color, direction, light.sky - lamp.sky)
+
+
+def turn_light(light: Light, R_new_old: Float[Tensor, "B 3 3"]) -> Light:
+    """Return the light in a frame that is turned: `R_new_old` maps directions of the old frame to the new one.
+
+    Mirrors (determinant -1) are allowed. The orders of the sky do not mix, so a few directions fix the new numbers.
+    """
+    direction = (R_new_old @ light.direction[..., None])[..., 0]
+    if light.sky is None:
+        return Light(light.ambient, light.color, direction)
+    step = torch.arange(32, dtype=torch.float64) + 0.5
+    height, around = 1 - step / 16, step * math.pi * (1 + math.sqrt(5))
+    ring = (1 - height * height).sqrt()
+    points = torch.stack((ring * around.cos(), ring * around.sin(), height), dim=-1).to(light.sky)
+    values = sky_basis(points @ R_new_old) @ light.sky  # the old directions of the new points
+    sky = torch.linalg.lstsq(sky_basis(points).expand(len(values), -1, -1), values).solution
+    return Light(light.ambient, light.color, direction, sky)
+
+
 def sky_from_radiance(
-    radiance: Float[Tensor, "B N 3"], directions: Float[Tensor, "N 3"], solid_angles: Float[Tensor, " N"]
+    radiance: Float[Tensor, "B N 3"],
+    directions: Float[Tensor, "B N 3"] | Float[Tensor, "N 3"],
+    solid_angles: Float[Tensor, " N"],
 ) -> Light:
     """Return the sky that surroundings of this radiance make; its directional part is black.
 
-    Sample n is seen along the unit vector ``directions[n]`` and covers ``solid_angles[n]`` steradians. A white surface
-    under an even radiance of 1 has the colour 1.
+    Sample n is seen along the unit vector ``directions[..., n, :]`` and covers ``solid_angles[n]`` steradians. A white
+    surface under an even radiance of 1 has the colour 1.
     """
     share = solid_angles / (4 * math.pi)
     basis = sky_basis(directions) * directions.new_tensor([_LOBE[1]] * 3 + [_LOBE[2]] * 5)
     ambient = torch.einsum("bnc,n->bc", radiance, share)
-    sky = torch.einsum("bnc,n,nk->bkc", radiance, share, basis)
+    sky = torch.einsum("bnc,n,bnk->bkc", radiance, share, basis.expand(*radiance.shape[:2], 8))
     up = torch.zeros_like(ambient) + ambient.new_tensor([0.0, -1.0, 0.0])
     return Light(ambient, torch.zeros_like(ambient), up, sky)

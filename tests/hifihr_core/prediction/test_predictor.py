@@ -198,13 +198,12 @@ def test_the_image_network_sees_its_own_size(hand: HandModel, shoot: Callable, n
     assert result.side == "right"
 
 
-def test_geometry_from_keypoints_look_from_the_image(hand: HandModel, lifter: Lifter, shoot: Callable) -> None:
+def test_geometry_is_from_keypoints_where_there_are_some(hand: HandModel, lifter: Lifter, shoot: Callable) -> None:
     shot = shoot(3)
     predictor = Predictor(hand, network=_Oracle(shot, 64), lifter=lifter, settings=SETTINGS, network_px=64)
     blind = replace(shot.detection, keypoints_px=None, keypoints_confidence=None)
     lifted, seen = predictor.predict(shot.image, K=shot.K, detections=[shot.detection, blind]).hands
     assert (lifted.report["start"], seen.report["start"]) == ("keypoints", "image")
-    np.testing.assert_allclose(lifted.parameters["texture"], seen.parameters["texture"], atol=1e-6)
     assert np.abs(lifted.parameters["pose"] - seen.parameters["pose"]).max() > 1e-4
 
 

@@ -1,0 +1,103 @@
+"""What a photo shows of a hand's skin: the colour at every vertex that is seen well, and what surrounds the hand."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional
+
+from hifihr_core.geometry.cameras import project
+from hifihr_core.geometry.meshes import face_areas, vertex_normals
+from hifihr_core.rendering import rasterize, self_shade
+
+#: A vertex further behind the surface seen at its pixel than this is hidden, metres.
+_HIDDEN_M = 0.004
+#: Cosine between normal and view below which skin is seen too flatly, and from which it counts in full.
+_FACING = (0.15, 0.5)
+#: Pixels from the outline at which skin begins to count, and from which it counts in full, in widths of the crop.
+_OUTLINE = (0.006, 0.025)
+
+
+@dataclass(frozen=True)
+class SkinEvidence:
+    """Colours of hands in their crops; `weight` is 0 where a vertex is hidden, flat, at an outline or not in the mask.
+
+    `normals` are in the camera frame of the crop, `open_sky` is the part of the sky that reaches a vertex, and
+    `surroundings` the log of the mean colour around the hand, NaN where the crop shows nothing around it.
+    """
+
+    colors: Float[Tensor, "B V 3"]
+    weight: Float[Tensor, "B V"]
+    normals: Float[Tensor, "B V 3"]
+    open_sky: Float[Tensor, "B V"]
+    surroundings: Float[Tensor, "B 3"]
+
+
+@torch.no_grad()
+def look_at_skin(
+    image: Float[Tensor, "B 3 H W"],
+    vertices_cam: Float[Tensor, "B V 3"],
+    faces: Tensor,
+    K: Float[Tensor, "B 3 3"],
+    *,
+    mask: Bool[Tensor, "B H W"] | None = None,
+) -> SkinEvidence:
+    """Look a hand's vertices up in the picture it stands in; `mask` leaves out pixels that are not its skin."""
+    height, width = image.shape[-2:]
+    seen = rasterize(vertices_cam, faces, K, height=height, width=width)
+    covered = seen.face >= 0
+    normals = vertex_normals(vertices_cam, faces)
+    pixels = project(vertices_cam, K)
+    grid = pixels / pixels.new_tensor([width / 2, height / 2]) - 1
+    free = covered if mask is None else covered & mask
+    distance = _distance(free, seen.depth.where(covered, 0.0)).to(image) / width
+    nearest = torch.stack((seen.depth.where(covered, torch.inf), distance), dim=1)
+    depth, inward = _pick(nearest, pixels)
+    facing = -(normals * functional.normalize(vertices_cam, dim=-1)).sum(dim=-1)
+    weight = smoothstep(facing, *_FACING) * smoothstep(inward, *_OUTLINE)
+    weight = weight * ((vertices_cam[..., 2] - depth).abs() < _HIDDEN_M)
+    third = face_areas(vertices_cam, faces)[..., None].expand(-1, -1, 3).flatten(1) / 3
+    areas = torch.zeros_like(weight).index_add(1, faces.reshape(-1), third)
+    colors = functional.grid_sample(image, grid[:, :, None], padding_mode="border", align_corners=False)[..., 0].mT
+    towards = normals.new_tensor([0.0, 0.0, -1.0]).expand(len(K), 3)
+    shade = self_shade(vertices_cam, faces, towards)
+    share = weight * areas * facing.clamp_min(0)
+    return SkinEvidence(colors, share, normals, shade.sky, _surroundings(image, covered))
+
+
+def smoothstep(value: Tensor, low: float, high: float) -> Tensor:
+    """Return 0 below `low`, 1 above `high`, and a smooth rise between."""
+    t = ((value - low) / (high - low)).clamp(0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def _pick(planes: Float[Tensor, "B 2 H W"], pixels: Float[Tensor, "B V 2"]) -> tuple[Tensor, Tensor]:
+    """Return both planes at the pixels; infinitely deep and at the outline beside the picture."""
+    height, width = planes.shape[-2:]
+    column, row = pixels.floor().long().unbind(dim=-1)
+    within = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    index = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
+    depth, inward = (plane.flatten(1).gather(1, index) for plane in planes.unbind(1))
+    return depth.where(within, torch.inf), inward.where(within, 0.0)
+
+
+def _distance(free: Bool[Tensor, "B H W"], depth: Float[Tensor, "B H W"]) -> Float[Tensor, "B H W"]:
+    """Return the distance in pixels to the next outline: the border of `free`, or a crease in depth inside the hand."""
+    rows = []
+    for one, deep in zip(free.cpu().numpy(), depth.float().cpu().numpy(), strict=True):
+        steep = cv2.morphologyEx(deep, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > _HIDDEN_M
+        rows.append(cv2.distanceTransform((one & ~steep).astype(np.uint8), cv2.DIST_L2, 5))
+    return torch.from_numpy(np.stack(rows))
+
+
+def _surroundings(image: Float[Tensor, "B 3 H W"], covered: Bool[Tensor, "B H W"]) -> Float[Tensor, "B 3"]:
+    """Return the log of the mean colour outside the hand and the rim about it."""
+    near = functional.max_pool2d(covered[:, None].to(image), 9, stride=1, padding=4)[:, 0] > 0
+    around = (~near).to(image)
+    count = around.sum(dim=(1, 2))
+    mean = (image * around[:, None]).sum(dim=(2, 3)) / count[:, None].clamp_min(1)
+    enough = count > 0.02 * around[0].numel()
+    return mean.clamp_min(0.01).log().where(enough[:, None], torch.nan)

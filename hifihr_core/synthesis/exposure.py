@@ -1,0 +1,47 @@
+"""A picture whose light, background and camera agree: the same light on both, one exposure, one white balance."""
+
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from hifihr_core.records import Light
+from hifihr_core.rendering.skylight import light_at
+from hifihr_core.synthesis.dice import Dice
+
+#: The mean brightness that a camera's metering aims at, and how far it goes there (1: all the way).
+_TARGET, _METERING = (0.3, 0.5), 0.85
+#: How much of what is metered is the hand.
+_HAND_SHARE = 0.35
+#: How much of the light's colour an automatic white balance takes away, and the deviation of its error.
+_BALANCE, _BALANCE_ERROR = (0.3, 1.0), 0.025
+
+
+def expose_scene(
+    light: Light, backdrop: Float[Tensor, "B 3 H W"], dice: Dice, skin: Float[Tensor, "B 3"]
+) -> tuple[Light, Float[Tensor, "B 3 H W"]]:
+    """Return light and background as the camera shows them.
+
+    `backdrop` is taken for the background's own colours; it gets the light that falls on a wall there, a bit brighter
+    or darker than at the hand. Then the camera meters background and hand (`skin` is the hand's mean albedo), and
+    balances the light's mean colour.
+    """
+    towards = light.direction.new_tensor([0.0, 0.0, -1.0])
+    normals = functional.normalize(towards + 0.4 * dice.normal(3), dim=1)
+    wall = light_at(normals[:, None], light)[:, 0].clamp_min(0.05) * (0.25 * dice.normal()).exp()[:, None]
+    lit = backdrop * wall[..., None, None]
+    overall = light.ambient + light.color / 4
+    tint = overall / overall.mean(dim=1, keepdim=True)
+    balance = tint.pow(-dice.uniform(*_BALANCE)[:, None]) * (_BALANCE_ERROR * dice.normal(3)).exp()
+    shown = torch.lerp(lit.mean(dim=(2, 3)), skin * overall, _HAND_SHARE)
+    metered = (shown * balance).mean(dim=1).clamp_min(0.01)
+    gain = balance * (dice.log_uniform(*_TARGET) / metered).pow(_METERING)[:, None]
+    return brighter(light, gain), lit * gain[..., None, None]
+
+
+def brighter(light: Light, gain: Float[Tensor, "B 3"]) -> Light:
+    """Return the light times a factor per channel."""
+    sky = None if light.sky is None else light.sky * gain[:, None]
+    return replace(light, ambient=light.ambient * gain, color=light.color * gain, sky=sky)
