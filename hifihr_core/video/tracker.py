@@ -9,6 +9,7 @@ from jaxtyping import UInt8
 from hifihr_core.eyes.same_hand import each_once
 from hifihr_core.eyes.seen_hand import SeenHand
 from hifihr_core.records import Side
+from hifihr_core.video.journal import SeenFrame
 from hifihr_core.video.matching import match
 from hifihr_core.video.tracks import Track, new_track
 from hifihr_core.video.watching import Watcher
@@ -59,7 +60,7 @@ class Tracker:
     def step(self, image: UInt8[np.ndarray, "H W 3"], time_s: float) -> list[Tracked]:
         """Return the hands of the next frame, `time_s` seconds after the first."""
         settings, state = self.settings, self.state
-        tracks = [track for track in state.tracks if time_s - track.seen_s <= settings.gap_s + 1e-6]
+        tracks = [track for track in state.tracks if self._lives(track, time_s)]
         expected = np.array([track.expected_px(time_s) for track in tracks]).reshape(-1, 21, 2)
         seen = [one for one in self._watcher.follow(image, expected) if one.score >= settings.goes_on]
         searches = self._searches(tracks, len(_once(seen)))
@@ -68,6 +69,22 @@ class Tracker:
         tracks, next_id = self._assigned(tracks, _once(seen), time_s)
         self.state = TrackerState(tuple(tracks), next_id, 0 if searches else state.since_search + 1)
         return [Tracked(track.id, track.side, track.seen) for track in tracks if track.misses == 0]
+
+    def replay(self, frame: SeenFrame) -> None:
+        """Take up what an earlier run saw in the next frame: the state is then the one that `step` left."""
+        state = self.state
+        tracks = [track for track in state.tracks if self._lives(track, frame.time_s)]
+        kept = [
+            track.continued(frame.hands[track.id], frame.time_s) if track.id in frame.hands else track.missed()
+            for track in tracks
+        ]
+        known = {track.id for track in tracks}
+        kept += [new_track(id, seen, frame.time_s) for id, seen in frame.hands.items() if id not in known]
+        next_id = max((state.next_id, *(id + 1 for id in frame.hands)))
+        self.state = TrackerState(tuple(kept), next_id, 0 if frame.searched else state.since_search + 1)
+
+    def _lives(self, track: Track, time_s: float) -> bool:
+        return time_s - track.seen_s <= self.settings.gap_s + 1e-6
 
     def _searches(self, tracks: Sequence[Track], num_seen: int) -> bool:
         settings, since = self.settings, self.state.since_search + 1

@@ -1,0 +1,118 @@
+"""The journal of a clip: what was seen in every frame, a line per frame, from which a stopped run goes on."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from hifihr_core.errors import DataError
+from hifihr_core.eyes.seen_hand import SeenHand
+from hifihr_core.files import describe_os_error
+
+#: Decimals kept of pixels, metres and shares: far below what the eyes can tell apart.
+_DECIMALS = {"metres": 5, "confidence": 4, "score": 4, "side_confidence": 4}
+
+
+@dataclass(frozen=True)
+class SeenFrame:
+    """The hands of one frame by the identity of their track; `searched` says whether the whole picture was searched."""
+
+    number: int
+    time_s: float
+    searched: bool
+    hands: Mapping[int, SeenHand]
+
+
+class Journal:
+    """A file of frames, one JSON line each, behind a line that says what they were made from.
+
+    A journal made from something else is started anew, and a line that was cut off is dropped.
+    Raises: DataError where the disk refuses.
+    """
+
+    def __init__(self, path: Path, origin: Mapping[str, object]) -> None:
+        self._path, self._first = path, json.dumps({"origin": origin}, sort_keys=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._drop_the_rest(self._whole_bytes())
+        except OSError as error:
+            raise DataError(describe_os_error(error, path)) from error
+        self._file: IO[str] | None = None
+
+    def frames(self) -> Iterator[SeenFrame]:
+        """Yield the frames that are written."""
+        with self._path.open(encoding="utf-8") as file:
+            next(file)
+            for line in file:
+                yield frame_from_json(line)
+
+    def append(self, frame: SeenFrame) -> None:
+        """Write a frame; it is on the disk when this returns, but for a crash of the whole machine."""
+        if self._file is None:
+            self._file = self._path.open("a", encoding="utf-8")
+        self._file.write(frame_to_json(frame) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _whole_bytes(self) -> int:
+        """Return the length of the whole lines, 0 for a journal of something else."""
+        if not self._path.is_file():
+            return 0
+        length = 0
+        with self._path.open("rb") as file:
+            for number, line in enumerate(file):
+                if not line.endswith(b"\n") or (number == 0 and line.decode("utf-8", "replace")[:-1] != self._first):
+                    break
+                length += len(line)
+        return length
+
+    def _drop_the_rest(self, length: int) -> None:
+        if length:
+            with self._path.open("rb+") as file:
+                file.truncate(length)
+        else:
+            self._path.write_text(self._first + "\n", encoding="utf-8")
+
+
+def frame_to_json(frame: SeenFrame) -> str:
+    """Return a frame as one line."""
+    hands = {
+        str(id): {name: _listed(name, value) for name, value in asdict(hand).items()}
+        for id, hand in frame.hands.items()
+    }
+    document = {"frame": frame.number, "time_s": round(frame.time_s, 6), "searched": frame.searched, "hands": hands}
+    return json.dumps(document, separators=(",", ":"))
+
+
+def frame_from_json(line: str) -> SeenFrame:
+    """Return the frame of a line."""
+    document = json.loads(line)
+    hands = {int(id): _hand(hand) for id, hand in document["hands"].items()}
+    return SeenFrame(document["frame"], document["time_s"], document["searched"], hands)
+
+
+def as_written(hand: SeenHand) -> SeenHand:
+    """Return the sighting as a journal gives it back, so that a run that goes on sees what the first one saw."""
+    return _hand({name: _listed(name, value) for name, value in asdict(hand).items()})
+
+
+def _hand(document: Mapping[str, object]) -> SeenHand:
+    values = {field.name: document[field.name] for field in fields(SeenHand)}
+    return SeenHand(
+        **{name: np.array(value, float) if isinstance(value, list) else value for name, value in values.items()}
+    )
+
+
+def _listed(name: str, value: object) -> object:
+    if isinstance(value, str):
+        return value
+    rounded = np.round(np.asarray(value, dtype=np.float64), _DECIMALS.get(name, 2))
+    return rounded.tolist()
