@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hifihr_cli.clips import ClipOptions, has_clips, predict_clips
 from hifihr_cli.console import emit_json, emit_table, progress, say
 from hifihr_cli.imports import quick_imports
 from hifihr_cli.params import Device, Json
@@ -101,6 +102,18 @@ Backdrop = Annotated[
 ]
 NoOverlay = Annotated[bool, typer.Option("--no-overlay", help="Write no pictures.", show_default=False)]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace earlier results.", show_default=False)]
+# Clips only.
+From = Annotated[float, typer.Option("--from", min=0.0, help="Clips: start at this second.", metavar="S")]
+To = Annotated[float | None, typer.Option("--to", min=0.0, help="Clips: stop before this second.", metavar="S")]
+Every = Annotated[int, typer.Option("--every", min=1, help="Clips: take every N-th picture.", metavar="N")]
+MaxHands = Annotated[int, typer.Option("--max-hands", min=1, help="Clips: hands at one time.", metavar="N")]
+Camera = Annotated[
+    int | None, typer.Option("--webcam", min=0, help="Record from this camera until --to or Ctrl-C.", metavar="N")
+]
+Fps = Annotated[
+    float | None,
+    typer.Option("--fps", min=0.1, max=1000, help="Take the photos as one clip with this rate.", metavar="RATE"),
+]
 # The spellings of HaMeR and WiLoR, so that their command lines work here.
 ImageFolder = Annotated[list[str] | None, typer.Option("--img_folder", hidden=True)]
 OutFolder = Annotated[Path | None, typer.Option("--out_folder", hidden=True)]
@@ -130,6 +143,12 @@ def predict(
     backdrop: Backdrop = False,
     no_overlay: NoOverlay = False,
     overwrite: Overwrite = False,
+    from_: From = 0.0,
+    to: To = None,
+    every: Every = 1,
+    max_hands: MaxHands = 2,
+    webcam: Camera = None,
+    fps: Fps = None,
     device: Device = "auto",
     json: Json = False,
     img_folder: ImageFolder = None,
@@ -138,17 +157,18 @@ def predict(
     save_mesh: SaveMesh = False,  # a mesh is always written
     batch_size: BatchSize = None,  # the hands of a photo always make one batch
 ) -> None:
-    """Turn photos into posed, textured 3D hands: mesh, texture, overlay, parameters.
+    """Turn photos and clips into posed, textured 3D hands: mesh, texture, overlay, parameters.
 
     Per photo: .glb with all hands, their skeletons and textures, an overlay and a sheet; per hand: .obj, parameters as
-    .json and .npz. hands.json lists all.
+    .json and .npz. hands.json lists all. Per clip: an overlay .mp4; per track: a moving .glb and .bvh, numbers as .npz
+    and .jsonl.
     Exit code 1: no hand was found in any photo, or a photo could not be read.
     """
     _check_at_most_one({"--focal": focal, "--fov": fov, "--intrinsics": intrinsics})
     _check_at_most_one({"--box": box, "--boxes": boxes})
     words = [*(images or ()), *(img_folder or ())]
-    if not words:
-        raise typer.BadParameter("name at least one photo, folder or glob", param_hint="IMAGE...")
+    if not words and webcam is None:
+        raise typer.BadParameter("name at least one photo, clip, folder or glob", param_hint="IMAGE...")
 
     with quick_imports():
         from hifihr_core.device import choose_device
@@ -159,12 +179,6 @@ def predict(
         from hifihr_core.prediction.predictor import Predictor, PredictSettings
         from hifihr_core.prediction.refine import RefineSettings
 
-    formats = check_formats(name.strip() for name in format.split(","))
-    found = find_photos(words)
-    if line := found.left_out_line():
-        say(line, kind="note")
-    paths = found.photos
-    given = _given_hands(paths, boxes, box)
     settings = PredictSettings(
         start=start.value,
         refine=refine,
@@ -174,6 +188,16 @@ def predict(
         mirrored=mirrored,
     )
     camera = CameraChoice(focal, fov, None if intrinsics is None else read_intrinsics(intrinsics))
+    if webcam is not None or fps is not None or has_clips(words):
+        wanted = ClipOptions(out_folder or out, format, not no_overlay, overwrite, bones, from_, to, every, max_hands)
+        predict_clips(words, wanted, (checkpoint, settings, device), camera, webcam=webcam, fps=fps, json=json)
+        return
+    formats = check_formats(name.strip() for name in format.split(","))
+    found = find_photos(words)
+    if line := found.left_out_line():
+        say(line, kind="note")
+    paths = found.photos
+    given = _given_hands(paths, boxes, box)
     predictor = Predictor.load(
         checkpoint,
         detector=_detector(detector, needed=given is None),

@@ -45,7 +45,7 @@ class QuickEyes:
     def find(self, image: UInt8[np.ndarray, "H W 3"]) -> list[SeenHand]:
         """Return the hands that the palm detector finds in one view of the picture, each once."""
         pyramid = Pyramid(image)
-        whole = upright(np.array([pyramid.width, pyramid.height]) / 2, max(pyramid.width, pyramid.height))
+        whole = upright(np.array([pyramid.width, pyramid.height]) / 2, float(max(pyramid.width, pyramid.height)))
         palms = find_palms(self._palms, pyramid, whole, min_score=_PALM_SCORE)
         regions = palms.regions[np.argsort(-palms.score, kind="stable")[:_MAX_PALMS]]
         seen = look_again(self._landmarks, pyramid, look_at(self._landmarks, pyramid, regions), rounds=1)

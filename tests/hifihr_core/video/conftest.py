@@ -1,14 +1,20 @@
 """Tiny clips for tests, written with PyAV: the fixtures are functions."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+import torch
 
 from hifihr_core.eyes.seen_hand import SeenHand
+from hifihr_core.hands import HandModel, load_hand
+from hifihr_core.lifting.lifter import Lifter, load_lifter
+from hifihr_core.models.shipped import LIFTER, shipped_model
+from hifihr_core.video.hand_sequence import HandSequence
 
 
 def _gradient_frames(count: int, *, width: int = 64, height: int = 48) -> list[np.ndarray]:
@@ -132,14 +138,74 @@ class ScriptedEyes:
 
 
 def numbered_picture(number: int) -> np.ndarray:
-    """Return a picture that says its number to `ScriptedEyes`."""
-    image = np.zeros((48, 64, 3), dtype=np.uint8)
-    image[:24, :, 0], image[24:, :, 0] = number // 16 * 16, number % 16 * 16
+    """Return a picture that says its number to `ScriptedEyes`, after compression too."""
+    image = np.zeros((480, 640, 3), dtype=np.uint8)
+    image[:240], image[240:] = number // 16 * 16, number % 16 * 16
     return image
 
 
 def _number(image: np.ndarray) -> int:
-    return round(float(image[4:20, 8:56, 0].mean()) / 16) * 16 + round(float(image[28:44, 8:56, 0].mean()) / 16)
+    high, low = (round(float(part.mean()) / 16) for part in (image[40:200, 80:560], image[280:440, 80:560]))
+    return high * 16 + low
+
+
+@dataclass(frozen=True)
+class TrueHand:
+    """A hand that moves as is known: `sequence` is right-looking; `seen` are its sightings in the clip."""
+
+    side: str
+    sequence: HandSequence
+    joints_cam: np.ndarray
+    seen: list[SeenHand]
+
+
+CLIP_K = np.array([[700.0, 0, 320], [0, 700, 240], [0, 0, 1]])
+
+
+def _true_hand(hand: HandModel, side: str, count: int, *, seed: int = 3, x_m: float = 0.0) -> TrueHand:
+    """Return a hand that turns and bends between two drawn poses, seen with a pixel of noise."""
+    drawn = hand.sample_parameters(2, generator=torch.Generator().manual_seed(seed))
+    at = (1 - np.cos(np.linspace(0, np.pi, count))) / 2
+    pose = drawn.pose[0].double().numpy() + at[:, None] * (drawn.pose[1] - drawn.pose[0]).double().numpy()
+    turn = np.stack((0.3 * at, 0.4 * at - 0.2, 0.2 * at), axis=1)
+    root = np.stack((x_m + 0.05 * at, 0.02 * at, 0.5 + 0.03 * at), axis=1)
+    sequence = HandSequence(drawn.shape[0].double().numpy(), turn, root, pose)
+    placed, axis = sequence.placed(), np.array([-1.0 if side == "left" else 1.0, 1.0, 1.0])
+    with torch.no_grad():
+        joints = (hand.joints_of(placed.parameters) + placed.root_cam[:, None]).double().numpy() * axis
+    rays = joints @ CLIP_K.T
+    pixels = rays[..., :2] / rays[..., 2:] + np.random.default_rng(seed).normal(scale=1.0, size=(count, 21, 2))
+    seen = [
+        SeenHand(one, np.zeros(21), np.zeros((21, 3)), np.full(21, 1.5), np.full(21, 0.9), 0.95, side, 0.95)
+        for one in pixels
+    ]
+    return TrueHand(side, sequence, joints, seen)
+
+
+@pytest.fixture(scope="session")
+def anny() -> HandModel:
+    """Return the free hand."""
+    return load_hand("anny").eval()
+
+
+@pytest.fixture(scope="session")
+def lifter(anny: HandModel) -> Lifter:
+    """Return the shipped lifter."""
+    path = shipped_model(LIFTER)
+    assert path is not None
+    return load_lifter(path, anny)
+
+
+@pytest.fixture(scope="session")
+def true_hand(anny: HandModel) -> Callable[..., TrueHand]:
+    """Return the function that makes a moving hand."""
+    return lambda *arguments, **options: _true_hand(anny, *arguments, **options)
+
+
+@pytest.fixture
+def clip_K() -> np.ndarray:
+    """Return the camera of the moving hands."""
+    return CLIP_K
 
 
 @pytest.fixture

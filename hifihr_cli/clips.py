@@ -1,0 +1,139 @@
+"""The part of `hifihr predict` that reads clips and cameras."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from hifihr_cli.console import emit_json, emit_table, progress, say
+from hifihr_cli.imports import quick_imports
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hifihr_core.photos.cameras import CameraChoice
+    from hifihr_core.video.clip_job import ClipDone
+    from hifihr_core.video.frames import FrameSource
+
+#: The same endings as in `hifihr_core.video.containers`, which this file may not import before it is asked for.
+_SUFFIXES = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".gif")
+#: What `--format` says unless the user says something else, and what that means for clips.
+_PHOTO_DEFAULT, _CLIP_DEFAULT = "glb,obj,json,npz", "glb,bvh,npz,jsonl"
+
+
+@dataclass(frozen=True)
+class ClipOptions:
+    """The options of `predict` that concern clips."""
+
+    out: Path
+    format: str
+    overlay: bool
+    overwrite: bool
+    bones: str
+    start_s: float
+    end_s: float | None
+    every: int
+    max_hands: int
+
+
+def has_clips(words: "Sequence[str]") -> bool:
+    """Return whether clips are meant. Raises: BadParameter for clips beside photos."""
+    clips = [word for word in words if word.lower().endswith(_SUFFIXES)]
+    if clips and len(clips) < len(words):
+        raise typer.BadParameter("clips and photos cannot be mixed; predict them one after the other")
+    return bool(clips)
+
+
+def predict_clips(
+    words: "Sequence[str]",
+    options: ClipOptions,
+    models: "tuple[Path | None, Any, str]",
+    camera: "CameraChoice",
+    *,
+    webcam: int | None,
+    fps: float | None,
+    json: bool,
+) -> None:
+    """Predict clip after clip and report; `models` are checkpoint, settings and device of the predictor.
+
+    Raises: FindingsError where no hand was found in any clip.
+    """
+    with quick_imports():
+        from hifihr_core.device import choose_device
+        from hifihr_core.errors import AssetError
+        from hifihr_core.prediction.predictor import Predictor
+        from hifihr_core.video.clip_job import ClipOutput, predict_clip
+        from hifihr_core.video.frames import Span
+        from hifihr_core.video.tracker import TrackSettings
+        from hifihr_core.video.watching import QuickEyes
+
+    formats = _CLIP_DEFAULT if options.format == _PHOTO_DEFAULT else options.format
+    output = ClipOutput(options.out, formats.split(","), options.overlay, options.overwrite, options.bones)
+    span = Span(options.start_s, options.end_s, options.every)
+    sources = _sources(words, options, webcam, fps)
+    checkpoint, settings, device = models
+    choose_device(device)  # a wrong name is an error here too; thousands of tiny systems are quickest on the CPU
+    predictor = Predictor.load(checkpoint, settings=settings, device="cpu")
+    if predictor.lifter is None:
+        raise AssetError(
+            f"clips need a lifter, and there is none for the hand {predictor.hand.name}; leave --checkpoint out"
+        )
+    watcher, done = QuickEyes.load(), []
+    for source in sources:
+        total = source.facts.num_frames
+        with progress(source.facts.name, unit="frames") as bar:
+
+            def on_frame(stage: str, number: int, total: int | None = total, bar: Any = bar) -> None:
+                bar(number + 1 + (total or 0) * (stage == "overlay"), 2 * total if total else None)
+
+            tracking = TrackSettings(max_hands=options.max_hands)
+            done.append(
+                predict_clip(
+                    source, predictor, watcher, output, span=span, tracking=tracking, camera=camera, on_frame=on_frame
+                )
+            )
+    _report(done, json)
+
+
+def _sources(
+    words: "Sequence[str]", options: ClipOptions, webcam: int | None, fps: float | None
+) -> "list[FrameSource]":
+    from hifihr_core.video.containers import VideoFile
+    from hifihr_core.video.picture_folder import PictureSequence
+    from hifihr_core.video.recording import record
+
+    if webcam is not None:
+        from hifihr_core.video.webcam import Webcam
+
+        camera = Webcam(webcam)
+        say(f"recording from camera {webcam}; stop with Ctrl-C", kind="note")
+        return [record(camera, options.out, end_s=options.end_s)]
+    if fps is not None:
+        return [PictureSequence(list(words), fps=fps)]
+    return [VideoFile(Path(word)) for word in words]
+
+
+def _report(done: "Sequence[ClipDone]", json: bool) -> None:
+    from hifihr_core.errors import FindingsError
+
+    documents: list[dict[str, Any]] = [one.document() for one in done]
+    if json:
+        emit_json({"clips": documents})
+    for one in documents:
+        for note in one["notes"]:
+            say(f"{one['path']}: {note}", kind="warning")
+    rows = [_row(one, track) for one in documents for track in one["hands"]]
+    if not json and rows:
+        emit_table(("clip", "track", "side", "seconds", "score", "files"), rows)
+    if not rows:
+        raise FindingsError(f"no hand was found in {len(documents)} clip{'s'[: len(documents) > 1]}")
+    for one in documents:
+        if not one["hands"]:
+            say(f"{one['path']}: no hand was found", kind="warning")
+
+
+def _row(clip: "dict[str, Any]", track: "dict[str, Any]") -> tuple[object, ...]:
+    seconds = f"{track['first_time_s']:.2f}-{track['last_time_s']:.2f}"
+    files = " ".join(track["files"][:1])
+    return Path(clip["path"]).name, track["track"], track["side"], seconds, f"{track['score']:.2f}", files

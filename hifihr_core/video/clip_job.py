@@ -1,0 +1,155 @@
+"""From a clip on disk to tracks on disk: what `hifihr predict` runs for clips."""
+
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from hifihr_core import __version__
+from hifihr_core.exports.formats import refuse_existing
+from hifihr_core.exports.run_index import write_index
+from hifihr_core.geometry.lenses import default_focal_px, ideal_K
+from hifihr_core.photos.cameras import CameraChoice
+from hifihr_core.prediction.predictor import Predictor
+from hifihr_core.video.fitted_track import FittedTrack, TrackFitter
+from hifihr_core.video.frames import WHOLE, FrameSource, Span
+from hifihr_core.video.journal import Journal
+from hifihr_core.video.overlay_clip import OverlayRequest, write_overlay
+from hifihr_core.video.sighted_tracks import sighted_tracks
+from hifihr_core.video.track_files import TRACK_FORMATS, TrackContext, check_track_formats, write_summary, write_track
+from hifihr_core.video.track_look import TrackLook, look_at_tracks
+from hifihr_core.video.tracker import TrackSettings
+from hifihr_core.video.watch_clip import watch_clip
+from hifihr_core.video.watching import Watcher
+
+
+@dataclass(frozen=True)
+class ClipOutput:
+    """What is written, and where; `formats` are names of `TRACK_FORMATS`."""
+
+    folder: Path
+    formats: Sequence[str] = tuple(TRACK_FORMATS)
+    overlay: bool = True
+    overwrite: bool = False
+    bones: str = "vrm"
+
+
+@dataclass(frozen=True)
+class ClipDone:
+    """A finished clip: its tracks (their numbers are in the files), the files of each, and what was wrong with it."""
+
+    name: str
+    path: Path | None
+    frames: int
+    tracks: tuple[Mapping[str, object], ...] = ()
+    pictures: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+    def document(self) -> dict[str, object]:
+        """Return the entry of this clip in the JSON document on stdout and in `hands.json`."""
+        return {
+            "path": str(self.path or self.name),
+            "frames": self.frames,
+            "hands": [dict(track) for track in self.tracks],
+            "pictures": [str(path) for path in self.pictures],
+            "notes": list(self.notes),
+        }
+
+
+OnStage = Callable[[str, int], None]
+
+
+def predict_clip(
+    source: FrameSource,
+    predictor: Predictor,
+    watcher: Watcher,
+    output: ClipOutput,
+    *,
+    span: Span = WHOLE,
+    tracking: TrackSettings | None = None,
+    camera: CameraChoice | None = None,
+    on_frame: OnStage = lambda stage, number: None,
+) -> ClipDone:
+    """Track, fit and write the hands of one clip.
+
+    Files are called after the clip: `a_track0.glb`, ..., `a_overlay.mp4`, `a.json`. A run that was stopped goes on at
+    the last frame that it had finished, from the folder `.a_work`, which goes away at the end. No hands are no error:
+    `tracks` is empty. Raises: ConfigError for an unknown format; DataError where files exist or the disk refuses.
+    """
+    formats = check_track_formats(output.formats)
+    stem, folder = Path(source.facts.name).stem, output.folder
+    earlier = sorted(folder.glob(f"{stem}_track*")) + sorted(folder.glob(f"{stem}_overlay.mp4"))
+    if not output.overwrite:
+        refuse_existing(earlier)
+    tracking = tracking or TrackSettings()
+    K = clip_camera(source, camera)
+    work = folder / f".{stem}_work"
+    journal = Journal(work / "seen.jsonl", _origin(source, span, tracking))
+    seen = watch_clip(source, watcher, journal, tracking, span, on_frame=lambda number: on_frame("watch", number))
+    sighted = sighted_tracks(seen, K, source.facts.width, side=predictor.settings.side)
+    looks = look_at_tracks(predictor, source, span, sighted, K)
+    assert predictor.lifter is not None  # checked by `check_predictor`
+    fitter = TrackFitter(predictor.hand, predictor.lifter)
+    tracks = [fitter.fit(track, K, shape=looks[track.id].shape) for track in sighted]
+    for path in earlier:
+        path.unlink()
+    entries = tuple(_write(track, stem, formats, source, predictor, looks[track.id], output) for track in tracks)
+    pictures: tuple[Path, ...] = ()
+    if output.overlay and tracks:
+        request = OverlayRequest(folder / f"{stem}_overlay.mp4", work, span)
+        pictures = (
+            write_overlay(
+                request, source, predictor.hand, tracks, looks, on_frame=lambda number: on_frame("overlay", number)
+            ),
+        )
+    done = ClipDone(source.facts.name, source.path, len(seen), entries, pictures, tuple(source.notes))
+    if tracks:
+        write_summary(
+            folder / f"{stem}.json", {"hifihr": __version__, **done.document(), "licences": dict(predictor.licences)}
+        )
+        write_index(folder, [done.document()])
+    shutil.rmtree(work)
+    return done
+
+
+def clip_camera(source: FrameSource, camera: CameraChoice | None) -> np.ndarray:
+    """Return the K of a clip's upright pictures: what the user says, or a usual field of view."""
+    facts = source.facts
+    said = (camera or CameraChoice()).K(facts.width, facts.height)
+    return said if said is not None else ideal_K(default_focal_px(facts.width, facts.height), facts.width, facts.height)
+
+
+def _origin(source: FrameSource, span: Span, tracking: TrackSettings) -> dict[str, object]:
+    """Return what the journal of a clip rests on: another clip under this name is not gone on with."""
+    stat = source.path.stat() if source.path is not None else None
+    file = None if stat is None else [stat.st_size, stat.st_mtime_ns]
+    values = {"clip": vars(source.facts), "file": file, "span": vars(span), "tracking": vars(tracking)}
+    return json.loads(json.dumps(values))
+
+
+def _write(
+    track: FittedTrack,
+    stem: str,
+    formats: Sequence[str],
+    source: FrameSource,
+    predictor: Predictor,
+    look: TrackLook,
+    output: ClipOutput,
+) -> dict[str, object]:
+    context = TrackContext(source.facts, predictor.hand, look, output.bones)
+    files = write_track(output.folder, f"{stem}_track{track.id}", track, formats, context)
+    found = track.score > 0
+    return {
+        "track": track.id,
+        "side": track.side,
+        "score": round(float(track.score[found].mean()), 4),
+        "first_frame": int(track.frames[0]),
+        "last_frame": int(track.frames[-1]),
+        "first_time_s": round(float(track.times_s[0]), 4),
+        "last_time_s": round(float(track.times_s[-1]), 4),
+        "seen_frames": int(found.sum()),
+        "files": [str(path) for path in files],
+    }

@@ -1,0 +1,49 @@
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hifihr_cli.main import main
+
+av = pytest.importorskip("av", reason="clips need the extra `video`")
+
+
+@pytest.fixture
+def blank_clip(tmp_path: Path) -> Path:
+    with av.open(str(tmp_path / "blank.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        for number in range(4):
+            picture = av.VideoFrame.from_ndarray(np.full((120, 160, 3), 90, dtype=np.uint8), format="rgb24")
+            picture.pts, picture.time_base = number, Fraction(1, 30)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    return tmp_path / "blank.mp4"
+
+
+def test_no_hands_at_all(blank_clip: Path, tmp_path: Path, capsys) -> None:
+    assert main(["predict", str(blank_clip), "--out", str(tmp_path / "out")]) == 1
+    assert "no hand was found in 1 clip" in capsys.readouterr().err
+
+
+def test_no_such_camera(tmp_path: Path, capsys) -> None:
+    assert main(["predict", "--webcam", "97", "--out", str(tmp_path)]) == 5
+    assert "camera 97" in capsys.readouterr().err
+
+
+def test_no_such_clip(tmp_path: Path, capsys) -> None:
+    assert main(["predict", str(tmp_path / "none.mp4"), "--out", str(tmp_path)]) == 3
+    assert "no such file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "options", [["a.mp4", "b.jpg"], ["a.mp4", "--from", "2", "--to", "1"], ["a.mp4", "--every", "0"]]
+)
+def test_wrong_command_lines(tmp_path: Path, options: list[str], capsys) -> None:
+    assert main(["predict", *options, "--out", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_unknown_formats(blank_clip: Path, tmp_path: Path) -> None:
+    assert main(["predict", str(blank_clip), "--format", "obj", "--out", str(tmp_path)]) == 2

@@ -1,0 +1,111 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hifihr_core.errors import DataError
+from hifihr_core.exports.run_index import read_index
+from hifihr_core.photos.cameras import CameraChoice
+from hifihr_core.prediction.predictor import Predictor
+from hifihr_core.video.clip_job import ClipOutput, predict_clip
+from hifihr_core.video.containers import VideoFile
+
+COUNT = 20
+
+
+@pytest.fixture(scope="module")
+def predictor() -> Predictor:
+    return Predictor.load()
+
+
+@pytest.fixture
+def clip(tmp_path: Path, write_clip, numbered) -> VideoFile:
+    return VideoFile(write_clip(tmp_path / "two.mp4", [numbered(n) for n in range(COUNT)], audio=True))
+
+
+@pytest.fixture
+def eyes(scripted_eyes, true_hand):
+    right, left = true_hand("right", COUNT, x_m=-0.1), true_hand("left", COUNT, seed=5, x_m=-0.12)
+    return scripted_eyes([[one, other] for one, other in zip(right.seen, left.seen, strict=True)])
+
+
+class _Killed(Exception):
+    pass
+
+
+def _job(clip, predictor, eyes, folder: Path, **options):
+    return predict_clip(clip, predictor, eyes, ClipOutput(folder, **options), camera=CameraChoice(focal_px=700.0))
+
+
+def test_a_clip_becomes_tracks(tmp_path: Path, clip, predictor, eyes) -> None:
+    done = _job(clip, predictor, eyes, tmp_path / "out")
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    tracks = [f"two_track{n}.{ending}" for n in (0, 1) for ending in ("bvh", "glb", "jsonl", "npz")]
+    assert names == ["hands.json", "two.json", "two_overlay.mp4", *tracks]
+    assert [(track["side"], track["first_frame"], track["last_frame"]) for track in done.tracks] == [
+        ("right", 0, COUNT - 1),
+        ("left", 0, COUNT - 1),
+    ]
+    overlay = VideoFile(tmp_path / "out" / "two_overlay.mp4")
+    pictures = [frame.image for frame in overlay.frames()]
+    assert len(pictures) == COUNT
+    assert overlay.facts.has_audio
+    plain = [frame.image for frame in clip.frames()]
+    changed = np.abs(pictures[9].astype(int) - plain[9]).max(axis=2) > 15
+    for n in (0, 1):
+        with np.load(tmp_path / "out" / f"two_track{n}.npz") as arrays:
+            column, row = arrays["joints_px"][9, 9].astype(int)
+        assert changed[row, column]
+    assert changed.mean() < 0.4
+    [entry] = read_index(tmp_path / "out")
+    assert entry["hands"][0]["files"][0] == "two_track0.glb"
+    assert json.loads((tmp_path / "out" / "two.json").read_text())["frames"] == COUNT
+
+
+def test_files_of_an_earlier_run_are_kept_unless_told(tmp_path: Path, clip, predictor, eyes) -> None:
+    options = {"formats": ("npz",), "overlay": False}
+    _job(clip, predictor, eyes, tmp_path, **options)
+    (tmp_path / "two_track7.npz").touch()
+    with pytest.raises(DataError, match="overwrite"):
+        _job(clip, predictor, eyes, tmp_path, **options)
+    _job(clip, predictor, eyes, tmp_path, overwrite=True, **options)
+    assert sorted(path.name for path in tmp_path.glob("two_track*")) == ["two_track0.npz", "two_track1.npz"]
+
+
+@pytest.mark.parametrize(("stage", "at"), [("watch", 7), ("overlay", 12)])
+def test_a_killed_run_goes_on(tmp_path: Path, clip, predictor, eyes, stage: str, at: int) -> None:
+    def kill(now: str, number: int) -> None:
+        if (now, number) == (stage, at):
+            raise _Killed
+
+    whole = _job(clip, predictor, eyes, tmp_path / "whole")
+    output, camera = ClipOutput(tmp_path / "parts"), CameraChoice(focal_px=700.0)
+    with pytest.raises(_Killed):
+        predict_clip(clip, predictor, eyes, output, camera=camera, on_frame=kill)
+    looked: list[int] = []
+    again = predict_clip(
+        clip,
+        predictor,
+        eyes,
+        ClipOutput(tmp_path / "parts", overwrite=True),
+        camera=camera,
+        on_frame=lambda now, number: looked.append(number) if now == "watch" else None,
+    )
+    assert looked == (list(range(at + 1, COUNT)) if stage == "watch" else [])
+    assert [track["side"] for track in again.tracks] == [track["side"] for track in whole.tracks]
+    for n in (0, 1):
+        with (
+            np.load(tmp_path / "whole" / f"two_track{n}.npz") as one,
+            np.load(tmp_path / "parts" / f"two_track{n}.npz") as other,
+        ):
+            np.testing.assert_allclose(other["joints_px"], one["joints_px"], atol=1e-6)
+    assert len(list(VideoFile(tmp_path / "parts" / "two_overlay.mp4").frames())) == COUNT
+    assert not (tmp_path / "parts" / ".two_work").exists()
+
+
+def test_no_hands_leave_nothing(tmp_path: Path, clip, predictor, scripted_eyes) -> None:
+    done = _job(clip, predictor, scripted_eyes([[]] * COUNT), tmp_path / "out")
+    assert done.tracks == ()
+    assert done.frames == COUNT
+    assert not list((tmp_path / "out").iterdir())
