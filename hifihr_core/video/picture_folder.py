@@ -21,7 +21,7 @@ class PictureSequence(FrameSource):
 
     def __init__(self, patterns: Sequence[str | Path], *, fps: float) -> None:
         super().__init__()
-        self._paths = find_photos(patterns).photos.photos
+        self._paths = find_photos(patterns).photos
         self.path = Path(patterns[0])
         first = next((image for image in map(self._read, self._paths) if image is not None), None)
         if first is None:
