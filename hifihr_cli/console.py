@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol, TextIO
@@ -11,10 +12,17 @@ from typing import Protocol, TextIO
 COLORS = {"error": "31", "warning": "33", "note": "36", "done": "32"}
 
 
-class OnProgress(Protocol):
-    """What a core function calls while it works: how much is done, of how much (None where unknown)."""
+#: Seconds between the lines of a log that says what a run is at.
+_SECONDS_BETWEEN = 10.0
 
-    def __call__(self, done: int, total: int | None = None) -> None:
+
+class OnProgress(Protocol):
+    """What a core function calls while it works: how much is done, of how much (None where unknown), and at what it is.
+
+    With a `text` that takes the place of the title, `done` and `total` are parts of the whole that nobody counts.
+    """
+
+    def __call__(self, done: int, total: int | None = None, text: str = "") -> None:
         """Report."""
 
 
@@ -78,28 +86,43 @@ def progress(title: str, *, unit: str = "") -> Iterator[OnProgress]:
         yield PlainProgress(title, unit)
         return
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        MofNCompleteColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
-    count = DownloadColumn() if unit == "bytes" else MofNCompleteColumn()
-    columns = (TextColumn("{task.description}"), BarColumn(), count, TextColumn(unit if unit != "bytes" else ""))
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
+    counts = {"bytes": (DownloadColumn(),), "": (TaskProgressColumn(),)}
+    count = counts.get(unit, (MofNCompleteColumn(), TextColumn(unit)))
+    columns = (TextColumn("{task.description}"), BarColumn(), *count, TimeRemainingColumn())
+    if not unit:  # the line says itself how long it takes
+        columns = (BarColumn(), *count, TextColumn("{task.description}"))
+    with Progress(*columns, console=Console(stderr=True, no_color=not in_color(sys.stderr))) as bar:
         task = bar.add_task(title, total=None)
 
-        def report(done: int, total: int | None = None) -> None:
-            bar.update(task, completed=done, total=total)
+        def report(done: int, total: int | None = None, text: str = "") -> None:
+            bar.update(task, completed=done, total=total, description=text or title)
 
         yield report
 
 
 class PlainProgress:
-    """Progress for logs: one line at each tenth of the work."""
+    """Progress for logs: one line at each tenth of the work; with texts, one at most every ten seconds."""
 
     def __init__(self, title: str, unit: str) -> None:
-        self._title, self._unit, self._tenths = title, unit, -1
+        self._title, self._unit, self._tenths, self._last_s = title, unit, -1, -_SECONDS_BETWEEN
 
-    def __call__(self, done: int, total: int | None = None) -> None:
-        """Print a line when another tenth is done; without a total, stay silent until there is one."""
+    def __call__(self, done: int, total: int | None = None, text: str = "") -> None:
+        """Print a line when it is time; without a total or a text, stay silent until there is one."""
         tenths = 10 * done // total if total else -1
-        if tenths > self._tenths:
-            self._tenths = tenths
-            say(f"{self._title}: {done:,} of {total:,} {self._unit}".rstrip())
+        is_due = tenths > self._tenths
+        if text:
+            is_due = time.monotonic() - self._last_s >= _SECONDS_BETWEEN or (tenths == 10 and is_due)
+        if not is_due:
+            return
+        self._tenths, self._last_s = tenths, time.monotonic()
+        say(text or f"{self._title}: {done:,} of {total:,} {self._unit}".rstrip())

@@ -1,19 +1,19 @@
 """What `pretrain` and `train` share: settings from all layers, the run folder, progress, and the result."""
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hifihr_cli.console import emit, emit_json, in_color, say
+from hifihr_cli.console import emit, emit_json, progress, say
 
 if TYPE_CHECKING:
     from hifihr_core.config.tree import RunSettings
-    from hifihr_core.training.loop import OnProgress, Progress, Summary
+    from hifihr_core.training.loop import Summary
+    from hifihr_core.training.run_progress import Progress
 
 DataNames = Annotated[
     list[str] | None,
@@ -91,9 +91,16 @@ def run_training(settings: "RunSettings", folder: Path, *, json: bool, **options
 
     is_first = int(os.environ.get("RANK", "0")) == 0
     if is_first:
-        say(f"run folder: {folder}", kind="note")
-    with progress_display() as on_progress:
-        summary = fit(settings, folder, on_progress=on_progress, on_note=lambda note: say(note, kind="note"), **options)
+        say(f"run folder: {folder}; curves, sample pictures and settings are in report.html there", kind="note")
+        say(f"or watch it with `tensorboard --logdir {folder}`", kind="note")
+    with progress("training") as report:
+        summary = fit(
+            settings,
+            folder,
+            on_progress=lambda now: report(int(1000 * now.done), 1000, describe(now)),
+            on_note=lambda note: say(note, kind="note"),
+            **options,
+        )
     if is_first:
         show(summary, json)
 
@@ -105,48 +112,20 @@ def show(summary: "Summary", json: bool) -> None:
         return
     if summary.samples_left_out:
         say(f"{summary.samples_left_out} samples held numbers that are not finite and were left out", kind="warning")
+    if summary.steps_left_out:
+        say(f"{summary.steps_left_out} steps gave numbers that are not finite and were not taken", kind="warning")
     scores = ", ".join(f"{name} {value:.4g}" for name, value in summary.validation.items())
     say(f"{summary.steps} steps in {summary.minutes:.1f} min{'; ' + scores if scores else ''}", kind="done")
     emit(str(summary.weights))
 
 
-@contextmanager
-def progress_display() -> Iterator["OnProgress"]:
-    """Yield the function that the loop reports to: a bar on a terminal, a line now and then elsewhere."""
-    import sys
-
-    if not sys.stderr.isatty():
-        yield plain_reporter()
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-
-    columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.description}"))
-    console = Console(stderr=True, no_color=not in_color(sys.stderr))
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("starting", total=1.0)
-        yield lambda progress: bar.update(task, completed=progress.done, description=describe(progress))
-
-
-def plain_reporter(every_s: float = 10.0) -> "OnProgress":
-    """Return a reporter that writes a line at most every `every_s` seconds."""
-    import time
-
-    last = -every_s
-
-    def report(progress: "Progress") -> None:
-        nonlocal last
-        if time.monotonic() - last >= every_s or progress.done >= 1:
-            last = time.monotonic()
-            say(describe(progress))
-
-    return report
-
-
-def describe(progress: "Progress") -> str:
-    """Return one line on where a run stands."""
-    minutes, seconds = divmod(int(progress.remaining_s), 60)
-    return (
-        f"step {progress.step:,}  epoch {progress.epoch:.2f}  loss {progress.loss:.4g}  "
-        f"{progress.images_per_s:.0f} images/s  {minutes // 60}:{minutes % 60:02}:{seconds:02} left"
-    )
+def describe(now: "Progress") -> str:
+    """Return one line on where a run is."""
+    if now.loss is None and now.doing != "training":
+        return f"step {now.step:,}  {now.doing}" if now.step else now.doing
+    loss = "not finite" if now.loss is None else f"{now.loss:.4g}"
+    line = f"step {now.step:,}  epoch {now.epoch:.2f}  loss {loss}  {now.images_per_s:.0f} images/s"
+    if now.remaining_s is None:
+        return line
+    minutes, seconds = divmod(int(now.remaining_s), 60)
+    return f"{line}  {minutes // 60}:{minutes % 60:02}:{seconds:02} left"

@@ -11,7 +11,7 @@ import torch
 from hifihr_core import __version__
 from hifihr_core.assets.registry import find_asset
 from hifihr_core.assets.store import asset_path, is_installed, remedy
-from hifihr_core.errors import DataError
+from hifihr_core.errors import AssetError, DataError
 from hifihr_core.evaluation.benchmarks.point_files import OnProgress, PointSets, no_progress, read_ground_truth
 from hifihr_core.evaluation.benchmarks.scoring import Scores, score
 from hifihr_core.evaluation.benchmarks.submission import anchor_root, to_submission

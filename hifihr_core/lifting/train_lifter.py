@@ -1,7 +1,6 @@
 """Training the keypoint lifter on hands that never end: sampled poses, cameras, and a detector's mistakes."""
 
 import copy
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from hifihr_core.lifting.lifter import Lifter, build_lifter
 from hifihr_core.lifting.noisy_keypoints import DetectorNoise, KeypointBatch, sample_keypoints
 from hifihr_core.metrics.pose import mpjpe, pa_mpjpe
 from hifihr_core.placed_hands import PlacedHands, in_front
+from hifihr_core.schedules import average_decay, half_cosine, move_towards, warm_up
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def train_lifter(
         if done >= 1:
             break
         for group in optimizer.param_groups:
-            group["lr"] = settings.lr * _warm_cosine(step, done, settings.lr_warmup_steps)
+            group["lr"] = settings.lr * warm_up(step, settings.lr_warmup_steps) * half_cosine(done)
         with torch.no_grad():
             truth = sample_keypoints(hand, settings.batch_size, generator=generator, noise=settings.noise)
         terms = lifter_loss(hand, lifter(truth.keypoints_px, truth.confidence, truth.K), truth)
@@ -88,27 +88,15 @@ def train_lifter(
         torch.stack(list(terms.values())).sum().backward()
         torch.nn.utils.clip_grad_norm_(lifter.parameters(), 1.0)
         optimizer.step()
-        # A young average forgets faster, so that it never holds on to the untrained weights.
-        _average(trained, lifter, share=min(settings.ema, (1 + step) / (10 + step)))
+        mean, new = dict(trained.named_parameters()), dict(lifter.named_parameters())
+        move_towards(mean, new, decay=average_decay(step, settings.ema))
         on_step(step, {name: value.item() for name, value in terms.items()}, trained)
     return trained
-
-
-@torch.no_grad()
-def _average(into: Lifter, new: Lifter, *, share: float) -> None:
-    """Move every weight of `into` towards that of `new`, keeping `share` of its own."""
-    for kept, weight in zip(into.parameters(), new.parameters(), strict=True):
-        kept.lerp_(weight, 1 - share)
 
 
 def _share_done(settings: LifterTraining, step: int, seconds: float) -> float:
     by_steps = step / settings.steps
     return by_steps if settings.max_minutes is None else max(by_steps, seconds / 60 / settings.max_minutes)
-
-
-def _warm_cosine(step: int, done: float, warmup_steps: int) -> float:
-    """Return the factor of the learning rate: a linear rise, then half a cosine down to zero."""
-    return min(1.0, (step + 1) / warmup_steps) * (0.5 + 0.5 * math.cos(math.pi * done))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Building the image networks of `models/table.py`: the one place that knows their sizes."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -25,7 +24,7 @@ def build_pooled(hand: HandModel, settings: ModelSettings, *, image_px: int, wei
     """
     encoder, shared = _body(settings, image_px=image_px, weights=weights)
     look, light = _look(hand, settings, encoder)
-    branches = {
+    branches: dict[str, nn.Module] = {
         "global_orient": branch(
             ROTATIONS[settings.rotation][0], start=torch.tensor(ROTATION_STARTS[settings.rotation])
         ),
@@ -70,9 +69,7 @@ def _body(settings: ModelSettings, *, image_px: int, weights: str | Path) -> tup
     return encoder, trunk(encoder.feature_dim, norm=settings.norm)
 
 
-def _look(
-    hand: HandModel, settings: ModelSettings, encoder: Encoder
-) -> tuple[Mapping[str, nn.Module], LightHead | None]:
+def _look(hand: HandModel, settings: ModelSettings, encoder: Encoder) -> tuple[dict[str, nn.Module], LightHead | None]:
     """Return the texture branch and the light head, or neither."""
     if not settings.texture:
         return {}, None

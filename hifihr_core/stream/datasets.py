@@ -11,7 +11,7 @@ from jaxtyping import Int64
 from torch.utils.data import Subset
 
 from hifihr_core.config.folders import shards_folder
-from hifihr_core.errors import DataError
+from hifihr_core.errors import ConfigError, DataError
 from hifihr_core.shards.folder import ShardSet, find_shard_folders
 from hifihr_core.shards.schema import DatasetFacts
 from hifihr_core.stream.batch_stream import BatchStream, StreamOptions, StreamPart
@@ -83,7 +83,13 @@ def first_pictures(shards: ShardSet) -> Int64[np.ndarray, " N"]:
 def keep_aside(dataset: Dataset, part: float) -> tuple[Dataset, Dataset]:
     """Cut the last `part` of the annotations off for validation; neighbours in a video stay on one side."""
     numbers = annotation_numbers(dataset.shards)[dataset.positions]
+    if len(np.unique(numbers)) < 2:
+        raise ConfigError(
+            f"{dataset.name}: {len(np.unique(numbers))} annotations, too few to hold some out for validation; name "
+            "other data with data.validation, or train without validation by --set data.validation_part=0"
+        )
     cut = int(np.ceil((numbers.max() + 1) * (1 - part)))
+    cut = min(max(cut, int(numbers.min()) + 1), int(numbers.max()))
     before, after = dataset.positions[numbers < cut], dataset.positions[numbers >= cut]
     return (
         Dataset(dataset.name, dataset.shards, before, dataset.facts),

@@ -1,5 +1,6 @@
 """Synthetic hands as a stream: batches rendered on the fly, resumable at any batch."""
 
+import signal
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -123,7 +124,13 @@ class SynthBatches:
 
 
 def _start_worker(worker: int) -> None:
-    """Keep a worker on one core; there are as many of them as the user wants cores to draw."""
+    """Keep a worker on one core; there are as many of them as the user wants cores to draw.
+
+    A signal to the whole group of processes is for the training itself, which ends at a step's border and then stops
+    its workers.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     numba.set_num_threads(1)

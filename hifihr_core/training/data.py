@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from hifihr_core.augmentation.draws import NO_CHANGE, AugmentRanges
 from hifihr_core.config.tree import DataSettings
-from hifihr_core.errors import ConfigError
+from hifihr_core.errors import ConfigError, DataError
 from hifihr_core.hands import HandModel
 from hifihr_core.records import Batch
 from hifihr_core.stream.batch_stream import StreamOptions
@@ -61,6 +61,11 @@ class Data(Protocol):
         """Return the joint definitions of the training data."""
         ...
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Return lines for the user: what is unusual about the data."""
+        ...
+
     def labels(self, hand: HandModel) -> dict[str, frozenset[str]]:
         """Return the labels that each training dataset carries."""
         ...
@@ -87,6 +92,13 @@ class ShardData:
     def joint_definitions(self) -> tuple[str, ...]:
         """Return the joint definitions of the training data."""
         return tuple(dataset.facts.joint_definition for dataset in self.train)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Return a line where nothing is held out for validation."""
+        if self.held_out:
+            return ()
+        return ("nothing is held out for validation: there are no scores, and no best checkpoint is kept",)
 
     def labels(self, hand: HandModel) -> dict[str, frozenset[str]]:
         """Return the labels that each training dataset carries."""
@@ -134,6 +146,8 @@ def open_data(settings: DataSettings, *, labels: frozenset[str]) -> Data:
     train = [open_dataset(name, training=True, labels=labels, versions=versions) for name in settings.train]
     if settings.validation:
         held_out = [open_dataset(name, training=False, labels=None) for name in settings.validation]
+        if empty := [dataset.name for dataset in held_out if not len(dataset.positions)]:
+            raise DataError(f"data.validation: {empty[0]} holds no samples; prepare it again, or name another")
     elif settings.validation_part > 0:
         whole = [open_dataset(name, training=True, labels=None) for name in settings.train]
         held_out = [keep_aside(dataset, settings.validation_part)[1] for dataset in whole]

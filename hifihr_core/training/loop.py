@@ -1,8 +1,7 @@
 """The training loop."""
 
-import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,36 +9,26 @@ import torch
 
 from hifihr_core.config.tree import RunSettings
 from hifihr_core.errors import HifihrError
-from hifihr_core.models.checkpoint import describe_weights, save_weights
-from hifihr_core.training.distributed import join_world, was_restarted
+from hifihr_core.folder_lock import lock_folder
+from hifihr_core.models.checkpoint import BEST, NEWEST, describe_weights, save_weights
+from hifihr_core.records import Batch
+from hifihr_core.training.distributed import World, join_world, was_restarted
+from hifihr_core.training.folder.journal import Journal, check_folder, describe_run, remove_leftovers
+from hifihr_core.training.folder.report_page import write_report
+from hifihr_core.training.folder.samples_page import save_pictures
 from hifihr_core.training.guard import Guard
-from hifihr_core.training.journal import Journal, check_folder, describe_run
 from hifihr_core.training.optimizer import set_lr, set_training
-from hifihr_core.training.samples_page import save_pictures
+from hifihr_core.training.run_progress import Clock, OnNote, OnProgress, Progress
 from hifihr_core.training.setup import Run, set_up
 from hifihr_core.training.state import STATE_FILE, Position, load_state, save_state
 from hifihr_core.training.step import train_step
+from hifihr_core.training.stopping import Stop, polite_stop
 from hifihr_core.training.validation import validate
-
-NEWEST = Path("checkpoints", "newest.safetensors")
-BEST = Path("checkpoints", "best.safetensors")
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What a run reports while it goes; `done` is the part of the whole run in [0, 1]."""
-
-    step: int
-    epoch: float
-    done: float
-    loss: float
-    images_per_s: float
-    remaining_s: float
 
 
 @dataclass(frozen=True)
 class Summary:
-    """How a run ended: its folder, its weights, and the last validation."""
+    """How a run ended: its folder, its weights, the last validation, and what was skipped for not being finite."""
 
     folder: Path
     weights: Path
@@ -48,10 +37,7 @@ class Summary:
     minutes: float
     validation: dict[str, float]
     samples_left_out: int
-
-
-OnProgress = Callable[[Progress], None]
-OnNote = Callable[[str], None]
+    steps_left_out: int
 
 
 def fit(
@@ -66,58 +52,69 @@ def fit(
 ) -> Summary:
     """Train as `settings` say and leave everything in `folder`; see docs/supervision.md for the levels.
 
-    `init` is a weight file to start from; `resume` goes on where the run in `folder` stopped, to the same bits on a
-    CPU. Under torchrun, every process calls this. Raises: HifihrError for everything that a user can mend; what was
-    learnt until then is saved.
+    `init` is a weight file or a run folder to start from; `resume` continues the run in `folder` where it stopped, to
+    the same bits on a CPU. Under torchrun, every process calls this. The first Ctrl-C or SIGTERM ends the run at the
+    border of a step and saves its state; the second ends it at once.
+    Raises: HifihrError for everything that a user can fix; KeyboardInterrupt where a signal ended the run.
     """
     resume = resume or was_restarted()
-    with join_world(device) as world:
+    with join_world(device) as world, ExitStack() as owned:
+        if folder.exists():
+            owned.enter_context(own_folder(folder, world))
         check_folder(folder, settings, resume=resume)
-        run = set_up(settings, folder, world, init=init)
-        position = Position()
-        if resume and (folder / STATE_FILE).exists():
-            position = load_state(folder / STATE_FILE, run.network, run.optimizer, run.average, settings)
-            run.batches.load_state_dict({"seed": settings.train.seed, "epoch": position.epoch, "start": position.start})
+        on_progress = on_progress if world.is_first else lambda progress: None
+        on_progress(Progress("preparing data and network"))
+        saved = resume and (folder / STATE_FILE).exists()
+        run = set_up(settings, folder, world, init=init, blank=saved)
+        position = restore(run) if saved else Position()
         world.wait()  # all have looked into the folder
+        if not folder.exists():  # a run that cannot start leaves nothing behind
+            owned.enter_context(own_folder(folder, world))
         if world.is_first:
-            describe_run(folder, settings, world)
+            describe_run(folder, settings, world, started_from=run.started_from)
             for note in run.notes:
                 on_note(note)
-        with Journal(folder, from_step=position.step, is_writer=world.is_first) as journal:
-            try:
-                return train(run, position, journal, on_progress if world.is_first else lambda progress: None)
-            except (HifihrError, KeyboardInterrupt):
-                with suppress(HifihrError):  # the first error is the one to tell
-                    save(run, position)
-                raise
+        with Journal(folder, from_step=position.step, is_writer=world.is_first) as journal, polite_stop() as stop:
+            report = Reports(on_progress, on_note if world.is_first else lambda note: None)
+            return train(run, position, journal, report, stop)
 
 
-def train(run: Run, position: Position, journal: Journal, on_progress: OnProgress) -> Summary:
-    """Take steps until the run is done: this is the whole of training."""
-    settings = run.settings.train
-    guard, clock, scores = Guard(settings.nan_limit), Clock(position), {}
-    set_training(run.network, settings.parts)
-    while not is_done(run, position):
-        for batch in run.batches:
-            epoch = epochs_of(run, position)
-            set_lr(run.optimizer, settings, step=position.step, epoch=epoch, part=part_done(run, position))
-            result = train_step(run, batch, run.plan.weights_at(epoch), guard, step=position.step)
-            if result is not None and run.average is not None:
-                run.average.update(run.network, position.step)
-            move_on(run, position, clock)
-            if result is not None and position.step % settings.log_every_steps == 0:
-                journal.write("train", position.step, epoch=epoch, lr=current_lr(run), **result.row())
-                on_progress(clock.report(run, position, result.loss))
-            if is_time(position.step, settings.pictures_every_steps) and run.world.is_first:
-                save_pictures(run, batch, position.step)
-            if is_time(position.step, settings.save_every_steps):
-                save(run, position)
-            if is_done(run, position):
-                break
-        follow(run, position)
-        if is_done(run, position) or is_time(position.epoch, settings.validate_every):
-            scores = check(run, position, journal)
+@contextmanager
+def own_folder(folder: Path, world: World) -> Iterator[None]:
+    """Let no second training into the folder, and remove what a killed one left half-written."""
+    if not world.is_first:
+        yield
+        return
+    with lock_folder(folder, what="another training"):
+        remove_leftovers(folder)
+        yield
+
+
+@dataclass(frozen=True)
+class Reports:
+    """Where a run speaks: its progress, and single notes."""
+
+    on_progress: OnProgress
+    on_note: OnNote
+
+
+def restore(run: Run) -> Position:
+    """Return to where the run in the folder stopped."""
+    position = load_state(run.folder / STATE_FILE, run.network, run.optimizer, run.average, run.settings)
+    state = {"seed": run.settings.train.seed, "epoch": position.epoch, "start": position.start}
+    run.batches.load_state_dict(state)
+    return position
+
+
+def train(run: Run, position: Position, journal: Journal, report: Reports, stop: Stop) -> Summary:
+    """Take steps until the run is done, and save what was learnt whatever ends it: this is the whole of training."""
+    guard = Guard(run.settings.train.nan_limit)
+    try:
+        scores = take_steps(run, position, journal, report, stop, guard)
+    except HifihrError:
+        with suppress(HifihrError):  # the first error is the one to raise
             save(run, position)
+        raise
     return Summary(
         folder=run.folder,
         weights=run.folder / NEWEST,
@@ -126,30 +123,88 @@ def train(run: Run, position: Position, journal: Journal, on_progress: OnProgres
         minutes=position.elapsed_s / 60,
         validation=scores,
         samples_left_out=guard.samples_left_out,
+        steps_left_out=guard.steps_left_out,
     )
 
 
-class Clock:
-    """Measures the time of steps, without the pauses between two lives of a run."""
+def take_steps(
+    run: Run, position: Position, journal: Journal, report: Reports, stop: Stop, guard: Guard
+) -> dict[str, float]:
+    """Take steps and validations in turn and return the last scores. Raises: KeyboardInterrupt where asked to stop."""
+    settings, scores = run.settings.train, dict[str, float]()
+    clock, started = Clock(position, settings.batch_size), part_done(run, position)
+    set_training(run.network, settings.parts)
+    say_doing(run, position, report, "waiting for the first batch")
+    while True:
+        if is_validation_due(run, position):
+            say_doing(run, position, report, "validating")
+            scores = check(run, position, journal, stop)
+            save(run, position)
+        leave_if_asked(run, position, report, stop)
+        if is_done(run, position):
+            return scores
+        for batch in batches_until_asked(run, stop):
+            epoch = epochs_of(run, position)
+            set_lr(run.optimizer, settings, step=position.step, epoch=epoch, part=part_done(run, position))
+            result = train_step(run, batch, run.plan.weights_at(epoch), guard, step=position.step)
+            if result is not None and run.average is not None:
+                run.average.update(run.network, position.step)
+            move_on(run, position, clock)
+            if result is not None and position.step % settings.log_every_steps == 0:
+                journal.write("train", position.step, epoch=epoch, lr=current_lr(run), **result.row())
+            report_step(run, position, clock, report, result.loss if result else None, started)
+            if is_time(position.step, settings.pictures_every_steps) and run.world.is_first:
+                save_pictures(run, batch, position.step)
+            if is_time(position.step, settings.save_every_steps):
+                save(run, position)
+            leave_if_asked(run, position, report, stop)
+            if is_done(run, position):
+                break
+        follow(run, position)
 
-    def __init__(self, position: Position) -> None:
-        self._last = time.perf_counter()
-        self._mark_s, self._mark_step = position.elapsed_s, position.step
 
-    def tick(self, position: Position) -> None:
-        """Add the time since the last tick to the run's."""
-        now = time.perf_counter()
-        position.elapsed_s += now - self._last
-        self._last = now
+def batches_until_asked(run: Run, stop: Stop) -> Iterator[Batch]:
+    """Yield the batches of this epoch; workers that died of the signal that asks the run to stop are no error."""
+    try:
+        yield from run.batches
+    except RuntimeError:
+        if stop.asked is None:
+            raise
 
-    def report(self, run: Run, position: Position, loss: float) -> Progress:
-        """Return where the run stands; the speed is that since the last report."""
-        seconds = max(position.elapsed_s - self._mark_s, 1e-9)
-        images = (position.step - self._mark_step) * run.settings.train.batch_size
-        self._mark_s, self._mark_step = position.elapsed_s, position.step
-        done = part_done(run, position)
-        remaining_s = position.elapsed_s * (1 - done) / done if done > 0 else 0.0
-        return Progress(position.step, epochs_of(run, position), done, loss, images / seconds, remaining_s)
+
+def is_validation_due(run: Run, position: Position) -> bool:
+    """Return whether this is the end of the run or of an epoch that is validated, and it was not validated yet."""
+    if position.validated_step == position.step:
+        return False
+    at_border = position.step > 0 and position.start == 0
+    return is_done(run, position) or (at_border and is_time(position.epoch, run.settings.train.validate_every))
+
+
+def leave_if_asked(run: Run, position: Position, report: Reports, stop: Stop) -> None:
+    """Save the state and leave where a signal asked for it. Raises: KeyboardInterrupt."""
+    if not stop.agreed(run.world):
+        return
+    save(run, position)
+    report.on_note(
+        f"stopped after step {position.step:,}, the state is saved; continue with --resume --out {run.folder}"
+    )
+    raise KeyboardInterrupt
+
+
+def say_doing(run: Run, position: Position, report: Reports, doing: str) -> None:
+    """Report what the run is at between steps."""
+    report.on_progress(Progress(doing, position.step, epochs_of(run, position), part_done(run, position)))
+
+
+def report_step(
+    run: Run, position: Position, clock: Clock, report: Reports, loss: float | None, started: float
+) -> None:
+    """Report a step, and once, on a CPU, that the run cannot end within a day."""
+    done = part_done(run, position)
+    report.on_progress(clock.report(position, epoch=epochs_of(run, position), done=done, loss=loss))
+    warning = clock.warning(position, done=done, done_at_start=started)
+    if warning and run.world.device.type == "cpu":
+        report.on_note(warning)
 
 
 def follow(run: Run, position: Position) -> None:
@@ -199,18 +254,23 @@ def current_lr(run: Run) -> float:
     return max(float(group["lr"]) for group in run.optimizer.param_groups)
 
 
-def check(run: Run, position: Position, journal: Journal) -> dict[str, float]:
+def check(run: Run, position: Position, journal: Journal, stop: Stop) -> dict[str, float]:
     """Validate, write the scores down, and keep the weights if they are the best so far.
 
-    "Best" is the loss that the level itself can see, so that no forbidden label chooses weights.
+    "Best" is the loss that the level itself can see, so that no forbidden label chooses weights. A validation that was
+    stopped, or that had nothing to look at, is no score and keeps nothing.
     """
-    scores = validate(run, epoch=epochs_of(run, position))
-    if not scores:
-        return scores
-    journal.write("validation", position.step, epoch=epochs_of(run, position), **scores)
-    if position.best is None or scores["loss"] < position.best:
+    scores = validate(run, epoch=epochs_of(run, position), stop=stop)
+    if scores is None:
+        return {}
+    position.validated_step = position.step
+    if scores:
+        journal.write("validation", position.step, epoch=epochs_of(run, position), **scores)
+    if "loss" in scores and (position.best is None or scores["loss"] < position.best):
         position.best = scores["loss"]
         write_weights(run, BEST, position.step)
+    if run.world.is_first:
+        write_report(run.folder)
     return scores
 
 

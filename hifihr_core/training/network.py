@@ -54,8 +54,12 @@ def richest_hand() -> str:
     return max(there, key=lambda name: HANDS[name].rank)
 
 
-def start_network(settings: RunSettings, hand: HandModel, init: Path | None) -> tuple[ImageNetwork, list[str]]:
+def start_network(
+    settings: RunSettings, hand: HandModel, init: Path | None, *, blank: bool = False
+) -> tuple[ImageNetwork, list[str]]:
     """Return the network at its start and notes on what it starts from: a weight file, or backbone weights.
+
+    `blank` leaves random weights, where the state of a run is about to be loaded.
 
     Raises: AssetError or ConfigError where weights are missing or do not fit.
     """

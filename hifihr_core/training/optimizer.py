@@ -8,6 +8,7 @@ from torch import nn
 
 from hifihr_core.config.tree import TrainSettings
 from hifihr_core.models.contract import APPEARANCE, ImageNetwork
+from hifihr_core.schedules import average_decay, half_cosine, move_towards, warm_up
 
 #: How far a run has come: steps, epochs with their fraction, and the part of the whole run in [0, 1].
 Schedule = Callable[[int, float, float], float]
@@ -53,8 +54,7 @@ def build_optimizer(network: ImageNetwork, settings: TrainSettings) -> torch.opt
 
 def cosine(settings: TrainSettings) -> Schedule:
     """Fall from 1 to `lr_end` along half a cosine over the whole run."""
-    end = settings.lr_end
-    return lambda step, epoch, part: end + (1 - end) * (1 + math.cos(math.pi * min(part, 1.0))) / 2
+    return lambda step, epoch, part: half_cosine(part, end=settings.lr_end)
 
 
 def steps(settings: TrainSettings) -> Schedule:
@@ -72,9 +72,7 @@ SCHEDULES: dict[str, Callable[[TrainSettings], Schedule]] = {"cosine": cosine, "
 
 def set_lr(optimizer: torch.optim.Optimizer, settings: TrainSettings, *, step: int, epoch: float, part: float) -> float:
     """Set the learning rate of every group for this step and return its factor; warm-up is a straight line."""
-    factor = SCHEDULES[settings.schedule](settings)(step, epoch, part)
-    if step < settings.warmup_steps:
-        factor *= (step + 1) / settings.warmup_steps
+    factor = SCHEDULES[settings.schedule](settings)(step, epoch, part) * warm_up(step, settings.warmup_steps)
     for group in optimizer.param_groups:
         group["lr"] = group["base_lr"] * factor
     return factor
@@ -87,16 +85,9 @@ class MovingAverage:
         self.decay = decay
         self.state = {name: value.detach().clone() for name, value in network.state_dict().items()}
 
-    @torch.no_grad()
     def update(self, network: nn.Module, step: int) -> None:
         """Move towards the network's present state; counters are copied."""
-        part = 1 - min(self.decay, (1 + step) / (10 + step))
-        for name, value in network.state_dict().items():
-            mean = self.state[name]
-            if mean.is_floating_point():
-                mean.lerp_(value, part)
-            else:
-                mean.copy_(value)
+        move_towards(self.state, network.state_dict(), decay=average_decay(step, self.decay))
 
 
 def clip_gradients(parameters: Iterable[nn.Parameter], clip_norm: float) -> torch.Tensor:

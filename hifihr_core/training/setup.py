@@ -31,7 +31,8 @@ ROOT_LABEL = "joints_cam"
 class Run:
     """What the training loop works with. `network` is the bare module, `learner` the same one as it is called.
 
-    `notes` are lines for the user: where weights come from, and what was left out and why.
+    `notes` are lines for the user: where weights come from, and what was left out and why; `started_from` names the
+    weights alone.
     """
 
     settings: RunSettings
@@ -49,16 +50,20 @@ class Run:
     optimizer: torch.optim.Optimizer
     average: MovingAverage | None
     notes: tuple[str, ...]
+    started_from: str
 
 
-def set_up(settings: RunSettings, folder: Path, world: World, *, init: Path | None = None) -> Run:
-    """Make everything that a run needs. Raises: ConfigError, DataError or AssetError, before anything is trained."""
+def set_up(settings: RunSettings, folder: Path, world: World, *, init: Path | None = None, blank: bool = False) -> Run:
+    """Make everything that a run needs; `blank` looks for no weights, where a saved state brings them.
+
+    Raises: ConfigError, DataError or AssetError, before anything is trained.
+    """
     torch.manual_seed(settings.train.seed)
     device, renders = world.device, settings.render.enabled
     data = open_data(settings.data, labels=readable_labels(settings))
     hand = choose_hand(settings.model, data.joint_definitions, synthetic=data.is_synthetic).to(device).eval()
     plan = make_plan(settings, hand, data)
-    network, notes = start_network(settings, hand, init)
+    network, notes = start_network(settings, hand, init, blank=blank)
     network = synchronise_statistics(network.to(device), world)
     choose_parts(network, settings.train.parts, renders=renders)
     network = network.to(memory_format=torch.channels_last)
@@ -79,7 +84,8 @@ def set_up(settings: RunSettings, folder: Path, world: World, *, init: Path | No
         validation=data.validation(hand, world, batch_size=batch_size),
         optimizer=build_optimizer(network, settings.train),
         average=MovingAverage(network, settings.train.ema) if settings.train.ema else None,
-        notes=(*notes, *left_out_notes(plan)),
+        notes=(*notes, *left_out_notes(plan), *data.notes),
+        started_from="; ".join(notes),
     )
 
 

@@ -42,13 +42,16 @@ FREE_ON_RESUME = frozenset(
 
 @dataclass
 class Position:
-    """Where a run stands: steps taken, epoch, draws of this epoch, seconds so far, and the best validation loss."""
+    """Where a run is: steps taken, epoch, draws of this epoch, seconds so far, the best validation loss, and the step
+    of the last validation.
+    """
 
     step: int = 0
     epoch: int = 0
     start: int = 0
     elapsed_s: float = 0.0
     best: float | None = None
+    validated_step: int = -1
 
 
 def save_state(

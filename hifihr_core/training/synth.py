@@ -22,6 +22,7 @@ class SynthData:
     settings: DataSettings
     is_synthetic: bool = True
     joint_definitions: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
     def labels(self, hand: HandModel) -> dict[str, frozenset[str]]:
         """Return the labels that a made hand carries, as a small one shows."""

@@ -19,8 +19,12 @@ from hifihr_core.skeleton import ROOT
 from hifihr_core.training.guard import broken_samples, leave_out
 from hifihr_core.training.setup import Run
 from hifihr_core.training.step import predict
+from hifihr_core.training.stopping import Stop
 
 MM = 1000.0
+
+#: What a validation outside a run listens to: nobody.
+NO_STOP = Stop()
 
 
 def _joint_error(prediction: PlacedEstimate, batch: Batch) -> Tensor:
@@ -75,11 +79,12 @@ def measure(prediction: PlacedEstimate, batch: Batch) -> dict[str, Ratio]:
 
 
 @torch.no_grad()
-def validate(run: Run, *, epoch: float) -> dict[str, float]:
+def validate(run: Run, *, epoch: float, stop: Stop = NO_STOP) -> dict[str, float] | None:
     """Return "loss" (the level's own on validation data) and the metrics, over the samples of all processes.
 
-    Lengths are millimetres, image distances pixels of the crop; a metric without labels is absent. Uses the averaged
-    weights where the run has them. Returns an empty mapping if nothing was kept aside.
+    Lengths are millimetres, image distances pixels of the crop; a metric without labels is absent, and so is "loss"
+    where no term had anything to look at. Uses the averaged weights where the run has them. Returns an empty mapping if
+    nothing is held out, and None where a signal asked the run to stop before the end.
     """
     if run.validation is None:
         return {}
@@ -89,6 +94,8 @@ def validate(run: Run, *, epoch: float) -> dict[str, float]:
     run.validation.load_state_dict({**run.validation.state_dict(), "epoch": 0, "start": 0})
     with evaluation_mode(run):
         for batch in run.validation:
+            if run.world.size == 1 and stop.asked is not None:
+                return None
             batch = leave_out(batch, broken_samples(batch))
             prediction = predict(run, batch, run.network(batch.image, batch.K))
             inputs = loss_inputs(prediction, batch, run.plan, run.facts, perceptual=run.perceptual)
@@ -99,8 +106,9 @@ def validate(run: Run, *, epoch: float) -> dict[str, float]:
     totals, weights = run.world.sum(totals), run.world.sum(weights)
     means = {name: float(totals[name] / weights[name]) for name in names if weights[name] > 0}
     terms_at = run.plan.weights_at(epoch)
-    loss = sum(value * terms_at[name.removeprefix("term/")] for name, value in means.items() if "/" in name)
-    return {"loss": loss} | {name: value for name, value in means.items() if "/" not in name}
+    parts = [value * terms_at[name.removeprefix("term/")] for name, value in means.items() if "/" in name]
+    loss = {"loss": float(sum(parts))} if parts else {}
+    return loss | {name: value for name, value in means.items() if "/" not in name}
 
 
 @contextmanager

@@ -2,7 +2,10 @@
 
 import json
 import platform
+import re
 import sys
+from collections.abc import Iterator
+from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +17,7 @@ from hifihr_core.config import save_settings
 from hifihr_core.config.tree import RunSettings
 from hifihr_core.errors import ConfigError, DataError
 from hifihr_core.files import describe_os_error, read_text, write_text
+from hifihr_core.outside.json_text import finite_json, parse_json
 from hifihr_core.training.distributed import World
 from hifihr_core.training.state import STATE_FILE, check_same_settings, saved_settings
 
@@ -21,6 +25,11 @@ SETTINGS_FILE = Path("config.toml")
 ENVIRONMENT_FILE = Path("env.json")
 METRICS_FILE = Path("metrics.jsonl")
 TENSORBOARD_FOLDER = Path("tensorboard")
+
+#: Names of temporary files: ours (`write_atomically`) and those of safetensors.
+LEFTOVER = re.compile(
+    r"\.(state|newest|best|config|env|metrics|report|step_\d+)-\w+\.(safetensors|toml|json|jsonl|html|png)|\.tmp\w*"
+)
 
 
 def check_folder(folder: Path, settings: RunSettings, *, resume: bool) -> None:
@@ -39,16 +48,46 @@ def check_folder(folder: Path, settings: RunSettings, *, resume: bool) -> None:
         check_same_settings(saved_settings(folder / STATE_FILE), settings)
 
 
-def describe_run(folder: Path, settings: RunSettings, world: World) -> None:
-    """Write settings and environment into the run folder. Raises: DataError where the disk refuses."""
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files of a killed training; call it with the folder's lock held."""
+    for place in (folder, folder / "checkpoints", folder / "samples"):
+        if place.is_dir():
+            for path in place.iterdir():
+                if path.is_file() and LEFTOVER.fullmatch(path.name):
+                    path.unlink(missing_ok=True)
+
+
+def describe_run(folder: Path, settings: RunSettings, world: World, *, started_from: str = "") -> None:
+    """Write settings and environment into the run folder; a resumed run adds its own to the list "lives".
+
+    Raises: DataError where the disk refuses.
+    """
     save_settings(settings, folder / SETTINGS_FILE)
-    write_text(folder / ENVIRONMENT_FILE, json.dumps(environment(world), indent=1) + "\n")
+    path = folder / ENVIRONMENT_FILE
+    now = environment(world) | ({"started_from": started_from} if started_from else {})
+    lives = [*_lives(path), now]
+    write_text(path, json.dumps({"lives": lives}, indent=1) + "\n")
+
+
+def _lives(path: Path) -> list[Any]:
+    """Return what earlier lives of the run wrote down; nothing where the file is missing or damaged."""
+    if not path.exists():
+        return []
+    try:
+        found = parse_json(read_text(path), path)
+    except DataError:
+        return []
+    if not isinstance(found, dict):
+        return []
+    lives = found.get("lives", [found])  # a run of an earlier version has one life at the top
+    return lives if isinstance(lives, list) else []
 
 
 def environment(world: World) -> dict[str, Any]:
     """Return what the numbers of a run may depend on besides its settings."""
     on_cuda = world.device.type == "cuda"
     return {
+        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "packages": {name: version(name) for name in ("hifihr", "torch", "timm", "numpy", "numba")},
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -84,7 +123,7 @@ class Journal:
         if not self._is_writer:
             return
         try:
-            self._file.write(json.dumps({"kind": kind, "step": step} | values) + "\n")
+            self._file.write(json.dumps(finite_json({"kind": kind, "step": step} | values)) + "\n")
             self._file.flush()
             for name, value in values.items():
                 self._board.add_scalar(f"{kind}/{name}", value, step)
@@ -102,12 +141,19 @@ class Journal:
 
 def keep_until(path: Path, step: int) -> list[str]:
     """Return the lines of a journal up to a step; a line cut short by a crash is dropped."""
-    lines = []
+    return [line for line, row in _rows(path) if row["step"] <= step]
+
+
+def read_journal(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a journal; lines that are damaged are left out."""
+    return [row for _, row in _rows(path)]
+
+
+def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     for line in read_text(path).splitlines(keepends=True):
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
+            row = parse_json(line, path)
+        except DataError:
             continue
-        if row.get("step", 0) <= step:
-            lines.append(line)
-    return lines
+        if isinstance(row, dict) and isinstance(row.get("step"), int):
+            yield (line if line.endswith("\n") else line + "\n"), row

@@ -1,0 +1,58 @@
+"""One writer per folder: a lock that the operating system takes back when its process ends, however it ends."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hifihr_core.errors import ConfigError, DataError
+from hifihr_core.files import describe_os_error
+
+#: The file that is locked; it stays, empty.
+LOCK_NAME = ".lock"
+
+#: File systems without locks (some NFS and Lustre mounts) answer with one of these: then there is no lock.
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})
+
+
+@contextmanager
+def lock_folder(folder: Path, *, what: str) -> Iterator[bool]:
+    """Hold the folder's lock while the body runs; yield whether the file system has locks at all.
+
+    Raises: ConfigError where another process holds it, naming `what`; DataError where the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise DataError(describe_os_error(error, folder)) from error
+    try:
+        yield _take(handle, folder, what)
+    finally:
+        os.close(handle)  # which gives the lock back
+
+
+def _take(handle: int, folder: Path, what: str) -> bool:
+    try:
+        _lock(handle)
+    except OSError as error:
+        if error.errno in _NO_LOCKS:
+            return False
+        raise ConfigError(f"{folder}: {what} is at work in it; wait for it, or choose another folder") from error
+    return True
+
+
+if os.name == "nt":  # pragma: no cover - Windows
+
+    def _lock(handle: int) -> None:
+        import msvcrt
+
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+
+else:
+
+    def _lock(handle: int) -> None:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
