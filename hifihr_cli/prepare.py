@@ -13,6 +13,15 @@ if TYPE_CHECKING:
     from hifihr_core.sources.contract import Request, Source
     from hifihr_core.sources.prepare import Report
 
+
+def _source_names() -> str:
+    """Return the names of all sources; their table is read without loading any of them."""
+    from hifihr_core.sources.table import SOURCES
+
+    return ", ".join(SOURCES)
+
+
+SourceName = Annotated[str, typer.Argument(help=f"One of {_source_names()}.", metavar="SOURCE")]
 Check = Annotated[bool, typer.Option("--check", help="Only look at the download, pack nothing.", show_default=False)]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Take the first N poses of each split.", metavar="N")]
 Workers = Annotated[
@@ -49,7 +58,7 @@ _MARKS = {"present": "ok", "optional": "--", "missing": "MISSING", "broken": "BR
 
 
 def prepare(
-    source: Annotated[str, typer.Argument(help="freihand, ho3d, rhd, dart, images or synth.", metavar="SOURCE")],
+    source: SourceName,
     root: Root = None,
     out: OutFolder = None,
     workers: Workers = None,
@@ -82,13 +91,14 @@ def prepare(
     from hifihr_core.sources.table import find_source
 
     row = find_source(source)
-    asked = {"count": count, "evaluation": evaluation, "seed": seed, "hand": hand, "photos": backgrounds}
-    wanted: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    asked = {"keypoints": keypoints, "detector": detector, "count": count, "evaluation": evaluation, "seed": seed}
+    asked |= {"hand": hand, "backgrounds": backgrounds, "as": layout}
+    options = {name: value for name, value in asked.items() if value is not None}
+    _refuse_foreign(row, options)
     if layout is not None:
-        _refuse_others(source, "synth", {"as": layout})
-        _write_raw(layout, out, wanted, json)
+        del options["as"]
+        _write_raw(layout, out, options, overwrite=overwrite, dry_run=dry_run, json=json)
         return
-    options = _options(source, {"keypoints": keypoints, "detector": detector}, wanted)
     request = Request(root=root or raw_folder(source), limit=limit, options=options)
     target = out or shards_folder(source)
     policy = Policy(
@@ -105,44 +115,42 @@ def prepare(
         _pack(row, request, target, policy, json)
 
 
-def _options(source: str, of_images: dict[str, Any], of_synth: dict[str, Any]) -> dict[str, object]:
-    """Return what only this source needs. Raises: ConfigError for an option that it does not know."""
-    _refuse_others(source, "images", {name: value for name, value in of_images.items() if value is not None})
-    _refuse_others(source, "synth", of_synth)
-    return _image_options(**of_images) if source == "images" else of_synth
-
-
-def _image_options(keypoints: Path | None, detector: str | None) -> dict[str, object]:
-    from hifihr_core.photos.detectors import DETECTORS, choose_detector
-
-    name = choose_detector(detector or "auto")
-    # A detector that gives boxes alone, such as the whole photo, finds nothing that could be learned from.
-    return {"keypoints": keypoints, "detector": name if DETECTORS[name].finds_keypoints else None}
-
-
-def _refuse_others(source: str, owner: str, given: dict[str, object]) -> None:
-    """Raise ConfigError where an option of one source is given to another."""
+def _refuse_foreign(row: "Source", options: dict[str, Any]) -> None:
+    """Raise ConfigError where an option is given that this source does not know."""
     from hifihr_core.errors import ConfigError
+    from hifihr_core.sources.table import owners_of
 
-    if given and source != owner:
-        name = {"photos": "backgrounds"}.get(next(iter(given)), next(iter(given)))
-        raise ConfigError(f"--{name} belongs to `{owner}`, not to {source}; leave it out")
+    foreign = next((name for name in options if name not in row.options), None)
+    if foreign is not None:
+        owners = " and ".join(f"`{owner}`" for owner in owners_of(foreign))
+        raise ConfigError(f"--{foreign} belongs to {owners}, not to {row.name}; leave it out")
 
 
-def _write_raw(layout: str, out: Path | None, wanted: dict[str, Any], json: bool) -> None:
+def _write_raw(
+    layout: str, out: Path | None, options: dict[str, Any], *, overwrite: bool, dry_run: bool, json: bool
+) -> None:
     from hifihr_core.config.folders import raw_folder
     from hifihr_core.errors import ConfigError
-    from hifihr_core.sources.written.layouts import LAYOUTS, RawRequest, write_raw_tree
+    from hifihr_core.sources.written.layouts import LAYOUTS, RawRequest, refuse_taken, write_raw_tree
 
     if layout not in LAYOUTS:
         raise ConfigError(f"--as {layout}: not known; known layouts: {', '.join(LAYOUTS)}")
-    count = wanted.pop("count", 200)
-    evaluation = wanted.pop("evaluation", max(1, count // 10))
-    request = RawRequest(out or raw_folder(f"synth-{layout}"), count, evaluation, **wanted)
-    with progress("synth", unit="poses") as bar:
-        write_raw_tree(layout, request, on_progress=bar)
+    count = options.pop("count", 200)
+    evaluation = options.pop("evaluation", max(1, count // 10))
+    photos = options.pop("backgrounds", None)
+    request = RawRequest(out or raw_folder(f"synth-{layout}"), count, evaluation, photos=photos, **options)
+    if dry_run:
+        refuse_taken(request.root, overwrite=overwrite)
+    else:
+        with progress("synth", unit="poses") as bar:
+            write_raw_tree(layout, request, overwrite=overwrite, on_progress=bar)
     if json:
-        emit_json({"root": str(request.root), "train": count, "evaluation": evaluation, "hand": request.hand_name})
+        plan = {"train": count, "evaluation": evaluation, "hand": request.hand_name, "written": not dry_run}
+        emit_json({"root": str(request.root), **plan})
+    elif dry_run:
+        emit(
+            f"{request.root}: would hold {count:,} training and {evaluation:,} evaluation poses of {request.hand_name}"
+        )
     else:
         emit(str(request.root))
 

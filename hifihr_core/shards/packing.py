@@ -5,6 +5,7 @@ under its final name, or not at all; `index.json` comes last. Until then a hidde
 the staged annotations, and the same command goes on where the last one stopped.
 """
 
+import errno
 import json
 import os
 import shutil
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from hifihr_core import __version__
 from hifihr_core.errors import DataError
@@ -48,7 +49,11 @@ from hifihr_core.shards.writer import write_shard
 SHARD_BYTES = 128 << 20
 WORK_NAME = ".work"
 LOCK_NAME = ".lock"
+#: The lock of file systems that have none: a file that is there.
+SOFT_LOCK_NAME = ".locked"
 SOFTWARE = f"hifihr {__version__}"
+#: What file systems without locks answer: NFS and Lustre, as many clusters mount them.
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})
 #: The index lists so many problems; the shards list all of theirs.
 LISTED_PROBLEMS = 100
 
@@ -134,12 +139,20 @@ def pack_split(
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Keep other runs out of a folder; the lock ends with its process. Raises: DataError if one is there already."""
-    lock = FileLock(folder / LOCK_NAME)
+    lock: BaseFileLock = FileLock(folder / LOCK_NAME)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
+        try:
+            lock.acquire(timeout=0)
+        except (OSError, NotImplementedError) as error:
+            if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+                raise
+            Path(lock.lock_file).unlink(missing_ok=True)
+            lock = SoftFileLock(folder / SOFT_LOCK_NAME)
+            lock.acquire(timeout=0)
     except Timeout as error:
-        raise DataError(f"{folder}: another run is packing here; wait for it, or choose another --out") from error
+        remedy = f"wait for it, or choose another --out (if there is none, delete {SOFT_LOCK_NAME} there)"
+        raise DataError(f"{folder}: another run is packing here; {remedy}") from error
     except OSError as error:
         raise DataError(describe_os_error(error, folder)) from error
     try:

@@ -118,7 +118,7 @@ class ShardIndex(_Record):
     samples: int
     annotations: int
     labels: dict[str, LabelFacts]
-    shards: tuple[ShardFacts, ...] = Field(min_length=1)
+    shards: tuple[ShardFacts, ...]
     checks: tuple[CheckFacts, ...] = ()
     problem_count: int = 0
     problems: tuple[Problem, ...] = ()

@@ -50,7 +50,7 @@ def write_shard(
         collector = _Collector(images, masks)
         for row in rows:
             collector.add(row)
-        with h5py.File(part, "w", libver=("earliest", "v110"), track_order=False) as file:
+        with h5py.File(part, "w", libver=("earliest", "v110"), track_order=False, locking=False) as file:
             _write_attributes(file, facts, software, collector.problems)
             collector.write(file)
         summary = ShardFacts(

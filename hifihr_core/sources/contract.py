@@ -24,7 +24,7 @@ class FileState:
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked of a source. `options` holds what only one source knows."""
+    """What the user asked of a source. `options` holds the values of its own options, by the names in `Source`."""
 
     root: Path
     limit: int | None = None
@@ -36,7 +36,8 @@ class Source:
     """One row of the table of sources.
 
     `open` returns the splits that are there, and raises DataError, with `download` and `layout` in the message, where
-    nothing usable is. `inspect` lists what is present, missing and broken without reading images.
+    nothing usable is. `inspect` lists what is present, missing and broken without reading images. `options` are those
+    of `hifihr prepare` that only some sources know.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Source:
     layout: str
     open: Callable[[Request], Sequence[Split]]
     inspect: Callable[[Request], Sequence[FileState]]
+    options: frozenset[str] = frozenset()
 
 
 def describe_file(path: str, file: RawFile | None, *, needed: bool = True) -> FileState:

@@ -20,7 +20,7 @@ from hifihr_core.files import PHOTO_SUFFIXES
 from hifihr_core.outside.folders import find_files
 from hifihr_core.photos.cameras import choose_camera
 from hifihr_core.photos.detections import Detection, check_in_photo
-from hifihr_core.photos.detectors import Detector, build_detector, detect
+from hifihr_core.photos.detectors import DETECTORS, Detector, build_detector, choose_detector, detect
 from hifihr_core.photos.photo_names import match_photos
 from hifihr_core.photos.reading import Photo, read_photo
 from hifihr_core.samples import Sample
@@ -132,16 +132,17 @@ def open_images(request: Request) -> Sequence[Split]:
     """Return one split with every photo under `request.root`.
 
     `request.options` may hold `keypoints`, the path of a file of hands, and `detector`, a name of the table of
-    detectors for the photos that no file knows.
-    Raises: DataError if there is no photo, or the file of hands is broken or names other photos.
+    detectors for the photos that no file knows (default: the best one that can run here).
+    Raises: DataError if there is no photo, or the file of hands is broken or names other photos; ConfigError for an
+    unknown detector.
     """
+    detector = _choose_detector(request.options.get("detector"))
     root, photos = request.root, find_photos(request.root)
     if not photos:
         raise DataError(f"{root}: no photo found, expected {', '.join(sorted(PHOTO_SUFFIXES))}; {DOWNLOAD}")
     path: Path | None = request.options.get("keypoints")
     path = path or (root / KEYPOINTS_NAME if (root / KEYPOINTS_NAME).is_file() else None)
     hands = match_photos(read_keypoint_file(path), photos, str(path), root=root).hands if path else {}
-    detector = request.options.get("detector")
     facts = DatasetFacts(
         dataset="images",
         split="train",
@@ -159,6 +160,12 @@ def open_images(request: Request) -> Sequence[Split]:
     }
     count = min(len(photos), request.limit) if request.limit else len(photos)
     return [ImagesSplit(root, photos, hands, detector, facts, count, plan)]
+
+
+def _choose_detector(name: str | None) -> str | None:
+    """Return the detector that is meant; one that gives boxes alone finds nothing that could be learned from."""
+    chosen = choose_detector(name or "auto")
+    return chosen if DETECTORS[chosen].finds_keypoints else None
 
 
 def find_photos(root: Path) -> tuple[str, ...]:
@@ -188,4 +195,5 @@ IMAGES = Source(
     layout=LAYOUT,
     open=open_images,
     inspect=inspect_images,
+    options=frozenset({"keypoints", "detector"}),
 )

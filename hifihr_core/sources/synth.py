@@ -32,7 +32,7 @@ class SynthRequest:
     evaluation: int = 0
     seed: int = 0
     hand: str = "anny"
-    photos: Path | None = None
+    backgrounds: Path | None = None
     options: SynthOptions = field(default_factory=SynthOptions)
 
 
@@ -67,7 +67,7 @@ class SynthSplit(Split):
 def open_synth(request: Request) -> Sequence[Split]:
     """Return the splits that were asked for. Raises: AssetError if the hand model is not installed."""
     wanted = SynthRequest(**request.options)
-    options = replace(wanted.options, photos=wanted.photos and wanted.photos.absolute())
+    options = replace(wanted.options, photos=wanted.backgrounds and wanted.backgrounds.absolute())
     hand = load_hand(wanted.hand)
     facts = DatasetFacts(
         dataset="synth",
@@ -111,4 +111,5 @@ SYNTH = Source(
     layout="nothing is read",
     open=open_synth,
     inspect=inspect_synth,
+    options=frozenset({"count", "evaluation", "seed", "hand", "backgrounds", "as"}),
 )

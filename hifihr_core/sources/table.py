@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from hifihr_core.lookup import load_attribute, lookup
-from hifihr_core.sources.contract import Source
+
+if TYPE_CHECKING:  # the command line reads the names for its help, which waits for nothing
+    from hifihr_core.sources.contract import Source
 
 #: Name on the command line -> "module:attribute" of its `Source`.
 SOURCES: Mapping[str, str] = MappingProxyType(
@@ -19,7 +22,12 @@ SOURCES: Mapping[str, str] = MappingProxyType(
 )
 
 
-def find_source(name: str) -> Source:
+def find_source(name: str) -> "Source":
     """Return the source called `name`. Raises: ConfigError with the nearest name."""
-    source: Source = load_attribute(lookup(SOURCES, name, "dataset"))
+    source: "Source" = load_attribute(lookup(SOURCES, name, "dataset"))
     return source
+
+
+def owners_of(option: str) -> tuple[str, ...]:
+    """Return the sources that know an option of `hifihr prepare` that not all know."""
+    return tuple(name for name in SOURCES if option in find_source(name).options)

@@ -62,6 +62,10 @@ def open_dataset(name: str, *, training: bool, labels: frozenset[str] | None, ve
     if not chosen:
         wanted = "training" if training else "evaluation"
         raise DataError(f"{name}: no {wanted} split among its shards; prepare it, or give the folder itself")
+    if not len(chosen[0]):
+        raise DataError(
+            f"{chosen[0].folder}: no samples in it; prepare the dataset again, and look at what it left out"
+        )
     positions = np.arange(len(chosen[0])) if versions == "all" else first_pictures(chosen[0])
     return Dataset(name, chosen[0], positions, chosen[0].index.facts)
 

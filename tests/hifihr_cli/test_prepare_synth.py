@@ -7,7 +7,7 @@ def test_a_raw_tree_is_written(tmp_path, monkeypatch, run_cli):
     written = []
     monkeypatch.setattr(
         "hifihr_core.sources.written.layouts.write_raw_tree",
-        lambda layout, request, on_progress: written.append((layout, request)),
+        lambda layout, request, **_: written.append((layout, request)),
     )
     arguments = ["prepare", "synth", "--as", "ho3d-v3", "--count", "30", "--seed", "4", "--hand", "anny", "--json"]
     ended = run_cli(*arguments, "--out", str(tmp_path / "x"))
@@ -32,3 +32,34 @@ def test_options_of_another_source_are_refused(arguments, message, run_cli):
     ended = run_cli("prepare", *arguments)
     assert ended.code == 2
     assert message in ended.err
+
+
+def test_a_dry_run_of_a_raw_tree_touches_nothing(tmp_path, run_cli):
+    ended = run_cli("prepare", "synth", "--as", "freihand", "--count", 30, "--dry-run", "--out", tmp_path / "x")
+    assert ended.code == 0
+    assert "would hold 30 training and 3 evaluation poses of anny" in ended.out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_raw_tree_is_replaced_only_when_told(tmp_path, run_cli):
+    words = ("prepare", "synth", "--as", "freihand", "--hand", "anny", "--evaluation", 0, "--out", tmp_path)
+    assert run_cli(*words, "--count", 2).code == 0
+    before = sorted((tmp_path / "training/rgb").iterdir())
+    (tmp_path / "mine.txt").write_text("mine")
+    for more in ((), ("--dry-run",)):
+        ended = run_cli(*words, "--count", 1, *more)
+        assert (ended.code, "choose another --out, or --overwrite it" in ended.message) == (3, True)
+        assert sorted((tmp_path / "training/rgb").iterdir()) == before
+    assert run_cli(*words, "--count", 1, "--overwrite").code == 0
+    assert len(list((tmp_path / "training/rgb").iterdir())) == 4
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
+def test_a_raw_tree_that_was_not_finished_is_written_anew(tmp_path, run_cli):
+    words = ("prepare", "synth", "--as", "freihand", "--hand", "anny", "--evaluation", 0, "--out", tmp_path)
+    assert run_cli(*words, "--count", 1).code == 0
+    marker = tmp_path / "hifihr_synthetic.json"
+    whole = marker.read_text()
+    marker.write_text(json.dumps({**json.loads(whole), "unfinished": True}))
+    assert run_cli(*words, "--count", 1).code == 0
+    assert marker.read_text() == whole

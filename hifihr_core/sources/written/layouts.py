@@ -5,6 +5,7 @@ says that a tree is synthetic, and whether its 778 vertices are MANO's (where MA
 """
 
 import json
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from typing import TextIO
 from hifihr_core.assets.store import is_installed
 from hifihr_core.errors import DataError
 from hifihr_core.files import describe_os_error, write_text
+from hifihr_core.outside.folders import is_junk
+from hifihr_core.outside.json_text import read_json
 from hifihr_core.sources.marker import MARKER_NAME
 
 OnProgress = Callable[[int, int], None]
@@ -55,33 +58,71 @@ LAYOUTS: Mapping[str, str] = MappingProxyType(
 )
 
 
-def write_raw_tree(layout: str, request: RawRequest, *, on_progress: OnProgress | None = None) -> None:
+def write_raw_tree(
+    layout: str, request: RawRequest, *, overwrite: bool = False, on_progress: OnProgress | None = None
+) -> None:
     """Write a raw tree of a dataset; `on_progress` gets (poses done, poses of all).
 
+    A tree that an interrupted run left is written anew; a finished one only with `overwrite`.
     Raises: ValueError for an unknown layout; DataError if the folder holds something else, or the disk refuses.
     """
     from importlib import import_module
 
     if layout not in LAYOUTS:
         raise ValueError(f"raw layout {layout!r} is not known; known layouts: {', '.join(LAYOUTS)}")
-    _refuse_foreign(request.root)
+    refuse_taken(request.root, overwrite=overwrite)
     module, _, name = LAYOUTS[layout].partition(":")
     try:
+        _clear(request.root)
         request.root.mkdir(parents=True, exist_ok=True)
         getattr(import_module(module), name)(request, on_progress or (lambda done, total: None))
+        _finish_marker(request.root)
     except OSError as error:
         raise DataError(describe_os_error(error, request.root)) from error
 
 
 def write_marker(root: Path, *, stand_in_vertices: bool) -> None:
-    """Say that a tree is synthetic. Written first, so that no half-written tree passes for a real download."""
-    write_text(root / MARKER_NAME, json.dumps({"synthetic": True, "stand_in_vertices": stand_in_vertices}) + "\n")
+    """Say that a tree is synthetic, and not finished. Written first, so that no part of one passes for a download."""
+    content = {"synthetic": True, "stand_in_vertices": stand_in_vertices, _UNFINISHED: True}
+    write_text(root / MARKER_NAME, json.dumps(content) + "\n")
 
 
-def _refuse_foreign(root: Path) -> None:
-    """Keep away from a folder that may hold a real download."""
-    if root.is_dir() and any(root.iterdir()) and not (root / MARKER_NAME).is_file():
+def refuse_taken(root: Path, *, overwrite: bool) -> None:
+    """Keep away from a folder that may hold a real download, and from a finished tree, unless it may be replaced.
+
+    Raises: DataError with the remedy.
+    """
+    if not root.is_dir() or not any(not is_junk(path.name) for path in root.iterdir()):
+        return
+    if not (root / MARKER_NAME).is_file():
         raise DataError(f"{root}: not empty and not a synthetic tree; give an empty folder with --out")
+    if not (overwrite or _UNFINISHED in read_json(root / MARKER_NAME)):
+        raise DataError(f"{root}: a synthetic tree is here already; choose another --out, or --overwrite it")
+
+
+#: In the marker of a tree that is being written.
+_UNFINISHED = "unfinished"
+#: What the layouts put into the root of a tree; nothing else is ever removed.
+_FOLDERS = ("training", "evaluation", "train", "outputs", "openpose")
+_FILES = ("training_*.json", "evaluation_*.json", "train.txt", "evaluation.txt", MARKER_NAME)
+
+
+def _clear(root: Path) -> None:
+    """Remove the synthetic tree in a folder."""
+    if not (root / MARKER_NAME).is_file():
+        return
+    for name in _FOLDERS:
+        if (root / name).is_dir() and not (root / name).is_symlink():
+            shutil.rmtree(root / name)
+    for pattern in _FILES:
+        for path in root.glob(pattern):
+            path.unlink()
+
+
+def _finish_marker(root: Path) -> None:
+    content = read_json(root / MARKER_NAME)
+    content.pop(_UNFINISHED, None)
+    write_text(root / MARKER_NAME, json.dumps(content) + "\n")
 
 
 class JsonList:

@@ -3,12 +3,15 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from functools import partial
 from multiprocessing import get_context
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -327,3 +330,32 @@ def test_pieces_are_planned_by_counts_alone(tmp_path):
         ("train-00001.h5", 4, 8),
         ("train-00002.h5", 8, 12),
     ]
+
+
+NO_LOCKS = """
+#include <errno.h>
+int flock(int file, int operation) { errno = ENOLCK; return -1; }
+"""
+
+
+@pytest.mark.skipif(shutil.which("cc") is None or sys.platform != "linux", reason="needs a C compiler and LD_PRELOAD")
+def test_a_file_system_without_locks_is_good_enough(tmp_path, whole):
+    """As NFS and Lustre answer on many clusters; the lock is then the presence of a file."""
+    (tmp_path / "flock.c").write_text(NO_LOCKS)
+    library = tmp_path / "flock.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, tmp_path / "flock.c"], check=True)
+    code = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+from test_packing import SMALL, ToySplit, pack_split
+from hifihr_core.shards.folder import ShardSet, verify
+out = Path({str(tmp_path / "out")!r})
+pack_split(ToySplit(), out, policy=SMALL)
+assert list(verify(out)) == [], list(verify(out))
+assert len(list(ShardSet(out))) == 12
+"""
+    variables = {**os.environ, "LD_PRELOAD": str(library)}
+    done = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert digests(tmp_path / "out") == whole
