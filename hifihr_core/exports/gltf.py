@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 from hifihr_core import __version__
 from hifihr_core.exports.clips import Clip, local_transforms, quaternions
 from hifihr_core.exports.encoding import encode_png
-from hifihr_core.exports.meshes import Rig, SplitMesh, TexturedMesh, split_at_seams
+from hifihr_core.exports.meshes import Rig, SplitMesh, TexturedMesh, split_at_seams, unsplit
 from hifihr_core.files import write_atomically
 
 #: Turns the OpenCV camera frame into glTF's: x stays, y and z change sign.
@@ -118,7 +118,7 @@ def _chunk(kind: bytes, payload: bytes) -> bytes:
 
 def add_mesh(document: Document, mesh: TexturedMesh, name: str) -> int:
     """Append the mesh of a hand with its material; return its number. With a rig it is in the bind pose."""
-    split = split_at_seams(mesh) if mesh.uvs is not None else _unsplit(mesh)
+    split = split_at_seams(mesh) if mesh.uvs is not None else unsplit(mesh)
     picture = None if mesh.texture is None else encode_png(mesh.texture)
     material = document.material(f"{name}_skin", picture)
     return document.mesh(name, _attributes(document, mesh, split), split.faces, material)
@@ -181,11 +181,6 @@ def strongest_influences(
     strongest = np.take_along_axis(padded, order, axis=1)
     strongest = strongest / strongest.sum(axis=1, keepdims=True)
     return np.where(strongest > 0, order, 0).astype(np.uint16), strongest
-
-
-def _unsplit(mesh: TexturedMesh) -> SplitMesh:
-    count = len(mesh.vertices)
-    return SplitMesh(source=np.arange(count), uvs=np.zeros((count, 2)), faces=mesh.faces)
 
 
 def _attributes(document: Document, mesh: TexturedMesh, split: SplitMesh) -> dict[str, int]:

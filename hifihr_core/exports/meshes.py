@@ -70,6 +70,12 @@ def split_at_seams(mesh: TexturedMesh) -> SplitMesh:
     return SplitMesh(source=pairs[:, 0], uvs=mesh.uvs[pairs[:, 1]], faces=inverse.reshape(mesh.faces.shape))
 
 
+def unsplit(mesh: TexturedMesh) -> SplitMesh:
+    """Return a mesh without a chart in the same form, its vertices as they are and its UVs 0."""
+    count = len(mesh.vertices)
+    return SplitMesh(source=np.arange(count), uvs=np.zeros((count, 2)), faces=mesh.faces)
+
+
 def mirror_x(mesh: TexturedMesh) -> TexturedMesh:
     """Return the mesh of the other hand: x negated, faces turned round so that they still face outwards.
 

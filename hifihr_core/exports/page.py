@@ -1,0 +1,102 @@
+"""One HTML file with photos and their hands, to open from disk or to send: no network, no other program.
+
+The viewer in `data/page.html` is our own WebGL; this module fills in the photos. Frames are the photo's camera frame.
+"""
+
+import base64
+import json
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from hifihr_core.exports.clips import local_transforms
+from hifihr_core.exports.encoding import encode_jpeg
+from hifihr_core.exports.gltf import strongest_influences
+from hifihr_core.exports.meshes import TexturedMesh, split_at_seams, unsplit
+from hifihr_core.exports.results import HandResult
+from hifihr_core.files import write_text
+
+PAGE_FILE = "index.html"
+#: More photos than this are left out of a page, the last ones first: a browser reads the whole file.
+MAX_PHOTOS = 30
+_PHOTO_PX, _TEXTURE_PX = 1400, 1024
+_MARK = "/*DATA*/"
+
+
+def page_photo(name: str, image: UInt8[np.ndarray, "H W 3"], hands: Sequence[HandResult], *, reduction: float) -> dict:
+    """Return what a page needs of one photo, as plain JSON values.
+
+    `reduction` is that of the photo the results came from: their pixels are those of the full photo.
+    """
+    shrink = min(1.0, _PHOTO_PX / max(image.shape[:2]))
+    width, height = (max(1, round(side * shrink)) for side in image.shape[1::-1])
+    K = hands[0].K if hands else np.eye(3)
+    scale = np.diag([width / image.shape[1] / reduction, height / image.shape[0] / reduction, 1.0])
+    licences = sorted({licence for hand in hands for licence in hand.licences.values()})
+    return {
+        "name": name,
+        "note": f"{len(hands)} hand{'s'[: len(hands) != 1]}; licences: {', '.join(licences) or 'none'}",
+        "picture": _data_uri(encode_jpeg(image, longest_px=_PHOTO_PX, quality=85), "image/jpeg"),
+        "width": width,
+        "height": height,
+        "K": (scale @ K).tolist(),
+        "hands": [_hand(hand) for hand in hands],
+    }
+
+
+def write_page(path: Path, photos: Sequence[dict]) -> Path:
+    """Write the page of these photos (of `page_photo`). Raises: DataError where the disk refuses."""
+    template = (files("hifihr_core.exports") / "data" / "page.html").read_text(encoding="utf-8")
+    data = json.dumps({"photos": list(photos[:MAX_PHOTOS])}, separators=(",", ":"))
+    # A script element ends at the first "</", wherever it is.
+    write_text(path, template.replace(_MARK, data.replace("</", "<\\/")))
+    return path
+
+
+def _hand(hand: HandResult) -> dict:
+    mesh = hand.mesh
+    light = {name: np.asarray(hand.light[name]).round(4).tolist() for name in ("ambient", "color", "direction")}
+    return {"side": hand.side, "score": round(float(hand.score), 4), "light": light, **_geometry(mesh)}
+
+
+def _geometry(mesh: TexturedMesh) -> dict:
+    split = split_at_seams(mesh) if mesh.uvs is not None else unsplit(mesh)
+    rig = mesh.rig
+    vertices = mesh.vertices if rig is None else rig.bind_vertices
+    bones, weights = (
+        strongest_influences(rig.weights[split.source]) if rig else (np.zeros((0, 4), np.uint16), np.zeros((0, 4)))
+    )
+    top_left = np.stack((split.uvs[:, 0], 1.0 - split.uvs[:, 1]), axis=1)
+    texture = None
+    if mesh.texture is not None:
+        texture = _data_uri(encode_jpeg(mesh.texture, longest_px=_TEXTURE_PX, quality=88), "image/jpeg")
+    colors = None if mesh.vertex_colors is None else _packed(mesh.vertex_colors[split.source], np.float32)
+    return {
+        "positions": _packed(vertices[split.source], np.float32),
+        "uvs": _packed(top_left, np.float32),
+        "faces": _packed(split.faces, np.uint32),
+        "source": _packed(split.source, np.uint32),
+        "bones": _packed(bones, np.uint16),
+        "weights": _packed(weights, np.float32),
+        "colors": colors,
+        "texture": texture,
+        "names": list(rig.names) if rig else [],
+        "parents": list(rig.parents) if rig else [],
+        "local": _matrices(local_transforms(rig.T_cam_bone, rig.parents)) if rig else [],
+        "inverse_bind": _matrices(np.linalg.inv(rig.T_bind_bone)) if rig else [],
+    }
+
+
+def _packed(values: np.ndarray, kind: type) -> str:
+    return base64.b64encode(np.ascontiguousarray(values, dtype=np.dtype(kind).newbyteorder("<")).tobytes()).decode()
+
+
+def _matrices(transforms: np.ndarray) -> list:
+    return [matrix.round(7).ravel().tolist() for matrix in transforms]
+
+
+def _data_uri(payload: bytes, media: str) -> str:
+    return f"data:{media};base64,{base64.b64encode(payload).decode()}"
