@@ -29,7 +29,12 @@ EXAMPLES: Mapping[str, Sequence[tuple[str, str]]] = {
         ("predict photo.jpg", "every hand of a photo: mesh, rig, texture, joints"),
         ("predict photo.jpg --refine", "fit each hand to its photo, and take its texture from there"),
         ("predict holiday/ --json", "a whole folder; one JSON document on stdout"),
+        ("predict photo.jpg --page", "also one index.html to look at, or to send"),
         ("predict photo.jpg --box 120,80,240,260", "one hand, where you say"),
+    ),
+    "convert": (
+        ("convert predictions", "MANO's parameters for every hand of a folder"),
+        ("convert predictions/img_0.json --format json,obj,npz", "one hand, with its mesh"),
     ),
     "export": (
         ("export landmarks --to onnx", "a shipped network"),

@@ -100,6 +100,10 @@ Bones = Annotated[str, typer.Option("--bones", help="Names of the bones: vrm, un
 Backdrop = Annotated[
     bool, typer.Option("--backdrop", help="Put the photo behind the hands of the .glb.", show_default=False)
 ]
+Page = Annotated[
+    bool,
+    typer.Option("--page", help="Write one index.html to look at, and to send.", show_default=False),
+]
 NoOverlay = Annotated[bool, typer.Option("--no-overlay", help="Write no pictures.", show_default=False)]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace earlier results.", show_default=False)]
 # Clips only.
@@ -141,6 +145,7 @@ def predict(
     format: Formats = "glb,obj,json,npz",
     bones: Bones = "vrm",
     backdrop: Backdrop = False,
+    page: Page = False,
     no_overlay: NoOverlay = False,
     overwrite: Overwrite = False,
     from_: From = 0.0,
@@ -205,7 +210,13 @@ def predict(
         device=choose_device(device),
     )
     output = OutputSettings(
-        out_folder or out, formats, pictures=not no_overlay, overwrite=overwrite, bones=bones, backdrop=backdrop
+        out_folder or out,
+        formats,
+        pictures=not no_overlay,
+        overwrite=overwrite,
+        bones=bones,
+        backdrop=backdrop,
+        page=page,
     )
     _report(_work(predictor, paths, output, camera, given, _converter(hand, predictor)), json)
 

@@ -19,6 +19,7 @@ from hifihr_core.exports.formats import (
     write_photo,
     write_picture,
 )
+from hifihr_core.exports.page import MAX_PHOTOS, PAGE_FILE, page_photo, write_page
 from hifihr_core.exports.results import HandResult, PhotoResult
 from hifihr_core.exports.run_index import INDEX_FILE, write_index
 from hifihr_core.exports.scenes import PhotoView
@@ -36,7 +37,8 @@ _LONGEST_STEM = 180
 class OutputSettings:
     """What is written, and where; `formats` are names of `exports.FORMATS`.
 
-    `bones` is the style of bone names (vrm, unreal, mano); with `backdrop` a scene shows the photo behind its hands.
+    `bones` is the style of bone names (vrm, unreal, mano); with `backdrop` a scene shows the photo behind its hands;
+    with `page` one HTML file shows all photos of the run.
     """
 
     folder: Path
@@ -45,6 +47,7 @@ class OutputSettings:
     overwrite: bool = False
     bones: str = "vrm"
     backdrop: bool = False
+    page: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,8 @@ def predict_files(
     stems = _stems(paths)
     if not output.overwrite:
         refuse_existing(file for stem in stems.values() for file in _earlier(output.folder, stem))
+        refuse_existing([output.folder / PAGE_FILE] if output.page else [])
+    shown: list[dict] = []
     for path in paths:
         given = None if boxes is None else boxes.get(str(path), ())
         try:
@@ -111,9 +116,13 @@ def predict_files(
             file.unlink()
         with one_thread():
             done = _write(photo, result, path, stems[path], output, formats)
+        if output.page and done.files and len(shown) < MAX_PHOTOS:
+            shown.append(page_photo(path.name, photo.image, result.hands, reduction=photo.reduction))
         if done.files or (output.folder / INDEX_FILE).exists():
             write_index(output.folder, [done.document()])
         yield done
+    if shown:
+        write_page(output.folder / PAGE_FILE, shown)
 
 
 def _named(error: DataError, path: Path) -> DataError:

@@ -55,6 +55,16 @@ def test_every_file_of_every_format(predictor: Predictor, photo: Path, tmp_path:
         assert overlay.size == (160, 120)
 
 
+def test_one_page_shows_the_photos_of_a_run(predictor: Predictor, photo: Path, tmp_path: Path) -> None:
+    output = OutputSettings(tmp_path / "out", ("json",), pictures=False, page=True)
+    list(predict_files(predictor, [photo], output))
+    assert photo.name in (tmp_path / "out" / "index.html").read_text()
+    other = photo.with_name("b.png")
+    shutil.copy(photo, other)
+    with pytest.raises(DataError, match=r"index\.html: exists"):
+        list(predict_files(predictor, [other], output))
+
+
 def test_document_of_a_photo(predictor: Predictor, photo: Path, tmp_path: Path) -> None:
     [done] = predict_files(predictor, [photo], OutputSettings(tmp_path / "out", ("json",), pictures=False))
     document = json.loads(json.dumps(done.document()))
