@@ -38,6 +38,7 @@ def make(folder: Path) -> None:
     from hifihr_core.exports.meshes import mirror_x, posed_mesh
     from hifihr_core.exports.scenes import SceneHand, write_scene
     from hifihr_core.hands import HandParameters, load_hand
+    from hifihr_core.placed_hands import PlacedHands
 
     hand = load_hand("anny", texture_px=256)
     drawn = hand.sample_parameters(2, generator=torch.Generator().manual_seed(12))
@@ -45,7 +46,7 @@ def make(folder: Path) -> None:
     for k, side in enumerate(("right", "left")):
         values = (drawn.global_orient, drawn.pose, drawn.shape, drawn.texture)
         parameters = HandParameters(*(value[k : k + 1] for value in values))
-        mesh = posed_mesh(hand, parameters, torch.tensor([[0.12, 0.0, 0.5]]))
+        mesh = posed_mesh(hand, PlacedHands(parameters, torch.tensor([[0.12, 0.0, 0.5]])))
         hands.append(SceneHand(mirror_x(mesh) if side == "left" else mesh, side, side))
     for name, chosen in {"right": hands[:1], "left": hands[1:], "both": hands}.items():
         write_scene(folder / f"{name}.glb", chosen)

@@ -11,6 +11,7 @@ from hifihr_core.exports.meshes import TexturedMesh, posed_mesh
 from hifihr_core.exports.page import page_photo, write_page
 from hifihr_core.exports.results import HandResult
 from hifihr_core.hands import HandParameters, load_hand
+from hifihr_core.placed_hands import PlacedHands
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 K = np.array([[300.0, 0, 160], [0, 300, 120], [0, 0, 1]])
@@ -31,7 +32,7 @@ def hand_mesh() -> TexturedMesh:
     hand = load_hand("anny", texture_px=64)
     mean = hand.mean_parameters()
     parameters = HandParameters(mean.global_orient, mean.pose, mean.shape, torch.zeros(1, hand.texture_dim))
-    return posed_mesh(hand, parameters, torch.tensor([[0.0, 0.0, 0.5]]))
+    return posed_mesh(hand, PlacedHands(parameters, torch.tensor([[0.0, 0.0, 0.5]])))
 
 
 def data_of(path: Path) -> dict:
