@@ -10,7 +10,6 @@ from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
 
 from hifihr_core.exports.clips import local_transforms
 from hifihr_core.exports.encoding import encode_jpeg
@@ -18,6 +17,7 @@ from hifihr_core.exports.gltf import strongest_influences
 from hifihr_core.exports.meshes import TexturedMesh, split_at_seams, unsplit
 from hifihr_core.exports.results import HandResult
 from hifihr_core.files import write_text
+from hifihr_core.photos.reading import Photo
 
 PAGE_FILE = "index.html"
 #: More photos than this are left out of a page, the last ones first: a browser reads the whole file.
@@ -26,15 +26,13 @@ _PHOTO_PX, _TEXTURE_PX = 1400, 1024
 _MARK = "/*DATA*/"
 
 
-def page_photo(name: str, image: UInt8[np.ndarray, "H W 3"], hands: Sequence[HandResult], *, reduction: float) -> dict:
-    """Return what a page needs of one photo, as plain JSON values.
-
-    `reduction` is that of the photo the results came from: their pixels are those of the full photo.
-    """
+def page_photo(name: str, photo: Photo, hands: Sequence[HandResult]) -> dict:
+    """Return what a page needs of one photo, as plain JSON values."""
+    image = photo.image
     shrink = min(1.0, _PHOTO_PX / max(image.shape[:2]))
     width, height = (max(1, round(side * shrink)) for side in image.shape[1::-1])
     K = hands[0].K if hands else np.eye(3)
-    scale = np.diag([width / image.shape[1] / reduction, height / image.shape[0] / reduction, 1.0])
+    scale = np.diag([width / photo.size_px[0], height / photo.size_px[1], 1.0])
     licences = sorted({licence for hand in hands for licence in hand.licences.values()})
     return {
         "name": name,

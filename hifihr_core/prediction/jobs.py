@@ -117,7 +117,7 @@ def predict_files(
         with one_thread():
             done = _write(photo, result, path, stems[path], output, formats)
         if output.page and done.files and len(shown) < MAX_PHOTOS:
-            shown.append(page_photo(path.name, photo.image, result.hands, reduction=photo.reduction))
+            shown.append(page_photo(path.name, photo, result.hands))
         if done.files or (output.folder / INDEX_FILE).exists():
             write_index(output.folder, [done.document()])
         yield done

@@ -11,6 +11,7 @@ from hifihr_core.exports.meshes import TexturedMesh, posed_mesh
 from hifihr_core.exports.page import page_photo, write_page
 from hifihr_core.exports.results import HandResult
 from hifihr_core.hands import HandParameters, load_hand
+from hifihr_core.photos.reading import Photo
 from hifihr_core.placed_hands import PlacedHands
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -41,8 +42,9 @@ def data_of(path: Path) -> dict:
 
 
 def test_a_page_is_one_file_without_network(tmp_path: Path, mesh: TexturedMesh) -> None:
-    photo = page_photo("</script> a.jpg", PHOTO, [as_result(mesh), as_result(mesh, "left")], reduction=2.0)
-    text = write_page(tmp_path / "index.html", [photo]).read_text()
+    photo = Photo(None, PHOTO, (640, 480))
+    entry = page_photo("</script> a.jpg", photo, [as_result(mesh), as_result(mesh, "left")])
+    text = write_page(tmp_path / "index.html", [entry]).read_text()
     assert not re.search(r"https?://|src=\"(?!data:)|@import", text)
     [one] = data_of(tmp_path / "index.html")["photos"]
     assert one["name"] == "</script> a.jpg"
@@ -55,14 +57,14 @@ def test_two_hands_and_a_large_photo_stay_below_three_megabytes(tmp_path: Path, 
     photo = noise.integers(0, 255, (60, 80, 3), dtype=np.uint8).repeat(40, 0).repeat(40, 1)
     texture = noise.integers(0, 255, (128, 128, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
     detailed = TexturedMesh(**{**vars(hand_mesh), "texture": texture})
-    entry = page_photo("a.jpg", photo, [as_result(detailed)] * 2, reduction=1.0)
+    entry = page_photo("a.jpg", Photo(None, photo, (3200, 2400)), [as_result(detailed)] * 2)
     assert write_page(tmp_path / "index.html", [entry]).stat().st_size < 3e6
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 @pytest.mark.slow
 def test_the_page_shows_the_hand_and_a_slider_moves_a_finger(tmp_path: Path, hand_mesh: TexturedMesh) -> None:
-    write_page(tmp_path / "index.html", [page_photo("a.jpg", PHOTO, [as_result(hand_mesh)], reduction=1.0)])
+    write_page(tmp_path / "index.html", [page_photo("a.jpg", Photo(None, PHOTO, (320, 240)), [as_result(hand_mesh)])])
     still, curled = (
         _open(tmp_path / "index.html", fragment, tmp_path) for fragment in ("report=1", "report=1&index=70")
     )
