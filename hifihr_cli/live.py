@@ -1,0 +1,69 @@
+"""`hifihr live`: hands of a camera, as they move."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hifihr_cli.console import emit, say
+from hifihr_cli.imports import quick_imports
+
+Clip = Annotated[
+    Path | None,
+    typer.Argument(help="A clip to play at its own speed in place of a camera.", metavar="CLIP", show_default=False),
+]
+Camera = Annotated[int, typer.Option("--webcam", min=0, help="Number of the camera.", metavar="N")]
+Osc = Annotated[
+    str | None,
+    typer.Option("--osc", help="Send Open Sound Control there too; PORT alone is this machine.", metavar="HOST:PORT"),
+]
+Frames = Annotated[int | None, typer.Option("--frames", min=1, help="Stop after so many pictures.", metavar="N")]
+MaxHands = Annotated[int, typer.Option("--max-hands", min=1, help="Hands at one time.", metavar="N")]
+Focal = Annotated[float | None, typer.Option("--focal", min=1e-3, help="Focal length, pixels.", metavar="PX")]
+Fov = Annotated[
+    float | None,
+    typer.Option("--fov", min=1, max=179, help="Field of view across the diagonal, degrees.", metavar="DEG"),
+]
+
+
+def live(
+    clip: Clip = None,
+    webcam: Camera = 0,
+    osc: Osc = None,
+    frames: Frames = None,
+    max_hands: MaxHands = 2,
+    focal: Focal = None,
+    fov: Fov = None,
+) -> None:
+    """Follow the hands before a camera: one JSON line per picture on stdout.
+
+    The newest picture comes first: pictures that arrive while one is worked on are dropped and counted. Stop with
+    Ctrl-C. Exit code 5: no such camera.
+    """
+    if focal is not None and fov is not None:
+        raise typer.BadParameter("--focal and --fov cannot be combined; give one")
+    with quick_imports():
+        from hifihr_core.photos.cameras import CameraChoice
+        from hifihr_core.prediction.load_models import load_shipped_lifter
+        from hifihr_core.video.clip_job import clip_camera
+        from hifihr_core.video.containers import VideoFile
+        from hifihr_core.video.live_hands import LiveHands
+        from hifihr_core.video.live_lines import live_lines
+        from hifihr_core.video.newest_frame import at_own_speed
+        from hifihr_core.video.open_sound_control import OscSender, parse_target
+        from hifihr_core.video.tracker import Tracker, TrackSettings
+        from hifihr_core.video.watching import QuickEyes
+        from hifihr_core.video.webcam import Webcam
+
+    sender = OscSender(*parse_target(osc)) if osc is not None else None
+    source = Webcam(webcam) if clip is None else VideoFile(clip)
+    hand, lifter = load_shipped_lifter()
+    tracker = Tracker(QuickEyes.load(), TrackSettings(max_hands=max_hands))
+    K = clip_camera(source, CameraChoice(focal, fov))
+    hands = LiveHands(hand, lifter, tracker, K, source.facts.width)
+    pictures = source.frames() if clip is None else at_own_speed(source.frames())
+    say(f"following hands in {source.facts.name}; stop with Ctrl-C", kind="note")
+    for line in live_lines(
+        pictures, hands, most=frames, on_hands=(lambda found: None) if sender is None else sender.send
+    ):
+        emit(line)
