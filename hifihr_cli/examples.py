@@ -31,6 +31,12 @@ EXAMPLES: Mapping[str, Sequence[tuple[str, str]]] = {
         ("predict holiday/ --json", "a whole folder; one JSON document on stdout"),
         ("predict photo.jpg --page", "also one index.html to look at, or to send"),
         ("predict photo.jpg --box 120,80,240,260", "one hand, where you say"),
+        ("predict clip.mp4 --from 2 --to 8", "tracked, smooth, moving hands of a part of a clip"),
+    ),
+    "live": (
+        ("live", "the first camera: one JSON line per picture"),
+        ("live --osc 9000", "and Open Sound Control to a program on this machine"),
+        ("live clip.mp4", "a clip, played at its own speed"),
     ),
     "convert": (
         ("convert predictions", "MANO's parameters for every hand of a folder"),

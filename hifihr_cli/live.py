@@ -1,5 +1,6 @@
 """`hifihr live`: hands of a camera, as they move."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -43,8 +44,9 @@ def live(
     if focal is not None and fov is not None:
         raise typer.BadParameter("--focal and --fov cannot be combined; give one")
     with quick_imports():
+        from hifihr_core.device import choose_device
         from hifihr_core.photos.cameras import CameraChoice
-        from hifihr_core.prediction.load_models import load_shipped_lifter
+        from hifihr_core.prediction.load_models import load_models
         from hifihr_core.video.clip_job import clip_camera
         from hifihr_core.video.containers import VideoFile
         from hifihr_core.video.live_hands import LiveHands
@@ -57,13 +59,17 @@ def live(
 
     sender = OscSender(*parse_target(osc)) if osc is not None else None
     source = Webcam(webcam) if clip is None else VideoFile(clip)
-    hand, lifter = load_shipped_lifter()
+    models = load_models(None, device=choose_device("cpu"))
+    assert models.lifter is not None  # it ships with the package
     tracker = Tracker(QuickEyes.load(), TrackSettings(max_hands=max_hands))
     K = clip_camera(source, CameraChoice(focal, fov))
-    hands = LiveHands(hand, lifter, tracker, K, source.facts.width)
+    hands = LiveHands(models.hand, models.lifter, tracker, K, source.facts.width)
     pictures = source.frames() if clip is None else at_own_speed(source.frames())
     say(f"following hands in {source.facts.name}; stop with Ctrl-C", kind="note")
-    for line in live_lines(
-        pictures, hands, most=frames, on_hands=(lambda found: None) if sender is None else sender.send
-    ):
-        emit(line)
+    send = (lambda found: None) if sender is None else sender.send
+    try:
+        for line in live_lines(pictures, hands, most=frames, on_hands=send):
+            emit(line)
+            sys.stdout.flush()  # whoever reads wants every line at once
+    except KeyboardInterrupt:
+        say("stopped", kind="note")

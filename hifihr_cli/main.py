@@ -23,6 +23,7 @@ COMMANDS: dict[str, str] = {
     "train": "hifihr_cli.train:train",
     "eval": "hifihr_cli.eval:evaluate",
     "predict": "hifihr_cli.predict:predict",
+    "live": "hifihr_cli.live:live",
     "convert": "hifihr_cli.convert:convert",
     "export": "hifihr_cli.export:export",
     "shards": "hifihr_cli.shards:shards",

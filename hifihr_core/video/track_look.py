@@ -77,7 +77,8 @@ def _light(found: Sequence[HandResult]) -> Light:
         return torch.from_numpy(np.median([one.light[name] for one in found], axis=0)).float()[None]
 
     direction = torch.nn.functional.normalize(median("direction"), dim=1)
-    return Light(median("ambient"), median("color"), direction)
+    sky = median("sky") if all("sky" in one.light for one in found) else None
+    return Light(median("ambient"), median("color"), direction, sky)
 
 
 def mesh_at(
