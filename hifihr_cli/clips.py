@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 #: The same endings as in `hifihr_core.video.containers`, which this file may not import before it is asked for.
 _SUFFIXES = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".gif")
-#: What `--format` says unless the user says something else, and what that means for clips.
-_PHOTO_DEFAULT, _CLIP_DEFAULT = "glb,obj,json,npz", "glb,bvh,npz,jsonl"
+#: What is written of a clip without `--format`.
+_CLIP_DEFAULT = "glb,bvh,npz,jsonl"
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class ClipOptions:
     """The options of `predict` that concern clips."""
 
     out: Path
-    format: str
+    format: str | None
     overlay: bool
     overwrite: bool
     bones: str
@@ -68,7 +68,7 @@ def predict_clips(
         from hifihr_core.video.tracker import TrackSettings
         from hifihr_core.video.watching import QuickEyes
 
-    formats = _CLIP_DEFAULT if options.format == _PHOTO_DEFAULT else options.format
+    formats = _CLIP_DEFAULT if options.format is None else options.format
     output = ClipOutput(options.out, formats.split(","), options.overlay, options.overwrite, options.bones)
     span = Span(options.start_s, options.end_s, options.every)
     sources = _sources(words, options, webcam, fps)

@@ -89,10 +89,10 @@ Intrinsics = Annotated[
     Path | None, typer.Option("--intrinsics", help="File with the 3 x 3 camera matrix.", metavar="FILE")
 ]
 Formats = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--format",
-        help="Per photo glb, usdz; per hand hand-glb, obj, ply, bvh, json, npz, texture; with commas between.",
+        help="Per photo glb, usdz; per hand hand-glb, obj, ply, bvh, json, npz, texture. Default: glb,obj,json,npz.",
         metavar="LIST",
     ),
 ]
@@ -142,7 +142,7 @@ def predict(
     focal: Focal = None,
     fov: Fov = None,
     intrinsics: Intrinsics = None,
-    format: Formats = "glb,obj,json,npz",
+    format: Formats = None,
     bones: Bones = "vrm",
     backdrop: Backdrop = False,
     page: Page = False,
@@ -166,7 +166,7 @@ def predict(
 
     Per photo: .glb with all hands, their skeletons and textures, an overlay and a sheet; per hand: .obj, parameters as
     .json and .npz. hands.json lists all. Per clip: an overlay .mp4; per track: a moving .glb and .bvh, numbers as .npz
-    and .jsonl.
+    and .jsonl. A stopped run continues where it was.
     Exit code 1: no hand was found in any photo, or a photo could not be read.
     """
     _check_at_most_one({"--focal": focal, "--fov": fov, "--intrinsics": intrinsics})
@@ -177,12 +177,13 @@ def predict(
 
     with quick_imports():
         from hifihr_core.device import choose_device
-        from hifihr_core.exports.formats import check_formats
+        from hifihr_core.exports.formats import DEFAULT_FORMATS, check_formats
         from hifihr_core.photos.cameras import CameraChoice, read_intrinsics
         from hifihr_core.photos.finding import find_photos
         from hifihr_core.prediction.jobs import OutputSettings
         from hifihr_core.prediction.predictor import Predictor, PredictSettings
         from hifihr_core.prediction.refine import RefineSettings
+        from hifihr_core.prediction.result_folder import without_results
 
     settings = PredictSettings(
         start=start.value,
@@ -197,11 +198,14 @@ def predict(
         wanted = ClipOptions(out_folder or out, format, not no_overlay, overwrite, bones, from_, to, every, max_hands)
         predict_clips(words, wanted, (checkpoint, settings, device), camera, webcam=webcam, fps=fps, json=json)
         return
-    formats = check_formats(name.strip() for name in format.split(","))
+    formats = DEFAULT_FORMATS if format is None else check_formats(name.strip() for name in format.split(","))
     found = find_photos(words)
     if line := found.left_out_line():
         say(line, kind="note")
-    paths = found.photos
+    folder = out_folder or out
+    paths = without_results(found.photos, folder)
+    if not paths:
+        raise typer.BadParameter(f"all {len(found.photos)} photos are results of an earlier run", param_hint="IMAGE...")
     given = _given_hands(paths, boxes, box)
     predictor = Predictor.load(
         checkpoint,
@@ -210,7 +214,7 @@ def predict(
         device=choose_device(device),
     )
     output = OutputSettings(
-        out_folder or out,
+        folder,
         formats,
         pictures=not no_overlay,
         overwrite=overwrite,
@@ -227,6 +231,7 @@ class _Entry:
 
     document: "dict[str, Any]"
     error: "HifihrError | None"
+    kept: bool
 
 
 def _work(
@@ -251,7 +256,7 @@ def _work(
         for one in predict_files(
             predictor, paths, output, camera=camera, boxes=boxes, convert=convert, on_step=on_step
         ):
-            done.append(_Entry(one.document(), one.error))  # the meshes of a folder would fill the memory
+            done.append(_Entry(dict(one.document), one.error, one.kept))  # the meshes of a folder would fill the memory
             on_step(0)
     return done
 
@@ -323,6 +328,9 @@ def _report(done: "list[_Entry]", json: bool) -> None:
         raise unread[0]
     for error in unread:
         say(str(error), kind="warning")
+    kept = sum(one.kept for one in done)
+    if kept:
+        say(f"{kept} of {len(done)} photos were done by an earlier run; --overwrite does them again", kind="note")
     rows = [row for one in done for row in _table_rows(one)]
     if not json and rows:
         emit_table(("photo", "hand", "side", "score", "files"), rows)

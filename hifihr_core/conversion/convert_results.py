@@ -7,7 +7,7 @@ from pathlib import Path
 from hifihr_core.conversion.to_mano import ManoConverter
 from hifihr_core.device import one_thread
 from hifihr_core.errors import DataError
-from hifihr_core.exports.formats import HAND_FORMATS, ExportContext, check_formats, refuse_existing, write_hand
+from hifihr_core.exports.formats import FORMATS, ExportContext, check_formats, refuse_existing, write_hand
 from hifihr_core.exports.stored_hands import hand_from_document, read_hand_document, result_files
 from hifihr_core.hands import load_hand
 from hifihr_core.hands.contract import JointDefinition
@@ -47,8 +47,9 @@ def convert_files(
     """
     chosen = check_formats(formats)
     for name in chosen:
-        if name not in HAND_FORMATS:
-            raise DataError(f"format {name!r} holds a whole photo; expected {', '.join(HAND_FORMATS)}")
+        if FORMATS[name].write_hand is None:
+            known = ", ".join(known for known, row in FORMATS.items() if row.write_hand is not None)
+            raise DataError(f"format {name!r} holds a whole photo; expected {known}")
     files = [file for path in paths for file in result_files(path) if not file.stem.endswith(_SUFFIX)]
     targets = [(folder or file.parent) / f"{file.stem}{_SUFFIX}" for file in files]
     if not overwrite:

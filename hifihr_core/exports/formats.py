@@ -98,21 +98,32 @@ def _scene_usdz(folder: Path, stem: str, hands: Sequence[HandResult], context: E
 WriteHand = Callable[[Path, str, HandResult, ExportContext], list[Path]]
 WritePhoto = Callable[[Path, str, Sequence[HandResult], ExportContext], list[Path]]
 
-#: How one hand is written under a stem; each returns the files it wrote.
-HAND_FORMATS: Mapping[str, WriteHand] = MappingProxyType(
+
+@dataclass(frozen=True)
+class Format:
+    """A format of output: how one hand, or all hands of a photo, are written under a stem; each returns its files.
+
+    `endings` are all that its files may have after the stem: nothing else is written, and nothing else is replaced.
+    """
+
+    endings: tuple[str, ...]
+    write_hand: WriteHand | None = None
+    write_photo: WritePhoto | None = None
+
+
+FORMATS: Mapping[str, Format] = MappingProxyType(
     {
-        "hand-glb": _hand_glb,
-        "obj": _obj,
-        "ply": _ply,
-        "bvh": _bvh,
-        "json": _json,
-        "npz": _npz,
-        "texture": _texture,
+        "glb": Format((".glb",), write_photo=_scene_glb),
+        "usdz": Format((".usdz",), write_photo=_scene_usdz),
+        "hand-glb": Format((".glb",), write_hand=_hand_glb),
+        "obj": Format((".obj", ".mtl", "_texture.png"), write_hand=_obj),
+        "ply": Format((".ply",), write_hand=_ply),
+        "bvh": Format((".bvh",), write_hand=_bvh),
+        "json": Format((".json",), write_hand=_json),
+        "npz": Format((".npz",), write_hand=_npz),
+        "texture": Format(("_texture.png",), write_hand=_texture),
     }
 )
-#: How all hands of a photo are written to one file.
-PHOTO_FORMATS: Mapping[str, WritePhoto] = MappingProxyType({"glb": _scene_glb, "usdz": _scene_usdz})
-FORMATS = (*PHOTO_FORMATS, *HAND_FORMATS)
 DEFAULT_FORMATS = ("glb", "obj", "json", "npz")
 
 
@@ -123,6 +134,19 @@ def check_formats(names: Iterable[str]) -> tuple[str, ...]:
         if name not in FORMATS:
             raise ConfigError(f"format {name!r} is not known; expected {', '.join(FORMATS)}")
     return chosen
+
+
+def possible_names(stem: str, hands: int, formats: Iterable[str]) -> set[str]:
+    """Return every name that `write_hand` and `write_photo` may give to files of a photo with so many hands."""
+    rows = [FORMATS[name] for name in check_formats(formats)]
+    of_hands = {
+        f"{stem}_{number}{ending}"
+        for row in rows
+        if row.write_hand
+        for ending in row.endings
+        for number in range(hands)
+    }
+    return of_hands | {f"{stem}{ending}" for row in rows if row.write_photo for ending in row.endings}
 
 
 def write_hand(
@@ -136,8 +160,8 @@ def write_hand(
 
     Raises: DataError where the disk refuses, ConfigError for an unknown format or an extra that is not installed.
     """
-    chosen = [name for name in check_formats(formats) if name in HAND_FORMATS]
-    return [file for name in chosen for file in HAND_FORMATS[name](folder, stem, hand, context)]
+    writers = [FORMATS[name].write_hand for name in check_formats(formats)]
+    return [file for write in writers if write is not None for file in write(folder, stem, hand, context)]
 
 
 def write_photo(
@@ -148,8 +172,8 @@ def write_photo(
     context: ExportContext = ExportContext(),
 ) -> list[Path]:
     """Write all hands of a photo in those of the formats that hold them all; return the files. Raises: as above."""
-    chosen = [name for name in check_formats(formats) if name in PHOTO_FORMATS]
-    return [file for name in chosen for file in PHOTO_FORMATS[name](folder, stem, hands, context)]
+    writers = [FORMATS[name].write_photo for name in check_formats(formats)]
+    return [file for write in writers if write is not None for file in write(folder, stem, hands, context)]
 
 
 def scene_hand(hand: HandResult, name: str) -> SceneHand:

@@ -1,66 +1,190 @@
-"""`hands.json`: which photos a folder of results holds, and which files belong to which hand."""
+"""`hands.json`: what `predict` wrote to a folder, which photo and hand each file belongs to, and how it was made.
+
+While a run goes on, what it does is noted line by line in a journal beside it (`.hands-*.jsonl`), so that a stop at any
+moment loses nothing: the next run reads both, and writes one file again.
+"""
 
 import json
-from collections.abc import Mapping, Sequence
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
+from typing import Any
 
 from hifihr_core import __version__
 from hifihr_core.errors import DataError
-from hifihr_core.files import read_text, write_text
+from hifihr_core.files import describe_os_error, write_text
+from hifihr_core.outside.json_text import parse_json, read_json
 
 INDEX_FILE = "hands.json"
+_JOURNAL = ".hands-*.jsonl"
 #: Version of the file; a reader refuses a later one.
 FORMAT = 1
+_MOST_BYTES = 4 << 30
+
+Entry = Mapping[str, Any]
 
 
-def write_index(folder: Path, photos: Sequence[Mapping[str, object]]) -> Path:
-    """Write the entries of this run's photos to `folder`, with those that an earlier run left for other photos.
+class RunIndex:
+    """What hifihr wrote to one folder. Use it as a context: leaving it, however, writes `hands.json`.
 
-    An entry is the one of `predict --json`: `path`, `hands` with their `files`, `files` of the whole photo. Files below
-    `folder` are named relative to it. Raises: DataError where the disk refuses.
+    An entry is that of a photo in `predict --json`: `path`, `hands` with their `files`, `files` and `pictures` of the
+    whole photo, all relative to the folder. `planned` are names that a stopped run was about to write.
     """
-    entries = {str(entry["path"]): entry for entry in _earlier(folder)}
-    for photo in photos:
-        entries[str(photo["path"])] = _relative(photo, folder)
-    path = folder / INDEX_FILE
-    document = {"format": FORMAT, "hifihr": __version__, "photos": list(entries.values())}
-    write_text(path, json.dumps(document, indent=1) + "\n")
-    return path
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._entries: dict[str, Entry] = {}
+        self._planned: dict[str, tuple[str, ...]] = {}
+        self._own: dict[str, Entry] = {}
+        self._old = _journals(folder)
+        self._journal: Path | None = None
+        for entry in _read_all(folder):
+            self._take(entry)
+
+    def __enter__(self) -> "RunIndex":
+        """Return the index."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Write `hands.json`, with what another run wrote meanwhile, and remove the journals that it replaces."""
+        if not self._own:
+            return
+        entries = {str(entry["path"]): entry for entry in _read_index_file(self.folder)}
+        _write(self.folder, {**self._entries, **entries, **self._own})
+        last, self._journal = self._journal, None
+        for photo, names in tuple(self._planned.items()):  # what was stopped halfway stays ours
+            self.plan(photo, names)
+        for path in (*self._old, last):
+            if path is not None:
+                path.unlink(missing_ok=True)
+
+    def entry(self, photo: str) -> Entry | None:
+        """Return the entry of a photo that is done, by its path as it was given; None without one."""
+        return self._entries.get(photo)
+
+    def names(self, photo: str) -> set[str]:
+        """Return the names of the files that belong to this photo, those that a stopped run had begun included."""
+        return set(files_of(self._entries.get(photo, {}))) | set(self._planned.get(photo, ()))
+
+    def all_names(self) -> set[str]:
+        """Return the names of all files that belong to any photo."""
+        return {name for photo in (*self._entries, *self._planned) for name in self.names(photo)}
+
+    def plan(self, photo: str, names: Sequence[str]) -> None:
+        """Note that files of these names are about to be written. Raises: DataError where the disk refuses."""
+        self._note({"path": photo, "planned": sorted(names)})
+
+    def add(self, document: Entry) -> None:
+        """Note a finished photo. Raises: DataError where the disk refuses."""
+        entry = _relative(document, self.folder)
+        self._note(entry)
+        self._own[str(entry["path"])] = entry
+
+    def _note(self, entry: Entry) -> None:
+        self._take(entry)
+        try:
+            if self._journal is None:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                handle, name = tempfile.mkstemp(prefix=_JOURNAL.split("*")[0], suffix=".jsonl", dir=self.folder)
+                os.close(handle)
+                self._journal = Path(name)
+            with self._journal.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(entry) + "\n")
+        except OSError as error:
+            raise DataError(describe_os_error(error, self.folder)) from error
+
+    def _take(self, entry: Entry) -> None:
+        photo = str(entry["path"])
+        if "planned" in entry:
+            self._planned[photo] = tuple(map(str, entry["planned"]))
+        else:
+            self._entries[photo] = entry
+            self._planned.pop(photo, None)
 
 
 def read_index(folder: Path) -> list[dict]:
     """Return the entries of a folder of results. Raises: DataError where there is none, or it is not one of ours."""
     path = folder / INDEX_FILE
-    if not path.is_file():
+    if not path.is_file() and not _journals(folder):
         raise DataError(f"{path}: no such file, expected a folder that `hifihr predict --out` wrote")
-    try:
-        document = json.loads(read_text(path))
-        if document["format"] > FORMAT:
-            raise DataError(f"{path}: format {document['format']}, expected up to {FORMAT}; install a newer hifihr")
-        return list(document["photos"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: not an index of results ({error}); run `hifihr predict --overwrite` again") from error
+    finished = {entry["path"]: entry for entry in _read_all(folder) if "planned" not in entry}
+    return [dict(entry) for entry in finished.values()]
 
 
-def _earlier(folder: Path) -> list[dict]:
-    """Return what an earlier run wrote; a damaged file is replaced."""
-    try:
-        return read_index(folder)
-    except DataError:
+def write_index(folder: Path, photos: Sequence[Entry]) -> Path:
+    """Write entries to `folder`, with those that an earlier run left for other photos; return the file."""
+    with RunIndex(folder) as index:
+        for photo in photos:
+            index.add(photo)
+    return folder / INDEX_FILE
+
+
+def _write(folder: Path, entries: Mapping[str, Entry]) -> None:
+    document = {"format": FORMAT, "hifihr": __version__, "photos": list(entries.values())}
+    write_text(folder / INDEX_FILE, json.dumps(document, indent=1) + "\n")
+
+
+def _journals(folder: Path) -> list[Path]:
+    return sorted(folder.glob(_JOURNAL), key=lambda path: path.stat().st_mtime) if folder.is_dir() else []
+
+
+def _read_all(folder: Path) -> Iterator[Entry]:
+    """Yield the entries of the index and of journals that a stopped run left; a line that breaks off is skipped."""
+    yield from _read_index_file(folder)
+    for journal in _journals(folder):
+        for line in journal.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                entry = parse_json(line, journal)
+            except DataError:
+                continue
+            if _is_entry(entry):
+                yield entry
+
+
+def _read_index_file(folder: Path) -> list[Entry]:
+    path = folder / INDEX_FILE
+    if not path.is_file():
         return []
+    remedy = "move it away, or give another --out"
+    document = read_json(path, remedy=remedy, most_bytes=_MOST_BYTES)
+    found = document if isinstance(document, dict) else {}
+    version, photos = found.get("format"), found.get("photos")
+    if isinstance(version, int) and version > FORMAT:
+        raise DataError(f"{path}: format {version}, expected up to {FORMAT}; install a newer hifihr")
+    if not isinstance(photos, list) or not all(map(_is_entry, photos)):
+        raise DataError(f"{path}: not an index of results; {remedy}")
+    return photos
 
 
-def _relative(entry: Mapping[str, object], folder: Path) -> dict[str, object]:
-    def name(file: object) -> str:
-        path = Path(str(file))
-        return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
+def _is_entry(entry: object) -> bool:
+    """Say whether this is an entry of a photo: what names no plain files below its folder is not one of ours."""
+    if not (isinstance(entry, dict) and isinstance(entry.get("path"), str)):
+        return False
+    hands = entry.get("hands", [])
+    if not (isinstance(hands, list) and all(isinstance(hand, dict) for hand in hands)):
+        return False
+    lists = [entry.get("files", []), entry.get("pictures", []), entry.get("planned", [])]
+    lists += [hand.get("files", []) for hand in hands]
+    return all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in lists)
 
-    def names(files: object) -> list[str]:
-        assert isinstance(files, Sequence)
-        return [name(file) for file in files]
 
-    hands = entry["hands"]
-    assert isinstance(hands, Sequence)
-    changed: dict[str, object] = {"hands": [{**hand, "files": names(hand["files"])} for hand in hands]}
+def files_of(entry: Entry) -> Iterator[str]:
+    """Yield the names of all files of an entry."""
+    for hand in entry.get("hands", []):
+        yield from hand.get("files", [])
+    yield from entry.get("files", [])
+    yield from entry.get("pictures", [])
+
+
+def _relative(entry: Entry, folder: Path) -> dict[str, Any]:
+    def names(files: Sequence[object]) -> list[str]:
+        paths = [Path(str(file)) for file in files]
+        return [path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path) for path in paths]
+
+    changed: dict[str, Any] = {"hands": [{**hand, "files": names(hand["files"])} for hand in entry["hands"]]}
     changed |= {key: names(entry[key]) for key in ("files", "pictures") if key in entry}
     return {**entry, **changed}

@@ -1,9 +1,10 @@
 """From photos on disk to files on disk: what `hifihr predict` runs."""
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,23 +15,31 @@ from hifihr_core.exports.formats import (
     DEFAULT_FORMATS,
     ExportContext,
     check_formats,
-    refuse_existing,
     write_hand,
     write_photo,
     write_picture,
 )
 from hifihr_core.exports.page import MAX_PHOTOS, PAGE_FILE, page_photo, write_page
 from hifihr_core.exports.results import HandResult, PhotoResult
-from hifihr_core.exports.run_index import INDEX_FILE, write_index
+from hifihr_core.exports.run_index import RunIndex, files_of
 from hifihr_core.exports.scenes import PhotoView
 from hifihr_core.photos.cameras import CameraChoice
 from hifihr_core.photos.detections import Detection
 from hifihr_core.photos.reading import Photo, read_photo
 from hifihr_core.prediction.predictor import Predictor
+from hifihr_core.prediction.result_folder import (
+    PICTURES,
+    choose_stem,
+    digest,
+    fingerprint,
+    is_done,
+    refuse_foreign_page,
+    refuse_other_results,
+    remove_leftovers,
+    result_names,
+    result_of,
+)
 from hifihr_core.prediction.sheets import overlay, sheet
-
-#: Bytes of a photo's name that its files keep; file systems allow 255, endings and numbers need some.
-_LONGEST_STEM = 180
 
 
 @dataclass(frozen=True)
@@ -52,28 +61,16 @@ class OutputSettings:
 
 @dataclass(frozen=True)
 class Done:
-    """One finished photo: its result, the files of each hand, of all and its pictures, or why it could not be read."""
+    """One photo of a run: its entry in the JSON document on stdout, its result, or why it could not be done.
+
+    `result` is None for a photo that an earlier run finished (`kept`), and for one with an `error`.
+    """
 
     path: Path
-    result: PhotoResult | None
-    files: tuple[tuple[Path, ...], ...] = ()
-    scenes: tuple[Path, ...] = ()
-    pictures: tuple[Path, ...] = ()
+    document: Mapping[str, Any]
+    result: PhotoResult | None = None
     error: HifihrError | None = None
-
-    def document(self) -> dict[str, object]:
-        """Return the entry of this photo in the JSON document on stdout."""
-        if self.result is None:
-            return {"path": str(self.path), "hands": [], "files": [], "pictures": [], "error": str(self.error)}
-        hands = [
-            {**hand.summary(), "files": [str(file) for file in files]}
-            for hand, files in zip(self.result.hands, self.files, strict=True)
-        ]
-        entry: dict[str, object] = {"path": str(self.path), "hands": hands, "seconds": dict(self.result.seconds)}
-        if self.result.notes:
-            entry["notes"] = list(self.result.notes)
-        files = {"files": self.scenes, "pictures": self.pictures}
-        return {**entry, **{name: [str(file) for file in paths] for name, paths in files.items()}}
+    kept: bool = False
 
 
 def predict_files(
@@ -88,41 +85,97 @@ def predict_files(
 ) -> Iterator[Done]:
     """Predict photo after photo and write the files of each hand.
 
+    Hand n of `a.jpg` is written as `a_n.obj`, and so on, all its hands as `a.glb`; `hands.json` lists what there is. A
+    photo that an earlier run finished with the same settings is not done again, so that a stopped run continues.
     A photo that cannot be read, or whose box or camera does not fit, is reported; the others are done all the same.
-
-    Hand n of `a.jpg` is written as `a_n.obj`, and so on, all its hands as `a.glb`; `hands.json` lists what there is.
     `boxes` maps paths to the hands to take instead of the detector's. `convert` changes every hand before it is
     written: `ManoConverter.convert` makes it MANO's.
 
-    Raises: ConfigError for an unknown format; DataError where files exist already or the disk refuses.
+    Raises: ConfigError for an unknown format; DataError where results of other settings exist already or the disk
+    refuses.
     """
-    formats = check_formats(output.formats)
+    check_formats(output.formats)
     check_bone_style(output.bones)
-    stems = _stems(paths)
-    if not output.overwrite:
-        refuse_existing(file for stem in stems.values() for file in _earlier(output.folder, stem))
-        refuse_existing([output.folder / PAGE_FILE] if output.page else [])
-    shown: list[dict] = []
-    for path in paths:
-        given = None if boxes is None else boxes.get(str(path), ())
+    with RunIndex(output.folder) as index:
+        run = _Run(predictor, output, camera or CameraChoice(), boxes, convert, on_step, index)
+        yield from run.photos(paths)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What the photos of one run share."""
+
+    predictor: Predictor
+    output: OutputSettings
+    camera: CameraChoice
+    boxes: Mapping[str, Sequence[Detection]] | None
+    convert: Callable[[HandResult], HandResult]
+    on_step: Callable[[int], None]
+    index: RunIndex
+
+    def photos(self, paths: Sequence[Path]) -> Iterator[Done]:
+        """Yield the photos one after the other; before the first, see that no other results are in the way."""
+        settings = {path: self._settings(path) for path in paths}
+        kept = {path for path in paths if self._is_kept(path, settings[path])}
+        for path in paths:
+            if not self.output.overwrite and path not in kept and os.path.isfile(path):
+                refuse_other_results(self.index, path, settings[path])
+        if self.output.page:
+            refuse_foreign_page(self.output.folder / PAGE_FILE, overwrite=self.output.overwrite)
+        taken: set[str] = set()
+        shown: list[dict] = []
+        for path in paths:
+            yield self._keep(path) if path in kept else self._predict(path, settings[path], taken, shown)
+        if shown:
+            write_page(self.output.folder / PAGE_FILE, shown)
+
+    def _keep(self, path: Path) -> Done:
+        entry = self.index.entry(str(path)) or {}
+        return Done(path, result_of(entry, self.output.folder), kept=True)
+
+    def _predict(self, path: Path, settings: str, taken: set[str], shown: list[dict]) -> Done:
+        given = None if self.boxes is None else self.boxes.get(str(path), ())
         try:
             photo = read_photo(path)
-            result = predictor.predict(photo, camera=camera, detections=given, on_step=on_step)
+            result = self.predictor.predict(photo, camera=self.camera, detections=given, on_step=self.on_step)
         except DataError as error:
-            yield Done(path, None, error=_named(error, path))
-            continue
-        result = replace(result, hands=tuple(convert(hand) for hand in result.hands))
-        for file in _earlier(output.folder, stems[path]):  # a hand that is no longer found must not stay behind
-            file.unlink()
-        with one_thread():
-            done = _write(photo, result, path, stems[path], output, formats)
-        if output.page and done.files and len(shown) < MAX_PHOTOS:
+            named = _named(error, path)
+            document = {"path": str(path), "hands": [], "files": [], "pictures": [], "error": str(named)}
+            return Done(path, document, error=named)
+        result = replace(result, hands=tuple(self.convert(hand) for hand in result.hands))
+        document = self._write(photo, result, path, settings, taken)
+        if self.output.page and result.hands and len(shown) < MAX_PHOTOS:
             shown.append(page_photo(path.name, photo, result.hands))
-        if done.files or (output.folder / INDEX_FILE).exists():
-            write_index(output.folder, [done.document()])
-        yield done
-    if shown:
-        write_page(output.folder / PAGE_FILE, shown)
+        return Done(path, document, result)
+
+    def _write(self, photo: Photo, result: PhotoResult, path: Path, settings: str, taken: set[str]) -> dict[str, Any]:
+        """Write the files of a photo under names that nobody else has, and note it in the index."""
+        index, hands, earlier = self.index, len(result.hands), self.index.names(str(path))
+        if not hands and not earlier:
+            return {"path": str(path), "hands": [], "files": [], "pictures": [], **_remarks(result)}
+        stem = choose_stem(index, path, hands, self.output.formats, taken)
+        taken.add(stem)
+        index.plan(str(path), sorted(result_names(stem, hands, self.output.formats) | earlier))
+        with one_thread():
+            document = _write(photo, result, path, stem, self.output)
+        remove_leftovers(index, path, [Path(file) for file in files_of(document)])
+        index.add({**document, "settings": settings, "file": fingerprint(path)})
+        return document
+
+    def _is_kept(self, path: Path, settings: str) -> bool:
+        if self.output.overwrite or self.output.page or not os.path.isfile(path):  # a page shows every photo of its run
+            return False
+        return is_done(self.index, path, settings)
+
+    def _settings(self, path: Path) -> str:
+        """Return a text that differs where the results of a photo would."""
+        given = None if self.boxes is None else [repr(hand) for hand in self.boxes.get(str(path), ())]
+        detector, convert = (
+            getattr(one, "__qualname__", type(one).__name__) for one in (self.predictor.detector, self.convert)
+        )
+        output = replace(self.output, folder=Path(), formats=sorted(self.output.formats), overwrite=False, page=False)
+        facts = [self.predictor.settings, self.predictor.source, detector, convert, output, self.camera, given]
+        return digest([repr(fact) for fact in facts])
 
 
 def _named(error: DataError, path: Path) -> DataError:
@@ -130,30 +183,28 @@ def _named(error: DataError, path: Path) -> DataError:
     return error if str(path) in str(error) else DataError(f"{path}: {error}")
 
 
-def _earlier(folder: Path, stem: str) -> list[Path]:
-    """Return the files of an earlier prediction of this photo."""
-    own = re.compile(re.escape(stem) + r"(_(\d+(_texture|_mano)?|overlay|sheet)\.[a-z]+|\.(glb|usdz|html))")
-    return sorted(file for file in folder.iterdir() if own.fullmatch(file.name)) if folder.is_dir() else []
+def _write(photo: Photo, result: PhotoResult, path: Path, stem: str, output: OutputSettings) -> dict[str, Any]:
+    """Write the files of a photo; return its entry in the JSON document."""
+    folder, formats, context = output.folder, output.formats, _context(photo, result, path, output)
+    hands = []
+    for number, hand in enumerate(result.hands):
+        files = write_hand(folder, f"{stem}_{number}", hand, formats, context)
+        hands.append({**hand.summary(), "files": [str(file) for file in files]})
+    scenes = write_photo(folder, stem, result.hands, formats, context) if hands else []
+    pictures = _write_pictures(photo, result, folder / stem) if hands and output.pictures else []
+    files_and_pictures = {"files": [str(file) for file in scenes], "pictures": [str(file) for file in pictures]}
+    return {"path": str(path), "hands": hands, **files_and_pictures, **_remarks(result)}
 
 
-def _write(
-    photo: Photo, result: PhotoResult, path: Path, stem: str, output: OutputSettings, formats: Sequence[str]
-) -> Done:
-    context = _context(photo, result, path, output)
-    files = tuple(
-        tuple(write_hand(output.folder, f"{stem}_{number}", hand, formats, context))
-        for number, hand in enumerate(result.hands)
-    )
-    if not result.hands:
-        return Done(path, result)
-    scenes = tuple(write_photo(output.folder, stem, result.hands, formats, context))
-    if not output.pictures:
-        return Done(path, result, files, scenes)
-    over, beside = (output.folder / f"{stem}_{name}.jpg" for name in ("overlay", "sheet"))
+def _remarks(result: PhotoResult) -> dict[str, Any]:
+    return {"seconds": dict(result.seconds), **({"notes": list(result.notes)} if result.notes else {})}
+
+
+def _write_pictures(photo: Photo, result: PhotoResult, stem: Path) -> list[Path]:
+    over, beside = (stem.with_name(f"{stem.name}{ending}") for ending in PICTURES)
     write_picture(over, overlay(photo, result.hands))
-    rows = [sheet(photo, hand) for hand in result.hands]
-    write_picture(beside, np.concatenate(rows, axis=0))
-    return Done(path, result, files, scenes, (over, beside))
+    write_picture(beside, np.concatenate([sheet(photo, hand) for hand in result.hands], axis=0))
+    return [over, beside]
 
 
 def _context(photo: Photo, result: PhotoResult, path: Path, output: OutputSettings) -> ExportContext:
@@ -162,25 +213,3 @@ def _context(photo: Photo, result: PhotoResult, path: Path, output: OutputSettin
         return ExportContext(path.name, bones=output.bones)
     view = PhotoView(result.hands[0].K, photo.size_px, photo.image if output.backdrop else None)
     return ExportContext(path.name, view, output.bones)
-
-
-def _stems(paths: Sequence[Path]) -> dict[Path, str]:
-    """Return a name per photo for its files: its own, made unique by its suffix or a number where two are the same."""
-    stems: dict[Path, str] = {}
-    for path in paths:
-        candidates = _candidates(path)
-        taken = set(stems.values())
-        stems[path] = next(name for name in candidates if name not in taken)
-    return stems
-
-
-def _candidates(path: Path) -> Iterable[str]:
-    stem = path.stem
-    while len(stem.encode(errors="surrogateescape")) > _LONGEST_STEM:
-        stem = stem[:-1]
-    yield stem
-    yield f"{stem}_{path.suffix[1:].lower()}"
-    number = 2
-    while True:
-        yield f"{stem}_{number}"
-        number += 1

@@ -71,10 +71,12 @@ class Predictor:
         settings: PredictSettings = PredictSettings(),
         network_px: int = 224,
         licences: Mapping[str, str] | None = None,
+        source: str = "given models",
     ) -> None:
         self.hand, self.network, self.lifter = hand, network, lifter
         self.detector, self.settings, self.network_px = detector, settings, network_px
         self.licences = dict(licences or {"hand": hand.licence})
+        self.source = source
         self.device = hand.faces.device
         self.renderer = Renderer(hand.faces, height=settings.crop_px, width=settings.crop_px)
         self._skins: SkinBank | None = None  # drawn with the first photo
@@ -104,6 +106,7 @@ class Predictor:
             settings=settings,
             network_px=models.network_px,
             licences=models.licences,
+            source="shipped models" if checkpoint is None else str(Path(checkpoint).resolve()),
         )
 
     def predict(

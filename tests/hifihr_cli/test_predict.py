@@ -55,7 +55,10 @@ def test_a_photo_becomes_files_and_a_table(here, run_cli):
     assert names >= {"hand.glb", "hand_0.obj", "hand_0.json", "hand_0.npz", "hand_0_texture.png", "hand_overlay.jpg"}
     assert "hands.json" in names
     again = run_cli("predict", "hand.png", "--boxes", "boxes.json")
-    assert (again.code, "--overwrite" in again.message) == (3, True)
+    assert (again.code, again.out) == (0, ended.out)
+    assert "1 of 1 photos were done by an earlier run" in again.err
+    other = run_cli("predict", "hand.png", "--boxes", "boxes.json", "--format", "ply")
+    assert (other.code, "--overwrite" in other.message) == (3, True)
 
 
 def test_one_document_on_stdout(here, run_cli, picture):

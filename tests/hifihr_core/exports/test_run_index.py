@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from hifihr_core.errors import DataError
-from hifihr_core.exports.run_index import read_index, write_index
+from hifihr_core.exports.run_index import RunIndex, read_index, write_index
 
 
 def entry(folder: Path, photo: str, side: str = "right") -> dict:
@@ -26,8 +26,32 @@ def test_wrong_folders_are_named(tmp_path: Path) -> None:
         read_index(tmp_path)
     for text in ("{", "[]", '{"format": 1}'):
         (tmp_path / "hands.json").write_text(text)
-        with pytest.raises(DataError, match="not an index"):
+        with pytest.raises(DataError, match=r"not an index|not valid JSON"):
             read_index(tmp_path)
     (tmp_path / "hands.json").write_text(json.dumps({"format": 99, "photos": []}))
     with pytest.raises(DataError, match="newer hifihr"):
         read_index(tmp_path)
+
+
+def test_a_journal_of_a_stopped_run_is_read_and_a_broken_line_is_skipped(tmp_path: Path) -> None:
+    write_index(tmp_path, [entry(tmp_path, "a.jpg")])
+    done = {"path": "b.jpg", "hands": [{"files": ["b_0.obj"]}], "files": []}
+    lines = [json.dumps(done), json.dumps({"path": "c.jpg", "planned": ["c_0.obj"]}), '{"path": "d.j']
+    (tmp_path / ".hands-1234abcd.jsonl").write_text("\n".join(lines))
+    index = RunIndex(tmp_path)
+    assert index.names("b.jpg") == {"b_0.obj"}
+    assert index.names("c.jpg") == {"c_0.obj"}
+    assert index.entry("c.jpg") is None
+    assert [one["path"] for one in read_index(tmp_path)] == ["a.jpg", "b.jpg"]
+    write_index(tmp_path, [entry(tmp_path, "e.jpg")])
+    assert [one["path"] for one in read_index(tmp_path)] == ["a.jpg", "b.jpg", "e.jpg"]
+    assert RunIndex(tmp_path).names("c.jpg") == {"c_0.obj"}
+    write_index(tmp_path, [entry(tmp_path, "c.jpg")])
+    assert {path.name for path in tmp_path.iterdir()} == {"hands.json"}
+
+
+def test_two_runs_into_one_folder_keep_what_the_other_wrote(tmp_path: Path) -> None:
+    with RunIndex(tmp_path) as one, RunIndex(tmp_path) as two:
+        one.add(entry(tmp_path, "a.jpg"))
+        two.add(entry(tmp_path, "b.jpg"))
+    assert {found["path"] for found in read_index(tmp_path)} == {"a.jpg", "b.jpg"}

@@ -1,6 +1,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,15 @@ from PIL import Image
 
 from hifihr_core.errors import DataError
 from hifihr_core.exports.formats import FORMATS
+from hifihr_core.exports.run_index import files_of, read_index
 from hifihr_core.hands import HandModel
 from hifihr_core.lifting.lifter import Lifter
 from hifihr_core.photos.detections import Detection
+from hifihr_core.photos.finding import find_photos
 from hifihr_core.photos.hand_files import read_hand_file
-from hifihr_core.prediction import Predictor, PredictSettings
-from hifihr_core.prediction.jobs import OutputSettings, predict_files
+from hifihr_core.prediction import Predictor, PredictSettings, jobs
+from hifihr_core.prediction.jobs import Done, OutputSettings, predict_files
+from hifihr_core.prediction.result_folder import without_results
 
 
 @pytest.fixture
@@ -38,7 +42,7 @@ def test_every_file_of_every_format(predictor: Predictor, photo: Path, tmp_path:
     names = {file.name for file in (tmp_path / "out").iterdir()}
     own = ("0.glb", "0.obj", "0.mtl", "0.ply", "0.bvh", "0.json", "0.npz", "0_texture.png", "overlay.jpg", "sheet.jpg")
     assert names == {"hands.json", "a [1].glb", "a [1].usdz", *(f"a [1]_{end}" for end in own)}
-    assert {file.name for file in (*done.files[0], *done.scenes, *done.pictures)} == names - {"hands.json"}
+    assert {Path(name).name for name in files_of(done.document)} == names - {"hands.json"}
     [entry] = json.loads((tmp_path / "out" / "hands.json").read_text())["photos"]
     assert entry["path"] == str(photo)
     assert entry["files"] == ["a [1].glb", "a [1].usdz"]
@@ -67,7 +71,7 @@ def test_one_page_shows_the_photos_of_a_run(predictor: Predictor, photo: Path, t
 
 def test_document_of_a_photo(predictor: Predictor, photo: Path, tmp_path: Path) -> None:
     [done] = predict_files(predictor, [photo], OutputSettings(tmp_path / "out", ("json",), pictures=False))
-    document = json.loads(json.dumps(done.document()))
+    document = json.loads(json.dumps(done.document))
     assert document["path"] == str(photo)
     assert document["hands"][0].keys() >= {"joints_px", "joints_cam", "side", "score", "box", "K", "files", "metric"}
     assert np.shape(document["hands"][0]["joints_px"]) == (21, 2)
@@ -75,19 +79,90 @@ def test_document_of_a_photo(predictor: Predictor, photo: Path, tmp_path: Path) 
     assert document["pictures"] == []
 
 
-def test_existing_results_are_not_touched(predictor: Predictor, photo: Path, tmp_path: Path) -> None:
+def _run(predictor: Predictor, paths: list[Path], output: OutputSettings) -> list[Done]:
+    return list(predict_files(predictor, paths, output))
+
+
+def test_a_finished_photo_is_not_done_again(predictor: Predictor, photo: Path, tmp_path: Path) -> None:
     output = OutputSettings(tmp_path / "out", ("json",), pictures=False)
-    other = tmp_path / "out" / "a [1]_b_0.json"
-    other.parent.mkdir()
-    other.write_text("of the photo 'a [1]_b'")
-    list(predict_files(predictor, [photo], output))
-    with pytest.raises(DataError, match="--overwrite"):
-        list(predict_files(predictor, [photo], output))
-    stale = tmp_path / "out" / "a [1]_7.glb"
-    stale.touch()
-    list(predict_files(predictor, [photo], OutputSettings(tmp_path / "out", ("json",), False, overwrite=True)))
-    assert not stale.exists()
-    assert other.exists()
+    [first] = _run(predictor, [photo], output)
+    written = (tmp_path / "out" / "a [1]_0.json").stat().st_mtime_ns
+    [again] = _run(predictor, [photo], output)
+    assert (again.kept, again.result) == (True, None)
+    assert again.document["hands"][0]["files"] == first.document["hands"][0]["files"]
+    assert (tmp_path / "out" / "a [1]_0.json").stat().st_mtime_ns == written
+
+
+def test_results_of_other_settings_or_of_a_changed_photo_are_refused_before_any_work(
+    predictor: Predictor, photo: Path, tmp_path: Path
+) -> None:
+    output = OutputSettings(tmp_path / "out", ("json",), pictures=False)
+    _run(predictor, [photo], output)
+    with pytest.raises(DataError, match="with other settings; give another --out, or --overwrite"):
+        _run(predictor, [photo], replace(output, formats=("json", "obj")))
+    Image.fromarray(np.zeros((60, 60, 3), np.uint8)).save(photo)
+    with pytest.raises(DataError, match="another version of this photo"):
+        _run(predictor, [photo], output)
+    [done] = _run(predictor, [photo], replace(output, overwrite=True))
+    assert not done.kept
+
+
+def test_files_of_others_are_never_touched(predictor: Predictor, photo: Path, tmp_path: Path) -> None:
+    """Photos named like results, and annotations beside them, in the very folder of the results."""
+    second = photo.with_name("a [1]_1.png")
+    shutil.copy(photo, second)
+    notes = {photo.with_name(f"a [1]_{end}"): end for end in ("0.json", "1.json", "7.glb", "overlay.jpg")}
+    for file, text in notes.items():
+        file.write_text(text)
+    content = photo.read_bytes()
+    output = OutputSettings(photo.parent, ("json", "glb"), overwrite=True)
+    for _ in range(2):
+        first, other = _run(predictor, [photo, second], output)
+        assert {file: file.read_text() for file in notes} == notes
+        assert photo.read_bytes() == second.read_bytes() == content
+    assert Path(first.document["hands"][0]["files"][0]).name == "a [1]_png_0.json"
+    assert Path(other.document["hands"][0]["files"][0]).name == "a [1]_1_0.json"
+    found = find_photos([photo.parent]).photos
+    assert without_results(found, photo.parent) == [photo, second, photo.with_name("a [1]_overlay.jpg")]
+
+
+def test_overwriting_removes_a_hand_that_is_no_longer_found(
+    predictor: Predictor, photo: Path, tmp_path: Path, shoot: Callable
+) -> None:
+    output = OutputSettings(tmp_path / "out", ("json",), pictures=False, overwrite=True)
+    two = [shoot(1).detection] * 2
+    list(predict_files(predictor, [photo], output, boxes={str(photo): two}))
+    assert (tmp_path / "out" / "a [1]_1.json").exists()
+    list(predict_files(predictor, [photo], output, boxes={str(photo): two[:1]}))
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"hands.json", "a [1]_0.json"}
+
+
+def test_a_stopped_run_continues_and_leaves_nothing_behind(
+    predictor: Predictor, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = photo.with_name("b.png")
+    shutil.copy(photo, second)
+    output = OutputSettings(tmp_path / "out", ("json", "obj"))
+    whole = OutputSettings(tmp_path / "whole", ("json", "obj"))
+    _run(predictor, [photo, second], whole)
+    written = []
+
+    def stop(path: Path, image: np.ndarray) -> None:
+        written.append(path)
+        if path.name == "b_sheet.jpg":
+            path.with_name(".b_sheet-abcdefgh.jpg").touch()  # what a killed process leaves
+            raise KeyboardInterrupt
+        path.write_bytes(b"a picture")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs, "write_picture", stop)
+        with pytest.raises(KeyboardInterrupt):
+            _run(predictor, [photo, second], output)
+    first, other = _run(predictor, [photo, second], output)
+    assert (first.kept, other.kept) == (True, False)
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {path.name for path in (tmp_path / "whole").iterdir()}
+    assert [entry["path"] for entry in read_index(tmp_path / "out")] == [str(photo), str(second)]
 
 
 def test_two_photos_of_one_name(predictor: Predictor, photo: Path, tmp_path: Path) -> None:
@@ -97,7 +172,11 @@ def test_two_photos_of_one_name(predictor: Predictor, photo: Path, tmp_path: Pat
     shutil.copy(photo, third)
     output = OutputSettings(tmp_path / "out", ("json",), pictures=False)
     done = list(predict_files(predictor, [photo, second, third], output))
-    assert [one.files[0][0].name for one in done] == ["a [1]_0.json", "a [1]_webp_0.json", "a [1]_png_0.json"]
+    assert [Path(one.document["hands"][0]["files"][0]).name for one in done] == [
+        "a [1]_0.json",
+        "a [1]_webp_0.json",
+        "a [1]_png_0.json",
+    ]
 
 
 def test_a_broken_photo_among_good_ones(predictor: Predictor, photo: Path, tmp_path: Path) -> None:
@@ -106,8 +185,8 @@ def test_a_broken_photo_among_good_ones(predictor: Predictor, photo: Path, tmp_p
     output = OutputSettings(tmp_path / "out", ("json",), pictures=False)
     first, second = predict_files(predictor, [broken, photo], output)
     assert isinstance(first.error, DataError)
-    assert first.document()["hands"] == []
-    assert "broken.jpg" in first.document()["error"]
+    assert first.document["hands"] == []
+    assert "broken.jpg" in first.document["error"]
     assert len(second.result.hands) == 1
 
 
@@ -135,8 +214,8 @@ def test_the_fault_of_one_photo_is_named_and_the_others_are_done(
     output = OutputSettings(tmp_path / "out", ("json",), pictures=False)
     boxes = {str(photo): [outside], str(other): [shoot(1).detection]}
     first, second = predict_files(predictor, [photo, other], output, boxes=boxes)
-    assert str(photo) in first.document()["error"]
-    assert "outside the photo" in first.document()["error"]
+    assert str(photo) in first.document["error"]
+    assert "outside the photo" in first.document["error"]
     assert len(second.result.hands) == 1
 
 
@@ -147,15 +226,19 @@ def test_a_name_of_240_bytes_has_results_all_the_same(
     photo.rename(long)
     [done] = predict_files(predictor, [long], OutputSettings(tmp_path / "out", ("json", "obj")))
     assert done.error is None
-    assert all(file.is_file() for file in done.files[0])
+    assert all(Path(name).is_file() for name in files_of(done.document))
 
 
 def test_a_result_is_a_file_of_hands(predictor: Predictor, photo: Path, tmp_path: Path, shoot: Callable) -> None:
     output = OutputSettings(tmp_path / "out", ("json",), pictures=False)
     [done] = predict_files(predictor, [photo], output, boxes={str(photo): [shoot(1).detection]})
     given = shoot(1).detection.box_px
-    (tmp_path / "stdout.json").write_text(json.dumps({"images": [done.document()]}))
-    for source in (done.files[0][0], tmp_path / "out" / "hands.json", tmp_path / "stdout.json"):
+    (tmp_path / "stdout.json").write_text(json.dumps({"images": [done.document]}))
+    for source in (
+        Path(done.document["hands"][0]["files"][0]),
+        tmp_path / "out" / "hands.json",
+        tmp_path / "stdout.json",
+    ):
         [hands] = read_hand_file(source).values()
         np.testing.assert_allclose(hands[0].box_px, given, atol=0.02)
         assert hands[0].side == "right"

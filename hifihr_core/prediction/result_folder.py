@@ -1,0 +1,124 @@
+"""Which names the results of a photo get, what an earlier run left, and what may be replaced.
+
+Results are what the index of a folder lists (`hands.json`). A file that it does not list is somebody's own: it is never
+written to and never removed, whatever it is called, and neither is a photo of this run.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from hifihr_core.errors import DataError
+from hifihr_core.exports.formats import possible_names
+from hifihr_core.exports.run_index import Entry, RunIndex
+
+#: Bytes of a photo's name that its files keep; file systems allow 255, endings and numbers need some.
+_LONGEST_STEM = 180
+PICTURES = ("_overlay.jpg", "_sheet.jpg")
+#: What a page of ours has near its beginning.
+_PAGE_MARK = b"<title>hifihr</title>"
+
+
+def fingerprint(path: Path) -> dict[str, int]:
+    """Return what tells a photo from a changed one: its size in bytes and when it was last changed."""
+    found = path.stat()
+    return {"bytes": found.st_size, "modified_ns": found.st_mtime_ns}
+
+
+def digest(facts: object) -> str:
+    """Return a short text that is the same for the same settings."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def without_results(photos: Sequence[Path], folder: Path) -> list[Path]:
+    """Return the photos that are not pictures which an earlier run wrote to `folder`."""
+    names = RunIndex(folder).all_names()
+    own = {(folder / name).resolve() for name in names}
+    return [path for path in photos if path.resolve() not in own] if own else list(photos)
+
+
+def is_done(index: RunIndex, path: Path, settings: str) -> bool:
+    """Say whether an earlier run with these settings finished this photo as it is now, and its files are there."""
+    entry = index.entry(str(path))
+    if entry is None or entry.get("settings") != settings or entry.get("file") != fingerprint(path):
+        return False
+    return all((index.folder / name).is_file() for name in index.names(str(path)))
+
+
+def refuse_other_results(index: RunIndex, path: Path, settings: str) -> None:
+    """Raise DataError where the folder has a result of this photo that was made in another way."""
+    entry = index.entry(str(path))
+    if entry is not None and any((index.folder / name).exists() for name in index.names(str(path))):
+        reason = "with other settings" if entry.get("file") == fingerprint(path) else "of another version of this photo"
+        raise DataError(f"{path}: {index.folder} has its results already, {reason}; give another --out, or --overwrite")
+
+
+def refuse_foreign_page(path: Path, *, overwrite: bool) -> None:
+    """Raise DataError for a page that is not ours, or is ours and must not be replaced."""
+    if not path.exists():
+        return
+    ours = path.is_file() and _PAGE_MARK in path.read_bytes()[:4096]
+    if not (ours and overwrite):
+        remedy = "or --overwrite" if ours else "hifihr did not write it"
+        raise DataError(f"{path}: exists already; give another --out, {remedy}")
+
+
+def choose_stem(index: RunIndex, path: Path, hands: int, formats: Sequence[str], taken: Iterable[str]) -> str:
+    """Return the stem of a photo's files: one under which nothing of somebody else would be replaced."""
+    own, used = index.names(str(path)), set(taken)
+    for stem in _candidates(path):
+        names = result_names(stem, hands, formats)
+        foreign = (name for name in names - own if (index.folder / name).exists())
+        if stem not in used and next(foreign, None) is None:
+            return stem
+    raise AssertionError("there is no end of candidates")
+
+
+def result_names(stem: str, hands: int, formats: Sequence[str]) -> set[str]:
+    """Return every name that the files of a photo with so many hands may have."""
+    return possible_names(stem, hands, formats) | {f"{stem}{ending}" for ending in PICTURES}
+
+
+def remove_leftovers(index: RunIndex, path: Path, written: Iterable[Path]) -> None:
+    """Remove what earlier runs left of this photo and this one did not write anew, half-written files included."""
+    kept = {file.name for file in written}
+    for name in index.names(str(path)):
+        file = index.folder / name
+        if Path(name).name != name:  # an index from elsewhere must not reach other folders
+            continue
+        for part in index.folder.glob(f".{_escaped(file.stem)}-????????{_escaped(file.suffix)}"):
+            part.unlink(missing_ok=True)
+        if name not in kept:
+            file.unlink(missing_ok=True)
+
+
+def result_of(entry: Entry, folder: Path) -> dict[str, object]:
+    """Return the entry of an earlier run as it is printed: its files as paths."""
+
+    def paths(names: Sequence[str]) -> list[str]:
+        return [str(folder / name) for name in names]
+
+    hands = [{**hand, "files": paths(hand["files"])} for hand in entry["hands"]]
+    return {
+        **entry,
+        "hands": hands,
+        "files": paths(entry.get("files", [])),
+        "pictures": paths(entry.get("pictures", [])),
+    }
+
+
+def _candidates(path: Path) -> Iterator[str]:
+    stem = path.stem
+    while len(stem.encode(errors="surrogateescape")) > _LONGEST_STEM:
+        stem = stem[:-1]
+    yield stem
+    yield f"{stem}_{path.suffix[1:].lower()}"
+    number = 2
+    while True:
+        yield f"{stem}_{number}"
+        number += 1
+
+
+def _escaped(text: str) -> str:
+    return "".join(f"[{character}]" if character in "*?[" else character for character in text)
