@@ -9,9 +9,11 @@ it takes the flags of a dtype from the file and then reads object pointers out o
 import copyreg
 import math
 import pickle
+import pickletools
+import re
 import struct
 from collections.abc import Callable, Mapping
-from io import BufferedIOBase
+from io import BufferedIOBase, BytesIO
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -34,6 +36,9 @@ _DAMAGE = (
     ValueError,
     struct.error,
 )
+
+#: PUT, the memo's instruction in words, at a high place.
+_LONG_PUT = re.compile(rb"p[0-9]{4,}\n")
 
 #: Kinds of dtype whose bytes are numbers or text, never pointers.
 _PLAIN_KINDS = "biufcSU"
@@ -106,6 +111,8 @@ class _Array(np.ndarray):
 
 # The stand-ins below take whatever a file gives them, so their arguments are unchecked on purpose.
 def _sized(data: Any, shape: Any, dtype: np.dtype) -> bytes:
+    if not isinstance(data, str | bytes | bytearray):  # bytes() of a number would be as many zeros
+        raise ValueError(f"array of shape {shape} with {type(data).__name__} for its bytes")
     raw = data.encode("latin1") if isinstance(data, str) else bytes(data)
     if any(size < 0 for size in shape) or len(raw) != math.prod(shape) * dtype.itemsize:
         raise ValueError(f"array of shape {shape} and dtype {dtype} with {len(raw)} bytes")
@@ -173,6 +180,22 @@ class _Reader(pickle.Unpickler):
         raise UnsafePickleError(f"{self._name}: refers to an object outside the file; get it from its authors again")
 
 
+def _check_memo(content: bytes) -> None:
+    """Raise ValueError for an entry of the memo at a place that no pickle of this length needs.
+
+    Python makes room for all places below it, gigabytes for ten bytes. Most files show at a glance that they have no
+    such entry; in the others every instruction is looked at.
+    """
+    codes = np.frombuffer(content, np.uint8)
+    found = np.flatnonzero(codes[: max(0, len(codes) - 4)] == ord("r"))  # LONG_BINPUT and four bytes
+    places = sum(codes[found + 1 + byte].astype(np.int64) << (8 * byte) for byte in range(4))
+    if not (np.any(places > len(content)) or _LONG_PUT.search(content)):
+        return
+    for code, place, _ in pickletools.genops(content):
+        if code.name in ("PUT", "BINPUT", "LONG_BINPUT") and isinstance(place, int) and place > len(content):
+            raise ValueError(f"an entry {place:,} of the memo in a file of {len(content):,} bytes")
+
+
 def read_pickle(
     source: Path | BufferedIOBase,
     *,
@@ -196,9 +219,11 @@ def read_pickle(
         except OSError as problem:
             raise error(f"{source}: {problem.strerror or problem}, expected a readable pickle file") from problem
     name = name or str(getattr(source, "name", "pickle"))
+    content = source.read()
     copyreg.clear_extension_cache()  # a cached extension would be returned without asking `find_class`
     try:
-        return _Reader(source, name, allowed, encoding).load()
+        _check_memo(content)
+        return _Reader(BytesIO(content), name, allowed, encoding).load()
     except _DAMAGE as problem:
         reason = str(problem) or type(problem).__name__
         raise error(f"{name}: not a readable pickle ({reason}); damaged or truncated, get the file again") from problem

@@ -11,6 +11,7 @@ from types import MappingProxyType
 import cv2
 import numpy as np
 
+from hifihr_core.errors import DataError
 from hifihr_core.samples import LABELS, Moves
 
 
@@ -27,7 +28,8 @@ def fill_faces(vertices_px: np.ndarray, faces: np.ndarray, *, width: int, height
 def project(points_cam: np.ndarray, K: np.ndarray) -> np.ndarray:
     """Return the pixels of points in front of the camera, computed in float64, as float32."""
     homogeneous = points_cam.astype(np.float64) @ K.astype(np.float64).T
-    return (homogeneous[..., :2] / homogeneous[..., 2:]).astype(np.float32)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # what is not finite is looked for later
+        return (homogeneous[..., :2] / homogeneous[..., 2:]).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,10 @@ def crop_around(points_px: np.ndarray, *, width: int, height: int, factor: float
 
     The margin leaves room for the stream to rotate, scale and move its own crop. The square is at least `least` wide;
     it never leaves the picture, so it may come out oblong, and it holds at least one pixel.
+    Raises: DataError if a point is not finite, as behind or beside the camera.
     """
+    if not np.isfinite(points_px).all():
+        raise DataError("the hand does not project into the picture: K or the joints are not those of this picture")
     low, high = points_px.min(axis=0).astype(np.float64), points_px.max(axis=0).astype(np.float64)
     half = max(factor * float((high - low).max()), least) / 2
     x, y = ((low + high) / 2).tolist()

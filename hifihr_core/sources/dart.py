@@ -9,6 +9,7 @@ depth is a convention, and `camera` in the index says "orthographic".
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ from hifihr_core.skeleton import ROOT, gather_from
 from hifihr_core.sources import checks
 from hifihr_core.sources.contract import FileState, Request, Source, describe_folder
 from hifihr_core.sources.marker import MARKER_NAME, Marker, parse_marker
-from hifihr_core.sources.raw.pickled import floats, read_annotation
+from hifihr_core.sources.raw.attempts import attempt
+from hifihr_core.sources.raw.pickled import floats, read_annotation, shape_of
 from hifihr_core.sources.raw.raw_tree import Place, RawFile, Tree, find_places
 from hifihr_core.sources.raw.rows import Rows, write_rows
 
@@ -35,6 +37,7 @@ ANNOTATED_PX = 512
 FROM_UNITY = np.asarray((1.0, -1.0, -1.0))
 INDEX_MCP = 5
 MANO_VERTICES = 778
+_MOST_NUMBERS = 100_000
 SPLITS = {"train": "train", "test": "evaluation"}
 ANCHORS = ("part_*.pkl", "[0-9]/", "[0-9][0-9]/", "*_wbg/", "*_verts/")
 SHAPES = {"pose": (16, 3), "joint3d": (21, 3), "joint2d": (21, 2)}
@@ -85,10 +88,7 @@ class DartSplit(Split):
             values, names = self.rows[number]
             row = position - self.starts[number]
             key = f"{self.parts[number].number}/{Path(names[row]).stem}"
-            try:
-                yield self._read(self.parts[number], key, values[row], names[row])
-            except DataError as error:
-                yield Problem(key=key, reason=str(error))
+            yield attempt(key, partial(self._read, self.parts[number], key, values[row], names[row]))
 
     def checks(self) -> Iterator[CheckFacts]:
         """How well an orthographic camera explains the 2D joints, and handedness."""
@@ -189,10 +189,11 @@ def read_vertices(part: DartPart, name: str) -> np.ndarray | None:
     if file is None:
         return None
     value = read_annotation(file)
-    count = np.shape(value)[0] if np.ndim(value) == 2 else 0
-    vertices = floats(value, (count, 3)) if count >= MANO_VERTICES else None
+    shape = shape_of(value, most=_MOST_NUMBERS) or ()
+    fits = len(shape) == 2 and shape[0] >= MANO_VERTICES
+    vertices = floats(value, (shape[0], 3)) if fits else None
     if vertices is None:
-        raise DataError(f"{file.name}: shape {np.shape(value)}, expected at least {MANO_VERTICES} vertices")
+        raise DataError(f"{file.name}: shape {shape}, expected at least {MANO_VERTICES} vertices")
     return vertices[:MANO_VERTICES] * FROM_UNITY
 
 
@@ -234,7 +235,7 @@ def _pack(record: Any, name: str) -> tuple[list[str], np.ndarray]:
     }
     if None in lengths.values() or len(set(lengths.values())) != 1 or not lengths["img"]:
         raise DataError(f"{name}: lists of lengths {lengths}, expected equal ones; download the part again")
-    names = [str(image) for image in lists["img"]]  # type: ignore[union-attr]
+    names = [image if isinstance(image, str) else "" for image in lists["img"]]  # type: ignore[union-attr]
     if bad := next((image for image in names if "/" in image or "\\" in image or not image.strip()), None):
         raise DataError(f"{name}: {bad!r} is no file name; download the part again")
     rows = np.full((len(names), sum(int(np.prod(shape)) for shape in SHAPES.values())), np.nan, np.float32)
@@ -281,7 +282,8 @@ def _open_split(folder: str, parts: tuple[DartPart, ...], marker: Marker, limit:
     total = 0
     for part in parts:
         record = read_annotation(part.file)
-        total += len(record["img"]) if isinstance(record, dict) and "img" in record else 0
+        images = record.get("img") if isinstance(record, dict) else None
+        total += len(images) if isinstance(images, list | tuple | np.ndarray) else 0
     facts = DatasetFacts(
         dataset="dart",
         split=SPLITS[folder],

@@ -8,6 +8,7 @@ Frames are stored as padded crops around the hand, K moved with them.
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ from hifihr_core.sources.ho3d_files import (
 )
 from hifihr_core.sources.keypoint_files import Detections, stage_detections
 from hifihr_core.sources.marker import MARKER_NAME, Marker, parse_marker
+from hifihr_core.sources.raw.attempts import attempt
 from hifihr_core.sources.raw.json_columns import Column, stage_column
 from hifihr_core.sources.raw.raw_tree import RawFile, Tree, find_places
 from hifihr_core.sources.raw.rows import Rows, write_rows
@@ -93,10 +95,7 @@ class Ho3dSplit(Split):
     def read(self, start: int, stop: int) -> Iterator[Sample | Problem]:
         """Yield the crops of frames start..stop-1; a frame that cannot be used is a problem."""
         for number in range(start, stop):
-            try:
-                yield self._read_frame(number)
-            except DataError as error:
-                yield Problem(key=self.frames[number], reason=str(error))
+            yield attempt(self.frames[number], partial(self._read_frame, number))
 
     def checks(self) -> Iterator[CheckFacts]:
         """Projection, depth, handedness, the colour of the masks, and the number of evaluation frames."""

@@ -9,6 +9,7 @@ the index says "assumed".
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from hifihr_core.sources.keypoint_files import (
     read_keypoint_file,
     read_openpose_photo,
 )
+from hifihr_core.sources.raw.attempts import attempt_all
 
 LARGEST_PX = 512
 LAYOUT = f"""\
@@ -63,10 +65,7 @@ class ImagesSplit(Split):
     def read(self, start: int, stop: int) -> Iterator[Sample | Problem]:
         """Yield the hands of photos start..stop-1."""
         for name in self.photos[start:stop]:
-            try:
-                yield from self._read(name)
-            except DataError as error:
-                yield Problem(key=name, reason=str(error))
+            yield from attempt_all(name, partial(self._read, name))
 
     def checks(self) -> Iterator[CheckFacts]:
         """Nothing is known that could contradict itself."""

@@ -6,6 +6,7 @@ pixel is added to reach its centre. OpenPose's own file of one picture has `peop
 confidence) per hand. Our own format is that of `hifihr_core.photos.hand_files`.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath

@@ -6,6 +6,7 @@ left hand is mirrored with its picture, mask, K and labels. Pictures are stored 
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from hifihr_core.skeleton import ROOT, gather_from
 from hifihr_core.sources import checks, cutting
 from hifihr_core.sources.contract import FileState, Request, Source, describe_file, describe_folder
 from hifihr_core.sources.marker import MARKER_NAME, Marker, parse_marker
+from hifihr_core.sources.raw.attempts import attempt
 from hifihr_core.sources.raw.pickled import need, read_annotation
 from hifihr_core.sources.raw.raw_tree import RawFile, Tree, find_places
 from hifihr_core.sources.raw.rows import Rows, write_rows
@@ -71,10 +73,7 @@ class RhdSplit(Split):
     def read(self, start: int, stop: int) -> Iterator[Sample | Problem]:
         """Yield one hand per picture, positions start..stop-1 of the sorted numbers."""
         for position in range(start, stop):
-            try:
-                yield self._read(position)
-            except DataError as error:
-                yield Problem(key=f"{self.numbers[position]:05d}", reason=str(error))
+            yield attempt(f"{self.numbers[position]:05d}", partial(self._read, position))
 
     def checks(self) -> Iterator[CheckFacts]:
         """Count, K xyz against uv, depth, handedness of the right hands, and the ids of the masks."""

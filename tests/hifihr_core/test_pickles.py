@@ -192,3 +192,23 @@ def test_truncated_files(cut, tmp_path):
 def test_missing_file(tmp_path):
     with pytest.raises(AssetError, match="No such file"):
         read_pickle(tmp_path / "none.pkl", allowed=NUMPY)
+
+
+@pytest.mark.parametrize("tail", [b"r" + struct.pack("<I", 2**31 - 1), b"p2147483000\n"])
+def test_a_place_of_the_memo_that_nothing_needs_is_refused(tail):
+    """Python would make room for two billion places before it stores one."""
+    with pytest.raises(AssetError, match="of the memo in a file of"):
+        read(b"N" + tail + b".")
+
+
+def test_a_number_for_the_bytes_of_an_array_is_refused():
+    """Where bytes(10**10) would be ten gigabytes of zeros."""
+    state = b"(I1\n(I10000000000\ntcnumpy\ndtype\n(Vu1\nI0\nI1\ntR" + b"I00\nI10000000000\nt"
+    start = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR"
+    with pytest.raises(AssetError, match="with int for its bytes"):
+        read(start + state + b"b.")
+
+
+def test_large_places_in_the_numbers_of_an_array_are_no_matter():
+    array = np.frombuffer(b"rrrrrrrrp99999999\n" * 4000, np.uint8)
+    np.testing.assert_array_equal(np.asarray(read(pickle.dumps([array, array.copy()], 4))[1]), array)

@@ -1,6 +1,8 @@
 """Annotations that a dataset keeps in pickles: numbers come out, nothing is ever run."""
 
 import io
+import math
+import numbers
 from typing import Any
 
 import numpy as np
@@ -8,6 +10,9 @@ import numpy as np
 from hifihr_core.errors import DataError
 from hifihr_core.pickles import NUMPY, read_pickle
 from hifihr_core.sources.raw.raw_tree import RawFile
+
+#: Lists in lists of an annotation go no deeper.
+_DEEPEST = 6
 
 
 class _NamedBytes(io.BytesIO):
@@ -31,22 +36,46 @@ def floats(value: Any, shape: tuple[int, ...]) -> np.ndarray | None:
 
     None, texts, lists of unequal length and numbers that are not finite are none.
     """
+    size = math.prod(shape)
+    if shape_of(value, most=size) is None:
+        return None
     try:
         array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
-    if array.size != int(np.prod(shape)) or not np.isfinite(array).all():
+    if array.size != size or not np.isfinite(array).all():
         return None
     return array.reshape(shape)
+
+
+def shape_of(value: Any, *, most: int) -> tuple[int, ...] | None:
+    """Return the shape of an array, a number or a nested list, None for something else or more than `most` entries.
+
+    A pickle may hold one list many times in another, and so on: a few bytes then stand for any number of entries.
+    """
+    if isinstance(value, np.ndarray):
+        return value.shape if value.size <= most else None
+    if not isinstance(value, list | tuple):
+        return () if isinstance(value, numbers.Real | np.generic) else None
+    shape: list[int] = []
+    layer: list[Any] = [value]
+    while layer and all(isinstance(each, list | tuple) for each in layer):
+        lengths = {len(each) for each in layer}
+        if len(lengths) != 1 or len(shape) == _DEEPEST or len(layer) * max(lengths) > max(most, 1):
+            return None
+        shape.append(lengths.pop())
+        layer = [entry for each in layer for entry in each]
+    return tuple(shape) if all(isinstance(each, numbers.Real | np.generic | np.ndarray) for each in layer) else None
 
 
 def need(record: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
     """Return one array of an annotation. Raises: DataError "handPose is None, expected (48,)" and the like."""
     if not isinstance(record, dict):
         raise DataError(f"holds {type(record).__name__}, expected a dict of annotations")
-    found = floats(record.get(name), shape)
+    value = record.get(name)
+    found = floats(value, shape)
     if found is None:
-        value = record.get(name)
-        state = "None" if value is None else f"of shape {np.shape(value)} or not finite"
+        size = shape_of(value, most=1 << 16)
+        state = "None" if value is None else f"of shape {size} or not finite" if size is not None else "no array"
         raise DataError(f"{name} is {state}, expected {shape}")
     return found
