@@ -106,7 +106,7 @@ def verified(engine: Engine, pyramid: Pyramid, regions: Regions, *, rounds: int)
 
 def once(seen: Sightings) -> Sightings:
     """Return each hand once, the surest first."""
-    return seen[each_once(seen.joints_px, seen.presence)]
+    return seen[each_once(seen.joints_px, seen.rank())]
 
 
 def voted(engine: Engine, pyramid: Pyramid, windows: Regions, known: Sightings, *, rounds: int) -> Sightings:
