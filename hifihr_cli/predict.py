@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from hifihr_core.exports.results import HandResult
     from hifihr_core.photos.cameras import CameraChoice
     from hifihr_core.photos.detections import Detection
-    from hifihr_core.photos.detectors import Detector
     from hifihr_core.prediction.jobs import OutputSettings
     from hifihr_core.prediction.predictor import Predictor
 
@@ -55,7 +54,11 @@ Checkpoint = Annotated[
     Path | None, typer.Option("--checkpoint", help="Weights of a training run; else the shipped ones.", metavar="FILE")
 ]
 DetectorName = Annotated[
-    str, typer.Option("--detector", help="auto, mediapipe or none (the whole photo is the hand).", metavar="NAME")
+    str, typer.Option("--detector", help="fast, auto, thorough, or none (the whole photo is a hand).", metavar="NAME")
+]
+MaxHands = Annotated[int | None, typer.Option("--max-hands", min=1, help="Keep the N surest hands.", metavar="N")]
+MinScore = Annotated[
+    float | None, typer.Option("--min-score", min=0, max=1, help="Leave out less likely hands.", metavar="SCORE")
 ]
 Boxes = Annotated[
     Path | None,
@@ -131,6 +134,8 @@ def predict(
     out: Out = Path("predictions"),
     checkpoint: Checkpoint = None,
     detector: DetectorName = "auto",
+    max_hands: MaxHands = None,
+    min_score: MinScore = None,
     boxes: Boxes = None,
     box: Box = None,
     side: Side = SideName.auto,
@@ -179,6 +184,7 @@ def predict(
         from hifihr_core.device import choose_device
         from hifihr_core.exports.formats import DEFAULT_FORMATS, check_formats
         from hifihr_core.photos.cameras import CameraChoice, read_intrinsics
+        from hifihr_core.photos.detectors import build_detector
         from hifihr_core.photos.finding import find_photos
         from hifihr_core.prediction.jobs import OutputSettings
         from hifihr_core.prediction.predictor import Predictor, PredictSettings
@@ -209,7 +215,7 @@ def predict(
     given = _given_hands(paths, boxes, box)
     predictor = Predictor.load(
         checkpoint,
-        detector=_detector(detector, needed=given is None),
+        detector=build_detector(detector, max_hands=max_hands, min_score=min_score),
         settings=settings,
         device=choose_device(device),
     )
@@ -277,19 +283,6 @@ def _check_at_most_one(options: "Mapping[str, object]") -> None:
         raise typer.BadParameter(f"{' and '.join(given)} cannot be combined; give one")
 
 
-def _detector(name: str, *, needed: bool) -> "Detector":
-    """Return the detector, and say so where the whole photo has to do."""
-    from hifihr_core.photos.detectors import available_detectors, build_detector, choose_detector, whole_image
-    from hifihr_core.photos.mediapipe_hands import INSTALL_LINE
-
-    chosen = choose_detector(name)
-    if not needed:
-        return whole_image
-    if name == "auto" and available_detectors() == ["none"]:
-        say(f"no detector is installed, so each photo is taken as one hand; {INSTALL_LINE}", kind="note")
-    return build_detector(chosen)
-
-
 def _given_hands(
     paths: "Sequence[Path]", file: Path | None, box: str | None
 ) -> "Mapping[str, Sequence[Detection]] | None":
@@ -338,8 +331,7 @@ def _report(done: "list[_Entry]", json: bool) -> None:
         raise DataError(f"none of {len(done)} photos could be read")
     if not rows:
         raise FindingsError(
-            f"no hand was found in {len(done)} photo{'s'[: len(done) > 1]}; give --box, or --detector none for a "
-            "photo that a hand fills"
+            f"no hand was found in {len(done)} photo{'s'[: len(done) > 1]}; try --detector thorough, or give --box"
         )
     for one in done:
         if one.error is None and not one.document["hands"]:
@@ -348,9 +340,13 @@ def _report(done: "list[_Entry]", json: bool) -> None:
         raise FindingsError(f"{len(unread)} of {len(done)} photos could not be read; the others are done")
 
 
+def _score(hand: "dict[str, Any]") -> str:
+    return f"{hand['score']:.2f}{' doubtful' * hand.get('doubtful', False)}"
+
+
 def _table_rows(one: "_Entry") -> list[tuple[object, ...]]:
     name = Path(one.document["path"]).name
     return [
-        (name, number, hand["side"], f"{hand['score']:.2f}", " ".join([*one.document["files"], *hand["files"]][:1]))
+        (name, number, hand["side"], _score(hand), " ".join([*one.document["files"], *hand["files"]][:1]))
         for number, hand in enumerate(one.document["hands"])
     ]

@@ -32,7 +32,7 @@ Keypoints = Annotated[
 ]
 DetectorName = Annotated[
     str | None,
-    typer.Option("--detector", help="Detector of `images` for photos without keypoints: auto, mediapipe or none."),
+    typer.Option("--detector", help="Detector of `images` for photos without keypoints: auto, fast, thorough or none."),
 ]
 Count = Annotated[int | None, typer.Option("--count", min=1, help="Hands that `synth` renders; 10,000 by default.")]
 Evaluation = Annotated[

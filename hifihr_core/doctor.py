@@ -25,7 +25,6 @@ PYTHON = (3, 10)
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "numba", "opencv-python-headless", "h5py", "lpips")
 #: Optional package -> module, what it gives, and how to get it.
 EXTRAS = {
-    "mediapipe": ("mediapipe", "hand detector of predict", "pip install 'hifihr[detect]'"),
     "pytorch3d": (
         "pytorch3d",
         "second rendering back end, not needed",
@@ -164,6 +163,20 @@ def look_at_models() -> Iterator[Row]:
             yield name, "ok", f"loads, {path.stat().st_size / 1e6:.1f} MB, licence free", ""
 
 
+def look_at_eyes() -> Iterator[Row]:
+    """The networks that find hands, each run once."""
+    from importlib.metadata import version
+
+    import numpy as np
+
+    from hifihr_core.eyes import Eyes
+
+    hands = Eyes.load().find(np.zeros((64, 64, 3), np.uint8), "fast")
+    state: State = "problem" if hands else "ok"
+    found = f"{len(hands)} hands in a black picture" if hands else "run"
+    yield "palms and joints", state, f"{found}, onnxruntime {version('onnxruntime')}", REINSTALL if hands else ""
+
+
 def look_at_assets() -> Iterator[Row]:
     """Every asset of the registry, each byte of the installed ones read."""
     for asset in REGISTRY.values():
@@ -221,6 +234,7 @@ CHECKS: dict[str, Callable[[], Iterator[Row]]] = {
     "devices": look_at_devices,
     "rendering": look_at_renderer,
     "models": look_at_models,
+    "eyes": look_at_eyes,
     "extras": look_at_extras,
     "assets": look_at_assets,
     "data": look_at_data,

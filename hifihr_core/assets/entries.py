@@ -63,23 +63,6 @@ ENTRIES: tuple[dict[str, Any], ...] = (
         "citation": "Li, Zhang, Qiu, Jiang, Li, Ma, Zhang, Xu, Yu: NIMBLE. ACM Transactions on Graphics 41(4), 2022",
     },
     {
-        "id": "hand-landmarker",
-        "kind": "detector",
-        "title": "MediaPipe hand landmarker, float16, version 1",
-        "licence": "free",
-        "terms": "Apache-2.0 (MediaPipe)",
-        "homepage": "https://ai.google.dev/edge/mediapipe/solutions/vision/hand_landmarker",
-        "file": "hand_landmarker.task",
-        "source": {
-            "url": "https://storage.googleapis.com/mediapipe-models/hand_landmarker/hand_landmarker/float16/1/"
-            "hand_landmarker.task",
-            "size": 7_819_105,
-            "sha256": "fbc2a30080c3c557093b5ddfc334698132eb341044ccee322ccf8bcf3607cde1",
-        },
-        "needed_by": "predict on photos without boxes, with the extra `hifihr[detect]`",
-        "citation": "Zhang et al.: MediaPipe Hands: On-device Real-time Hand Tracking. CVPR Workshops 2020",
-    },
-    {
         **_TORCHVISION,
         "id": "lpips-alex",
         "title": "AlexNet, the trunk of LPIPS-Alex; its heads come with the lpips package",

@@ -35,7 +35,9 @@ class HandResult:
     detection has no keypoints. `light` holds `ambient`, `color`, `direction` in the camera frame of the photo.
     `metric` is True where the focal length was known; distance and size still rest on the mean size of hands. `report`
     says how the result came about (start, reprojection error, refinement). `licences` are those of everything it was
-    made from. `mano` holds MANO's parameters in smplx's conventions, where the hand was converted.
+    made from. `doubtful` marks a hand that may be none. `joint_confidence` is the probability that each keypoint is within
+    a twentieth of the hand's size, and `side_confidence` that of the side, where the eyes found them; None elsewhere.
+    `mano` holds MANO's parameters in smplx's conventions, where the hand was converted.
     """
 
     side: Side
@@ -52,6 +54,9 @@ class HandResult:
     report: Mapping[str, object] = field(default_factory=dict)
     licences: Mapping[str, str] = field(default_factory=dict)
     mano: Mapping[str, object] | None = None
+    doubtful: bool = False
+    joint_confidence: Float[np.ndarray, "21"] | None = None
+    side_confidence: float | None = None
 
     @property
     def vertices(self) -> Float[np.ndarray, "V 3"]:
@@ -80,12 +85,15 @@ class HandResult:
         """Return the part that goes on stdout with `--json`."""
         return {
             "side": self.side,
+            **({} if self.side_confidence is None else {"side_confidence": round(self.side_confidence, 4)}),
             "score": round(float(self.score), 4),
+            **({"doubtful": True} if self.doubtful else {}),
             "box": _listed(self.box_xywh, 2),
             "K": _listed(self.K, 4),
             "metric": self.metric,
             "joints_px": _listed(self.joints_px, 3),
             "joints_cam": _listed(self.joints_cam, 6),
+            **({} if self.joint_confidence is None else {"joint_confidence": _listed(self.joint_confidence, 3)}),
             "report": dict(self.report),
         }
 

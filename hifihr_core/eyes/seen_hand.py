@@ -1,6 +1,6 @@
 """`SeenHand`: what the eyes say about one hand."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -27,6 +27,16 @@ class SeenHand:
     score: float
     side: Side
     side_confidence: float
+
+    def resized(self, factor: tuple[float, float]) -> "SeenHand":
+        """Return the same hand in a photo that is `factor` times as wide and high."""
+        both = float(np.sqrt(factor[0] * factor[1]))
+        return replace(
+            self,
+            joints_px=self.joints_px * np.array(factor),
+            depth_px=self.depth_px * both,
+            sigma_px=self.sigma_px * both,
+        )
 
     @property
     def box_px(self) -> Float[np.ndarray, "4"]:

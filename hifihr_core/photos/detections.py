@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from hifihr_core.errors import DataError
+from hifihr_core.eyes.seen_hand import SeenHand
 from hifihr_core.geometry.crops import box_around
 from hifihr_core.records import Side
 from hifihr_core.skeleton import NUM_JOINTS
@@ -26,6 +27,7 @@ class Detection:
     `box_px` is (x0, y0, x1, y1); files and results write it as [x, y, width, height]. `side` is anatomical, in an
     un-mirrored photo, and None where it is unknown. `keypoints_px` is None without keypoints; a keypoint of confidence
     0 was not found, and its pixel means nothing. `K` is the camera of the photo, where the source of the hand knows it.
+    `seen` is what the eyes saw, where the keypoints are theirs.
     """
 
     box_px: Float[np.ndarray, "4"]
@@ -35,6 +37,7 @@ class Detection:
     keypoints_confidence: Float[np.ndarray, "21"] | None = None
     K: Float[np.ndarray, "3 3"] | None = None
     notes: tuple[str, ...] = ()
+    seen: SeenHand | None = None
 
     def __init__(
         self,
@@ -45,6 +48,7 @@ class Detection:
         keypoints_confidence: object = None,
         K: object = None,
         notes: tuple[str, ...] = (),
+        seen: SeenHand | None = None,
     ) -> None:
         """Check and convert what is given: arrays may be lists; without confidences every keypoint counts in full.
 
@@ -56,7 +60,7 @@ class Detection:
         arrays = {"box_px": box_px, "keypoints_px": keypoints_px, "keypoints_confidence": keypoints_confidence, "K": K}
         for name, value in arrays.items():
             object.__setattr__(self, name, None if value is None else _array(name, value, _SHAPES[name]))
-        for name, word in {"score": float(score), "side": side, "notes": notes}.items():
+        for name, word in {"score": float(score), "side": side, "notes": notes, "seen": seen}.items():
             object.__setattr__(self, name, word)
         if not (self.box_px[2:] > self.box_px[:2]).all():
             raise ValueError(f"box_px is {self.box_px.tolist()}, expected x0 < x1 and y0 < y1")
@@ -78,7 +82,8 @@ class Detection:
         scale = np.broadcast_to(np.asarray(factor, np.float64), (2,))
         keypoints = None if self.keypoints_px is None else self.keypoints_px * scale
         K = None if self.K is None else np.diag((*scale, 1.0)) @ self.K
-        return replace(self, box_px=self.box_px * np.tile(scale, 2), keypoints_px=keypoints, K=K)
+        seen = None if self.seen is None else self.seen.resized((float(scale[0]), float(scale[1])))
+        return replace(self, box_px=self.box_px * np.tile(scale, 2), keypoints_px=keypoints, K=K, seen=seen)
 
 
 _SHAPES: Mapping[str, tuple[int, ...]] = {
@@ -108,7 +113,8 @@ def box_from_xywh(xywh: Sequence[float]) -> Float[np.ndarray, "4"]:
 def mirrored(detections: Sequence[Detection]) -> list[Detection]:
     """Exchange left and right: for a selfie whose file shows the person as in a mirror."""
     other: Mapping[Side | None, Side | None] = {"left": "right", "right": "left", None: None}
-    return [replace(detection, side=other[detection.side]) for detection in detections]
+    seen = [one.seen and replace(one.seen, side="right" if one.seen.side == "left" else "left") for one in detections]
+    return [replace(one, side=other[one.side], seen=saw) for one, saw in zip(detections, seen, strict=True)]
 
 
 def check_in_photo(detection: Detection, width: int, height: int) -> None:

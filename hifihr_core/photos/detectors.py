@@ -1,7 +1,8 @@
-"""Where the hands are: a detector, one row of a table each, or the whole photo."""
+"""Where the hands are: the eyes, with more or less effort, or the whole photo; one row of a table each."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 
 import numpy as np
@@ -9,22 +10,21 @@ from jaxtyping import UInt8
 
 from hifihr_core.lookup import lookup
 from hifihr_core.photos.detections import Detection
-from hifihr_core.photos.mediapipe_hands import MediapipeHands, why_no_mediapipe
 from hifihr_core.photos.reading import Photo
+from hifihr_core.photos.seen_hands import EyesDetector
 
 Detector = Callable[[UInt8[np.ndarray, "H W 3"]], list[Detection]]
 
 
 @dataclass(frozen=True)
 class DetectorRow:
-    """A detector: one line about it, how it is built, and why it cannot run here (None where it can).
+    """A detector: one line about it, and how it is built from `max_hands` and `min_score` (None: the defaults).
 
     `finds_keypoints` is False for one that gives boxes alone.
     """
 
     summary: str
-    build: Callable[[], Detector]
-    why_not: Callable[[], str | None] = lambda: None
+    build: Callable[..., Detector]
     finds_keypoints: bool = True
 
 
@@ -40,28 +40,22 @@ def detect(photo: Photo, detector: Detector) -> list[Detection]:
     return [found.resized(tuple(1 / scale)) for found in detector(photo.image)]
 
 
-#: Best first; `auto` takes the first that can run here.
 DETECTORS: Mapping[str, DetectorRow] = MappingProxyType(
     {
-        "mediapipe": DetectorRow("MediaPipe Hands, an optional package", MediapipeHands, why_no_mediapipe),
-        "none": DetectorRow("the whole photo is one hand", lambda: whole_image, finds_keypoints=False),
+        "auto": DetectorRow("the photo and overlapping parts of it", partial(EyesDetector, "auto")),
+        "fast": DetectorRow("one look at the whole photo", partial(EyesDetector, "fast")),
+        "thorough": DetectorRow("turned and finer parts too; seconds per photo", partial(EyesDetector, "thorough")),
+        "none": DetectorRow("the whole photo is one hand", lambda **options: whole_image, finds_keypoints=False),
     }
 )
 
 
-def available_detectors() -> list[str]:
-    """Return the names of the detectors that can run here, best first."""
-    return [name for name, row in DETECTORS.items() if row.why_not() is None]
-
-
 def choose_detector(name: str) -> str:
-    """Return the name of a detector: `auto` is the best one that can run here. Raises: ConfigError for another name."""
-    if name == "auto":
-        return available_detectors()[0]
-    lookup({"auto": None, **DETECTORS}, name, "detector")
+    """Return the name of a detector. Raises: ConfigError for one that is not in the table."""
+    lookup(DETECTORS, name, "detector")
     return name
 
 
-def build_detector(name: str) -> Detector:
-    """Return a detector of the table, or `auto`. Raises: DeviceError where it cannot run here, ConfigError as above."""
-    return DETECTORS[choose_detector(name)].build()
+def build_detector(name: str, *, max_hands: int | None = None, min_score: float | None = None) -> Detector:
+    """Return a detector of the table. Raises: ConfigError as above, AssetError if the eyes are not installed whole."""
+    return DETECTORS[choose_detector(name)].build(max_hands=max_hands, min_score=min_score)

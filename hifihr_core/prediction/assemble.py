@@ -21,8 +21,11 @@ from hifihr_core.placed_hands import LitHands, PosedHands, appearance_of, map_te
 from hifihr_core.prediction.crops import Crops
 from hifihr_core.prediction.refine import Quality, Refined
 from hifihr_core.prediction.texture import View, complete_texture
-from hifihr_core.records import Appearance, Light
+from hifihr_core.records import Appearance, Light, Side
 from hifihr_core.rendering.skylight import turn_light
+
+#: A detection with a lower score is marked as doubtful: it may be no hand.
+DOUBTFUL_SCORE = 0.85
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,9 @@ def assemble(
                 light=_arrays(_unmirrored(hand.light) if side == "left" else hand.light),
                 report=_report(done, joints_px, i) | ({} if seen is None else {"texture_seen": round(seen, 3)}),
                 licences=licences,
+                doubtful=detection.score < DOUBTFUL_SCORE,
+                joint_confidence=detection.keypoints_confidence,
+                side_confidence=_side_confidence(detection, side),
             )
         )
     return tuple(results)
@@ -78,6 +84,12 @@ def assemble(
 def _score(detection: Detection, confidence: float) -> float:
     """Return how sure the detector is of a hand and, where it gave no keypoints, the network is of its joints."""
     return detection.score if detection.keypoints_px is not None else detection.score * confidence
+
+
+def _side_confidence(detection: Detection, side: Side) -> float | None:
+    """Return how sure the eyes are of a side that they chose; None where it was given, or there are no eyes."""
+    seen = detection.seen
+    return None if seen is None or side != seen.side else seen.side_confidence
 
 
 def _mesh(
@@ -127,6 +139,8 @@ def _report(done: Reconstruction, joints_px: Float[np.ndarray, "21 2"], i: int) 
     """Return how hand i came about; the keypoint error counts the keypoints that were found."""
     detection = done.detections[i]
     report: dict[str, object] = {"start": done.origins[i]}
+    if detection.keypoints_px is not None:
+        report["keypoints_from"] = "given" if detection.seen is None else "eyes"
     if detection.keypoints_px is not None and detection.found.any():
         distance = np.linalg.norm(joints_px - detection.keypoints_px, axis=1)
         report["keypoint_error_px"] = round(float(distance[detection.found].mean()), 3)

@@ -18,8 +18,9 @@ from hifihr_core.lifting.lifter import Lifter
 from hifihr_core.models.contract import ImageNetwork
 from hifihr_core.photos.cameras import CameraChoice, choose_camera
 from hifihr_core.photos.detections import Detection, mirrored, without_poor_keypoints
-from hifihr_core.photos.detectors import Detector, detect, whole_image
+from hifihr_core.photos.detectors import Detector, build_detector, detect, whole_image
 from hifihr_core.photos.reading import Photo, as_photo
+from hifihr_core.photos.seen_hands import complete
 from hifihr_core.placed_hands import LitHands
 from hifihr_core.prediction.assemble import Reconstruction, assemble
 from hifihr_core.prediction.crops import Crops, cut_crops
@@ -68,6 +69,7 @@ class Predictor:
         network: ImageNetwork | None,
         lifter: Lifter | None,
         detector: Detector = whole_image,
+        look_in_boxes: bool = False,
         settings: PredictSettings = PredictSettings(),
         network_px: int = 224,
         licences: Mapping[str, str] | None = None,
@@ -75,6 +77,7 @@ class Predictor:
     ) -> None:
         self.hand, self.network, self.lifter = hand, network, lifter
         self.detector, self.settings, self.network_px = detector, settings, network_px
+        self.look_in_boxes = look_in_boxes and lifter is not None and settings.start != "image"
         self.licences = dict(licences or {"hand": hand.licence})
         self.source = source
         self.device = hand.faces.device
@@ -87,13 +90,16 @@ class Predictor:
         cls,
         checkpoint: str | Path | None = None,
         *,
-        detector: Detector = whole_image,
+        detector: Detector | str = "auto",
+        look_in_boxes: bool = True,
         settings: PredictSettings = PredictSettings(),
         device: str | torch.device = "cpu",
     ) -> "Predictor":
         """Return a predictor with the shipped models, or with the checkpoint of a training run.
 
-        Raises: AssetError for a checkpoint that is missing or broken.
+        `detector` is a name of `photos.detectors.DETECTORS` or a function. With `look_in_boxes` the eyes find the
+        keypoints of hands that are given as boxes.
+        Raises: AssetError for a checkpoint that is missing or broken, ConfigError for an unknown detector.
         """
         models: LoadedModels = load_models(
             None if checkpoint is None else Path(checkpoint), device=torch.device(device)
@@ -102,7 +108,8 @@ class Predictor:
             models.hand,
             network=models.network,
             lifter=models.lifter,
-            detector=detector,
+            detector=build_detector(detector) if isinstance(detector, str) else detector,
+            look_in_boxes=look_in_boxes,
             settings=settings,
             network_px=models.network_px,
             licences=models.licences,
@@ -142,6 +149,8 @@ class Predictor:
         clock = _Clock()
         camera = choose_camera(photo, choice, given or ())
         detections = self._detect(photo) if given is None else self._believe(given)
+        if self.look_in_boxes:
+            detections = complete(photo, detections, mirror=self.settings.mirrored)
         clock.lap("detect")
         notes = (*photo.notes, *camera.notes)
         if not detections:

@@ -18,7 +18,6 @@ from hifihr_core.lifting.fitting import fit_keypoints
 from hifihr_core.lifting.lifter import Lifter
 from hifihr_core.models.contract import Estimate, ImageNetwork
 from hifihr_core.photos.detections import Detection
-from hifihr_core.photos.mediapipe_hands import INSTALL_LINE
 from hifihr_core.placed_hands import LitHands, choose, default_light, mean_texture
 from hifihr_core.prediction.crops import GIVEN_BOX_SCALE, KEYPOINT_BOX_SCALE, Crops
 
@@ -141,7 +140,7 @@ def _check_keypoints(seen: Bool[Tensor, " B"], lifter: Lifter | None, hand: Hand
     if not bool(seen.all()):
         missing = int((~seen).sum())
         raise ConfigError(
-            f"start keypoints: {missing} of {len(seen)} hands have no keypoints; use --detector mediapipe, "
+            f"start keypoints: {missing} of {len(seen)} hands have no keypoints; use --detector auto, "
             "or give them in --boxes"
         )
 
@@ -150,6 +149,6 @@ def _nothing_reconstructs(start: Start, lifter: Lifter | None) -> str:
     if start == "image" or lifter is None:
         return "start image: no image network is installed; give --checkpoint FILE of a training run"
     return (
-        "a hand without keypoints needs an image network, and none is installed; find keypoints with a detector "
-        f"({INSTALL_LINE}), give them in --boxes, or give --checkpoint FILE of a training run"
+        "a hand without keypoints needs an image network, and none is installed; find keypoints with "
+        "--detector auto, give them in --boxes, or give --checkpoint FILE of a training run"
     )

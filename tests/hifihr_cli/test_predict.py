@@ -145,7 +145,7 @@ def test_bad_photos_are_named(here, run_cli, name, content, said):
         (("hand.png", "--box", "1,2,0,5"), 2, "positive width"),
         (("hand.png", "--box", "1,2,3,4", "--boxes", "boxes.json"), 2, "cannot be combined"),
         (("hand.png", "--focal", "3", "--fov", "60"), 2, "cannot be combined"),
-        (("hand.png", "--detector", "yolo"), 2, "mediapipe"),
+        (("hand.png", "--detector", "yolo"), 2, "thorough"),
         (("hand.png", "--side", "both"), 2, "side"),
         (("hand.png", "--format", "fbx"), 2, "fbx"),
         (("hand.png", "--start", "luck"), 2, "start"),

@@ -107,7 +107,7 @@ def test_wrong_words_are_usage_errors(run_cli, tmp_path):
     ended = run_cli("prepare", "rhd", "--keypoints", tmp_path / "x.json")
     assert (ended.code, "--keypoints belongs to `images`" in ended.message) == (2, True)
     ended = run_cli("prepare", "images", "--detector", "yolo", "--root", tmp_path)
-    assert (ended.code, "expected one of auto, mediapipe, none" in ended.message) == (2, True)
+    assert (ended.code, "expected one of auto, fast, thorough, none" in ended.message) == (2, True)
 
 
 def test_a_malicious_meta_ends_with_3_and_runs_nothing(run_cli, tmp_path, raw_trees):
@@ -146,10 +146,10 @@ def test_a_detector_finds_the_hands_of_photos_without_keypoints(run_cli, tmp_pat
     raw_trees.write(tmp_path / "photos/a.jpg", raw_trees.picture(1, 300, 200))
     points = raw_trees.right_hand()[:, :2] * 800 + (150, 100)
     found = Detection(np.array([100.0, 50, 200, 150]), 0.9, "right", points.astype(np.float64), np.full(21, 0.9))
-    rows = {"mediapipe": detectors.DetectorRow("found", lambda: lambda image: [found])}
+    rows = {"fast": detectors.DetectorRow("found", lambda **options: lambda image: [found])}
     monkeypatch.setattr(detectors, "DETECTORS", rows)
     words = ("prepare", "images", "--root", tmp_path / "photos", "--out", tmp_path / "out", "--workers", 0)
-    assert run_cli(*words, "--detector", "mediapipe").code == 0
+    assert run_cli(*words, "--detector", "fast").code == 0
     [sample] = ShardSet(tmp_path / "out/train")
     assert sample.key == "a.jpg#0"
     np.testing.assert_allclose(sample.labels["keypoints_confidence"], 0.9, atol=1e-6)

@@ -10,7 +10,7 @@ from hifihr_core.assets.registry import Asset, Source
 from hifihr_core.errors import AssetError
 from hifihr_core.importing import CONVERTERS, converter
 
-PROMISED = {"mano-right", "mano-left", "nimble", "hand-landmarker", "lpips-alex", "lpips-vgg", "vgg19", "hifihr-t7"}
+PROMISED = {"mano-right", "mano-left", "nimble", "lpips-alex", "lpips-vgg", "vgg19", "hifihr-t7"}
 
 
 def test_the_promised_ids_are_there():

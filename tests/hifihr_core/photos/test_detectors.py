@@ -1,15 +1,11 @@
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from hifihr_core.errors import ConfigError, DeviceError
-from hifihr_core.photos import detectors, mediapipe_hands
-from hifihr_core.photos.detections import mirrored
-from hifihr_core.photos.detectors import build_detector, choose_detector, detect, whole_image
-from hifihr_core.photos.finding import find_photos
-from hifihr_core.photos.reading import Photo, read_photo
+from hifihr_core.errors import ConfigError
+from hifihr_core.photos.detections import Detection, mirrored
+from hifihr_core.photos.detectors import DETECTORS, build_detector, choose_detector, detect, whole_image
+from hifihr_core.photos.reading import Photo
+from hifihr_core.photos.seen_hands import complete
 
 
 def test_the_whole_image_is_a_hand_of_unknown_side() -> None:
@@ -24,38 +20,53 @@ def test_what_is_found_in_a_reduced_photo_is_in_pixels_of_the_photo() -> None:
 
 
 def test_an_unknown_detector_lists_the_known() -> None:
-    with pytest.raises(ConfigError, match="mediapipe"):
+    with pytest.raises(ConfigError, match="auto, fast, thorough, none"):
         build_detector("yolo")
+    assert choose_detector("fast") == "fast"
 
 
-def test_auto_takes_the_best_that_runs_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = {
-        "first": detectors.DetectorRow("cannot run", lambda: whole_image, why_not=lambda: "no such package"),
-        "second": detectors.DetectorRow("can", lambda: whole_image),
-    }
-    monkeypatch.setattr(detectors, "DETECTORS", rows)
-    assert choose_detector("auto") == "second"
-    assert choose_detector("first") == "first"
+@pytest.mark.parametrize("name", ["fast", "auto"])
+def test_the_eyes_find_hands_with_keypoints_and_confidences(shoot, name) -> None:
+    shot = shoot(5, zoom=4)
+    assert DETECTORS[name].finds_keypoints
+    [hand] = build_detector(name)(shot.image)
+    off = np.linalg.norm(hand.keypoints_px - shot.detection.keypoints_px, axis=1).mean()
+    assert off < 0.09 * np.ptp(shot.detection.keypoints_px, axis=0).max()
+    assert hand.side == "right"
+    assert ((hand.keypoints_confidence > 0) & (hand.keypoints_confidence < 1)).all()
+    assert build_detector(name, min_score=1.0)(shot.image) == []
 
 
-def test_mediapipe_that_is_not_installed_says_how(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mediapipe_hands, "find_spec", lambda name: None)
-    with pytest.raises(DeviceError, match="pip install"):
-        build_detector("mediapipe")
+def test_a_reduced_photo_is_seen_at_its_full_size(shoot) -> None:
+    shot = shoot(5, zoom=4)
+    height, width = shot.image.shape[:2]
+    [hand] = detect(Photo(None, shot.image, (2 * width, 2 * height)), build_detector("fast"))
+    [same] = detect(Photo(None, shot.image, (width, height)), build_detector("fast"))
+    np.testing.assert_allclose(hand.keypoints_px, 2 * same.keypoints_px)
+    np.testing.assert_allclose(hand.seen.sigma_px, 2 * same.seen.sigma_px)
 
 
-@pytest.mark.skipif("HIFIHR_TEST_PHOTOS" not in os.environ, reason="HIFIHR_TEST_PHOTOS names no folder of photos")
-def test_mediapipe_finds_the_hands_of_real_photos() -> None:
-    pytest.importorskip("mediapipe")
-    detect = build_detector("mediapipe")
-    found = {
-        path.stem: detect(read_photo(path).image)
-        for path in find_photos([Path(os.environ["HIFIHR_TEST_PHOTOS"])]).photos
-    }
-    assert sorted(one.side for one in found["test5"]) == ["left", "right"]
-    right = next(one for one in found["test5"] if one.side == "right")
-    assert right.box_px[0] < 500  # the person faces us: her right hand is on our left
-    flipped = mirrored(
-        detect(np.ascontiguousarray(read_photo(Path(os.environ["HIFIHR_TEST_PHOTOS"]) / "test5.jpg").image[:, ::-1]))
-    )
-    assert sorted(one.side for one in flipped) == ["left", "right"]
+def test_a_mirrored_photo_exchanges_sides_also_in_what_the_eyes_saw(shoot) -> None:
+    [hand] = mirrored(build_detector("fast")(shoot(5, zoom=4).image))
+    assert (hand.side, hand.seen.side) == ("left", "left")
+
+
+def test_boxes_get_the_joints_that_the_eyes_see_in_them(shoot) -> None:
+    shot = shoot(5, zoom=4)
+    photo = Photo(None, shot.image, shot.image.shape[1::-1])
+    boxes = [
+        Detection(shot.detection.box_px),
+        Detection(shot.detection.box_px, side="left"),
+        Detection([0.0, 0.0, 60.0, 60.0]),
+        shot.detection,
+    ]
+    free, told, blind, known = complete(photo, boxes)
+    off = np.linalg.norm(free.keypoints_px - shot.detection.keypoints_px, axis=1).mean()
+    assert off < 0.09 * np.ptp(shot.detection.keypoints_px, axis=0).max()
+    assert (free.side, told.side) == ("right", "left")
+    assert blind.keypoints_px is None
+    assert blind.score < 0.5
+    assert blind.notes == ("the eyes see no hand in this box",)
+    assert known is shot.detection
+    assert complete(photo, boxes[:1], mirror=True)[0].side == "left"
+    assert complete(photo, []) == []

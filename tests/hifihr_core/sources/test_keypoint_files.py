@@ -72,7 +72,7 @@ def test_a_detector_is_asked_where_no_file_knows(tmp_path, raw_trees, monkeypatc
     found = [Detection(box, 0.9, "left", ROWS[:, :2]), Detection(box)]
     monkeypatch.setattr(images, "build_detector", lambda name: lambda image: found)
     raw_trees.write(tmp_path / "photos/a.png", raw_trees.picture(0, 300, 200))
-    (split,) = open_images(Request(tmp_path / "photos", options={"detector": "mediapipe"}))
+    (split,) = open_images(Request(tmp_path / "photos", options={"detector": "fast"}))
     pack_split(split, tmp_path / "out")
     (sample,) = ShardSet(tmp_path / "out")
     assert (sample.key, sample.side) == ("a.png#0", "left")

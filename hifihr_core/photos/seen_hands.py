@@ -1,0 +1,70 @@
+"""The shipped eyes as a source of detections: the hands of a photo, or the keypoints of hands known as boxes."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+from jaxtyping import UInt8
+
+from hifihr_core.eyes import MIN_SCORE, Eyes, SeenHand
+from hifihr_core.photos.detections import Detection, mirrored
+from hifihr_core.photos.reading import Photo
+
+#: Keypoints in a box are taken from this score on; below, the image network does better.
+_SEEN = 0.5
+
+
+class EyesDetector:
+    """Finds the hands of a photo with a given effort; see `Eyes.find`."""
+
+    def __init__(self, effort: str = "auto", *, max_hands: int | None = None, min_score: float | None = None) -> None:
+        self.effort, self.max_hands = effort, max_hands
+        self.min_score = MIN_SCORE if min_score is None else min_score
+
+    def __call__(self, image: UInt8[np.ndarray, "H W 3"]) -> list[Detection]:
+        """Return the hands of a photo, the surest first."""
+        hands = shared_eyes().find(image, self.effort, max_hands=self.max_hands, min_score=self.min_score)
+        return [as_detection(hand) for hand in hands]
+
+
+@cache
+def shared_eyes() -> Eyes:
+    """Return the shipped eyes, loaded once per process."""
+    return Eyes.load()
+
+
+def as_detection(hand: SeenHand) -> Detection:
+    """Return what the eyes see of a hand as a detection."""
+    return Detection(
+        box_px=hand.box_px,
+        score=hand.score,
+        side=hand.side,
+        keypoints_px=hand.joints_px,
+        keypoints_confidence=hand.confidence,
+        seen=hand,
+    )
+
+
+def complete(photo: Photo, detections: Sequence[Detection], *, mirror: bool = False) -> list[Detection]:
+    """Return the hands with the joints that the eyes see in their boxes, where they had none.
+
+    A side that was known stays, and with `mirror` the eyes' sides are exchanged; a box in which the eyes see no hand
+    stays as it was, with a low score and a note. All in pixels of the photo at its full size.
+    """
+    hands = list(detections)
+    blind = [number for number, one in enumerate(hands) if one.keypoints_px is None]
+    if not blind:
+        return hands
+    scale = np.diag(photo.T_image_photo)[:2]
+    boxes = np.stack([hands[number].box_px * np.tile(scale, 2) for number in blind])
+    for number, seen in zip(blind, shared_eyes().look(photo.image, boxes), strict=True):
+        found = as_detection(seen).resized(tuple(1 / scale))
+        hands[number] = _in_box(hands[number], mirrored([found])[0] if mirror else found)
+    return hands
+
+
+def _in_box(given: Detection, found: Detection) -> Detection:
+    if found.score < _SEEN:
+        return replace(given, score=found.score, notes=(*given.notes, "the eyes see no hand in this box"))
+    return replace(found, side=given.side or found.side, K=given.K, notes=given.notes)
