@@ -23,7 +23,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", type=Path, nargs="+", help="see eyes_common.py for what is in one")
     parser.add_argument("--effort", nargs="+", default=["auto"], choices=list(EFFORTS))
-    parser.add_argument("--official", type=Path, nargs="*", default=[], help="one file per folder, of official_hands.py")
+    parser.add_argument(
+        "--official", type=Path, nargs="*", default=[], help="one file per folder, of official_hands.py"
+    )
     parser.add_argument("--step", type=int, default=1, help="take every such photo")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
