@@ -56,7 +56,9 @@ Checkpoint = Annotated[
 DetectorName = Annotated[
     str, typer.Option("--detector", help="fast, auto, thorough, or none (the whole photo is a hand).", metavar="NAME")
 ]
-MaxHands = Annotated[int | None, typer.Option("--max-hands", min=1, help="Keep the N surest hands.", metavar="N")]
+MaxHands = Annotated[
+    int | None, typer.Option("--max-hands", min=1, help="Keep the N surest hands; in clips 2.", metavar="N")
+]
 MinScore = Annotated[
     float | None, typer.Option("--min-score", min=0, max=1, help="Leave out less likely hands.", metavar="SCORE")
 ]
@@ -113,7 +115,6 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace earlier re
 From = Annotated[float, typer.Option("--from", min=0.0, help="Clips: start at this second.", metavar="S")]
 To = Annotated[float | None, typer.Option("--to", min=0.0, help="Clips: stop before this second.", metavar="S")]
 Every = Annotated[int, typer.Option("--every", min=1, help="Clips: take every N-th picture.", metavar="N")]
-MaxHands = Annotated[int, typer.Option("--max-hands", min=1, help="Clips: hands at one time.", metavar="N")]
 Camera = Annotated[
     int | None, typer.Option("--webcam", min=0, help="Record from this camera until --to or Ctrl-C.", metavar="N")
 ]
@@ -156,7 +157,6 @@ def predict(
     from_: From = 0.0,
     to: To = None,
     every: Every = 1,
-    max_hands: MaxHands = 2,
     webcam: Camera = None,
     fps: Fps = None,
     device: Device = "auto",
@@ -201,7 +201,9 @@ def predict(
     )
     camera = CameraChoice(focal, fov, None if intrinsics is None else read_intrinsics(intrinsics))
     if webcam is not None or fps is not None or has_clips(words):
-        wanted = ClipOptions(out_folder or out, format, not no_overlay, overwrite, bones, from_, to, every, max_hands)
+        wanted = ClipOptions(
+            out_folder or out, format, not no_overlay, overwrite, bones, from_, to, every, max_hands or 2
+        )
         predict_clips(words, wanted, (checkpoint, settings, device), camera, webcam=webcam, fps=fps, json=json)
         return
     formats = DEFAULT_FORMATS if format is None else check_formats(name.strip() for name in format.split(","))
