@@ -2,8 +2,8 @@
 
     python benchmarks/view_speed.py RESULTS
 
-RESULTS is a folder that `hifihr predict` wrote, with at least one hand; its photo is shown twenty times. Prints the time
-until the server answers, the time to show each photo, and the memory after the first and after the last.
+RESULTS is a folder that `hifihr predict` wrote, with at least one hand; its photo is shown twenty times. Prints the
+time until the server answers, the time to show each photo, and the memory after the first and after the last.
 """
 
 import argparse
