@@ -20,6 +20,8 @@ NUM_JOINTS = len(JOINT_NAMES)
 WRIST = 0
 ROOT = 9  # middle MCP: the origin of the root frame
 TIPS = (4, 8, 12, 16, 20)
+#: The proximal interphalangeal joints of the four long fingers.
+MIDDLE_JOINTS = (6, 10, 14, 18)
 
 #: ``PARENTS[j]`` is the joint that bone j hangs from; the wrist has none (-1).
 PARENTS = (-1, 0, 1, 2, 3, 0, 5, 6, 7, 0, 9, 10, 11, 0, 13, 14, 15, 0, 17, 18, 19)

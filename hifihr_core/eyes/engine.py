@@ -14,15 +14,15 @@ _INPUT_PX: dict[type[nn.Module], int] = {PalmNetwork: PALM_PX, LandmarkNetwork: 
 
 
 class Engine:
-    """One network, ready to run on batches of pictures.
+    """One network, ready to run on batches of pictures of `image_px` pixels (None: those of the eyes' own networks).
 
     `threads` is the number of CPU threads; 0 takes one per core. The same pictures give the same numbers at any time.
     """
 
-    def __init__(self, network: nn.Module, *, threads: int = 0) -> None:
+    def __init__(self, network: nn.Module, *, threads: int = 0, image_px: int | None = None) -> None:
         import onnxruntime
 
-        self.image_px = _INPUT_PX[type(network)]
+        self.image_px = image_px or _INPUT_PX[type(network)]
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3

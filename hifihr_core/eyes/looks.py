@@ -19,7 +19,7 @@ LOOKS = np.array(
     ]
 )
 #: The looks are taken a little nearer than the region that the network was trained on.
-_NEARER = 0.9
+NEARER = 0.9
 
 #: How far a joint is from the truth, in sizes of the hand: Student's t in the plane with scale
 #: ``SCALE[joint] * (spread + LEAST) ** GROWTH * (1 - presence) ** DOUBT`` and `DEGREES` of freedom, which allows for a
@@ -46,7 +46,7 @@ def look_closely(
     """Return every sighted hand as the mean of several looks at it."""
     count = len(looks)
     moves = np.tile(looks, (len(seen), 1))
-    regions = seen.regions().repeated(count).moved(moves[:, :2], _NEARER * (1 + moves[:, 2]), moves[:, 3])
+    regions = seen.regions().repeated(count).moved(moves[:, :2], NEARER * (1 + moves[:, 2]), moves[:, 3])
     all_looks = look_at(engine, pyramid, regions, mirrored=moves[:, 4] > 0)
     return [summary(all_looks[np.arange(start, start + count)]) for start in range(0, len(all_looks), count)]
 
@@ -84,3 +84,13 @@ def sigma_of(spread: Float[np.ndarray, "*N 21"], presence: float | Float[np.ndar
 def probability_within(radius: float, sigma: Float[np.ndarray, "*N"]) -> Float[np.ndarray, "*N"]:
     """Return how often a joint is nearer to the truth than `radius`: Student's t in the plane, integrated."""
     return 1 - (1 + radius**2 / (DEGREES * sigma**2)) ** (-DEGREES / 2)
+
+
+def spread_of(hand: SeenHand) -> Float[np.ndarray, "21"]:
+    """Return how far the looks at a hand were apart, per joint and axis, pixels: `sigma_of` the other way round.
+
+    The score stands in for the presence, from which it hardly differs where looks agree.
+    """
+    size = max(hand.size_px, 1e-6)
+    scale = SCALE * (1.001 - min(hand.score, 1.0)) ** DOUBT
+    return size * np.maximum((hand.sigma_px / size / scale) ** (1 / GROWTH) - LEAST, 0.0)

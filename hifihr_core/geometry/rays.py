@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import roma
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from hifihr_core.geometry.cameras import rays_through
+from hifihr_core.skeleton import MIDDLE_JOINTS, WRIST
 
 #: Smallest half extent of a pattern of rays, so that one keypoint alone still gives finite numbers.
 _MIN_EXTENT = 1e-3
@@ -23,31 +24,63 @@ class RayPattern:
 
     On the plane z = 1 of the virtual camera, keypoint n stands at ``center + extent * points[n]``; `extent` is the half
     size of the pattern's box, the tangent of half the angle the hand covers, and `center` is near the origin. Points
-    without confidence are 0. `R_virtual_cam` turns camera-frame vectors into the virtual camera's frame.
+    without confidence are 0. `R_virtual_cam` turns camera-frame vectors into the virtual camera's frame; `roll` is the
+    part of it that turns the picture about its axis, the identity unless the pattern was made upright.
     """
 
     points: Float[Tensor, "B N 2"]
     extent: Float[Tensor, " B"]
     center: Float[Tensor, "B 2"]
     R_virtual_cam: Float[Tensor, "B 3 3"]
+    roll: Float[Tensor, "B 2 2"]
 
 
 def look_at_keypoints(
-    keypoints_px: Float[Tensor, "B N 2"], confidence: Float[Tensor, "B N"], K: Float[Tensor, "B 3 3"]
+    keypoints_px: Float[Tensor, "B N 2"],
+    confidence: Float[Tensor, "B N"],
+    K: Float[Tensor, "B 3 3"],
+    *,
+    upright: bool = False,
 ) -> RayPattern:
     """Turn a virtual camera to the middle of the box of the keypoints that have confidence.
 
-    A sample without any confident keypoint looks straight ahead, with all points 0.
+    With `upright` it is also rolled until the 21 joints of a hand point up, from the wrist to the mean of the
+    fingers' middle joints; where one of these is not seen, it is not rolled. A sample without any confident keypoint
+    looks straight ahead, with all points 0.
     """
     rays = rays_through(keypoints_px, K)
     seen = confidence > 0
     R_virtual_cam = rotation_to_axis(_middle(rays[..., :2], seen))
+    roll = _identity(rays)
+    if upright:
+        roll = _roll(rays @ R_virtual_cam.mT, seen)
+        R_virtual_cam = _about_axis(roll) @ R_virtual_cam
     turned = rays @ R_virtual_cam.mT
     plane = turned[..., :2] / turned[..., 2:].clamp_min(1e-6)
     center = _middle(plane, seen)  # not quite 0: a box is not symmetric under perspective
     offset = torch.where(seen[..., None], plane - center[:, None], 0.0)
     extent = offset.abs().amax(dim=(1, 2)).clamp_min(_MIN_EXTENT)
-    return RayPattern(offset / extent[:, None, None], extent, center, R_virtual_cam)
+    return RayPattern(offset / extent[:, None, None], extent, center, R_virtual_cam, roll)
+
+
+def _identity(rays: Float[Tensor, "B N 3"]) -> Float[Tensor, "B 2 2"]:
+    return torch.eye(2, dtype=rays.dtype, device=rays.device).expand(len(rays), 2, 2)
+
+
+def _roll(rays: Float[Tensor, "B N 3"], seen: Bool[Tensor, "B N"]) -> Float[Tensor, "B 2 2"]:
+    """Return the rotation of the picture that makes each hand point up, towards -y."""
+    plane = rays[..., :2] / rays[..., 2:].clamp_min(1e-6)
+    up = torch.nn.functional.normalize(plane[:, MIDDLE_JOINTS].mean(dim=1) - plane[:, WRIST], dim=1)
+    rows = torch.stack((torch.stack((-up[:, 1], up[:, 0]), dim=1), -up), dim=1)
+    known = seen[:, (WRIST, *MIDDLE_JOINTS)].all(dim=1) & (up.norm(dim=1) > 0.5)
+    return torch.where(known[:, None, None], rows, _identity(rays))
+
+
+def _about_axis(roll: Float[Tensor, "B 2 2"]) -> Float[Tensor, "B 3 3"]:
+    """Return the turn about the optical axis that turns the picture by `roll`."""
+    R = torch.zeros(len(roll), 3, 3, dtype=roll.dtype, device=roll.device)
+    R[:, :2, :2], R[:, 2, 2] = roll, 1
+    return R
 
 
 def rotation_to_axis(direction: Float[Tensor, "B 2"]) -> Float[Tensor, "B 3 3"]:

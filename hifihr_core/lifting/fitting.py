@@ -6,6 +6,7 @@ needs nothing of the model but its contract. Central differences over 0.01 are r
 1e-7 / 0.01 of a joint at a metre, curvature 0.01^2 / 6), which Gauss-Newton does not feel.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import roma
@@ -28,6 +29,8 @@ class FitWeights:
     """Standard deviations of the residuals; one residual of that size costs as much as another.
 
     `keypoint` is in units of half the hand's size in the image; beyond `outlier` of them a keypoint loses influence.
+    `start_pose` (radians), `start_turn` (radians) and `start_shape` hold a hand to its start, and `start_log_depth` its
+    distance: a start that saw more than the keypoints must not be lost to their errors. Infinite: not held.
     """
 
     keypoint: float = 0.045
@@ -36,6 +39,15 @@ class FitWeights:
     pose_off_prior: float = 0.2
     limit_rad: float = 0.05
     shape_prior: float = 1.0
+    start_pose: float = math.inf
+    start_turn: float = math.inf
+    start_log_depth: float = math.inf
+    start_shape: float = math.inf
+
+
+#: For hands that the eyes saw and the hand network lifted: sure keypoints count for more, and what they leave open
+#: stays as it was lifted.
+SEEN_HANDS = FitWeights(keypoint=0.02, start_pose=0.25, start_turn=0.25, start_log_depth=0.08, start_shape=0.5)
 
 
 @dataclass(frozen=True)
@@ -120,8 +132,17 @@ def _residuals(problem: _Problem, x: Float[Tensor, "B D"]) -> Float[Tensor, "B R
         prior.off_basis(parameters.pose) / weights.pose_off_prior,
         prior.beyond_limits(parameters.pose) / weights.limit_rad,
         parameters.shape / weights.shape_prior,
+        _from_start(x, parameters.pose.shape[1], weights),
     )
     return torch.cat(terms, dim=1)
+
+
+def _from_start(x: Float[Tensor, "B D"], pose_dim: int, weights: FitWeights) -> Float[Tensor, "B D"]:
+    """Return how far each hand is from its start; its place across the view is free."""
+    shape_dim = x.shape[1] - 6 - pose_dim
+    parts = ((weights.start_turn, 3), (math.inf, 2), (weights.start_log_depth, 1))
+    parts = (*parts, (weights.start_pose, pose_dim), (weights.start_shape, shape_dim))
+    return x / x.new_tensor([sigma for sigma, count in parts for _ in range(count)])
 
 
 def _apply(start: PlacedHands, x: Float[Tensor, "B D"]) -> PlacedHands:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from hifihr_core.errors import AssetError
 from hifihr_core.geometry.rays import RayPattern, look_at_keypoints
 from hifihr_core.hands import HandModel, HandParameters
+from hifihr_core.lifting.evidence import Evidence, EvidenceReader
 from hifihr_core.placed_hands import PlacedHands
 from hifihr_core.weight_files import read_facts, read_tensors, write_tensors
 
@@ -44,9 +45,13 @@ class Lifter(nn.Module):
         shape_dim: int,
         width: int = 384,
         blocks: int = 4,
+        upright: bool = False,
+        reader: EvidenceReader | None = None,
     ) -> None:
         super().__init__()
         self.shape_dim = shape_dim
+        self.upright = upright
+        self.reader = reader
         self.register_buffer("pose_mean", pose_mean)
         self.register_buffer("pose_std", pose_std)
         self.stem = nn.Linear(_NUM_INPUTS, width)
@@ -62,12 +67,20 @@ class Lifter(nn.Module):
         confidence: Float[Tensor, "B 21"],
         K: Float[Tensor, "B 3 3"],
         context: Float[Tensor, "B W"] | None = None,
+        evidence: Evidence | None = None,
     ) -> PlacedHands:
         """Lift right-looking hands. A joint of confidence 0 is not looked at; its pixel may be anything finite.
 
-        `context`, as wide as the hidden layers, is what is known of the hand beside its keypoints.
+        `context`, as wide as the hidden layers, is what is known of the hand beside its keypoints; `evidence` is what
+        the eyes know, which a lifter without a reader does not look at.
         """
-        pattern = look_at_keypoints(keypoints_px, confidence, K)
+        pattern = look_at_keypoints(keypoints_px, confidence, K, upright=self.upright)
+        if evidence is not None and self.reader is not None:
+            # The spread of the looks says more of a joint than its confidence, which is a function of it.
+            confidence = (confidence > 0).to(confidence)
+            half_px = pattern.extent * (K[:, 0, 0] + K[:, 1, 1]) / 2
+            read = self.reader(evidence, keypoints_px, pattern, half_px)
+            context = read if context is None else context + read
         features = torch.cat((pattern.points.flatten(1), confidence, pattern.extent.log()[:, None]), dim=1)
         hidden = self.stem(features) if context is None else self.stem(features) + context
         for block in self.blocks:
@@ -100,11 +113,24 @@ class _Block(nn.Module):
         return hidden + self.layers(hidden)
 
 
-def build_lifter(hand: HandModel, *, width: int = 384, blocks: int = 4) -> Lifter:
-    """Return an untrained lifter for `hand`."""
+def build_lifter(
+    hand: HandModel, *, width: int = 384, blocks: int = 4, upright: bool = False, reads: bool = False
+) -> Lifter:
+    """Return an untrained lifter for `hand`; with `reads` it also looks at what is known beside the keypoints.
+
+    `upright` turns every pattern until the hand points up.
+    """
     prior = hand.pose_prior()
     pose_std = (prior.basis.square().sum(dim=0)).sqrt().clamp_min(0.05)
-    return Lifter(pose_mean=prior.mean, pose_std=pose_std, shape_dim=hand.shape_dim, width=width, blocks=blocks)
+    return Lifter(
+        pose_mean=prior.mean,
+        pose_std=pose_std,
+        shape_dim=hand.shape_dim,
+        width=width,
+        blocks=blocks,
+        upright=upright,
+        reader=EvidenceReader(width) if reads else None,
+    )
 
 
 def save_lifter(path: Path, lifter: Lifter, hand: HandModel, facts: Mapping[str, str]) -> None:
@@ -112,7 +138,8 @@ def save_lifter(path: Path, lifter: Lifter, hand: HandModel, facts: Mapping[str,
     tensors = {name: value.detach().half().cpu().contiguous() for name, value in lifter.state_dict().items()}
     own = {"format": FORMAT, "format_version": FORMAT_VERSION, "hand": hand.name, "pose_basis": hand.pose_basis}
     sizes = {"width": str(lifter.stem.out_features), "blocks": str(len(lifter.blocks))}
-    write_tensors(path, tensors, {**facts, **own, **sizes})
+    kind = {"upright": str(int(lifter.upright)), "reads": str(int(lifter.reader is not None))}
+    write_tensors(path, tensors, {**facts, **own, **sizes, **kind})
 
 
 def fits_hand(path: Path, hand: HandModel) -> bool:
@@ -129,6 +156,12 @@ def load_lifter(path: Path, hand: HandModel) -> Lifter:
     facts = read_facts(path, format=FORMAT, version=FORMAT_VERSION)
     if not fits_hand(path, hand):
         raise AssetError(f"{path}: a lifter for the hand {facts.get('hand')}, expected one for {hand.name}")
-    lifter = build_lifter(hand, width=int(facts["width"]), blocks=int(facts["blocks"]))
+    lifter = build_lifter(
+        hand,
+        width=int(facts["width"]),
+        blocks=int(facts["blocks"]),
+        upright=facts.get("upright") == "1",
+        reads=facts.get("reads") == "1",
+    )
     lifter.load_state_dict(read_tensors(path))
     return lifter.to(hand.faces.device).eval()

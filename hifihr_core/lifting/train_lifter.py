@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hifihr_core.geometry.alignment import procrustes
 from hifihr_core.geometry.cameras import project
 from hifihr_core.hands import HandModel
 from hifihr_core.lifting.lifter import Lifter, build_lifter
@@ -36,8 +37,13 @@ class LifterTraining:
     noise: DetectorNoise = field(default_factory=DetectorNoise)
 
 
-def lifter_loss(hand: HandModel, lifted: PlacedHands, truth: KeypointBatch) -> dict[str, Float[Tensor, ""]]:
-    """Return the weighed terms: joints (root frame, camera frame), rotation, pose, shape, reprojection, distance."""
+def lifter_loss(
+    hand: HandModel, lifted: PlacedHands, truth: KeypointBatch, aligned: float = 0.0
+) -> dict[str, Float[Tensor, ""]]:
+    """Return the weighted terms: joints, rotation, pose, shape, reprojection and distance.
+
+    `aligned` is the weight of the joints after Procrustes, whose rotation and scale count as fixed.
+    """
     joints = hand.joints_of(lifted.parameters)
     true_joints = truth.joints_cam - truth.root_cam[:, None]
     relative = (joints - true_joints).norm(dim=-1).mean()
@@ -50,6 +56,7 @@ def lifter_loss(hand: HandModel, lifted: PlacedHands, truth: KeypointBatch) -> d
     distance = (lifted.root_cam[:, 2].clamp_min(1e-3).log() - truth.root_cam[:, 2].log()).abs().mean()
     return {
         "joints": 50 * relative,
+        **({"aligned": aligned * _aligned(joints, true_joints)} if aligned else {}),
         "rotation": 0.3 * (R - R_true).square().sum(dim=(1, 2)).mean(),
         "pose": 0.5 * (lifted.parameters.pose - truth.parameters.pose).square().mean(),
         "shape": 0.02 * (lifted.parameters.shape - truth.parameters.shape).square().mean(),
@@ -58,20 +65,29 @@ def lifter_loss(hand: HandModel, lifted: PlacedHands, truth: KeypointBatch) -> d
     }
 
 
+def _aligned(joints: Float[Tensor, "B 21 3"], true_joints: Float[Tensor, "B 21 3"]) -> Float[Tensor, ""]:
+    with torch.no_grad():
+        similarity = procrustes(joints, true_joints)
+    return (similarity(joints) - true_joints).norm(dim=-1).mean()
+
+
 def train_lifter(
     hand: HandModel,
     settings: LifterTraining = LifterTraining(),
     *,
+    start: Lifter | None = None,
     on_step: Callable[[int, dict[str, float], Lifter], None] = lambda step, terms, average: None,
 ) -> Lifter:
     """Train a lifter for `hand` on its own device; the result is the moving average of its weights.
 
-    `on_step` hears of every step: its number, the terms of the loss, and the average so far.
+    `start` is a lifter to go on from. `on_step` is called after every step with its number, the terms of the loss, and
+    the average so far.
     """
     device = hand.faces.device
     generator = torch.Generator(device=device).manual_seed(settings.seed)
     torch.manual_seed(settings.seed)
-    lifter = build_lifter(hand, width=settings.width, blocks=settings.blocks).to(device).train()
+    lifter = build_lifter(hand, width=settings.width, blocks=settings.blocks) if start is None else start
+    lifter = lifter.to(device).train()
     trained = copy.deepcopy(lifter).eval()
     optimizer = torch.optim.AdamW(lifter.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
     began = time.monotonic()

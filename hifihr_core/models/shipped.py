@@ -6,6 +6,7 @@ from pathlib import Path
 #: The image network and the keypoint lifter, both for the free hand; docs/models.md is their card.
 IMAGE_NETWORK = "anny_mobile.safetensors"
 LIFTER = "anny_lifter.safetensors"
+HAND_NETWORK = "anny_hand_network.safetensors"
 
 
 def shipped_model(name: str) -> Path | None:

@@ -8,19 +8,25 @@ import torch
 
 from hifihr_core.errors import AssetError
 from hifihr_core.hands import HandModel, load_hand
+from hifihr_core.lifting.hand_network import load_hand_network, network_fits_hand
 from hifihr_core.lifting.lifter import Lifter, fits_hand, load_lifter
 from hifihr_core.models.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
 from hifihr_core.models.contract import ImageNetwork
-from hifihr_core.models.shipped import IMAGE_NETWORK, LIFTER, shipped_model
+from hifihr_core.models.shipped import HAND_NETWORK, IMAGE_NETWORK, LIFTER, shipped_model
+from hifihr_core.prediction.second_sight import SecondSight
 
 
 @dataclass(frozen=True)
 class LoadedModels:
-    """Everything a prediction runs, in evaluation mode; `network` or `lifter` may be missing, never both."""
+    """Everything a prediction runs, in evaluation mode.
+
+    `network` or `lifter` may be missing, never both; `second_sight` goes with `lifter`.
+    """
 
     hand: HandModel
     network: ImageNetwork | None
     lifter: Lifter | None
+    second_sight: SecondSight | None
     network_px: int
     licences: Mapping[str, str]
 
@@ -28,7 +34,8 @@ class LoadedModels:
 def load_models(checkpoint: Path | None, *, device: torch.device) -> LoadedModels:
     """Load a checkpoint (a weight file or a run folder), or without one the shipped models.
 
-    The shipped lifter serves only the hand it was trained for. Raises AssetError where nothing can reconstruct.
+    The shipped lifter and hand network serve only the hand they were trained for. Raises AssetError where nothing can
+    reconstruct.
     """
     path = find_checkpoint(checkpoint) if checkpoint is not None else shipped_model(IMAGE_NETWORK)
     loaded: Checkpoint | None = load_checkpoint(path, device=device) if path is not None else None
@@ -42,6 +49,14 @@ def load_models(checkpoint: Path | None, *, device: torch.device) -> LoadedModel
         hand=hand,
         network=loaded.network if loaded is not None else None,
         lifter=lifter,
+        second_sight=_second_sight(hand) if lifter is not None else None,
         network_px=loaded.settings.data.image_px if loaded is not None else 224,
         licences={"hand": hand.licence, "weights": "free" if checkpoint is None else "as its training data"},
     )
+
+
+def _second_sight(hand: HandModel) -> SecondSight | None:
+    path = shipped_model(HAND_NETWORK)
+    if path is None or not network_fits_hand(path, hand):
+        return None
+    return SecondSight(load_hand_network(path, hand))

@@ -28,6 +28,7 @@ from hifihr_core.prediction.light_prior import load_light_prior
 from hifihr_core.prediction.load_models import LoadedModels, load_models
 from hifihr_core.prediction.match_light import match_light
 from hifihr_core.prediction.refine import Refined, RefineSettings, refine
+from hifihr_core.prediction.second_sight import SecondSight
 from hifihr_core.prediction.starts import Start, centred, start_hands
 from hifihr_core.records import Side
 from hifihr_core.rendering import Renderer
@@ -68,6 +69,7 @@ class Predictor:
         *,
         network: ImageNetwork | None,
         lifter: Lifter | None,
+        second_sight: SecondSight | None = None,
         detector: Detector = whole_image,
         look_in_boxes: bool = False,
         settings: PredictSettings = PredictSettings(),
@@ -76,6 +78,7 @@ class Predictor:
         source: str = "given models",
     ) -> None:
         self.hand, self.network, self.lifter = hand, network, lifter
+        self.second_sight = second_sight if settings.start != "image" else None
         self.detector, self.settings, self.network_px = detector, settings, network_px
         self.look_in_boxes = look_in_boxes and lifter is not None and settings.start != "image"
         self.licences = dict(licences or {"hand": hand.licence})
@@ -110,6 +113,7 @@ class Predictor:
             lifter=models.lifter,
             detector=build_detector(detector) if isinstance(detector, str) else detector,
             look_in_boxes=look_in_boxes,
+            second_sight=models.second_sight,
             settings=settings,
             network_px=models.network_px,
             licences=models.licences,
@@ -158,6 +162,7 @@ class Predictor:
         settings = self.settings
         crops = self._cut(photo, detections, camera.K, least=0.0 if given is None else LEAST_OF_GIVEN_BOX)
         with torch.no_grad():
+            second = self.second_sight
             started = start_hands(
                 self.hand,
                 crops,
@@ -165,6 +170,8 @@ class Predictor:
                 lifter=self.lifter,
                 start=settings.start,
                 network_px=self.network_px,
+                second=second,
+                sighted=None if second is None else second.look(photo, detections, crops),
             )
         hands = self._match(started.hands, crops)
         clock.lap("start")

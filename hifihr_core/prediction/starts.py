@@ -18,8 +18,9 @@ from hifihr_core.lifting.fitting import fit_keypoints
 from hifihr_core.lifting.lifter import Lifter
 from hifihr_core.models.contract import Estimate, ImageNetwork
 from hifihr_core.photos.detections import Detection
-from hifihr_core.placed_hands import LitHands, choose, default_light, mean_texture
+from hifihr_core.placed_hands import LitHands, choose, default_light, map_tensors, mean_texture
 from hifihr_core.prediction.crops import GIVEN_BOX_SCALE, KEYPOINT_BOX_SCALE, Crops
+from hifihr_core.prediction.second_sight import SecondSight, Sighted
 
 #: Mean confidence of a network's own joints from which its idea of where the hand is is believed.
 _SURE = 0.6
@@ -93,10 +94,22 @@ def from_image(hand: HandModel, estimate: Estimate, K: Float[Tensor, "B 3 3"]) -
     return LitHands(parameters, root_cam, estimate.light or default_light(root_cam))
 
 
-def from_keypoints(lifter: Lifter, hand: HandModel, crops: Crops) -> LitHands:
-    """Return the hands lifted from the detector's keypoints and fitted to them, with the mean appearance."""
-    lifted = lifter(crops.keypoints_px, crops.confidence, crops.K)
-    fitted = fit_keypoints(hand, lifted, crops.keypoints_px, crops.confidence, crops.K)
+def from_keypoints(
+    lifter: Lifter, hand: HandModel, crops: Crops, second: SecondSight | None = None, sighted: Sighted | None = None
+) -> LitHands:
+    """Return the hands lifted from their keypoints and fitted to them, with the mean appearance.
+
+    Those that `second` had a closer look at are lifted by it.
+    """
+    other = torch.ones_like(crops.confidence[:, 0], dtype=torch.bool) if sighted is None else ~sighted.which
+    parts = []
+    if bool(other.any()):
+        points, confidence, K = crops.keypoints_px[other], crops.confidence[other], crops.K[other]
+        parts.append(fit_keypoints(hand, lifter(points, confidence, K), points, confidence, K))
+    if second is not None and sighted is not None:
+        parts.append(second.start(hand, sighted, crops))
+    rows = torch.argsort(other.logical_not().long(), stable=True).argsort()
+    fitted = map_tensors(lambda *values: torch.cat(values)[rows], *parts)
     return LitHands(mean_texture(hand, fitted.parameters), fitted.root_cam, default_light(fitted.root_cam))
 
 
@@ -108,8 +121,10 @@ def start_hands(
     lifter: Lifter | None,
     start: Start,
     network_px: int,
+    second: SecondSight | None = None,
+    sighted: Sighted | None = None,
 ) -> Started:
-    """Return a start for every crop.
+    """Return a start for every crop; `sighted` is what `second` saw of some of them.
 
     `auto` takes keypoints where a detector gave them. Texture and light always come from the image network, where there
     is one. Raises ConfigError if `keypoints` is asked for and a hand has none, AssetError if nothing that is installed
@@ -123,12 +138,12 @@ def start_hands(
     if network is None:
         if lifter is None or not bool(wants_keypoints.all()):
             raise AssetError(_nothing_reconstructs(start, lifter))
-        return Started(from_keypoints(lifter, hand, crops), origins, [1.0] * len(seen))
+        return Started(from_keypoints(lifter, hand, crops, second, sighted), origins, [1.0] * len(seen))
     estimate, K = look(network, crops, network_px=network_px)
     state = from_image(hand, estimate, K)
     confidence = torch.ones(len(seen)) if estimate.keypoints is None else estimate.keypoints.confidence.mean(dim=1)
     if lifter is not None and bool(wants_keypoints.any()):
-        lifted = from_keypoints(lifter, hand, crops)
+        lifted = from_keypoints(lifter, hand, crops, second, sighted)
         same_look = replace(lifted.parameters, texture=state.texture)
         state = choose(wants_keypoints, LitHands(same_look, lifted.root_cam, state.light), state)
     return Started(state, origins, confidence.tolist())

@@ -23,6 +23,7 @@ from hifihr_core.synthesis.dice import Dice
 from hifihr_core.synthesis.options import SynthOptions
 from hifihr_core.synthesis.props import Props, make_props, prop_faces, skin_at_wrist
 from hifihr_core.synthesis.scene import draw_light, place_hand
+from hifihr_core.synthesis.wider_poses import widen_poses
 
 #: A prop this much behind the hand still covers it, which hides the rim of the hand's mesh at the wrist.
 _SEAM_M = 0.0015
@@ -82,7 +83,7 @@ class Synthesizer:
         texture = None if drawn.texture is None else drawn.texture * self.options.texture_spread
         parameters = HandParameters(
             global_orient=drawn.global_orient.to(self.device),
-            pose=drawn.pose.to(self.device),
+            pose=self._wider(drawn.pose.to(self.device), dice),
             shape=drawn.shape.to(self.device),
             texture=texture if texture is None else texture.to(self.device),
         )
@@ -90,6 +91,10 @@ class Synthesizer:
         root_cam, K = place_hand(hand.vertices, dice, self.options)
         props = make_props(hand.vertices, hand.joints, skin_at_wrist(hand, self.hand.faces), dice, self.options)
         return _Scene(parameters, place_hands(hand, root_cam, K), K, props, draw_light(dice))
+
+    def _wider(self, pose: Float[Tensor, "B P"], dice: Dice) -> Float[Tensor, "B P"]:
+        share = self.options.wide_poses
+        return widen_poses(self.hand, pose, dice, share) if share > 0 else pose
 
     def _render(self, scene: "_Scene", dice: Dice) -> tuple[Tensor, "_View"]:
         """Draw backdrop, props and hand over each other; where a prop is nearer than the hand, it covers it."""
@@ -141,6 +146,9 @@ class Synthesizer:
         hidden = (seen & (share >= 0.5)).sum(dim=(1, 2)) / seen.sum(dim=(1, 2)).clamp(min=1)
         share = share * (hidden < _MOST_HIDDEN)[:, None, None]
         front = (backdrop.roll(1, dims=0).flip(-1) * dice.log_uniform(0.5, 1.6, 1, 1, 1)).clamp(0, 1)
+        if options.plain_occluder > 0:
+            plain = dice.chance(options.plain_occluder)[:, None, None, None]
+            front = torch.where(plain, dice.uniform(0.0, 1.0, 3, 1, 1), front)
         return torch.lerp(image, front, share[:, None]), share >= 0.5
 
     def _photograph(self, image: Float[Tensor, "B 3 H W"], keys: tuple[str, ...], dice: Dice) -> Tensor:

@@ -36,8 +36,9 @@ class SynthOptions:
     `fill` is the part of the crop that the longer side of the hand's box takes, `shift` the largest move of the box's
     middle as a part of the crop, `distance_m` the range of the root's depth (log-uniform), and `off_axis_rad` the
     largest angle between the optical axis and the ray to the hand, so that K's principal point lies outside many crops,
-    as it does for crops of large photos. `photos` is a folder of the user's own backgrounds, `backgrounds` the number
-    of procedural ones in the bank.
+    as it does for crops of large photos. Of the occluders a share of `plain_occluder` has one random colour;
+    `wide_poses` is the share of poses that are moved beyond the hand's own bank. `photos` is a folder of the user's own
+    backgrounds, `backgrounds` the number of procedural ones in the bank.
     """
 
     view: Literal["crop", "centered", "frame"] = "crop"
@@ -51,6 +52,8 @@ class SynthOptions:
     sleeve: float = 0.45
     held_object: float = 0.3
     occluder: float = 0.25
+    plain_occluder: float = 0.0
+    wide_poses: float = 0.0
     shadow: float = 0.5
     motion_blur: float = 0.12
     texture_spread: float = 0.85

@@ -1,0 +1,84 @@
+"""What is known of a hand beside its keypoints, and the network that reads it for the lifter.
+
+Two hands can have the same 21 points in a picture. The landmark network's depths and rough metres and the features of
+the hand network tell them apart; the spread of the eyes' looks and a second opinion say which points to doubt.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from hifihr_core.geometry.rays import RayPattern
+from hifihr_core.placed_hands import map_tensors
+
+#: Pooled features of the hand network.
+FEATURES = 1152
+#: The unit of the landmark network's metres that the reader works in: about half a hand.
+_HALF_HAND_M = 0.08
+_NARROW = 192
+_NUM_NUMBERS = 21 + 21 + 63 + 42
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the eyes and the hand network say about right-looking hands, beside the keypoints.
+
+    `spread_px` is how far the looks at a joint are from their mean along an axis (standard deviation, of n - 1),
+    `depth_px` the depth of each joint against the wrist, both in pixels of the picture that the keypoints are in.
+    `metres` are the joints about the middle of the hand, in the axes of that picture. `features` and `second_px` are
+    the hand network's pooled features and its own joints, from a crop in which the hand is upright and looks like a
+    right one.
+    """
+
+    spread_px: Float[Tensor, "B 21"]
+    depth_px: Float[Tensor, "B 21"]
+    metres: Float[Tensor, "B 21 3"]
+    features: Float[Tensor, "B F"]
+    second_px: Float[Tensor, "B 21 2"]
+
+    def to(self, device: torch.device) -> "Evidence":
+        """Return the same evidence on another device."""
+        return map_tensors(lambda values: values.to(device), self)
+
+
+class EvidenceReader(nn.Module):
+    """Reads evidence into a vector that the lifter adds to its first hidden layer.
+
+    An untrained one says nothing: its last layer is zero.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.narrow = nn.Sequential(nn.LayerNorm(FEATURES), nn.Linear(FEATURES, _NARROW))
+        self.mix = nn.Sequential(nn.Linear(_NARROW + _NUM_NUMBERS, width), nn.GELU())
+        self.last = nn.Linear(width, width)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+
+    def forward(
+        self,
+        evidence: Evidence,
+        keypoints_px: Float[Tensor, "B 21 2"],
+        pattern: RayPattern,
+        half_px: Float[Tensor, " B"],
+    ) -> Float[Tensor, "B W"]:
+        """Return the context of each hand; `half_px` is half the size of its keypoints' box, pixels.
+
+        The axes of the picture are those of the virtual camera but for the small turn towards the hand, which does not
+        matter here, and for its roll, which does.
+        """
+        half = half_px[:, None, None]
+        numbers = (
+            (evidence.spread_px / half_px[:, None]).clamp_max(1.0),
+            (evidence.depth_px / half_px[:, None]).clamp(-4.0, 4.0),
+            _rolled(evidence.metres[..., :2], pattern).flatten(1) / _HALF_HAND_M,
+            evidence.metres[..., 2] / _HALF_HAND_M,
+            _rolled((evidence.second_px - keypoints_px) / half, pattern).clamp(-1.0, 1.0).flatten(1),
+        )
+        return self.last(self.mix(torch.cat((self.narrow(evidence.features), *numbers), dim=1)))
+
+
+def _rolled(vectors: Float[Tensor, "B 21 2"], pattern: RayPattern) -> Float[Tensor, "B 21 2"]:
+    return torch.einsum("bij,bnj->bni", pattern.roll, vectors)

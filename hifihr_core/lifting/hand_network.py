@@ -1,0 +1,111 @@
+"""The hand network: the last blocks of the eyes' landmark network, trained on, and a lifter that reads what they see.
+
+The first blocks are the eyes' own and stay in their file; only what differs is stored here.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from hifihr_core.errors import AssetError
+from hifihr_core.eyes.layers import Traced
+from hifihr_core.eyes.networks import LANDMARK_PX, LandmarkNetwork, load_network
+from hifihr_core.hands import HandModel
+from hifihr_core.lifting.lifter import Lifter, build_lifter
+from hifihr_core.weight_files import read_facts, read_tensors, write_tensors
+
+FORMAT = "hifihr-hand-network"
+FORMAT_VERSION = "1"
+
+#: Blocks of the landmark network that stay as they are.
+FROZEN_BLOCKS = 10
+
+
+class HandNetwork(nn.Module):
+    """Reads the map that the eyes' first blocks make of an upright crop of a right hand, and lifts the hand."""
+
+    def __init__(self, lifter: Lifter) -> None:
+        super().__init__()
+        own = LandmarkNetwork()
+        self.blocks = nn.Sequential(*list(own.blocks)[FROZEN_BLOCKS:])
+        self.top, self.joints = own.top, own.joints
+        self.lifter = lifter
+
+    def see(
+        self, body: Float[Tensor, "B C h w"], T_crop_photo: Float[Tensor, "B 3 3"]
+    ) -> tuple[Float[Tensor, "B 21 2"], Float[Tensor, "B F"]]:
+        """Return the joints in pixels of the picture that the crops were cut from, and the pooled features."""
+        features = self.top(self.blocks(body))
+        crop_px = self.joints(features).unflatten(1, (21, 3))[..., :2]
+        return to_photo(crop_px, T_crop_photo), features
+
+
+def to_photo(crop_px: Float[Tensor, "B 21 2"], T_crop_photo: Float[Tensor, "B 3 3"]) -> Float[Tensor, "B 21 2"]:
+    """Return points of crops in pixels of the picture that these were cut from."""
+    T_photo_crop = torch.linalg.inv(T_crop_photo)
+    return crop_px @ T_photo_crop[:, :2, :2].mT + T_photo_crop[:, None, :2, 2]
+
+
+def build_hand_network(hand: HandModel, *, width: int = 384, blocks: int = 4) -> HandNetwork:
+    """Return a hand network that sees as the eyes do and has not learnt to lift.
+
+    Raises: AssetError if the weights of the eyes are missing.
+    """
+    network = HandNetwork(build_lifter(hand, width=width, blocks=blocks, upright=True, reads=True))
+    eyes = load_network(LandmarkNetwork)
+    network.blocks.load_state_dict(nn.Sequential(*list(eyes.blocks)[FROZEN_BLOCKS:]).state_dict())
+    network.joints.load_state_dict(eyes.joints.state_dict())
+    network.top.load_state_dict(eyes.top.state_dict())
+    return network.requires_grad_(True)
+
+
+class WholeNetwork(LandmarkNetwork):
+    """The hand network with the eyes' first blocks before it: from a crop to its joints and pooled features."""
+
+    def forward(self, crop: Traced) -> tuple[Traced, Traced]:
+        """Return joints (B, 63), pixels of the crop, and features (B, 1152) of crops (B, 3, 224, 224)."""
+        features = self.top(self.blocks(self.stem(crop)))
+        return self.joints(features), features
+
+
+def whole_network(network: HandNetwork) -> WholeNetwork:
+    """Return `network` with the shipped first blocks before it. Raises: AssetError if these are missing."""
+    whole = WholeNetwork()
+    whole.load_state_dict(load_network(LandmarkNetwork).state_dict())
+    for own, block in zip(network.blocks, list(whole.blocks)[FROZEN_BLOCKS:], strict=True):
+        block.load_state_dict(own.state_dict())
+    whole.top.load_state_dict(network.top.state_dict())
+    whole.joints.load_state_dict(network.joints.state_dict())
+    return whole.eval().requires_grad_(False)
+
+
+def save_hand_network(path: Path, network: HandNetwork, hand: HandModel, facts: Mapping[str, str]) -> None:
+    """Write a hand network in 16-bit floats, with the hand it is for and `facts` about its making."""
+    tensors = {name: value.detach().half().cpu().contiguous() for name, value in network.state_dict().items()}
+    own = {"format": FORMAT, "format_version": FORMAT_VERSION, "hand": hand.name, "pose_basis": hand.pose_basis}
+    lifter = network.lifter
+    sizes = {"width": str(lifter.stem.out_features), "blocks": str(len(lifter.blocks)), "image_px": str(LANDMARK_PX)}
+    write_tensors(path, tensors, {**facts, **own, **sizes})
+
+
+def network_fits_hand(path: Path, hand: HandModel) -> bool:
+    """Return whether a hand network is for this hand. Raises: AssetError where the file is missing or broken."""
+    facts = read_facts(path, format=FORMAT, version=FORMAT_VERSION)
+    return (facts.get("hand"), facts.get("pose_basis")) == (hand.name, hand.pose_basis)
+
+
+def load_hand_network(path: Path, hand: HandModel) -> HandNetwork:
+    """Read a hand network for `hand`, in evaluation mode.
+
+    Raises: AssetError where the file is missing, broken, or made for another hand.
+    """
+    facts = read_facts(path, format=FORMAT, version=FORMAT_VERSION)
+    if not network_fits_hand(path, hand):
+        raise AssetError(f"{path}: a hand network for the hand {facts.get('hand')}, expected one for {hand.name}")
+    lifter = build_lifter(hand, width=int(facts["width"]), blocks=int(facts["blocks"]), upright=True, reads=True)
+    network = HandNetwork(lifter)
+    network.load_state_dict(read_tensors(path))
+    return network.to(hand.faces.device).eval()

@@ -1,0 +1,71 @@
+"""Hands as the eyes saw them: rendered ones whose truth is known, and photos whose joints are the eyes' own."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Float16
+from torch import Tensor
+
+from hifihr_core.geometry.cameras import project
+from hifihr_core.hands import HandParameters
+from hifihr_core.lifting.noisy_keypoints import KeypointBatch
+
+
+@dataclass(frozen=True)
+class SeenHands:
+    """N rendered right hands with L looks at each, in pixels of their pictures, and the truth in the camera frame.
+
+    `body` is the map that the first blocks of the eyes make of the crop `T_crop_photo`.
+    """
+
+    looks_px: Float[Tensor, "N L 21 2"]
+    depth_px: Float[Tensor, "N 21"]
+    metres: Float[Tensor, "N 21 3"]
+    body: Float16[Tensor, "N C h w"]
+    T_crop_photo: Float[Tensor, "N 3 3"]
+    K: Float[Tensor, "N 3 3"]
+    parameters: HandParameters
+    root_cam: Float[Tensor, "N 3"]
+    joints_cam: Float[Tensor, "N 21 3"]
+
+    def __len__(self) -> int:
+        """Return the number of hands."""
+        return len(self.K)
+
+    def truth(self, which: Tensor) -> KeypointBatch:
+        """Return some of the hands with the mean of their looks as keypoints, all of confidence 1."""
+        own, points = self.parameters, self.looks_px[which].mean(dim=1)
+        return KeypointBatch(
+            keypoints_px=points,
+            confidence=torch.ones_like(points[..., 0]),
+            K=self.K[which],
+            parameters=HandParameters(own.global_orient[which], own.pose[which], own.shape[which]),
+            root_cam=self.root_cam[which],
+            joints_cam=self.joints_cam[which],
+        )
+
+    def spread_px(self, which: Tensor) -> Float[Tensor, "B 21"]:
+        """Return how far the looks are from their mean along an axis (standard deviation, of L - 1)."""
+        looks = self.looks_px[which]
+        squared = (looks - looks.mean(dim=1, keepdim=True)).square().sum(dim=-1)
+        return (squared.sum(dim=1) / (2 * (looks.shape[1] - 1))).sqrt()
+
+    def joints_px(self, which: Tensor) -> Float[Tensor, "B 21 2"]:
+        """Return the true joints in the picture."""
+        return project(self.joints_cam[which], self.K[which])
+
+
+@dataclass(frozen=True)
+class SeenPhotos:
+    """N right-looking hands in photos: the map of each crop, and the joints that the eyes saw, in pixels of the crop.
+
+    `weight` is how much each joint is trusted, 0 to 1.
+    """
+
+    body: Float16[Tensor, "N C h w"]
+    joints_px: Float[Tensor, "N 21 2"]
+    weight: Float[Tensor, "N 21"]
+
+    def __len__(self) -> int:
+        """Return the number of hands."""
+        return len(self.body)

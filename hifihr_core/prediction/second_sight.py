@@ -1,0 +1,109 @@
+"""A closer look at hands that the eyes saw: what the hand network knows of each beside its keypoints."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from hifihr_core.eyes.engine import Engine
+from hifihr_core.eyes.looks import NEARER, spread_of
+from hifihr_core.eyes.networks import LANDMARK_PX
+from hifihr_core.eyes.pyramid import Pyramid
+from hifihr_core.eyes.regions import Regions, about_joints
+from hifihr_core.eyes.seen_hand import SeenHand
+from hifihr_core.geometry.crops import flip_horizontal, image_scale
+from hifihr_core.hands import HandModel
+from hifihr_core.lifting.evidence import Evidence
+from hifihr_core.lifting.fitting import SEEN_HANDS, FitWeights, fit_keypoints
+from hifihr_core.lifting.hand_network import HandNetwork, to_photo, whole_network
+from hifihr_core.photos.detections import Detection
+from hifihr_core.photos.reading import Photo
+from hifihr_core.placed_hands import PlacedHands
+from hifihr_core.prediction.crops import Crops
+
+#: A keypoint that may be off by this share of half the hand's size has the weight 1, and none more than `_MOST_TRUST`.
+_USUAL_SIGMA, _MOST_TRUST = 0.045, 1.5
+
+
+@dataclass(frozen=True)
+class Sighted:
+    """Some hands of a batch of crops, what is known of each, and how far each keypoint may be off, crop pixels."""
+
+    which: Bool[Tensor, " B"]
+    evidence: Evidence
+    sigma_px: Float[Tensor, "N 21"]
+
+
+class SecondSight:
+    """The hand network, ready to run: its blocks in onnxruntime on the CPU, its lifter where that is."""
+
+    def __init__(self, network: HandNetwork, *, threads: int = 0) -> None:
+        self._engine = Engine(whole_network(network), threads=threads, image_px=LANDMARK_PX)
+        self._lifter = network.lifter
+
+    def look(self, photo: Photo, detections: Sequence[Detection], crops: Crops) -> Sighted | None:
+        """Look at the hands whose keypoints are the eyes' own; None if there are none."""
+        hands = [(number, one.seen) for number, one in enumerate(detections) if one.seen is not None]
+        if not hands:
+            return None
+        numbers = [number for number, _ in hands]
+        T_crop_image = crops.T_crop_photo.double().cpu().numpy()[numbers] @ np.linalg.inv(photo.T_image_photo)
+        left = np.array([crops.sides[number] == "left" for number in numbers])
+        seen = [one.resized(tuple(np.diag(photo.T_image_photo)[:2].tolist())) for _, one in hands]
+        evidence = self._evidence(photo, seen, left, T_crop_image)
+        scale = np.array([image_scale(T) for T in T_crop_image])[:, None]
+        which = torch.zeros(len(detections), dtype=torch.bool)
+        which[numbers] = True
+        sigma_px = torch.from_numpy(np.stack([one.sigma_px for one in seen]) * scale).float()
+        device = crops.K.device
+        return Sighted(which.to(device), evidence.to(device), sigma_px.to(device))
+
+    def _evidence(
+        self,
+        photo: Photo,
+        seen: Sequence[SeenHand],
+        left: Bool[np.ndarray, " N"],
+        T_crop_image: Float[np.ndarray, "N 3 3"],
+    ) -> Evidence:
+        """Return what is known of each hand in pixels and axes of its crop, in which it looks like a right one."""
+        regions = about_joints(np.stack([one.joints_px for one in seen]))
+        regions = regions.moved(np.zeros((len(seen), 2)), np.full(len(seen), NEARER), np.zeros(len(seen)))
+        joints_px, features = self._run(photo, regions, left)
+        flips = np.where(left[:, None, None], flip_horizontal(LANDMARK_PX), np.eye(3))
+        T_net_crop = flips @ regions.transforms(LANDMARK_PX) @ np.linalg.inv(T_crop_image)
+        scale = np.array([image_scale(T) for T in T_crop_image])[:, None]
+        mirror = np.where(left[:, None, None], [-1.0, 1.0, 1.0], [1.0, 1.0, 1.0])
+        numbers = (
+            np.stack([spread_of(one) for one in seen]) * scale,
+            np.stack([one.depth_px for one in seen]) * scale,
+            np.stack([one.metres for one in seen]) * mirror,
+            features,
+        )
+        second_px = to_photo(torch.from_numpy(joints_px).double(), torch.from_numpy(T_net_crop)).float()
+        return Evidence(*(torch.from_numpy(value).float() for value in numbers), second_px)
+
+    def _run(
+        self, photo: Photo, regions: Regions, left: Bool[np.ndarray, " N"]
+    ) -> tuple[Float[np.ndarray, "N 21 2"], Float[np.ndarray, "N F"]]:
+        cut = Pyramid(photo.image).cut(regions, LANDMARK_PX)
+        crops = [np.ascontiguousarray(crop[:, ::-1]) if flip else crop for crop, flip in zip(cut, left, strict=True)]
+        joints, features = self._engine(crops)
+        return joints.reshape(-1, 21, 3)[..., :2], features
+
+    def lift(self, sighted: Sighted, crops: Crops) -> PlacedHands:
+        """Return the sighted hands, lifted from their keypoints in the crops and the evidence."""
+        which = sighted.which
+        found = (crops.confidence[which] > 0).float()
+        return self._lifter(crops.keypoints_px[which], found, crops.K[which], evidence=sighted.evidence)
+
+    def start(self, hand: HandModel, sighted: Sighted, crops: Crops, weights: FitWeights = SEEN_HANDS) -> PlacedHands:
+        """Return the sighted hands, lifted and fitted: each keypoint counts as it may be off, and the lift holds."""
+        which = sighted.which
+        points, found = crops.keypoints_px[which], (crops.confidence[which] > 0).float()
+        half_px = (points.amax(dim=1) - points.amin(dim=1)).amax(dim=1, keepdim=True) / 2
+        trust = (_USUAL_SIGMA * half_px / sighted.sigma_px.clamp_min(1e-6)).clamp_max(_MOST_TRUST)
+        lifted = self.lift(sighted, crops)
+        return fit_keypoints(hand, lifted, points, found * trust, crops.K[which], weights=weights)

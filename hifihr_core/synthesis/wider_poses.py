@@ -1,0 +1,26 @@
+"""Poses beyond those that a hand model draws by itself."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hifihr_core.hands.contract import HandModel
+from hifihr_core.synthesis.dice import Dice
+
+#: The largest spread of an added angle, in standard deviations of the hand's prior.
+_MOST_ADDED = 1.0
+
+
+def widen_poses(hand: HandModel, pose: Float[Tensor, "B P"], dice: Dice, share: float) -> Float[Tensor, "B P"]:
+    """Move a `share` of the poses away from what was drawn, every coefficient by itself, within the joint limits.
+
+    The bank of gestures has gaps between its paths; a real hand may stand there. Fingers may touch or enter each other.
+    """
+    prior = hand.pose_prior()
+    spread = prior.basis.square().sum(dim=0).sqrt().to(pose)
+    level = _MOST_ADDED * dice.uniform(0.0, 1.0) * dice.chance(share)
+    moved = pose + level[:, None] * spread * dice.normal(pose.shape[1])
+    limits = prior.limits.to(pose)
+    # A drawn pose stays as it is, even where it lies a little outside the limits.
+    clamped = torch.maximum(torch.minimum(moved, limits[:, 1]), limits[:, 0])
+    return torch.where(level[:, None] > 0, clamped, pose)

