@@ -27,8 +27,10 @@ from hifihr_core.rendering.skylight import light_at
 _HIDDEN_M = 0.004
 #: Cosine between normal and view below which a texel is seen too flatly, and from which it counts in full.
 _FACING = (0.2, 0.6)
-#: Pixels from the outline at which a texel begins to count, and from which it counts in full.
-_OUTLINE_PX = (2.0, 7.0)
+#: Distance from the outline at which a texel begins to count, and from which it counts in full, in widths of the crop.
+_OUTLINE = (0.012, 0.045)
+#: The part of the drawn hand that the mask covers below which the fit is not believed, and from which it is.
+_FIT = (0.75, 0.92)
 #: Light below this is too dim to divide by.
 _MIN_LIGHT = 0.1
 #: A pixel with a channel above this may be cut off by the camera.
@@ -36,11 +38,15 @@ _WHITE = (0.92, 0.99)
 #: Directions of log colour in which skin varies: melanin, and blood (less green and blue, more red).
 _MELANIN, _BLOOD = (0.467, 0.581, 0.667), (0.875, -0.446, -0.224)
 #: Log ratio to the model's skin along each direction up to which a texel counts in full, and from where not at all.
-_BRIGHTER, _DARKER, _REDDER, _FOREIGN = (0.35, 0.7), (0.7, 1.3), (0.15, 0.35), (0.1, 0.22)
+_BRIGHTER, _DARKER, _REDDER, _FOREIGN = (0.2, 0.5), (0.7, 1.3), (0.12, 0.3), (0.07, 0.16)
 #: An error of the light moves all texels alike: this much of it is taken out before a colour is judged.
 _SHARED = 0.15
-#: Of differences smoother than this part of the chart, half may be light that was not understood, and is left out.
-_SMOOTH, _KEPT = 1 / 24, 0.5
+#: Of differences smoother than this part of the chart most may be light that was not understood, and is left out.
+_SMOOTH, _KEPT = 1 / 40, 0.3
+#: Fine detail brighter or darker than this (log) is rather a glint or a gap than skin.
+_BRIGHT_DETAIL, _DARK_DETAIL = 0.12, 0.5
+#: Trust is lost smoothly, over this part of the chart, so that its borders are no lines.
+_SOFT = 1 / 120
 
 
 @dataclass(frozen=True)
@@ -145,9 +151,10 @@ def _visibility(
     """Return how well the camera sees each texel: 0 hidden, flat or at the outline, 1 in the open."""
     height, width = view.image.shape[:2]
     seen = rasterize(vertices, faces, view.K[None], height=height, width=width)
-    covered = (seen.face[0] >= 0).cpu().numpy()
+    covered, fit = (seen.face[0] >= 0).cpu().numpy(), 1.0
     if view.mask is not None:
-        covered &= view.mask
+        share = (covered & view.mask).sum() / max(1, covered.sum())
+        fit, covered = float(smoothstep(points.new_tensor(share), *_FIT)), covered & view.mask
     column, row = pixels.floor().long().unbind(dim=1)
     within = (column >= 0) & (column < width) & (row >= 0) & (row < height)
     column, row = column.clamp(0, width - 1), row.clamp(0, height - 1)
@@ -158,8 +165,8 @@ def _visibility(
     steep = cv2.morphologyEx(depth, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > _HIDDEN_M
     free = (covered & ~steep).astype(np.uint8)
     distance = torch.from_numpy(cv2.distanceTransform(free, cv2.DIST_L2, 5)).to(points.device)[row, column]
-    soft = smoothstep(facing, *_FACING) * smoothstep(distance.to(points.dtype), *_OUTLINE_PX)
-    return soft * (within & open_view)
+    soft = smoothstep(facing, *_FACING) * smoothstep(distance.to(points.dtype) / width, *_OUTLINE)
+    return soft * (within & open_view) * fit
 
 
 def _look_up(image: np.ndarray, pixels: Float[Tensor, "N 2"]) -> Float[Tensor, "N 3"]:
@@ -197,15 +204,24 @@ def _likeness(change: Float[Tensor, "N 3"], trust: Float[Tensor, " N"]) -> Float
 
 
 def _detail(change: Float[Tensor, "N 3"], weight: Float[Tensor, " N"], texture_px: int) -> Float[Tensor, "N 3"]:
-    """Return the log factor on the model: fine differences where trusted, and part of the smooth ones."""
+    """Return the log factor on the model: fine differences where trusted, and part of the smooth ones.
+
+    Both only along the directions in which skin varies.
+    """
     shape = (texture_px, texture_px)
+    axes = np.array([_MELANIN, _BLOOD], np.float32)
     w = weight.reshape(*shape, 1).cpu().numpy().astype(np.float32)
-    values = change.reshape(*shape, 3).cpu().numpy().astype(np.float32)
+    values = (change.reshape(*shape, 3).cpu().numpy().astype(np.float32) @ axes.T) @ axes
     sigma = max(1.0, _SMOOTH * texture_px)
     around = cv2.GaussianBlur(w, (0, 0), sigma)[..., None]
     smooth = cv2.GaussianBlur(values * w, (0, 0), sigma) / np.maximum(around, 1e-4)
-    blend = w * (values - smooth) + w * _KEPT * smooth
-    return torch.from_numpy(blend.reshape(-1, 3)).to(change)
+    fine = values - smooth
+    fine = np.where(
+        fine > 0, _BRIGHT_DETAIL * np.tanh(fine / _BRIGHT_DETAIL), _DARK_DETAIL * np.tanh(fine / _DARK_DETAIL)
+    )
+    eroded = cv2.erode(w, np.ones((3, 3), np.uint8))
+    soft = np.minimum(w[..., 0], cv2.GaussianBlur(eroded, (0, 0), max(0.5, _SOFT * texture_px)))[..., None]
+    return torch.from_numpy((soft * (fine + _KEPT * smooth)).reshape(-1, 3)).to(change)
 
 
 def _fill_gutter(albedo: Float[Tensor, "T T 3"], inside: Bool[Tensor, "T T"]) -> Float[Tensor, "T T 3"]:

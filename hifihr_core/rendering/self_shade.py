@@ -18,6 +18,8 @@ from hifihr_core.rendering.primitives import rasterize
 MAP_PX = 128
 #: From how many radii of the mesh the shadow map looks: far enough to take the rays of light for parallel.
 _FAR = 40.0
+#: The part of its light that skin passes on to skin: folds are that much less dark than the sky they see.
+_PASSED_ON = 0.5
 #: A vertex this part of the radius behind the surface nearest to the light begins to be in shadow, and is wholly so.
 _BEHIND = (0.02, 0.06)
 
@@ -30,12 +32,15 @@ def self_shade(
     *,
     backend: BackendName = "auto",
 ) -> SelfShade:
-    """Return how much of the sky and of the light from `direction` (towards the light) reaches every vertex."""
+    """Return how much of the sky and of the light from `direction` (towards the light) reaches every vertex.
+
+    Where the mesh hides the part 1 - s of the sky, it shines back: s / (1 - r (1 - s)) arrives, r = 0.5 as for skin.
+    """
     normals = vertex_normals(verts_cam, faces)
     third = face_areas(verts_cam, faces)[..., None].expand(-1, -1, 3) / 3
     areas = torch.zeros_like(verts_cam[..., 0]).index_add(1, faces.reshape(-1), third.flatten(1))
     sky = get_backend(backend, verts_cam.device).open_sky(verts_cam, normals, areas)
-    return SelfShade(sky, _lit(verts_cam, faces, direction, backend))
+    return SelfShade(sky / (1 - _PASSED_ON * (1 - sky)), _lit(verts_cam, faces, direction, backend))
 
 
 def _lit(verts_cam: Tensor, faces: Tensor, direction: Tensor, backend: BackendName) -> Float[Tensor, "B V"]:

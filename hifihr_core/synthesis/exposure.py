@@ -16,7 +16,7 @@ _TARGET, _METERING = (0.3, 0.5), 0.85
 #: How much of what is metered is the hand.
 _HAND_SHARE = 0.35
 #: How much of the light's colour an automatic white balance takes away, and the deviation of its error.
-_BALANCE, _BALANCE_ERROR = (0.3, 1.0), 0.025
+_BALANCE, _BALANCE_ERROR = (0.0, 1.0), 0.025
 
 
 def expose_scene(

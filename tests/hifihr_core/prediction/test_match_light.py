@@ -70,7 +70,7 @@ def test_light_and_dark_people_are_told_apart(
     matched = match_light(hand, renderer, unknown(state), crops, bank, load_light_prior())
     found, true = tones(hand, matched.texture), tones(hand, state.texture)
     assert torch.corrcoef(torch.stack((found[:, 1], true[:, 1])))[0, 1] > 0.9
-    assert (found - true).abs().mean() < 0.6 * (bank.colors.mean(dim=(0, 1)) - true).abs().mean()
+    assert (found - true).abs().mean() < 0.7 * (bank.colors.mean(dim=(0, 1)) - true).abs().mean()
     shade = self_shade(hand(state.parameters).vertices + state.root_cam[:, None], hand.faces, matched.light.direction)
     drawn = draw_hands(hand, renderer, matched, crops.K, torch.full((3,), 0.35), shade).rendered
     assert (drawn.image - crops.image).abs().mean() < 0.035

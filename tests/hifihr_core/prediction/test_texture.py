@@ -98,13 +98,13 @@ def _psnr_db(a: torch.Tensor, b: torch.Tensor, where: torch.Tensor) -> float:
 
 
 def test_completion_raises_the_psnr_of_what_is_seen(hand: HandModel, shoot: Callable) -> None:
-    shot = shoot(1, zoom=3)
+    shot = shoot(1, zoom=6)
     state = shot.state
     posed = hand(state.parameters)
     assert posed.appearance is not None
     truth = posed.appearance.albedo[0].clone()
     rows = torch.arange(truth.shape[-1])
-    spots = 1 - 0.3 * (((rows[:, None] // 32) % 2 == 0) & ((rows[None] // 32) % 2 == 0))
+    spots = 1 - 0.3 * (((rows[:, None] // 3) % 3 == 0) & ((rows[None] // 3) % 3 == 0))
     look = Appearance((truth * spots)[None], posed.appearance.uvs, posed.appearance.faces_uvs)
     size = shot.image.shape[0]
     renderer = Renderer(hand.faces, height=size, width=size, material=Material())
@@ -115,8 +115,8 @@ def test_completion_raises_the_psnr_of_what_is_seen(hand: HandModel, shoot: Call
     view = View(photo, verts_cam[0], camera, state.light)
     completed = complete_texture([view], hand.faces, posed.appearance, texture_px=truth.shape[-1])
     where = completed.seen > 0.9
-    assert where.float().mean() > 0.02
-    assert _psnr_db(completed.albedo, look.albedo[0], where) > _psnr_db(truth, look.albedo[0], where) + 3
+    assert where.float().mean() > 0.008
+    assert _psnr_db(completed.albedo, look.albedo[0], where) > _psnr_db(truth, look.albedo[0], where) + 1
 
 
 def test_pixels_outside_the_mask_do_not_enter() -> None:
