@@ -12,6 +12,7 @@ from hifihr_cli.console import emit, emit_json, progress, say
 
 if TYPE_CHECKING:
     from hifihr_core.config.tree import RunSettings
+    from hifihr_core.training.bare_start import BareStart
     from hifihr_core.training.loop import Summary
     from hifihr_core.training.run_progress import Progress
 
@@ -36,20 +37,35 @@ def launch(
     overrides: list[str] | None,
     paper: bool,
     out: Path | None,
+    init: Path | None,
     resume: bool,
     print_config: bool,
     json: bool,
-    **options: Any,
+    device: str,
 ) -> None:
     """Run `pretrain` or `train`: settings, run folder, training, result. `layer` names one of `config.layers`."""
+    is_bare = not (config or paper or init or resume)
     settings = resolve(config, overrides, flags, layer=layer, paper=paper, resumed=out if resume else None)
+    if is_bare and (start := bare_start(settings, overrides, pretraining=layer is not None)) is not None:
+        settings = resolve(config, overrides, flags, layer=layer, paper=paper, resumed=None, start=start)
+        init = start.init
+        if int(os.environ.get("RANK", "0")) == 0 and not print_config:
+            say(start.note, kind="note")
     if print_config:
         from hifihr_core.config import dump_toml
 
         emit(dump_toml(settings).rstrip())
         return
     folder = choose_folder(out, name.format(level=settings.train.supervision), resume=resume)
-    run_training(settings, folder, json=json, resume=resume, **options)
+    run_training(settings, folder, json=json, init=init, resume=resume, device=device)
+
+
+def bare_start(settings: "RunSettings", overrides: list[str] | None, *, pretraining: bool) -> "BareStart | None":
+    """Return what to start from if the command line says nothing about the network; see `find_bare_start`."""
+    from hifihr_core.training.bare_start import find_bare_start
+
+    given = {text.partition("=")[0].strip() for text in overrides or ()}
+    return find_bare_start(settings, given, pretraining=pretraining)
 
 
 def resolve(
@@ -60,6 +76,7 @@ def resolve(
     layer: str | None = None,
     paper: bool,
     resumed: Path | None,
+    start: "BareStart | None" = None,
 ) -> "RunSettings":
     """Return the settings of a run: those it was started with if it is resumed, then file, `--set` and options."""
     from hifihr_core.config import find_config, layers, load_settings
@@ -68,7 +85,11 @@ def resolve(
     file = find_config(config) if config else None
     preset = resumed / "config.toml" if resumed and (resumed / "config.toml").exists() else None
     chosen = [getattr(layers, name) for name in ("PAPER" if paper else None, layer) if name]
-    return load_settings(RunSettings, preset=preset, file=file, overrides=overrides or (), flags=flags, layers=chosen)
+    chosen += [start.keeps] if start else []
+    base = start.layer if start else layers.EMPTY
+    return load_settings(
+        RunSettings, preset=preset, file=file, overrides=overrides or (), flags=flags, layers=chosen, start=base
+    )
 
 
 def choose_folder(out: Path | None, name: str, *, resume: bool) -> Path:

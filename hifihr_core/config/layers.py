@@ -17,6 +17,9 @@ class Layer:
     values: Mapping[str, object] = field(default_factory=dict)
 
 
+#: A layer without settings.
+EMPTY = Layer("defaults")
+
 #: Where the original chose otherwise than we do; its faults are not among these.
 PAPER = Layer(
     "--paper",

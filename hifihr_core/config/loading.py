@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails, to_jsonable_python
 
-from hifihr_core.config.layers import Layer
+from hifihr_core.config.layers import EMPTY, Layer
 from hifihr_core.config.renamed import renew
 from hifihr_core.config.settings import Settings, known_names, nearest_name, section_of
 from hifihr_core.errors import ConfigError
@@ -39,15 +39,17 @@ def load_settings(
     overrides: Iterable[str] = (),
     flags: Mapping[str, object] | None = None,
     layers: Iterable[Layer] = (),
+    start: Layer = EMPTY,
 ) -> S:
     """Return the settings of `cls` from all layers, later ones over earlier ones; tables merge, lists replace.
 
     `overrides` holds texts of the form ``a.b=c``, c in TOML's notation or a bare word. `flags` maps dotted names to
     values; None means that the flag was not given. `layers` are named sets of settings, such as `PAPER`, below the
-    flags. Settings that earlier versions named otherwise are read too.
+    flags; `start` is one below everything else. Settings that earlier versions named otherwise are read too.
     Raises: ConfigError naming the setting, its layer, what was found, what was expected and the nearest known name.
     """
-    trees: list[tuple[str, Tree]] = [(str(path), renew(read_toml(path))) for path in (preset, file) if path is not None]
+    trees: list[tuple[str, Tree]] = [(start.name, nest(name, value)) for name, value in start.values.items()]
+    trees += [(str(path), renew(read_toml(path))) for path in (preset, file) if path is not None]
     trees += [(f"--set {text}", renew(parse_override(text))) for text in overrides]
     trees += [(layer.name, nest(name, value)) for layer in layers for name, value in layer.values.items()]
     given = {name: value for name, value in (flags or {}).items() if value is not None}

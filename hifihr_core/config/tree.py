@@ -46,8 +46,8 @@ class ModelSettings(Settings):
     """Joint definition; "auto" is that of the training data."""
     backbone: str = "tf_efficientnet_b3"
     """Any timm model with intermediate maps; tf_efficientnet_b3 is the paper's, mobilenetv4_conv_small is light."""
-    weights: str = "hub"
-    """Start of the backbone: "hub" (the asset cache, else timm's hub), "none" (random), or a file."""
+    weights: str = "auto"
+    """Start of the backbone: "auto" (cache, hub, package, shipped network), "hub", "shipped", "none", or a file."""
     normalize: bool = True
     """Normalise colours as the backbone was trained; the original did not for EfficientNet."""
     geometry: str = "pooled"

@@ -1,13 +1,12 @@
 """Building the image networks of `models/table.py`: the one place that knows their sizes."""
 
-from pathlib import Path
-
 import torch
 from torch import nn
 
 from hifihr_core.config.tree import ModelSettings
 from hifihr_core.hands.contract import HandModel
 from hifihr_core.lifting.lifter import build_lifter
+from hifihr_core.models.backbone_weights import Pretrained
 from hifihr_core.models.encoders import Encoder, build_encoder
 from hifihr_core.models.heads import LightHead, branch, trunk
 from hifihr_core.models.joint_maps import KeypointHead
@@ -17,7 +16,7 @@ from hifihr_core.models.reconstructor import ROTATIONS, KeypointReconstructor, R
 ROTATION_STARTS = {"6d": (1.0, 0.0, 0.0, 0.0, 1.0, 0.0), "axis_angle": (0.0, 0.0, 0.0)}
 
 
-def build_pooled(hand: HandModel, settings: ModelSettings, *, image_px: int, weights: str | Path) -> Reconstructor:
+def build_pooled(hand: HandModel, settings: ModelSettings, *, image_px: int, weights: Pretrained) -> Reconstructor:
     """Return an untrained network that regresses pose, shape and root from pooled features, as the paper does.
 
     Random numbers come from torch's global generator. Raises: ConfigError or AssetError from `build_encoder`.
@@ -46,7 +45,7 @@ def build_pooled(hand: HandModel, settings: ModelSettings, *, image_px: int, wei
 
 
 def build_keypoints(
-    hand: HandModel, settings: ModelSettings, *, image_px: int, weights: str | Path
+    hand: HandModel, settings: ModelSettings, *, image_px: int, weights: Pretrained
 ) -> KeypointReconstructor:
     """Return an untrained network that finds 21 joints in the crop and lifts them. Raises: as `build_pooled`."""
     encoder, shared = _body(settings, image_px=image_px, weights=weights)
@@ -63,7 +62,7 @@ def build_keypoints(
     )
 
 
-def _body(settings: ModelSettings, *, image_px: int, weights: str | Path) -> tuple[Encoder, nn.Module]:
+def _body(settings: ModelSettings, *, image_px: int, weights: Pretrained) -> tuple[Encoder, nn.Module]:
     """Return the backbone and the layers that the heads share."""
     encoder = build_encoder(settings.backbone, weights=weights, normalize=settings.normalize, image_px=image_px)
     return encoder, trunk(encoder.feature_dim, norm=settings.norm)

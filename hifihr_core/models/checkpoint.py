@@ -63,8 +63,8 @@ def find_checkpoint(path: Path | None) -> Path:
     return found
 
 
-def describe_weights(settings: RunSettings, hand: HandModel, *, step: int) -> dict[str, str]:
-    """Return the metadata of a weight file."""
+def describe_weights(settings: RunSettings, hand: HandModel, *, step: int, started_from: str = "") -> dict[str, str]:
+    """Return the metadata of a weight file; `started_from` names the weights that its training began with."""
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -74,7 +74,7 @@ def describe_weights(settings: RunSettings, hand: HandModel, *, step: int) -> di
         "joints": hand.joint_definition,
         "hand_licence": hand.licence,
         "step": str(step),
-    }
+    } | ({"started_from": started_from} if started_from else {})
 
 
 def save_weights(path: Path, state: Mapping[str, Tensor], facts: Mapping[str, str], *, half: bool = False) -> None:

@@ -1,18 +1,15 @@
 """Image encoders: any timm backbone, its pooled features, and a shallow map for the light."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import timm
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from hifihr_core.errors import AssetError, ConfigError
+from hifihr_core.models.backbone_weights import BackboneWeights, Pretrained, find_backbone_weights
 
 #: The shallow tap is the first feature map of at least this stride; in EfficientNet-B3 it is 32 x 56 x 56 at 224 px.
 LOW_STRIDE = 4
@@ -73,21 +70,22 @@ def pyramid_indices(strides: Sequence[int]) -> list[int]:
     return sorted(last.values()) or [len(strides) - 1]
 
 
-def build_encoder(name: str, *, weights: str | Path = "none", normalize: bool = True, image_px: int = 224) -> Encoder:
+def build_encoder(name: str, *, weights: Pretrained = "none", normalize: bool = True, image_px: int = 224) -> Encoder:
     """Return an encoder around the timm backbone `name`.
 
-    `weights` is "hub" (timm's pretrained weights), "none" (random), or a file with a state dict of that backbone
-    (safetensors, or a torch file without code). `normalize` applies the statistics the backbone was trained with.
+    `weights` is the setting `model.weights` ("auto", "hub", "shipped", "none" or a file), or what
+    `find_backbone_weights` found for it. `normalize` applies the statistics the backbone was trained with.
     Raises: ConfigError for an unknown or unfit backbone, AssetError where the weights cannot be had.
     """
     if not timm.is_model(name):
         close = timm.list_models(f"*{name.split('_')[0].rstrip('0123456789')}*")[:5] or ["tf_efficientnet_b3"]
         raise ConfigError(f"model.backbone: timm has no model {name!r}; expected one such as {', '.join(close)}")
-    backbone = _create(name, pretrained=weights == "hub", image_px=image_px)
+    found = weights if isinstance(weights, BackboneWeights) else find_backbone_weights(name, str(weights))
+    backbone = _create(found.hub or name, pretrained=found.hub is not None, image_px=image_px)
     if not hasattr(backbone, "forward_intermediates"):
         raise ConfigError(f"model.backbone: {name} gives no intermediate maps; choose a timm model that does")
-    if weights not in ("hub", "none"):
-        _load_file(backbone, Path(weights), name)
+    if found.state is not None:
+        _load_state(backbone, found.state, name, found.origin)
     info = backbone.feature_info
     strides = [int(level["reduction"]) for level in (info if isinstance(info, list) else info.info)]
     low_index = next((index for index, stride in enumerate(strides) if stride >= LOW_STRIDE), 0)
@@ -110,27 +108,20 @@ def _create(name: str, *, pretrained: bool, image_px: int) -> Any:
         if not pretrained:
             raise ConfigError(f"model.backbone: {name} cannot be built: {error}; choose another backbone") from error
         raise AssetError(
-            f"weights of {name}: the model hub cannot be reached ({type(error).__name__}); connect once, or give a "
+            f"weights of {name}: the download from the model hub failed ({type(error).__name__}); try again, or give a "
             "file with --set model.weights=FILE, or start from random weights with --set model.weights=none"
         ) from error
 
 
-def _load_file(backbone: nn.Module, path: Path, name: str) -> None:
-    """Load a backbone's state dict; a classifier in the file is dropped, anything else must fit."""
-    if not path.is_file():
-        raise AssetError(f"{path}: no such file, expected weights of {name}; check --set model.weights")
-    try:
-        is_safe = path.suffix == ".safetensors"
-        state = load_file(path) if is_safe else torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, SafetensorError, UnpicklingError) as error:
-        raise AssetError(f"{path}: cannot be read as weights ({type(error).__name__}); fetch it again") from error
+def _load_state(backbone: nn.Module, state: Mapping[str, Tensor], name: str, origin: str) -> None:
+    """Load a backbone's state dict; a classifier in it is dropped, anything else must fit."""
     known = backbone.state_dict()
     missing = [key for key in known if key not in state]
     wrong = [key for key in known if key in state and state[key].shape != known[key].shape]
     if missing or wrong:
         first = (missing + wrong)[0]
         raise AssetError(
-            f"{path}: {len(missing) + len(wrong)} tensors of {name} are missing or of another size, "
+            f"{origin}: {len(missing) + len(wrong)} tensors of {name} are missing or of another size, "
             f"first {first}; expected a state dict of that timm model"
         )
     backbone.load_state_dict({key: state[key] for key in known})

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 
 from hifihr_core.config.tree import ModelSettings
 from hifihr_core.hands.contract import HandModel
 from hifihr_core.lookup import load_attribute, lookup
+from hifihr_core.models.backbone_weights import Pretrained
 from hifihr_core.models.contract import ImageNetwork
 
 
@@ -36,11 +36,11 @@ def network_row(settings: ModelSettings) -> NetworkRow:
 
 
 def build_network(
-    settings: ModelSettings, hand: HandModel, *, image_px: int, weights: str | Path = "none"
+    settings: ModelSettings, hand: HandModel, *, image_px: int, weights: Pretrained = "none"
 ) -> ImageNetwork:
     """Return the untrained network that `settings` describe for this hand.
 
-    `weights` is "hub", "none" or a file for the backbone, see `build_encoder`. Random numbers come from torch's global
+    `weights` are for the backbone, see `build_encoder`. Random numbers come from torch's global
     generator. Raises: ConfigError for an unknown network or backbone; AssetError where weights are missing.
     """
     build = load_attribute(network_row(settings).builder)

@@ -108,7 +108,9 @@ class ShardData:
         """Return the training batches of this process. Raises: ConfigError if sizes do not fit."""
         total, settings = sum(len(dataset.positions) for dataset in self.train), self.settings
         if total < batch_size:
-            raise ConfigError(f"train.batch_size: found {batch_size}, but there are only {total} training samples")
+            raise ConfigError(
+                f"train.batch_size: found {batch_size}, but there are {total} training samples; set it to {total} or less"
+            )
         if settings.proportions and len(settings.proportions) != len(self.train):
             raise ConfigError(f"data.proportions: {len(settings.proportions)} numbers, expected {len(self.train)}")
         options = StreamOptions(

@@ -13,7 +13,7 @@ from hifihr_core.folder_lock import lock_folder
 from hifihr_core.models.checkpoint import BEST, NEWEST, describe_weights, save_weights
 from hifihr_core.records import Batch
 from hifihr_core.training.distributed import World, join_world, was_restarted
-from hifihr_core.training.folder.journal import Journal, check_folder, describe_run, remove_leftovers
+from hifihr_core.training.folder.journal import Journal, check_folder, describe_run, first_start, remove_leftovers
 from hifihr_core.training.folder.report_page import write_report
 from hifihr_core.training.folder.samples_page import save_pictures
 from hifihr_core.training.guard import Guard
@@ -67,6 +67,7 @@ def fit(
         saved = resume and (folder / STATE_FILE).exists()
         run = set_up(settings, folder, world, init=init, blank=saved)
         position = restore(run) if saved else Position()
+        run.started_from = run.started_from or first_start(folder)
         world.wait()  # all have looked into the folder
         if not folder.exists():  # a run that cannot start leaves nothing behind
             owned.enter_context(own_folder(folder, world))
@@ -285,4 +286,6 @@ def write_weights(run: Run, name: Path, step: int) -> None:
     """Write a weight file from the first process: the averaged weights where the run has them."""
     if run.world.is_first:
         state = run.network.state_dict() if run.average is None else run.average.state
-        save_weights(run.folder / name, state, describe_weights(run.settings, run.hand, step=step))
+        save_weights(
+            run.folder / name, state, describe_weights(run.settings, run.hand, step=step, started_from=run.started_from)
+        )

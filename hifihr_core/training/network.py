@@ -8,14 +8,14 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from hifihr_core.assets.registry import REGISTRY
-from hifihr_core.assets.store import asset_path, is_installed
+from hifihr_core.assets.store import is_installed
 from hifihr_core.config.tree import ModelSettings, RunSettings
 from hifihr_core.errors import ConfigError
 from hifihr_core.hands import HandModel, JointDefinition, load_hand
 from hifihr_core.hands.table import HANDS
 from hifihr_core.lifting.lifter import Lifter, fits_hand, load_lifter
 from hifihr_core.lookup import lookup
+from hifihr_core.models.backbone_weights import find_backbone_weights
 from hifihr_core.models.checkpoint import find_checkpoint
 from hifihr_core.models.contract import LATE, ImageNetwork
 from hifihr_core.models.shipped import LIFTER, shipped_model
@@ -63,11 +63,14 @@ def start_network(
 
     Raises: AssetError or ConfigError where weights are missing or do not fit.
     """
-    weights = "none" if init else backbone_weights(settings.model)
+    wanted = "none" if init or blank else settings.model.weights
+    weights = find_backbone_weights(settings.model.backbone, wanted)
     network = build_network(settings.model, hand, image_px=settings.data.image_px, weights=weights)
+    if blank:
+        return network, []
     if init:
         return network, [f"weights: {load_start(network, hand, init)}"]
-    notes = [f"backbone weights: {weights}"]
+    notes = [f"backbone weights: {weights.origin}"]
     if (lifter := network.own_lifter()) is not None:
         notes.append(f"lifter: {start_lifter(lifter, hand, settings.model.lifter)}")
     return network, notes
@@ -84,14 +87,6 @@ def start_lifter(lifter: Lifter, hand: HandModel, source: str) -> str:
     path = shipped if source == "shipped" and shipped is not None else Path(source)
     lifter.load_state_dict(load_lifter(path, hand).state_dict())
     return "the shipped one" if source == "shipped" else str(path)
-
-
-def backbone_weights(settings: ModelSettings) -> str:
-    """Return where the backbone's weights come from: for "hub", a file of the asset cache if it is there."""
-    asset = f"timm-{settings.backbone}"
-    if settings.weights == "hub" and asset in REGISTRY and is_installed(asset):
-        return str(asset_path(asset))
-    return settings.weights
 
 
 def load_start(network: ImageNetwork, hand: HandModel, path: Path) -> str:

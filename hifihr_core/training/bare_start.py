@@ -1,0 +1,105 @@
+"""Where a run starts if nothing was said about its network: the newest pretraining, else the shipped network.
+
+The paper's networks are one `--config` away; random heads do not begin to learn within an afternoon on a CPU.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from hifihr_core.config.layers import Layer
+from hifihr_core.config.renamed import read_settings
+from hifihr_core.config.tree import RunSettings
+from hifihr_core.errors import HifihrError
+from hifihr_core.models.checkpoint import BEST, NEWEST
+from hifihr_core.models.shipped import IMAGE_NETWORK, shipped_model
+from hifihr_core.training.data import SYNTH
+from hifihr_core.training.network import richest_hand
+from hifihr_core.weight_files import read_facts
+
+#: Settings that say something about the network; with one of them given, the run is built as the settings say.
+ABOUT_THE_NETWORK = frozenset(
+    {
+        *("model.backbone", "model.weights", "model.normalize", "model.geometry", "model.lifter", "model.norm"),
+        *("model.rotation", "model.relative_to_ray", "model.mean_shape", "model.light", "model.ambient"),
+        *("model.texture", "data.image_px"),
+    }
+)
+
+#: What a run takes over from the network that it starts from.
+_TAKEN_OVER = ("backbone", "normalize", "geometry", "norm", "rotation", "relative_to_ray", "light", "ambient")
+
+#: Where the command line puts pretrainings.
+RUNS, PRETRAININGS = Path("runs"), "pretrain-*"
+
+
+#: A trained network learns on at a fraction of the learning rate that random numbers need.
+FINE_TUNING_LR = 1e-4
+
+
+@dataclass(frozen=True)
+class BareStart:
+    """Settings of the network to start from, its weight file (None: its body alone), and a line for the user.
+
+    `layer` lies below everything that the user says. `keeps` lies above what a pretraining is: heads that it does not
+    train are carried along, so that a training after it starts from them.
+    """
+
+    layer: Layer
+    keeps: Layer
+    init: Path | None
+    note: str
+
+
+def find_bare_start(
+    settings: RunSettings, given: Collection[str], *, runs: Path | None = RUNS, pretraining: bool = False
+) -> BareStart | None:
+    """Return what a run of these settings starts from, None where `given` (dotted names) says how its network is.
+
+    A pretraining starts from the shipped network, anything else from the newest pretraining in `runs` for its hand, if
+    there is one. For another hand than that of the shipped network, its body is taken, with new heads.
+    """
+    if ABOUT_THE_NETWORK & set(given):
+        return None
+    hand = settings.model.hand
+    if hand == "auto":
+        hand = "anny" if SYNTH in settings.data.train else richest_hand()
+    if not pretraining and runs is not None and (path := newest_pretraining(runs, hand)) is not None:
+        return _start_from(path, hand, f"starting from the newest pretraining, {path}")
+    shipped = shipped_model(IMAGE_NETWORK)
+    if shipped is None:
+        return None
+    return _start_from(shipped, hand, "starting from the shipped network; the paper's is one --config away")
+
+
+def newest_pretraining(runs: Path, hand: str) -> Path | None:
+    """Return the weight file of the newest pretraining of a hand, None where there is none that can be read."""
+    places = [folder / name for folder in runs.glob(PRETRAININGS) for name in (BEST, NEWEST)]
+    found = [path for path in places if path.is_file() and _hand_of(path) == hand]
+    # A run's best weights, where it has them, of the run that was written to last.
+    newest = max(found, key=lambda path: path.stat().st_mtime, default=None)
+    if newest is None:
+        return None
+    best = newest.parent / BEST.name
+    return best if best in found else newest
+
+
+def _hand_of(path: Path) -> str | None:
+    try:
+        return read_facts(path)["hand"]
+    except HifihrError:
+        return None
+
+
+def _start_from(path: Path, hand: str, note: str) -> BareStart | None:
+    facts = read_facts(path)
+    source = read_settings(facts["settings"])
+    values: dict[str, object] = {f"model.{name}": getattr(source.model, name) for name in _TAKEN_OVER}
+    values["data.image_px"] = source.data.image_px
+    if facts["hand"] == hand:
+        values |= {"model.hand": hand, "train.lr": FINE_TUNING_LR}
+        keeps = Layer(note, {"model.texture": source.model.texture} if source.model.texture else {})
+        return BareStart(Layer(note, values), keeps, path, note)
+    values["model.weights"] = "shipped"
+    note = f"{note}: its body, with new heads for the hand {hand}"
+    return BareStart(Layer(note, values), Layer(note), None, note)
