@@ -10,8 +10,17 @@ def data_home() -> Path:
 
 
 def raw_folder(dataset: str) -> Path:
-    """Return where the raw files of a dataset are looked for."""
-    return data_home() / "raw" / dataset
+    """Return where the raw files of a dataset are looked for.
+
+    Without a download there, a generated tree in its form is taken, if `prepare synth --as` has written one.
+    """
+    place = data_home() / "raw" / dataset
+    return place if place.exists() else next(iter(generated_trees(dataset)), place)
+
+
+def generated_trees(dataset: str = "") -> list[Path]:
+    """Return the generated raw trees in the data folder: those in the form of one dataset, or all of them."""
+    return sorted(path for path in (data_home() / "raw").glob(f"synth-{dataset}*") if path.is_dir())
 
 
 def shards_folder(dataset: str) -> Path:

@@ -30,6 +30,7 @@ from hifihr_core.evaluation.page import Example, crop_tiles, pick_examples
 from hifihr_core.evaluation.predicted_parameters import parameter_scorer
 from hifihr_core.evaluation.report import all_values, missed_bounds, parse_bound, score_document
 from hifihr_core.evaluation.run import Evaluation
+from hifihr_core.evaluation.stand_in import make_stand_in, wants_stand_in
 from hifihr_core.hands import HandModel
 from hifihr_core.metrics.image import average_metrics
 from hifihr_core.metrics.perceptual import LPIPS_ASSETS, Lpips, load_lpips
@@ -109,6 +110,7 @@ def evaluate_checkpoint(
     """
     find_benchmark(dataset, version=version)
     weights = find_checkpoint(path)
+    made = [make_stand_in(dataset, on_progress=on_progress)] if shards is None and wants_stand_in(dataset) else []
     job = _open_job(weights, dataset, version, shards, options)
     bounds = [parse_bound(text, job.benchmark) for text in fail_under]
     count = min(options.limit or len(job.shards), len(job.shards))
@@ -126,6 +128,7 @@ def evaluate_checkpoint(
     truth = _truth(collected, job, ground_truth)
     scores = score(official, truth, job.benchmark)
     document = _document(job, scores, collected) | {"camera": _camera_errors(camera, truth)}
+    document["notes"] += made
     return Evaluation(
         scores=scores,
         document=document,

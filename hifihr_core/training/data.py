@@ -109,7 +109,7 @@ class ShardData:
         total, settings = sum(len(dataset.positions) for dataset in self.train), self.settings
         if total < batch_size:
             raise ConfigError(
-                f"train.batch_size: found {batch_size}, but there are {total} training samples; set it to {total} or less"
+                f"train.batch_size: found {batch_size}, but there are {total} training samples; set {total} or less"
             )
         if settings.proportions and len(settings.proportions) != len(self.train):
             raise ConfigError(f"data.proportions: {len(settings.proportions)} numbers, expected {len(self.train)}")

@@ -1,0 +1,38 @@
+"""Generated hands in the form of a benchmark, for trying hifihr where all data is generated anyway."""
+
+from pathlib import Path
+
+from hifihr_core.config.folders import data_home, generated_trees, shards_folder
+from hifihr_core.evaluation.benchmarks.point_files import OnProgress, no_progress
+from hifihr_core.sources.contract import Request
+from hifihr_core.sources.prepare import prepare
+from hifihr_core.sources.table import find_source
+from hifihr_core.sources.written.layouts import LAYOUTS, RawRequest, write_raw_tree
+
+#: Hands of the evaluation split.
+HANDS = 8
+
+
+def wants_stand_in(dataset: str) -> bool:
+    """Return whether a benchmark has no data here, while the data folder holds generated trees and nothing else."""
+    if dataset not in {layout.partition("-")[0] for layout in LAYOUTS} or shards_folder(dataset).exists():
+        return False
+    trees = generated_trees()
+    return (
+        bool(trees) and not generated_trees(dataset) and {path for path in raw.iterdir() if path.is_dir()} == {*trees}
+    )
+
+
+def make_stand_in(dataset: str, *, on_progress: OnProgress = no_progress) -> str:
+    """Write and prepare a small generated tree in the form of a benchmark; return a note that says so.
+
+    Raises: DataError where the disk refuses.
+    """
+    layout = next(layout for layout in LAYOUTS if layout.partition("-")[0] == dataset)
+    root: Path = data_home() / "raw" / f"synth-{layout}"
+    write_raw_tree(layout, RawRequest(root, 1, HANDS), on_progress=on_progress)
+    prepare(find_source(dataset), Request(root), shards_folder(dataset))
+    return (
+        f"there is no {dataset} here, only generated data: {HANDS} more hands were generated in its form "
+        f"({shards_folder(dataset)}); these are not scores of {dataset}"
+    )
