@@ -17,10 +17,8 @@ def wants_stand_in(dataset: str) -> bool:
     """Return whether a benchmark has no data here, while the data folder holds generated trees and nothing else."""
     if dataset not in {layout.partition("-")[0] for layout in LAYOUTS} or shards_folder(dataset).exists():
         return False
-    trees = generated_trees()
-    return (
-        bool(trees) and not generated_trees(dataset) and {path for path in raw.iterdir() if path.is_dir()} == {*trees}
-    )
+    trees, raw = set(generated_trees()), data_home() / "raw"
+    return bool(trees) and not generated_trees(dataset) and trees == {path for path in raw.iterdir() if path.is_dir()}
 
 
 def make_stand_in(dataset: str, *, on_progress: OnProgress = no_progress) -> str:
