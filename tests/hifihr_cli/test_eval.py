@@ -114,7 +114,7 @@ def test_wrong_axes_end_with_3(score):
 
 
 def test_wrong_names_are_usage_errors(score):
-    assert score(dataset="rhd").code == 2
+    assert score(dataset="hands").code == 2
     assert score("--version", "v9", dataset="ho3d").code == 2
 
 
