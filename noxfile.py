@@ -97,3 +97,17 @@ def blender(session: nox.Session) -> None:
     folder = session.posargs[0] if session.posargs else "blender"
     for step in ("make", "check"):
         session.run("python", "tools/blender_check.py", step, folder)
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Damaged files for every reader, three minutes; `nox -s fuzz -- --minutes 60 --count 5000` for more."""
+    install(session)
+    session.run("python", "tools/fuzz.py", *session.posargs)
+
+
+@nox.session
+def kill(session: nox.Session) -> None:
+    """Runs killed at random moments and started again; they must end with the same bytes."""
+    install(session)
+    session.run("python", "benchmarks/prepare_kill.py", *session.posargs)

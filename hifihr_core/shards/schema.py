@@ -138,7 +138,7 @@ def read_index(folder: Path) -> ShardIndex:
         content = read_json(path, remedy="prepare the dataset again")
         version = content.get("format_version") if isinstance(content, dict) else None
         if version != FORMAT_VERSION:
-            raise DataError(f"{path}: layout version {version}, expected {FORMAT_VERSION}; prepare the dataset again")
+            raise DataError(f"{path}: layout version {version!r:.40}, expected {FORMAT_VERSION}; prepare it again")
         return ShardIndex.model_validate(_renew(content))
     except ValidationError as error:
         first = error.errors()[0]
@@ -148,11 +148,10 @@ def read_index(folder: Path) -> ShardIndex:
 
 def _renew(content: dict[str, Any]) -> dict[str, Any]:
     """Fill in what an index of an earlier release does not say."""
-    for facts in (content.get("facts"), (content.get("plan") or {}).get("facts")):
-        if isinstance(facts, dict) and facts.get("dataset") in _CROP_SCALES_BEFORE:
-            facts.setdefault("crop_scale", _CROP_SCALES_BEFORE[facts["dataset"]])
-        elif isinstance(facts, dict):
-            facts.setdefault("crop_scale", DatasetFacts.model_fields["crop_scale"].default)
+    plan, default = content.get("plan"), DatasetFacts.model_fields["crop_scale"].default
+    for facts in (content.get("facts"), plan.get("facts") if isinstance(plan, dict) else None):
+        if isinstance(facts, dict):
+            facts.setdefault("crop_scale", _CROP_SCALES_BEFORE.get(str(facts.get("dataset")), default))
     return content
 
 

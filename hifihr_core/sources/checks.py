@@ -49,6 +49,8 @@ def reprojection(joints_cam: np.ndarray, K: np.ndarray, *, width: int, height: i
 
 def projected_labels(joints_cam: np.ndarray, K: np.ndarray, joints_px: np.ndarray, *, limit_px: float) -> CheckFacts:
     """The camera projects the annotated 3D joints onto the annotated 2D joints."""
+    if not len(joints_cam):
+        return skipped("projection", "no annotation could be read")
     found = np.stack([cutting.project(joints, camera) for joints, camera in zip(joints_cam, K, strict=True)])
     error = float(np.median(np.linalg.norm(found - joints_px, axis=-1)))
     return verdict("projection", error < limit_px, f"median {error:.3f} px between K xyz and uv, limit {limit_px} px")

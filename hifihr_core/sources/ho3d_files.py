@@ -25,7 +25,7 @@ WIDTH, HEIGHT = 640, 480
 #: A segmentation channel is the hand's where at least this share of the projected joints lies on it.
 VOTE = 0.6
 GATHER = list(gather_from("ho3d"))
-_LINE = re.compile(r"[^/\s]+/\d+")
+_LINE = re.compile(r"[^/\s.][^/\s]{0,200}/\d{1,20}")
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def read_list(file: RawFile) -> tuple[str, ...]:
     lines = [line.strip() for line in file.read().decode("utf-8", "replace").splitlines() if line.strip()]
     bad = next((line for line in lines if not _LINE.fullmatch(line)), None)
     if bad is not None or not lines:
-        raise DataError(f"{file.name}: {'line ' + repr(bad) if lines else 'empty'}, expected lines like ABF10/0000")
+        raise DataError(f"{file.name}: {'line ' + repr(bad)[:80] if lines else 'empty'}, expected lines like ABF10/0000")
     return tuple(lines)
 
 

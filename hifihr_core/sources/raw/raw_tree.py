@@ -37,7 +37,10 @@ class FolderPlace:
     def find(self, path: str) -> RawFile | None:
         """Return the file at `path`, or None."""
         full = self.path / path
-        return RawFile(full) if full.is_file() else None
+        try:
+            return RawFile(full) if full.is_file() else None
+        except (OSError, ValueError):  # a list may name files that no file system can have
+            return None
 
     def names(self, folder: str) -> Sequence[str]:
         """Return the sorted names of the files in `folder`."""
