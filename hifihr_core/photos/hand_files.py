@@ -98,7 +98,10 @@ def _detection(name: str, hand: HandEntry) -> Detection:
         box = np.concatenate((middle - half, middle + half))
     if points is not None and confidence is not None and found is not None:
         points, confidence = np.where(found[:, None], points, 0.0), np.where(found, confidence, 0.0)
-    return Detection(box, hand.score, hand.side, points, confidence, hand.K)
+    try:
+        return Detection(box, hand.score, hand.side, points, confidence, hand.K)
+    except (ValueError, OverflowError) as error:
+        raise DataError(f"{name}: {error}") from error
 
 
 def _joined(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -110,7 +110,8 @@ def read_list(file: RawFile) -> tuple[str, ...]:
     lines = [line.strip() for line in file.read().decode("utf-8", "replace").splitlines() if line.strip()]
     bad = next((line for line in lines if not _LINE.fullmatch(line)), None)
     if bad is not None or not lines:
-        raise DataError(f"{file.name}: {'line ' + repr(bad)[:80] if lines else 'empty'}, expected lines like ABF10/0000")
+        found = f"line {bad!r:.80}" if lines else "empty"
+        raise DataError(f"{file.name}: {found}, expected lines like ABF10/0000")
     return tuple(lines)
 
 
