@@ -42,6 +42,10 @@ EXAMPLES: Mapping[str, Sequence[tuple[str, str]]] = {
         ("convert predictions", "MANO's parameters for every hand of a folder"),
         ("convert predictions/img_0.json --format json,obj,npz", "one hand, with its mesh"),
     ),
+    "view": (
+        ("view predictions", "then open http://127.0.0.1:8080"),
+        ("view predictions --port 9000", "at another port"),
+    ),
     "export": (
         ("export landmarks --to onnx", "a shipped network"),
         ("export runs/weak --to onnx --out mine.onnx", "the best checkpoint of a run"),

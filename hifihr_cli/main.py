@@ -25,6 +25,7 @@ COMMANDS: dict[str, str] = {
     "predict": "hifihr_cli.predict:predict",
     "live": "hifihr_cli.live:live",
     "convert": "hifihr_cli.convert:convert",
+    "view": "hifihr_cli.view:view",
     "export": "hifihr_cli.export:export",
     "shards": "hifihr_cli.shards:shards",
     "assets": "hifihr_cli.assets:app",

@@ -48,6 +48,11 @@ SynthHand = Annotated[str | None, typer.Option("--hand", help="Hand model of `sy
 Backgrounds = Annotated[
     Path | None, typer.Option("--backgrounds", help="Your photos behind the hands of `synth`.", metavar="FOLDER")
 ]
+Clips = Annotated[
+    int | None,
+    typer.Option("--clips", min=1, help="Write so many clips of moving hands with `synth`, not shards.", metavar="N"),
+]
+Frames = Annotated[int, typer.Option("--frames", min=1, help="Frames of each of the --clips.", metavar="M")]
 MaxProblems = Annotated[
     float, typer.Option("--max-problems", min=0, max=1, help="Share of poses that may be left out before it stops.")
 ]
@@ -72,6 +77,8 @@ def prepare(
     layout: Layout = None,
     hand: SynthHand = None,
     backgrounds: Backgrounds = None,
+    clips: Clips = None,
+    frames: Frames = 150,
     max_problems: MaxProblems = 0.01,
     force: Force = False,
     overwrite: Overwrite = False,
@@ -95,6 +102,9 @@ def prepare(
     asked |= {"hand": hand, "backgrounds": backgrounds, "as": layout}
     options = {name: value for name, value in asked.items() if value is not None}
     _refuse_foreign(row, options)
+    if clips is not None:
+        _write_clips(source, out, clips, frames, options, overwrite=overwrite, json=json)
+        return
     if layout is not None:
         del options["as"]
         _write_raw(layout, out, options, overwrite=overwrite, dry_run=dry_run, json=json)
@@ -113,6 +123,27 @@ def prepare(
         _print_plan(row, request, target, policy, json)
     else:
         _pack(row, request, target, policy, json)
+
+
+def _write_clips(
+    source: str, out: Path | None, clips: int, frames: int, options: dict[str, Any], *, overwrite: bool, json: bool
+) -> None:
+    """Write synthetic clips. Raises: ConfigError for another source or an option that clips do not have."""
+    from hifihr_core.config.folders import raw_folder
+    from hifihr_core.errors import ConfigError
+    from hifihr_core.synthesis.clip_frames import ClipOptions
+    from hifihr_core.video.synthetic_clips import write_synth_clips
+
+    foreign = next((name for name in options if name != "seed"), None)
+    if source != "synth" or foreign is not None:
+        raise ConfigError(f"--clips goes with synth and --seed only; leave out {foreign or source}")
+    folder, wanted = out or raw_folder("synth-clips"), ClipOptions(frames=frames, seed=options.get("seed", 0))
+    with progress("synth", unit="frames") as bar:
+        paths = write_synth_clips(folder, clips, wanted, overwrite=overwrite, on_progress=bar)
+    if json:
+        emit_json({"clips": [str(path) for path in paths]})
+    else:
+        emit(str(folder))
 
 
 def _refuse_foreign(row: "Source", options: dict[str, Any]) -> None:

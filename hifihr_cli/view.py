@@ -1,0 +1,32 @@
+"""`hifihr view`: results in a browser."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hifihr_cli.console import say
+from hifihr_cli.imports import quick_imports
+
+Results = Annotated[Path, typer.Argument(help="A folder that predict wrote.", metavar="RESULTS")]
+Port = Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to serve at.", metavar="N")]
+Host = Annotated[str, typer.Option("--host", help="Address to serve at; 0.0.0.0 for all.", metavar="NAME")]
+
+
+def view(results: Results = Path("predictions"), port: Port = 8080, host: Host = "127.0.0.1") -> None:
+    """Look at predicted hands in a browser: over their photo, from any side, bones, sliders for the fingers.
+
+    Needs the extra `view` (pip install 'hifihr[view]'). Ends with Ctrl-C.
+    """
+    with quick_imports():
+        from hifihr_core.viewing.app import HandViewer
+        from hifihr_core.viewing.stored_photos import StoredPhotos
+
+    viewer = HandViewer(StoredPhotos(results), host=host, port=port)
+    say(f"open http://{'localhost' if host == '0.0.0.0' else host}:{viewer.port} in a browser; Ctrl-C ends")
+    try:
+        while True:
+            time.sleep(3600)
+    finally:
+        viewer.stop()

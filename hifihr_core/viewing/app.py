@@ -1,0 +1,226 @@
+"""The viewer: a web server of viser with the photo, its hands, and switches for what is shown.
+
+The scene is the camera frame of the photo (+x right, +y down, +z forward, metres). One photo is in memory at a time.
+"""
+
+from contextlib import redirect_stdout
+from io import StringIO
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import trimesh
+from PIL import Image
+from scipy.spatial.transform import Rotation
+
+from hifihr_core.errors import ConfigError
+from hifihr_core.exports.meshes import Rig, TexturedMesh, skinned_vertices, split_at_seams, unsplit
+from hifihr_core.exports.posing import curl_fingers
+from hifihr_core.exports.results import HandResult
+from hifihr_core.photos.reading import Photo
+from hifihr_core.skeleton import FINGERS
+from hifihr_core.viewing.stored_photos import StoredPhotos
+
+_PHOTO_PX = 1280
+_CLAY = (190, 190, 190)
+_FINGER_COLORS = ((230, 60, 60), (230, 160, 40), (60, 180, 75), (50, 140, 230), (170, 80, 220))
+_PALM_COLOR = (120, 120, 120)
+
+
+class HandViewer:
+    """Serves the photos of a folder of results at ``http://host:port``.
+
+    Raises: ConfigError without the extra `view`, or where the port is taken.
+    """
+
+    def __init__(self, photos: StoredPhotos, *, host: str = "127.0.0.1", port: int = 8080) -> None:
+        viser = _library()
+        self.photos = photos
+        with redirect_stdout(StringIO()):  # it prints a banner, and stdout is for data
+            self.server = viser.ViserServer(host=host, port=port, label="hifihr", verbose=False)
+        self.port = int(self.server.get_port())
+        self._fov_rad = 0.8
+        self._hands: list[HandResult] = []
+        self._shown: list[Any] = []
+        self._hand_boxes: list[Any] = []
+        self._build_controls()
+        self.server.scene.set_up_direction("-y")
+        self.server.on_client_connect(self._aim)
+        self.show(0)
+
+    def stop(self) -> None:
+        """Stop serving."""
+        with redirect_stdout(StringIO()):
+            self.server.stop()
+
+    def show(self, number: int) -> None:
+        """Show one photo of the folder. Raises: DataError where a file of its hands is broken."""
+        photo = self.photos.photo(number)
+        self._hands = self.photos.hands(number)
+        self._draw_photo(photo)
+        for box in self._hand_boxes:
+            box.remove()
+        with self._hands_folder:
+            self._hand_boxes = [self._switch(f"{hand.side} ({hand.score:.2f})", True) for hand in self._hands]
+        self._show_textures()
+        self._light()
+        self.draw()
+        for client in self.server.get_clients().values():
+            self._aim(client)
+
+    def draw(self) -> None:
+        """Draw the hands as the switches and sliders say."""
+        degrees = {finger: float(slider.value) for finger, slider in self.sliders.items()}
+        old, self._shown = self._shown, []
+        for number, hand in enumerate(self._hands):
+            rig = None if hand.mesh.rig is None else curl_fingers(hand.mesh.rig, degrees)
+            visible = self._hand_boxes[number].value
+            vertices = hand.mesh.vertices if rig is None else skinned_vertices(rig)
+            solid = as_trimesh(hand.mesh, vertices, skin=self.skin.value, opacity=0.45 if self.bones.value else 1.0)
+            self._shown.append(self.server.scene.add_mesh_trimesh(f"/hands/{number}", solid, visible=visible))
+            if rig is not None and self.bones.value:
+                points, colors = bone_lines(rig)
+                self._shown.append(
+                    self.server.scene.add_line_segments(
+                        f"/bones/{number}", points, colors, thickness=3.0, thickness_units="screen", visible=visible
+                    )
+                )
+        kept = {handle.name for handle in self._shown}
+        for handle in old:
+            if handle.name not in kept:  # a handle of the same name was replaced
+                handle.remove()
+
+    def _build_controls(self) -> None:
+        gui = self.server.gui
+        gui.configure_theme(show_logo=False, show_share_button=False)
+        self.chooser = gui.add_dropdown("Photo", self.photos.names)
+        self.chooser.on_update(lambda _: self.show(self.photos.names.index(self.chooser.value)))
+        self._hands_folder = gui.add_folder("Hands")
+        with gui.add_folder("Show"):
+            self.skin, self.bones = self._switch("Skin", True), self._switch("Bones", False)
+            self.backdrop = gui.add_checkbox("Photo behind", True)
+            self.backdrop.on_update(lambda _: self._show_backdrop())
+            self.light = gui.add_slider("Light", -180, 180, 5, 0)
+            self.light.on_update(lambda _: self._light())
+        with gui.add_folder("Curl"):
+            self.sliders = {finger: gui.add_slider(finger, -60, 90, 1, 0) for finger in FINGERS}
+            for slider in self.sliders.values():
+                slider.on_update(lambda _: self.draw())
+        self._textures_folder = gui.add_folder("Textures", expand_by_default=False)
+        self._pictures: list[Any] = []
+        self._photo_handles: list[Any] = []
+
+    def _switch(self, label: str, on: bool) -> Any:
+        box = self.server.gui.add_checkbox(label, on)
+        box.on_update(lambda _: self.draw())
+        return box
+
+    def _show_textures(self) -> None:
+        for picture in self._pictures:
+            picture.remove()
+        self._pictures = []
+        with self._textures_folder:
+            for hand in self._hands:
+                if hand.mesh.texture is not None:
+                    small = Image.fromarray(hand.mesh.texture).resize((256, 256))
+                    self._pictures.append(self.server.gui.add_image(np.asarray(small), label=hand.side))
+
+    def _draw_photo(self, photo: Photo | None) -> None:
+        """Draw the photo on a plane behind the hands that fills the view of its camera."""
+        for handle in self._photo_handles:
+            handle.remove()
+        self._photo_handles = []
+        if photo is None:
+            return
+        K, (width, height) = self._hands[0].K, photo.size_px
+        self._fov_rad = 2 * float(np.arctan(height / (2 * K[1, 1])))
+        picture = Image.fromarray(photo.image)
+        picture.thumbnail((_PHOTO_PX, _PHOTO_PX))
+        depth = 1.25 * max(float(hand.mesh.vertices[:, 2].max()) for hand in self._hands)
+        middle = depth * (np.linalg.inv(K) @ [width / 2, height / 2, 1.0])
+        scene = self.server.scene
+        plane = scene.add_image(
+            "/photo/plane",
+            np.asarray(picture),
+            render_width=depth * width / K[0, 0],
+            render_height=depth * height / K[1, 1],
+            position=middle,
+            visible=self.backdrop.value,
+            cast_shadow=False,
+            receive_shadow=False,
+        )
+        self._photo_handles = [plane]
+
+    def _show_backdrop(self) -> None:
+        for handle in self._photo_handles[:1]:
+            handle.visible = self.backdrop.value
+
+    def _light(self) -> None:
+        """Light the scene as the hands' estimates say, turned about the vertical by the slider."""
+        if not self._hands:
+            return
+        scene = self.server.scene
+        scene.configure_default_lights(False)
+        scene.configure_environment_map(None)
+        color, ambient, towards = (
+            np.mean([hand.light[name] for hand in self._hands], axis=0) for name in ("color", "ambient", "direction")
+        )
+        position = Rotation.from_euler("y", self.light.value, degrees=True).apply(towards)
+        strength, rgb = _lamp(color)
+        scene.add_light_directional("/lights/lamp", color=rgb, intensity=strength, position=tuple(map(float, position)))
+        strength, rgb = _lamp(ambient)
+        scene.add_light_ambient("/lights/room", color=rgb, intensity=strength)
+
+    def _aim(self, client: Any) -> None:
+        """Put the eye of a browser where the photo's camera was, looking at the hands."""
+        middle = np.mean([hand.joints_cam.mean(axis=0) for hand in self._hands], axis=0)
+        client.camera.up_direction = (0.0, -1.0, 0.0)
+        client.camera.position = (0.0, 0.0, 0.0)
+        client.camera.look_at = tuple(float(value) for value in middle)
+        client.camera.fov = self._fov_rad
+
+
+def _lamp(color: np.ndarray) -> tuple[float, tuple[int, int, int]]:
+    """Return the intensity and the colour of a light that gives a matt surface this brightness (three.js: pi times)."""
+    strength = max(float(color.max()), 1e-3)
+    red, green, blue = (round(255 * float(part) / strength) for part in color.clip(0))
+    return np.pi * strength, (red, green, blue)
+
+
+def as_trimesh(mesh: TexturedMesh, vertices: np.ndarray, *, skin: bool, opacity: float = 1.0) -> trimesh.Trimesh:
+    """Return the mesh in the form that the viewer sends, its vertices moved; without `skin` it is grey."""
+    material = trimesh.visual.material.PBRMaterial(
+        baseColorFactor=[255, 255, 255, round(255 * opacity)],
+        alphaMode="BLEND" if opacity < 1 else "OPAQUE",
+        metallicFactor=0.0,
+        roughnessFactor=0.9,
+    )
+    split = split_at_seams(mesh) if mesh.uvs is not None else unsplit(mesh)
+    if not skin:
+        material.baseColorTexture = Image.new("RGB", (1, 1), _CLAY)
+    elif mesh.texture is not None:
+        material.baseColorTexture = Image.fromarray(mesh.texture)
+    elif mesh.vertex_colors is not None:
+        colors = np.column_stack((mesh.vertex_colors, np.full(len(vertices), opacity)))
+        return trimesh.Trimesh(vertices, mesh.faces, vertex_colors=(255 * colors).astype(np.uint8), process=False)
+    normals = trimesh.Trimesh(vertices, mesh.faces, process=False).vertex_normals[split.source]
+    visual = trimesh.visual.TextureVisuals(uv=split.uvs, material=material)
+    return trimesh.Trimesh(vertices[split.source], split.faces, visual=visual, vertex_normals=normals, process=False)
+
+
+def bone_lines(rig: Rig) -> tuple[np.ndarray, np.ndarray]:
+    """Return the segments from every bone's parent to it (N, 2, 3), and their colours (N, 2, 3) by finger."""
+    children = [bone for bone, parent in enumerate(rig.parents) if parent >= 0]
+    heads = rig.T_cam_bone[:, :3, 3]
+    points = np.stack((heads[[rig.parents[bone] for bone in children]], heads[children]), axis=1)
+    fingers = [rig.names[bone].partition("_")[0] for bone in children]
+    colors = [_FINGER_COLORS[FINGERS.index(name)] if name in FINGERS else _PALM_COLOR for name in fingers]
+    return points.astype(np.float32), np.repeat(np.array(colors, dtype=np.uint8)[:, None], 2, axis=1)
+
+
+def _library() -> ModuleType:
+    try:
+        import viser
+    except ImportError as error:
+        raise ConfigError("the viewer needs the package viser; pip install 'hifihr[view]'") from error
+    return viser

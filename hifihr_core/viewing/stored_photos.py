@@ -1,0 +1,65 @@
+"""The photos of a folder of results, read one at a time when they are looked at."""
+
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from hifihr_core.errors import DataError
+from hifihr_core.exports.results import HandResult
+from hifihr_core.exports.run_index import read_index
+from hifihr_core.exports.stored_hands import hand_from_document, read_hand_document
+from hifihr_core.hands import HandModel, load_hand
+from hifihr_core.photos.reading import Photo, read_photo
+
+
+class StoredPhotos:
+    """The photos that `hands.json` of a folder lists.
+
+    Raises: DataError for a folder without results, or without the `.json` of its hands.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._entries = [entry for entry in read_index(folder) if entry["hands"]]
+        if not self._entries:
+            raise DataError(f"{folder}: no photo with hands, expected results of `hifihr predict`")
+
+    def __len__(self) -> int:
+        """Return the number of photos with hands."""
+        return len(self._entries)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return a name per photo, unique."""
+        names = [Path(entry["path"]).name for entry in self._entries]
+        return tuple(f"{name} ({k + 1})" if names.count(name) > 1 else name for k, name in enumerate(names))
+
+    def photo(self, number: int) -> Photo | None:
+        """Return the photo, or None where its file is no longer where it was."""
+        named = Path(self._entries[number]["path"])
+        found = next((path for path in (named, self.folder / named.name) if path.is_file()), None)
+        return None if found is None else read_photo(found)
+
+    def hands(self, number: int) -> list[HandResult]:
+        """Return the hands of a photo with the textures that were written beside them. Raises: DataError."""
+        return [self._hand(entry["files"]) for entry in self._entries[number]["hands"]]
+
+    def _hand(self, files: list[str]) -> HandResult:
+        documents = [self.folder / name for name in files if name.endswith(".json")]
+        if not documents:
+            raise DataError(f"{self.folder}: a hand without its .json; run `hifihr predict --format json,obj` again")
+        document = read_hand_document(documents[0])
+        hand = hand_from_document(document, _model(document["hand"]))
+        pictures = [self.folder / name for name in files if name.endswith("_texture.png")]
+        if hand.mesh.texture is None or not pictures or not pictures[0].is_file():
+            return hand
+        with Image.open(pictures[0]) as picture:
+            return replace(hand, mesh=replace(hand.mesh, texture=np.asarray(picture.convert("RGB"))))
+
+
+@lru_cache(maxsize=2)
+def _model(name: str) -> HandModel:
+    return load_hand(name)
