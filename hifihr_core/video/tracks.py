@@ -13,7 +13,7 @@ PALM = (0, 5, 9, 13, 17)
 #: Log-odds of the side that one sighting may add, and in all.
 _SIDE_STEP, _SIDE_MOST = 2.0, 30.0
 #: A track's side is locked once its log-odds are this far from zero.
-_SIDE_LOCKED = 6.0
+_SIDE_LOCKED = 16.0
 #: How much of the measured velocity the running one takes on.
 _FOLLOWS = 0.5
 #: An expected place is at most this many hand sizes from the last one.

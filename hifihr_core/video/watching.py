@@ -16,8 +16,8 @@ from hifihr_core.eyes.seen_hand import SeenHand
 from hifihr_core.eyes.sightings import Sightings, look_again, look_at
 
 #: A palm is looked at from this score on, a hand kept from that presence on.
-_PALM_SCORE, _PRESENT = 0.3, 0.6
-_MAX_PALMS = 12
+_PALM_SCORE, _PRESENT = 0.12, 0.6
+_MAX_PALMS = 6
 
 
 @runtime_checkable

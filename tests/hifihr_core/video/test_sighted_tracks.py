@@ -33,3 +33,17 @@ def test_mirrored_camera_sees_the_mirrored_point(clip_K) -> None:
     pixel, mirrored = (camera @ (point * axis) for camera, axis in ((K, 1), (mirrored_K(K, 640), [-1, 1, 1])))
     assert np.isclose(640 - pixel[0] / pixel[2], mirrored[0] / mirrored[2])
     np.testing.assert_allclose(mirrored_K(mirrored_K(K, 640), 640), K)
+
+
+def test_a_doubtful_hand_beside_a_sure_one_is_the_other(seen_hand, clip_K) -> None:
+    """Its sightings say right a little more often; the other hand is a right one beyond doubt."""
+    doubtful = ["right", "left", "right", "left", "right"] * 4
+    frames = [
+        SeenFrame(n, n / 30, False, {0: seen_hand(200.0, side=side), 1: seen_hand(500.0)})
+        for n, side in enumerate(doubtful)
+    ]
+    assert [track.side for track in sighted_tracks(frames, clip_K, 640)] == ["left", "right"]
+    alone = [SeenFrame(n, n / 30, False, {0: frame.hands[0]}) for n, frame in enumerate(frames)]
+    assert [track.side for track in sighted_tracks(alone, clip_K, 640)] == ["right"]
+    two_people = [SeenFrame(n, n / 30, False, {0: seen_hand(200.0), 1: seen_hand(500.0)}) for n in range(20)]
+    assert [track.side for track in sighted_tracks(two_people, clip_K, 640)] == ["right", "right"]
