@@ -24,7 +24,7 @@ from hifihr_core.hands import HandModel
 from hifihr_core.records import Batch, Light
 from hifihr_core.rendering import Renderer
 from hifihr_core.training.distributed import World
-from hifihr_core.training.folder.journal import Journal
+from hifihr_core.training.folder.run_journal import Journal
 from hifihr_core.training.loop import Progress, train
 from hifihr_core.training.setup import set_up
 from hifihr_core.training.state import Position

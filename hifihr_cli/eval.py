@@ -77,7 +77,7 @@ def evaluate(
         return
     with progress("evaluating", unit="samples") as on_progress:
         if predictions is not None:
-            from hifihr_core.config.folders import raw_folder
+            from hifihr_core.config.data_folders import raw_folder
             from hifihr_core.evaluation.run import evaluate_files
 
             evaluation = evaluate_files(
@@ -129,7 +129,7 @@ def _finish(evaluation: "Evaluation", out: Path | None, json: bool) -> None:
 
 def _self_test(gt: Path | None, dataset: str, version: str | None, json: bool) -> None:
     """Score predictions with known scores, and end with a finding where one is not met."""
-    from hifihr_core.config.folders import raw_folder
+    from hifihr_core.config.data_folders import raw_folder
     from hifihr_core.errors import FindingsError
     from hifihr_core.evaluation.benchmarks.point_files import read_ground_truth
     from hifihr_core.evaluation.benchmarks.selftest import run_self_test

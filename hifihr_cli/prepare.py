@@ -92,7 +92,7 @@ def prepare(
     """
     import os
 
-    from hifihr_core.config.folders import raw_folder, shards_folder
+    from hifihr_core.config.data_folders import raw_folder, shards_folder
     from hifihr_core.shards.packing import Policy
     from hifihr_core.sources.contract import Request
     from hifihr_core.sources.table import find_source
@@ -130,6 +130,7 @@ def _write_clips(
 ) -> None:
     """Write synthetic clips. Raises: ConfigError for another source or an option that clips do not have."""
     from hifihr_core.config.folders import raw_folder
+
     from hifihr_core.errors import ConfigError
     from hifihr_core.synthesis.clip_frames import ClipOptions
     from hifihr_core.video.synthetic_clips import write_synth_clips
@@ -160,7 +161,7 @@ def _refuse_foreign(row: "Source", options: dict[str, Any]) -> None:
 def _write_raw(
     layout: str, out: Path | None, options: dict[str, Any], *, overwrite: bool, dry_run: bool, json: bool
 ) -> None:
-    from hifihr_core.config.folders import raw_folder
+    from hifihr_core.config.data_folders import raw_folder
     from hifihr_core.errors import ConfigError
     from hifihr_core.sources.written.layouts import LAYOUTS, RawRequest, refuse_taken, write_raw_tree
 

@@ -43,7 +43,7 @@ def launch(
     json: bool,
     device: str,
 ) -> None:
-    """Run `pretrain` or `train`: settings, run folder, training, result. `layer` names one of `config.layers`."""
+    """Run `pretrain` or `train`: settings, run folder, training, result. `layer` names one of `config.named_layers`."""
     is_bare = not (config or paper or init or resume)
     settings = resolve(config, overrides, flags, layer=layer, paper=paper, resumed=out if resume else None)
     if is_bare and (start := bare_start(settings, overrides, pretraining=layer is not None)) is not None:
@@ -79,14 +79,14 @@ def resolve(
     start: "BareStart | None" = None,
 ) -> "RunSettings":
     """Return the settings of a run: those it was started with if it is resumed, then file, `--set` and options."""
-    from hifihr_core.config import find_config, layers, load_settings
+    from hifihr_core.config import find_config, load_settings, named_layers
     from hifihr_core.config.tree import RunSettings
 
     file = find_config(config) if config else None
     preset = resumed / "config.toml" if resumed and (resumed / "config.toml").exists() else None
-    chosen = [getattr(layers, name) for name in ("PAPER" if paper else None, layer) if name]
+    chosen = [getattr(named_layers, name) for name in ("PAPER" if paper else None, layer) if name]
     chosen += [start.keeps] if start else []
-    base = start.layer if start else layers.EMPTY
+    base = start.layer if start else named_layers.EMPTY
     return load_settings(
         RunSettings, preset=preset, file=file, overrides=overrides or (), flags=flags, layers=chosen, start=base
     )

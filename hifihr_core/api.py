@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hifihr_core.config import find_config, load_settings
-from hifihr_core.config.folders import raw_folder
+from hifihr_core.config.data_folders import raw_folder
 from hifihr_core.config.tree import RunSettings
 from hifihr_core.device import choose_device
 from hifihr_core.evaluation.run import Evaluation, evaluate_files

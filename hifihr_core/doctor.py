@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from hifihr_core.assets import REGISTRY, cache_home
 from hifihr_core.assets.store import check, remedy
-from hifihr_core.config.folders import data_home
+from hifihr_core.config.data_folders import data_home
 from hifihr_core.errors import HifihrError
 
 State = Literal["ok", "note", "problem"]

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails, to_jsonable_python
 
-from hifihr_core.config.layers import EMPTY, Layer
+from hifihr_core.config.named_layers import EMPTY, Layer
 from hifihr_core.config.renamed import renew
 from hifihr_core.config.settings import Settings, known_names, nearest_name, section_of
 from hifihr_core.errors import ConfigError

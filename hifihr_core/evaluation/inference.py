@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.data import Subset
 
-from hifihr_core.config.folders import shards_folder
+from hifihr_core.config.data_folders import shards_folder
 from hifihr_core.errors import DataError
 from hifihr_core.hands import HandModel
 from hifihr_core.lookup import needed

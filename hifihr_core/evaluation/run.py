@@ -19,7 +19,7 @@ from hifihr_core.evaluation.benchmarks.point_files import (
 from hifihr_core.evaluation.benchmarks.scoring import Scores, score
 from hifihr_core.evaluation.benchmarks.submission import write_submission
 from hifihr_core.evaluation.benchmarks.table import Benchmark, find_benchmark
-from hifihr_core.evaluation.page import Example, pick_examples, point_tiles, write_page
+from hifihr_core.evaluation.examples_page import Example, pick_examples, point_tiles, write_page
 from hifihr_core.evaluation.report import (
     all_values,
     missed_bounds,

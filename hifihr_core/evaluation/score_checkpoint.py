@@ -17,6 +17,7 @@ from hifihr_core.evaluation.benchmarks.scoring import Scores, score
 from hifihr_core.evaluation.benchmarks.submission import anchor_root, to_submission
 from hifihr_core.evaluation.benchmarks.table import Benchmark, find_benchmark
 from hifihr_core.evaluation.collect import Collected, collect
+from hifihr_core.evaluation.examples_page import Example, crop_tiles, pick_examples
 from hifihr_core.evaluation.inference import (
     PredictBatch,
     RootChoice,
@@ -26,7 +27,6 @@ from hifihr_core.evaluation.inference import (
     open_evaluation_shards,
     predict_with,
 )
-from hifihr_core.evaluation.page import Example, crop_tiles, pick_examples
 from hifihr_core.evaluation.predicted_parameters import parameter_scorer
 from hifihr_core.evaluation.report import all_values, missed_bounds, parse_bound, score_document
 from hifihr_core.evaluation.run import Evaluation

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from hifihr_core.geometry.meshes import edges
 from hifihr_core.hands.contract import HandModel
-from hifihr_core.losses.regions import REGIONS
+from hifihr_core.losses.compared_regions import REGIONS
 from hifihr_core.losses.supervision import Plan
 from hifihr_core.losses.terms import HandFacts, LossInputs, Ratio
 from hifihr_core.models.placing import PlacedEstimate

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from hifihr_core.errors import ConfigError, DataError
 from hifihr_core.lookup import lookup
 from hifihr_core.losses import geometric, map_terms, photometric, priors  # noqa: F401  (they fill the registry)
-from hifihr_core.losses.regions import REGIONS
+from hifihr_core.losses.compared_regions import REGIONS
 from hifihr_core.losses.terms import TERMS, Term
 
 #: One weight for the whole run, or steps ``((epoch, weight), ...)``: the last step at or before an epoch holds.

@@ -64,6 +64,10 @@ class ImageNetwork(nn.Module, ABC):
         """Return the lifter inside the network, which a run may start from a trained one; None without one."""
         return None
 
+    def backbone_origin(self) -> str:
+        """Return where the weights came from that the backbone was built with."""
+        return "none, random numbers"
+
     def part_of(self) -> dict[str, str]:
         """Return the part that each tensor of the state belongs to, by the tensor's name."""
         owner = {module: name for name, modules in self.parts().items() for module in modules}

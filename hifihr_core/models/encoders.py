@@ -25,14 +25,24 @@ class Encoder(nn.Module):
     """A timm backbone that sees RGB in [0, 1] and gives pooled features and one shallow feature map.
 
     `mean` and `std` are the channel statistics that the backbone was trained with; (0, 1) leaves the image as it is.
+    `origin` says where its weights came from.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, backbone: Any, *, low_index: int, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    def __init__(
+        self,
+        backbone: Any,
+        *,
+        low_index: int,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        origin: str = "none, random numbers",
+    ) -> None:
         super().__init__()
         self.backbone = backbone
+        self.origin = origin
         self.low_index = low_index
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
@@ -93,7 +103,7 @@ def build_encoder(name: str, *, weights: Pretrained = "none", normalize: bool = 
     mean, std = config.get("mean", IMAGENET[0]), config.get("std", IMAGENET[1])
     if not normalize:
         mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-    return Encoder(backbone, low_index=low_index, mean=tuple(mean), std=tuple(std))
+    return Encoder(backbone, low_index=low_index, mean=tuple(mean), std=tuple(std), origin=found.origin)
 
 
 def _create(name: str, *, pretrained: bool, image_px: int) -> Any:

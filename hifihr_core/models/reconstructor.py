@@ -88,6 +88,10 @@ class Reconstructor(ImageNetwork):
             "light": modules_of(self.light),
         }
 
+    def backbone_origin(self) -> str:
+        """Return where the weights came from that the backbone was built with."""
+        return self.encoder.origin
+
     def raw(self, image: Float[Tensor, "B 3 H W"]) -> dict[str, Tensor]:
         """Return the numbers of every head, before they become rotations, lights and pixels."""
         features, low = self.encoder(image)

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Int64
 from torch.utils.data import Subset
 
-from hifihr_core.config.folders import shards_folder
+from hifihr_core.config.data_folders import shards_folder
 from hifihr_core.errors import ConfigError, DataError
 from hifihr_core.shards.folder import ShardSet, find_shard_folders
 from hifihr_core.shards.schema import DatasetFacts

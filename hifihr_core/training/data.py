@@ -12,7 +12,7 @@ from hifihr_core.records import Batch
 from hifihr_core.stream.batch_stream import StreamOptions
 from hifihr_core.stream.datasets import Dataset, keep_aside, open_dataset, open_stream, spread
 from hifihr_core.training.distributed import World
-from hifihr_core.training.synth import SynthData
+from hifihr_core.training.made_hands import SynthData
 
 #: The name of hands that are made on the fly.
 SYNTH = "synth"

@@ -13,8 +13,8 @@ from hifihr_core.folder_lock import lock_folder
 from hifihr_core.models.checkpoint import BEST, NEWEST, describe_weights, save_weights
 from hifihr_core.records import Batch
 from hifihr_core.training.distributed import World, join_world, was_restarted
-from hifihr_core.training.folder.journal import Journal, check_folder, describe_run, first_start, remove_leftovers
 from hifihr_core.training.folder.report_page import write_report
+from hifihr_core.training.folder.run_journal import Journal, check_folder, describe_run, first_start, remove_leftovers
 from hifihr_core.training.folder.samples_page import save_pictures
 from hifihr_core.training.guard import Guard
 from hifihr_core.training.optimizer import set_lr, set_training

@@ -12,10 +12,9 @@ from hifihr_core.assets.store import is_installed
 from hifihr_core.config.tree import ModelSettings, RunSettings
 from hifihr_core.errors import ConfigError
 from hifihr_core.hands import HandModel, JointDefinition, load_hand
-from hifihr_core.hands.table import HANDS
+from hifihr_core.hands import table as hands_table
 from hifihr_core.lifting.lifter import Lifter, fits_hand, load_lifter
 from hifihr_core.lookup import lookup
-from hifihr_core.models.backbone_weights import find_backbone_weights
 from hifihr_core.models.checkpoint import find_checkpoint
 from hifihr_core.models.contract import LATE, ImageNetwork
 from hifihr_core.models.shipped import LIFTER, shipped_model
@@ -35,7 +34,7 @@ def choose_hand(settings: ModelSettings, joint_definitions: Sequence[str], *, sy
     name = settings.hand
     if name == "auto":
         name = "anny" if synthetic else richest_hand()
-    lookup({"auto": None, **HANDS}, name, "model.hand")
+    lookup({"auto": None, **hands_table.HANDS}, name, "model.hand")
     known: list[JointDefinition] = ["freihand", "ho3d"]
     of_data = [definition for definition in known if definition in joint_definitions[:1]] or known
     joints = of_data[0] if settings.joints == "auto" else settings.joints
@@ -50,8 +49,9 @@ def choose_hand(settings: ModelSettings, joint_definitions: Sequence[str], *, sy
 
 def richest_hand() -> str:
     """Return the name of the installed hand model of the highest rank; "anny" always is installed."""
-    there = [name for name, row in HANDS.items() if row.rank >= 0 and (row.asset is None or is_installed(row.asset))]
-    return max(there, key=lambda name: HANDS[name].rank)
+    hands = hands_table.HANDS
+    there = [name for name, row in hands.items() if row.rank >= 0 and (row.asset is None or is_installed(row.asset))]
+    return max(there, key=lambda name: hands[name].rank)
 
 
 def start_network(
@@ -64,13 +64,12 @@ def start_network(
     Raises: AssetError or ConfigError where weights are missing or do not fit.
     """
     wanted = "none" if init or blank else settings.model.weights
-    weights = find_backbone_weights(settings.model.backbone, wanted)
-    network = build_network(settings.model, hand, image_px=settings.data.image_px, weights=weights)
+    network = build_network(settings.model, hand, image_px=settings.data.image_px, weights=wanted)
     if blank:
         return network, []
     if init:
         return network, [f"weights: {load_start(network, hand, init)}"]
-    notes = [f"backbone weights: {weights.origin}"]
+    notes = [f"backbone weights: {network.backbone_origin()}"]
     if (lifter := network.own_lifter()) is not None:
         notes.append(f"lifter: {start_lifter(lifter, hand, settings.model.lifter)}")
     return network, notes

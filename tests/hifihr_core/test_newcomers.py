@@ -133,3 +133,114 @@ from hifihr_cli.main import main
 main(["prepare", "--help"])
 """
     assert "toyset" in run_fresh("-c", code).out
+
+
+#: A hand model, a loss term and an image network as newcomers write them, each in its own file.
+TOY_HAND = '''
+"""The free hand under another name."""
+
+from hifihr_core.hands.anny.model import AnnyHand, build_anny
+
+
+def build_toy(path, *, pose_basis, joints, **options):
+    hand = build_anny(path, pose_basis="anatomical", joints=joints, **options)
+    hand.name, hand.pose_basis = "toy", pose_basis
+    return hand
+'''
+
+TOY_TERM = '''
+"""Hands near the middle of their crops."""
+
+from hifihr_core.losses.terms import LossInputs, Ratio, mean_over_present, term
+
+
+@term("toy_center", labels=("joints_px",), requires=("toy",))
+def toy_center(inputs: LossInputs) -> Ratio:
+    """Mean absolute distance of the joints from the middle of the crop, pixels."""
+    return mean_over_present(inputs, (inputs.prediction.joints_px - inputs.image.shape[-1] / 2).abs(), "joints_px")
+'''
+
+TOY_NETWORK = '''
+"""A network that sees the mean colour of a crop and answers from that."""
+
+import torch
+from torch import nn
+
+from hifihr_core.hands.contract import HandParameters
+from hifihr_core.models.contract import Estimate, ImageNetwork
+
+
+class ToyNetwork(ImageNetwork):
+    def __init__(self, hand, image_px):
+        super().__init__()
+        self.sizes, self.image_px = (3, hand.pose_dim, hand.shape_dim), image_px
+        self.body, self.head = nn.Linear(3, 8), nn.Linear(8, sum(self.sizes))
+
+    def parts(self):
+        return {"backbone": (self.body,), "geometry": (self.head,), "shape": (), "texture": (), "light": ()}
+
+    def forward(self, image, K):
+        turn, pose, shape = self.head(self.body(image.mean(dim=(2, 3)))).split(self.sizes, dim=1)
+        middle = torch.full_like(K[:, :2, 2], image.shape[-1] / 2)
+        return Estimate(HandParameters(turn, pose, shape), middle, torch.full_like(middle[:, 0], 3.5 * self.image_px))
+
+
+def build_toy_network(hand, settings, *, image_px, weights):
+    return ToyNetwork(hand, image_px)
+'''
+
+
+@pytest.fixture
+def toy_hand_term_and_network(tmp_path, monkeypatch):
+    """Put a hand model, a loss term and an image network into a file each, and a row each into the tables."""
+    from hifihr_core.hands import table as hands_table
+    from hifihr_core.losses import terms
+    from hifihr_core.models import table as networks_table
+
+    sources = {"toy_hand_model": TOY_HAND, "toy_loss_term": TOY_TERM, "toy_network": TOY_NETWORK}
+    for name, source in sources.items():
+        (tmp_path / f"{name}.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    hand = hands_table.HandRow("toy_hand_model:build_toy", ("toy_angles",), ("texture_px",))
+    network = networks_table.NetworkRow("toy_network:build_toy_network", frozenset({"toy"}))
+    monkeypatch.setattr(hands_table, "HANDS", MappingProxyType({**hands_table.HANDS, "toy": hand}))
+    monkeypatch.setattr(networks_table, "NETWORKS", MappingProxyType({**networks_table.NETWORKS, "toy": network}))
+    __import__("toy_loss_term")
+    yield
+    terms.TERMS.pop("toy_center", None)
+    for name in sources:
+        sys.modules.pop(name, None)
+
+
+def test_a_hand_a_loss_and_a_network_train_and_come_back(toy_hand_term_and_network, run_cli, tmp_path):
+    small = ("model.hand=toy", "model.geometry=toy", "render.enabled=false", "model.texture=false")
+    small += ("data.image_px=64", "data.workers=0", "data.validation_limit=2", "train.batch_size=2")
+    small += ("train.max_steps=2", "train.log_every_steps=1", "loss.weights.toy_center=1")
+    words = [word for setting in small for word in ("--set", setting)]
+    trained = run_cli("train", "--data", "synth", "--device", "cpu", "--out", tmp_path / "run", *words)
+    assert trained.code == 0, trained.err
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert all(row["term/toy_center"] > 0 for row in rows if row["kind"] == "train")
+
+    from hifihr_core.models.checkpoint import load_checkpoint
+
+    checkpoint = load_checkpoint(tmp_path / "run")
+    assert (checkpoint.hand.name, checkpoint.hand.pose_basis) == ("toy", "toy_angles")
+    assert type(checkpoint.network).__name__ == "ToyNetwork"
+    assert not checkpoint.network.has_appearance
+
+
+def test_a_term_that_a_network_cannot_serve_is_left_out_and_said(toy_hand_term_and_network, run_cli, tmp_path):
+    small = ("model.backbone=mobilenetv3_small_050", "model.weights=none", "data.image_px=64", "data.workers=0")
+    small += ("data.validation_limit=2", "train.batch_size=2", "train.max_steps=1", "loss.weights.toy_center=1")
+    words = [word for setting in small for word in ("--set", setting)]
+    trained = run_cli("pretrain", "--data", "synth", "--device", "cpu", "--out", tmp_path / "run", *words)
+    assert trained.code == 0, trained.err
+    assert "toy_center (it needs toy)" in trained.err
+
+
+def test_names_that_no_table_has_are_answered_with_the_nearest(run_cli):
+    for setting, answer in (("model.hand=any", "anny"), ("model.geometry=pooledd", "pooled")):
+        ended = run_cli("train", "--data", "synth", "--set", setting, "--set", "model.weights=none")
+        assert ended.code == 2
+        assert f"did you mean {answer}?" in ended.message

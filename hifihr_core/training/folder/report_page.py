@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hifihr_core.files import read_text, write_text
-from hifihr_core.training.folder.journal import METRICS_FILE, SETTINGS_FILE, read_journal
+from hifihr_core.training.folder.run_journal import METRICS_FILE, SETTINGS_FILE, read_journal
 from hifihr_core.training.folder.samples_page import FOLDER as SAMPLES
 
 REPORT_FILE = Path("report.html")

@@ -6,7 +6,7 @@ from types import MappingProxyType
 import pytest
 
 from hifihr_core.config import PAPER, PRETRAINING, load_settings, renamed
-from hifihr_core.config.layers import Layer
+from hifihr_core.config.named_layers import Layer
 from hifihr_core.config.renamed import read_settings, renew
 from hifihr_core.config.tree import RunSettings
 from hifihr_core.errors import ConfigError

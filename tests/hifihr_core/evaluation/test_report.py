@@ -10,7 +10,7 @@ from hifihr_core.evaluation.benchmarks.point_files import PointSets
 from hifihr_core.evaluation.benchmarks.scoring import score
 from hifihr_core.evaluation.benchmarks.selftest import run_self_test
 from hifihr_core.evaluation.benchmarks.table import BENCHMARKS
-from hifihr_core.evaluation.page import pick_examples
+from hifihr_core.evaluation.examples_page import pick_examples
 from hifihr_core.evaluation.report import (
     bound_names,
     lower_is_better,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hifihr_core.errors import ConfigError, DataError
-from hifihr_core.losses.regions import REGIONS
+from hifihr_core.losses.compared_regions import REGIONS
 from hifihr_core.losses.supervision import CAPABILITIES, LEVELS, check_labels, plan_terms, weight_at
 from hifihr_core.losses.terms import TERMS
 from hifihr_core.records import LABELS

@@ -104,7 +104,7 @@ def test_every_life_of_a_run_is_written_down(settings, tmp_path, monkeypatch):
         fit(settings, tmp_path / "run", resume=number > 0, device="cpu")
     lives = json.loads((tmp_path / "run" / "env.json").read_text())["lives"]
     assert [life["arguments"] for life in lives] == [["train", "--number=0"], ["train", "--number=1"]]
-    assert lives[0]["started_from"] == "backbone weights: none"
+    assert lives[0]["started_from"] == "backbone weights: none, random numbers"
 
 
 def test_a_run_that_cannot_start_leaves_no_folder(settings, tmp_path):
