@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-import roma
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from hifihr_core.geometry import turns
 from hifihr_core.records import LABELS
 from hifihr_core.samples import Moves
 
@@ -87,7 +87,7 @@ def _rotation(global_orient: Float[Tensor, "B 3"], motion: Motion) -> Float[Tens
     angle = torch.atan2(motion.M_new_old[:, 1, 0], motion.M_new_old[:, 1, 1])
     zeros = torch.zeros_like(angle)
     roll = torch.stack((zeros, zeros, (angle / 2).sin(), (angle / 2).cos()), dim=-1)
-    return roma.unitquat_to_rotvec(roma.quat_product(roll, roma.rotvec_to_unitquat(global_orient)))
+    return turns.unitquat_to_rotvec(turns.quat_product(roll, turns.rotvec_to_unitquat(global_orient)))
 
 
 def _light(light: Float[Tensor, "B 9"], motion: Motion) -> Float[Tensor, "B 9"]:

@@ -1,6 +1,5 @@
 """A first MANO hand for a hand of another model: every finger bone turned as the other's armature turns it."""
 
-import roma
 from jaxtyping import Float
 from torch import Tensor
 
@@ -27,10 +26,10 @@ def mano_like(model: Mano, armature: Armature, root_cam: Float[Tensor, "B 3"]) -
     own = model.armature(flat)
     turns = _local_turns(armature)
     frames = own.T_root_bone[..., :3, :3]  # of the flat, unturned MANO: its own axes
-    vectors = roma.rotmat_to_rotvec(frames @ turns @ frames.mT)[:, list(_OURS[1:])]
+    vectors = turns.rotmat_to_rotvec(frames @ turns @ frames.mT)[:, list(_OURS[1:])]
     orient = armature.T_root_bone[:, 0, :3, :3] @ own.T_root_bone[:, 0, :3, :3].mT
     pose = vectors.flatten(1) - model.zero_pose
-    return PlacedHands(HandParameters(roma.rotmat_to_rotvec(orient), pose, flat.shape), root_cam)
+    return PlacedHands(HandParameters(turns.rotmat_to_rotvec(orient), pose, flat.shape), root_cam)
 
 
 def _local_turns(armature: Armature) -> Float[Tensor, "B N 3 3"]:

@@ -6,11 +6,11 @@ The Jacobian comes from one batched forward pass with every parameter moved a li
 
 from dataclasses import dataclass, replace
 
-import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hifihr_core.geometry import turns
 from hifihr_core.hands.contract import HandParameters
 from hifihr_core.hands.mano.model import Mano
 from hifihr_core.placed_hands import PlacedHands, map_tensors
@@ -115,6 +115,6 @@ def _apply(start: PlacedHands, x: Float[Tensor, "B D"]) -> PlacedHands:
     parameters = start.parameters
     turn, shift, pose, shape = x.split((3, 3, parameters.pose.shape[1], parameters.shape.shape[1]), dim=1)
     moved = HandParameters(
-        roma.rotvec_composition((turn, parameters.global_orient)), parameters.pose + pose, parameters.shape + shape
+        turns.compose_rotvecs(turn, parameters.global_orient), parameters.pose + pose, parameters.shape + shape
     )
     return replace(start, parameters=moved, root_cam=start.root_cam + shift)

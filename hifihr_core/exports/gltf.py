@@ -9,14 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pygltflib as gltf
-import trimesh
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
 from hifihr_core import __version__
 from hifihr_core.exports.clips import Clip, local_transforms, quaternions
 from hifihr_core.exports.encoding import encode_png
-from hifihr_core.exports.meshes import Rig, SplitMesh, TexturedMesh, split_at_seams, unsplit
+from hifihr_core.exports.meshes import Rig, SplitMesh, TexturedMesh, split_at_seams, surface_normals, unsplit
 from hifihr_core.files import write_atomically
 
 #: Turns the OpenCV camera frame into glTF's: x stays, y and z change sign.
@@ -186,7 +185,7 @@ def strongest_influences(
 def _attributes(document: Document, mesh: TexturedMesh, split: SplitMesh) -> dict[str, int]:
     # glTF ignores the node transform of a skinned mesh: its vertices stay in the bind frame and the bones carry it.
     vertices = mesh.vertices @ T_GLTF_CAM[:3, :3] if mesh.rig is None else mesh.rig.bind_vertices
-    normals = trimesh.Trimesh(vertices, mesh.faces, process=False).vertex_normals
+    normals = surface_normals(vertices, mesh.faces)
     columns: dict[str, tuple[np.ndarray, str]] = {
         "POSITION": (_f32(vertices[split.source]), gltf.VEC3),
         "NORMAL": (_f32(normals[split.source]), gltf.VEC3),

@@ -3,10 +3,12 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from hifihr_core.drawing import to_bytes
+from hifihr_core.geometry.meshes import vertex_normals
 from hifihr_core.hands import Hand, HandModel, HandParameters
 from hifihr_core.placed_hands import PlacedHands
 
@@ -130,6 +132,11 @@ def hand_mesh(model: HandModel, hand: PlacedHands, posed: Hand, i: int) -> Textu
         return TexturedMesh(vertices, faces, vertex_colors=_numpy(appearance.albedo[i].clamp(0, 1)), rig=rig)
     uvs, faces_uvs = _numpy(appearance.uvs), _integers(appearance.faces_uvs)
     return TexturedMesh(vertices, faces, uvs=uvs, faces_uvs=faces_uvs, texture=to_bytes(appearance.albedo[i]), rig=rig)
+
+
+def surface_normals(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]) -> Float[np.ndarray, "V 3"]:
+    """Return the unit normal of every vertex, the mean of its faces weighted by area."""
+    return vertex_normals(torch.from_numpy(vertices), torch.from_numpy(faces)).numpy()
 
 
 def hand_rig(hand: HandModel, parameters: HandParameters, root_cam: Float[Tensor, "1 3"]) -> Rig | None:

@@ -6,11 +6,10 @@ Written here and not by a library: the text is small, and Ctrl-C must stop a run
 from pathlib import Path
 
 import numpy as np
-import trimesh
 from jaxtyping import Float
 
 from hifihr_core.exports.encoding import encode_png
-from hifihr_core.exports.meshes import TexturedMesh
+from hifihr_core.exports.meshes import TexturedMesh, surface_normals
 from hifihr_core.files import write_atomically, write_text
 
 #: From our camera frame to the frame of the files.
@@ -90,7 +89,7 @@ def _write_png(path: Path, mesh: TexturedMesh) -> None:
 
 
 def _normals(mesh: TexturedMesh) -> Float[np.ndarray, "V 3"]:
-    return trimesh.Trimesh(mesh.vertices * _UP, mesh.faces, process=False).vertex_normals
+    return surface_normals(mesh.vertices * _UP, mesh.faces)
 
 
 def _lines(word: str, values: np.ndarray) -> str:

@@ -1,1 +1,1 @@
-"""Cameras, crops, alignment and meshes: pure functions of tensors. Rotations come from roma."""
+"""Cameras, crops, alignment and meshes: pure functions of tensors. Rotations are in `turns`."""

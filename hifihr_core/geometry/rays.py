@@ -6,11 +6,11 @@ that one pattern of rays means one pose wherever the hand stands; the turn is un
 
 from dataclasses import dataclass
 
-import roma
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from hifihr_core.geometry import turns
 from hifihr_core.geometry.cameras import rays_through
 from hifihr_core.skeleton import MIDDLE_JOINTS, WRIST
 
@@ -91,7 +91,7 @@ def rotation_to_axis(direction: Float[Tensor, "B 2"]) -> Float[Tensor, "B 3 3"]:
     cross = torch.linalg.cross(ray, axis)
     sine = cross.norm(dim=1, keepdim=True)
     angle = torch.atan2(sine, ray[:, 2:])
-    return roma.rotvec_to_rotmat(cross / sine.clamp_min(1e-12) * angle)
+    return turns.rotvec_to_rotmat(cross / sine.clamp_min(1e-12) * angle)
 
 
 def _middle(points: Float[Tensor, "B N 2"], seen: Tensor) -> Float[Tensor, "B 2"]:

@@ -12,9 +12,13 @@ from typing import Literal
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn import functional
 
 from hifihr_core.hands.armature import Armature
 from hifihr_core.records import Appearance
+
+#: Maps of albedo that are held in memory at once.
+_MAPS_AT_ONCE = 8
 
 JointDefinition = Literal["freihand", "ho3d"]
 
@@ -124,6 +128,25 @@ class HandModel(nn.Module, ABC):
     def joints_of(self, parameters: HandParameters) -> Float[Tensor, "B 21 3"]:
         """Return the joints of `forward` alone; a model may find them without posing its whole surface."""
         return self(replace(parameters, texture=None)).joints
+
+    def vertex_colors(self, textures: Float[Tensor, "M X"]) -> Float[Tensor, "M V 3"]:
+        """Return the albedo at vertices; a vertex on a seam of the chart takes one of its places there."""
+        parts = []
+        for part in textures.split(_MAPS_AT_ONCE):
+            look = self(replace(self.mean_parameters(len(part)), texture=part)).appearance
+            parts.append(look.albedo if look.uvs is None else self.sample_at_vertices(look.albedo))
+        return torch.cat(parts)
+
+    def sample_at_vertices(self, maps: Float[Tensor, "M C T T"]) -> Float[Tensor, "M V C"]:
+        """Return maps on the chart at vertices, between texels linearly. Raises: ValueError without a chart."""
+        if self.uvs is None or self.faces_uvs is None:
+            raise ValueError(f"{self.name} has no chart")
+        at = self.uvs.new_zeros(self.num_vertices, 2)
+        at[self.faces.reshape(-1).long()] = self.uvs[self.faces_uvs.reshape(-1).long()]
+        grid = torch.stack((at[:, 0], 1 - at[:, 1]), dim=-1) * 2 - 1
+        grid = grid[None, None].expand(len(maps), 1, -1, 2)
+        picked = functional.grid_sample(maps, grid, padding_mode="border", align_corners=False)
+        return picked[:, :, 0].mT
 
     def rig(self, parameters: HandParameters) -> Rig | None:
         """Return the skeleton that poses these hands, or None for a model without one to show."""

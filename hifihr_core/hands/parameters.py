@@ -2,12 +2,12 @@
 
 from dataclasses import fields
 
-import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from hifihr_core.errors import DataError
+from hifihr_core.geometry import turns
 from hifihr_core.hands.contract import HandModel, HandParameters, PosePrior
 
 
@@ -63,7 +63,7 @@ def draw_parameters(
     quaternions = torch.nn.functional.normalize(normal(batch, 4), dim=-1)
     pose = mean + normal(batch, len(basis)) @ basis
     return HandParameters(
-        global_orient=roma.unitquat_to_rotvec(quaternions),
+        global_orient=turns.unitquat_to_rotvec(quaternions),
         pose=pose.clamp(limits[:, 0], limits[:, 1]),
         shape=normal(batch, shape_dim),
         texture=normal(batch, texture_dim),

@@ -9,11 +9,11 @@ needs nothing of the model but its contract. Central differences over 0.01 are r
 import math
 from dataclasses import dataclass, replace
 
-import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hifihr_core.geometry import turns
 from hifihr_core.geometry.cameras import project
 from hifihr_core.hands import HandModel
 from hifihr_core.placed_hands import PlacedHands, map_tensors
@@ -151,7 +151,7 @@ def _apply(start: PlacedHands, x: Float[Tensor, "B D"]) -> PlacedHands:
     turn, across, log_depth, pose, shape = x.split(
         (3, 2, 1, parameters.pose.shape[1], parameters.shape.shape[1]), dim=1
     )
-    orient = roma.rotvec_composition((turn, parameters.global_orient))
+    orient = turns.compose_rotvecs(turn, parameters.global_orient)
     root = start.root_cam + torch.cat((across * start.root_cam[:, 2:], torch.zeros_like(log_depth)), dim=1)
     moved = replace(parameters, global_orient=orient, pose=parameters.pose + pose, shape=parameters.shape + shape)
     return PlacedHands(moved, root * log_depth.clamp(-3, 3).exp())

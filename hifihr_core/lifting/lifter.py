@@ -8,12 +8,12 @@ synthetic hands only and still be right on real photos. Input and output live in
 from collections.abc import Mapping
 from pathlib import Path
 
-import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from hifihr_core.errors import AssetError
+from hifihr_core.geometry import turns
 from hifihr_core.geometry.rays import RayPattern, look_at_keypoints
 from hifihr_core.hands import HandModel, HandParameters
 from hifihr_core.lifting.evidence import Evidence, EvidenceReader
@@ -91,13 +91,13 @@ class Lifter(nn.Module):
 
     def _place(self, pattern: RayPattern, orient: Tensor, pose: Tensor, shape: Tensor, root: Tensor) -> PlacedHands:
         upright = orient.new_tensor([1.0, 0.0, 0.0, 1.0, 0.0, 0.0])  # columns of the identity, so zero means no turn
-        R_virtual_root = roma.special_gramschmidt((orient + upright).reshape(-1, 3, 2))
+        R_virtual_root = turns.gram_schmidt((orient + upright).reshape(-1, 3, 2))
         plane = pattern.center + pattern.extent[:, None] * root[:, :2]
         depth_m = _UNIT_HALF_SIZE_M / pattern.extent * root[:, 2].clamp(-3, 3).exp()
         root_virtual = torch.cat((plane, torch.ones_like(plane[:, :1])), dim=1) * depth_m[:, None]
         R_cam_virtual = pattern.R_virtual_cam.mT
         parameters = HandParameters(
-            global_orient=roma.rotmat_to_rotvec(R_cam_virtual @ R_virtual_root),
+            global_orient=turns.rotmat_to_rotvec(R_cam_virtual @ R_virtual_root),
             pose=self.pose_mean + self.pose_std * pose,
             shape=shape,
         )

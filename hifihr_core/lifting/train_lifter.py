@@ -5,11 +5,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hifihr_core.geometry import turns
 from hifihr_core.geometry.alignment import procrustes
 from hifihr_core.geometry.cameras import project
 from hifihr_core.hands import HandModel
@@ -47,8 +47,8 @@ def lifter_loss(
     joints = hand.joints_of(lifted.parameters)
     true_joints = truth.joints_cam - truth.root_cam[:, None]
     relative = (joints - true_joints).norm(dim=-1).mean()
-    R = roma.rotvec_to_rotmat(lifted.parameters.global_orient)
-    R_true = roma.rotvec_to_rotmat(truth.parameters.global_orient)
+    R = turns.rotvec_to_rotmat(lifted.parameters.global_orient)
+    R_true = turns.rotvec_to_rotmat(truth.parameters.global_orient)
     joints_cam = joints + lifted.root_cam[:, None]
     pixels, true_pixels = project(in_front(joints_cam, near_m=0.02), truth.K), project(truth.joints_cam, truth.K)
     half_px = (true_pixels.amax(dim=1) - true_pixels.amin(dim=1)).amax(dim=1) / 2

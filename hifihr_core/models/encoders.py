@@ -1,21 +1,25 @@
 """Image encoders: any timm backbone, its pooled features, and a shallow map for the light."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
-import timm
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from hifihr_core.errors import AssetError, ConfigError
 from hifihr_core.models.backbone_weights import BackboneWeights, Pretrained, find_backbone_weights
+from hifihr_core.models.mobilenet_v4 import MobileNetV4
 
 #: The shallow tap is the first feature map of at least this stride; in EfficientNet-B3 it is 32 x 56 x 56 at 224 px.
 LOW_STRIDE = 4
 
 #: The pyramid that keypoints are read from: the last map of each stride from here on.
 PYRAMID_STRIDE = 8
+
+#: Backbones that are rebuilt without timm, with its names and shapes of tensors.
+OWN: Mapping[str, Callable[[], Any]] = MappingProxyType({"mobilenetv4_conv_small": MobileNetV4})
 
 #: Channel statistics of ImageNet, for backbones whose own are not known.
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -81,19 +85,15 @@ def pyramid_indices(strides: Sequence[int]) -> list[int]:
 
 
 def build_encoder(name: str, *, weights: Pretrained = "none", normalize: bool = True, image_px: int = 224) -> Encoder:
-    """Return an encoder around the timm backbone `name`.
+    """Return an encoder around the backbone `name`, one of timm's.
 
     `weights` is the setting `model.weights` ("auto", "hub", "shipped", "none" or a file), or what
     `find_backbone_weights` found for it. `normalize` applies the statistics the backbone was trained with.
     Raises: ConfigError for an unknown or unfit backbone, AssetError where the weights cannot be had.
     """
-    if not timm.is_model(name):
-        close = timm.list_models(f"*{name.split('_')[0].rstrip('0123456789')}*")[:5] or ["tf_efficientnet_b3"]
-        raise ConfigError(f"model.backbone: timm has no model {name!r}; expected one such as {', '.join(close)}")
     found = weights if isinstance(weights, BackboneWeights) else find_backbone_weights(name, str(weights))
-    backbone = _create(found.hub or name, pretrained=found.hub is not None, image_px=image_px)
-    if not hasattr(backbone, "forward_intermediates"):
-        raise ConfigError(f"model.backbone: {name} gives no intermediate maps; choose a timm model that does")
+    own = OWN.get(name) if found.hub is None else None
+    backbone = own() if own else _from_timm(found.hub or name, pretrained=found.hub is not None, image_px=image_px)
     if found.state is not None:
         _load_state(backbone, found.state, name, found.origin)
     info = backbone.feature_info
@@ -106,8 +106,23 @@ def build_encoder(name: str, *, weights: Pretrained = "none", normalize: bool = 
     return Encoder(backbone, low_index=low_index, mean=tuple(mean), std=tuple(std), origin=found.origin)
 
 
+def _from_timm(name: str, *, pretrained: bool, image_px: int) -> Any:
+    """Return timm's model without classifier. Raises: ConfigError for an unknown one, or one without maps."""
+    import timm  # takes longer to import than a prediction
+
+    if not timm.is_model(name):
+        close = timm.list_models(f"*{name.split('_')[0].rstrip('0123456789')}*")[:5] or ["tf_efficientnet_b3"]
+        raise ConfigError(f"model.backbone: timm has no model {name!r}; expected one such as {', '.join(close)}")
+    backbone = _create(name, pretrained=pretrained, image_px=image_px)
+    if not hasattr(backbone, "forward_intermediates"):
+        raise ConfigError(f"model.backbone: {name} gives no intermediate maps; choose a timm model that does")
+    return backbone
+
+
 def _create(name: str, *, pretrained: bool, image_px: int) -> Any:
     """Return timm's model without classifier; vision transformers learn their image size here."""
+    import timm
+
     options: dict[str, Any] = {}
     try:
         config = timm.get_pretrained_cfg(name)

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from hifihr_core.geometry import turns
 from hifihr_core.geometry.cameras import focal_px, measure_root
 from hifihr_core.geometry.rays import rotation_to_axis
 from hifihr_core.hands.contract import HandParameters
@@ -28,13 +28,13 @@ MAX_LOG_SCALE = 1.5
 
 def rotation_from_6d(raw: Float[Tensor, "B 6"]) -> Float[Tensor, "B 3 3"]:
     """Return the rotation whose first two columns are Gram-Schmidt of the two triples (Zhou et al., CVPR 2019)."""
-    return roma.special_gramschmidt(raw.view(-1, 2, 3).transpose(-1, -2))
+    return turns.gram_schmidt(raw.view(-1, 2, 3).transpose(-1, -2))
 
 
 #: Head size and reading of each parametrisation of the global rotation.
 ROTATIONS: Mapping[str, tuple[int, Callable[[Tensor], Tensor]]] = {
     "6d": (6, rotation_from_6d),
-    "axis_angle": (3, roma.rotvec_to_rotmat),
+    "axis_angle": (3, turns.rotvec_to_rotmat),
 }
 
 
@@ -109,7 +109,7 @@ class Reconstructor(ImageNetwork):
             R = view @ R
         shape = heads.get("shape")
         parameters = HandParameters(
-            global_orient=roma.rotmat_to_rotvec(R),
+            global_orient=turns.rotmat_to_rotvec(R),
             pose=heads["pose"],
             shape=R.new_zeros(len(R), self.shape_dim) if shape is None else shape,
             texture=heads.get("texture"),

@@ -7,11 +7,11 @@ budget is a fixed number of steps; nothing stops early, so the time is known bef
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import roma
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from hifihr_core.geometry import turns
 from hifihr_core.hands import HandModel, HandParameters
 from hifihr_core.metrics.psnr import hand_psnr
 from hifihr_core.placed_hands import DrawnHands, LitHands, choose, draw_hands, map_tensors
@@ -99,8 +99,8 @@ class _Variables:
 
     def state(self) -> LitHands:
         start = self.start
-        orient = roma.rotmat_to_rotvec(
-            roma.rotvec_to_rotmat(self.turn) @ roma.rotvec_to_rotmat(start.parameters.global_orient)
+        orient = turns.rotmat_to_rotvec(
+            turns.rotvec_to_rotmat(self.turn) @ turns.rotvec_to_rotmat(start.parameters.global_orient)
         )
         depth = start.root_cam[:, 2:]
         root = (start.root_cam + torch.cat((self.root[:, :2] * depth, torch.zeros_like(depth)), dim=1)) * self.root[

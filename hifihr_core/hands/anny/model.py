@@ -215,6 +215,13 @@ class AnnyHand(HandModel):
         albedo = torch.addmm(self.skin_mean[None], texture, self.skin_basis).clamp(0.0, 1.0)
         return Appearance(albedo.reshape(-1, 3, size, size), self.uvs, self.faces_uvs)
 
+    def vertex_colors(self, textures: Float[Tensor, "M X"]) -> Float[Tensor, "M V 3"]:
+        """Return the albedo at vertices, from the basis at vertices alone: hundreds of skins cost what one map does."""
+        size = self.texture_px
+        mean = self.sample_at_vertices(self.skin_mean.reshape(1, 3, size, size))
+        basis = self.sample_at_vertices(self.skin_basis.reshape(-1, 3, size, size))
+        return (mean + torch.tensordot(textures, basis, dims=1)).clamp(0.0, 1.0)
+
     def pose_prior(self) -> PosePrior:
         """Return mean, principal directions and limits of plausible poses, radians."""
         return PosePrior(self.pose_mean, self.pose_basis_z, self.pose_whiten, self.limits)

@@ -9,9 +9,9 @@ from typing import Any
 
 import cv2
 import numpy as np
-import roma
 import torch
 
+from hifihr_core.geometry import turns
 from hifihr_core.hands import HandModel, HandParameters, load_hand
 from hifihr_core.records import Batch
 from hifihr_core.skeleton import WRIST, scatter_to
@@ -167,7 +167,7 @@ class _Split:
         wrist = native.joints[0, WRIST].double()
         shift = labels["joints_cam"][row, WRIST].double() - wrist
         half_turn = torch.from_numpy(np.diag(_OPENGL))
-        turned = roma.rotmat_to_rotvec(half_turn @ roma.rotvec_to_rotmat(labels["global_orient"][row].double()))
+        turned = turns.rotmat_to_rotvec(half_turn @ turns.rotvec_to_rotmat(labels["global_orient"][row].double()))
         return {
             "handPose": torch.cat((turned, labels["pose"][row].double())).numpy(),
             "handBeta": labels["shape"][row].double().numpy(),
