@@ -10,7 +10,6 @@ from types import MappingProxyType
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-import timm
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -83,6 +82,7 @@ def _from_assets(backbone: str) -> BackboneWeights | None:
 
 def _from_cache(backbone: str) -> BackboneWeights | None:
     """Return what an earlier download left in the hub's own cache."""
+    import timm  # takes longer to import than a prediction
     from huggingface_hub import try_to_load_from_cache
 
     config = timm.get_pretrained_cfg(_tagged(backbone), allow_unregistered=True)
@@ -112,6 +112,8 @@ def _from_package(backbone: str) -> BackboneWeights | None:
 
 
 def _from_shipped(backbone: str) -> BackboneWeights | None:
+    import timm
+
     path = shipped_model(IMAGE_NETWORK)
     if path is None:
         return None
@@ -140,6 +142,8 @@ def in_timms_names(state: Mapping[str, Tensor], backbone: str) -> dict[str, Tens
 
     Raises: AssetError where their number differs, or the shape of one.
     """
+    import timm  # takes longer to import than a prediction
+
     known = timm.create_model(backbone, pretrained=False).state_dict()
     names = [name for name in known if not name.endswith("num_batches_tracked")]
     values = [value for name, value in state.items() if not name.endswith("num_batches_tracked")]
