@@ -46,7 +46,7 @@ def draw_environments(bank: Float[Tensor, "N 16 32 3"], dice: Dice) -> Light:
     """
     directions, angles = (x.to(bank) for x in map_directions())
     radiance = bank[dice.integer(len(bank)).to(bank.device)].flatten(1, 2)
-    turned = directions @ _turns(dice.uniform(0, 2 * math.pi), dice.normal() * 0.3, 0.1 * dice.normal()).mT
+    turned = directions @ _turns(dice.uniform(0.0, 2 * math.pi), dice.normal() * 0.3, 0.1 * dice.normal()).mT
     return light_of(radiance, turned, angles)
 
 

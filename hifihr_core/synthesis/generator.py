@@ -14,12 +14,14 @@ from hifihr_core.hands.contract import HandModel, HandParameters
 from hifihr_core.placed_hands import PosedHands, place_hands
 from hifihr_core.randomness import stream_bits
 from hifihr_core.records import Appearance, Batch, Light, Side
-from hifihr_core.rendering import Renderer
+from hifihr_core.rendering import Renderer, SelfShade, self_shade
 from hifihr_core.rendering.backends import BackendName
 from hifihr_core.synthesis import labels as exact
 from hifihr_core.synthesis import lens
 from hifihr_core.synthesis.backdrops import draw_backdrops, make_bank
 from hifihr_core.synthesis.dice import Dice
+from hifihr_core.synthesis.environments import draw_environments, make_environments
+from hifihr_core.synthesis.exposure import brighter, expose_scene
 from hifihr_core.synthesis.options import SynthOptions
 from hifihr_core.synthesis.props import Props, make_props, prop_faces, skin_at_wrist
 from hifihr_core.synthesis.scene import draw_light, place_hand
@@ -56,6 +58,7 @@ class Synthesizer:
             image_px=max(height, width), count=self.options.backgrounds, seed=seed, photos=self.options.photos
         )
         self._bank = bank.to(self.device)
+        self._environments = _environments(self.options, seed, self.device)
         faces = prop_faces().to(self.device)
         self._render_hand = Renderer(hand.faces, height=height, width=width, backend=backend).to(self.device)
         self._render_props = Renderer(faces, height=height, width=width, backend=backend).to(self.device)
@@ -65,10 +68,11 @@ class Synthesizer:
         """Render batch `number`: a pure function of the seed, the number, the size and the options."""
         seed = int(stream_bits(self.seed, number, "synth")[0]) >> 1
         dice = Dice(batch_size, seed, self.device)
-        scene = self._draw_scene(dice)
-        image, view = self._render(scene, dice)
-        image, gain = lens.expose(image, dice)
-        scene = replace(scene, light=_brighter(scene.light, gain))
+        scene, backdrop = self._lit(self._draw_scene(dice), dice)
+        image, view = self._render(scene, backdrop, dice)
+        if self._environments is None:
+            image, gain = lens.expose(image, dice)
+            scene = replace(scene, light=brighter(scene.light, gain[:, None].expand(-1, 3)))
         keys = tuple(f"synth-{self.seed}-{number}-{b}" for b in range(batch_size))
         return Batch(
             image=self._photograph(image, keys, dice),
@@ -92,16 +96,30 @@ class Synthesizer:
         props = make_props(hand.vertices, hand.joints, skin_at_wrist(hand, self.hand.faces), dice, self.options)
         return _Scene(parameters, place_hands(hand, root_cam, K), K, props, draw_light(dice))
 
+    def _lit(self, scene: "_Scene", dice: Dice) -> tuple["_Scene", Float[Tensor, "B 3 H W"]]:
+        """Return the scene under its light, and what is behind the hands.
+
+        Under an environment map background, hand and camera go together, and the hand shades itself; a lamp falls on
+        the hand alone, and `lens` imitates the rest.
+        """
+        backdrop = draw_backdrops(self._bank, self.options.size_px, dice)
+        if self._environments is None:
+            return scene, backdrop
+        look = scene.posed.hand.appearance
+        skin = torch.full((dice.batch, 3), 0.6) if look is None else look.albedo.flatten(2).mean(dim=2)
+        light, backdrop = expose_scene(draw_environments(self._environments, dice), backdrop, dice, skin)
+        shade = self_shade(scene.posed.verts_cam, self.hand.faces, light.direction)
+        return replace(scene, light=light, shade=shade), backdrop
+
     def _wider(self, pose: Float[Tensor, "B P"], dice: Dice) -> Float[Tensor, "B P"]:
         share = self.options.wide_poses
         return widen_poses(self.hand, pose, dice, share) if share > 0 else pose
 
-    def _render(self, scene: "_Scene", dice: Dice) -> tuple[Tensor, "_View"]:
+    def _render(self, scene: "_Scene", backdrop: Float[Tensor, "B 3 H W"], dice: Dice) -> tuple[Tensor, "_View"]:
         """Draw backdrop, props and hand over each other; where a prop is nearer than the hand, it covers it."""
         options, posed = self.options, scene.posed
-        backdrop = draw_backdrops(self._bank, options.size_px, dice)
         appearance = posed.hand.appearance or Appearance(torch.full_like(posed.verts_cam, 0.6))
-        hand = self._render_hand(posed.verts_cam, scene.K, appearance, scene.light)
+        hand = self._render_hand(posed.verts_cam, scene.K, appearance, scene.light, shade=scene.shade)
         backdrop = lens.cast_shadow(backdrop, hand.silhouette, dice, options.shadow)
         props = self._render_props(
             scene.props.vertices + posed.root_cam[:, None],
@@ -117,7 +135,8 @@ class Synthesizer:
         over = (props_depth < hand_depth)[:, None]
         alpha = hand.silhouette[:, None].clamp(0, 1)
         image = torch.where(over, behind, hand.image + (1 - alpha) * behind)
-        image = lens.darken_folds(image, nearest, dice.uniform(0.1, 0.55))
+        folds = dice.uniform(0.1, 0.55) * (0 if scene.shade is not None else 1)  # such hands have real shadows
+        image = lens.darken_folds(image, nearest, folds)
         seen = (hand_depth < props_depth) & hand_depth.isfinite()
         image, covered = self._cover(image, backdrop, seen, dice)
         return image, _View(torch.where(covered, torch.zeros_like(nearest), nearest), seen & ~covered)
@@ -197,6 +216,7 @@ class _Scene:
     K: Float[Tensor, "B 3 3"]
     props: Props
     light: Light
+    shade: SelfShade | None = None
 
 
 @dataclass(frozen=True)
@@ -225,6 +245,13 @@ def synth_batches(
         number += 1
 
 
+def _environments(options: SynthOptions, seed: int, device: torch.device) -> Float[Tensor, "N 16 32 3"] | None:
+    """Return the bank of environment maps, or None where hands are lit by a lamp."""
+    if options.light == "lamp":
+        return None
+    return make_environments(count=options.backgrounds, seed=seed, folder=options.environments).to(device)
+
+
 def _keep_hand(
     hand_depth: Float[Tensor, "B H W"],
     props_depth: Float[Tensor, "B H W"],
@@ -246,10 +273,6 @@ def _right_hands(count: int) -> tuple[Side, ...]:
 def _depth(depth: Float[Tensor, "B H W"], coverage: Float[Tensor, "B H W"]) -> Float[Tensor, "B H W"]:
     """Return z of a surface, metres, infinite where at most half of a pixel shows it."""
     return torch.where(coverage >= 0.5, depth / coverage.clamp(min=1e-6), torch.full_like(depth, torch.inf))
-
-
-def _brighter(light: Light, gain: Float[Tensor, " B"]) -> Light:
-    return replace(light, ambient=light.ambient * gain[:, None], color=light.color * gain[:, None])
 
 
 def _roll_off(image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:

@@ -59,6 +59,8 @@ class SynthOptions:
     texture_spread: float = 0.85
     missing_keypoint: float = 0.04
     camera: AugmentRanges = field(default=CAMERA_RANGES)
+    light: Literal["lamp", "environment"] = "lamp"
+    environments: Path | None = None
     photos: Path | None = None
     backgrounds: int = 96
 
