@@ -9,6 +9,7 @@ from hifihr_cli.console import emit, emit_json, emit_table, progress, say
 from hifihr_cli.params import DryRun, Json, OutFolder, Root
 
 if TYPE_CHECKING:
+    from hifihr_core.shards.packing import Part as OnePart
     from hifihr_core.shards.packing import Policy
     from hifihr_core.sources.contract import Request, Source
     from hifihr_core.sources.prepare import Report
@@ -57,6 +58,10 @@ MaxProblems = Annotated[
     float, typer.Option("--max-problems", min=0, max=1, help="Share of poses that may be left out before it stops.")
 ]
 Force = Annotated[bool, typer.Option("--force", help="Pack in spite of failed checks.", show_default=False)]
+Part = Annotated[
+    str | None,
+    typer.Option("--part", help="Pack part I of N only; `hifihr shards merge` makes one of all.", metavar="I/N"),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace finished shards.", show_default=False)]
 
 _MARKS = {"present": "ok", "optional": "--", "missing": "MISSING", "broken": "BROKEN"}
@@ -82,6 +87,7 @@ def prepare(
     max_problems: MaxProblems = 0.01,
     force: Force = False,
     overwrite: Overwrite = False,
+    part: Part = None,
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
@@ -116,6 +122,7 @@ def prepare(
         max_problems=max_problems,
         force=force,
         overwrite=overwrite,
+        part=None if part is None else _parse_part(part),
     )
     if check:
         _check(row, request, json)
@@ -145,6 +152,16 @@ def _write_clips(
         emit_json({"clips": [str(path) for path in paths]})
     else:
         emit(str(folder))
+
+
+def _parse_part(text: str) -> "OnePart":
+    from hifihr_core.errors import ConfigError
+    from hifihr_core.shards.packing import Part as OnePart
+
+    number, _, total = text.partition("/")
+    if not (number.isdecimal() and total.isdecimal()):
+        raise ConfigError(f"--part {text}: expected I/N, such as 1/4")
+    return OnePart(int(number), int(total))
 
 
 def _refuse_foreign(row: "Source", options: dict[str, Any]) -> None:

@@ -63,3 +63,21 @@ def verify(folder: Folder, json: Json = False) -> None:
         raise DataError(f"{folder}: {len(differences)} differences, expected none; prepare the dataset again")
     if not json:
         emit(f"{folder}: {len(folders)} shard folder(s), every checksum agrees")
+
+
+@shards.command()
+def merge(
+    folder: Annotated[Path, typer.Argument(help="The --out of all parts.", metavar="DIR")], json: Json = False
+) -> None:
+    """Make one dataset of parts that `hifihr prepare --part I/N` packed below DIR, on one machine or several.
+
+    The result has the same bytes as an undivided run; exit code 3 if a part is missing or unfinished.
+    """
+    from hifihr_core.shards.merging import merge_parts
+
+    merged = merge_parts(folder)
+    if json:
+        emit_json({str(path): index.model_dump(mode="json") for path, index in merged.items()})
+        return
+    rows = [(path, f"{index.samples:,}", f"{index.annotations:,}", len(index.shards)) for path, index in merged.items()]
+    emit_table(("folder", "samples", "poses", "shards"), rows)

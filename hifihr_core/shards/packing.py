@@ -11,12 +11,11 @@ import os
 import shutil
 import signal
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing import get_all_start_methods, get_context, parent_process
 from multiprocessing.connection import wait as wait_for_process
 from pathlib import Path
@@ -26,24 +25,21 @@ import cv2
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from hifihr_core import __version__
-from hifihr_core.errors import DataError
+from hifihr_core.errors import ConfigError, DataError
 from hifihr_core.files import describe_os_error, write_text
 from hifihr_core.outside.json_text import read_json
-from hifihr_core.outside.whole_files import sha256_of
-from hifihr_core.shards.reader import ShardReader
 from hifihr_core.shards.schema import (
     FORMAT_VERSION,
     INDEX_NAME,
     CheckFacts,
-    LabelFacts,
     Problem,
     ShardFacts,
     ShardIndex,
     read_index,
     split_evenly,
-    table_of,
 )
 from hifihr_core.shards.split import Split
+from hifihr_core.shards.summary import Tally, summarise
 from hifihr_core.shards.writer import write_shard
 
 SHARD_BYTES = 128 << 20
@@ -52,10 +48,10 @@ LOCK_NAME = ".lock"
 #: The lock of file systems that have none: a file that is there.
 SOFT_LOCK_NAME = ".locked"
 SOFTWARE = f"hifihr {__version__}"
+#: In the plan of a part: [number, of].
+PART = "part"
 #: What file systems without locks answer: NFS and Lustre, as many clusters mount them.
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})
-#: The index lists so many problems; the shards list all of theirs.
-LISTED_PROBLEMS = 100
 
 #: (split, poses done, poses of all): called after every shard.
 OnProgress = Callable[[str, int, int], None]
@@ -71,42 +67,48 @@ class Piece:
 
 
 @dataclass(frozen=True)
+class Part:
+    """Every `of`-th shard of a split, from shard `number` on (counted from 1): the share of one machine of several."""
+
+    number: int
+    of: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.number <= self.of:
+            raise ConfigError(f"part {self.number}/{self.of}: expected I/N with I from 1 to N, such as 1/{self.of}")
+
+    @property
+    def folder(self) -> str:
+        """Return the name of the folder that its shards wait in to be merged."""
+        return f"part-{self.number}-of-{self.of}"
+
+
+@dataclass(frozen=True)
 class Policy:
-    """How to pack. `max_problems` is the share of poses that may be left out; `force` packs whatever the checks say."""
+    """How to pack. `max_problems` is the share of poses that may be left out; `force` packs whatever the checks say.
+
+    With a `part`, only that part of the shards is packed; `merging.merge_parts` makes one folder of all parts.
+    """
 
     workers: int = 0
     max_problems: float = 0.01
     force: bool = False
     overwrite: bool = False
     shard_bytes: int = SHARD_BYTES
+    part: Part | None = None
 
 
 DEFAULT_POLICY = Policy()
 
 
-@dataclass
-class _Tally:
-    """What the finished shards of one split hold."""
-
-    shards: dict[str, ShardFacts] = field(default_factory=dict)
-    problems: dict[str, tuple[Problem, ...]] = field(default_factory=dict)
-
-    @property
-    def poses(self) -> int:
-        return sum(shard.annotations for shard in self.shards.values())
-
-    @property
-    def listed(self) -> list[Problem]:
-        return [problem for name in sorted(self.problems) for problem in self.problems[name]]
-
-
-def plan_pieces(split: Split, folder: Path, *, shard_bytes: int = SHARD_BYTES) -> list[Piece]:
-    """Return the shards that a split will be packed into, in order."""
-    ranges = split_evenly(split.count, bytes_each=split.bytes_each, target_bytes=shard_bytes)
-    return [
+def plan_pieces(split: Split, folder: Path, *, policy: Policy = DEFAULT_POLICY) -> list[Piece]:
+    """Return the shards that a split, or the part of it that `policy` names, will be packed into, in order."""
+    ranges = split_evenly(split.count, bytes_each=split.bytes_each, target_bytes=policy.shard_bytes)
+    pieces = [
         Piece(folder / f"{split.facts.split}-{number:05d}.h5", poses.start, poses.stop)
         for number, poses in enumerate(ranges)
     ]
+    return pieces if policy.part is None else pieces[policy.part.number - 1 :: policy.part.of]
 
 
 def pack_split(
@@ -128,9 +130,9 @@ def pack_split(
         split.stage(work)
         results = tuple(split.checks())
         _refuse_failed(results, policy)
-        pieces = plan_pieces(split, folder, shard_bytes=policy.shard_bytes)
+        pieces = plan_pieces(split, folder, policy=policy)
         tally = _pack(split, pieces, policy, on_progress or (lambda split, done, total: None))
-        index = _summarise(split, plan, results, tally, folder)
+        index = summarise(split.facts, plan, results, tally, folder)
         write_text(folder / INDEX_NAME, index.dump())
         shutil.rmtree(work, ignore_errors=True)
     return index
@@ -173,6 +175,8 @@ def _describe(split: Split, policy: Policy) -> dict[str, Any]:
         "shard_bytes": policy.shard_bytes,
         **split.plan,
     }
+    if policy.part is not None:
+        plan[PART] = [policy.part.number, policy.part.of]
     return json.loads(json.dumps(plan))
 
 
@@ -225,39 +229,28 @@ def _refuse_failed(results: Sequence[CheckFacts], policy: Policy) -> None:
         raise DataError(f"the data contradicts itself: {'; '.join(failed)}; mend the download, or pack it with --force")
 
 
-def _pack(split: Split, pieces: Sequence[Piece], policy: Policy, on_progress: OnProgress) -> _Tally:
+def _pack(split: Split, pieces: Sequence[Piece], policy: Policy, on_progress: OnProgress) -> Tally:
     """Pack every piece that is not there yet, and count."""
-    tally = _Tally()
+    tally = Tally()
     todo = []
     for piece in pieces:
         if piece.path.is_file():
-            _count_finished(piece.path, tally)
+            tally.add_finished(piece.path)
         else:
             todo.append(piece)
-    done = sum(piece.stop - piece.start for piece in pieces if piece not in todo)
-    on_progress(split.facts.split, done, split.count)
+    total = sum(piece.stop - piece.start for piece in pieces)
+    done = total - sum(piece.stop - piece.start for piece in todo)
+    on_progress(split.facts.split, done, total)
     for piece, shard, problems in _run(split, todo, policy.workers):
         tally.shards[piece.path.name], tally.problems[piece.path.name] = shard, problems
         done += piece.stop - piece.start
-        on_progress(split.facts.split, done, split.count)
-        _refuse_problems(tally, split.count, policy)
-    _refuse_problems(tally, split.count, policy)
+        on_progress(split.facts.split, done, total)
+        _refuse_problems(tally, total, policy)
+    _refuse_problems(tally, total, policy)
     return tally
 
 
-def _count_finished(path: Path, tally: _Tally) -> None:
-    reader = ShardReader(path)
-    tally.problems[path.name] = reader.problems
-    tally.shards[path.name] = ShardFacts(
-        file=path.name,
-        samples=len(reader),
-        annotations=reader.annotation_count,
-        bytes=path.stat().st_size,
-        sha256=sha256_of(path),
-    )
-
-
-def _refuse_problems(tally: _Tally, poses: int, policy: Policy) -> None:
+def _refuse_problems(tally: Tally, poses: int, policy: Policy) -> None:
     """Raise DataError when too many samples were left out, with the commonest reasons."""
     listed = tally.listed
     if policy.force or len(listed) <= policy.max_problems * poses:
@@ -319,31 +312,3 @@ def _follow(sentinel: int) -> None:
 
 def _pack_here(piece: Piece) -> tuple[ShardFacts, tuple[Problem, ...]]:
     return pack_piece(_split_of_worker, piece)
-
-
-def _summarise(
-    split: Split, plan: dict[str, Any], results: tuple[CheckFacts, ...], tally: _Tally, folder: Path
-) -> ShardIndex:
-    """Return the index: counts over all shards."""
-    counts: Counter[str] = Counter()
-    shapes: dict[str, tuple[int, ...]] = {}
-    for name in sorted(tally.shards):
-        reader = ShardReader(folder / name)
-        counts.update(reader.label_counts)
-        shapes.update(reader.label_shapes)
-    shards = tuple(tally.shards[name] for name in sorted(tally.shards))
-    problems = tally.listed
-    return ShardIndex(
-        software=SOFTWARE,
-        facts=split.facts,
-        plan=plan,
-        samples=sum(shard.samples for shard in shards),
-        annotations=tally.poses,
-        labels={
-            name: LabelFacts(shape=shapes[name], table=table_of(name), count=counts[name]) for name in sorted(shapes)
-        },
-        shards=shards,
-        checks=results,
-        problem_count=len(problems),
-        problems=tuple(problems[:LISTED_PROBLEMS]),
-    )

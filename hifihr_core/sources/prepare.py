@@ -53,6 +53,7 @@ def prepare(
     Raises: DataError with where to download and the expected layout, where the raw files are not there.
     """
     finished = {}
+    out = _of_part(out, policy)
     for split in _open(source, request):
         folder = out / split.facts.split
         finished[folder] = pack_split(split, folder, policy=policy, on_progress=on_progress)
@@ -62,15 +63,19 @@ def prepare(
 def plan(source: Source, request: Request, out: Path, *, policy: Policy = DEFAULT_POLICY) -> list[PlannedSplit]:
     """Return what `prepare` would write, touching nothing."""
     planned = []
+    out = _of_part(out, policy)
     for split in _open(source, request):
         folder = out / split.facts.split
-        pieces = plan_pieces(split, folder, shard_bytes=policy.shard_bytes)
+        pieces = plan_pieces(split, folder, policy=policy)
         there = sum(piece.path.is_file() for piece in pieces)
         state = "finished" if (folder / INDEX_NAME).is_file() else f"{there} of {len(pieces)} shards there"
-        planned.append(
-            PlannedSplit(split.facts.split, folder, split.count, len(pieces), split.count * split.bytes_each, state)
-        )
+        poses = sum(piece.stop - piece.start for piece in pieces)
+        planned.append(PlannedSplit(split.facts.split, folder, poses, len(pieces), poses * split.bytes_each, state))
     return planned
+
+
+def _of_part(out: Path, policy: Policy) -> Path:
+    return out if policy.part is None else out / policy.part.folder
 
 
 def check(source: Source, request: Request) -> Report:

@@ -63,3 +63,19 @@ def test_a_raw_tree_that_was_not_finished_is_written_anew(tmp_path, run_cli):
     marker.write_text(json.dumps({**json.loads(whole), "unfinished": True}))
     assert run_cli(*words, "--count", 1).code == 0
     assert marker.read_text() == whole
+
+
+def test_parts_are_prepared_and_merged_from_the_command_line(tmp_path, run_cli):
+    words = ("prepare", "synth", "--count", 2, "--hand", "anny", "--workers", 0, "--out")
+    assert run_cli(*words, tmp_path / "whole").code == 0
+    ended = run_cli("shards", "merge", tmp_path / "parts")
+    assert (ended.code, "no parts in it" in ended.message) == (3, True)
+    for part in ("2/2", "1/2"):
+        assert run_cli(*words, tmp_path / "parts", "--part", part).code == 0
+    assert run_cli("shards", "merge", tmp_path / "parts").code == 0
+    names = ("index.json", "train-00000.h5")
+    for name in names:
+        assert (tmp_path / "parts/train" / name).read_bytes() == (tmp_path / "whole/train" / name).read_bytes()
+    assert sorted(path.name for path in (tmp_path / "parts/train").iterdir()) == sorted(names)
+    assert run_cli(*words, tmp_path / "x", "--part", "two").code == 2
+    assert run_cli(*words, tmp_path / "x", "--part", "3/2").code == 2

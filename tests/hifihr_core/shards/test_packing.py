@@ -324,7 +324,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(tmp_path, raw_tree
 
 
 def test_pieces_are_planned_by_counts_alone(tmp_path):
-    pieces = plan_pieces(ToySplit(), tmp_path, shard_bytes=5000)
+    pieces = plan_pieces(ToySplit(), tmp_path, policy=Policy(shard_bytes=5000))
     assert [(piece.path.name, piece.start, piece.stop) for piece in pieces] == [
         ("train-00000.h5", 0, 4),
         ("train-00001.h5", 4, 8),

@@ -1,0 +1,67 @@
+"""Parts of a dataset, packed on several machines, become one shard folder: the same bytes as one run would write."""
+
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from hifihr_core.errors import DataError
+from hifihr_core.files import describe_os_error, write_text
+from hifihr_core.shards.packing import PART, Part
+from hifihr_core.shards.schema import INDEX_NAME, ShardIndex, read_index
+from hifihr_core.shards.summary import Tally, summarise
+
+_FOLDER = re.compile(r"part-(\d+)-of-(\d+)")
+
+
+def merge_parts(out: Path) -> dict[Path, ShardIndex]:
+    """Merge the parts below `out`, split by split, and return the index of each folder.
+
+    Shards are moved, not copied, and the parts' folders go last, so that a merge that was stopped goes on.
+    Raises: DataError if a part is missing or unfinished, or parts are of different plans.
+    """
+    parts = find_parts(out)
+    splits = sorted({path.name for folder in parts.values() for path in folder.iterdir() if path.is_dir()})
+    merged = {out / split: _merge_split(out / split, [folder / split for folder in parts.values()]) for split in splits}
+    try:
+        for folder in parts.values():
+            shutil.rmtree(folder)
+    except OSError as error:
+        raise DataError(describe_os_error(error, out)) from error
+    return merged
+
+
+def find_parts(out: Path) -> Mapping[Part, Path]:
+    """Return the folder of every part below `out`. Raises: DataError if one is missing."""
+    matches = [match for path in out.glob("part-*-of-*") if (match := _FOLDER.fullmatch(path.name))]
+    found = sorted((int(match[2]), int(match[1])) for match in matches)
+    if not found:
+        raise DataError(f"{out}: no parts in it, expected folders like part-1-of-4; run `hifihr prepare --part 1/4`")
+    of = found[0][0]
+    missing = sorted(set(range(1, of + 1)) - {number for total, number in found if total == of})
+    if missing or found[-1][0] != of:
+        names = ", ".join(f"{number}/{of}" for number in missing) or "parts of another number"
+        raise DataError(f"{out}: {names} missing or mixed; run `hifihr prepare --part` for each of {of} parts")
+    return {Part(number, of): out / Part(number, of).folder for _, number in found}
+
+
+def _merge_split(target: Path, folders: list[Path]) -> ShardIndex:
+    indexes = [read_index(folder) for folder in folders]
+    plans = [{name: value for name, value in index.plan.items() if name != PART} for index in indexes]
+    if any(plan != plans[0] for plan in plans) or any(index.facts != indexes[0].facts for index in indexes):
+        raise DataError(f"{target.parent}: parts of different plans; prepare them again with the same options")
+    tally = Tally()
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        for folder, index in zip(folders, indexes, strict=True):
+            for shard in index.shards:
+                if (folder / shard.file).is_file():
+                    (folder / shard.file).replace(target / shard.file)
+                tally.add_finished(target / shard.file)
+                if tally.shards[shard.file] != shard:
+                    raise DataError(f"{target / shard.file}: differs from what its part says; prepare that part again")
+    except OSError as error:
+        raise DataError(describe_os_error(error, target)) from error
+    merged = summarise(indexes[0].facts, plans[0], indexes[0].checks, tally, target)
+    write_text(target / INDEX_NAME, merged.dump())
+    return merged

@@ -1,0 +1,95 @@
+"""Parts packed apart and merged are the bytes of one run, in any order and after any interruption."""
+
+from contextlib import suppress
+
+import numpy as np
+import pytest
+
+from hifihr_core.errors import ConfigError, DataError
+from hifihr_core.records import Sample
+from hifihr_core.shards import merging
+from hifihr_core.shards.folder import verify
+from hifihr_core.shards.merging import merge_parts
+from hifihr_core.shards.packing import Part, Policy, pack_split
+from hifihr_core.shards.schema import DatasetFacts, Problem
+from hifihr_core.shards.split import Split
+
+FACTS = DatasetFacts(dataset="toy", split="train", version="1", licence="free", joint_definition="freihand")
+
+
+class ToySplit(Split):
+    """Twenty poses, the seventh broken, three to a shard."""
+
+    facts, count, bytes_each = FACTS, 20, 1000
+
+    def __init__(self, fail_at=None, plan=1):
+        self.plan, self.fail_at = {"toy": plan}, fail_at
+
+    def read(self, start, stop):
+        for pose in range(start, stop):
+            if pose == self.fail_at:
+                raise KeyboardInterrupt
+            if pose == 7:
+                yield Problem(key="7", reason="broken")
+                continue
+            labels = {"bone_m": np.asarray(pose, np.float32)}
+            yield Sample(str(pose), str(pose), b"image" * (pose + 1), np.eye(3, dtype=np.float32), labels)
+
+
+def pack(out, part=None, **options):
+    policy = Policy(shard_bytes=3000, max_problems=1.0, part=part)
+    folder = out / part.folder / "train" if part else out / "train"
+    return pack_split(ToySplit(**options), folder, policy=policy)
+
+
+def contents(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def whole(tmp_path):
+    pack(tmp_path / "whole")
+    return contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("of", [1, 3, 4, 9])
+def test_parts_in_any_order_are_one_run(tmp_path, whole, of):
+    for number in np.random.default_rng(of).permutation(of):
+        pack(tmp_path / "out", Part(int(number) + 1, of))
+    merge_parts(tmp_path / "out")
+    assert contents(tmp_path / "out") == whole
+    assert list(verify(tmp_path / "out/train")) == []
+
+
+def test_a_stopped_part_and_a_stopped_merge_go_on(tmp_path, whole, monkeypatch):
+    with pytest.raises(KeyboardInterrupt):
+        pack(tmp_path / "out", Part(1, 2), fail_at=13)
+    pack(tmp_path / "out", Part(2, 2))
+    with pytest.raises(DataError, match=r"no index\.json"):
+        merge_parts(tmp_path / "out")
+    pack(tmp_path / "out", Part(1, 2))
+
+    def stop(path, text):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+        patch.setattr(merging, "write_text", stop)
+        merge_parts(tmp_path / "out")
+    assert not (tmp_path / "out/train/index.json").exists()
+    merge_parts(tmp_path / "out")
+    assert contents(tmp_path / "out") == whole
+
+
+def test_what_is_no_whole_set_of_parts_is_named(tmp_path):
+    with pytest.raises(DataError, match="no parts in it"):
+        merge_parts(tmp_path)
+    pack(tmp_path, Part(1, 3))
+    with pytest.raises(DataError, match="2/3, 3/3 missing"):
+        merge_parts(tmp_path)
+    pack(tmp_path, Part(2, 3))
+    pack(tmp_path, Part(3, 3), plan=2)
+    with pytest.raises(DataError, match="parts of different plans"):
+        merge_parts(tmp_path)
+    for number, of in ((0, 3), (4, 3), (1, 0)):
+        with pytest.raises(ConfigError, match="expected I/N"):
+            Part(number, of)
