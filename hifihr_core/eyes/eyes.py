@@ -10,12 +10,15 @@ from hifihr_core.eyes.in_box import look_in_boxes
 from hifihr_core.eyes.looks import LOOKS, look_closely
 from hifihr_core.eyes.pyramid import Pyramid
 from hifihr_core.eyes.same_hand import each_once
-from hifihr_core.eyes.search import EFFORTS, search
+from hifihr_core.eyes.search import EFFORTS, SearchPlan, search
 from hifihr_core.eyes.seen_hand import SeenHand
 from hifihr_core.eyes.sightings import Sightings, look_at
 
 #: Hands with a lower score are left out of `Eyes.find`.
-MIN_SCORE = 0.7
+MIN_SCORE = 0.5
+#: Readings whose sureness (score times mean confidence) differs by less are alike; from the second on, a hand may be in
+#: the outline of another one.
+_AS_SURE, _CERTAIN = 0.1, 0.5
 
 
 class Eyes:
@@ -51,12 +54,24 @@ class Eyes:
         """
         if effort not in EFFORTS:
             raise ValueError(f"effort {effort!r} is not known; known efforts: {', '.join(EFFORTS)}")
-        plan, pyramid = EFFORTS[effort], Pyramid(image)
+        pyramid = Pyramid(image)
+        plan: SearchPlan | None = EFFORTS[effort]
+        hands: tuple[SeenHand, ...] = ()
+        while plan is not None and not hands:
+            hands = self._search(pyramid, plan, min_score)
+            plan = plan.if_blind
+        return hands[:max_hands]
+
+    def _search(self, pyramid: Pyramid, plan: SearchPlan, min_score: float) -> tuple[SeenHand, ...]:
         seen = search(self._palms, self._landmarks, pyramid, plan)
         hands = look_closely(self._landmarks, pyramid, seen, LOOKS[: plan.num_looks])
         hands = [hand for hand in hands if hand.score >= min_score]
-        order = each_once(np.array([hand.joints_px for hand in hands]).reshape(-1, 21, 2), [one.score for one in hands])
-        return tuple(hands[number] for number in order[:max_hands])
+        sure = [hand.score * float(hand.confidence.mean()) for hand in hands]
+        # Of two readings that are nearly as sure the larger is the whole hand, the other a part of it.
+        ranks = [round(one / _AS_SURE) + 1 - 1 / (1 + hand.size_px) for one, hand in zip(sure, hands, strict=True)]
+        certain = np.array(sure) >= _CERTAIN
+        order = each_once(np.array([hand.joints_px for hand in hands]).reshape(-1, 21, 2), ranks, certain)
+        return tuple(sorted((hands[number] for number in order), key=lambda hand: -hand.score))
 
     def look(self, image: UInt8[np.ndarray, "H W 3"], boxes_px: Float[np.ndarray, "N 4"]) -> tuple[SeenHand, ...]:
         """Return the hand in each box x0, y0, x1, y1, without a search; its score may be low."""

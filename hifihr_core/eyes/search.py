@@ -27,8 +27,10 @@ _SAME_CENTER, _SAME_SIDE, _SAME_TURN = 0.15, 1.35, 0.5
 _VIEW_OVERLAP, _MAX_IN_ROW = 0.3, 10
 #: A hand of less than this share of a view is small there: others may be too small to be seen in it.
 _SMALL = 0.2
-#: A window counts from this presence on; a hand needs so many windows that end at it.
-_WINDOW_PRESENT, _VOTES = 0.9, 3
+#: A window counts from this presence on.
+_WINDOW_PRESENT = 0.9
+#: Sightings whose joints are this near on average, in sizes of the hand, are one reading; so many at most.
+_SAME_READING, _MAX_READINGS = 0.08, 60
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,8 @@ class SearchPlan:
     `view_sides` are the sides of the square views in which palms are looked for, each shown at `view_turns`;
     `finer_sides` are taken one after another while small hands come up. In each round the best `max_candidates` palms
     with a score of at least `palm_score` are looked at, and `rounds` times again from their own joints. `window_sides`
-    are the sides of windows in which the landmark network looks for hands without a palm: after the views, or only
-    where those found nothing if `windows_if_blind`. `num_looks` is how many looks a found hand gets.
+    are the sides of windows in which the landmark network looks for hands without a palm; `votes` of them must end at a
+    hand. `num_looks` is how many looks a found hand gets. Where no hand is found, the plan `if_blind` is tried.
     """
 
     view_sides: tuple[float, ...]
@@ -49,8 +51,9 @@ class SearchPlan:
     finer_sides: tuple[float, ...] = ()
     view_turns: tuple[float, ...] = (0.0,)
     window_sides: tuple[float, ...] = ()
-    windows_if_blind: bool = False
+    votes: int = 1
     max_candidates: int = 64
+    if_blind: "SearchPlan | None" = None
 
 
 EFFORTS: Mapping[str, SearchPlan] = MappingProxyType(
@@ -62,8 +65,9 @@ EFFORTS: Mapping[str, SearchPlan] = MappingProxyType(
             rounds=2,
             num_looks=5,
             finer_sides=(0.36, 0.22),
-            window_sides=(0.6, 0.36),
-            windows_if_blind=True,
+            if_blind=SearchPlan(
+                (1.0, 0.6), palm_score=0.05, rounds=3, num_looks=5, view_turns=_QUARTERS, window_sides=(1.3, 1.0, 0.6)
+            ),
         ),
         "thorough": SearchPlan(
             (1.0, 0.6, 0.36),
@@ -73,6 +77,7 @@ EFFORTS: Mapping[str, SearchPlan] = MappingProxyType(
             finer_sides=(0.22,),
             view_turns=_QUARTERS,
             window_sides=(0.6, 0.36, 0.22),
+            votes=2,
             max_candidates=120,
         ),
     }
@@ -80,20 +85,21 @@ EFFORTS: Mapping[str, SearchPlan] = MappingProxyType(
 
 
 def search(palm_engine: Engine, landmark_engine: Engine, pyramid: Pyramid, plan: SearchPlan) -> Sightings:
-    """Return the likely hands of a photo, each once, the surest first."""
+    """Return the likely hands of a photo, the surest first; one hand may be there in several readings."""
     longer = max(pyramid.width, pyramid.height)
     seen, before = look_at(landmark_engine, pyramid, joined([])), 1.0
     for side in (*plan.view_sides, *plan.finer_sides):
-        if side in plan.finer_sides and not (seen.size_px() < _SMALL * before * longer).any():
+        if side in plan.finer_sides and not (once(seen).size_px() < _SMALL * before * longer).any():
             break
         views = square_views(pyramid.width, pyramid.height, (side,), plan.view_turns)
         palms = find_palms(palm_engine, pyramid, views, min_score=plan.palm_score)
         regions = distinct(palms, seen.regions())[: plan.max_candidates]
-        seen = once(join_sightings([seen, verified(landmark_engine, pyramid, regions, rounds=plan.rounds)]))
+        seen = readings(join_sightings([seen, verified(landmark_engine, pyramid, regions, rounds=plan.rounds)]))
         before = side
-    if plan.window_sides and not (plan.windows_if_blind and len(seen)):
+    if plan.window_sides:
         windows = square_views(pyramid.width, pyramid.height, plan.window_sides, _QUARTERS)
-        seen = once(join_sightings([seen, voted(landmark_engine, pyramid, windows, seen, rounds=plan.rounds)]))
+        more = voted(landmark_engine, pyramid, windows, seen, rounds=plan.rounds, votes=plan.votes)
+        seen = readings(join_sightings([seen, more]))
     return seen
 
 
@@ -109,15 +115,28 @@ def once(seen: Sightings) -> Sightings:
     return seen[each_once(seen.joints_px, seen.rank())]
 
 
-def voted(engine: Engine, pyramid: Pyramid, windows: Regions, known: Sightings, *, rounds: int) -> Sightings:
-    """Return the hands on which several windows agree; those that are known already are left out."""
+def readings(seen: Sightings) -> Sightings:
+    """Return sightings whose joints differ, the surest first: several looks at each will tell which is right."""
+    kept: list[int] = []
+    sizes = seen.size_px()
+    for number in np.argsort(-seen.rank(), kind="stable").tolist():
+        apart = np.linalg.norm(seen.joints_px[kept] - seen.joints_px[number], axis=2).mean(axis=1)
+        if not (apart < _SAME_READING * sizes[number]).any():
+            kept.append(number)
+    return seen[np.array(kept[:_MAX_READINGS], dtype=int)]
+
+
+def voted(
+    engine: Engine, pyramid: Pyramid, windows: Regions, known: Sightings, *, rounds: int, votes: int
+) -> Sightings:
+    """Return the hands on which so many windows agree; those that are known already are left out."""
     seen = verified(engine, pyramid, windows, rounds=rounds)
     seen = seen[seen.presence >= _WINDOW_PRESENT]
     new = [not any(is_repetition(one, other) for other in known.joints_px) for one in seen.joints_px]
     seen = seen[np.array(new, dtype=bool)]
     first = once(seen)
-    votes = [sum(is_repetition(other, one) for other in seen.joints_px) for one in first.joints_px]
-    return first[np.array(votes, dtype=int) >= _VOTES]
+    ends = [sum(is_repetition(other, one) for other in seen.joints_px) for one in first.joints_px]
+    return first[np.array(ends, dtype=int) >= votes]
 
 
 def square_views(width: int, height: int, fractions: tuple[float, ...], turns: tuple[float, ...]) -> Regions:

@@ -26,6 +26,14 @@ def test_a_knuckle_inside_a_hand_is_a_part_of_it_whoever_is_surer():
     np.testing.assert_array_equal(each_once(np.stack((OPEN, knuckle)), [0.99, 0.9]), [0])
 
 
+def test_an_uncertain_hand_keeps_clear_of_a_better_one():
+    beside = OPEN + np.array([45.0, 0.0])
+    both = np.stack((OPEN, beside))
+    np.testing.assert_array_equal(each_once(both, [0.9, 0.8]), [0, 1])
+    np.testing.assert_array_equal(each_once(both, [0.9, 0.8], np.array([True, False])), [0])
+    np.testing.assert_array_equal(each_once(both, [0.8, 0.9], np.array([True, False])), [1, 0])
+
+
 def test_hands_come_in_the_order_of_their_scores():
     hands = np.stack([OPEN, OPEN + 300, OPEN + 302])
     np.testing.assert_array_equal(each_once(hands, [0.5, 0.8, 0.9]), [2, 0])
