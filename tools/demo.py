@@ -6,6 +6,7 @@ Runs in a few minutes on two cores and leaves a folder with shards, runs, scores
 numbers show that every part works with every other; a network that saw 1,200 hands for two minutes is no good model.
 """
 
+import argparse
 import json
 import subprocess
 import sys
@@ -111,4 +112,6 @@ def draw_curves(path: Path, runs: dict[str, Path]) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "demo"))
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("folder", nargs="?", type=Path, default=Path("demo"), help="folder to work in (default: demo)")
+    main(parser.parse_args().folder)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from hifihr_core.config.renamed import read_settings
 from hifihr_core.config.tree import RunSettings
 from hifihr_core.errors import AssetError, ConfigError
 from hifihr_core.hands import HandModel, JointDefinition, load_hand
+from hifihr_core.lookup import lookup
 from hifihr_core.models.contract import ImageNetwork
 from hifihr_core.models.shipped import IMAGE_NETWORK, shipped_model
 from hifihr_core.models.table import build_network
@@ -102,6 +103,9 @@ def load_checkpoint(path: Path, *, device: torch.device | str = "cpu") -> Checkp
     path = find_checkpoint(Path(path))
     facts, state = read_facts(path), read_tensors(path)
     settings, options = _settings_of(path, facts, state), _hand_options(path, facts)
+    for name in ("hand", "pose_basis"):
+        _check_word(path, name, facts[name])
+    lookup(dict.fromkeys(get_args(JointDefinition)), facts["joints"], f"{path}: joints", error=AssetError)
     try:
         hand = load_hand(facts["hand"], pose_basis=facts["pose_basis"], joints=facts["joints"], **options)  # type: ignore[arg-type]
         network = build_network(settings.model, hand, image_px=settings.data.image_px, weights="none")
@@ -143,9 +147,16 @@ def _settings_of(path: Path, facts: Mapping[str, str], state: Mapping[str, Tenso
 def _hand_options(path: Path, facts: Mapping[str, str]) -> dict[str, Any]:
     text = facts.get("hand_options", "{}")
     options = parse_json(text, f"{path}: hand_options", error=AssetError)
+    if isinstance(options, dict) and (wrong := [n for n, v in options.items() if not isinstance(v, int)]):
+        raise AssetError(f"{path}: its hand option {wrong[0][:40]} is no whole number or flag; get the file again")
     if not isinstance(options, dict):
         raise AssetError(f"{path}: its hand_options are {text[:40]!r}, expected a JSON object; get the file again")
     return options
+
+
+def _check_word(path: Path, name: str, text: str) -> None:
+    if not text.isidentifier() or len(text) > 100:
+        raise AssetError(f"{path}: its {name} is {text[:40]!r}, expected a name; the file is damaged")
 
 
 def _step_of(path: Path, facts: Mapping[str, str]) -> int:

@@ -4,8 +4,9 @@ Random numbers need no state: order and augmentation depend on (seed, epoch), ev
 """
 
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from torch import Tensor, nn
 from hifihr_core.config.renamed import read_settings
 from hifihr_core.config.tree import RunSettings
 from hifihr_core.errors import AssetError, ConfigError
+from hifihr_core.models.checkpoint import check_tensors
+from hifihr_core.outside.json_text import parse_json
 from hifihr_core.training.optimizer import MovingAverage
 from hifihr_core.weight_files import read_facts, read_tensors, write_tensors
 
@@ -72,6 +75,7 @@ def save_state(
         "format_version": FORMAT_VERSION,
         "position": json.dumps(asdict(position)),
         "settings": settings.model_dump_json(),
+        "moments": str(sum(name.startswith("optimizer/") for name in tensors)),
     }
     write_tensors(path, {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}, facts)
 
@@ -89,16 +93,52 @@ def load_state(
     """
     facts = read_facts(path, format=FORMAT, version=FORMAT_VERSION)
     check_same_settings(_settings_of(path, facts), settings)
+    position = _position_of(path, facts)
     tensors = read_tensors(path)
-    try:
-        network.load_state_dict(_part(tensors, "network/"))
-        if average is not None:
-            device = {name: value.device for name, value in average.state.items()}
-            average.state = {name: value.to(device[name]) for name, value in _part(tensors, "average/").items()}
-        _fill_optimizer(optimizer, _part(tensors, "optimizer/"))
-        return Position(**json.loads(facts["position"]))
-    except (KeyError, RuntimeError, TypeError) as error:
-        raise AssetError(f"{path}: does not fit the network of this run ({error}); start a new run") from error
+    check_tensors(path, _part(tensors, "network/"), network.state_dict())
+    if average is not None:
+        check_tensors(path, _part(tensors, "average/"), average.state)
+    moments = _part(tensors, "optimizer/")
+    _check_moments(path, moments, optimizer, facts.get("moments"))
+    network.load_state_dict(_part(tensors, "network/"))
+    if average is not None:
+        device = {name: value.device for name, value in average.state.items()}
+        average.state = {name: value.to(device[name]) for name, value in _part(tensors, "average/").items()}
+    _fill_optimizer(optimizer, moments)
+    return position
+
+
+def _position_of(path: Path, facts: Mapping[str, str]) -> Position:
+    """Return the position in a state's metadata; every number is checked. Raises: AssetError naming what is wrong."""
+    found = parse_json(facts.get("position", ""), f"{path}: its position", error=AssetError)
+    names = {field.name for field in fields(Position)}
+    if not isinstance(found, dict) or not {"step", "epoch", "start"} <= found.keys() <= names:
+        raise AssetError(f"{path}: its position is damaged, expected step, epoch and start; start a new run")
+    for name, value in found.items():
+        is_count = isinstance(value, int) and not isinstance(value, bool) and -1 <= value < 2**53
+        is_length = isinstance(value, float | int) and not isinstance(value, bool) and math.isfinite(value)
+        counts = name in ("step", "epoch", "start", "validated_step")
+        if not (is_count if counts else is_length or (name == "best" and value is None)):
+            raise AssetError(f"{path}: its {name} is {str(value)[:40]}, expected a number; the file is damaged")
+    return Position(**found)
+
+
+def _check_moments(
+    path: Path, moments: Mapping[str, Tensor], optimizer: torch.optim.Optimizer, written: str | None
+) -> None:
+    """Raise AssetError where moments of the optimiser are missing, unknown, of another size or not finite."""
+    shapes = {name: parameter.shape for name, parameter in _named_parameters(optimizer)}
+    kinds: dict[str, set[str]] = {}
+    for key, value in moments.items():
+        kind, _, name = key.partition("/")
+        kinds.setdefault(name, set()).add(kind)
+        fits = name in shapes and (kind == "step" or value.shape == shapes[name])
+        if not fits or not value.isfinite().all():
+            raise AssetError(f"{path}: {kind} of {name} does not fit the optimiser, or is not finite; start a new run")
+    incomplete = [name for name, found in kinds.items() if found != {"step", "exp_avg", "exp_avg_sq"}]
+    if incomplete or (written is not None and written != str(len(moments))):
+        what = f"of {incomplete[0]} " if incomplete else ""
+        raise AssetError(f"{path}: moments of the optimiser {what}are missing; the file is damaged, start a new run")
 
 
 def saved_settings(path: Path) -> RunSettings:

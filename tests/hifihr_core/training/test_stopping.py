@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from hifihr_core.errors import ConfigError
+from hifihr_core.errors import AssetError, ConfigError
 from hifihr_core.folder_lock import lock_folder
 from hifihr_core.training import loop
 from hifihr_core.training.loop import fit
@@ -132,3 +132,60 @@ def test_a_run_that_takes_days_is_announced_once():
     assert "the run takes 41.6 days" in clock.warning(position, done=0.001, done_at_start=0.0)
     assert clock.warning(position, done=0.001, done_at_start=0.0) is None
     assert Clock(Position(), 4).warning(Position(step=8, elapsed_s=60.0), done=0.5, done_at_start=0.0) is None
+
+
+@pytest.fixture
+def damage(settings, tmp_path):
+    """Return ``damage(facts={...}, tensors={...})``: resume from a state in which these entries are changed."""
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    fit(settings, tmp_path / "run", device="cpu")
+    path = tmp_path / "run" / "checkpoints" / "state.safetensors"
+    with safe_open(path, framework="pt") as file:
+        facts = file.metadata()
+    whole = load_file(path)
+
+    def resume(change=lambda tensors: tensors, **changed):
+        save_file(change(dict(whole)), path, metadata={**facts, **changed})
+        return fit(settings, tmp_path / "run", resume=True, device="cpu")
+
+    return resume
+
+
+@pytest.mark.parametrize(
+    ("position", "reason"),
+    [
+        ("", "not valid JSON"),
+        ("[1]", "its position is damaged"),
+        ('{"step": 1}', "its position is damaged"),
+        ('{"step": "two", "epoch": 0, "start": 0}', "its step is two, expected a number"),
+        ('{"step": 1, "epoch": 0.5, "start": 0}', "its epoch is 0.5"),
+        ('{"step": true, "epoch": 0, "start": 0}', "its step is True"),
+        ('{"step": 1, "epoch": 0, "start": 0, "elapsed_s": NaN}', "its elapsed_s is nan"),
+        ('{"step": 1, "epoch": 0, "start": 0, "best": "low"}', "its best is low"),
+        ('{"step": 1, "epoch": 0, "start": 0, "height": 3}', "its position is damaged"),
+        ("[" * 50_000, "deep"),
+    ],
+)
+def test_a_damaged_position_is_named(damage, position, reason):
+    with pytest.raises(AssetError, match=reason):
+        damage(position=position)
+
+
+def test_damaged_tensors_of_a_state_are_named(damage):
+    first = "optimizer/exp_avg/trunk.0.weight"
+    with pytest.raises(AssetError, match=r"moments of the optimiser of trunk\.0\.weight are missing"):
+        damage(lambda tensors: {name: value for name, value in tensors.items() if name != first})
+    with pytest.raises(AssetError, match="moments of the optimiser are missing"):
+        damage(
+            lambda tensors: (
+                {name: v for name, v in tensors.items() if not name.endswith("/trunk.0.weight")}
+                | {name: tensors[name] for name in ("network/trunk.0.weight", "average/trunk.0.weight")}
+            )
+        )
+    with pytest.raises(AssetError, match=r"exp_avg of trunk\.0\.weight does not fit the optimiser, or is not finite"):
+        damage(lambda tensors: tensors | {first: tensors[first] * float("nan")})
+    with pytest.raises(AssetError, match=r"tensor trunk\.0\.weight holds NaN"):
+        damage(lambda tensors: tensors | {"network/trunk.0.weight": tensors["network/trunk.0.weight"] / 0})
+    assert damage().steps == 3
