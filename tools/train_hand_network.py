@@ -40,6 +40,7 @@ def main() -> None:
     settings = HandTraining(
         max_minutes=arguments.minutes,
         steps=arguments.steps,
+        clean=arguments.clean,
         rendered=BATCH - num_photos,
         photos=num_photos,
         blocks_lr=arguments.blocks_lr,
@@ -74,7 +75,8 @@ def main() -> None:
             saved[0] = time.monotonic()
             save(step + 1, average)
 
-    save(last[0], train_hand_network(hand, network, seen, settings, photos=photos, on_step=on_step))
+    trained = train_hand_network(hand, network, seen, settings, photos=photos, on_step=on_step)
+    save(last[0], trained)
 
 
 def _start(path: Path | None, hand: HandModel) -> HandNetwork:
@@ -101,6 +103,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=HandTraining.steps)
     parser.add_argument("--lr", type=float, default=HandTraining.lr)
     parser.add_argument("--blocks-lr", type=float, default=HandTraining.blocks_lr)
+    parser.add_argument("--clean", type=int, default=HandTraining.clean, help="keypoints without a picture per step")
     parser.add_argument("--seed", type=int, default=HandTraining.seed)
     parser.add_argument("--threads", type=int, default=1)
     return parser.parse_args()

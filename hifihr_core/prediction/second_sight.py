@@ -103,7 +103,11 @@ class SecondSight:
         """Return the sighted hands, lifted and fitted: each keypoint counts as it may be off, and the lift holds."""
         which = sighted.which
         points, found = crops.keypoints_px[which], (crops.confidence[which] > 0).float()
-        half_px = (points.amax(dim=1) - points.amin(dim=1)).amax(dim=1, keepdim=True) / 2
-        trust = (_USUAL_SIGMA * half_px / sighted.sigma_px.clamp_min(1e-6)).clamp_max(_MOST_TRUST)
-        lifted = self.lift(sighted, crops)
+        trust, lifted = trust_of(points, sighted.sigma_px), self.lift(sighted, crops)
         return fit_keypoints(hand, lifted, points, found * trust, crops.K[which], weights=weights)
+
+
+def trust_of(keypoints_px: Float[Tensor, "B 21 2"], sigma_px: Float[Tensor, "B 21"]) -> Float[Tensor, "B 21"]:
+    """Return the weight of each keypoint in a fit, from how far it may be off along an axis."""
+    half_px = (keypoints_px.amax(dim=1) - keypoints_px.amin(dim=1)).amax(dim=1, keepdim=True) / 2
+    return (_USUAL_SIGMA * half_px / sigma_px.clamp_min(1e-6)).clamp_max(_MOST_TRUST)

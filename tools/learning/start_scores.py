@@ -1,0 +1,70 @@
+"""Errors of every way from the eyes' joints to a hand, on drawn hands whose truth is known."""
+
+from pathlib import Path
+
+import torch
+from learning.seen_files import read_seen
+
+from hifihr_core.geometry.cameras import project
+from hifihr_core.hands import HandModel
+from hifihr_core.lifting.fitting import SEEN_HANDS, fit_keypoints
+from hifihr_core.lifting.hand_network import load_hand_network
+from hifihr_core.lifting.lifter import load_lifter
+from hifihr_core.lifting.noisy_keypoints import KeypointBatch
+from hifihr_core.lifting.sightings import SeenHands
+from hifihr_core.lifting.train_hand_network import look_with
+from hifihr_core.metrics.pose import mpjpe, pa_mpjpe
+from hifihr_core.models.shipped import LIFTER, shipped_model
+from hifihr_core.placed_hands import PlacedHands, in_front
+from hifihr_core.prediction.second_sight import trust_of
+from learning.eye_errors import sigma_px
+
+BATCH = 64
+
+
+@torch.no_grad()
+def score_starts(
+    hand: HandModel, folder: Path, network_path: Path | None, *, most: int | None
+) -> dict[str, dict[str, float]]:
+    """Return the means over hands of every row; image errors in per cent of the hand's size."""
+    seen, sums = read_seen(folder, most=most), dict[str, dict[str, float]]()
+    for which in torch.arange(len(seen)).split(BATCH):
+        truth = seen.truth(which)
+        for name, placed in _starts(hand, seen, which, truth, network_path).items():
+            for column, values in _errors(hand, placed, truth).items():
+                row = sums.setdefault(name, {})
+                row[column] = row.get(column, 0.0) + float(values.sum()) / len(seen)
+    return sums
+
+
+def _starts(
+    hand: HandModel, seen: SeenHands, which: torch.Tensor, truth: KeypointBatch, network_path: Path | None
+) -> dict[str, PlacedHands | None]:
+    path = shipped_model(LIFTER)
+    assert path is not None
+    points, ones, K = truth.keypoints_px, truth.confidence, truth.K
+    lifted = load_lifter(path, hand)(points, ones, K)
+    rows: dict[str, PlacedHands | None] = {"the eyes": None, "lifter": lifted}
+    rows["lifter, fit"] = fit_keypoints(hand, lifted, points, ones, K)
+    if network_path is not None:
+        network = load_hand_network(network_path, hand)
+        _, evidence = look_with(network, seen, which)
+        rows["hand network"] = network.lifter(points, ones, K, evidence=evidence)
+        trust = trust_of(points, sigma_px(seen, which))
+        rows["hand network, fit"] = fit_keypoints(hand, rows["hand network"], points, trust, K, weights=SEEN_HANDS)
+    return rows
+
+
+def _errors(hand: HandModel, placed: PlacedHands | None, truth: KeypointBatch) -> dict[str, torch.Tensor]:
+    true_px = project(truth.joints_cam, truth.K)
+    size_px = (true_px.amax(dim=1) - true_px.amin(dim=1)).amax(dim=1)
+    if placed is None:
+        return {"image %": 100 * (truth.keypoints_px - true_px).norm(dim=-1).mean(dim=1) / size_px}
+    joints, true_joints = hand.joints_of(placed.parameters), truth.joints_cam - truth.root_cam[:, None]
+    found_px = project(in_front(joints + placed.root_cam[:, None]), truth.K)
+    return {
+        "image %": 100 * (found_px - true_px).norm(dim=-1).mean(dim=1) / size_px,
+        "PA-MPJPE mm": 1000 * pa_mpjpe(joints, true_joints),
+        "joints mm": 1000 * mpjpe(joints, true_joints),
+        "to the eyes %": 100 * (found_px - truth.keypoints_px).norm(dim=-1).mean(dim=1) / size_px,
+    }
