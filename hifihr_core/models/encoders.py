@@ -9,7 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from hifihr_core.errors import AssetError, ConfigError
-from hifihr_core.models.backbone_weights import BackboneWeights, Pretrained, find_backbone_weights
+from hifihr_core.models.backbone_weights import EYES_BACKBONE, BackboneWeights, Pretrained, find_backbone_weights
+from hifihr_core.models.eyes_backbone import EyesBackbone
 from hifihr_core.models.mobilenet_v4 import MobileNetV4
 
 #: The shallow tap is the first feature map of at least this stride; in EfficientNet-B3 it is 32 x 56 x 56 at 224 px.
@@ -18,8 +19,10 @@ LOW_STRIDE = 4
 #: The pyramid that keypoints are read from: the last map of each stride from here on.
 PYRAMID_STRIDE = 8
 
-#: Backbones that are rebuilt without timm, with its names and shapes of tensors.
-OWN: Mapping[str, Callable[[], Any]] = MappingProxyType({"mobilenetv4_conv_small": MobileNetV4})
+#: Backbones without timm: one that is rebuilt with its names and shapes of tensors, and the eyes' landmark network.
+OWN: Mapping[str, Callable[[], Any]] = MappingProxyType(
+    {"mobilenetv4_conv_small": MobileNetV4, EYES_BACKBONE: EyesBackbone}
+)
 
 #: Channel statistics of ImageNet, for backbones whose own are not known.
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -85,7 +88,7 @@ def pyramid_indices(strides: Sequence[int]) -> list[int]:
 
 
 def build_encoder(name: str, *, weights: Pretrained = "none", normalize: bool = True, image_px: int = 224) -> Encoder:
-    """Return an encoder around the backbone `name`, one of timm's.
+    """Return an encoder around the backbone `name`, one of timm's or "eyes".
 
     `weights` is the setting `model.weights` ("auto", "hub", "shipped", "none" or a file), or what
     `find_backbone_weights` found for it. `normalize` applies the statistics the backbone was trained with.

@@ -94,5 +94,3 @@ def _errors(found_px: np.ndarray, labels: list[np.ndarray]) -> list[np.ndarray]:
 def _summary(errors: np.ndarray) -> dict[str, float]:
     near = {f"PCK@{part}": float((errors < part).mean()) for part in NEAR}
     return {**near, "mean error": float(errors.mean()), "median": float(np.median(errors))}
-
-

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import torch
+from learning.eye_errors import sigma_px
 from learning.seen_files import read_seen
 
 from hifihr_core.geometry.cameras import project
@@ -17,7 +18,6 @@ from hifihr_core.metrics.pose import mpjpe, pa_mpjpe
 from hifihr_core.models.shipped import LIFTER, shipped_model
 from hifihr_core.placed_hands import PlacedHands, in_front
 from hifihr_core.prediction.second_sight import trust_of
-from learning.eye_errors import sigma_px
 
 BATCH = 64
 
