@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -128,6 +129,9 @@ OutFolder = Annotated[Path | None, typer.Option("--out_folder", hidden=True)]
 BoxScale = Annotated[float | None, typer.Option("--rescale_factor", min=1.0, max=5.0, hidden=True)]
 SaveMesh = Annotated[bool, typer.Option("--save_mesh", hidden=True)]
 BatchSize = Annotated[int | None, typer.Option("--batch_size", hidden=True)]
+FileType = Annotated[list[str] | None, typer.Option("--file_type", hidden=True)]
+SideView = Annotated[bool, typer.Option("--side_view", hidden=True)]
+FullFrame = Annotated[bool, typer.Option("--full_frame", hidden=True)]
 
 
 def predict(
@@ -166,6 +170,9 @@ def predict(
     rescale_factor: BoxScale = None,
     save_mesh: SaveMesh = False,  # a mesh is always written
     batch_size: BatchSize = None,  # the hands of a photo always make one batch
+    file_type: FileType = None,
+    side_view: SideView = False,  # the sheet shows each hand from several sides
+    full_frame: FullFrame = False,  # the overlay shows the whole photo
 ) -> None:
     """Turn photos and clips into posed, textured 3D hands: mesh, texture, overlay, parameters.
 
@@ -176,7 +183,7 @@ def predict(
     """
     _check_at_most_one({"--focal": focal, "--fov": fov, "--intrinsics": intrinsics})
     _check_at_most_one({"--box": box, "--boxes": boxes})
-    words = [*(images or ()), *(img_folder or ())]
+    words = _words(images or [], img_folder or [], file_type or [])
     if not words and webcam is None:
         raise typer.BadParameter("name at least one photo, clip, folder or glob", param_hint="IMAGE...")
 
@@ -277,6 +284,15 @@ def _converter(hand: HandName, predictor: "Predictor") -> "Callable[[HandResult]
     from hifihr_core.hands import load_hand
 
     return ManoConverter(load_hand(predictor.hand.name)).convert
+
+
+def _words(images: list[str], folders: list[str], file_types: list[str]) -> list[str]:
+    """Return what names photos; HaMeR's `--file_type *.jpg *.png` are patterns in its `--img_folder`."""
+    if not (folders and file_types):
+        return [*images, *folders]
+    patterns = [*file_types, *(word for word in images if word.startswith("*"))]
+    found = [str(Path(folder) / pattern) for folder in folders for pattern in patterns]
+    return [word for word in images if not word.startswith("*")] + [word for word in found if any(glob(word))]
 
 
 def _check_at_most_one(options: "Mapping[str, object]") -> None:

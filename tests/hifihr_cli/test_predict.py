@@ -96,6 +96,7 @@ def test_spellings_of_hamer(here, run_cli):
     ended = run_cli(
         *("predict", "--img_folder", "photos", "--out_folder", "demo_out", "--save_mesh", "--batch_size", "48"),
         *("--rescale_factor", "2.0", "--boxes", "boxes.json", "--no-overlay", "--format", "obj"),
+        *("--side_view", "--full_frame", "--file_type", "*.jpg", "*.png"),
     )
     assert ended.code == 0, ended.err
     assert (here / "demo_out" / "hand_0.obj").exists()

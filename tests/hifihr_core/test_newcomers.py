@@ -244,3 +244,88 @@ def test_names_that_no_table_has_are_answered_with_the_nearest(run_cli):
         ended = run_cli("train", "--data", "synth", "--set", setting, "--set", "model.weights=none")
         assert ended.code == 2
         assert f"did you mean {answer}?" in ended.message
+
+
+#: A detector and an output format as newcomers write them.
+TOY_DETECTOR = '''
+"""A hand is what is not white."""
+
+import numpy as np
+
+from hifihr_core.photos.detections import Detection
+
+
+def build_toy(*, max_hands=None, min_score=None):
+    def find(image):
+        rows, columns = np.nonzero((image < 250).any(axis=2))
+        if not len(rows):
+            return []
+        return [Detection([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1], 0.5, "left")]
+
+    return find
+'''
+
+TOY_FORMAT = '''
+"""The joints of a hand as lines of text."""
+
+from hifihr_core.files import write_text
+
+
+def write_toy(folder, stem, hand, context):
+    path = folder / f"{stem}.toy"
+    write_text(path, "\\n".join(" ".join(f"{value:.4f}" for value in row) for row in hand.joints_cam))
+    return [path]
+'''
+
+
+@pytest.fixture
+def toy_detector_and_format(tmp_path, monkeypatch):
+    """Put a detector and an output format into a file each, and a row each into their tables."""
+    from hifihr_core.exports import formats
+    from hifihr_core.photos import detectors
+
+    for name, source in {"toy_detector": TOY_DETECTOR, "toy_format": TOY_FORMAT}.items():
+        (tmp_path / f"{name}.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    from toy_detector import build_toy
+    from toy_format import write_toy
+
+    row = detectors.DetectorRow("what is not white", build_toy, finds_keypoints=False)
+    monkeypatch.setattr(detectors, "DETECTORS", MappingProxyType({**detectors.DETECTORS, "toy": row}))
+    rows = {**formats.FORMATS, "toy": formats.Format((".toy",), write_hand=write_toy)}
+    monkeypatch.setattr(formats, "FORMATS", MappingProxyType(rows))
+    yield
+    for name in ("toy_detector", "toy_format"):
+        sys.modules.pop(name, None)
+
+
+def test_a_detector_and_a_format_are_found_by_predict(toy_detector_and_format, run_cli, tmp_path, monkeypatch):
+    import numpy as np
+    from PIL import Image
+
+    monkeypatch.chdir(tmp_path)
+    picture = np.full((120, 160, 3), 255, np.uint8)
+    picture[30:90, 50:120] = (200, 150, 120)
+    Image.fromarray(picture).save("hand.png")
+    words = (
+        "predict",
+        "hand.png",
+        "--detector",
+        "toy",
+        "--start",
+        "image",
+        "--format",
+        "toy",
+        "--no-overlay",
+        "--json",
+    )
+    ended = run_cli(*words)
+    assert ended.code == 0, ended.err
+    [hand] = json.loads(ended.out)["images"][0]["hands"]
+    assert (hand["box"], hand["side"]) == ([50, 30, 70, 60], "left")
+    assert hand["files"] == [str(tmp_path.joinpath("predictions", "hand_0.toy").relative_to(tmp_path))]
+    assert np.loadtxt("predictions/hand_0.toy").shape == (21, 3)
+    again = run_cli(*words, "--overwrite")  # the format's endings say what may be replaced
+    assert again.code == 0, again.err
+    assert {path.name for path in (tmp_path / "predictions").iterdir()} == {"hands.json", "hand_0.toy"}
+    assert "toy" in run_cli("predict", "hand.png", "--detector", "other").message
