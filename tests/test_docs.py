@@ -96,3 +96,11 @@ def test_every_picture_is_shown_somewhere() -> None:
     text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
     pictures = [path.name for path in (ROOT / "docs" / "images").iterdir()]
     assert [name for name in pictures if name not in text] == []
+
+
+def test_every_test_named_in_the_page_on_robustness_exists() -> None:
+    text = (ROOT / "docs" / "benchmarks" / "robustness.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text)
+    assert len(named) > 20
+    for path, test in named:
+        assert f"def {test}(" in (ROOT / path).read_text(encoding="utf-8"), f"{path}::{test}"
