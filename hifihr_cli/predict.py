@@ -110,6 +110,10 @@ Page = Annotated[
     bool,
     typer.Option("--page", help="Write one index.html to look at, and to send.", show_default=False),
 ]
+SamePerson = Annotated[
+    bool,
+    typer.Option("--same-person", help="All photos are of one person: one skin, one texture.", show_default=False),
+]
 NoOverlay = Annotated[bool, typer.Option("--no-overlay", help="Write no pictures.", show_default=False)]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace earlier results.", show_default=False)]
 # Clips only.
@@ -156,6 +160,7 @@ def predict(
     bones: Bones = "vrm",
     backdrop: Backdrop = False,
     page: Page = False,
+    same_person: SamePerson = False,
     no_overlay: NoOverlay = False,
     overwrite: Overwrite = False,
     from_: From = 0.0,
@@ -237,7 +242,7 @@ def predict(
         backdrop=backdrop,
         page=page,
     )
-    _report(_work(predictor, paths, output, camera, given, _converter(hand, predictor)), json)
+    _report(_work(predictor, paths, output, camera, given, _converter(hand, predictor), same_person=same_person), json)
 
 
 @dataclass(frozen=True)
@@ -256,6 +261,8 @@ def _work(
     camera: "CameraChoice",
     boxes: "Mapping[str, Sequence[Detection]] | None",
     convert: "Callable[[HandResult], HandResult]",
+    *,
+    same_person: bool = False,
 ) -> "list[_Entry]":
     from hifihr_core.prediction.jobs import predict_files
 
@@ -269,7 +276,14 @@ def _work(
 
         on_step(0)
         for one in predict_files(
-            predictor, paths, output, camera=camera, boxes=boxes, convert=convert, on_step=on_step
+            predictor,
+            paths,
+            output,
+            camera=camera,
+            boxes=boxes,
+            convert=convert,
+            same_person=same_person,
+            on_step=on_step,
         ):
             done.append(_Entry(dict(one.document), one.error, one.kept))  # the meshes of a folder would fill the memory
             on_step(0)

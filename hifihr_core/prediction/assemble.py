@@ -46,10 +46,20 @@ class Reconstruction:
 
 
 def assemble(
-    model: HandModel, done: Reconstruction, *, texture_px: int, licences: Mapping[str, str]
+    model: HandModel,
+    done: Reconstruction,
+    *,
+    texture_px: int,
+    licences: Mapping[str, str],
+    views: Sequence[Sequence[View]] | None = None,
 ) -> tuple[HandResult, ...]:
-    """Return one result per hand; refined hands get the photo on their texture, `texture_px` wide and high."""
+    """Return one result per hand; refined hands get the photo on their texture, `texture_px` wide and high.
+
+    `views` are the pictures that show each hand's skin, where other photos of the person are known.
+    """
     posed = pose_hands(model, done.hands, done.crops.K)
+    if views is None:
+        views = [[view] for view in views_of(model, done, texture_px=texture_px)]
     results = []
     for i, detection in enumerate(done.detections):
         side = done.crops.sides[i]
@@ -57,7 +67,7 @@ def assemble(
         joints_cam = _numpy(posed.joints_cam[i]) * axis
         joints_px = _project(joints_cam, done.camera.K)
         hand = map_tensors(lambda values, row=i: values[row : row + 1], done.hands)
-        mesh, seen = _mesh(model, done, posed, hand, i, texture_px)
+        mesh, seen = _mesh(model, posed, hand, i, views[i] if views else (), texture_px)
         results.append(
             HandResult(
                 side=side,
@@ -93,20 +103,28 @@ def _side_confidence(detection: Detection, side: Side) -> float | None:
 
 
 def _mesh(
-    model: HandModel, done: Reconstruction, posed: PosedHands, hand: LitHands, i: int, texture_px: int
+    model: HandModel, posed: PosedHands, hand: LitHands, i: int, views: Sequence[View], texture_px: int
 ) -> tuple[TexturedMesh, float | None]:
     """Return the right-looking mesh of hand i in the camera frame, and how much of its texture rests on the photo.
 
-    That is None without refinement: then the texture is the inferred skin alone.
+    That is None without views: then the texture is the inferred skin alone.
     """
     mesh = hand_mesh(model, hand, posed.hand, i)
-    if done.refined is None or mesh.texture is None:
+    if not views or mesh.texture is None:
         return mesh, None
     whole = appearance_of(posed)
     own = Appearance(whole.albedo[i : i + 1], whole.uvs, whole.faces_uvs)
-    view = _view(done, done.refined, posed.verts_cam[i], hand.light, i, texture_px)
-    completed = complete_texture([view], model.faces, own, texture_px=texture_px)
+    completed = complete_texture(views, model.faces, own, texture_px=texture_px)
     return replace(mesh, texture=to_bytes(completed.albedo)), completed.seen_share
+
+
+def views_of(model: HandModel, done: Reconstruction, *, texture_px: int) -> list[View]:
+    """Return a view per hand to complete textures from; none without refinement, or for a hand without a chart."""
+    if done.refined is None or model.uvs is None:
+        return []
+    verts_cam = pose_hands(model, done.hands, done.crops.K).verts_cam
+    lights = [map_tensors(lambda values, row=i: values[row : row + 1], done.hands.light) for i in range(len(verts_cam))]
+    return [_view(done, done.refined, verts_cam[i], light, i, texture_px) for i, light in enumerate(lights)]
 
 
 def _view(

@@ -24,7 +24,7 @@ from hifihr_core.exports.results import HandResult, PhotoResult
 from hifihr_core.exports.run_index import RunIndex, files_of
 from hifihr_core.exports.scenes import PhotoView
 from hifihr_core.photos.cameras import CameraChoice
-from hifihr_core.photos.detections import Detection
+from hifihr_core.photos.detections import Detection, check_in_photo
 from hifihr_core.photos.reading import Photo, read_photo
 from hifihr_core.prediction.predictor import Predictor
 from hifihr_core.prediction.result_folder import (
@@ -81,6 +81,7 @@ def predict_files(
     camera: CameraChoice | None = None,
     boxes: Mapping[str, Sequence[Detection]] | None = None,
     convert: Callable[[HandResult], HandResult] = lambda hand: hand,
+    same_person: bool = False,
     on_step: Callable[[int], None] = lambda step: None,
 ) -> Iterator[Done]:
     """Predict photo after photo and write the files of each hand.
@@ -89,7 +90,8 @@ def predict_files(
     photo that an earlier run finished with the same settings is not done again, so that a stopped run continues.
     A photo that cannot be read, or whose box or camera does not fit, is reported; the others are done all the same.
     `boxes` maps paths to the hands to take instead of the detector's. `convert` changes every hand before it is
-    written: `ManoConverter.convert` makes it MANO's.
+    written: `ManoConverter.convert` makes it MANO's. With `same_person` all photos are of one person, whose skin they
+    share; then all are done again where one is.
 
     Raises: ConfigError for an unknown format; DataError where results of other settings exist already or the disk
     refuses.
@@ -97,8 +99,12 @@ def predict_files(
     check_formats(output.formats)
     check_bone_style(output.bones)
     with RunIndex(output.folder) as index:
-        run = _Run(predictor, output, camera or CameraChoice(), boxes, convert, on_step, index)
+        run = _Run(predictor, output, camera or CameraChoice(), boxes, convert, on_step, index, same_person)
         yield from run.photos(paths)
+
+
+#: A photo with its hands, or why it has none.
+_Found = tuple[Photo, PhotoResult] | DataError
 
 
 @dataclass(frozen=True)
@@ -112,11 +118,15 @@ class _Run:
     convert: Callable[[HandResult], HandResult]
     on_step: Callable[[int], None]
     index: RunIndex
+    same_person: bool = False
 
     def photos(self, paths: Sequence[Path]) -> Iterator[Done]:
         """Yield the photos one after the other; before the first, see that no other results are in the way."""
         settings = {path: self._settings(path) for path in paths}
         kept = {path for path in paths if self._is_kept(path, settings[path])}
+        if self.same_person:
+            settings = dict.fromkeys(paths, digest([str(paths), *settings.values()]))
+            kept = set(paths) if all(self._is_kept(path, settings[path]) for path in paths) else set()
         for path in paths:
             if not self.output.overwrite and path not in kept and os.path.isfile(path):
                 refuse_other_results(self.index, path, settings[path])
@@ -124,8 +134,13 @@ class _Run:
             refuse_foreign_page(self.output.folder / PAGE_FILE, overwrite=self.output.overwrite)
         taken: set[str] = set()
         shown: list[dict] = []
+        found = self._together([path for path in paths if path not in kept]) if self.same_person else {}
         for path in paths:
-            yield self._keep(path) if path in kept else self._predict(path, settings[path], taken, shown)
+            if path in kept:
+                yield self._keep(path)
+                continue
+            photo = found[path] if path in found else self._alone(path)
+            yield self._done(path, photo, settings[path], taken, shown)
         if shown:
             write_page(self.output.folder / PAGE_FILE, shown)
 
@@ -133,15 +148,41 @@ class _Run:
         entry = self.index.entry(str(path)) or {}
         return Done(path, result_of(entry, self.output.folder), kept=True)
 
-    def _predict(self, path: Path, settings: str, taken: set[str], shown: list[dict]) -> Done:
-        given = None if self.boxes is None else self.boxes.get(str(path), ())
+    def _given(self, path: Path) -> Sequence[Detection] | None:
+        return None if self.boxes is None else self.boxes.get(str(path), ())
+
+    def _alone(self, path: Path) -> "_Found":
+        """Return a photo with its hands, or why it has none."""
         try:
             photo = read_photo(path)
-            result = self.predictor.predict(photo, camera=self.camera, detections=given, on_step=self.on_step)
+            given = self._given(path)
+            return photo, self.predictor.predict(photo, camera=self.camera, detections=given, on_step=self.on_step)
         except DataError as error:
-            named = _named(error, path)
-            document = {"path": str(path), "hands": [], "files": [], "pictures": [], "error": str(named)}
-            return Done(path, document, error=named)
+            return _named(error, path)
+
+    def _together(self, paths: Sequence[Path]) -> dict[Path, "_Found"]:
+        """Return the photos of one person with their hands; photos that cannot be done are left out of the skin."""
+        read: dict[Path, Photo] = {}
+        found: dict[Path, _Found] = {}
+        for path in paths:
+            try:
+                read[path] = read_photo(path)
+                for hand in self._given(path) or ():
+                    check_in_photo(hand, *read[path].size_px)
+            except DataError as error:
+                read.pop(path, None)
+                found[path] = _named(error, path)
+        given = [self._given(path) for path in read]
+        results = self.predictor.predict_person(
+            list(read.values()), camera=self.camera, detections=given, on_step=self.on_step
+        )
+        return found | {path: (read[path], result) for path, result in zip(read, results, strict=True)}
+
+    def _done(self, path: Path, found: "_Found", settings: str, taken: set[str], shown: list[dict]) -> Done:
+        if isinstance(found, DataError):
+            document = {"path": str(path), "hands": [], "files": [], "pictures": [], "error": str(found)}
+            return Done(path, document, error=found)
+        photo, result = found
         result = replace(result, hands=tuple(self.convert(hand) for hand in result.hands))
         document = self._write(photo, result, path, settings, taken)
         if self.output.page and result.hands and len(shown) < MAX_PHOTOS:

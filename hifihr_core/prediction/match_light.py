@@ -33,11 +33,13 @@ def match_light(
     *,
     mask: Bool[Tensor, "B H W"] | None = None,
     person: Int[Tensor, " B"] | None = None,
+    certain: bool = False,
 ) -> LitHands:
     """Return the hands with the skin and the light that explain their crops best; see `infer_tone_and_light`.
 
     `renderer` has the size of the crops. `mask` are the pixels of skin (found where not given), `person` numbers the
-    people (`pairs` where not given). A hand that is hardly in the picture keeps its skin and light.
+    people (`pairs` where not given), beyond doubt where `certain`. A hand that is hardly in the picture keeps its skin
+    and light.
     """
     drawn = draw_hands(hand, renderer, state, crops.K)
     found = segment_hands(crops.image, drawn.rendered.silhouette) if mask is None else mask
@@ -45,7 +47,9 @@ def match_light(
     if not bool(shown.any()):
         return state
     evidence = look_at_skin(crops.image, drawn.posed.verts_cam, hand.faces, crops.K, mask=found)
-    result = infer_tone_and_light(evidence, bank, prior, person=pairs(crops.sides) if person is None else person)
+    result = infer_tone_and_light(
+        evidence, bank, prior, person=pairs(crops.sides) if person is None else person, certain=certain
+    )
     texture = _where(shown, result.texture, state.texture)
     sky = state.light.sky
     before = replace(state.light, sky=torch.zeros_like(result.light.sky) if sky is None else sky)

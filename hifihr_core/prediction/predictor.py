@@ -27,9 +27,11 @@ from hifihr_core.prediction.crops import Crops, cut_crops
 from hifihr_core.prediction.light_prior import load_light_prior
 from hifihr_core.prediction.load_models import LoadedModels, load_models
 from hifihr_core.prediction.match_light import match_light
+from hifihr_core.prediction.one_person import share_skin, views_of_each
 from hifihr_core.prediction.refine import Refined, RefineSettings, refine
 from hifihr_core.prediction.second_sight import SecondSight
 from hifihr_core.prediction.starts import Start, centred, start_hands
+from hifihr_core.prediction.texture import View
 from hifihr_core.records import Side
 from hifihr_core.rendering import Renderer
 
@@ -138,18 +140,63 @@ class Predictor:
         Raises: ValueError for an array that is not a uint8 RGB photo; DataError for a file that cannot be read, a
         camera or a hand that cannot be one of this photo.
         """
-        photo = as_photo(image)
         choice = CameraChoice(intrinsics=K) if camera is None else camera
         with one_thread():
-            return self._run(photo, choice, detections, on_step)
+            work = self._work(as_photo(image), choice, detections, on_step)
+            return self._finish(work)
 
-    def _run(
+    def predict_person(
+        self,
+        images: Sequence[Photo | str | Path | UInt8[np.ndarray, "H W 3"]],
+        *,
+        camera: CameraChoice | None = None,
+        detections: Sequence[Sequence[Detection] | None] | None = None,
+        on_step: Callable[[int], None] = lambda step: None,
+    ) -> tuple[PhotoResult, ...]:
+        """Reconstruct the hands of one person in several photos: one skin for all, and with `refine` one texture.
+
+        Every photo keeps its own poses, shapes and light. Arguments and errors as in `predict`; `detections` are per
+        photo.
+        """
+        given = [None] * len(images) if detections is None else detections
+        with one_thread():
+            works = [
+                self._work(as_photo(image), camera or CameraChoice(), hands, on_step)
+                for image, hands in zip(images, given, strict=True)
+            ]
+            return self._finish_person(works)
+
+    def _finish(self, work: "_Work", views: Sequence[Sequence[View]] | None = None) -> PhotoResult:
+        if work.done is None:
+            return PhotoResult(work.photo.path, (), work.clock.seconds, work.notes)
+        with torch.no_grad():
+            results = assemble(
+                self.hand, work.done, texture_px=self.settings.texture_px, licences=self.licences, views=views
+            )
+        work.clock.lap("assemble")
+        return PhotoResult(work.photo.path, results, work.clock.seconds, work.notes)
+
+    def _finish_person(self, works: Sequence["_Work"]) -> tuple[PhotoResult, ...]:
+        found = [work.done for work in works if work.done is not None]
+        if not found:
+            return tuple(self._finish(work) for work in works)
+        assert self._skins is not None  # drawn with the first hand
+        shared = share_skin(self.hand, self.renderer, found, self._skins, self._light_prior)
+        with torch.no_grad():
+            views = iter(views_of_each(self.hand, shared, texture_px=self.settings.texture_px))
+        rest = iter(shared)
+        return tuple(
+            self._finish(work) if work.done is None else self._finish(replace(work, done=next(rest)), next(views))
+            for work in works
+        )
+
+    def _work(
         self,
         photo: Photo,
         choice: CameraChoice,
         given: Sequence[Detection] | None,
         on_step: Callable[[int], None],
-    ) -> PhotoResult:
+    ) -> "_Work":
         clock = _Clock()
         camera = choose_camera(photo, choice, given or ())
         detections = self._detect(photo) if given is None else self._believe(given)
@@ -158,7 +205,7 @@ class Predictor:
         clock.lap("detect")
         notes = (*photo.notes, *camera.notes)
         if not detections:
-            return PhotoResult(photo.path, (), clock.seconds, notes)
+            return _Work(photo, notes, clock, None)
         settings = self.settings
         crops = self._cut(photo, detections, camera.K, least=0.0 if given is None else LEAST_OF_GIVEN_BOX)
         with torch.no_grad():
@@ -181,10 +228,7 @@ class Predictor:
             hands = self._match(refined.hands, crops, mask=refined.mask)
             clock.lap("refine")
         done = Reconstruction(photo, camera, detections, crops, hands, started.origins, started.confidence, refined)
-        with torch.no_grad():
-            results = assemble(self.hand, done, texture_px=settings.texture_px, licences=self.licences)
-        clock.lap("assemble")
-        return PhotoResult(photo.path, results, clock.seconds, notes)
+        return _Work(photo, notes, clock, done)
 
     def _detect(self, photo: Photo) -> list[Detection]:
         """Return what the detector finds, in pixels of the photo at its full size."""
@@ -218,6 +262,16 @@ class Predictor:
             return crops
         with torch.no_grad():
             return cut(centred(self.network, crops, detections, network_px=self.network_px, least=least))
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A photo before its results are put together; `done` is None where it shows no hand."""
+
+    photo: Photo
+    notes: tuple[str, ...]
+    clock: "_Clock"
+    done: Reconstruction | None
 
 
 class _Clock:

@@ -49,10 +49,16 @@ class ToneAndLight:
 
 @torch.no_grad()
 def infer_tone_and_light(
-    evidence: SkinEvidence, bank: SkinBank, prior: LightPrior, *, person: Int[Tensor, " B"] | None = None
+    evidence: SkinEvidence,
+    bank: SkinBank,
+    prior: LightPrior,
+    *,
+    person: Int[Tensor, " B"] | None = None,
+    certain: bool = False,
 ) -> ToneAndLight:
-    """Infer skin and light of every hand; hands with the same number in `person` have one skin unless they disagree.
+    """Infer skin and light of every hand; hands with the same number in `person` have one skin.
 
+    Unless it is `certain` who is who, a hand whose skin does not fit that person's other hands is taken for another's.
     A hand of which nothing is seen keeps the prior: the mean skin, and the light that its surroundings suggest.
     """
     brightness = prior.brightness(evidence.surroundings)
@@ -62,7 +68,7 @@ def infer_tone_and_light(
     for _ in range(_ROUNDS):
         problems = [_Problem.of(evidence, i, seen, trust[i], brightness[i]) for i, seen in enumerate(chosen)]
         logs = torch.stack([p.log_evidence(skins[i], prior) for i, p in enumerate(problems)])
-        who = _agreeing(logs, person)
+        who = person.to(logs.device) if certain and person is not None else _agreeing(logs, person)
         likelihood = torch.zeros_like(logs).index_add(0, who, logs)[who].softmax(dim=1)
         albedo = [torch.einsum("m,mvc->vc", likelihood[i], skin) for i, skin in enumerate(skins)]
         relative = [p.light(albedo[i], prior) for i, p in enumerate(problems)]
