@@ -1,10 +1,13 @@
 """From what a user has (a file, a folder, a zip) to an installed asset: found, checked, converted, stored."""
 
 import shutil
+import stat
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable
 from fnmatch import fnmatch
+from io import BufferedIOBase
 from pathlib import Path
 
 from hifihr_core.assets.fetch import check_bytes
@@ -53,6 +56,8 @@ def gather(asset: Asset, source: Path, scratch: Path) -> Path:
     """Return the one file of `asset`, or for several a folder that holds them, unpacked or linked into `scratch`."""
     if not source.exists():
         raise AssetError(f"{source}: no such file or folder; {_expected(asset)}")
+    if not source.is_dir():
+        _check_file(asset, source)
     if zipfile.is_zipfile(source) and source.suffix.lower() == ".zip":
         found = _unpack(asset, source, scratch)
     elif source.is_dir():
@@ -69,6 +74,15 @@ def gather(asset: Asset, source: Path, scratch: Path) -> Path:
     for wanted, path in found.items():
         (scratch / wanted).symlink_to(path.resolve())
     return scratch
+
+
+def _check_file(asset: Asset, source: Path) -> None:
+    """Raise AssetError for a pipe or device, which may never end, and for a file larger than the asset's can be."""
+    found = source.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise AssetError(f"{source}: a pipe or device, expected a file; {_expected(asset)}")
+    if found.st_size > asset.largest_bytes and source.suffix.lower() != ".zip":
+        raise AssetError(f"{source}: {found.st_size:,} bytes, too large for {asset.id}; {_expected(asset)}")
 
 
 def _files_below(folder: Path) -> list[Path]:
@@ -99,11 +113,25 @@ def _unpack(asset: Asset, archive: Path, scratch: Path) -> dict[str, Path]:
             for wanted, name in chosen.items():
                 target = scratch / wanted.replace("*", asset.id)
                 with opened.open(members[name.as_posix()]) as packed, target.open("wb") as file:
-                    shutil.copyfileobj(packed, file)
+                    _copy_bounded(packed, file, asset.largest_bytes, f"{archive}: {name}")
                 unpacked[wanted] = target
             return unpacked
-    except (zipfile.BadZipFile, EOFError, RuntimeError) as error:
-        raise AssetError(f"{archive}: not a readable zip ({error}); download it again") from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+        raise AssetError(
+            f"{archive}: not a readable zip ({error}); download it again, or unpack it and give the folder"
+        ) from error
+
+
+def _copy_bounded(packed: BufferedIOBase, file: BufferedIOBase, most: int, name: str) -> None:
+    """Unpack at most so many bytes, whatever the archive claims. Raises: AssetError where there are more."""
+    copied = 0
+    while block := packed.read(1 << 20):
+        copied += len(block)
+        if copied > most:
+            raise AssetError(
+                f"{name} unpacks to more than {most:,} bytes, expected less; the zip is damaged or hostile"
+            )
+        file.write(block)
 
 
 def _check_suffix(asset: Asset, source: Path) -> Path:

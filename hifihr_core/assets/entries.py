@@ -40,6 +40,7 @@ ENTRIES: tuple[dict[str, Any], ...] = (
         "title": "MANO, right hand",
         "file": "mano_right.npz",
         "files": ("MANO_RIGHT.pkl",),
+        "largest_bytes": 64 << 20,
         "needed_by": "hand model `mano`; the check of FreiHAND's and HO-3D's labels",
     },
     {
@@ -48,6 +49,7 @@ ENTRIES: tuple[dict[str, Any], ...] = (
         "title": "MANO, left hand",
         "file": "mano_left.npz",
         "files": ("MANO_LEFT.pkl",),
+        "largest_bytes": 64 << 20,
         "needed_by": "nothing in hifihr itself: left hands are mirrored right ones",
     },
     {
@@ -134,6 +136,7 @@ ENTRIES: tuple[dict[str, Any], ...] = (
         "homepage": "https://github.com/viridityzhu/HiFiHR",
         "file": "hifihr_t7.safetensors",
         "files": ("*.t7",),
+        "largest_bytes": 1 << 30,
         "needed_by": "eval and predict with the authors' weights; it also needs `nimble`",
         "citation": "Zhu, Zhao, Yang, Yao: HiFiHR. German Conference on Pattern Recognition, 2023",
     },

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from http.client import HTTPException, HTTPMessage
 from io import BufferedIOBase
 from pathlib import Path
@@ -75,6 +76,8 @@ def check_bytes(asset: Asset, path: Path, *, origin: str) -> None:
 
 def _download(asset: Asset, source: Source, part: Path, on_progress: OnProgress) -> None:
     """Append to `part` what it lacks of the file at `source`."""
+    if urlsplit(source.url).scheme not in ("http", "https"):
+        raise AssetError(f"{source.url}: expected an address that begins with https://; {_by_hand(asset)}")
     have = part.stat().st_size if part.exists() else 0
     if source.size is not None and have == source.size:
         return
@@ -91,15 +94,31 @@ def _download(asset: Asset, source: Source, part: Path, on_progress: OnProgress)
         length = _length(response.headers)
         total = have + length if length is not None else source.size
         _check_space(part, total, have)
+        most = total if total is not None else asset.largest_bytes
         with part.open("ab" if have else "wb") as file:
-            _copy(response, file, have, total, on_progress)
+            _copy(Bounded(response, most - have), file, have, total, on_progress)
+    if part.stat().st_size > most:
+        part.unlink()
+        raise AssetError(f"{source.url}: sends more than the {most:,} bytes it should; {_by_hand(asset)}")
     if total is not None and (found := part.stat().st_size) < total:
         raise AssetError(f"{asset.id}: the connection ended at {found:,} of {total:,} bytes; run again, it resumes")
 
 
-def _copy(
-    response: BufferedIOBase, file: BufferedIOBase, done: int, total: int | None, on_progress: OnProgress
-) -> None:
+@dataclass
+class Bounded:
+    """A body that is read up to one byte beyond its length, which tells that it does not end there."""
+
+    body: BufferedIOBase
+    left: int
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes, none beyond the bound."""
+        block = self.body.read(min(size, self.left + 1)) if self.left >= 0 else b""
+        self.left -= len(block)
+        return block
+
+
+def _copy(response: Bounded, file: BufferedIOBase, done: int, total: int | None, on_progress: OnProgress) -> None:
     on_progress(done, total)
     while block := response.read(BLOCK_BYTES):
         file.write(block)
@@ -109,7 +128,7 @@ def _copy(
 
 def _length(headers: HTTPMessage) -> int | None:
     text = headers.get("Content-Length", "")
-    return int(text) if text.isdigit() else None
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
 def _check_space(part: Path, total: int | None, have: int) -> None:

@@ -42,7 +42,8 @@ class Asset(BaseModel):
 
     `licence` is the class that decides what hifihr may do: `free` files can be fetched; `gated`, `non-commercial` and
     `unknown` ones are imported by the user and never downloaded or copied into outputs. `file` is its name in the
-    cache, `files` the names (or patterns) that `hifihr assets import` looks for in what the user gives.
+    cache, `files` the names (or patterns) that `hifihr assets import` looks for in what the user gives. No file of it
+    is larger than `largest_bytes`; what claims to be is damaged or hostile.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -58,6 +59,7 @@ class Asset(BaseModel):
     files: tuple[str, ...] = ()
     needed_by: str
     citation: str
+    largest_bytes: int = 2 << 30
 
     @model_validator(mode="after")
     def _is_consistent(self) -> "Asset":

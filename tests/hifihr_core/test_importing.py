@@ -1,6 +1,7 @@
 """Whatever a user has, a file, a folder or a zip, becomes the same installed asset; anything else is refused."""
 
 import hashlib
+import os
 import zipfile
 
 import numpy as np
@@ -134,3 +135,33 @@ def test_a_free_file_brought_by_hand_is_checked_and_copied(tmp_path, home):
         import_asset(asset, given)
     assert installed_path(asset).read_bytes() == data
     assert given.exists()
+
+
+def test_a_zip_that_unpacks_to_far_more_is_stopped(mano, tmp_path):
+    small = mano.model_copy(update={"largest_bytes": 1 << 20})
+    bomb = zipped(tmp_path / "a.zip", {"MANO_RIGHT.pkl": bytes(4 << 20)}, zipfile.ZIP_DEFLATED)
+    with pytest.raises(AssetError, match="unpacks to more than 1,048,576 bytes"):
+        import_asset(small, bomb)
+    with pytest.raises(AssetError, match="too large for mano-right"):
+        import_asset(small, _write(tmp_path / "MANO_RIGHT.pkl", bytes(2 << 20)))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such files")
+def test_pipes_and_devices_are_refused_at_once(mano, tmp_path):
+    os.mkfifo(tmp_path / "MANO_RIGHT.pkl")
+    (tmp_path / "zero.pkl").symlink_to("/dev/zero")
+    for name in ("MANO_RIGHT.pkl", "zero.pkl"):
+        with pytest.raises(AssetError, match="a pipe or device, expected a file"):
+            import_asset(mano, tmp_path / name)
+    with pytest.raises(AssetError, match="is not in it"):  # in a folder they do not count as files
+        import_asset(mano, tmp_path)
+
+
+def test_an_encrypted_zip_names_the_way_out(mano, tmp_path):
+    path = zipped(tmp_path / "a.zip", {"MANO_RIGHT.pkl": b"x" * 100}, zipfile.ZIP_STORED)
+    content = bytearray(path.read_bytes())
+    directory = content.rindex(b"PK\x01\x02")
+    content[6] = content[directory + 8] = 1
+    path.write_bytes(content)
+    with pytest.raises(AssetError, match=r"encrypted.*or unpack it and give the folder"):
+        import_asset(mano, path)

@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -24,15 +25,20 @@ class Handler(BaseHTTPRequestHandler):
             self.send_error(416, "Range Not Satisfiable")
             return
         self.send_response(206 if start else 200)
-        if server.mode != "no length":
-            self.send_header("Content-Length", str(len(CONTENT) - start))
+        lengths = {"no length": None, "endless": None, "odd length": "9" * 6000}
+        if (length := lengths.get(server.mode, str(len(CONTENT) - start))) is not None:
+            self.send_header("Content-Length", length)
         self.end_headers()
         body = CONTENT[start:]
         if server.mode == "cut":
             body = body[: len(body) // 2]
         if server.mode == "wrong bytes":
             body = body[:-1] + b"!"
-        self.wfile.write(body)
+        with suppress(ConnectionError):  # the reader leaves when it has had enough
+            while True:
+                self.wfile.write(body)
+                if server.mode != "endless":
+                    break
 
     def log_message(self, *args):
         """Stay silent."""

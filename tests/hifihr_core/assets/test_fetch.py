@@ -144,3 +144,24 @@ def test_what_is_not_free_is_never_downloaded(asset_id, monkeypatch, home):
     with pytest.raises(AssetError, match=f"only free assets are downloaded; .*hifihr assets import {asset_id} PATH"):
         fetch(find_asset(asset_id))
     assert not home.exists()
+
+
+def test_a_body_without_an_end_is_left(served, web, content):
+    web.mode = "endless"
+    asset = with_source(served, size=None).model_copy(update={"largest_bytes": 3 * len(content)})
+    with pytest.raises(AssetError, match="sends more than the 3,145,728 bytes it should"):
+        fetch(asset)
+    assert not partial(asset).exists()
+    with pytest.raises(AssetError, match=f"sends more than the {len(content):,} bytes"):
+        fetch(with_source(served, size=len(content)))
+
+
+def test_a_length_that_is_no_number_does_not_count(served, web, content):
+    web.mode = "odd length"
+    assert fetch(served).read_bytes() == content
+
+
+@pytest.mark.parametrize("url", ["ftp://example.org/a-12345678.bin", "file:///etc/passwd"])
+def test_only_the_web_is_asked(served, url):
+    with pytest.raises(AssetError, match="expected an address that begins with https://"):
+        fetch(with_source(served, url=url))
