@@ -44,7 +44,11 @@ def convert(
     rows = []
     with progress("convert", unit="hands") as bar:
         for done, count, converted in convert_files(
-            results, formats=format.split(","), joints=joints, folder=out, overwrite=overwrite
+            results,
+            formats=format.split(","),
+            joints=joints,  # type: ignore[arg-type]
+            folder=out,
+            overwrite=overwrite,
         ):
             bar(done, count)
             rows.append(converted)

@@ -137,8 +137,9 @@ def _add_motion(usd: Any, stage: Any, rig: Rig, joints: list[str], clip: Clip | 
     motion = usd.UsdSkel.Animation.Define(stage, place)
     motion.CreateJointsAttr(joints)
     motion.CreateScalesAttr(usd.Vt.Vec3hArray([usd.Gf.Vec3h(1, 1, 1)] * len(joints)))
-    times: Sequence[Any] = [usd.Usd.TimeCode.Default()]
-    frames = rig.T_cam_bone[None]
+    # Blender poses a skeleton from time samples alone, so one pose is also told at time 0.
+    times: Sequence[Any] = [usd.Usd.TimeCode.Default(), 0.0]
+    frames = np.stack((rig.T_cam_bone, rig.T_cam_bone))
     if clip is not None:
         times, frames = [float(time) * _FRAMES_PER_S for time in clip.times_s], clip.T_cam_bone
         stage.SetStartTimeCode(min(times[0], stage.GetStartTimeCode()))

@@ -27,11 +27,13 @@ def test_usd_poses_the_hands_as_they_are(tmp_path: Path, mesh: TexturedMesh, mov
         cache.Populate(root, usd.PrimDefaultPredicate)
         skeleton = cache.GetSkelQuery(UsdSkel.Skeleton(stage.GetPrimAtPath(f"/Photo/Hand_{number}/Skeleton")))
         shape = stage.GetPrimAtPath(f"/Photo/Hand_{number}/Mesh")
-        points = UsdGeom.Mesh(shape).GetPointsAttr().Get()
-        time = usd.TimeCode(0) if moving and number == 0 else usd.TimeCode.Default()
-        motions = skeleton.ComputeSkinningTransforms(time)
-        assert cache.GetSkinningQuery(shape).ComputeSkinnedPoints(motions, points, time)
-        np.testing.assert_allclose(np.array(points), one.vertices * [1, -1, -1], atol=2e-4)  # scales are half floats
+        times = [usd.TimeCode(0)] if moving and number == 0 else [usd.TimeCode.Default(), usd.TimeCode(0)]
+        for time in times:
+            points = UsdGeom.Mesh(shape).GetPointsAttr().Get()
+            motions = skeleton.ComputeSkinningTransforms(time)
+            assert cache.GetSkinningQuery(shape).ComputeSkinnedPoints(motions, points, time)
+            # Scales are half floats.
+            np.testing.assert_allclose(np.array(points), one.vertices * [1, -1, -1], atol=2e-4)
         assert (
             skeleton.GetJointOrder()[1] == f"{('right', 'left')[number]}Hand/{('right', 'left')[number]}MiddleProximal"
         )
