@@ -114,6 +114,9 @@ SamePerson = Annotated[
     bool,
     typer.Option("--same-person", help="All photos are of one person: one skin, one texture.", show_default=False),
 ]
+NoForearm = Annotated[
+    bool, typer.Option("--no-forearm", help="End hands at the wrist, without a short stub.", show_default=False)
+]
 NoOverlay = Annotated[bool, typer.Option("--no-overlay", help="Write no pictures.", show_default=False)]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace earlier results.", show_default=False)]
 # Clips only.
@@ -161,6 +164,8 @@ def predict(
     backdrop: Backdrop = False,
     page: Page = False,
     same_person: SamePerson = False,
+]
+    no_forearm: NoForearm = False,
     no_overlay: NoOverlay = False,
     overwrite: Overwrite = False,
     from_: From = 0.0,
@@ -241,6 +246,7 @@ def predict(
         bones=bones,
         backdrop=backdrop,
         page=page,
+        forearm=not no_forearm,
     )
     _report(_work(predictor, paths, output, camera, given, _converter(hand, predictor), same_person=same_person), json)
 

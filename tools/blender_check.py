@@ -35,6 +35,7 @@ def make(folder: Path) -> None:
     """Write right.glb, left.glb and both.glb: drawn hands of the free model half a metre from the camera."""
     import torch
 
+    from hifihr_core.exports.forearm import with_forearm
     from hifihr_core.exports.meshes import mirror_x, posed_mesh
     from hifihr_core.exports.scenes import SceneHand, write_scene
     from hifihr_core.hands import HandParameters, load_hand
@@ -47,7 +48,7 @@ def make(folder: Path) -> None:
         values = (drawn.global_orient, drawn.pose, drawn.shape, drawn.texture)
         parameters = HandParameters(*(value[k : k + 1] for value in values))
         mesh = posed_mesh(hand, PlacedHands(parameters, torch.tensor([[0.12, 0.0, 0.5]])))
-        hands.append(SceneHand(mirror_x(mesh) if side == "left" else mesh, side, side))
+        hands.append(SceneHand(with_forearm(mirror_x(mesh) if side == "left" else mesh), side, side))
     for name, chosen in {"right": hands[:1], "left": hands[1:], "both": hands}.items():
         write_scene(folder / f"{name}.glb", chosen)
         np.savez(folder / f"{name}.npz", **{hand.name: hand.mesh.vertices for hand in chosen})

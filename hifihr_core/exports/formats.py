@@ -14,6 +14,7 @@ from hifihr_core import __version__
 from hifihr_core.errors import ConfigError, DataError
 from hifihr_core.exports.bvh import write_bvh
 from hifihr_core.exports.encoding import encode_png
+from hifihr_core.exports.forearm import with_forearm
 from hifihr_core.exports.results import HandResult
 from hifihr_core.exports.scenes import PhotoView, SceneHand, SceneLight, write_scene
 from hifihr_core.exports.surfaces import write_obj, write_ply
@@ -25,17 +26,21 @@ from hifihr_core.files import write_atomically, write_text
 class ExportContext:
     """What files say beyond the hands: the photo's name, its camera and pixels, the style of bone names.
 
-    `view` is None where the photo's size is not known; its `image` is put behind the hands of a scene.
+    `view` is None where the photo's size is not known; its `image` is put behind the hands of a scene. With `forearm`
+    the hands of scenes end in a short stub; OBJ and PLY hold the model's own mesh.
     """
 
     photo: str | None = None
     view: PhotoView | None = None
     bones: str = "vrm"
+    forearm: bool = True
 
 
 def _hand_glb(folder: Path, stem: str, hand: HandResult, context: ExportContext) -> list[Path]:
     path = folder / f"{stem}.glb"
-    write_scene(path, [scene_hand(hand, stem)], bones=context.bones, extras=_extras([hand], context))
+    write_scene(
+        path, [scene_hand(hand, stem, forearm=context.forearm)], bones=context.bones, extras=_extras([hand], context)
+    )
     return [path]
 
 
@@ -81,7 +86,7 @@ def _scene_glb(folder: Path, stem: str, hands: Sequence[HandResult], context: Ex
     path = folder / f"{stem}.glb"
     write_scene(
         path,
-        _scene_hands(stem, hands),
+        _scene_hands(stem, hands, context),
         view=context.view,
         light=_light(hands),
         bones=context.bones,
@@ -91,7 +96,7 @@ def _scene_glb(folder: Path, stem: str, hands: Sequence[HandResult], context: Ex
 
 
 def _scene_usdz(folder: Path, stem: str, hands: Sequence[HandResult], context: ExportContext) -> list[Path]:
-    write_usdz(folder / f"{stem}.usdz", _scene_hands(stem, hands), bones=context.bones)
+    write_usdz(folder / f"{stem}.usdz", _scene_hands(stem, hands, context), bones=context.bones)
     return [folder / f"{stem}.usdz"]
 
 
@@ -176,14 +181,14 @@ def write_photo(
     return [file for write in writers if write is not None for file in write(folder, stem, hands, context)]
 
 
-def scene_hand(hand: HandResult, name: str) -> SceneHand:
-    """Return the hand as a part of a scene."""
+def scene_hand(hand: HandResult, name: str, *, forearm: bool = True) -> SceneHand:
+    """Return the hand as a part of a scene, with a stub of the forearm if asked."""
     extras = {"score": round(float(hand.score), 4), "metric": hand.metric, "model": hand.hand}
-    return SceneHand(hand.mesh, name, hand.side, extras=extras)
+    return SceneHand(with_forearm(hand.mesh) if forearm else hand.mesh, name, hand.side, extras=extras)
 
 
-def _scene_hands(stem: str, hands: Sequence[HandResult]) -> list[SceneHand]:
-    return [scene_hand(hand, f"{stem}_{number}") for number, hand in enumerate(hands)]
+def _scene_hands(stem: str, hands: Sequence[HandResult], context: ExportContext) -> list[SceneHand]:
+    return [scene_hand(hand, f"{stem}_{number}", forearm=context.forearm) for number, hand in enumerate(hands)]
 
 
 def _light(hands: Sequence[HandResult]) -> SceneLight | None:

@@ -37,6 +37,7 @@ class TexturedMesh:
 
     `faces` are counter-clockwise from outside. With a chart, `texture` is RGB, row 0 at the top (v = 1), and corner c
     of face f samples it at ``uvs[faces_uvs[f, c]]``; without, `vertex_colors` are RGB in [0, 1].
+    The last `lid_faces` faces close the wrist with a flat lid.
     """
 
     vertices: Float[np.ndarray, "V 3"]
@@ -46,6 +47,7 @@ class TexturedMesh:
     texture: UInt8[np.ndarray, "T T 3"] | None = None
     vertex_colors: Float[np.ndarray, "V 3"] | None = None
     rig: Rig | None = None
+    lid_faces: int = 0
 
 
 @dataclass(frozen=True)
@@ -85,13 +87,11 @@ def mirror_x(mesh: TexturedMesh) -> TexturedMesh:
     again, and a positive turn about a bone's +x still curls the finger.
     """
     axis = np.array([-1.0, 1.0, 1.0])
-    return TexturedMesh(
+    return replace(
+        mesh,
         vertices=mesh.vertices * axis,
         faces=mesh.faces[:, ::-1].copy(),
-        uvs=mesh.uvs,
         faces_uvs=None if mesh.faces_uvs is None else mesh.faces_uvs[:, ::-1].copy(),
-        texture=mesh.texture,
-        vertex_colors=mesh.vertex_colors,
         rig=None if mesh.rig is None else _mirror_rig(mesh.rig),
     )
 
@@ -128,10 +128,11 @@ def hand_mesh(model: HandModel, hand: PlacedHands, posed: Hand, i: int) -> Textu
         raise ValueError(f"{model.name}: parameters without a texture, expected one to show")
     vertices, faces = _numpy(posed.vertices[i] + hand.root_cam[0]), _integers(model.faces)
     rig = hand_rig(model, hand.parameters, hand.root_cam)
+    mesh = TexturedMesh(vertices, faces, rig=rig, lid_faces=model.lid_faces)
     if appearance.uvs is None or appearance.faces_uvs is None:
-        return TexturedMesh(vertices, faces, vertex_colors=_numpy(appearance.albedo[i].clamp(0, 1)), rig=rig)
+        return replace(mesh, vertex_colors=_numpy(appearance.albedo[i].clamp(0, 1)))
     uvs, faces_uvs = _numpy(appearance.uvs), _integers(appearance.faces_uvs)
-    return TexturedMesh(vertices, faces, uvs=uvs, faces_uvs=faces_uvs, texture=to_bytes(appearance.albedo[i]), rig=rig)
+    return replace(mesh, uvs=uvs, faces_uvs=faces_uvs, texture=to_bytes(appearance.albedo[i]))
 
 
 def surface_normals(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]) -> Float[np.ndarray, "V 3"]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from hifihr_core.exports.clips import local_transforms
 from hifihr_core.exports.encoding import encode_jpeg
+from hifihr_core.exports.forearm import with_forearm
 from hifihr_core.exports.gltf import strongest_influences
 from hifihr_core.exports.meshes import TexturedMesh, split_at_seams, unsplit
 from hifihr_core.exports.results import HandResult
@@ -55,7 +56,7 @@ def write_page(path: Path, photos: Sequence[dict]) -> Path:
 
 
 def _hand(hand: HandResult) -> dict:
-    mesh = hand.mesh
+    mesh = with_forearm(hand.mesh)
     light = {name: np.asarray(hand.light[name]).round(4).tolist() for name in ("ambient", "color", "direction")}
     return {"side": hand.side, "score": round(float(hand.score), 4), "light": light, **_geometry(mesh)}
 

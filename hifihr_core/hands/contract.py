@@ -113,6 +113,9 @@ class HandModel(nn.Module, ABC):
     texture_dim: int
     has_mano_vertices: bool
 
+    #: How many faces, the last ones, close the wrist with a flat lid; 0 for a model that is open there.
+    lid_faces: int = 0
+
     @abstractmethod
     def forward(self, parameters: HandParameters) -> Hand:
         """Pose a batch of hands. Raises ValueError where a size does not fit the model."""

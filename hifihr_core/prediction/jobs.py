@@ -47,7 +47,7 @@ class OutputSettings:
     """What is written, and where; `formats` are names of `exports.FORMATS`.
 
     `bones` is the style of bone names (vrm, unreal, mano); with `backdrop` a scene shows the photo behind its hands;
-    with `page` one HTML file shows all photos of the run.
+    with `page` one HTML file shows all photos of the run; with `forearm` hands in scenes end in a short stub.
     """
 
     folder: Path
@@ -57,6 +57,7 @@ class OutputSettings:
     bones: str = "vrm"
     backdrop: bool = False
     page: bool = False
+    forearm: bool = True
 
 
 @dataclass(frozen=True)
@@ -251,6 +252,6 @@ def _write_pictures(photo: Photo, result: PhotoResult, stem: Path) -> list[Path]
 def _context(photo: Photo, result: PhotoResult, path: Path, output: OutputSettings) -> ExportContext:
     """Return what the files say of the photo; its camera is that of its hands."""
     if not result.hands:
-        return ExportContext(path.name, bones=output.bones)
+        return ExportContext(path.name, bones=output.bones, forearm=output.forearm)
     view = PhotoView(result.hands[0].K, photo.size_px, photo.image if output.backdrop else None)
-    return ExportContext(path.name, view, output.bones)
+    return ExportContext(path.name, view, output.bones, output.forearm)

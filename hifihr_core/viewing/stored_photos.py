@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from hifihr_core.errors import DataError
+from hifihr_core.exports.forearm import with_forearm
 from hifihr_core.exports.results import HandResult
 from hifihr_core.exports.run_index import read_index
 from hifihr_core.exports.stored_hands import hand_from_document, read_hand_document
@@ -44,7 +45,10 @@ class StoredPhotos:
         return None if found is None else read_photo(found)
 
     def hands(self, number: int) -> list[HandResult]:
-        """Return the hands of a photo with the textures that were written beside them. Raises: DataError."""
+        """Return the hands of a photo with the textures written beside them, and a stub of the forearm.
+
+        Raises: DataError where a file is missing or broken.
+        """
         return [self._hand(entry["files"]) for entry in self._entries[number]["hands"]]
 
     def _hand(self, files: list[str]) -> HandResult:
@@ -55,9 +59,10 @@ class StoredPhotos:
         hand = hand_from_document(document, _model(document["hand"]))
         pictures = [self.folder / name for name in files if name.endswith("_texture.png")]
         if hand.mesh.texture is None or not pictures or not pictures[0].is_file():
-            return hand
+            return replace(hand, mesh=with_forearm(hand.mesh))
         with Image.open(pictures[0]) as picture:
-            return replace(hand, mesh=replace(hand.mesh, texture=np.asarray(picture.convert("RGB"))))
+            texture = np.asarray(picture.convert("RGB"))
+        return replace(hand, mesh=with_forearm(replace(hand.mesh, texture=texture)))
 
 
 @lru_cache(maxsize=2)

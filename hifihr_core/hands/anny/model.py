@@ -59,6 +59,7 @@ class AnnyHand(HandModel):
     licence = "free"
     pose_basis = "anatomical"
     has_mano_vertices = False
+    lid_faces = 18
 
     uvs: Tensor
     faces_uvs: Tensor
