@@ -133,8 +133,10 @@ KEYS: Mapping[str, _Reader] = {
         _read_nothing,
     ),
     **dict.fromkeys(
-        ("photo", "hifihr", "files", "notes", "world_landmarks", "personid", "wilor_preds", "id"), _read_nothing
+        ("photo", "hifihr", "files", "notes", "mano", "doubtful", "joint_confidence"),
+        _read_nothing,
     ),
+    **dict.fromkeys(("world_landmarks", "personid", "wilor_preds", "id"), _read_nothing),
 }
 
 
