@@ -1,6 +1,8 @@
-"""Poses of an armature over time, and the local turns and shifts that animation formats keep."""
+"""Poses of an armature: over time, curled by hand, and as the local turns and shifts that animation formats keep."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 from jaxtyping import Float
@@ -10,6 +12,9 @@ from hifihr_core.exports.meshes import Rig
 
 #: When the clip of one photo shows what, seconds: the photo's pose, the same (held), the flat hand, the photo's pose.
 _SHOW_TIMES_S = (0.0, 0.5, 1.25, 2.0)
+
+#: How much of a finger's curl each of its joints takes.
+SHARES = MappingProxyType({"cmc": 0.25, "mcp": 0.9, "pip": 1.1, "dip": 0.8, "ip": 0.9})
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,23 @@ def flat_to_photo(rig: Rig) -> Clip:
     flat = rig.T_cam_bone[0] @ rig.T_bind_bone
     frames = np.stack((rig.T_cam_bone, rig.T_cam_bone, flat, rig.T_cam_bone))
     return Clip("flat_to_photo", np.array(_SHOW_TIMES_S), frames)
+
+
+def curl_fingers(rig: Rig, degrees: Mapping[str, float]) -> Rig:
+    """Return the rig with fingers (thumb, index, ...) curled by so many degrees more, each bone about its own x.
+
+    Negative numbers open the finger. The joints' limits are not kept.
+    """
+    local = local_transforms(rig.T_cam_bone, rig.parents)
+    for bone, name in enumerate(rig.names):
+        finger, _, joint = name.partition("_")
+        angle = degrees.get(finger, 0.0) * SHARES.get(joint, 0.0)
+        local[bone, :3, :3] = local[bone, :3, :3] @ Rotation.from_euler("x", angle, degrees=True).as_matrix()
+    world = local.copy()
+    for bone, parent in enumerate(rig.parents):
+        if parent >= 0:
+            world[bone] = world[parent] @ local[bone]
+    return replace(rig, T_cam_bone=np.asarray(world))
 
 
 def local_transforms(

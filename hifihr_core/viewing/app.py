@@ -14,8 +14,8 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from hifihr_core.errors import ConfigError
+from hifihr_core.exports.clips import curl_fingers
 from hifihr_core.exports.meshes import Rig, TexturedMesh, skinned_vertices, split_at_seams, unsplit
-from hifihr_core.exports.posing import curl_fingers
 from hifihr_core.exports.results import HandResult
 from hifihr_core.photos.reading import Photo
 from hifihr_core.skeleton import FINGERS
