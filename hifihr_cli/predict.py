@@ -164,7 +164,6 @@ def predict(
     backdrop: Backdrop = False,
     page: Page = False,
     same_person: SamePerson = False,
-]
     no_forearm: NoForearm = False,
     no_overlay: NoOverlay = False,
     overwrite: Overwrite = False,
