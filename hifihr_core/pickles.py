@@ -10,7 +10,6 @@ import copyreg
 import math
 import pickle
 import pickletools
-import re
 import struct
 from collections.abc import Callable, Mapping
 from io import BufferedIOBase, BytesIO
@@ -37,8 +36,21 @@ _DAMAGE = (
     struct.error,
 )
 
-#: PUT, the memo's instruction in words, at a high place.
-_LONG_PUT = re.compile(rb"p[0-9]{4,}\n")
+#: How long the arguments of each instruction of a pickle are: a number of bytes, as many as the bytes before say, or
+#: lines (GLOBAL and INST have two).
+_ARGUMENTS = {ord(op.code): op.arg for op in pickletools.opcodes}
+_FIXED = {code: 0 if arg is None else arg.n for code, arg in _ARGUMENTS.items() if arg is None or arg.n >= 0}
+_SIZES = {
+    pickletools.TAKEN_FROM_ARGUMENT1: 1,
+    pickletools.TAKEN_FROM_ARGUMENT4: 4,
+    pickletools.TAKEN_FROM_ARGUMENT4U: 4,
+    pickletools.TAKEN_FROM_ARGUMENT8U: 8,
+}
+_LENGTHS = {code: _SIZES[arg.n] for code, arg in _ARGUMENTS.items() if arg is not None and arg.n in _SIZES}
+_LINES = {code: 2 for code, arg in _ARGUMENTS.items() if arg is pickletools.stringnl_noescape_pair}
+#: The instructions that store at a far place of the memo, by a number of four bytes and by one in digits.
+_LONG_BINPUT, _PUT = ord("r"), ord("p")
+_MOST_DIGITS = 20
 
 #: Kinds of dtype whose bytes are numbers or text, never pointers.
 _PLAIN_KINDS = "biufcSU"
@@ -183,17 +195,29 @@ class _Reader(pickle.Unpickler):
 def _check_memo(content: bytes) -> None:
     """Raise ValueError for an entry of the memo at a place that no pickle of this length needs.
 
-    Python makes room for all places below it, gigabytes for ten bytes. Most files show at a glance that they have no
-    such entry; in the others every instruction is looked at.
+    Python makes room for all places below it, gigabytes for ten bytes. A pickle that breaks off is left to the reader.
     """
-    codes = np.frombuffer(content, np.uint8)
-    found = np.flatnonzero(codes[: max(0, len(codes) - 4)] == ord("r"))  # LONG_BINPUT and four bytes
-    places = sum(codes[found + 1 + byte].astype(np.int64) << (8 * byte) for byte in range(4))
-    if not (np.any(places > len(content)) or _LONG_PUT.search(content)):
-        return
-    for code, place, _ in pickletools.genops(content):
-        if code.name in ("PUT", "BINPUT", "LONG_BINPUT") and isinstance(place, int) and place > len(content):
-            raise ValueError(f"an entry {place:,} of the memo in a file of {len(content):,} bytes")
+    place, end = 0, len(content)
+    while place < end:
+        code = content[place]
+        place += 1
+        index = 0
+        if code == _LONG_BINPUT:
+            index = int.from_bytes(content[place : place + 4], "little")
+        elif code == _PUT:
+            digits = content[place : content.find(b"\n", place)].strip()
+            index = int(digits[:_MOST_DIGITS]) if digits.isdigit() else 0
+        if index > end:
+            raise ValueError(f"an entry {index:,} of the memo in a file of {end:,} bytes")
+        fixed = _FIXED.get(code)
+        if fixed is not None:
+            place += fixed
+        elif code in _LENGTHS:
+            size = _LENGTHS[code]
+            place += size + int.from_bytes(content[place : place + size], "little")
+        else:
+            for _ in range(_LINES.get(code, 1)):
+                place = content.find(b"\n", place) + 1 or end
 
 
 def read_pickle(
