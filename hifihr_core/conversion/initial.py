@@ -3,6 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor
 
+from hifihr_core.geometry.turns import rotmat_to_rotvec
 from hifihr_core.hands.armature import Armature
 from hifihr_core.hands.contract import HandParameters
 from hifihr_core.hands.mano.arrays import PARENTS as MANO_PARENTS
@@ -26,10 +27,10 @@ def mano_like(model: Mano, armature: Armature, root_cam: Float[Tensor, "B 3"]) -
     own = model.armature(flat)
     turns = _local_turns(armature)
     frames = own.T_root_bone[..., :3, :3]  # of the flat, unturned MANO: its own axes
-    vectors = turns.rotmat_to_rotvec(frames @ turns @ frames.mT)[:, list(_OURS[1:])]
+    vectors = rotmat_to_rotvec(frames @ turns @ frames.mT)[:, list(_OURS[1:])]
     orient = armature.T_root_bone[:, 0, :3, :3] @ own.T_root_bone[:, 0, :3, :3].mT
     pose = vectors.flatten(1) - model.zero_pose
-    return PlacedHands(HandParameters(turns.rotmat_to_rotvec(orient), pose, flat.shape), root_cam)
+    return PlacedHands(HandParameters(rotmat_to_rotvec(orient), pose, flat.shape), root_cam)
 
 
 def _local_turns(armature: Armature) -> Float[Tensor, "B N 3 3"]:
