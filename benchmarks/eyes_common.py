@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from hifihr_core.eyes import Eyes
+from hifihr_core.eyes import Eyes, SeenHand
 
 #: Boxes that overlap by this much (intersection over union) are one hand.
 SAME_BOX = 0.2
@@ -70,7 +70,12 @@ def _with_box(box: list[float]) -> Labelled:
 
 def our_hands(eyes: Eyes, path: Path, effort: str) -> list[Found]:
     """Return what the eyes find in a photo."""
-    return [Found(hand.joints_px, hand.side, hand.score) for hand in eyes.find(read_photo(path), effort)]
+    return [our_hand(hand) for hand in eyes.find(read_photo(path), effort)]
+
+
+def our_hand(hand: SeenHand) -> Found:
+    """Return a hand that the eyes saw in the form of the benchmarks."""
+    return Found(hand.joints_px, hand.side, hand.score)
 
 
 def read_hands(path: Path) -> dict[str, list[Found]]:

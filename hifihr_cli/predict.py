@@ -85,6 +85,12 @@ Start = Annotated[
 Refine = Annotated[
     bool, typer.Option("--refine", help="Fit every hand to its photo; slower, closer.", show_default=False)
 ]
+HandLength = Annotated[
+    float | None,
+    typer.Option(
+        "--hand-length", min=50, max=300, help="Wrist to middle tip of the flat hand; fixes its size.", metavar="MM"
+    ),
+]
 Steps = Annotated[int | None, typer.Option("--steps", min=1, help="Steps of the refinement.", metavar="N")]
 Focal = Annotated[float | None, typer.Option("--focal", min=1e-3, help="Focal length, pixels.", metavar="PX")]
 Fov = Annotated[
@@ -112,7 +118,9 @@ Page = Annotated[
 ]
 SamePerson = Annotated[
     bool,
-    typer.Option("--same-person", help="All photos are of one person: one skin, one texture.", show_default=False),
+    typer.Option(
+        "--same-person", help="All photos are of one person: one skin, one texture, one size.", show_default=False
+    ),
 ]
 NoForearm = Annotated[
     bool, typer.Option("--no-forearm", help="End hands at the wrist, without a short stub.", show_default=False)
@@ -156,6 +164,7 @@ def predict(
     start: Start = StartName.auto,
     refine: Refine = False,
     steps: Steps = None,
+    hand_length: HandLength = None,
     focal: Focal = None,
     fov: Fov = None,
     intrinsics: Intrinsics = None,
@@ -214,6 +223,8 @@ def predict(
         box_scale=rescale_factor,
         side=None if side is SideName.auto else side.value,
         mirrored=mirrored,
+        hand_length_m=None if hand_length is None else hand_length / 1000,
+        same_person=same_person,
     )
     camera = CameraChoice(focal, fov, None if intrinsics is None else read_intrinsics(intrinsics))
     if webcam is not None or fps is not None or has_clips(words):

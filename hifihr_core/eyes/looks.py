@@ -22,18 +22,9 @@ LOOKS = np.array(
 NEARER = 0.9
 
 #: How far a joint is from the truth, in sizes of the hand: Student's t in the plane with scale
-#: ``SCALE[joint] * (spread + LEAST) ** GROWTH * (1 - presence) ** DOUBT`` and `DEGREES` of freedom, which allows for a
-#: joint now and then that is far off although all looks agree. Fitted to rendered hands by benchmarks/eyes_calibration.
-SCALE = np.array(
-    [
-        *(0.724, 0.777, 0.867, 0.598, 1.005),
-        *(0.531, 0.516, 0.571, 0.933),
-        *(0.548, 0.54, 0.636, 0.962),
-        *(0.582, 0.608, 0.717, 1.078),
-        *(0.587, 0.577, 0.618, 0.882),
-    ]
-)
-LEAST, GROWTH, DOUBT, DEGREES = 0.0013, 0.646, 0.061, 3.3
+#: ``SCALE * (spread + LEAST) ** GROWTH * (1 - presence) ** DOUBT`` and `DEGREES` of freedom, which allows for a joint
+#: now and then that is far off although all looks agree. Fitted to rendered hands by benchmarks/eyes_calibration.py.
+SCALE, LEAST, GROWTH, DOUBT, DEGREES = 0.784, 0.002, 0.734, 0.0325, 2.83
 #: Joints within this share of the hand's size count as right in `SeenHand.confidence`.
 NEAR = 0.05
 #: Logistic regression of hand or no hand on the logit of the mean presence: 566 hands and 45 other things that palm

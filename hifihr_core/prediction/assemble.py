@@ -19,6 +19,7 @@ from hifihr_core.photos.detections import Detection
 from hifihr_core.photos.reading import Photo
 from hifihr_core.placed_hands import LitHands, PosedHands, appearance_of, map_tensors, pose_hands
 from hifihr_core.prediction.crops import Crops
+from hifihr_core.prediction.hand_length import relative_spread
 from hifihr_core.prediction.refine import Quality, Refined
 from hifihr_core.prediction.texture import View, complete_texture
 from hifihr_core.records import Appearance, Light, Side
@@ -26,13 +27,17 @@ from hifihr_core.rendering.skylight import turn_light
 
 #: A detection with a lower score is marked as doubtful: it may be no hand.
 DOUBTFUL_SCORE = 0.85
+#: Relative standard deviations: of a length that someone measured, of a focal length that had to be assumed, and of the
+#: size in the picture of a hand without keypoints of the eyes.
+SAID_LENGTH_SPREAD, ASSUMED_FOCAL_SPREAD, UNSEEN_SIZE_SPREAD = 0.02, 0.3, 0.1
 
 
 @dataclass(frozen=True)
 class Reconstruction:
     """Everything known about the hands of one photo once they are reconstructed, in the order of `detections`.
 
-    `hands` are right-looking, in the cameras of `crops`; `origins` and `confidence` are those of `Started`.
+    `hands` are right-looking, in the cameras of `crops`; `origins` and `confidence` are those of `Started`. `sized`
+    says that someone told how long the hands are.
     """
 
     photo: Photo
@@ -43,6 +48,7 @@ class Reconstruction:
     origins: Sequence[str]
     confidence: Sequence[float]
     refined: Refined | None = None
+    sized: bool = False
 
 
 def assemble(
@@ -60,6 +66,7 @@ def assemble(
     posed = pose_hands(model, done.hands, done.crops.K)
     if views is None:
         views = [[view] for view in views_of(model, done, texture_px=texture_px)]
+    spread = relative_spread(model, done.hands.parameters)
     results = []
     for i, detection in enumerate(done.detections):
         side = done.crops.sides[i]
@@ -81,7 +88,9 @@ def assemble(
                 mesh=mirror_x(mesh) if side == "left" else mesh,
                 parameters={**_arrays(hand.parameters), "root_cam": _numpy(hand.root_cam[0])},
                 light=_arrays(_unmirrored(hand.light) if side == "left" else hand.light),
-                report=_report(done, joints_px, i) | ({} if seen is None else {"texture_seen": round(seen, 3)}),
+                report=_report(done, joints_px, i)
+                | {"depth_sigma_m": round(_depth_sigma_m(done, i, float(spread[i])), 4)}
+                | ({} if seen is None else {"texture_seen": round(seen, 3)}),
                 licences=licences,
                 doubtful=detection.score < DOUBTFUL_SCORE,
                 joint_confidence=detection.keypoints_confidence,
@@ -151,6 +160,15 @@ def _unmirrored(light: Light) -> Light:
     """Return the light of a mirrored crop as it is in the photo."""
     mirror = torch.diag(light.direction.new_tensor([-1.0, 1.0, 1.0]))
     return turn_light(light, mirror.expand(len(light.direction), 3, 3))
+
+
+def _depth_sigma_m(done: Reconstruction, i: int, size_spread: float) -> float:
+    """Return the standard deviation of the distance of hand i: of its size, of the focal length and of its joints."""
+    seen, distance = done.detections[i].seen, float(done.hands.root_cam[i].norm())
+    size = SAID_LENGTH_SPREAD if done.sized else size_spread
+    focal = 0.0 if done.camera.metric else ASSUMED_FOCAL_SPREAD
+    joints = UNSEEN_SIZE_SPREAD if seen is None else float(seen.sigma_px.mean()) / seen.size_px
+    return distance * (size**2 + focal**2 + joints**2) ** 0.5
 
 
 def _report(done: Reconstruction, joints_px: Float[np.ndarray, "21 2"], i: int) -> dict[str, object]:

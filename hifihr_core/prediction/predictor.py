@@ -24,6 +24,7 @@ from hifihr_core.photos.seen_hands import complete
 from hifihr_core.placed_hands import LitHands
 from hifihr_core.prediction.assemble import Reconstruction, assemble
 from hifihr_core.prediction.crops import Crops, cut_crops
+from hifihr_core.prediction.hand_length import hand_lengths_m, with_length
 from hifihr_core.prediction.light_prior import load_light_prior
 from hifihr_core.prediction.load_models import LoadedModels, load_models
 from hifihr_core.prediction.match_light import match_light
@@ -47,6 +48,8 @@ class PredictSettings:
     the size of the completed texture; completion needs `refine`, since a map is only as good as the fit it is laid on.
     `box_scale` is the crop's side as a multiple of its box (None: the defaults). `side` overrides the detector, or
     supplies the side when there is no detector; with None a hand of unknown side is taken to be a right one.
+    `hand_length_m`, from the wrist to the tip of the middle finger of the flat hand, fixes the size of every hand; with
+    `same_person` the hands of a photo get one length, the mean of what is seen.
     """
 
     start: Start = "auto"
@@ -57,6 +60,8 @@ class PredictSettings:
     box_scale: float | None = None
     side: Side | None = None
     mirrored: bool = False
+    hand_length_m: float | None = None
+    same_person: bool = False
 
 
 class Predictor:
@@ -227,8 +232,22 @@ class Predictor:
             refined = refine(self.hand, self.renderer, hands, crops, settings.refinement, on_step=on_step)
             hands = self._match(refined.hands, crops, mask=refined.mask)
             clock.lap("refine")
-        done = Reconstruction(photo, camera, detections, crops, hands, started.origins, started.confidence, refined)
+        hands = self._sized(hands)
+        sized = settings.hand_length_m is not None
+        done = Reconstruction(
+            photo, camera, detections, crops, hands, started.origins, started.confidence, refined, sized=sized
+        )
         return _Work(photo, notes, clock, done)
+
+    def _sized(self, hands: LitHands) -> LitHands:
+        """Return the hands at the length that is known or shared."""
+        length_m = self.settings.hand_length_m
+        if length_m is None and not self.settings.same_person:
+            return hands
+        seen = hand_lengths_m(self.hand, hands.parameters)
+        return with_length(
+            self.hand, hands, torch.full_like(seen, float(seen.mean()) if length_m is None else length_m)
+        )
 
     def _detect(self, photo: Photo) -> list[Detection]:
         """Return what the detector finds, in pixels of the photo at its full size."""

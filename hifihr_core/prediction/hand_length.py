@@ -1,0 +1,48 @@
+"""How long a hand is, and hands that are made as long as someone says: the one thing that fixes scale and depth."""
+
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hifihr_core.hands import HandModel, HandParameters
+from hifihr_core.placed_hands import LitHands
+
+#: Wrist and middle finger from base to tip: the sum of these bones is the length of the flat hand.
+_MIDDLE = [0, 9, 10, 11, 12]
+_STEPS = 4
+
+
+def hand_lengths_m(model: HandModel, parameters: HandParameters) -> Float[Tensor, " B"]:
+    """Return the length of each hand from the wrist to the tip of the middle finger when it is flat, metres."""
+    joints = model.joints_of(parameters)[:, _MIDDLE]
+    return (joints[:, 1:] - joints[:, :-1]).norm(dim=-1).sum(dim=1)
+
+
+def with_length(model: HandModel, hands: LitHands, length_m: Float[Tensor, " B"]) -> LitHands:
+    """Return hands of the given lengths: the smallest change of shape, and as much farther away as they are larger.
+
+    The picture stays nearly the same.
+    """
+    before = hand_lengths_m(model, hands.parameters).detach()
+    parameters = hands.parameters
+    for _ in range(_STEPS):
+        length, slope = _length_and_slope(model, parameters)
+        step = slope * ((length_m - length) / slope.square().sum(dim=1).clamp_min(1e-12))[:, None]
+        parameters = replace(parameters, shape=parameters.shape + step)
+    return replace(hands, parameters=parameters, root_cam=hands.root_cam * (length_m / before)[:, None])
+
+
+def relative_spread(model: HandModel, parameters: HandParameters) -> Float[Tensor, " B"]:
+    """Return the standard deviation of the lengths of people's hands, as the model knows them, in lengths."""
+    length, slope = _length_and_slope(model, parameters)
+    return slope.norm(dim=1) / length
+
+
+def _length_and_slope(model: HandModel, parameters: HandParameters) -> tuple[Float[Tensor, " B"], Float[Tensor, "B S"]]:
+    with torch.enable_grad():
+        shape = parameters.shape.detach().requires_grad_(True)
+        length = hand_lengths_m(model, replace(parameters, shape=shape))
+        (slope,) = torch.autograd.grad(length.sum(), shape)
+    return length.detach(), slope
