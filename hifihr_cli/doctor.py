@@ -1,4 +1,4 @@
-"""`hifihr doctor`: what works on this machine, what is missing, and the line that mends it."""
+"""`hifihr doctor`: what works on this machine, what is missing, and the command that fixes it."""
 
 import sys
 from itertools import groupby
@@ -14,7 +14,7 @@ STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
 
 
 def doctor(json: Json = False) -> None:
-    """Check Python, devices, renderer, assets, data and folders; say how to mend what is missing.
+    """Check Python, devices, renderer, assets, data and folders; say how to fix what is missing.
 
     Ends with exit code 1 where something that hifihr needs does not work; missing options are notes.
     """

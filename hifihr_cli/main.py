@@ -127,7 +127,7 @@ def speak_utf8() -> None:
 def main(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; every error becomes one line on stderr.
 
-    `--debug` may stand anywhere before a `--`.
+    `--debug` may be anywhere before a `--`.
     """
     speak_utf8()
     words = list(arguments)
@@ -141,7 +141,7 @@ def main(arguments: Sequence[str]) -> int:
             raise KeyboardInterrupt
         return result if isinstance(result, int) else 0
     except SystemExit as ended:
-        # typer's way out after completion, and when the reader of stdout (head, less) went away, which is no error
+        # typer's way out after completion, and when the reader of stdout (head, less) went away, which is not an error
         reader_left = type(sys.stdout).__name__ == "PacifyFlushWrapper"
         return 0 if reader_left or not isinstance(ended.code, int) else ended.code
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the end of the line: each becomes an exit code

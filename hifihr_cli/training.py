@@ -93,7 +93,7 @@ def resolve(
 
 
 def choose_folder(out: Path | None, name: str, *, resume: bool) -> Path:
-    """Return the run folder: `out`, or a new one. Raises: ConfigError where it cannot be told."""
+    """Return the run folder: `out`, or a new one. Raises: ConfigError where it is not clear which."""
     from hifihr_core.errors import ConfigError
 
     if out is not None:

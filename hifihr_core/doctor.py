@@ -1,4 +1,4 @@
-"""A look at this machine: what works, what is missing, and for everything missing the line that mends it."""
+"""A look at this machine: what works, what is missing, and the command that fixes it."""
 
 import os
 import platform
@@ -66,7 +66,7 @@ Row = tuple[str, State, str, str]
 
 
 def look_at_python() -> Iterator[Row]:
-    """The interpreter and the packages that hifihr stands on."""
+    """The interpreter and the packages that hifihr needs."""
     enough = sys.version_info >= PYTHON
     wanted = ".".join(map(str, PYTHON))
     line = "" if enough else f"install Python {wanted} or later"

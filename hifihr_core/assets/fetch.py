@@ -85,7 +85,7 @@ def _download(asset: Asset, source: Source, part: Path, on_progress: OnProgress)
     try:
         response = urlopen(request, timeout=TIMEOUT_S)
     except HTTPError as error:
-        if error.code == 416 and have:  # nothing lies beyond what is there; the checksum tells if that is right
+        if error.code == 416 and have:  # nothing lies beyond what is there; the checksum decides whether that is right
             return
         raise
     with response:
@@ -106,7 +106,7 @@ def _download(asset: Asset, source: Source, part: Path, on_progress: OnProgress)
 
 @dataclass
 class Bounded:
-    """A body that is read up to one byte beyond its length, which tells that it does not end there."""
+    """A body that is read up to one byte beyond its length, which shows that it does not end there."""
 
     body: BufferedIOBase
     left: int

@@ -16,7 +16,7 @@ Kind = Literal["hand model", "detector", "metric weights", "backbone weights", "
 class Source(BaseModel):
     """One file to download: its address, and what its bytes must be.
 
-    Where `sha256` is not known, the first eight digits of it stand in the file's name, before the suffix.
+    If `sha256` is not known, its first eight digits are in the file's name, before the suffix.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -1,7 +1,7 @@
 """Where assets lie on this machine: one folder per asset in the user's cache, with a receipt beside the file.
 
 The cache is `$HIFIHR_HOME`, else the platform's cache folder. A receipt (`receipt.json`) keeps the sha256 and size of
-the installed file, so that `verify` can tell a damaged file also where conversion changed the bytes.
+the installed file, so that `verify` recognises a damaged file even where conversion changed the bytes.
 """
 
 import os

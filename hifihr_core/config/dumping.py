@@ -15,7 +15,7 @@ BARE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789
 def dump_toml(settings: Settings, *, comments: bool = True) -> str:
     """Return the whole tree as TOML, each setting under its description.
 
-    A setting that is None is left out (TOML has no such value); with `comments` its name stands as a comment.
+    A setting that is None is left out (TOML has no such value); with `comments` its name is a comment.
     """
     lines = list(_table(settings, "", comments))
     return "\n".join(lines).strip() + "\n"

@@ -58,7 +58,7 @@ def load_settings(
     for _, tree in trees:
         merged = merge(merged, tree)
     try:
-        # Through JSON, where "strict" still reads a list as a tuple and a text as a path, but "0.1" is no number.
+        # Through JSON, where "strict" still reads a list as a tuple and a text as a path, but "0.1" is not a number.
         return cls.model_validate_json(json.dumps(merged, default=str), strict=True)
     except ValidationError as error:
         raise ConfigError(describe(error, cls, trees)) from error
@@ -85,7 +85,7 @@ def presets() -> dict[str, Path]:
 def default_tree(cls: type[Settings]) -> Tree:
     """Return the defaults as the lowest layer, so that one key of a table or section leaves its neighbours alone.
 
-    Required settings stay out; a required section stands with what it has.
+    Required settings stay out; a required section appears with what it has.
     """
     tree: Tree = {}
     for name, field in cls.model_fields.items():

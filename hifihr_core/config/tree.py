@@ -18,15 +18,15 @@ class DataSettings(Settings):
     proportions: tuple[PositiveFloat, ...] = ()
     """How often each dataset of `train` is drawn; empty means by its size."""
     validation: tuple[str, ...] = ()
-    """Likewise for validation; empty keeps `validation_part` of the training shards aside."""
+    """Likewise for validation; empty holds out `validation_part` of the training shards."""
     validation_part: float = Field(0.02, ge=0, lt=1)
-    """Part of the annotations of the training shards that is kept aside when `validation` is empty."""
+    """Fraction of training annotations held out for validation when `validation` is empty."""
     validation_limit: PositiveInt = 512
-    """Samples that one validation looks at, spread evenly over the dataset."""
+    """Samples per validation, spread evenly over the dataset."""
     synth_epoch: PositiveInt = 4000
     """Samples per epoch of "synth", which has no end."""
     synth_repeats: PositiveInt = 1
-    """How often a hand of "synth" comes: after the first time moved and coloured anew, which costs a CPU far less."""
+    """How often each synthetic hand is used; after the first use it is re-augmented, which is far cheaper on a CPU."""
     image_px: int = Field(224, ge=16, le=4096)
     """Side of the square crop that the network sees, pixels."""
     augmentation: Literal["standard", "paper", "none"] = "standard"
@@ -110,7 +110,7 @@ class TrainSettings(Settings):
     max_steps: NonNegativeInt = 0
     """Stop after this many steps; 0 means never."""
     max_minutes: NonNegativeFloat = 0.0
-    """Stop after this time, minutes, and let the learning rate end with it; 0 means never."""
+    """Stop after this many minutes and fit the learning-rate schedule to that; 0 disables it."""
     batch_size: PositiveInt = 48
     """Samples per step, over all processes together."""
     optimizer: Literal["adamw", "adam"] = "adamw"
@@ -118,7 +118,7 @@ class TrainSettings(Settings):
     lr: PositiveFloat = 1e-3
     """Learning rate after warm-up."""
     backbone_lr_factor: NonNegativeFloat = 1.0
-    """The backbone learns at this part of `lr`."""
+    """The backbone learns at this fraction of `lr`."""
     weight_decay: NonNegativeFloat = 0.01
     """Decoupled weight decay of AdamW; biases and normalisation have none."""
     schedule: Literal["cosine", "steps", "constant"] = "cosine"
@@ -128,7 +128,7 @@ class TrainSettings(Settings):
     lr_gamma: PositiveFloat = 0.5
     """Factor of "steps"."""
     lr_end: float = Field(0.01, ge=0, le=1)
-    """Where "cosine" ends, as a part of `lr`."""
+    """Where "cosine" ends, as a fraction of `lr`."""
     warmup_steps: NonNegativeInt = 200
     """Steps over which the learning rate rises from zero."""
     clip_norm: NonNegativeFloat = 100.0

@@ -75,7 +75,7 @@ def collect(
 
 
 def texture_pairs(batch: Batch, prediction: PlacedEstimate) -> list[TexturePair]:
-    """Return the pictures of a batch as the texture metrics want them; the render stands before black."""
+    """Return the pictures of a batch as the texture metrics want them; the render is on black."""
     rendered = needed(prediction.rendered, "the rendered picture")
     on_black = _array(rendered.image.permute(0, 2, 3, 1)).astype(np.float64)
     coverage = _array(rendered.silhouette).astype(np.float64)

@@ -200,7 +200,7 @@ def _truth(collected: Collected, job: _Job, ground_truth: Path | None) -> PointS
         count = len(collected.keys)
         truth, _ = read_ground_truth(ground_truth, benchmark.dataset, version=benchmark.version, limit=count)
         if len(truth) != count:
-            raise DataError(f"{ground_truth}: {len(truth):,} samples, but {count:,} stand in {shards.folder}")
+            raise DataError(f"{ground_truth}: {len(truth):,} samples, but {count:,} in {shards.folder}")
         return truth
     joints = collected.label("joints_cam")
     if joints is None:

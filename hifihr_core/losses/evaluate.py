@@ -1,4 +1,4 @@
-"""All terms of a plan on one batch: the inputs, the ratios, and their weighed sum."""
+"""Evaluate every term of a plan on a batch, and their weighted sum."""
 
 from collections.abc import Mapping
 

@@ -66,7 +66,7 @@ def joints_3d(inputs: LossInputs) -> Ratio:
 def joints_aligned(inputs: LossInputs) -> Ratio:
     """Mean joint distance after Procrustes alignment, metres: the metric PA-MPJPE.
 
-    Where the turn of a hand is not sure, `joints_3d` is least for fingers bent to stand between all turns; this term
+    Where the rotation of a hand is uncertain, `joints_3d` is least for fingers between all rotations; this term
     asks how the fingers are bent whatever the turn. The alignment has no gradient.
     """
     joints, truth = inputs.prediction.hand.joints, inputs.labels["joints_cam"]
@@ -132,7 +132,7 @@ def bone_direction_2d(inputs: LossInputs) -> Ratio:
 
 @term("keypoints_2d", labels=("keypoints_px", "keypoints_confidence"))
 def keypoints_2d(inputs: LossInputs) -> Ratio:
-    """Robust distance to detected keypoints, pixels, weighed by squared confidence (paper: open_2dj; S2HAND).
+    """Robust distance to detected keypoints, pixels, weighted by squared confidence (paper: open_2dj; S2HAND).
 
     The wrist counts double and the finger tips one and a half times, inside the square.
     """
@@ -148,7 +148,7 @@ def keypoints_2d(inputs: LossInputs) -> Ratio:
 
 @term("keypoint_bone_direction", labels=("keypoints_px", "keypoints_confidence"))
 def keypoint_bone_direction(inputs: LossInputs) -> Ratio:
-    """Squared difference of bone vectors to detected keypoints, weighed by both confidences (open_bone_direc)."""
+    """Squared difference of bone vectors to detected keypoints, weighted by both confidences (open_bone_direc)."""
     confidence = _confidence(inputs)
     difference = bone_directions(inputs.prediction.joints_px) - bone_directions(inputs.labels["keypoints_px"])
     weight = confidence[:, PARENTS_OF_BONES] * confidence[:, CHILDREN_OF_BONES]

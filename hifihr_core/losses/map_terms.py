@@ -20,13 +20,13 @@ def joint_maps(inputs: LossInputs) -> Ratio:
 
 @term("keypoint_maps", labels=("keypoints_px", "keypoints_confidence"), requires=("keypoints",))
 def keypoint_maps(inputs: LossInputs) -> Ratio:
-    """The same to detected keypoints, weighed by their confidence."""
+    """The same to detected keypoints, weighted by their confidence."""
     present = inputs.present["keypoints_px"] & inputs.present["keypoints_confidence"]
     return _maps(inputs, inputs.labels["keypoints_px"], inputs.labels["keypoints_confidence"] * present[:, None])
 
 
 def _maps(inputs: LossInputs, points_px: Float[Tensor, "B 21 2"], trust: Tensor) -> Ratio:
-    """Average over the joints that stand inside the crop; the maps say nothing of others."""
+    """Average over the joints inside the crop; the maps say nothing of others."""
     found = needed(inputs.prediction.estimate.keypoints, "the maps of joints")
     height, width = inputs.image.shape[-2:]
     points = points_px / points_px.new_tensor([width, height])

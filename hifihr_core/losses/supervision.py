@@ -1,4 +1,4 @@
-"""The supervision table: what each level may read, and how much each term weighs.
+"""The supervision table: what each level may read, and the weight of each term.
 
 docs/supervision.md shows the same table to readers; a test compares the two.
 """

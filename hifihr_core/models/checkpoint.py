@@ -148,7 +148,7 @@ def _hand_options(path: Path, facts: Mapping[str, str]) -> dict[str, Any]:
     text = facts.get("hand_options", "{}")
     options = parse_json(text, f"{path}: hand_options", error=AssetError)
     if isinstance(options, dict) and (wrong := [n for n, v in options.items() if not isinstance(v, int)]):
-        raise AssetError(f"{path}: its hand option {wrong[0][:40]} is no whole number or flag; get the file again")
+        raise AssetError(f"{path}: its hand option {wrong[0][:40]} is not a whole number or flag; get the file again")
     if not isinstance(options, dict):
         raise AssetError(f"{path}: its hand_options are {text[:40]!r}, expected a JSON object; get the file again")
     return options

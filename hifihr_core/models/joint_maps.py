@@ -76,7 +76,7 @@ def map_places(height: int, width: int) -> Float[Tensor, "N 2"]:
 
 
 def target_maps(points: Float[Tensor, "B 21 2"], *, height: int, width: int) -> Float[Tensor, "B 21 h w"]:
-    """Return maps that sum to 1: normal about each joint, which is to stand inside the crop."""
+    """Return maps that sum to 1: normal about each joint, which must lie inside the crop."""
     places = map_places(height, width).to(points)
     squared = (places - points[:, :, None]).square().sum(dim=-1)
     return torch.softmax(-squared / (2 * TARGET_SIGMA**2), dim=-1).unflatten(-1, (height, width))

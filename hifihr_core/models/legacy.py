@@ -1,7 +1,7 @@
 """The authors' published checkpoints (`.t7`): read without running anything, and turned into our network.
 
 A file is ``torch.save`` of a dict: "args" (an `argparse.Namespace`), "base_encoder", "hand_encoder", "light_estimator",
-and the state of the optimiser. Its encoder is lukemelas' EfficientNet-B3, whose tensors stand in the order of timm's
+and the state of the optimiser. Its encoder is lukemelas' EfficientNet-B3, whose tensors are in the order of timm's
 `tf_efficientnet_b3`. The original predicts no root: with these weights the root stays at the middle of the crop, so use
 the true root (`--root gt`).
 """

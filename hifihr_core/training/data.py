@@ -81,7 +81,7 @@ class Data(Protocol):
 
 @dataclass(frozen=True)
 class ShardData:
-    """The data of a run that stands in shards."""
+    """The data of a run that reads shards."""
 
     settings: DataSettings
     train: tuple[Dataset, ...]

@@ -61,7 +61,7 @@ class World:
 
 @contextmanager
 def join_world(device: str = "auto") -> Iterator[World]:
-    """Join the processes that torchrun started, or stand alone without it; leave at the end.
+    """Join the processes that torchrun started, or work alone without it; leave at the end.
 
     Processes on CUDA take the device of their local rank and talk through NCCL, others through Gloo.
     Raises: DeviceError where the device is not there.

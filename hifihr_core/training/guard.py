@@ -1,4 +1,4 @@
-"""Numbers that are not finite: find the samples, leave them out, count, and stop when there is no end of them."""
+"""Non-finite values: find the samples, exclude and count them, and abort if they keep coming."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""Where a run stands: what the loop reports while it goes."""
+"""Where a run is: what the loop reports while it works."""
 
 import time
 from collections.abc import Callable
@@ -49,7 +49,7 @@ class Clock:
         self._speed = speed if not self._speed else 0.9 * self._speed + 0.1 * speed
 
     def report(self, position: Position, *, epoch: float, done: float, loss: float | None) -> Progress:
-        """Return where the run stands; the speed is a moving average over the last steps."""
+        """Return where the run is; the speed is a moving average over the last steps."""
         remaining_s = position.elapsed_s * (1 - done) / done if done > 0 else None
         return Progress("training", position.step, epoch, done, loss, self._speed, remaining_s)
 

@@ -69,6 +69,7 @@ def set_up(settings: RunSettings, folder: Path, world: World, *, init: Path | No
     network = network.to(memory_format=torch.channels_last)
     perceptual = load_perceptual(asset_path(PERCEPTUAL_ASSET)).to(device) if "perceptual" in plan.terms else None
     seed, batch_size = settings.train.seed, settings.train.batch_size
+    origin = "; ".join(notes)
     return Run(
         settings=settings,
         folder=folder,
@@ -85,7 +86,7 @@ def set_up(settings: RunSettings, folder: Path, world: World, *, init: Path | No
         optimizer=build_optimizer(network, settings.train),
         average=MovingAverage(network, settings.train.ema) if settings.train.ema else None,
         notes=(*notes, *left_out_notes(plan), *data.notes),
-        started_from="; ".join(notes),
+        started_from=origin.replace(str(init), init.name) if init else origin,
     )
 
 

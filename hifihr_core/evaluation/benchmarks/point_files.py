@@ -59,7 +59,7 @@ def read_ground_truth(
     limit: int | None = None,
     on_progress: OnProgress = no_progress,
 ) -> tuple[PointSets, Benchmark]:
-    """Read `evaluation_xyz.json` and `evaluation_verts.json` below `folder`; tell the benchmark from their length.
+    """Read `evaluation_xyz.json` and `evaluation_verts.json` below `folder`; recognise the benchmark by their length.
 
     A truth that is not the official one, such as a generated tree (`prepare synth --as ...` marks it), may have any
     length; its benchmark has `samples` None. Naming a `version` claims that it is the official one.

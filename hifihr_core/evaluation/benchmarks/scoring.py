@@ -16,7 +16,7 @@ from hifihr_core.metrics.pose import F_THRESHOLDS_M, ErrorSummary, f_scores, sum
 #: From (prediction, truth) to the aligned prediction.
 Align = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
-#: Samples that stand in memory at once beyond the inputs; a fixed number, so that sums never change.
+#: Samples held in memory at once beyond the inputs; a fixed number, so that sums never change.
 _CHUNK = 256
 
 

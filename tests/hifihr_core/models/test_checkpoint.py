@@ -9,8 +9,17 @@ from safetensors.torch import load_file, save_file
 from hifihr_core.config.tree import ModelSettings, RunSettings
 from hifihr_core.errors import AssetError
 from hifihr_core.hands import load_hand
-from hifihr_core.models.checkpoint import describe_weights, load_checkpoint, save_weights
+from hifihr_core.models.checkpoint import (
+    BEST,
+    NEWEST,
+    describe_weights,
+    find_checkpoint,
+    load_checkpoint,
+    save_weights,
+)
 from hifihr_core.models.table import build_network
+from hifihr_core.prediction.load_models import load_models
+from hifihr_core.training.network import load_start
 from hifihr_core.weight_files import read_facts
 
 
@@ -94,3 +103,24 @@ def test_weights_that_do_not_fit_their_settings_are_refused(saved, settings, tmp
     save_weights(tmp_path / "odd.safetensors", network.state_dict(), {**facts, "settings": json.dumps(settings_now)})
     with pytest.raises(AssetError, match="does not fit the network of its settings"):
         load_checkpoint(tmp_path / "odd.safetensors")
+
+
+def test_a_run_folder_is_as_good_as_its_best_weights(saved, tmp_path):
+    path, _ = saved
+    run = tmp_path / "run"
+    for name in (NEWEST, BEST):
+        (run / name).parent.mkdir(parents=True, exist_ok=True)
+        (run / name).write_bytes(path.read_bytes())
+        assert find_checkpoint(run) == run / name
+        assert load_checkpoint(run).step == 7
+    assert find_checkpoint(run / "checkpoints") == run / "checkpoints" / "best.safetensors"
+    assert load_models(run, device=torch.device("cpu")).network is not None
+
+
+def test_a_run_starts_from_a_run_folder(saved, tmp_path):
+    path, network = saved
+    (tmp_path / "run" / BEST).parent.mkdir(parents=True)
+    (tmp_path / "run" / BEST).write_bytes(path.read_bytes())
+    fresh = build_network(load_checkpoint(path).settings.model, load_hand("anny"), image_px=64)
+    assert str(BEST) in load_start(fresh, load_hand("anny"), tmp_path / "run")
+    assert all(torch.equal(value, fresh.state_dict()[name]) for name, value in network.state_dict().items())
