@@ -17,14 +17,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import roma
 import torch
 from reporting import report
 from shipped_common import shipped_path
 from torch import Tensor
 
+from hifihr_core.geometry import turns
 from hifihr_core.geometry.cameras import project
 from hifihr_core.hands import HandModel, HandParameters, load_hand
+from hifihr_core.hands.skin_bank import SkinBank, draw_skin_bank
 from hifihr_core.lifting.lifter import Lifter, load_lifter
 from hifihr_core.metrics.pose import pa_mpjpe
 from hifihr_core.models.checkpoint import Checkpoint, load_checkpoint
@@ -32,7 +33,9 @@ from hifihr_core.models.joint_maps import KeypointEstimate
 from hifihr_core.models.shipped import IMAGE_NETWORK, LIFTER
 from hifihr_core.placed_hands import LitHands, default_light
 from hifihr_core.prediction.crops import Crops
+from hifihr_core.prediction.light_prior import LightPrior, load_light_prior
 from hifihr_core.prediction.match_light import match_light
+from hifihr_core.prediction.predictor import REFINED_MAP_PX
 from hifihr_core.prediction.refine import Refined, RefineSettings, refine
 from hifihr_core.prediction.starts import from_image, from_keypoints, look
 from hifihr_core.records import Batch
@@ -52,6 +55,12 @@ class Scene:
     renderer: Renderer
     lifter: Lifter
     trained: Checkpoint
+    skins: SkinBank
+    light_prior: LightPrior
+
+    def match(self, hands: LitHands, crops: Crops) -> LitHands:
+        """Return the hands with skin and light inferred, as `hifihr predict` does."""
+        return match_light(self.hand, self.renderer, hands, crops, self.skins, self.light_prior)
 
     def seen(self) -> Crops:
         """Return the crops with keypoints as a detector finds them."""
@@ -71,14 +80,14 @@ class Scene:
     def look_at(self, crops: Crops) -> tuple[LitHands, KeypointEstimate | None]:
         """Return the hands that the image network sees, under the photo's light, and the joints that it found."""
         estimate, K = look(self.trained.network, crops, network_px=self.trained.settings.data.image_px)
-        return match_light(self.hand, self.renderer, from_image(self.hand, estimate, K), crops), estimate.keypoints
+        return self.match(from_image(self.hand, estimate, K), crops), estimate.keypoints
 
 
 @torch.no_grad()
 def keypoint_start(scene: Scene) -> tuple[LitHands, Crops]:
     """Start from the detector's keypoints, under the photo's light."""
     crops = scene.seen()
-    return match_light(scene.hand, scene.renderer, from_keypoints(scene.lifter, scene.hand, crops), crops), crops
+    return scene.match(from_keypoints(scene.lifter, scene.hand, crops), crops), crops
 
 
 def perturbed_start(scene: Scene) -> tuple[LitHands, Crops]:
@@ -123,7 +132,7 @@ def perturbed(hand: HandModel, batch: Batch, generator: torch.Generator) -> LitH
     def noise(*size: int) -> Tensor:
         return torch.randn(*size, generator=generator)
 
-    orient = roma.rotvec_composition((0.15 * noise(count, 3), batch.labels["global_orient"]))
+    orient = turns.compose_rotvecs(0.15 * noise(count, 3), batch.labels["global_orient"])
     pose = batch.labels["pose"] + 0.15 * noise(count, hand.pose_dim)
     zeros = torch.zeros(count, hand.shape_dim), torch.zeros(count, hand.texture_dim)
     root = batch.labels["joints_cam"][:, 9] * (1 + 0.05 * noise(count, 1)) + 0.005 * noise(count, 3)
@@ -146,7 +155,8 @@ def errors(hand: HandModel, state: LitHands, batch: Batch) -> dict[str, float]:
 def compare(scene: Scene, start: LitHands, crops: Crops, settings: RefineSettings) -> dict[str, object]:
     """Refine and return the errors before and after."""
     began = time.perf_counter()
-    refined = refine(scene.hand, scene.renderer, start, crops, settings)
+    coarse = scene.hand.with_small_maps(REFINED_MAP_PX)
+    refined = refine(coarse, scene.renderer, start, crops, settings)
     seconds = (time.perf_counter() - began) / len(scene.batch)
     before, after = (errors(scene.hand, state, scene.batch) for state in (start, refined.hands))
     return {
@@ -170,6 +180,8 @@ def open_scene(hands: int, image_px: int, weights: Path | None) -> Scene:
         Renderer(hand.faces, height=image_px, width=image_px),
         load_lifter(shipped_path(LIFTER), hand),
         load_checkpoint(weights or shipped_path(IMAGE_NETWORK)),
+        draw_skin_bank(hand),
+        load_light_prior(),
     )
 
 

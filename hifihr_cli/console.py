@@ -36,7 +36,15 @@ def say(message: str, *, kind: str | None = None) -> None:
     word = f"{kind}: " if kind else ""
     if kind and in_color(sys.stderr):
         word = f"\033[1;{COLORS[kind]}m{kind}:\033[0m "
-    print(f"{word}{message}", file=sys.stderr)
+    print(f"{word}{printable(message)}", file=sys.stderr)
+
+
+def printable(text: str) -> str:
+    """Return a text for a terminal: control characters, as file names may have, and halves of characters escaped."""
+    return "".join(
+        character if character.isprintable() or character == "\n" else character.encode("unicode_escape").decode()
+        for character in text
+    )
 
 
 def emit(text: str) -> None:
@@ -58,7 +66,7 @@ def emit_table(
 
     `styles` maps the whole text of a cell to its style. Without `columns` there is no header.
     """
-    lines = [[str(cell) for cell in row] for row in rows]
+    lines = [[printable(str(cell)).replace("\n", "\\n") for cell in row] for row in rows]
     if not sys.stdout.isatty():
         for line in ([list(columns)] if columns else []) + lines:
             print("\t".join(line))

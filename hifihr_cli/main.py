@@ -154,4 +154,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def run() -> NoReturn:
     """Run the command line of this process: the console script `hifihr`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # None where the process has none
+            # Names of files may hold any character, and bytes that are none; a code page of Windows lacks most.
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     sys.exit(main(sys.argv[1:]))

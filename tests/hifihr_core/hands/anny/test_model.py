@@ -298,3 +298,15 @@ def test_no_finger_tip_lies_inside_the_hand(hand):
     )
     for points, vertices in zip(inner, posed.vertices, strict=True):
         torch.testing.assert_close(winding_numbers(points, vertices, hand.faces), torch.ones(10), atol=0.1, rtol=0)
+
+
+def test_small_maps_mean_the_same_skin() -> None:
+    whole = load_hand("anny", texture_px=128)
+    small = whole.with_small_maps(32)
+    parameters = whole.sample_parameters(2, generator=torch.Generator().manual_seed(0))
+    look, coarse = (hand(parameters).appearance.albedo for hand in (whole, small))
+    assert (look.shape[-1], coarse.shape[-1]) == (128, 32)
+    averaged = torch.nn.functional.avg_pool2d(look, 4)
+    torch.testing.assert_close(coarse, averaged, atol=0.02, rtol=0)  # only clamping differs
+    torch.testing.assert_close(whole(parameters).vertices, small(parameters).vertices)
+    assert whole.with_small_maps(128) is whole
