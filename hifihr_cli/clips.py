@@ -123,13 +123,13 @@ def _report(done: "Sequence[ClipDone]", json: bool) -> None:
     for one in documents:
         for note in one["notes"]:
             say(f"{one['path']}: {note}", kind="warning")
-    rows = [_row(one, track) for one in documents for track in one["hands"]]
+    rows = [_row(one, track) for one in documents for track in one["tracks"]]
     if not json and rows:
         emit_table(("clip", "track", "side", "seconds", "score", "files"), rows)
     if not rows:
         raise FindingsError(f"no hand was found in {len(documents)} clip{'s'[: len(documents) > 1]}")
     for one in documents:
-        if not one["hands"]:
+        if not one["tracks"]:
             say(f"{one['path']}: no hand was found", kind="warning")
 
 

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -44,17 +45,26 @@ class ClipDone:
     name: str
     path: Path | None
     frames: int
-    tracks: tuple[Mapping[str, object], ...] = ()
+    tracks: tuple[Mapping[str, Any], ...] = ()
     pictures: tuple[Path, ...] = ()
     notes: tuple[str, ...] = field(default=())
 
-    def document(self) -> dict[str, object]:
-        """Return the entry of this clip in the JSON document on stdout and in `hands.json`."""
+    def document(self, folder: Path | None = None) -> dict[str, object]:
+        """Return the entry of this clip in the JSON document on stdout and, with names in `folder`, in its index.
+
+        `hands` is empty: those are hands of photos, which programs that read an index can pose by themselves.
+        """
+
+        def name(path: object) -> str:
+            return Path(str(path)).name if folder is not None else str(path)
+
+        tracks = [{**track, "files": [name(path) for path in track["files"]]} for track in self.tracks]
         return {
             "path": str(self.path or self.name),
             "frames": self.frames,
-            "hands": [dict(track) for track in self.tracks],
-            "pictures": [str(path) for path in self.pictures],
+            "hands": [],
+            "tracks": tracks,
+            "pictures": [name(path) for path in self.pictures],
             "notes": list(self.notes),
         }
 
@@ -108,9 +118,10 @@ def predict_clip(
     done = ClipDone(source.facts.name, source.path, len(seen), entries, pictures, tuple(source.notes))
     if tracks:
         write_summary(
-            folder / f"{stem}.json", {"hifihr": __version__, **done.document(), "licences": dict(predictor.licences)}
+            folder / f"{stem}.json",
+            {"hifihr": __version__, **done.document(folder), "licences": dict(predictor.licences)},
         )
-        write_index(folder, [done.document()])
+        write_index(folder, [done.document(folder)])
     shutil.rmtree(work)
     return done
 
@@ -138,7 +149,7 @@ def _write(
     predictor: Predictor,
     look: TrackLook,
     output: ClipOutput,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     context = TrackContext(source.facts, predictor.hand, look, output.bones)
     files = write_track(output.folder, f"{stem}_track{track.id}", track, formats, context)
     found = track.score > 0

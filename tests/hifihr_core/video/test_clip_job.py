@@ -59,7 +59,8 @@ def test_a_clip_becomes_tracks(tmp_path: Path, clip, predictor, eyes) -> None:
         assert changed[row, column]
     assert changed.mean() < 0.4
     [entry] = read_index(tmp_path / "out")
-    assert entry["hands"][0]["files"][0] == "two_track0.glb"
+    assert entry["tracks"][0]["files"][0] == "two_track0.glb"
+    assert entry["hands"] == []  # which are those of photos
     assert json.loads((tmp_path / "out" / "two.json").read_text())["frames"] == COUNT
 
 
