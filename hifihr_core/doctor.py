@@ -25,6 +25,7 @@ PYTHON = (3, 10)
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "numba", "opencv-python-headless", "h5py", "lpips")
 #: Optional package -> module, what it gives, and how to get it.
 EXTRAS = {
+    "av": ("av", "clips for predict and live", "pip install 'hifihr[video]'"),
     "pytorch3d": (
         "pytorch3d",
         "second rendering back end, not needed",

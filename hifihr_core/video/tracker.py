@@ -26,9 +26,9 @@ class TrackSettings:
 
     max_hands: int = 2
     search_every: int = 10
-    search_lost: int = 2
+    search_lost: int = 1
     begins: float = 0.7
-    goes_on: float = 0.5
+    goes_on: float = 0.4
     gap_s: float = 0.5
 
 
