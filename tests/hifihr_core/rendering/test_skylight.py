@@ -5,7 +5,15 @@ import torch
 from torch.nn import functional
 
 from hifihr_core.records import Light
-from hifihr_core.rendering.skylight import as_sky, light_at, sky_basis, sky_from_radiance
+from hifihr_core.rendering.skylight import (
+    as_lamp_and_sky,
+    as_sky,
+    light_at,
+    sky_basis,
+    sky_from_radiance,
+    turn_light,
+    with_sky,
+)
 
 F64 = torch.float64
 
@@ -57,3 +65,37 @@ def test_a_sky_without_coefficients_changes_nothing(keep):
     light = Light(*(torch.rand(1, 3, dtype=F64) for _ in range(3)), sky=torch.zeros(1, 8, 3, dtype=F64))
     plain = Light(light.ambient, light.color, light.direction) if keep else light
     assert torch.allclose(light_at(points[None], light), light_at(points[None], plain))
+
+
+def random_light(seed=3):
+    random = torch.Generator().manual_seed(seed)
+    draw = lambda *shape: torch.rand(shape, generator=random, dtype=F64)  # noqa: E731
+    direction = functional.normalize(draw(2, 3) - 0.5, dim=1)
+    return Light(0.5 + draw(2, 3), draw(2, 3), direction, 0.3 * (draw(2, 8, 3) - 0.5))
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_turned_light_shines_the_same_on_turned_surfaces(mirrored):
+    points, _ = sphere(40)
+    R, _ = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(1), dtype=F64))
+    R = R * R.det().sign()
+    if mirrored:
+        R = torch.diag(torch.tensor([-1.0, 1, 1], dtype=F64)) @ R
+    light = random_light()
+    turned = turn_light(light, R.expand(2, 3, 3))
+    assert torch.allclose(
+        light_at(points.expand(2, -1, -1), light), light_at((points @ R.mT).expand(2, -1, -1), turned), atol=1e-9
+    )
+
+
+def test_a_lamp_taken_out_of_a_sky_leaves_the_light_the_same():
+    points, _ = sphere(500)
+    light = with_sky(random_light())
+    split = as_lamp_and_sky(light)
+    assert (split.color >= light.color - 1e-12).all()
+    added = (split.color - light.color)[:, None]
+    before = light_at(points.expand(2, -1, -1), light)
+    lamp = Light(torch.zeros_like(split.color), split.color - light.color, split.direction)
+    rest = Light(split.ambient, light.color, light.direction, split.sky)
+    after = light_at(points.expand(2, -1, -1), lamp) + light_at(points.expand(2, -1, -1), rest)
+    assert ((before - after).abs() <= 0.095 * added + 1e-9).all()
