@@ -54,7 +54,7 @@ def _rim_edges(faces: Int[np.ndarray, "F 3"]) -> Int[np.ndarray, "R 2"] | None:
     starts, ends = faces.ravel(), np.roll(faces, -1, axis=1).ravel()
     count = int(faces.max()) + 1
     alone = ~np.isin(starts * count + ends, ends * count + starts)
-    after = {int(starts[k]): k for k in np.flatnonzero(alone)}
+    after = {int(starts[k]): int(k) for k in np.flatnonzero(alone)}
     if not after or len(after) != alone.sum():
         return None
     first = edge = next(iter(after.values()))
