@@ -117,19 +117,11 @@ def build_app() -> Any:
     return get_command(app)
 
 
-def speak_utf8() -> None:
-    """Write UTF-8 to stdout, whatever the console's code page is, and escape on stderr what it cannot show."""
-    for stream, options in ((sys.stdout, {"encoding": "utf-8"}), (sys.stderr, {"errors": "backslashreplace"})):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(**options)  # type: ignore[arg-type]
-
-
 def main(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; every error becomes one line on stderr.
 
     `--debug` may be anywhere before a `--`.
     """
-    speak_utf8()
     words = list(arguments)
     end = words.index("--") if "--" in words else len(words)
     debug = "--debug" in words[:end]

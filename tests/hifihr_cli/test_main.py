@@ -257,15 +257,3 @@ def test_colour_on_a_terminal_and_none_where_it_is_not_wanted(terminal, words):
 def test_the_table_of_commands_leads_to_functions():
     assert list(build_app().commands) == list(COMMANDS)
     assert main_module.COMMANDS is COMMANDS
-
-
-def test_names_that_the_console_cannot_show_are_written_all_the_same(run_fresh, tmp_path):
-    """A pipe on Windows has a code page of 256 characters; JSON is UTF-8 there too, messages escape the rest."""
-    code = (
-        "from hifihr_cli.main import main, speak_utf8; from hifihr_cli.console import emit_json, say\n"
-        "speak_utf8(); emit_json({'file': '\u624b.jpg'}); say('\u624b.jpg: done')"
-    )
-    ended = run_fresh("-c", code, PYTHONIOENCODING="cp1252")
-    assert ended.code == 0, ended.err
-    assert "\u624b.jpg" in ended.out
-    assert r"\u624b.jpg: done" in ended.err
