@@ -5,9 +5,11 @@ A command is one row of `COMMANDS` and one module. The module defines a function
 `--help` never waits for torch.
 """
 
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -146,8 +148,11 @@ def main(arguments: Sequence[str]) -> int:
 
 def run() -> NoReturn:
     """Run the command line of this process: the console script `hifihr`."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # None where the process has none
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # the process was started without one
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - for as long as it lives
+        elif isinstance(stream, TextIOWrapper):
             # Names of files may hold any character, and bytes that are none; a code page of Windows lacks most.
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     sys.exit(main(sys.argv[1:]))

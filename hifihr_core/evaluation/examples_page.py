@@ -8,18 +8,15 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 from jaxtyping import Float, UInt8
 
+from hifihr_core.drawing import draw_skeleton, to_bytes
 from hifihr_core.files import write_text
 from hifihr_core.geometry.cameras import project
 from hifihr_core.models.placing import PlacedEstimate
 from hifihr_core.records import Batch
-from hifihr_core.skeleton import BONES
 
 _TILE_PX = 336
-#: One colour per finger, thumb to pinky.
-_FINGERS = ((230, 60, 60), (230, 160, 40), (60, 180, 75), (50, 140, 230), (170, 80, 220))
 _TRUTH = (255, 255, 255)
 _SHADE = (24, 26, 30)
 _STYLE = (
@@ -54,18 +51,18 @@ def pick_examples(errors_mm: Float[np.ndarray, " N"], *, each: int = 3) -> dict[
 
 def crop_tiles(batch: Batch, prediction: PlacedEstimate, sample: int) -> list[Tile]:
     """Return the crop, the rendered hand over it, and both skeletons over it (the true one in white)."""
-    crop = _to_bytes(batch.image[sample])
+    crop = to_bytes(batch.image[sample])
     tiles = [_enlarge(crop)]
     if prediction.rendered is not None:
         coverage = prediction.rendered.silhouette[sample]
         over = batch.image[sample] * (1 - coverage) + prediction.rendered.image[sample]
-        tiles.append(_enlarge(_to_bytes(over)))
+        tiles.append(_enlarge(to_bytes(over)))
     canvas = _enlarge(crop)
     scale = _TILE_PX / crop.shape[1]
     if "joints_cam" in batch.labels and bool(batch.present["joints_cam"][sample]):
         truth_px = project(batch.labels["joints_cam"][sample : sample + 1], batch.K[sample : sample + 1])[0]
-        _draw(canvas, truth_px.cpu().numpy() * scale, color=_TRUTH, width=4)
-    _draw(canvas, prediction.joints_px[sample].cpu().numpy() * scale)
+        draw_skeleton(canvas, truth_px.cpu().numpy() * scale, color=_TRUTH, width=4, rim=_SHADE)
+    draw_skeleton(canvas, prediction.joints_px[sample].cpu().numpy() * scale, width=2, rim=_SHADE)
     return [*tiles, canvas]
 
 
@@ -77,7 +74,7 @@ def point_tiles(pred: Float[np.ndarray, "21 3"], gt: Float[np.ndarray, "21 3"], 
         canvas = np.full((_TILE_PX, _TILE_PX, 3), _SHADE, np.uint8)
         for points, color, width in ((gt, _TRUTH, 4), (pred, None, 2)):
             flat = (points - middle)[:, list(axes)] * (1, -1 if flip_y else 1)
-            _draw(canvas, (flat / reach + 1) * _TILE_PX / 2, color=color, width=width)
+            draw_skeleton(canvas, (flat / reach + 1) * _TILE_PX / 2, color=color, width=width, rim=_SHADE)
         tiles.append(canvas)
     return tiles
 
@@ -108,19 +105,5 @@ def _png(tiles: Sequence[Tile]) -> str:
     return base64.b64encode(content.tobytes()).decode()
 
 
-def _to_bytes(image: Float[torch.Tensor, "3 H W"]) -> Tile:
-    return (255 * image.detach().cpu().float().clamp(0, 1).permute(1, 2, 0)).round().to(torch.uint8).numpy()
-
-
 def _enlarge(image: Tile) -> Tile:
     return cv2.resize(image, (_TILE_PX, _TILE_PX), interpolation=cv2.INTER_CUBIC)
-
-
-def _draw(canvas: Tile, joints_px: np.ndarray, *, color: tuple[int, int, int] | None = None, width: int = 2) -> None:
-    """Draw the bones of a hand with a dark rim, in one colour per finger where `color` is None."""
-    places = np.clip(16 * (joints_px - 0.5), -(2**20), 2**20).astype(int)
-    for is_rim in (True, False):
-        for parent, child in BONES:
-            ends = (tuple(places[parent].tolist()), tuple(places[child].tolist()))
-            shade = _SHADE if is_rim else color or _FINGERS[(child - 1) // 4]
-            cv2.line(canvas, *ends, shade, width + 2 * is_rim, cv2.LINE_AA, shift=4)

@@ -8,19 +8,17 @@ import torch
 from jaxtyping import Float, UInt8
 from scipy.spatial.transform import Rotation
 
+from hifihr_core.drawing import blend, draw_skeleton
 from hifihr_core.exports.meshes import TexturedMesh
 from hifihr_core.exports.results import HandResult
 from hifihr_core.geometry.crops import square_around, square_crop, transform_points
 from hifihr_core.photos.reading import Photo
 from hifihr_core.records import Appearance, Light
 from hifihr_core.rendering import Renderer
-from hifihr_core.skeleton import BONES
 
 _OVERLAY_PX = 1600
 _TILE_PX = 320
 _BACKGROUND = 0.93
-#: One colour per finger, thumb to pinky, for the skeleton.
-_FINGER_COLORS = ((230, 60, 60), (230, 160, 40), (60, 180, 75), (50, 140, 230), (170, 80, 220))
 
 
 def overlay(photo: Photo, hands: Sequence[HandResult]) -> UInt8[np.ndarray, "H W 3"]:
@@ -31,17 +29,14 @@ def overlay(photo: Photo, hands: Sequence[HandResult]) -> UInt8[np.ndarray, "H W
     to_canvas = np.diag([scale, scale, 1.0]) @ photo.T_image_photo
     for hand in sorted(hands, key=lambda one: -one.joints_cam[:, 2].mean()):
         color, coverage = render_mesh(hand.mesh, to_canvas @ hand.K, canvas.shape[:2], _light(hand))
-        canvas = (canvas * (1 - coverage[..., None]) + color * 255 * coverage[..., None]).clip(0, 255).astype(np.uint8)
+        canvas = blend(canvas, color, coverage)
     return canvas
 
 
 def skeleton(image: UInt8[np.ndarray, "H W 3"], joints_px: Float[np.ndarray, "21 2"]) -> np.ndarray:
     """Return the picture with the 20 bones of a hand drawn on it, one colour per finger."""
     canvas = image.copy()
-    width = max(1, round(max(image.shape[:2]) / 250))
-    for parent, child in BONES:
-        start, end = ([int(16 * (value - 0.5)) for value in joints_px[joint]] for joint in (parent, child))
-        cv2.line(canvas, start, end, _FINGER_COLORS[(child - 1) // 4], width, cv2.LINE_AA, shift=4)
+    draw_skeleton(canvas, joints_px, width=max(1, round(max(image.shape[:2]) / 250)))
     return canvas
 
 
@@ -52,7 +47,7 @@ def sheet(photo: Photo, hand: HandResult) -> UInt8[np.ndarray, "H W 3"]:
     tile = photo.warp(to_tile, width=_TILE_PX, height=_TILE_PX)
     K_tile = to_tile @ hand.K
     color, coverage = render_mesh(hand.mesh, K_tile, tile.shape[:2], _light(hand))
-    over = (tile * (1 - coverage[..., None]) + color * 255 * coverage[..., None]).clip(0, 255).astype(np.uint8)
+    over = blend(tile, color, coverage)
     bones = skeleton(tile, transform_points(hand.joints_px, to_tile))
     tiles = [tile, over, bones, *(_turned(hand, K_tile, angle) for angle in (-60.0, 60.0, 180.0))]
     if hand.mesh.texture is not None:

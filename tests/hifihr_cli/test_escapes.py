@@ -1,6 +1,10 @@
 """File names may hold anything; on a terminal they are text."""
 
 import json
+import subprocess
+import sys
+
+import pytest
 
 from hifihr_cli.console import emit_table, printable, say
 
@@ -30,3 +34,11 @@ def test_stdout_is_utf8_wherever_it_goes(run_fresh, tmp_path) -> None:
     assert ended.code == 3, ended.err
     assert json.loads(ended.out)["images"][0]["path"] == str(path)
     assert path.name in ended.err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell that closes files")
+def test_a_closed_stdout_is_no_fault() -> None:
+    ended = subprocess.run(
+        f'"{sys.executable}" -m hifihr_cli assets list >&-', shell=True, capture_output=True, text=True, timeout=120
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")

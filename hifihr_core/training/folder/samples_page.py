@@ -5,13 +5,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from jaxtyping import UInt8
 from torch import Tensor
 
+from hifihr_core.drawing import Picture, draw_skeleton, to_bytes
 from hifihr_core.files import write_atomically
 from hifihr_core.models.placing import PlacedEstimate
 from hifihr_core.records import Batch
-from hifihr_core.skeleton import BONES
 from hifihr_core.training.setup import Run
 from hifihr_core.training.step import predict
 
@@ -22,8 +21,6 @@ ROWS = 4
 
 #: Colours of skeletons, RGB: predicted, and what the level may compare with.
 PREDICTED, TRUTH = (255, 80, 40), (60, 220, 90)
-
-Picture = UInt8[np.ndarray, "H W 3"]
 
 
 @torch.no_grad()
@@ -48,32 +45,18 @@ def save_pictures(run: Run, batch: Batch, step: int) -> Path:
 
 def draw_row(batch: Batch, prediction: PlacedEstimate, truth: Tensor | None, b: int) -> Picture:
     """Return the panels of one sample side by side."""
-    photo = to_picture(batch.image[b])
+    photo = to_bytes(batch.image[b])
     overlay = photo.copy()
     panels = [photo]
     rendered = prediction.rendered
     if rendered is not None:
         coverage = rendered.silhouette[b]
-        panels.append(to_picture(rendered.image[b]))
-        overlay = to_picture(rendered.image[b] + (1 - coverage) * batch.image[b])
+        panels.append(to_bytes(rendered.image[b]))
+        overlay = to_bytes(rendered.image[b] + (1 - coverage) * batch.image[b])
     if truth is not None:
-        draw_skeleton(overlay, truth[b].cpu().numpy(), TRUTH)
-    draw_skeleton(overlay, prediction.joints_px[b].cpu().numpy(), PREDICTED)
+        draw_skeleton(overlay, truth[b].cpu().numpy(), color=TRUTH)
+    draw_skeleton(overlay, prediction.joints_px[b].cpu().numpy(), color=PREDICTED)
     panels.append(overlay)
     if rendered is not None:
-        panels.append(to_picture(rendered.silhouette[b].expand(3, -1, -1)))
+        panels.append(to_bytes(rendered.silhouette[b].expand(3, -1, -1)))
     return np.concatenate(panels, axis=1)
-
-
-def to_picture(image: Tensor) -> Picture:
-    """Return an image (3, H, W) in [0, 1] as bytes."""
-    return (image.detach().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy().copy()
-
-
-def draw_skeleton(picture: Picture, joints_px: np.ndarray, color: tuple[int, int, int]) -> None:
-    """Draw the 20 bones into a picture; points far outside are pulled in, so that OpenCV can count them."""
-    side = max(picture.shape[:2])
-    # OpenCV puts the middle of the first pixel at 0, we at 0.5; 4 bits of fraction keep lines smooth.
-    points = np.rint((np.clip(np.nan_to_num(joints_px), -side, 2 * side) - 0.5) * 16).astype(int)
-    for parent, child in BONES:
-        cv2.line(picture, tuple(points[parent]), tuple(points[child]), color, 1, cv2.LINE_AA, shift=4)
