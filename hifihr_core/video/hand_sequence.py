@@ -26,7 +26,7 @@ class SeenSequence:
 
     def seen(self) -> Bool[np.ndarray, " T"]:
         """Return in which frames the hand was seen at all."""
-        return (self.weight > 0).any(axis=1)
+        return np.asarray((self.weight > 0).any(axis=1))
 
     def part(self, which: "slice | np.ndarray") -> "SeenSequence":
         """Return some of the frames."""

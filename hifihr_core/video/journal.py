@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -105,10 +105,8 @@ def as_written(hand: SeenHand) -> SeenHand:
 
 
 def _hand(document: Mapping[str, object]) -> SeenHand:
-    values = {field.name: document[field.name] for field in fields(SeenHand)}
-    return SeenHand(
-        **{name: np.array(value, float) if isinstance(value, list) else value for name, value in values.items()}
-    )
+    values: dict[str, Any] = {field.name: document[field.name] for field in fields(SeenHand)}
+    return SeenHand(**{name: np.array(one, float) if isinstance(one, list) else one for name, one in values.items()})
 
 
 def _listed(name: str, value: object) -> object:

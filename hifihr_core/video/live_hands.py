@@ -124,10 +124,9 @@ class LiveHands:
 
     def _shown(self, tracked: Tracked, past: _Past, time_s: float) -> LiveHand:
         last = past.sequence.part(slice(-1, None))
-        turn, root, pose = (
-            smooth(value[0], time_s)
-            for smooth, value in zip(past.filters, (last.turn, last.root_cam, last.pose), strict=True)
-        )
+        smooth_turn, smooth_root, smooth_pose = past.filters
+        turn, root = smooth_turn(last.turn[0], time_s), smooth_root(last.root_cam[0], time_s)
+        pose = smooth_pose(last.pose[0], time_s)
         placed = HandSequence(last.shape, turn[None], root[None], pose[None]).placed()
         with torch.no_grad():
             posed = self.hand(replace(placed.parameters, texture=None))
@@ -146,7 +145,10 @@ class LiveHands:
 
 
 def _joined(one: SeenSequence, other: SeenSequence) -> SeenSequence:
-    rows = [
-        np.concatenate((getattr(one, n), getattr(other, n))) for n in ("times_s", "joints_px", "sigma_px", "weight")
-    ]
-    return SeenSequence(*rows, other.K)
+    return SeenSequence(
+        np.concatenate((one.times_s, other.times_s)),
+        np.concatenate((one.joints_px, other.joints_px)),
+        np.concatenate((one.sigma_px, other.sigma_px)),
+        np.concatenate((one.weight, other.weight)),
+        other.K,
+    )

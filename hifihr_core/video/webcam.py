@@ -16,7 +16,7 @@ class Webcam(FrameSource):
         super().__init__()
         self._capture = _open_quietly(number)
         found, picture = self._capture.read() if self._capture.isOpened() else (False, None)
-        if not found:
+        if not found or picture is None:
             self._capture.release()
             raise DeviceError(
                 f"camera {number}: not found or in use; connect it, close other programs, or try --webcam 0"
