@@ -67,6 +67,13 @@ def probability_of_hand(presence: float) -> float:
     return float(1 / (1 + np.exp(_PRESENCE_OFFSET - _PRESENCE_SLOPE * logit)))
 
 
+def presence_of(score: float) -> float:
+    """Return the mean presence that gives a score: `probability_of_hand` the other way round."""
+    score = min(max(score, 1e-12), 1 - 1e-12)
+    odds = np.exp((np.log(score / (1 - score)) + _PRESENCE_OFFSET) / _PRESENCE_SLOPE)
+    return float(1.0005 * odds / (1 + odds))
+
+
 def spread_px(looks: Sightings) -> Float[np.ndarray, "21"]:
     """Return the standard deviation of the looks, per joint and axis."""
     apart = looks.joints_px - looks.joints_px.mean(axis=0)
@@ -84,10 +91,7 @@ def probability_within(radius: float, sigma: Float[np.ndarray, "*N"]) -> Float[n
 
 
 def spread_of(hand: SeenHand) -> Float[np.ndarray, "21"]:
-    """Return how far the looks at a hand were apart, per joint and axis, pixels: `sigma_of` the other way round.
-
-    The score stands in for the presence, from which it hardly differs where looks agree.
-    """
+    """Return how far the looks at a hand were apart, per joint and axis, pixels: `sigma_of` the other way round."""
     size = max(hand.size_px, 1e-6)
-    scale = SCALE * (1.001 - min(hand.score, 1.0)) ** DOUBT
+    scale = SCALE * (1.001 - presence_of(hand.score)) ** DOUBT
     return size * np.maximum((hand.sigma_px / size / scale) ** (1 / GROWTH) - LEAST, 0.0)
