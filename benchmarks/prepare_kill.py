@@ -58,11 +58,11 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        rows = {
-            f"{source} {stop}": _try(Path(name), source, getattr(signal, f"SIG{stop}"), arguments)
-            for source in arguments.source
-            for stop in arguments.signal
-        }
+        rows = {}
+        for source in arguments.source:
+            for stop in arguments.signal:
+                rows[f"{source} {stop}"] = _try(Path(name), source, getattr(signal, f"SIG{stop}"), arguments)
+                print(f"{source} {stop}: {rows[f'{source} {stop}']}", flush=True)
     report("prepare_kill", rows, arguments.json)
 
 
