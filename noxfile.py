@@ -110,5 +110,5 @@ def fuzz(session: nox.Session) -> None:
 def kill(session: nox.Session) -> None:
     """Runs killed at random moments and started again; they must end with the same bytes."""
     install(session)
-    session.run("python", "benchmarks/prepare_kill.py", *session.posargs)
+    session.run("python", "benchmarks/prepare_kill.py", *(session.posargs or ["--source", "freihand"]))
     session.run("python", "benchmarks/train_kill.py")
