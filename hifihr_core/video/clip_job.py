@@ -20,6 +20,7 @@ from hifihr_core.video.frames import WHOLE, FrameSource, Span
 from hifihr_core.video.journal import Journal
 from hifihr_core.video.overlay_clip import OverlayRequest, write_overlay
 from hifihr_core.video.sighted_tracks import sighted_tracks
+from hifihr_core.video.timeline_page import write_timeline
 from hifihr_core.video.track_files import TRACK_FORMATS, TrackContext, check_track_formats, write_summary, write_track
 from hifihr_core.video.track_look import TrackLook, look_at_tracks
 from hifihr_core.video.tracker import TrackSettings
@@ -110,11 +111,11 @@ def predict_clip(
     pictures: tuple[Path, ...] = ()
     if output.overlay and tracks:
         request = OverlayRequest(folder / f"{stem}_overlay.mp4", work, span)
-        pictures = (
-            write_overlay(
-                request, source, predictor.hand, tracks, looks, on_frame=lambda number: on_frame("overlay", number)
-            ),
+        shown = write_overlay(
+            request, source, predictor.hand, tracks, looks, on_frame=lambda number: on_frame("overlay", number)
         )
+        page, ends = folder / f"{stem}_timeline.html", (seen[0].time_s, seen[-1].time_s + 1 / source.facts.fps)
+        pictures = (shown, write_timeline(page, shown, tracks, start_s=ends[0], end_s=ends[1]))
     done = ClipDone(source.facts.name, source.path, len(seen), entries, pictures, tuple(source.notes))
     if tracks:
         write_summary(

@@ -106,7 +106,8 @@ def as_written(hand: SeenHand) -> SeenHand:
 
 def _hand(document: Mapping[str, object]) -> SeenHand:
     values: dict[str, Any] = {field.name: document[field.name] for field in fields(SeenHand)}
-    return SeenHand(**{name: np.array(one, float) if isinstance(one, list) else one for name, one in values.items()})
+    values = {name: np.array(one, float) if isinstance(one, list) else one for name, one in values.items()}
+    return SeenHand(**values)
 
 
 def _listed(name: str, value: object) -> object:

@@ -42,7 +42,7 @@ def test_a_clip_becomes_tracks(tmp_path: Path, clip, predictor, eyes) -> None:
     done = _job(clip, predictor, eyes, tmp_path / "out")
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     tracks = [f"two_track{n}.{ending}" for n in (0, 1) for ending in ("bvh", "glb", "jsonl", "npz")]
-    assert names == ["hands.json", "two.json", "two_overlay.mp4", *tracks]
+    assert names == ["hands.json", "two.json", "two_overlay.mp4", "two_timeline.html", *tracks]
     assert [(track["side"], track["first_frame"], track["last_frame"]) for track in done.tracks] == [
         ("right", 0, COUNT - 1),
         ("left", 0, COUNT - 1),
