@@ -12,7 +12,7 @@ from hifihr_core.rendering.skylight import light_at
 from hifihr_core.synthesis.dice import Dice
 
 #: The mean brightness that a camera's metering aims at, and how far it goes there (1: all the way).
-_TARGET, _METERING = (0.3, 0.5), 0.85
+_TARGET, _METERING = (0.25, 0.55), (0.2, 1.0)
 #: How much of what is metered is the hand.
 _HAND_SHARE = 0.35
 #: How much of the light's colour an automatic white balance takes away, and the deviation of its error.
@@ -37,7 +37,7 @@ def expose_scene(
     balance = tint.pow(-dice.uniform(*_BALANCE)[:, None]) * (_BALANCE_ERROR * dice.normal(3)).exp()
     shown = torch.lerp(lit.mean(dim=(2, 3)), skin * overall, _HAND_SHARE)
     metered = (shown * balance).mean(dim=1).clamp_min(0.01)
-    gain = balance * (dice.log_uniform(*_TARGET) / metered).pow(_METERING)[:, None]
+    gain = balance * (dice.log_uniform(*_TARGET) / metered).pow(dice.uniform(*_METERING))[:, None]
     return brighter(light, gain), lit * gain[..., None, None]
 
 
