@@ -9,6 +9,7 @@ from collections.abc import Callable
 from fnmatch import fnmatch
 from io import BufferedIOBase
 from pathlib import Path
+from typing import Any
 
 from hifihr_core.assets.fetch import check_bytes
 from hifihr_core.assets.registry import Asset
@@ -122,7 +123,7 @@ def _unpack(asset: Asset, archive: Path, scratch: Path) -> dict[str, Path]:
         ) from error
 
 
-def _copy_bounded(packed: BufferedIOBase, file: BufferedIOBase, most: int, name: str) -> None:
+def _copy_bounded(packed: Any, file: BufferedIOBase, most: int, name: str) -> None:
     """Unpack at most so many bytes, whatever the archive claims. Raises: AssetError where there are more."""
     copied = 0
     while block := packed.read(1 << 20):
