@@ -86,7 +86,7 @@ def _depth(text: str) -> int:
     if text.count("[") + text.count("{") <= MOST_DEPTH:
         return 0
     codes = np.frombuffer(_STRING.sub('""', text).encode("utf-8", "replace"), np.uint8)
-    codes = codes | 0x20  # '[' is 0x5B and '{' 0x7B: one bit apart, and likewise their ends
-    codes = codes[(codes == ord("{")) | (codes == ord("}"))]
-    steps = np.where(codes == ord("{"), 1, -1)
+    folded = codes | 0x20  # '[' is 0x5B and '{' 0x7B: one bit apart, and likewise their ends
+    brackets = folded[(folded == ord("{")) | (folded == ord("}"))]
+    steps = np.where(brackets == ord("{"), 1, -1)
     return int(np.cumsum(steps).max(initial=0))

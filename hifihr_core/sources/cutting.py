@@ -107,7 +107,7 @@ def mirror_labels(labels: Mapping[str, np.ndarray], *, width: int) -> dict[str, 
     def move(points_px: np.ndarray) -> np.ndarray:
         return np.stack((width - points_px[..., 0], points_px[..., 1]), axis=-1).astype(np.float32)
 
-    return _move(labels, _IN_PIXELS | _MIRRORED, move)
+    return _move(labels, {**_IN_PIXELS, **_MIRRORED}, move)
 
 
 #: How the pixels of points move.
