@@ -114,4 +114,4 @@ class Finer(nn.Module):
 
 def rows(*parts: Traced) -> Traced:
     """Return the anchors of several maps as one list."""
-    return torch.cat(parts, dim=1)
+    return torch.cat(parts, dim=1)  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ modules are their specification: trainable, on any device. On the CPU they run i
 
 from importlib.resources import files
 from pathlib import Path
+from typing import TypeVar
 
 from safetensors.torch import load_file
 from torch import nn
@@ -22,6 +23,8 @@ from hifihr_core.eyes.layers import (
     rows,
     widen,
 )
+
+Network = TypeVar("Network", bound=nn.Module)
 
 PALM_PX = 192
 LANDMARK_PX = 224
@@ -103,7 +106,7 @@ def shipped_path(network: type[nn.Module]) -> Path:
     return Path(str(files("hifihr_core.eyes") / "data" / SHIPPED[network]))
 
 
-def load_network(network: type[nn.Module], path: Path | None = None) -> nn.Module:
+def load_network(network: type[Network], path: Path | None = None) -> Network:
     """Return a network with its shipped weights, or with those of `path`; float32, on the CPU, not training.
 
     Raises: AssetError if the file is missing or of another network.

@@ -55,7 +55,7 @@ class _Tracer(fx.Tracer):
 def _write_step(graph: _Graph, network: nn.Module, step: fx.Node) -> None:
     if step.op == "call_module":
         layer = network.get_submodule(str(step.target))
-        _LAYERS[type(layer)](graph, layer, step.args[0].name, step.name)  # type: ignore[union-attr]
+        _LAYERS[type(layer)](graph, layer, str(step.args[0]), step.name)
     elif step.target in _FUNCTIONS:
         _FUNCTIONS[step.target](graph, step)
     else:

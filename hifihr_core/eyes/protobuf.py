@@ -22,9 +22,8 @@ def node(
     operator: str, inputs: Sequence[str], outputs: Sequence[str], attributes: Mapping[str, Attribute] | None = None
 ) -> bytes:
     """Return one operation between named values."""
-    parts: list[tuple[int, int | str | bytes]] = [(1, name) for name in inputs] + [(2, name) for name in outputs]
-    parts += [(4, operator)] + [(5, _attribute(name, value)) for name, value in (attributes or {}).items()]
-    return _message(parts)
+    named = [(1, name) for name in inputs] + [(2, name) for name in outputs] + [(4, operator)]
+    return _message([*named, *((5, _attribute(name, value)) for name, value in (attributes or {}).items())])
 
 
 def tensor(name: str, value: np.ndarray) -> bytes:

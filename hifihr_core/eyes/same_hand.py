@@ -73,6 +73,6 @@ def _size(joints_px: Float[np.ndarray, "21 2"]) -> float:
 
 def _overlap(one_px: Float[np.ndarray, "21 2"], other_px: Float[np.ndarray, "21 2"]) -> tuple[float, float, float]:
     """Return the area that two outlines share, and the area of each."""
-    outlines = [cv2.convexHull(points.astype(np.float32)) for points in (one_px, other_px)]
-    both, _ = cv2.intersectConvexConvex(*outlines)
-    return float(both), float(cv2.contourArea(outlines[0])), float(cv2.contourArea(outlines[1]))
+    one, other = (cv2.convexHull(points.astype(np.float32)) for points in (one_px, other_px))
+    both, _ = cv2.intersectConvexConvex(one, other)
+    return float(both), float(cv2.contourArea(one)), float(cv2.contourArea(other))

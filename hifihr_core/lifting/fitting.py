@@ -140,8 +140,8 @@ def _residuals(problem: _Problem, x: Float[Tensor, "B D"]) -> Float[Tensor, "B R
 def _from_start(x: Float[Tensor, "B D"], pose_dim: int, weights: FitWeights) -> Float[Tensor, "B D"]:
     """Return how far each hand is from its start; its place across the view is free."""
     shape_dim = x.shape[1] - 6 - pose_dim
-    parts = ((weights.start_turn, 3), (math.inf, 2), (weights.start_log_depth, 1))
-    parts = (*parts, (weights.start_pose, pose_dim), (weights.start_shape, shape_dim))
+    place = ((weights.start_turn, 3), (math.inf, 2), (weights.start_log_depth, 1))
+    parts = (*place, (weights.start_pose, pose_dim), (weights.start_shape, shape_dim))
     return x / x.new_tensor([sigma for sigma, count in parts for _ in range(count)])
 
 

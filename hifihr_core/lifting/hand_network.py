@@ -56,7 +56,7 @@ def build_hand_network(hand: HandModel, *, width: int = 384, blocks: int = 4) ->
     """
     network = HandNetwork(build_lifter(hand, width=width, blocks=blocks, upright=True, reads=True))
     eyes = load_network(LandmarkNetwork)
-    network.blocks.load_state_dict(nn.Sequential(*list(eyes.blocks)[FROZEN_BLOCKS:]).state_dict())
+    network.blocks.load_state_dict(nn.Sequential(*eyes.blocks[FROZEN_BLOCKS:]).state_dict())
     network.joints.load_state_dict(eyes.joints.state_dict())
     network.top.load_state_dict(eyes.top.state_dict())
     return network.requires_grad_(True)
@@ -65,7 +65,7 @@ def build_hand_network(hand: HandModel, *, width: int = 384, blocks: int = 4) ->
 class WholeNetwork(LandmarkNetwork):
     """The hand network with the eyes' first blocks before it: from a crop to its joints and pooled features."""
 
-    def forward(self, crop: Traced) -> tuple[Traced, Traced]:
+    def forward(self, crop: Traced) -> tuple[Traced, Traced]:  # type: ignore[override]
         """Return joints (B, 63), pixels of the crop, and features (B, 1152) of crops (B, 3, 224, 224)."""
         features = self.top(self.blocks(self.stem(crop)))
         return self.joints(features), features

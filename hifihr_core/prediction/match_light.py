@@ -9,6 +9,7 @@ from torch import Tensor
 
 from hifihr_core.hands import HandModel
 from hifihr_core.hands.skin_bank import SkinBank
+from hifihr_core.lookup import needed
 from hifihr_core.placed_hands import LitHands, draw_hands
 from hifihr_core.prediction.crops import Crops
 from hifihr_core.prediction.light_prior import LightPrior
@@ -51,8 +52,8 @@ def match_light(
         evidence, bank, prior, person=pairs(crops.sides) if person is None else person, certain=certain
     )
     texture = _where(shown, result.texture, state.texture)
-    sky = state.light.sky
-    before = replace(state.light, sky=torch.zeros_like(result.light.sky) if sky is None else sky)
+    found_sky = needed(result.light.sky, "the sky of an inferred light")
+    before = replace(state.light, sky=torch.zeros_like(found_sky) if state.light.sky is None else state.light.sky)
     light = replace(before, **{n: _where(shown, v, getattr(before, n)) for n, v in vars(result.light).items()})
     return replace(state, parameters=replace(state.parameters, texture=texture), light=light)
 

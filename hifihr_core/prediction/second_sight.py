@@ -76,14 +76,14 @@ class SecondSight:
         T_net_crop = flips @ regions.transforms(LANDMARK_PX) @ np.linalg.inv(T_crop_image)
         scale = np.array([image_scale(T) for T in T_crop_image])[:, None]
         mirror = np.where(left[:, None, None], [-1.0, 1.0, 1.0], [1.0, 1.0, 1.0])
-        numbers = (
-            np.stack([spread_of(one) for one in seen]) * scale,
-            np.stack([one.depth_px for one in seen]) * scale,
-            np.stack([one.metres for one in seen]) * mirror,
-            features,
-        )
         second_px = to_photo(torch.from_numpy(joints_px).double(), torch.from_numpy(T_net_crop)).float()
-        return Evidence(*(torch.from_numpy(value).float() for value in numbers), second_px)
+        return Evidence(
+            spread_px=torch.from_numpy(np.stack([spread_of(one) for one in seen]) * scale).float(),
+            depth_px=torch.from_numpy(np.stack([one.depth_px for one in seen]) * scale).float(),
+            metres=torch.from_numpy(np.stack([one.metres for one in seen]) * mirror).float(),
+            features=torch.from_numpy(features).float(),
+            second_px=second_px,
+        )
 
     def _run(
         self, photo: Photo, regions: Regions, left: Bool[np.ndarray, " N"]

@@ -1,7 +1,7 @@
 """Pictures of a moving scene with the labels of every frame: shutter time, something in front, a camera's noise."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from hifihr_core.geometry.cameras import project
-from hifihr_core.hands.contract import HandModel
+from hifihr_core.hands.contract import HandModel, HandParameters
 from hifihr_core.randomness import stream_bits
 from hifihr_core.records import Appearance, Light, Side
 from hifihr_core.rendering import Rendered, Renderer
@@ -138,7 +138,7 @@ class ClipSynthesizer:
     ) -> tuple[Tensor, Tensor]:
         """Draw a hand and its forearm over a picture; return it and the depth of the two."""
         one = slice(moment, moment + 1)
-        own = type(place.parameters)(*(None if v is None else v[one] for v in vars(place.parameters).values()))
+        own = _rows(place.parameters, one)
         posed = self._hand(own)
         root = torch.from_numpy(place.root_cam[one]).float()[:, None]
         axis = torch.tensor([-1.0 if place.side == "left" else 1.0, 1.0, 1.0])
@@ -154,7 +154,7 @@ class ClipSynthesizer:
         return torch.where(arm_depth < hand_depth, image, over), torch.minimum(arm_depth, hand_depth)
 
     def _label(self, id: int, place: PlaceAt, scene: MovingScene, depth: Tensor) -> HandLabel:
-        own = type(place.parameters)(*(None if v is None else v[:1] for v in vars(place.parameters).values()))
+        own = _rows(place.parameters, slice(0, 1))
         axis = torch.tensor([-1.0 if place.side == "left" else 1.0, 1.0, 1.0])
         root = torch.from_numpy(place.root_cam[:1]).float()
         joints_cam = (self._hand.joints_of(own) + root[:, None]) * axis
@@ -195,3 +195,9 @@ def _depth(rendered: Rendered) -> Float[Tensor, "H W"]:
     """Return z of a surface, metres, infinite where at most half of a pixel shows it."""
     coverage = rendered.silhouette[0]
     return torch.where(coverage >= 0.5, rendered.depth[0] / coverage.clamp(min=1e-6), torch.inf)
+
+
+def _rows(parameters: HandParameters, rows: slice) -> HandParameters:
+    """Return some hands of a batch."""
+    chosen = {name: value[rows] for name, value in vars(parameters).items() if value is not None}
+    return replace(parameters, **chosen)
