@@ -143,13 +143,15 @@ def _draw(backend: Any, device: str) -> Any:
 def look_at_models() -> Iterator[Row]:
     """The models that ship, each loaded for the hand that it is for."""
     from hifihr_core.hands import load_hand
+    from hifihr_core.lifting.hand_network import load_hand_network
     from hifihr_core.lifting.lifter import load_lifter
     from hifihr_core.models.checkpoint import load_checkpoint
-    from hifihr_core.models.shipped import IMAGE_NETWORK, LIFTER, shipped_model
+    from hifihr_core.models.shipped import HAND_NETWORK, IMAGE_NETWORK, LIFTER, shipped_model
 
     loaders: dict[str, Callable[[Path], object]] = {
         IMAGE_NETWORK: load_checkpoint,
         LIFTER: lambda path: load_lifter(path, load_hand("anny")),
+        HAND_NETWORK: lambda path: load_hand_network(path, load_hand("anny")),
     }
     for name, load in loaders.items():
         path = shipped_model(name)

@@ -45,9 +45,18 @@ class FitWeights:
     start_shape: float = math.inf
 
 
-#: For hands that the eyes saw and the hand network lifted: sure keypoints count for more, and what they leave open
-#: stays as it was lifted.
-SEEN_HANDS = FitWeights(keypoint=0.02, start_pose=0.25, start_turn=0.25, start_log_depth=0.08, start_shape=0.5)
+#: For hands that the eyes saw and the hand network lifted: the eyes' joints count for more and the priors for less, so
+#: that what the eyes saw is kept; what the joints leave open stays near the lift.
+SEEN_HANDS = FitWeights(
+    keypoint=0.01,
+    pose_prior=2.5,
+    pose_off_prior=0.4,
+    shape_prior=2.0,
+    start_pose=0.5,
+    start_turn=0.5,
+    start_log_depth=0.17,
+    start_shape=1.0,
+)
 
 
 @dataclass(frozen=True)

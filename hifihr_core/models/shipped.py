@@ -1,9 +1,9 @@
-"""The trained models that ship with the package: licence class free, trained on synthetic hands alone."""
+"""The trained models that ship with the package, licence class free."""
 
 from importlib.resources import files
 from pathlib import Path
 
-#: The image network and the keypoint lifter, both for the free hand; docs/models.md is their card.
+#: The image network, the keypoint lifter and the hand network, all for the free hand; docs/models.md is their card.
 IMAGE_NETWORK = "anny_mobile.safetensors"
 LIFTER = "anny_lifter.safetensors"
 HAND_NETWORK = "anny_hand_network.safetensors"

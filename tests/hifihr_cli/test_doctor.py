@@ -51,7 +51,7 @@ def quick(monkeypatch):
 def test_a_shipped_model_that_is_damaged_or_gone_is_a_problem(findings, tmp_path, monkeypatch):
     whole = shipped.shipped_model(shipped.LIFTER).read_bytes()
     (tmp_path / "half.safetensors").write_bytes(whole[: len(whole) // 2])
-    paths = {shipped.LIFTER: tmp_path / "half.safetensors", shipped.IMAGE_NETWORK: None}
+    paths = {shipped.LIFTER: tmp_path / "half.safetensors", shipped.IMAGE_NETWORK: None, shipped.HAND_NETWORK: None}
     monkeypatch.setattr(shipped, "shipped_model", paths.__getitem__)
     monkeypatch.setattr(doctor, "CHECKS", {"models": doctor.CHECKS["models"]})
     code, found = findings()
