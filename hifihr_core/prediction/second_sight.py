@@ -26,6 +26,10 @@ from hifihr_core.prediction.crops import Crops
 
 #: A keypoint that may be off by this share of half the hand's size has the weight 1, and none more than `_MOST_TRUST`.
 _USUAL_SIGMA, _MOST_TRUST = 0.045, 1.5
+#: Eyes and hand network differ by this share of the hand's size in photos; what is more adds to the error, times this.
+_USUALLY_APART, _DOUBT = 0.03, 1.5
+#: Steps of the fit: the priors are weak here, so that it takes more of them than elsewhere.
+FIT_STEPS = 8
 
 
 @dataclass(frozen=True)
@@ -103,11 +107,19 @@ class SecondSight:
         """Return the sighted hands, lifted and fitted: each keypoint counts as it may be off, and the lift holds."""
         which = sighted.which
         points, found = crops.keypoints_px[which], (crops.confidence[which] > 0).float()
-        trust, lifted = trust_of(points, sighted.sigma_px), self.lift(sighted, crops)
-        return fit_keypoints(hand, lifted, points, found * trust, crops.K[which], weights=weights)
+        trust = trust_of(points, sighted.sigma_px, sighted.evidence.second_px)
+        lifted = self.lift(sighted, crops)
+        return fit_keypoints(hand, lifted, points, found * trust, crops.K[which], steps=FIT_STEPS, weights=weights)
 
 
-def trust_of(keypoints_px: Float[Tensor, "B 21 2"], sigma_px: Float[Tensor, "B 21"]) -> Float[Tensor, "B 21"]:
-    """Return the weight of each keypoint in a fit, from how far it may be off along an axis."""
-    half_px = (keypoints_px.amax(dim=1) - keypoints_px.amin(dim=1)).amax(dim=1, keepdim=True) / 2
-    return (_USUAL_SIGMA * half_px / sigma_px.clamp_min(1e-6)).clamp_max(_MOST_TRUST)
+def trust_of(
+    keypoints_px: Float[Tensor, "B 21 2"], sigma_px: Float[Tensor, "B 21"], second_px: Float[Tensor, "B 21 2"]
+) -> Float[Tensor, "B 21"]:
+    """Return the weight of each keypoint in a fit, from how far it may be off along an axis.
+
+    Where the hand network's own joint is far from the eyes', one of them is wrong, and the keypoint counts for less.
+    """
+    size_px = (keypoints_px.amax(dim=1) - keypoints_px.amin(dim=1)).amax(dim=1, keepdim=True)
+    apart = (second_px - keypoints_px).norm(dim=-1) / size_px - _USUALLY_APART
+    sigma = torch.hypot(sigma_px / size_px, _DOUBT * apart.clamp_min(0))
+    return (_USUAL_SIGMA / 2 / sigma.clamp_min(1e-6)).clamp_max(_MOST_TRUST)

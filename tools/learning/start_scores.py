@@ -17,7 +17,7 @@ from hifihr_core.lifting.train_hand_network import look_with
 from hifihr_core.metrics.pose import mpjpe, pa_mpjpe
 from hifihr_core.models.shipped import LIFTER, shipped_model
 from hifihr_core.placed_hands import PlacedHands, in_front
-from hifihr_core.prediction.second_sight import trust_of
+from hifihr_core.prediction.second_sight import FIT_STEPS, trust_of
 
 BATCH = 64
 
@@ -50,8 +50,10 @@ def _starts(
         network = load_hand_network(network_path, hand)
         _, evidence = look_with(network, seen, which)
         rows["hand network"] = network.lifter(points, ones, K, evidence=evidence)
-        trust = trust_of(points, sigma_px(seen, which))
-        rows["hand network, fit"] = fit_keypoints(hand, rows["hand network"], points, trust, K, weights=SEEN_HANDS)
+        trust = trust_of(points, sigma_px(seen, which), evidence.second_px)
+        rows["hand network, fit"] = fit_keypoints(
+            hand, rows["hand network"], points, trust, K, steps=FIT_STEPS, weights=SEEN_HANDS
+        )
     return rows
 
 

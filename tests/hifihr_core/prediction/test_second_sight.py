@@ -13,7 +13,7 @@ from hifihr_core.photos.reading import Photo, as_photo
 from hifihr_core.photos.seen_hands import as_detection, shared_eyes
 from hifihr_core.placed_hands import PlacedHands
 from hifihr_core.prediction.crops import cut_crops
-from hifihr_core.prediction.second_sight import SecondSight, Sighted
+from hifihr_core.prediction.second_sight import SecondSight, Sighted, trust_of
 
 PHOTO = Path(__file__).parents[3] / "examples" / "hand.jpg"
 
@@ -106,3 +106,15 @@ def test_the_start_follows_the_eyes(second: SecondSight, hand: HandModel, photo:
 def _error_px(hand: HandModel, placed: PlacedHands, points: torch.Tensor, K: torch.Tensor) -> float:
     joints = hand.joints_of(placed.parameters) + placed.root_cam[:, None]
     return float((project(joints, K) - points).norm(dim=-1).mean())
+
+
+def test_a_keypoint_counts_as_it_may_be_off_and_as_both_networks_agree() -> None:
+    points = torch.rand(1, 21, 2, generator=torch.Generator().manual_seed(0)) * 100
+    sure = trust_of(points, torch.full((1, 21), 2.0), points)
+    unsure = trust_of(points, torch.full((1, 21), 20.0), points)
+    elsewhere = points.clone()
+    elsewhere[0, 8] += 30
+    disputed = trust_of(points, torch.full((1, 21), 2.0), elsewhere)
+    assert (unsure < sure).all()
+    assert float(disputed[0, 8]) < 0.2 * float(sure[0, 8])
+    torch.testing.assert_close(disputed[0, :8], sure[0, :8])
