@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -45,8 +46,12 @@ class SecondSight:
     """The hand network, ready to run: its blocks in onnxruntime on the CPU, its lifter where that is."""
 
     def __init__(self, network: HandNetwork, *, threads: int = 0) -> None:
-        self._engine = Engine(whole_network(network), threads=threads, image_px=LANDMARK_PX)
-        self._lifter = network.lifter
+        self._network, self._threads = network, threads
+
+    @cached_property
+    def _engine(self) -> Engine:
+        """The blocks, made ready when the first hand is looked at."""
+        return Engine(whole_network(self._network), threads=self._threads, image_px=LANDMARK_PX)
 
     def look(self, photo: Photo, detections: Sequence[Detection], crops: Crops) -> Sighted | None:
         """Look at the hands whose keypoints are the eyes' own; None if there are none."""
@@ -101,7 +106,7 @@ class SecondSight:
         """Return the sighted hands, lifted from their keypoints in the crops and the evidence."""
         which = sighted.which
         found = (crops.confidence[which] > 0).float()
-        return self._lifter(crops.keypoints_px[which], found, crops.K[which], evidence=sighted.evidence)
+        return self._network.lifter(crops.keypoints_px[which], found, crops.K[which], evidence=sighted.evidence)
 
     def start(self, hand: HandModel, sighted: Sighted, crops: Crops, weights: FitWeights = SEEN_HANDS) -> PlacedHands:
         """Return the sighted hands, lifted and fitted: each keypoint counts as it may be off, and the lift holds."""
