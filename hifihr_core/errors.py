@@ -1,4 +1,4 @@
-"""What a user can meet and mend. Every error is one line and carries the exit code of the command line.
+"""What a user can meet and fix. Every error is one line and carries the exit code of the command line.
 
 A message names the thing, what was found, what was expected, and the remedy:
 
@@ -7,7 +7,7 @@ A message names the thing, what was found, what was expected, and the remedy:
 
 
 class HifihrError(Exception):
-    """Base of everything a user can mend; `exit_code` is what the command line ends with."""
+    """Base of everything a user can fix; `exit_code` is what the command line ends with."""
 
     exit_code = 1
 

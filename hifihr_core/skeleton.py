@@ -1,6 +1,6 @@
 """The 21 joints, their names and parents, and the order of every other source.
 
-Inside, joints stand in FreiHAND's order (the same as OpenPose's hand): wrist, then thumb, index, middle, ring and
+Inside, joints are in FreiHAND's order (the same as OpenPose's hand): wrist, then thumb, index, middle, ring and
 pinky, each from base to tip. A gather list of another source says, for each of our 21 places, where that joint stands
 in the source: ``ours = theirs[gather]``.
 """

@@ -42,7 +42,7 @@ def convert_files(
 ) -> Iterator[tuple[int, int, Converted]]:
     """Fit MANO to the hands of JSON files or of folders of results; yield (done, count, hand) one by one.
 
-    Raises: AssetError without MANO; DataError for a file that is no hand of the free model, or exists already;
+    Raises: AssetError without MANO; DataError for a file that is not a hand of the free model, or exists already;
     ConfigError for an unknown format.
     """
     chosen = check_formats(formats)

@@ -22,7 +22,7 @@ from hifihr_core.files import write_atomically
 T_GLTF_CAM = np.diag([1.0, -1.0, -1.0, 1.0])
 _INFLUENCES = 4
 _COMPONENTS = {"float32": gltf.FLOAT, "uint16": gltf.UNSIGNED_SHORT, "uint32": gltf.UNSIGNED_INT}
-#: Movement below this, metres or parts of a unit quaternion, is no movement: the channel is left out.
+#: Movement below this, metres or parts of a unit quaternion, does not count: the channel is left out.
 _STILL = 1e-6
 
 

@@ -17,7 +17,7 @@ from hifihr_core.placed_hands import PlacedHands
 class Rig:
     """The armature that moves a mesh, and its pose: `hands.armature.Armature` of one hand, in the photo's camera frame.
 
-    Concretely, vertex v stands at ``sum_n weights[v, n] * (T_cam_bone[n] @ inverse(T_bind_bone[n]) @
+    Concretely, vertex v is at ``sum_n weights[v, n] * (T_cam_bone[n] @ inverse(T_bind_bone[n]) @
     bind_vertices[v])``. `names` are our names of the joints that the bones start at; bone n hangs from ``parents[n]``
     (-1: from nothing). Each bone has +y towards its child, +x along its flexion axis, +z out of the palm's side. The
     bind frame is that of the wrist bone. Metres.

@@ -1,7 +1,7 @@
 """What a prediction says of one hand: numbers for programs, a mesh for people.
 
-Everything stands in the photo as it was taken: a left hand is a left hand, pixels are those of the upright photo at its
-full size, and K projects `joints_cam` onto `joints_px`.
+Everything is in the frame of the photo as it was taken: a left hand is a left hand, pixels are those of the upright
+photo at its full size, and K projects `joints_cam` onto `joints_px`.
 """
 
 from collections.abc import Iterable, Mapping

@@ -22,7 +22,7 @@ _MIN_EXTENT = 1e-3
 class RayPattern:
     """Keypoints on the image plane of a virtual camera that looks at their middle.
 
-    On the plane z = 1 of the virtual camera, keypoint n stands at ``center + extent * points[n]``; `extent` is the half
+    On the plane z = 1 of the virtual camera, keypoint n is at ``center + extent * points[n]``; `extent` is the half
     size of the pattern's box, the tangent of half the angle the hand covers, and `center` is near the origin. Points
     without confidence are 0. `R_virtual_cam` turns camera-frame vectors into the virtual camera's frame; `roll` is the
     part of it that turns the picture about its axis, the identity unless the pattern was made upright.
@@ -95,7 +95,7 @@ def rotation_to_axis(direction: Float[Tensor, "B 2"]) -> Float[Tensor, "B 3 3"]:
 
 
 def _middle(points: Float[Tensor, "B N 2"], seen: Tensor) -> Float[Tensor, "B 2"]:
-    """Return the middle of the box round the seen points; the origin where none is seen."""
+    """Return the middle of the box round the seen points; the origin if none is seen."""
     far = torch.finfo(points.dtype).max
     low = torch.where(seen[..., None], points, far).amin(dim=1)
     high = torch.where(seen[..., None], points, -far).amax(dim=1)

@@ -23,7 +23,7 @@ class Armature:
 
     Every bone has its origin at its joint, +y towards its child, +x along its flexion axis and +z out of the palm's
     side: a positive turn about +x curls the finger. The bind frame is that of the wrist bone, so ``T_bind_bone[:, 0]``
-    is the identity: +y from the wrist to the middle knuckle. Concretely, vertex v stands at
+    is the identity: +y from the wrist to the middle knuckle. Concretely, vertex v is at
     ``sum_n weights[v, n] * (T_root_bone[b, n] @ inverse(T_bind_bone[b, n]) @ bind_vertices[b, v])`` in the root frame.
     Bone n hangs from ``parents[n]`` (-1: from nothing; a parent comes before its children). Metres.
     """

@@ -134,7 +134,7 @@ def tree_levels(
 ) -> tuple[Tensor, list[int], tuple[Tensor | None, ...], Tensor]:
     """Return the joints level by level, the sizes of the levels, where each level's parents stand, and the way back.
 
-    Parents stand in the level above; None where they stand one beside the other (or there is one for all), as in MANO.
+    Parents are in the level above; None where they are next to each other (or there is one for all), as in MANO.
     """
     depths = _depths(parents)
     levels = [[j for j, depth in enumerate(depths) if depth == level] for level in range(max(depths) + 1)]

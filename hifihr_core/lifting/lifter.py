@@ -2,7 +2,7 @@
 
 A keypoint looks the same in a rendered picture and in a photo, so a network that sees keypoints alone can be trained on
 synthetic hands only and still be right on real photos. Input and output live in the virtual camera of
-`hifihr_core.geometry.rays`, which makes them independent of where the hand stands in the photo.
+`hifihr_core.geometry.rays`, which makes them independent of where the hand is in the photo.
 """
 
 from collections.abc import Mapping

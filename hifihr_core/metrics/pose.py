@@ -1,6 +1,6 @@
 """Pose and shape metrics: EPE, PCK and its area, MPJPE and PA-MPJPE, F-scores.
 
-Metres everywhere; both point sets stand in one frame. The definitions are those of the official evaluators of FreiHAND
+Metres everywhere; both point sets are in one frame. The definitions are those of the official evaluators of FreiHAND
 and HO-3D (docs/evaluation.md gives them with their source). No gradients: these are scores, not losses.
 """
 
@@ -58,9 +58,9 @@ class ErrorSummary:
 
 
 def summarize_errors(chunks: Iterable[Float[np.ndarray, "_ P"]]) -> ErrorSummary:
-    """Gather the point errors of all samples, chunk by chunk, so that they never stand in memory together.
+    """Gather the point errors of all samples, chunk by chunk, so that they are never in memory together.
 
-    Raises ValueError where there is no chunk.
+    Raises: ValueError without any chunk.
     """
     per_sample, per_point, counts = [], [], np.zeros(len(PCK_THRESHOLDS_M), dtype=np.int64)
     for errors_m in chunks:

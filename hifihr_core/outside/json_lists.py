@@ -34,7 +34,7 @@ class Readable(Protocol):
 
 @dataclass(frozen=True)
 class Entry:
-    """The text of one entry, and the number of the list that it stands in (0 for a list of entries)."""
+    """The text of one entry, and the number of the list that it is in (0 for a list of entries)."""
 
     group: int
     text: bytes
@@ -102,7 +102,7 @@ def _split(block: bytes, state: _State, level: int) -> Iterator[Entry]:
     if after.max(initial=0) > MOST_DEPTH:
         raise _Foreign(f"more than {MOST_DEPTH} brackets are open at once")
     begin, is_open = 0, state.is_open
-    # Brackets that open or close an entry, or the list that entries stand in.
+    # Brackets that open or close an entry, or the list of entries.
     marks = np.flatnonzero((after <= level) | ((after == level + 1) & (steps > 0)))
     for mark in marks.tolist():
         place, depth = int(places[mark]), int(after[mark])

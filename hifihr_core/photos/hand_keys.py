@@ -149,7 +149,7 @@ def numbers(value: Any, shape: tuple[int, ...], expected: str) -> np.ndarray:
 
 
 def reason(error: Exception) -> str:
-    """Return what would have been right; numpy and Python raise words of their own for what is no number at all."""
+    """Return what would have been right; numpy and Python raise words of their own for what is not a number at all."""
     text = str(error)
     ours = type(error) is ValueError and not text.startswith(("could not convert", "setting an array", "invalid"))
     return text if ours else "numbers of the documented form, see docs/prediction.md"

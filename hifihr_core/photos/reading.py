@@ -20,7 +20,7 @@ from hifihr_core.photos.icc import to_srgb
 MAX_PIXELS = 25_000_000
 MIN_SIDE_PX = 16
 
-#: Pillow's readers of pictures. Others run programs (EPS), or read what is no photo (PDF, MPEG, HDF5).
+#: Pillow's readers of pictures. Others run programs (EPS), or read what is not a photo (PDF, MPEG, HDF5).
 FORMATS = (
     *("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "AVIF", "HEIF", "JPEG2000", "PPM"),
     *("TGA", "SGI", "PCX", "PSD", "QOI", "ICO", "ICNS"),

@@ -195,7 +195,7 @@ def _cost(
 
 
 def _keypoint_cost(joints: Float[Tensor, "B 21 2"], crops: Crops, outlier: float) -> Float[Tensor, " B"]:
-    """Return the pseudo-Huber cost of the keypoints, crop widths squared, weighed by confidence."""
+    """Return the pseudo-Huber cost of the keypoints, crop widths squared, weighted by confidence."""
     offset = joints - crops.keypoints_px / crops.image.shape[-1]
     robust = 2 * outlier**2 * ((1 + offset.square().sum(dim=-1) / outlier**2).sqrt() - 1)
     return (robust * crops.confidence).sum(dim=1) / crops.confidence.sum(dim=1).clamp_min(1e-3)

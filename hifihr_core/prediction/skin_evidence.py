@@ -45,7 +45,7 @@ def look_at_skin(
     *,
     mask: Bool[Tensor, "B H W"] | None = None,
 ) -> SkinEvidence:
-    """Look a hand's vertices up in the picture it stands in; `mask` leaves out pixels that are not its skin."""
+    """Look a hand's vertices up in its picture; `mask` leaves out pixels that are not its skin."""
     height, width = image.shape[-2:]
     seen = rasterize(vertices_cam, faces, K, height=height, width=width)
     covered = seen.face >= 0

@@ -226,7 +226,9 @@ def _take_over(folder: Path, plan: Mapping[str, Any], name: str) -> None:
 def _refuse_failed(results: Sequence[CheckFacts], policy: Policy) -> None:
     failed = [f"{check.name} ({check.detail})" for check in results if check.status == "failed"]
     if failed and not policy.force:
-        raise DataError(f"the data contradicts itself: {'; '.join(failed)}; mend the download, or pack it with --force")
+        raise DataError(
+            f"the data is inconsistent: {'; '.join(failed)}; fix the download, or pack it anyway with --force"
+        )
 
 
 def _pack(split: Split, pieces: Sequence[Piece], policy: Policy, on_progress: OnProgress) -> Tally:
@@ -258,7 +260,7 @@ def _refuse_problems(tally: Tally, poses: int, policy: Policy) -> None:
     first = "; ".join(f"{problem.key}: {problem.reason}" for problem in listed[:3])
     raise DataError(
         f"{len(listed):,} of {poses:,} poses have problems, more than {policy.max_problems:.1%}: {first}; "
-        "mend the download, or raise --max-problems"
+        "fix the download, or raise --max-problems"
     )
 
 

@@ -160,7 +160,7 @@ def find_problem(sample: Sample) -> str | None:
     if not sample.image:
         return "the image is empty"
     if sample.K.shape != (3, 3) or not np.isfinite(sample.K).all() or sample.K[0, 0] <= 0 or sample.K[1, 1] <= 0:
-        return f"K is no camera: {sample.K.tolist()}"
+        return f"K is not a valid camera matrix: {sample.K.tolist()}"
     for name, value in sample.labels.items():
         reason = _find_label_problem(name, value)
         if reason:
@@ -204,7 +204,7 @@ def _little(values: np.ndarray) -> bytes:
 
 
 def table_of(label: str) -> Literal["samples", "annotations"]:
-    """Return the table that a label stands in."""
+    """Return the table of a label."""
     return "samples" if label in PER_IMAGE else "annotations"
 
 

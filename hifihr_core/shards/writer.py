@@ -37,7 +37,7 @@ _SIDES = {"right": 0, "left": 1}
 def write_shard(
     path: Path, rows: Iterable[Sample | Problem], *, facts: DatasetFacts, software: str
 ) -> tuple[ShardFacts, tuple[Problem, ...]]:
-    """Write samples to one HDF5 file and return what stands in it and what was left out.
+    """Write samples to one HDF5 file and return what it holds and what was left out.
 
     Samples of one annotation must follow each other and share K, mask, side and labels (all but those `PER_IMAGE`).
     Memory: one row of labels per sample; images and masks are spilled to a temporary file beside `path`.

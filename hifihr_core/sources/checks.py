@@ -30,7 +30,7 @@ def skipped(name: str, reason: str) -> CheckFacts:
 
 
 def reprojection(joints_cam: np.ndarray, K: np.ndarray, *, width: int, height: int, least: float = 0.99) -> CheckFacts:
-    """At least the share `least` of the joints stands in front of the camera and projects into the picture."""
+    """At least the share `least` of the joints is in front of the camera and projects into the picture."""
     inside = total = 0
     for start in range(0, len(joints_cam), _BLOCK):
         joints = np.asarray(joints_cam[start : start + _BLOCK], np.float64)
@@ -89,7 +89,7 @@ def right_handed(joints_cam: np.ndarray) -> CheckFacts:
 
 
 def in_front(joints_cam: np.ndarray) -> CheckFacts:
-    """Every hand stands in front of the camera, within arm's reach of a few metres."""
+    """Every hand is in front of the camera, within arm's reach of a few metres."""
     depth = np.asarray(joints_cam[:, ROOT, 2], np.float64)
     good = float(((depth > 0.05) & (depth < 5)).mean()) if len(depth) else 1.0
     return verdict("depth", good >= 0.99, f"{good:.1%} of the hands stand 0.05 to 5 m before the camera, expected 99 %")

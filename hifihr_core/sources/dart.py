@@ -147,7 +147,7 @@ def place_far(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return (K, joints_cam) of the far pinhole that sees what the orthographic camera saw.
 
-    The root stands at z = `DISTANCE_M` on the ray through its orthographic pixel; the others keep their offsets. At
+    The root is at z = `DISTANCE_M` on the ray through its orthographic pixel; the others keep their offsets. At
     100 m, float32 resolves 8 micrometres.
     """
     if not scale_px_per_m > 0:
@@ -237,7 +237,7 @@ def _pack(record: Any, name: str) -> tuple[list[str], np.ndarray]:
         raise DataError(f"{name}: lists of lengths {lengths}, expected equal ones; download the part again")
     names = [image if isinstance(image, str) else "" for image in lists["img"]]  # type: ignore[union-attr]
     if bad := next((image for image in names if "/" in image or "\\" in image or not image.strip()), None):
-        raise DataError(f"{name}: {bad!r} is no file name; download the part again")
+        raise DataError(f"{name}: {bad!r} is not a file name; download the part again")
     rows = np.full((len(names), sum(int(np.prod(shape)) for shape in SHAPES.values())), np.nan, np.float32)
     for row in range(len(names)):
         values = [floats(lists[key][row], shape) for key, shape in SHAPES.items()]  # type: ignore[index]
@@ -250,7 +250,7 @@ def _pack(record: Any, name: str) -> tuple[list[str], np.ndarray]:
 def find_parts(root: Path) -> tuple[dict[str, list[DartPart]], Marker]:
     """Return the parts of each split, by number. What lies in a folder called train or test belongs to that split.
 
-    Raises: DataError if a part stands in neither.
+    Raises: DataError if a part is in neither.
     """
     places = find_places(root, (*ANCHORS, MARKER_NAME))
     marks = [file for place in places if (file := place.find(MARKER_NAME))]

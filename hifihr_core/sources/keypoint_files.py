@@ -45,7 +45,7 @@ class Detections:
 
 
 def keypoint_labels(peaks: np.ndarray, values: np.ndarray, *, centre_px: float = 0.5) -> dict[str, np.ndarray]:
-    """Return `keypoints_px` and `keypoints_confidence` of one hand; joints of no confidence stand at (0, 0)."""
+    """Return `keypoints_px` and `keypoints_confidence` of one hand; joints without confidence are (0, 0)."""
     confidence = np.clip(np.asarray(values, np.float32).reshape(NUM_JOINTS), 0, 1)
     found = (confidence > 0)[:, None]
     points = np.where(found, np.asarray(peaks, np.float32).reshape(NUM_JOINTS, 2) + np.float32(centre_px), 0)
@@ -55,7 +55,7 @@ def keypoint_labels(peaks: np.ndarray, values: np.ndarray, *, centre_px: float =
 def stage_detections(file: RawFile, target: Path, *, rows: Sequence[int] = ()) -> Detections:
     """Parse an OpenPose file of a dataset into arrays beside `target`; finished arrays are only opened.
 
-    Raises: DataError if it is no such file, or has neither names nor one of the lengths `rows` (if any).
+    Raises: DataError if it is not such a file, or has neither names nor one of the lengths `rows` (if any).
     """
     peaks_path, names_path = target.with_suffix(".npy"), target.with_suffix(".names.json")
     if not (peaks_path.is_file() and names_path.is_file()):

@@ -19,7 +19,7 @@ class Marker:
 
 
 def parse_marker(text: bytes | None, name: str = MARKER_NAME) -> Marker:
-    """Return what a marker file says; no file means a real download. Raises: DataError if it is no marker."""
+    """Return what a marker file says; no file means a real download. Raises: DataError if it is not a marker."""
     if text is None:
         return Marker()
     try:

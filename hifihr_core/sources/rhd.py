@@ -62,7 +62,7 @@ class RhdSplit(Split):
     rows: Rows | None = None
 
     def stage(self, folder: Path) -> None:
-        """Turn the pickle of all annotations into one mapped array; an entry that is no annotation becomes NaN."""
+        """Turn the pickle of all annotations into one mapped array; an entry that is not an annotation becomes NaN."""
         target = folder / "annotations.npy"
         if not target.is_file():
             packed = _pack(read_annotation(self.tree.need(f"anno_{self.folder}.pickle")), self.numbers)

@@ -164,7 +164,7 @@ class PicturesOfBatch:
 
 @dataclass(frozen=True)
 class EncodedBatch:
-    """The samples of a batch as they stand in the shards, and what is to become of them."""
+    """The samples of a batch as they are in the shards, and what is to become of them."""
 
     samples: tuple[Sample, ...]
     hand_scales: tuple[float | None, ...]

@@ -221,7 +221,7 @@ class _Scene:
 
 @dataclass(frozen=True)
 class _View:
-    """Depth of the nearest surface (infinite where none is, 0 for an occluder), and where the hand is seen."""
+    """Depth of the nearest surface (infinite without one, 0 for an occluder), and where the hand is seen."""
 
     depth: Float[Tensor, "B H W"]
     seen: Bool[Tensor, "B H W"]

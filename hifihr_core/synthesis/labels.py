@@ -32,7 +32,7 @@ def visible_joints(
 ) -> Float[Tensor, "B 21"]:
     """Return 1 where a joint is in the picture and nothing but the skin about it is in front of it, else 0.
 
-    `depth` is that of the nearest surface: infinite where none is, 0 where something stands right before the camera.
+    `depth` is that of the nearest surface: infinite without one, 0 where something is right in front of the camera.
     """
     height, width = depth.shape[-2:]
     column, row = joints_px.floor().long().unbind(dim=-1)

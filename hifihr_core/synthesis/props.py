@@ -114,7 +114,7 @@ def skin_at_wrist(posed: Hand, faces: Int[Tensor, "F 3"]) -> Float[Tensor, "B 3"
 
 
 def _albedo_at_vertices(appearance: Appearance, faces: Int[Tensor, "F 3"], count: int) -> Float[Tensor, "B V 3"]:
-    """Return the albedo at every vertex; with a chart, at one of the places where it stands on it."""
+    """Return the albedo at every vertex; with a chart, at one of its places on it."""
     if appearance.uvs is None or appearance.faces_uvs is None:
         return appearance.albedo
     uv_of_vertex = faces.new_zeros(count).index_copy(0, faces.flatten().long(), appearance.faces_uvs.flatten().long())

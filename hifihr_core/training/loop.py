@@ -259,7 +259,7 @@ def check(run: Run, position: Position, journal: Journal, stop: Stop) -> dict[st
     """Validate, write the scores down, and keep the weights if they are the best so far.
 
     "Best" is the loss that the level itself can see, so that no forbidden label chooses weights. A validation that was
-    stopped, or that had nothing to look at, is no score and keeps nothing.
+    stopped, or that had nothing to look at, is not a score and keeps nothing.
     """
     scores = validate(run, epoch=epochs_of(run, position), stop=stop)
     if scores is None:

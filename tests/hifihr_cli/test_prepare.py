@@ -78,7 +78,7 @@ def test_failed_checks_stop_it_unless_forced(run_cli, data):
     target.write_text(json.dumps([1.0] * 4))
     ended = run_cli("prepare", "freihand", "--workers", 0)
     assert ended.code == 3
-    assert "error: the data contradicts itself: scale" in ended.message
+    assert "error: the data is inconsistent: scale" in ended.message
     assert run_cli("prepare", "freihand", "--check").code == 3
     assert run_cli("prepare", "freihand", "--workers", 0, "--force").code == 0
 

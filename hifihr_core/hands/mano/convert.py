@@ -74,7 +74,7 @@ def convert_mano_left(source: Path, target: Path) -> None:
 
 
 def read_mano(source: Path, side: Side) -> ManoData:
-    """Read and check a MANO pickle of the given side; the sign fault of the left shape basis is mended.
+    """Read and check a MANO pickle of the given side; the wrong sign in the left shape basis is corrected.
 
     Raises: AssetError where the file is missing, damaged, of the other side or not a MANO hand; UnsafePickleError
     where it asks for anything that a MANO file does not need.

@@ -21,7 +21,8 @@ class ManoParameters:
     """Parameters of MANO's right or left model with ``flat_hand_mean=True`` and ``use_pca=False``.
 
     ``MANO(global_orient, hand_pose, betas) + transl`` are the vertices in the camera frame, metres. For a left hand
-    MANO's shape basis must have its x offsets mended (``shapedirs[:, 0, :] *= -1`` in the official file).
+    MANO's shape basis must have the sign of its x offsets corrected (in the official file ``shapedirs[:, 0, :] *= -1``
+    does it).
     """
 
     global_orient: Float[Tensor, "B 3"]
@@ -34,7 +35,7 @@ class ManoParameters:
 def export_mano(
     model: Mano, parameters: HandParameters, root_cam: Float[Tensor, "B 3"], *, side: Side
 ) -> ManoParameters:
-    """Return the parameters of the person's hand, given those of the right hand that stands for it inside.
+    """Return the parameters of the person's hand, given those of the right hand that represents it inside.
 
     `root_cam` places joint 9 in the (for a left hand: mirrored) camera frame. A left hand is mirrored back in the plane
     x = 0. Raises: DataError for NaN or infinity.

@@ -161,9 +161,7 @@ def test_problems_are_listed_and_too_many_are_fatal(tmp_path):
     index = pack_split(ToySplit(bad=(1, 5)), tmp_path / "few", policy=few)
     assert (index.samples, index.problem_count) == (10, 2)
     assert index.problems == (Problem(key="1", reason="toy"), Problem(key="5", reason="toy"))
-    message = (
-        r"3 of 12 poses have problems, more than 20\.0%: 1: toy; 2: toy; 3: toy; mend the download, or raise --max"
-    )
+    message = r"3 of 12 poses have problems, more than 20\.0%: 1: toy; 2: toy; 3: toy; fix the download, or raise --max"
     for _ in range(2):  # the second run counts the problems of finished shards too
         with pytest.raises(DataError, match=message):
             pack_split(ToySplit(bad=(1, 2, 3)), tmp_path / "many", policy=few)

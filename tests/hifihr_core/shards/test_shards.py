@@ -143,7 +143,7 @@ def test_samples_of_one_pose_must_agree_and_follow_each_other(tmp_path):
     ("change", "reason"),
     [
         ({"image": b""}, "image is empty"),
-        ({"K": np.zeros((3, 3), np.float32)}, "K is no camera"),
+        ({"K": np.zeros((3, 3), np.float32)}, "K is not a valid camera"),
         ({"labels": {"jonts": np.zeros((21, 3), np.float32)}}, "label 'jonts' is not known"),
         ({"labels": {"joints_cam": np.zeros((20, 3), np.float32)}}, r"joints_cam is float32 \(20, 3\)"),
         ({"labels": {"joints_cam": np.zeros((21, 3))}}, "joints_cam is float64"),
