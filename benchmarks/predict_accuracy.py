@@ -32,9 +32,9 @@ from hifihr_core.models.checkpoint import Checkpoint, load_checkpoint
 from hifihr_core.models.joint_maps import KeypointEstimate
 from hifihr_core.models.shipped import IMAGE_NETWORK, LIFTER
 from hifihr_core.placed_hands import LitHands, default_light
-from hifihr_core.prediction.crops import Crops
-from hifihr_core.prediction.light_prior import LightPrior, load_light_prior
-from hifihr_core.prediction.match_light import match_light
+from hifihr_core.prediction.hand_crops import Crops
+from hifihr_core.prediction.look.light_prior import LightPrior, load_light_prior
+from hifihr_core.prediction.look.match_light import match_light
 from hifihr_core.prediction.predictor import REFINED_MAP_PX
 from hifihr_core.prediction.refine import Refined, RefineSettings, refine
 from hifihr_core.prediction.starts import from_image, from_keypoints, look

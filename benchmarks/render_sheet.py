@@ -16,7 +16,7 @@ import torch
 from render_common import Scene, scene
 
 from hifihr_core.rendering import Rendered, Renderer, pytorch3d
-from hifihr_core.rendering.pictures import sheet, to_uint8, turntable
+from hifihr_core.rendering.turntable import sheet, to_uint8, turntable
 
 PX = 224
 

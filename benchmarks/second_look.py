@@ -20,7 +20,7 @@ from hifihr_core.models.shipped import IMAGE_NETWORK
 from hifihr_core.photos.detections import Detection
 from hifihr_core.photos.detectors import whole_image
 from hifihr_core.photos.reading import as_photo
-from hifihr_core.prediction.crops import cut_crops
+from hifihr_core.prediction.hand_crops import cut_crops
 from hifihr_core.prediction.load_models import LoadedModels, load_models
 from hifihr_core.prediction.starts import centred, look
 from hifihr_core.synthesis import Synthesizer, SynthOptions

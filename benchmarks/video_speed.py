@@ -23,13 +23,13 @@ from hifihr_core.geometry.lenses import default_focal_px, ideal_K
 from hifihr_core.placed_hands import default_light
 from hifihr_core.prediction.load_models import LoadedModels, load_models
 from hifihr_core.records import Appearance
-from hifihr_core.video.containers import VideoFile
-from hifihr_core.video.frames import Frame
-from hifihr_core.video.hand_painter import HandPainter
-from hifihr_core.video.live_hands import LiveHands
-from hifihr_core.video.live_lines import _hand
-from hifihr_core.video.tracker import Tracker, TrackSettings
-from hifihr_core.video.watching import QuickEyes
+from hifihr_core.video.live.live_hands import LiveHands
+from hifihr_core.video.live.live_lines import _hand
+from hifihr_core.video.reading.containers import VideoFile
+from hifihr_core.video.reading.frames import Frame
+from hifihr_core.video.tracking.tracker import Tracker, TrackSettings
+from hifihr_core.video.tracking.watching import QuickEyes
+from hifihr_core.video.writing.hand_painter import HandPainter
 
 _ROWS = 720
 

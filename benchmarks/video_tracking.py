@@ -14,20 +14,20 @@ import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from hifihr_core.device import one_thread
 from hifihr_core.geometry.alignment import procrustes
+from hifihr_core.machine.device import one_thread
 from hifihr_core.prediction.load_models import load_models
-from hifihr_core.video.containers import VideoFile
-from hifihr_core.video.fitted_track import FittedTrack, TrackFitter, placed_in_clip
-from hifihr_core.video.hand_sequence import HandSequence
-from hifihr_core.video.journal import Journal, SeenFrame
-from hifihr_core.video.sighted_tracks import SightedTrack, sighted_tracks
-from hifihr_core.video.synthetic_clips import read_truth
-from hifihr_core.video.track_start import lift_track
-from hifihr_core.video.tracker import TrackSettings
-from hifihr_core.video.tracks import PALM
-from hifihr_core.video.watch_clip import watch_clip
-from hifihr_core.video.watching import QuickEyes
+from hifihr_core.video.fitting.fitted_track import FittedTrack, TrackFitter, placed_in_clip
+from hifihr_core.video.fitting.hand_sequence import HandSequence
+from hifihr_core.video.fitting.sighted_tracks import SightedTrack, sighted_tracks
+from hifihr_core.video.fitting.track_start import lift_track
+from hifihr_core.video.reading.containers import VideoFile
+from hifihr_core.video.tracking.journal import Journal, SeenFrame
+from hifihr_core.video.tracking.tracker import TrackSettings
+from hifihr_core.video.tracking.tracks import PALM
+from hifihr_core.video.tracking.watch_clip import watch_clip
+from hifihr_core.video.tracking.watching import QuickEyes
+from hifihr_core.video.writing.synthetic_clips import read_truth
 
 #: A hand counts as there with so many visible joints, and as found with its palm this near, in sizes of the hand.
 _VISIBLE, _FOUND = 11, 0.4

@@ -12,11 +12,11 @@ from hifihr_cli.imports import quick_imports
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hifihr_core.photos.cameras import CameraChoice
+    from hifihr_core.photos.camera_choice import CameraChoice
     from hifihr_core.video.clip_job import ClipDone
-    from hifihr_core.video.frames import FrameSource
+    from hifihr_core.video.reading.frames import FrameSource
 
-#: The same endings as in `hifihr_core.video.containers`, which this file may not import before it is asked for.
+#: The same endings as in `hifihr_core.video.reading.containers`, which this file may not import before it is asked for.
 _SUFFIXES = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".gif")
 #: What is written of a clip without `--format`.
 _CLIP_DEFAULT = "glb,bvh,npz,jsonl"
@@ -60,13 +60,13 @@ def predict_clips(
     Raises: FindingsError where no hand was found in any clip.
     """
     with quick_imports():
-        from hifihr_core.device import choose_device
         from hifihr_core.errors import AssetError
+        from hifihr_core.machine.device import choose_device
         from hifihr_core.prediction.predictor import Predictor
         from hifihr_core.video.clip_job import ClipOutput, predict_clip
-        from hifihr_core.video.frames import Span
-        from hifihr_core.video.tracker import TrackSettings
-        from hifihr_core.video.watching import QuickEyes
+        from hifihr_core.video.reading.frames import Span
+        from hifihr_core.video.tracking.tracker import TrackSettings
+        from hifihr_core.video.tracking.watching import QuickEyes
 
     formats = _CLIP_DEFAULT if options.format is None else options.format
     output = ClipOutput(options.out, formats.split(","), options.overlay, options.overwrite, options.bones)
@@ -99,12 +99,12 @@ def predict_clips(
 def _sources(
     words: "Sequence[str]", options: ClipOptions, webcam: int | None, fps: float | None
 ) -> "list[FrameSource]":
-    from hifihr_core.video.containers import VideoFile
-    from hifihr_core.video.picture_folder import PictureSequence
-    from hifihr_core.video.recording import record
+    from hifihr_core.video.reading.containers import VideoFile
+    from hifihr_core.video.reading.picture_folder import PictureSequence
+    from hifihr_core.video.writing.recording import record
 
     if webcam is not None:
-        from hifihr_core.video.webcam import Webcam
+        from hifihr_core.video.reading.webcam import Webcam
 
         camera = Webcam(webcam)
         say(f"recording from camera {webcam}; stop with Ctrl-C", kind="note")

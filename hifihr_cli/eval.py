@@ -90,8 +90,8 @@ def evaluate(
                 on_progress=on_progress,
             )
         else:
-            from hifihr_core.device import choose_device
             from hifihr_core.evaluation.score_checkpoint import RunOptions, evaluate_checkpoint
+            from hifihr_core.machine.device import choose_device
 
             evaluation = evaluate_checkpoint(
                 checkpoint,

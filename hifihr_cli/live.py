@@ -44,18 +44,18 @@ def live(
     if focal is not None and fov is not None:
         raise typer.BadParameter("--focal and --fov cannot be combined; give one")
     with quick_imports():
-        from hifihr_core.device import choose_device
-        from hifihr_core.photos.cameras import CameraChoice
+        from hifihr_core.machine.device import choose_device
+        from hifihr_core.photos.camera_choice import CameraChoice
         from hifihr_core.prediction.load_models import load_models
         from hifihr_core.video.clip_job import clip_camera
-        from hifihr_core.video.containers import VideoFile
-        from hifihr_core.video.live_hands import LiveHands
-        from hifihr_core.video.live_lines import live_lines
-        from hifihr_core.video.newest_frame import at_own_speed
-        from hifihr_core.video.open_sound_control import OscSender, parse_target
-        from hifihr_core.video.tracker import Tracker, TrackSettings
-        from hifihr_core.video.watching import QuickEyes
-        from hifihr_core.video.webcam import Webcam
+        from hifihr_core.video.live.live_hands import LiveHands
+        from hifihr_core.video.live.live_lines import live_lines
+        from hifihr_core.video.live.newest_frame import at_own_speed
+        from hifihr_core.video.live.open_sound_control import OscSender, parse_target
+        from hifihr_core.video.reading.containers import VideoFile
+        from hifihr_core.video.reading.webcam import Webcam
+        from hifihr_core.video.tracking.tracker import Tracker, TrackSettings
+        from hifihr_core.video.tracking.watching import QuickEyes
 
     sender = OscSender(*parse_target(osc)) if osc is not None else None
     source = Webcam(webcam) if clip is None else VideoFile(clip)

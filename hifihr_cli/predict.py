@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from hifihr_core.errors import HifihrError
     from hifihr_core.exports.results import HandResult
-    from hifihr_core.photos.cameras import CameraChoice
+    from hifihr_core.photos.camera_choice import CameraChoice
     from hifihr_core.photos.detections import Detection
     from hifihr_core.prediction.jobs import OutputSettings
     from hifihr_core.prediction.predictor import Predictor
@@ -206,9 +206,9 @@ def predict(
         raise typer.BadParameter("name at least one photo, clip, folder or glob", param_hint="IMAGE...")
 
     with quick_imports():
-        from hifihr_core.device import choose_device
         from hifihr_core.exports.formats import DEFAULT_FORMATS, check_formats
-        from hifihr_core.photos.cameras import CameraChoice, read_intrinsics
+        from hifihr_core.machine.device import choose_device
+        from hifihr_core.photos.camera_choice import CameraChoice, read_intrinsics
         from hifihr_core.photos.detectors import build_detector
         from hifihr_core.photos.finding import find_photos
         from hifihr_core.prediction.jobs import OutputSettings

@@ -140,7 +140,7 @@ def _write_clips(
 
     from hifihr_core.errors import ConfigError
     from hifihr_core.synthesis.clip_frames import ClipOptions
-    from hifihr_core.video.synthetic_clips import write_synth_clips
+    from hifihr_core.video.writing.synthetic_clips import write_synth_clips
 
     foreign = next((name for name in options if name != "seed"), None)
     if source != "synth" or foreign is not None:

@@ -36,8 +36,8 @@ def make(folder: Path) -> None:
     import torch
 
     from hifihr_core.exports.forearm import with_forearm
-    from hifihr_core.exports.meshes import mirror_x, posed_mesh
     from hifihr_core.exports.scenes import SceneHand, write_scene
+    from hifihr_core.exports.textured_meshes import mirror_x, posed_mesh
     from hifihr_core.hands import HandParameters, load_hand
     from hifihr_core.placed_hands import PlacedHands
 

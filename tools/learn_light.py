@@ -16,7 +16,7 @@ from torch import Tensor
 
 from hifihr_core.hands import load_hand
 from hifihr_core.hands.skin_bank import draw_skin_bank
-from hifihr_core.prediction.light_prior import fit_light_prior
+from hifihr_core.prediction.look.light_prior import fit_light_prior
 from hifihr_core.rendering.skylight import as_sky
 from hifihr_core.synthesis.backdrops import draw_backdrops, make_bank
 from hifihr_core.synthesis.dice import Dice
@@ -47,7 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("maps", type=Path)
     parser.add_argument("--count", type=int, default=6400)
-    target = Path(str(files("hifihr_core.prediction") / "data" / "light_prior.npz"))
+    target = Path(str(files("hifihr_core.prediction.look") / "data" / "light_prior.npz"))
     parser.add_argument("--out", type=Path, default=target)
     options = parser.parse_args()
     environments = make_environments(count=0, seed=0, folder=options.maps)

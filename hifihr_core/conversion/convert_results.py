@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hifihr_core.conversion.to_mano import ManoConverter
-from hifihr_core.device import one_thread
 from hifihr_core.errors import DataError
 from hifihr_core.exports.formats import FORMATS, ExportContext, check_formats, refuse_existing, write_hand
 from hifihr_core.exports.stored_hands import hand_from_document, read_hand_document, result_files
 from hifihr_core.hands import load_hand
 from hifihr_core.hands.contract import JointDefinition
+from hifihr_core.lookup import needed
+from hifihr_core.machine.device import one_thread
 
 _SUFFIX = "_mano"
 
@@ -63,8 +64,7 @@ def convert_files(
         with one_thread():
             result = converter.convert(hand_from_document(document, hand))
             written = write_hand(target.parent, target.name, result, chosen, ExportContext(document.get("photo")))
-        assert result.mano is not None
-        residual = result.mano["residual_mm"]
+        residual = needed(result.mano, "the MANO of a converted hand")["residual_mm"]
         assert isinstance(residual, dict)
         yield (
             number,

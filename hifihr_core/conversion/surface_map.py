@@ -22,6 +22,7 @@ from hifihr_core.geometry.meshes import vertex_normals
 from hifihr_core.hands.archives import load_record, save_record
 from hifihr_core.hands.contract import HandModel, HandParameters
 from hifihr_core.hands.mano.model import Mano
+from hifihr_core.lookup import needed
 from hifihr_core.placed_hands import PlacedHands
 
 #: Version of the way the map is found; a map of another version is found again.
@@ -65,8 +66,7 @@ def find_surface_map(hand: HandModel, mano: Mano, *, poses: int = _POSES, rounds
     hand, mano = hand.double(), mano.double()
     faces, bary = _grid(hand.faces.numpy())
     parameters = _draw(hand, poses)
-    posed, armature = hand(parameters), hand.armature(parameters)
-    assert armature is not None
+    posed, armature = hand(parameters), needed(hand.armature(parameters), "the armature of a hand to convert")
     root = torch.zeros(poses, 3, dtype=torch.float64)
     places = _Places(hand, posed.vertices, faces, bary)
     one = torch.ones(poses, 778, dtype=torch.float64)

@@ -11,13 +11,14 @@ from torch import Tensor
 from hifihr_core.conversion.initial import mano_like
 from hifihr_core.conversion.mano_fit import FitTrust, Targets, fit_mano
 from hifihr_core.conversion.surface_map import SurfaceMap, surface_map
-from hifihr_core.exports.meshes import TexturedMesh, hand_rig, mirror_x
 from hifihr_core.exports.results import HandResult
 from hifihr_core.exports.surfaces import vertex_colors
+from hifihr_core.exports.textured_meshes import TexturedMesh, hand_rig, mirror_x
 from hifihr_core.hands import HandModel, HandParameters, load_hand
 from hifihr_core.hands.contract import JointDefinition
 from hifihr_core.hands.mano.interchange import export_mano
 from hifihr_core.hands.mano.model import Mano
+from hifihr_core.lookup import needed
 from hifihr_core.placed_hands import PlacedHands
 
 #: How closely a hand is followed: the map is right to a millimetre or two, and betas do not hold every hand.
@@ -72,8 +73,7 @@ class ManoConverter:
     def fit(self, parameters: HandParameters, root_cam: Float[Tensor, "B 3"]) -> ManoFit:
         """Fit MANO to right hands of the other model, joint 9 at `root_cam`."""
         with torch.no_grad():
-            armature = self.hand.armature(parameters)
-            assert armature is not None
+            armature = needed(self.hand.armature(parameters), "the armature of a hand to convert")
             points = self.places.points(self.hand(parameters).vertices, self.hand.faces) + root_cam[:, None]
             joints = torch.einsum("vj,bvx->bjx", self.mano.joint_weights, points)
             one = points.new_ones(len(points), _NUM_VERTICES)

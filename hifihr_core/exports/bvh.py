@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 from hifihr_core.exports.bone_names import bone_names
 from hifihr_core.exports.clips import Clip
 from hifihr_core.exports.gltf import T_GLTF_CAM
-from hifihr_core.exports.meshes import Rig
+from hifihr_core.exports.textured_meshes import Rig
 from hifihr_core.files import write_text
 from hifihr_core.records import Side
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
-from hifihr_core.exports.meshes import Rig
+from hifihr_core.exports.textured_meshes import Rig
 
 #: When the clip of one photo shows what, seconds: the photo's pose, the same (held), the flat hand, the photo's pose.
 _SHOW_TIMES_S = (0.0, 0.5, 1.25, 2.0)

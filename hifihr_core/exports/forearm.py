@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Int
 
-from hifihr_core.exports.meshes import Rig, TexturedMesh
+from hifihr_core.exports.textured_meshes import Rig, TexturedMesh
 
 #: Rings of the stub: how far along the forearm, metres, and how wide against the rim; the last is a point.
 _RINGS = ((0.012, 1.03), (0.024, 1.05), (0.034, 1.0), (0.041, 0.84), (0.0455, 0.55), (0.0475, 0.0))

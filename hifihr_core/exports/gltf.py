@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 from hifihr_core import __version__
 from hifihr_core.exports.clips import Clip, local_transforms, quaternions
 from hifihr_core.exports.encoding import encode_png
-from hifihr_core.exports.meshes import Rig, SplitMesh, TexturedMesh, split_at_seams, surface_normals, unsplit
+from hifihr_core.exports.textured_meshes import Rig, SplitMesh, TexturedMesh, split_at_seams, surface_normals, unsplit
 from hifihr_core.files import write_atomically
 
 #: Turns the OpenCV camera frame into glTF's: x stays, y and z change sign.

@@ -15,8 +15,8 @@ from hifihr_core.exports.clips import local_transforms
 from hifihr_core.exports.encoding import encode_jpeg
 from hifihr_core.exports.forearm import with_forearm
 from hifihr_core.exports.gltf import strongest_influences
-from hifihr_core.exports.meshes import TexturedMesh, split_at_seams, unsplit
 from hifihr_core.exports.results import HandResult
+from hifihr_core.exports.textured_meshes import TexturedMesh, split_at_seams, unsplit
 from hifihr_core.files import write_text
 from hifihr_core.photos.reading import Photo
 

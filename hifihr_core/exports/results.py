@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from hifihr_core.exports.meshes import TexturedMesh
+from hifihr_core.exports.textured_meshes import TexturedMesh
 from hifihr_core.records import Side
 
 #: Said in every file, so that nobody has to guess.

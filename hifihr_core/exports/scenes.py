@@ -18,7 +18,7 @@ from hifihr_core.exports.bone_names import bone_names
 from hifihr_core.exports.clips import Clip, flat_to_photo
 from hifihr_core.exports.encoding import encode_jpeg
 from hifihr_core.exports.gltf import T_GLTF_CAM, Document, add_clip, add_mesh, add_skeleton, add_skin
-from hifihr_core.exports.meshes import TexturedMesh
+from hifihr_core.exports.textured_meshes import TexturedMesh
 from hifihr_core.records import Side
 
 _NEAR_M = 0.01

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from hifihr_core.errors import DataError
-from hifihr_core.exports.meshes import mirror_x, posed_mesh
 from hifihr_core.exports.results import HandResult
 from hifihr_core.exports.run_index import INDEX_FILE, read_index
+from hifihr_core.exports.textured_meshes import mirror_x, posed_mesh
 from hifihr_core.files import read_text
 from hifihr_core.hands import HandModel, HandParameters
 from hifihr_core.photos.detections import box_from_xywh

@@ -9,8 +9,9 @@ import numpy as np
 from jaxtyping import Float
 
 from hifihr_core.exports.encoding import encode_png
-from hifihr_core.exports.meshes import TexturedMesh, surface_normals
+from hifihr_core.exports.textured_meshes import TexturedMesh, surface_normals
 from hifihr_core.files import write_atomically, write_text
+from hifihr_core.lookup import needed
 
 #: From our camera frame to the frame of the files.
 _UP = np.array([1.0, -1.0, -1.0])
@@ -83,9 +84,9 @@ def vertex_colors(mesh: TexturedMesh) -> Float[np.ndarray, "V 3"]:
 
 
 def _write_png(path: Path, mesh: TexturedMesh) -> None:
-    assert mesh.texture is not None
+    texture = needed(mesh.texture, "a texture to write")
     with write_atomically(path) as part:
-        part.write_bytes(encode_png(mesh.texture))
+        part.write_bytes(encode_png(texture))
 
 
 def _normals(mesh: TexturedMesh) -> Float[np.ndarray, "V 3"]:

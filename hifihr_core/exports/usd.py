@@ -18,8 +18,8 @@ from hifihr_core.exports.bone_names import bone_names
 from hifihr_core.exports.clips import Clip, local_transforms
 from hifihr_core.exports.encoding import encode_png
 from hifihr_core.exports.gltf import T_GLTF_CAM, strongest_influences
-from hifihr_core.exports.meshes import Rig, TexturedMesh
 from hifihr_core.exports.scenes import SceneHand
+from hifihr_core.exports.textured_meshes import Rig, TexturedMesh
 from hifihr_core.files import write_atomically
 
 _FRAMES_PER_S = 30.0

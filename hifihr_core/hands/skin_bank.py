@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hifihr_core.hands.contract import HandModel
+from hifihr_core.lookup import needed
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,7 @@ class SkinBank:
 def draw_skin_bank(hand: HandModel, *, count: int = 360, seed: int = 0) -> SkinBank:
     """Return skins as `sample_parameters` draws them, on the device of the model."""
     drawn = hand.sample_parameters(count, generator=torch.Generator().manual_seed(seed)).texture
-    assert drawn is not None
-    return skin_bank_of(hand, drawn.to(hand.faces.device))
+    return skin_bank_of(hand, needed(drawn, "a hand with a texture").to(hand.faces.device))
 
 
 @torch.no_grad()

@@ -15,7 +15,7 @@ from hifihr_core.hands import HandModel
 from hifihr_core.lifting.evidence import Evidence
 from hifihr_core.lifting.hand_network import HandNetwork
 from hifihr_core.lifting.noisy_keypoints import DetectorNoise, KeypointBatch, sample_keypoints
-from hifihr_core.lifting.sightings import SeenHands, SeenPhotos
+from hifihr_core.lifting.seen_batch import SeenHands, SeenPhotos
 from hifihr_core.lifting.train_lifter import lifter_loss
 from hifihr_core.placed_hands import PlacedHands
 

@@ -15,9 +15,9 @@ from hifihr_core.geometry.cameras import project
 from hifihr_core.hands import HandModel
 from hifihr_core.lifting.lifter import Lifter, build_lifter
 from hifihr_core.lifting.noisy_keypoints import DetectorNoise, KeypointBatch, sample_keypoints
+from hifihr_core.lifting.schedules import average_decay, half_cosine, move_towards, warm_up
 from hifihr_core.metrics.pose import mpjpe, pa_mpjpe
 from hifihr_core.placed_hands import PlacedHands, in_front
-from hifihr_core.schedules import average_decay, half_cosine, move_towards, warm_up
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from hifihr_core.kernels import kernel
+from hifihr_core.machine.kernels import kernel
 
 #: Samples that one task of the thread pool works through.
 _TASK = 64

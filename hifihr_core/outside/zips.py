@@ -20,6 +20,7 @@ import numpy as np
 
 from hifihr_core.errors import DataError
 from hifihr_core.files import describe_os_error
+from hifihr_core.lookup import needed
 from hifihr_core.outside.folders import is_junk
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
@@ -80,8 +81,7 @@ class _ZipEntry(io.RawIOBase):
     """The content of one zip entry as a stream; length and CRC are checked at its end."""
 
     def __init__(self, file: BufferedIOBase, source: RawFile) -> None:
-        assert source.entry is not None
-        offset, self._packed, self._left, self._crc, deflated = source.entry
+        offset, self._packed, self._left, self._crc, deflated = needed(source.entry, "the entry of a zip")
         self._file, self._name, self._found_crc = file, source.name, 0
         self._inflate = zlib.decompressobj(-zlib.MAX_WBITS) if deflated else None
         try:

@@ -9,19 +9,19 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hifihr_core.drawing import to_bytes
-from hifihr_core.exports.meshes import TexturedMesh, hand_mesh, mirror_x
 from hifihr_core.exports.results import HandResult
+from hifihr_core.exports.textured_meshes import TexturedMesh, hand_mesh, mirror_x
 from hifihr_core.geometry.cameras import project
 from hifihr_core.geometry.crops import image_scale, warp_image
 from hifihr_core.hands import HandModel, HandParameters
-from hifihr_core.photos.cameras import PhotoCamera
+from hifihr_core.photos.camera_choice import PhotoCamera
 from hifihr_core.photos.detections import Detection
 from hifihr_core.photos.reading import Photo
 from hifihr_core.placed_hands import LitHands, PosedHands, appearance_of, map_tensors, pose_hands
-from hifihr_core.prediction.crops import Crops
+from hifihr_core.prediction.hand_crops import Crops
 from hifihr_core.prediction.hand_length import relative_spread
+from hifihr_core.prediction.look.texture import View, complete_texture
 from hifihr_core.prediction.refine import Quality, Refined
-from hifihr_core.prediction.texture import View, complete_texture
 from hifihr_core.records import Appearance, Light, Side
 from hifihr_core.rendering.skylight import turn_light
 

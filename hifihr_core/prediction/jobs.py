@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from hifihr_core.device import one_thread
 from hifihr_core.errors import DataError, HifihrError
 from hifihr_core.exports.bone_names import check_bone_style
 from hifihr_core.exports.formats import (
@@ -23,7 +22,8 @@ from hifihr_core.exports.page import MAX_PHOTOS, PAGE_FILE, page_photo, write_pa
 from hifihr_core.exports.results import HandResult, PhotoResult
 from hifihr_core.exports.run_index import RunIndex, files_of
 from hifihr_core.exports.scenes import PhotoView
-from hifihr_core.photos.cameras import CameraChoice
+from hifihr_core.machine.device import one_thread
+from hifihr_core.photos.camera_choice import CameraChoice
 from hifihr_core.photos.detections import Detection, check_in_photo
 from hifihr_core.photos.reading import Photo, read_photo
 from hifihr_core.prediction.predictor import Predictor

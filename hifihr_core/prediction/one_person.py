@@ -9,10 +9,10 @@ from hifihr_core.hands import HandModel
 from hifihr_core.hands.skin_bank import SkinBank
 from hifihr_core.placed_hands import LitHands, map_tensors
 from hifihr_core.prediction.assemble import Reconstruction, views_of
-from hifihr_core.prediction.crops import Crops
-from hifihr_core.prediction.light_prior import LightPrior
-from hifihr_core.prediction.match_light import match_light
-from hifihr_core.prediction.texture import View
+from hifihr_core.prediction.hand_crops import Crops
+from hifihr_core.prediction.look.light_prior import LightPrior
+from hifihr_core.prediction.look.match_light import match_light
+from hifihr_core.prediction.look.texture import View
 from hifihr_core.rendering import Renderer
 from hifihr_core.rendering.skylight import with_sky
 

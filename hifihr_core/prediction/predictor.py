@@ -10,29 +10,30 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from hifihr_core.device import one_thread
 from hifihr_core.exports.results import PhotoResult
 from hifihr_core.hands import HandModel
 from hifihr_core.hands.skin_bank import SkinBank, draw_skin_bank
 from hifihr_core.lifting.lifter import Lifter
+from hifihr_core.lookup import needed
+from hifihr_core.machine.device import one_thread
 from hifihr_core.models.contract import ImageNetwork
-from hifihr_core.photos.cameras import CameraChoice, choose_camera
+from hifihr_core.photos.camera_choice import CameraChoice, choose_camera
 from hifihr_core.photos.detections import Detection, mirrored, without_poor_keypoints
 from hifihr_core.photos.detectors import Detector, build_detector, detect, whole_image
 from hifihr_core.photos.reading import Photo, as_photo
 from hifihr_core.photos.seen_hands import complete
 from hifihr_core.placed_hands import LitHands
 from hifihr_core.prediction.assemble import Reconstruction, assemble
-from hifihr_core.prediction.crops import Crops, cut_crops
+from hifihr_core.prediction.hand_crops import Crops, cut_crops
 from hifihr_core.prediction.hand_length import hand_lengths_m, with_length
-from hifihr_core.prediction.light_prior import load_light_prior
 from hifihr_core.prediction.load_models import LoadedModels, load_models
-from hifihr_core.prediction.match_light import match_light
+from hifihr_core.prediction.look.light_prior import load_light_prior
+from hifihr_core.prediction.look.match_light import match_light
+from hifihr_core.prediction.look.texture import View
 from hifihr_core.prediction.one_person import share_skin, views_of_each
 from hifihr_core.prediction.refine import Refined, RefineSettings, refine
 from hifihr_core.prediction.second_sight import SecondSight
 from hifihr_core.prediction.starts import Start, centred, start_hands
-from hifihr_core.prediction.texture import View
 from hifihr_core.records import Side
 from hifihr_core.rendering import Renderer
 
@@ -188,8 +189,8 @@ class Predictor:
         found = [work.done for work in works if work.done is not None]
         if not found:
             return tuple(self._finish(work) for work in works)
-        assert self._skins is not None  # drawn with the first hand
-        shared = share_skin(self.hand, self.renderer, found, self._skins, self._light_prior)
+        skins = needed(self._skins, "the bank of skins, which is drawn with the first hand")
+        shared = share_skin(self.hand, self.renderer, found, skins, self._light_prior)
         with torch.no_grad():
             views = iter(views_of_each(self.hand, shared, texture_px=self.settings.texture_px))
         rest = iter(shared)

@@ -13,10 +13,11 @@ from torch import Tensor
 
 from hifihr_core.geometry import turns
 from hifihr_core.hands import HandModel, HandParameters
+from hifihr_core.lookup import needed
 from hifihr_core.metrics.psnr import hand_psnr
 from hifihr_core.placed_hands import DrawnHands, LitHands, choose, draw_hands, map_tensors
-from hifihr_core.prediction.crops import Crops
-from hifihr_core.prediction.masks import beyond_wrist, segment_hands
+from hifihr_core.prediction.hand_crops import Crops
+from hifihr_core.prediction.look.masks import beyond_wrist, segment_hands
 from hifihr_core.records import Light
 from hifihr_core.rendering import Renderer, SelfShade, self_shade
 from hifihr_core.rendering.primitives import pack_light
@@ -81,8 +82,7 @@ class _Variables:
         self.texture = start.texture.clone()
         self.colors = torch.cat((light.ambient, light.color), dim=1).clamp_min(0.02).log()
         self.direction = light.direction.clone()
-        assert light.sky is not None  # `refine` adds an even one
-        self.sky = light.sky.clone()
+        self.sky = needed(light.sky, "the sky of a light to refine").clone()
         for variable in self.all():
             variable.requires_grad_()
 

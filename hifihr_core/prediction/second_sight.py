@@ -23,7 +23,7 @@ from hifihr_core.lifting.hand_network import HandNetwork, to_photo, whole_networ
 from hifihr_core.photos.detections import Detection
 from hifihr_core.photos.reading import Photo
 from hifihr_core.placed_hands import PlacedHands
-from hifihr_core.prediction.crops import Crops
+from hifihr_core.prediction.hand_crops import Crops
 
 #: A keypoint that may be off by this share of half the hand's size has the weight 1, and none more than `_MOST_TRUST`.
 _USUAL_SIGMA, _MOST_TRUST = 0.045, 1.5

@@ -9,11 +9,11 @@ from jaxtyping import Float, UInt8
 from scipy.spatial.transform import Rotation
 
 from hifihr_core.drawing import blend, draw_skeleton
-from hifihr_core.exports.meshes import TexturedMesh
 from hifihr_core.exports.results import HandResult
+from hifihr_core.exports.textured_meshes import TexturedMesh, appearance_of
 from hifihr_core.geometry.crops import square_around, square_crop, transform_points
 from hifihr_core.photos.reading import Photo
-from hifihr_core.records import Appearance, Light
+from hifihr_core.records import Light
 from hifihr_core.rendering import Renderer
 
 _OVERLAY_PX = 1600
@@ -61,7 +61,7 @@ def render_mesh(
     """Return colour and coverage of a mesh before the camera K, both in [0, 1]."""
     renderer = Renderer(torch.from_numpy(mesh.faces), height=size[0], width=size[1])
     vertices = torch.from_numpy(mesh.vertices).float()[None]
-    rendered = renderer(vertices, torch.from_numpy(K).float()[None], _appearance(mesh), light)
+    rendered = renderer(vertices, torch.from_numpy(K).float()[None], appearance_of(mesh), light)
     coverage = rendered.silhouette[0].numpy()
     color = rendered.image[0].permute(1, 2, 0).numpy() / np.maximum(coverage, 1e-3)[..., None]
     return color.clip(0, 1), coverage
@@ -84,13 +84,3 @@ def _turned(hand: HandResult, K: np.ndarray, angle_deg: float) -> np.ndarray:
 
 def _light(hand: HandResult) -> Light:
     return Light(**{name: torch.from_numpy(np.array(value)).float()[None] for name, value in hand.light.items()})
-
-
-def _appearance(mesh: TexturedMesh) -> Appearance:
-    if mesh.texture is None:
-        assert mesh.vertex_colors is not None
-        return Appearance(torch.from_numpy(mesh.vertex_colors).float()[None])
-    albedo = torch.from_numpy(mesh.texture).permute(2, 0, 1).float()[None] / 255
-    assert mesh.uvs is not None
-    assert mesh.faces_uvs is not None
-    return Appearance(albedo, torch.from_numpy(mesh.uvs).float(), torch.from_numpy(mesh.faces_uvs))

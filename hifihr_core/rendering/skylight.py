@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hifihr_core.lookup import needed
 from hifihr_core.records import Light
 
 #: Factors of the polynomials of first order, of the mixed ones of second order, and of x^2 - y^2 and 3 z^2 - 1.
@@ -71,8 +72,8 @@ def as_lamp_and_sky(light: Light, *, share: float = 0.7) -> Light:
     along = torch.einsum("bkc,bk->bc", slope, direction) / (FIRST * _LOBE[1] / 4)
     color = torch.minimum(share * along.clamp_min(0), 3 * light.ambient.clamp_min(0))
     lamp = as_sky(Light(torch.zeros_like(color), color, direction))
-    assert lamp.sky is not None
-    return Light(light.ambient - lamp.ambient, light.color + color, direction, light.sky - lamp.sky)
+    sky = light.sky - needed(lamp.sky, "the sky of a lamp")
+    return Light(light.ambient - lamp.ambient, light.color + color, direction, sky)
 
 
 def turn_light(light: Light, R_new_old: Float[Tensor, "B 3 3"]) -> Light:

@@ -19,7 +19,7 @@ import numpy as np
 from hifihr_core.errors import DataError
 from hifihr_core.files import PHOTO_SUFFIXES
 from hifihr_core.outside.folders import find_files
-from hifihr_core.photos.cameras import choose_camera
+from hifihr_core.photos.camera_choice import choose_camera
 from hifihr_core.photos.detections import Detection, check_in_photo
 from hifihr_core.photos.detectors import DETECTORS, Detector, build_detector, choose_detector, detect
 from hifihr_core.photos.photo_names import match_photos

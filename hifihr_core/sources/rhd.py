@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from hifihr_core.errors import DataError
+from hifihr_core.lookup import needed
 from hifihr_core.samples import Sample, Side
 from hifihr_core.shards import pictures
 from hifihr_core.shards.schema import CheckFacts, DatasetFacts, Problem
@@ -80,8 +81,8 @@ class RhdSplit(Split):
         if not self.marker.synthetic:
             yield checks.count("pictures", len(self.numbers), [OFFICIAL[self.folder]])
         probe = checks.probe(self.count, 500)
-        assert self.rows is not None
-        rows = np.stack([self.rows[int(position)] for position in probe])
+        staged = needed(self.rows, "the staged annotations of RHD")
+        rows = np.stack([staged[int(position)] for position in probe])
         uv, xyz, K = unpack(rows[np.isfinite(rows).all(axis=1)])
         yield checks.projected_labels(xyz, K, uv[..., :2], limit_px=0.5)
         right = xyz[:, ROWS["right"]][:, _GATHER]
@@ -100,8 +101,7 @@ class RhdSplit(Split):
 
     def _read(self, position: int) -> Sample:
         key = f"{self.numbers[position]:05d}"
-        assert self.rows is not None
-        row = self.rows[position]
+        row = needed(self.rows, "the staged annotations of RHD")[position]
         if not np.isfinite(row).all():
             raise DataError("the annotation is missing, of another shape, or not finite")
         uv, xyz, K = (values[0] for values in unpack(row[None]))

@@ -5,7 +5,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from hifihr_core.kernels import kernel
+from hifihr_core.machine.kernels import kernel
 
 
 def to_unit_floats(image: UInt8[Tensor, "*S"]) -> Float[Tensor, "*S"]:

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch import distributed as dist
 from torch.distributed.rendezvous import rendezvous
 
-from hifihr_core.device import choose_device
 from hifihr_core.errors import ConfigError
+from hifihr_core.machine.device import choose_device
 from hifihr_core.stream.order import Share
 
 #: How long one process waits for the others before the run is given up (and torchrun starts it again).

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from hifihr_core.config.tree import TrainSettings
+from hifihr_core.lifting.schedules import average_decay, half_cosine, move_towards, warm_up
 from hifihr_core.models.contract import APPEARANCE, ImageNetwork
-from hifihr_core.schedules import average_decay, half_cosine, move_towards, warm_up
 
 #: How far a run has come: steps, epochs with their fraction, and the part of the whole run in [0, 1].
 Schedule = Callable[[int, float, float], float]

@@ -13,19 +13,25 @@ from hifihr_core import __version__
 from hifihr_core.exports.formats import refuse_existing
 from hifihr_core.exports.run_index import write_index
 from hifihr_core.geometry.lenses import default_focal_px, ideal_K
-from hifihr_core.photos.cameras import CameraChoice
+from hifihr_core.photos.camera_choice import CameraChoice
 from hifihr_core.prediction.predictor import Predictor
-from hifihr_core.video.fitted_track import FittedTrack, TrackFitter
-from hifihr_core.video.frames import WHOLE, FrameSource, Span
-from hifihr_core.video.journal import Journal
-from hifihr_core.video.overlay_clip import OverlayRequest, write_overlay
-from hifihr_core.video.sighted_tracks import sighted_tracks
-from hifihr_core.video.timeline_page import write_timeline
-from hifihr_core.video.track_files import TRACK_FORMATS, TrackContext, check_track_formats, write_summary, write_track
-from hifihr_core.video.track_look import TrackLook, look_at_tracks
-from hifihr_core.video.tracker import TrackSettings
-from hifihr_core.video.watch_clip import watch_clip
-from hifihr_core.video.watching import Watcher
+from hifihr_core.video.fitting.fitted_track import FittedTrack, TrackFitter
+from hifihr_core.video.fitting.sighted_tracks import sighted_tracks
+from hifihr_core.video.reading.frames import WHOLE, FrameSource, Span
+from hifihr_core.video.tracking.journal import Journal
+from hifihr_core.video.tracking.tracker import TrackSettings
+from hifihr_core.video.tracking.watch_clip import watch_clip
+from hifihr_core.video.tracking.watching import Watcher
+from hifihr_core.video.writing.overlay_clip import OverlayRequest, write_overlay
+from hifihr_core.video.writing.timeline_page import write_timeline
+from hifihr_core.video.writing.track_files import (
+    TRACK_FORMATS,
+    TrackContext,
+    check_track_formats,
+    write_summary,
+    write_track,
+)
+from hifihr_core.video.writing.track_look import TrackLook, look_at_tracks
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from scipy.spatial.transform import Rotation
 
 from hifihr_core.errors import ConfigError
 from hifihr_core.exports.clips import curl_fingers
-from hifihr_core.exports.meshes import Rig, TexturedMesh, skinned_vertices, split_at_seams, unsplit
 from hifihr_core.exports.results import HandResult
+from hifihr_core.exports.textured_meshes import Rig, TexturedMesh, skinned_vertices, split_at_seams, unsplit
 from hifihr_core.photos.reading import Photo
 from hifihr_core.skeleton import FINGERS
 from hifihr_core.viewing.stored_photos import StoredPhotos

@@ -24,10 +24,10 @@ from hifihr_core.evaluation.benchmarks.table import find_benchmark
 from hifihr_core.hands import load_hand
 from hifihr_core.lifting.lifter import load_lifter
 from hifihr_core.models.shipped import LIFTER, shipped_model
-from hifihr_core.photos.cameras import read_intrinsics
+from hifihr_core.outside.pickles import NUMPY, read_pickle
+from hifihr_core.photos.camera_choice import read_intrinsics
 from hifihr_core.photos.hand_files import read_hand_file
 from hifihr_core.photos.reading import read_photo
-from hifihr_core.pickles import NUMPY, read_pickle
 from hifihr_core.samples import Sample
 from hifihr_core.shards.folder import ShardSet, verify
 from hifihr_core.shards.packing import Policy, pack_split

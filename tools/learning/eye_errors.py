@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from hifihr_core.eyes.looks import sigma_of
-from hifihr_core.lifting.sightings import SeenHands
+from hifihr_core.lifting.seen_batch import SeenHands
 
 #: The eyes' presence hardly matters; this is a usual one.
 _PRESENCE = 0.98

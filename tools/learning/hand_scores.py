@@ -5,7 +5,7 @@ import torch
 from hifihr_core.geometry.cameras import project
 from hifihr_core.hands import HandModel
 from hifihr_core.lifting.hand_network import HandNetwork
-from hifihr_core.lifting.sightings import SeenHands
+from hifihr_core.lifting.seen_batch import SeenHands
 from hifihr_core.lifting.train_hand_network import lift_with
 from hifihr_core.lifting.train_lifter import evaluate_lifter
 from hifihr_core.metrics.pose import mpjpe, pa_mpjpe

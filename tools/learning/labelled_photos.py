@@ -18,7 +18,7 @@ from hifihr_core.photos.detections import Detection
 from hifihr_core.photos.reading import Photo, as_photo
 from hifihr_core.photos.seen_hands import as_detection, shared_eyes
 from hifihr_core.placed_hands import PlacedHands
-from hifihr_core.prediction.crops import Crops, cut_crops
+from hifihr_core.prediction.hand_crops import Crops, cut_crops
 from hifihr_core.prediction.second_sight import SecondSight
 
 NEAR = (0.05, 0.1)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hifihr_core.errors import DataError
 from hifihr_core.hands import HandParameters
-from hifihr_core.lifting.sightings import SeenHands, SeenPhotos
+from hifihr_core.lifting.seen_batch import SeenHands, SeenPhotos
 
 
 def read_seen(folder: Path, *, most: int | None = None) -> SeenHands:

@@ -12,7 +12,7 @@ from hifihr_core.lifting.fitting import SEEN_HANDS, fit_keypoints
 from hifihr_core.lifting.hand_network import load_hand_network
 from hifihr_core.lifting.lifter import load_lifter
 from hifihr_core.lifting.noisy_keypoints import KeypointBatch
-from hifihr_core.lifting.sightings import SeenHands
+from hifihr_core.lifting.seen_batch import SeenHands
 from hifihr_core.lifting.train_hand_network import look_with
 from hifihr_core.metrics.pose import mpjpe, pa_mpjpe
 from hifihr_core.models.shipped import LIFTER, shipped_model

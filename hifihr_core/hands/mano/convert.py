@@ -16,7 +16,7 @@ import scipy.sparse
 
 from hifihr_core.errors import AssetError
 from hifihr_core.hands.mano.arrays import NUM_VERTICES, PARENTS, ManoData, save_mano, with_statistics
-from hifihr_core.pickles import NUMPY, Stub, read_pickle
+from hifihr_core.outside.pickles import NUMPY, Stub, read_pickle
 from hifihr_core.records import Side
 
 #: The official files, version 1.2.

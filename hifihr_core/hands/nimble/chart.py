@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 
 from hifihr_core.errors import AssetError
-from hifihr_core.pickles import NUMPY, read_pickle
+from hifihr_core.outside.pickles import NUMPY, read_pickle
 
 
 def read_uv_chart(

@@ -29,7 +29,7 @@ from hifihr_core.hands.nimble.arrays import (
     save_nimble,
 )
 from hifihr_core.hands.nimble.chart import read_uv_chart
-from hifihr_core.pickles import NUMPY, read_pickle
+from hifihr_core.outside.pickles import NUMPY, read_pickle
 
 NUM_SKIN = 5990
 _M_PER_MM = 0.001

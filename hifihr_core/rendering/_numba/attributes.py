@@ -2,7 +2,7 @@
 
 import math
 
-from hifihr_core.kernels import helper, kernel
+from hifihr_core.machine.kernels import helper, kernel
 
 
 @kernel

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from hifihr_core.kernels import helper, kernel
+from hifihr_core.machine.kernels import helper, kernel
 from hifihr_core.rendering.skylight import AXIAL, FIRST, MIXED, SADDLE
 
 BLINN_PHONG, PHONG = 0, 1

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from hifihr_core.kernels import kernel
+from hifihr_core.machine.kernels import kernel
 
 _PI, _LITTLE = np.float32(math.pi), np.float32(1e-20)
 

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from hifihr_core.kernels import helper, kernel
+from hifihr_core.machine.kernels import helper, kernel
 
 
 @helper

@@ -13,7 +13,7 @@ import math
 
 import numpy as np
 
-from hifihr_core.kernels import helper, kernel
+from hifihr_core.machine.kernels import helper, kernel
 
 KEEP, CULL_BACK, CULL_FRONT = 0, 1, 2
 #: Columns are tested in multiples of this: the doubles of the widest vectors (512 bits).

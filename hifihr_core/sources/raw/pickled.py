@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hifihr_core.errors import DataError
-from hifihr_core.pickles import NUMPY, read_pickle
+from hifihr_core.outside.pickles import NUMPY, read_pickle
 from hifihr_core.sources.raw.raw_tree import RawFile
 
 #: Lists in lists of an annotation go no deeper.

@@ -8,8 +8,8 @@ import torch
 
 from hifihr_core.conversion.surface_map import SurfaceMap
 from hifihr_core.conversion.to_mano import ManoConverter
-from hifihr_core.exports.meshes import mirror_x, posed_mesh
 from hifihr_core.exports.results import HandResult
+from hifihr_core.exports.textured_meshes import mirror_x, posed_mesh
 from hifihr_core.hands import HandModel, HandParameters, load_hand
 from hifihr_core.hands.mano.model import Mano
 from hifihr_core.placed_hands import PlacedHands

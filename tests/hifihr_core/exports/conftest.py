@@ -8,7 +8,7 @@ import pygltflib
 import pytest
 from scipy.spatial.transform import Rotation
 
-from hifihr_core.exports.meshes import Rig, TexturedMesh, skinned_vertices
+from hifihr_core.exports.textured_meshes import Rig, TexturedMesh, skinned_vertices
 
 
 @pytest.fixture

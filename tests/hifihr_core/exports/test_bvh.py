@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 
 from hifihr_core.exports.bvh import write_bvh
 from hifihr_core.exports.clips import Clip
-from hifihr_core.exports.meshes import Rig
+from hifihr_core.exports.textured_meshes import Rig
 from hifihr_core.skeleton import JOINT_NAMES, PARENTS
 
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from hifihr_core.exports.clips import curl_fingers
-from hifihr_core.exports.meshes import Rig, mirror_x, posed_mesh, skinned_vertices
+from hifihr_core.exports.textured_meshes import Rig, mirror_x, posed_mesh, skinned_vertices
 from hifihr_core.hands import load_hand
 from hifihr_core.placed_hands import PlacedHands, mean_texture
 from hifihr_core.skeleton import JOINT_NAMES

@@ -6,7 +6,7 @@ import torch
 import trimesh
 
 from hifihr_core.exports.forearm import with_forearm
-from hifihr_core.exports.meshes import TexturedMesh, mirror_x, posed_mesh, skinned_vertices
+from hifihr_core.exports.textured_meshes import TexturedMesh, mirror_x, posed_mesh, skinned_vertices
 from hifihr_core.hands import load_hand
 from hifihr_core.placed_hands import PlacedHands, mean_texture
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hifihr_core.exports.meshes import TexturedMesh, posed_mesh
 from hifihr_core.exports.page import page_photo, write_page
 from hifihr_core.exports.results import HandResult
+from hifihr_core.exports.textured_meshes import TexturedMesh, posed_mesh
 from hifihr_core.hands import HandParameters, load_hand
 from hifihr_core.photos.reading import Photo
 from hifihr_core.placed_hands import PlacedHands

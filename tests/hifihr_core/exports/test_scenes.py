@@ -11,8 +11,8 @@ import trimesh
 from scipy.spatial.transform import Rotation
 
 from hifihr_core.errors import ConfigError
-from hifihr_core.exports.meshes import TexturedMesh, mirror_x, split_at_seams
 from hifihr_core.exports.scenes import PhotoView, SceneHand, SceneLight, write_glb, write_scene
+from hifihr_core.exports.textured_meshes import TexturedMesh, mirror_x, split_at_seams
 
 K = np.array([[400.0, 0, 150], [0, 410, 110], [0, 0, 1]])
 

@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import trimesh
 
-from hifihr_core.exports.meshes import TexturedMesh, mirror_x
 from hifihr_core.exports.surfaces import vertex_colors, write_obj, write_ply
+from hifihr_core.exports.textured_meshes import TexturedMesh, mirror_x
 
 
 def test_obj_reloads_to_the_same_mesh(tmp_path: Path, mesh: TexturedMesh) -> None:

@@ -5,8 +5,8 @@ import pytest
 
 from hifihr_core.errors import ConfigError
 from hifihr_core.exports.clips import flat_to_photo
-from hifihr_core.exports.meshes import TexturedMesh, mirror_x
 from hifihr_core.exports.scenes import SceneHand
+from hifihr_core.exports.textured_meshes import TexturedMesh, mirror_x
 from hifihr_core.exports.usd import write_usdz
 
 

@@ -20,7 +20,7 @@ from hifihr_core.lifting.hand_network import (
     whole_network,
 )
 from hifihr_core.lifting.noisy_keypoints import sample_keypoints
-from hifihr_core.lifting.sightings import SeenHands, SeenPhotos
+from hifihr_core.lifting.seen_batch import SeenHands, SeenPhotos
 from hifihr_core.lifting.train_hand_network import HandTraining, lift_with, train_hand_network
 from hifihr_core.weight_files import write_tensors
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hifihr_core.errors import DataError
-from hifihr_core.photos.cameras import CameraChoice, choose_camera, read_intrinsics
+from hifihr_core.photos.camera_choice import CameraChoice, choose_camera, read_intrinsics
 from hifihr_core.photos.detections import Detection
 from hifihr_core.photos.reading import Photo
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hifihr_core.errors import AssetError, ConfigError, DataError
-from hifihr_core.exports.meshes import skinned_vertices
+from hifihr_core.exports.textured_meshes import skinned_vertices
 from hifihr_core.geometry.cameras import measure_root, project
 from hifihr_core.hands import HandModel, HandParameters
 from hifihr_core.lifting.lifter import Lifter

@@ -12,7 +12,7 @@ from hifihr_core.photos.detections import Detection
 from hifihr_core.photos.reading import Photo, as_photo
 from hifihr_core.photos.seen_hands import as_detection, shared_eyes
 from hifihr_core.placed_hands import PlacedHands
-from hifihr_core.prediction.crops import cut_crops
+from hifihr_core.prediction.hand_crops import cut_crops
 from hifihr_core.prediction.second_sight import SecondSight, Sighted, trust_of
 
 PHOTO = Path(__file__).parents[3] / "examples" / "hand.jpg"

@@ -129,7 +129,7 @@ def test_with_mano_the_labels_pose_mano(tmp_path, monkeypatch):
 @pytest.mark.skipif(not REAL_MANO, reason="HIFIHR_TEST_MANO names no MANO_RIGHT.pkl")
 def test_ho3d_translation_is_the_one_of_its_definition(tmp_path, monkeypatch):
     from hifihr_core.hands.mano.convert import convert_mano
-    from hifihr_core.pickles import NUMPY, read_pickle
+    from hifihr_core.outside.pickles import NUMPY, read_pickle
 
     converted = tmp_path / "mano.npz"
     convert_mano(Path(REAL_MANO), converted)

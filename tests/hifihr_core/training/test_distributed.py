@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from hifihr_core.config import save_settings
-from hifihr_core.device import choose_device
 from hifihr_core.errors import ConfigError, DeviceError
+from hifihr_core.machine.device import choose_device
 from hifihr_core.training.distributed import World
 from hifihr_core.training.loop import fit
 

@@ -14,7 +14,7 @@ from hifihr_core.eyes.seen_hand import SeenHand
 from hifihr_core.hands import HandModel, load_hand
 from hifihr_core.lifting.lifter import Lifter, load_lifter
 from hifihr_core.models.shipped import LIFTER, shipped_model
-from hifihr_core.video.hand_sequence import HandSequence
+from hifihr_core.video.fitting.hand_sequence import HandSequence
 
 
 def _gradient_frames(count: int, *, width: int = 64, height: int = 48) -> list[np.ndarray]:

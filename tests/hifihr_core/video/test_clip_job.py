@@ -6,10 +6,10 @@ import pytest
 
 from hifihr_core.errors import DataError
 from hifihr_core.exports.run_index import read_index
-from hifihr_core.photos.cameras import CameraChoice
+from hifihr_core.photos.camera_choice import CameraChoice
 from hifihr_core.prediction.predictor import Predictor
 from hifihr_core.video.clip_job import ClipOutput, predict_clip
-from hifihr_core.video.containers import VideoFile
+from hifihr_core.video.reading.containers import VideoFile
 
 COUNT = 20
 

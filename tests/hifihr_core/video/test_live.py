@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from hifihr_core.errors import ConfigError
-from hifihr_core.video.containers import VideoFile
-from hifihr_core.video.frames import Frame
-from hifihr_core.video.live_hands import LiveHands
-from hifihr_core.video.live_lines import live_lines
-from hifihr_core.video.newest_frame import NewestFrame, at_own_speed, newest_frames
-from hifihr_core.video.one_euro import EuroSettings, OneEuro, OneEuroTurn
-from hifihr_core.video.open_sound_control import OscSender, osc_message, parse_target
-from hifihr_core.video.tracker import Tracker
+from hifihr_core.video.live.live_hands import LiveHands
+from hifihr_core.video.live.live_lines import live_lines
+from hifihr_core.video.live.newest_frame import NewestFrame, at_own_speed, newest_frames
+from hifihr_core.video.live.one_euro import EuroSettings, OneEuro, OneEuroTurn
+from hifihr_core.video.live.open_sound_control import OscSender, osc_message, parse_target
+from hifihr_core.video.reading.containers import VideoFile
+from hifihr_core.video.reading.frames import Frame
+from hifihr_core.video.tracking.tracker import Tracker
 
 
 def _frame(number: int) -> Frame:

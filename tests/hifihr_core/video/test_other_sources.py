@@ -5,9 +5,9 @@ import pytest
 from PIL import Image
 
 from hifihr_core.errors import DataError, DeviceError
-from hifihr_core.video.frames import Span
-from hifihr_core.video.picture_folder import PictureSequence
-from hifihr_core.video.webcam import Webcam
+from hifihr_core.video.reading.frames import Span
+from hifihr_core.video.reading.picture_folder import PictureSequence
+from hifihr_core.video.reading.webcam import Webcam
 
 
 def _write(folder: Path, frames: list[np.ndarray]) -> list[np.ndarray]:

@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 
 from hifihr_core.exports.formats import ExportContext, write_hand
-from hifihr_core.exports.meshes import mirror_x, posed_mesh
 from hifihr_core.exports.results import HandResult
 from hifihr_core.exports.run_index import write_index
+from hifihr_core.exports.textured_meshes import mirror_x, posed_mesh
 from hifihr_core.hands import HandModel, load_hand
 from hifihr_core.placed_hands import PlacedHands, mean_texture
 

@@ -1,0 +1,1 @@
+"""What this machine computes on: devices and compiled kernels."""

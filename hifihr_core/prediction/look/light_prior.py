@@ -1,0 +1,55 @@
+"""What light to expect on a hand, from what its surroundings look like: a Gaussian learnt from environment maps.
+
+A picture only shows albedo times light; this prior, with that on skins, is what tells the two apart. Scale convention
+(docs/conventions.md): albedo is that of the hand model's skins, and a light of 1 shows it as it is.
+"""
+
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class LightPrior:
+    """The light's nine harmonics per channel, relative to the brightness that the surroundings foretell.
+
+    That is ``exp(exposure @ (1, s))`` per channel, where s is the log of the mean colour around the hand. `mean` and
+    `covariance` are of the relative coefficients, channel after channel (9 of red, 9 of green, 9 of blue).
+    """
+
+    exposure: Float[Tensor, "3 4"]
+    mean: Float[Tensor, "27"]
+    covariance: Float[Tensor, "27 27"]
+
+    def to(self, device: torch.device) -> "LightPrior":
+        """Return the same prior on another device."""
+        return LightPrior(*(value.to(device) for value in vars(self).values()))
+
+    def brightness(self, surroundings: Float[Tensor, "B 3"]) -> Float[Tensor, "B 3"]:
+        """Return the expected mean light per channel; `surroundings` are log colours, NaN where nothing is known."""
+        known = torch.where(surroundings.isfinite(), surroundings, surroundings.new_tensor(0.35).log())
+        ones = torch.ones_like(known[:, :1])
+        return (torch.cat((ones, known), dim=1) @ self.exposure.mT).exp()
+
+
+def load_light_prior(path: Path | None = None) -> LightPrior:
+    """Read the prior that ships with the package, or another file of `tools/learn_light.py`."""
+    file = Path(str(files("hifihr_core.prediction.look") / "data" / "light_prior.npz")) if path is None else path
+    with np.load(file, allow_pickle=False) as arrays:
+        return LightPrior(*(torch.from_numpy(arrays[name]).float() for name in ("exposure", "mean", "covariance")))
+
+
+def fit_light_prior(coefficients: Float[Tensor, "N 9 3"], surroundings: Float[Tensor, "N 3"]) -> LightPrior:
+    """Return the prior that pairs of light and log colour of the surroundings suggest."""
+    ones = torch.ones_like(surroundings[:, :1])
+    design = torch.cat((ones, surroundings), dim=1)
+    exposure = torch.linalg.lstsq(design, coefficients[:, 0].log()).solution.mT
+    relative = coefficients / (design @ exposure.mT).exp()[:, None]
+    rows = relative.mT.flatten(1)
+    spread = torch.cov(rows.mT) + 1e-4 * torch.eye(27).to(rows)
+    return LightPrior(exposure, rows.mean(dim=0), spread)

@@ -1,0 +1,68 @@
+"""The skin and the light of a photo's hands, inferred together from what their crops show."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from hifihr_core.hands import HandModel
+from hifihr_core.hands.skin_bank import SkinBank
+from hifihr_core.lookup import needed
+from hifihr_core.placed_hands import LitHands, draw_hands
+from hifihr_core.prediction.hand_crops import Crops
+from hifihr_core.prediction.look.light_prior import LightPrior
+from hifihr_core.prediction.look.masks import segment_hands
+from hifihr_core.prediction.look.skin_evidence import look_at_skin
+from hifihr_core.prediction.look.tone_and_light import infer_tone_and_light
+from hifihr_core.records import Side
+from hifihr_core.rendering import Renderer
+
+#: Less of a hand than this part of the crop says nothing of its skin.
+_LEAST_SHARE = 0.002
+
+
+@torch.no_grad()
+def match_light(
+    hand: HandModel,
+    renderer: Renderer,
+    state: LitHands,
+    crops: Crops,
+    bank: SkinBank,
+    prior: LightPrior,
+    *,
+    mask: Bool[Tensor, "B H W"] | None = None,
+    person: Int[Tensor, " B"] | None = None,
+    certain: bool = False,
+) -> LitHands:
+    """Return the hands with the skin and the light that explain their crops best; see `infer_tone_and_light`.
+
+    `renderer` has the size of the crops. `mask` are the pixels of skin (found where not given), `person` numbers the
+    people (`pairs` where not given), beyond doubt where `certain`. A hand that is hardly in the picture keeps its skin
+    and light.
+    """
+    drawn = draw_hands(hand, renderer, state, crops.K)
+    found = segment_hands(crops.image, drawn.rendered.silhouette) if mask is None else mask
+    shown = (drawn.rendered.silhouette > 0.5).flatten(1).float().mean(dim=1) > _LEAST_SHARE
+    if not bool(shown.any()):
+        return state
+    evidence = look_at_skin(crops.image, drawn.posed.verts_cam, hand.faces, crops.K, mask=found)
+    result = infer_tone_and_light(
+        evidence, bank, prior, person=pairs(crops.sides) if person is None else person, certain=certain
+    )
+    texture = _where(shown, result.texture, state.texture)
+    found_sky = needed(result.light.sky, "the sky of an inferred light")
+    before = replace(state.light, sky=torch.zeros_like(found_sky) if state.light.sky is None else state.light.sky)
+    light = replace(before, **{n: _where(shown, v, getattr(before, n)) for n, v in vars(result.light).items()})
+    return replace(state, parameters=replace(state.parameters, texture=texture), light=light)
+
+
+def pairs(sides: Sequence[Side]) -> Int[Tensor, " B"]:
+    """Return a number per hand: one person for a left and a right hand alone in a photo, else one for each hand."""
+    together = sorted(sides) == ["left", "right"]
+    return torch.zeros(2, dtype=torch.int64) if together else torch.arange(len(sides))
+
+
+def _where(first: Bool[Tensor, " B"], a: Float[Tensor, "B *N"], b: Float[Tensor, "B *N"]) -> Float[Tensor, "B *N"]:
+    return torch.where(first.reshape(-1, *[1] * (a.ndim - 1)), a, b)

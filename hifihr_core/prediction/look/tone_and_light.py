@@ -1,0 +1,184 @@
+"""The skin and the light on it, told apart: the most likely pair under what is known of skins and of light.
+
+For every skin of a bank the light that explains the hand best, given the prior on light, is a linear least-squares
+problem, and so is how likely the picture is under that skin with the light integrated out (the evidence of a Gaussian
+model, Bishop, "Pattern Recognition and Machine Learning", 3.5). Hands of one person multiply these likelihoods. The
+skins, weighted so, are then the prior of a second Gaussian, conditioned on the colours that the light leaves (an
+ensemble Kalman update): its mean is the whole skin, unseen sides included.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from hifihr_core.hands.skin_bank import SkinBank
+from hifihr_core.prediction.look.light_prior import LightPrior
+from hifihr_core.prediction.look.skin_evidence import SkinEvidence
+from hifihr_core.records import Light
+from hifihr_core.rendering.skylight import as_lamp_and_sky, sky_basis
+
+#: Deviation of a vertex's colour from the model, in parts of it and on top: what a camera, a shadow, a vein adds.
+_RELATIVE, _FLOOR = 0.06, 0.02
+#: As many independent observations as all vertices of a hand count for: what the model gets wrong is wrong all over.
+_WORTH = 120.0
+#: Residuals beyond this many deviations lose weight (Student's t): highlights, rings, what is not skin.
+_OUTLIER = 2.0
+_ROUNDS = 3
+#: A vertex brighter than this may be cut off by the camera, and says little.
+_WHITE = 0.97
+#: Vertices that are looked at, those seen best; the rest would say the same again.
+_MOST_VERTICES = 400
+#: Two hands are taken for those of one person unless the picture is this much likelier with two skins (log odds).
+_ODDS = 3.0
+
+
+@dataclass(frozen=True)
+class ToneAndLight:
+    """What was inferred: how likely each skin of the bank is, the whole skin's coefficients, and the light.
+
+    The light is in the camera frame of the crop. `person` numbers the people: hands with one number share one skin.
+    """
+
+    likelihood: Float[Tensor, "B M"]
+    texture: Float[Tensor, "B X"]
+    light: Light
+    person: Int[Tensor, " B"]
+
+
+@torch.no_grad()
+def infer_tone_and_light(
+    evidence: SkinEvidence,
+    bank: SkinBank,
+    prior: LightPrior,
+    *,
+    person: Int[Tensor, " B"] | None = None,
+    certain: bool = False,
+) -> ToneAndLight:
+    """Infer skin and light of every hand; hands with the same number in `person` have one skin.
+
+    Unless it is `certain` who is who, a hand whose skin does not fit that person's other hands is taken for another's.
+    A hand of which nothing is seen keeps the prior: the mean skin, and the light that its surroundings suggest.
+    """
+    brightness = prior.brightness(evidence.surroundings)
+    chosen = [_best_seen(evidence.weight[i]) for i in range(len(brightness))]
+    trust = [torch.ones_like(evidence.weight[i][seen]) for i, seen in enumerate(chosen)]
+    skins = [bank.colors[:, seen] for seen in chosen]
+    for _ in range(_ROUNDS):
+        problems = [_Problem.of(evidence, i, seen, trust[i], brightness[i]) for i, seen in enumerate(chosen)]
+        logs = torch.stack([p.log_evidence(skins[i], prior) for i, p in enumerate(problems)])
+        who = person.to(logs.device) if certain and person is not None else _agreeing(logs, person)
+        likelihood = torch.zeros_like(logs).index_add(0, who, logs)[who].softmax(dim=1)
+        albedo = [torch.einsum("m,mvc->vc", likelihood[i], skin) for i, skin in enumerate(skins)]
+        relative = [p.light(albedo[i], prior) for i, p in enumerate(problems)]
+        trust = [p.trust(albedo[i], relative[i]) for i, p in enumerate(problems)]
+    coefficients = torch.stack(relative).unflatten(1, (3, 9)).mT * brightness[:, None]
+    texture = torch.stack(
+        [_whole_skin(likelihood[i], bank, skins, problems, relative, who == who[i]) for i in range(len(who))]
+    )
+    return ToneAndLight(likelihood, texture, as_lamp_and_sky(_as_light(coefficients)), who)
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """One hand: what it shows over the expected brightness, the nine basis values, and a weight per channel."""
+
+    colors: Float[Tensor, "N 3"]
+    basis: Float[Tensor, "N 9"]
+    share: Float[Tensor, " N"]
+    deviation: Float[Tensor, "N 3"]
+
+    @classmethod
+    def of(cls, evidence: SkinEvidence, i: int, seen: Tensor, trust: Tensor, brightness: Tensor) -> "_Problem":
+        colors, weight, open_sky = evidence.colors[i][seen], evidence.weight[i][seen], evidence.open_sky[i][seen]
+        basis = torch.cat((torch.ones_like(colors[:, :1]), sky_basis(evidence.normals[i][seen])), dim=1)
+        share = weight * trust * (colors.amax(dim=1) < _WHITE) / weight.sum().clamp_min(1e-9) * _WORTH
+        deviation = (_RELATIVE * colors + _FLOOR) / brightness
+        return cls(colors / brightness, basis * open_sky[:, None], share, deviation)
+
+    def normal_equations(self, albedo: Float[Tensor, "M N 3"], prior: LightPrior) -> tuple[Tensor, Tensor]:
+        """Return precision (M, 27, 27) and right-hand side (M, 27) of the light, prior included."""
+        count, precision = len(albedo), self.share[:, None] / self.deviation.square()
+        outer = (self.basis[:, :, None] * self.basis[:, None]).flatten(1)
+        blocks = ((albedo.square() * precision).mT.flatten(0, 1) @ outer).reshape(count, 3, 9, 9)
+        right = ((albedo * (precision * self.colors)).mT @ self.basis).flatten(1)
+        inverse = torch.linalg.inv(prior.covariance)
+        full = inverse.expand(count, 27, 27).clone()
+        for c in range(3):
+            full[:, 9 * c : 9 * c + 9, 9 * c : 9 * c + 9] += blocks[:, c]
+        return full, right + inverse @ prior.mean
+
+    def log_evidence(self, albedo: Float[Tensor, "M N 3"], prior: LightPrior) -> Float[Tensor, " M"]:
+        """Return the log likelihood of the picture under every skin, up to a constant of the hand."""
+        full, right = self.normal_equations(albedo, prior)
+        factor = torch.linalg.cholesky(full)
+        half = torch.linalg.solve_triangular(factor, right[..., None], upper=False)[..., 0]
+        return half.square().sum(dim=1) / 2 - factor.diagonal(dim1=1, dim2=2).log().sum(dim=1)
+
+    def light(self, albedo: Float[Tensor, "N 3"], prior: LightPrior) -> Float[Tensor, "27"]:
+        """Return the most likely light of one skin."""
+        full, right = self.normal_equations(albedo[None], prior)
+        return torch.linalg.solve(full, right)[0]
+
+    def level(self, relative: Float[Tensor, "27"]) -> Float[Tensor, "N 3"]:
+        """Return what albedo is multiplied by."""
+        return (self.basis @ relative.reshape(3, 9).mT).clamp_min(0.05)
+
+    def trust(self, albedo: Float[Tensor, "N 3"], relative: Float[Tensor, "27"]) -> Float[Tensor, " N"]:
+        """Return a weight per vertex that falls where skin and light do not explain its colour."""
+        residual = (self.colors - albedo * self.level(relative)) / self.deviation
+        return 1 / (1 + residual.square().mean(dim=1) / _OUTLIER**2)
+
+
+def _best_seen(weight: Float[Tensor, " V"]) -> Int[Tensor, " N"]:
+    """Return the vertices with the most weight."""
+    return weight.topk(min(_MOST_VERTICES, max(1, int((weight > 0).sum())))).indices
+
+
+def _agreeing(logs: Float[Tensor, "B M"], person: Int[Tensor, " B"] | None) -> Int[Tensor, " B"]:
+    """Return who is who: `person`, but a hand whose skin does not fit that person's other hands stands alone."""
+    who = torch.arange(len(logs), device=logs.device)
+    if person is None:
+        return who
+    average = logs.logsumexp(dim=1)
+    for i in range(1, len(logs)):
+        same = [j for j in range(i) if int(person[j]) == int(person[i])]
+        for first in sorted({int(who[j]) for j in same}):
+            others = logs[:i][who[:i] == first].sum(dim=0)
+            count = torch.tensor(float(logs.shape[1])).log()
+            together = (others + logs[i]).logsumexp(dim=0)
+            apart = others.logsumexp(dim=0) + average[i] - count
+            if together - apart > -_ODDS:
+                who[i] = first
+                break
+    return who
+
+
+def _whole_skin(
+    likelihood: Float[Tensor, " M"],
+    bank: SkinBank,
+    skins: list[Tensor],
+    problems: list[_Problem],
+    relative: list[Tensor],
+    own: Tensor,
+) -> Float[Tensor, " X"]:
+    """Return the coefficients of the skin that the weighted bank makes most likely, given a person's hands."""
+    root = likelihood.sqrt()
+    mean = likelihood @ bank.textures
+    spread = root[:, None] * (bank.textures - mean)
+    full, right = torch.eye(len(root)).to(root), torch.zeros_like(root)
+    for i in own.nonzero()[:, 0].tolist():
+        problem, level = problems[i], problems[i].level(relative[i])
+        center = torch.einsum("m,mnc->nc", likelihood, skins[i])
+        ways = (root[:, None, None] * (skins[i] - center)).flatten(1)
+        precision = (problem.share[:, None] * (level / problem.deviation).square()).flatten()
+        full = full + (ways * precision) @ ways.mT
+        right = right + (ways * precision) @ (problem.colors / level - center).flatten()
+    return mean + torch.linalg.solve(full, right) @ spread
+
+
+def _as_light(coefficients: Float[Tensor, "B 9 3"]) -> Light:
+    ambient = coefficients[:, 0]
+    above = torch.zeros_like(ambient) + ambient.new_tensor([0.0, -1.0, 0.0])
+    return Light(ambient, torch.zeros_like(ambient), above, coefficients[:, 1:])

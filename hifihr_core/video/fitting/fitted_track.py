@@ -1,0 +1,104 @@
+"""A fitted track: the hand of every frame, as it is in the clip."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+
+from hifihr_core.hands import HandModel
+from hifihr_core.lifting.lifter import Lifter
+from hifihr_core.machine.device import one_thread
+from hifihr_core.placed_hands import PlacedHands
+from hifihr_core.records import Side
+from hifihr_core.video.fitting.hand_sequence import HandSequence
+from hifihr_core.video.fitting.joint_motion import MotionOfJoints
+from hifihr_core.video.fitting.shape_fit import fit_shape
+from hifihr_core.video.fitting.sighted_tracks import SightedTrack
+from hifihr_core.video.fitting.smooth_fit import SmoothSettings, smooth_fit
+from hifihr_core.video.fitting.track_start import lift_track, reshaped
+
+_BATCH = 256
+_MIRROR = np.array([-1.0, 1.0, 1.0])
+
+
+@dataclass(frozen=True)
+class FittedTrack:
+    """One hand in consecutive frames of a clip.
+
+    `hand` is right-looking: for a left hand it is the mirrored one (negate x of its points to get them in the clip).
+    `joints_cam` (metres) and `joints_px` are those of the clip, K is its camera. `score` is that of the sightings, 0
+    in frames where the hand was lost and bridged. Every frame has the same shape, so bones keep their lengths.
+    """
+
+    id: int
+    side: Side
+    frames: Int[np.ndarray, " T"]
+    times_s: Float[np.ndarray, " T"]
+    score: Float[np.ndarray, " T"]
+    K: Float[np.ndarray, "3 3"]
+    hand: HandSequence
+    joints_cam: Float[np.ndarray, "T 21 3"]
+    joints_px: Float[np.ndarray, "T 21 2"]
+
+    def __len__(self) -> int:
+        """Return the number of frames."""
+        return len(self.frames)
+
+    @property
+    def axis(self) -> Float[np.ndarray, "3"]:
+        """What points of the right-looking hand are multiplied with to be those of the clip."""
+        return _MIRROR if self.side == "left" else np.ones(3)
+
+
+class TrackFitter:
+    """Fits tracks with one hand model and its lifter."""
+
+    def __init__(self, hand: HandModel, lifter: Lifter, settings: SmoothSettings | None = None) -> None:
+        self.hand, self.lifter = hand, lifter
+        self.settings = settings or SmoothSettings()
+        self.motion = MotionOfJoints(hand)
+
+    def fit(
+        self, track: SightedTrack, K: Float[np.ndarray, "3 3"], *, shape: Float[np.ndarray, " S"] | None = None
+    ) -> FittedTrack:
+        """Return the smooth hand of a track in a clip whose camera is K; with the shape given, or its own."""
+        with one_thread():
+            start, _ = lift_track(self.hand, self.lifter, track.seen)
+            if shape is None:
+                shape = fit_shape(self.motion, track.seen, start, self.settings.frame)
+            start = reshaped(self.hand, start, shape)
+            return placed_in_clip(self.hand, track, smooth_fit(self.motion, track.seen, start, self.settings), K)
+
+
+def placed_in_clip(
+    hand: HandModel, track: SightedTrack, sequence: HandSequence, K: Float[np.ndarray, "3 3"]
+) -> FittedTrack:
+    """Return the track with its joints in the clip, whose camera is K."""
+    axis = _MIRROR if track.side == "left" else np.ones(3)
+    parts = []
+    for first in range(0, len(sequence), _BATCH):
+        placed = sequence.part(slice(first, first + _BATCH)).placed()
+        with torch.no_grad():
+            parts.append((hand.joints_of(placed.parameters) + placed.root_cam[:, None]).double().numpy() * axis)
+    joints_cam = np.concatenate(parts)
+    rays = joints_cam @ K.T
+    return FittedTrack(
+        id=track.id,
+        side=track.side,
+        frames=track.frames,
+        times_s=track.seen.times_s,
+        score=track.score,
+        K=K,
+        hand=sequence,
+        joints_cam=joints_cam,
+        joints_px=rays[..., :2] / rays[..., 2:],
+    )
+
+
+def vertices_cam(hand: HandModel, track: FittedTrack, which: "slice | np.ndarray") -> Float[np.ndarray, "M V 3"]:
+    """Return the vertices of some frames in the camera frame of the clip, metres."""
+    placed: PlacedHands = track.hand.part(which).placed()
+    with torch.no_grad():
+        posed = hand(replace(placed.parameters, texture=None)).vertices + placed.root_cam[:, None]
+    return posed.double().numpy() * track.axis

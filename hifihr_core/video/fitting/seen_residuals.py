@@ -1,0 +1,142 @@
+"""How far a hand is from what was seen of it, frame by frame: residuals, Jacobians, robust weights of joints."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from hifihr_core.hands import PosePrior
+from hifihr_core.video.fitting.hand_sequence import HandSequence, SeenSequence
+from hifihr_core.video.fitting.joint_motion import MotionOfJoints
+
+#: Nearest depth at which a joint is projected, metres.
+_NEAR_M = 0.05
+
+
+@dataclass(frozen=True)
+class FrameWeights:
+    """Standard deviations of what a frame says by itself.
+
+    Joints have those of their sightings; `outlier` of them from the hand a joint loses influence (Cauchy).
+    `own_share` is how far, in sizes of the hand, our joints and those of the eyes differ by definition.
+    """
+
+    own_share: float = 0.015
+    outlier: float = 2.5
+    pose_prior: float = 1.5
+    pose_off_prior: float = 0.2
+    limit_rad: float = 0.05
+    shape_prior: float = 1.0
+
+
+FRAME_WEIGHTS = FrameWeights()
+
+
+@dataclass(frozen=True)
+class FrameTerms:
+    """Residuals of T frames in standard deviations and their derivatives by (turn, root, pose): D = 6 + P numbers.
+
+    `by_shape` is None where the shape is held.
+    """
+
+    residuals: Float[np.ndarray, "T R"]
+    jacobian: Float[np.ndarray, "T R D"]
+    by_shape: Float[np.ndarray, "T R S"] | None = None
+
+    def cost(self) -> Float[np.ndarray, " T"]:
+        """Return half the sum of squares of every frame."""
+        return 0.5 * (self.residuals**2).sum(axis=1)
+
+
+class SeenResiduals:
+    """The residuals of one hand model against one sequence of sightings."""
+
+    def __init__(self, motion: MotionOfJoints, seen: SeenSequence, weights: FrameWeights = FRAME_WEIGHTS) -> None:
+        self._motion, self._seen, self._weights = motion, seen, weights
+        size_px = np.ptp(seen.joints_px, axis=1).max(axis=1)
+        sigma = np.sqrt(seen.sigma_px**2 + (weights.own_share * size_px[:, None]) ** 2)
+        self._trust = np.where(seen.weight > 0, np.sqrt(seen.weight) / np.maximum(sigma, 1e-6), 0.0)
+        self._prior = _PriorTerms(motion.hand.pose_prior(), weights)
+
+    def cost(self, hand: HandSequence) -> Float[np.ndarray, " T"]:
+        """Return the robust cost of every frame."""
+        with torch.no_grad():
+            placed = hand.placed()
+            joints = self._motion.hand.joints_of(placed.parameters).double().numpy()
+        offset = (self._project(joints + hand.root_cam[:, None])[0] - self._seen.joints_px) * self._trust[..., None]
+        outlier = self._weights.outlier
+        distance = np.log1p((offset**2).sum(axis=-1) / outlier**2)
+        return 0.5 * outlier**2 * distance.sum(axis=1) + 0.5 * (self._prior.residuals(hand.pose) ** 2).sum(axis=1)
+
+    def terms(self, hand: HandSequence, *, shape: bool = False) -> FrameTerms:
+        """Return residuals and Jacobians; joints far off have the smaller weights of a Cauchy cost (IRLS)."""
+        with torch.no_grad():
+            placed = hand.placed()
+            moved = self._motion(placed.parameters)
+        joints, by_pose, by_turn = (value.double().numpy() for value in vars(moved).values())
+        pixels, by_place = self._project(joints + hand.root_cam[:, None])
+        offset = (pixels - self._seen.joints_px) * self._trust[..., None]
+        robust = (1 + (offset**2).sum(axis=-1) / self._weights.outlier**2) ** -0.5
+        scale = (robust * self._trust)[..., None, None]
+        by_place = by_place * scale
+        parts = (by_place @ by_turn, by_place, by_place @ by_pose)
+        jacobian = np.concatenate(parts, axis=-1).reshape(len(hand), 42, -1)
+        residuals = (offset * robust[..., None]).reshape(len(hand), 42)
+        by_shape = (by_place @ self._shape_motion(hand)).reshape(len(hand), 42, -1) if shape else None
+        return self._with_prior(residuals, jacobian, by_shape, hand.pose)
+
+    def _with_prior(
+        self, residuals: np.ndarray, jacobian: np.ndarray, by_shape: np.ndarray | None, pose: np.ndarray
+    ) -> FrameTerms:
+        prior, by_pose = self._prior.residuals(pose), self._prior.jacobian(pose)
+        below = np.concatenate((np.zeros((*prior.shape, 6)), by_pose), axis=2)
+        if by_shape is not None:
+            by_shape = np.concatenate((by_shape, np.zeros((*prior.shape, by_shape.shape[2]))), axis=1)
+        return FrameTerms(
+            np.concatenate((residuals, prior), axis=1), np.concatenate((jacobian, below), axis=1), by_shape
+        )
+
+    def _project(self, joints_cam: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return pixels, and their derivatives by the joint's place, (T, 21, 2, 3)."""
+        K = self._seen.K
+        z = np.maximum(joints_cam[..., 2:], _NEAR_M)
+        ray = np.concatenate((joints_cam[..., :2] / z, np.ones_like(z)), axis=-1)
+        by_ray = np.zeros((*joints_cam.shape[:-1], 3, 3))
+        by_ray[..., 0, 0] = by_ray[..., 1, 1] = 1 / z[..., 0]
+        by_ray[..., :2, 2] = -ray[..., :2] / z
+        return (ray @ K.T)[..., :2], K[:2] @ by_ray
+
+    def _shape_motion(self, hand: HandSequence) -> np.ndarray:
+        """Return how the joints move with each shape coefficient, (T, 21, 3, S)."""
+        step, size, placed = 0.1, len(hand.shape), hand.placed().parameters
+        moves = torch.cat((torch.zeros(1, size), torch.eye(size) * step))
+        many = type(placed)(
+            placed.global_orient.repeat_interleave(1 + size, dim=0),
+            placed.pose.repeat_interleave(1 + size, dim=0),
+            (placed.shape[:, None] + moves).reshape(-1, size),
+        )
+        with torch.no_grad():
+            joints = self._motion.hand.joints_of(many).double().numpy().reshape(len(hand), 1 + size, 21, 3)
+        return ((joints[:, 1:] - joints[:, :1]) / step).transpose(0, 2, 3, 1)
+
+
+class _PriorTerms:
+    """The terms that hold a pose to what hands do; linear but for the limits."""
+
+    def __init__(self, prior: PosePrior, weights: FrameWeights) -> None:
+        whiten, basis = prior.whiten.double().numpy(), prior.basis.double().numpy()
+        self._mean, self._limits = prior.mean.double().numpy(), prior.limits.double().numpy()
+        off = np.eye(len(self._mean)) - whiten @ basis
+        self._linear = np.concatenate((whiten / weights.pose_prior, off / weights.pose_off_prior), axis=1)
+        self._limit_rad = weights.limit_rad
+
+    def residuals(self, pose: np.ndarray) -> np.ndarray:
+        beyond = pose - np.clip(pose, self._limits[:, 0], self._limits[:, 1])
+        return np.concatenate(((pose - self._mean) @ self._linear, beyond / self._limit_rad), axis=1)
+
+    def jacobian(self, pose: np.ndarray) -> np.ndarray:
+        outside = (pose < self._limits[:, 0]) | (pose > self._limits[:, 1])
+        limits = np.eye(pose.shape[1]) * outside[:, None, :] / self._limit_rad
+        linear = np.broadcast_to(self._linear.T, (len(pose), *self._linear.T.shape))
+        return np.concatenate((linear, limits), axis=1)

@@ -1,0 +1,77 @@
+"""Where the fit of a track begins: every sighting lifted by itself, gaps bridged, one shape."""
+
+import numpy as np
+import torch
+from scipy.spatial.transform import Rotation, Slerp
+
+from hifihr_core.hands import HandModel, HandParameters
+from hifihr_core.lifting.fitting import fit_keypoints
+from hifihr_core.lifting.lifter import Lifter
+from hifihr_core.placed_hands import PlacedHands
+from hifihr_core.video.fitting.hand_sequence import HandSequence, SeenSequence
+
+_BATCH = 128
+
+
+def lift_track(
+    hand: HandModel, lifter: Lifter, seen: SeenSequence, *, steps: int = 0
+) -> tuple[HandSequence, np.ndarray]:
+    """Return the hand of every frame lifted by itself, and the shape of each lift (of frames that were seen).
+
+    `steps` steps of the fit to keypoints follow, as for a photo. In frames that were not seen the hand is between its
+    neighbours. The shape of the sequence is the median; places keep their pixels under it.
+    """
+    frames = np.flatnonzero(seen.seen())
+    parts = [_lift(hand, lifter, seen.part(frames[i : i + _BATCH]), steps) for i in range(0, len(frames), _BATCH)]
+    turn, pose, shapes, root_cam = (np.concatenate(column) for column in zip(*map(_arrays, parts), strict=True))
+    shape = np.median(shapes, axis=0)
+    root_cam = root_cam * _size_ratio(hand, shape, shapes, pose)[:, None]
+    return _between(seen.times_s, frames, HandSequence(shape, turn, root_cam, pose)), shapes
+
+
+def reshaped(hand: HandModel, sequence: HandSequence, shape: np.ndarray) -> HandSequence:
+    """Return the sequence with another shape, moved along its rays so that its size in the picture stays."""
+    shapes = np.broadcast_to(sequence.shape, (len(sequence), len(shape)))
+    ratio = _size_ratio(hand, shape, shapes, sequence.pose)
+    return HandSequence(shape, sequence.turn, sequence.root_cam * ratio[:, None], sequence.pose)
+
+
+def _lift(hand: HandModel, lifter: Lifter, seen: SeenSequence, steps: int) -> PlacedHands:
+    points = torch.from_numpy(seen.joints_px).float()
+    confidence = torch.from_numpy(np.clip(seen.weight, 0, 1)).float()
+    K = torch.from_numpy(seen.K).float().expand(len(points), 3, 3)
+    with torch.no_grad():
+        lifted = lifter(points, confidence, K)
+        return fit_keypoints(hand, lifted, points, confidence, K, steps=steps) if steps else lifted
+
+
+def _size_ratio(hand: HandModel, shape: np.ndarray, shapes: np.ndarray, pose: np.ndarray) -> np.ndarray:
+    """Return how much larger each pose is with `shape` than with its own of `shapes`."""
+
+    def size(of: np.ndarray) -> torch.Tensor:
+        zeros = torch.zeros(len(pose), 3)
+        joints = hand.joints_of(HandParameters(zeros, torch.from_numpy(pose).float(), torch.from_numpy(of).float()))
+        return (joints - joints.mean(dim=1, keepdim=True)).square().mean(dim=(1, 2)).sqrt()
+
+    with torch.no_grad():
+        ratio = size(np.array(np.broadcast_to(shape, shapes.shape))) / size(np.array(shapes))
+    return ratio.double().numpy()
+
+
+def _between(times_s: np.ndarray, frames: np.ndarray, known: HandSequence) -> HandSequence:
+    """Return the hand at all times: turns on the shortest way, all else on straight lines, the ends held."""
+    at = np.clip(times_s, times_s[frames[0]], times_s[frames[-1]])
+    if len(frames) == 1:
+        rows = np.zeros(len(times_s), dtype=int)
+        return known.part(rows)
+
+    def straight(values: np.ndarray) -> np.ndarray:
+        return np.stack([np.interp(at, times_s[frames], column) for column in values.T], axis=1)
+
+    turn = Slerp(times_s[frames], Rotation.from_rotvec(known.turn))(at).as_rotvec()
+    return HandSequence(known.shape, turn, straight(known.root_cam), straight(known.pose))
+
+
+def _arrays(hands: PlacedHands) -> tuple[np.ndarray, ...]:
+    own = hands.parameters
+    return tuple(values.double().numpy() for values in (own.global_orient, own.pose, own.shape, hands.root_cam))

@@ -1,0 +1,87 @@
+"""The newest picture of a camera: whoever is slow misses pictures and never falls behind."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from hifihr_core.video.reading.frames import Frame
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """A frame, when it arrived (`time.monotonic`), and how many frames before it nobody took."""
+
+    frame: Frame
+    arrived_s: float
+    dropped: int
+
+
+class NewestFrame:
+    """A place for one frame; a newer one replaces it."""
+
+    def __init__(self) -> None:
+        self._change = threading.Condition()
+        self._waiting: Arrived | None = None
+        self._dropped, self._ended = 0, False
+
+    def put(self, frame: Frame, arrived_s: float) -> None:
+        """Leave a frame; the one that still waits is dropped."""
+        with self._change:
+            self._dropped += self._waiting is not None
+            self._waiting = Arrived(frame, arrived_s, self._dropped)
+            self._change.notify()
+
+    def end(self) -> None:
+        """Say that no more frames come."""
+        with self._change:
+            self._ended = True
+            self._change.notify()
+
+    def take(self) -> Arrived | None:
+        """Return the newest frame as soon as there is one, or None after the last."""
+        with self._change:
+            self._change.wait_for(lambda: self._waiting is not None or self._ended)
+            taken, self._waiting = self._waiting, None
+            return taken
+
+
+def newest_frames(frames: Iterable[Frame]) -> Iterator[Arrived]:
+    """Yield the newest of `frames`, which are read in a thread of their own, until they end.
+
+    An error of the reader is raised here, after the last frame.
+    """
+    place, errors, stopped = NewestFrame(), [], threading.Event()
+
+    def read() -> None:
+        try:
+            for frame in frames:
+                if stopped.is_set():
+                    return
+                place.put(frame, time.monotonic())
+        except Exception as error:  # noqa: BLE001 - handed to the thread that asked
+            errors.append(error)
+        finally:
+            place.end()
+
+    reader = threading.Thread(target=read, name="frames", daemon=True)
+    reader.start()
+    try:
+        while (arrived := place.take()) is not None:
+            yield arrived
+    finally:
+        stopped.set()
+    reader.join()
+    if errors:
+        raise errors[0]
+
+
+def at_own_speed(frames: Iterable[Frame], *, sleep: Callable[[float], None] = time.sleep) -> Iterator[Frame]:
+    """Yield the frames of a file when they are due, as a camera would."""
+    start: float | None = None
+    for frame in frames:
+        start = time.monotonic() - frame.time_s if start is None else start
+        early_s = start + frame.time_s - time.monotonic()
+        if early_s > 0:
+            sleep(early_s)
+        yield frame

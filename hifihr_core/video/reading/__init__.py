@@ -1,0 +1,1 @@
+"""Clips, folders of pictures and cameras as frames with numbers and times."""

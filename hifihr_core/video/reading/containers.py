@@ -1,0 +1,140 @@
+"""Video files, decoded with PyAV: mp4, mov, webm, mkv, avi, gif."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from hifihr_core.errors import AssetError, DataError
+from hifihr_core.video.reading.frames import WHOLE, ClipFacts, Frame, FrameSource, Span
+
+#: How the names of clips end, in lower case.
+CLIP_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".gif"})
+INSTALL_LINE = "pip install 'hifihr[video]'"
+
+#: The rate of a clip that announces none.
+_DEFAULT_FPS = 25.0
+#: A clip that ends this many pictures before the announced number is cut short.
+_MISSING = 3
+
+
+def import_av() -> Any:
+    """Return the module `av`. Raises: AssetError where it is not installed."""
+    try:
+        import av
+    except ImportError as error:
+        raise AssetError(f"clips need the package av, which is not installed; {INSTALL_LINE}") from error
+    return av
+
+
+class VideoFile(FrameSource):
+    """A video file.
+
+    Pictures are turned as the file's rotation says. A picture of another size than the first is fitted into that size.
+    A damaged part is left out and a cut file ends early; `notes` says so. Raises: DataError for a file that is missing,
+    empty, not a video, or without any picture; AssetError without PyAV.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+        self._av = import_av()
+        with self._open() as container:
+            stream = _video_stream(container, path)
+            first = next(self._decoded(container, stream), None)
+            if first is None:
+                raise DataError(f"{path}: holds no picture; the file is cut short or damaged")
+            height, width = _upright(first).shape[:2]
+            self.facts = ClipFacts(
+                name=path.name,
+                width=width,
+                height=height,
+                fps=float(stream.average_rate or stream.guessed_rate or _DEFAULT_FPS),
+                num_frames=stream.frames or None,
+                has_audio=bool(container.streams.audio),
+            )
+        self.notes.clear()
+
+    def frames(self, span: Span = WHOLE, *, after: int = -1) -> Iterator[Frame]:
+        """Yield the frames of `span` with a number above `after`, in order."""
+        with self._open() as container:
+            stream = _video_stream(container, self.path)
+            first_s, number, ended = None, -1, True
+            for number, picture in enumerate(self._decoded(container, stream)):
+                stamp_s = number / self.facts.fps if picture.time is None else float(picture.time)
+                first_s = stamp_s if first_s is None else first_s
+                time_s = stamp_s - first_s
+                if span.is_over(time_s):
+                    ended = False
+                    break
+                if number > after and span.holds(number, time_s):
+                    yield Frame(number, time_s, self._fitted(_upright(picture)))
+            if ended and self.facts.num_frames and number + 1 + _MISSING <= self.facts.num_frames:
+                self.note(f"ends after {number + 1} of {self.facts.num_frames} pictures; the file is cut short")
+
+    def _open(self) -> Any:
+        assert self.path is not None  # given to the constructor
+        try:
+            if self.path.stat().st_size == 0:
+                raise DataError(f"{self.path}: an empty file, expected a clip")
+            return self._av.open(str(self.path), metadata_errors="replace")
+        except FileNotFoundError as error:
+            raise DataError(f"{self.path}: no such file; check the path") from error
+        except (self._av.error.FFmpegError, OSError, ValueError) as error:
+            raise DataError(f"{self.path}: cannot be opened as a clip ({_reason(error)})") from error
+
+    def _decoded(self, container: Any, stream: Any) -> Iterator[Any]:
+        """Yield decoded pictures; what cannot be decoded is counted and left out."""
+        stream.thread_type = "AUTO"
+        damaged, packets = 0, container.demux(stream)
+        while True:
+            try:
+                packet = next(packets, None)
+                if packet is None:
+                    break
+                yield from packet.decode()
+            except self._av.error.EOFError:
+                break
+            except self._av.error.FFmpegError:
+                damaged += 1
+                if damaged > 1000:
+                    break
+        if damaged:
+            self.note(f"{damaged} damaged {'part was' if damaged == 1 else 'parts were'} left out")
+
+    def _fitted(self, image: np.ndarray) -> np.ndarray:
+        height, width = image.shape[:2]
+        if (width, height) == (self.facts.width, self.facts.height):
+            return image
+        self.note(f"pictures change their size; all are fitted into {self.facts.width} x {self.facts.height}")
+        return fit_into(image, self.facts.width, self.facts.height)
+
+
+def fit_into(image: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Return the RGB picture scaled to fit into a size, in its middle, with black beside it."""
+    scale = min(width / image.shape[1], height / image.shape[0])
+    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    canvas = np.zeros((height, width, 3), dtype=np.uint8)
+    top, left = (height - size[1]) // 2, (width - size[0]) // 2
+    canvas[top : top + size[1], left : left + size[0]] = small
+    return canvas
+
+
+def _video_stream(container: Any, path: Path | None) -> Any:
+    if not container.streams.video:
+        raise DataError(f"{path}: holds no video, expected a clip with pictures")
+    return container.streams.video[0]
+
+
+def _upright(picture: Any) -> np.ndarray:
+    image = picture.to_ndarray(format="rgb24")
+    # PyAV: degrees counter-clockwise from the stored to the shown picture; a broken matrix gives an absurd number.
+    quarters = round(picture.rotation / 90) % 4 if abs(picture.rotation) <= 360 else 0
+    return np.ascontiguousarray(np.rot90(image, quarters)) if quarters else image
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)

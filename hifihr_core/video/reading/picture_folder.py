@@ -1,0 +1,54 @@
+"""A folder of numbered pictures as a clip."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from hifihr_core.errors import DataError
+from hifihr_core.photos.finding import find_photos
+from hifihr_core.photos.reading import read_photo
+from hifihr_core.video.reading.containers import fit_into
+from hifihr_core.video.reading.frames import WHOLE, ClipFacts, Frame, FrameSource, Span
+
+
+class PictureSequence(FrameSource):
+    """Pictures in the order of their names, at a fixed rate.
+
+    A picture that cannot be read is left out (its number stays free), and `notes` says so. Raises: DataError where
+    there is no picture that can be read.
+    """
+
+    def __init__(self, patterns: Sequence[str | Path], *, fps: float) -> None:
+        super().__init__()
+        self._paths = find_photos(patterns).photos
+        self.path = Path(patterns[0])
+        first = next((image for image in map(self._read, self._paths) if image is not None), None)
+        if first is None:
+            raise DataError(f"{self.path}: none of {len(self._paths)} pictures can be read")
+        height, width = first.shape[:2]
+        self.facts = ClipFacts(self.path.stem, width, height, fps, len(self._paths))
+        self.notes.clear()
+
+    def frames(self, span: Span = WHOLE, *, after: int = -1) -> Iterator[Frame]:
+        """Yield the frames of `span` with a number above `after`, in order."""
+        for number, path in enumerate(self._paths):
+            time_s = number / self.facts.fps
+            if span.is_over(time_s):
+                return
+            if number <= after or not span.holds(number, time_s):
+                continue
+            image = self._read(path)
+            if image is None:
+                continue
+            if image.shape[:2] != (self.facts.height, self.facts.width):
+                self.note(f"pictures change their size; all are fitted into {self.facts.width} x {self.facts.height}")
+                image = fit_into(image, self.facts.width, self.facts.height)
+            yield Frame(number, time_s, image)
+
+    def _read(self, path: Path) -> np.ndarray | None:
+        try:
+            return read_photo(path).image
+        except DataError as error:
+            self.note(f"a picture was left out: {error}")
+            return None

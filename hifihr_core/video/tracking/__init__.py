@@ -1,0 +1,1 @@
+"""Hands from frame to frame: what the eyes see, identities and sides that stay, the journal of a clip."""

@@ -1,0 +1,133 @@
+"""Writing a clip: H.264 in mp4, each picture at its own time; parts that are joined, with the sound of the original."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from hifihr_core.files import write_atomically
+from hifihr_core.video.reading.containers import import_av
+
+#: Ticks per second of the times of pictures.
+TICKS = 90_000
+#: No frames out of order, so that parts can be joined; about as large as a phone's clip.
+_OPTIONS = {"crf": "20", "preset": "veryfast", "bf": "0"}
+
+
+class ClipWriter:
+    """Encodes pictures of one size, an odd last row or column left away; close it with the `with` statement."""
+
+    def __init__(self, path: Path, *, width: int, height: int, fps: float) -> None:
+        self._av = import_av()
+        self._width, self._height = max(2, width // 2 * 2), max(2, height // 2 * 2)
+        self._container = self._av.open(str(path), "w", format="mp4")
+        rate = Fraction(fps).limit_denominator(1001)
+        self._stream: Any = self._container.add_stream("libx264", rate=rate or 25, options=_OPTIONS)
+        self._stream.width, self._stream.height, self._stream.pix_fmt = self._width, self._height, "yuv420p"
+        self._stream.codec_context.time_base = Fraction(1, TICKS)
+
+    def write(self, image: UInt8[np.ndarray, "H W 3"], time_s: float) -> None:
+        """Append a picture that is shown from `time_s` on."""
+        picture = self._av.VideoFrame.from_ndarray(
+            np.ascontiguousarray(image[: self._height, : self._width]), format="rgb24"
+        )
+        picture.pts, picture.time_base = round(time_s * TICKS), Fraction(1, TICKS)
+        self._container.mux(self._stream.encode(picture))
+
+    def __enter__(self) -> "ClipWriter":
+        """Return the writer."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Finish the file."""
+        self._container.mux(self._stream.encode())
+        self._container.close()
+
+
+@contextmanager
+def new_clip(path: Path, *, width: int, height: int, fps: float) -> Iterator[ClipWriter]:
+    """Yield a writer; `path` is there once the block ends well. Raises: DataError where the disk refuses."""
+    with write_atomically(path) as part, ClipWriter(part, width=width, height=height, fps=fps) as writer:
+        yield writer
+
+
+def join_parts(
+    path: Path,
+    parts: Sequence[tuple[Path, float]],
+    *,
+    sound: Path | None = None,
+    start_s: float = 0.0,
+    end_s: float | None = None,
+) -> bool:
+    """Join clips of one encoding, each from its time on (seconds), without encoding again.
+
+    The sound of the file `sound` between `start_s` and `end_s` goes along, as it is. Returns whether it could: not
+    every sound fits an mp4. Raises: DataError where the disk refuses.
+    """
+    av = import_av()
+    if sound is not None:
+        try:
+            _join(av, path, parts, sound, start_s, end_s)
+            return True
+        except (av.error.FFmpegError, ValueError):
+            pass
+    _join(av, path, parts, None, start_s, end_s)
+    return sound is None
+
+
+def _join(
+    av: Any, path: Path, parts: Sequence[tuple[Path, float]], sound: Path | None, start_s: float, end_s: float | None
+) -> None:
+    with write_atomically(path) as target, av.open(str(target), "w", format="mp4") as output:
+        with av.open(str(parts[0][0])) as first:
+            video = output.add_stream_from_template(first.streams.video[0])
+        source = av.open(str(sound)) if sound is not None else None
+        try:
+            audio = None
+            if source is not None and source.streams.audio:
+                audio = output.add_stream_from_template(source.streams.audio[0])
+            waiting = _sound_packets(source, start_s, end_s) if audio is not None else iter(())
+            ahead = next(waiting, None)
+            for packet in _video_packets(av, parts):
+                while ahead is not None and float(ahead.pts * ahead.time_base) <= float(packet.pts * packet.time_base):
+                    ahead.stream = audio
+                    output.mux(ahead)
+                    ahead = next(waiting, None)
+                packet.stream = video
+                output.mux(packet)
+            while ahead is not None:
+                ahead.stream = audio
+                output.mux(ahead)
+                ahead = next(waiting, None)
+        finally:
+            if source is not None:
+                source.close()
+
+
+def _video_packets(av: Any, parts: Sequence[tuple[Path, float]]) -> Iterator[Any]:
+    for path, time_s in parts:
+        with av.open(str(path)) as container:
+            offset = None
+            for packet in container.demux(container.streams.video[0]):
+                if packet.pts is None:
+                    continue
+                offset = packet.pts if offset is None else offset
+                shift = round(time_s / packet.time_base) - offset
+                packet.pts, packet.dts = packet.pts + shift, packet.pts + shift
+                yield packet
+
+
+def _sound_packets(source: Any, start_s: float, end_s: float | None) -> Iterator[Any]:
+    for packet in source.demux(source.streams.audio[0]):
+        if packet.pts is None:
+            continue
+        time_s = float(packet.pts * packet.time_base)
+        if time_s < start_s or (end_s is not None and time_s >= end_s):
+            continue
+        shift = round(start_s / packet.time_base)
+        packet.pts, packet.dts = packet.pts - shift, packet.pts - shift
+        yield packet

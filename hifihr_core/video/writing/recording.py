@@ -1,0 +1,26 @@
+"""Recording a camera to a clip, which is then predicted like any other."""
+
+from pathlib import Path
+
+from hifihr_core.files import write_atomically
+from hifihr_core.video.reading.containers import VideoFile
+from hifihr_core.video.reading.frames import FrameSource, Span
+from hifihr_core.video.writing.clip_writer import ClipWriter
+
+
+def record(camera: FrameSource, folder: Path, *, end_s: float | None = None) -> VideoFile:
+    """Write what a camera shows to a clip in `folder` until `end_s` seconds, its own end, or Ctrl-C; return the clip.
+
+    Raises: DataError where the disk refuses or the camera gave no picture.
+    """
+    facts, path = camera.facts, folder / f"{camera.facts.name}.mp4"
+    with (
+        write_atomically(path) as part,
+        ClipWriter(part, width=facts.width, height=facts.height, fps=facts.fps) as writer,
+    ):
+        try:
+            for frame in camera.frames(Span(end_s=end_s)):
+                writer.write(frame.image, frame.time_s)
+        except KeyboardInterrupt:
+            pass  # which is how a recording without an end is stopped
+    return VideoFile(path)

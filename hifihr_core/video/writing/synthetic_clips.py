@@ -1,0 +1,73 @@
+"""Synthetic clips on disk: an mp4 and the truth of every frame, the measure of tracking."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from hifihr_core.files import read_text, write_atomically
+from hifihr_core.hands import load_hand
+from hifihr_core.synthesis.clip_frames import ClipOptions, ClipSynthesizer, HandLabel, SynthFrame
+from hifihr_core.video.writing.clip_writer import new_clip
+
+
+def write_synth_clips(
+    folder: Path,
+    count: int,
+    options: ClipOptions,
+    *,
+    overwrite: bool = False,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Path]:
+    """Write `clip_0000.mp4`, `clip_0000.jsonl` and so on; return the clips.
+
+    A line of the .jsonl is a frame: number, time, K, and per hand its side, joints, which of them are visible, and
+    parameters. A clip whose two files are there is kept, so a stopped run goes on.
+    Raises: DataError where the disk refuses.
+    """
+    synthesizer = ClipSynthesizer(load_hand("anny").eval(), options)
+    total, paths = count * options.frames, []
+    for clip in range(count):
+        path = folder / f"clip_{clip:04}.mp4"
+        labels = path.with_suffix(".jsonl")
+        paths.append(path)
+        if path.is_file() and labels.is_file() and not overwrite:
+            continue
+        with (
+            new_clip(path, width=options.width, height=options.height, fps=options.fps) as writer,
+            write_atomically(labels) as part,
+            part.open("w", encoding="utf-8") as lines,
+        ):
+            for frame in synthesizer.frames(clip):
+                writer.write(frame.image, frame.time_s)
+                lines.write(json.dumps(_document(frame), separators=(",", ":")) + "\n")
+                on_progress(clip * options.frames + frame.number + 1, total)
+    return paths
+
+
+def read_truth(path: Path) -> Iterator[dict]:
+    """Yield the frames of a synthetic clip's .jsonl. Raises: DataError where it is missing."""
+    for line in read_text(path).splitlines():
+        yield json.loads(line)
+
+
+def _document(frame: SynthFrame) -> dict[str, object]:
+    return {
+        "frame": frame.number,
+        "time_s": round(frame.time_s, 6),
+        "kind": frame.kind,
+        "K": np.round(frame.K, 4).tolist(),
+        "hands": [_hand(hand) for hand in frame.hands],
+    }
+
+
+def _hand(hand: HandLabel) -> dict[str, object]:
+    return {
+        "id": hand.id,
+        "side": hand.side,
+        "joints_px": np.round(hand.joints_px, 3).tolist(),
+        "joints_cam": np.round(hand.joints_cam, 6).tolist(),
+        "visible": hand.visible.astype(int).tolist(),
+        "parameters": {name: np.round(value, 6).tolist() for name, value in hand.parameters.items()},
+    }

@@ -1,0 +1,200 @@
+"""Files of one track: numbers as .npz and .jsonl, the moving hand as .glb and .bvh, each a row of a table."""
+
+import io
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from hifihr_core import __version__
+from hifihr_core.errors import ConfigError
+from hifihr_core.exports.bvh import write_bvh
+from hifihr_core.exports.clips import Clip
+from hifihr_core.exports.results import CONVENTIONS
+from hifihr_core.exports.scenes import PhotoView, SceneHand, write_scene
+from hifihr_core.exports.textured_meshes import Rig, TexturedMesh, hand_rig, mirror_x
+from hifihr_core.files import write_atomically, write_text
+from hifihr_core.hands import HandModel
+from hifihr_core.lookup import needed
+from hifihr_core.video.fitting.fitted_track import FittedTrack, vertices_cam
+from hifihr_core.video.reading.frames import ClipFacts
+from hifihr_core.video.writing.track_look import TrackLook
+
+_BATCH = 128
+
+
+@dataclass(frozen=True)
+class TrackContext:
+    """What the files of a track say beyond the track; without a look the mesh is grey."""
+
+    clip: ClipFacts
+    hand: HandModel
+    look: TrackLook | None = None
+    bones: str = "vrm"
+
+
+def write_track(
+    folder: Path, stem: str, track: FittedTrack, formats: Iterable[str], context: TrackContext
+) -> list[Path]:
+    """Write one track in every format named; return the files. Raises: DataError where the disk refuses."""
+    return [path for name in formats for path in TRACK_FORMATS[name](folder / f"{stem}.{name}", track, context)]
+
+
+def check_track_formats(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the names, each once. Raises: ConfigError for one that is not known."""
+    chosen = tuple(dict.fromkeys(names))
+    for name in chosen:
+        if name not in TRACK_FORMATS:
+            raise ConfigError(f"format {name!r} is not known for clips; expected {', '.join(TRACK_FORMATS)}")
+    return chosen
+
+
+def frame_document(track: FittedTrack, row: int) -> dict[str, object]:
+    """Return what one line of the .jsonl says."""
+    hand = track.hand
+    return {
+        "frame": int(track.frames[row]),
+        "time_s": round(float(track.times_s[row]), 6),
+        "track": track.id,
+        "side": track.side,
+        "score": round(float(track.score[row]), 4),
+        "K": np.round(track.K, 4).tolist(),
+        "joints_px": np.round(track.joints_px[row], 3).tolist(),
+        "joints_cam": np.round(track.joints_cam[row], 6).tolist(),
+        "parameters": {
+            "global_orient": np.round(hand.turn[row], 6).tolist(),
+            "pose": np.round(hand.pose[row], 6).tolist(),
+            "shape": np.round(hand.shape, 6).tolist(),
+            "root_cam": np.round(hand.root_cam[row], 6).tolist(),
+        },
+    }
+
+
+def track_rig(hand: HandModel, track: FittedTrack) -> tuple[Rig, Clip] | None:
+    """Return the armature of a track in its first frame and its motion, or None for a model without one.
+
+    Both are as in the clip: those of a left hand are mirrored.
+    """
+    flip = np.diag([*track.axis, 1.0])
+    frames, rig = [], None
+    for first in range(0, len(track), _BATCH):
+        placed = track.hand.part(slice(first, first + _BATCH)).placed()
+        with torch.no_grad():
+            armature = hand.armature(placed.parameters)
+            if armature is None:
+                return None
+            T_root_bone = armature.T_root_bone.double().numpy()
+            if rig is None:
+                one = track.hand.part(slice(0, 1)).placed()
+                rig = hand_rig(hand, one.parameters, one.root_cam)
+        T_root_bone[..., :3, 3] += placed.root_cam.double().numpy()[:, None]
+        frames.append(flip @ T_root_bone @ flip)
+    times_s = track.times_s - track.times_s[0]
+    return _mirrored(needed(rig, "a frame of a track"), track), Clip(
+        f"track{track.id}", times_s, np.concatenate(frames)
+    )
+
+
+def even_clip(clip: Clip) -> Clip:
+    """Return the clip with equal steps, for formats with one rate: each new frame is the nearest old one in time."""
+    if len(clip.times_s) < 3:
+        return clip
+    step = float(np.median(np.diff(clip.times_s)))
+    times_s = np.arange(int(np.floor(clip.times_s[-1] / step + 1e-6)) + 1) * step
+    return Clip(clip.name, times_s, clip.T_cam_bone[_nearest(times_s, clip.times_s)])
+
+
+def _nearest(times_s: np.ndarray, of: np.ndarray) -> np.ndarray:
+    right = np.clip(np.searchsorted(of, times_s), 1, len(of) - 1)
+    return np.where(times_s - of[right - 1] < of[right] - times_s, right - 1, right)
+
+
+def _mirrored(rig: Rig, track: FittedTrack) -> Rig:
+    if track.side == "right":
+        return rig
+    mesh = TexturedMesh(np.zeros((3, 3)), np.array([[0, 1, 2]]), vertex_colors=np.zeros((3, 3)), rig=rig)
+    return needed(mirror_x(mesh).rig, "the rig of a mirrored mesh")
+
+
+def _npz(path: Path, track: FittedTrack, context: TrackContext) -> list[Path]:
+    hand, buffer = track.hand, io.BytesIO()
+    arrays = {
+        "clip": np.array(context.clip.name),
+        "track": np.array(track.id),
+        "side": np.array(track.side),
+        "hand": np.array(context.hand.name),
+        "frames": track.frames,
+        "times_s": track.times_s,
+        "score": track.score,
+        "K": track.K,
+        "joints_cam": track.joints_cam,
+        "joints_px": track.joints_px,
+        "global_orient": hand.turn,
+        "pose": hand.pose,
+        "shape": hand.shape,
+        "root_cam": hand.root_cam,
+    }
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # its stub takes names for options
+    with write_atomically(path) as part:
+        part.write_bytes(buffer.getvalue())
+    return [path]
+
+
+def _jsonl(path: Path, track: FittedTrack, context: TrackContext) -> list[Path]:
+    first = {
+        "clip": context.clip.name,
+        "hifihr": __version__,
+        "hand": context.hand.name,
+        "conventions": dict(CONVENTIONS),
+    }
+    with write_atomically(path) as part, part.open("w", encoding="utf-8") as file:
+        file.write(json.dumps(first) + "\n")
+        for row in range(len(track)):
+            file.write(json.dumps(frame_document(track, row), separators=(",", ":")) + "\n")
+    return [path]
+
+
+def _glb(path: Path, track: FittedTrack, context: TrackContext) -> list[Path]:
+    moving = track_rig(context.hand, track)
+    if moving is None:
+        return []
+    rig, clip = moving
+    mesh = replace(_first_mesh(track, context), rig=rig)
+    view = PhotoView(track.K, (context.clip.width, context.clip.height))
+    extras = {"clip": context.clip.name, "first_frame": int(track.frames[0]), "first_time_s": float(track.times_s[0])}
+    write_scene(path, [SceneHand(mesh, path.stem, track.side, [clip])], view=view, bones=context.bones, extras=extras)
+    return [path]
+
+
+def _bvh(path: Path, track: FittedTrack, context: TrackContext) -> list[Path]:
+    moving = track_rig(context.hand, track)
+    if moving is None:
+        return []
+    write_bvh(path, moving[0], even_clip(moving[1]), side=track.side, bones=context.bones)
+    return [path]
+
+
+def _first_mesh(track: FittedTrack, context: TrackContext) -> TexturedMesh:
+    """Return the textured mesh of the first frame, as in the clip."""
+    vertices = vertices_cam(context.hand, track, slice(0, 1))[0]
+    if context.look is not None:  # its mesh is that of the clip, mirrored where the hand is
+        return replace(context.look.mesh, vertices=vertices)
+    faces = context.hand.faces.long().numpy()
+    grey: Float[np.ndarray, "V 3"] = np.full((len(vertices), 3), 0.7)
+    return TexturedMesh(vertices, faces[:, ::-1].copy() if track.side == "left" else faces, vertex_colors=grey)
+
+
+#: Every format of a track, by the ending of its file.
+TRACK_FORMATS: Mapping[str, Callable[[Path, FittedTrack, TrackContext], list[Path]]] = MappingProxyType(
+    {"glb": _glb, "bvh": _bvh, "npz": _npz, "jsonl": _jsonl}
+)
+
+
+def write_summary(path: Path, document: Mapping[str, object]) -> None:
+    """Write the .json of a clip."""
+    write_text(path, json.dumps(document, indent=1) + "\n")
