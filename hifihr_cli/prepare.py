@@ -136,8 +136,7 @@ def _write_clips(
     source: str, out: Path | None, clips: int, frames: int, options: dict[str, Any], *, overwrite: bool, json: bool
 ) -> None:
     """Write synthetic clips. Raises: ConfigError for another source or an option that clips do not have."""
-    from hifihr_core.config.folders import raw_folder
-
+    from hifihr_core.config.data_folders import raw_folder
     from hifihr_core.errors import ConfigError
     from hifihr_core.synthesis.clip_frames import ClipOptions
     from hifihr_core.video.writing.synthetic_clips import write_synth_clips

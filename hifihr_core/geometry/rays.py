@@ -64,7 +64,7 @@ def look_at_keypoints(
 
 
 def _identity(rays: Float[Tensor, "B N 3"]) -> Float[Tensor, "B 2 2"]:
-    return torch.eye(2, dtype=rays.dtype, device=rays.device).expand(len(rays), 2, 2)
+    return torch.eye(2, dtype=rays.dtype, device=rays.device).expand(rays.shape[0], 2, 2)
 
 
 def _roll(rays: Float[Tensor, "B N 3"], seen: Bool[Tensor, "B N"]) -> Float[Tensor, "B 2 2"]:
@@ -78,7 +78,7 @@ def _roll(rays: Float[Tensor, "B N 3"], seen: Bool[Tensor, "B N"]) -> Float[Tens
 
 def _about_axis(roll: Float[Tensor, "B 2 2"]) -> Float[Tensor, "B 3 3"]:
     """Return the turn about the optical axis that turns the picture by `roll`."""
-    R = torch.zeros(len(roll), 3, 3, dtype=roll.dtype, device=roll.device)
+    R = torch.zeros(roll.shape[0], 3, 3, dtype=roll.dtype, device=roll.device)
     R[:, :2, :2], R[:, 2, 2] = roll, 1
     return R
 

@@ -49,7 +49,7 @@ def rotmat_to_unitquat(matrices: Float[Tensor, "*B 3 3"]) -> Float[Tensor, "*B 4
         dim=-2,
     )
     largest = torch.stack(diagonal, dim=-1).argmax(dim=-1)
-    chosen = torch.take_along_dim(columns, largest[..., None, None].expand(*largest.shape, 1, 4), dim=-2)[..., 0, :]
+    chosen = columns.gather(-2, largest[..., None, None].expand(*largest.shape, 1, 4))[..., 0, :]
     return torch.nn.functional.normalize(chosen, dim=-1)
 
 

@@ -48,7 +48,7 @@ def load(whole, tmp_path):
         ({"hand_options": "{"}, "hand_options"),
         ({"hand_options": "[1]"}, "expected a JSON object"),
         ({"hand_options": '{"size": 3}'}, "no option size"),
-        ({"hand_options": '{"texture_px": "big"}'}, "texture_px is no whole number"),
+        ({"hand_options": '{"texture_px": "big"}'}, "texture_px is not a whole number"),
         ({"hand_options": "[" * 50_000}, "deep"),
         ({"settings": "[" * 50_000}, "deep"),
         ({"settings": "{}x"}, "settings"),
