@@ -31,6 +31,8 @@ class ClipOptions:
     overlay: bool
     overwrite: bool
     bones: str
+    forearm: bool
+    codec: str
     start_s: float
     end_s: float | None
     every: int
@@ -69,12 +71,19 @@ def predict_clips(
         from hifihr_core.video.tracking.watching import QuickEyes
 
     formats = _CLIP_DEFAULT if options.format is None else options.format
-    output = ClipOutput(options.out, formats.split(","), options.overlay, options.overwrite, options.bones)
+    output = ClipOutput(
+        options.out,
+        formats.split(","),
+        options.overlay,
+        options.overwrite,
+        bones=options.bones,
+        forearm=options.forearm,
+        codec=options.codec,
+    )
     span = Span(options.start_s, options.end_s, options.every)
     sources = _sources(words, options, webcam, fps)
     checkpoint, settings, device = models
-    choose_device(device)  # a wrong name is an error here too; thousands of tiny systems are quickest on the CPU
-    predictor = Predictor.load(checkpoint, settings=settings, device="cpu")
+    predictor = Predictor.load(checkpoint, settings=settings, device=choose_device(device))
     if predictor.lifter is None:
         raise AssetError(
             f"clips need a lifter, and there is none for the hand {predictor.hand.name}; leave --checkpoint out"

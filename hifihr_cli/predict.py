@@ -138,6 +138,9 @@ Fps = Annotated[
     float | None,
     typer.Option("--fps", min=0.1, max=1000, help="Take the photos as one clip with this rate.", metavar="RATE"),
 ]
+Codec = Annotated[
+    str, typer.Option("--codec", help="Clips: how overlays are encoded: auto, h264 or vp9.", metavar="NAME")
+]
 # The spellings of HaMeR and WiLoR, so that their command lines work here.
 ImageFolder = Annotated[list[str] | None, typer.Option("--img_folder", hidden=True)]
 OutFolder = Annotated[Path | None, typer.Option("--out_folder", hidden=True)]
@@ -180,6 +183,7 @@ def predict(
     to: To = None,
     every: Every = 1,
     webcam: Camera = None,
+    codec: Codec = "auto",
     fps: Fps = None,
     device: Device = "auto",
     json: Json = False,
@@ -229,7 +233,17 @@ def predict(
     camera = CameraChoice(focal, fov, None if intrinsics is None else read_intrinsics(intrinsics))
     if webcam is not None or fps is not None or has_clips(words):
         wanted = ClipOptions(
-            out_folder or out, format, not no_overlay, overwrite, bones, from_, to, every, max_hands or 2
+            out_folder or out,
+            format,
+            not no_overlay,
+            overwrite,
+            bones,
+            forearm=not no_forearm,
+            codec=codec,
+            start_s=from_,
+            end_s=to,
+            every=every,
+            max_hands=max_hands or 2,
         )
         predict_clips(words, wanted, (checkpoint, settings, device), camera, webcam=webcam, fps=fps, json=json)
         return

@@ -1,22 +1,27 @@
 """From a clip on disk to tracks on disk: what `hifihr predict` runs for clips."""
 
+import copy
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+from torch import nn
 
 from hifihr_core import __version__
 from hifihr_core.exports.formats import refuse_existing
 from hifihr_core.exports.run_index import write_index
 from hifihr_core.geometry.lenses import default_focal_px, ideal_K
+from hifihr_core.hands import HandModel
+from hifihr_core.lookup import needed
 from hifihr_core.photos.camera_choice import CameraChoice
 from hifihr_core.prediction.predictor import Predictor
 from hifihr_core.video.fitting.fitted_track import FittedTrack, TrackFitter
 from hifihr_core.video.fitting.sighted_tracks import sighted_tracks
+from hifihr_core.video.reading.containers import import_av
 from hifihr_core.video.reading.frames import WHOLE, FrameSource, Span
 from hifihr_core.video.tracking.journal import Journal
 from hifihr_core.video.tracking.tracker import TrackSettings
@@ -32,17 +37,20 @@ from hifihr_core.video.writing.track_files import (
     write_track,
 )
 from hifihr_core.video.writing.track_look import TrackLook, look_at_tracks
+from hifihr_core.video.writing.video_encoders import find_encoder
 
 
 @dataclass(frozen=True)
 class ClipOutput:
-    """What is written, and where; `formats` are names of `TRACK_FORMATS`."""
+    """What is written, and where; `formats` are names of `TRACK_FORMATS`, `codec` one of `CODECS`."""
 
     folder: Path
     formats: Sequence[str] = tuple(TRACK_FORMATS)
     overlay: bool = True
     overwrite: bool = False
     bones: str = "vrm"
+    forearm: bool = True
+    codec: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,7 @@ class ClipDone:
         }
 
 
+Module = TypeVar("Module", bound=nn.Module)
 OnStage = Callable[[str, int], None]
 
 
@@ -94,9 +103,12 @@ def predict_clip(
 
     Files are called after the clip: `a_track0.glb`, ..., `a_overlay.mp4`, `a.json`. A run that was stopped goes on at
     the last frame that it had finished, from the folder `.a_work`, which goes away at the end. No hands are no error:
-    `tracks` is empty. Raises: ConfigError for an unknown format; DataError where files exist or the disk refuses.
+    `tracks` is empty.
+    Raises: ConfigError for an unknown format or codec; DataError where files exist or the disk refuses.
     """
     formats = check_track_formats(output.formats)
+    if output.overlay:
+        find_encoder(import_av(), output.codec)
     stem, folder = Path(source.facts.name).stem, output.folder
     earlier = sorted(folder.glob(f"{stem}_track*")) + sorted(folder.glob(f"{stem}_overlay.mp4"))
     if not output.overwrite:
@@ -108,18 +120,16 @@ def predict_clip(
     seen = watch_clip(source, watcher, journal, tracking, span, on_frame=lambda number: on_frame("watch", number))
     sighted = sighted_tracks(seen, K, source.facts.width, side=predictor.settings.side)
     looks = look_at_tracks(predictor, source, span, sighted, K)
-    assert predictor.lifter is not None  # checked by `check_predictor`
-    fitter = TrackFitter(predictor.hand, predictor.lifter)
+    hand = _on_cpu(predictor.hand)
+    fitter = TrackFitter(hand, _on_cpu(needed(predictor.lifter, "the lifter of a predictor for clips")))
     tracks = [fitter.fit(track, K, shape=looks[track.id].shape) for track in sighted]
     for path in earlier:
         path.unlink()
-    entries = tuple(_write(track, stem, formats, source, predictor, looks[track.id], output) for track in tracks)
+    entries = tuple(_write(track, stem, formats, source, hand, looks[track.id], output) for track in tracks)
     pictures: tuple[Path, ...] = ()
     if output.overlay and tracks:
-        request = OverlayRequest(folder / f"{stem}_overlay.mp4", work, span)
-        shown = write_overlay(
-            request, source, predictor.hand, tracks, looks, on_frame=lambda number: on_frame("overlay", number)
-        )
+        request = OverlayRequest(folder / f"{stem}_overlay.mp4", work, span, output.codec)
+        shown = write_overlay(request, source, hand, tracks, looks, on_frame=lambda number: on_frame("overlay", number))
         page, ends = folder / f"{stem}_timeline.html", (seen[0].time_s, seen[-1].time_s + 1 / source.facts.fps)
         pictures = (shown, write_timeline(page, shown, tracks, start_s=ends[0], end_s=ends[1]))
     done = ClipDone(source.facts.name, source.path, len(seen), entries, pictures, tuple(source.notes))
@@ -140,6 +150,12 @@ def clip_camera(source: FrameSource, camera: CameraChoice | None) -> np.ndarray:
     return said if said is not None else ideal_K(default_focal_px(facts.width, facts.height), facts.width, facts.height)
 
 
+def _on_cpu(module: Module) -> Module:
+    """Return a module where thousands of tiny systems are solved quickest: itself, or a copy from another device."""
+    one = next(iter((*module.parameters(), *module.buffers())))
+    return module if one.device.type == "cpu" else copy.deepcopy(module).to("cpu")
+
+
 def _origin(source: FrameSource, span: Span, tracking: TrackSettings) -> dict[str, object]:
     """Return what the journal of a clip rests on: another clip under this name is not gone on with."""
     stat = source.path.stat() if source.path is not None else None
@@ -153,11 +169,11 @@ def _write(
     stem: str,
     formats: Sequence[str],
     source: FrameSource,
-    predictor: Predictor,
+    hand: HandModel,
     look: TrackLook,
     output: ClipOutput,
 ) -> dict[str, Any]:
-    context = TrackContext(source.facts, predictor.hand, look, output.bones)
+    context = TrackContext(source.facts, hand, look, output.bones, output.forearm)
     files = write_track(output.folder, f"{stem}_track{track.id}", track, formats, context)
     found = track.score > 0
     return {

@@ -3,8 +3,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from hifihr_cli.main import main
+from hifihr_core.prediction.predictor import Predictor
 
 av = pytest.importorskip("av", reason="clips need the extra `video`")
 
@@ -47,3 +49,18 @@ def test_wrong_command_lines(tmp_path: Path, options: list[str], capsys) -> None
 
 def test_unknown_formats(blank_clip: Path, tmp_path: Path) -> None:
     assert main(["predict", str(blank_clip), "--format", "obj", "--out", str(tmp_path)]) == 2
+
+
+def test_unknown_codecs(blank_clip: Path, tmp_path: Path, capsys) -> None:
+    assert main(["predict", str(blank_clip), "--codec", "h265", "--out", str(tmp_path)]) == 2
+    assert "codec 'h265' is not known" in capsys.readouterr().err
+
+
+def test_looks_are_predicted_where_the_device_says(blank_clip: Path, tmp_path: Path, monkeypatch) -> None:
+    asked, load = [], Predictor.load
+    monkeypatch.setattr(
+        Predictor, "load", lambda *given, device, **named: asked.append(str(device)) or load(*given, **named)
+    )
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert main(["predict", str(blank_clip), "--device", "mps", "--out", str(tmp_path)]) == 1
+    assert asked == ["mps"]

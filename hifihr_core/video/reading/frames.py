@@ -56,7 +56,7 @@ class Span:
             raise ConfigError(f"--every {self.every}: expected 1 or more")
         if self.start_s < 0 or (self.end_s is not None and self.end_s <= self.start_s):
             end = "the end" if self.end_s is None else f"{self.end_s:g} s"
-            raise ConfigError(f"--start {self.start_s:g} s, --end {end}: expected 0 <= start < end")
+            raise ConfigError(f"--from {self.start_s:g} s, --to {end}: expected 0 <= from < to")
 
     def holds(self, number: int, time_s: float) -> bool:
         """Return whether a picture is wanted."""

@@ -1,4 +1,4 @@
-"""Writing a clip: H.264 in mp4, each picture at its own time; parts that are joined, with the sound of the original."""
+"""Writing a clip: an mp4 with each picture at its own time; parts that are joined, with the sound of the original."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,22 +11,22 @@ from jaxtyping import UInt8
 
 from hifihr_core.files import write_atomically
 from hifihr_core.video.reading.containers import import_av
+from hifihr_core.video.writing.video_encoders import find_encoder
 
 #: Ticks per second of the times of pictures.
 TICKS = 90_000
-#: No frames out of order, so that parts can be joined; about as large as a phone's clip.
-_OPTIONS = {"crf": "20", "preset": "veryfast", "bf": "0"}
 
 
 class ClipWriter:
     """Encodes pictures of one size, an odd last row or column left away; close it with the `with` statement."""
 
-    def __init__(self, path: Path, *, width: int, height: int, fps: float) -> None:
+    def __init__(self, path: Path, *, width: int, height: int, fps: float, codec: str = "auto") -> None:
         self._av = import_av()
+        encoder = find_encoder(self._av, codec)
         self._width, self._height = max(2, width // 2 * 2), max(2, height // 2 * 2)
         self._container = self._av.open(str(path), "w", format="mp4")
         rate = Fraction(fps).limit_denominator(1001)
-        self._stream: Any = self._container.add_stream("libx264", rate=rate or 25, options=_OPTIONS)
+        self._stream: Any = self._container.add_stream(encoder.name, rate=rate or 25, options=dict(encoder.options))
         self._stream.width, self._stream.height, self._stream.pix_fmt = self._width, self._height, "yuv420p"
         self._stream.codec_context.time_base = Fraction(1, TICKS)
 
@@ -49,9 +49,15 @@ class ClipWriter:
 
 
 @contextmanager
-def new_clip(path: Path, *, width: int, height: int, fps: float) -> Iterator[ClipWriter]:
-    """Yield a writer; `path` is there once the block ends well. Raises: DataError where the disk refuses."""
-    with write_atomically(path) as part, ClipWriter(part, width=width, height=height, fps=fps) as writer:
+def new_clip(path: Path, *, width: int, height: int, fps: float, codec: str = "auto") -> Iterator[ClipWriter]:
+    """Yield a writer; `path` is there once the block ends well.
+
+    `codec` is a key of `CODECS`. Raises: DataError where the disk refuses; ConfigError, AssetError as `find_encoder`.
+    """
+    with (
+        write_atomically(path) as part,
+        ClipWriter(part, width=width, height=height, fps=fps, codec=codec) as writer,
+    ):
         yield writer
 
 

@@ -25,11 +25,12 @@ _PART = 120
 
 @dataclass(frozen=True)
 class OverlayRequest:
-    """Where the overlay goes, and the folder for its parts."""
+    """Where the overlay goes, the folder for its parts, and how it is encoded (a key of `CODECS`)."""
 
     path: Path
     work: Path
     span: Span
+    codec: str = "auto"
 
 
 def write_overlay(
@@ -49,11 +50,12 @@ def write_overlay(
     parts: list[tuple[Path, float]] = []
     first_s, facts = None, source.facts
     for number, frames in enumerate(_batches(source.frames(request.span), _PART)):
-        part = request.work / f"part_{number:05}.mp4"
+        part = request.work / f"part_{request.codec}_{number:05}.mp4"
         first_s = frames[0].time_s if first_s is None else first_s
         parts.append((part, frames[0].time_s - first_s))
         if not part.is_file():
-            with one_thread(), new_clip(part, width=facts.width, height=facts.height, fps=facts.fps) as writer:
+            size = {"width": facts.width, "height": facts.height}
+            with one_thread(), new_clip(part, **size, fps=facts.fps, codec=request.codec) as writer:
                 for frame, image in _painted(frames, hand, tracks, painters):
                     writer.write(image, frame.time_s - frames[0].time_s)
                     on_frame(frame.number)

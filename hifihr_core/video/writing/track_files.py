@@ -15,6 +15,7 @@ from hifihr_core import __version__
 from hifihr_core.errors import ConfigError
 from hifihr_core.exports.bvh import write_bvh
 from hifihr_core.exports.clips import Clip
+from hifihr_core.exports.forearm import with_forearm
 from hifihr_core.exports.results import CONVENTIONS
 from hifihr_core.exports.scenes import PhotoView, SceneHand, write_scene
 from hifihr_core.exports.textured_meshes import Rig, TexturedMesh, hand_rig, mirror_x
@@ -30,12 +31,16 @@ _BATCH = 128
 
 @dataclass(frozen=True)
 class TrackContext:
-    """What the files of a track say beyond the track; without a look the mesh is grey."""
+    """What the files of a track say beyond the track; without a look the mesh is grey.
+
+    With `forearm` the hand of a scene ends in a short stub, as that of a photo does.
+    """
 
     clip: ClipFacts
     hand: HandModel
     look: TrackLook | None = None
     bones: str = "vrm"
+    forearm: bool = True
 
 
 def write_track(
@@ -165,6 +170,7 @@ def _glb(path: Path, track: FittedTrack, context: TrackContext) -> list[Path]:
         return []
     rig, clip = moving
     mesh = replace(_first_mesh(track, context), rig=rig)
+    mesh = with_forearm(mesh) if context.forearm else mesh
     view = PhotoView(track.K, (context.clip.width, context.clip.height))
     extras = {"clip": context.clip.name, "first_frame": int(track.frames[0]), "first_time_s": float(track.times_s[0])}
     write_scene(path, [SceneHand(mesh, path.stem, track.side, [clip])], view=view, bones=context.bones, extras=extras)
@@ -186,7 +192,8 @@ def _first_mesh(track: FittedTrack, context: TrackContext) -> TexturedMesh:
         return replace(context.look.mesh, vertices=vertices)
     faces = context.hand.faces.long().numpy()
     grey: Float[np.ndarray, "V 3"] = np.full((len(vertices), 3), 0.7)
-    return TexturedMesh(vertices, faces[:, ::-1].copy() if track.side == "left" else faces, vertex_colors=grey)
+    faces = faces[:, ::-1].copy() if track.side == "left" else faces
+    return TexturedMesh(vertices, faces, vertex_colors=grey, lid_faces=context.hand.lid_faces)
 
 
 #: Every format of a track, by the ending of its file.

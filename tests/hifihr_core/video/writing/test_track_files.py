@@ -114,3 +114,18 @@ def test_uneven_times_become_even(anny, fitted) -> None:
 def test_unknown_formats_are_refused() -> None:
     with pytest.raises(ConfigError, match="fbx"):
         check_track_formats(["glb", "fbx"])
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_hands_end_in_a_stub_as_those_of_photos_do(tmp_path: Path, anny, fitted, side: str) -> None:
+    _, track = fitted[side]
+    sizes = {}
+    for forearm in (True, False):
+        folder = tmp_path / str(forearm)
+        folder.mkdir()
+        [path] = write_track(folder, "a", track, ("glb",), TrackContext(FACTS, anny, forearm=forearm))
+        document = pygltflib.GLTF2().load(str(path))
+        mesh = document.meshes[0].primitives[0]
+        sizes[forearm] = document.accessors[mesh.attributes.POSITION].count
+    assert sizes[False] == anny.num_vertices
+    assert sizes[True] > anny.num_vertices + 50

@@ -1,0 +1,49 @@
+"""Which encoder writes clips: each codec has the encoders that can write it, the best first.
+
+All make no frames out of order, so that parts can be joined, and files about as large as a phone's.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from hifihr_core.errors import AssetError, ConfigError
+
+
+@dataclass(frozen=True)
+class VideoEncoder:
+    """An encoder of FFmpeg by its name there, and its options."""
+
+    name: str
+    options: Mapping[str, str]
+
+
+_OPENH264 = VideoEncoder("libopenh264", {"b": "4000000", "rc_mode": "quality"})
+_X264 = VideoEncoder("libx264", {"crf": "20", "preset": "veryfast", "bf": "0"})
+_VP9 = VideoEncoder(
+    "libvpx-vp9", {"crf": "28", "b": "0", "deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0", "row-mt": "1"}
+)
+
+#: Every codec by the name that a user gives. H.264 plays everywhere; VP9 needs neither a GPL library nor a licence of
+#: H.264's patents, plays in browsers and VLC, and not in QuickTime.
+CODECS: Mapping[str, tuple[VideoEncoder, ...]] = MappingProxyType(
+    {"auto": (_OPENH264, _X264, _VP9), "h264": (_OPENH264, _X264), "vp9": (_VP9,)}
+)
+
+
+def find_encoder(av: Any, codec: str = "auto") -> VideoEncoder:
+    """Return the first encoder of a codec that this installation of PyAV (the module `av`) has.
+
+    Raises: ConfigError for a codec that is not known; AssetError where none of its encoders is there.
+    """
+    if codec not in CODECS:
+        raise ConfigError(f"codec {codec!r} is not known; expected {', '.join(CODECS)}")
+    for encoder in CODECS[codec]:
+        try:
+            av.codec.Codec(encoder.name, "w")
+        except ValueError:  # PyAV: no codec of this name
+            continue
+        return encoder
+    names = " or ".join(encoder.name for encoder in CODECS[codec])
+    raise AssetError(f"codec {codec}: the installed PyAV has no {names}; try --codec auto or --no-overlay")
