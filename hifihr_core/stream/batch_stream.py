@@ -153,7 +153,7 @@ class BatchStream:
     def __iter__(self) -> Iterator[Batch]:
         """Yield the rest of this epoch on the device, then move on to the next epoch."""
         if self.device.type == "cpu":
-            return self._advance(lambda ask: self._paint(ask).to_batch())
+            return self._advance(self._finish)
         return (painted.to_batch(self.device) for painted in self.painted())
 
     def state_dict(self) -> dict[str, int]:
@@ -175,10 +175,23 @@ class BatchStream:
             yield batch
         position.epoch, position.start = position.epoch + 1, 0
 
+    def _finish(self, ask: _Ask) -> Batch:
+        """Read, decode and augment the samples of a batch for this CPU."""
+        encoded = self._read(ask)
+        return encoded.to_batch() if self.options.decode == "device" else encoded.paint(floats=True).to_batch()
+
     def _paint(self, ask: _Ask) -> PaintedBatch | EncodedBatch:
-        """Read the samples of a batch and, unless the device does it, decode and augment them."""
+        """Read the samples of a batch and, unless the device does it, decode and augment them to bytes."""
+        encoded = self._read(ask)
+        if self.options.decode == "device":
+            return encoded
+        painted = encoded.paint()
+        return painted.pin_memory() if self.device.type == "cuda" else painted
+
+    def _read(self, ask: _Ask) -> EncodedBatch:
+        """Read the samples of a batch."""
         owners = np.searchsorted(self._first, ask.positions, side="right") - 1
-        encoded = EncodedBatch(
+        return EncodedBatch(
             samples=tuple(
                 self._parts[owner].samples[int(position - self._first[owner])]
                 for owner, position in zip(owners, ask.positions, strict=True)
@@ -187,7 +200,3 @@ class BatchStream:
             plan=self.options.plan,
             epoch=ask.epoch,
         )
-        if self.options.decode == "device":
-            return encoded
-        painted = encoded.paint()
-        return painted.pin_memory() if self.device.type == "cuda" else painted

@@ -15,7 +15,7 @@ from torch import Tensor
 from torchvision.io import ImageReadMode, decode_jpeg
 
 from hifihr_core.errors import DataError
-from hifihr_core.geometry.crops import warp_image
+from hifihr_core.geometry.crops import image_scale, warp_image
 from hifihr_core.records import Sample
 from hifihr_core.shards.pictures import picture_size
 
@@ -69,8 +69,28 @@ def _decode(
     return pixels
 
 
-def _decode_into(sample: Sample, out: UInt8[np.ndarray, "H W C"]) -> None:
-    """Decode a picture into `out`, which has its size and three (RGB) or four channels (the last is not to be read).
+def _decoding_factor(sample: Sample, T_new_old: Float[np.ndarray, "3 3"]) -> int:
+    """Return by how much a picture may be decoded smaller without the crop losing detail: 1, 2, 4 or 8."""
+    if not sample.image.startswith(_JPEG_START):
+        return 1
+    scale = image_scale(T_new_old)
+    return next((factor for factor in (8, 4, 2) if scale * factor <= 1), 1)
+
+
+def _shrink(picture: UInt8[np.ndarray, "H W *C"], factor: int) -> UInt8[np.ndarray, "h w *C"]:
+    """Average a picture over squares of `factor` pixels, as a JPEG decoder does; the last ones repeat its edge."""
+    if factor == 1:
+        return picture
+    height, width = (-(-length // factor) for length in picture.shape[:2])
+    below, right = factor * height - picture.shape[0], factor * width - picture.shape[1]
+    whole = cv2.copyMakeBorder(picture, 0, below, 0, right, cv2.BORDER_REPLICATE)
+    return cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def _decode_into(sample: Sample, out: UInt8[np.ndarray, "H W C"], factor: int = 1) -> None:
+    """Decode a picture into `out`, which has three (RGB) or four channels (the last is not to be read).
+
+    `out` has the size of the picture over `factor`, rounded up: 1, or for a JPEG 2, 4 or 8.
 
     JPEGs are decoded where they are to be, at once in the wanted order of channels; other formats, and the rare JPEG
     that has no RGB form, go through OpenCV. Both decoders are libjpeg-turbo and give the same pixels.
@@ -78,11 +98,12 @@ def _decode_into(sample: Sample, out: UInt8[np.ndarray, "H W C"]) -> None:
     order = "RGB" if out.shape[2] == 3 else "RGBX"
     if sample.image.startswith(_JPEG_START):
         try:
-            simplejpeg.decode_jpeg(sample.image, order, buffer=out, strict=False)
+            height, width = out.shape[:2]
+            simplejpeg.decode_jpeg(sample.image, order, min_height=height, min_width=width, buffer=out, strict=False)
             return
         except ValueError:
             pass  # OpenCV may read it; if not, it says so
-    picture = decode_picture(sample)
+    picture = _shrink(decode_picture(sample), factor)
     if picture.shape[:2] != out.shape[:2]:
         raise DataError(
             f"{sample.key}: the picture is {picture.shape[1]} x {picture.shape[0]}, but its head says "
@@ -118,6 +139,11 @@ class _Scratch(threading.local):
 _scratch = _Scratch()
 
 
+def scratch_picture(side: int) -> UInt8[np.ndarray, "H W 3"]:
+    """Return this thread's memory for one finished crop, which the next one overwrites."""
+    return _scratch.array("picture", (side, side, 3))
+
+
 def paint_crop(
     sample: Sample,
     size: tuple[int, int],
@@ -128,16 +154,22 @@ def paint_crop(
     """Decode a sample of (width, height) `size` and paint its crop into `out` (RGB), its mask, 0 or 1, into `visible`.
 
     Picture and mask go through one bilinear warp, the mask as the fourth channel (OpenCV warps four channels faster
-    than three); without a transform the crop is the picture. `visible`, needed by a sample with a mask only, stays as
-    it is otherwise.
+    than three); without a transform the crop is the picture. A JPEG that the crop shows at half its size or less is
+    decoded smaller by as much, which costs less and averages as well. `visible`, needed by a sample with a mask only,
+    stays as it is otherwise.
     """
     width, height = size
     mask = None if sample.mask is None else decode_mask(sample, height=height, width=width)
     if T_new_old is None:
         _decode_into(sample, out)
     else:
+        factor = _decoding_factor(sample, T_new_old)
+        if factor > 1:
+            width, height = -(-width // factor), -(-height // factor)
+            T_new_old = T_new_old @ np.diag([factor, factor, 1.0])
+            mask = None if mask is None else _shrink(mask, factor)
         layers = _scratch.array("layers", (height, width, 4))
-        _decode_into(sample, layers)
+        _decode_into(sample, layers, factor)
         if mask is not None:
             cv2.insertChannel(mask, layers, 3)
         crop = _scratch.array("crop", (*out.shape[:2], 4))

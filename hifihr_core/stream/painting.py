@@ -12,9 +12,11 @@ from torch import Tensor
 from hifihr_core.augmentation.colors import change_batch, change_picture
 from hifihr_core.augmentation.draws import AugmentRanges, Squares
 from hifihr_core.records import Batch, Sample, Side
+from hifihr_core.stream.batch_memory import recycled
 from hifihr_core.stream.batching import CropPlan, Painted, PaintedBatch, Placed, make_batch
 from hifihr_core.stream.collate import collate_labels, find_squares
-from hifihr_core.stream.decode import binarize, decode_on, paint_crop, sample_size, warp_on_device
+from hifihr_core.stream.decode import binarize, decode_on, paint_crop, sample_size, scratch_picture, warp_on_device
+from hifihr_core.stream.pixels import write_unit_floats
 
 
 @dataclass(frozen=True)
@@ -60,21 +62,35 @@ class _OfSamples:
 
 @dataclass(frozen=True)
 class PicturesOfWorker(_OfSamples):
-    """Samples that a CPU worker decodes and paints one by one, in bytes."""
+    """Samples that a CPU worker decodes and paints one by one: each goes from its file to the batch at once.
+
+    With `floats`, a picture as it is becomes floats while its bytes are still in the processor's cache. A changed one
+    does not: writing floats would drive what its changes read again and again out of that cache.
+    """
+
+    floats: bool = False
 
     def paint(self, placed: Placed) -> Painted:
-        """Return the crops as bytes, with every change of colour that was drawn."""
+        """Return the crops, with every change of colour that was drawn."""
         count, side = len(self.samples), placed.plan.image_px
-        image = np.empty((count, side, side, 3), np.uint8)
+        floats = self.floats and placed.plan.augment is None
+        image = recycled((count, side, side, 3), np.float32 if floats else np.uint8)
         any_mask = any(sample.mask is not None for sample in self.samples)
         visible = np.zeros((count, side, side), np.uint8) if any_mask else None
         still = (placed.T_new_old == np.eye(3)).all(axis=(1, 2)) & (np.array(self.sizes) == side).all(axis=1)
         for b, sample in enumerate(self.samples):
             seen = None if visible is None else visible[b]
-            paint_crop(sample, self.sizes[b], None if still[b] else placed.T_new_old[b], image[b], seen)
+            picture = scratch_picture(side) if floats else image[b]
+            paint_crop(sample, self.sizes[b], None if still[b] else placed.T_new_old[b], picture, seen)
             if placed.plan.augment is not None:
-                change_picture(image[b], seen, placed.draws, b)
-        return Painted(torch.from_numpy(image), None if visible is None else torch.from_numpy(visible))
+                change_picture(picture, seen, placed.draws, b)
+            if floats:
+                write_unit_floats(picture, image[b])
+        pixels = torch.from_numpy(image)
+        return Painted(
+            pixels.permute(0, 3, 1, 2) if floats else pixels,
+            None if visible is None else torch.from_numpy(visible),
+        )
 
 
 @dataclass(frozen=True)
@@ -171,9 +187,9 @@ class EncodedBatch:
     plan: CropPlan
     epoch: int = 0
 
-    def paint(self) -> PaintedBatch:
-        """Decode, augment and collate the samples on this CPU. Raises: as `make_batch`."""
-        return make_batch(PicturesOfWorker(self.samples, self.hand_scales), self.plan, self.epoch)
+    def paint(self, *, floats: bool = False) -> PaintedBatch:
+        """Decode, augment and collate the samples on this CPU, with `floats` not to bytes. Raises: as `make_batch`."""
+        return make_batch(PicturesOfWorker(self.samples, self.hand_scales, floats), self.plan, self.epoch)
 
     def to_batch(self, device: torch.device | str = "cpu") -> Batch:
         """Decode, augment and collate the samples on a device. Raises: as `make_batch`; nvJPEG words its own."""

@@ -6,17 +6,21 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from hifihr_core.machine.kernels import kernel
+from hifihr_core.stream.batch_memory import recycled
 
 
 def to_unit_floats(image: UInt8[Tensor, "*S"]) -> Float[Tensor, "*S"]:
     """Return bytes as float32 in [0, 1], in memory as they are; on the CPU in one pass and one thread."""
     if image.device.type != "cpu":
         return image.to(torch.float32).mul_(1 / 255)
-    floats = np.empty(
-        image.shape, np.float32
-    )  # in huge pages, where torch.empty would fault in thousands of small ones
-    _scale(image.contiguous().numpy().reshape(-1), floats.reshape(-1))
+    floats = recycled(tuple(image.shape), np.float32)
+    write_unit_floats(image.contiguous().numpy(), floats)
     return torch.from_numpy(floats)
+
+
+def write_unit_floats(image: UInt8[np.ndarray, "*S"], out: Float[np.ndarray, "*S"]) -> None:
+    """Write bytes as float32 in [0, 1] into `out`; both lie in one piece."""
+    _scale(image.reshape(-1), out.reshape(-1))
 
 
 @kernel

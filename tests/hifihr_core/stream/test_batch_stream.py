@@ -14,6 +14,7 @@ from hifihr_core.augmentation.colors import NOISE_LEVELS, change_batch, change_p
 from hifihr_core.augmentation.draws import NO_CHANGE, AugmentRanges, draw
 from hifihr_core.errors import DataError
 from hifihr_core.records import Sample
+from hifihr_core.stream import decode
 from hifihr_core.stream.batch_stream import BatchStream, StreamOptions, StreamPart
 from hifihr_core.stream.batching import CropPlan
 from hifihr_core.stream.order import Share
@@ -283,3 +284,68 @@ def test_a_jpeg_decodes_to_the_pixels_that_opencv_reads(options, channels):
     batch = EncodedBatch((sample,), (None,), CropPlan(image_px=SIDE)).paint()
     expected = cv2.cvtColor(cv2.imdecode(content, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
     assert np.abs(batch.painted.image[0].numpy().astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("size", [(640, 480), (333, 251)])
+@pytest.mark.parametrize("shown", [0.45, 0.24, 0.11])
+def test_a_jpeg_that_is_shown_small_is_decoded_small_and_stays_in_place(size, shown, monkeypatch):
+    """The crop is that of the whole picture, averaged, and a dot stays where its label is."""
+    width, height = size
+    v, u = np.mgrid[:height, :width] + 0.5
+    x, y = 0.52 * width, 0.47 * height
+    dot = np.exp(-((u - x) ** 2 + (v - y) ** 2) / (2 * (0.08 * height) ** 2))
+    picture = np.repeat(np.rint(255 * dot).astype(np.uint8)[..., None], 3, axis=2)
+    side = round(shown * max(size))
+    sample = replace(
+        make_sample(0, mask=False, joints_px=np.tile([x, y], (21, 1))),
+        image=cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, 98))[1].tobytes(),
+        mask=encoded(np.where(dot > 0.5, 255, 0).astype(np.uint8), ".png"),
+    )
+    ranges = replace(NO_CHANGE, rotation_rad=1.0)
+    raw = EncodedBatch((sample,), (None,), CropPlan(image_px=side, augment=ranges))
+    sizes = decoded_sizes(monkeypatch)
+    batch = raw.paint().to_batch()
+    assert sizes[0][0] <= 0.51 * height
+    weights = batch.image[0, 1].double()
+    centers = torch.arange(side) + 0.5
+    found = torch.stack(((weights.sum(0) * centers).sum(), (weights.sum(1) * centers).sum())) / weights.sum()
+    torch.testing.assert_close(found.float(), batch.labels["joints_px"][0, 0], atol=0.1, rtol=0)
+    monkeypatch.setattr(decode, "_decoding_factor", lambda *_: 1)
+    whole = raw.paint().to_batch()
+    assert (batch.image - whole.image).abs().max() < 8 / 255
+    assert (batch.labels["mask"] != whole.labels["mask"]).float().mean() < 0.02
+
+
+def decoded_sizes(monkeypatch):
+    """Return a list that fills with the sizes to which pictures are decoded."""
+    sizes, into = [], decode._decode_into
+
+    def watched(sample, out, factor=1):
+        sizes.append(out.shape[:2])
+        into(sample, out, factor)
+
+    monkeypatch.setattr(decode, "_decode_into", watched)
+    return sizes
+
+
+def test_a_jpeg_that_only_opencv_reads_is_shrunk_after_decoding(monkeypatch):
+    sample = make_sample(2, side=96)
+    raw = EncodedBatch((sample,), (None,), CropPlan(image_px=24))
+    direct = raw.paint().painted.image
+
+    def refuse(*_, **__):
+        raise ValueError("a rare kind of JPEG")
+
+    monkeypatch.setattr(decode.simplejpeg, "decode_jpeg", refuse)
+    difference = raw.paint().painted.image.int() - direct.int()
+    assert (
+        difference.abs().float().mean() < 5
+    )  # colours are averaged before their range is cut in one, after it in the other
+
+
+def test_floats_are_written_as_the_bytes_say():
+    for augment in (None, AugmentRanges()):
+        raw = EncodedBatch(tuple(SAMPLES[:6]), (None,) * 6, CropPlan(image_px=SIDE, augment=augment))
+        at_once, later = raw.paint(floats=True).to_batch(), raw.paint().to_batch()
+        assert torch.equal(at_once.image, later.image)
+        assert at_once.image.stride() == later.image.stride()
