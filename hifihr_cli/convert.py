@@ -12,7 +12,7 @@ from hifihr_cli.params import Json
 Results = Annotated[
     list[Path], typer.Argument(help="Hands' .json files, or folders that predict wrote.", metavar="RESULT...")
 ]
-To = Annotated[str, typer.Option("--to", help="The hand model: mano.", metavar="NAME")]
+To = Annotated[str, typer.Option("--to", help="The hand model: mano or nimble.", metavar="NAME")]
 Joints = Annotated[str, typer.Option("--joints", help="Joints of the results: freihand or ho3d.", metavar="NAME")]
 Formats = Annotated[str, typer.Option("--format", help="Of json, npz, obj, ply, hand-glb, bvh.", metavar="LIST")]
 Out = Annotated[
@@ -30,12 +30,13 @@ def convert(
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
-    """Fit MANO to predicted hands: pose, shape, translation in smplx's conventions, for the hand's own side.
+    """Fit MANO or NIMBLE to predicted hands: pose, shape, place; MANO in smplx's conventions, on the hand's own side.
 
-    Writes img_n_mano.json and .obj beside img_n.json. Needs MANO: `hifihr assets import mano-right MANO_RIGHT.pkl`.
+    Writes img_n_mano.json and .obj beside img_n.json. Needs the model's files: `hifihr assets import mano-right
+    MANO_RIGHT.pkl`, or `hifihr assets import nimble FOLDER`.
     """
-    if to != "mano":
-        raise typer.BadParameter(f"{to!r} is not one of mano", param_hint="--to")
+    if to not in ("mano", "nimble"):
+        raise typer.BadParameter(f"{to!r} is not one of mano, nimble", param_hint="--to")
     if joints not in ("freihand", "ho3d"):
         raise typer.BadParameter(f"{joints!r} is not one of freihand, ho3d", param_hint="--joints")
     with quick_imports():
@@ -45,6 +46,7 @@ def convert(
     with progress("convert", unit="hands") as bar:
         for done, count, converted in convert_files(
             results,
+            to=to,
             formats=format.split(","),
             joints=joints,  # type: ignore[arg-type]
             folder=out,
@@ -56,6 +58,6 @@ def convert(
         emit_json({"hands": [row.document() for row in rows]})
         return
     emit_table(
-        ("result", "side", "residual_mm", "joints_mm", "files"),
-        [(row.source.name, row.side, row.vertices_mm, row.joints_mm, str(row.files[0])) for row in rows],
+        ("result", "side", "residual_mm", "files"),
+        [(row.source.name, row.side, row.residual_mm["vertices_mean"], str(row.files[0])) for row in rows],
     )

@@ -37,6 +37,7 @@ class HandName(str, Enum):
 
     anny = "anny"
     mano = "mano"
+    nimble = "nimble"
 
 
 class StartName(str, Enum):
@@ -78,7 +79,9 @@ Side = Annotated[
 Mirrored = Annotated[
     bool, typer.Option("--mirrored", help="The photos are mirrored, as some selfies.", show_default=False)
 ]
-Hand = Annotated[HandName, typer.Option("--hand", help="The hand model of the files; mano is fitted afterwards.")]
+Hand = Annotated[
+    HandName, typer.Option("--hand", help="The hand model of the files; mano and nimble are fitted afterwards.")
+]
 Start = Annotated[
     StartName, typer.Option("--start", help="What to start from: the image network or detected keypoints.")
 ]
@@ -324,10 +327,10 @@ def _converter(hand: HandName, predictor: "Predictor") -> "Callable[[HandResult]
     """Return what turns a predicted hand into one of the model asked for."""
     if hand.value == predictor.hand.name:
         return lambda result: result
-    from hifihr_core.conversion.to_mano import ManoConverter
+    from hifihr_core.conversion.converters import build_converter
     from hifihr_core.hands import load_hand
 
-    return ManoConverter(load_hand(predictor.hand.name)).convert
+    return build_converter(hand.value, load_hand(predictor.hand.name))
 
 
 def _words(images: list[str], folders: list[str], file_types: list[str]) -> list[str]:

@@ -1,40 +1,59 @@
-"""A first MANO hand for a hand of another model: every finger bone turned as the other's armature turns it."""
+"""A first hand of one model for a hand of another: every finger bone turned as the other's armature turns it."""
 
+from dataclasses import dataclass
+
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from hifihr_core.geometry.turns import rotmat_to_rotvec
 from hifihr_core.hands.armature import Armature
 from hifihr_core.hands.contract import HandParameters
-from hifihr_core.hands.mano.arrays import PARENTS as MANO_PARENTS
 from hifihr_core.hands.mano.model import Mano
+from hifihr_core.hands.nimble.model import Nimble
 from hifihr_core.placed_hands import PlacedHands
-from hifihr_core.skeleton import PARENTS, gather_from
 
-#: Our number of each of MANO's sixteen joints.
-_OURS = tuple(gather_from("ho3d").index(joint) for joint in range(len(MANO_PARENTS)))
+#: Hand models whose pose is made of rotation vectors, one per bone, in the axes of their rest hand.
+Fittable = Mano | Nimble
 
 
-def mano_like(model: Mano, armature: Armature, root_cam: Float[Tensor, "B 3"]) -> PlacedHands:
-    """Return MANO hands of mean shape in the pose of `armature` (our 21 joints), joint 9 at `root_cam`.
+@dataclass(frozen=True)
+class _OwnBones:
+    """The bones that a model's pose turns: their names, and their axes in the model's rest frame."""
 
-    Both armatures are bound to a flat hand, so a bone turned by Q against its parent there is turned by Q here, told in
-    MANO's own axes.
+    names: tuple[str, ...]
+    frames: Float[Tensor, "B N 3 3"]
+    wrist: Float[Tensor, "B 3 3"]
+
+
+def pose_like(model: Fittable, armature: Armature, root_cam: Float[Tensor, "B 3"]) -> PlacedHands:
+    """Return hands of `model` of mean shape in the pose of `armature`, joint 9 at `root_cam`.
+
+    Both armatures are bound to a flat hand, so a bone turned by Q against its parent there is turned by Q here, written
+    in the model's own axes. Bones meet by name; one that the other armature lacks stays as it is in the flat hand.
     """
-    batch = len(root_cam)
-    zeros = armature.bind_vertices.new_zeros
-    flat = HandParameters(zeros(batch, 3), -model.zero_pose.expand(batch, -1), zeros(batch, model.shape_dim))
-    own = model.armature(flat)
+    own = _own_bones(model, root_cam)
     turns = _local_turns(armature)
-    frames = own.T_root_bone[..., :3, :3]  # of the flat, unturned MANO: its own axes
-    vectors = rotmat_to_rotvec(frames @ turns @ frames.mT)[:, list(_OURS[1:])]
-    orient = armature.T_root_bone[:, 0, :3, :3] @ own.T_root_bone[:, 0, :3, :3].mT
-    pose = vectors.flatten(1) - model.zero_pose
-    return PlacedHands(HandParameters(rotmat_to_rotvec(orient), pose, flat.shape), root_cam)
+    identity = torch.eye(3, dtype=turns.dtype).expand(len(root_cam), 3, 3)
+    found = [turns[:, armature.names.index(name)] if name in armature.names else identity for name in own.names]
+    vectors = rotmat_to_rotvec(own.frames @ torch.stack(found, dim=1) @ own.frames.mT)
+    orient = rotmat_to_rotvec(armature.T_root_bone[:, 0, :3, :3] @ own.wrist.mT)
+    shape = root_cam.new_zeros(len(root_cam), model.shape_dim)
+    return PlacedHands(HandParameters(orient, model.pose_of(vectors.flatten(1)), shape), root_cam)
+
+
+def _own_bones(model: Fittable, like: Float[Tensor, "B 3"]) -> _OwnBones:
+    bones = list(model.posing_bones)
+    still = like.new_zeros(len(like), 3 * len(bones))
+    flat = HandParameters(still[:, :3], model.pose_of(still), like.new_zeros(len(like), model.shape_dim))
+    armature = model.armature(flat)
+    wrist = armature.T_root_bone[:, 0, :3, :3]
+    frames = wrist[:, None] @ armature.T_bind_bone[:, bones, :3, :3]
+    return _OwnBones(tuple(armature.names[bone] for bone in bones), frames, wrist)
 
 
 def _local_turns(armature: Armature) -> Float[Tensor, "B N 3 3"]:
     """Return the rotation of every bone against its parent since the bind pose, in the bone's own axes."""
-    above = [max(parent, 0) for parent in PARENTS]
+    above = [max(parent, 0) for parent in armature.parents]
     bind, posed = armature.T_bind_bone[..., :3, :3], armature.T_root_bone[..., :3, :3]
     return (bind[:, above].mT @ bind).mT @ (posed[:, above].mT @ posed)

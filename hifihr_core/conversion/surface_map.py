@@ -1,8 +1,8 @@
-"""Where each vertex of MANO lies on the surface of another hand model, found once and kept on the user's machine.
+"""Where vertices of MANO or NIMBLE lie on the surface of another hand model, found once and kept on the user's machine.
 
-Two templates look alike but fold in different places, so a map found in one pose slides along the fingers. Here MANO is
-fitted to the other hand in many poses at once, and every vertex of MANO goes to the point that is nearest in all of
-them together, with a normal that agrees. No number of MANO is needed beforehand, and none is shipped.
+Two templates look alike but fold in different places, so a map found in one pose slides along the fingers. Here the
+model is fitted to the other hand in many poses at once, and each of its vertices goes to the point that is nearest in
+all of them together, with a normal that agrees. No number of the model is needed beforehand, and none is shipped.
 """
 
 import hashlib
@@ -15,8 +15,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from hifihr_core.assets.store import cache_home
-from hifihr_core.conversion.initial import mano_like
-from hifihr_core.conversion.mano_fit import FitTrust, Targets, fit_mano
+from hifihr_core.conversion.initial import Fittable, pose_like
+from hifihr_core.conversion.surface_fit import FitTrust, Targets, fit_to_surface
 from hifihr_core.files import write_atomically
 from hifihr_core.geometry.meshes import vertex_normals
 from hifihr_core.hands.archives import load_record, save_record
@@ -29,6 +29,8 @@ from hifihr_core.placed_hands import PlacedHands
 FORMAT = 1
 _POSES = 12
 _ROUNDS, _SLIDING_ROUNDS = 12, 8
+#: Every how manieth vertex of NIMBLE's surface is mapped.
+_NIMBLE_STRIDE = 5
 #: Places per face, as the barycentric grid of this many steps.
 _GRID = 5
 #: How far a normal that is off by its own length counts as apart, metres.
@@ -37,52 +39,60 @@ _NORMAL_M = 8e-3
 
 @dataclass(frozen=True)
 class SurfaceMap:
-    """Vertex v of MANO lies at ``sum_c bary[v, c] * vertices[faces[face[v], c]]`` of the other hand."""
+    """Mapped vertex v lies at ``sum_c bary[v, c] * vertices[faces[face[v], c]]`` of the other hand.
 
-    face: Int[np.ndarray, "778"]
-    bary: Float[np.ndarray, "778 3"]
+    The mapped vertices are those of `mapped_vertices`, in that order.
+    """
 
-    def points(self, vertices: Float[Tensor, "B V 3"], faces: Int[Tensor, "F 3"]) -> Float[Tensor, "B 778 3"]:
-        """Return the places of MANO's vertices on a posed surface."""
+    face: Int[np.ndarray, " N"]
+    bary: Float[np.ndarray, "N 3"]
+
+    def points(self, vertices: Float[Tensor, "B V 3"], faces: Int[Tensor, "F 3"]) -> Float[Tensor, "B N 3"]:
+        """Return the places of the mapped vertices on a posed surface."""
         corners = vertices[:, faces[torch.from_numpy(self.face)]]
         return (corners * torch.from_numpy(self.bary).to(vertices)[..., None]).sum(2)
 
 
-def surface_map(hand: HandModel, mano: Mano) -> SurfaceMap:
+def mapped_vertices(model: Fittable) -> Int[Tensor, " N"]:
+    """Return the vertices that are fitted: all of MANO's, and about a thousand of those on NIMBLE's surface."""
+    return torch.arange(model.num_vertices) if isinstance(model, Mano) else model.surface[::_NIMBLE_STRIDE]
+
+
+def surface_map(hand: HandModel, model: Fittable) -> SurfaceMap:
     """Return the map between these two models: the kept one, or one that is found now (some ten seconds) and kept."""
-    path = cache_home() / "surface_maps" / f"{hand.name}_{_fingerprint(hand, mano)}.npz"
+    path = cache_home() / "surface_maps" / f"{hand.name}_{_fingerprint(hand, model)}.npz"
     if path.is_file():
         return load_record(
             SurfaceMap, path, kind="surface map", format_number=FORMAT, remedy="remove it; it is made again"
         )
-    found = find_surface_map(hand, mano)
+    found = find_surface_map(hand, model)
     with write_atomically(path) as part:
         save_record(found, Path(part), kind="surface map", format_number=FORMAT)
     return found
 
 
-def find_surface_map(hand: HandModel, mano: Mano, *, poses: int = _POSES, rounds: int = _ROUNDS) -> SurfaceMap:
-    """Find the map by fitting MANO to `poses` drawn poses of the mean hand, in turn with the nearest places."""
-    hand, mano = hand.double(), mano.double()
+def find_surface_map(hand: HandModel, model: Fittable, *, poses: int = _POSES, rounds: int = _ROUNDS) -> SurfaceMap:
+    """Find the map by fitting `model` to `poses` drawn poses of the mean hand, in turn with the nearest places."""
+    hand, model = hand.double(), model.double()
     faces, bary = _grid(hand.faces.numpy())
     parameters = _draw(hand, poses)
     posed, armature = hand(parameters), needed(hand.armature(parameters), "the armature of a hand to convert")
-    root = torch.zeros(poses, 3, dtype=torch.float64)
     places = _Places(hand, posed.vertices, faces, bary)
-    one = torch.ones(poses, 778, dtype=torch.float64)
+    which = mapped_vertices(model)
+    one = torch.ones(poses, len(which), dtype=torch.float64)
     joints, trusted = posed.joints, torch.ones(poses, 21, dtype=torch.float64)
-    fitted = mano_like(mano, armature, root)
-    targets = Targets(torch.zeros(poses, 778, 3, dtype=torch.float64), 0 * one, joints, trusted)
-    fitted = fit_mano(mano, fitted, targets, steps=6)
-    index = np.zeros(778, dtype=int)
+    fitted = pose_like(model, armature, torch.zeros(poses, 3, dtype=torch.float64))
+    targets = Targets(places.points[:, : len(which)], 0 * one, joints, trusted, which=which)
+    fitted = fit_to_surface(model, fitted, targets, steps=6)
+    index = np.zeros(len(which), dtype=int)
     for number in range(rounds):
-        vertices = mano(fitted.parameters).vertices + fitted.root_cam[:, None]
-        index = places.nearest(vertices, vertex_normals(vertices, mano.faces))
+        vertices = model(fitted.parameters).vertices + fitted.root_cam[:, None]
+        index = places.nearest(vertices[:, which], vertex_normals(vertices, model.faces)[:, which])
         sliding = number < min(_SLIDING_ROUNDS, rounds - 1)
         across = places.normals[:, index] if sliding else None
-        targets = Targets(places.points[:, index], one, joints, trusted, across)
+        targets = Targets(places.points[:, index], one, joints, trusted, across, which)
         trust = FitTrust(vertex_m=1.5e-3, joint_m=8e-3)
-        fitted = _with_one_shape(fit_mano(mano, fitted, targets, steps=2, trust=trust))
+        fitted = _with_one_shape(fit_to_surface(model, fitted, targets, steps=2, trust=trust))
     return SurfaceMap(faces[index], bary[index])
 
 
@@ -130,10 +140,10 @@ def _with_one_shape(hands: PlacedHands) -> PlacedHands:
     return replace(hands, parameters=replace(hands.parameters, shape=shape.mean(0, keepdim=True).expand_as(shape)))
 
 
-def _fingerprint(hand: HandModel, mano: Mano) -> str:
+def _fingerprint(hand: HandModel, model: Fittable) -> str:
     """Return what names the two models: their mean hands, to a tenth of a millimetre."""
     digest = hashlib.sha256(str(FORMAT).encode())
-    for model in (hand, mano):
-        vertices = model(replace(model.mean_parameters(), texture=None)).vertices
+    for one in (hand, model):
+        vertices = one(replace(one.mean_parameters(), texture=None)).vertices
         digest.update((vertices * 1e4).round().int().numpy().tobytes())
     return digest.hexdigest()[:16]

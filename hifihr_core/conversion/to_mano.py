@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hifihr_core.conversion.initial import mano_like
-from hifihr_core.conversion.mano_fit import FitTrust, Targets, fit_mano
+from hifihr_core.conversion.initial import pose_like
+from hifihr_core.conversion.surface_fit import FitTrust, Targets, fit_to_surface
 from hifihr_core.conversion.surface_map import SurfaceMap, surface_map
 from hifihr_core.exports.results import HandResult
 from hifihr_core.exports.surfaces import vertex_colors
@@ -77,9 +77,9 @@ class ManoConverter:
             points = self.places.points(self.hand(parameters).vertices, self.hand.faces) + root_cam[:, None]
             joints = torch.einsum("vj,bvx->bjx", self.mano.joint_weights, points)
             one = points.new_ones(len(points), _NUM_VERTICES)
-            start = mano_like(self.mano, armature, root_cam)
+            start = pose_like(self.mano, armature, root_cam)
             targets = Targets(points, one, joints, one[:, :21])
-            fitted = fit_mano(self.mano, start, targets, steps=_STEPS, trust=_TRUST)
+            fitted = fit_to_surface(self.mano, start, targets, steps=_STEPS, trust=_TRUST)
             vertices = self.mano(fitted.parameters).vertices + fitted.root_cam[:, None]
             reached = torch.einsum("vj,bvx->bjx", self.mano.joint_weights, vertices)
             return ManoFit(fitted, (vertices - points).norm(dim=-1), (reached - joints).norm(dim=-1))

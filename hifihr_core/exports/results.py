@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from hifihr_core.errors import DataError
 from hifihr_core.exports.textured_meshes import TexturedMesh
+from hifihr_core.photos.reading import Photo, read_photo
 from hifihr_core.records import Side
 
 #: Said in every file, so that nobody has to guess.
@@ -129,12 +131,16 @@ class HandResult:
 
 @dataclass(frozen=True, repr=False)
 class PhotoResult:
-    """All hands of one photo, before one camera, how long each stage took, and what had to be assumed."""
+    """All hands of one photo, before one camera, how long each stage took, and what had to be assumed.
+
+    `photo` is kept only for a photo that was given as an array; one with a `path` is read again where it is needed.
+    """
 
     path: Path | None
     hands: tuple[HandResult, ...]
     seconds: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    photo: Photo | None = None
 
     def save(self, folder: str | Path, *, formats: Iterable[str] | None = None) -> list[Path]:
         """Write every hand into `folder`, under the photo's name; return the files.
@@ -151,6 +157,20 @@ class PhotoResult:
         for number, hand in enumerate(self.hands):
             files += write_hand(Path(folder), f"{stem}_{number}", hand, chosen, context)
         return files
+
+    def show(self, page: str | Path | None = None, *, browser: bool | None = None) -> Path:
+        """Show the hands over their photo and from all sides, in the browser; return the page, one HTML file.
+
+        `page` is the file to write, by default one in a temporary folder. Without a screen, or with ``browser=False``,
+        the page is only written. It never waits for the browser.
+        Raises: DataError if the photo is gone or the page cannot be written.
+        """
+        from hifihr_core.exports.showing import show_result
+
+        photo = self.photo if self.path is None else read_photo(self.path)
+        if photo is None:
+            raise DataError("the photo of this result: neither a path nor the picture is known; predict it again")
+        return show_result(self, photo, None if page is None else Path(page), browser=browser)
 
     def __repr__(self) -> str:
         """Return the photo and a line per hand, at most eight of them."""

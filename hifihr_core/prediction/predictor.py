@@ -176,14 +176,15 @@ class Predictor:
             return self._finish_person(works)
 
     def _finish(self, work: "_Work", views: Sequence[Sequence[View]] | None = None) -> PhotoResult:
+        kept = work.photo if work.photo.path is None else None
         if work.done is None:
-            return PhotoResult(work.photo.path, (), work.clock.seconds, work.notes)
+            return PhotoResult(work.photo.path, (), work.clock.seconds, work.notes, kept)
         with torch.no_grad():
             results = assemble(
                 self.hand, work.done, texture_px=self.settings.texture_px, licences=self.licences, views=views
             )
         work.clock.lap("assemble")
-        return PhotoResult(work.photo.path, results, work.clock.seconds, work.notes)
+        return PhotoResult(work.photo.path, results, work.clock.seconds, work.notes, kept)
 
     def _finish_person(self, works: Sequence["_Work"]) -> tuple[PhotoResult, ...]:
         found = [work.done for work in works if work.done is not None]

@@ -1,6 +1,7 @@
 """What `import hifihr_core as hifihr` offers: listed, documented, cheap to import, and short to print."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 import hifihr_core as hifihr
 from hifihr_core.errors import ConfigError, DataError
+from hifihr_core.exports.showing import has_screen
 
 ROOT = Path(__file__).parent.parent.parent
 PHOTO = ROOT / "examples" / "hand.jpg"
@@ -56,6 +58,52 @@ def test_printing_a_result_is_short(result):
     assert len(lines) == 1 + len(result.hands) <= 12
     assert lines[0].startswith("hand.jpg: ")
     assert "score" in lines[1]
+
+
+def test_printing_many_hands_stays_short(result):
+    (hand, *_) = result.hands
+    many = replace(result, hands=(hand,) * 30)
+    assert repr(many).splitlines()[0] == "hand.jpg: 30 hands"
+    assert len(repr(many).splitlines()) <= 12
+    assert len(repr(many)) < 1500
+
+
+def test_showing_writes_one_page_and_opens_it_where_there_is_a_screen(result, tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("hifihr_core.exports.showing.sys.platform", "linux")
+    page = result.show(tmp_path / "hand.html", browser=False)
+    assert page == tmp_path / "hand.html"
+    assert "hand.jpg" in page.read_text(encoding="utf-8")
+    assert opened == []
+    result.show(page, browser=True)
+    assert opened == [page.resolve().as_uri()]
+
+
+@pytest.mark.parametrize(
+    ("platform", "environment", "expected"),
+    [
+        ("linux", {}, False),
+        ("linux", {"DISPLAY": ":0"}, True),
+        ("linux", {"WAYLAND_DISPLAY": ""}, False),
+        ("darwin", {}, True),
+        ("win32", {}, True),
+    ],
+)
+def test_a_browser_needs_a_screen(platform, environment, expected):
+    assert has_screen(environment, platform) is expected
+
+
+def test_showing_needs_the_picture(result, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(DataError, match="predict it again"):
+        replace(result, path=None).show(browser=False)
+    image = np.zeros((64, 64, 3), dtype=np.uint8)
+    blank = hifihr.Predictor.load().predict(image)
+    assert blank.hands == ()
+    assert blank.show(browser=False).is_relative_to(tmp_path)
 
 
 def test_saving_writes_what_predict_writes(result, tmp_path):

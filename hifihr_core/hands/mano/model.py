@@ -149,6 +149,16 @@ class Mano(HandModel):
             return pose + self.zero_pose
         return torch.addmm(self.zero_pose, pose, self.components[: self.pose_dim])
 
+    @property
+    def posing_bones(self) -> tuple[int, ...]:
+        """The bones of the armature that the pose turns, in the order of its rotation vectors."""
+        return tuple(gather_from("ho3d").index(joint) for joint in range(1, len(PARENTS)))
+
+    def pose_of(self, vectors: Float[Tensor, "B 45"]) -> Float[Tensor, "B P"]:
+        """Return the pose whose `axis_angles` are these, or the nearest ones where there are fewer components."""
+        shift = vectors - self.zero_pose
+        return shift if self.pose_basis == "axis_angle" else shift @ torch.linalg.pinv(self.components[: self.pose_dim])
+
     def _joints(
         self, posed: Float[Tensor, "B 3 V"], motions: Float[Tensor, "B 16 3 4"], rest_joints: Float[Tensor, "B 16 3"]
     ) -> Float[Tensor, "B 21 3"]:

@@ -163,6 +163,17 @@ class Nimble(HandModel):
         """Return the rotation vectors of bones 1 to 19."""
         return pose if self.pose_basis == "axis_angle" else torch.addmm(self.zero_pose, pose, self.components)
 
+    @property
+    def posing_bones(self) -> tuple[int, ...]:
+        """The bones of the armature that the pose turns, in the order of its rotation vectors."""
+        return BONE_JOINTS[1:]
+
+    def pose_of(self, vectors: Float[Tensor, "B 57"]) -> Float[Tensor, "B P"]:
+        """Return the pose whose `axis_angles` are these, or the nearest ones where there are fewer components."""
+        if self.pose_basis == "axis_angle":
+            return vectors
+        return (vectors - self.zero_pose) @ torch.linalg.pinv(self.components)
+
     def albedo(self, texture: Float[Tensor, "B X"], rows: slice = slice(None)) -> Float[Tensor, "B 3 R T"]:
         """Return rows of the diffuse maps, RGB in [0, 1], row 0 at the top; a map of 1024 px takes 12 MB per hand."""
         mean, basis = self.texture_mean[:, rows], self.texture_basis[:, :, rows]

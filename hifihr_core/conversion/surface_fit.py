@@ -1,4 +1,4 @@
-"""Fit MANO to points that stand for its vertices: damped Gauss-Newton on rotation, pose, shape and place.
+"""Fit a hand model to points that correspond to its vertices: damped Gauss-Newton on rotation, pose, shape and root.
 
 The Jacobian comes from one batched forward pass with every parameter moved a little, in float64, as in
 `lifting.fitting`.
@@ -7,12 +7,11 @@ The Jacobian comes from one batched forward pass with every parameter moved a li
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from hifihr_core.geometry import turns
-from hifihr_core.hands.contract import HandParameters
-from hifihr_core.hands.mano.model import Mano
+from hifihr_core.hands.contract import HandModel, HandParameters
 from hifihr_core.placed_hands import PlacedHands, map_tensors
 
 _STEP = 1e-4
@@ -20,7 +19,7 @@ _STEP = 1e-4
 
 @dataclass(frozen=True)
 class FitTrust:
-    """Standard deviations: of a vertex from its point, of a joint from its point, metres; of MANO's priors."""
+    """Standard deviations: of a vertex from its point and of a joint from its point, metres; of the model's priors."""
 
     vertex_m: float = 2e-3
     joint_m: float = 4e-3
@@ -30,24 +29,26 @@ class FitTrust:
 
 @dataclass(frozen=True)
 class Targets:
-    """Where MANO's 778 vertices and 21 joints should be, camera frame, metres; a weight of 0 asks nothing.
+    """Where vertices and the 21 joints should be, camera frame, metres; a weight of 0 asks for nothing.
 
-    With `normals` a vertex is held across the surface and a tenth as firmly along it.
+    Point n belongs to vertex ``which[n]``; without `which` every vertex has a point. With `normals` a vertex is held
+    across the surface, and a tenth as firmly along it.
     """
 
-    vertices: Float[Tensor, "B 778 3"]
-    vertex_weights: Float[Tensor, "B 778"]
+    vertices: Float[Tensor, "B N 3"]
+    vertex_weights: Float[Tensor, "B N"]
     joints: Float[Tensor, "B 21 3"]
     joint_weights: Float[Tensor, "B 21"]
-    normals: Float[Tensor, "B 778 3"] | None = None
+    normals: Float[Tensor, "B N 3"] | None = None
+    which: Int[Tensor, " N"] | None = None
 
 
-def fit_mano(
-    model: Mano, start: PlacedHands, targets: Targets, *, steps: int = 12, trust: FitTrust = FitTrust()
+def fit_to_surface(
+    model: HandModel, start: PlacedHands, targets: Targets, *, steps: int = 12, trust: FitTrust = FitTrust()
 ) -> PlacedHands:
-    """Move MANO from `start` onto its targets; a step that does not lower the cost is not taken. Float64, no gradients.
+    """Move the model from `start` onto its targets; a step that does not lower the cost is not taken. Float64.
 
-    The vertices of ``model(parameters) + root_cam`` are those that are fitted.
+    The vertices of ``model(parameters) + root_cam`` are those that are fitted. There are no gradients.
     """
     with torch.no_grad():
         size = 6 + model.pose_dim + model.shape_dim
@@ -67,14 +68,14 @@ def fit_mano(
 
 
 def _normal_equations(
-    model: Mano,
+    model: HandModel,
     start: PlacedHands,
     targets: Targets,
     trust: FitTrust,
     x: Float[Tensor, "B D"],
     residuals: Float[Tensor, "B R"],
 ) -> tuple[Float[Tensor, "B D D"], Float[Tensor, "B D"]]:
-    """Return J^T J and J^T r, hand by hand: the Jacobian of one is 2,400 x 61 numbers."""
+    """Return J^T J and J^T r, hand by hand: the Jacobian of one MANO is 2,400 x 61 numbers."""
     size = x.shape[1]
     normals, gradients = [], []
     for i in range(len(x)):
@@ -83,7 +84,8 @@ def _normal_equations(
             return values[i : i + 1].expand(size, *values.shape[1:])
 
         moved = x[i] + _STEP * torch.eye(size, dtype=x.dtype)
-        values = _residuals(model, map_tensors(again, start), map_tensors(again, targets), trust, moved)
+        row = replace(map_tensors(again, replace(targets, which=None)), which=targets.which)
+        values = _residuals(model, map_tensors(again, start), row, trust, moved)
         jacobian = (values - residuals[i]) / _STEP
         normals.append(jacobian @ jacobian.T)
         gradients.append(jacobian @ residuals[i])
@@ -91,11 +93,12 @@ def _normal_equations(
 
 
 def _residuals(
-    model: Mano, start: PlacedHands, targets: Targets, trust: FitTrust, x: Float[Tensor, "B D"]
+    model: HandModel, start: PlacedHands, targets: Targets, trust: FitTrust, x: Float[Tensor, "B D"]
 ) -> Float[Tensor, "B R"]:
     hands = _apply(start, x)
     posed = model(hands.parameters)
-    off = posed.vertices + hands.root_cam[:, None] - targets.vertices
+    vertices = posed.vertices if targets.which is None else posed.vertices.index_select(1, targets.which)
+    off = vertices + hands.root_cam[:, None] - targets.vertices
     if targets.normals is not None:
         across = (off * targets.normals).sum(-1, keepdim=True)
         off = torch.cat((across, 0.1 * (off - across * targets.normals)), dim=-1)

@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from hifihr_core.conversion.initial import mano_like
-from hifihr_core.conversion.mano_fit import FitTrust, Targets, fit_mano
+from hifihr_core.conversion.initial import pose_like
+from hifihr_core.conversion.surface_fit import FitTrust, Targets, fit_to_surface
 from hifihr_core.hands import HandParameters, load_hand
 from hifihr_core.hands.mano.model import Mano
 from hifihr_core.placed_hands import PlacedHands
@@ -35,7 +35,7 @@ def test_manos_own_vertices_give_its_parameters_back(mano: Mano) -> None:
     truth = drawn(mano, 2, seed=4)
     near = replace(truth.parameters, pose=truth.parameters.pose + 0.1, shape=truth.parameters.shape * 0)
     start = PlacedHands(near, truth.root_cam + 0.01)
-    fitted = fit_mano(mano, start, targets_of(mano, truth), steps=25, trust=LOOSE)
+    fitted = fit_to_surface(mano, start, targets_of(mano, truth), steps=25, trust=LOOSE)
     posed, wanted = mano(fitted.parameters), mano(truth.parameters)
     off = posed.vertices + fitted.root_cam[:, None] - wanted.vertices - truth.root_cam[:, None]
     assert off.norm(dim=-1).mean() < 1e-4
@@ -48,7 +48,7 @@ def test_points_without_weight_are_not_looked_at(mano: Mano) -> None:
     spoiled[:, :300] += 1.0
     weights = targets.vertex_weights.clone()
     weights[:, :300] = 0
-    a = fit_mano(mano, truth, replace(targets, vertices=spoiled, vertex_weights=weights), steps=3, trust=LOOSE)
+    a = fit_to_surface(mano, truth, replace(targets, vertices=spoiled, vertex_weights=weights), steps=3, trust=LOOSE)
     torch.testing.assert_close(a.root_cam, truth.root_cam, atol=1e-6, rtol=0)
     torch.testing.assert_close(a.parameters.pose, truth.parameters.pose, atol=1e-6, rtol=0)
 
@@ -61,7 +61,7 @@ def test_with_normals_a_vertex_may_slide(mano: Mano) -> None:
     normals = torch.tensor([0, 0, 1.0], dtype=torch.float64).expand(1, 778, 3)
     trust = FitTrust(vertex_m=1e-3, joint_m=1e-3, pose_prior=1e-4, shape_prior=1e-4)
     pulled, slid = (
-        fit_mano(mano, truth, one, steps=5, trust=trust).root_cam[0, 0]
+        fit_to_surface(mano, truth, one, steps=5, trust=trust).root_cam[0, 0]
         for one in (shifted, replace(shifted, normals=normals))
     )
     assert pulled > 0.009  # 778 vertices against 21 joints
@@ -71,6 +71,6 @@ def test_with_normals_a_vertex_may_slide(mano: Mano) -> None:
 def test_the_start_has_the_pose_of_the_other_hand(mano: Mano) -> None:
     truth = drawn(mano, 3, seed=7)
     flat_shape = replace(truth.parameters, shape=truth.parameters.shape * 0)
-    start = mano_like(mano, mano.armature(flat_shape), truth.root_cam)
+    start = pose_like(mano, mano.armature(flat_shape), truth.root_cam)
     off = (mano(start.parameters).vertices - mano(flat_shape).vertices).norm(dim=-1)
     assert off.mean() < 1e-3  # blend shapes move the ends of the fingers, and with them the axes of the last bones

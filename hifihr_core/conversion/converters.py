@@ -1,0 +1,48 @@
+"""The one table of hand models that predicted hands can be converted to."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from hifihr_core.errors import ConfigError
+from hifihr_core.exports.results import HandResult
+from hifihr_core.hands.contract import HandModel, JointDefinition
+from hifihr_core.lookup import load_attribute, lookup
+
+#: Turns a hand of one model into the same hand of the same photo in another.
+Convert = Callable[[HandResult], HandResult]
+
+
+@dataclass(frozen=True)
+class ConverterRow:
+    """One hand model to convert to: "module:class" of its converter, and the entry of a result with its residual.
+
+    `residual` names ``(field of HandResult, key)``; the value maps names to millimetres.
+    """
+
+    build: str
+    residual: tuple[str, str]
+
+
+CONVERTERS: Mapping[str, ConverterRow] = MappingProxyType(
+    {
+        "mano": ConverterRow("hifihr_core.conversion.to_mano:ManoConverter", ("mano", "residual_mm")),
+        "nimble": ConverterRow("hifihr_core.conversion.to_nimble:NimbleConverter", ("report", "nimble_residual_mm")),
+    }
+)
+
+
+def build_converter(name: str, hand: HandModel, *, joints: JointDefinition = "freihand") -> Convert:
+    """Return what turns hands of `hand` into those of the model `name`.
+
+    Raises: ConfigError for a model that cannot be fitted; AssetError if its files are not installed.
+    """
+    row = lookup(CONVERTERS, name, "hand model to convert to", error=ConfigError)
+    convert: Convert = load_attribute(row.build)(hand, joints=joints).convert
+    return convert
+
+
+def residual_mm(name: str, result: HandResult) -> Mapping[str, float]:
+    """Return how far a converted hand is from the surface it was fitted to, millimetres."""
+    field, key = CONVERTERS[name].residual
+    return getattr(result, field)[key]

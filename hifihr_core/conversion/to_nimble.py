@@ -1,0 +1,131 @@
+"""Hands of any model with our 21-joint armature as NIMBLE hands: pose, shape, skin and place.
+
+A left hand's parameters are those of the mirrored right hand, as everywhere in a result.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hifihr_core.conversion.initial import pose_like
+from hifihr_core.conversion.surface_fit import FitTrust, Targets, fit_to_surface
+from hifihr_core.conversion.surface_map import SurfaceMap, mapped_vertices, surface_map
+from hifihr_core.exports.results import HandResult
+from hifihr_core.exports.surfaces import vertex_colors
+from hifihr_core.exports.textured_meshes import mirror_x, posed_mesh
+from hifihr_core.hands import HandModel, HandParameters, load_hand
+from hifihr_core.hands.contract import JointDefinition
+from hifihr_core.hands.nimble.model import Nimble
+from hifihr_core.lookup import needed
+from hifihr_core.placed_hands import PlacedHands
+
+#: NIMBLE's coefficients are standard deviations of its scans: three of them are as far as its prior is to be trusted.
+_TRUST = FitTrust(vertex_m=1e-3, joint_m=1e3, pose_prior=3.0, shape_prior=1.0)
+_STEPS = 12
+#: Standard deviation of a vertex's colour from the albedo that was seen, against texture coefficients of deviation 1.
+_COLOR_STD = 0.1
+
+RESIDUAL = "nimble_residual_mm"
+
+
+class NimbleConverter:
+    """Fits NIMBLE to the hands of `hand`; the map between the two is found at the first use on a machine.
+
+    NIMBLE's pose prior has 30 components by default, so a pose outside their span is followed as well as they can: the
+    residual says how well. Raises: AssetError if NIMBLE is not installed, or for the joints "freihand" MANO.
+    """
+
+    def __init__(
+        self,
+        hand: HandModel,
+        nimble: Nimble | None = None,
+        *,
+        joints: JointDefinition = "freihand",
+        places: SurfaceMap | None = None,
+    ) -> None:
+        built = load_hand("nimble", joints=joints) if nimble is None else nimble
+        assert isinstance(built, Nimble)
+        self.nimble = built.double()
+        self.hand = hand.double()
+        self.which = mapped_vertices(self.nimble)
+        self.places = surface_map(self.hand, self.nimble) if places is None else places
+        self._skin: tuple[Tensor, Tensor] | None = None
+
+    def fit(
+        self, parameters: HandParameters, root_cam: Float[Tensor, "B 3"]
+    ) -> tuple[PlacedHands, Float[Tensor, "B N"]]:
+        """Fit NIMBLE to right hands of the other model, joint 9 at `root_cam`.
+
+        Returns the NIMBLE hands and the distance of every mapped vertex to its point, metres.
+        """
+        with torch.no_grad():
+            armature = needed(self.hand.armature(parameters), "the armature of a hand to convert")
+            points = self.places.points(self.hand(parameters).vertices, self.hand.faces) + root_cam[:, None]
+            weights = points.new_ones(points.shape[:2])
+            start = pose_like(self.nimble, armature, root_cam)
+            targets = Targets(points, weights, points[:, :21], 0 * weights[:, :21], which=self.which)
+            fitted = fit_to_surface(self.nimble, start, targets, steps=_STEPS, trust=_TRUST)
+            reached = self.nimble(fitted.parameters).vertices[:, self.which] + fitted.root_cam[:, None]
+            return fitted, (reached - points).norm(dim=-1)
+
+    def convert(self, result: HandResult) -> HandResult:
+        """Return the hand of a photo as NIMBLE: mesh, rig, joints, parameters; the residual is in its `report`.
+
+        The texture is NIMBLE's, fitted to the colours of the other hand. Raises: ValueError for a hand of another model
+        than the converter's.
+        """
+        if result.hand != self.hand.name:
+            raise ValueError(f"the hand is of model {result.hand}, the converter is for {self.hand.name}")
+        named = {name: torch.from_numpy(np.asarray(value)).double()[None] for name, value in result.parameters.items()}
+        fitted, errors = self.fit(
+            HandParameters(named["global_orient"], named["pose"], named["shape"]), named["root_cam"]
+        )
+        colors = self.places.points(torch.from_numpy(vertex_colors(result.mesh))[None], self.hand.faces)[0]
+        parameters = replace(fitted.parameters, texture=self._texture(colors)[None])
+        left = result.side == "left"
+        mesh = posed_mesh(self.nimble, PlacedHands(parameters, fitted.root_cam))
+        joints_cam = (self.nimble.joints_of(parameters) + fitted.root_cam[:, None])[0].numpy() * [
+            -1 if left else 1,
+            1,
+            1,
+        ]
+        joints = joints_cam @ result.K.T
+        values = {name: getattr(parameters, name)[0].numpy() for name in ("global_orient", "pose", "shape", "texture")}
+        return replace(
+            result,
+            hand=self.nimble.name,
+            mesh=mirror_x(mesh) if left else mesh,
+            joints_cam=joints_cam,
+            joints_px=joints[:, :2] / joints[:, 2:],
+            parameters={**values, "root_cam": fitted.root_cam[0].numpy()},
+            report={**result.report, RESIDUAL: _residual(errors)},
+            licences={**result.licences, "nimble": self.nimble.licence},
+        )
+
+    def _texture(self, colors: Float[Tensor, "N 3"]) -> Float[Tensor, " X"]:
+        """Return the texture coefficients that give the mapped vertices these colours, drawn to the mean skin."""
+        mean, basis = self._linear_skin()
+        scaled, wanted = basis.flatten(1).T / _COLOR_STD, (colors - mean).flatten() / _COLOR_STD
+        # Neighbouring vertices say nearly the same: together they count for a hundred independent ones.
+        share = min(1.0, 100 / len(colors))
+        normal = share * scaled.T @ scaled + torch.eye(len(basis), dtype=basis.dtype)
+        return torch.linalg.solve(normal, share * scaled.T @ wanted)
+
+    def _linear_skin(self) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "X N 3"]]:
+        """Return the mean colours of the mapped vertices, and how each coefficient of the texture changes them."""
+        if self._skin is None:
+            model = self.nimble
+            mean = model.sample_at_vertices(model.texture_mean[None])[0, self.which]
+            self._skin = mean, model.sample_at_vertices(model.texture_basis)[:, self.which]
+        return self._skin
+
+
+def _residual(errors: Float[Tensor, "B N"]) -> Mapping[str, float]:
+    return {
+        "vertices_mean": round(1e3 * float(errors.mean()), 3),
+        "vertices_95": round(1e3 * float(errors.quantile(0.95)), 3),
+    }
