@@ -12,7 +12,7 @@ from hifihr_cli.main import COMMANDS, build_app
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 #: Pages that the site makes from the code.
-GENERATED = {"reference/command_line.md", "reference/settings.md"}
+GENERATED = {"reference/command_line.md", "reference/settings.md", "reference/messages.md"}
 
 
 def shell_lines(text: str) -> list[str]:

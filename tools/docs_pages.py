@@ -1,13 +1,15 @@
 """Hooks of MkDocs: pages made from the code itself, and links that lead out of `docs/`.
 
-`reference/command_line.md` comes from the Typer commands and `reference/settings.md` from the settings tree, so neither
-can fall behind the code.
+`reference/command_line.md` comes from the Typer commands, `reference/settings.md` from the settings tree and
+`reference/messages.md` from the errors that the source raises, so none can fall behind the code.
 """
 
 import inspect
 import re
+import sys
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from mkdocs.structure.files import File, Files
@@ -19,7 +21,11 @@ _OUTSIDE = re.compile(r"\[`?([^\]`]+)`?\]\((?:\.\./)+(?!docs/)[^)]*\)")
 
 def on_files(files: Files, config: Any) -> Files:
     """Add the generated pages."""
-    for path, make in {"reference/command_line.md": command_line, "reference/settings.md": settings}.items():
+    sys.path.insert(0, str(Path(__file__).parent))
+    from error_messages import page
+
+    pages: dict[str, Callable[[], str]] = {"command_line": command_line, "settings": settings, "messages": page}
+    for path, make in ((f"reference/{name}.md", make) for name, make in pages.items()):
         files.append(File.generated(config, path, content=make()))
     return files
 

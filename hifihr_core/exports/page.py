@@ -5,7 +5,11 @@ The viewer in `data/page.html` is our own WebGL; this module fills in the photos
 
 import base64
 import json
-from collections.abc import Sequence
+import os
+import sys
+import tempfile
+import webbrowser
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -15,7 +19,7 @@ from hifihr_core.exports.clips import local_transforms
 from hifihr_core.exports.encoding import encode_jpeg
 from hifihr_core.exports.forearm import with_forearm
 from hifihr_core.exports.gltf import strongest_influences
-from hifihr_core.exports.results import HandResult
+from hifihr_core.exports.results import HandResult, PhotoResult
 from hifihr_core.exports.textured_meshes import TexturedMesh, split_at_seams, unsplit
 from hifihr_core.files import write_text
 from hifihr_core.photos.reading import Photo
@@ -53,6 +57,25 @@ def write_page(path: Path, photos: Sequence[dict]) -> Path:
     # A script element ends at the first "</", wherever it is.
     write_text(path, template.replace(_MARK, data.replace("</", "<\\/")))
     return path
+
+
+def show_result(result: PhotoResult, photo: Photo, page: Path | None, *, browser: bool | None) -> Path:
+    """Write the page of one photo and open it; return its path.
+
+    With `page` None it goes into a new temporary folder, which stays, since the browser reads it later. With `browser`
+    None it is opened if there is a screen. Raises: DataError if the page cannot be written.
+    """
+    path = Path(tempfile.mkdtemp(prefix="hifihr-")) / PAGE_FILE if page is None else page
+    name = "photo" if result.path is None else result.path.name
+    write_page(path, [page_photo(name, photo, result.hands)])
+    if has_screen(os.environ, sys.platform) if browser is None else browser:
+        webbrowser.open(path.resolve().as_uri())
+    return path
+
+
+def has_screen(environment: Mapping[str, str], platform: str) -> bool:
+    """Return whether a browser window can open; a browser inside the terminal would block the program."""
+    return platform in ("darwin", "win32") or any(environment.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
 
 
 def _hand(hand: HandResult) -> dict:

@@ -165,7 +165,7 @@ class PhotoResult:
         the page is only written. It never waits for the browser.
         Raises: DataError if the photo is gone or the page cannot be written.
         """
-        from hifihr_core.exports.showing import show_result
+        from hifihr_core.exports.page import show_result
 
         photo = self.photo if self.path is None else read_photo(self.path)
         if photo is None:

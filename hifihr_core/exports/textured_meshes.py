@@ -67,7 +67,7 @@ class SplitMesh:
 def split_at_seams(mesh: TexturedMesh) -> SplitMesh:
     """Copy the vertices on the seams of the chart, so that vertices and UVs share one index.
 
-    Raises ValueError for a mesh without a chart.
+    Raises: ValueError for a mesh without a chart.
     """
     if mesh.uvs is None or mesh.faces_uvs is None:
         raise ValueError("split_at_seams: the mesh has no UV chart")

@@ -118,7 +118,7 @@ class HandModel(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, parameters: HandParameters) -> Hand:
-        """Pose a batch of hands. Raises ValueError where a size does not fit the model."""
+        """Pose a batch of hands. Raises: ValueError if a size does not fit the model."""
 
     @abstractmethod
     def pose_prior(self) -> PosePrior:

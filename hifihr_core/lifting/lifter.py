@@ -151,7 +151,7 @@ def fits_hand(path: Path, hand: HandModel) -> bool:
 def load_lifter(path: Path, hand: HandModel) -> Lifter:
     """Read a lifter for `hand`, on the hand's device, in evaluation mode.
 
-    Raises AssetError where the file is missing, broken, or made for another hand.
+    Raises: AssetError if the file is missing, broken, or made for another hand.
     """
     facts = read_facts(path, format=FORMAT, version=FORMAT_VERSION)
     if not fits_hand(path, hand):

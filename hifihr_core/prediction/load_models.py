@@ -34,7 +34,7 @@ class LoadedModels:
 def load_models(checkpoint: Path | None, *, device: torch.device) -> LoadedModels:
     """Load a checkpoint (a weight file or a run folder), or without one the shipped models.
 
-    The shipped lifter and hand network serve only the hand they were trained for. Raises AssetError where nothing can
+    The shipped lifter and hand network serve only the hand they were trained for. Raises: AssetError where nothing can
     reconstruct.
     """
     path = find_checkpoint(checkpoint) if checkpoint is not None else shipped_model(IMAGE_NETWORK)

@@ -127,7 +127,7 @@ def start_hands(
     """Return a start for every crop; `sighted` is what `second` saw of some of them.
 
     `auto` takes keypoints where a detector gave them. Texture and light always come from the image network, where there
-    is one. Raises ConfigError if `keypoints` is asked for and a hand has none, AssetError if nothing that is installed
+    is one. Raises: ConfigError if `keypoints` is asked for and a hand has none, AssetError if nothing that is installed
     can reconstruct a hand.
     """
     seen = crops.confidence.amax(dim=1) > 0

@@ -70,7 +70,7 @@ def find_crossings(q: Tensor, face: Tensor, depth: Tensor, edges: Tensor, opposi
 
 
 def try_out(device: torch.device) -> None:
-    """Compile and run both kernels on one triangle. Raises RuntimeError where they do not find it."""
+    """Compile and run both kernels on one triangle. Raises: RuntimeError if they do not find it."""
     q = torch.tensor([[[0.0, 0.0, 1.0], [2.5, 0.0, 1.0], [0.0, 2.5, 1.0]]], device=device)
     faces = torch.tensor([[0, 1, 2]], device=device)
     around = edge_adjacency(faces)

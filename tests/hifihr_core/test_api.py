@@ -9,7 +9,7 @@ import pytest
 
 import hifihr_core as hifihr
 from hifihr_core.errors import ConfigError, DataError
-from hifihr_core.exports.showing import has_screen
+from hifihr_core.exports.page import has_screen
 
 ROOT = Path(__file__).parent.parent.parent
 PHOTO = ROOT / "examples" / "hand.jpg"
@@ -73,7 +73,7 @@ def test_showing_writes_one_page_and_opens_it_where_there_is_a_screen(result, tm
     monkeypatch.setattr("webbrowser.open", opened.append)
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("hifihr_core.exports.showing.sys.platform", "linux")
+    monkeypatch.setattr("hifihr_core.exports.page.sys.platform", "linux")
     page = result.show(tmp_path / "hand.html", browser=False)
     assert page == tmp_path / "hand.html"
     assert "hand.jpg" in page.read_text(encoding="utf-8")
