@@ -92,6 +92,23 @@ def test_every_page_is_in_the_index() -> None:
     assert pages | GENERATED == listed
 
 
+def linked(page: Path) -> set[Path]:
+    """Return the pages that a page links to."""
+    if not page.exists():  # a generated page
+        return set()
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    targets = re.findall(r"\]\(([^)\s#]+\.md)[^)]*\)", text)
+    return {(page.parent / target).resolve() for target in targets if "://" not in target}
+
+
+def test_every_page_is_at_most_two_clicks_from_the_index() -> None:
+    docs = ROOT / "docs"
+    first = linked(docs / "index.md")
+    reached = {docs / "index.md", *first, *(page for near in first for page in linked(near))}
+    pages = {*docs.rglob("*.md"), *(docs / name for name in GENERATED)}
+    assert sorted(page.relative_to(docs).as_posix() for page in pages - reached) == []
+
+
 def test_every_picture_is_shown_somewhere() -> None:
     text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
     pictures = [path.name for path in (ROOT / "docs" / "images").iterdir()]
