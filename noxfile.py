@@ -108,7 +108,7 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session
 def kill(session: nox.Session) -> None:
-    """Runs killed at random moments and started again; they must end with the same bytes."""
+    """Runs of predict, train and prepare, stopped at random moments and started again; they end with the same bytes."""
     install(session)
-    session.run("python", "benchmarks/prepare_kill.py", *(session.posargs or ["--source", "freihand"]))
-    session.run("python", "benchmarks/train_kill.py")
+    for name in session.posargs or ["predict_kill", "train_kill", "prepare_kill"]:
+        session.run("python", f"benchmarks/{name}.py")

@@ -17,7 +17,7 @@ from statistics import median
 from reporting import write
 
 LIMIT_S = 0.4
-RUN = "from hifihr_cli.main import run; run()"
+RUN = "from hifihr_cli.start import run; run()"
 
 
 def command_lines() -> list[list[str]]:

@@ -32,7 +32,7 @@ from hifihr_core.prediction import Predictor, PredictSettings
 from hifihr_core.synthesis.generator import Synthesizer
 from hifihr_core.synthesis.options import SynthOptions
 
-RUN = "from hifihr_cli.main import run; run()"
+RUN = "from hifihr_cli.start import run; run()"
 SIZE_PX = (480, 640)
 
 

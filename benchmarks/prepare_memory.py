@@ -17,7 +17,7 @@ from pathlib import Path
 from data_common import write_freihand
 from reporting import report
 
-COMMAND = "from hifihr_cli.main import run; run()"
+COMMAND = "from hifihr_cli.start import run; run()"
 
 
 def main() -> None:

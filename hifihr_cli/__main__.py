@@ -1,5 +1,5 @@
 """`python -m hifihr_cli`: the same program as `hifihr`, for launchers that want a module (torchrun)."""
 
-from hifihr_cli.main import run
+from hifihr_cli.start import run
 
 run()

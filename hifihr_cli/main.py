@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 from typer.core import MarkupMode, TyperGroup
@@ -146,13 +146,12 @@ def main(arguments: Sequence[str]) -> int:
         return report(error)
 
 
-def run() -> NoReturn:
-    """Run the command line of this process: the console script `hifihr`."""
+def prepare_streams() -> None:
+    """Make stdout and stderr ready for any text, also where the process was started without them."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if stream is None:  # the process was started without one
+        if stream is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - for as long as it lives
         elif isinstance(stream, TextIOWrapper):
             # Names of files may hold any character, and bytes that are none; a code page of Windows lacks most.
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
-    sys.exit(main(sys.argv[1:]))

@@ -17,6 +17,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_all_start_methods, get_context, parent_process
+from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for_process
 from pathlib import Path
 from typing import Any
@@ -131,7 +132,11 @@ def pack_split(
         results = tuple(split.checks())
         _refuse_failed(results, policy)
         pieces = plan_pieces(split, folder, policy=policy)
-        tally = _pack(split, pieces, policy, on_progress or (lambda split, done, total: None))
+        try:
+            tally = _pack(split, pieces, policy, on_progress or (lambda split, done, total: None))
+        except BaseException:
+            _clear_half_written(folder, split.facts.split)
+            raise
         index = summarise(split.facts, plan, results, tally, folder)
         write_text(folder / INDEX_NAME, index.dump())
         shutil.rmtree(work, ignore_errors=True)
@@ -215,12 +220,16 @@ def _take_over(folder: Path, plan: Mapping[str, Any], name: str) -> None:
                 old.unlink()
             shutil.rmtree(work)
             work.mkdir()
-        # What a killed run was writing: see `write_atomically`.
-        for stale in (*folder.glob(f".{name}-*.h5"), *folder.glob(".index-*.json"), *work.glob(".*")):
-            stale.unlink()
+        _clear_half_written(folder, name)
     except OSError as error:
         raise DataError(describe_os_error(error, folder)) from error
     write_text(plan_path, json.dumps(plan))
+
+
+def _clear_half_written(folder: Path, name: str) -> None:
+    """Remove what a killed run, or a worker that was ended, was writing: see `write_atomically`."""
+    for stale in (*folder.glob(f".{name}-*.h5"), *folder.glob(".index-*.json"), *(folder / WORK_NAME).glob(".*")):
+        stale.unlink(missing_ok=True)
 
 
 def _refuse_failed(results: Sequence[CheckFacts], policy: Policy) -> None:
@@ -276,7 +285,10 @@ def _run(
     context = get_context(method)
     if method == "forkserver":
         context.set_forkserver_preload([__name__, type(split).__module__])
-    pool = ProcessPoolExecutor(min(workers, len(pieces)), mp_context=context, initializer=_start, initargs=(split,))
+    ended, end = context.Pipe(duplex=False)  # closing `end` ends the workers in the middle of their shards
+    pool = ProcessPoolExecutor(
+        min(workers, len(pieces)), mp_context=context, initializer=_start, initargs=(split, ended)
+    )
     try:
         waiting: dict[Future, Piece] = {pool.submit(_pack_here, piece): piece for piece in pieces}
         while waiting:
@@ -284,8 +296,13 @@ def _run(
                 yield waiting.pop(future), *future.result()
     except BrokenProcessPool as error:
         raise DataError("a worker process died, perhaps out of memory; finished shards stay, run again") from error
+    except BaseException:
+        end.close()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
+        end.close()
+        ended.close()
 
 
 def pack_piece(split: Split, piece: Piece) -> tuple[ShardFacts, tuple[Problem, ...]]:
@@ -296,19 +313,19 @@ def pack_piece(split: Split, piece: Piece) -> tuple[ShardFacts, tuple[Problem, .
 _split_of_worker: Split
 
 
-def _start(split: Split) -> None:
-    """Set up a worker: one thread, and an end when the parent ends, however that comes."""
+def _start(split: Split, ended: Connection) -> None:
+    """Set up a worker: one thread, and an end at once when the parent ends or is interrupted, however that comes."""
     global _split_of_worker
     _split_of_worker = split
     cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends a worker at once; its half shard is cleared later
     parent = parent_process()
     if parent is not None:
-        threading.Thread(target=_follow, args=(parent.sentinel,), daemon=True).start()
+        threading.Thread(target=_follow, args=(parent.sentinel, ended), daemon=True).start()
 
 
-def _follow(sentinel: int) -> None:
-    wait_for_process([sentinel])
+def _follow(sentinel: int, ended: Connection) -> None:
+    wait_for_process([sentinel, ended])
     os._exit(1)
 
 

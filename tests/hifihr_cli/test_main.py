@@ -189,7 +189,7 @@ sys.exit(main.main(["assets", "list"]))
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes as POSIX has them")
 def test_a_reader_that_went_away_is_no_error(tmp_path):
-    code = "from hifihr_cli.main import run; run()"
+    code = "from hifihr_cli.start import run; run()"
     process = subprocess.Popen(
         [sys.executable, "-c", code, "assets", "list", "--json"],
         stdout=subprocess.PIPE,
@@ -206,7 +206,7 @@ def test_completion_knows_commands_and_assets(run_fresh):
     def complete(words, index):
         ended = run_fresh(
             "-c",
-            "from hifihr_cli.main import run; run()",
+            "from hifihr_cli.start import run; run()",
             _HIFIHR_COMPLETE="complete_bash",
             COMP_WORDS=words,
             COMP_CWORD=str(index),
@@ -227,7 +227,7 @@ def terminal():
         environment = {key: value for key, value in os.environ.items() if key != "NO_COLOR"}
         environment |= {"TERM": "xterm-256color", "COLUMNS": "100", **variables}
         process = subprocess.Popen(
-            [sys.executable, "-c", "from hifihr_cli.main import run; run()", *words],
+            [sys.executable, "-c", "from hifihr_cli.start import run; run()", *words],
             stdin=inner,
             stdout=inner,
             stderr=inner,

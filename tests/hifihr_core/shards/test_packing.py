@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -154,6 +155,28 @@ def test_workers_give_the_same_bytes(tmp_path, raw_trees):
         found.append(digests(out))
     assert found[0] == found[1]
     assert len(found[0]) == 4
+
+
+class StickingSplit(ToySplit):
+    """Later poses are never read to their end."""
+
+    def read(self, start: int, stop: int) -> Iterator[Sample | Problem]:
+        yield from super().read(start, min(stop, 6))
+        if stop > 6:
+            threading.Event().wait()
+
+
+def test_interrupted_workers_end_in_the_middle_of_their_shards(tmp_path, whole):
+    def interrupt(split, done, total):
+        if done == 6:
+            raise KeyboardInterrupt
+
+    policy = Policy(workers=2, shard_bytes=SMALL.shard_bytes)
+    with pytest.raises(KeyboardInterrupt):
+        pack_split(StickingSplit(), tmp_path / "out", policy=policy, on_progress=interrupt)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [".work", "train-00000.h5", "train-00001.h5"]
+    pack_split(ToySplit(), tmp_path / "out", policy=SMALL)
+    assert digests(tmp_path / "out") == whole
 
 
 def test_problems_are_listed_and_too_many_are_fatal(tmp_path):

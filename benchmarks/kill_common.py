@@ -1,0 +1,156 @@
+"""What the kill loops share: command lines in children that can be killed, stopped at random moments, started again.
+
+A warm child is forked from this process, which has imported everything and done nothing, so that a stop meets the work
+and not the imports; every fifth is a cold one, a new interpreter, which a stop mostly meets in its imports. Both run
+the console script's own function and end with its exit code.
+"""
+
+import importlib
+import multiprocessing
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+SIGNALS = ("INT", "TERM", "KILL")
+#: How a run may end: by itself, or by the signal it was sent.
+_ENDS = {"INT": (0, 130, -signal.SIGINT), "TERM": (0, 130, -signal.SIGTERM), "KILL": (0, -signal.SIGKILL)}
+_MOST_S = 240.0
+
+
+def warm_up(*modules: str) -> None:
+    """Import what the children need; the parent must not work with it, since threads do not survive a fork."""
+    for name in ("hifihr_cli.main", *modules):
+        importlib.import_module(name)
+
+
+@dataclass
+class Stops:
+    """What happened: how often each signal was sent, how runs ended, and what they should not have said."""
+
+    sent: Counter[str] = field(default_factory=Counter)
+    ends: Counter[str] = field(default_factory=Counter)
+    faults: list[str] = field(default_factory=list)
+    runs: int = 0
+
+    def row(self) -> dict[str, object]:
+        """Return the counts for a report."""
+        ends = dict(sorted(self.ends.items()))
+        return {"signals": dict(self.sent), "runs started": self.runs, "ends": ends, "faults": self.faults}
+
+
+class Command:
+    """One command line in a child of its own."""
+
+    def __init__(self, words: Sequence[str], errors: Path, *, cold: bool) -> None:
+        self._errors = errors
+        self._child: BaseProcess | subprocess.Popen
+        if cold:
+            with errors.open("wb") as file:
+                line = [sys.executable, "-m", "hifihr_cli", *words]
+                self._child = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=file)
+        else:
+            self._child = multiprocessing.get_context("fork").Process(target=_run, args=(list(words), errors))
+            self._child.start()
+        self.pid = int(self._child.pid or 0)
+
+    def wait(self, seconds: float) -> int | None:
+        """Return the exit code, or None where it still runs after so long."""
+        if isinstance(self._child, subprocess.Popen):
+            try:
+                return self._child.wait(seconds)
+            except subprocess.TimeoutExpired:
+                return None
+        self._child.join(seconds)
+        return self._child.exitcode
+
+    def errors(self) -> str:
+        """Return what it wrote to stderr."""
+        return self._errors.read_text(errors="replace") if self._errors.exists() else ""
+
+
+def _run(words: list[str], errors: Path) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # the background of a shell ignores it
+    out, err = os.open(os.devnull, os.O_WRONLY), os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    os.dup2(out, 1)
+    os.dup2(err, 2)
+    from hifihr_cli.start import run
+
+    sys.argv = ["hifihr", *words]
+    run()
+
+
+def run_whole(words: Sequence[str], errors: Path) -> float:
+    """Run undisturbed and return the seconds it took. Raises: SystemExit where it fails."""
+    started = time.monotonic()
+    command = Command(words, errors, cold=False)
+    code = command.wait(_MOST_S)
+    if code != 0:
+        raise SystemExit(f"{' '.join(words)}: exit code {code}\n{command.errors()}")
+    return time.monotonic() - started
+
+
+def stop_until_done(
+    lines: Sequence[Sequence[str]],
+    errors: Path,
+    dice: random.Random,
+    length_s: float,
+    left: Counter[str],
+    stops: Stops,
+    *,
+    cold_every: int = 5,
+) -> None:
+    """Stop a command at random moments and start it again until it ends by itself; `left` is what is to be sent.
+
+    `lines` are spellings of the same work, one of which is chosen for each start.
+    """
+    while True:
+        cold = cold_every > 0 and stops.runs % cold_every == cold_every - 1
+        command = Command(dice.choice(lines), errors, cold=cold)
+        stops.runs += 1
+        wanted = sorted(name for name, count in left.items() if count > 0)
+        code, name = None, ""
+        if wanted:
+            code = command.wait(dice.uniform(0.02, 1.0) * (length_s + 2.0 * cold))
+            if code is None:
+                name = dice.choice(wanted)
+                os.kill(command.pid, getattr(signal, f"SIG{name}"))
+                left[name] -= 1
+                stops.sent[name] += 1
+        if code is None:
+            code = command.wait(_MOST_S)
+        _judge(command, code, name, stops)
+        if code == 0 or code is None:
+            return
+
+
+def _judge(command: Command, code: int | None, name: str, stops: Stops) -> None:
+    """Note how a run ended, and what is wrong with it."""
+    stops.ends[f"{name or 'none'}: {code}"] += 1
+    said = command.errors()
+    if code is None:
+        os.kill(command.pid, signal.SIGKILL)
+        stops.faults.append(f"{name}: hangs; {said[-300:]}")
+    elif code not in _ENDS.get(name, (0,)):
+        stops.faults.append(f"{name}: exit code {code}; {said[-300:]}")
+    elif "Traceback" in said or "Exception ignored" in said:
+        stops.faults.append(f"{name}: {said[-600:]}")
+
+
+def processes_left(words: str) -> int:
+    """Return how many processes other than this one have these words in their command line (Linux)."""
+    found = 0
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                found += words in (entry / "cmdline").read_bytes().decode(errors="replace")
+            except OSError:
+                continue
+    return found

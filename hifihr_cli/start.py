@@ -1,0 +1,48 @@
+"""The console script `hifihr`: Ctrl-C and SIGTERM mean "interrupted", exit code 130, from the first moment to the last.
+
+Nothing heavy is imported at module level: until the handlers are set, Ctrl-C shows a traceback of Python's own.
+"""
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+_INTERRUPTED = 130
+#: What a person and what `kill`, Slurm and containers send.
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def leave_at_once(number: int, frame: FrameType | None) -> NoReturn:
+    """Answer a signal while modules are imported or the interpreter ends, when there is nothing to save or to clean.
+
+    An exception could be swallowed there, or come out of the middle of a half-imported module.
+    """
+    os.write(2, b"error: interrupted\n")  # `print` may be in the middle of a line
+    os._exit(_INTERRUPTED)
+
+
+def interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    """Answer a signal while a command works: what is half done is cleaned up on the way out."""
+    raise KeyboardInterrupt
+
+
+def run() -> NoReturn:
+    """Run the command line of this process."""
+    # Who starts a process may let it ignore a signal, as shells do for jobs in the background.
+    heeded = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    for number in heeded:
+        signal.signal(number, leave_at_once)
+    from hifihr_cli.main import main, prepare_streams
+
+    prepare_streams()
+    try:
+        for number in heeded:
+            signal.signal(number, interrupt)
+        code = main(sys.argv[1:])
+        for number in heeded:
+            signal.signal(number, leave_at_once)
+    except KeyboardInterrupt:  # between a command and its report
+        leave_at_once(signal.SIGINT, None)
+    sys.exit(code)

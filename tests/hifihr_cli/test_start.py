@@ -1,0 +1,61 @@
+"""Ctrl-C and SIGTERM at the first and the last moment of a command."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
+
+#: A process that sends itself a signal when a module is imported, or when the interpreter ends.
+SENDER = """
+import atexit, os, signal, sys
+
+class Send:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.{sent})
+
+signal.signal(signal.{sent}, signal.{handler})
+sys.meta_path.insert(0, Send())
+if not {module!r}:
+    atexit.register(os.kill, os.getpid(), signal.{sent})
+from hifihr_cli.start import run
+sys.argv = ["hifihr", *{words!r}]
+run()
+"""
+
+
+def send_itself(tmp_path, module, words, *, sent="SIGINT", handler=None):
+    """Run a command line; the signal comes while `module` is imported, or at the end where it has no name."""
+    handler = handler or {"SIGINT": "default_int_handler", "SIGTERM": "SIG_DFL"}[sent]
+    code = SENDER.format(module=module, words=words, sent=sent, handler=handler)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=120)
+
+
+@pytest.mark.parametrize("sent", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize(
+    "module", ["typer", "hifihr_cli.errors", "typer.main", "hifihr_cli.assets", "hifihr_core.assets", ""]
+)
+def test_a_signal_at_any_moment_is_one_line_and_130(tmp_path, module, sent):
+    ended = send_itself(tmp_path, module, ["assets", "list"], sent=sent)
+    assert ended.returncode == 130
+    assert ended.stderr.startswith("error: interrupted")
+    assert ended.stderr.count("\n") == 1
+    assert bool(ended.stdout) == (module == "")  # at the end, everything is printed
+
+
+@pytest.mark.parametrize("module", ["torch", "cv2", "hifihr_core.prediction.predictor"])
+def test_a_signal_during_the_imports_of_a_command_leaves_nothing(tmp_path, module):
+    (tmp_path / "photo.jpg").write_bytes(b"")
+    ended = send_itself(tmp_path, module, ["predict", "photo.jpg", "--out", "out"])
+    assert ended.returncode == 130
+    assert ended.stderr.startswith("error: interrupted")
+    assert ended.stderr.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["photo.jpg"]
+
+
+def test_a_job_in_the_background_of_a_shell_goes_on_ignoring_ctrl_c(tmp_path):
+    ended = send_itself(tmp_path, "typer", ["--version"], handler="SIG_IGN")
+    assert (ended.returncode, ended.stderr) == (0, "")
