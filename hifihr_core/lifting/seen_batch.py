@@ -15,14 +15,14 @@ from hifihr_core.lifting.noisy_keypoints import KeypointBatch
 class SeenHands:
     """N rendered right hands with L looks at each, in pixels of their pictures, and the truth in the camera frame.
 
-    `body` is the map that the first blocks of the eyes make of the crop `T_crop_photo`.
+    `body` are the maps that the first blocks of the eyes make of V crops of each hand, `T_crop_photo`.
     """
 
     looks_px: Float[Tensor, "N L 21 2"]
     depth_px: Float[Tensor, "N 21"]
     metres: Float[Tensor, "N 21 3"]
-    body: Float16[Tensor, "N C h w"]
-    T_crop_photo: Float[Tensor, "N 3 3"]
+    body: Float16[Tensor, "N V C h w"]
+    T_crop_photo: Float[Tensor, "N V 3 3"]
     K: Float[Tensor, "N 3 3"]
     parameters: HandParameters
     root_cam: Float[Tensor, "N 3"]
@@ -57,14 +57,19 @@ class SeenHands:
 
 @dataclass(frozen=True)
 class SeenPhotos:
-    """N right-looking hands in photos: the map of each crop, and the joints that the eyes saw, in pixels of the crop.
+    """N right-looking hands in photos: the map of each crop, and what the eyes saw, in pixels of the photos.
 
-    `weight` is how much each joint is trusted, 0 to 1.
+    `weight` is how much each joint is trusted, 0 to 1; `K` is a usual camera, since none is known.
     """
 
     body: Float16[Tensor, "N C h w"]
+    T_crop_photo: Float[Tensor, "N 3 3"]
     joints_px: Float[Tensor, "N 21 2"]
+    spread_px: Float[Tensor, "N 21"]
+    depth_px: Float[Tensor, "N 21"]
+    metres: Float[Tensor, "N 21 3"]
     weight: Float[Tensor, "N 21"]
+    K: Float[Tensor, "N 3 3"]
 
     def __len__(self) -> int:
         """Return the number of hands."""

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 import numpy as np
-from learning.feature_engine import FeatureEngine
-from learning.sightings import NEARER
+from learning.feature_engine import BodyEngine
+from learning.sightings import nearer
 
 from hifihr_core.eyes.eyes import Eyes
+from hifihr_core.eyes.looks import spread_of
 from hifihr_core.eyes.networks import LANDMARK_PX
 from hifihr_core.eyes.pyramid import Pyramid
 from hifihr_core.eyes.regions import about_joints
@@ -24,29 +25,35 @@ def hands_in(eyes: Eyes, image: np.ndarray, boxes_px: np.ndarray | None) -> list
 
 def as_right_hand(image: np.ndarray, seen: SeenHand) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Return the photo in which the hand looks like a right one, and where its joints are in it."""
-    kept = {"joints_px": seen.joints_px, "depth_px": seen.depth_px, "metres": seen.metres, "sigma_px": seen.sigma_px}
+    height, width = image.shape[:2]
+    focal_px = float(max(height, width))  # a usual camera, as none is known
+    kept = {
+        "joints_px": seen.joints_px,
+        "depth_px": seen.depth_px,
+        "metres": seen.metres,
+        "sigma_px": seen.sigma_px,
+        "spread_px": spread_of(seen),
+        "K": np.array([[focal_px, 0, width / 2], [0, focal_px, height / 2], [0, 0, 1]]),
+    }
     if seen.side == "right":
         return image, kept
     mirror = np.array([-1.0, 1.0])
-    points = seen.joints_px * mirror + np.array([image.shape[1], 0.0])
+    points = seen.joints_px * mirror + np.array([width, 0.0])
     metres = seen.metres * np.array([-1.0, 1.0, 1.0])
     return np.ascontiguousarray(image[:, ::-1]), {**kept, "joints_px": points, "metres": metres}
 
 
-def see_crop(engine: FeatureEngine, image: np.ndarray, hand: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the map of a right hand's crop, the joints in it and how much each is trusted."""
-    region = about_joints(hand["joints_px"][None])
-    region = region.moved(np.zeros((1, 2)), np.full(1, NEARER), np.zeros(1))
+def see_crop(engine: BodyEngine, image: np.ndarray, hand: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return what is kept of a right hand: the map of its crop, and how much each joint is trusted."""
+    region = nearer(about_joints(hand["joints_px"][None]))
     T_crop_photo = region.transforms(LANDMARK_PX)
-    body = engine(Pyramid(image).cut(region, LANDMARK_PX))[-1][0]
-    crop_px = hand["joints_px"] @ T_crop_photo[0, :2, :2].T + T_crop_photo[0, :2, 2]
+    body = engine(Pyramid(image).cut(region, LANDMARK_PX))[0]
     size = np.ptp(hand["joints_px"], axis=0).max()
     weight = np.clip(0.05 * size / np.maximum(hand["sigma_px"], 1e-6), 0, 1)
     return {
         **{name: values.astype(np.float32) for name, values in hand.items()},
         "body": body.astype(np.float16),
         "T_crop_photo": T_crop_photo[0].astype(np.float32),
-        "crop_px": crop_px.astype(np.float32),
         "weight": weight.astype(np.float32),
     }
 

@@ -1,6 +1,7 @@
-"""Reading what `tools/see_hands.py` and `tools/see_photos.py` wrote."""
+"""Reading what `tools/see_hands.py`, `tools/see_closer.py` and `tools/see_photos.py` wrote."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +14,26 @@ from hifihr_core.hands import HandParameters
 from hifihr_core.lifting.seen_batch import SeenHands, SeenPhotos
 
 
-def read_seen(folder: Path, *, most: int | None = None) -> SeenHands:
-    """Return the rendered hands of a folder, at most `most` of them. Raises: DataError if it holds none."""
-    take = _columns(folder, most)
+def read_seen(seen: Sequence[Path], closer: Sequence[Path], *, most: int | None = None) -> SeenHands:
+    """Return the drawn hands of some folders, at most `most`: what the eyes say, and the maps of crops, in pairs.
+
+    Chunks that have not been looked at in both ways are left out. Raises: DataError if there is none.
+    """
+    chunks: list[dict[str, np.ndarray]] = []
+    for first, second in zip(seen, closer, strict=True):
+        for path in chunk_paths(first, "seen"):
+            other = second / path.name.replace("seen", "closer")
+            if other.is_file() and (most is None or sum(len(chunk["K"]) for chunk in chunks) < most):
+                chunks.append({**_arrays(path), **_arrays(other)})
+    take = _columns(
+        chunks, most, f"{', '.join(map(str, seen))}: no chunk of tools/see_hands.py and tools/see_closer.py"
+    )
     return SeenHands(
         looks_px=take("seen_joints_px"),
         depth_px=take("seen_depth_px"),
         metres=take("seen_metres"),
-        body=take("seen_body"),
-        T_crop_photo=take("seen_T_crop_photo"),
+        body=take("body"),
+        T_crop_photo=take("T_crop_photo"),
         K=take("K"),
         parameters=HandParameters(take("global_orient"), take("pose"), take("shape")),
         root_cam=take("root_cam"),
@@ -29,19 +41,19 @@ def read_seen(folder: Path, *, most: int | None = None) -> SeenHands:
     )
 
 
-def read_photos(folder: Path, *, most: int | None = None) -> SeenPhotos:
+def read_photos(folder: Path) -> SeenPhotos:
     """Return the hands in photos of a folder. Raises: DataError if it holds none."""
-    take = _columns(folder, most)
-    return SeenPhotos(body=take("body"), joints_px=take("crop_px"), weight=take("weight"))
+    chunks = [_arrays(path) for path in chunk_paths(folder, "seen")]
+    take = _columns(chunks, None, f"{folder}: no chunk of tools/see_photos.py")
+    return SeenPhotos(**{field.name: take(field.name) for field in fields(SeenPhotos)})
 
 
-def _columns(folder: Path, most: int | None) -> Callable[[str], Tensor]:
-    chunks: list[dict[str, np.ndarray]] = []
-    for path in chunk_paths(folder, "seen"):
-        if most is not None and sum(len(next(iter(chunk.values()))) for chunk in chunks) >= most:
-            break
-        with np.load(path, allow_pickle=False) as archive:
-            chunks.append(dict(archive))
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files if name not in ("seen_body", "seen_features")}
+
+
+def _columns(chunks: list[dict[str, np.ndarray]], most: int | None, missing: str) -> Callable[[str], Tensor]:
     if not chunks:
-        raise DataError(f"{folder}: no *.seen.npz, expected chunks of tools/see_hands.py; run that first")
+        raise DataError(f"{missing}, expected some; run these first")
     return lambda name: torch.from_numpy(np.concatenate([chunk.pop(name) for chunk in chunks])[:most])

@@ -24,10 +24,13 @@ BATCH = 64
 
 @torch.no_grad()
 def score_starts(
-    hand: HandModel, folder: Path, network_path: Path | None, *, most: int | None
+    hand: HandModel, folders: tuple[Path, Path], network_path: Path | None, *, most: int | None
 ) -> dict[str, dict[str, float]]:
-    """Return the means over hands of every row; image errors in per cent of the hand's size."""
-    seen, sums = read_seen(folder, most=most), dict[str, dict[str, float]]()
+    """Return the means over hands of every row; image errors in per cent of the hand's size.
+
+    `folders` are those of `tools/see_hands.py` and `tools/see_closer.py`.
+    """
+    seen, sums = read_seen(folders[:1], folders[1:], most=most), dict[str, dict[str, float]]()
     for which in torch.arange(len(seen)).split(BATCH):
         truth = seen.truth(which)
         for name, placed in _starts(hand, seen, which, truth, network_path).items():

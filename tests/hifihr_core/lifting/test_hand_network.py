@@ -22,7 +22,7 @@ from hifihr_core.lifting.hand_network import (
 from hifihr_core.lifting.noisy_keypoints import sample_keypoints
 from hifihr_core.lifting.seen_batch import SeenHands, SeenPhotos
 from hifihr_core.lifting.train_hand_network import HandTraining, lift_with, train_hand_network
-from hifihr_core.weight_files import write_tensors
+from hifihr_core.weight_files import read_facts, read_tensors, write_tensors
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,21 @@ def _generator(seed: int = 0) -> torch.Generator:
 
 
 def _body(count: int) -> torch.Tensor:
-    return torch.rand(count, 112, 14, 14, generator=_generator()).half()
+    return torch.rand(count, 80, 14, 14, generator=_generator()).half()
+
+
+def _photos(count: int) -> SeenPhotos:
+    points = 60 + 100 * torch.rand(count, 21, 2, generator=_generator(3))
+    return SeenPhotos(
+        body=_body(count),
+        T_crop_photo=torch.eye(3).repeat(count, 1, 1),
+        joints_px=points,
+        spread_px=torch.ones(count, 21),
+        depth_px=torch.zeros(count, 21),
+        metres=torch.zeros(count, 21, 3),
+        weight=torch.ones(count, 21),
+        K=torch.tensor([[224.0, 0.0, 112.0], [0.0, 224.0, 112.0], [0.0, 0.0, 1.0]]).repeat(count, 1, 1),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +66,8 @@ def seen(hand: HandModel) -> SeenHands:
         looks_px=looks,
         depth_px=torch.zeros(6, 21),
         metres=torch.zeros(6, 21, 3),
-        body=_body(6),
-        T_crop_photo=torch.eye(3).repeat(6, 1, 1),
+        body=_body(12).unflatten(0, (6, 2)),
+        T_crop_photo=torch.eye(3).repeat(6, 2, 1, 1),
         K=drawn.K,
         parameters=drawn.parameters,
         root_cam=drawn.root_cam,
@@ -91,7 +105,7 @@ def test_looks_have_a_mean_and_a_spread(seen: SeenHands) -> None:
 
 
 def test_training_changes_the_last_blocks_only_when_asked_and_repeats(hand: HandModel, seen: SeenHands) -> None:
-    photos = SeenPhotos(_body(3), torch.full((3, 21, 2), 100.0), torch.ones(3, 21))
+    photos = _photos(3)
     losses: dict[bool, list[float]] = {True: [], False: []}
     for last_blocks, rows in losses.items():
         torch.manual_seed(0)
@@ -150,3 +164,37 @@ def test_an_untrained_reader_says_nothing(hand: HandModel, network: HandNetwork,
         with_it = network.lifter(truth.keypoints_px, truth.confidence, truth.K, evidence=evidence)
     torch.testing.assert_close(with_it.root_cam, without.root_cam)
     torch.testing.assert_close(with_it.parameters.pose, without.parameters.pose)
+
+
+def test_training_brings_the_joints_of_photos_to_what_the_eyes_saw(hand: HandModel, seen: SeenHands) -> None:
+    rows: dict[str, list[float]] = {"photo_blocks": [], "photo_lifted": []}
+
+    def note(step: int, terms: dict[str, float], average: HandNetwork) -> None:
+        for name, values in rows.items():
+            values.append(terms[name])
+
+    torch.manual_seed(0)
+    network = build_hand_network(hand, width=32, blocks=1)
+    settings = HandTraining(steps=16, rendered=2, photos=3, clean=0, warmup_steps=1, lr=3e-3, blocks_lr=1e-3)
+    train_hand_network(hand, network, seen, settings, photos=_photos(3), on_step=note)
+    for values in rows.values():
+        assert sum(values[-3:]) < 0.9 * sum(values[:3])
+
+
+def test_a_file_of_the_first_edition_is_read(hand: HandModel, network: HandNetwork, tmp_path: Path) -> None:
+    path, skipped = tmp_path / "network.safetensors", 10 - FROZEN_BLOCKS
+    save_hand_network(path, network, hand, {})
+    tensors, facts = read_tensors(path), read_facts(path, format=FORMAT, version=FORMAT_VERSION)
+    first = {}
+    for name, value in tensors.items():
+        part, _, rest = name.partition(".")
+        number, _, tail = rest.partition(".")
+        if part != "blocks":
+            first[name] = value
+        elif int(number) >= skipped:
+            first[f"blocks.{int(number) - skipped}.{tail}"] = value
+    old = tmp_path / "old.safetensors"
+    write_tensors(old, first, {name: value for name, value in facts.items() if name != "frozen"})
+    ours, theirs = load_hand_network(path, hand).state_dict(), load_hand_network(old, hand).state_dict()
+    for name, value in ours.items():
+        torch.testing.assert_close(theirs[name], value, atol=1e-3, rtol=1e-3)

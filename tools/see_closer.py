@@ -1,0 +1,64 @@
+"""Keep what the first blocks of the landmark network see of crops of drawn hands.
+
+    python tools/see_closer.py learn/drawn --out learn/closer --views 2
+    python tools/see_closer.py learn/held_out --seen learn/held_out_seen --out learn/held_out_closer
+
+With `--seen`, for measuring, there is one crop per hand, about the joints that the eyes saw. Chunks that are there
+already are left as they are; with `--minutes` the run waits for further ones until then.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+from learning.closer_looks import look_closer, look_where
+from learning.drawn_hands import chunk_paths, read_drawn
+from learning.feature_engine import BodyEngine
+
+from hifihr_core.files import write_atomically
+
+
+def main() -> None:
+    """Look at every chunk that has not been looked at."""
+    arguments = _arguments()
+    cv2.setNumThreads(1)
+    engine = BodyEngine()
+    ends = time.monotonic() + 60 * arguments.minutes
+    while True:
+        for path in chunk_paths(arguments.drawn, "drawn"):
+            _look(engine, path, arguments)
+        if time.monotonic() > ends:
+            break
+        time.sleep(10)
+
+
+def _look(engine: BodyEngine, path: Path, arguments: argparse.Namespace) -> None:
+    out = arguments.out / path.name.replace("drawn", "closer")
+    if out.exists():
+        return
+    began, drawn = time.monotonic(), read_drawn(path)
+    if arguments.seen is None:
+        looks = look_closer(engine, drawn, arguments.views, [arguments.seed, int(path.name.split(".")[0])])
+    else:
+        with np.load(arguments.seen / path.name.replace("drawn", "seen"), allow_pickle=False) as seen:
+            looks = look_where(engine, drawn, seen["seen_joints_px"].mean(axis=1))
+    with write_atomically(out) as part:
+        np.savez(part, **looks)
+    print(f"{out.name}: {time.monotonic() - began:.0f} s", flush=True)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("drawn", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seen", type=Path, default=None)
+    parser.add_argument("--views", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=0.0)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
