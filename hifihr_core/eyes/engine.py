@@ -1,6 +1,8 @@
 """Runs the networks of the eyes in onnxruntime, on the CPU."""
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -14,27 +16,42 @@ _INPUT_PX: dict[type[nn.Module], int] = {PalmNetwork: PALM_PX, LandmarkNetwork: 
 
 
 class Engine:
-    """One network, ready to run on batches of pictures of `image_px` pixels (None: those of the eyes' own networks).
+    """One network, ready to run on pictures of `image_px` pixels (None: those of the eyes' own networks).
 
-    `threads` is the number of CPU threads; 0 takes one per core. The same pictures give the same numbers at any time.
+    `threads` is the number of CPU threads; 0 takes one per core. Each picture is run by itself on one thread, several
+    at a time: these networks are too small to be worth dividing, and a picture's numbers do not depend on the others.
     """
 
     def __init__(self, network: nn.Module, *, threads: int = 0, image_px: int | None = None) -> None:
         import onnxruntime
 
         self.image_px = image_px or _INPUT_PX[type(network)]
+        self._threads = threads or _usable_cores()
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = 1
         options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads wait, others may work
         content = onnx_bytes(network, (3, self.image_px, self.image_px))
         self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         self._input = self._session.get_inputs()[0].name
 
     def __call__(self, pictures: Sequence[UInt8[np.ndarray, "H W 3"]]) -> list[Float32[np.ndarray, "B ..."]]:
         """Return the outputs of the network for square pictures of its size, in the order of its `forward`."""
-        blob = cv2.dnn.blobFromImages(list(pictures), scalefactor=1 / 255)
-        return self._session.run(None, {self._input: blob})
+        workers = min(self._threads, len(pictures))
+        if workers <= 1:
+            answers = [self._run(picture) for picture in pictures]
+        else:
+            with ThreadPoolExecutor(workers) as pool:  # cheap beside one picture, and nothing stays when it is done
+                answers = list(pool.map(self._run, pictures))
+        return [np.concatenate(outputs) for outputs in zip(*answers, strict=True)]
+
+    def _run(self, picture: UInt8[np.ndarray, "H W 3"]) -> list[Float32[np.ndarray, "1 ..."]]:
+        return self._session.run(None, {self._input: cv2.dnn.blobFromImage(picture, scalefactor=1 / 255)})
+
+
+def _usable_cores() -> int:
+    """Return how many cores this process may use."""
+    allowed = getattr(os, "sched_getaffinity", None)  # not on every system
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
 
 
 def palm_engine(*, threads: int = 0) -> Engine:
