@@ -13,6 +13,13 @@ if TYPE_CHECKING:
     from hifihr_core.evaluation.run import Evaluation
 
 
+class BoxesFrom(str, Enum):
+    """Where the box of a hand comes from."""
+
+    labels = "labels"
+    predicted = "predicted"
+
+
 class RootOf(str, Enum):
     """Where a predicted hand is placed."""
 
@@ -46,6 +53,9 @@ SelfTest = Annotated[
     bool, typer.Option("--self-test", help="Check the scorer on predictions with known scores.", show_default=False)
 ]
 RootOption = Annotated[RootOf, typer.Option("--root", help="Place hands at the predicted or the true root.")]
+BoxesOption = Annotated[
+    BoxesFrom, typer.Option("--boxes", help="Crop about the labelled hand, or about the one that the eyes find.")
+]
 BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="Crops per step.", metavar="N")]
 
 
@@ -55,6 +65,7 @@ def evaluate(
     checkpoint: CheckpointFile = None,
     data: Shards = None,
     root: RootOption = RootOf.predicted,
+    boxes: BoxesOption = BoxesFrom.labels,
     predictions: Predictions = None,
     gt: GroundTruth = None,
     out: OutFolder = None,
@@ -99,7 +110,14 @@ def evaluate(
                 version=version,
                 shards=data,
                 ground_truth=gt,
-                options=RunOptions(root.value, limit, batch_size, workers, choose_device(device)),
+                options=RunOptions(
+                    root.value,
+                    boxes.value,
+                    limit=limit,
+                    batch_size=batch_size,
+                    workers=workers,
+                    device=choose_device(device),
+                ),
                 fail_under=fail_under or (),
                 on_progress=on_progress,
             )

@@ -18,7 +18,7 @@ from hifihr_core.models.checkpoint import Checkpoint
 from hifihr_core.models.placing import PlacedEstimate, build_renderer, place_estimate
 from hifihr_core.records import Batch
 from hifihr_core.shards.folder import ShardSet, find_shard_folders
-from hifihr_core.stream.batch_stream import BatchStream, StreamOptions, StreamPart
+from hifihr_core.stream.batch_stream import BatchStream, Samples, StreamOptions, StreamPart
 from hifihr_core.synthesis.labels import stand_in_indices
 
 RootChoice = Literal["predicted", "gt"]
@@ -47,16 +47,17 @@ def open_evaluation_shards(folder: Path | None, dataset: str, *, version: str | 
 
 
 def open_batches(
-    shards: ShardSet,
+    samples: Samples,
     positions: Sequence[int],
     *,
+    hand_scale: float | None,
     image_px: int,
     batch_size: int,
     workers: int = 0,
     device: torch.device | str = "cpu",
 ) -> Iterator[Batch]:
-    """Yield crops of the samples at `positions`, in that order, without random changes."""
-    part = StreamPart(Subset(shards, list(positions)), hand_scale=shards.index.facts.crop_scale)  # type: ignore[arg-type]
+    """Yield crops of the samples at `positions`, in that order, without random changes; see `StreamPart`."""
+    part = StreamPart(Subset(samples, list(positions)), hand_scale=hand_scale)  # type: ignore[arg-type]
     options = StreamOptions(batch_size=batch_size, image_px=image_px, shuffle=False, drop_last=False)
     return iter(BatchStream([part], options, num_workers=workers, device=device))
 

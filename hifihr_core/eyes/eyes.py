@@ -48,8 +48,8 @@ class Eyes:
     ) -> tuple[SeenHand, ...]:
         """Return the hands of a photo, the surest first; at most `max_hands`, none below `min_score`.
 
-        `effort` is a key of `EFFORTS`: `fast` is one pass over the whole photo,
-        `auto` looks at overlapping parts as well, `thorough` also at turned
+        `effort` is a key of `EFFORTS`: `fast` is one pass over the whole photo, and one over its parts if that
+        finds nothing, `auto` looks at overlapping parts as well, `thorough` also at turned
         ones and at places without a palm. Raises: ValueError for another effort.
         """
         if effort not in EFFORTS:

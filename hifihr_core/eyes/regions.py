@@ -99,5 +99,17 @@ def about_joints(joints_px: Float[np.ndarray, "N 21 2"]) -> Regions:
     return Regions(center, side, turn).moved(shift, np.full(len(turn), _JOINT_SCALE), np.zeros(len(turn)))
 
 
+def same_regions(one: Regions, other: Regions, center: float, side: float, turn: float) -> Bool[np.ndarray, " N"]:
+    """Say where two lists of regions (one of them may hold a single region) nearly agree.
+
+    Their centres differ by less than `center` of the longer side, their sides by less than the factor `side`, their
+    turns by less than `turn` radians.
+    """
+    ratio = np.abs(np.log(one.side_px / other.side_px))
+    apart = np.linalg.norm(one.center_px - other.center_px, axis=1)
+    turned = np.abs((one.turn - other.turn + np.pi) % (2 * np.pi) - np.pi)
+    return (apart < center * np.maximum(one.side_px, other.side_px)) & (ratio < np.log(side)) & (turned < turn)
+
+
 def _turn(direction: Float[np.ndarray, "N 2"]) -> Float[np.ndarray, " N"]:
     return np.arctan2(direction[:, 0], -direction[:, 1])

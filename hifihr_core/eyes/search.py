@@ -6,14 +6,14 @@ from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool
 
 from hifihr_core.eyes.engine import Engine
 from hifihr_core.eyes.palms import Palms, find_palms
 from hifihr_core.eyes.pyramid import Pyramid
-from hifihr_core.eyes.regions import Regions, joined, upright
+from hifihr_core.eyes.regions import Regions, joined, same_regions, upright
 from hifihr_core.eyes.same_hand import each_once, is_repetition
-from hifihr_core.eyes.sightings import Sightings, join_sightings, look_again, look_at
+from hifihr_core.eyes.sightings import Sightings, distinct_readings, join_sightings, look_again, look_at
 
 Effort = Literal["fast", "auto", "thorough"]
 
@@ -21,16 +21,19 @@ _QUARTERS = (0.0, np.pi / 2, np.pi, -np.pi / 2)
 
 #: A candidate is followed from this presence on, and kept from that on; the looks decide in the end.
 _PROMISING, _PRESENT = 0.1, 0.6
-#: Two regions whose centres differ by less than this many sides, and their sides by less than this factor, are one.
-_SAME_CENTER, _SAME_SIDE, _SAME_TURN = 0.15, 1.35, 0.5
+#: Two regions are one if centres, sides and turns differ by less; see `same_regions`.
+_SAME_REGION = (0.15, 1.35, 0.5)
+#: Two regions are at one place if their centres differ by less; see `same_regions`. A sighting with this presence is
+#: certain, and explains regions there that are not larger than its own by more than this factor.
+_SAME_PLACE, _CERTAIN, _LARGER = (0.25, 4.0, 4.0), 0.9, 1.35
 #: Neighbouring views and windows overlap by this share; no more than so many are taken in a row or column.
 _VIEW_OVERLAP, _MAX_IN_ROW = 0.3, 10
 #: A hand of less than this share of a view is small there: others may be too small to be seen in it.
 _SMALL = 0.2
 #: A window counts from this presence on.
 _WINDOW_PRESENT = 0.9
-#: Sightings whose joints are this near on average, in sizes of the hand, are one reading; so many at most.
-_SAME_READING, _MAX_READINGS = 0.08, 60
+#: So many readings are looked at closely at most.
+_MAX_READINGS = 60
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,14 @@ class SearchPlan:
 
 EFFORTS: Mapping[str, SearchPlan] = MappingProxyType(
     {
-        "fast": SearchPlan((1.0,), palm_score=0.3, rounds=1, num_looks=2, max_candidates=16),
+        "fast": SearchPlan(
+            (1.0,),
+            palm_score=0.3,
+            rounds=1,
+            num_looks=2,
+            max_candidates=16,
+            if_blind=SearchPlan((0.6,), palm_score=0.3, rounds=1, num_looks=2, max_candidates=4),
+        ),
         "auto": SearchPlan(
             (1.0, 0.6),
             palm_score=0.08,
@@ -94,7 +104,7 @@ def search(palm_engine: Engine, landmark_engine: Engine, pyramid: Pyramid, plan:
         views = square_views(pyramid.width, pyramid.height, (side,), plan.view_turns)
         palms = find_palms(palm_engine, pyramid, views, min_score=plan.palm_score)
         regions = distinct(palms, seen.regions())[: plan.max_candidates]
-        seen = readings(join_sightings([seen, verified(landmark_engine, pyramid, regions, rounds=plan.rounds)]))
+        seen = readings(place_by_place(landmark_engine, pyramid, regions, seen, rounds=plan.rounds))
         before = side
     if plan.window_sides:
         windows = square_views(pyramid.width, pyramid.height, plan.window_sides, _QUARTERS)
@@ -103,9 +113,48 @@ def search(palm_engine: Engine, landmark_engine: Engine, pyramid: Pyramid, plan:
     return seen
 
 
-def verified(engine: Engine, pyramid: Pyramid, regions: Regions, *, rounds: int) -> Sightings:
-    """Return what the landmark network takes for a hand in some regions, after looking again from its own joints."""
+def place_by_place(engine: Engine, pyramid: Pyramid, regions: Regions, known: Sightings, *, rounds: int) -> Sightings:
+    """Return the known hands and those in some regions, the best first; of those at one place the best is tried first.
+
+    Where it shows a hand for certain, the others are left alone, unless they are larger: they may show the whole of a
+    hand of which a part was seen.
+    """
+    for leading in (True, False):
+        regions = regions[~explained(regions, known)]
+        now = leaders(regions) if leading else np.ones(len(regions), dtype=bool)
+        more = verified(engine, pyramid, regions[now], rounds=rounds, known=known)
+        known, regions = join_sightings([known, more]), regions[~now]
+    return known
+
+
+def leaders(regions: Regions) -> Bool[np.ndarray, " N"]:
+    """Say which regions have no earlier one at their place."""
+    first = np.ones(len(regions), dtype=bool)
+    for number in range(1, len(regions)):
+        better = np.flatnonzero(first[:number])
+        first[number] = not same_regions(regions[better], regions[np.array([number])], *_SAME_PLACE).any()
+    return first
+
+
+def explained(regions: Regions, known: Sightings) -> Bool[np.ndarray, " N"]:
+    """Say which regions are at the place of a hand that is certain, and not larger than its region."""
+    sure = known[known.presence >= _CERTAIN].regions()
+    places = [regions[np.array([number])] for number in range(len(regions))]
+    near = [same_regions(sure, one, *_SAME_PLACE) & (one.side_px < _LARGER * sure.side_px) for one in places]
+    return np.array([one.any() for one in near], dtype=bool)
+
+
+def verified(
+    engine: Engine, pyramid: Pyramid, regions: Regions, *, rounds: int, known: Sightings | None = None
+) -> Sightings:
+    """Return what the landmark network takes for a hand in some regions, after looking again from its own joints.
+
+    What is read at once as one of the `known` hands is left out.
+    """
     seen = look_at(engine, pyramid, regions)
+    if known is not None:
+        new = distinct_readings(join_sightings([known, seen])) - len(known)
+        seen = seen[np.sort(new[new >= 0])]
     seen = look_again(engine, pyramid, seen[seen.presence > _PROMISING], rounds=rounds)
     return seen[seen.presence >= _PRESENT]
 
@@ -117,13 +166,7 @@ def once(seen: Sightings) -> Sightings:
 
 def readings(seen: Sightings) -> Sightings:
     """Return sightings whose joints differ, the surest first: several looks at each will tell which is right."""
-    kept: list[int] = []
-    sizes = seen.size_px()
-    for number in np.argsort(-seen.rank(), kind="stable").tolist():
-        apart = np.linalg.norm(seen.joints_px[kept] - seen.joints_px[number], axis=2).mean(axis=1)
-        if not (apart < _SAME_READING * sizes[number]).any():
-            kept.append(number)
-    return seen[np.array(kept[:_MAX_READINGS], dtype=int)]
+    return seen[distinct_readings(seen)[:_MAX_READINGS]]
 
 
 def voted(
@@ -162,14 +205,6 @@ def distinct(palms: Palms, known: Regions) -> Regions:
     regions = joined([known, palms.regions[np.argsort(-palms.score, kind="stable")]])
     kept = list(range(len(known)))
     for number in range(len(known), len(regions)):
-        if not _same_regions(regions, number, np.array(kept, dtype=int)).any():
+        if not same_regions(regions[np.array([number])], regions[np.array(kept, dtype=int)], *_SAME_REGION).any():
             kept.append(number)
     return regions[np.array(kept[len(known) :], dtype=int)]
-
-
-def _same_regions(regions: Regions, one: int, others: Int[np.ndarray, " N"]) -> Bool[np.ndarray, " N"]:
-    ratio = np.abs(np.log(regions.side_px[others] / regions.side_px[one]))
-    longer = np.maximum(regions.side_px[others], regions.side_px[one])
-    apart = np.linalg.norm(regions.center_px[others] - regions.center_px[one], axis=1)
-    turned = np.abs((regions.turn[others] - regions.turn[one] + np.pi) % (2 * np.pi) - np.pi)
-    return (apart < _SAME_CENTER * longer) & (ratio < np.log(_SAME_SIDE)) & (turned < _SAME_TURN)

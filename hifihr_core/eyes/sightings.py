@@ -3,16 +3,20 @@
 from dataclasses import dataclass, fields
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from hifihr_core.eyes.engine import Engine
 from hifihr_core.eyes.networks import LANDMARK_PX
 from hifihr_core.eyes.pyramid import Pyramid
-from hifihr_core.eyes.regions import Regions, about_joints
+from hifihr_core.eyes.regions import Regions, about_joints, same_regions
 
 _CROPS_AT_ONCE = 16
 #: Presence saturates: a difference of less than this says nothing.
 _AS_SURE = 0.05
+#: Sightings whose joints are this near on average, in sizes of the hand, are one reading.
+_SAME_READING = 0.08
+#: A region has settled if its centre moves by less than this share of its side, and side and turn change by less.
+_SETTLED = (0.02, 1.04, 0.06)
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,12 @@ class Sightings:
         """Return these sightings, and those of `other` where `take` is True."""
         rows = [(getattr(self, field.name), getattr(other, field.name)) for field in fields(self)]
         return Sightings(*(np.where(take.reshape(-1, *[1] * (a.ndim - 1)), b, a) for a, b in rows))
+
+    def replaced(self, numbers: Int[np.ndarray, " M"], other: "Sightings") -> "Sightings":
+        """Return these sightings with those at `numbers` replaced by the M of `other`."""
+        place = np.arange(len(self))
+        place[numbers] = len(self) + np.arange(len(other))
+        return join_sightings([self, other])[place]
 
     def size_px(self) -> Float[np.ndarray, " N"]:
         """Return the longer side of the box about each hand's joints."""
@@ -82,12 +92,32 @@ def look_at(
 
 
 def look_again(engine: Engine, pyramid: Pyramid, seen: Sightings, *, rounds: int) -> Sightings:
-    """Return each hand as seen in the region of its own joints: the last of `rounds` such looks that is not worse."""
-    best = seen
+    """Return each hand as seen in the region of its own joints: the last of `rounds` such looks that is not worse.
+
+    A hand whose region stays where it was, or that is read as a surer one is, is not looked at again.
+    """
+    best = latest = seen
+    going = np.sort(distinct_readings(seen))
     for _ in range(rounds):
-        seen = look_at(engine, pyramid, seen.regions())
-        best = best.where(seen.presence >= best.presence - _AS_SURE, seen)
+        if not len(going):
+            break
+        before = latest.regions()[going]
+        latest = latest.replaced(going, look_at(engine, pyramid, before))
+        best = best.where(latest.presence >= best.presence - _AS_SURE, latest)
+        moved = ~same_regions(latest.regions()[going], before, *_SETTLED)
+        going = np.intersect1d(going[moved], distinct_readings(latest))
     return best
+
+
+def distinct_readings(seen: Sightings) -> Int[np.ndarray, " M"]:
+    """Return the numbers of the sightings whose joints are not nearly those of a surer one, the surest first."""
+    kept: list[int] = []
+    sizes = seen.size_px()
+    for number in np.argsort(-seen.rank(), kind="stable").tolist():
+        apart = np.linalg.norm(seen.joints_px[kept] - seen.joints_px[number], axis=2).mean(axis=1)
+        if not (apart < _SAME_READING * sizes[number]).any():
+            kept.append(number)
+    return np.array(kept, dtype=int)
 
 
 def _nothing() -> Sightings:

@@ -12,6 +12,9 @@ from hifihr_core.geometry.crops import box_around
 from hifihr_core.records import Side
 from hifihr_core.skeleton import NUM_JOINTS
 
+#: Sides of crops in longer sides of their boxes. A detector's box ends at the joints' centres; the crop shows the flesh
+#: of the hand and some surroundings too.
+KEYPOINT_BOX_SCALE, GIVEN_BOX_SCALE = 1.5, 1.1
 #: A box is at least this wide and high, pixels, and reaches at most this many photos beyond the photo.
 MIN_BOX_PX = 4.0
 _FARTHEST = 3.0

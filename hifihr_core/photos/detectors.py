@@ -43,7 +43,9 @@ def detect(photo: Photo, detector: Detector) -> list[Detection]:
 DETECTORS: Mapping[str, DetectorRow] = MappingProxyType(
     {
         "auto": DetectorRow("the photo and overlapping parts of it", partial(EyesDetector, "auto")),
-        "fast": DetectorRow("one look at the whole photo", partial(EyesDetector, "fast")),
+        "fast": DetectorRow(
+            "one look at the whole photo; at parts of it only if that finds nothing", partial(EyesDetector, "fast")
+        ),
         "thorough": DetectorRow("turned and finer parts too; seconds per photo", partial(EyesDetector, "thorough")),
         "none": DetectorRow("the whole photo is one hand", lambda **options: whole_image, finds_keypoints=False),
     }

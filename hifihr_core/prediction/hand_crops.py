@@ -9,14 +9,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hifihr_core.geometry.crops import flip_horizontal, square_around, square_crop, transform_points
-from hifihr_core.photos.detections import Detection, check_in_photo
+from hifihr_core.photos.detections import GIVEN_BOX_SCALE, KEYPOINT_BOX_SCALE, Detection, check_in_photo
 from hifihr_core.photos.reading import Photo
 from hifihr_core.placed_hands import map_tensors
 from hifihr_core.records import Side
-
-#: A detector's box ends at the joints' centres; the crop shows the hand's flesh and some surroundings too.
-KEYPOINT_BOX_SCALE = 1.5
-GIVEN_BOX_SCALE = 1.1
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from hifihr_core.hands import HandModel
 from hifihr_core.lifting.fitting import fit_keypoints
 from hifihr_core.lifting.lifter import Lifter
 from hifihr_core.models.contract import Estimate, ImageNetwork
-from hifihr_core.photos.detections import Detection
+from hifihr_core.photos.detections import GIVEN_BOX_SCALE, KEYPOINT_BOX_SCALE, Detection
 from hifihr_core.placed_hands import LitHands, choose, default_light, map_tensors, mean_texture
-from hifihr_core.prediction.hand_crops import GIVEN_BOX_SCALE, KEYPOINT_BOX_SCALE, Crops
+from hifihr_core.prediction.hand_crops import Crops
 from hifihr_core.prediction.second_sight import SecondSight, Sighted
 
 #: Mean confidence of a network's own joints from which its idea of where the hand is is believed.

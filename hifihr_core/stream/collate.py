@@ -62,13 +62,14 @@ def find_squares(
 def _crop_of(
     sample: Sample, size: tuple[int, int], hand_scale: float | None
 ) -> tuple[np.ndarray | tuple[float, float], float]:
-    box = None if hand_scale is None else _hand_box(sample)
+    box = None if hand_scale is None else hand_box(sample)
     if box is None or not (box[2:] - box[:2]).max() > 1:
         return (size[0] / 2, size[1] / 2), float(max(size))
     return square_around(box.astype(np.float64), scale=hand_scale or 1.0)
 
 
-def _hand_box(sample: Sample) -> Float[np.ndarray, "4"] | None:
+def hand_box(sample: Sample) -> Float[np.ndarray, "4"] | None:
+    """Return the box x0, y0, x1, y1 given with a sample, or that of its joints or detected keypoints, if any."""
     labels = sample.labels
     if "box_px" in labels:
         return labels["box_px"]

@@ -4,7 +4,7 @@ Both keep the benchmark's own frame, joint order and units: FreiHAND in our came
 and MANO's order. Scores do not depend on either, as long as both sides agree.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -45,6 +45,11 @@ class PointSets:
     def __len__(self) -> int:
         """Return the number of samples."""
         return len(self.joints)
+
+    def at(self, positions: Sequence[int]) -> "PointSets":
+        """Return some of the samples."""
+        rows = list(positions)
+        return PointSets(self.joints[rows], None if self.vertices is None else self.vertices[rows])
 
 
 def no_progress(done: int, total: int | None = None) -> None:

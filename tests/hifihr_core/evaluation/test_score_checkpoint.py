@@ -45,7 +45,7 @@ def test_the_truth_predicted_has_no_error(write_shards, tmp_path, dataset, joint
     shards = ShardSet(write_shards(tmp_path, dataset, samples=3))
     benchmark = BENCHMARKS[{"ho3d": "ho3d-v2"}.get(dataset, dataset)]
     hand = load_hand("anny", joints=joints)
-    batches = open_batches(shards, range(3), image_px=SIDE, batch_size=2)
+    batches = open_batches(shards, range(3), hand_scale=2.0, image_px=SIDE, batch_size=2)
     surface = choose_surface(hand, truth_is_stand_in=True)
     found = collect(batches, oracle(hand), surface, benchmark, total=3, scorer=ParameterScorer(hand))
     assert found.keys == ["SM1/0000", "SM1/0001", "SM1/0002"]
@@ -178,7 +178,7 @@ def test_a_network_that_gives_nan_is_named(write_shards, tmp_path):
             hand,
         )
 
-    batches = open_batches(shards, range(2), image_px=SIDE, batch_size=2)
+    batches = open_batches(shards, range(2), hand_scale=2.0, image_px=SIDE, batch_size=2)
     surface = choose_surface(hand, truth_is_stand_in=True)
     with pytest.raises(DataError, match="SM1/0001: the prediction is not finite"):
         collect(batches, broken, surface, BENCHMARKS["freihand"], total=2)

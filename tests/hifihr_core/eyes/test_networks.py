@@ -48,12 +48,13 @@ def test_both_ways_of_running_answer_as_the_original(network):
                 np.testing.assert_allclose(ours, original, rtol=0, atol=near)
 
 
-def test_a_batch_of_one_is_a_row_of_many(eyes):
-    engine = eyes._landmarks
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_numbers_of_a_picture_depend_neither_on_the_others_nor_on_threads(eyes, threads):
+    engine = Engine(load_network(LandmarkNetwork), threads=threads)
     shown = pictures(engine.image_px)
-    alone = engine(shown[1:2])
+    alone = eyes._landmarks(shown[1:2])
     for one, many in zip(alone, engine(shown), strict=True):
-        np.testing.assert_allclose(one[0], many[1], rtol=0, atol=1e-3)
+        np.testing.assert_array_equal(one[0], many[1])
 
 
 def test_every_parameter_can_be_trained():

@@ -1,0 +1,144 @@
+"""Boxes of an evaluation that a detector finds instead of the labels: what a photo of a user would get."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from hifihr_core.errors import DataError
+from hifihr_core.evaluation.benchmarks.point_files import OnProgress, no_progress
+from hifihr_core.photos.detections import KEYPOINT_BOX_SCALE, Detection
+from hifihr_core.photos.detectors import Detector
+from hifihr_core.samples import Sample
+from hifihr_core.stream.batch_stream import Samples
+from hifihr_core.stream.collate import hand_box
+from hifihr_core.stream.decode import decode_picture
+
+#: A hand that is found is the labelled one if their boxes overlap by this (intersection over union).
+_SAME_HAND = 0.2
+#: The scores that a hand that was missed has a value for: none of its points is right.
+_SHARES = ("auc_joints", "auc_vertices", "f5", "f15")
+
+
+@dataclass(frozen=True)
+class FoundBoxes:
+    """The samples whose hand was found, by position, and the box of each in its picture; the rest were missed.
+
+    `overlap` is the mean intersection over union with the labelled boxes, None where there are none; `others` counts
+    what was found beside the hands.
+    """
+
+    boxes_px: Mapping[int, Float[np.ndarray, "4"]]
+    missed: tuple[str, ...]
+    overlap: float | None
+    others: int
+
+    @property
+    def positions(self) -> list[int]:
+        """Return the positions of the samples whose hand was found, in order."""
+        return list(self.boxes_px)
+
+    @property
+    def recall(self) -> float:
+        """Return the share of hands that were found."""
+        return len(self.boxes_px) / (len(self.boxes_px) + len(self.missed))
+
+
+class FoundSamples:
+    """Samples whose boxes are those that were found; others keep their own. Positions are those of `samples`."""
+
+    def __init__(self, samples: Samples, found: FoundBoxes) -> None:
+        self._samples, self._boxes_px = samples, found.boxes_px
+
+    def __len__(self) -> int:
+        """Return the number of samples, found or not."""
+        return len(self._samples)
+
+    def __getitem__(self, position: int) -> Sample:
+        """Return a sample; its label `box_px` is the box that was found."""
+        sample = self._samples[position]
+        box_px = self._boxes_px.get(position)
+        if box_px is None:
+            return sample
+        return replace(sample, labels=MappingProxyType({**sample.labels, "box_px": box_px.astype(np.float32)}))
+
+
+def find_boxes(
+    samples: Samples, positions: Sequence[int], detector: Detector, *, on_progress: OnProgress = no_progress
+) -> FoundBoxes:
+    """Look for the labelled hand of each sample in its picture, as it is stored: cut about the hand, a right one.
+
+    Raises: DataError if a picture cannot be decoded, or no hand is found in any.
+    """
+    boxes, missed, overlaps, others = {}, [], [], 0
+    for number, position in enumerate(positions):
+        sample = samples[position]
+        hands = detector(decode_picture(sample))
+        chosen, overlap = labelled_hand(hands, hand_box(sample))
+        others += len(hands) - (chosen is not None)
+        if chosen is None:
+            missed.append(sample.key)
+        else:
+            boxes[position] = chosen.box_px
+            overlaps += [] if overlap is None else [overlap]
+        on_progress(number + 1, len(positions))
+    if not boxes:
+        raise DataError(f"no hand was found in any of {len(positions):,} pictures; evaluate with --boxes labels")
+    return FoundBoxes(boxes, tuple(missed), float(np.mean(overlaps)) if overlaps else None, others)
+
+
+def labelled_hand(
+    hands: Sequence[Detection], box_px: Float[np.ndarray, "4"] | None
+) -> tuple[Detection | None, float | None]:
+    """Return the found hand that is the labelled one, and how much their boxes overlap.
+
+    That is the one that overlaps the labelled box most. Without a label it is the surest of the right hands, which
+    stored pictures show, or the surest of all.
+    """
+    if box_px is None:
+        ordered = sorted(hands, key=lambda hand: (hand.side == "right", hand.score), reverse=True)
+        return (ordered[0] if ordered else None), None
+    overlaps = [_overlap(hand.box_px, box_px) for hand in hands]
+    best = int(np.argmax(overlaps)) if overlaps else -1
+    return (hands[best], overlaps[best]) if overlaps and overlaps[best] > _SAME_HAND else (None, None)
+
+
+def crop_scale(of_dataset: float | None) -> float:
+    """Return the side of a crop in lengths of a found box: the dataset's, or, where it comes cropped, predict's."""
+    return KEYPOINT_BOX_SCALE if of_dataset is None else of_dataset
+
+
+def boxes_document(found: FoundBoxes | None, detector: str, metrics: Mapping[str, float | None]) -> dict[str, Any]:
+    """Return what a report says about the boxes. `with_missed` has the areas and F-scores where a missed hand is 0."""
+    if found is None:
+        return {"from": "labels"}
+    counted = {name: value for name, value in metrics.items() if name.endswith(_SHARES) and value is not None}
+    return {
+        "from": "predicted",
+        "detector": detector,
+        "hands": len(found.boxes_px) + len(found.missed),
+        "found": len(found.boxes_px),
+        "recall": found.recall,
+        "missed": list(found.missed),
+        "others": found.others,
+        "overlap": found.overlap,
+        "with_missed": {name: value * found.recall for name, value in counted.items()},
+    }
+
+
+def boxes_note(found: FoundBoxes) -> str:
+    """Return the sentence that goes with scores of found boxes."""
+    hands = len(found.boxes_px) + len(found.missed)
+    return (
+        f"boxes are predicted: {len(found.boxes_px):,} of {hands:,} hands were found (recall {found.recall:.3f}), "
+        f"{len(found.missed):,} missed; errors are those of the hands that were found"
+    )
+
+
+def _overlap(one: Float[np.ndarray, "4"], other: Float[np.ndarray, "4"]) -> float:
+    both = np.clip(np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2]), 0, None).prod()
+    areas = np.prod(one[2:] - one[:2]) + np.prod(other[2:] - other[:2])
+    return float(both / max(areas - both, 1e-9))
