@@ -1,5 +1,6 @@
 """The one door for checks: `nox -s lint types tests`, and the sessions below. `nox -l` lists them."""
 
+import shutil
 from pathlib import Path
 
 import nox
@@ -80,14 +81,34 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """Wheel and source archive in `dist/`, checked; the wheel is installed and tried."""
+    """Wheel and source archive in `dist/`, made from a clean tree and checked."""
     session.install("build", "twine")
+    shutil.rmtree("dist", ignore_errors=True)
     session.run("python", "-m", "build", "--outdir", "dist")
-    archives = sorted(str(path) for path in Path("dist").glob("hifihr-*"))
-    session.run("twine", "check", "--strict", *archives)
-    session.install("-c", "constraints.txt", *[name for name in archives if name.endswith(".whl")])
+    session.run("twine", "check", "--strict", *archives())
+
+
+@nox.session(python=PYTHONS)
+def smoke(session: nox.Session) -> None:
+    """What `nox -s build` left in `dist/`: wheel, then source archive, installed and tried on the example photo."""
+    photo = Path("examples/hand.jpg").resolve()
+    constraints = Path("constraints.txt").resolve()
+    built = [str(Path(name).resolve()) for name in archives()]
+    if len(built) != 2:
+        session.error("dist/ holds no wheel and source archive; run `nox -s build` first")
     session.chdir(session.create_tmp())
-    session.run("hifihr", "doctor")
+    for archive in sorted(built, key=lambda name: not name.endswith(".whl")):
+        again = [] if archive.endswith(".whl") else ["--force-reinstall", "--no-deps"]
+        session.install("-c", str(constraints), *again, archive)
+        session.run("hifihr", "--version")
+        session.run("hifihr", "doctor")
+        session.run("hifihr", "predict", str(photo), "--overwrite", "--json", "--out", "predictions", silent=True)
+    session.run("python", "-c", f"import hifihr_core as h; print(h.predict({str(photo)!r}))")
+
+
+def archives() -> list[str]:
+    """Return the archives in `dist/`."""
+    return sorted(str(path) for path in Path("dist").glob("hifihr-*"))
 
 
 @nox.session(python="3.11")

@@ -67,9 +67,9 @@ def show(asset_id: AssetId, json: Json = False) -> None:
 @app.command("import")
 def import_asset(
     asset_id: AssetId,
-    source: Annotated[Path, typer.Argument(help="The file, or a folder or zip that holds it.", metavar="PATH")],
+    source: Annotated[Path, typer.Argument(help="The file, or a folder or zip that contains it.", metavar="PATH")],
 ) -> None:
-    """Install an asset from a file, folder or zip of yours, without running anything in it."""
+    """Install an asset from your own file, folder or zip, without running anything in it."""
     from hifihr_core.assets import find_asset
     from hifihr_core.importing import import_asset as install
 
@@ -88,7 +88,7 @@ def fetch(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Download free assets; a download that was cut goes on where it stopped."""
+    """Download free assets; an interrupted download resumes."""
     from hifihr_core.assets import REGISTRY, find_asset, is_installed
     from hifihr_core.assets.fetch import fetch as download
     from hifihr_core.assets.store import installed_path
@@ -122,7 +122,7 @@ def verify(asset_ids: AssetIds = None, json: Json = False) -> None:
 
     chosen = [find_asset(i) for i in asset_ids] if asset_ids else [a for a in REGISTRY.values() if is_installed(a.id)]
     if not chosen:
-        say("no asset is installed; `hifihr assets list` shows what there is", kind="note")
+        say("no asset is installed; `hifihr assets list` shows what is available", kind="note")
     states = {asset.id: check(asset) for asset in chosen}
     if json:
         emit_json(states)
@@ -134,7 +134,7 @@ def verify(asset_ids: AssetIds = None, json: Json = False) -> None:
 
 @app.command()
 def path(asset_id: AssetId) -> None:
-    """Print where an installed asset lies."""
+    """Print the path of an installed asset."""
     from hifihr_core.assets import asset_path
 
     emit(str(asset_path(asset_id)))
@@ -142,7 +142,7 @@ def path(asset_id: AssetId) -> None:
 
 @app.command()
 def remove(asset_ids: Annotated[list[str], typer.Argument(metavar="ID...", autocompletion=_complete)]) -> None:
-    """Remove assets from the cache, with what was left of unfinished downloads."""
+    """Remove assets from the cache, unfinished downloads included."""
     from hifihr_core.assets import find_asset
     from hifihr_core.assets.store import uninstall
 
@@ -155,7 +155,7 @@ def remove(asset_ids: Annotated[list[str], typer.Argument(metavar="ID...", autoc
 
 
 def describe(asset: "Asset") -> dict[str, object]:
-    """Return everything a user may ask of an asset, in reading order."""
+    """Return everything a user may ask about an asset, in reading order."""
     from hifihr_core.assets.store import installed_path, remedy
 
     state = _state(asset)

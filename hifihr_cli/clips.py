@@ -40,7 +40,7 @@ class ClipOptions:
 
 
 def has_clips(words: "Sequence[str]") -> bool:
-    """Return whether clips are meant. Raises: BadParameter for clips beside photos."""
+    """Return whether the arguments are clips. Raises: BadParameter for a mix of clips and photos."""
     clips = [word for word in words if word.lower().endswith(_SUFFIXES)]
     if clips and len(clips) < len(words):
         raise typer.BadParameter("clips and photos cannot be mixed; predict them one after the other")
@@ -59,7 +59,7 @@ def predict_clips(
 ) -> None:
     """Predict clip after clip and report; `models` are checkpoint, settings and device of the predictor.
 
-    Raises: FindingsError where no hand was found in any clip.
+    Raises: FindingsError if no hand was found in any clip.
     """
     with quick_imports():
         from hifihr_core.errors import AssetError

@@ -17,9 +17,9 @@ _SECONDS_BETWEEN = 10.0
 
 
 class OnProgress(Protocol):
-    """What a core function calls while it works: how much is done, of how much (None where unknown), and at what it is.
+    """What a core function calls to report progress: how much is done, out of how much (None if unknown), and its step.
 
-    With a `text` that takes the place of the title, `done` and `total` are parts of the whole that nobody counts.
+    A `text` replaces the title; `done` and `total` are then fractions of the work and not counted on screen.
     """
 
     def __call__(self, done: int, total: int | None = None, text: str = "") -> None:
@@ -40,7 +40,7 @@ def say(message: str, *, kind: str | None = None) -> None:
 
 
 def printable(text: str) -> str:
-    """Return a text for a terminal: control characters, as file names may have, and halves of characters escaped."""
+    """Return a text that is safe on a terminal: control characters and lone surrogates are escaped."""
     return "".join(
         character if character.isprintable() or character == "\n" else character.encode("unicode_escape").decode()
         for character in text

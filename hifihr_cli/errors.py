@@ -40,7 +40,9 @@ def report(error: BaseException) -> int:
 
 
 def _report_usage(error: Any) -> int:
-    """Write a wrong command line as one line with the nearest right name; help for a bare group stays as it is."""
+    """Report a wrong command line in one line, with the nearest valid name; help for a bare group is printed as it
+    is.
+    """
     context = getattr(error, "ctx", None)
     if type(error).__name__ == "NoArgsIsHelpError":
         print(error.format_message(), file=sys.stderr)

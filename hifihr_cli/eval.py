@@ -28,7 +28,7 @@ class RootOf(str, Enum):
 
 
 Dataset = Annotated[str, typer.Option("--dataset", help="freihand, ho3d or synth.", metavar="NAME")]
-Version = Annotated[str | None, typer.Option("--version", help="v2 or v3 of HO-3D; default: what is there.")]
+Version = Annotated[str | None, typer.Option("--version", help="v2 or v3 of HO-3D; default: whichever is prepared.")]
 CheckpointFile = Annotated[
     Path | None,
     typer.Option("--checkpoint", help="Weight file or run folder; default: the shipped model.", metavar="PATH"),
@@ -45,9 +45,7 @@ GroundTruth = Annotated[
 ]
 FailUnder = Annotated[
     list[str] | None,
-    typer.Option(
-        "--fail-under", help="Exit 1 where METRIC is worse than VALUE; may be repeated.", metavar="METRIC=VALUE"
-    ),
+    typer.Option("--fail-under", help="Exit 1 if METRIC is worse than VALUE; may be repeated.", metavar="METRIC=VALUE"),
 ]
 SelfTest = Annotated[
     bool, typer.Option("--self-test", help="Check the scorer on predictions with known scores.", show_default=False)
@@ -125,7 +123,7 @@ def evaluate(
 
 
 def _finish(evaluation: "Evaluation", out: Path | None, json: bool) -> None:
-    """Write and print the report, and end with a finding where a bound was missed."""
+    """Write and print the report; a missed bound is a finding."""
     from hifihr_core.errors import FindingsError
     from hifihr_core.evaluation.report import score_table, texture_table
     from hifihr_core.evaluation.run import write_evaluation
@@ -146,7 +144,7 @@ def _finish(evaluation: "Evaluation", out: Path | None, json: bool) -> None:
 
 
 def _self_test(gt: Path | None, dataset: str, version: str | None, json: bool) -> None:
-    """Score predictions with known scores, and end with a finding where one is not met."""
+    """Score predictions with known scores; a score that differs is a finding."""
     from hifihr_core.config.data_folders import raw_folder
     from hifihr_core.errors import FindingsError
     from hifihr_core.evaluation.benchmarks.point_files import read_ground_truth

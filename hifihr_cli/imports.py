@@ -1,4 +1,4 @@
-"""Importing torch and its company sooner."""
+"""Import torch and the like faster."""
 
 import gc
 from collections.abc import Iterator
@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def quick_imports() -> Iterator[None]:
-    """Do not look for garbage while the body imports, nor among what it made afterwards.
+    """Pause the garbage collector during imports, and exclude what they create from later collections.
 
-    Modules live to the end of the process. Looking through torch's takes a third of the time of a short command, and
-    most of that when the interpreter ends.
+    Modules live until the process ends. Scanning torch's takes a third of the time of a short command, most of it when
+    the interpreter exits.
     """
     was_on = gc.isenabled()
     gc.disable()

@@ -1,4 +1,4 @@
-"""`hifihr live`: hands of a camera, as they move."""
+"""`hifihr live`: hands in front of a camera, as they move."""
 
 import sys
 from pathlib import Path
@@ -11,15 +11,17 @@ from hifihr_cli.imports import quick_imports
 
 Clip = Annotated[
     Path | None,
-    typer.Argument(help="A clip to play at its own speed in place of a camera.", metavar="CLIP", show_default=False),
+    typer.Argument(help="A clip to play in real time instead of a camera.", metavar="CLIP", show_default=False),
 ]
 Camera = Annotated[int, typer.Option("--webcam", min=0, help="Number of the camera.", metavar="N")]
 Osc = Annotated[
     str | None,
-    typer.Option("--osc", help="Send Open Sound Control there too; PORT alone is this machine.", metavar="HOST:PORT"),
+    typer.Option(
+        "--osc", help="Send Open Sound Control there too; PORT alone means this machine.", metavar="HOST:PORT"
+    ),
 ]
-Frames = Annotated[int | None, typer.Option("--frames", min=1, help="Stop after so many pictures.", metavar="N")]
-MaxHands = Annotated[int, typer.Option("--max-hands", min=1, help="Hands at one time.", metavar="N")]
+Frames = Annotated[int | None, typer.Option("--frames", min=1, help="Stop after N frames.", metavar="N")]
+MaxHands = Annotated[int, typer.Option("--max-hands", min=1, help="Largest number of hands to follow.", metavar="N")]
 Focal = Annotated[float | None, typer.Option("--focal", min=1e-3, help="Focal length, pixels.", metavar="PX")]
 Fov = Annotated[
     float | None,
@@ -36,9 +38,9 @@ def live(
     focal: Focal = None,
     fov: Fov = None,
 ) -> None:
-    """Follow the hands before a camera: one JSON line per picture on stdout.
+    """Follow the hands in front of a camera: one JSON line per frame on stdout.
 
-    The newest picture comes first: pictures that arrive while one is worked on are dropped and counted. Stop with
+    Always takes the newest frame: those that arrive while one is processed are dropped and counted. Stop with
     Ctrl-C. Exit code 5: no such camera.
     """
     if focal is not None and fov is not None:

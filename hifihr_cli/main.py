@@ -97,7 +97,7 @@ def root(
     """From one photo of a hand to an accurate, posed, textured 3D hand.
 
     Data goes to stdout, messages go to stderr. Exit codes: 0 done, 1 finished with findings, 2 usage or settings,
-    3 data or asset missing or broken, 5 device not there, 130 interrupted.
+    3 data or asset missing or broken, 5 device not available, 130 interrupted.
     """
 
 

@@ -9,12 +9,12 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and touch nothing.", show_default=False)]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.", show_default=False)]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.", metavar="NAME")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.", metavar="N")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Random seed.", metavar="N")]
 SeedOfRun = Annotated[
     int | None,
-    typer.Option("--seed", min=0, help="Seed of everything random; default: the file's, else 0.", metavar="N"),
+    typer.Option("--seed", min=0, help="Random seed; default: the file's, else 0.", metavar="N"),
 ]
-Workers = Annotated[int, typer.Option("--workers", min=0, help="Worker processes; 0 works in this one.", metavar="N")]
+Workers = Annotated[int, typer.Option("--workers", min=0, help="Worker processes; 0 uses this process.", metavar="N")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Stop after N samples.", metavar="N")]
 OutFolder = Annotated[Path | None, typer.Option("--out", help="Folder to write to.", metavar="FOLDER")]
 Root = Annotated[Path | None, typer.Option("--root", help="Folder or zip with the raw files.", metavar="PATH")]

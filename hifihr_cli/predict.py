@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class SideName(str, Enum):
-    """Which hand, where the detector does not say."""
+    """Which hand, if the detector does not say."""
 
     auto = "auto"
     left = "left"
@@ -59,10 +59,11 @@ DetectorName = Annotated[
     str, typer.Option("--detector", help="fast, auto, thorough, or none (the whole photo is a hand).", metavar="NAME")
 ]
 MaxHands = Annotated[
-    int | None, typer.Option("--max-hands", min=1, help="Keep the N surest hands; in clips 2.", metavar="N")
+    int | None,
+    typer.Option("--max-hands", min=1, help="Keep the N most certain hands; default in clips: 2.", metavar="N"),
 ]
 MinScore = Annotated[
-    float | None, typer.Option("--min-score", min=0, max=1, help="Leave out less likely hands.", metavar="SCORE")
+    float | None, typer.Option("--min-score", min=0, max=1, help="Ignore hands with a lower score.", metavar="SCORE")
 ]
 Boxes = Annotated[
     Path | None,
@@ -77,7 +78,7 @@ Side = Annotated[
     SideName, typer.Option("--side", help="Treat every hand as left or right; auto uses the detector's answer.")
 ]
 Mirrored = Annotated[
-    bool, typer.Option("--mirrored", help="The photos are mirrored, as some selfies.", show_default=False)
+    bool, typer.Option("--mirrored", help="The photos are mirrored, as some selfies are.", show_default=False)
 ]
 Hand = Annotated[
     HandName, typer.Option("--hand", help="The hand model of the files; mano and nimble are fitted afterwards.")
@@ -117,7 +118,7 @@ Backdrop = Annotated[
 ]
 Page = Annotated[
     bool,
-    typer.Option("--page", help="Write one index.html to look at, and to send.", show_default=False),
+    typer.Option("--page", help="Write a single index.html to look at and share.", show_default=False),
 ]
 SamePerson = Annotated[
     bool,
@@ -133,13 +134,13 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace earlier re
 # Clips only.
 From = Annotated[float, typer.Option("--from", min=0.0, help="Clips: start at this second.", metavar="S")]
 To = Annotated[float | None, typer.Option("--to", min=0.0, help="Clips: stop before this second.", metavar="S")]
-Every = Annotated[int, typer.Option("--every", min=1, help="Clips: take every N-th picture.", metavar="N")]
+Every = Annotated[int, typer.Option("--every", min=1, help="Clips: take every N-th frame.", metavar="N")]
 Camera = Annotated[
     int | None, typer.Option("--webcam", min=0, help="Record from this camera until --to or Ctrl-C.", metavar="N")
 ]
 Fps = Annotated[
     float | None,
-    typer.Option("--fps", min=0.1, max=1000, help="Take the photos as one clip with this rate.", metavar="RATE"),
+    typer.Option("--fps", min=0.1, max=1000, help="Treat the photos as one clip with this frame rate.", metavar="RATE"),
 ]
 Codec = Annotated[
     str, typer.Option("--codec", help="Clips: how overlays are encoded: auto, h264 or vp9.", metavar="NAME")
@@ -203,7 +204,7 @@ def predict(
 
     Per photo: .glb with all hands, their skeletons and textures, an overlay and a sheet; per hand: .obj, parameters as
     .json and .npz. hands.json lists all. Per clip: an overlay .mp4; per track: a moving .glb and .bvh, numbers as .npz
-    and .jsonl. A stopped run continues where it was.
+    and .jsonl. An interrupted run resumes where it stopped.
     Exit code 1: no hand was found in any photo, or a photo could not be read.
     """
     _check_at_most_one({"--focal": focal, "--fov": fov, "--intrinsics": intrinsics})
@@ -280,7 +281,7 @@ def predict(
 
 @dataclass(frozen=True)
 class _Entry:
-    """What is left of a photo once its files are written."""
+    """What is kept of a photo once its files are written."""
 
     document: "dict[str, Any]"
     error: "HifihrError | None"
@@ -324,7 +325,7 @@ def _work(
 
 
 def _converter(hand: HandName, predictor: "Predictor") -> "Callable[[HandResult], HandResult]":
-    """Return what turns a predicted hand into one of the model asked for."""
+    """Return the function that turns a predicted hand into one of the chosen model."""
     if hand.value == predictor.hand.name:
         return lambda result: result
     from hifihr_core.conversion.converters import build_converter
@@ -334,7 +335,7 @@ def _converter(hand: HandName, predictor: "Predictor") -> "Callable[[HandResult]
 
 
 def _words(images: list[str], folders: list[str], file_types: list[str]) -> list[str]:
-    """Return what names photos; HaMeR's `--file_type *.jpg *.png` are patterns in its `--img_folder`."""
+    """Return the words that name photos; HaMeR's `--file_type *.jpg *.png` are patterns in its `--img_folder`."""
     if not (folders and file_types):
         return [*images, *folders]
     patterns = [*file_types, *(word for word in images if word.startswith("*"))]
@@ -362,7 +363,7 @@ def _given_hands(
         if matched.unmatched:
             names = ", ".join(repr(name) for name in matched.unmatched[:3])
             more = ", ..." if len(matched.unmatched) > 3 else ""
-            say(f"{file}: {len(matched.unmatched)} names meet no photo: {names}{more}", kind="warning")
+            say(f"{file}: {len(matched.unmatched)} names match no photo: {names}{more}", kind="warning")
         return matched.hands
     if box is None:
         return None
@@ -388,7 +389,7 @@ def _report(done: "list[_Entry]", json: bool) -> None:
         say(str(error), kind="warning")
     kept = sum(one.kept for one in done)
     if kept:
-        say(f"{kept} of {len(done)} photos were done by an earlier run; --overwrite does them again", kind="note")
+        say(f"{kept} of {len(done)} photos were done by an earlier run; --overwrite redoes them", kind="note")
     rows = [row for one in done for row in _table_rows(one)]
     if not json and rows:
         emit_table(("photo", "hand", "side", "score", "files"), rows)

@@ -23,10 +23,10 @@ def _source_names() -> str:
 
 
 SourceName = Annotated[str, typer.Argument(help=f"One of {_source_names()}.", metavar="SOURCE")]
-Check = Annotated[bool, typer.Option("--check", help="Only look at the download, pack nothing.", show_default=False)]
+Check = Annotated[bool, typer.Option("--check", help="Only check the download; pack nothing.", show_default=False)]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Take the first N poses of each split.", metavar="N")]
 Workers = Annotated[
-    int | None, typer.Option("--workers", min=0, help="Processes; all cores by default, 0 works in this one.")
+    int | None, typer.Option("--workers", min=0, help="Processes; all cores by default, 0 uses this one.")
 ]
 Keypoints = Annotated[
     Path | None, typer.Option("--keypoints", help="Keypoint file of `images`: ours or OpenPose's.", metavar="FILE")
@@ -38,7 +38,7 @@ DetectorName = Annotated[
 Count = Annotated[int | None, typer.Option("--count", min=1, help="Hands that `synth` renders; 10,000 by default.")]
 Evaluation = Annotated[
     int | None,
-    typer.Option("--evaluation", min=0, help="Hands of `synth`'s evaluation split; none, with --as a tenth."),
+    typer.Option("--evaluation", min=0, help="Size of `synth`'s evaluation split; default 0, with --as a tenth."),
 ]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of `synth`; 0 by default.")]
 Layout = Annotated[
@@ -47,20 +47,21 @@ Layout = Annotated[
 ]
 SynthHand = Annotated[str | None, typer.Option("--hand", help="Hand model of `synth`: anny, mano or nimble.")]
 Backgrounds = Annotated[
-    Path | None, typer.Option("--backgrounds", help="Your photos behind the hands of `synth`.", metavar="FOLDER")
+    Path | None,
+    typer.Option("--backgrounds", help="Folder of photos to put behind the hands of `synth`.", metavar="FOLDER"),
 ]
 Clips = Annotated[
     int | None,
-    typer.Option("--clips", min=1, help="Write so many clips of moving hands with `synth`, not shards.", metavar="N"),
+    typer.Option("--clips", min=1, help="Write N clips of moving hands with `synth` instead of shards.", metavar="N"),
 ]
-Frames = Annotated[int, typer.Option("--frames", min=1, help="Frames of each of the --clips.", metavar="M")]
+Frames = Annotated[int, typer.Option("--frames", min=1, help="Frames per clip.", metavar="M")]
 MaxProblems = Annotated[
-    float, typer.Option("--max-problems", min=0, max=1, help="Share of poses that may be left out before it stops.")
+    float, typer.Option("--max-problems", min=0, max=1, help="Stop if more than this fraction of poses is left out.")
 ]
-Force = Annotated[bool, typer.Option("--force", help="Pack in spite of failed checks.", show_default=False)]
+Force = Annotated[bool, typer.Option("--force", help="Pack even if checks fail.", show_default=False)]
 Part = Annotated[
     str | None,
-    typer.Option("--part", help="Pack part I of N only; `hifihr shards merge` makes one of all.", metavar="I/N"),
+    typer.Option("--part", help="Pack part I of N only; `hifihr shards merge` joins the parts.", metavar="I/N"),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace finished shards.", show_default=False)]
 
@@ -91,7 +92,7 @@ def prepare(
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
-    """Pack a dataset into shards that training streams; a stopped run goes on where it was.
+    """Pack a dataset into shards that training streams; an interrupted run resumes.
 
     Raw files are looked for in $HIFIHR_DATA/raw/SOURCE (folders or zips, ./data without HIFIHR_DATA), shards go to
     $HIFIHR_DATA/shards/SOURCE. Exit code 3: data missing or broken.
@@ -164,7 +165,7 @@ def _parse_part(text: str) -> "OnePart":
 
 
 def _refuse_foreign(row: "Source", options: dict[str, Any]) -> None:
-    """Raise ConfigError where an option is given that this source does not know."""
+    """Raise ConfigError for an option that this source does not have."""
     from hifihr_core.errors import ConfigError
     from hifihr_core.sources.table import owners_of
 

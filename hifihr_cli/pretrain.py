@@ -19,7 +19,7 @@ def pretrain(
 ) -> None:
     """Learn pose, shape and root placement from annotated hands (RHD, DART, FreiHAND, synth), without rendering.
 
-    The weights that it leaves are where `hifihr train --init` starts. Data: $HIFIHR_DATA/shards/freihand by default.
+    `hifihr train --init` starts from the weights that it writes. Data: $HIFIHR_DATA/shards/freihand by default.
     """
     launch(
         "pretrain",

@@ -1,4 +1,4 @@
-"""`hifihr shards`: what a shard folder holds, and whether it is whole."""
+"""`hifihr shards`: what a shard folder contains, and whether it is intact."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,14 +8,14 @@ import typer
 from hifihr_cli.console import emit, emit_json, emit_table, progress, say
 from hifihr_cli.params import Json
 
-shards = typer.Typer(help="Look into shard folders and verify them.", no_args_is_help=True)
+shards = typer.Typer(help="Inspect and verify shard folders.", no_args_is_help=True)
 
 Folder = Annotated[Path, typer.Argument(help="A shard folder, or a folder of such folders.", metavar="DIR")]
 
 
 @shards.command()
 def info(folder: Folder, json: Json = False) -> None:
-    """Say what the shards below DIR hold."""
+    """Show what the shards below DIR contain."""
     from hifihr_core.shards.folder import find_shard_folders
     from hifihr_core.shards.schema import read_index
 
@@ -69,7 +69,7 @@ def verify(folder: Folder, json: Json = False) -> None:
 def merge(
     folder: Annotated[Path, typer.Argument(help="The --out of all parts.", metavar="DIR")], json: Json = False
 ) -> None:
-    """Make one dataset of parts that `hifihr prepare --part I/N` packed below DIR, on one machine or several.
+    """Join the parts that `hifihr prepare --part I/N` packed below DIR, on one machine or several.
 
     The result has the same bytes as an undivided run; exit code 3 if a part is missing or unfinished.
     """

@@ -37,7 +37,7 @@ def train(
     print_config: PrintConfig = False,
     json: Json = False,
 ) -> None:
-    """Train with rendering: full labels, weak ones (2D joints and masks), or none but a detector's keypoints (self).
+    """Train with rendering: full labels, weak ones (2D joints and masks), or only a detector's keypoints (self).
 
     Start from the weights of `hifihr pretrain` with --init. Under torchrun the same command uses every process. Data:
     $HIFIHR_DATA/shards/freihand by default. Exit code 3: data, labels or weights missing.

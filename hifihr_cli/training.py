@@ -93,7 +93,7 @@ def resolve(
 
 
 def choose_folder(out: Path | None, name: str, *, resume: bool) -> Path:
-    """Return the run folder: `out`, or a new one. Raises: ConfigError where it is not clear which."""
+    """Return the run folder: `out`, or a new one. Raises: ConfigError if it is not clear which."""
     from hifihr_core.errors import ConfigError
 
     if out is not None:
@@ -132,16 +132,16 @@ def show(summary: "Summary", json: bool) -> None:
         emit_json(asdict(summary))
         return
     if summary.samples_left_out:
-        say(f"{summary.samples_left_out} samples held numbers that are not finite and were left out", kind="warning")
+        say(f"{summary.samples_left_out} samples had non-finite values and were left out", kind="warning")
     if summary.steps_left_out:
-        say(f"{summary.steps_left_out} steps gave numbers that are not finite and were not taken", kind="warning")
+        say(f"{summary.steps_left_out} steps gave non-finite values and were skipped", kind="warning")
     scores = ", ".join(f"{name} {value:.4g}" for name, value in summary.validation.items())
     say(f"{summary.steps} steps in {summary.minutes:.1f} min{'; ' + scores if scores else ''}", kind="done")
     emit(str(summary.weights))
 
 
 def describe(now: "Progress") -> str:
-    """Return one line on where a run is."""
+    """Return one line about the progress of a run."""
     if now.loss is None and now.doing != "training":
         return f"step {now.step:,}  {now.doing}" if now.step else now.doing
     loss = "not finite" if now.loss is None else f"{now.loss:.4g}"

@@ -1,4 +1,4 @@
-"""What is drawn for people: skeletons in one colour per finger, and tensors as pictures of bytes."""
+"""Drawing for people: skeletons in one colour per finger, and tensors as pictures of bytes."""
 
 import cv2
 import numpy as np
@@ -17,7 +17,7 @@ _FRACTION = 4
 
 
 def to_bytes(image: Float[Tensor, "3 H W"]) -> Picture:
-    """Return an image in [0, 1] as bytes, rows first; what is outside is clamped."""
+    """Return an image in [0, 1] as bytes, rows first; values outside are clamped."""
     return (image.detach().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy().copy()
 
 
@@ -32,7 +32,7 @@ def draw_skeleton(
     """Draw the 20 bones of a hand into a picture, in one colour per finger where `color` is None.
 
     `rim` is the colour of a line of two pixels more below each bone. Joints that are not finite are drawn at the corner
-    and joints far outside are pulled in, so that OpenCV can count them.
+    and joints far outside are pulled in, so that their pixels fit OpenCV's integers.
     """
     side = max(picture.shape[:2])
     # OpenCV puts the middle of the first pixel at 0, we at 0.5.
@@ -50,6 +50,6 @@ def draw_skeleton(
 def blend(
     below: UInt8[np.ndarray, "H W 3"], color: Float[np.ndarray, "H W 3"], coverage: Float[np.ndarray, "H W"]
 ) -> Picture:
-    """Return a picture with a surface over it: its colours in [0, 1], and which part of each pixel it covers."""
+    """Return a picture with a surface over it, given its colours in [0, 1] and how much of each pixel it covers."""
     over = coverage[..., None]
     return (below * (1 - over) + color * 255 * over).clip(0, 255).astype(np.uint8)

@@ -13,7 +13,7 @@ class HifihrError(Exception):
 
 
 class FindingsError(HifihrError):
-    """The work was done, and its result is what stops: no hand found, or a score below `--fail-under`."""
+    """The work was done, but its result is a reason to stop: no hand found, or a score below `--fail-under`."""
 
     exit_code = 1
 
@@ -37,10 +37,10 @@ class AssetError(HifihrError):
 
 
 class UnsafePickleError(AssetError):
-    """A pickle that asks for a name outside the allow-list; nothing of it was run."""
+    """A pickle that asks for a name outside the allow-list; nothing in it was run."""
 
 
 class DeviceError(HifihrError):
-    """A device or rendering back end that is not there."""
+    """A device or rendering back end that is not available."""
 
     exit_code = 5

@@ -1,4 +1,4 @@
-"""Writing files so that a reader never sees half of one, and saying in one line why the disk refused."""
+"""Writing files so that a reader never sees half of one, and saying in one line why that failed."""
 
 import errno
 import os
@@ -39,7 +39,7 @@ REMEDIES = {
 def describe_os_error(error: OSError, path: Path | None = None) -> str:
     """Return one line for an error of the operating system: the path, what was found, the remedy.
 
-    `path` stands in where the error names none; writing to an open file is such a case.
+    `path` is used if the error names none, as when writing to an open file.
     """
     name = error.filename if error.filename is not None else path
     reason = REMEDIES.get(error.errno or 0) or (error.strerror or str(error)).lower()
@@ -48,11 +48,11 @@ def describe_os_error(error: OSError, path: Path | None = None) -> str:
 
 @contextmanager
 def write_atomically(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; move it there when the block ends well, remove it otherwise.
+    """Yield a temporary path beside `path`; move it there if the block succeeds, remove it otherwise.
 
     The temporary file has the suffix of `path` and exists, empty; missing folders are made. Readers see the old file
     or the whole new one, never a part. Any exception in the block, Ctrl-C too, leaves `path` as it was.
-    Raises: DataError where the operating system refuses.
+    Raises: DataError if the operating system refuses.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,7 +80,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def read_text(path: Path) -> str:
-    """Return the text of a UTF-8 file. Raises: DataError if it is missing, unreadable or no text."""
+    """Return the text of a UTF-8 file. Raises: DataError if it is missing, unreadable or not text."""
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
@@ -102,6 +102,6 @@ def _open_to_others(part: Path) -> None:
 
 
 def _flush(part: Path) -> None:
-    """Bring the bytes to the disk, so that the move never shows an empty file after a crash."""
+    """Flush the bytes to the disk, so that the move never shows an empty file after a crash."""
     with part.open("rb+") as file:
         os.fsync(file.fileno())

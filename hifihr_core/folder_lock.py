@@ -1,4 +1,4 @@
-"""One writer per folder: a lock that the operating system takes back when its process ends, however it ends."""
+"""One writer per folder: a lock that the operating system releases when its process ends, however it ends."""
 
 import errno
 import os
@@ -20,7 +20,7 @@ _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVA
 def lock_folder(folder: Path, *, what: str) -> Iterator[bool]:
     """Hold the folder's lock while the body runs; yield whether the file system has locks at all.
 
-    Raises: ConfigError where another process holds it, naming `what`; DataError where the folder cannot be written.
+    Raises: ConfigError if another process holds it, naming `what`; DataError if the folder cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -39,7 +39,7 @@ def _take(handle: int, folder: Path, what: str) -> bool:
     except OSError as error:
         if error.errno in _NO_LOCKS:
             return False
-        raise ConfigError(f"{folder}: {what} is at work in it; wait for it, or choose another folder") from error
+        raise ConfigError(f"{folder}: {what} is using it; wait until it ends, or choose another folder") from error
     return True
 
 

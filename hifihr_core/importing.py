@@ -124,7 +124,7 @@ def _unpack(asset: Asset, archive: Path, scratch: Path) -> dict[str, Path]:
 
 
 def _copy_bounded(packed: Any, file: BufferedIOBase, most: int, name: str) -> None:
-    """Unpack at most so many bytes, whatever the archive claims. Raises: AssetError where there are more."""
+    """Unpack at most `most` bytes, whatever the archive claims. Raises: AssetError if there are more."""
     copied = 0
     while block := packed.read(1 << 20):
         copied += len(block)

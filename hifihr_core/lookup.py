@@ -43,7 +43,7 @@ def did_you_mean(found: str, names: Iterable[str]) -> str:
 def needed(value: Found | None, what: str) -> Found:
     """Return `value`, which a caller promised to give. Raises: ValueError naming `what` if it is None."""
     if value is None:
-        raise ValueError(f"{what} is missing, and this needs it")
+        raise ValueError(f"{what} is missing, but needed here")
     return value
 
 

@@ -97,7 +97,7 @@ def _landmarks() -> Portable:
 def _lifter() -> Portable:
     path = shipped_model(LIFTER)
     if path is None:
-        raise AssetError("the lifter does not ship with this installation; install hifihr again")
+        raise AssetError("the lifter does not ship with this installation; reinstall hifihr")
 
     def example(count: int) -> Mapping[str, Tensor]:
         points = 100 + 60 * torch.rand(count, 21, 2, generator=_dice())

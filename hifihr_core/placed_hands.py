@@ -1,4 +1,4 @@
-"""Hands before a camera: parameters, root and light, and the one way from them to joints, pixels and a picture."""
+"""Hands in front of a camera: parameters, root and light, and the one way from them to joints, pixels and a picture."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
@@ -113,7 +113,7 @@ def draw_hands(
 
 
 def appearance_of(posed: PosedHands) -> Appearance:
-    """Return the appearance of hands that were posed with a texture. Raises: ValueError where they have none."""
+    """Return the appearance of hands that were posed with a texture. Raises: ValueError if they have none."""
     if posed.hand.appearance is None:
         raise ValueError("these hands have no appearance: pose them with a texture, of a model that has one")
     return posed.hand.appearance

@@ -1,7 +1,7 @@
 """Random numbers that are a pure function of (seed, epoch, name): no state, no order of calls, any number of workers.
 
-Every number is a hash of what it is for (splitmix64, Steele et al. 2014), so that a sample is augmented alike whoever
-reads it, whenever, in whatever batch, and with any release of numpy.
+Every number is a hash of what it is for (splitmix64, Steele et al. 2014), so that a sample is augmented alike in any
+worker, order, batch and release of numpy.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ _MIX_2 = np.uint64(0x94D049BB133111EB)
 
 
 def mix(bits: UInt64[np.ndarray, "*N"]) -> UInt64[np.ndarray, "*N"]:
-    """Return the splitmix64 finaliser of each value: a bijection under which neighbours share nothing."""
+    """Return the splitmix64 finaliser of each value: a bijection that leaves nothing in common between neighbours."""
     bits = (bits ^ (bits >> np.uint64(30))) * _MIX_1
     bits = (bits ^ (bits >> np.uint64(27))) * _MIX_2
     return bits ^ (bits >> np.uint64(31))
@@ -37,7 +37,7 @@ def stream_bits(*parts: int | str) -> UInt64[np.ndarray, "1"]:
 
 
 def shuffled(length: int, *parts: int | str) -> np.ndarray:
-    """Return a permutation of ``range(length)`` that depends on `parts` alone."""
+    """Return a permutation of ``range(length)`` that depends only on `parts`."""
     ranks = mix(stream_bits(*parts) + np.arange(1, length + 1, dtype=np.uint64) * _GOLDEN)
     return np.argsort(ranks, kind="stable")
 
@@ -45,7 +45,7 @@ def shuffled(length: int, *parts: int | str) -> np.ndarray:
 def uniforms(keys: Sequence[str], count: int, *parts: int | str) -> Float[np.ndarray, "B count"]:
     """Return `count` uniform numbers in [0, 1) for each key.
 
-    Row b depends on ``keys[b]`` and `parts` alone; a larger `count` appends columns and changes none.
+    Row b depends only on ``keys[b]`` and `parts`; a larger `count` appends columns and changes none.
     """
     states = mix(stream_bits(*parts) ^ np.array([name_bits(key) for key in keys], dtype=np.uint64))
     columns = np.arange(1, count + 1, dtype=np.uint64) * _GOLDEN

@@ -1,6 +1,6 @@
 """One sample of a dataset, and the one table of everything that can be known about a hand.
 
-Apart from `records.py`, whose names it shares, so that reading and packing data never waits for torch.
+It is separate from `records.py`, whose names it shares, so that reading and packing data never waits for torch.
 """
 
 from collections.abc import Mapping

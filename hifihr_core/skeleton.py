@@ -1,8 +1,8 @@
 """The 21 joints, their names and parents, and the order of every other source.
 
-Inside, joints are in FreiHAND's order (the same as OpenPose's hand): wrist, then thumb, index, middle, ring and
-pinky, each from base to tip. A gather list of another source says, for each of our 21 places, where that joint stands
-in the source: ``ours = theirs[gather]``.
+Inside, joints are in FreiHAND's order (the same as OpenPose's hand): wrist, then thumb, index, middle, ring and pinky,
+each from base to tip. A gather list of another source says, for each of our 21 places, where that joint is in the
+source: ``ours = theirs[gather]``.
 """
 
 from types import MappingProxyType
@@ -60,7 +60,7 @@ def scatter_to(target: str) -> tuple[int, ...]:
     """Return the list that turns our joints into those of a 21-joint target: ``theirs = ours[scatter_to(target)]``."""
     gather = gather_from(target)
     if sorted(gather) != list(range(NUM_JOINTS)):
-        raise ValueError(f"joint order {target!r} has joints that ours lacks, so there is no way back")
+        raise ValueError(f"joint order {target!r} has joints that ours lacks, so it cannot be reversed")
     inverse = [0] * NUM_JOINTS
     for ours, theirs in enumerate(gather):
         inverse[theirs] = ours

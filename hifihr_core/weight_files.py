@@ -21,7 +21,7 @@ FIELDS = ("settings", "hand", "pose_basis", "joints", "step")
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> None:
-    """Write a safetensors file atomically. Raises: DataError where the disk refuses; the old file stays."""
+    """Write a safetensors file atomically. Raises: DataError if it cannot be written; the old file stays."""
     with write_atomically(path) as part:
         try:
             save_file(dict(tensors), part, metadata=dict(facts))
@@ -68,4 +68,4 @@ def _open(path: Path) -> Any:
         raise AssetError(describe_os_error(error, path)) from error
     except SafetensorError as error:
         reason = json.dumps(str(error))
-        raise AssetError(f"{path}: not a whole safetensors file ({reason}); get it again") from error
+        raise AssetError(f"{path}: not a complete safetensors file ({reason}); get it again") from error

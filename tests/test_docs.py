@@ -1,5 +1,6 @@
 """The documentation: every command line in it parses, every link and picture exists, every page is in the index."""
 
+import importlib.util
 import re
 import shlex
 from pathlib import Path
@@ -90,6 +91,16 @@ def test_every_page_is_in_the_index() -> None:
     listed = set(re.findall(r"([\w/]+\.md)", text))
     pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
     assert pages | GENERATED == listed
+
+
+def test_only_links_out_of_the_documentation_become_code() -> None:
+    spec = importlib.util.spec_from_file_location("docs_links", ROOT / "tools" / "docs_links.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    text = "[files](../files.md#mano), [`tool`](../../tools/demo.py) and [one](sheet.md)"
+    expected = "[files](../files.md#mano), `tool` and [one](sheet.md)"
+    assert module.outside_as_code(text, "guides/blender.md") == expected
+    assert module.outside_as_code("[tool](../tools/demo.py)", "files.md") == "`tool`"
 
 
 def linked(page: Path) -> set[Path]:

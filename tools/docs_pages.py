@@ -5,34 +5,28 @@
 """
 
 import inspect
-import re
-import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
+# MkDocs looks for modules beside this file while it loads it.
+from docs_links import outside_as_code
+from error_messages import page as messages
 from mkdocs.structure.files import File, Files
 from pydantic_core import PydanticUndefined
-
-#: A link from a page to a file outside `docs/`: the site does not hold it, so its text is shown as code.
-_OUTSIDE = re.compile(r"\[`?([^\]`]+)`?\]\((?:\.\./)+(?!docs/)[^)]*\)")
 
 
 def on_files(files: Files, config: Any) -> Files:
     """Add the generated pages."""
-    sys.path.insert(0, str(Path(__file__).parent))
-    from error_messages import page
-
-    pages: dict[str, Callable[[], str]] = {"command_line": command_line, "settings": settings, "messages": page}
+    pages: dict[str, Callable[[], str]] = {"command_line": command_line, "settings": settings, "messages": messages}
     for path, make in ((f"reference/{name}.md", make) for name, make in pages.items()):
         files.append(File.generated(config, path, content=make()))
     return files
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Show links to files outside `docs/` as code."""
-    return _OUTSIDE.sub(r"`\1`", markdown)
+    return outside_as_code(markdown, page.file.src_uri)
 
 
 def command_line() -> str:

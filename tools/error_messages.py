@@ -100,7 +100,7 @@ def page() -> str:
     lines = [
         "# Error messages",
         "",
-        "Generated from the program. Words in braces stand for a name or a number. The number is the exit code of the",
+        "Generated from the program. A word in italics stands for a name or a number. The code is the exit code of the",
         "command line; `hifihr --debug COMMAND ...` shows where an error came from.",
     ]
     for room, title in ROOMS.items():
@@ -117,7 +117,8 @@ def _line(message: Message) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;")
+    """Return a text for a table, its placeholders in italics: Markdown takes braces for attributes."""
+    return re.sub(r"\{(.*?)\}", r"*\1*", text.replace("|", "\\|").replace("<", "&lt;"))
 
 
 def _room(path: Path) -> str:

@@ -24,9 +24,9 @@ OnProgress = Callable[[int, int | None], None]
 
 
 def fetch(asset: Asset, on_progress: OnProgress = lambda done, total: None) -> Path:
-    """Download `asset` into the cache and return its path; a download that was cut goes on where it stopped.
+    """Download `asset` into the cache and return its path; an interrupted download resumes.
 
-    `on_progress` gets the bytes done and in all. What arrived so far lies beside the target as `<file>.download`.
+    `on_progress` is called with the bytes so far and the total. A partial download is kept as `<file>.download`.
     Raises: AssetError if the licence forbids it, the network fails, the disk is full or the bytes are wrong.
     """
     if asset.source is None:
@@ -58,7 +58,7 @@ def fetch(asset: Asset, on_progress: OnProgress = lambda done, total: None) -> P
 
 
 def check_bytes(asset: Asset, path: Path, *, origin: str) -> None:
-    """Compare a file with the registry's checksum; remove a wrong download, so that the next run starts anew.
+    """Compare a file with the registry's checksum; remove a wrong download, so that the next run starts over.
 
     Raises: AssetError with both checksums.
     """
@@ -75,7 +75,7 @@ def check_bytes(asset: Asset, path: Path, *, origin: str) -> None:
 
 
 def _download(asset: Asset, source: Source, part: Path, on_progress: OnProgress) -> None:
-    """Append to `part` what it lacks of the file at `source`."""
+    """Append the missing rest of the file at `source` to `part`."""
     if urlsplit(source.url).scheme not in ("http", "https"):
         raise AssetError(f"{source.url}: expected an address that begins with https://; {_by_hand(asset)}")
     have = part.stat().st_size if part.exists() else 0
@@ -132,7 +132,7 @@ def _length(headers: HTTPMessage) -> int | None:
 
 
 def _check_space(part: Path, total: int | None, have: int) -> None:
-    """Raise before the download where the disk cannot hold the rest of it."""
+    """Raise before the download if the disk has no room for the rest of it."""
     free = shutil.disk_usage(part.parent).free
     if total is not None and total - have > free:
         raise AssetError(

@@ -1,4 +1,4 @@
-"""Where assets lie on this machine: one folder per asset in the user's cache, with a receipt beside the file.
+"""Where assets are kept on this machine: one folder per asset in the user's cache, with a receipt beside the file.
 
 The cache is `$HIFIHR_HOME`, else the platform's cache folder. A receipt (`receipt.json`) keeps the sha256 and size of
 the installed file, so that `verify` recognises a damaged file even where conversion changed the bytes.
@@ -21,7 +21,7 @@ State = Literal["present", "missing", "damaged", "unverified"]
 
 
 class Receipt(BaseModel):
-    """What is known of an installed file: its bytes, and the name of what it was made from."""
+    """What is known about an installed file: its bytes, and the name of what it was made from."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -41,7 +41,7 @@ def cache_home() -> Path:
 
 
 def installed_path(asset: Asset) -> Path:
-    """Return where the file of `asset` lies once it is installed."""
+    """Return the path that the file of `asset` has once it is installed."""
     return cache_home() / asset.id / asset.file
 
 
@@ -69,7 +69,7 @@ def remedy(asset: Asset) -> str:
 def install(asset: Asset, source: Path, convert: Callable[[Path, Path], None]) -> Path:
     """Write the file that ``convert(source, target)`` makes into the cache, with its receipt, atomically.
 
-    `source` is what the user or the network gave, a file or a folder. Returns the installed path.
+    `source` is a file or folder, from the user or a download. Returns the installed path.
     """
     target = installed_path(asset)
     with write_atomically(target) as part:
@@ -83,7 +83,7 @@ def install(asset: Asset, source: Path, convert: Callable[[Path, Path], None]) -
 
 
 def receipt_path(asset: Asset) -> Path:
-    """Return where the receipt of `asset` lies."""
+    """Return the path of the receipt of `asset`."""
     return installed_path(asset).with_name("receipt.json")
 
 

@@ -1,8 +1,8 @@
 """Colours, blur, noise and covering of a finished crop: what a lens, a sensor and a file do to a picture.
 
 Two twins apply the same draws: OpenCV on one uint8 picture in a worker (`change_picture`), and torch on a batch on any
-device (`change_batch`), which is the specification; they differ by rounding. JPEG is for the first alone: on a GPU it
-would cost more than it gives.
+device (`change_batch`), which is the specification; they differ by rounding. Only the first applies JPEG: on a GPU it
+would cost more than it gains.
 """
 
 from functools import lru_cache
@@ -96,7 +96,7 @@ def noise_tile(image_px: int) -> Float[np.ndarray, "H W 3"]:
 
 @lru_cache(maxsize=4)
 def _noise_bank(image_px: int) -> tuple[UInt8[np.ndarray, "L H W 3"], UInt8[np.ndarray, "L H W 3"]]:
-    """Return what each level of noise adds and takes away, in uint8, so that OpenCV's saturating sums apply it."""
+    """Return what each level of noise adds and subtracts, in uint8, so that OpenCV's saturating sums apply it."""
     sigmas = 255 * MAX_NOISE * np.arange(1, NOISE_LEVELS + 1) / NOISE_LEVELS
     steps = np.rint(sigmas[:, None, None, None] * noise_tile(image_px).astype(np.float32))
     return np.clip(steps, 0, 255).astype(np.uint8), np.clip(-steps, 0, 255).astype(np.uint8)

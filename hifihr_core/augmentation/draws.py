@@ -22,9 +22,9 @@ class AugmentRanges:
     """How far each change may go; `NO_CHANGE` does nothing. Probabilities are per picture.
 
     `rotation_rad` is the largest roll to either side, `scale` the range of enlargement (log-uniform), `shift` the
-    largest move to either side as a part of the crop. `flip` mirrors a picture, which makes a left-looking hand: for
-    mirroring sources only. `brightness`, `contrast`, `saturation` and `white_balance` are largest relative changes;
-    `gamma` is the range of the exponent. Sizes of covering rectangles are parts of the crop.
+    largest move to either side as a fraction of the crop. `flip` mirrors a picture, which makes a left-looking hand:
+    only for sources that mirror. `brightness`, `contrast`, `saturation` and `white_balance` are largest relative
+    changes; `gamma` is the range of the exponent. Sizes of covering rectangles are fractions of the crop.
     """
 
     rotation_rad: float = np.pi
@@ -69,7 +69,7 @@ class Draws:
     """The random numbers of a batch, ready to use. Zero in `blur_sigma_px`, `noise`, `jpeg_quality` means none.
 
     `color` maps (r, g, b, 1) in [0, 1] to new (r, g, b). `cover_px` is (x0, y0, x1, y1) in whole pixels of the crop,
-    empty where nothing covers; `cover_color` is its RGB in [0, 1]. `noise_seed` picks a tile of the noise.
+    empty if nothing covers the hand; `cover_color` is its RGB in [0, 1]. `noise_seed` picks a tile of the noise.
     """
 
     mirrored: Bool[np.ndarray, " B"]
@@ -166,7 +166,7 @@ def _color_matrices(ranges: AugmentRanges, u: Float[np.ndarray, "6 B"]) -> Float
 
 
 def _covers(u: Float[np.ndarray, "2 B"], sides: Float[np.ndarray, "2 B"], image_px: int) -> Int64[np.ndarray, "B 4"]:
-    """Return rectangles of the given sides (parts of the crop) whose middle lies anywhere in the crop."""
+    """Return rectangles of the given sides (fractions of the crop), centred anywhere in the crop."""
     low = np.clip(u - sides / 2, 0, 1) * image_px
     high = np.clip(u + sides / 2, 0, 1) * image_px
     high = np.where(sides > 0, high, low)
@@ -188,7 +188,7 @@ def place(
     """Return (T_new_old, K_new, motion): where every picture of a batch goes; arrays in float64, motion in float32.
 
     The roll turns picture and crop about the principal point, so that the crop shows the same part of the scene; scale
-    and shift then move the crop alone.
+    and shift then move only the crop.
     """
     T_flip, mirror = _flips(draws, squares)
     K_flipped = T_flip @ K @ mirror

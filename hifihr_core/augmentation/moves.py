@@ -40,8 +40,8 @@ def move_labels(
 ) -> tuple[dict[str, Tensor], dict[str, Bool[Tensor, " B"]]]:
     """Return labels and presence after a move. `mask`, which moves with its picture, is not among them.
 
-    The rotation and pose of a right-hand model describe no mirrored hand, so a mirrored sample loses these labels.
-    Raises: ValueError for a label that is not in `LABELS`.
+    The rotation and pose of a right-hand model cannot describe a mirrored hand, so a mirrored sample loses these
+    labels. Raises: ValueError for a label that is not in `LABELS`.
     """
     turned = not torch.equal(motion.M_new_old, torch.eye(3).expand_as(motion.M_new_old).to(motion.M_new_old.device))
     rules = {name: _rule(name) for name in labels}
@@ -83,7 +83,7 @@ def _cam(points: Float[Tensor, "B *N 3"], motion: Motion) -> Float[Tensor, "B *N
 
 
 def _rotation(global_orient: Float[Tensor, "B 3"], motion: Motion) -> Float[Tensor, "B 3"]:
-    """Return the rotation of the hand in the new camera; of a mirrored sample it has no meaning."""
+    """Return the rotation of the hand in the new camera; it is meaningless for a mirrored sample."""
     angle = torch.atan2(motion.M_new_old[:, 1, 0], motion.M_new_old[:, 1, 1])
     zeros = torch.zeros_like(angle)
     roll = torch.stack((zeros, zeros, (angle / 2).sin(), (angle / 2).cos()), dim=-1)

@@ -19,7 +19,7 @@ def jitter_spectrum(
 ) -> UInt8[np.ndarray, "H W 3"]:
     """Return a picture whose amplitudes are multiplied by ``1 + sigma * normal``, its phases untouched.
 
-    ``sigma = strength * (distance to frequency 0, of the largest) ** growth + floor``; the mean colour stays.
+    ``sigma = strength * (distance to frequency 0 / the largest) ** growth + floor``; the mean colour stays.
     """
     spectrum = np.fft.rfft2(picture.astype(np.float32), axes=(0, 1))
     sigma = strength * _distance(*picture.shape[:2]) ** growth + floor
@@ -30,7 +30,7 @@ def jitter_spectrum(
 
 
 def _distance(height: int, width: int) -> Float[np.ndarray, "H W"]:
-    """Return how far each entry of a real spectrum is from frequency 0, of the furthest."""
+    """Return how far each entry of a real spectrum is from frequency 0, relative to the furthest."""
     rows, columns = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None]
     distance = np.hypot(rows, columns).astype(np.float32)
     return distance / distance.max()

@@ -1,4 +1,4 @@
-"""Where data lies by default: one data folder, raw downloads in it, and the shards made from them."""
+"""Where data is kept by default: one data folder, raw downloads in it, and the shards made from them."""
 
 import os
 from pathlib import Path
@@ -12,14 +12,14 @@ def data_home() -> Path:
 def raw_folder(dataset: str) -> Path:
     """Return where the raw files of a dataset are looked for.
 
-    Without a download there, a generated tree in its form is taken, if `prepare synth --as` has written one.
+    Without a download there, a generated tree in its layout is used, if `prepare synth --as` has written one.
     """
     place = data_home() / "raw" / dataset
     return place if place.exists() else next(iter(generated_trees(dataset)), place)
 
 
 def generated_trees(dataset: str = "") -> list[Path]:
-    """Return the generated raw trees in the data folder: those in the form of one dataset, or all of them."""
+    """Return the generated raw trees in the data folder: those in the layout of one dataset, or all of them."""
     return sorted(path for path in (data_home() / "raw").glob(f"synth-{dataset}*") if path.is_dir())
 
 

@@ -22,7 +22,7 @@ def dump_toml(settings: Settings, *, comments: bool = True) -> str:
 
 
 def save_settings(settings: Settings, path: Path) -> None:
-    """Write the resolved settings beside a run, atomically. Raises: DataError if the disk refuses."""
+    """Write the resolved settings beside a run, atomically. Raises: DataError if it cannot be written."""
     write_text(path, dump_toml(settings))
 
 

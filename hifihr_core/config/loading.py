@@ -45,7 +45,7 @@ def load_settings(
 
     `overrides` holds texts of the form ``a.b=c``, c in TOML's notation or a bare word. `flags` maps dotted names to
     values; None means that the flag was not given. `layers` are named sets of settings, such as `PAPER`, below the
-    flags; `start` is one below everything else. Settings that earlier versions named otherwise are read too.
+    flags; `start` is one below everything else. Settings that earlier versions named differently are read too.
     Raises: ConfigError naming the setting, its layer, what was found, what was expected and the nearest known name.
     """
     trees: list[tuple[str, Tree]] = [(start.name, nest(name, value)) for name, value in start.values.items()]
@@ -97,7 +97,9 @@ def default_tree(cls: type[Settings]) -> Tree:
 
 
 def read_toml(path: Path) -> Tree:
-    """Return the content of a TOML file. Raises: ConfigError with the line if it is none, DataError if unreadable."""
+    """Return the content of a TOML file. Raises: ConfigError with the line if it is not TOML, DataError if
+    unreadable.
+    """
     try:
         return tomllib.loads(read_text(path).removeprefix("\ufeff"))
     except RecursionError as error:
@@ -175,7 +177,7 @@ def _show(value: object) -> str:
 
 
 def _source(parts: list[str], layers: list[tuple[str, Tree]]) -> str:
-    """Return the last layer that says something about the setting at `parts`, else about its nearest parent."""
+    """Return the last layer that sets `parts`, else the last that sets its nearest parent."""
     for depth in range(len(parts), 0, -1):
         for source, layer in reversed(layers):
             if _holds(layer, parts[:depth]):

@@ -1,4 +1,4 @@
-"""Settings that earlier versions named otherwise, so that old checkpoints, run folders and files keep loading."""
+"""Settings that earlier versions named differently, so that old checkpoints, run folders and files keep loading."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -10,7 +10,7 @@ from hifihr_core.config.tree import RunSettings
 from hifihr_core.errors import ConfigError
 from hifihr_core.outside.json_text import parse_json
 
-#: Old dotted name -> the new one, or None where the setting is gone and its old value changes nothing.
+#: Old dotted name -> the new one, or None if the setting is gone and its old value changes nothing.
 RENAMED: Mapping[str, str | None] = MappingProxyType({"model.drop_path": None, "train.channels_last": None})
 
 

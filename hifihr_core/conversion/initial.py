@@ -1,4 +1,6 @@
-"""A first hand of one model for a hand of another: every finger bone turned as the other's armature turns it."""
+"""A hand of one model to start from, for a hand of another: every finger bone turned as the other's armature turns
+it.
+"""
 
 from dataclasses import dataclass
 
@@ -30,7 +32,8 @@ def pose_like(model: Fittable, armature: Armature, root_cam: Float[Tensor, "B 3"
     """Return hands of `model` of mean shape in the pose of `armature`, joint 9 at `root_cam`.
 
     Both armatures are bound to a flat hand, so a bone turned by Q against its parent there is turned by Q here, written
-    in the model's own axes. Bones meet by name; one that the other armature lacks stays as it is in the flat hand.
+    in the model's own axes. Bones are matched by name; one that the other armature lacks stays as it is in the flat
+    hand.
     """
     own = _own_bones(model, root_cam)
     turns = _local_turns(armature)

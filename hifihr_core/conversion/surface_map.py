@@ -141,7 +141,7 @@ def _with_one_shape(hands: PlacedHands) -> PlacedHands:
 
 
 def _fingerprint(hand: HandModel, model: Fittable) -> str:
-    """Return what names the two models: their mean hands, to a tenth of a millimetre."""
+    """Return a digest that identifies the two models: their mean hands, to a tenth of a millimetre."""
     digest = hashlib.sha256(str(FORMAT).encode())
     for one in (hand, model):
         vertices = one(replace(one.mean_parameters(), texture=None)).vertices

@@ -39,7 +39,8 @@ CONVENTIONS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class ManoFit:
-    """Right MANO hands in the (mirrored) camera frame and how far they are from the surface they stand for, metres.
+    """Right MANO hands in the (mirrored) camera frame and how far they are from the surface they were fitted to,
+    metres.
 
     `vertex_errors` are distances of the 778 vertices to their points, `joint_errors` of FreiHAND's joints to those of
     the points.
@@ -53,7 +54,7 @@ class ManoFit:
 class ManoConverter:
     """Fits MANO to the hands of `hand`; the map between the two is found at the first use on a machine.
 
-    Raises: AssetError where MANO is not installed.
+    Raises: AssetError if MANO is not installed.
     """
 
     def __init__(
@@ -87,7 +88,7 @@ class ManoConverter:
     def convert(self, result: HandResult) -> HandResult:
         """Return the hand of a photo as MANO: mesh, rig, joints, parameters, and the block `mano` of its document.
 
-        Colours are those of the other hand where it lies under MANO's vertices. Raises: ValueError for a hand of
+        Colours are those of the other hand below MANO's vertices. Raises: ValueError for a hand of
         another model than the converter's.
         """
         if result.hand != self.hand.name:

@@ -54,7 +54,7 @@ def collect(
     scorer: ParameterScorer | None = None,
     on_progress: OnProgress = no_progress,
 ) -> Collected:
-    """Predict every batch and gather what is scored. Raises: DataError where a prediction is not finite."""
+    """Predict every batch and gather what is scored. Raises: DataError if a prediction is not finite."""
     out = Collected()
     for batch in batches:
         prediction = predict(batch)

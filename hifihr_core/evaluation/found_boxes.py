@@ -27,7 +27,7 @@ _SHARES = ("auc_joints", "auc_vertices", "f5", "f15")
 class FoundBoxes:
     """The samples whose hand was found, by position, and the box of each in its picture; the rest were missed.
 
-    `overlap` is the mean intersection over union with the labelled boxes, None where there are none; `others` counts
+    `overlap` is the mean intersection over union with the labelled boxes, None if there are none; `others` counts
     what was found beside the hands.
     """
 

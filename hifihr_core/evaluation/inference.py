@@ -30,7 +30,7 @@ PredictBatch = Callable[[Batch], PlacedEstimate]
 def open_evaluation_shards(folder: Path | None, dataset: str, *, version: str | None = None) -> ShardSet:
     """Open the evaluation split of a prepared dataset, below `folder` or where `hifihr prepare` puts it.
 
-    The synthetic benchmark has one split. Raises: DataError where there is none, or none of that version.
+    The synthetic benchmark has one split. Raises: DataError if there is none, or none of that version.
     """
     place = folder or shards_folder(dataset)
     sets = [ShardSet(found) for found in find_shard_folders(place)]

@@ -77,5 +77,5 @@ class ParameterScorer:
 
 
 def parameter_scorer(hand: HandModel, facts: DatasetFacts) -> ParameterScorer | None:
-    """Return a scorer where the dataset's parameters are known truly and belong to this hand model."""
+    """Return a scorer if the dataset's true parameters are known and belong to this hand model."""
     return ParameterScorer(hand) if facts.synthetic and facts.hand == hand.name else None

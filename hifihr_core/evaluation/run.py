@@ -38,7 +38,7 @@ from hifihr_core.sources.table import find_source
 class Evaluation:
     """A finished evaluation: its scores, the document of `metrics.json`, and one sentence per missed bound.
 
-    `submission` is None where there is nothing to submit: a part of the benchmark, or predictions that came as a file.
+    `submission` is None if there is nothing to submit: a part of the benchmark, or predictions that came as a file.
     """
 
     scores: Scores
@@ -89,7 +89,7 @@ def truth_licence(ground_truth: Path, dataset: str) -> str:
 
 
 def unofficial_notes(truth: PointSets, benchmark: Benchmark) -> list[str]:
-    """Return what a reader must know of a ground truth that is not the official one: its number of samples."""
+    """Return what a reader must know about a ground truth that is not the official one: its number of samples."""
     official = find_benchmark(benchmark.dataset, version=benchmark.version).samples
     if benchmark.samples is not None or official is None:
         return []
@@ -104,7 +104,7 @@ def is_complete(truth: PointSets, benchmark: Benchmark) -> bool:
 def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
     """Write the submission, the PCK curves, the page of samples and, last, `metrics.json`.
 
-    Each file appears whole or not at all. Raises: DataError where the disk refuses.
+    Each file appears whole or not at all. Raises: DataError if it cannot be written.
     """
     if evaluation.submission is not None:
         write_submission(folder / "pred.zip", evaluation.submission)

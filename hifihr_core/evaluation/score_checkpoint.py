@@ -131,10 +131,10 @@ def evaluate_checkpoint(
 ) -> Evaluation:
     """Run a checkpoint over evaluation shards and score it; writes nothing.
 
-    The truth is that of the shards, or of the files below `ground_truth`. HO-3D gives the wrist away with every
-    sample, so its official scores and its submission are of hands moved to that wrist, whatever `options.root` is;
-    `camera` in the document holds the errors without that. Deterministic on one device.
-    Raises: DataError, AssetError or ConfigError, with the remedy.
+    The truth is that of the shards, or of the files below `ground_truth`. HO-3D provides the wrist with every sample,
+    so its official scores and its submission are for hands moved to that wrist, whatever `options.root` is; `camera` in
+    the document holds the errors without that. Deterministic on one device. Raises: DataError, AssetError or
+    ConfigError, with the remedy.
     """
     find_benchmark(dataset, version=version)
     weights = find_checkpoint(path)

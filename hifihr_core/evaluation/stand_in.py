@@ -24,7 +24,7 @@ def wants_stand_in(dataset: str) -> bool:
 def make_stand_in(dataset: str, *, on_progress: OnProgress = no_progress) -> str:
     """Write and prepare a small generated tree in the form of a benchmark; return a note that says so.
 
-    Raises: DataError where the disk refuses.
+    Raises: DataError if it cannot be written.
     """
     layout = next(layout for layout in LAYOUTS if layout.partition("-")[0] == dataset)
     root: Path = data_home() / "raw" / f"synth-{layout}"

@@ -1,4 +1,4 @@
-"""What the bones of an armature are called in the files of others."""
+"""The names that other programs give to the bones of an armature."""
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType

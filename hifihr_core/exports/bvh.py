@@ -1,8 +1,8 @@
-"""BVH: the armature of one hand and its motion, for programs that animate.
+"""BVH: the armature of one hand and its motion, for animation programs.
 
 Rest pose and channels: at rest the hand is flat, fingers along +y, palm towards +z; rotations are relative to it. The
-root has a position in the frame of the GLB files (+y up, the photo's camera at the origin); metres, degrees. BVH keeps
-rotations alone below the root, so the few millimetres by which the ring and little knuckles shift are left out.
+root has a position in the frame of the GLB files (+y up, the photo's camera at the origin); metres, degrees. Below the
+root BVH keeps rotations only, so the few millimetres by which the ring and little knuckles shift are left out.
 """
 
 import warnings
@@ -28,7 +28,7 @@ _FRAME_S = 1 / 30
 def write_bvh(path: Path, rig: Rig, clip: Clip | None = None, *, side: Side = "right", bones: str = "vrm") -> None:
     """Write the rig of a hand, moving as `clip` says; without a clip, one frame in the pose of the rig.
 
-    Raises: ValueError where the frames of `clip` are not equally far apart; DataError where the disk refuses.
+    Raises: ValueError if the frames of `clip` are not equally spaced; DataError if it cannot be written.
     """
     frames = rig.T_cam_bone[None] if clip is None else clip.T_cam_bone
     moving = [bone for bone in range(len(rig.parents)) if bone in rig.parents]
@@ -44,7 +44,9 @@ def _frame_time(clip: Clip | None) -> float:
         return _FRAME_S
     steps = np.diff(clip.times_s)
     if np.ptp(steps) > 1e-3 * steps.mean():
-        raise ValueError(f"clip {clip.name!r}: frames are {steps.min()} to {steps.max()} s apart; BVH wants one step")
+        raise ValueError(
+            f"clip {clip.name!r}: frames are {steps.min()} to {steps.max()} s apart; BVH needs equal steps"
+        )
     return float(steps.mean())
 
 

@@ -41,9 +41,9 @@ def flat_to_photo(rig: Rig) -> Clip:
 
 
 def curl_fingers(rig: Rig, degrees: Mapping[str, float]) -> Rig:
-    """Return the rig with fingers (thumb, index, ...) curled by so many degrees more, each bone about its own x.
+    """Return the rig with fingers (thumb, index, ...) curled further by the given degrees, each bone about its own x.
 
-    Negative numbers open the finger. The joints' limits are not kept.
+    Negative numbers open the finger. Joint limits are not enforced.
     """
     local = local_transforms(rig.T_cam_bone, rig.parents)
     for bone, name in enumerate(rig.names):

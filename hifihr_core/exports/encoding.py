@@ -15,7 +15,7 @@ def encode_png(image: UInt8[np.ndarray, "H W 3"]) -> bytes:
 
 
 def encode_jpeg(image: UInt8[np.ndarray, "H W 3"], *, longest_px: int, quality: int = 90) -> bytes:
-    """Return an RGB picture as JPEG, reduced to `longest_px` where it is larger."""
+    """Return an RGB picture as JPEG, reduced to `longest_px` if it is larger."""
     picture = Image.fromarray(image)
     picture.thumbnail((longest_px, longest_px), Image.Resampling.LANCZOS)
     encoded = io.BytesIO()

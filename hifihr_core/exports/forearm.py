@@ -1,7 +1,8 @@
 """A short, closed stub of the forearm in place of the hand's cut, for files that people look at.
 
-The models end at the wrist: open (MANO) or closed by a flat lid (the free hand). The stub carries on the rim along the
-wrist bone, widens a little as a forearm does, and ends round. It takes the rim's colours, and moves with the wrist.
+The models end at the wrist: open (MANO) or closed by a flat lid (the free hand). The stub continues the rim along the
+wrist bone, widens a little as a forearm does, and has a rounded end. It takes the rim's colours, and moves with the
+wrist.
 """
 
 import itertools
@@ -67,7 +68,7 @@ def _rim_edges(faces: Int[np.ndarray, "F 3"]) -> Int[np.ndarray, "R 2"] | None:
 
 
 def _longer_rig(rig: Rig, rim: Int[np.ndarray, " R"]) -> Rig:
-    """Return the rig with the vertices of the stub, all of the wrist bone, whose -y is along the forearm."""
+    """Return the rig with the vertices of the stub, all bound to the wrist bone, whose -y is along the forearm."""
     points = rig.bind_vertices[rim]
     middle = points.mean(axis=0)
     rings = [middle + width * (points - middle) + [0.0, -length, 0.0] for length, width in _RINGS[:-1]]
@@ -82,7 +83,7 @@ def _longer_rig(rig: Rig, rim: Int[np.ndarray, " R"]) -> Rig:
 def _stub_faces(
     rim: Int[np.ndarray, " R"], first: int
 ) -> tuple[Int[np.ndarray, "S 3"], list[tuple[tuple[int, int], ...]]]:
-    """Return the faces between rim, rings and end, and for each corner which edge of the rim and which end of it it is.
+    """Return the faces between rim, rings and end, and for each corner its edge of the rim and its end of that edge.
 
     An edge of the rim runs from a to b in the skin's faces, so the faces beyond it run from b to a.
     """

@@ -24,9 +24,9 @@ from hifihr_core.files import write_atomically, write_text
 
 @dataclass(frozen=True)
 class ExportContext:
-    """What files say beyond the hands: the photo's name, its camera and pixels, the style of bone names.
+    """What files hold besides the hands: the photo's name, its camera and pixels, the style of bone names.
 
-    `view` is None where the photo's size is not known; its `image` is put behind the hands of a scene. With `forearm`
+    `view` is None if the photo's size is not known; its `image` is put behind the hands of a scene. With `forearm`
     the hands of scenes end in a short stub; OBJ and PLY hold the model's own mesh.
     """
 
@@ -142,7 +142,7 @@ def check_formats(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def possible_names(stem: str, hands: int, formats: Iterable[str]) -> set[str]:
-    """Return every name that `write_hand` and `write_photo` may give to files of a photo with so many hands."""
+    """Return every name that `write_hand` and `write_photo` may give to files of a photo with that many hands."""
     rows = [FORMATS[name] for name in check_formats(formats)]
     of_hands = {
         f"{stem}_{number}{ending}"
@@ -163,7 +163,7 @@ def write_hand(
 ) -> list[Path]:
     """Write one hand in those of the formats that hold one hand; return the files.
 
-    Raises: DataError where the disk refuses, ConfigError for an unknown format or an extra that is not installed.
+    Raises: DataError if it cannot be written, ConfigError for an unknown format or an extra that is not installed.
     """
     writers = [FORMATS[name].write_hand for name in check_formats(formats)]
     return [file for write in writers if write is not None for file in write(folder, stem, hand, context)]
@@ -213,7 +213,7 @@ def write_picture(path: Path, image: np.ndarray) -> None:
 
 
 def refuse_existing(paths: Iterable[Path]) -> None:
-    """Raise DataError for the first path that is there already, so that nothing is overwritten unasked."""
+    """Raise DataError for the first path that already exists, so that nothing is overwritten unasked."""
     for path in paths:
         if path.exists():
-            raise DataError(f"{path}: exists already; give another --out, or --overwrite")
+            raise DataError(f"{path}: already exists; give another --out, or --overwrite")

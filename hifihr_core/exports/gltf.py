@@ -36,7 +36,7 @@ class Document:
         self._data = bytearray()
 
     def save(self, path: Path) -> None:
-        """Write a GLB. Raises: DataError where the disk refuses; an existing file stays whole until then."""
+        """Write a GLB. Raises: DataError if it cannot be written; an existing file stays whole until then."""
         self._data.extend(b"\0" * (-len(self._data) % 4))
         if self._data:
             self.file.buffers = [gltf.Buffer(byteLength=len(self._data))]
@@ -84,7 +84,7 @@ class Document:
         return len(self.file.accessors) - 1
 
     def material(self, name: str, picture: bytes | None, media: str = "image/png", *, unlit: bool = False) -> int:
-        """Append a matt material, with an encoded picture as its colour where one is given; return its number."""
+        """Append a matt material, with an encoded picture as its colour if one is given; return its number."""
         surface = gltf.PbrMetallicRoughness(metallicFactor=0.0, roughnessFactor=0.6)
         if picture is not None:
             self.file.images.append(gltf.Image(name=name, bufferView=self.view(picture), mimeType=media))

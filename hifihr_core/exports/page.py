@@ -51,7 +51,7 @@ def page_photo(name: str, photo: Photo, hands: Sequence[HandResult]) -> dict:
 
 
 def write_page(path: Path, photos: Sequence[dict]) -> Path:
-    """Write the page of these photos (of `page_photo`). Raises: DataError where the disk refuses."""
+    """Write the page of these photos (of `page_photo`). Raises: DataError if it cannot be written."""
     template = (files("hifihr_core.exports") / "data" / "page.html").read_text(encoding="utf-8")
     data = json.dumps({"photos": list(photos[:MAX_PHOTOS])}, separators=(",", ":"))
     # A script element ends at the first "</", wherever it is.

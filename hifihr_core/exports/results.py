@@ -1,4 +1,4 @@
-"""What a prediction says of one hand: numbers for programs, a mesh for people.
+"""What a prediction says about one hand: numbers for programs, a mesh for people.
 
 Everything is in the frame of the photo as it was taken: a left hand is a left hand, pixels are those of the upright
 photo at its full size, and K projects `joints_cam` onto `joints_px`.
@@ -34,12 +34,12 @@ class HandResult:
     `box_px` is (x0, y0, x1, y1); files write [x, y, width, height]. `parameters` holds the arrays `global_orient`,
     `pose`, `shape`, `texture` of the model `hand`, and `root_cam`, all of the (mirrored) right hand. `score` is the
     detection's (1 for a given box or the whole photo), times the mean confidence of the network's own joints where the
-    detection has no keypoints. `light` holds `ambient`, `color`, `direction` in the camera frame of the photo.
-    `metric` is True where the focal length was known; distance and size still rest on the mean size of hands. `report`
-    says how the result came about (start, reprojection error, refinement). `licences` are those of everything it was
-    made from. `doubtful` marks a hand that may be none. `joint_confidence` is the probability that a keypoint is within
-    a twentieth of the hand's size, and `side_confidence` that of the side, where the eyes found them; None elsewhere.
-    `mano` holds MANO's parameters in smplx's conventions, where the hand was converted.
+    detection has no keypoints. `light` holds `ambient`, `color`, `direction` in the camera frame of the photo. `metric`
+    is True where the focal length was known; distance and size still rest on the mean size of hands. `report` says how
+    the result came about (start, reprojection error, refinement). `licences` are those of everything it was made from.
+    `doubtful` marks what may not be a hand. `joint_confidence` is the probability that a keypoint is within a twentieth
+    of the hand's size, and `side_confidence` that of the side, where the eyes found them; None elsewhere. `mano` holds
+    MANO's parameters in smplx's conventions, if the hand was converted.
     """
 
     side: Side
@@ -146,7 +146,7 @@ class PhotoResult:
         """Write every hand into `folder`, under the photo's name; return the files.
 
         `formats` are names of `hifihr_core.exports.formats.FORMATS`; by default those of `hifihr predict`.
-        Raises: ConfigError for an unknown format, DataError where the disk refuses.
+        Raises: ConfigError for an unknown format, DataError if it cannot be written.
         """
         from hifihr_core.exports.formats import DEFAULT_FORMATS, ExportContext, write_hand, write_photo
 

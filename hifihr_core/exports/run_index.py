@@ -27,7 +27,8 @@ Entry = Mapping[str, Any]
 
 
 class RunIndex:
-    """What hifihr wrote to one folder. Use it as a context: leaving it, however, writes `hands.json`.
+    """What hifihr wrote to one folder. Use it as a context manager: on the way out, for whatever reason, `hands.json`
+    is written.
 
     An entry is that of a photo in `predict --json`: `path`, `hands` with their `files`, `files` and `pictures` of the
     whole photo, all relative to the folder. `planned` are names that a stopped run was about to write.
@@ -63,7 +64,7 @@ class RunIndex:
                 path.unlink(missing_ok=True)
 
     def entry(self, photo: str) -> Entry | None:
-        """Return the entry of a photo that is done, by its path as it was given; None without one."""
+        """Return the entry of a finished photo, by its path as it was given, or None."""
         return self._entries.get(photo)
 
     def names(self, photo: str) -> set[str]:
@@ -75,11 +76,11 @@ class RunIndex:
         return {name for photo in (*self._entries, *self._planned) for name in self.names(photo)}
 
     def plan(self, photo: str, names: Sequence[str]) -> None:
-        """Note that files of these names are about to be written. Raises: DataError where the disk refuses."""
+        """Note that files of these names are about to be written. Raises: DataError if it cannot be written."""
         self._note({"path": photo, "planned": sorted(names)})
 
     def add(self, document: Entry) -> None:
-        """Note a finished photo. Raises: DataError where the disk refuses."""
+        """Note a finished photo. Raises: DataError if it cannot be written."""
         entry = _relative(document, self.folder)
         self._note(entry)
         self._own[str(entry["path"])] = entry
@@ -107,7 +108,7 @@ class RunIndex:
 
 
 def read_index(folder: Path) -> list[dict]:
-    """Return the entries of a folder of results. Raises: DataError where there is none, or it is not one of ours."""
+    """Return the entries of a folder of results. Raises: DataError if there is none, or it is not one of ours."""
     path = folder / INDEX_FILE
     if not path.is_file() and not _journals(folder):
         raise DataError(f"{path}: no such file, expected a folder that `hifihr predict --out` wrote")
@@ -133,7 +134,7 @@ def _journals(folder: Path) -> list[Path]:
 
 
 def _read_all(folder: Path) -> Iterator[Entry]:
-    """Yield the entries of the index and of journals that a stopped run left; a line that breaks off is skipped."""
+    """Yield the entries of the index and of journals that a stopped run left; a truncated line is skipped."""
     yield from _read_index_file(folder)
     for journal in _journals(folder):
         for line in journal.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -161,7 +162,9 @@ def _read_index_file(folder: Path) -> list[Entry]:
 
 
 def _is_entry(entry: object) -> bool:
-    """Say whether this is an entry of a photo: what names no plain files below its folder is not one of ours."""
+    """Return whether this is an entry of a photo: one that names anything but plain files below its folder is not
+    ours.
+    """
     if not (isinstance(entry, dict) and isinstance(entry.get("path"), str)):
         return False
     hands = entry.get("hands", [])

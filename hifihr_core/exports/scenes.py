@@ -30,7 +30,7 @@ _BACKDROP_ALONE_M = 1.0
 
 @dataclass(frozen=True)
 class SceneHand:
-    """One hand of a scene; `clips` animate its rig, None stands for the clip of a single photo."""
+    """One hand of a scene; `clips` animate its rig, None means the clip of a single photo."""
 
     mesh: TexturedMesh
     name: str = "hand"
@@ -66,9 +66,9 @@ def write_scene(
     bones: str = "vrm",
     extras: Mapping[str, object] | None = None,
 ) -> None:
-    """Write hands, any number, to one GLB.
+    """Write any number of hands to one GLB.
 
-    `bones` is a style of `bone_names`; `extras` are kept with the scene. Raises: DataError where the file cannot be
+    `bones` is a style of `bone_names`; `extras` are kept with the scene. Raises: DataError if the file cannot be
     written, ConfigError for an unknown style; an existing file stays whole until the new one is complete.
     """
     document = Document()
@@ -104,7 +104,7 @@ def _add_hand(document: Document, hand: SceneHand, bones: str) -> None:
 
 
 def _add_camera(document: Document, view: PhotoView) -> None:
-    """Add the camera; glTF knows no principal point, so one off the middle is in the extras alone."""
+    """Add the camera; glTF has no principal point, so an off-centre one is in the extras only."""
     width, height = view.size_px
     lens = gltf.Perspective(
         aspectRatio=width / height * view.K[1, 1] / view.K[0, 0],
@@ -162,6 +162,6 @@ def _add_backdrop(
 
 
 def _power_of_two(image: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "P Q 3"]:
-    """Return the picture with sides that are powers of two, as some readers want textures; UVs do not mind."""
+    """Return the picture with sides that are powers of two, as some readers want textures; UVs stay the same."""
     width, height = (min(_BACKDROP_PX, 1 << (side - 1).bit_length()) for side in image.shape[1::-1])
     return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS))

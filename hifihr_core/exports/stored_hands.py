@@ -22,7 +22,7 @@ _PARAMETERS = ("global_orient", "pose", "shape", "texture")
 def result_files(path: Path) -> list[Path]:
     """Return the JSON file of a hand, or those that a folder of results lists.
 
-    Raises: DataError where there are none.
+    Raises: DataError if there are none.
     """
     if path.is_file() and path.name != INDEX_FILE:
         return [path]
@@ -35,7 +35,7 @@ def result_files(path: Path) -> list[Path]:
 
 
 def read_hand_document(path: Path) -> dict:
-    """Return what a hand's JSON says. Raises: DataError for a file that is missing or says something else."""
+    """Return what a hand's JSON says. Raises: DataError for a file that is missing or not a hand."""
     try:
         document = json.loads(read_text(path))
         missing = {"hand", "parameters", "K", "side"} - set(document)
@@ -49,7 +49,7 @@ def read_hand_document(path: Path) -> dict:
 def hand_from_document(document: Mapping, hand: HandModel) -> HandResult:
     """Return the hand that a document describes, posed by `hand`; its texture is the model's, not the photo's.
 
-    Raises: DataError where numbers are missing or do not fit the model.
+    Raises: DataError if numbers are missing or do not fit the model.
     """
     try:
         values = {name: np.asarray(value, dtype=np.float64) for name, value in document["parameters"].items()}

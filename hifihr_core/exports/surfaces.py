@@ -21,7 +21,7 @@ def write_obj(path: Path, mesh: TexturedMesh, *, name: str = "hand") -> list[Pat
     """Write `path`, and for a mesh with a texture its material and picture beside it; return every file.
 
     Vertices keep their number: corners on the seams of the chart share a vertex and differ in their UV. Vertex colours
-    go behind the coordinates of a mesh without a chart.
+    follow the coordinates of a mesh without a chart.
     """
     rows = [f"# hifihr: +y up, metres, the photo's camera at the origin\no {name}"]
     files = [path]

@@ -83,7 +83,7 @@ def unsplit(mesh: TexturedMesh) -> SplitMesh:
 
 
 def mirror_x(mesh: TexturedMesh) -> TexturedMesh:
-    """Return the mesh of the other hand: x negated, faces turned round so that they still face outwards.
+    """Return the mesh of the other hand: x negated, faces re-wound so that they still face outwards.
 
     The rig is mirrored with it: for M = diag(-1, 1, 1, 1), each bone's transform T becomes M T M, which is a rotation
     again, and a positive turn about a bone's +x still curls the finger.
@@ -143,7 +143,7 @@ def surface_normals(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "
 
 
 def hand_rig(hand: HandModel, parameters: HandParameters, root_cam: Float[Tensor, "1 3"]) -> Rig | None:
-    """Return the rig of one (right-looking) hand with joint 9 at `root_cam`, or None where its model has none."""
+    """Return the rig of one (right-looking) hand with joint 9 at `root_cam`, or None if its model has none."""
     armature = hand.armature(parameters)
     if armature is None:
         return None

@@ -28,7 +28,7 @@ _FRAMES_PER_S = 30.0
 def write_usdz(path: Path, hands: Sequence[SceneHand], *, bones: str = "vrm") -> None:
     """Write the hands to one USDZ. Clips of a hand (the first, if any) become its animation, else it holds its pose.
 
-    Raises: ConfigError without the extra `usd`; DataError where the disk refuses.
+    Raises: ConfigError without the extra `usd`; DataError if it cannot be written.
     """
     usd = _library()
     with TemporaryDirectory() as folder:

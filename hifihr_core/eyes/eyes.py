@@ -81,7 +81,7 @@ class Eyes:
         return tuple(look_closely(self._landmarks, pyramid, look_in_boxes(self._landmarks, pyramid, boxes_px)))
 
     def follow(self, image: UInt8[np.ndarray, "H W 3"], hands: Sequence[SeenHand]) -> tuple[SeenHand, ...]:
-        """Return where hands of the frame before are in this one; a hand that is lost has a low score."""
+        """Return where the hands of the previous frame are in this one; a hand that is lost has a low score."""
         if not hands:
             return ()
         pyramid, before = Pyramid(image), np.array([hand.joints_px for hand in hands])

@@ -68,7 +68,7 @@ def probability_of_hand(presence: float) -> float:
 
 
 def presence_of(score: float) -> float:
-    """Return the mean presence that gives a score: `probability_of_hand` the other way round."""
+    """Return the mean presence that gives a score: the inverse of `probability_of_hand`."""
     score = min(max(score, 1e-12), 1 - 1e-12)
     odds = np.exp((np.log(score / (1 - score)) + _PRESENCE_OFFSET) / _PRESENCE_SLOPE)
     return float(1.0005 * odds / (1 + odds))
@@ -81,7 +81,7 @@ def spread_px(looks: Sightings) -> Float[np.ndarray, "21"]:
 
 
 def sigma_of(spread: Float[np.ndarray, "*N 21"], presence: float | Float[np.ndarray, "*N 1"]) -> np.ndarray:
-    """Return how far joints are from the truth along each axis, in sizes of the hand, as `spread` is."""
+    """Return how far joints are from the truth along each axis, in units of the hand's size, as `spread` is."""
     return SCALE * (spread + LEAST) ** GROWTH * (1.001 - presence) ** DOUBT
 
 
@@ -91,7 +91,7 @@ def probability_within(radius: float, sigma: Float[np.ndarray, "*N"]) -> Float[n
 
 
 def spread_of(hand: SeenHand) -> Float[np.ndarray, "21"]:
-    """Return how far the looks at a hand were apart, per joint and axis, pixels: `sigma_of` the other way round."""
+    """Return how far the looks at a hand were apart, per joint and axis, pixels: the inverse of `sigma_of`."""
     size = max(hand.size_px, 1e-6)
     scale = SCALE * (1.001 - presence_of(hand.score)) ** DOUBT
     return size * np.maximum((hand.sigma_px / size / scale) ** (1 / GROWTH) - LEAST, 0.0)

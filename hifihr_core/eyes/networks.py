@@ -113,13 +113,13 @@ def load_network(network: type[Network], path: Path | None = None) -> Network:
     """
     path = path or shipped_path(network)
     if not path.is_file():
-        raise AssetError(f"{path}: no such file, expected the weights of the eyes; install hifihr again")
+        raise AssetError(f"{path}: no such file, expected the weights of the eyes; reinstall hifihr")
     built = network()
     try:
         built.load_state_dict({name: value.float() for name, value in load_file(path).items()})
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
-        raise AssetError(f"{path}: not the weights of {network.__name__} ({reason}); install hifihr again") from error
+        raise AssetError(f"{path}: not the weights of {network.__name__} ({reason}); reinstall hifihr") from error
     return built.eval().requires_grad_(False)
 
 

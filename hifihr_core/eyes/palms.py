@@ -27,7 +27,7 @@ class Palms:
 
 
 def find_palms(engine: Engine, pyramid: Pyramid, views: Regions, *, min_score: float) -> Palms:
-    """Return the palms that are seen in square views of a photo; one that two views see is there twice."""
+    """Return the palms that are seen in square views of a photo; one that two views see appears twice."""
     found = []
     for start in range(0, len(views), _VIEWS_AT_ONCE):
         some = views[start : start + _VIEWS_AT_ONCE]

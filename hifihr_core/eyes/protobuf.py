@@ -34,7 +34,7 @@ def tensor(name: str, value: np.ndarray) -> bytes:
 
 
 def value(name: str, shape: Sequence[int | str] | None = None) -> bytes:
-    """Return the declaration of a float32 value; a size that is a word is free, and so is a shape of None."""
+    """Return the declaration of a float32 value; a named size is dynamic, and so is a shape of None."""
     tensor_type: list[tuple[int, int | str | bytes]] = [(1, 1)]
     if shape is not None:
         dims = [(1, _message([(1, size) if isinstance(size, int) else (2, size)])) for size in shape]

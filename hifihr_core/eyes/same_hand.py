@@ -23,7 +23,7 @@ def each_once(
     rank: Float[np.ndarray, " N"] | Sequence[float],
     certain: Bool[np.ndarray, " N"] | None = None,
 ) -> Int[np.ndarray, " M"]:
-    """Return the numbers of the hands that are no repetition and no part of another one, the highest rank first.
+    """Return the numbers of the hands that neither repeat another one nor are part of it, the highest rank first.
 
     A hand that is not `certain` (all are, by default) must also keep clear of those of a higher rank.
     """
@@ -41,7 +41,7 @@ def each_once(
 
 
 def is_repetition(one_px: Float[np.ndarray, "21 2"], other_px: Float[np.ndarray, "21 2"]) -> bool:
-    """Say whether `one_px` shows the hand of `other_px`, or a part of it."""
+    """Return whether `one_px` shows the hand of `other_px`, or a part of it."""
     sizes = _size(one_px), _size(other_px)
     apart = np.linalg.norm(one_px[_PALM].mean(axis=0) - other_px[_PALM].mean(axis=0))
     if apart < _ONE_PALM * max(sizes):
@@ -53,7 +53,7 @@ def is_repetition(one_px: Float[np.ndarray, "21 2"], other_px: Float[np.ndarray,
 
 
 def touches(one_px: Float[np.ndarray, "21 2"], other_px: Float[np.ndarray, "21 2"]) -> bool:
-    """Say whether `one_px` is so much in or at `other_px` that it may be a part of that hand."""
+    """Return whether `one_px` overlaps or touches `other_px` so much that it may be a part of that hand."""
     both, area, _ = _overlap(one_px, other_px)
     middle = tuple(one_px.mean(axis=0).tolist())
     inside_px = cv2.pointPolygonTest(cv2.convexHull(other_px.astype(np.float32)), middle, True)

@@ -95,7 +95,7 @@ EFFORTS: Mapping[str, SearchPlan] = MappingProxyType(
 
 
 def search(palm_engine: Engine, landmark_engine: Engine, pyramid: Pyramid, plan: SearchPlan) -> Sightings:
-    """Return the likely hands of a photo, the surest first; one hand may be there in several readings."""
+    """Return the likely hands of a photo, the surest first; one hand may appear in several readings."""
     longer = max(pyramid.width, pyramid.height)
     seen, before = look_at(landmark_engine, pyramid, joined([])), 1.0
     for side in (*plan.view_sides, *plan.finer_sides):
@@ -165,14 +165,14 @@ def once(seen: Sightings) -> Sightings:
 
 
 def readings(seen: Sightings) -> Sightings:
-    """Return sightings whose joints differ, the surest first: several looks at each will tell which is right."""
+    """Return sightings whose joints differ, the surest first: several looks at each will show which is right."""
     return seen[distinct_readings(seen)[:_MAX_READINGS]]
 
 
 def voted(
     engine: Engine, pyramid: Pyramid, windows: Regions, known: Sightings, *, rounds: int, votes: int
 ) -> Sightings:
-    """Return the hands on which so many windows agree; those that are known already are left out."""
+    """Return the hands on which enough windows agree, without those that are already known."""
     seen = verified(engine, pyramid, windows, rounds=rounds)
     seen = seen[seen.presence >= _WINDOW_PRESENT]
     new = [not any(is_repetition(one, other) for other in known.joints_px) for one in seen.joints_px]

@@ -59,7 +59,7 @@ class Sightings:
     def rank(self) -> Float[np.ndarray, " N"]:
         """Return a number that orders sightings of one hand: the surest, and of those alike the largest.
 
-        A network that is shown a part of a hand squeezes all joints into it and is as sure as of the whole hand.
+        A network that is shown a part of a hand squeezes all joints into it and is as confident as for a whole hand.
         """
         return np.round(self.presence / _AS_SURE) + 1 - 1 / (1 + self.size_px())
 

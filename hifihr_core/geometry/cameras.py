@@ -1,4 +1,4 @@
-"""Pinhole cameras: projection, its inverse, and where a hand stands.
+"""Pinhole cameras: projection, its inverse, and where a hand is.
 
 Frame: OpenCV camera (+x right, +y down, +z forward), metres; pixel (row i, column j) is centred on
 (u, v) = (j + 0.5, i + 0.5). K is always that of the image at hand.
@@ -12,7 +12,7 @@ from torch import Tensor
 def project(points_cam: Float[Tensor, "*B N 3"], K: Float[Tensor, "*B 3 3"]) -> Float[Tensor, "*B N 2"]:
     """Project points to pixels: (u, v) = (K p)[:2] / (K p)[2].
 
-    Points at or behind the camera give no finite or no meaningful pixel; keep them out.
+    Points at or behind the camera have no finite or meaningful pixel; leave them out.
     """
     homogeneous = points_cam @ K.transpose(-1, -2)
     return homogeneous[..., :2] / homogeneous[..., 2:]

@@ -1,4 +1,4 @@
-"""What is assumed of a camera that nobody measured. Numpy, for one photo."""
+"""What is assumed about a camera that nobody measured. Numpy, for one photo."""
 
 from math import hypot, radians, tan
 

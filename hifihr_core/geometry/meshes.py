@@ -1,4 +1,4 @@
-"""Triangle meshes in plain torch: normals, areas, edges and who meets at them, Laplacians.
+"""Triangle meshes in plain torch: normals, areas, edges and the faces that meet at them, Laplacians.
 
 Faces are counter-clockwise seen from outside, so that (p1 - p0) x (p2 - p0) points outwards.
 """
@@ -16,7 +16,7 @@ class EdgeAdjacency:
 
     Concretely, edge e joins vertices ``edges[e] = (i, j)`` with i < j; ``faces[e, s]`` is the face on side s and
     ``opposite[e, s]`` that face's third vertex; both are -1 on the open side of a border. An edge shared by more than
-    two faces stands here once for every two of them.
+    two faces is listed once for every two of them.
     """
 
     edges: Int[Tensor, "E 2"]

@@ -1,7 +1,7 @@
 """2D keypoints as rays, seen by a virtual camera that looks straight at them.
 
-A hand at the border of a photo looks turned although it is not. Turning the camera towards the hand takes that away, so
-that one pattern of rays means one pose wherever the hand stands; the turn is undone on the result.
+A hand at the border of a photo looks turned although it is not. Turning the camera towards the hand removes that, so
+that one pattern of rays means one pose wherever the hand is; the turn is undone on the result.
 """
 
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ def look_at_keypoints(
     """Turn a virtual camera to the middle of the box of the keypoints that have confidence.
 
     With `upright` it is also rolled until the 21 joints of a hand point up, from the wrist to the mean of the
-    fingers' middle joints; where one of these is not seen, it is not rolled. A sample without any confident keypoint
+    fingers' middle joints; if one of these is not seen, it is not rolled. A sample without any confident keypoint
     looks straight ahead, with all points 0.
     """
     rays = rays_through(keypoints_px, K)
@@ -77,7 +77,7 @@ def _roll(rays: Float[Tensor, "B N 3"], seen: Bool[Tensor, "B N"]) -> Float[Tens
 
 
 def _about_axis(roll: Float[Tensor, "B 2 2"]) -> Float[Tensor, "B 3 3"]:
-    """Return the turn about the optical axis that turns the picture by `roll`."""
+    """Return the rotation about the optical axis that turns the picture by `roll`."""
     R = torch.zeros(roll.shape[0], 3, 3, dtype=roll.dtype, device=roll.device)
     R[:, :2, :2], R[:, 2, 2] = roll, 1
     return R

@@ -24,7 +24,7 @@ def save_record(record: Any, target: Path, *, kind: str, format_number: int, com
 
 
 def load_record(record: type[RecordT], path: Path, *, kind: str, format_number: int, remedy: str) -> RecordT:
-    """Read what `save_record` wrote. Raises: AssetError where it is missing, damaged or of another format."""
+    """Read what `save_record` wrote. Raises: AssetError if it is missing, damaged or of another format."""
     try:
         # NumPy leaves a path open if it is not an archive; a file of ours is closed.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:

@@ -41,7 +41,7 @@ class HandParameters:
 class Hand:
     """Posed hands in the root frame, metres.
 
-    `mano_vertices` is None where the model has no MANO surface. `appearance` is None where no texture was asked for.
+    `mano_vertices` is None if the model has no MANO surface. `appearance` is None if no texture was asked for.
     """
 
     vertices: Float[Tensor, "B V 3"]
@@ -83,7 +83,7 @@ class Rig:
 
     Concretely, ``vertices[b, v] = sum_n weights[v, n] * (T_root_rest[b, n] @ rest_vertices[b, v])``, which are the
     vertices of `HandModel.forward`; pose blend shapes are in `rest_vertices`. Bone n hangs from ``parents[n]`` (-1:
-    from nothing; a parent stands before its children) and starts at ``rest_joints[b, n]``.
+    from nothing; a parent comes before its children) and starts at ``rest_joints[b, n]``.
     """
 
     rest_vertices: Float[Tensor, "B V 3"]
@@ -133,7 +133,7 @@ class HandModel(nn.Module, ABC):
         return self(replace(parameters, texture=None)).joints
 
     def with_small_maps(self, texture_px: int) -> "HandModel":
-        """Return the same hand with maps of at most `texture_px`, for work on small pictures; itself where it has none.
+        """Return the same hand with maps of at most `texture_px`, for work on small pictures; itself if it has no maps.
 
         Coefficients mean the same in both.
         """

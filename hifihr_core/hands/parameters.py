@@ -12,7 +12,7 @@ from hifihr_core.hands.contract import HandModel, HandParameters, PosePrior
 
 
 def check_sizes(model: HandModel, parameters: HandParameters) -> None:
-    """Compare the sizes of `parameters` with those of `model`; looks at no value. Raises: ValueError."""
+    """Compare the sizes of `parameters` with those of `model`; reads no value. Raises: ValueError."""
     expected = {"pose": model.pose_dim, "shape": model.shape_dim, "texture": model.texture_dim}
     for name, size in expected.items():
         tensor = getattr(parameters, name)

@@ -25,7 +25,7 @@ def linear_blend_skinning(
     """Pose a batch of meshes; return the posed vertices and the posed joints.
 
     ``rotations[b, j]`` turns joint j against its parent, about ``rest_joints[b, j]``; ``parents[0]`` is -1 and every
-    parent stands before its children. ``weights[v]`` sums to 1. Units and axes are those of the rest pose.
+    parent comes before its children. ``weights[v]`` sums to 1. Units and axes are those of the rest pose.
     Differentiable, once, in everything but `parents`.
     """
     motions = joint_motions(rotations, rest_joints, parents)
@@ -110,7 +110,8 @@ def _depths(parents: tuple[int, ...]) -> list[int]:
     for joint, parent in enumerate(parents):
         if (parent < 0) != (joint == 0) or parent >= joint:
             raise ValueError(
-                f"parents {parents}: joint {joint} hangs from {parent}, expected -1 first and then parents before"
+                f"parents {parents}: joint {joint} hangs from {parent}, "
+                "expected -1 for the first joint and parents before their children"
             )
         depths.append(0 if parent < 0 else depths[parent] + 1)
     return depths
@@ -132,9 +133,9 @@ def _last_row(dtype: torch.dtype, device: torch.device) -> Tensor:
 def tree_levels(
     parents: tuple[int, ...], device: torch.device
 ) -> tuple[Tensor, list[int], tuple[Tensor | None, ...], Tensor]:
-    """Return the joints level by level, the sizes of the levels, where each level's parents stand, and the way back.
+    """Return the joints level by level, the sizes of the levels, where each level's parents are, and the inverse order.
 
-    Parents are in the level above; None where they are next to each other (or there is one for all), as in MANO.
+    Parents are in the level above; None if they are next to each other (or there is one for all), as in MANO.
     """
     depths = _depths(parents)
     levels = [[j for j, depth in enumerate(depths) if depth == level] for level in range(max(depths) + 1)]

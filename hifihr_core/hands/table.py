@@ -65,11 +65,11 @@ def load_hand(
     """Build a hand model, on the CPU in float32; move it with ``.to(...)``.
 
     `path` is a converted model file, or the published files as their authors give them (`MANO_RIGHT.pkl`, NIMBLE's
-    folder), which are read without running anything in them; without it the asset cache is asked (`anny` ships with
+    folder), which are read without running anything in them; without it the asset cache is used (`anny` ships with
     the package). `joints` names the joint definition, see docs/conventions.md. `options` go to the model:
     `texture_px` for `anny`; `flat_hand`, `num_components`, `centred` and `dtype` for `mano`; `num_components`,
     `texture_px`, `mano_path` and `dtype` for `nimble`.
-    Raises: ValueError for an unknown name, basis or option, or a value that the model refuses; AssetError where the
+    Raises: ValueError for an unknown name, basis or option, or a value that the model refuses; AssetError if the
     file is missing or broken.
     """
     row = lookup(HANDS, name, "hand model", error=ValueError)

@@ -1,4 +1,4 @@
-"""What is known of a hand beside its keypoints, and the network that reads it for the lifter.
+"""What is known about a hand besides its keypoints, and the network that reads it for the lifter.
 
 Two hands can have the same 21 points in a picture. The landmark network's depths and rough metres and the features of
 the hand network tell them apart; the spread of the eyes' looks and a second opinion say which points to doubt.
@@ -23,7 +23,7 @@ _NUM_NUMBERS = 21 + 21 + 63 + 42
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the eyes and the hand network say about right-looking hands, beside the keypoints.
+    """What the eyes and the hand network say about right-looking hands, besides the keypoints.
 
     `spread_px` is how far the looks at a joint are from their mean along an axis (standard deviation, of n - 1),
     `depth_px` the depth of each joint against the wrist, both in pixels of the picture that the keypoints are in.
@@ -46,7 +46,7 @@ class Evidence:
 class EvidenceReader(nn.Module):
     """Reads evidence into a vector that the lifter adds to its first hidden layer.
 
-    An untrained one says nothing: its last layer is zero.
+    An untrained one contributes nothing: its last layer is zero.
     """
 
     def __init__(self, width: int) -> None:
@@ -66,8 +66,8 @@ class EvidenceReader(nn.Module):
     ) -> Float[Tensor, "B W"]:
         """Return the context of each hand; `half_px` is half the size of its keypoints' box, pixels.
 
-        The axes of the picture are those of the virtual camera but for the small turn towards the hand, which does not
-        matter here, and for its roll, which does.
+        The axes of the picture are those of the virtual camera except for the small turn towards the hand, which does
+        not matter here, and for its roll, which does.
         """
         half = half_px[:, None, None]
         numbers = (

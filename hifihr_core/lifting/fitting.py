@@ -3,7 +3,7 @@
 The lifter's answer is a few per cent of the hand's size off; a handful of steps on the reprojection error takes most of
 that away. The Jacobian comes from one batched forward pass of the hand model with every parameter moved a little, which
 needs nothing of the model but its contract. Central differences over 0.01 are right to about 1e-4 in float32 (rounding
-1e-7 / 0.01 of a joint at a metre, curvature 0.01^2 / 6), which Gauss-Newton does not feel.
+1e-7 / 0.01 of a joint at a metre, curvature 0.01^2 / 6), which does not disturb Gauss-Newton.
 """
 
 import math
@@ -82,7 +82,7 @@ def fit_keypoints(
 ) -> PlacedHands:
     """Move right-looking hands from `start` onto their keypoints; a step that does not lower the cost is not taken.
 
-    Joints of confidence 0 are not looked at. No gradients.
+    Joints of confidence 0 are ignored. No gradients.
     """
     seen = (confidence > 0)[..., None]
     far = torch.finfo(keypoints_px.dtype).max
@@ -147,7 +147,7 @@ def _residuals(problem: _Problem, x: Float[Tensor, "B D"]) -> Float[Tensor, "B R
 
 
 def _from_start(x: Float[Tensor, "B D"], pose_dim: int, weights: FitWeights) -> Float[Tensor, "B D"]:
-    """Return how far each hand is from its start; its place across the view is free."""
+    """Return how far each hand is from its start; its position across the view is not penalised."""
     shape_dim = x.shape[1] - 6 - pose_dim
     place = ((weights.start_turn, 3), (math.inf, 2), (weights.start_log_depth, 1))
     parts = (*place, (weights.start_pose, pose_dim), (weights.start_shape, shape_dim))

@@ -93,7 +93,7 @@ def save_hand_network(path: Path, network: HandNetwork, hand: HandModel, facts: 
 
 
 def network_fits_hand(path: Path, hand: HandModel) -> bool:
-    """Return whether a hand network is for this hand. Raises: AssetError where the file is missing or broken."""
+    """Return whether a hand network is for this hand. Raises: AssetError if the file is missing or broken."""
     facts = read_facts(path, format=FORMAT, version=FORMAT_VERSION)
     return (facts.get("hand"), facts.get("pose_basis")) == (hand.name, hand.pose_basis)
 
@@ -101,7 +101,7 @@ def network_fits_hand(path: Path, hand: HandModel) -> bool:
 def load_hand_network(path: Path, hand: HandModel) -> HandNetwork:
     """Read a hand network for `hand`, in evaluation mode.
 
-    Raises: AssetError where the file is missing, broken, or made for another hand.
+    Raises: AssetError if the file is missing, broken, or made for another hand.
     """
     facts = read_facts(path, format=FORMAT, version=FORMAT_VERSION)
     if not network_fits_hand(path, hand):

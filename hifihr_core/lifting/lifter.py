@@ -1,6 +1,6 @@
 """The lifter: from 21 keypoints in a photo to a posed hand in the camera frame.
 
-A keypoint looks the same in a rendered picture and in a photo, so a network that sees keypoints alone can be trained on
+A keypoint looks the same in a rendered picture and in a photo, so a network that sees only keypoints can be trained on
 synthetic hands only and still be right on real photos. Input and output live in the virtual camera of
 `hifihr_core.geometry.rays`, which makes them independent of where the hand is in the photo.
 """
@@ -69,10 +69,10 @@ class Lifter(nn.Module):
         context: Float[Tensor, "B W"] | None = None,
         evidence: Evidence | None = None,
     ) -> PlacedHands:
-        """Lift right-looking hands. A joint of confidence 0 is not looked at; its pixel may be anything finite.
+        """Lift right-looking hands. A joint of confidence 0 is ignored; its pixel may be any finite one.
 
-        `context`, as wide as the hidden layers, is what is known of the hand beside its keypoints; `evidence` is what
-        the eyes know, which a lifter without a reader does not look at.
+        `context`, as wide as the hidden layers, is what is known about the hand besides its keypoints; `evidence` is
+        what the eyes know, which a lifter without a reader ignores.
         """
         pattern = look_at_keypoints(keypoints_px, confidence, K, upright=self.upright)
         if evidence is not None and self.reader is not None:
@@ -116,7 +116,7 @@ class _Block(nn.Module):
 def build_lifter(
     hand: HandModel, *, width: int = 384, blocks: int = 4, upright: bool = False, reads: bool = False
 ) -> Lifter:
-    """Return an untrained lifter for `hand`; with `reads` it also looks at what is known beside the keypoints.
+    """Return an untrained lifter for `hand`; with `reads` it also takes evidence besides the keypoints.
 
     `upright` turns every pattern until the hand points up.
     """
@@ -143,7 +143,7 @@ def save_lifter(path: Path, lifter: Lifter, hand: HandModel, facts: Mapping[str,
 
 
 def fits_hand(path: Path, hand: HandModel) -> bool:
-    """Return whether a lifter is for this hand. Raises: AssetError where the file is missing or broken."""
+    """Return whether a lifter is for this hand. Raises: AssetError if the file is missing or broken."""
     facts = read_facts(path, format=FORMAT, version=FORMAT_VERSION)
     return (facts.get("hand"), facts.get("pose_basis")) == (hand.name, hand.pose_basis)
 

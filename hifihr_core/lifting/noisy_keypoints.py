@@ -1,4 +1,4 @@
-"""Synthetic keypoints: sampled hands before sampled cameras, with a detector's mistakes."""
+"""Synthetic keypoints: sampled hands in front of sampled cameras, with a detector's mistakes."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ _HALF_HAND_M = 0.09
 
 @dataclass(frozen=True)
 class DetectorNoise:
-    """How wrong the detector is made.
+    """How wrong the simulated detector is.
 
     `level` is in units of half the hand's size in the image: every sample draws its own level up to it. The shares are
     those of joints far off, joints lost, hands with a finger lost, and hands with two fingers exchanged.
@@ -34,7 +34,7 @@ class DetectorNoise:
 
 @dataclass(frozen=True)
 class KeypointBatch:
-    """Synthetic hands: what a detector would say of them, and the truth, in the camera frame."""
+    """Synthetic hands: what a detector would say about them, and the truth, in the camera frame."""
 
     keypoints_px: Float[Tensor, "B 21 2"]
     confidence: Float[Tensor, "B 21"]
@@ -47,7 +47,7 @@ class KeypointBatch:
 def sample_keypoints(
     hand: HandModel, batch: int, *, generator: torch.Generator, noise: DetectorNoise = DetectorNoise()
 ) -> KeypointBatch:
-    """Draw hands before cameras, with a detector's noise, outliers, and lost and swapped joints."""
+    """Draw hands in front of cameras, with a detector's noise, outliers, and lost and swapped joints."""
     drawn = hand.sample_parameters(batch, generator=generator)
     parameters = HandParameters(drawn.global_orient, drawn.pose, drawn.shape)
     root_cam, K = _stand(batch, generator)

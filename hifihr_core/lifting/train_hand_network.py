@@ -25,7 +25,7 @@ _ALIKE = 0.02
 
 @dataclass(frozen=True)
 class HandTraining:
-    """How long, how large and how much of what; a run ends annealed after `steps` or `max_minutes`.
+    """Length, sizes and proportions of a training; a run ends annealed after `steps` or `max_minutes`.
 
     Each step sees `rendered` hands, `photos` hands and `clean` keypoints without any picture. `aligned` is the weight
     of the joints after Procrustes, `joints` that of the joints of the blocks themselves, `lifted` that of the lifted

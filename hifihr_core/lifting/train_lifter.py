@@ -1,4 +1,4 @@
-"""Training the keypoint lifter on hands that never end: sampled poses, cameras, and a detector's mistakes."""
+"""Training the keypoint lifter on an endless stream of hands: sampled poses, cameras, and a detector's mistakes."""
 
 import copy
 import time
@@ -22,7 +22,7 @@ from hifihr_core.placed_hands import PlacedHands, in_front
 
 @dataclass(frozen=True)
 class LifterTraining:
-    """How long and how large; with `max_minutes` the run ends annealed after that time, if not after `steps`."""
+    """Length and sizes of a training; with `max_minutes` it ends, annealed, after that time if not after `steps`."""
 
     steps: int = 20_000
     max_minutes: float | None = None
@@ -80,8 +80,8 @@ def train_lifter(
 ) -> Lifter:
     """Train a lifter for `hand` on its own device; the result is the moving average of its weights.
 
-    `start` is a lifter to go on from. `on_step` is called after every step with its number, the terms of the loss, and
-    the average so far.
+    `start` is a lifter to continue from. `on_step` is called after every step with its number, the terms of the loss,
+    and the average so far.
     """
     device = hand.faces.device
     generator = torch.Generator(device=device).manual_seed(settings.seed)

@@ -17,7 +17,7 @@ NUM_LAYERS = 15
 
 
 class Trunk(nn.Module):
-    """Deep features of RGB in [0, 1]; ImageNet statistics are applied inside. Nothing of it learns."""
+    """Deep features of RGB in [0, 1]; ImageNet statistics are applied inside. It is not trained."""
 
     mean: Tensor
     std: Tensor
@@ -34,7 +34,7 @@ class Trunk(nn.Module):
 
 
 def load_perceptual(path: Path) -> Trunk:
-    """Build the trunk from torchvision's VGG19 weights. Raises: AssetError if the file is none of them."""
+    """Build the trunk from torchvision's VGG19 weights. Raises: AssetError if the file is something else."""
     from torchvision.models import vgg19
 
     with torch.device("meta"):  # shapes alone: the whole network has half a gigabyte of numbers that nobody asks for

@@ -174,7 +174,7 @@ def root_scale(inputs: LossInputs) -> Ratio:
 
 
 def _true_root(inputs: LossInputs) -> tuple[Float[Tensor, "B 2"], Float[Tensor, " B"]]:
-    """Return (root_px, scale_px_per_m) of the annotated root; harmless numbers where it is absent."""
+    """Return (root_px, scale_px_per_m) of the annotated root; harmless numbers if it is absent."""
     root_cam = inputs.labels["joints_cam"][:, ROOT]
     in_view = torch.where(inputs.present["joints_cam"][:, None], root_cam, root_cam.new_tensor([0.0, 0.0, 1.0]))
     return measure_root(in_view, inputs.K)

@@ -26,7 +26,7 @@ def keypoint_maps(inputs: LossInputs) -> Ratio:
 
 
 def _maps(inputs: LossInputs, points_px: Float[Tensor, "B 21 2"], trust: Tensor) -> Ratio:
-    """Average over the joints inside the crop; the maps say nothing of others."""
+    """Average over the joints inside the crop; the maps say nothing about others."""
     found = needed(inputs.prediction.estimate.keypoints, "the maps of joints")
     height, width = inputs.image.shape[-2:]
     points = points_px / points_px.new_tensor([width, height])

@@ -106,7 +106,7 @@ def _coverage(inputs: LossInputs) -> Float[Tensor, "B H W"]:
 
 
 def _trusted(inputs: LossInputs, values: Float[Tensor, " B"]) -> Ratio:
-    """Weigh samples by their trust; a sample whose region is empty counts nothing."""
+    """Weight samples by their trust; a sample whose region is empty has no weight."""
     region, trust = inputs.pixels
     weight = trust * inputs.present["image"] * (region.sum(dim=(1, 2)) > 0)
     return Ratio(torch.where(weight > 0, values * weight, 0.0), weight)

@@ -153,7 +153,7 @@ def weight_at(weight: Weight, epoch: float | int) -> float:
 def plan_terms(
     level: str, capabilities: frozenset[str], *, weights: Mapping[str, Weight] = MappingProxyType({})
 ) -> Plan:
-    """Choose the terms of a run: the level's row, changed by `weights`, less what hand and run cannot serve.
+    """Choose the terms of a run: the level's row, changed by `weights`, without those that hand or run cannot serve.
 
     Raises: ConfigError for an unknown level or term, or for a term whose label the level may not read.
     """
@@ -188,7 +188,7 @@ def plan_terms(
 def check_labels(plan: Plan, datasets: Mapping[str, frozenset[str]], *, extra: Sequence[str] = ()) -> None:
     """Stop a run whose data cannot serve its plan; `datasets` maps each dataset's name to the labels it carries.
 
-    `extra` names labels that the run needs beside its terms. Raises: DataError naming label, dataset and remedy.
+    `extra` names labels that the run needs besides its terms. Raises: DataError naming label, dataset and remedy.
     """
     carried = frozenset().union(*datasets.values())
     for name in sorted((plan.labels | set(extra)) - carried):

@@ -31,7 +31,7 @@ class Ratio:
 class HandFacts:
     """What terms need of a hand model beyond its output; made once per run by `hand_facts`.
 
-    `edges` are the mesh's edges, each once. `mano_edges` are those of the MANO surface, None where the hand has none.
+    `edges` are the mesh's edges, each once. `mano_edges` are those of the MANO surface, None if the hand has none.
     """
 
     prior: PosePrior
@@ -104,7 +104,7 @@ TERMS: dict[str, Term] = {}
 def term(
     name: str, *, labels: tuple[str, ...] = (), requires: tuple[str, ...] = ()
 ) -> Callable[[TermFunction], TermFunction]:
-    """Enter the decorated function into the registry. Raises: ValueError if the name is taken."""
+    """Add the decorated function to the registry. Raises: ValueError if the name is taken."""
 
     def register(function: TermFunction) -> TermFunction:
         if name in TERMS:
@@ -116,7 +116,7 @@ def term(
 
 
 def mean_over_present(inputs: LossInputs, values: Float[Tensor, "B *rest"], *names: str) -> Ratio:
-    """Average everything but the batch; a sample that lacks one of the labels `names` counts nothing."""
+    """Average everything but the batch; a sample that lacks one of the labels `names` has no weight."""
     per_sample = values.flatten(1).mean(dim=1) if values.ndim > 1 else values
     weight = inputs.present["image"].to(per_sample.dtype)
     for name in names:

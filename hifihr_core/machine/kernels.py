@@ -14,7 +14,7 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a function on first use, without the interpreter lock, and keep the machine code on disk.
 
     The code is kept beside the source or, where that is read-only, in the user's cache folder (`NUMBA_CACHE_DIR`
-    overrides both). Where no place is writable, every process compiles anew.
+    overrides both). Where no place is writable, every process compiles again.
     """
     function = inspect.unwrap(function)  # the shape checks of the tests wrap every function; numba wants the bare one
     try:

@@ -1,7 +1,7 @@
 """Texture metrics: how close the rendered hand looks to the photo, under two named protocols.
 
 Pictures are RGB, (H, W, 3) float in [0, 1], at the pixel grid of the network's input. `paper` is what HiFiHR computes,
-one picture at a time (its own numbers depend on the size of the validation batch); `strict` looks at the hand alone.
+one picture at a time (its own numbers depend on the size of the validation batch); `strict` looks only at the hand.
 docs/evaluation.md gives both in full.
 """
 
@@ -29,7 +29,7 @@ Mask = Bool[np.ndarray, "H W"]
 class TexturePair:
     """What both protocols compare: the rendered hand before white and before black, and the photo.
 
-    `coverage` is the rendered hand's part of each pixel.
+    `coverage` is the fraction of each pixel that the rendered hand takes.
     """
 
     on_white: Picture
@@ -61,10 +61,10 @@ def strict_metrics(pair: TexturePair, *, mask: Mask, lpips: Lpips | None) -> dic
 
     L1, L2 and PSNR are over the pixels of the true mask, SSIM and LPIPS over a tight crop about it with everything
     else black in both pictures. What the render leaves out of the mask is black in it. A pixel that it covers by half
-    or more shows the photo through the rest, since no estimate of a hand knows what stands behind it: before black, a
+    or more shows the photo through the rest, since no estimate of a hand knows what is behind it: before black, a
     perfect hand would score 26 dB at 96 pixels and 30 dB at 224. The render is clipped to [0, 1]. `coverage` is the
     rendered part of the true mask, `iou` the overlap of the two silhouettes.
-    Raises: ValueError where the mask is empty.
+    Raises: ValueError if the mask is empty.
     """
     if not mask.any():
         raise ValueError("the mask is empty")
@@ -88,13 +88,13 @@ def strict_metrics(pair: TexturePair, *, mask: Mask, lpips: Lpips | None) -> dic
 
 
 def tight_crop(mask: Mask, *, least_px: int = LPIPS_MIN_PX) -> tuple[slice, slice]:
-    """Return the rows and columns of the mask's box, widened to `least_px` where the picture is large enough."""
+    """Return the rows and columns of the mask's box, widened to `least_px` if the picture is large enough."""
     rows, columns = (np.asarray(mask.any(axis=axis)) for axis in (1, 0))
     return _span(rows, least_px), _span(columns, least_px)
 
 
 def average_metrics(rows: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
-    """Return the mean over pictures of each metric; None where it was not computed."""
+    """Return the mean over pictures of each metric; None if it was not computed."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     means: dict[str, float | None] = {}
     for name in names:

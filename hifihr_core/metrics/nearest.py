@@ -1,7 +1,8 @@
 """Distances from every point of one set to the nearest of another, both ways, for many small sets.
 
-Two sets of 778 points are too small for a tree to pay: the compiled loop over all pairs is several times faster than
-building and asking two trees (docs/benchmarks/evaluation.md). `nearest_distances_reference` is its specification.
+Two sets of 778 points are too small for a tree to pay off: the compiled loop over all pairs is several times faster
+than building and querying two trees (docs/benchmarks/evaluation.md). `nearest_distances_reference` is its
+specification.
 """
 
 from concurrent.futures import ThreadPoolExecutor

@@ -20,7 +20,7 @@ Coverage = TypeVar("Coverage", np.ndarray, Tensor)
 
 
 def photo_part(coverage: Coverage) -> Coverage:
-    """Return how much of each pixel shows the photo beside a hand that covers so much of it; of any shape."""
+    """Return how much of each pixel shows the photo, given how much of it a hand covers; of any shape."""
     return (1 - coverage) * (coverage >= LEAST_COVER)
 
 

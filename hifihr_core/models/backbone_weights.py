@@ -59,9 +59,9 @@ Pretrained = BackboneWeights | str | Path
 def find_backbone_weights(backbone: str, wanted: str) -> BackboneWeights:
     """Return the weights that the setting `model.weights` asks for.
 
-    "auto" takes the first of: asset cache, hub, a package, the shipped network where it has this backbone. "hub" leaves
+    "auto" takes the first of: asset cache, hub, a package, the shipped network if it has this backbone. "hub" leaves
     the last two out. "none" is random, "shipped" the shipped network's, and anything else a file.
-    Raises: AssetError where there is none, with every way out.
+    Raises: AssetError if there is none, with every remedy.
     """
     if wanted == "none":
         return BackboneWeights("none, random numbers")
@@ -154,7 +154,7 @@ def hub_answers() -> bool:
 def in_timms_names(state: Mapping[str, Tensor], backbone: str) -> dict[str, Tensor]:
     """Give the tensors of another implementation of a backbone timm's names, in their order.
 
-    Raises: AssetError where their number differs, or the shape of one.
+    Raises: AssetError if their number differs, or the shape of one.
     """
     import timm  # takes longer to import than a prediction
 
@@ -171,7 +171,7 @@ def _tagged(backbone: str) -> str:
 
 
 def _read_file(path: Path, backbone: str) -> Mapping[str, Tensor]:
-    """Return the state dict in a file: safetensors, or a torch file, of which nothing is run."""
+    """Return the state dict in a file: safetensors, or a torch file, without running anything in it."""
     if not path.is_file():
         raise AssetError(f"{path}: no such file, expected weights of {backbone}; check --set model.weights")
     try:

@@ -48,7 +48,7 @@ class Checkpoint:
 def find_checkpoint(path: Path | None) -> Path:
     """Return the weight file: `path`, the best one of a run folder, or the model that ships with the package.
 
-    Raises: AssetError where there is none.
+    Raises: AssetError if there is none.
     """
     if path is None:
         shipped = shipped_model(IMAGE_NETWORK)
@@ -83,7 +83,7 @@ def save_weights(path: Path, state: Mapping[str, Tensor], facts: Mapping[str, st
 
     Vectors stay as they are: they are small, and variances of batch normalisation overflow 16 bits. So do whole
     numbers, such as indices, which 16 bits would round.
-    Raises: DataError where the disk refuses; the old file stays.
+    Raises: DataError if it cannot be written; the old file stays.
     """
     tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
     if half:
@@ -118,7 +118,7 @@ def load_checkpoint(path: Path, *, device: torch.device | str = "cpu") -> Checkp
 
 
 def check_tensors(path: Path, state: Mapping[str, Tensor], known: Mapping[str, Tensor]) -> None:
-    """Raise AssetError for the first tensor that is missing, unknown, of another size or kind, or not finite."""
+    """Raise AssetError for the first tensor that is missing, unknown, of the wrong size or kind, or not finite."""
     wrong = sorted(known.keys() ^ state.keys())
     wrong += [
         name

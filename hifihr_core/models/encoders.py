@@ -92,7 +92,7 @@ def build_encoder(name: str, *, weights: Pretrained = "none", normalize: bool = 
 
     `weights` is the setting `model.weights` ("auto", "hub", "shipped", "none" or a file), or what
     `find_backbone_weights` found for it. `normalize` applies the statistics the backbone was trained with.
-    Raises: ConfigError for an unknown or unfit backbone, AssetError where the weights cannot be had.
+    Raises: ConfigError for an unknown or unfit backbone, AssetError if the weights cannot be had.
     """
     found = weights if isinstance(weights, BackboneWeights) else find_backbone_weights(name, str(weights))
     own = OWN.get(name) if found.hub is None else None

@@ -52,7 +52,7 @@ def trunk(feature_dim: int, *, norm: str = "batch") -> nn.Sequential:
 
 
 def branch(out: int, *, start: Float[Tensor, " N"] | None = None) -> nn.Sequential:
-    """Return 512 -> 128 -> `out`; with `start`, an untrained branch answers it for every image."""
+    """Return 512 -> 128 -> `out`; with `start`, an untrained branch returns it for every image."""
     layers = _kaiming(nn.Sequential(nn.Linear(TRUNK_DIM, 128), nn.ReLU(), nn.Linear(128, out)))
     if start is not None:
         last = layers[-1]
@@ -84,7 +84,7 @@ class LightHead(nn.Module):
         self.linear = _kaiming(nn.Sequential(nn.Linear(256, 64), nn.ReLU(), nn.Linear(64, 9 if ambient else 6)))
 
     def forward(self, low: Float[Tensor, "B C h w"]) -> Float[Tensor, "B N"]:
-        """Return the raw numbers: light colour, direction and, where the head has it, ambient colour."""
+        """Return the raw numbers: light colour, direction and, if the head has it, ambient colour."""
         # Nearest sampling of a 56 or 28 px map picks the pixels of the paper's strided 1 x 1 convolution.
         low = F.interpolate(low, size=(LIGHT_MAP_PX, LIGHT_MAP_PX), mode="nearest")
         return self.linear(self.convolutions(low).flatten(1))
@@ -106,7 +106,7 @@ def paper_light(raw: Float[Tensor, "B N"]) -> Light:
     """Read the numbers as the original does: Hardtanh colours, free direction; negative colours become black.
 
     The original's renderer takes ambient light of 0.5 and material factors of 0.8; a direction of any length is
-    normalised there, so it is here.
+    normalised there, and here too.
     """
     color = raw[:, :3].clamp(0, 1)
     direction = F.normalize(raw[:, 3:6], dim=-1, eps=1e-6)

@@ -25,8 +25,9 @@ HALF_HAND = 0.35
 class KeypointEstimate:
     """21 joints found in a crop.
 
-    `points` are parts of the crop, (0, 0) its upper left corner and (1, 1) its lower right one; `logits` the maps they
-    were read from, `confidence` in (0, 1] falls as a map spreads, `features` are what the network sees at each joint.
+    `points` are fractions of the crop, (0, 0) its upper left corner and (1, 1) its lower right one; `logits` the maps
+    they were read from, `confidence` in (0, 1] falls as a map spreads, `features` are what the network sees at each
+    joint.
     """
 
     points: Float[Tensor, "B 21 2"]
@@ -70,7 +71,7 @@ def read_maps(logits: Float[Tensor, "B 21 h w"], features: Float[Tensor, "B C h 
 
 
 def map_places(height: int, width: int) -> Float[Tensor, "N 2"]:
-    """Return (x, y) of every cell's middle in parts of the crop, row by row."""
+    """Return (x, y) of every cell's middle in fractions of the crop, row by row."""
     y, x = torch.meshgrid((torch.arange(height) + 0.5) / height, (torch.arange(width) + 0.5) / width, indexing="ij")
     return torch.stack((x, y), dim=-1).reshape(-1, 2)
 

@@ -102,7 +102,7 @@ def convert_t7(source: Path, target: Path) -> None:
 
 
 def read_t7(path: Path) -> dict[str, Any]:
-    """Return what a checkpoint holds: tensors in dicts, and `args` as a plain namespace; nothing of it is run.
+    """Return what a checkpoint holds: tensors in dicts, and `args` as a plain namespace; nothing in it is run.
 
     Raises: UnsafePickleError for a name beyond tensors, containers and `argparse.Namespace`; AssetError otherwise.
     """
@@ -113,13 +113,17 @@ def read_t7(path: Path) -> dict[str, Any]:
     except UnpicklingError as error:
         reason = " ".join(str(error).split()).partition(". ")[0]
         if "Unsupported" in str(error) or "disallowed" in str(error):
-            raise UnsafePickleError(f"{path}: asks for more than data; nothing of it was run ({reason})") from error
+            raise UnsafePickleError(
+                f"{path}: refers to more than plain data; nothing in it was run ({reason})"
+            ) from error
         raise AssetError(f"{path}: not a readable checkpoint ({reason}); get the file again") from error
     except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
         raise AssetError(f"{path}: not a readable checkpoint ({type(error).__name__}); get the file again") from error
     missing = [name for name in ("args", "base_encoder", "hand_encoder") if name not in (state or ())]
     if not isinstance(state, dict) or missing or not isinstance(state["args"], Namespace):
-        raise AssetError(f"{path}: no checkpoint of HiFiHR, expected a dict with args, base_encoder and hand_encoder")
+        raise AssetError(
+            f"{path}: not a checkpoint of HiFiHR, expected a dict with args, base_encoder and hand_encoder"
+        )
     return state
 
 

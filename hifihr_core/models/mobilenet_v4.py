@@ -80,7 +80,7 @@ class FusedBlock(nn.Module):
 
 
 class InvertedBlock(nn.Module):
-    """One `Inverted` row; the stride is that of the middle kernel, or of the first where there is no middle one."""
+    """One `Inverted` row; the stride is that of the middle kernel, or of the first if there is no middle one."""
 
     def __init__(self, inputs: int, row: Inverted) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class InvertedBlock(nn.Module):
         self.has_skip = row.stride == 1 and inputs == row.width
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D h w"]:
-        """Return the map, added to its input where both have one shape."""
+        """Return the map, added to its input if both have the same shape."""
         out = self.pw_proj(self.dw_mid(self.pw_exp(self.dw_start(x))))
         return out + x if self.has_skip else out
 

@@ -1,4 +1,4 @@
-"""From an estimate to a hand before the camera of its crop: posed, placed, projected and, on demand, rendered."""
+"""From an estimate to a hand in front of the camera of its crop: posed, placed, projected and, on demand, rendered."""
 
 from dataclasses import dataclass, replace
 
@@ -38,7 +38,7 @@ def place_estimate(
 ) -> PlacedEstimate:
     """Pose, place, project and render estimated hands; `K` is the camera of the crop.
 
-    The root is the estimated one, or `root_cam` where the protocol gives the true one. Gradients reach every number of
+    The root is the estimated one, or `root_cam` if the protocol gives the true one. Gradients reach every number of
     the estimate. Raises: ValueError if a renderer is given but the estimate has no light or no texture.
     """
     if root_cam is None:

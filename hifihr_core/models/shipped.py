@@ -10,6 +10,6 @@ HAND_NETWORK = "anny_hand_network.safetensors"
 
 
 def shipped_model(name: str) -> Path | None:
-    """Return the path of a model in the package, or None where this installation carries none."""
+    """Return the path of a model in the package, or None if this installation carries none."""
     path = Path(str(files("hifihr_core.models") / "data" / name))
     return path if path.is_file() else None

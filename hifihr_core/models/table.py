@@ -41,7 +41,7 @@ def build_network(
     """Return the untrained network that `settings` describe for this hand.
 
     `weights` are for the backbone, see `build_encoder`. Random numbers come from torch's global
-    generator. Raises: ConfigError for an unknown network or backbone; AssetError where weights are missing.
+    generator. Raises: ConfigError for an unknown network or backbone; AssetError if weights are missing.
     """
     build = load_attribute(network_row(settings).builder)
     network: ImageNetwork = build(hand, settings, image_px=image_px, weights=weights)

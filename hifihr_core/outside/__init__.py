@@ -1,1 +1,3 @@
-"""The door for everything that comes from outside: bytes, JSON, arrays, zips, folders. Bounded, checked, one line."""
+"""The door for everything that comes from outside: bytes, JSON, arrays, zips, folders. All of it is bounded and
+checked, and errors are one line.
+"""

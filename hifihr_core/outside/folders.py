@@ -1,4 +1,4 @@
-"""Walking through folders of a user: links are followed, loops end, and what an operating system leaves is skipped."""
+"""Walking through a user's folders: links are followed, loops end, and leftovers of operating systems are skipped."""
 
 import os
 import re
@@ -11,7 +11,7 @@ _DIGITS = re.compile(r"(\d+)")
 
 
 def is_junk(name: str) -> bool:
-    """Return whether a file or folder of this name was left by an operating system and is nobody's data."""
+    """Return whether a file or folder of this name is a leftover of an operating system and not data."""
     return name in _LEFT_BEHIND or name.startswith("._")
 
 
@@ -33,7 +33,9 @@ def walk(
 
 
 def find_files(root: Path, suffixes: Collection[str] | None = None) -> list[Path]:
-    """Return the files at and below `root` that end in one of `suffixes` (lower case; None for all), as `walk` goes."""
+    """Return the files at and below `root` that end in one of `suffixes` (lower case; None for all), in the order of
+    `walk`.
+    """
     return [
         folder / name
         for folder, _, names in walk(root)

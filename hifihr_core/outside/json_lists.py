@@ -66,7 +66,7 @@ def iterate_entries(
 ) -> Iterator[Entry]:
     """Yield the entries of a JSON list (`level` 1), or those of the lists in a list (`level` 2).
 
-    An entry may be a number, a text, a list or an object. Raises: DataError where the text is something else, ends
+    An entry may be a number, a text, a list or an object. Raises: DataError if the text is something else, ends
     early, an entry is longer than `MOST_ENTRY_BYTES`, or the number of inner lists is not `lists`.
     """
     state, read = _State(), 0
@@ -128,7 +128,7 @@ def _split(block: bytes, state: _State, level: int) -> Iterator[Entry]:
 
 
 def _cut_scalars(text: bytes) -> tuple[bytes, bytes]:
-    """Return what of numbers and texts is whole, and the rest, which may go on in the next block."""
+    """Return the complete numbers and texts, and the rest, which may continue in the next block."""
     cut = max(text.rfind(b'"'), text.rfind(b",", max(text.rfind(b'"'), 0))) + 1
     return text[:cut], text[cut:]
 
@@ -148,7 +148,7 @@ def _brackets(block: bytes, state: _State) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _check_ends(block: bytes, places: np.ndarray, after: np.ndarray, state: _State) -> None:
-    """Raise where something stands before or after the outermost list."""
+    """Raise if anything comes before or after the outermost list."""
     begins_here = state.depth == 0 and not state.closed
     if begins_here:
         head = block[: int(places[0])] if len(places) else block
@@ -160,11 +160,11 @@ def _check_ends(block: bytes, places: np.ndarray, after: np.ndarray, state: _Sta
     if not state.closed and len(closing):
         state.closed, rest = True, block[int(places[closing[0]]) + 1 :]
     if rest.strip():
-        raise _Foreign("more text follows where the outermost list ends")
+        raise _Foreign("more text follows after the outermost list")
 
 
 def _scalars(text: bytes, state: _State, expected: bool) -> Iterator[Entry]:
-    """Yield the numbers and texts that stand between entries with brackets; elsewhere nothing may stand."""
+    """Yield the numbers and texts between entries with brackets; there may be nothing else."""
     if text.strip(_BETWEEN) and not expected:
         raise _Foreign(f"found {_show(text.strip(_BETWEEN))}, expected a list of entries")
     yield from (Entry(state.groups - 1, match[0]) for match in _SCALAR.finditer(text))

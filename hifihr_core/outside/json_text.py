@@ -49,7 +49,7 @@ def parse_flat(text: bytes | str) -> Any:
     except RecursionError as problem:
         raise ValueError("nested too deeply") from problem
     except UnicodeEncodeError as problem:
-        raise ValueError("a text holds half a character") from problem
+        raise ValueError("a text contains half a character (a lone surrogate)") from problem
     return value
 
 

@@ -1,4 +1,4 @@
-"""Reading numbers from files of a user: `.npy`, JSON and text, checked before anything is allocated."""
+"""Reading numbers from a user's files: `.npy`, JSON and text, checked before anything is allocated."""
 
 import io
 import math
@@ -33,7 +33,7 @@ def read_numbers(path: Path, *, remedy: str = "write it again", error: type[Hifi
         return _READERS.get(path.suffix.lower(), _read_text)(content)
     except (ValueError, TypeError, OverflowError, MemoryError, SyntaxError, tokenize.TokenError, HifihrError) as found:
         reason = " ".join(str(found).split()).removeprefix(f"{path}: ")[:200]
-        raise error(f"{path}: no array of numbers ({reason or type(found).__name__}); {remedy}") from found
+        raise error(f"{path}: not an array of numbers ({reason or type(found).__name__}); {remedy}") from found
 
 
 def parse_npy(content: bytes) -> np.ndarray:
@@ -64,7 +64,7 @@ def _read_text(content: bytes) -> np.ndarray:
     lines = (line.split("#")[0].replace(",", " ").split() for line in content.decode("utf-8-sig").splitlines())
     rows = [[float(word) for word in words] for words in lines if words]
     if not rows:
-        raise ValueError("no number in it")
+        raise ValueError("it contains no number")
     return np.asarray(rows if len(rows) > 1 else rows[0], dtype=np.float64)
 
 

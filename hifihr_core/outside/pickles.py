@@ -57,7 +57,7 @@ _PLAIN_KINDS = "biufcSU"
 
 
 class Stub:
-    """Stands for an object of a foreign class; holds what the file would have given to its `__setstate__`.
+    """Represents an object of a foreign class; holds what the file would have given to its `__setstate__`.
 
     Subclass it to tell two foreign classes apart. A file cannot pass arguments to it.
     """
@@ -182,7 +182,7 @@ class _Reader(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> object:
         if (module, name) not in self._allowed:
             raise UnsafePickleError(
-                f"{self._name}: asks for {module}.{name}, which no file of this kind needs; nothing of it was run, "
+                f"{self._name}: asks for {module}.{name}, which no file of this kind needs; nothing in it was run, "
                 "get the file from its authors again"
             )
         found = self._allowed[module, name]
@@ -195,7 +195,7 @@ class _Reader(pickle.Unpickler):
 def _check_memo(content: bytes) -> None:
     """Raise ValueError for an entry of the memo at a place that no pickle of this length needs.
 
-    Python makes room for all places below it, gigabytes for ten bytes. A pickle that breaks off is left to the reader.
+    Python makes room for all places below it, gigabytes for ten bytes. A truncated pickle is left to the reader.
     """
     place, end = 0, len(content)
     while place < end:
@@ -232,7 +232,7 @@ def read_pickle(
 
     A name leads to the value in the table: a class, a function (called with what the file gives, so it must be safe
     for any argument), or any other object. Extension codes lead through the same table; references to objects outside
-    the file are refused. `name` stands for the source in messages.
+    the file are refused. `name` is what messages call the source.
 
     Raises: UnsafePickleError for a name outside the table; `error` for a missing, damaged or truncated file.
     """

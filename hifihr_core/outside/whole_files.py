@@ -1,4 +1,4 @@
-"""Reading a file of a user at once: only regular files, and never more than was asked for."""
+"""Reading a user's file at once: only regular files, and never more than was asked for."""
 
 import hashlib
 import stat
@@ -15,7 +15,7 @@ _BLOCK_BYTES = 4 << 20
 def read_whole(path: Path, *, most_bytes: int = MOST_BYTES, error: type[HifihrError] = DataError) -> bytes:
     """Return the content of a regular file.
 
-    Pipes and devices are refused, since they may never end. Raises: `error` if the file is missing, no regular file,
+    Pipes and devices are refused, since they may never end. Raises: `error` if the file is missing, not a regular file,
     or longer than `most_bytes`.
     """
     try:

@@ -35,7 +35,7 @@ MOST_NESTED = 3
 
 @dataclass(frozen=True)
 class RawFile:
-    """One file from outside: a path on disk, or a stretch of a zip (`entry` is a row of the zip's index)."""
+    """One file from outside: a path on disk, or a part of a zip (`entry` is a row of the zip's index)."""
 
     path: Path
     inner: str = ""
@@ -135,7 +135,7 @@ class _ZipEntry(io.RawIOBase):
 
 
 class _Window(io.RawIOBase):
-    """A stretch of a file as a file of its own: a zip that lies uncompressed inside another."""
+    """A part of a file, read as a file: a zip that is stored uncompressed inside another."""
 
     def __init__(self, file: BufferedIOBase, start: int, size: int) -> None:
         self._file, self._start, self._size, self._place = file, start, size, 0
@@ -228,8 +228,8 @@ def read_zip_index(source: RawFile) -> ZipIndex:
     """Read the central directory of a zip, or of a zip stored inside a zip.
 
     Names with backslashes, which some Windows tools write, are read as paths; what macOS leaves in a zip is skipped.
-    Raises: DataError if it is truncated, encrypted, of a later version of the format, climbs out of itself, or is
-    compressed inside another.
+    Raises: DataError if it is truncated, encrypted, of a later version of the format, has entries that lead out of it,
+    or is compressed inside another.
     """
     if source.inner.count("/") and source.inner.lower().count(".zip/") >= MOST_NESTED:
         raise DataError(f"{source.name}: a zip in a zip in a zip; unpack the outer ones first")
@@ -237,11 +237,15 @@ def read_zip_index(source: RawFile) -> ZipIndex:
         with _open_zip(source) as (file, start), zipfile.ZipFile(file) as archive:
             infos = archive.infolist()
     except NotImplementedError as error:  # what zipfile raises on an entry of a later version of the format
-        raise DataError(f"{source.name}: a later kind of zip ({error}); unpack it and give the folder") from error
+        raise DataError(
+            f"{source.name}: an unsupported kind of zip ({error}); unpack it and give the folder"
+        ) from error
     except OSError as error:
         raise DataError(describe_os_error(error, source.path)) from error
     except _BROKEN as error:
-        raise DataError(f"{source.name}: not a whole zip ({error}); the download broke off, fetch it again") from error
+        raise DataError(
+            f"{source.name}: not a complete zip ({error}); the download is incomplete, fetch it again"
+        ) from error
     end = start + source.size
     grouped: dict[str, list[tuple[bytes, tuple[int, ...]]]] = {}
     for info in infos:

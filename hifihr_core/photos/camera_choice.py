@@ -52,7 +52,7 @@ class CameraChoice:
     intrinsics: Float[np.ndarray, "3 3"] | None = None
 
     def K(self, width: int, height: int) -> Float[np.ndarray, "3 3"] | None:
-        """Return the camera of a photo of this size, or None where the user said nothing."""
+        """Return the camera of a photo of this size, or None if the user said nothing."""
         if self.intrinsics is not None:
             return np.asarray(self.intrinsics, np.float64)
         if self.focal_px is not None:
@@ -82,12 +82,12 @@ def choose_camera(
 
 
 def is_plausible(focal_px: float, width: int, height: int) -> bool:
-    """Say whether a focal length gives a field of view that cameras have."""
+    """Return whether a focal length gives a field of view that cameras have."""
     return PLAUSIBLE_FOV_DEG[0] <= _fov_deg(focal_px, width, height) <= PLAUSIBLE_FOV_DEG[1]
 
 
 def check_camera(K: Float[np.ndarray, "3 3"], width: int, height: int) -> tuple[str, ...]:
-    """Return what is odd about a camera of a photo of this size. Raises: DataError where it cannot be its camera."""
+    """Return what is odd about a camera of a photo of this size. Raises: DataError if it cannot be its camera."""
     low, high = (focal_from_fov(fov, width, height) for fov in reversed(PLAUSIBLE_FOV_DEG))
     for focal_px in (K[0, 0], K[1, 1]):
         if not low <= focal_px <= high:

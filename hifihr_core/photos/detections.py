@@ -28,9 +28,9 @@ class Detection:
     """One hand in a photo, in pixels of the upright photo at its full size.
 
     `box_px` is (x0, y0, x1, y1); files and results write it as [x, y, width, height]. `side` is anatomical, in an
-    un-mirrored photo, and None where it is unknown. `keypoints_px` is None without keypoints; a keypoint of confidence
-    0 was not found, and its pixel means nothing. `K` is the camera of the photo, where the source of the hand knows it.
-    `seen` is what the eyes saw, where the keypoints are theirs.
+    un-mirrored photo, and None if it is unknown. `keypoints_px` is None without keypoints; a keypoint of confidence
+    0 was not found, and its pixel means nothing. `K` is the camera of the photo, if the source of the hand knows it.
+    `seen` is what the eyes saw, if the keypoints are theirs.
     """
 
     box_px: Float[np.ndarray, "4"]
@@ -55,7 +55,7 @@ class Detection:
     ) -> None:
         """Check and convert what is given: arrays may be lists; without confidences every keypoint counts in full.
 
-        Raises: ValueError for another shape, an empty box, a side that is neither "left" nor "right", or numbers that
+        Raises: ValueError for a wrong shape, an empty box, a side that is neither "left" nor "right", or numbers that
         are not finite.
         """
         if keypoints_px is not None and keypoints_confidence is None:
@@ -121,7 +121,7 @@ def mirrored(detections: Sequence[Detection]) -> list[Detection]:
 
 
 def check_in_photo(detection: Detection, width: int, height: int) -> None:
-    """Refuse a hand that cannot be one of a photo of `width` x `height` pixels.
+    """Refuse a hand that cannot be in a photo of `width` x `height` pixels.
 
     Raises: DataError for a tiny box, a box outside the photo or far larger than it, numbers that look normalised to
     0..1, and keypoints that lie outside their box.
@@ -148,9 +148,9 @@ def check_in_photo(detection: Detection, width: int, height: int) -> None:
 
 
 def without_poor_keypoints(detection: Detection) -> Detection:
-    """Return the hand without its keypoints where they are too few, or span too little of the box, to start from.
+    """Return the hand without its keypoints if they are too few, or span too little of the box, to start from.
 
-    A note says so. Three points of a hand pin down no pose; the image network and the box do better.
+    A note says so. Three points do not determine a pose; the image network and the box do better.
     """
     if detection.keypoints_px is None:
         return detection

@@ -20,7 +20,7 @@ Detector = Callable[[UInt8[np.ndarray, "H W 3"]], list[Detection]]
 class DetectorRow:
     """A detector: one line about it, and how it is built from `max_hands` and `min_score` (None: the defaults).
 
-    `finds_keypoints` is False for one that gives boxes alone.
+    `finds_keypoints` is False for one that only gives boxes.
     """
 
     summary: str
@@ -59,5 +59,7 @@ def choose_detector(name: str) -> str:
 
 
 def build_detector(name: str, *, max_hands: int | None = None, min_score: float | None = None) -> Detector:
-    """Return a detector of the table. Raises: ConfigError as above, AssetError if the eyes are not installed whole."""
+    """Return a detector of the table. Raises: ConfigError as above, AssetError if the weights of the eyes are
+    missing.
+    """
     return DETECTORS[choose_detector(name)].build(max_hands=max_hands, min_score=min_score)

@@ -1,4 +1,4 @@
-"""Which photos are meant by files, folders and patterns."""
+"""Which photos files, folders and patterns mean."""
 
 import glob
 from collections import Counter
@@ -60,12 +60,12 @@ def _matches(pattern: Path) -> tuple[list[Path], list[Path]]:
 
 
 def _sort(paths: Iterable[Path]) -> tuple[list[Path], list[Path]]:
-    """Return photos and other files, each in natural order; what an operating system leaves is neither."""
+    """Return photos and other files, each in natural order; leftovers of operating systems are neither."""
     seen = sorted((path for path in paths if not is_junk(path.name)), key=lambda path: natural_key(str(path)))
     is_photo = {path: path.suffix.lower() in PHOTO_SUFFIXES for path in seen}
     return [path for path in seen if is_photo[path]], [path for path in seen if not is_photo[path]]
 
 
 def suffix_list() -> str:
-    """Return how the names of photos end, with commas."""
+    """Return the suffixes of photos, separated by commas."""
     return ", ".join(sorted(PHOTO_SUFFIXES))

@@ -29,7 +29,7 @@ Hands = dict[str, tuple[Detection, ...]]
 def read_hand_file(path: Path) -> Hands:
     """Return the hands of every photo that a file names.
 
-    Raises: DataError for a file that is missing or says something else; the message names photo, hand and key.
+    Raises: DataError for a file that is missing or of another format; the message names photo, hand and key.
     """
     return parse_hands(read_json(path, remedy="see docs/prediction.md"), str(path))
 
@@ -48,7 +48,7 @@ def _photos(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
         return {str(one["path"]): one.get("hands", []) for one in entries}
     if "parameters" in document and "joints_px" in document:
         if not isinstance(document.get("photo"), str):
-            raise DataError(f"{name}: the result of an earlier version, it does not name its photo; predict again")
+            raise DataError(f"{name}: the result of an earlier version, which does not name its photo; predict again")
         return {document["photo"]: [document]}
     return document
 

@@ -52,7 +52,7 @@ def _read_is_right(hand: HandEntry, value: Any) -> None:
 
 
 def _read_handedness(hand: HandEntry, value: Any) -> None:
-    """A word is anatomical; MediaPipe's own records take every picture for a mirror's, so their word is exchanged."""
+    """A word is anatomical; MediaPipe's own records treat every picture as mirrored, so their word is swapped."""
     if isinstance(value, str):
         hand.side = _SIDES[_sided(value)]
         return
@@ -105,7 +105,7 @@ def _read_K(hand: HandEntry, value: Any) -> None:
 
 
 def _read_nothing(hand: HandEntry, value: Any) -> None:
-    """A key of a result, or of another program, that says nothing about where the hand is."""
+    """A key of a result, or of another program, that does not say where the hand is."""
 
 
 _Reader = Callable[[HandEntry, Any], None]
@@ -141,7 +141,7 @@ KEYS: Mapping[str, _Reader] = {
 
 
 def numbers(value: Any, shape: tuple[int, ...], expected: str) -> np.ndarray:
-    """Return an array of finite numbers. Raises: ValueError(expected) for another shape."""
+    """Return an array of finite numbers. Raises: ValueError(expected) for a wrong shape."""
     array = np.asarray(value, np.float64)
     if array.shape != shape or not np.isfinite(array).all():
         raise ValueError(expected)
@@ -149,7 +149,7 @@ def numbers(value: Any, shape: tuple[int, ...], expected: str) -> np.ndarray:
 
 
 def reason(error: Exception) -> str:
-    """Return what would have been right; numpy and Python raise words of their own for what is not a number at all."""
+    """Return what was expected; numpy and Python word their own errors for what is not a number at all."""
     text = str(error)
     ours = type(error) is ValueError and not text.startswith(("could not convert", "setting an array", "invalid"))
     return text if ours else "numbers of the documented form, see docs/prediction.md"

@@ -8,7 +8,7 @@ from PIL import Image
 
 
 def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
-    """Return the picture as RGB in sRGB; as it is where the profile is damaged or does not fit the picture's mode."""
+    """Return the picture as RGB in sRGB; as it is if the profile is damaged or does not fit the picture's mode."""
     from PIL import ImageCms
 
     try:

@@ -12,7 +12,7 @@ from hifihr_core.photos.detections import Detection
 
 @dataclass(frozen=True)
 class MatchedHands:
-    """The hands of each photo that a file names, and the names in it that meet no photo."""
+    """The hands of each photo that a file names, and the names in it that match no photo."""
 
     hands: Mapping[str, tuple[Detection, ...]]
     unmatched: tuple[str, ...] = ()
@@ -24,8 +24,8 @@ def match_photos(
     """Return the hands by photo; `name` is that of the file, and `photos` are paths relative to `root`.
 
     A name means the photo whose path it is, or is the end of (`a/img.jpg` of `/photos/a/img.jpg`), with `/` or `\\`,
-    with or without `./`; where none has that spelling, capitals do not count.
-    Raises: DataError for a name that means several photos, and where no name means any.
+    with or without `./`; if none has that spelling, case is ignored.
+    Raises: DataError for a name that means several photos, or if no name means any.
     """
     matched: dict[str, tuple[Detection, ...]] = {}
     unmatched: list[str] = []
@@ -59,6 +59,6 @@ def _meant(key: str, photos: Mapping[str, list[str]]) -> list[str]:
 
 
 def _parts(path: str) -> list[str]:
-    """Return the folders and the name of a path; `.` is nothing, and `..` at its beginning may be any folder."""
+    """Return the folders and the name of a path; `.` is dropped, and `..` at its beginning may be any folder."""
     parts = os.path.normpath(path.replace("\\", "/")).split("/")
     return [part for part in parts if part not in ("", ".", "..")] or [path]

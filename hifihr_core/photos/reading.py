@@ -1,4 +1,4 @@
-"""Photos as they are worked on: upright, RGB, 8 bit, sRGB, of bounded size; read from files or given as arrays."""
+"""Photos as hifihr processes them: upright, RGB, 8 bit, sRGB, of bounded size; read from files or given as arrays."""
 
 import struct
 import warnings
@@ -58,9 +58,9 @@ class Photo:
 
 
 def as_photo(image: object) -> Photo:
-    """Return a photo for what a program hands over: a `Photo`, the path of a file, or an upright RGB array.
+    """Return a photo from what a program passes: a `Photo`, the path of a file, or an upright RGB array.
 
-    Raises: ValueError for an array of another kind; DataError for a file that cannot be read.
+    Raises: ValueError for an unsuitable array; DataError for a file that cannot be read.
     """
     if isinstance(image, Photo):
         return image
@@ -82,7 +82,7 @@ def as_photo(image: object) -> Photo:
 def read_photo(path: str | Path) -> Photo:
     """Read a photo of any format and mode (grey, palette, RGBA, CMYK, 16 bit), upright, with bounded memory.
 
-    Transparent pixels are laid over white; colours are converted to sRGB.
+    Transparent pixels are blended with white; colours are converted to sRGB.
     Raises: DataError for a file that is missing, not an image, truncated, smaller than 16 pixels, or too large.
     """
     path = Path(path)

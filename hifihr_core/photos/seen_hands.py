@@ -35,7 +35,7 @@ def shared_eyes() -> Eyes:
 
 
 def as_detection(hand: SeenHand) -> Detection:
-    """Return what the eyes see of a hand as a detection."""
+    """Return a hand that the eyes see as a detection."""
     return Detection(
         box_px=hand.box_px,
         score=hand.score,
@@ -47,10 +47,9 @@ def as_detection(hand: SeenHand) -> Detection:
 
 
 def complete(photo: Photo, detections: Sequence[Detection], *, mirror: bool = False) -> list[Detection]:
-    """Return the hands with the joints that the eyes see in their boxes, where they had none.
-
-    A side that was known stays, and with `mirror` the eyes' sides are exchanged; a box in which the eyes see no hand
-    stays as it was, with a low score and a note. All in pixels of the photo at its full size.
+    """Return the hands with the joints that the eyes see in their boxes, if they had none. A known side stays, and with
+    `mirror` the eyes' sides are swapped; a box in which the eyes see no hand stays as it was, with a low score and a
+    note. All in pixels of the photo at its full size.
     """
     hands = list(detections)
     blind = [number for number, one in enumerate(hands) if one.keypoints_px is None]

@@ -36,8 +36,8 @@ SAID_LENGTH_SPREAD, ASSUMED_FOCAL_SPREAD, UNSEEN_SIZE_SPREAD = 0.02, 0.3, 0.1
 class Reconstruction:
     """Everything known about the hands of one photo once they are reconstructed, in the order of `detections`.
 
-    `hands` are right-looking, in the cameras of `crops`; `origins` and `confidence` are those of `Started`. `sized`
-    says that someone told how long the hands are.
+    `hands` are right-looking, in the cameras of `crops`; `origins` and `confidence` are those of `Started`. `sized` is
+    True if the length of the hands was given.
     """
 
     photo: Photo
@@ -61,7 +61,7 @@ def assemble(
 ) -> tuple[HandResult, ...]:
     """Return one result per hand; refined hands get the photo on their texture, `texture_px` wide and high.
 
-    `views` are the pictures that show each hand's skin, where other photos of the person are known.
+    `views` are the pictures that show each hand's skin, if other photos of the person are known.
     """
     posed = pose_hands(model, done.hands, done.crops.K)
     if views is None:
@@ -101,12 +101,12 @@ def assemble(
 
 
 def _score(detection: Detection, confidence: float) -> float:
-    """Return how sure the detector is of a hand and, where it gave no keypoints, the network is of its joints."""
+    """Return how sure the detector is of a hand, and if it gave no keypoints, how sure the network is of its joints."""
     return detection.score if detection.keypoints_px is not None else detection.score * confidence
 
 
 def _side_confidence(detection: Detection, side: Side) -> float | None:
-    """Return how sure the eyes are of a side that they chose; None where it was given, or there are no eyes."""
+    """Return how sure the eyes are of a side that they chose; None if it was given, or the eyes did not look."""
     seen = detection.seen
     return None if seen is None or side != seen.side else seen.side_confidence
 
@@ -114,9 +114,9 @@ def _side_confidence(detection: Detection, side: Side) -> float | None:
 def _mesh(
     model: HandModel, posed: PosedHands, hand: LitHands, i: int, views: Sequence[View], texture_px: int
 ) -> tuple[TexturedMesh, float | None]:
-    """Return the right-looking mesh of hand i in the camera frame, and how much of its texture rests on the photo.
+    """Return the right-looking mesh of hand i in the camera frame, and how much of its texture comes from the photo.
 
-    That is None without views: then the texture is the inferred skin alone.
+    That is None without views: then the texture is only the inferred skin.
     """
     mesh = hand_mesh(model, hand, posed.hand, i)
     if not views or mesh.texture is None:

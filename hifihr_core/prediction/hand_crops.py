@@ -46,7 +46,7 @@ def cut_crops(
     """Cut one square crop per detection, `box_scale` times the longer side of its box; no side means a right hand.
 
     `K` and the detections are in pixels of the photo at its full size.
-    Raises: DataError for a hand that cannot be one of this photo; see `check_in_photo`.
+    Raises: DataError for a hand that cannot be in this photo; see `check_in_photo`.
     """
     for one in detections:
         check_in_photo(one, *photo.size_px)

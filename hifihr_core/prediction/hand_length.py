@@ -1,4 +1,4 @@
-"""How long a hand is, and hands that are made as long as someone says: the one thing that fixes scale and depth."""
+"""How long a hand is, and hands scaled to a given length: the one thing that fixes scale and depth."""
 
 from dataclasses import replace
 
@@ -35,7 +35,9 @@ def with_length(model: HandModel, hands: LitHands, length_m: Float[Tensor, " B"]
 
 
 def relative_spread(model: HandModel, parameters: HandParameters) -> Float[Tensor, " B"]:
-    """Return the standard deviation of the lengths of people's hands, as the model knows them, in lengths."""
+    """Return the standard deviation of the lengths of people's hands, as the model knows them, relative to the
+    length.
+    """
     length, slope = _length_and_slope(model, parameters)
     return slope.norm(dim=1) / length
 

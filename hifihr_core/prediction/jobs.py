@@ -88,14 +88,12 @@ def predict_files(
     """Predict photo after photo and write the files of each hand.
 
     Hand n of `a.jpg` is written as `a_n.obj`, and so on, all its hands as `a.glb`; `hands.json` lists what there is. A
-    photo that an earlier run finished with the same settings is not done again, so that a stopped run continues.
-    A photo that cannot be read, or whose box or camera does not fit, is reported; the others are done all the same.
-    `boxes` maps paths to the hands to take instead of the detector's. `convert` changes every hand before it is
-    written: `ManoConverter.convert` makes it MANO's. With `same_person` all photos are of one person, whose skin they
-    share; then all are done again where one is.
-
-    Raises: ConfigError for an unknown format; DataError where results of other settings exist already or the disk
-    refuses.
+    photo that an earlier run finished with the same settings is not done again, so that an interrupted run resumes. A
+    photo that cannot be read, or whose box or camera does not fit, is reported; the others are done anyway. `boxes`
+    maps paths to the hands to take instead of the detector's. `convert` changes every hand before it is written:
+    `ManoConverter.convert` makes it MANO's. With `same_person` all photos are of one person, whose skin they share;
+    then all are done again if one is. Raises: ConfigError for an unknown format; DataError if results of other settings
+    already exist or cannot be written.
     """
     check_formats(output.formats)
     check_bone_style(output.bones)
@@ -191,7 +189,7 @@ class _Run:
         return Done(path, document, result)
 
     def _write(self, photo: Photo, result: PhotoResult, path: Path, settings: str, taken: set[str]) -> dict[str, Any]:
-        """Write the files of a photo under names that nobody else has, and note it in the index."""
+        """Write the files of a photo under names that nothing else has, and note it in the index."""
         index, hands, earlier = self.index, len(result.hands), self.index.names(str(path))
         if not hands and not earlier:
             return {"path": str(path), "hands": [], "files": [], "pictures": [], **_remarks(result)}
@@ -210,7 +208,7 @@ class _Run:
         return is_done(self.index, path, settings)
 
     def _settings(self, path: Path) -> str:
-        """Return a text that differs where the results of a photo would."""
+        """Return a text that differs if the results of a photo would."""
         given = None if self.boxes is None else [repr(hand) for hand in self.boxes.get(str(path), ())]
         detector, convert = (
             getattr(one, "__qualname__", type(one).__name__) for one in (self.predictor.detector, self.convert)
@@ -250,7 +248,7 @@ def _write_pictures(photo: Photo, result: PhotoResult, stem: Path) -> list[Path]
 
 
 def _context(photo: Photo, result: PhotoResult, path: Path, output: OutputSettings) -> ExportContext:
-    """Return what the files say of the photo; its camera is that of its hands."""
+    """Return what the files say about the photo; its camera is that of its hands."""
     if not result.hands:
         return ExportContext(path.name, bones=output.bones, forearm=output.forearm)
     view = PhotoView(result.hands[0].K, photo.size_px, photo.image if output.backdrop else None)

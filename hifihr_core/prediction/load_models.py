@@ -34,8 +34,8 @@ class LoadedModels:
 def load_models(checkpoint: Path | None, *, device: torch.device) -> LoadedModels:
     """Load a checkpoint (a weight file or a run folder), or without one the shipped models.
 
-    The shipped lifter and hand network serve only the hand they were trained for. Raises: AssetError where nothing can
-    reconstruct.
+    The shipped lifter and hand network serve only the hand they were trained for. Raises: AssetError if no model can
+    reconstruct hands.
     """
     path = find_checkpoint(checkpoint) if checkpoint is not None else shipped_model(IMAGE_NETWORK)
     loaded: Checkpoint | None = load_checkpoint(path, device=device) if path is not None else None

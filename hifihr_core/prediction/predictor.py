@@ -48,7 +48,7 @@ class PredictSettings:
     """How photos are turned into hands.
 
     `crop_px` is the side of the crops that are refined and rendered (the network sees its own size). `texture_px` is
-    the size of the completed texture; completion needs `refine`, since a map is only as good as the fit it is laid on.
+    the size of the completed texture; completion needs `refine`, since a map is only as good as the fit below it.
     `box_scale` is the crop's side as a multiple of its box (None: the defaults). `side` overrides the detector, or
     supplies the side when there is no detector; with None a hand of unknown side is taken to be a right one.
     `hand_length_m`, from the wrist to the tip of the middle finger of the flat hand, fixes the size of every hand; with
@@ -143,11 +143,10 @@ class Predictor:
         """Reconstruct every hand of a photo: the path of a file, an upright RGB array, or a `Photo`.
 
         `K` or `camera` say what camera took the photo; without, EXIF's focal length is used, else a field of view is
-        assumed and the results say that their metric scale is unknown. `detections` replace the detector. Everything
-        is in pixels of the photo at its full size. No hands give an empty result. `on_step` is called after every
-        refinement step.
-        Raises: ValueError for an array that is not a uint8 RGB photo; DataError for a file that cannot be read, a
-        camera or a hand that cannot be one of this photo.
+        assumed and the results say that their metric scale is unknown. `detections` replace the detector. Everything is
+        in pixels of the photo at its full size. No hands give an empty result. `on_step` is called after every
+        refinement step. Raises: ValueError for an array that is not a uint8 RGB photo; DataError for a file that cannot
+        be read, or a camera or hand that does not fit this photo.
         """
         choice = CameraChoice(intrinsics=K) if camera is None else camera
         with one_thread():
@@ -245,7 +244,7 @@ class Predictor:
         return _Work(photo, notes, clock, done)
 
     def _sized(self, hands: LitHands) -> LitHands:
-        """Return the hands at the length that is known or shared."""
+        """Return the hands with the known or shared length."""
         length_m = self.settings.hand_length_m
         if length_m is None and not self.settings.same_person:
             return hands
@@ -261,7 +260,7 @@ class Predictor:
         return [replace(one, side=self.settings.side or one.side) for one in found]
 
     def _believe(self, given: Sequence[Detection]) -> list[Detection]:
-        """Return the user's hands; too few keypoints are put aside, unless there is nothing else to start from."""
+        """Return the user's hands; too few keypoints are ignored, unless there is nothing else to start from."""
         hands = [replace(one, side=one.side or self.settings.side) for one in given]
         if self.network is None or self.settings.start == "keypoints":
             return hands
@@ -290,7 +289,7 @@ class Predictor:
 
 @dataclass(frozen=True)
 class _Work:
-    """A photo before its results are put together; `done` is None where it shows no hand."""
+    """A photo before its results are put together; `done` is None if it shows no hand."""
 
     photo: Photo
     notes: tuple[str, ...]

@@ -122,7 +122,7 @@ def refine(
 ) -> Refined:
     """Refine hands from `start` on their crops; `renderer` has the size of the crops. The start is not changed.
 
-    `on_step` is told how many steps are done. The result is the last state, or the start where that explains the crop
+    `on_step` gets the number of finished steps. The result is the last state, or the start if that explains the crop
     better (measured by the same cost).
     """
     start = replace(start, light=with_sky(start.light))
@@ -157,7 +157,7 @@ def refine(
 
 @dataclass(frozen=True)
 class _Compared:
-    """What a state is compared with, and what the priors hold it to; `shade` is renewed now and then."""
+    """What a state is compared with, and what the priors hold it to; `shade` is updated every few steps."""
 
     crops: Crops
     mask: Bool[Tensor, "B H W"]
@@ -166,7 +166,7 @@ class _Compared:
 
 
 def _shaded(hand: HandModel, renderer: Renderer, state: LitHands, crops: Crops) -> tuple[DrawnHands, SelfShade]:
-    """Return the hands drawn with their own shadows, and those."""
+    """Return the hands drawn with their own shadows, and the shadows."""
     verts_cam = hand(replace(state.parameters, texture=None)).vertices + state.root_cam[:, None]
     shade = self_shade(verts_cam, hand.faces, state.light.direction)
     return draw_hands(hand, renderer, state, crops.K, shade=shade), shade

@@ -1,7 +1,7 @@
 """Which names the results of a photo get, what an earlier run left, and what may be replaced.
 
-Results are what the index of a folder lists (`hands.json`). A file that it does not list is somebody's own: it is never
-written to and never removed, whatever it is called, and neither is a photo of this run.
+Results are what the index of a folder lists (`hands.json`). A file that it does not list is not ours: it is never
+written to or removed, whatever its name, and neither is a photo of this run.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ _PAGE_MARK = b"<title>hifihr</title>"
 
 
 def fingerprint(path: Path) -> dict[str, int]:
-    """Return what tells a photo from a changed one: its size in bytes and when it was last changed."""
+    """Return what distinguishes a photo from a changed one: its size in bytes and its modification time."""
     found = path.stat()
     return {"bytes": found.st_size, "modified_ns": found.st_mtime_ns}
 
@@ -32,14 +32,14 @@ def digest(facts: object) -> str:
 
 
 def without_results(photos: Sequence[Path], folder: Path) -> list[Path]:
-    """Return the photos that are not pictures which an earlier run wrote to `folder`."""
+    """Return the photos without the pictures that an earlier run wrote to `folder`."""
     names = RunIndex(folder).all_names()
     own = {(folder / name).resolve() for name in names}
     return [path for path in photos if path.resolve() not in own] if own else list(photos)
 
 
 def is_done(index: RunIndex, path: Path, settings: str) -> bool:
-    """Say whether an earlier run with these settings finished this photo as it is now, and its files are there."""
+    """Return whether an earlier run with these settings finished this photo as it is now, and its files are there."""
     entry = index.entry(str(path))
     if entry is None or entry.get("settings") != settings or entry.get("file") != fingerprint(path):
         return False
@@ -47,11 +47,11 @@ def is_done(index: RunIndex, path: Path, settings: str) -> bool:
 
 
 def refuse_other_results(index: RunIndex, path: Path, settings: str) -> None:
-    """Raise DataError where the folder has a result of this photo that was made in another way."""
+    """Raise DataError if the folder has a result of this photo that was made with other settings."""
     entry = index.entry(str(path))
     if entry is not None and any((index.folder / name).exists() for name in index.names(str(path))):
         reason = "with other settings" if entry.get("file") == fingerprint(path) else "of another version of this photo"
-        raise DataError(f"{path}: {index.folder} has its results already, {reason}; give another --out, or --overwrite")
+        raise DataError(f"{path}: {index.folder} already has its results, {reason}; give another --out, or --overwrite")
 
 
 def refuse_foreign_page(path: Path, *, overwrite: bool) -> None:
@@ -65,23 +65,23 @@ def refuse_foreign_page(path: Path, *, overwrite: bool) -> None:
 
 
 def choose_stem(index: RunIndex, path: Path, hands: int, formats: Sequence[str], taken: Iterable[str]) -> str:
-    """Return the stem of a photo's files: one under which nothing of somebody else would be replaced."""
+    """Return the stem of a photo's files: one that replaces nothing of anyone else's."""
     own, used = index.names(str(path)), set(taken)
     for stem in _candidates(path):
         names = result_names(stem, hands, formats)
         foreign = (name for name in names - own if (index.folder / name).exists())
         if stem not in used and next(foreign, None) is None:
             return stem
-    raise AssertionError("there is no end of candidates")
+    raise AssertionError("the candidates never end")
 
 
 def result_names(stem: str, hands: int, formats: Sequence[str]) -> set[str]:
-    """Return every name that the files of a photo with so many hands may have."""
+    """Return every name that the files of a photo with that many hands may have."""
     return possible_names(stem, hands, formats) | {f"{stem}{ending}" for ending in PICTURES}
 
 
 def remove_leftovers(index: RunIndex, path: Path, written: Iterable[Path]) -> None:
-    """Remove what earlier runs left of this photo and this one did not write anew, half-written files included."""
+    """Remove what earlier runs left of this photo and this one did not write again, partial files included."""
     kept = {file.name for file in written}
     for name in index.names(str(path)):
         file = index.folder / name

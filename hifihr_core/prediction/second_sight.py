@@ -1,4 +1,4 @@
-"""A closer look at hands that the eyes saw: what the hand network knows of each beside its keypoints."""
+"""A closer look at hands that the eyes saw: what the hand network knows about each besides its keypoints."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ FIT_STEPS = 8
 
 @dataclass(frozen=True)
 class Sighted:
-    """Some hands of a batch of crops, what is known of each, and how far each keypoint may be off, crop pixels."""
+    """Some hands of a batch of crops, what is known about each, and how far each keypoint may be off, crop pixels."""
 
     which: Bool[Tensor, " B"]
     evidence: Evidence
@@ -43,7 +43,7 @@ class Sighted:
 
 
 class SecondSight:
-    """The hand network, ready to run: its blocks in onnxruntime on the CPU, its lifter where that is."""
+    """The hand network, ready to run: its blocks in onnxruntime on the CPU, its lifter on the lifter's device."""
 
     def __init__(self, network: HandNetwork, *, threads: int = 0) -> None:
         self._network, self._threads = network, threads
@@ -77,7 +77,7 @@ class SecondSight:
         left: Bool[np.ndarray, " N"],
         T_crop_image: Float[np.ndarray, "N 3 3"],
     ) -> Evidence:
-        """Return what is known of each hand in pixels and axes of its crop, in which it looks like a right one."""
+        """Return what is known about each hand in pixels and axes of its crop, in which it looks like a right one."""
         regions = about_joints(np.stack([one.joints_px for one in seen]))
         regions = regions.moved(np.zeros((len(seen), 2)), np.full(len(seen), NEARER), np.zeros(len(seen)))
         joints_px, features = self._run(photo, regions, left)
@@ -109,7 +109,9 @@ class SecondSight:
         return self._network.lifter(crops.keypoints_px[which], found, crops.K[which], evidence=sighted.evidence)
 
     def start(self, hand: HandModel, sighted: Sighted, crops: Crops, weights: FitWeights = SEEN_HANDS) -> PlacedHands:
-        """Return the sighted hands, lifted and fitted: each keypoint counts as it may be off, and the lift holds."""
+        """Return the sighted hands, lifted and fitted: each keypoint is weighted by its likely error, and the lift acts
+        as a prior.
+        """
         which = sighted.which
         points, found = crops.keypoints_px[which], (crops.confidence[which] > 0).float()
         trust = trust_of(points, sighted.sigma_px, sighted.evidence.second_px)

@@ -1,4 +1,4 @@
-"""Pictures of a prediction: the hands laid over the photo, and a sheet that shows each hand from several sides."""
+"""Pictures of a prediction: the hands drawn over the photo, and a sheet that shows each hand from several sides."""
 
 from collections.abc import Sequence
 
@@ -58,7 +58,7 @@ def sheet(photo: Photo, hand: HandResult) -> UInt8[np.ndarray, "H W 3"]:
 def render_mesh(
     mesh: TexturedMesh, K: Float[np.ndarray, "3 3"], size: tuple[int, int], light: Light
 ) -> tuple[Float[np.ndarray, "H W 3"], Float[np.ndarray, "H W"]]:
-    """Return colour and coverage of a mesh before the camera K, both in [0, 1]."""
+    """Return colour and coverage of a mesh in front of the camera K, both in [0, 1]."""
     renderer = Renderer(torch.from_numpy(mesh.faces), height=size[0], width=size[1])
     vertices = torch.from_numpy(mesh.vertices).float()[None]
     rendered = renderer(vertices, torch.from_numpy(K).float()[None], appearance_of(mesh), light)

@@ -32,9 +32,9 @@ Start = Literal["auto", "image", "keypoints"]
 class Started:
     """Hands to continue from, and where each geometry came from ("image" or "keypoints").
 
-    `confidence` is the mean over the joints that the image network found, 1 where it does not look for joints. A
-    refinement is not held to those joints: the network's hand already says what they say, and a fit to the picture
-    alone ends nearer to the truth (docs/benchmarks/prediction.md).
+    `confidence` is the mean over the joints that the image network found, 1 if it does not look for joints. A
+    refinement is not held to those joints: the network's hand already says what they say, and a fit to only the picture
+    ends nearer to the truth (docs/benchmarks/prediction.md).
     """
 
     hands: LitHands
@@ -43,7 +43,7 @@ class Started:
 
 
 def look(network: ImageNetwork, crops: Crops, *, network_px: int) -> tuple[Estimate, Float[Tensor, "B 3 3"]]:
-    """Return what the image network says of each crop, and the cameras K of the pictures that it saw.
+    """Return what the image network says about each crop, and the cameras K of the pictures that it saw.
 
     `network_px` is the side of the crops that the network was trained on.
     """
@@ -59,12 +59,10 @@ def look(network: ImageNetwork, crops: Crops, *, network_px: int) -> tuple[Estim
 def centred(
     network: ImageNetwork, crops: Crops, detections: Sequence[Detection], *, network_px: int, least: float = 0.0
 ) -> list[Detection]:
-    """Return the detections with their boxes moved to the joints that the network finds, where they had no keypoints.
-
-    A box that a person drew, or the whole photo, shows the hand smaller or further aside than the crops of training; a
-    second look from nearer is a better one. A box stays where the network is not sure, and where the new one would be
-    smaller than `least` times the old: within a box that someone drew about a hand, a network that sees a far smaller
-    one is wrong.
+    """Return the detections with their boxes moved to the joints that the network finds, if they had no keypoints. A
+    box that a person drew, or the whole photo, shows the hand smaller or further off centre than the crops of training;
+    a second, closer look is better. A box stays if the network is not sure, or if the new one would be smaller than
+    `least` times the old: within a box drawn around a hand, a network that sees a far smaller one is wrong.
     """
     estimate, _ = look(network, crops, network_px=network_px)
     if estimate.keypoints is None:
@@ -86,7 +84,7 @@ def centred(
 
 
 def from_image(hand: HandModel, estimate: Estimate, K: Float[Tensor, "B 3 3"]) -> LitHands:
-    """Return the hands of an estimate, the mean appearance where there is none; `K` as from `look`."""
+    """Return the hands of an estimate, the mean appearance if there is none; `K` as from `look`."""
     parameters = estimate.parameters
     if parameters.texture is None:
         parameters = mean_texture(hand, parameters)
@@ -124,10 +122,10 @@ def start_hands(
     second: SecondSight | None = None,
     sighted: Sighted | None = None,
 ) -> Started:
-    """Return a start for every crop; `sighted` is what `second` saw of some of them.
+    """Return a start for every crop; `sighted` is what `second` saw in some of them.
 
-    `auto` takes keypoints where a detector gave them. Texture and light always come from the image network, where there
-    is one. Raises: ConfigError if `keypoints` is asked for and a hand has none, AssetError if nothing that is installed
+    `auto` takes keypoints if a detector gave them. Texture and light always come from the image network, if there is
+    one. Raises: ConfigError if `keypoints` is asked for and a hand has none, AssetError if nothing that is installed
     can reconstruct a hand.
     """
     seen = crops.confidence.amax(dim=1) > 0

@@ -98,7 +98,7 @@ def shade(
 
     a (k_a s (A + sum_k Y_k(n) H_k) + k_d L t max(n.l, 0)) + k_s S t max(cos, 0)^p where n.l > 0, with cos = n.h
     (Blinn-Phong) or r.v (Phong), S the light's colour L, or 1, Y the `sky_basis` and H the sky. `reach` (B, H, W, 2)
-    are the parts s and t of sky and directional light that are not hidden; 1 where it is None.
+    are the fractions s and t of sky and directional light that are not hidden; 1 if it is None.
     With `linear`, albedo is sRGB, the sum is in linear light, and the result sRGB again.
     """
     ambient, color, toward = (x[:, None, None] for x in light[:, :3].unbind(1))
@@ -124,11 +124,11 @@ def shade(
 
 
 def open_sky(points: Tensor, normals: Tensor, areas: Tensor) -> Tensor:
-    """Return the part (B, V) of the sky that vertices see past the rest of their mesh, weighted by the cosine.
+    """Return the fraction (B, V) of the sky that vertices see past the rest of their mesh, weighted by the cosine.
 
-    Every vertex hides as a disk of its area does, where its front faces the receiver: the form factor of a disk is
-    cos_i cos_j A / (pi d^2 + A), exact on the disk's axis (Bunnell, "Dynamic ambient occlusion and indirect lighting",
-    GPU Gems 2, 2005). What several disks hide is added up, at most all.
+    Every vertex hides as much as a disk of its area would, if its front faces the receiver: the form factor of a disk
+    is cos_i cos_j A / (pi d^2 + A), exact on the disk's axis (Bunnell, "Dynamic ambient occlusion and indirect
+    lighting", GPU Gems 2, 2005). What several disks hide adds up, to at most 1.
     """
     hidden = torch.zeros_like(areas)
     for start in range(0, points.shape[1], _DISKS_AT_ONCE):
@@ -166,9 +166,9 @@ def find_crossings(q: Tensor, face: Tensor, depth: Tensor, edges: Tensor, opposi
     """Return (B, 2, H, W): the outermost outline between a pixel and its right (0) or lower (1) neighbour, or -1.
 
     An outline has both faces (or its only one) on one side of the plane through the camera. A steep one is met on the
-    lines of pixel centres that are rows, a flat one on columns. It counts where the pixel on its surface's side shows
-    something nearer than the other pixel does, and the other pixel nothing nearer than the outline. Of several between
-    two pixels the one closest to the farther surface counts: only beyond it is that surface seen.
+    lines of pixel centres that are rows, a flat one on columns. It counts if the pixel on its surface's side shows
+    something nearer than the other pixel does, and the other pixel shows nothing nearer than the outline. Of several
+    between two pixels the one closest to the farther surface counts: only beyond it is that surface seen.
     """
     ends = q[:, edges]
     normal = torch.linalg.cross(ends[:, :, 0], ends[:, :, 1], dim=-1)
@@ -223,7 +223,7 @@ def _line_crossings(ends: Tensor, outline: Tensor, axis: int, lines: int) -> tup
 
 
 def _steep(ends: Tensor, near_m: float) -> Tensor:
-    """Say which edges (B, E, 2, 3), cut at the near plane, reach farther in v than in u."""
+    """Return which edges (B, E, 2, 3), cut at the near plane, reach farther in v than in u."""
     z_i, z_j = ends[..., 0, 2], ends[..., 1, 2]
     t = (near_m - z_i) / (z_j - z_i)
     t_i, t_j = torch.where(z_i < near_m, t, 0), torch.where(z_j < near_m, t, 1)
@@ -251,7 +251,7 @@ def crossing_places(q: Tensor, edges: Tensor, crossing: Tensor) -> Tensor:
 
 
 def blend(values: Tensor, at: Tensor, crossing: Tensor) -> Tensor:
-    """Return values (B, H, W, C) moved towards their neighbours' by the part of the pixel beyond the outline."""
+    """Return values (B, H, W, C) moved towards their neighbours' by the fraction of the pixel beyond the outline."""
     present = crossing >= 0
     first, second = (0.5 - at).clamp_min(0) * present, (at - 0.5).clamp_min(0) * present
     change, total = torch.zeros_like(values), torch.zeros_like(values[..., :1])
@@ -275,7 +275,7 @@ def _centers(height: int, width: int, like: Tensor) -> Tensor:
 
 
 def _corners(values: Tensor, faces: Tensor, face: Tensor) -> Tensor:
-    """Return the corners' values (B, H, W, 3, C) of the faces seen; those of face 0 where there is none."""
+    """Return the corners' values (B, H, W, 3, C) of the faces seen; those of face 0 where no face is seen."""
     index = faces.long()[face.long().clamp_min(0)]
     batch = torch.arange(values.shape[0], device=values.device)[:, None, None, None]
     return values[batch, index]

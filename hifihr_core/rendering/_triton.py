@@ -1,9 +1,9 @@
 """CUDA kernels in Triton: which face is seen per pixel, and which outline passes between two pixels.
 
 These are the two searches; what follows from their answers is differentiable torch of `_reference`. One program works
-on one face, or one edge, of one image and offers what it finds to the pixels it touches by an atomic minimum or
-maximum of (key, index) packed in 64 bits, so that the result does not depend on the order of the programs: of equals
-the lowest index wins. `TRITON_INTERPRET=1` runs the same kernels on a CPU.
+on one face, or one edge, of one image and offers what it finds to the pixels it touches by an atomic minimum or maximum
+of (key, index) packed in 64 bits, so that the result does not depend on the order of the programs: among equals the
+lowest index wins. `TRITON_INTERPRET=1` runs the same kernels on a CPU.
 """
 
 import inspect
@@ -24,7 +24,7 @@ _NOBODY = torch.iinfo(torch.int64).max
 
 
 def _kernel(function: Callable[..., Any]) -> Any:
-    """Compile a function with Triton; the shape checks of the tests wrap every function, Triton wants the bare one."""
+    """Compile a function with Triton; the shape checks of the tests wrap every function, Triton needs the bare one."""
     return triton.jit(inspect.unwrap(function))
 
 
@@ -89,7 +89,7 @@ def _load_point(q_ptr, image, index, num_verts):
 
 @_kernel
 def _widen(xa, ya, za, xb, yb, zb, near, u_low, u_high, v_low, v_high):
-    """Widen a box by corner a, if it is before the near plane, and by where the side from a to b crosses the plane."""
+    """Widen a box by corner a, if it is beyond the near plane, and by where the side from a to b crosses the plane."""
     before, crosses = za >= near, (za >= near) != (zb >= near)
     depth = tl.where(before, za, 1.0)
     u, v = xa / depth, ya / depth

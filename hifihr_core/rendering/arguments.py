@@ -1,4 +1,4 @@
-"""Refuse wrong calls at the boundary, with names and values; what passes here cannot make a kernel fail."""
+"""Refuse wrong calls at the boundary, with names and values; what passes this check cannot make a kernel fail."""
 
 import math
 
@@ -37,7 +37,7 @@ def check_batches(**tensors: Tensor) -> None:
 
 
 def check_geometry(verts_cam: Tensor, K: Tensor, q: Tensor, near_m: float) -> None:
-    """Raise ValueError unless vertices and cameras are finite, focal lengths positive, and the near plane ahead."""
+    """Raise ValueError unless vertices and cameras are finite, focal lengths positive, and the near plane in front."""
     if not 0 < near_m < math.inf:
         raise ValueError(f"near_m is {near_m}, expected a positive distance in metres")
     focal = K.detach().diagonal(dim1=1, dim2=2)[:, :2]

@@ -1,7 +1,7 @@
 """Which code does the work: one table of back ends, each with the same six functions.
 
 `native` is compiled (numba on the CPU, Triton on CUDA), `reference` is the plain-torch specification, `pytorch3d`
-rasterises with PyTorch3D where it is installed, and `auto` is native.
+rasterises with PyTorch3D if it is installed, and `auto` is native.
 """
 
 import subprocess
@@ -36,8 +36,8 @@ class Backend:
 def get_backend(name: str, device: torch.device) -> Backend:
     """Return the back end of a name for tensors on `device`.
 
-    Raises: ValueError for an unknown name, DeviceError where `pytorch3d` is asked for and not installed.
-    Where a device has no compiled kernels, the reference stands in with one warning that names the reason.
+    Raises: ValueError for an unknown name, DeviceError if `pytorch3d` is asked for and not installed. On a device
+    without compiled kernels the reference takes over, with one warning that names the reason.
     """
     if name not in _BACKENDS:
         raise ValueError(f"backend is {name!r}, expected one of {', '.join(_BACKENDS)}")

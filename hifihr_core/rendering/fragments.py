@@ -1,4 +1,4 @@
-"""What the renderer takes and gives back, beside the records of `hifihr_core.records`."""
+"""What the renderer takes and returns, besides the records of `hifihr_core.records`."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -25,7 +25,7 @@ class Fragments:
 
 @dataclass(frozen=True)
 class Material:
-    """How a surface answers light; the factors multiply what `shade` describes.
+    """How a surface reflects light; the factors multiply what `shade` describes.
 
     With `white_highlight` the highlight does not take the light's colour.
     """
@@ -40,7 +40,7 @@ class Material:
 
 @dataclass(frozen=True)
 class SelfShade:
-    """The parts (0 to 1) of a hand's light that reach each vertex past the hand itself.
+    """The fractions (0 to 1) of a hand's light that reach each vertex past the hand itself.
 
     `sky` is for ambient and sky light (ambient occlusion), `sun` for directional light (cast shadow).
     """
@@ -59,7 +59,7 @@ PAPER = Material(diffuse=0.8, specular=0.04, shininess=30.0, highlight="phong", 
 class Rendered:
     """A rendered batch.
 
-    `image` is RGB, in [0, 1] as long as the light is not brighter than white. `silhouette` is the covered part of a
+    `image` is RGB, in [0, 1] as long as the light is not brighter than white. `silhouette` is the covered fraction of a
     pixel, in [0, 1]. `depth` is z in metres times that coverage (divide where `silhouette` > 0), 0 where nothing is.
     `normals` are unit vectors in the camera frame at pixel centres, 0 where nothing is.
     """

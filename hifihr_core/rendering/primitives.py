@@ -30,9 +30,9 @@ def rasterize(
     cull: Cull = "none",
     backend: BackendName = "auto",
 ) -> Fragments:
-    """Find the nearest face on the ray through every pixel centre, and where on it the ray arrives.
+    """Find the nearest face on the ray through every pixel centre, and where the ray meets it.
 
-    Faces are cut exactly at the plane z = `near_m`; corners behind the camera do no harm. Faces without area, or seen
+    Faces are cut exactly at the plane z = `near_m`; corners behind the camera are fine. Faces without area, or seen
     edge-on, cover nothing. Of faces at the same depth the one with the lowest index is kept. `cull` leaves out the
     faces seen from behind ("back") or from outside ("front").
     Gradients reach `verts_cam` and `K` through bary and depth; which face is seen has none, see `antialias`.
@@ -75,9 +75,9 @@ def sample_texture(
     *,
     backend: BackendName = "auto",
 ) -> Float[Tensor, "B H W C"]:
-    """Look maps up bilinearly; UV origin bottom-left, row 0 of the map at the top, the border repeated outside [0, 1].
+    """Sample maps bilinearly; UV origin bottom-left, row 0 of the map at the top, the border repeated outside [0, 1].
 
-    With `fragments`, only pixels with a face are looked up; the others are 0. Gradients reach `texture` and `uv`.
+    With `fragments`, only pixels with a face are sampled; the others are 0. Gradients reach `texture` and `uv`.
     """
     check_batches(texture=texture, uv=uv)
     face = torch.zeros(uv.shape[:3], dtype=torch.int32, device=uv.device) if fragments is None else fragments.face
@@ -101,7 +101,7 @@ def shade(
     With the material's factors k, albedo a, light colours A (ambient) and L, unit normal n, unit vectors l towards the
     light and v towards the camera, h = (l + v) / |l + v| and p the shininess:
     a (k_a A + k_d L max(n.l, 0)) + k_s L max(n.h, 0)^p where n.l > 0. The result is not clamped. A light with a sky
-    adds its harmonics to A. `reach` are the parts of (ambient and sky, directional) light that are not hidden.
+    adds its harmonics to A. `reach` are the fractions of (ambient and sky, directional) light that are not hidden.
     With `linear_light`, albedo and result are sRGB and the sum is linear light.
     Gradients reach albedo, normals and the light (its direction as it is, without scaling to length one); none reaches
     `K`, which only turns v, or `reach`.
@@ -129,7 +129,7 @@ def antialias(
     Outlines are the edges whose faces lie on one side of the plane through the camera: the border of the silhouette
     and of whatever hides something behind it. For a straight outline the sum of the values along a line of pixels is
     exact, and so is its derivative. Gradients reach `values`, and through the moving outlines `verts_cam` and `K`.
-    `adjacency` saves finding the mesh's edges anew.
+    `adjacency` saves finding the mesh's edges again.
     """
     check_batches(values=values, verts_cam=verts_cam, K=K)
     check_faces(faces, verts_cam.shape[1])
@@ -141,7 +141,7 @@ def antialias(
 
 
 def pack_light(light: Light) -> Float[Tensor, "B R 3"]:
-    """Return ambient, colour and direction as rows, and after them the eight of the sky where there is one."""
+    """Return ambient, colour and direction as rows, and after them the eight of the sky if there is one."""
     rows = torch.stack([light.ambient, light.color, light.direction], dim=1)
     return rows if light.sky is None else torch.cat([rows, light.sky], dim=1)
 

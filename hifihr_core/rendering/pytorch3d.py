@@ -14,7 +14,7 @@ from hifihr_core.rendering.fragments import Cull
 
 
 def is_available() -> bool:
-    """Say whether PyTorch3D is installed and its compiled part loads."""
+    """Return whether PyTorch3D is installed and its compiled part loads."""
     if find_spec("pytorch3d") is None:
         return False
     try:

@@ -70,10 +70,10 @@ class Renderer(nn.Module):
     ) -> Rendered:
         """Render `verts_cam` (camera frame, metres) with the K of the image of this renderer's size.
 
-        `background` is a colour for all, a colour per sample, or an image per sample; black where it is None. `shade`
-        says how much of the light each vertex gets, see `self_shade`; it has no gradient.
-        Gradients reach vertices, K, albedo, light and background; outlines included where `antialiased`.
-        Raises: ValueError for values that are not finite or sizes that do not fit.
+        `background` is a colour for all, a colour per sample, or an image per sample; black if it is None. `shade` says
+        how much of the light each vertex gets, see `self_shade`; it has no gradient. Gradients reach vertices, K,
+        albedo, light and background; outlines included if `antialiased`. Raises: ValueError for values that are not
+        finite or sizes that do not fit.
         """
         check_batches(verts_cam=verts_cam, K=K, albedo=appearance.albedo, ambient=light.ambient)
         if verts_cam.shape[1] < self._num_vertices:
@@ -98,7 +98,7 @@ class Renderer(nn.Module):
         return self._pooled(values, normals)
 
     def _reach(self, chosen: Backend, fragments: Fragments, shade: SelfShade) -> Tensor:
-        """Return the parts (B, H, W, 2) of sky and directional light that reach the surface seen."""
+        """Return the fractions (B, H, W, 2) of sky and directional light that reach the surface seen."""
         parts = torch.stack((shade.sky, shade.sun), dim=-1).detach().to(fragments.bary.dtype)
         return chosen.interpolate(parts, self.faces, fragments.face, fragments.bary.detach(), False)
 

@@ -1,6 +1,6 @@
 """What a mesh hides from itself: ambient occlusion per vertex, and the cast shadow of directional light.
 
-Both are constants to the gradient: shadows say little of where a hand should move, and cost little this way.
+Both are constants to the gradient: shadows say little about where a hand should move, and are cheap this way.
 """
 
 import torch
@@ -34,7 +34,8 @@ def self_shade(
 ) -> SelfShade:
     """Return how much of the sky and of the light from `direction` (towards the light) reaches every vertex.
 
-    Where the mesh hides the part 1 - s of the sky, it shines back: s / (1 - r (1 - s)) arrives, r = 0.5 as for skin.
+    Where the mesh hides the fraction 1 - s of the sky, it reflects light instead: s / (1 - r (1 - s)) arrives, r = 0.5
+    as for skin.
     """
     normals = vertex_normals(verts_cam, faces)
     third = face_areas(verts_cam, faces)[..., None].expand(-1, -1, 3) / 3

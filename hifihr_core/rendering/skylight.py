@@ -1,6 +1,6 @@
 """Light from all around as spherical harmonics of second order on the surface normal.
 
-A matte surface lit from far away answers to nine numbers per channel to within about one percent (Ramamoorthi and
+A matte surface lit from far away needs only nine numbers per channel, to within about one percent (Ramamoorthi and
 Hanrahan, "An efficient representation for irradiance environment maps", SIGGRAPH 2001). Ours are one constant
 (`Light.ambient`) and eight coefficients (`Light.sky`) of polynomials in the unit normal n, each with a mean square of
 one over the sphere. They already contain the cosine of the surface: albedo times their sum is the colour.
@@ -53,14 +53,14 @@ def as_sky(light: Light) -> Light:
 
 
 def with_sky(light: Light) -> Light:
-    """Return the same light with a sky, an even one where it had none."""
+    """Return the same light with a sky, an even one if it had none."""
     if light.sky is not None:
         return light
     return Light(light.ambient, light.color, light.direction, light.ambient.new_zeros(len(light.ambient), 8, 3))
 
 
 def as_lamp_and_sky(light: Light, *, share: float = 0.7) -> Light:
-    """Return about the same light with a directional part: `share` of what the sky's first order calls for.
+    """Return about the same light with a directional part: `share` of what the sky's first order contains.
 
     That is the lamp that gives a surface its brighter side; highlights, cast shadows and exports need one. The light on
     a surface stays the same up to the orders of the lamp's lobe above the second.

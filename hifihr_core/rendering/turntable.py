@@ -22,7 +22,7 @@ def overlay(
 
 
 def to_uint8(image: Float[Tensor, "B 3 H W"]) -> UInt8[np.ndarray, "B H W 3"]:
-    """Return RGB in [0, 1] as 8-bit arrays; what is outside is cut off."""
+    """Return RGB in [0, 1] as 8-bit arrays; values outside are clipped."""
     return (image.detach().clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
 
 

@@ -17,9 +17,9 @@ from hifihr_core.shards.schema import INDEX_NAME, ShardIndex, read_index
 class ShardSet:
     """All samples of a finished shard folder, by position; cheap to build, pickles into other processes.
 
-    `starts[s]` is the position of the first sample of shard s; the last entry is the number of samples.
-    `labels` limits what is read; None reads every label.
-    Raises: DataError if the folder is unfinished, a shard is missing, or its length differs from the index.
+    `starts[s]` is the position of the first sample of shard s; the last entry is the number of samples. `labels` limits
+    what is read; None reads every label. Raises: DataError if the folder is unfinished, a shard is missing, or its
+    length differs from the index.
     """
 
     def __init__(self, folder: Path | str, *, labels: Collection[str] | None = None) -> None:
@@ -70,7 +70,7 @@ class ShardSet:
 
 
 def verify(folder: Path | str) -> Iterator[str]:
-    """Check every file and row of a shard folder and yield one line per difference; nothing means all is well."""
+    """Check every file and row of a shard folder and yield one line per difference; no line means that all is well."""
     folder = Path(folder)
     index = read_index(folder)
     for shard in index.shards:
@@ -107,7 +107,7 @@ def _check_size(path: Path, size: int) -> None:
 
 
 def _column_or_nothing(reader: ShardReader, label: str, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the label's column, or zeros where this shard has none of it."""
+    """Return the label's column, or zeros if this shard does not have it."""
     if label in reader.label_shapes:
         return reader.column(label)
     return np.zeros((len(reader), *shape), np.float32), np.zeros(len(reader), bool)

@@ -1,8 +1,9 @@
-"""The layout of one shard file, checked once against the schema: where every column lies, and the short ones read.
+"""The layout of one shard file, checked once against the schema: where every column is, and the contents of the short
+ones.
 
 A shard is data, not a program. HDF5 can link to other files, keep data outside, compute it, or hold pointers; none of
-that is followed. HDF5 is asked only for the places of contiguous arrays of known types, which must lie inside the
-file; the numbers are then read from the mapped file.
+that is followed. HDF5 is only asked for the places of contiguous arrays of known types, which must lie inside the file;
+the numbers are then read from the mapped file.
 """
 
 import math
@@ -42,7 +43,7 @@ _LONGEST_PICTURE = 64 << 20
 
 @dataclass(frozen=True, eq=False)  # hashed by identity: it is looked up for every label of every sample
 class Column:
-    """Where a contiguous array lies in the file."""
+    """Where a contiguous array is in the file."""
 
     offset: int
     shape: tuple[int, ...]
@@ -90,14 +91,14 @@ def map_file(path: Path) -> mmap.mmap:
     except OSError as error:
         raise DataError(describe_os_error(error, path)) from error
     except ValueError as error:
-        raise DataError(f"{path}: not a whole shard (it is empty); prepare the dataset again") from error
+        raise DataError(f"{path}: not a complete shard (it is empty); prepare the dataset again") from error
 
 
 def read_layout(path: Path, memory: mmap.mmap) -> Layout:
     """Return the layout of the shard at `path`, which is mapped as `memory`.
 
-    No lock is taken, so that shards can be read where the file system has none. Raises: DataError if the file is cut,
-    not a shard, of another version, or holds anything but the columns of the schema.
+    No lock is taken, so that shards can be read on a file system without locks. Raises: DataError if the file is
+    truncated, not a shard, of another version, or holds anything but the columns of the schema.
     """
     try:
         with h5py.File(path, "r", locking=False) as file:
@@ -107,7 +108,7 @@ def read_layout(path: Path, memory: mmap.mmap) -> Layout:
         if isinstance(error, OSError) and error.errno:
             raise DataError(describe_os_error(error, path)) from error
         reason = " ".join(str(error).split())[:200]
-        raise DataError(f"{path}: not a whole shard ({reason}); delete it and prepare the dataset again") from error
+        raise DataError(f"{path}: not a complete shard ({reason}); delete it and prepare the dataset again") from error
 
 
 def _check_version(path: Path, file: h5py.File) -> None:
@@ -119,7 +120,7 @@ def _check_version(path: Path, file: h5py.File) -> None:
 
 
 def _attribute(file: h5py.File, name: str) -> object:
-    """Return a single number or text of the file; None where it is something else."""
+    """Return a single number or text of the file; None if it is something else."""
     if name not in file.attrs or file.attrs.get_id(name).shape != ():
         return None
     value = file.attrs[name]
@@ -156,7 +157,7 @@ class _Checker:
         offsets = self._short(self._group(group, blob), "offsets", "<i8", (count + 1,))
         content = self._locate(self._group(group, blob), "bytes", "u1", (-1,))
         if offsets[0] != 0 or offsets[-1] != content.shape[0] or (np.diff(offsets) < 0).any():
-            raise ValueError(f"{blob}s do not lie one after the other")
+            raise ValueError(f"{blob}s are not one after the other")
         if np.diff(offsets).max(initial=0) > _LONGEST_PICTURE:
             raise ValueError(f"one {blob} of more than {_LONGEST_PICTURE:,} bytes")
         values, present = self._group(group, "labels"), self._group(group, "present")

@@ -17,8 +17,8 @@ _FOLDER = re.compile(r"part-(\d+)-of-(\d+)")
 def merge_parts(out: Path) -> dict[Path, ShardIndex]:
     """Merge the parts below `out`, split by split, and return the index of each folder.
 
-    Shards are moved, not copied, and the parts' folders go last, so that a merge that was stopped goes on.
-    Raises: DataError if a part is missing or unfinished, or parts are of different plans.
+    Shards are moved, not copied, and the parts' folders go last, so that an interrupted merge resumes.
+    Raises: DataError if a part is missing or unfinished, or parts belong to different plans.
     """
     parts = find_parts(out)
     splits = sorted({path.name for folder in parts.values() for path in folder.iterdir() if path.is_dir()})
@@ -49,7 +49,9 @@ def _merge_split(target: Path, folders: list[Path]) -> ShardIndex:
     indexes = [read_index(folder) for folder in folders]
     plans = [{name: value for name, value in index.plan.items() if name != PART} for index in indexes]
     if any(plan != plans[0] for plan in plans) or any(index.facts != indexes[0].facts for index in indexes):
-        raise DataError(f"{target.parent}: parts of different plans; prepare them again with the same options")
+        raise DataError(
+            f"{target.parent}: parts that belong to different plans; prepare them again with the same options"
+        )
     tally = Tally()
     try:
         target.mkdir(parents=True, exist_ok=True)

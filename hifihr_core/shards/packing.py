@@ -1,8 +1,8 @@
 """From a source to a finished shard folder: staged, checked, packed in parallel, resumed after any interruption.
 
-A split is cut into shards by arithmetic on counts alone, so every run plans the same files. A shard appears whole,
+A split is cut into shards by arithmetic on counts only, so every run plans the same files. A shard appears whole,
 under its final name, or not at all; `index.json` comes last. Until then a hidden folder, `.work`, keeps the plan and
-the staged annotations, and the same command goes on where the last one stopped.
+the staged annotations, and the same command resumes where the last one stopped.
 """
 
 import errno
@@ -60,7 +60,7 @@ OnProgress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Piece:
-    """One shard to be: its file and the annotated poses it will hold."""
+    """One planned shard: its file and the annotated poses it will hold."""
 
     path: Path
     start: int
@@ -86,7 +86,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Policy:
-    """How to pack. `max_problems` is the share of poses that may be left out; `force` packs whatever the checks say.
+    """How to pack. `max_problems` is the fraction of poses that may be left out; `force` packs even if checks fail.
 
     With a `part`, only that part of the shards is packed; `merging.merge_parts` makes one folder of all parts.
     """
@@ -118,9 +118,8 @@ def pack_split(
     """Write the shards of one split and their index into `folder`, and return the index.
 
     A finished folder of the same plan is returned as it is; an unfinished one is finished. `on_progress` is called
-    after every shard.
-    Raises: DataError if `folder` holds another dataset or plan, another run is packing there, a check fails, too many
-    samples have problems, the disk refuses, or a worker dies.
+    after every shard. Raises: DataError if `folder` holds another dataset or plan, another run is packing there, a
+    check fails, too many samples have problems, a file cannot be written, or a worker dies.
     """
     plan = _describe(split, policy)
     if (folder / INDEX_NAME).exists() and not policy.overwrite:
@@ -170,7 +169,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _describe(split: Split, policy: Policy) -> dict[str, Any]:
-    """Return the plan as JSON: what must be equal for finished shards to be kept."""
+    """Return the plan as JSON: finished shards are kept only if it is equal."""
     plan = {
         "layout": FORMAT_VERSION,
         "software": SOFTWARE,
@@ -197,7 +196,7 @@ def _keep_finished(folder: Path, plan: Mapping[str, Any]) -> ShardIndex:
     for shard in index.shards:
         path = folder / shard.file
         if not path.is_file() or path.stat().st_size != shard.bytes:
-            raise DataError(f"{path}: missing or of another size than {INDEX_NAME} says; run again with --overwrite")
+            raise DataError(f"{path}: missing or of a size other than {INDEX_NAME} says; run again with --overwrite")
     # Left where a run was killed in its last moment.
     shutil.rmtree(folder / WORK_NAME, ignore_errors=True)
     (folder / LOCK_NAME).unlink(missing_ok=True)
@@ -207,7 +206,7 @@ def _keep_finished(folder: Path, plan: Mapping[str, Any]) -> ShardIndex:
 def _take_over(folder: Path, plan: Mapping[str, Any], name: str) -> None:
     """Prepare the working folder; shards stay only if an interrupted run of the same plan left them.
 
-    Only files that a run of ours may have left are ever removed.
+    Only files that a run of hifihr may have left are ever removed.
     """
     work = folder / WORK_NAME
     plan_path, index_path = work / "plan.json", folder / INDEX_NAME
@@ -241,7 +240,7 @@ def _refuse_failed(results: Sequence[CheckFacts], policy: Policy) -> None:
 
 
 def _pack(split: Split, pieces: Sequence[Piece], policy: Policy, on_progress: OnProgress) -> Tally:
-    """Pack every piece that is not there yet, and count."""
+    """Pack every missing piece, and count."""
     tally = Tally()
     todo = []
     for piece in pieces:
@@ -295,7 +294,7 @@ def _run(
             for future in wait(waiting, return_when=FIRST_COMPLETED).done:
                 yield waiting.pop(future), *future.result()
     except BrokenProcessPool as error:
-        raise DataError("a worker process died, perhaps out of memory; finished shards stay, run again") from error
+        raise DataError("a worker process died, perhaps out of memory; finished shards are kept, run again") from error
     except BaseException:
         end.close()
         raise

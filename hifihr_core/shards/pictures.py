@@ -28,7 +28,7 @@ def picture_size(content: bytes) -> tuple[int, int]:
         else:
             size = _jpeg_size(content) if content.startswith(_JPEG_START) else _other_size(content)
     except (ValueError, OSError, SyntaxError, struct.error, ArithmeticError, LookupError, TypeError, Warning) as error:
-        raise DataError("the picture cannot be decoded, its head is damaged or of another kind") from error
+        raise DataError("the picture cannot be decoded, its header is damaged or of an unknown format") from error
     if not 0 < size[0] * size[1] <= MOST_PIXELS:
         raise DataError(f"{size[0]:,} x {size[1]:,} pixels, expected at most {MOST_PIXELS // 1_000_000} megapixels")
     return size

@@ -1,4 +1,4 @@
-"""Random access to one shard: HDF5 is asked once where things lie, then a sample is a few copies of mapped bytes."""
+"""Random access to one shard: HDF5 is asked once where things are; then a sample is a few copies of mapped bytes."""
 
 import mmap
 from collections.abc import Collection, Iterator
@@ -24,7 +24,7 @@ class ShardReader:
 
     `labels` limits what is read; None reads every label. `samples` is how many the index promises. The file
     is mapped, so threads and forked processes may share a reader, and all processes share its pages.
-    Raises: DataError if the file is missing, cut short, no shard, or of another layout version.
+    Raises: DataError if the file is missing, truncated, not a shard, or of another layout version.
     """
 
     def __init__(self, path: Path, *, labels: Collection[str] | None = None, samples: int | None = None) -> None:
@@ -46,7 +46,7 @@ class ShardReader:
     def __getitem__(self, index: int) -> Sample:
         """Read one sample; negative indices count from the end.
 
-        Raises: IndexError outside; DataError if the file was cut or changed.
+        Raises: IndexError outside; DataError if the file was truncated or changed.
         """
         layout = self.layout
         index = range(len(layout.rows))[index]
@@ -70,7 +70,7 @@ class ShardReader:
 
     @property
     def layout(self) -> Layout:
-        """Return where everything lies; read on first use."""
+        """Return where everything is; read on first use."""
         if self._layout is None:
             layout = read_layout(self.path, self._memory)
             if self.samples not in (None, len(layout.rows)):

@@ -44,12 +44,11 @@ class _Record(BaseModel):
 class DatasetFacts(_Record):
     """What holds for every sample of one split.
 
-    `hand` names the model that `global_orient`, `pose`, `shape` and `texture` belong to, and `pose_zero` whether a
-    pose of zero is the flat hand or the model's mean hand. `camera` is `orthographic` where depth is a convention
-    (DART), `assumed` where K is a guess (photos). `mano_stand_in` says that `mano_vertices_cam` holds 778 fixed
-    points of another hand model instead of MANO's vertices. `crop_scale` is the side of the square that a network sees,
-    in lengths of the hand's box, for training and evaluation alike; None is the whole picture, for datasets that come
-    cropped.
+    `hand` names the model that `global_orient`, `pose`, `shape` and `texture` belong to, and `pose_zero` whether a pose
+    of zero is the flat hand or the model's mean hand. `camera` is `orthographic` if depth is a convention (DART),
+    `assumed` if K is a guess (photos). `mano_stand_in` says that `mano_vertices_cam` holds 778 fixed points of another
+    hand model instead of MANO's vertices. `crop_scale` is the side of the square that a network sees, as a multiple of
+    the hand's box, for training and evaluation alike; None is the whole picture, for datasets that are already cropped.
     """
 
     dataset: str
@@ -86,7 +85,7 @@ class ShardFacts(_Record):
 
     @model_validator(mode="after")
     def _fits(self) -> "ShardFacts":
-        """A sample takes a byte at least."""
+        """A sample takes at least one byte."""
         if max(self.samples, self.annotations) > self.bytes:
             raise ValueError(f"{self.file}: {self.samples:,} samples in {self.bytes:,} bytes")
         return self
@@ -147,7 +146,7 @@ def read_index(folder: Path) -> ShardIndex:
 
 
 def _renew(content: dict[str, Any]) -> dict[str, Any]:
-    """Fill in what an index of an earlier release does not say."""
+    """Fill in what an index of an earlier release lacks."""
     plan, default = content.get("plan"), DatasetFacts.model_fields["crop_scale"].default
     for facts in (content.get("facts"), plan.get("facts") if isinstance(plan, dict) else None):
         if isinstance(facts, dict):

@@ -22,11 +22,11 @@ class Split(ABC):
     plan: Mapping[str, Any]
 
     def stage(self, folder: Path) -> None:  # noqa: B027 (most sources have nothing to stage)
-        """Bring annotations into a form that workers can read at random; `folder` outlives interruptions."""
+        """Convert annotations to a form that workers can read in any order; `folder` outlives interruptions."""
 
     @abstractmethod
     def read(self, start: int, stop: int) -> Iterator[Sample | Problem]:
-        """Yield the samples of the annotated poses start..stop-1, those of one pose in a row."""
+        """Yield the samples of the annotated poses start..stop-1, those of one pose one after the other."""
 
     def checks(self) -> Iterator[CheckFacts]:
         """Yield what the numbers of this split say about each other; called after `stage`."""

@@ -1,4 +1,4 @@
-"""What finished shards hold, counted, and the index that says so."""
+"""Counts of what finished shards hold, and the index made of them."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -39,7 +39,7 @@ class Tally:
         return [problem for name in sorted(self.problems) for problem in self.problems[name]]
 
     def add_finished(self, path: Path) -> None:
-        """Count a shard that lies on the disk. Raises: DataError if it is damaged."""
+        """Count a shard on disk. Raises: DataError if it is damaged."""
         reader = ShardReader(path)
         self.problems[path.name] = reader.problems
         self.shards[path.name] = ShardFacts(

@@ -39,9 +39,9 @@ def write_shard(
 ) -> tuple[ShardFacts, tuple[Problem, ...]]:
     """Write samples to one HDF5 file and return what it holds and what was left out.
 
-    Samples of one annotation must follow each other and share K, mask, side and labels (all but those `PER_IMAGE`).
+    Samples of one annotation must be consecutive and share K, mask, side and labels (all but those `PER_IMAGE`).
     Memory: one row of labels per sample; images and masks are spilled to a temporary file beside `path`.
-    Raises: ValueError if an annotation comes twice or its samples disagree; DataError where the disk refuses.
+    Raises: ValueError if an annotation comes twice or its samples disagree; DataError if it cannot be written.
     """
     with ExitStack() as stack:
         part = stack.enter_context(write_atomically(path))
@@ -103,7 +103,7 @@ class _Collector:
         self.last: Sample | None = None
 
     def add(self, row: Sample | Problem) -> None:
-        """Take one row; a sample that does not keep the schema becomes a problem."""
+        """Take one row; a sample that violates the schema becomes a problem."""
         if isinstance(row, Problem):
             self.problems.append(row)
             return
@@ -173,7 +173,7 @@ def _write(group: h5py.Group, name: str, values: np.ndarray) -> None:
 
 
 def _write_labels(group: h5py.Group, rows: Sequence[Mapping[str, np.ndarray]]) -> None:
-    """Write one array per label that any row carries; `present` tells the rows that do, the others are 0."""
+    """Write one array per label that any row carries; `present` marks the rows that do, the others are 0."""
     values, present = group.create_group("labels"), group.create_group("present")
     for name in sorted({name for row in rows for name in row}):
         shape = next(row[name].shape for row in rows if name in row)

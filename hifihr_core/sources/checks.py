@@ -25,12 +25,12 @@ def verdict(name: str, good: bool, detail: str) -> CheckFacts:
 
 
 def skipped(name: str, reason: str) -> CheckFacts:
-    """Return a check that could not be made, and why."""
+    """Return a check that was skipped, and why."""
     return CheckFacts(name=name, status="skipped", detail=reason)
 
 
 def reprojection(joints_cam: np.ndarray, K: np.ndarray, *, width: int, height: int, least: float = 0.99) -> CheckFacts:
-    """At least the share `least` of the joints is in front of the camera and projects into the picture."""
+    """At least the fraction `least` of the joints is in front of the camera and projects into the picture."""
     inside = total = 0
     for start in range(0, len(joints_cam), _BLOCK):
         joints = np.asarray(joints_cam[start : start + _BLOCK], np.float64)

@@ -24,7 +24,7 @@ class FileState:
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked of a source. `options` holds the values of its own options, by the names in `Source`."""
+    """What the user asked a source for. `options` holds the values of its own options, by the names in `Source`."""
 
     root: Path
     limit: int | None = None
@@ -37,7 +37,7 @@ class Source:
 
     `open` returns the splits that are there, and raises DataError, with `download` and `layout` in the message, where
     nothing usable is. `inspect` lists what is present, missing and broken without reading images. `options` are those
-    of `hifihr prepare` that only some sources know.
+    of `hifihr prepare` that only some sources have.
     """
 
     name: str

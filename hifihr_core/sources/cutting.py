@@ -74,7 +74,7 @@ def crop_around(points_px: np.ndarray, *, width: int, height: int, factor: float
     """Return a square of `factor` times the larger extent of the points about their box's centre, cut at the border.
 
     The margin leaves room for the stream to rotate, scale and move its own crop. The square is at least `least` wide;
-    it never leaves the picture, so it may come out oblong, and it holds at least one pixel.
+    it never leaves the picture, so it may come out oblong, and it has at least one pixel.
     Raises: DataError if a point is not finite, as behind or beside the camera.
     """
     if not np.isfinite(points_px).all():
@@ -117,7 +117,7 @@ _Move = Callable[[np.ndarray], np.ndarray]
 def _move(
     labels: Mapping[str, np.ndarray], rules: Mapping[Moves, Callable[[np.ndarray, _Move], np.ndarray]], move: _Move
 ) -> dict[str, np.ndarray]:
-    """Apply the rule of every label that has one; a label outside `LABELS` is an error of the caller."""
+    """Apply the rule of every label that has one; a label outside `LABELS` is a mistake of the caller."""
     kinds = {name: LABELS[name].moves for name in labels}
     return {name: rules[kinds[name]](value, move) if kinds[name] in rules else value for name, value in labels.items()}
 

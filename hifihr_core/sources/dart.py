@@ -1,9 +1,9 @@
 """DART (Gao et al., NeurIPS 2022): 800,000 rendered right hands in textures and accessories, 512 x 512.
 
 Its camera is orthographic: pictures say nothing about depth. Per sample u = s x + tx, v = s y + ty is fitted to the
-annotation, and the hand is placed before an equivalent pinhole, far enough (`DISTANCE_M`) that perspective stays below
-a quarter of a pixel: f = s * distance, root at z = distance. So `root_px` and `scale_px_per_m` are true, absolute
-depth is a convention, and `camera` in the index says "orthographic".
+annotation, and the hand is placed in front of an equivalent pinhole, far enough (`DISTANCE_M`) that perspective stays
+below a quarter of a pixel: f = s * distance, root at z = distance. So `root_px` and `scale_px_per_m` are exact,
+absolute depth is a convention, and `camera` in the index says "orthographic".
 """
 
 import re
@@ -64,7 +64,7 @@ class DartPart:
 
 @dataclass
 class DartSplit(Split):
-    """One split of DART; the parts stand one after the other, in the order of their numbers."""
+    """One split of DART; the parts one after the other, in the order of their numbers."""
 
     parts: tuple[DartPart, ...]
     facts: DatasetFacts
@@ -102,7 +102,7 @@ class DartSplit(Split):
 
     def _read(self, part: DartPart, key: str, row: np.ndarray, name: str) -> Sample:
         if not np.isfinite(row).all():
-            raise DataError("the annotation is of another shape, or not finite")
+            raise DataError("the annotation has the wrong shape or is not finite")
         pose, joints, points = _unpack(row)
         pixels, mask = read_picture(part, name)
         width = pixels.shape[1]
@@ -248,7 +248,7 @@ def _pack(record: Any, name: str) -> tuple[list[str], np.ndarray]:
 
 
 def find_parts(root: Path) -> tuple[dict[str, list[DartPart]], Marker]:
-    """Return the parts of each split, by number. What lies in a folder called train or test belongs to that split.
+    """Return the parts of each split, by number. Files in a folder called train or test belong to that split.
 
     Raises: DataError if a part is in neither.
     """

@@ -150,7 +150,7 @@ class FreihandSplit(Split):
 
 
 def read_jpeg(tree: Tree, path: str) -> bytes:
-    """Return a picture of 224 x 224 as it is. Raises: DataError if it is missing, cut short or of another size."""
+    """Return a picture of 224 x 224 as it is. Raises: DataError if it is missing, truncated or of another size."""
     content = tree.need(path).read()
     try:
         size = pictures.jpeg_size(content)
@@ -238,7 +238,7 @@ def _open_split(tree: Tree, folder: str, marker: Marker, limit: int | None) -> F
 
 
 def _count_entries(file: RawFile) -> int:
-    """Return the length of a JSON list of numbers. Raises: DataError if it is none."""
+    """Return the length of a JSON list of numbers. Raises: DataError if it is not one."""
     with file.open() as stream:
         return sum(1 for _ in iterate_entries(stream, file.name, remedy="download it again"))
 

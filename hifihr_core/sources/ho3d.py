@@ -1,6 +1,6 @@
 """HO-3D v2 and v3 (Hampali et al., CVPR 2020 and 2022): right hands with objects, 640 x 480, sequences of frames.
 
-Which frames belong to a split is said by `train.txt` and `evaluation.txt` alone: the folders hold more. Metas are in
+Only `train.txt` and `evaluation.txt` say which frames belong to a split: the folders hold more. Metas are in
 OpenGL's camera frame; (x, -y, -z) brings them into ours, and K, which HO-3D applies after that flip, needs no change.
 Frames are stored as padded crops around the hand, K moved with them.
 """
@@ -210,7 +210,7 @@ class Ho3dSplit(Split):
         return int(best) if best is not None and shares[best] >= VOTE else None
 
     def _describe_vote(self) -> CheckFacts:
-        """Say where masks come from."""
+        """Describe where masks come from."""
         without = "samples have no mask"
         if self.faces is not None:
             without = "masks are the outline of MANO's surface, objects in front not cut out"

@@ -68,7 +68,7 @@ _METAS: Mapping[str, Callable[[Any], Meta]] = {"train": _train_meta, "evaluation
 def vote_on_channels(tree: Tree, frames: Sequence[str]) -> dict[str, float]:
     """Return, per colour channel (OpenCV's order), the share of projected joints that lie where it is full.
 
-    Versions and readers disagree on the hand's colour, so some 200 training frames are asked. Empty without
+    Versions and readers disagree on the hand's colour, so some 200 training frames vote. Empty without
     segmentations.
     """
     hits, total = np.zeros(3), 0
@@ -92,7 +92,7 @@ def read_meta(tree: Tree, folder: str, frame: str) -> Meta:
 
 
 def try_meta(tree: Tree, folder: str, frame: str) -> Meta | None:
-    """Return the annotation of one frame, or None where it has none."""
+    """Return the annotation of one frame, or None if it has none."""
     try:
         return read_meta(tree, folder, frame)
     except DataError:
@@ -106,7 +106,7 @@ def find_segmentation(tree: Tree, frame: str) -> RawFile | None:
 
 
 def read_list(file: RawFile) -> tuple[str, ...]:
-    """Return the frames of a split, "<SEQ>/<FRAME>", in file order. Raises: DataError on a line of another form."""
+    """Return the frames of a split, "<SEQ>/<FRAME>", in file order. Raises: DataError on a malformed line."""
     lines = [line.strip() for line in file.read().decode("utf-8", "replace").splitlines() if line.strip()]
     bad = next((line for line in lines if not _LINE.fullmatch(line)), None)
     if bad is not None or not lines:
@@ -129,7 +129,7 @@ def find_version(tree: Tree, folder: str, frames: Sequence[str]) -> str:
 def count_frames(
     tree: Tree, folder: str, kind: str, extensions: Sequence[str], frames: Sequence[str], *, needed: bool
 ) -> FileState:
-    """Return the line of one kind of file: how many frames of the list have it."""
+    """Return the report line of one kind of file: how many frames of the list have it."""
     sequences = sorted({frame.partition("/")[0] for frame in frames})
     there = {
         f"{sequence}/{Path(name).stem}"

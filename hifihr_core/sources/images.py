@@ -1,7 +1,7 @@
 """A user's own photos, with the 2D keypoints that a person or a detector gave: data for self-supervision.
 
 Keypoints come from, in this order: a file given by `keypoints` (or `keypoints.json` in the root), OpenPose's file
-beside a photo (`hand_keypoints.json` for `hand.jpg`), and a detector, where one is given. One sample per hand, a padded
+beside a photo (`hand_keypoints.json` for `hand.jpg`), and a detector, if one is given. One sample per hand, a padded
 crop of at most `LARGEST_PX`; a left hand is mirrored. K is that of the file, else of EXIF, else a guess: `camera` in
 the index says "assumed".
 """
@@ -68,7 +68,7 @@ class ImagesSplit(Split):
             yield from attempt_all(name, partial(self._read, name))
 
     def checks(self) -> Iterator[CheckFacts]:
-        """Nothing is known that could contradict itself."""
+        """Photos have nothing to check."""
         return iter(())
 
     def _read(self, name: str) -> Iterator[Sample]:
@@ -95,7 +95,7 @@ def cut_hand(key: str, photo: Photo, hand: Detection) -> Sample:
     camera = choose_camera(photo, detections=[hand])
     height, width = photo.image.shape[:2]
     if hand.keypoints_px is None or hand.keypoints_confidence is None or not hand.found.any():
-        raise DataError(f"hand {key}: no keypoint with confidence, expected one at least")
+        raise DataError(f"hand {key}: no keypoint with confidence, expected at least one")
     K = photo.T_image_photo @ camera.K
     labels = keypoint_labels(
         hand.keypoints_px * np.diag(photo.T_image_photo)[:2], hand.keypoints_confidence, centre_px=0.0
@@ -162,7 +162,7 @@ def open_images(request: Request) -> Sequence[Split]:
 
 
 def _choose_detector(name: str | None) -> str | None:
-    """Return the detector that is meant; one that gives boxes alone finds nothing that could be learned from."""
+    """Return the detector that is meant; one that only gives boxes finds nothing to learn from."""
     chosen = choose_detector(name or "auto")
     return chosen if DETECTORS[chosen].finds_keypoints else None
 

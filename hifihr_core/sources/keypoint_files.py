@@ -1,9 +1,9 @@
 """Keypoints that a 2D detector found: OpenPose's files for whole datasets, and for single photos.
 
-A file for many pictures is a JSON list `[peaks, values]` or `[peaks, values, names]`: N x 21 x 2 whole pixels (x, y),
-N x 21 (x 1) confidences, N file names; (0, 0) with 0 where nothing was found. Whole pixels name a pixel, so half a
-pixel is added to reach its centre. OpenPose's own file of one picture has `people`, each with 63 numbers (x, y,
-confidence) per hand. Our own format is that of `hifihr_core.photos.hand_files`.
+A file for many pictures is a JSON list `[peaks, values]` or `[peaks, values, names]`: N x 21 x 2 whole pixels (x, y), N
+x 21 (x 1) confidences, N file names; (0, 0) with 0 where nothing was found. Whole numbers name a pixel, so half a pixel
+is added to reach its centre. OpenPose's own file of one picture has `people`, each with 63 numbers (x, y, confidence)
+per hand. Our own format is that of `hifihr_core.photos.hand_files`.
 """
 
 import json
@@ -74,7 +74,7 @@ def stage_detections(file: RawFile, target: Path, *, rows: Sequence[int] = ()) -
 def _parse(file: RawFile) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Return (peaks, values, base names) of a whole file, read one entry at a time.
 
-    The three lists are told apart by what an entry holds: 42 numbers, 21 numbers, or a text.
+    The three lists are distinguished by what an entry holds: 42 numbers, 21 numbers, or a text.
     """
     numbers: dict[int, list[np.ndarray]] = {2 * NUM_JOINTS: [], NUM_JOINTS: []}
     names: list[str] = []
@@ -89,7 +89,7 @@ def _parse(file: RawFile) -> tuple[np.ndarray, np.ndarray, list[str]]:
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         reason = str(error).split("\n")[0]
         raise DataError(
-            f"{file.name}: no list [peaks, values, names] of {NUM_JOINTS} joints each ({reason})"
+            f"{file.name}: expected a list [peaks, values, names] of {NUM_JOINTS} joints each ({reason})"
         ) from error
     peaks, values = numbers[2 * NUM_JOINTS], numbers[NUM_JOINTS]
     if not peaks or len(peaks) != len(values) or (names and len(names) != len(peaks)):
@@ -102,7 +102,7 @@ def _parse(file: RawFile) -> tuple[np.ndarray, np.ndarray, list[str]]:
 def read_keypoint_file(path: Path) -> dict[str, tuple[Detection, ...]]:
     """Return the hands of every picture that a file names: ours (`hand_files`), or OpenPose's `[peaks, values, names]`.
 
-    Raises: DataError if it is neither, or OpenPose's without names.
+    Raises: DataError if it is neither, or OpenPose's list without names.
     """
     content = read_json(path, most_bytes=1 << 30)
     if not isinstance(content, list):
@@ -122,23 +122,23 @@ def read_openpose_photo(photo: Path) -> tuple[Detection, ...]:
     content = read_json(path, most_bytes=1 << 30)
     people = content.get("people") if isinstance(content, dict) else None
     if not isinstance(people, list) or not all(isinstance(person, dict) for person in people):
-        raise DataError(f"{path}: no list of people, expected a file of OpenPose; detect again")
+        raise DataError(f"{path}: it has no list of people, expected a file of OpenPose; detect again")
     sides: tuple[Side, ...] = ("right", "left")
     found = [(side, row) for person in people for side in sides if (row := person.get(f"hand_{side}_keypoints_2d"))]
     return tuple(hand for side, row in found for hand in _detected(str(path), row, side))
 
 
 def _detected(name: str, numbers: Any, side: Side) -> Iterator[Detection]:
-    """Yield the hand of OpenPose's 63 numbers, whose confidences may exceed 1 a little; nothing where none was found.
+    """Yield the hand of OpenPose's 63 numbers, whose confidences may exceed 1 a little; nothing if no hand was found.
 
-    Raises: DataError for another number of numbers, or ones that are not finite.
+    Raises: DataError for a wrong count of numbers, or non-finite ones.
     """
     try:
         rows = np.asarray(numbers, np.float64).reshape(NUM_JOINTS, 3)
     except (TypeError, ValueError) as error:
-        raise DataError(f"{name}: hand keypoints of another shape, expected 21 x (x, y, confidence)") from error
+        raise DataError(f"{name}: hand keypoints of the wrong shape, expected 21 x (x, y, confidence)") from error
     if not np.isfinite(rows).all():
-        raise DataError(f"{name}: hand keypoints that are not finite, expected 21 x (x, y, confidence)")
+        raise DataError(f"{name}: non-finite hand keypoints, expected 21 x (x, y, confidence)")
     rows = np.concatenate((rows[:, :2], rows[:, 2:].clip(0, 1)), axis=1)
     if (rows[:, 2] > 0).any():
         yield from parse_hands({name: [{"keypoints": rows.tolist(), "side": side}]}, name)[name]

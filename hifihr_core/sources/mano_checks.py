@@ -1,4 +1,4 @@
-"""Whether a dataset's joints are those that MANO gives: decides the joint definition, and catches old downloads.
+"""Whether a dataset's joints are MANO's: decides the joint definition, and catches old downloads.
 
 MANO is the user's own file. Without it, and for trees whose vertices are not MANO's, these checks are skipped by name.
 Torch is imported only where a check is made.
@@ -16,14 +16,14 @@ _MISSING = "MANO is not installed (`hifihr assets import mano-right PATH`)"
 
 
 def reason_to_skip(*, stand_in: bool) -> str | None:
-    """Return why MANO cannot be asked, or None."""
+    """Return why MANO cannot be used, or None."""
     if stand_in:
         return "the vertices of this synthetic tree are not MANO's"
     return None if is_installed("mano-right") else _MISSING
 
 
 def regressed_joints(vertices: np.ndarray, joints_cam: np.ndarray, *, stand_in: bool) -> CheckFacts:
-    """MANO's regressor on the given vertices, with FreiHAND's tip vertices, gives the given joints within 0.5 mm.
+    """MANO's regressor on the given vertices, with FreiHAND's tip vertices, reproduces the given joints within 0.5 mm.
 
     FreiHAND downloads from before October 2019 use another MANO and fail here.
     """

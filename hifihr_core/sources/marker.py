@@ -12,7 +12,7 @@ MARKER_NAME = "hifihr_synthetic.json"
 
 @dataclass(frozen=True)
 class Marker:
-    """What is known of a raw tree. `stand_in_vertices`: its 778 vertices are not MANO's."""
+    """What is known about a raw tree. `stand_in_vertices`: its 778 vertices are not MANO's."""
 
     synthetic: bool = False
     stand_in_vertices: bool = False

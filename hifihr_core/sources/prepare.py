@@ -50,7 +50,7 @@ def prepare(
 ) -> dict[Path, ShardIndex]:
     """Pack every split of a source below `out` and return the index of each folder.
 
-    Raises: DataError with where to download and the expected layout, where the raw files are not there.
+    Raises: DataError with where to download and the expected layout, if the raw files are not there.
     """
     finished = {}
     out = _of_part(out, policy)
@@ -99,7 +99,7 @@ def check(source: Source, request: Request) -> Report:
 
 
 def _open(source: Source, request: Request) -> Sequence[Split]:
-    """Open a source; where nothing is found, say how its folder must look."""
+    """Open a source; if nothing is found, say what its folder must look like."""
     try:
         return source.open(request)
     except DataError as error:

@@ -103,7 +103,7 @@ class RhdSplit(Split):
         key = f"{self.numbers[position]:05d}"
         row = needed(self.rows, "the staged annotations of RHD")[position]
         if not np.isfinite(row).all():
-            raise DataError("the annotation is missing, of another shape, or not finite")
+            raise DataError("the annotation is missing, has the wrong shape or is not finite")
         uv, xyz, K = (values[0] for values in unpack(row[None]))
         ids = pictures.decode(self.tree.need(f"mask/{key}.png").read(), flags=cv2.IMREAD_UNCHANGED)
         ids = ids if ids.ndim == 2 else ids[..., 0]

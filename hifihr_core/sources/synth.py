@@ -23,7 +23,7 @@ _POSE_ZERO: Mapping[str, Any] = {"anny": "flat", "mano": "mean"}
 
 @dataclass(frozen=True)
 class SynthRequest:
-    """What the command line asks of this source, handed over in `Request.options`.
+    """What the command line asks this source for, passed in `Request.options`.
 
     `evaluation` is the number of samples of a second split, drawn from another seed.
     """
@@ -38,7 +38,7 @@ class SynthRequest:
 
 @dataclass
 class SynthSplit(Split):
-    """A number of samples of one seed; every worker process builds its own generator."""
+    """Some number of samples from one seed; every worker process builds its own generator."""
 
     seed: int
     hand: str
@@ -60,7 +60,7 @@ class SynthSplit(Split):
         yield from samples(self.synthesizer, start, stop)
 
     def checks(self) -> Iterator[CheckFacts]:
-        """Say that there is nothing to check: labels and pictures come from the same numbers."""
+        """Report that there is nothing to check: labels and pictures come from the same numbers."""
         return iter(())
 
 

@@ -29,5 +29,5 @@ def find_source(name: str) -> "Source":
 
 
 def owners_of(option: str) -> tuple[str, ...]:
-    """Return the sources that know an option of `hifihr prepare` that not all know."""
+    """Return the sources that have an option of `hifihr prepare` that not all have."""
     return tuple(name for name in SOURCES if option in find_source(name).options)

@@ -1,4 +1,4 @@
-"""Memory of batches, used again once nobody holds a batch: fresh pages cost as much as a part of the decoding."""
+"""Memory of batches, reused once nothing refers to a batch: fresh pages cost as much as part of the decoding."""
 
 import math
 from collections import deque
@@ -13,7 +13,7 @@ _idle: deque[np.ndarray] = deque(maxlen=MOST_IDLE)
 
 
 class _Lease:
-    """What an array over a block points to as its owner; when the last view is gone, the block waits again."""
+    """What an array over a block points to as its owner; when the last view is gone, the block is free again."""
 
     def __init__(self, block: np.ndarray) -> None:
         self.block = block
@@ -24,7 +24,7 @@ class _Lease:
 
 
 def recycled(shape: tuple[int, ...], dtype: type[np.generic]) -> Shaped[np.ndarray, "..."]:
-    """Return an array of any content, in memory of an earlier array of the same size that nobody holds any more.
+    """Return an array of any content, in memory of an earlier array of the same size that nothing refers to any more.
 
     Views of it and tensors that share its memory hold it, so what a caller keeps is never written to.
     """

@@ -1,7 +1,7 @@
-"""The stream that training and evaluation read: batches in an order that depends on (seed, epoch) alone.
+"""The stream that training and evaluation read: batches in an order that depends only on (seed, epoch).
 
 Whole batches are made ahead by threads of this process: a worker reads, decodes and augments all samples of one.
-Decoding and drawing leave the interpreter lock, and nothing is copied from process to process. The order, the random
+Decoding and drawing release the interpreter lock, and nothing is copied from process to process. The order, the random
 numbers and so every batch are the same for any number of workers, and the position is one number.
 """
 
@@ -35,7 +35,7 @@ class Samples(Protocol):
 class StreamPart:
     """One dataset of a stream. `weight` is its share of the draws; None for all parts visits every sample once.
 
-    `hand_scale` says what the network sees: None the whole picture, a number the square about the hand times it.
+    `hand_scale` says what the network sees: None the whole picture, a number the square about the hand, scaled by it.
     """
 
     samples: Samples
@@ -47,8 +47,8 @@ class StreamPart:
 class StreamOptions:
     """How samples become batches. `augment` None leaves crops as they are, which is what evaluation uses.
 
-    `decode` says where pictures are decoded and augmented: by the workers, or on the device that trains, to which the
-    workers then hand the bytes of the files. `epoch_length` is the number of draws of a weighted epoch.
+    `decode` says where pictures are decoded and augmented: by the workers, or on the device that trains, which then
+    gets the bytes of the files from the workers. `epoch_length` is the number of draws of a weighted epoch.
     """
 
     batch_size: int
@@ -62,20 +62,20 @@ class StreamOptions:
 
     @property
     def plan(self) -> CropPlan:
-        """Return the part of the options that the making of one batch depends on."""
+        """Return the options that one batch depends on."""
         return CropPlan(image_px=self.image_px, seed=self.seed, augment=self.augment)
 
 
 @dataclass(frozen=True)
 class _Ask:
-    """What a worker is asked for: the samples of one batch, and the epoch that their augmentation is of."""
+    """A worker's task: the samples of one batch, and the epoch of their augmentation."""
 
     epoch: int
     positions: tuple[int, ...]
 
 
 class _Position:
-    """Where a stream stands, and what it asks for from there on."""
+    """Where a stream is, and the tasks from there on."""
 
     def __init__(self, parts: Sequence[StreamPart], options: StreamOptions, share: Share) -> None:
         self.lengths = [len(part.samples) for part in parts]
@@ -104,7 +104,7 @@ class _Position:
         return count_batches(length, self.options.batch_size, share=self.share, drop_last=self.options.drop_last)
 
     def __iter__(self) -> Iterator[_Ask]:
-        """Yield what is left of the epoch."""
+        """Yield the rest of the epoch."""
         options, epoch = self.options, self.epoch
         own = batches(self.order(), options.batch_size, share=self.share, start=self.start, drop_last=options.drop_last)
         return (_Ask(epoch, tuple(positions.tolist())) for positions in own)
@@ -115,8 +115,8 @@ class BatchStream:
 
     ``for batch in stream`` yields the rest of the current epoch and moves on to the next one. `state_dict` counts only
     what the caller has been given, not what workers have prepared ahead: up to `prefetch` batches for each of the
-    `num_workers` threads; 0 makes a batch when it is asked for. With a CUDA `device`, pixels are copied there as bytes
-    from page-locked memory while earlier work goes on; on the CPU the workers finish the batch.
+    `num_workers` threads; 0 makes a batch when it is requested. With a CUDA `device`, pixels are copied there as bytes
+    from page-locked memory while earlier work continues; on the CPU the workers finish the batch.
     """
 
     def __init__(

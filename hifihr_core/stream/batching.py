@@ -1,4 +1,4 @@
-"""From pictures to a batch: draw, place, paint, move labels. The one way, wherever the pictures come from.
+"""From pictures to a batch: draw, place, paint, move labels. There is one way, wherever the pictures come from.
 
 `Pictures` says what there is and paints crops of it: samples on a CPU worker, samples on the device that trains, or
 the crops of a finished batch (`painting`). `make_batch` does the rest.
@@ -23,7 +23,7 @@ _OTHER_SIDE: Mapping[Side, Side] = {"right": "left", "left": "right"}
 
 @dataclass(frozen=True)
 class CropPlan:
-    """What the making of a batch depends on, besides its samples and the epoch."""
+    """What a batch depends on, besides its samples and the epoch."""
 
     image_px: int
     seed: int = 0
@@ -167,7 +167,7 @@ def place_crops(pictures: Pictures, plan: CropPlan, epoch: int) -> Placed:
 
 
 def _turn_sides(sides: Sequence[Side], draws: Draws) -> tuple[Side, ...]:
-    """Return the anatomical sides: a mirrored right hand is a left one, and the other way round."""
+    """Return the anatomical sides: a mirrored right hand is a left one, and vice versa."""
     return tuple(
         _OTHER_SIDE[side] if mirrored else side for side, mirrored in zip(sides, draws.mirrored.tolist(), strict=True)
     )

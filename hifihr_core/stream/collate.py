@@ -14,9 +14,9 @@ from hifihr_core.records import Sample
 
 
 def collate_labels(samples: Sequence[Sample]) -> tuple[dict[str, Tensor], dict[str, Bool[Tensor, " B"]]]:
-    """Stack the labels that any sample carries; where one lacks a label its row is 0 and `present` False.
+    """Stack the labels that any sample carries; if one lacks a label, its row is 0 and `present` False.
 
-    Raises: DataError if two samples carry a label in different sizes (parameters of two hand models).
+    Raises: DataError if two samples have a label of different sizes (parameters of two hand models).
     """
     names = sorted({name for sample in samples for name in sample.labels})
     labels, present = {}, {}
@@ -45,7 +45,7 @@ def _sizes_differ(name: str, rows: Sequence[np.ndarray], samples: Sequence[Sampl
 def find_squares(
     samples: Sequence[Sample], sizes: Sequence[tuple[int, int]], hand_scales: Sequence[float | None]
 ) -> Squares:
-    """Return the square of each picture that the network is to see; `sizes` are (width, height), pixels.
+    """Return the square of each picture that the network sees; `sizes` are (width, height), pixels.
 
     With a `hand_scales` of None it is the whole picture. Otherwise it is the square about the hand's box, times that
     number: the box given with the sample, or that of its joints, or that of its detected keypoints, or, if there is

@@ -1,4 +1,4 @@
-"""Shard folders by the names of their datasets: which samples are used, and as which part of a stream."""
+"""Shard folders by the names of their datasets: which samples are used, and how they become a part of a stream."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Dataset:
 
     @property
     def labels(self) -> frozenset[str]:
-        """Return the labels that it carries; stand-ins for MANO's vertices are none."""
+        """Return the labels that it carries; stand-ins for MANO's vertices do not count."""
         return carried_labels(self.shards)
 
     def part(self, weight: float | None) -> StreamPart:
@@ -39,7 +39,7 @@ class Dataset:
 
 
 def carried_labels(shards: ShardSet) -> frozenset[str]:
-    """Return the labels of a shard folder that training may count on."""
+    """Return the labels of a shard folder that training may rely on."""
     labels = {name for name, facts in shards.index.labels.items() if facts.count > 0}
     if any(np.diff(reader.layout.annotations.offsets).any() for reader in shards.readers):
         labels.add("mask")
@@ -63,9 +63,7 @@ def open_dataset(name: str, *, training: bool, labels: frozenset[str] | None, ve
         wanted = "training" if training else "evaluation"
         raise DataError(f"{name}: no {wanted} split among its shards; prepare it, or give the folder itself")
     if not len(chosen[0]):
-        raise DataError(
-            f"{chosen[0].folder}: no samples in it; prepare the dataset again, and look at what it left out"
-        )
+        raise DataError(f"{chosen[0].folder}: no samples in it; prepare the dataset again, and check what it left out")
     positions = np.arange(len(chosen[0])) if versions == "all" else first_pictures(chosen[0])
     return Dataset(name, chosen[0], positions, chosen[0].index.facts)
 
@@ -85,7 +83,7 @@ def first_pictures(shards: ShardSet) -> Int64[np.ndarray, " N"]:
 
 
 def keep_aside(dataset: Dataset, part: float) -> tuple[Dataset, Dataset]:
-    """Cut the last `part` of the annotations off for validation; neighbours in a video stay on one side."""
+    """Hold out the last `part` of the annotations for validation; neighbours in a video stay together."""
     numbers = annotation_numbers(dataset.shards)[dataset.positions]
     if len(np.unique(numbers)) < 2:
         raise ConfigError(

@@ -35,14 +35,14 @@ def sample_size(sample: Sample, *, what: Literal["picture", "mask"] = "picture")
 
 
 def decode_picture(sample: Sample) -> UInt8[np.ndarray, "H W 3"]:
-    """Decode a picture of any format to RGB. Raises: DataError if the bytes are no picture."""
+    """Decode a picture of any format to RGB. Raises: DataError if the bytes are not a picture."""
     return cv2.cvtColor(_decode(sample, sample.image, cv2.IMREAD_COLOR, "picture"), cv2.COLOR_BGR2RGB)
 
 
 def decode_mask(sample: Sample, *, height: int, width: int) -> UInt8[np.ndarray, "H W"]:
     """Decode a mask to 0 and 255, in the size of its picture: JPEG noise is cut at one half.
 
-    Raises: DataError if the bytes are no picture, ValueError if the sample has no mask.
+    Raises: DataError if the bytes are not a picture, ValueError if the sample has no mask.
     """
     if sample.mask is None:
         raise ValueError(f"{sample.key}: the sample has no mask")
@@ -88,11 +88,11 @@ def _shrink(picture: UInt8[np.ndarray, "H W *C"], factor: int) -> UInt8[np.ndarr
 
 
 def _decode_into(sample: Sample, out: UInt8[np.ndarray, "H W C"], factor: int = 1) -> None:
-    """Decode a picture into `out`, which has three (RGB) or four channels (the last is not to be read).
+    """Decode a picture into `out`, which has three (RGB) or four channels (the last is ignored).
 
     `out` has the size of the picture over `factor`, rounded up: 1, or for a JPEG 2, 4 or 8.
 
-    JPEGs are decoded where they are to be, at once in the wanted order of channels; other formats, and the rare JPEG
+    JPEGs are decoded in place and in the wanted order of channels; other formats, and the rare JPEG
     that has no RGB form, go through OpenCV. Both decoders are libjpeg-turbo and give the same pixels.
     """
     order = "RGB" if out.shape[2] == 3 else "RGBX"
@@ -113,9 +113,9 @@ def _decode_into(sample: Sample, out: UInt8[np.ndarray, "H W C"], factor: int = 
 
 
 def _cached_bytes(size: int) -> UInt8[np.ndarray, " N"]:
-    """Return memory that a picture is decoded to for use at once: 4 bytes off any alignment.
+    """Return memory for decoding a picture that is used at once, deliberately 4 bytes off any alignment.
 
-    To aligned rows libjpeg-turbo writes past the processor's cache, and whoever reads them next waits for the memory.
+    libjpeg-turbo writes aligned rows past the processor's cache, so that the next reader would wait for the memory.
     """
     memory = np.empty(size + 68, np.uint8)
     first = 4 - memory.ctypes.data % 64
@@ -123,7 +123,7 @@ def _cached_bytes(size: int) -> UInt8[np.ndarray, " N"]:
 
 
 class _Scratch(threading.local):
-    """Memory that each thread draws in again and again, so that it stays in the processor's cache."""
+    """Memory that each thread reuses for drawing, so that it stays in the processor's cache."""
 
     def __init__(self) -> None:
         self._buffers: dict[str, np.ndarray] = {}
@@ -155,7 +155,7 @@ def paint_crop(
 
     Picture and mask go through one bilinear warp, the mask as the fourth channel (OpenCV warps four channels faster
     than three); without a transform the crop is the picture. A JPEG that the crop shows at half its size or less is
-    decoded smaller by as much, which costs less and averages as well. `visible`, needed by a sample with a mask only,
+    decoded smaller by as much, which costs less and averages it too. `visible`, needed by a sample with a mask only,
     stays as it is otherwise.
     """
     width, height = size
@@ -187,7 +187,7 @@ def decode_on(
     """Decode the pictures (RGB) or masks (one channel) of samples to tensors on a device; sizes may differ.
 
     On CUDA, all JPEGs of the list go through one nvJPEG call; other formats are decoded on the CPU and copied.
-    Raises: DataError if the bytes are no picture; nvJPEG words its own RuntimeError.
+    Raises: DataError if the bytes are not a picture; nvJPEG raises RuntimeErrors of its own.
     """
     contents = [sample.image if what == "picture" else sample.mask or b"" for sample in samples]
     fast = [i for i, content in enumerate(contents) if device.type == "cuda" and content.startswith(_JPEG_START)]
@@ -212,7 +212,7 @@ def warp_on_device(
 ) -> Float[Tensor, "B C H W"]:
     """Draw a batch of crops on the device of its pictures: bilinear, black outside, values in [0, 1].
 
-    The twin of `crops.warp_image` without its area averaging, which matters where a picture shrinks by more than a
+    The twin of `crops.warp_image` without its area averaging, which matters if a picture shrinks by more than a
     quarter: store pictures near the size that the network sees, as `hifihr prepare` does.
     """
     T_old_new = torch.linalg.inv(T_new_old)

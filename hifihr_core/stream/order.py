@@ -39,9 +39,9 @@ def mixed_order(
     """Return one epoch over several datasets laid end to end, each with its share of the draws.
 
     Dataset d gets ``epoch_length * weights[d] / sum(weights)`` draws (rounded, none lost), spread over the epoch at
-    random. It is walked through in permutations of its own that run on across epochs, so that over the epochs every
-    sample of it is seen equally often, whatever its weight. `epoch_length` is the total length unless it is given.
-    Raises: ValueError if the weights do not fit the datasets.
+    random. It is visited in permutations of its own that continue across epochs, so that over the epochs every sample
+    of it is seen equally often, whatever its weight. `epoch_length` is the total length unless it is given. Raises:
+    ValueError if the weights do not fit the datasets.
     """
     if len(weights) != len(lengths) or min(weights) < 0 or not sum(weights) > 0:
         raise ValueError(f"weights are {list(weights)}, expected {len(lengths)} numbers >= 0 with a positive sum")
@@ -64,7 +64,7 @@ def _share_out(total: int, weights: Sequence[float]) -> list[int]:
 
 
 def _walk(length: int, begin: int, end: int, *, seed: int, dataset: int) -> Order:
-    """Return draws `begin` to `end` of the endless walk over a dataset: one permutation after another."""
+    """Return draws `begin` to `end` of an endless sequence over a dataset: one permutation after another."""
     if begin == end:
         return np.zeros(0, np.int64)
     laps = range(begin // length, (end - 1) // length + 1)
@@ -80,7 +80,7 @@ def batches(
 
     With `drop_last`, every rank gets the same number of full batches, as training in step needs; what is left at the
     end of an epoch, less than one step, changes with the shuffle. Without it nothing is lost: the ranks share the rest
-    as evenly as it goes, and a rank may get one batch fewer.
+    as evenly as possible, and a rank may get one batch fewer.
     """
     share = share or Share()
     step = batch_size * share.world_size

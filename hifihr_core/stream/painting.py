@@ -1,4 +1,6 @@
-"""Where the crops of a batch are painted: by a CPU worker, on the device that trains, or anew from a finished batch."""
+"""Where the crops of a batch are painted: by a CPU worker, on the device that trains, or again from a finished
+batch.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -62,10 +64,10 @@ class _OfSamples:
 
 @dataclass(frozen=True)
 class PicturesOfWorker(_OfSamples):
-    """Samples that a CPU worker decodes and paints one by one: each goes from its file to the batch at once.
+    """Samples that a CPU worker decodes and paints one by one: each goes straight from its file to the batch.
 
-    With `floats`, a picture as it is becomes floats while its bytes are still in the processor's cache. A changed one
-    does not: writing floats would drive what its changes read again and again out of that cache.
+    With `floats`, an unchanged picture becomes floats while its bytes are still in the processor's cache. A changed one
+    does not: writing floats would evict what its changes read repeatedly.
     """
 
     floats: bool = False
@@ -169,7 +171,7 @@ class PicturesOfBatch:
         return {n: v for n, v in labels.items() if n != "mask"}, {n: v for n, v in present.items() if n != "mask"}
 
     def paint(self, placed: Placed) -> Painted:
-        """Return the crops as floats; black comes in where a picture ends."""
+        """Return the crops as floats; black beyond the border of a picture."""
         image, mask = self.batch.image, self.batch.labels.get("mask")
         layers = image if mask is None else torch.cat((image, mask[:, None].to(image)), dim=1)
         T_new_old = placed.motion.T_new_old.to(image.device)
@@ -180,7 +182,7 @@ class PicturesOfBatch:
 
 @dataclass(frozen=True)
 class EncodedBatch:
-    """The samples of a batch as they are in the shards, and what is to become of them."""
+    """The samples of a batch as they are in the shards, and how they are processed."""
 
     samples: tuple[Sample, ...]
     hand_scales: tuple[float | None, ...]
@@ -192,7 +194,9 @@ class EncodedBatch:
         return make_batch(PicturesOfWorker(self.samples, self.hand_scales, floats), self.plan, self.epoch)
 
     def to_batch(self, device: torch.device | str = "cpu") -> Batch:
-        """Decode, augment and collate the samples on a device. Raises: as `make_batch`; nvJPEG words its own."""
+        """Decode, augment and collate the samples on a device. Raises: as `make_batch`; nvJPEG raises errors of its
+        own.
+        """
         pictures = PicturesOnDevice(self.samples, self.hand_scales, torch.device(device))
         return make_batch(pictures, self.plan, self.epoch).to_batch(device)
 

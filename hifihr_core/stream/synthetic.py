@@ -37,7 +37,7 @@ class _Drawing(Dataset[Batch]):
 
 
 class _Numbers:
-    """Where the hands of a process stand, and the batches that have to be drawn from there on."""
+    """Where the hands of a process are, and the batches that have to be drawn from there on."""
 
     def __init__(self, share: Share, batch_size: int, length: int, repeats: int) -> None:
         self.share, self.length, self.repeats = share, length, repeats
@@ -50,7 +50,7 @@ class _Numbers:
         return self.start // self.step
 
     def drawn(self) -> range:
-        """Return the places in the epoch that are drawn: those that are still to come and those that come again."""
+        """Return the places in the epoch that are drawn: those still to come and those that are repeated."""
         first = self.given // self.repeats - (POOL if self.repeats > 1 else 0)
         return range(max(0, first), -(-self.length // self.repeats))
 
@@ -60,7 +60,8 @@ class _Numbers:
 
 
 class SynthBatches:
-    """Epochs of `length` batches of new hands; a position of a seed always gives the same, and each process its own.
+    """Epochs of `length` batches of new hands; the same seed and position always give the same hands, and each process
+    draws its own.
 
     `workers` processes render ahead, on a CPU only: a GPU renders faster by itself. With `repeats` above 1, each new
     batch is followed by re-augmented batches from a pool of recent ones: on a CPU, rendering a hand takes longer than
@@ -124,7 +125,7 @@ class SynthBatches:
 
 
 def _start_worker(worker: int) -> None:
-    """Keep a worker on one core; there are as many of them as the user wants cores to draw.
+    """Keep a worker on one core; the user chooses how many draw.
 
     A signal to the whole group of processes is for the training itself, which ends at a step's border and then stops
     its workers.

@@ -25,9 +25,8 @@ def start_workers(count: int, device: torch.device) -> ThreadPoolExecutor:
 
 
 def map_ahead(pool: ThreadPoolExecutor, make: Callable[[A], R], tasks: Iterable[A], *, ahead: int) -> Iterator[R]:
-    """Yield ``make(task)`` for every task, in order, with up to `ahead` of them under way before they are asked for.
-
-    An error comes where its result would have come. Leaving the loop early drops what has not begun.
+    """Yield ``make(task)`` for every task, in order, with up to `ahead` of them started before they are requested. An
+    error appears where its result would have. Leaving the loop early drops what has not begun.
     """
     left = iter(tasks)
     under_way: deque[Future[R]] = deque(pool.submit(make, task) for task in islice(left, ahead))
@@ -42,10 +41,10 @@ def map_ahead(pool: ThreadPoolExecutor, make: Callable[[A], R], tasks: Iterable[
 
 
 def _start(threads: int, cuda_index: int | None) -> None:
-    """Let torch work alone in this thread: its small tensors gain nothing from a team of threads per worker.
+    """Let torch use one thread here: its small tensors gain nothing from several threads per worker.
 
-    torch keeps the number per thread, but a thread takes over the one that was set last at its first use of it. So this
-    thread uses its own at once, and another one sets back what later threads take over, to `threads`.
+    torch keeps the number per thread, but a thread inherits the last number that was set when it first uses torch. So
+    this thread uses its own at once, and another one resets what later threads inherit to `threads`.
     """
     torch.set_num_threads(1)
     torch.get_num_threads()

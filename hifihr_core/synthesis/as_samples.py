@@ -1,4 +1,4 @@
-"""Synthetic pictures as samples: the same sample for a number whatever part of the set is asked for."""
+"""Synthetic pictures as samples: the same sample for a number, whatever part of the set is requested."""
 
 from collections.abc import Iterator
 
@@ -40,7 +40,7 @@ def as_sample(batch: Batch, row: int, key: str, synthesizer: Synthesizer) -> Sam
 
 
 def encode(batch: Batch, row: int, synthesizer: Synthesizer, extension: str = ".jpg") -> bytes:
-    """Return one picture as a file, JPEG in a quality that varies as in the wild (drawn for its key)."""
+    """Return one picture as a file, as a JPEG whose quality varies as in the wild (drawn for its key)."""
     pixels = np.rint(255 * batch.image[row].clamp(0, 1).permute(1, 2, 0).cpu().numpy()).astype(np.uint8)
     low, high = synthesizer.options.camera.jpeg_quality
     quality = int(low + (high - low) * uniforms([batch.keys[row]], 1, synthesizer.seed, "jpeg")[0, 0])

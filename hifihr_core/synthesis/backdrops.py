@@ -30,7 +30,7 @@ Picture = UInt8[np.ndarray, "S S 3"]
 def make_bank(*, image_px: int, count: int, seed: int, photos: Path | None = None) -> UInt8[Tensor, "N 3 S S"]:
     """Return a bank of square backgrounds, larger than small pictures: photos first, then `count` procedural ones.
 
-    With `photos`, the pictures of that folder (at most 400, at any depth) join in. Raises: DataError if it has none.
+    With `photos`, the pictures of that folder (at most 400, at any depth) are added. Raises: DataError if it has none.
     """
     random = np.random.default_rng(seed)
     side_px = min(int(_BANK_SCALE * image_px), _MAX_BANK_PX)
@@ -60,7 +60,7 @@ def _as_rgb(picture: UInt8[np.ndarray, "H W *C"]) -> UInt8[np.ndarray, "H W 3"]:
 
 
 def _square(picture: UInt8[np.ndarray, "H W 3"], side_px: int) -> Picture:
-    """Return the middle square of a picture in the size of the bank."""
+    """Return the central square of a picture at the size of the bank."""
     side = min(picture.shape[:2])
     top, left = (picture.shape[0] - side) // 2, (picture.shape[1] - side) // 2
     part = picture[top : top + side, left : left + side]
@@ -98,7 +98,7 @@ def _wall(bank: list[Picture], random: np.random.Generator) -> Picture:
 
 
 def _texture(bank: list[Picture], random: np.random.Generator) -> Picture:
-    """Return cloudy stuff of two colours: plants, rugs, stone, out of focus."""
+    """Return a cloudy texture of two colours: plants, rugs, stone, out of focus."""
     a, b = _color(bank, random), _color(bank, random)
     share = np.clip(0.5 + _clouds(len(bank[0]), random) * random.uniform(0.3, 1.2), 0, 1)
     return np.clip(a + (b - a) * share, 0, 255).astype(np.uint8)
@@ -174,7 +174,7 @@ def draw_backdrops(bank: UInt8[Tensor, "N 3 S S"], size_px: tuple[int, int], dic
 
 
 def _defocus(image: Float[Tensor, "B 3 H W"], dice: Dice) -> Float[Tensor, "B 3 H W"]:
-    """Blend each picture with a smaller copy of itself: an out-of-focus background for the price of a resize."""
+    """Blend each picture with a smaller copy of itself: an out-of-focus background for the cost of a resize."""
     small = F.avg_pool2d(image, 4)
     smaller = F.avg_pool2d(small, 3, 1, 1, count_include_pad=False)
     level = (dice.uniform(0.0, 2.0) * dice.chance(0.65))[:, None, None, None]

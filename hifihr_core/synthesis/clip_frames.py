@@ -67,7 +67,7 @@ class SynthFrame:
 
 
 class ClipSynthesizer:
-    """Renders clips; clip n of a seed is always the same, but for the last bit of a pixel between machines."""
+    """Renders clips; clip n of a seed is always the same, except for the last bit of a pixel between machines."""
 
     def __init__(self, hand: HandModel, options: ClipOptions) -> None:
         self._hand, self.options = hand, options

@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 class Dice:
-    """Random numbers for a batch, all from one CPU generator and moved to one device, in the order of the calls."""
+    """Random numbers for a batch, all from one CPU generator and moved to one device, in calling order."""
 
     def __init__(self, batch: int, seed: int, device: torch.device) -> None:
         self.batch, self.device = batch, device

@@ -1,4 +1,4 @@
-"""Light from all around: a bank of environment maps, procedural ones and the user's, and the light one makes.
+"""Light from all around: a bank of environment maps, procedural ones and the user's, and the light that each makes.
 
 A map is small (16 x 32, linear radiance), latitude by longitude, its first row straight up. What shines much brighter
 than the rest of it becomes the directional light, so that it can cast a shadow; the rest becomes the sky.
@@ -28,7 +28,7 @@ _WARM = np.array([0.30, 0.02, -0.42])
 
 
 def make_environments(*, count: int, seed: int, folder: Path | None = None) -> Float[Tensor, "N 16 32 3"]:
-    """Return a bank of maps: `count` procedural ones, or those of a folder of `.hdr` or `.exr` files where given.
+    """Return a bank of maps: `count` procedural ones, or those of a folder of `.hdr` or `.exr` files, if given.
 
     Raises: DataError for a folder without a readable map.
     """
@@ -40,9 +40,8 @@ def make_environments(*, count: int, seed: int, folder: Path | None = None) -> F
 
 
 def draw_environments(bank: Float[Tensor, "N 16 32 3"], dice: Dice) -> Light:
-    """Return the light of a map of the bank per sample, turned at random, seen by a camera that looks up or down a bit.
-
-    A white sphere in it has a mean brightness of 1; camera frame.
+    """Return the light of a map of the bank per sample, turned at random, seen by a camera that looks slightly up or
+    down. A white sphere in it has a mean brightness of 1; camera frame.
     """
     directions, angles = (x.to(bank) for x in map_directions())
     radiance = bank[dice.integer(len(bank)).to(bank.device)].flatten(1, 2)
@@ -101,7 +100,7 @@ def _read_maps(folder: Path) -> list[np.ndarray]:
     if not maps:
         raise DataError(
             f"{folder}: no readable environment map, expected latitude-longitude pictures in Radiance's .hdr "
-            "(.exr only where OpenCV was built with it)"
+            "(.exr only if OpenCV was built with it)"
         )
     return maps
 
@@ -128,7 +127,7 @@ def _lobe(middle: np.ndarray, width_rad: float) -> Float[np.ndarray, "16 32"]:
 
 
 def _base(random: np.random.Generator, up: float, down: float, warm: float) -> Float[np.ndarray, "16 32 3"]:
-    """Return surroundings that fade from a ceiling or sky to a floor, blotchy all around."""
+    """Return surroundings that fade from a ceiling or sky to a floor, with smooth blotches."""
     height = np.cos((np.arange(ROWS) + 0.5) / ROWS * np.pi)[:, None, None]
     share = 1 / (1 + np.exp(-6 * height))
     floor = _tint(random, 0.3, 0.4) * down * np.array([1.05, 1.0, 0.93])

@@ -24,7 +24,7 @@ def expose_scene(
 ) -> tuple[Light, Float[Tensor, "B 3 H W"]]:
     """Return light and background as the camera shows them.
 
-    `backdrop` is taken for the background's own colours; it gets the light that falls on a wall there, a bit brighter
+    `backdrop` holds the background's own colours; it gets the light that falls on a wall there, a bit brighter
     or darker than at the hand. Then the camera meters background and hand (`skin` is the hand's mean albedo), and
     balances the light's mean colour.
     """

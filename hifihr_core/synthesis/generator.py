@@ -37,7 +37,7 @@ class Synthesizer:
     """Renders batches of synthetic photos of one hand model.
 
     Batch n of a seed is always the same, whatever was made before; the values of its pixels may differ in the last
-    bits between machines. Nothing touches the disk but the reading of `options.photos`. Pictures carry no gradient.
+    bits between machines. The disk is used only to read `options.photos`. Pictures carry no gradient.
     """
 
     def __init__(
@@ -99,8 +99,8 @@ class Synthesizer:
     def _lit(self, scene: "_Scene", dice: Dice) -> tuple["_Scene", Float[Tensor, "B 3 H W"]]:
         """Return the scene under its light, and what is behind the hands.
 
-        Under an environment map background, hand and camera go together, and the hand shades itself; a lamp falls on
-        the hand alone, and `lens` imitates the rest.
+        Under an environment map background, hand and camera go together, and the hand shades itself; a lamp lights only
+        the hand, and `lens` imitates the rest.
         """
         backdrop = draw_backdrops(self._bank, self.options.size_px, dice)
         if self._environments is None:
@@ -116,7 +116,7 @@ class Synthesizer:
         return widen_poses(self.hand, pose, dice, share) if share > 0 else pose
 
     def _render(self, scene: "_Scene", backdrop: Float[Tensor, "B 3 H W"], dice: Dice) -> tuple[Tensor, "_View"]:
-        """Draw backdrop, props and hand over each other; where a prop is nearer than the hand, it covers it."""
+        """Draw backdrop, props and hand over each other; a prop that is nearer than the hand covers it."""
         options, posed = self.options, scene.posed
         appearance = posed.hand.appearance or Appearance(torch.full_like(posed.verts_cam, 0.6))
         hand = self._render_hand(posed.verts_cam, scene.K, appearance, scene.light, shade=scene.shade)
@@ -150,7 +150,7 @@ class Synthesizer:
     ) -> tuple[Tensor, Bool[Tensor, "B H W"]]:
         """Put a disc or slab, with the backdrop of another sample on it, in front of some pictures.
 
-        What would hide most of a hand is left away.
+        What would hide most of a hand is left out.
         """
         options = self.options
         rows, columns = ((torch.arange(n, device=self.device) + 0.5) / n for n in options.size_px)
@@ -237,7 +237,7 @@ def synth_batches(
     device: torch.device | str = "cpu",
     backend: BackendName = "auto",
 ) -> Iterator[Batch]:
-    """Yield batches without end, from batch number `start` on, rendered as they are asked for."""
+    """Yield batches without end, from batch number `start` on, rendered on demand."""
     synthesizer = Synthesizer(hand, seed=seed, options=options, device=device, backend=backend)
     number = start
     while True:
@@ -246,7 +246,7 @@ def synth_batches(
 
 
 def _environments(options: SynthOptions, seed: int, device: torch.device) -> Float[Tensor, "N 16 32 3"] | None:
-    """Return the bank of environment maps, or None where hands are lit by a lamp."""
+    """Return the bank of environment maps, or None if hands are lit by a lamp."""
     if options.light == "lamp":
         return None
     return make_environments(count=options.backgrounds, seed=seed, folder=options.environments).to(device)

@@ -1,4 +1,4 @@
-"""Labels of a synthetic picture beside its parameters: boxes, visibility, and what a detector would have found."""
+"""Labels of a synthetic picture besides its parameters: boxes, visibility, and what a detector would have found."""
 
 import torch
 from jaxtyping import Float, Int
@@ -30,7 +30,7 @@ def mano_vertices(hand: HandModel, posed: Hand) -> Float[Tensor, "B 778 3"]:
 def visible_joints(
     joints_px: Float[Tensor, "B 21 2"], joints_cam: Float[Tensor, "B 21 3"], depth: Float[Tensor, "B H W"]
 ) -> Float[Tensor, "B 21"]:
-    """Return 1 where a joint is in the picture and nothing but the skin about it is in front of it, else 0.
+    """Return 1 where a joint is in the picture and nothing but the skin around it is in front of it, else 0.
 
     `depth` is that of the nearest surface: infinite without one, 0 where something is right in front of the camera.
     """
@@ -54,7 +54,7 @@ def detect_keypoints(
 ) -> tuple[Float[Tensor, "B 21 2"], Float[Tensor, "B 21"]]:
     """Return what a 2D detector would find: joints with noise, more of it where hidden, and confidences that show it.
 
-    `hand_px` is the size of the hand, which the noise goes with; `size_px` is (height, width) of the picture. Missing
+    `hand_px` is the size of the hand, which scales the noise; `size_px` is (height, width) of the picture. Missing
     joints are (0, 0) with confidence 0, as detectors' files hold them.
     """
     part = torch.where(visible > 0, 0.01, 0.04) * dice.log_uniform(0.5, 2.0, 21)

@@ -15,8 +15,8 @@ def darken_folds(
 ) -> Float[Tensor, "B 3 H W"]:
     """Darken what lies deeper than its surroundings: ambient occlusion in the picture's plane, at three sizes.
 
-    `depth` is infinite where nothing is. Brightness falls by up to `strength` where a point is a centimetre and more
-    deeper than the mean of what is near it. Works at half the size, as such shadows are soft.
+    `depth` is infinite where there is no surface. Brightness falls by up to `strength` where a point is a centimetre or
+    more deeper than the mean of its surroundings. Works at half the size, as such shadows are soft.
     """
     seen = depth.isfinite()
     weight = F.avg_pool2d(seen.to(depth)[:, None], 2)
@@ -39,7 +39,7 @@ def _mean(values: Float[Tensor, "B 1 H W"], radius: int) -> Float[Tensor, "B 1 H
 def cast_shadow(
     backdrop: Float[Tensor, "B 3 H W"], coverage: Float[Tensor, "B H W"], dice: Dice, probability: float
 ) -> Float[Tensor, "B 3 H W"]:
-    """Darken the background beside the hand, as a wall or table close behind it would show."""
+    """Darken the background beside the hand, as on a wall or table close behind it."""
     small = F.avg_pool2d(coverage[:, None], 4)
     theta = torch.eye(2, 3, device=dice.device).repeat(dice.batch, 1, 1)
     theta[:, :, 2] = dice.uniform(-0.35, 0.35, 2)
@@ -53,7 +53,7 @@ def cast_shadow(
 
 
 def uneven_light(image: Float[Tensor, "B 3 H W"], dice: Dice) -> Float[Tensor, "B 3 H W"]:
-    """Multiply by a smooth random field: light that falls off, the shade of something outside, a vignette."""
+    """Multiply by a smooth random field: light that falls off, the shadow of something outside, a vignette."""
     coarse = dice.uniform(0.0, 0.22)[:, None, None, None] * dice.normal(1, 4, 4)
     field = F.interpolate(coarse, size=image.shape[-2:], mode="bicubic", align_corners=True)
     return image * (1 + field).clamp(0.35, 1.6)

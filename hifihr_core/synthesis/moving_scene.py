@@ -1,4 +1,4 @@
-"""Hands that move before a moving camera: paths through plausible poses, known at any time."""
+"""Hands that move in front of a moving camera: paths through plausible poses, known at any time."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _TURN_RAD, _SHAKE_RAD = 0.35, 0.012
 
 @dataclass(frozen=True)
 class PlaceAt:
-    """Hands of one side at some times, right-looking: mirror x to get a left hand as it is in the clip."""
+    """Hands of one side at some times, right-looking: mirror x to get a left hand as in the clip."""
 
     side: Side
     parameters: HandParameters
@@ -92,7 +92,9 @@ KINDS = tuple(_PATHS)
 def draw_scene(
     hand: HandModel, kind: str, *, seconds: float, size_px: tuple[int, int], random: np.random.Generator
 ) -> MovingScene:
-    """Return a scene of a kind (`KINDS`); pictures are ``size_px`` (height, width). Raises: ValueError for another."""
+    """Return a scene of a kind (`KINDS`); pictures are ``size_px`` (height, width). Raises: ValueError for another
+    kind.
+    """
     if kind not in _PATHS:
         raise ValueError(f"kind {kind!r} is not known; known kinds: {', '.join(KINDS)}")
     height, width = size_px

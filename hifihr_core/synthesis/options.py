@@ -28,17 +28,17 @@ CAMERA_RANGES = AugmentRanges(
 class SynthOptions:
     """Ranges of everything that is drawn; probabilities are per picture.
 
-    `view` names how the camera stands (`scene.VIEWS`): "crop" cuts a square about the hand out of a larger photo, with
-    the principal point anywhere; "centered" looks at the hand, as FreiHAND's pictures do; "frame" is a whole picture of
-    a fixed camera with a hand somewhere in it, as HO-3D's are. Pictures are `image_px` wide, and square unless
-    `height_px` is given.
+    `view` names how the camera is placed (`scene.VIEWS`): "crop" cuts a square about the hand out of a larger photo,
+    with the principal point anywhere; "centered" looks at the hand, as FreiHAND's pictures do; "frame" is a whole
+    picture of a fixed camera with a hand somewhere in it, as HO-3D's are. Pictures are `image_px` wide, and square
+    unless `height_px` is given.
 
-    `fill` is the part of the crop that the longer side of the hand's box takes, `shift` the largest move of the box's
-    middle as a part of the crop, `distance_m` the range of the root's depth (log-uniform), and `off_axis_rad` the
-    largest angle between the optical axis and the ray to the hand, so that K's principal point lies outside many crops,
-    as it does for crops of large photos. Of the occluders a share of `plain_occluder` has one random colour;
-    `wide_poses` is the share of poses that are moved beyond the hand's own bank. `photos` is a folder of the user's own
-    backgrounds, `backgrounds` the number of procedural ones in the bank.
+    `fill` is the fraction of the crop that the longer side of the hand's box takes, `shift` the largest move of the
+    box's middle as a fraction of the crop, `distance_m` the range of the root's depth (log-uniform), and `off_axis_rad`
+    the largest angle between the optical axis and the ray to the hand, so that K's principal point lies outside many
+    crops, as it does for crops of large photos. A fraction `plain_occluder` of the occluders has one random colour;
+    `wide_poses` is the fraction of poses that are moved beyond the hand's own bank. `photos` is a folder of the user's
+    own backgrounds, `backgrounds` the number of procedural ones in the bank.
     """
 
     view: Literal["crop", "centered", "frame"] = "crop"

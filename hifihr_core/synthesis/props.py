@@ -1,6 +1,6 @@
 """What is seen with a hand: the forearm it hangs from, with skin or a sleeve, and an object that it holds.
 
-Props are meshes with one colour per vertex, one topology for all samples; what a sample lacks is folded into a point.
+Props are meshes with one colour per vertex, one topology for all samples; what a sample lacks is collapsed to a point.
 """
 
 from dataclasses import dataclass
@@ -130,7 +130,7 @@ def _where(wanted: Bool[Tensor, " B"], mesh: Float[Tensor, "B V 3"], point: Floa
 
 
 def _hand_axes(joints: Float[Tensor, "B 21 3"]) -> Float[Tensor, "B 3 3"]:
-    """Return rows: across the wrist, through it from the palm to the back or the other way, and out of the hand."""
+    """Return rows: across the wrist, through it (from palm to back or back to palm), and out of the hand."""
     along = normalize(joints[:, WRIST] - joints[:, ROOT], dim=-1)
     across = joints[:, _INDEX_MCP] - joints[:, _PINKY_MCP]
     across = normalize(across - (across * along).sum(-1, keepdim=True) * along, dim=-1)
@@ -140,7 +140,7 @@ def _hand_axes(joints: Float[Tensor, "B 21 3"]) -> Float[Tensor, "B 3 3"]:
 def _bend(axes: Float[Tensor, "B 3 3"], dice: Dice) -> Float[Tensor, "B 3 3"]:
     """Return the axes of the forearm: those of the hand, bent at the wrist at random.
 
-    An arm that came straight at the camera would hide its hand, so it is bent aside.
+    An arm that points straight at the camera would hide its hand, so it is bent aside.
     """
     across, through, along = axes.unbind(dim=1)
     flexion, deviation = (0.35 * dice.normal()).clamp(-0.9, 0.9), (0.15 * dice.normal()).clamp(-0.4, 0.4)
@@ -153,7 +153,7 @@ def _bend(axes: Float[Tensor, "B 3 3"], dice: Dice) -> Float[Tensor, "B 3 3"]:
 def _wrist(
     vertices: Float[Tensor, "B V 3"], joint: Float[Tensor, "B 3"], axes: Float[Tensor, "B 3 3"]
 ) -> tuple[Float[Tensor, "B 3"], Float[Tensor, "B 2"]]:
-    """Return where the hand's mesh ends: the middle of its last centimetre, and its half-widths there."""
+    """Return where the hand's mesh ends: the centre of its last centimetre, and its half-widths there."""
     local = (vertices - joint[:, None]) @ axes.mT
     near = (local[..., 2:] > local[..., 2:].amax(dim=1, keepdim=True) - 0.01).to(local)
     middle = (local * near).sum(dim=1) / near.sum(dim=1)
@@ -164,7 +164,7 @@ def _wrist(
 def _forearm(wrist: Tensor, axes: Tensor, radii: Float[Tensor, "B 2"], dice: Dice) -> Float[Tensor, "B V 3"]:
     """Return an oval tube from inside the hand to beyond the picture, thicker and rounder towards the elbow.
 
-    It begins thin and inside, so that it comes out of the hand's skin before the hand ends.
+    It begins thin and inside, so that it emerges from the hand's skin before the hand ends.
     """
     share = torch.linspace(0, 1, _ARM_RINGS, device=wrist.device)
     along = (-_INTO_HAND_M + _ARM_M * share**1.5).expand(dice.batch, -1)

@@ -1,4 +1,4 @@
-"""Where the hand stands, through which camera it is seen, and what light falls on it."""
+"""Where the hand is, which camera sees it, and what light falls on it."""
 
 from types import MappingProxyType
 
@@ -17,15 +17,15 @@ _FRAME_FOCAL, _FRAME_POINT, _FRAME_WIDTH = 617.0, (312.0, 241.0), 640
 
 
 def place_hand(verts_root: Float[Tensor, "B V 3"], dice: Dice, options: SynthOptions) -> Placement:
-    """Return (root_cam, K): where a hand stands and the camera that sees it, as `options.view` says."""
+    """Return (root_cam, K): where a hand is and the camera that sees it, as `options.view` says."""
     return VIEWS[options.view](verts_root, dice, options)
 
 
 def _crop_view(verts_root: Float[Tensor, "B V 3"], dice: Dice, options: SynthOptions) -> Placement:
     """Put a hand somewhere in front of a camera, and cut a crop about it out of the photo.
 
-    Distance and direction decide the perspective. The focal length then follows from how much of the crop the hand is
-    to fill, as it does when a detector's box is cut out of a larger photo.
+    Distance and direction decide the perspective. The focal length then follows from how much of the crop the hand
+    should fill, as it does when a detector's box is cut out of a larger photo.
     """
     angle = dice.uniform(0.0, 1.0).square() * options.off_axis_rad
     around = dice.uniform(0.0, 2 * torch.pi)
@@ -55,7 +55,7 @@ def _centered_view(verts_root: Float[Tensor, "B V 3"], dice: Dice, options: Synt
 
 
 def _frame_view(verts_root: Float[Tensor, "B V 3"], dice: Dice, options: SynthOptions) -> Placement:
-    """Put a hand somewhere in the picture of a fixed camera, all of it inside where it can be."""
+    """Put a hand somewhere in the picture of a fixed camera, completely inside if possible."""
     height, width = options.size_px
     scale = width / _FRAME_WIDTH
     point = scale * torch.tensor(_FRAME_POINT, device=dice.device)

@@ -12,9 +12,9 @@ _MOST_ADDED = 1.0
 
 
 def widen_poses(hand: HandModel, pose: Float[Tensor, "B P"], dice: Dice, share: float) -> Float[Tensor, "B P"]:
-    """Move a `share` of the poses away from what was drawn, every coefficient by itself, within the joint limits.
-
-    The bank of gestures has gaps between its paths; a real hand may stand there. Fingers may touch or enter each other.
+    """Move a fraction `share` of the poses away from what was drawn, each coefficient independently, within the joint
+    limits. The bank of gestures has gaps between its paths, where real hands may be. Fingers may touch or enter each
+    other.
     """
     prior = hand.pose_prior()
     spread = prior.basis.square().sum(dim=0).sqrt().to(pose)

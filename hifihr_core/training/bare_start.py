@@ -1,4 +1,4 @@
-"""Where a run starts if nothing was said about its network: the newest pretraining, else the shipped network.
+"""What a run starts from if nothing was said about its network: the newest pretraining, else the shipped network.
 
 The paper's networks are one `--config` away; random heads do not begin to learn within an afternoon on a CPU.
 """
@@ -39,10 +39,10 @@ FINE_TUNING_LR = 1e-4
 
 @dataclass(frozen=True)
 class BareStart:
-    """Settings of the network to start from, its weight file (None: its body alone), and a line for the user.
+    """Settings of the network to start from, its weight file (None: only its body), and a line for the user.
 
-    `layer` lies below everything that the user says. `keeps` lies above what a pretraining is: heads that it does not
-    train are carried along, so that a training after it starts from them.
+    `layer` is below everything that the user says. `keeps` is above what a pretraining sets: heads that it does not
+    train are kept, so that a later training starts from them.
     """
 
     layer: Layer
@@ -54,7 +54,7 @@ class BareStart:
 def find_bare_start(
     settings: RunSettings, given: Collection[str], *, runs: Path | None = RUNS, pretraining: bool = False
 ) -> BareStart | None:
-    """Return what a run of these settings starts from, None where `given` (dotted names) says how its network is.
+    """Return what a run of these settings starts from, None if `given` (dotted names) describes its network.
 
     A pretraining starts from the shipped network, anything else from the newest pretraining in `runs` for its hand, if
     there is one. For another hand than that of the shipped network, its body is taken, with new heads.
@@ -73,7 +73,7 @@ def find_bare_start(
 
 
 def newest_pretraining(runs: Path, hand: str) -> Path | None:
-    """Return the weight file of the newest pretraining of a hand, None where there is none that can be read."""
+    """Return the weight file of the newest pretraining of a hand, None if there is none that can be read."""
     places = [folder / name for folder in runs.glob(PRETRAININGS) for name in (BEST, NEWEST)]
     found = [path for path in places if path.is_file() and _hand_of(path) == hand]
     # A run's best weights, where it has them, of the run that was written to last.

@@ -49,7 +49,7 @@ class Batches(Protocol):
 
 @runtime_checkable
 class Data(Protocol):
-    """Where a run's batches come from; `ShardData` and `SynthData` are two."""
+    """Where a run's batches come from: `ShardData` or `SynthData`."""
 
     @property
     def is_synthetic(self) -> bool:
@@ -75,7 +75,7 @@ class Data(Protocol):
         ...
 
     def validation(self, hand: HandModel, world: World, *, batch_size: int) -> Batches | None:
-        """Return the validation batches of this process, None if nothing was kept aside."""
+        """Return the validation batches of this process, None if nothing was held out."""
         ...
 
 
@@ -123,7 +123,7 @@ class ShardData:
         return open_stream(self.train, options, world.share, world.device, weights=weights, workers=settings.workers)
 
     def validation(self, hand: HandModel, world: World, *, batch_size: int) -> Batches | None:
-        """Return the validation batches of this process, None if nothing was kept aside."""
+        """Return the validation batches of this process, None if nothing was held out."""
         if not self.held_out:
             return None
         options = StreamOptions(
@@ -135,13 +135,13 @@ class ShardData:
 def open_data(settings: DataSettings, *, labels: frozenset[str]) -> Data:
     """Open what a run learns from and is checked on; training reads `labels` and nothing else.
 
-    Validation reads every label, for its metrics. Raises: DataError if data is missing; ConfigError for a mixture that
-    cannot be.
+    Validation reads every label, for its metrics. Raises: DataError if data is missing; ConfigError for an impossible
+    mixture.
     """
     if SYNTH in settings.train:
         if settings.train != (SYNTH,):
             raise ConfigError(
-                "data.train: synth mixes with nothing; pack hands with `hifihr prepare synth` to mix them"
+                "data.train: synth cannot be mixed with other data; pack hands with `hifihr prepare synth` to mix them"
             )
         return SynthData(settings)
     versions = settings.versions

@@ -1,4 +1,4 @@
-"""Several processes as one: who we are under torchrun, and sums over everybody."""
+"""Several processes as one: who we are under torchrun, and sums over all of them."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ PATIENCE = timedelta(minutes=10)
 
 @dataclass(frozen=True)
 class World:
-    """This process among all: `rank` of `size`, and its device. Rank 0 writes files and speaks."""
+    """This process among all: `rank` of `size`, and its device. Rank 0 writes files and prints."""
 
     device: torch.device
     rank: int = 0
@@ -29,7 +29,7 @@ class World:
 
     @property
     def is_first(self) -> bool:
-        """Return whether this process writes and speaks."""
+        """Return whether this process writes and prints."""
         return self.rank == 0
 
     @property
@@ -54,7 +54,7 @@ class World:
         return batch_size // self.size
 
     def wait(self) -> None:
-        """Return when every process has come here."""
+        """Wait until every process has arrived here."""
         if self.size > 1:
             dist.barrier()
 
@@ -64,7 +64,7 @@ def join_world(device: str = "auto") -> Iterator[World]:
     """Join the processes that torchrun started, or work alone without it; leave at the end.
 
     Processes on CUDA take the device of their local rank and talk through NCCL, others through Gloo.
-    Raises: DeviceError where the device is not there.
+    Raises: DeviceError if the device is not there.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     chosen = choose_device(device, local_rank=int(os.environ.get("LOCAL_RANK", "0")))

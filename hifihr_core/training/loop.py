@@ -82,7 +82,7 @@ def fit(
 
 @contextmanager
 def own_folder(folder: Path, world: World) -> Iterator[None]:
-    """Let no second training into the folder, and remove what a killed one left half-written."""
+    """Keep a second training out of the folder, and remove what a killed one left half-written."""
     if not world.is_first:
         yield
         return
@@ -93,14 +93,14 @@ def own_folder(folder: Path, world: World) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Reports:
-    """Where a run speaks: its progress, and single notes."""
+    """Where a run reports: its progress, and single notes."""
 
     on_progress: OnProgress
     on_note: OnNote
 
 
 def restore(run: Run) -> Position:
-    """Return to where the run in the folder stopped."""
+    """Resume where the run in the folder stopped."""
     position = load_state(run.folder / STATE_FILE, run.network, run.optimizer, run.average, run.settings)
     state = {"seed": run.settings.train.seed, "epoch": position.epoch, "start": position.start}
     run.batches.load_state_dict(state)
@@ -108,7 +108,7 @@ def restore(run: Run) -> Position:
 
 
 def train(run: Run, position: Position, journal: Journal, report: Reports, stop: Stop) -> Summary:
-    """Take steps until the run is done, and save what was learnt whatever ends it: this is the whole of training."""
+    """Take steps until the run is done, and save what was learnt, whatever ends it: all of training in one function."""
     guard = Guard(run.settings.train.nan_limit)
     try:
         scores = take_steps(run, position, journal, report, stop, guard)
@@ -131,7 +131,7 @@ def train(run: Run, position: Position, journal: Journal, report: Reports, stop:
 def take_steps(
     run: Run, position: Position, journal: Journal, report: Reports, stop: Stop, guard: Guard
 ) -> dict[str, float]:
-    """Take steps and validations in turn and return the last scores. Raises: KeyboardInterrupt where asked to stop."""
+    """Take steps and validations in turn and return the last scores. Raises: KeyboardInterrupt if asked to stop."""
     settings, scores = run.settings.train, dict[str, float]()
     clock, started = Clock(position, settings.batch_size), part_done(run, position)
     set_training(run.network, settings.parts)
@@ -165,7 +165,7 @@ def take_steps(
 
 
 def batches_until_asked(run: Run, stop: Stop) -> Iterator[Batch]:
-    """Yield the batches of this epoch; workers that died of the signal that asks the run to stop are no error."""
+    """Yield the batches of this epoch; workers that died of the signal that stops the run are not an error."""
     try:
         yield from run.batches
     except RuntimeError:
@@ -182,7 +182,7 @@ def is_validation_due(run: Run, position: Position) -> bool:
 
 
 def leave_if_asked(run: Run, position: Position, report: Reports, stop: Stop) -> None:
-    """Save the state and leave where a signal asked for it. Raises: KeyboardInterrupt."""
+    """Save the state and leave if a signal asked for it. Raises: KeyboardInterrupt."""
     if not stop.agreed(run.world):
         return
     save(run, position)
@@ -193,7 +193,7 @@ def leave_if_asked(run: Run, position: Position, report: Reports, stop: Stop) ->
 
 
 def say_doing(run: Run, position: Position, report: Reports, doing: str) -> None:
-    """Report what the run is at between steps."""
+    """Report what the run is doing between steps."""
     report.on_progress(Progress(doing, position.step, epochs_of(run, position), part_done(run, position)))
 
 
@@ -209,7 +209,7 @@ def report_step(
 
 
 def follow(run: Run, position: Position) -> None:
-    """Take the position in the data over from the stream."""
+    """Copy the position in the data from the stream."""
     state = run.batches.state_dict()
     position.epoch, position.start = state["epoch"], state["start"]
 
@@ -225,12 +225,12 @@ def move_on(run: Run, position: Position, clock: Clock) -> None:
 
 
 def epochs_of(run: Run, position: Position) -> float:
-    """Return the epochs so far, with the fraction of the present one."""
+    """Return the epochs so far, including the fraction of the current one."""
     return position.epoch + position.start / (len(run.batches) * run.settings.train.batch_size)
 
 
 def part_done(run: Run, position: Position) -> float:
-    """Return the part of the whole run that is behind it, by whichever of its ends is nearest."""
+    """Return the fraction of the run that is done, by whichever of its limits is nearest."""
     settings = run.settings.train
     parts = [epochs_of(run, position) / settings.epochs]
     if settings.max_steps:
@@ -241,7 +241,7 @@ def part_done(run: Run, position: Position) -> float:
 
 
 def is_done(run: Run, position: Position) -> bool:
-    """Return whether the run has come to one of its ends."""
+    """Return whether the run has reached one of its limits."""
     return part_done(run, position) >= 1.0
 
 
@@ -283,7 +283,7 @@ def save(run: Run, position: Position) -> None:
 
 
 def write_weights(run: Run, name: Path, step: int) -> None:
-    """Write a weight file from the first process: the averaged weights where the run has them."""
+    """Write a weight file from the first process: the averaged weights if the run has them."""
     if run.world.is_first:
         state = run.network.state_dict() if run.average is None else run.average.state
         save_weights(

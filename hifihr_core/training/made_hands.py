@@ -25,7 +25,7 @@ class SynthData:
     notes: tuple[str, ...] = ()
 
     def labels(self, hand: HandModel) -> dict[str, frozenset[str]]:
-        """Return the labels that a made hand carries, as a small one shows."""
+        """Return the labels that a rendered hand carries, as found on a small one."""
         options = SynthOptions(image_px=PROBE_PX)
         batch = Synthesizer(hand, options=options, device=hand.faces.device).make(0, 1)
         return {"synth": frozenset(name for name, has in batch.present.items() if bool(has.any())) | {"mask"}}

@@ -28,8 +28,8 @@ def choose_hand(settings: ModelSettings, joint_definitions: Sequence[str], *, sy
 
     Hands made on the fly are anny's, so "auto" is anny there.
 
-    Raises: AssetError if a hand that was named is not installed; ConfigError for a size its texture cannot have, or
-    where it has no map.
+    Raises: AssetError if a hand that was named is not installed; ConfigError for a size its texture cannot have, or if
+    it has no map.
     """
     name = settings.hand
     if name == "auto":
@@ -59,9 +59,9 @@ def start_network(
 ) -> tuple[ImageNetwork, list[str]]:
     """Return the network at its start and notes on what it starts from: a weight file, or backbone weights.
 
-    `blank` leaves random weights, where the state of a run is about to be loaded.
+    `blank` leaves random weights, for the state of a run that is about to be loaded.
 
-    Raises: AssetError or ConfigError where weights are missing or do not fit.
+    Raises: AssetError or ConfigError if weights are missing or do not fit.
     """
     wanted = "none" if init or blank else settings.model.weights
     network = build_network(settings.model, hand, image_px=settings.data.image_px, weights=wanted)
@@ -76,9 +76,9 @@ def start_network(
 
 
 def start_lifter(lifter: Lifter, hand: HandModel, source: str) -> str:
-    """Load the lifter that settings name into a new network and say what was taken.
+    """Load the lifter that settings name into a new network and report what was loaded.
 
-    Raises: AssetError where a file that was named is missing or made for another hand.
+    Raises: AssetError if a file that was named is missing or made for another hand.
     """
     shipped = shipped_model(LIFTER)
     if source == "none" or (source == "shipped" and (shipped is None or not fits_hand(shipped, hand))):
@@ -89,10 +89,10 @@ def start_lifter(lifter: Lifter, hand: HandModel, source: str) -> str:
 
 
 def load_start(network: ImageNetwork, hand: HandModel, path: Path) -> str:
-    """Load a weight file, or the best one of a run folder, into a new network and say what was taken.
+    """Load a weight file, or the best one of a run folder, into a new network and report what was loaded.
 
-    Texture, shape and light may be missing in the file. Raises: AssetError if the file is none of ours; ConfigError if
-    it belongs to another hand or backbone.
+    Texture, shape and light may be missing in the file. Raises: AssetError if the file is not one of ours; ConfigError
+    if it belongs to another hand or backbone.
     """
     path = find_checkpoint(path)
     facts = read_facts(path)
@@ -123,7 +123,7 @@ def as_learner(network: ImageNetwork, settings: RunSettings, world: World) -> nn
 
 
 def synchronise_statistics(network: ImageNetwork, world: World) -> ImageNetwork:
-    """Let batch normalisation see the samples of all processes; torch has it on CUDA alone."""
+    """Let batch normalisation see the samples of all processes; torch has this only on CUDA."""
     if world.size == 1 or world.device.type != "cuda":
         return network
     return nn.SyncBatchNorm.convert_sync_batchnorm(network)

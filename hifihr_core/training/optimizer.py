@@ -34,7 +34,7 @@ def build_optimizer(network: ImageNetwork, settings: TrainSettings) -> torch.opt
     """Return the optimiser over everything that learns; biases and normalisation have no weight decay.
 
     Each group keeps its full learning rate in "base_lr", which the schedule multiplies, and the names of its
-    parameters in "names", by which a checkpoint knows them.
+    parameters in "names", by which a checkpoint identifies them.
     """
     groups: dict[tuple[bool, bool], dict[str, object]] = {}
     part_of = network.part_of()
@@ -86,7 +86,7 @@ class MovingAverage:
         self.state = {name: value.detach().clone() for name, value in network.state_dict().items()}
 
     def update(self, network: nn.Module, step: int) -> None:
-        """Move towards the network's present state; counters are copied."""
+        """Move towards the network's current state; counters are copied."""
         move_towards(self.state, network.state_dict(), decay=average_decay(step, self.decay))
 
 

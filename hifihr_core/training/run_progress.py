@@ -1,4 +1,4 @@
-"""Where a run is: what the loop reports while it works."""
+"""Progress of a run: what the loop reports while it works."""
 
 import time
 from collections.abc import Callable
@@ -15,7 +15,7 @@ _STEPS_TO_JUDGE = 8
 
 @dataclass(frozen=True)
 class Progress:
-    """What a run reports; `done` is the fraction of the whole run, `doing` what it is at or waits for."""
+    """What a run reports; `done` is the fraction of the whole run, `doing` what it does or waits for."""
 
     doing: str = "training"
     step: int = 0
@@ -31,7 +31,7 @@ OnNote = Callable[[str], None]
 
 
 class Clock:
-    """Measures the time of steps, without the pauses between two lives of a run."""
+    """Measures the time of steps, without the pauses between the starts of a run."""
 
     def __init__(self, position: Position, batch_size: int) -> None:
         self._last = time.perf_counter()

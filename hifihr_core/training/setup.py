@@ -1,4 +1,4 @@
-"""Everything a run needs, made from its settings before the first step; what does not fit stops here."""
+"""Everything a run needs, made from its settings before the first step; what does not fit is refused here."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,10 +29,10 @@ ROOT_LABEL = "joints_cam"
 
 @dataclass
 class Run:
-    """What the training loop works with. `network` is the bare module, `learner` the same one as it is called.
+    """What the training loop works with. `network` is the bare module, `learner` the same one as the loop calls it.
 
-    `notes` are lines for the user: where weights come from, and what was left out and why; `started_from` names the
-    weights alone.
+    `notes` are lines for the user: where weights come from, and what was left out and why; `started_from` names only
+    the weights.
     """
 
     settings: RunSettings
@@ -54,7 +54,7 @@ class Run:
 
 
 def set_up(settings: RunSettings, folder: Path, world: World, *, init: Path | None = None, blank: bool = False) -> Run:
-    """Make everything that a run needs; `blank` looks for no weights, where a saved state brings them.
+    """Make everything that a run needs; `blank` looks for no weights, since a saved state brings them.
 
     Raises: ConfigError, DataError or AssetError, before anything is trained.
     """
@@ -91,7 +91,7 @@ def set_up(settings: RunSettings, folder: Path, world: World, *, init: Path | No
 
 
 def readable_labels(settings: RunSettings) -> frozenset[str]:
-    """Return the labels that a run may read from its data: those of its level, and the root where it is given."""
+    """Return the labels that a run may read from its data: those of its level, and the root if it is given."""
     given = {ROOT_LABEL} if settings.render.root == "given" else set()
     return LEVELS[settings.train.supervision].labels | given
 
@@ -114,7 +114,9 @@ def make_plan(settings: RunSettings, hand: HandModel, data: Data) -> Plan:
     )
     plan = plan_terms(settings.train.supervision, capabilities, weights=settings.loss.weights)
     if not plan.terms:
-        raise ConfigError("loss.weights: every term is left out, so nothing would be learnt; weigh at least one")
+        raise ConfigError(
+            "loss.weights: every term is left out, so nothing would be learnt; give at least one a weight"
+        )
     check_labels(plan, data.labels(hand), extra=(ROOT_LABEL,) if settings.render.root == "given" else ())
     return plan
 

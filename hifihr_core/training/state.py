@@ -65,7 +65,7 @@ def save_state(
     position: Position,
     settings: RunSettings,
 ) -> None:
-    """Write the whole state atomically. Raises: DataError where the disk refuses; the old file stays."""
+    """Write the whole state atomically. Raises: DataError if it cannot be written; the old file stays."""
     tensors = {f"network/{name}": value for name, value in network.state_dict().items()}
     if average is not None:
         tensors |= {f"average/{name}": value for name, value in average.state.items()}
@@ -126,7 +126,7 @@ def _position_of(path: Path, facts: Mapping[str, str]) -> Position:
 def _check_moments(
     path: Path, moments: Mapping[str, Tensor], optimizer: torch.optim.Optimizer, written: str | None
 ) -> None:
-    """Raise AssetError where moments of the optimiser are missing, unknown, of another size or not finite."""
+    """Raise AssetError if moments of the optimiser are missing, unknown, of another size or not finite."""
     shapes = {name: parameter.shape for name, parameter in _named_parameters(optimizer)}
     kinds: dict[str, set[str]] = {}
     for key, value in moments.items():

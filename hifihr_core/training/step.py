@@ -20,7 +20,7 @@ _RANK_STRIDE = 1_000_003
 
 @dataclass(frozen=True)
 class StepResult:
-    """What a step says about itself: the loss, the norm of the gradient, and every term before its weight."""
+    """What a step reports: the loss, the norm of the gradient, and every term before its weight."""
 
     loss: float
     gradient_norm: float
@@ -75,7 +75,7 @@ def estimate_batch(run: Run, batch: Batch) -> Estimate:
 
 
 def predict(run: Run, batch: Batch, estimate: Estimate) -> PlacedEstimate:
-    """Place and, if the run renders, draw the estimated hands, at the annotated root where the settings say so."""
+    """Place and, if the run renders, draw the estimated hands, at the annotated root if the settings say so."""
     root_cam = None
     if run.settings.render.root == "given" and ROOT_LABEL in batch.labels:
         root_cam = batch.labels[ROOT_LABEL][:, ROOT]
@@ -98,5 +98,5 @@ def all_finite(estimate: Estimate) -> Tensor:
 
 
 def untouched(estimate: Estimate) -> Tensor:
-    """Return zero, with a zero gradient to every head: DDP waits for a gradient of each parameter that was used."""
+    """Return zero, with a zero gradient to every head: DDP waits for a gradient of every parameter."""
     return 0.0 * torch.stack([part.sum() for part in numbers_of(estimate)]).sum()

@@ -22,7 +22,7 @@ class Stop:
     asked: int | None = None
 
     def agreed(self, world: World) -> bool:
-        """Return whether the run is to end now; all processes of a run answer alike, at the same step."""
+        """Return whether the run should end now; all processes of a run answer alike, at the same step."""
         if world.size == 1:
             return self.asked is not None
         flag = torch.tensor(float(self.asked is not None), device=world.device)
@@ -31,9 +31,8 @@ class Stop:
 
 @contextmanager
 def polite_stop() -> Iterator[Stop]:
-    """Note the first signal instead of obeying it while the body runs; the second is obeyed as if there were no note.
-
-    Outside the main thread signals belong to somebody else, and nothing is changed.
+    """Note the first signal instead of obeying it while the body runs; the second is obeyed as usual. Outside the main
+    thread signals are not ours, and nothing is changed.
     """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():

@@ -1,4 +1,4 @@
-"""Validation: the loss that the level itself can see, and beside it the real metrics."""
+"""Validation: the loss that the level itself can see, and the real metrics."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -83,8 +83,8 @@ def validate(run: Run, *, epoch: float, stop: Stop = NO_STOP) -> dict[str, float
     """Return "loss" (the level's own on validation data) and the metrics, over the samples of all processes.
 
     Lengths are millimetres, image distances pixels of the crop; a metric without labels is absent, and so is "loss"
-    where no term had anything to look at. Uses the averaged weights where the run has them. Returns an empty mapping if
-    nothing is held out, and None where a signal asked the run to stop before the end.
+    where no term had anything to look at. Uses the averaged weights if the run has them. Returns an empty mapping if
+    nothing is held out, and None if a signal asked the run to stop before the end.
     """
     if run.validation is None:
         return {}
@@ -113,7 +113,7 @@ def validate(run: Run, *, epoch: float, stop: Stop = NO_STOP) -> dict[str, float
 
 @contextmanager
 def evaluation_mode(run: Run) -> Iterator[None]:
-    """Put the averaged weights, where there are any, and evaluation mode into the network for a while."""
+    """Give the network the averaged weights, if there are any, and evaluation mode while the body runs."""
     was_training = {module: module.training for module in run.network.modules()}
     run.network.eval()
     own = None

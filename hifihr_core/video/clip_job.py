@@ -67,7 +67,7 @@ class ClipDone:
     def document(self, folder: Path | None = None) -> dict[str, object]:
         """Return the entry of this clip in the JSON document on stdout and, with names in `folder`, in its index.
 
-        `hands` is empty: those are hands of photos, which programs that read an index can pose by themselves.
+        `hands` is empty: those are hands of photos, which readers of an index can pose by themselves.
         """
 
         def name(path: object) -> str:
@@ -101,10 +101,10 @@ def predict_clip(
 ) -> ClipDone:
     """Track, fit and write the hands of one clip.
 
-    Files are called after the clip: `a_track0.glb`, ..., `a_overlay.mp4`, `a.json`. A run that was stopped goes on at
-    the last frame that it had finished, from the folder `.a_work`, which goes away at the end. No hands are no error:
-    `tracks` is empty.
-    Raises: ConfigError for an unknown format or codec; DataError where files exist or the disk refuses.
+    Files are called after the clip: `a_track0.glb`, ..., `a_overlay.mp4`, `a.json`. An interrupted run resumes after
+    its last finished frame, from the folder `.a_work`, which is removed at the end. Finding no hands is not an error:
+    `tracks` is empty. Raises: ConfigError for an unknown format or codec; DataError if files exist or cannot be
+    written.
     """
     formats = check_track_formats(output.formats)
     if output.overlay:
@@ -151,13 +151,13 @@ def clip_camera(source: FrameSource, camera: CameraChoice | None) -> np.ndarray:
 
 
 def _on_cpu(module: Module) -> Module:
-    """Return a module where thousands of tiny systems are solved quickest: itself, or a copy from another device."""
+    """Return a module on the device that solves thousands of tiny systems fastest: itself, or a copy."""
     one = next(iter((*module.parameters(), *module.buffers())))
     return module if one.device.type == "cpu" else copy.deepcopy(module).to("cpu")
 
 
 def _origin(source: FrameSource, span: Span, tracking: TrackSettings) -> dict[str, object]:
-    """Return what the journal of a clip rests on: another clip under this name is not gone on with."""
+    """Return what the journal of a clip depends on: another clip of this name does not continue it."""
     stat = source.path.stat() if source.path is not None else None
     file = None if stat is None else [stat.st_size, stat.st_mtime_ns]
     values = {"clip": vars(source.facts), "file": file, "span": vars(span), "tracking": vars(tracking)}

@@ -30,7 +30,7 @@ _PALM_COLOR = (120, 120, 120)
 class HandViewer:
     """Serves the photos of a folder of results at ``http://host:port``.
 
-    Raises: ConfigError without the extra `view`, or where the port is taken.
+    Raises: ConfigError without the extra `view`, or if the port is taken.
     """
 
     def __init__(self, photos: StoredPhotos, *, host: str = "127.0.0.1", port: int = 8080) -> None:
@@ -54,7 +54,7 @@ class HandViewer:
             self.server.stop()
 
     def show(self, number: int) -> None:
-        """Show one photo of the folder. Raises: DataError where a file of its hands is broken."""
+        """Show one photo of the folder. Raises: DataError if a file of its hands is broken."""
         photo = self.photos.photo(number)
         self._hands = self.photos.hands(number)
         self._draw_photo(photo)
@@ -172,7 +172,7 @@ class HandViewer:
         scene.add_light_ambient("/lights/room", color=rgb, intensity=strength)
 
     def _aim(self, client: Any) -> None:
-        """Put the eye of a browser where the photo's camera was, looking at the hands."""
+        """Put the viewpoint of a browser where the photo's camera was, looking at the hands."""
         middle = np.mean([hand.joints_cam.mean(axis=0) for hand in self._hands], axis=0)
         client.camera.up_direction = (0.0, -1.0, 0.0)
         client.camera.position = (0.0, 0.0, 0.0)

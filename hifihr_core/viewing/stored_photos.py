@@ -39,7 +39,7 @@ class StoredPhotos:
         return tuple(f"{name} ({k + 1})" if names.count(name) > 1 else name for k, name in enumerate(names))
 
     def photo(self, number: int) -> Photo | None:
-        """Return the photo, or None where its file is no longer where it was."""
+        """Return the photo, or None if its file has gone."""
         named = Path(self._entries[number]["path"])
         found = next((path for path in (named, self.folder / named.name) if path.is_file()), None)
         return None if found is None else read_photo(found)
@@ -47,7 +47,7 @@ class StoredPhotos:
     def hands(self, number: int) -> list[HandResult]:
         """Return the hands of a photo with the textures written beside them, and a stub of the forearm.
 
-        Raises: DataError where a file is missing or broken.
+        Raises: DataError if a file is missing or broken.
         """
         return [self._hand(entry["files"]) for entry in self._entries[number]["hands"]]
 

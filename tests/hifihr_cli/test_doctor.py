@@ -56,7 +56,7 @@ def test_a_shipped_model_that_is_damaged_or_gone_is_a_problem(findings, tmp_path
     monkeypatch.setattr(doctor, "CHECKS", {"models": doctor.CHECKS["models"]})
     code, found = findings()
     assert code == 1
-    assert "not a whole safetensors file" in found["models", shipped.LIFTER]["found"]
+    assert "not a complete safetensors file" in found["models", shipped.LIFTER]["found"]
     assert found["models", shipped.IMAGE_NETWORK]["found"] == "missing from this installation"
     assert {f["remedy"] for f in found.values()} == {doctor.REINSTALL}
 

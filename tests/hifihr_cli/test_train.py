@@ -50,7 +50,7 @@ def test_a_run_folder_is_not_overwritten(run_cli, here):
     (folder / "config.toml").write_text("")
     ended = run_cli("pretrain", "--data", "synth", "--out", folder, *SMALL)
     assert ended.code == 2
-    assert "holds a run already; go on with --resume" in ended.message
+    assert "already holds a run; continue it with --resume" in ended.message
 
 
 def test_resuming_needs_a_run(run_cli, here):

@@ -13,7 +13,7 @@ def test_a_folder_has_one_owner_at_a_time(tmp_path):
     with lock_folder(tmp_path / "new", what="a test") as has_locks:
         assert has_locks
         with (
-            pytest.raises(ConfigError, match="a test is at work in it; wait for it"),
+            pytest.raises(ConfigError, match="a test is using it; wait until it ends"),
             lock_folder(tmp_path / "new", what="a test"),
         ):
             pass
@@ -28,7 +28,7 @@ def test_another_process_is_kept_out_and_a_dead_one_is_not(tmp_path, run_fresh):
     )
     assert run_fresh("-c", code, tmp_path).code == 9  # killed while it held the lock
     with lock_folder(tmp_path, what="a test"):
-        assert "at work in it" in run_fresh("-c", code, tmp_path).err
+        assert "using it; wait" in run_fresh("-c", code, tmp_path).err
 
 
 def test_file_systems_without_locks_are_no_error(tmp_path, monkeypatch):

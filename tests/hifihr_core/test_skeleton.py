@@ -41,5 +41,5 @@ def test_documented_orders():
 def test_unknown_and_one_way_orders():
     with pytest.raises(ValueError, match="known orders: freihand, ho3d"):
         gather_from("coco")
-    with pytest.raises(ValueError, match="no way back"):
+    with pytest.raises(ValueError, match="cannot be reversed"):
         scatter_to("nimble")

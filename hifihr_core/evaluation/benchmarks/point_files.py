@@ -36,7 +36,7 @@ _UNITS = ((50.0, 200.0, "centimetres", 100), (500.0, 2000.0, "millimetres", 1000
 class PointSets:
     """Joints and vertices of all samples, in the frame and joint order of the benchmark, float64, metres.
 
-    `vertices` is None where a prediction has none; their number may differ from MANO's 778 in a prediction.
+    `vertices` is None if a prediction has none; their number may differ from MANO's 778 in a prediction.
     """
 
     joints: Float[np.ndarray, "B 21 3"]
@@ -68,7 +68,7 @@ def read_ground_truth(
 
     A truth that is not the official one, such as a generated tree (`prepare synth --as ...` marks it), may have any
     length; its benchmark has `samples` None. Naming a `version` claims that it is the official one.
-    Raises: DataError where a file is missing or broken, or has not the length of the version that was named.
+    Raises: DataError if a file is missing or broken, or does not have the length of the named version.
     """
     find_benchmark(dataset, version=version)  # refuses an unknown name before anything is read
     joints_file = _find(folder, "evaluation_xyz.json", dataset)
@@ -118,7 +118,7 @@ def read_predictions(
 
 
 def check_predictions(predictions: PointSets, truth: PointSets, benchmark: Benchmark, *, name: str | Path) -> None:
-    """Raise DataError for predictions that cannot be meant: not finite, in another unit, behind the camera."""
+    """Raise DataError for predictions that cannot be right: not finite, in another unit, behind the camera."""
     for points in (predictions.joints, predictions.vertices):
         if points is not None:
             _check_finite(name, points)
@@ -238,7 +238,7 @@ def _read_groups(path: Path, keep: int, on_progress: OnProgress) -> list[tuple[n
 
 
 def _keep(array: np.ndarray | None, points: np.ndarray, index: int, keep: int, path: Path, what: str) -> np.ndarray:
-    """Put the points of one sample into their place of the array, which the first sample makes."""
+    """Store the points of one sample in the array, which the first sample creates."""
     if array is None:
         array = np.zeros((keep, *points.shape))
     if points.shape != array.shape[1:]:
@@ -248,7 +248,7 @@ def _keep(array: np.ndarray | None, points: np.ndarray, index: int, keep: int, p
 
 
 def _parse_points(entry: Entry, name: str | Path, what: str) -> np.ndarray:
-    """Return one sample as float64 points (N, 3). Raises: DataError where it is anything else."""
+    """Return one sample as float64 points (N, 3). Raises: DataError if it is anything else."""
     try:
         values = entry.parse()
     except ValueError as error:

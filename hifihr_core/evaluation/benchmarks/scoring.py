@@ -22,7 +22,7 @@ _CHUNK = 256
 
 @dataclass(frozen=True)
 class Scores:
-    """Everything a benchmark measures. `vertices` and `f` are None where the prediction has no such points.
+    """Everything a benchmark measures. `vertices` and `f` are None if the prediction has no such points.
 
     Concretely, ``f[alignment][n, t]`` is the F-score of sample n at ``F_THRESHOLDS_M[t]``.
     """
@@ -34,7 +34,7 @@ class Scores:
     surface_points: int
 
     def metrics(self) -> dict[str, float | None]:
-        """Return our metrics by name: errors in mm, areas and F-scores in [0, 1], None where not applicable."""
+        """Return our metrics by name: errors in mm, areas and F-scores in [0, 1], None if not applicable."""
         values: dict[str, float | None] = {}
         for alignment in self.benchmark.joint_alignments:
             prefix = PREFIXES[alignment]
@@ -55,7 +55,7 @@ class Scores:
         return {key: _official_unit(name, values[name]) for key, name in self.benchmark.official.items()}
 
     def notes(self) -> list[str]:
-        """Return what a reader must know beside the numbers."""
+        """Return what a reader must know besides the numbers."""
         if self.f is None:
             return ["no vertices: mesh errors and F-scores are not applicable"]
         if self.vertices is None:

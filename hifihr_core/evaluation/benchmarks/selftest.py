@@ -30,7 +30,7 @@ class Check:
 
     @property
     def passed(self) -> bool:
-        """Return whether the score is what it must be; the tolerance is met with a little room for rounding."""
+        """Return whether the score is what it must be, with a small margin for rounding on top of the tolerance."""
         return self.found is not None and abs(self.found - self.expected) <= self.tolerance * (1 + 1e-6)
 
     @property

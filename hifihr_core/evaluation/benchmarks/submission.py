@@ -36,7 +36,7 @@ def anchor_root(points: PointSets, given: Float[np.ndarray, "B 3"], *, joint: in
 def write_submission(path: Path, predictions: PointSets) -> None:
     """Write `pred.zip` with `pred.json` inside: [joints, vertices], one entry per sample, rounded to ten nanometres.
 
-    Equal predictions give equal bytes. Raises: DataError where the disk refuses.
+    Equal predictions give equal bytes. Raises: DataError if it cannot be written.
     """
     with write_atomically(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         entry = zipfile.ZipInfo("pred.json", _TIME)

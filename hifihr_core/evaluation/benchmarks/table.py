@@ -53,11 +53,11 @@ _MESH_KEYS = {
 class Benchmark:
     """One benchmark.
 
-    `samples` is None where the dataset says its own size. `axes` turns our OpenCV camera frame into that of the
-    submission by multiplying x, y and z. `given_root` is the joint (our order) whose place the benchmark gives away
-    with every sample. `official` maps the keys of the official `scores.txt`, in its order, to our metrics; there
-    errors are in centimetres. `paper_mask` is what the original masks pictures with. `zero_predictor` holds the
-    published scores of the all-zeros prediction.
+    `samples` is None if the dataset gives its own size. `axes` turns our OpenCV camera frame into that of the
+    submission by multiplying x, y and z. `given_root` is the joint (our order) whose place the benchmark provides with
+    every sample. `official` maps the keys of the official `scores.txt`, in its order, to our metrics; there errors are
+    in centimetres. `paper_mask` is what the original masks pictures with. `zero_predictor` holds the published scores
+    of the all-zeros prediction.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Benchmark:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Return the names of our metrics that this benchmark gives, in the order of reports."""
+        """Return the names of our metrics that this benchmark has, in the order of reports."""
         joints = [f"{PREFIXES[alignment]}{name}" for alignment in self.joint_alignments for name in JOINT_METRICS]
         mesh = [f"{PREFIXES[alignment]}{name}" for alignment in MESH_ALIGNMENTS for name in MESH_METRICS]
         return (*joints, *mesh)
@@ -175,7 +175,7 @@ def benchmarks_of(dataset: str) -> list[Benchmark]:
 
 
 def _own_split(dataset: str) -> Benchmark:
-    """Return how a dataset is measured that has no official scores: by those of `synth`, under our names."""
+    """Return how a dataset without official scores is measured: by those of `synth`, under our names."""
     return replace(BENCHMARKS["synth"], name=dataset, dataset=dataset)
 
 

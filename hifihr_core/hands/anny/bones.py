@@ -30,7 +30,7 @@ def load_bone_weights(path: Path) -> BoneWeights:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             pose, bones, values = archive["bind_pose"], archive["bones"], archive["weights"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise AssetError(f"{path}: not a readable armature file ({error}); install hifihr again") from error
+        raise AssetError(f"{path}: not a readable armature file ({error}); reinstall hifihr") from error
     weights = torch.zeros(len(bones), NUM_JOINTS)
     weights.scatter_add_(1, torch.from_numpy(bones.astype(np.int64)), torch.from_numpy(values.astype(np.float32)))
     return BoneWeights(torch.from_numpy(pose.astype(np.float32)), weights / weights.sum(dim=1, keepdim=True))

@@ -243,7 +243,9 @@ class AnnyHand(HandModel):
         return PosePrior(self.pose_mean, self.pose_basis_z, self.pose_whiten, self.limits)
 
     def sample_parameters(self, batch: int, *, generator: torch.Generator) -> HandParameters:
-        """Draw hands: poses from the bank of gestures, skins between painted people, shape normal, rotation uniform."""
+        """Draw hands: poses from the bank of gestures, skins blended from painted people, shape normal, rotation
+        uniform.
+        """
         device = generator.device
         shape = torch.randn(batch, self.shape_dim, generator=generator, device=device)
         pose = sample_poses(self.pose_bank.float().to(device), self.limits.float().to(device), batch, generator)
@@ -297,10 +299,8 @@ def _read(path: Path) -> dict[str, np.ndarray]:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise AssetError(f"{path}: not a readable hand file ({error}); install hifihr again") from error
+        raise AssetError(f"{path}: not a readable hand file ({error}); reinstall hifihr") from error
     missing = _KEYS - set(arrays)
     if missing:
-        raise AssetError(
-            f"{path}: no array {sorted(missing)[0]!r}; the file is of another version, install hifihr again"
-        )
+        raise AssetError(f"{path}: no array {sorted(missing)[0]!r}; another version wrote the file, reinstall hifihr")
     return arrays

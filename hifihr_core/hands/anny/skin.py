@@ -40,7 +40,7 @@ def load_skin(path: Path, size_px: int) -> SkinBasis:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             mean, components, scale, inside, people = (archive[key] for key in _KEYS)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise AssetError(f"{path}: not a readable skin file ({error}); install hifihr again") from error
+        raise AssetError(f"{path}: not a readable skin file ({error}); reinstall hifihr") from error
     full = mean.shape[-1]
     if size_px < 32 or full % size_px:
         raise ValueError(f"texture_px is {size_px}; expected a divisor of {full}, at least 32")

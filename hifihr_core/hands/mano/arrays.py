@@ -90,6 +90,6 @@ def save_mano(data: ManoData, target: Path) -> None:
 
 
 def load_mano_data(path: Path) -> ManoData:
-    """Read a file that `save_mano` wrote. Raises: AssetError where it is missing, damaged or of another format."""
+    """Read a file that `save_mano` wrote. Raises: AssetError if it is missing, damaged or of another format."""
     remedy = "run `hifihr assets import mano-right MANO_RIGHT.pkl` again"
     return load_record(ManoData, path, kind="mano", format_number=FORMAT, remedy=remedy)

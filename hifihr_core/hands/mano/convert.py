@@ -47,7 +47,7 @@ class _Sparse(Stub):
 
 
 class _SparseRows(_Sparse):
-    """The same, compressed by rows."""
+    """A SciPy matrix in compressed rows."""
 
 
 _ALLOWED = MappingProxyType(
@@ -76,8 +76,8 @@ def convert_mano_left(source: Path, target: Path) -> None:
 def read_mano(source: Path, side: Side) -> ManoData:
     """Read and check a MANO pickle of the given side; the wrong sign in the left shape basis is corrected.
 
-    Raises: AssetError where the file is missing, damaged, of the other side or not a MANO hand; UnsafePickleError
-    where it asks for anything that a MANO file does not need.
+    Raises: AssetError if the file is missing, damaged, of the other side or not a MANO hand; UnsafePickleError if it
+    asks for anything that a MANO file does not need.
     """
     try:
         raw = source.read_bytes()
@@ -172,7 +172,7 @@ def _check(source: Path, arrays: Mapping[str, np.ndarray], side: Side) -> None:
         f"a hand of 0.1 to 0.3 m (found {extent_m:.3f})": 0.1 < extent_m < 0.3,
     }
     if broken := [name for name, good in checks.items() if not good]:
-        raise AssetError(f"{source}: not a sound MANO model, expected {', '.join(broken)}; {_FETCH}")
+        raise AssetError(f"{source}: not a valid MANO model, expected {', '.join(broken)}; {_FETCH}")
     # In MANO's axes the fingers of a right hand point to -x, those of a left hand to +x.
     wrist = arrays["J_regressor"][0] @ template
     reach = float(template[list(_FINGER_TIPS), 0].mean() - wrist[0])
@@ -189,7 +189,7 @@ def _other_side(source: Path, side: Side) -> AssetError:
 
 
 def _mended(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return the shape basis; where its x runs against y and z, as in the official left hand, x is turned round.
+    """Return the shape basis; if its x runs against y and z, as in the official left hand, x is negated.
 
     The first component is the size of the hand: along every axis it stretches in the same sense. In `MANO_LEFT.pkl`
     the x offsets are those of the right hand, so it would narrow a hand that it lengthens (smplx issue 48).

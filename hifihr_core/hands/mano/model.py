@@ -35,8 +35,8 @@ class Mano(HandModel):
     Pose: with "axis_angle" 45 rotation values of the 15 joints in MANO's order, with "pca" coefficients of MANO's
     scaled components. Zero is the hand's mean pose, or with `flat_hand` the flat hand. Shape: MANO's 10 betas.
     With ``centred=False`` vertices and joints stay in MANO's own coordinates (global rotation about the wrist, joint 9
-    anywhere), as datasets mean them that write ``MANO(pose, shape) + translation``.
-    A mirrored `ManoData` gives a left hand, for exports and checks; the `side` of the contract is the right one.
+    anywhere), as in datasets that write ``MANO(pose, shape) + translation``.
+    A mirrored `ManoData` gives a left hand, for exports and checks; the `side` of the contract stays "right".
     """
 
     name = "mano"
@@ -93,7 +93,7 @@ class Mano(HandModel):
         return NUM_VERTICES
 
     def forward(self, parameters: HandParameters) -> Hand:
-        """Pose a batch of hands in the root frame. Raises: ValueError where a size does not fit."""
+        """Pose a batch of hands in the root frame. Raises: ValueError if a size does not fit."""
         posed, joints = self._pose(parameters)
         if self.centred:
             root = joints[:, ROOT : ROOT + 1]
@@ -155,7 +155,7 @@ class Mano(HandModel):
         return tuple(gather_from("ho3d").index(joint) for joint in range(1, len(PARENTS)))
 
     def pose_of(self, vectors: Float[Tensor, "B 45"]) -> Float[Tensor, "B P"]:
-        """Return the pose whose `axis_angles` are these, or the nearest ones where there are fewer components."""
+        """Return the pose whose `axis_angles` are these, or the nearest ones if there are fewer components."""
         shift = vectors - self.zero_pose
         return shift if self.pose_basis == "axis_angle" else shift @ torch.linalg.pinv(self.components[: self.pose_dim])
 
@@ -193,7 +193,7 @@ class Mano(HandModel):
 
 
 def build_mano(path: Path, **options: object) -> Mano:
-    """Build MANO from a converted file. Raises: AssetError where it is missing, damaged or a left hand."""
+    """Build MANO from a converted file. Raises: AssetError if it is missing, damaged or a left hand."""
     data = load_mano_data(path)
     if data.side != "right":
         raise AssetError(f"{path}: this is MANO's left hand, expected the right one; left hands are made by mirroring")

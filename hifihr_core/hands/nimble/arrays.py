@@ -69,6 +69,6 @@ def save_nimble(data: NimbleData, target: Path) -> None:
 
 
 def load_nimble_data(path: Path) -> NimbleData:
-    """Read a file that `save_nimble` wrote. Raises: AssetError where it is missing, damaged or of another format."""
+    """Read a file that `save_nimble` wrote. Raises: AssetError if it is missing, damaged or of another format."""
     remedy = "run `hifihr assets import nimble FOLDER` again"
     return load_record(NimbleData, path, kind="nimble", format_number=FORMAT, remedy=remedy)

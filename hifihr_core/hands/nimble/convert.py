@@ -41,7 +41,9 @@ def _storage(raw: Any) -> torch.Tensor:
     try:
         storage = torch.load(io.BytesIO(raw), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise UnsafePickleError(f"a tensor in the file is damaged or asks for more than data; {_FETCH}") from error
+        raise UnsafePickleError(
+            f"a tensor in the file is damaged or refers to more than plain data; {_FETCH}"
+        ) from error
     # The private name, as torch's own reader has it: the public ones warn that typed storages will go.
     data = storage._untyped_storage
     return torch.empty(0, dtype=storage.dtype).set_(data, 0, (data.nbytes() // storage.dtype.itemsize,), (1,))
@@ -67,7 +69,7 @@ def convert_nimble(folder: Path, target: Path) -> None:
 
     Needs `NIMBLE_DICT_9137.pkl`, `NIMBLE_TEX_DICT.pkl`, `NIMBLE_MANO_VREG.pkl`, and the chart, either
     `NIMBLE_TEX_FUV.pkl` or both `faces_uvs.pt` and `verts_uvs.pt`.
-    Raises: AssetError, and then nothing is written; UnsafePickleError where a file asks for more than data.
+    Raises: AssetError, and then nothing is written; UnsafePickleError if a file refers to more than plain data.
     """
     save_nimble(read_nimble(folder), target)
 
@@ -100,7 +102,7 @@ def read_nimble(folder: Path) -> NimbleData:
 def _open(folder: Path, name: str) -> tuple[Path, Any]:
     found = sorted(folder.rglob(name)) if folder.is_dir() else []
     if not found:
-        raise AssetError(f"{folder}: {name} is not there, expected NIMBLE's asset folder; {_FETCH}")
+        raise AssetError(f"{folder}: {name} is missing, expected NIMBLE's asset folder; {_FETCH}")
     return found[0], read_pickle(found[0], allowed=_ALLOWED)
 
 

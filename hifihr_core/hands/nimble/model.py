@@ -108,7 +108,7 @@ class Nimble(HandModel):
         return self.template.shape[0] // 3
 
     def forward(self, parameters: HandParameters) -> Hand:
-        """Pose a batch of hands in the root frame. Raises: ValueError where a size does not fit."""
+        """Pose a batch of hands in the root frame. Raises: ValueError if a size does not fit."""
         rest, rest_joints, motions = self._bend(parameters)
         posed = skin_planar(rest, motions, self.skin_weights)
         mano = self._mano_vertices(posed)
@@ -169,7 +169,7 @@ class Nimble(HandModel):
         return BONE_JOINTS[1:]
 
     def pose_of(self, vectors: Float[Tensor, "B 57"]) -> Float[Tensor, "B P"]:
-        """Return the pose whose `axis_angles` are these, or the nearest ones where there are fewer components."""
+        """Return the pose whose `axis_angles` are these, or the nearest ones if there are fewer components."""
         if self.pose_basis == "axis_angle":
             return vectors
         return (vectors - self.zero_pose) @ torch.linalg.pinv(self.components)
@@ -218,9 +218,9 @@ class Nimble(HandModel):
 def build_nimble(
     path: Path, *, joints: JointDefinition = "freihand", mano_path: Path | None = None, **options: object
 ) -> Nimble:
-    """Build NIMBLE from a converted file; `mano_path` is a converted MANO file, else the asset cache is asked.
+    """Build NIMBLE from a converted file; `mano_path` is a converted MANO file, else the asset cache is used.
 
-    Raises: AssetError where a file is missing or damaged. Joints "ho3d" do without MANO.
+    Raises: AssetError if a file is missing or damaged. Joints "ho3d" do without MANO.
     """
     data = load_nimble_data(path)
     if joints == "ho3d":

@@ -16,7 +16,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class LightPrior:
-    """The light's nine harmonics per channel, relative to the brightness that the surroundings foretell.
+    """The light's nine harmonics per channel, relative to the brightness that the surroundings predict.
 
     That is ``exp(exposure @ (1, s))`` per channel, where s is the log of the mean colour around the hand. `mean` and
     `covariance` are of the relative coefficients, channel after channel (9 of red, 9 of green, 9 of blue).

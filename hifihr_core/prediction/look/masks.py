@@ -16,8 +16,8 @@ _ITERATIONS = 3
 def segment_hands(image: Float[Tensor, "B 3 H W"], silhouette: Float[Tensor, "B H W"]) -> Bool[Tensor, "B H W"]:
     """Return the pixels that look like the hand the silhouette covers.
 
-    Well inside the silhouette is taken for hand, far outside for background, the rest is decided by colour. Where
-    nothing can be decided (no hand in the crop, or no background) the silhouette itself is returned.
+    Pixels well inside the silhouette count as hand, those far outside as background, and the rest is decided by colour.
+    If nothing can be decided (no hand in the crop, or no background) the silhouette itself is returned.
     """
     pictures = (image.clamp(0, 1) * 255).byte().permute(0, 2, 3, 1).cpu().numpy()
     drawn = (silhouette > 0.5).cpu().numpy()
@@ -50,9 +50,8 @@ def _segment(picture: np.ndarray, drawn: np.ndarray) -> np.ndarray:
 
 
 def beyond_wrist(joints_px: Float[Tensor, "B 21 2"], *, height: int, width: int) -> Bool[Tensor, "B H W"]:
-    """Return the pixels on the forearm's side of the wrist, where a hand model says nothing.
-
-    The border runs through the wrist, across the line from it to the middle MCP.
+    """Return the pixels on the forearm's side of the wrist, where a hand model has no surface. The border runs through
+    the wrist, across the line from it to the middle MCP.
     """
     wrist, palm = joints_px[:, 0], joints_px[:, 9]
     axis = torch.nn.functional.normalize(wrist - palm, dim=1)

@@ -38,9 +38,9 @@ def match_light(
 ) -> LitHands:
     """Return the hands with the skin and the light that explain their crops best; see `infer_tone_and_light`.
 
-    `renderer` has the size of the crops. `mask` are the pixels of skin (found where not given), `person` numbers the
-    people (`pairs` where not given), beyond doubt where `certain`. A hand that is hardly in the picture keeps its skin
-    and light.
+    `renderer` has the size of the crops. `mask` are the pixels of skin (found if not given), `person` numbers the
+    people (`pairs` if not given), beyond doubt if `certain`. A hand that is hardly in the picture keeps its skin and
+    light.
     """
     drawn = draw_hands(hand, renderer, state, crops.K)
     found = segment_hands(crops.image, drawn.rendered.silhouette) if mask is None else mask

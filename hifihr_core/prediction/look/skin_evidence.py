@@ -25,7 +25,7 @@ _OUTLINE = (0.006, 0.025)
 class SkinEvidence:
     """Colours of hands in their crops; `weight` is 0 where a vertex is hidden, flat, at an outline or not in the mask.
 
-    `normals` are in the camera frame of the crop, `open_sky` is the part of the sky that reaches a vertex, and
+    `normals` are in the camera frame of the crop, `open_sky` is the fraction of the sky that reaches a vertex, and
     `surroundings` the log of the mean colour around the hand, NaN where the crop shows nothing around it.
     """
 
@@ -45,7 +45,7 @@ def look_at_skin(
     *,
     mask: Bool[Tensor, "B H W"] | None = None,
 ) -> SkinEvidence:
-    """Look a hand's vertices up in its picture; `mask` leaves out pixels that are not its skin."""
+    """Sample a hand's picture at its vertices; `mask` leaves out pixels that are not its skin."""
     height, width = image.shape[-2:]
     seen = rasterize(vertices_cam, faces, K, height=height, width=width)
     covered = seen.face >= 0
@@ -75,7 +75,7 @@ def smoothstep(value: Tensor, low: float, high: float) -> Tensor:
 
 
 def _pick(planes: Float[Tensor, "B 2 H W"], pixels: Float[Tensor, "B V 2"]) -> tuple[Tensor, Tensor]:
-    """Return both planes at the pixels; infinitely deep and at the outline beside the picture."""
+    """Return both planes at the pixels; outside the picture, infinite depth and no distance to the outline."""
     height, width = planes.shape[-2:]
     column, row = pixels.floor().long().unbind(dim=-1)
     within = (column >= 0) & (column < width) & (row >= 0) & (row < height)

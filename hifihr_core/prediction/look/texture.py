@@ -1,10 +1,10 @@
 """Texture completion: the inferred skin of a person, and the photos' own detail where it can be trusted.
 
 Each texel of the chart is a point of the posed mesh. Where a camera sees it well, the photo's colour over the light
-that falls there observes its albedo; how far it may be believed depends on the view, the distance from outlines,
-and on whether the colour is one of skin: skin varies along melanin and blood, and little across. What is believed
-moves the model's skin (already inferred from all of the evidence, so the unseen side has the same tone) to the photo's
-detail; elsewhere the model's skin stays as it is.
+that falls there observes its albedo; how far it can be trusted depends on the view, the distance from outlines, and on
+whether the colour is one of skin: skin varies along melanin and blood, and little across. What is trusted moves the
+model's skin (already inferred from all of the evidence, so the unseen side has the same tone) to the photo's detail;
+elsewhere the model's skin stays as it is.
 """
 
 from collections.abc import Sequence
@@ -65,7 +65,9 @@ class View:
 
 @dataclass(frozen=True)
 class CompletedTexture:
-    """An albedo map, how far each texel rests on a photo (0 to 1), and the mean of that over the hand's surface."""
+    """An albedo map, how much of each texel comes from a photo (0 to 1), and the mean of that over the hand's
+    surface.
+    """
 
     albedo: Float[Tensor, "3 T T"]
     seen: Float[Tensor, "T T"]
@@ -75,7 +77,7 @@ class CompletedTexture:
 def complete_texture(
     views: Sequence[View], faces: Tensor, appearance: Appearance, *, texture_px: int = 1024
 ) -> CompletedTexture:
-    """Lay photos of one hand onto its chart; `appearance` (a batch of one) is the inferred skin.
+    """Project photos of one hand onto its chart; `appearance` (a batch of one) is the inferred skin.
 
     Raises: ValueError for an appearance without a chart.
     """
@@ -125,7 +127,7 @@ def _level(view: View, faces: Tensor, chart: Fragments, normals: Float[Tensor, "
 
 
 def _rasterize_chart(uvs: Tensor, faces_uvs: Tensor, texture_px: int) -> Fragments:
-    """Draw the chart as a flat mesh at depth 1, so that every texel knows its face and its place on it."""
+    """Draw the chart as a flat mesh at depth 1, so that every texel has its face and its place on it."""
     flat = torch.stack((uvs[:, 0] * texture_px, (1 - uvs[:, 1]) * texture_px, torch.ones_like(uvs[:, 0])), dim=1)
     K = torch.eye(3, dtype=uvs.dtype, device=uvs.device)
     return rasterize(flat[None], faces_uvs, K[None], height=texture_px, width=texture_px)

@@ -1,4 +1,4 @@
-"""The skin and the light on it, told apart: the most likely pair under what is known of skins and of light.
+"""The skin and the light on it, told apart: the most likely pair, given what is known about skins and light.
 
 For every skin of a bank the light that explains the hand best, given the prior on light, is a linear least-squares
 problem, and so is how likely the picture is under that skin with the light integrated out (the evidence of a Gaussian
@@ -58,8 +58,8 @@ def infer_tone_and_light(
 ) -> ToneAndLight:
     """Infer skin and light of every hand; hands with the same number in `person` have one skin.
 
-    Unless it is `certain` who is who, a hand whose skin does not fit that person's other hands is taken for another's.
-    A hand of which nothing is seen keeps the prior: the mean skin, and the light that its surroundings suggest.
+    Unless it is `certain` who is who, a hand whose skin does not fit that person's other hands is taken for another
+    person's. A hand that is not seen keeps the prior: the mean skin, and the light that its surroundings suggest.
     """
     brightness = prior.brightness(evidence.surroundings)
     chosen = [_best_seen(evidence.weight[i]) for i in range(len(brightness))]
@@ -82,7 +82,7 @@ def infer_tone_and_light(
 
 @dataclass(frozen=True)
 class _Problem:
-    """One hand: what it shows over the expected brightness, the nine basis values, and a weight per channel."""
+    """One hand: its colours relative to the expected brightness, the nine basis values, and a weight per channel."""
 
     colors: Float[Tensor, "N 3"]
     basis: Float[Tensor, "N 9"]
@@ -137,7 +137,7 @@ def _best_seen(weight: Float[Tensor, " V"]) -> Int[Tensor, " N"]:
 
 
 def _agreeing(logs: Float[Tensor, "B M"], person: Int[Tensor, " B"] | None) -> Int[Tensor, " B"]:
-    """Return who is who: `person`, but a hand whose skin does not fit that person's other hands stands alone."""
+    """Return who is who: `person`, but a hand whose skin does not fit that person's other hands is on its own."""
     who = torch.arange(len(logs), device=logs.device)
     if person is None:
         return who

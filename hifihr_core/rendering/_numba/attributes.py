@@ -70,7 +70,7 @@ def interpolate_backward(attributes, faces, face, bary, unit, grad_out, row_firs
 def _place(coordinate, size):
     """Return the two texels around a coordinate (in texels), the weight of the second, and whether it moves.
 
-    Beyond the outer texels' centres the border is repeated, and nothing moves.
+    Beyond the outer texels' centres the border is repeated, and the gradient is zero.
     """
     clamped = coordinate - 0.5
     moves = 1.0

@@ -59,7 +59,7 @@ def _follow(q, i, j, side, edge, across, face, depth, start, end, near, crossing
 def find_crossings(q, edges, opposite, face, depth, near, crossing_edge, crossing_at, crossing_reach):
     """Fill, for one image, the outermost outline between every pixel and its right (0) and lower (1) neighbour.
 
-    `crossing_edge` (2, H, W) is -1, `crossing_at` 0 and `crossing_reach` -1 where there is none.
+    `crossing_edge` (2, H, W) is -1, `crossing_at` 0 and `crossing_reach` -1 without an outline.
     """
     for axis in range(2):
         for row in range(face.shape[0]):
@@ -113,7 +113,7 @@ def _total(crossing_edge, crossing_at, row, col):
 
 @helper
 def _quiet(crossing_edge, row, col):
-    """Say whether no outline lies between a pixel and its four neighbours."""
+    """Return whether no outline lies between a pixel and its four neighbours."""
     return (
         crossing_edge[0, row, col] < 0
         and crossing_edge[1, row, col] < 0
@@ -142,7 +142,7 @@ def blend(values, crossing_edge, crossing_at, row_first, row_end, out):
 
 @kernel
 def blend_backward(values, crossing_edge, crossing_at, edges, q, grad_out, row_first, row_end, grad_values, grad_q):
-    """Fill rows of `grad_values` (H, W, C) and add to `grad_q` (V, 3) what the moving outlines say."""
+    """Fill rows of `grad_values` (H, W, C) and add the contribution of the moving outlines to `grad_q` (V, 3)."""
     width, channels = values.shape[1], values.shape[2]
     contrast = np.zeros(4)
     for row in range(row_first, row_end):

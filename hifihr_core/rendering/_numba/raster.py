@@ -47,7 +47,7 @@ def _box(q, i, j, k, near, row_first, row_end, width):
 def _weigh(q, i, j, k, cull, weights):
     """Fill `weights` (3, 3) with (a, b, c) of every corner's w = a u + b v + c, at least 0 inside; return 1 / |det|.
 
-    That times the sum of w is the inverse depth. It is 0 for a face that is not to be seen.
+    That times the sum of w is the inverse depth. It is 0 for a face that is not visible.
     """
     x0, y0, z0 = q[i, 0], q[i, 1], q[i, 2]
     x1, y1, z1 = q[j, 0], q[j, 1], q[j, 2]
@@ -68,9 +68,9 @@ def _weigh(q, i, j, k, cull, weights):
 def find_faces(q, faces, near, cull, row_first, row_end, face, bary, depth):
     """Fill rows [row_first, row_end) of one image with the nearest face, its barycentrics and its depth.
 
-    What the arrays hold before does not matter. Of faces at the same depth the first is kept. The loop over columns has
-    no branch, and turns in multiples of `LANES`, so that it compiles to vector instructions: pixels tested in vain cost
-    less than branches that are hard to foresee.
+    The previous contents of the arrays do not matter. Of faces at the same depth the first is kept. The loop over
+    columns has no branch, and turns in multiples of `LANES`, so that it compiles to vector instructions: pixels tested
+    in vain cost less than branches that are hard to predict.
     """
     limit = 1 / near
     room = (row_end - row_first, face.shape[1] + LANES)  # the last columns are tested only to fill a vector
@@ -124,7 +124,9 @@ def _fill(nearest, found, w, row_first, row_end, face, bary, depth):
 
 @kernel
 def surface_backward(q, faces, face, bary, grad_bary, grad_depth, row_first, row_end, grad_q):
-    """Add to `grad_q` (V, 3) what rows [row_first, row_end) of the gradients of barycentrics and depth say of q."""
+    """Add to `grad_q` (V, 3) the contribution of rows [row_first, row_end) of the gradients of barycentrics and
+    depth.
+    """
     for row in range(row_first, row_end):
         v = row + 0.5
         for col in range(face.shape[1]):

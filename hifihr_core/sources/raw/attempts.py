@@ -22,12 +22,12 @@ _FAULTS = (
 
 
 def attempt(key: str, make: Callable[[], Sample]) -> Sample | Problem:
-    """Return what `make` makes, or the problem called `key` that kept it from it."""
+    """Return what `make` makes, or the problem called `key` that prevented it."""
     return attempt_all(key, lambda: [make()])[0]
 
 
 def attempt_all(key: str, make: Callable[[], Iterable[Sample]]) -> Sequence[Sample | Problem]:
-    """Return all that `make` makes, or the one problem called `key` that kept it from it."""
+    """Return everything that `make` makes, or the one problem called `key` that prevented it."""
     try:
         return list(make())
     except DataError as error:

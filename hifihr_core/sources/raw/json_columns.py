@@ -42,9 +42,9 @@ class Column:
 def stage_column(file: RawFile, target: Path, *, shape: tuple[int, ...]) -> Column:
     """Parse a JSON list of number lists and keep it as `target`; a finished `target` is only opened.
 
-    Every entry is reshaped to `shape`; one with another number of values, or with something else than numbers, becomes
-    a fault. Values are rounded once, from float64 to float32.
-    Raises: DataError if the text is no JSON list or breaks off.
+    Every entry is reshaped to `shape`; one with another number of values, or with anything but numbers, becomes a
+    fault. Values are rounded once, from float64 to float32. Raises: DataError if the text is not a JSON list or is
+    truncated.
     """
     faults_path = target.with_suffix(".faults.json")
     if not (target.is_file() and faults_path.is_file()):
@@ -57,7 +57,7 @@ def stage_column(file: RawFile, target: Path, *, shape: tuple[int, ...]) -> Colu
 
 
 def _convert(file: RawFile, target: Path, shape: tuple[int, ...]) -> dict[int, str]:
-    """Write every entry of the list as a row and return what is wrong with which."""
+    """Write every entry of the list as a row and return what is wrong, by entry."""
     faults, count = {}, 0
     with file.open() as stream, write_rows(target, shape) as append:
         for entry in iterate_entries(stream, file.name, remedy="download it again"):
@@ -67,7 +67,7 @@ def _convert(file: RawFile, target: Path, shape: tuple[int, ...]) -> dict[int, s
             append(values)
             count += 1
         if not count:
-            raise DataError(f"{file.name}: no JSON list of entries; download it again")
+            raise DataError(f"{file.name}: not a JSON list of entries; download it again")
     return faults
 
 

@@ -26,15 +26,14 @@ class _NamedBytes(io.BytesIO):
 def read_annotation(file: RawFile) -> Any:
     """Return what a pickle of Python 2 or 3 holds: plain containers, numbers, texts and arrays.
 
-    Raises: DataError if it is damaged; UnsafePickleError if it asks for anything else than NumPy's arrays.
+    Raises: DataError if it is damaged; UnsafePickleError if it asks for anything but NumPy's arrays.
     """
     return read_pickle(_NamedBytes(file.read(), file.name), allowed=NUMPY, encoding="latin1", error=DataError)
 
 
 def floats(value: Any, shape: tuple[int, ...]) -> np.ndarray | None:
-    """Return a value as float64 of this shape (any, where it has the same number of entries), or None if it is none.
-
-    None, texts, lists of unequal length and numbers that are not finite are none.
+    """Return a value as float64 of this shape (of any shape with the same number of entries), or None if it is not one.
+    None, texts, lists of unequal length and non-finite numbers are not.
     """
     size = math.prod(shape)
     if shape_of(value, most=size) is None:
@@ -51,7 +50,7 @@ def floats(value: Any, shape: tuple[int, ...]) -> np.ndarray | None:
 def shape_of(value: Any, *, most: int) -> tuple[int, ...] | None:
     """Return the shape of an array, a number or a nested list, None for something else or more than `most` entries.
 
-    A pickle may hold one list many times in another, and so on: a few bytes then stand for any number of entries.
+    A pickle can nest one list in another many times, so that a few bytes describe any number of entries.
     """
     if isinstance(value, np.ndarray):
         return value.shape if value.size <= most else None

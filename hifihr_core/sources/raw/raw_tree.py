@@ -1,7 +1,7 @@
-"""Raw downloads as one tree of files, whether they lie in folders or in zips, merged from several roots.
+"""Raw downloads as one tree of files, whether they are in folders or in zips, merged from several roots.
 
-Zips are read in place, never unpacked, so that nothing is written outside the shard folder; an entry that climbs out
-of its zip is refused all the same, since no dataset has one.
+Zips are read in place, never unpacked, so that nothing is written outside the shard folder; an entry that leads out of
+its zip is refused anyway, since no dataset has one.
 """
 
 import os
@@ -79,7 +79,7 @@ Place = FolderPlace | ZipPlace
 
 @dataclass(frozen=True)
 class Tree:
-    """Several places as one; the first that has a file gives it."""
+    """Several places read as one; a file comes from the first that has it."""
 
     places: tuple[Place, ...] = field(default_factory=tuple)
 
@@ -95,7 +95,7 @@ class Tree:
         return file
 
     def names(self, folder: str) -> list[str]:
-        """Return the sorted names of the files in `folder`, of all places together."""
+        """Return the sorted names of the files in `folder`, over all places."""
         return sorted({name for place in self.places for name in place.names(folder)})
 
 
@@ -104,7 +104,7 @@ def find_places(root: Path, anchors: Iterable[str]) -> list[Place]:
 
     An anchor is a file name, with ``*`` for any part of it, or the name of a folder with a slash at its end. Places
     come in the order of their names, folders before zips.
-    Raises: DataError if `root` is missing, or a zip is truncated, encrypted or climbs out of itself.
+    Raises: DataError if `root` is missing, or a zip is truncated, encrypted or leads out of itself.
     """
     anchors = tuple(anchors)
     if not root.exists():
@@ -141,7 +141,7 @@ def _places_in_zip(source: RawFile, anchors: tuple[str, ...]) -> Iterator[Place]
 
 
 def _plausible(names: np.ndarray, anchors: tuple[str, ...]) -> np.ndarray:
-    """Return the names with the ending of an anchor: the others, many thousand pictures, need no closer look."""
+    """Return the names with the ending of an anchor: the others, many thousand pictures, are skipped."""
     endings = {Path(anchor).suffix.encode() for anchor in anchors if not anchor.endswith("/")}
     keep = np.zeros(len(names), bool)
     for ending in endings:

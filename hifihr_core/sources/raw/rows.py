@@ -1,4 +1,4 @@
-"""Rows of numbers on disk: appended while they come, read one by one, and passed to worker processes as a path.
+"""Rows of numbers on disk: appended as they come, read one by one, and passed to worker processes as a path.
 
 The files are ordinary `.npy`. Rows are read, not mapped: mapped pages would pile up in the memory of every worker.
 """
@@ -40,7 +40,7 @@ class Rows:
         return self.shape[0]
 
     def __getitem__(self, index: int) -> np.ndarray:
-        """Return a copy of one row. Raises: IndexError outside; DataError if the file was cut."""
+        """Return a copy of one row. Raises: IndexError outside; DataError if the file was truncated."""
         index = range(len(self))[index]
         size = 4 * int(np.prod(self.shape[1:], dtype=np.int64))
         if self._file is None:
@@ -64,9 +64,9 @@ class Rows:
 
 @contextmanager
 def write_rows(target: Path, shape: tuple[int, ...]) -> Iterator[Callable[[np.ndarray], None]]:
-    """Yield a function that appends one row, or several, of `shape`; the file appears whole when the block ends well.
+    """Yield a function that appends one row, or several, of `shape`; the complete file appears if the block succeeds.
 
-    Nothing is kept in memory. Raises: ValueError for rows of another shape; DataError where the disk refuses.
+    Nothing is kept in memory. Raises: ValueError for rows of a wrong shape; DataError if it cannot be written.
     """
     count = 0
     with write_atomically(target) as part, part.open("wb") as file:

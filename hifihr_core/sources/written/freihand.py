@@ -35,7 +35,7 @@ _DETECTIONS = "outputs/freihand-train_openpose_keypoints.json"
 def write_freihand(request: RawRequest, on_progress: OnProgress) -> None:
     """Write both splits: four versions of every training picture, masks, part maps, all annotation lists.
 
-    Versions differ in colours, where the real ones differ in background. `mano` is zero without MANO.
+    Versions differ in colours; the real ones differ in background. `mano` is zero without MANO.
     """
     hand = load_hand(request.hand_name)
     write_marker(request.root, stand_in_vertices=not hand.has_mano_vertices)
@@ -50,7 +50,7 @@ def write_freihand(request: RawRequest, on_progress: OnProgress) -> None:
 
 
 def _after(done: int, total: int, on_progress: OnProgress) -> Callable[[int], None]:
-    """Return a report for one split that counts on from the splits before it."""
+    """Return a progress callback for one split that continues the count of the splits before it."""
     return lambda number: on_progress(done + number, total)
 
 
@@ -131,7 +131,7 @@ def _detect(found: list[list], name: str, batch: Batch, row: int) -> None:
 
 
 def _write_detections(root: Path, found: list[list]) -> None:
-    """Write what OpenPose would have found, where HiFiHR keeps it: ``[peaks, values, names]``."""
+    """Write what OpenPose would have found to the file where HiFiHR keeps it: ``[peaks, values, names]``."""
     path = root / _DETECTIONS
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8") as file:

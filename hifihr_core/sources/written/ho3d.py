@@ -91,7 +91,7 @@ def _frames(
 
 
 class _Split:
-    """One split on its way to the disk."""
+    """One split that is being written."""
 
     def __init__(self, root: Path, name: str, version: _Version, native: HandModel | None) -> None:
         self.root, self.name, self.version, self.native = root, name, version, native

@@ -1,7 +1,7 @@
 """Write synthetic hands in the raw layouts of FreiHAND v2 and HO-3D v2 / v3, as their downloads look on disk.
 
-So every reader, evaluator and tutorial can be tried on files of the real format without the real data. A marker file
-says that a tree is synthetic, and whether its 778 vertices are MANO's (where MANO is installed) or stand-ins.
+Every reader, evaluator and tutorial can thus be tried on files of the real format without the real data. A marker file
+says that a tree is synthetic, and whether its 778 vertices are MANO's (if MANO is installed) or stand-ins.
 """
 
 import json
@@ -30,7 +30,7 @@ EVALUATION_SEED = 1_000_003
 class RawRequest:
     """What to write: numbers of annotated poses in both splits, the seed, and where.
 
-    `hand` None means MANO where it is installed, else the free hand. `photos` and `backgrounds` are those of
+    `hand` None means MANO if it is installed, else the free hand. `photos` and `backgrounds` are those of
     `SynthOptions`.
     """
 
@@ -63,8 +63,8 @@ def write_raw_tree(
 ) -> None:
     """Write a raw tree of a dataset; `on_progress` gets (poses done, poses of all).
 
-    A tree that an interrupted run left is written anew; a finished one only with `overwrite`.
-    Raises: ValueError for an unknown layout; DataError if the folder holds something else, or the disk refuses.
+    A tree that an interrupted run left is written again; a finished one only with `overwrite`.
+    Raises: ValueError for an unknown layout; DataError if the folder holds something else, or cannot be written.
     """
     from importlib import import_module
 
@@ -82,22 +82,22 @@ def write_raw_tree(
 
 
 def write_marker(root: Path, *, stand_in_vertices: bool) -> None:
-    """Say that a tree is synthetic, and not finished. Written first, so that no part of one passes for a download."""
+    """Mark a tree as synthetic and unfinished. Written first, so that no part of one passes for a download."""
     content = {"synthetic": True, "stand_in_vertices": stand_in_vertices, _UNFINISHED: True}
     write_text(root / MARKER_NAME, json.dumps(content) + "\n")
 
 
 def refuse_taken(root: Path, *, overwrite: bool) -> None:
-    """Keep away from a folder that may hold a real download, and from a finished tree, unless it may be replaced.
+    """Refuse a folder that may hold a real download, or a finished tree, unless it may be replaced.
 
     Raises: DataError with the remedy.
     """
     if not root.is_dir() or not any(not is_junk(path.name) for path in root.iterdir()):
         return
     if not (root / MARKER_NAME).is_file():
-        raise DataError(f"{root}: not empty and not a synthetic tree; give an empty folder with --out")
+        raise DataError(f"{root}: neither empty nor a synthetic tree; give an empty folder with --out")
     if not (overwrite or _UNFINISHED in read_json(root / MARKER_NAME)):
-        raise DataError(f"{root}: a synthetic tree is here already; choose another --out, or --overwrite it")
+        raise DataError(f"{root}: it already holds a synthetic tree; choose another --out, or --overwrite it")
 
 
 #: In the marker of a tree that is being written.
@@ -144,7 +144,7 @@ class JsonList:
 
 @contextmanager
 def json_lists(root: Path, names: tuple[str, ...]) -> Iterator[dict[str, JsonList]]:
-    """Open a list per name, ``ROOT/<name>.json``, and end all of them on the way out."""
+    """Open a list per name, ``ROOT/<name>.json``, and close all of them at the end."""
     files = {name: (root / f"{name}.json").open("w", encoding="utf-8") for name in names}
     try:
         lists = {name: JsonList(file) for name, file in files.items()}

@@ -28,7 +28,7 @@ figure { display: inline-block; margin: 0 1rem 1rem 0; } figcaption { font-size:
 
 
 def write_report(folder: Path) -> Path:
-    """Write the report of the run in `folder` from what lies there. Raises: DataError where the disk refuses."""
+    """Write the report of the run in `folder` from its files. Raises: DataError if it cannot be written."""
     rows = read_journal(folder / METRICS_FILE) if (folder / METRICS_FILE).exists() else []
     validations = [row for row in rows if row.get("kind") == "validation"]
     training = [row for row in rows if row.get("kind") == "train"]

@@ -33,9 +33,8 @@ LEFTOVER = re.compile(
 
 
 def check_folder(folder: Path, settings: RunSettings, *, resume: bool) -> None:
-    """Check, before anything is made, that a run may begin or go on in a folder.
-
-    Raises: ConfigError if it holds a run that is not resumed, none that could be, or one of other settings.
+    """Check, before anything is made, that a run may begin or continue in a folder. Raises: ConfigError if it holds a
+    run that is not being resumed, no run to resume, or one with other settings.
     """
     holds_run = (folder / SETTINGS_FILE).exists()
     if resume and not holds_run:
@@ -43,7 +42,7 @@ def check_folder(folder: Path, settings: RunSettings, *, resume: bool) -> None:
             f"{folder}: no run to resume, expected {SETTINGS_FILE} in it; leave --resume out to start one"
         )
     if holds_run and not resume:
-        raise ConfigError(f"{folder}: holds a run already; go on with --resume, or choose another --out")
+        raise ConfigError(f"{folder}: already holds a run; continue it with --resume, or choose another --out")
     if resume and (folder / STATE_FILE).exists():
         check_same_settings(saved_settings(folder / STATE_FILE), settings)
 
@@ -60,7 +59,7 @@ def remove_leftovers(folder: Path) -> None:
 def describe_run(folder: Path, settings: RunSettings, world: World, *, started_from: str = "") -> None:
     """Write settings and environment into the run folder; a resumed run adds its own to the list "lives".
 
-    Raises: DataError where the disk refuses.
+    Raises: DataError if it cannot be written.
     """
     save_settings(settings, folder / SETTINGS_FILE)
     path = folder / ENVIRONMENT_FILE
@@ -76,7 +75,7 @@ def first_start(folder: Path) -> str:
 
 
 def _lives(path: Path) -> list[Any]:
-    """Return what earlier lives of the run wrote down; nothing where the file is missing or damaged."""
+    """Return what earlier lives of the run wrote down; nothing if the file is missing or damaged."""
     if not path.exists():
         return []
     try:
@@ -107,7 +106,7 @@ def environment(world: World) -> dict[str, Any]:
 class Journal:
     """Appends to `metrics.jsonl` and to TensorBoard's files; a context manager. Only the writer writes.
 
-    Lines beyond `from_step` belong to steps that a resumed run takes again, and are dropped.
+    Lines after `from_step` belong to steps that a resumed run repeats, and are dropped.
     """
 
     def __init__(self, folder: Path, *, from_step: int, is_writer: bool) -> None:
@@ -125,7 +124,7 @@ class Journal:
         return self
 
     def write(self, kind: str, step: int, **values: float) -> None:
-        """Add one line: `kind` is "train" or "validation". Raises: DataError where the disk refuses."""
+        """Add one line: `kind` is "train" or "validation". Raises: DataError if it cannot be written."""
         if not self._is_writer:
             return
         try:

@@ -1,4 +1,4 @@
-"""Sample pictures: what the network saw, what it made of it, and how the two lie on each other."""
+"""Sample pictures: what the network saw, what it made of it, and the two over each other."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ PREDICTED, TRUTH = (255, 80, 40), (60, 220, 90)
 def save_pictures(run: Run, batch: Batch, step: int) -> Path:
     """Draw the first samples of a batch as a PNG: input | render | overlay | silhouette, or input | skeletons.
 
-    The truth that is drawn is a label that the level may read. Raises: DataError where the disk refuses.
+    The truth that is drawn is a label that the level may read. Raises: DataError if it cannot be written.
     """
     was_training = {module: module.training for module in run.network.modules()}
     run.network.eval()

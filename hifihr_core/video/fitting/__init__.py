@@ -1,1 +1,1 @@
-"""A hand through time: one shape, smooth poses, fitted to what was seen of it."""
+"""A hand through time: one shape and smooth poses, fitted to its sightings."""

@@ -1,4 +1,6 @@
-"""The normal equations of a fit over time: each frame touches itself and, number by number, the two after it."""
+"""The normal equations of a fit over time: each frame is coupled with itself and, number by number, with the two after
+it.
+"""
 
 from dataclasses import dataclass
 
@@ -78,7 +80,7 @@ def add_accelerations(
 def spread_accelerations(
     weights: Float[np.ndarray, "T 3"], values: Float[np.ndarray, "T D"]
 ) -> Float[np.ndarray, "T D"]:
-    """Return the transpose of the accelerations applied to `values`: what each frame's numbers feel of them."""
+    """Return the transpose of the accelerations applied to `values`: their effect on each frame's numbers."""
     felt = np.zeros_like(values)
     for offset in range(3):
         felt[offset : len(felt) - 2 + offset] += weights[2:, offset, None] * values[2:]

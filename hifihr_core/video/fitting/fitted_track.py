@@ -47,7 +47,7 @@ class FittedTrack:
 
     @property
     def axis(self) -> Float[np.ndarray, "3"]:
-        """What points of the right-looking hand are multiplied with to be those of the clip."""
+        """The factors that turn points of the right-looking hand into those of the clip."""
         return _MIRROR if self.side == "left" else np.ones(3)
 
 

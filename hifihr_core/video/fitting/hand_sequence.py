@@ -1,4 +1,4 @@
-"""A hand through time: one shape, a pose, a turn and a place per frame; and what was seen of it."""
+"""A hand through time: one shape, a pose, a rotation and a position per frame; and its sightings."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from hifihr_core.placed_hands import PlacedHands
 class SeenSequence:
     """The sightings of one right-looking hand in T frames, in pixels of the camera K.
 
-    Where ``weight[t, j]`` is 0, joint j was not seen in frame t and its pixel means nothing; `sigma_px` is the standard
+    If ``weight[t, j]`` is 0, joint j was not seen in frame t and its pixel is meaningless; `sigma_px` is the standard
     deviation of a joint along each axis.
     """
 
@@ -25,7 +25,7 @@ class SeenSequence:
     K: Float[np.ndarray, "3 3"]
 
     def seen(self) -> Bool[np.ndarray, " T"]:
-        """Return in which frames the hand was seen at all."""
+        """Return the frames in which the hand was seen at all."""
         return np.asarray((self.weight > 0).any(axis=1))
 
     def part(self, which: "slice | np.ndarray") -> "SeenSequence":

@@ -1,9 +1,8 @@
-"""How the joints of a hand move with each pose coefficient, from few poses of the hand.
-
-A finger's angles move that finger alone (against the wrist), so one angle of every finger can be moved at once and the
-changes told apart by where they are: the columns of a sparse Jacobian are grouped so that no row is in two of a group
-(Curtis, Powell and Reid 1974). The free hand needs 7 poses instead of 49. Whatever else a coefficient moves by a few
-per cent is left out; Gauss-Newton does not notice, because it checks the cost itself.
+"""How the joints of a hand move with each pose coefficient, from a few poses of the hand. A finger's angles move only
+that finger (against the wrist), so one angle of every finger can be moved at once and the changes told apart by where
+they are: the columns of a sparse Jacobian are grouped so that no row is in two of a group (Curtis, Powell and Reid
+1974). The free hand needs 7 poses instead of 49. Other effects of a coefficient, of a few per cent, are left out; that
+does not harm Gauss-Newton, which checks the cost itself.
 """
 
 from dataclasses import dataclass, replace
@@ -36,7 +35,7 @@ class JointMotion:
 
 
 class MotionOfJoints:
-    """Derivatives of the joints of one hand model; finds the groups of coefficients once, from the hand itself."""
+    """Derivatives of the joints of one hand model; finds the groups of coefficients once, by trying the hand."""
 
     def __init__(self, hand: HandModel) -> None:
         self.hand = hand

@@ -1,4 +1,4 @@
-"""How far a hand is from what was seen of it, frame by frame: residuals, Jacobians, robust weights of joints."""
+"""How far a hand is from its sightings, frame by frame: residuals, Jacobians, robust weights of joints."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ _NEAR_M = 0.05
 
 @dataclass(frozen=True)
 class FrameWeights:
-    """Standard deviations of what a frame says by itself.
+    """Standard deviations of the terms of a single frame.
 
     Joints have those of their sightings; `outlier` of them from the hand a joint loses influence (Cauchy).
     `own_share` is how far, in sizes of the hand, our joints and those of the eyes differ by definition.
@@ -37,7 +37,7 @@ FRAME_WEIGHTS = FrameWeights()
 class FrameTerms:
     """Residuals of T frames in standard deviations and their derivatives by (turn, root, pose): D = 6 + P numbers.
 
-    `by_shape` is None where the shape is held.
+    `by_shape` is None if the shape is fixed.
     """
 
     residuals: Float[np.ndarray, "T R"]
@@ -122,7 +122,7 @@ class SeenResiduals:
 
 
 class _PriorTerms:
-    """The terms that hold a pose to what hands do; linear but for the limits."""
+    """The terms that keep a pose plausible; linear except for the limits."""
 
     def __init__(self, prior: PosePrior, weights: FrameWeights) -> None:
         whiten, basis = prior.whiten.double().numpy(), prior.basis.double().numpy()

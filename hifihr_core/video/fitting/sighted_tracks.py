@@ -35,7 +35,7 @@ class SightedTrack:
 def sighted_tracks(
     frames: Sequence[SeenFrame], K: Float[np.ndarray, "3 3"], width: int, *, side: Side | None = None
 ) -> list[SightedTrack]:
-    """Return the tracks of a clip in the order of their identities; `side` overrules what the eyes say."""
+    """Return the tracks of a clip in the order of their identities; `side` overrides what the eyes say."""
     places: dict[int, list[int]] = {}
     for place, frame in enumerate(frames):
         for id in frame.hands:
@@ -47,7 +47,7 @@ def sighted_tracks(
 
 
 def _sides(places: Mapping[int, list[int]], frames: Sequence[SeenFrame]) -> dict[int, Side]:
-    """Return the side that the sightings of each track speak for.
+    """Return the side that the sightings of each track suggest.
 
     People have one hand of each side: a doubtful track, most of whose frames show a surer track of the same side, is
     of the other one.
@@ -80,6 +80,6 @@ def _track(id: int, at: list[int], frames: Sequence[SeenFrame], K: np.ndarray, w
 
 
 def mirrored_K(K: Float[np.ndarray, "3 3"], width: int) -> Float[np.ndarray, "3 3"]:
-    """Return the camera of the mirrored picture, in which a mirrored hand looks as it does: its own inverse."""
+    """Return the camera of the mirrored picture, in which a mirrored hand looks the same: its own inverse."""
     flip = np.array([[-1.0, 0.0, float(width)], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
     return flip @ K @ np.diag([-1.0, 1.0, 1.0])

@@ -1,9 +1,9 @@
 """The smooth fit: the poses of one track that explain its sightings with accelerations that hands have.
 
 Damped Gauss-Newton on the turn, the place and the pose of every frame at once, with one shape. A frame's own terms are
-those of a single photo; between frames, accelerations cost their square over a standard deviation, and beyond a few
-of those only their size, so that a sudden stop is allowed. The normal equations are banded, and a long track is fitted
-in windows that overlap, each held to the last two frames that the window before has settled: memory does not grow.
+those of a single photo; between frames, accelerations cost their square over a standard deviation, and beyond a few of
+those grow only linearly, so that a sudden stop is allowed. The normal equations are banded, and a long track is fitted
+in windows that overlap, each tied to the last two frames of the previous window: memory does not grow.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ _USUAL_STEP_S = 1 / 30
 
 @dataclass(frozen=True)
 class MotionWeights:
-    """Standard deviations of accelerations, and from how many of them on only their size counts.
+    """Standard deviations of accelerations, and from how many of them on the cost is linear.
 
     `turn` and `pose` are in rad/s^2 (or the unit of the coefficients), `root` in m/s^2.
     """
@@ -50,7 +50,7 @@ def smooth_fit(
 ) -> HandSequence:
     """Return the smooth motion of a hand, from `start` on; its shape stays.
 
-    Frames in which nothing was seen follow from their neighbours.
+    Frames without sightings follow from their neighbours.
     """
     done = start.part(slice(0, 0))
     while len(done) < len(start):

@@ -1,4 +1,4 @@
-"""Where the fit of a track begins: every sighting lifted by itself, gaps bridged, one shape."""
+"""The start of a track's fit: every sighting lifted by itself, gaps bridged, one shape."""
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ def lift_track(
     """Return the hand of every frame lifted by itself, and the shape of each lift (of frames that were seen).
 
     `steps` steps of the fit to keypoints follow, as for a photo. In frames that were not seen the hand is between its
-    neighbours. The shape of the sequence is the median; places keep their pixels under it.
+    neighbours. The shape of the sequence is the median; positions keep their pixels under it.
     """
     frames = np.flatnonzero(seen.seen())
     parts = [_lift(hand, lifter, seen.part(frames[i : i + _BATCH]), steps) for i in range(0, len(frames), _BATCH)]
@@ -59,7 +59,9 @@ def _size_ratio(hand: HandModel, shape: np.ndarray, shapes: np.ndarray, pose: np
 
 
 def _between(times_s: np.ndarray, frames: np.ndarray, known: HandSequence) -> HandSequence:
-    """Return the hand at all times: turns on the shortest way, all else on straight lines, the ends held."""
+    """Return the hand at all times: rotations along the shortest way, everything else on straight lines, the ends
+    kept.
+    """
     at = np.clip(times_s, times_s[frames[0]], times_s[frames[-1]])
     if len(frames) == 1:
         rows = np.zeros(len(times_s), dtype=int)

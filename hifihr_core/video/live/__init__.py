@@ -1,1 +1,1 @@
-"""Hands before a camera, as they come: the newest frame, filters, one JSON line per picture."""
+"""Hands in front of a camera, as they come: the newest frame, filters, one JSON line per picture."""

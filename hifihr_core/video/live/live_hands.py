@@ -1,4 +1,6 @@
-"""Hands of a picture that has just been taken: each goes on from the frame before, nothing waits for the next one."""
+"""Hands of a picture that has just been taken: each continues from the previous frame, and nothing waits for the next
+one.
+"""
 
 from dataclasses import dataclass, field, replace
 
@@ -26,7 +28,7 @@ _LOST = 0.12
 
 @dataclass(frozen=True)
 class LiveHand:
-    """One hand in one picture, as it is there: joints and vertices in the camera frame, metres, and in pixels.
+    """One hand in one picture, as it appears there: joints and vertices in the camera frame, metres, and in pixels.
 
     `parameters` are those of the right-looking hand, as in the files of a track.
     """

@@ -23,7 +23,7 @@ def live_lines(
     """Yield a line for every picture that was not dropped, at most `most`; `on_hands` gets its hands first.
 
     `latency_ms` is the time from the arrival of the picture to the line, `dropped` counts the pictures that came while
-    an earlier one was worked on.
+    an earlier one was processed.
     """
     for arrived in islice(newest_frames(frames), most):
         found = hands.step(arrived.frame.image, arrived.frame.time_s)

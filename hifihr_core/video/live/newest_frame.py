@@ -1,4 +1,4 @@
-"""The newest picture of a camera: whoever is slow misses pictures and never falls behind."""
+"""The newest picture of a camera: a slow reader skips pictures and never falls behind."""
 
 import threading
 import time
@@ -10,7 +10,7 @@ from hifihr_core.video.reading.frames import Frame
 
 @dataclass(frozen=True)
 class Arrived:
-    """A frame, when it arrived (`time.monotonic`), and how many frames before it nobody took."""
+    """A frame, when it arrived (`time.monotonic`), and how many frames before it were skipped."""
 
     frame: Frame
     arrived_s: float
@@ -18,7 +18,7 @@ class Arrived:
 
 
 class NewestFrame:
-    """A place for one frame; a newer one replaces it."""
+    """Holds one frame; a newer one replaces it."""
 
     def __init__(self) -> None:
         self._change = threading.Condition()
@@ -26,14 +26,14 @@ class NewestFrame:
         self._dropped, self._ended = 0, False
 
     def put(self, frame: Frame, arrived_s: float) -> None:
-        """Leave a frame; the one that still waits is dropped."""
+        """Put a frame in; one that still waits is dropped."""
         with self._change:
             self._dropped += self._waiting is not None
             self._waiting = Arrived(frame, arrived_s, self._dropped)
             self._change.notify()
 
     def end(self) -> None:
-        """Say that no more frames come."""
+        """Signal that no more frames come."""
         with self._change:
             self._ended = True
             self._change.notify()

@@ -17,7 +17,7 @@ class EuroSettings:
 
 
 class OneEuro:
-    """Filters a vector; give it sample after sample."""
+    """Filters a vector, sample by sample."""
 
     def __init__(self, settings: EuroSettings) -> None:
         self._settings = settings

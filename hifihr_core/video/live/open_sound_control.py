@@ -24,7 +24,7 @@ class OscSender:
             raise DeviceError(f"--osc {host}:{port}: no such host ({error}); expected HOST:PORT") from error
 
     def send(self, hands: Sequence[LiveHand]) -> None:
-        """Send one message per hand; a listener that is away is not an error."""
+        """Send one message per hand; a missing listener is not an error."""
         for hand in hands:
             values = [hand.id, hand.side, *map(float, hand.joints_cam.ravel())]
             self._socket.sendto(osc_message("/hifihr/hand", values), self._target)

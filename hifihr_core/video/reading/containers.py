@@ -21,7 +21,7 @@ _MISSING = 3
 
 
 def import_av() -> Any:
-    """Return the module `av`. Raises: AssetError where it is not installed."""
+    """Return the module `av`. Raises: AssetError if it is not installed."""
     try:
         import av
     except ImportError as error:
@@ -33,8 +33,8 @@ class VideoFile(FrameSource):
     """A video file.
 
     Pictures are turned as the file's rotation says. A picture of another size than the first is fitted into that size.
-    A damaged part is left out and a cut file ends early; `notes` says so. Raises: DataError for a file that is missing,
-    empty, not a video, or without any picture; AssetError without PyAV.
+    A damaged part is left out and a truncated file ends early; `notes` says so. Raises: DataError for a file that is
+    missing, empty, not a video, or without any picture; AssetError without PyAV.
     """
 
     def __init__(self, path: Path) -> None:
@@ -45,7 +45,7 @@ class VideoFile(FrameSource):
             stream = _video_stream(container, path)
             first = next(self._decoded(container, stream), None)
             if first is None:
-                raise DataError(f"{path}: holds no picture; the file is cut short or damaged")
+                raise DataError(f"{path}: contains no picture; the file is truncated or damaged")
             height, width = _upright(first).shape[:2]
             self.facts = ClipFacts(
                 name=path.name,
@@ -72,7 +72,7 @@ class VideoFile(FrameSource):
                 if number > after and span.holds(number, time_s):
                     yield Frame(number, time_s, self._fitted(_upright(picture)))
             if ended and self.facts.num_frames and number + 1 + _MISSING <= self.facts.num_frames:
-                self.note(f"ends after {number + 1} of {self.facts.num_frames} pictures; the file is cut short")
+                self.note(f"ends after {number + 1} of {self.facts.num_frames} pictures; the file is truncated")
 
     def _open(self) -> Any:
         assert self.path is not None  # given to the constructor
@@ -108,12 +108,12 @@ class VideoFile(FrameSource):
         height, width = image.shape[:2]
         if (width, height) == (self.facts.width, self.facts.height):
             return image
-        self.note(f"pictures change their size; all are fitted into {self.facts.width} x {self.facts.height}")
+        self.note(f"pictures change size; all are fitted into {self.facts.width} x {self.facts.height}")
         return fit_into(image, self.facts.width, self.facts.height)
 
 
 def fit_into(image: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Return the RGB picture scaled to fit into a size, in its middle, with black beside it."""
+    """Return the RGB picture scaled to fit a size, centred, with black beside it."""
     scale = min(width / image.shape[1], height / image.shape[0])
     size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)

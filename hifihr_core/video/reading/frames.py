@@ -1,4 +1,4 @@
-"""Frames of a clip with their numbers and times, and what is known of the clip they come from."""
+"""Frames of a clip with their numbers and times, and what is known about the clip they come from."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -15,8 +15,8 @@ from hifihr_core.errors import ConfigError
 class Frame:
     """One upright RGB picture of a clip.
 
-    `number` counts all pictures of the clip from 0, those that `Span` leaves out too; `time_s` is seconds after the
-    first picture.
+    `number` counts all pictures of the clip from 0, including those that `Span` leaves out; `time_s` is seconds after
+    the first picture.
     """
 
     number: int
@@ -26,10 +26,10 @@ class Frame:
 
 @dataclass(frozen=True)
 class ClipFacts:
-    """What a clip says of itself.
+    """What a clip says about itself.
 
     Width and height are those of the upright pictures, pixels. `fps` is the mean rate. `num_frames` is the number of
-    pictures that the file announces, None where it says nothing; the file may hold fewer.
+    pictures that the file announces, None if it says nothing; the file may hold fewer.
     """
 
     name: str
@@ -44,7 +44,7 @@ class ClipFacts:
 class Span:
     """The part of a clip that is wanted: from `start_s` until before `end_s`, every `every`-th picture.
 
-    Raises: ConfigError for a span that can hold nothing.
+    Raises: ConfigError for a span that is always empty.
     """
 
     start_s: float = 0.0
@@ -72,7 +72,7 @@ WHOLE = Span()
 
 
 class FrameSource(ABC):
-    """Something that gives frames: a file, a folder of pictures, a camera.
+    """A source of frames: a file, a folder of pictures, a camera.
 
     `notes` fills while frames are read: what was wrong with the clip, one sentence each.
     """

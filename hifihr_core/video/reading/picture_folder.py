@@ -15,7 +15,7 @@ from hifihr_core.video.reading.frames import WHOLE, ClipFacts, Frame, FrameSourc
 class PictureSequence(FrameSource):
     """Pictures in the order of their names, at a fixed rate.
 
-    A picture that cannot be read is left out (its number stays free), and `notes` says so. Raises: DataError where
+    A picture that cannot be read is left out (its number stays free), and `notes` says so. Raises: DataError if
     there is no picture that can be read.
     """
 
@@ -42,7 +42,7 @@ class PictureSequence(FrameSource):
             if image is None:
                 continue
             if image.shape[:2] != (self.facts.height, self.facts.width):
-                self.note(f"pictures change their size; all are fitted into {self.facts.width} x {self.facts.height}")
+                self.note(f"pictures change size; all are fitted into {self.facts.width} x {self.facts.height}")
                 image = fit_into(image, self.facts.width, self.facts.height)
             yield Frame(number, time_s, image)
 

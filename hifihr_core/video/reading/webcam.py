@@ -10,7 +10,7 @@ from hifihr_core.video.reading.frames import WHOLE, ClipFacts, Frame, FrameSourc
 
 
 class Webcam(FrameSource):
-    """Camera `number` of this machine; it ends when the camera does. Raises: DeviceError where there is no camera."""
+    """Camera `number` of this machine; it ends when the camera does. Raises: DeviceError if there is no camera."""
 
     def __init__(self, number: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The journal of a clip: what was seen in every frame, a line per frame, from which a stopped run goes on."""
+"""The journal of a clip: what was seen in every frame, a line per frame, from which an interrupted run resumes."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -29,8 +29,8 @@ class SeenFrame:
 class Journal:
     """A file of frames, one JSON line each, behind a line that says what they were made from.
 
-    A journal made from something else is started anew, and a line that was cut off is dropped.
-    Raises: DataError where the disk refuses.
+    A journal made from something else is started again, and a truncated line is dropped.
+    Raises: DataError if it cannot be written.
     """
 
     def __init__(self, path: Path, origin: Mapping[str, object]) -> None:
@@ -50,7 +50,7 @@ class Journal:
                 yield frame_from_json(line)
 
     def append(self, frame: SeenFrame) -> None:
-        """Write a frame; it is on the disk when this returns, but for a crash of the whole machine."""
+        """Write a frame; it is on disk when this returns, unless the whole machine crashes."""
         if self._file is None:
             self._file = self._path.open("a", encoding="utf-8")
         self._file.write(frame_to_json(frame) + "\n")
@@ -63,7 +63,7 @@ class Journal:
             self._file = None
 
     def _whole_bytes(self) -> int:
-        """Return the length of the whole lines, 0 for a journal of something else."""
+        """Return the length of the complete lines, 0 for a journal of something else."""
         if not self._path.is_file():
             return 0
         length = 0
@@ -100,7 +100,7 @@ def frame_from_json(line: str) -> SeenFrame:
 
 
 def as_written(hand: SeenHand) -> SeenHand:
-    """Return the sighting as a journal gives it back, so that a run that goes on sees what the first one saw."""
+    """Return the sighting as a journal returns it, so that a resumed run sees what the first one saw."""
     return _hand({name: _listed(name, value) for name, value in asdict(hand).items()})
 
 

@@ -20,7 +20,7 @@ _NEVER = 1e6
 
 
 def match(tracks: Sequence[Track], seen: Sequence[SeenHand], time_s: float) -> list[tuple[int, int]]:
-    """Return pairs (number of a track, number of a sighting): as many as possible, then of least cost in all."""
+    """Return pairs (number of a track, number of a sighting): as many as possible, then of the least total cost."""
     if not tracks or not seen:
         return []
     costs = np.array([[cost(track, one, time_s) for one in seen] for track in tracks])
@@ -29,7 +29,7 @@ def match(tracks: Sequence[Track], seen: Sequence[SeenHand], time_s: float) -> l
 
 
 def cost(track: Track, seen: SeenHand, time_s: float) -> float:
-    """Return how badly a sighting continues a track, in sizes of the hand; `_NEVER` where it cannot."""
+    """Return how badly a sighting continues a track, in units of the hand's size; `_NEVER` if it cannot."""
     size = max(track.seen.size_px, seen.size_px, 1.0)
     lost_s = max(time_s - track.seen_s, 0.0)
     apart = float(np.linalg.norm(_expected_palm(track, time_s) - palm_px(seen))) / size

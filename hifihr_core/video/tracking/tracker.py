@@ -20,8 +20,8 @@ class TrackSettings:
     """How hands are followed.
 
     A hand is searched for whenever one is lost or none is known (every `search_lost` frames), and every `search_every`
-    frames while fewer than `max_hands` are known. A track begins at a score of `begins` and goes on down to `goes_on`;
-    it ends when it was not seen for `gap_s`.
+    frames while fewer than `max_hands` are known. A track begins at a score of `begins` and continues down to
+    `goes_on`; it ends when it was not seen for `gap_s`.
     """
 
     max_hands: int = 2
@@ -71,7 +71,7 @@ class Tracker:
         return [Tracked(track.id, track.side, track.seen) for track in tracks if track.misses == 0]
 
     def replay(self, frame: SeenFrame) -> None:
-        """Take up what an earlier run saw in the next frame: the state is then the one that `step` left."""
+        """Replay what an earlier run saw in the next frame: the state is then the one that `step` left."""
         state = self.state
         tracks = [track for track in state.tracks if self._lives(track, frame.time_s)]
         kept = [

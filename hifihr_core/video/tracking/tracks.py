@@ -1,4 +1,4 @@
-"""One hand through time as a tracker keeps it, and how well a sighting continues it."""
+"""One hand through time as a tracker stores it, and how well a sighting continues it."""
 
 from dataclasses import dataclass, replace
 
@@ -38,7 +38,7 @@ class Track:
 
     @property
     def side(self) -> Side:
-        """The side that its sightings speak for."""
+        """The side that its sightings suggest."""
         return "right" if self.right_odds > 0 else "left"
 
     def expected_px(self, time_s: float) -> Float[np.ndarray, "21 2"]:

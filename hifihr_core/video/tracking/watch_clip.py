@@ -21,7 +21,7 @@ def watch_clip(
     *,
     on_frame: Callable[[int], None] = lambda number: None,
 ) -> list[SeenFrame]:
-    """Return the frames of a clip with their hands; those that the journal holds already are not looked at again."""
+    """Return the frames of a clip with their hands; those that are already in the journal are not looked at again."""
     tracker, seen = Tracker(_AsWritten(watcher), settings), []
     for frame in journal.frames():
         tracker.replay(frame)

@@ -1,4 +1,4 @@
-"""What a tracker asks of the eyes, and the eyes as a tracker uses them: one quick look per hand and frame."""
+"""What a tracker needs from the eyes, and the eyes as a tracker uses them: one quick look per hand and frame."""
 
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable

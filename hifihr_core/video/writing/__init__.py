@@ -1,1 +1,1 @@
-"""What is left of a clip: overlay, timeline, files of every track; and clips that are recorded or synthetic."""
+"""What is written for a clip: overlay, timeline, files of every track; and clips that are recorded or synthetic."""

@@ -18,7 +18,7 @@ TICKS = 90_000
 
 
 class ClipWriter:
-    """Encodes pictures of one size, an odd last row or column left away; close it with the `with` statement."""
+    """Encodes pictures of one size (an odd last row or column is dropped); close it with the `with` statement."""
 
     def __init__(self, path: Path, *, width: int, height: int, fps: float, codec: str = "auto") -> None:
         self._av = import_av()
@@ -50,9 +50,9 @@ class ClipWriter:
 
 @contextmanager
 def new_clip(path: Path, *, width: int, height: int, fps: float, codec: str = "auto") -> Iterator[ClipWriter]:
-    """Yield a writer; `path` is there once the block ends well.
+    """Yield a writer; `path` exists once the block succeeds.
 
-    `codec` is a key of `CODECS`. Raises: DataError where the disk refuses; ConfigError, AssetError as `find_encoder`.
+    `codec` is a key of `CODECS`. Raises: DataError if it cannot be written; ConfigError, AssetError as `find_encoder`.
     """
     with (
         write_atomically(path) as part,
@@ -71,8 +71,8 @@ def join_parts(
 ) -> bool:
     """Join clips of one encoding, each from its time on (seconds), without encoding again.
 
-    The sound of the file `sound` between `start_s` and `end_s` goes along, as it is. Returns whether it could: not
-    every sound fits an mp4. Raises: DataError where the disk refuses.
+    The sound of the file `sound` between `start_s` and `end_s` is added unchanged. Returns whether that was possible:
+    not every sound fits an mp4. Raises: DataError if it cannot be written.
     """
     av = import_av()
     if sound is not None:

@@ -52,7 +52,7 @@ class HandPainter:
 
 
 def _window(vertices_cam: np.ndarray, K: np.ndarray, width: int, height: int) -> tuple[int, int, int, int] | None:
-    """Return left, top, right, bottom of what is drawn, in pixels; None where nothing of the hand is in the frame."""
+    """Return left, top, right, bottom of what is drawn, in pixels; None if nothing of the hand is in the frame."""
     rays = vertices_cam @ K.T
     if (rays[:, 2] < 1e-2).any():
         return None

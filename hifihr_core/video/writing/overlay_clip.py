@@ -1,4 +1,6 @@
-"""The overlay: a clip with its hands drawn over it, in parts, so that a stopped run goes on at the last whole part."""
+"""The overlay: a clip with its hands drawn over it, in parts, so that an interrupted run resumes after the last
+complete part.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,7 +46,7 @@ def write_overlay(
 ) -> Path:
     """Write the overlay of a clip, its sound kept; return its path.
 
-    Parts that an earlier run finished are kept. Raises: DataError where the disk refuses.
+    Parts that an earlier run finished are kept. Raises: DataError if it cannot be written.
     """
     painters = {track.id: _painter(hand, track, looks.get(track.id)) for track in tracks}
     parts: list[tuple[Path, float]] = []

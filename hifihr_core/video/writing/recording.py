@@ -11,7 +11,7 @@ from hifihr_core.video.writing.clip_writer import ClipWriter
 def record(camera: FrameSource, folder: Path, *, end_s: float | None = None) -> VideoFile:
     """Write what a camera shows to a clip in `folder` until `end_s` seconds, its own end, or Ctrl-C; return the clip.
 
-    Raises: DataError where the disk refuses or the camera gave no picture.
+    Raises: DataError if it cannot be written or the camera gave no picture.
     """
     facts, path = camera.facts, folder / f"{camera.facts.name}.mp4"
     with (

@@ -23,8 +23,8 @@ def write_synth_clips(
     """Write `clip_0000.mp4`, `clip_0000.jsonl` and so on; return the clips.
 
     A line of the .jsonl is a frame: number, time, K, and per hand its side, joints, which of them are visible, and
-    parameters. A clip whose two files are there is kept, so a stopped run goes on.
-    Raises: DataError where the disk refuses.
+    parameters. A clip whose two files exist is kept, so that an interrupted run resumes.
+    Raises: DataError if it cannot be written.
     """
     synthesizer = ClipSynthesizer(load_hand("anny").eval(), options)
     total, paths = count * options.frames, []
@@ -47,7 +47,7 @@ def write_synth_clips(
 
 
 def read_truth(path: Path) -> Iterator[dict]:
-    """Yield the frames of a synthetic clip's .jsonl. Raises: DataError where it is missing."""
+    """Yield the frames of a synthetic clip's .jsonl. Raises: DataError if it is missing."""
     for line in read_text(path).splitlines():
         yield json.loads(line)
 

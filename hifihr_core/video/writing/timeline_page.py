@@ -34,7 +34,7 @@ video.ontimeupdate = () => document.querySelectorAll("line").forEach(mark => {{
 def write_timeline(path: Path, overlay: Path, tracks: Sequence[FittedTrack], *, start_s: float, end_s: float) -> Path:
     """Write the page beside the overlay, which shows the clip from `start_s` to `end_s`; return its path.
 
-    A click on a line goes to that moment. Raises: DataError where the disk refuses.
+    A click on a line goes to that moment. Raises: DataError if it cannot be written.
     """
     seconds = max(end_s - start_s, 1e-3)
     rows = "\n".join(_row(track, start_s, seconds) for track in tracks)

@@ -31,7 +31,7 @@ _BATCH = 128
 
 @dataclass(frozen=True)
 class TrackContext:
-    """What the files of a track say beyond the track; without a look the mesh is grey.
+    """What the files of a track hold besides the track; without a look the mesh is grey.
 
     With `forearm` the hand of a scene ends in a short stub, as that of a photo does.
     """
@@ -46,7 +46,7 @@ class TrackContext:
 def write_track(
     folder: Path, stem: str, track: FittedTrack, formats: Iterable[str], context: TrackContext
 ) -> list[Path]:
-    """Write one track in every format named; return the files. Raises: DataError where the disk refuses."""
+    """Write one track in every format named; return the files. Raises: DataError if it cannot be written."""
     return [path for name in formats for path in TRACK_FORMATS[name](folder / f"{stem}.{name}", track, context)]
 
 

@@ -1,6 +1,6 @@
 """Which encoder writes clips: each codec has the encoders that can write it, the best first.
 
-All make no frames out of order, so that parts can be joined, and files about as large as a phone's.
+None reorders frames, so that parts can be joined, and files are about as large as a phone's.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from hifihr_core.errors import AssetError, ConfigError
 
 @dataclass(frozen=True)
 class VideoEncoder:
-    """An encoder of FFmpeg by its name there, and its options."""
+    """An encoder of FFmpeg, by FFmpeg's name, and its options."""
 
     name: str
     options: Mapping[str, str]
@@ -35,7 +35,7 @@ CODECS: Mapping[str, tuple[VideoEncoder, ...]] = MappingProxyType(
 def find_encoder(av: Any, codec: str = "auto") -> VideoEncoder:
     """Return the first encoder of a codec that this installation of PyAV (the module `av`) has.
 
-    Raises: ConfigError for a codec that is not known; AssetError where none of its encoders is there.
+    Raises: ConfigError for a codec that is not known; AssetError if none of its encoders is available.
     """
     if codec not in CODECS:
         raise ConfigError(f"codec {codec!r} is not known; expected {', '.join(CODECS)}")

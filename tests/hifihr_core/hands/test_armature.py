@@ -93,5 +93,5 @@ def test_our_joints_are_the_bones(hand) -> None:
 
 def test_a_broken_armature_file_is_named(tmp_path) -> None:
     (tmp_path / "anny_bones.npz").write_bytes(b"not an archive")
-    with pytest.raises(AssetError, match=r"anny_bones.npz.*install hifihr again"):
+    with pytest.raises(AssetError, match=r"anny_bones.npz.*reinstall hifihr"):
         load_bone_weights(tmp_path / "anny_bones.npz")

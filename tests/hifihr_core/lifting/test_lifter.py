@@ -82,7 +82,7 @@ def test_a_lifter_for_another_hand_is_refused(
     with pytest.raises(AssetError, match="a lifter for the hand anny"):
         load_lifter(tmp_path / "a.safetensors", hand)
     (tmp_path / "b.safetensors").write_bytes(b"nothing")
-    with pytest.raises(AssetError, match="not a whole safetensors file"):
+    with pytest.raises(AssetError, match="not a complete safetensors file"):
         load_lifter(tmp_path / "b.safetensors", hand)
 
 

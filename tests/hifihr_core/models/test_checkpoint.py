@@ -87,7 +87,7 @@ def test_foreign_and_broken_files_are_named(saved, tmp_path):
     with pytest.raises(AssetError, match="file of another program, expected hifihr-weights"):
         load_checkpoint(tmp_path / "other.safetensors")
     (tmp_path / "cut.safetensors").write_bytes(path.read_bytes()[:5000])
-    with pytest.raises(AssetError, match="not a whole safetensors file"):
+    with pytest.raises(AssetError, match="not a complete safetensors file"):
         load_checkpoint(tmp_path / "cut.safetensors")
     newer = tmp_path / "newer.safetensors"
     save_weights(newer, network.state_dict(), {**read_facts(path), "format_version": "2"})

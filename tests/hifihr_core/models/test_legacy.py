@@ -101,16 +101,16 @@ def test_a_hostile_file_is_refused_and_nothing_runs(tmp_path):
             return (print, ("run",))
 
     torch.save({"args": Attack()}, tmp_path / "attack.t7")
-    with pytest.raises(UnsafePickleError, match="asks for more than data; nothing of it was run"):
+    with pytest.raises(UnsafePickleError, match="refers to more than plain data; nothing in it was run"):
         load_t7(tmp_path / "attack.t7")
 
 
 def test_other_files_are_named(published, tmp_path):
-    (tmp_path / "text.t7").write_text("no checkpoint")
+    (tmp_path / "text.t7").write_text("not a checkpoint")
     with pytest.raises(AssetError, match=r"text\.t7"):
         load_t7(tmp_path / "text.t7")
     torch.save({"epoch": 1}, tmp_path / "other.t7")
-    with pytest.raises(AssetError, match="no checkpoint of HiFiHR, expected a dict with args, base_encoder"):
+    with pytest.raises(AssetError, match="not a checkpoint of HiFiHR, expected a dict with args, base_encoder"):
         load_t7(tmp_path / "other.t7")
     state = torch.load(published[0], weights_only=False)
     state["base_encoder"].popitem(last=False)

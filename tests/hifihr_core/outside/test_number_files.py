@@ -67,6 +67,6 @@ def headed(text):
 )
 def test_every_damage_is_one_line(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(DataError, match=r": no array of numbers \(.*\); ask the author") as caught:
+    with pytest.raises(DataError, match=r": not an array of numbers \(.*\); ask the author") as caught:
         read_numbers(tmp_path / name, remedy="ask the author")
     assert "\n" not in str(caught.value)

@@ -88,7 +88,7 @@ def test_what_is_no_whole_set_of_parts_is_named(tmp_path):
         merge_parts(tmp_path)
     pack(tmp_path, Part(2, 3))
     pack(tmp_path, Part(3, 3), plan=2)
-    with pytest.raises(DataError, match="parts of different plans"):
+    with pytest.raises(DataError, match="parts that belong to different plans"):
         merge_parts(tmp_path)
     for number, of in ((0, 3), (4, 3), (1, 0)):
         with pytest.raises(ConfigError, match="expected I/N"):

@@ -201,7 +201,7 @@ def test_an_empty_split_has_an_index(tmp_path):
 
 def test_a_damaged_finished_folder_is_named(tmp_path, whole):
     (tmp_path / "whole/train-00002.h5").unlink()
-    with pytest.raises(DataError, match=r"train-00002\.h5: missing or of another size .*--overwrite"):
+    with pytest.raises(DataError, match=r"train-00002\.h5: missing or of a size other.*--overwrite"):
         pack_split(ToySplit(), tmp_path / "whole", policy=SMALL)
 
 

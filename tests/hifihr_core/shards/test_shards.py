@@ -211,7 +211,7 @@ def test_a_shard_that_was_cut_is_refused(folder):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(DataError, match=r"train-00001.h5: [\d,]+ bytes, expected [\d,]+ bytes"):
         ShardSet(folder)
-    with pytest.raises(DataError, match="not a whole shard"):
+    with pytest.raises(DataError, match="not a complete shard"):
         ShardReader(path)[0]
 
 
@@ -315,9 +315,9 @@ HOSTILE = {
     "a third side": (_replace("annotations/side", np.full(4, 2, "u1")), "a side of 2"),
     "offsets out of order": (
         _replace("samples/image/offsets", np.array([0, 50, 40, *range(100, 600, 100), 410])),
-        "images do not lie one after the other",
+        "images are not one after the other",
     ),
-    "offsets beyond the end": (_replace("samples/image/offsets", np.arange(9) * 10**12), "images do not lie"),
+    "offsets beyond the end": (_replace("samples/image/offsets", np.arange(9) * 10**12), "images are not one"),
     "problems of another kind": (_replace("problems", np.frombuffer(b'[{"key": 1}]', "u1")), "Problem"),
     "problems nested for ever": (_replace("problems", np.full(10_000, ord("["), "u1")), "nested too deeply"),
 }
@@ -328,7 +328,7 @@ def test_a_shard_that_breaks_the_schema_is_refused_in_one_line(shard, name):
     change, reason = HOSTILE[name]
     with h5py.File(shard[0], "r+") as file:
         change(file)
-    with pytest.raises(DataError, match=rf"not a whole shard \(.*{reason}") as caught:
+    with pytest.raises(DataError, match=rf"not a complete shard \(.*{reason}") as caught:
         ShardReader(shard[0])[0]
     assert "\n" not in str(caught.value)
 

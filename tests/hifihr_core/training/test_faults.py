@@ -128,5 +128,5 @@ def test_a_damaged_state_is_named(settings_for, shards, tmp_path):
     fit(settings_for(shards), tmp_path / "run", device="cpu")
     path = tmp_path / "run" / STATE_FILE
     path.write_bytes(path.read_bytes()[:-1000])
-    with pytest.raises(AssetError, match=r"state\.safetensors: not a whole safetensors file"):
+    with pytest.raises(AssetError, match=r"state\.safetensors: not a complete safetensors file"):
         fit(settings_for(shards), tmp_path / "run", resume=True, device="cpu")

@@ -65,7 +65,7 @@ def test_another_preset_on_resume_is_refused(settings_for, shards, tmp_path):
     fit(settings_for(shards), tmp_path / "run", device="cpu")
     with pytest.raises(ConfigError, match=r"train\.lr: this run was started with 0\.001, found 0\.5"):
         fit(settings_for(shards, "train.lr=0.5"), tmp_path / "run", resume=True, device="cpu")
-    with pytest.raises(ConfigError, match="holds a run already"):
+    with pytest.raises(ConfigError, match="already holds a run"):
         fit(settings_for(shards), tmp_path / "run", device="cpu")
 
 

@@ -263,7 +263,7 @@ def test_broken_files_are_asset_errors(copied, name):
         with pytest.raises(AssetError, match=name):
             load_hand("anny", path=copied)
     (copied / name).unlink()
-    with pytest.raises(AssetError, match="install hifihr again"):
+    with pytest.raises(AssetError, match="reinstall hifihr"):
         load_hand("anny", path=copied)
 
 

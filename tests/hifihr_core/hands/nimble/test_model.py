@@ -233,7 +233,7 @@ def test_wrong_contents(make_fake_nimble, tmp_path, which, changes, message):
     ("lines", "message"),
     [
         (["vt 0.1 0.2", "f 1/1/1 2/1/1 3/1/1"], "its 1 faces are not those of skin_f"),
-        (["vt a b"], "not the lines of an OBJ file"),
+        (["vt a b"], "not a valid OBJ file"),
         (["vt 0.1 0.2", "f 1/9/1 2/1/1 3/1/1"], "expected"),
         ([], "expected"),
     ],
@@ -257,7 +257,7 @@ def test_malicious_inside_a_tensor(make_fake_nimble, tmp_path, monkeypatch):
             return torch.storage._load_from_bytes, (pickle.dumps(Fires(), 2),)
 
     contents = altered(make_fake_nimble(), 0, lambda d: {"pose_mean": Storage()})
-    refuse(contents, tmp_path, "damaged or asks for more than data", error=UnsafePickleError)
+    refuse(contents, tmp_path, "damaged or refers to more than plain data", error=UnsafePickleError)
 
 
 def test_truncated(make_fake_nimble, tmp_path):
