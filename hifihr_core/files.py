@@ -79,16 +79,6 @@ def write_text(path: Path, text: str) -> None:
         part.write_text(text, encoding="utf-8")
 
 
-def read_text(path: Path) -> str:
-    """Return the text of a UTF-8 file. Raises: DataError if it is missing, unreadable or not text."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise DataError(describe_os_error(error, path)) from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: byte {error.start} is not UTF-8, expected a text file; check the path") from error
-
-
 def _reason(error: OSError) -> str:
     """Return the reason alone, without the name of the temporary file."""
     return describe_os_error(OSError(error.errno, error.strerror or str(error)))

@@ -1,23 +1,21 @@
 """From what a user has (a file, a folder, a zip) to an installed asset: found, checked, converted, stored."""
 
 import shutil
-import stat
 import tempfile
-import zipfile
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from fnmatch import fnmatch
-from io import BufferedIOBase
 from pathlib import Path
-from typing import Any
 
 from hifihr_core.assets.fetch import check_bytes
 from hifihr_core.assets.registry import Asset
 from hifihr_core.assets.store import install
-from hifihr_core.errors import AssetError
+from hifihr_core.errors import AssetError, DataError
 from hifihr_core.files import describe_os_error
 from hifihr_core.hands.table import HANDS
 from hifihr_core.lookup import load_attribute
+from hifihr_core.outside.folders import find_files
+from hifihr_core.outside.whole_files import check_regular
+from hifihr_core.outside.zips import RawFile, is_zip, read_zip_index
 
 Convert = Callable[[Path, Path], None]
 
@@ -59,10 +57,11 @@ def gather(asset: Asset, source: Path, scratch: Path) -> Path:
         raise AssetError(f"{source}: no such file or folder; {_expected(asset)}")
     if not source.is_dir():
         _check_file(asset, source)
-    if zipfile.is_zipfile(source) and source.suffix.lower() == ".zip":
+    if source.suffix.lower() == ".zip" and is_zip(source):
         found = _unpack(asset, source, scratch)
     elif source.is_dir():
-        found = _choose(asset, source, {str(path.relative_to(source)): path for path in _files_below(source)})
+        below = {str(path.relative_to(source)): path for path in _shallow_first(source)}
+        found = {wanted: below[name] for wanted, name in _choose(asset, source, below).items()}
     elif len(asset.wanted) > 1:
         raise AssetError(f"{source}: one file, but {asset.id} has {len(asset.wanted)}; {_expected(asset)}")
     else:
@@ -79,60 +78,48 @@ def gather(asset: Asset, source: Path, scratch: Path) -> Path:
 
 def _check_file(asset: Asset, source: Path) -> None:
     """Raise AssetError for a pipe or device, which may never end, and for a file larger than the asset's can be."""
-    found = source.stat()
-    if not stat.S_ISREG(found.st_mode):
-        raise AssetError(f"{source}: a pipe or device, expected a file; {_expected(asset)}")
-    if found.st_size > asset.largest_bytes and source.suffix.lower() != ".zip":
-        raise AssetError(f"{source}: {found.st_size:,} bytes, too large for {asset.id}; {_expected(asset)}")
+    check_regular(source, error=AssetError)
+    size = source.stat().st_size
+    if size > asset.largest_bytes and source.suffix.lower() != ".zip":
+        raise AssetError(f"{source}: {size:,} bytes, too large for {asset.id}; {_expected(asset)}")
 
 
-def _files_below(folder: Path) -> list[Path]:
-    """Return every file below `folder`, the shallow ones first."""
-    return sorted((path for path in folder.rglob("*") if path.is_file()), key=lambda path: (len(path.parts), str(path)))
+def _shallow_first(folder: Path) -> list[Path]:
+    return sorted(find_files(folder), key=lambda path: (len(path.parts), str(path)))
 
 
-def _choose(asset: Asset, source: Path, candidates: dict[str, Path]) -> dict[str, Path]:
-    """Return wanted name -> candidate. Raises: AssetError naming what is missing, or what two files claim to be."""
-    found: dict[str, Path] = {}
+def _choose(asset: Asset, source: Path, names: Iterable[str]) -> dict[str, str]:
+    """Return wanted name -> name in the source. Raises: AssetError naming what is missing, or what fits twice."""
+    candidates, found = list(names), dict[str, str]()
     for wanted in asset.wanted:
         matches = [name for name in candidates if fnmatch(Path(name).name.lower(), wanted.lower())]
         if not matches:
             raise AssetError(f"{source}: {wanted} is not in it; {_expected(asset)}")
         if len(matches) > 1 and "*" in wanted:
             raise AssetError(f"{source}: {', '.join(matches)} all fit {wanted}, expected one; give the file itself")
-        found[wanted] = candidates[matches[0]]
+        found[wanted] = matches[0]
     return found
 
 
 def _unpack(asset: Asset, archive: Path, scratch: Path) -> dict[str, Path]:
     """Unpack only the wanted members, under names of our own, so that no path in the archive matters."""
     try:
-        with zipfile.ZipFile(archive) as opened:
-            members = {info.filename: info for info in opened.infolist() if not info.is_dir()}
-            chosen = _choose(asset, archive, {name: Path(name) for name in members})
-            unpacked: dict[str, Path] = {}
-            for wanted, name in chosen.items():
-                target = scratch / wanted.replace("*", asset.id)
-                with opened.open(members[name.as_posix()]) as packed, target.open("wb") as file:
-                    _copy_bounded(packed, file, asset.largest_bytes, f"{archive}: {name}")
-                unpacked[wanted] = target
-            return unpacked
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
-        raise AssetError(
-            f"{archive}: not a readable zip ({error}); download it again, or unpack it and give the folder"
-        ) from error
+        members = {file.inner: file for file in read_zip_index(RawFile(archive)).files()}
+        unpacked = {}
+        for wanted, name in _choose(asset, archive, members).items():
+            unpacked[wanted] = scratch / wanted.replace("*", asset.id)
+            _copy_bounded(members[name], unpacked[wanted], asset.largest_bytes)
+        return unpacked
+    except DataError as error:
+        raise AssetError(str(error)) from error
 
 
-def _copy_bounded(packed: Any, file: BufferedIOBase, most: int, name: str) -> None:
-    """Unpack at most `most` bytes, whatever the archive claims. Raises: AssetError if there are more."""
-    copied = 0
-    while block := packed.read(1 << 20):
-        copied += len(block)
-        if copied > most:
-            raise AssetError(
-                f"{name} unpacks to more than {most:,} bytes, expected less; the zip is damaged or hostile"
-            )
-        file.write(block)
+def _copy_bounded(packed: RawFile, target: Path, most: int) -> None:
+    """Unpack at most so many bytes, whatever the archive claims. Raises: AssetError if there are more."""
+    if packed.size > most:
+        raise AssetError(f"{packed.name} unpacks to more than {most:,} bytes, expected less; it is damaged or hostile")
+    with packed.open() as stream, target.open("wb") as file:
+        shutil.copyfileobj(stream, file, 1 << 20)
 
 
 def _check_suffix(asset: Asset, source: Path) -> Path:

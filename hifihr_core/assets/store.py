@@ -13,9 +13,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hifihr_core.assets.registry import Asset, find_asset
-from hifihr_core.errors import AssetError
+from hifihr_core.errors import AssetError, DataError
 from hifihr_core.files import describe_os_error, write_atomically, write_text
-from hifihr_core.outside.whole_files import sha256_of
+from hifihr_core.outside.whole_files import read_whole, sha256_of
 
 State = Literal["present", "missing", "damaged", "unverified"]
 
@@ -93,8 +93,8 @@ def check(asset: Asset) -> State:
     if not path.is_file():
         return "missing"
     try:
-        receipt = Receipt.model_validate_json(receipt_path(asset).read_bytes())
-    except (OSError, ValidationError):
+        receipt = Receipt.model_validate_json(read_whole(receipt_path(asset)))
+    except (DataError, ValidationError):
         return "unverified"
     same = path.stat().st_size == receipt.size and sha256_of(path, error=AssetError) == receipt.sha256
     return "present" if same else "damaged"

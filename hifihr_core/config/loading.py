@@ -14,8 +14,8 @@ from hifihr_core.config.named_layers import EMPTY, Layer
 from hifihr_core.config.renamed import renew
 from hifihr_core.config.settings import Settings, known_names, nearest_name, section_of
 from hifihr_core.errors import ConfigError
-from hifihr_core.files import read_text
 from hifihr_core.lookup import did_you_mean, expected_one_of
+from hifihr_core.outside.whole_files import read_text
 
 if sys.version_info >= (3, 11):
     import tomllib

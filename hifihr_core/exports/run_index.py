@@ -16,6 +16,7 @@ from hifihr_core import __version__
 from hifihr_core.errors import DataError
 from hifihr_core.files import describe_os_error, write_text
 from hifihr_core.outside.json_text import parse_json, read_json
+from hifihr_core.outside.whole_files import read_whole
 
 INDEX_FILE = "hands.json"
 _JOURNAL = ".hands-*.jsonl"
@@ -137,7 +138,7 @@ def _read_all(folder: Path) -> Iterator[Entry]:
     """Yield the entries of the index and of journals that a stopped run left; a truncated line is skipped."""
     yield from _read_index_file(folder)
     for journal in _journals(folder):
-        for line in journal.read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in read_whole(journal, most_bytes=_MOST_BYTES).decode("utf-8", "replace").splitlines():
             try:
                 entry = parse_json(line, journal)
             except DataError:

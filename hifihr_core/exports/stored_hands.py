@@ -1,6 +1,5 @@
 """Reading results back: the JSON of one hand, posed again by its model."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,8 +10,8 @@ from hifihr_core.errors import DataError
 from hifihr_core.exports.results import HandResult
 from hifihr_core.exports.run_index import INDEX_FILE, read_index
 from hifihr_core.exports.textured_meshes import mirror_x, posed_mesh
-from hifihr_core.files import read_text
 from hifihr_core.hands import HandModel, HandParameters
+from hifihr_core.outside.json_text import read_json
 from hifihr_core.photos.detections import box_from_xywh
 from hifihr_core.placed_hands import PlacedHands
 
@@ -36,13 +35,13 @@ def result_files(path: Path) -> list[Path]:
 
 def read_hand_document(path: Path) -> dict:
     """Return what a hand's JSON says. Raises: DataError for a file that is missing or not a hand."""
-    try:
-        document = json.loads(read_text(path))
-        missing = {"hand", "parameters", "K", "side"} - set(document)
-    except (ValueError, TypeError) as error:
-        raise DataError(f"{path}: not JSON ({error}); expected a hand's file from `hifihr predict`") from error
+    expected = "expected a hand's file from `hifihr predict`"
+    document = read_json(path, remedy=expected)
+    if not isinstance(document, dict):
+        raise DataError(f"{path}: a {type(document).__name__}, {expected}")
+    missing = {"hand", "parameters", "K", "side"} - set(document)
     if missing:
-        raise DataError(f"{path}: no entry {sorted(missing)[0]!r}; expected a hand's file from `hifihr predict`")
+        raise DataError(f"{path}: no entry {sorted(missing)[0]!r}; {expected}")
     return document
 
 

@@ -1,7 +1,5 @@
 """A frozen dataclass of arrays and strings, kept in a plain `.npz`: no pickle in it, and a format number."""
 
-import zipfile
-import zlib
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,6 +7,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from hifihr_core.errors import AssetError
+from hifihr_core.outside.array_archives import MOST_BYTES, read_arrays
 
 RecordT = TypeVar("RecordT")
 
@@ -23,16 +22,17 @@ def save_record(record: Any, target: Path, *, kind: str, format_number: int, com
         save(file, format=np.array(f"{kind} {format_number}"), **arrays)
 
 
-def load_record(record: type[RecordT], path: Path, *, kind: str, format_number: int, remedy: str) -> RecordT:
+def load_record(
+    record: type[RecordT],
+    path: Path,
+    *,
+    kind: str,
+    format_number: int,
+    remedy: str,
+    most_bytes: int = MOST_BYTES,
+) -> RecordT:
     """Read what `save_record` wrote. Raises: AssetError if it is missing, damaged or of another format."""
-    try:
-        # NumPy leaves a path open if it is not an archive; a file of ours is closed.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = dict(archive)
-    except FileNotFoundError:
-        raise AssetError(f"{path}: not there, expected a converted file of {kind}; {remedy}") from None
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise AssetError(f"{path}: not a converted file of {kind} ({error}); {remedy}") from error
+    arrays = read_arrays(path, what=f"a converted file of {kind}", remedy=remedy, most_bytes=most_bytes)
     found, expected = str(arrays.pop("format", "of no known format")), f"{kind} {format_number}"
     if found != expected:
         raise AssetError(f"{path}: is {found}, expected {expected}; {remedy}")

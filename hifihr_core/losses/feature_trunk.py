@@ -1,13 +1,13 @@
 """The trunk of the perceptual term: VGG19 up to conv3_3 before its ReLU, as the paper uses it."""
 
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from hifihr_core.errors import AssetError
+from hifihr_core.outside.torch_files import read_torch_file
 
 #: Asset with torchvision's ImageNet weights.
 PERCEPTUAL_ASSET = "vgg19"
@@ -39,11 +39,10 @@ def load_perceptual(path: Path) -> Trunk:
 
     with torch.device("meta"):  # shapes alone: the whole network has half a gigabyte of numbers that nobody asks for
         layers = vgg19(weights=None, init_weights=False).features[:NUM_LAYERS]
+    what, remedy = "VGG19 weights of torchvision", "fetch them again"
+    state = read_torch_file(path, what=what, remedy=remedy)
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
         layers.load_state_dict({name: state[f"features.{name}"] for name in layers.state_dict()}, assign=True)
-    except (OSError, KeyError, RuntimeError, EOFError, UnpicklingError) as error:
-        raise AssetError(
-            f"{path}: not VGG19 weights of torchvision ({type(error).__name__}); fetch them again"
-        ) from error
+    except (LookupError, RuntimeError, TypeError) as error:
+        raise AssetError(f"{path}: not {what} ({type(error).__name__}); {remedy}") from error
     return Trunk(layers)

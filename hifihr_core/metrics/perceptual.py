@@ -3,13 +3,13 @@
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from hifihr_core.errors import AssetError
+from hifihr_core.outside.torch_files import read_torch_file
 
 #: (picture, truth), RGB in [0, 1] -> one distance per sample.
 Lpips = Callable[[Float[Tensor, "B 3 H W"], Float[Tensor, "B 3 H W"]], Float[Tensor, " B"]]
@@ -30,16 +30,17 @@ def load_lpips(trunk: Path, *, net: str = "alex", device: torch.device | str = "
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torchvision dislikes how lpips asks for an untrained trunk
         model = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
+    what, remedy = (
+        f"torchvision's weights of the trunk of LPIPS-{net}",
+        f"run `hifihr assets fetch {LPIPS_ASSETS[net]}` again",
+    )
+    state = read_torch_file(trunk, what=what, remedy=remedy)
     try:
-        state = torch.load(trunk, map_location="cpu", weights_only=True)
         known = model.net.state_dict()
         # lpips cuts `features` into slices and keeps the number of each layer: slice2.3.weight is features.3.weight.
         model.net.load_state_dict({name: state[f"features.{name.split('.', 1)[1]}"] for name in known})
-    except (OSError, KeyError, RuntimeError, EOFError, UnpicklingError) as error:
-        raise AssetError(
-            f"{trunk}: not torchvision's weights of the trunk of LPIPS-{net} ({type(error).__name__}); run "
-            f"`hifihr assets fetch {LPIPS_ASSETS[net]}` again"
-        ) from error
+    except (LookupError, RuntimeError, TypeError) as error:
+        raise AssetError(f"{trunk}: not {what} ({type(error).__name__}); {remedy}") from error
     model = model.to(device).eval().requires_grad_(False)
 
     def distance(picture: Tensor, truth: Tensor) -> Tensor:

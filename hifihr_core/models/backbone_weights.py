@@ -5,14 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from pickle import UnpicklingError
 from types import MappingProxyType
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from hifihr_core.assets.registry import REGISTRY
@@ -174,11 +170,9 @@ def _read_file(path: Path, backbone: str) -> Mapping[str, Tensor]:
     """Return the state dict in a file: safetensors, or a torch file, without running anything in it."""
     if not path.is_file():
         raise AssetError(f"{path}: no such file, expected weights of {backbone}; check --set model.weights")
-    try:
-        is_safe = path.suffix == ".safetensors"
-        state = load_file(path) if is_safe else torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError, SafetensorError, UnpicklingError) as error:
-        raise AssetError(f"{path}: cannot be read as weights ({type(error).__name__}); fetch it again") from error
+    if path.suffix == ".safetensors":
+        return read_tensors(path)
+    state = read_torch_file(path, what=f"weights of {backbone}", remedy="fetch it again")
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise AssetError(f"{path}: not a state dict, expected named tensors of {backbone}; fetch it again")
     return state

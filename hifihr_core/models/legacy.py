@@ -6,18 +6,15 @@ and the state of the optimiser. Its encoder is lukemelas' EfficientNet-B3, whose
 the true root (`--root gt`).
 """
 
-import warnings
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from hifihr_core.config.tree import DataSettings, ModelSettings, RenderSettings, RunSettings
-from hifihr_core.errors import AssetError, UnsafePickleError
+from hifihr_core.errors import AssetError
 from hifihr_core.models.checkpoint import save_weights
 from hifihr_core.models.encoders import build_encoder
 from hifihr_core.models.heads import LightHead, branch, trunk
@@ -106,19 +103,7 @@ def read_t7(path: Path) -> dict[str, Any]:
 
     Raises: UnsafePickleError for a name beyond tensors, containers and `argparse.Namespace`; AssetError otherwise.
     """
-    try:
-        with torch.serialization.safe_globals([Namespace]), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch remarks on the pickle's protocol; what counts is raised below
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except UnpicklingError as error:
-        reason = " ".join(str(error).split()).partition(". ")[0]
-        if "Unsupported" in str(error) or "disallowed" in str(error):
-            raise UnsafePickleError(
-                f"{path}: refers to more than plain data; nothing in it was run ({reason})"
-            ) from error
-        raise AssetError(f"{path}: not a readable checkpoint ({reason}); get the file again") from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise AssetError(f"{path}: not a readable checkpoint ({type(error).__name__}); get the file again") from error
+    state = read_torch_file(path, what="a readable checkpoint", remedy="get the file again", allowed=[Namespace])
     missing = [name for name in ("args", "base_encoder", "hand_encoder") if name not in (state or ())]
     if not isinstance(state, dict) or missing or not isinstance(state["args"], Namespace):
         raise AssetError(

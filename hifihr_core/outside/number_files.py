@@ -16,6 +16,8 @@ from hifihr_core.outside.whole_files import read_whole
 
 #: Numbers of one file; a camera has nine.
 _MOST_BYTES = 16 << 20
+#: What comes before the numbers of a `.npy` file is far shorter.
+_MOST_HEADER_BYTES = 1 << 17
 _HEADERS: Mapping[tuple[int, int], Callable] = MappingProxyType(
     {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 )
@@ -36,14 +38,17 @@ def read_numbers(path: Path, *, remedy: str = "write it again", error: type[Hifi
         raise error(f"{path}: not an array of numbers ({reason or type(found).__name__}); {remedy}") from found
 
 
-def parse_npy(content: bytes) -> np.ndarray:
-    """Return the array of a `.npy` file. Raises: ValueError and others, as NumPy's reader of headers does."""
-    stream = io.BytesIO(content)
+def parse_npy(content: bytes | bytearray, *, kinds: str = "biuf") -> np.ndarray:
+    """Return the array of a `.npy` file, which shares its memory; `kinds` are those of NumPy's types.
+
+    Raises: ValueError and others, as NumPy's reader of headers does.
+    """
+    stream = io.BytesIO(content[:_MOST_HEADER_BYTES])
     version = npy.read_magic(stream)
     if version not in _HEADERS:
         raise ValueError(f"version {version} of the format, expected 1.0 or 2.0")
     shape, fortran, dtype = _HEADERS[version](stream)
-    if dtype.kind not in "biuf":
+    if dtype.kind not in kinds:
         raise ValueError(f"entries of type {dtype}, expected plain numbers")
     expected, found = math.prod(shape) * dtype.itemsize, len(content) - stream.tell()
     if min(shape, default=0) < 0 or expected != found:

@@ -2,6 +2,9 @@
 
 import hashlib
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 
 from hifihr_core.errors import DataError, HifihrError
@@ -12,23 +15,66 @@ MOST_BYTES = 64 << 20
 _BLOCK_BYTES = 4 << 20
 
 
+def check_regular(path: Path, *, most_bytes: int | None = None, error: type[HifihrError] = DataError) -> None:
+    """Raise `error` unless this is a regular file (or a link to one) of at most so many bytes."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError) as problem:  # ValueError: a zero byte in the path
+        reason = describe_os_error(problem, path) if isinstance(problem, OSError) else f"{path}: {problem}"
+        raise error(reason) from problem
+    if not stat.S_ISREG(found.st_mode):
+        kind = "a folder" if stat.S_ISDIR(found.st_mode) else "a pipe or device"
+        raise error(f"{path}: {kind}, expected a file; check the path")
+    if most_bytes is not None and found.st_size > most_bytes:
+        raise error(f"{path}: {found.st_size:,} bytes, expected at most {most_bytes:,}; check the path")
+
+
+@contextmanager
+def open_regular(
+    path: Path, *, most_bytes: int | None = MOST_BYTES, error: type[HifihrError] = DataError
+) -> Iterator[BufferedReader]:
+    """Open a regular file for reading; pipes and devices are refused, since they may never end.
+
+    Raises: `error` if the file is missing, not a regular file, or longer than `most_bytes`; OSError while it is read.
+    """
+    check_regular(path, most_bytes=most_bytes, error=error)
+    try:
+        file = path.open("rb")
+    except OSError as problem:
+        raise error(describe_os_error(problem, path)) from problem
+    with file:
+        yield file
+
+
 def read_whole(path: Path, *, most_bytes: int = MOST_BYTES, error: type[HifihrError] = DataError) -> bytes:
     """Return the content of a regular file.
 
-    Pipes and devices are refused, since they may never end. Raises: `error` if the file is missing, not a regular file,
-    or longer than `most_bytes`.
+    Raises: `error` if the file is missing, not a regular file, longer than `most_bytes`, or cannot be read.
     """
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            kind = "a folder" if stat.S_ISDIR(found.st_mode) else "a pipe or device"
-            raise error(f"{path}: {kind}, expected a file; check the path")
-        if found.st_size > most_bytes:
-            raise error(f"{path}: {found.st_size:,} bytes, expected at most {most_bytes:,}; check the path")
-        with path.open("rb") as file:
+        with open_regular(path, most_bytes=most_bytes, error=error) as file:
             return file.read(most_bytes)
     except OSError as problem:
         raise error(describe_os_error(problem, path)) from problem
+
+
+def read_head(path: Path, count: int, *, error: type[HifihrError] = DataError) -> bytes:
+    """Return the first `count` bytes of a regular file, however long it is. Raises: `error` as `read_whole`."""
+    try:
+        with open_regular(path, most_bytes=None, error=error) as file:
+            return file.read(count)
+    except OSError as problem:
+        raise error(describe_os_error(problem, path)) from problem
+
+
+def read_text(path: Path, *, most_bytes: int = MOST_BYTES, error: type[HifihrError] = DataError) -> str:
+    """Return the text of a UTF-8 file. Raises: `error` as `read_whole`, and if it is not text."""
+    try:
+        text = read_whole(path, most_bytes=most_bytes, error=error).decode("utf-8")
+    except UnicodeDecodeError as problem:
+        message = f"{path}: byte {problem.start} is not UTF-8, expected a text file; check the path"
+        raise error(message) from problem
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def sha256_of(path: Path, *, error: type[HifihrError] = DataError) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from hifihr_core.errors import DataError
 from hifihr_core.exports.formats import possible_names
 from hifihr_core.exports.run_index import Entry, RunIndex
+from hifihr_core.outside.whole_files import read_head
 
 #: Bytes of a photo's name that its files keep; file systems allow 255, endings and numbers need some.
 _LONGEST_STEM = 180
@@ -58,7 +59,7 @@ def refuse_foreign_page(path: Path, *, overwrite: bool) -> None:
     """Raise DataError for a page that is not ours, or is ours and must not be replaced."""
     if not path.exists():
         return
-    ours = path.is_file() and _PAGE_MARK in path.read_bytes()[:4096]
+    ours = path.is_file() and _PAGE_MARK in read_head(path, 4096)
     if not (ours and overwrite):
         remedy = "or --overwrite" if ours else "hifihr did not write it"
         raise DataError(f"{path}: exists already; give another --out, {remedy}")

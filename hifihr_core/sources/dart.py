@@ -18,7 +18,8 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from hifihr_core.errors import DataError
-from hifihr_core.files import read_text, write_text
+from hifihr_core.files import write_text
+from hifihr_core.outside.whole_files import read_text
 from hifihr_core.samples import Sample
 from hifihr_core.shards import pictures
 from hifihr_core.shards.schema import CheckFacts, DatasetFacts, Problem

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from hifihr_core.errors import DataError
 from hifihr_core.outside.folders import find_files
+from hifihr_core.photos.reading import read_photo
 from hifihr_core.synthesis.dice import Dice
 
 #: Photos that scikit-image carries inside its package; none of them shows a hand.
@@ -35,7 +36,7 @@ def make_bank(*, image_px: int, count: int, seed: int, photos: Path | None = Non
     random = np.random.default_rng(seed)
     side_px = min(int(_BANK_SCALE * image_px), _MAX_BANK_PX)
     bank = [_square(_as_rgb(getattr(skimage.data, name)()), side_px) for name in _PHOTOS]
-    bank += [_square(cv2.cvtColor(p, cv2.COLOR_BGR2RGB), side_px) for p in _read_photos(photos, random)]
+    bank += [_square(picture, side_px) for picture in _read_photos(photos, random)]
     for i in range(count):
         bank.append(_PAINTERS[i % len(_PAINTERS)](bank, random))
     return torch.from_numpy(np.stack(bank)).permute(0, 3, 1, 2).contiguous()
@@ -46,13 +47,19 @@ def _read_photos(folder: Path | None, random: np.random.Generator) -> list[np.nd
         return []
     paths = sorted(find_files(folder, _EXTENSIONS))
     chosen = [paths[i] for i in sorted(random.permutation(len(paths))[:_MAX_PHOTOS])]
-    pictures = [cv2.imread(str(path), cv2.IMREAD_COLOR) for path in chosen]
-    found = [picture for picture in pictures if picture is not None]
+    found = [picture for picture in map(_read_photo, chosen) if picture is not None]
     if not found:
         raise DataError(
             f"{folder}: no readable picture, expected photos for backgrounds ({', '.join(sorted(_EXTENSIONS))})"
         )
     return found
+
+
+def _read_photo(path: Path) -> np.ndarray | None:
+    try:
+        return read_photo(path).image
+    except DataError:
+        return None
 
 
 def _as_rgb(picture: UInt8[np.ndarray, "H W *C"]) -> UInt8[np.ndarray, "H W 3"]:

@@ -15,12 +15,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from hifihr_core.errors import DataError
+from hifihr_core.outside.folders import find_files
+from hifihr_core.outside.whole_files import read_whole
 from hifihr_core.records import Light
 from hifihr_core.rendering.skylight import sky_from_radiance
 from hifihr_core.synthesis.dice import Dice
 
 ROWS, COLUMNS = 16, 32
 _EXTENSIONS = frozenset({".hdr", ".exr"})
+#: A map of 16k x 8k pixels in Radiance's format has half of that.
+_MOST_MAP_BYTES = 1 << 30
 #: Radiance above this multiple of a map's mean belongs to its lamp or sun, within this cosine of the brightest place.
 _GLARING, _LAMP = 4.0, math.cos(math.radians(35))
 #: Colours of daylight and lamps from 2700 to 9000 kelvin lie about this line through white: red up, blue down.
@@ -95,8 +99,7 @@ def _turns(yaw: Tensor, pitch: Tensor, roll: Tensor) -> Float[Tensor, "B 3 3"]:
 
 
 def _read_maps(folder: Path) -> list[np.ndarray]:
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _EXTENSIONS)
-    maps = [shrunk for path in paths if (shrunk := _read_map(path)) is not None]
+    maps = [shrunk for path in sorted(find_files(folder, _EXTENSIONS)) if (shrunk := _read_map(path)) is not None]
     if not maps:
         raise DataError(
             f"{folder}: no readable environment map, expected latitude-longitude pictures in Radiance's .hdr "
@@ -107,8 +110,9 @@ def _read_maps(folder: Path) -> list[np.ndarray]:
 
 def _read_map(path: Path) -> np.ndarray | None:
     try:
-        picture = cv2.imread(str(path), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR)
-    except cv2.error:
+        content = np.frombuffer(read_whole(path, most_bytes=_MOST_MAP_BYTES), np.uint8)
+        picture = cv2.imdecode(content, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR)
+    except (cv2.error, DataError):
         return None
     if picture is None or picture.dtype != np.float32:
         return None

@@ -4,9 +4,6 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
 from hifihr_core.errors import DataError
 from hifihr_core.exports.forearm import with_forearm
 from hifihr_core.exports.results import HandResult
@@ -60,8 +57,7 @@ class StoredPhotos:
         pictures = [self.folder / name for name in files if name.endswith("_texture.png")]
         if hand.mesh.texture is None or not pictures or not pictures[0].is_file():
             return replace(hand, mesh=with_forearm(hand.mesh))
-        with Image.open(pictures[0]) as picture:
-            texture = np.asarray(picture.convert("RGB"))
+        texture = read_photo(pictures[0]).image
         return replace(hand, mesh=with_forearm(replace(hand.mesh, texture=texture)))
 
 

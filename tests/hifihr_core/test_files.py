@@ -7,7 +7,8 @@ import stat
 import pytest
 
 from hifihr_core.errors import DataError
-from hifihr_core.files import describe_os_error, read_text, write_atomically, write_text
+from hifihr_core.files import describe_os_error, write_atomically, write_text
+from hifihr_core.outside.whole_files import read_text
 
 
 def leftovers(folder):
@@ -116,7 +117,7 @@ def test_bytes_that_are_no_text_are_refused(tmp_path):
 
 
 def test_reading_a_folder_or_nothing(tmp_path):
-    with pytest.raises(DataError, match="is a folder"):
+    with pytest.raises(DataError, match="a folder, expected a file"):
         read_text(tmp_path)
     with pytest.raises(DataError, match="no such file"):
         read_text(tmp_path / "nothing")

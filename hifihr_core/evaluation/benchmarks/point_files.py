@@ -15,6 +15,7 @@ from hifihr_core.errors import DataError
 from hifihr_core.evaluation.benchmarks.table import DATASETS, Benchmark, benchmarks_of, find_benchmark
 from hifihr_core.outside.folders import walk
 from hifihr_core.outside.json_lists import Entry, iterate_entries
+from hifihr_core.outside.whole_files import read_whole
 from hifihr_core.outside.zips import RawFile, is_zip, read_zip_index
 from hifihr_core.skeleton import NUM_JOINTS
 from hifihr_core.sources.marker import MARKER_NAME, Marker, parse_marker
@@ -182,7 +183,7 @@ def find_marker(folder: Path) -> Marker:
     """Return what the marker of a generated tree says, in `folder` or above the ground truth below it."""
     below = [place / MARKER_NAME for place, _, names in walk(folder) if MARKER_NAME in names]
     found = sorted(below, key=lambda path: len(path.parts))
-    return parse_marker(found[0].read_bytes(), str(found[0])) if found else Marker()
+    return parse_marker(read_whole(found[0]), str(found[0])) if found else Marker()
 
 
 def _find(folder: Path, name: str, dataset: str) -> Path:

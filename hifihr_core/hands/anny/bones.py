@@ -1,7 +1,5 @@
 """The free hand's armature as `tools/bake_armature.py` made it: a flat bind pose and weights for sixteen bones."""
 
-import zipfile
-import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hifihr_core.errors import AssetError
+from hifihr_core.outside.array_archives import read_arrays
 from hifihr_core.skeleton import NUM_JOINTS
 
 
@@ -26,11 +24,9 @@ class BoneWeights:
 @lru_cache(maxsize=4)
 def load_bone_weights(path: Path) -> BoneWeights:
     """Read the shipped armature. Raises: AssetError for a missing or broken file."""
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            pose, bones, values = archive["bind_pose"], archive["bones"], archive["weights"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise AssetError(f"{path}: not a readable armature file ({error}); reinstall hifihr") from error
+    names = ("bind_pose", "bones", "weights")
+    arrays = read_arrays(path, what="an armature file", remedy="reinstall hifihr", needed=names)
+    pose, bones, values = (arrays[name] for name in names)
     weights = torch.zeros(len(bones), NUM_JOINTS)
     weights.scatter_add_(1, torch.from_numpy(bones.astype(np.int64)), torch.from_numpy(values.astype(np.float32)))
     return BoneWeights(torch.from_numpy(pose.astype(np.float32)), weights / weights.sum(dim=1, keepdim=True))

@@ -5,8 +5,6 @@ our own generator in `tools/skin`. Neither tool is needed here. See docs/hands_a
 """
 
 import copy
-import zipfile
-import zlib
 from collections.abc import Mapping
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -16,7 +14,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hifihr_core.errors import AssetError
 from hifihr_core.hands.anny.bones import load_bone_weights
 from hifihr_core.hands.anny.poses import sample_poses, sample_rotations, sample_skins
 from hifihr_core.hands.anny.rig import (
@@ -35,6 +32,7 @@ from hifihr_core.hands.contract import Hand, HandModel, HandParameters, JointDef
 from hifihr_core.hands.rigs import make_rig
 from hifihr_core.hands.rotations import rotation_matrices
 from hifihr_core.hands.skinning import move_joints, skin_planar
+from hifihr_core.outside.array_archives import read_arrays
 from hifihr_core.records import Appearance
 from hifihr_core.skeleton import ROOT, TIPS
 
@@ -295,12 +293,4 @@ def _square(motions: Float[Tensor, "B N 3 4"]) -> Float[Tensor, "B N 4 4"]:
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise AssetError(f"{path}: not a readable hand file ({error}); reinstall hifihr") from error
-    missing = _KEYS - set(arrays)
-    if missing:
-        raise AssetError(f"{path}: no array {sorted(missing)[0]!r}; another version wrote the file, reinstall hifihr")
-    return arrays
+    return read_arrays(path, what="a hand file", remedy="reinstall hifihr", needed=_KEYS)

@@ -1,17 +1,14 @@
 """Reading the statistical skin of the free hand: a mean map and principal components on its UV chart."""
 
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from hifihr_core.errors import AssetError
+from hifihr_core.outside.array_archives import read_arrays
 
 _KEYS = ("mean", "components", "scale", "inside", "people")
 
@@ -36,11 +33,8 @@ def load_skin(path: Path, size_px: int) -> SkinBasis:
     Raises: AssetError for a missing or broken file, ValueError if `size_px` is below 32 or does not divide
     the size of the file.
     """
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            mean, components, scale, inside, people = (archive[key] for key in _KEYS)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise AssetError(f"{path}: not a readable skin file ({error}); reinstall hifihr") from error
+    arrays = read_arrays(path, what="a skin file", remedy="reinstall hifihr", needed=_KEYS)
+    mean, components, scale, inside, people = (arrays[key] for key in _KEYS)
     full = mean.shape[-1]
     if size_px < 32 or full % size_px:
         raise ValueError(f"texture_px is {size_px}; expected a divisor of {full}, at least 32")

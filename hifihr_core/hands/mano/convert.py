@@ -17,9 +17,12 @@ import scipy.sparse
 from hifihr_core.errors import AssetError
 from hifihr_core.hands.mano.arrays import NUM_VERTICES, PARENTS, ManoData, save_mano, with_statistics
 from hifihr_core.outside.pickles import NUMPY, Stub, read_pickle
+from hifihr_core.outside.whole_files import read_whole
 from hifihr_core.records import Side
 
 #: The official files, version 1.2.
+#: MANO's files have 4 MB.
+_MOST_BYTES = 64 << 20
 KNOWN_MD5: Mapping[str, Side] = MappingProxyType(
     {"fd5a9d35f914987cf1cc04ffe338caa1": "right", "11aeaca8631aa20db964d4eba491e885": "left"}
 )
@@ -79,10 +82,7 @@ def read_mano(source: Path, side: Side) -> ManoData:
     Raises: AssetError if the file is missing, damaged, of the other side or not a MANO hand; UnsafePickleError if it
     asks for anything that a MANO file does not need.
     """
-    try:
-        raw = source.read_bytes()
-    except OSError as error:
-        raise AssetError(f"{source}: {error.strerror}, expected MANO_{side.upper()}.pkl; {_FETCH}") from error
+    raw = read_whole(source, most_bytes=_MOST_BYTES, error=AssetError)
     md5 = hashlib.md5(raw, usedforsecurity=False).hexdigest()
     if KNOWN_MD5.get(md5, side) != side:
         raise _other_side(source, side)

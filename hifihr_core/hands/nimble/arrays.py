@@ -63,6 +63,10 @@ class NimbleData:
     texture_basis: Float[np.ndarray, "10 3 T T"]
 
 
+#: The maps of its texture basis alone take hundreds of megabytes.
+_MOST_BYTES = 4 << 30
+
+
 def save_nimble(data: NimbleData, target: Path) -> None:
     """Write `data` as a plain `.npz`, uncompressed: noise in the texture basis would gain nothing."""
     save_record(data, target, kind="nimble", format_number=FORMAT, compress=False)
@@ -71,4 +75,4 @@ def save_nimble(data: NimbleData, target: Path) -> None:
 def load_nimble_data(path: Path) -> NimbleData:
     """Read a file that `save_nimble` wrote. Raises: AssetError if it is missing, damaged or of another format."""
     remedy = "run `hifihr assets import nimble FOLDER` again"
-    return load_record(NimbleData, path, kind="nimble", format_number=FORMAT, remedy=remedy)
+    return load_record(NimbleData, path, kind="nimble", format_number=FORMAT, remedy=remedy, most_bytes=_MOST_BYTES)

@@ -1,6 +1,5 @@
 """NIMBLE's texture chart, from the lines of an OBJ file in a pickle, or from two tensor files of a fork."""
 
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from jaxtyping import Float, Int
 
 from hifihr_core.errors import AssetError
 from hifihr_core.outside.pickles import NUMPY, read_pickle
+from hifihr_core.outside.torch_files import read_torch_file
 
 
 def read_uv_chart(
@@ -57,10 +57,7 @@ def _from_lines(path: Path, lines: Any, remedy: str) -> tuple[np.ndarray, np.nda
 
 
 def _tensor(path: Path, remedy: str) -> np.ndarray:
-    try:
-        value = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError) as error:
-        raise AssetError(f"{path}: not a plain tensor file ({type(error).__name__}); {remedy}") from error
+    value = read_torch_file(path, what="a plain tensor file", remedy=remedy)
     if not isinstance(value, torch.Tensor):
         raise AssetError(f"{path}: holds a {type(value).__name__}, expected a tensor; {remedy}")
     return value.squeeze().numpy()

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from hifihr_core.outside.array_archives import read_arrays
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,9 @@ class LightPrior:
 def load_light_prior(path: Path | None = None) -> LightPrior:
     """Read the prior that ships with the package, or another file of `tools/learn_light.py`."""
     file = Path(str(files("hifihr_core.prediction.look") / "data" / "light_prior.npz")) if path is None else path
-    with np.load(file, allow_pickle=False) as arrays:
-        return LightPrior(*(torch.from_numpy(arrays[name]).float() for name in ("exposure", "mean", "covariance")))
+    names = ("exposure", "mean", "covariance")
+    arrays = read_arrays(file, what="a prior of light", remedy="reinstall hifihr", needed=names)
+    return LightPrior(*(torch.from_numpy(arrays[name]).float() for name in names))
 
 
 def fit_light_prior(coefficients: Float[Tensor, "N 9 3"], surroundings: Float[Tensor, "N 3"]) -> LightPrior:

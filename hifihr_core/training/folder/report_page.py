@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hifihr_core.files import read_text, write_text
+from hifihr_core.files import write_text
+from hifihr_core.outside.whole_files import read_text
 from hifihr_core.training.folder.run_journal import METRICS_FILE, SETTINGS_FILE, read_journal
 from hifihr_core.training.folder.samples_page import FOLDER as SAMPLES
 

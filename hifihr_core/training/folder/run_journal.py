@@ -16,8 +16,9 @@ import torch
 from hifihr_core.config import save_settings
 from hifihr_core.config.tree import RunSettings
 from hifihr_core.errors import ConfigError, DataError
-from hifihr_core.files import describe_os_error, read_text, write_text
+from hifihr_core.files import describe_os_error, write_text
 from hifihr_core.outside.json_text import finite_json, parse_json
+from hifihr_core.outside.whole_files import read_text
 from hifihr_core.training.distributed import World
 from hifihr_core.training.state import STATE_FILE, check_same_settings, saved_settings
 

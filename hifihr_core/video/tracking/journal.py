@@ -11,9 +11,21 @@ import numpy as np
 from hifihr_core.errors import DataError
 from hifihr_core.eyes.seen_hand import SeenHand
 from hifihr_core.files import describe_os_error
+from hifihr_core.outside.json_text import parse_json
+from hifihr_core.outside.whole_files import open_regular
 
+_MOST_BYTES = 8 << 30
 #: Decimals kept of pixels, metres and shares: far below what the eyes can tell apart.
 _DECIMALS = {"metres": 5, "confidence": 4, "score": 4, "side_confidence": 4}
+_SHAPES = {
+    "joints_px": (21, 2),
+    "depth_px": (21,),
+    "metres": (21, 3),
+    "sigma_px": (21,),
+    "confidence": (21,),
+    "score": (),
+    "side_confidence": (),
+}
 
 
 @dataclass(frozen=True)
@@ -44,7 +56,7 @@ class Journal:
 
     def frames(self) -> Iterator[SeenFrame]:
         """Yield the frames that are written."""
-        with self._path.open(encoding="utf-8") as file:
+        with open_regular(self._path, most_bytes=_MOST_BYTES) as file:
             next(file)
             for line in file:
                 yield frame_from_json(line)
@@ -63,16 +75,25 @@ class Journal:
             self._file = None
 
     def _whole_bytes(self) -> int:
-        """Return the length of the complete lines, 0 for a journal of something else."""
-        if not self._path.is_file():
+        """Return the length of the whole lines up to the first that is damaged, 0 for a journal of something else."""
+        if not self._path.exists():
             return 0
         length = 0
-        with self._path.open("rb") as file:
+        with open_regular(self._path, most_bytes=_MOST_BYTES) as file:
             for number, line in enumerate(file):
-                if not line.endswith(b"\n") or (number == 0 and line.decode("utf-8", "replace")[:-1] != self._first):
+                if not (line.endswith(b"\n") and self._is_whole(number, line)):
                     break
                 length += len(line)
         return length
+
+    def _is_whole(self, number: int, line: bytes) -> bool:
+        if number == 0:
+            return line[:-1] == self._first.encode()
+        try:
+            frame_from_json(line)
+        except DataError:
+            return False
+        return True
 
     def _drop_the_rest(self, length: int) -> None:
         if length:
@@ -92,11 +113,14 @@ def frame_to_json(frame: SeenFrame) -> str:
     return json.dumps(document, separators=(",", ":"))
 
 
-def frame_from_json(line: str) -> SeenFrame:
-    """Return the frame of a line."""
-    document = json.loads(line)
-    hands = {int(id): _hand(hand) for id, hand in document["hands"].items()}
-    return SeenFrame(document["frame"], document["time_s"], document["searched"], hands)
+def frame_from_json(line: str | bytes) -> SeenFrame:
+    """Return the frame of a line. Raises: DataError where it is damaged."""
+    document = parse_json(line, "a line of a journal")
+    try:
+        hands = {int(id): _hand(hand) for id, hand in document["hands"].items()}
+        return SeenFrame(int(document["frame"]), float(document["time_s"]), bool(document["searched"]), hands)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"a line of a journal: not a frame ({error}); delete the file and run again") from error
 
 
 def as_written(hand: SeenHand) -> SeenHand:
@@ -107,6 +131,9 @@ def as_written(hand: SeenHand) -> SeenHand:
 def _hand(document: Mapping[str, object]) -> SeenHand:
     values: dict[str, Any] = {field.name: document[field.name] for field in fields(SeenHand)}
     values = {name: np.array(one, float) if isinstance(one, list) else one for name, one in values.items()}
+    wrong = [name for name, shape in _SHAPES.items() if np.shape(values[name]) != shape]
+    if wrong:
+        raise ValueError(f"{wrong[0]} of shape {np.shape(values[wrong[0]])}")
     return SeenHand(**values)
 
 

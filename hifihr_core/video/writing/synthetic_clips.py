@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from hifihr_core.files import read_text, write_atomically
+from hifihr_core.files import write_atomically
 from hifihr_core.hands import load_hand
+from hifihr_core.outside.json_text import parse_json
+from hifihr_core.outside.whole_files import read_text
 from hifihr_core.synthesis.clip_frames import ClipOptions, ClipSynthesizer, HandLabel, SynthFrame
 from hifihr_core.video.writing.clip_writer import new_clip
 
@@ -49,7 +51,7 @@ def write_synth_clips(
 def read_truth(path: Path) -> Iterator[dict]:
     """Yield the frames of a synthetic clip's .jsonl. Raises: DataError if it is missing."""
     for line in read_text(path).splitlines():
-        yield json.loads(line)
+        yield parse_json(line, path)
 
 
 def _document(frame: SynthFrame) -> dict[str, object]:

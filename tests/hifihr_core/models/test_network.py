@@ -81,7 +81,7 @@ def test_an_unknown_backbone_and_missing_weights_are_named(tmp_path, monkeypatch
     with pytest.raises(AssetError, match="no such file, expected weights of resnet18"):
         build_encoder("resnet18", weights=tmp_path / "none.safetensors")
     (tmp_path / "bad.pth").write_bytes(b"no weights")
-    with pytest.raises(AssetError, match="cannot be read as weights"):
+    with pytest.raises(AssetError, match="not weights of resnet18"):
         build_encoder("resnet18", weights=tmp_path / "bad.pth")
 
     def broken(*arguments, **options):

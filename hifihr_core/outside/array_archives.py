@@ -1,0 +1,76 @@
+"""Reading `.npz` files: what an entry claims is compared with what is there, and nothing in it runs."""
+
+import struct
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Collection
+from io import BufferedIOBase
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from hifihr_core.errors import AssetError, HifihrError
+from hifihr_core.outside.number_files import parse_npy
+from hifihr_core.outside.whole_files import open_regular
+
+#: More than the arrays of a hand take; NIMBLE's maps take more, and say so.
+MOST_BYTES = 512 << 20
+#: Kinds of NumPy's types: truth values, whole numbers, floats and texts.
+_KINDS = "biufU"
+_DAMAGED = (
+    ValueError,
+    TypeError,
+    LookupError,
+    EOFError,
+    OverflowError,
+    MemoryError,
+    RuntimeError,  # zipfile's answer to an encrypted entry; NotImplementedError, to a later version, is a child of it
+    SyntaxError,
+    tokenize.TokenError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+def read_arrays(
+    path: Path,
+    *,
+    what: str,
+    remedy: str,
+    needed: Collection[str] = (),
+    most_bytes: int = MOST_BYTES,
+    error: type[HifihrError] = AssetError,
+) -> dict[str, np.ndarray]:
+    """Return every array of a `.npz` file: numbers and texts, writable.
+
+    `what` (such as "a hand file") and `remedy` are for the message; `needed` are names that must be there.
+    Raises: `error` if the file is missing, damaged, larger than `most_bytes` unpacked, holds objects or lacks a name.
+    """
+    if not path.exists():
+        raise error(f"{path}: no such file, expected {what}; {remedy}")
+    try:
+        with open_regular(path, most_bytes=most_bytes, error=error) as file, zipfile.ZipFile(file) as archive:
+            members = archive.infolist()
+            total = sum(member.file_size for member in members)
+            if total > most_bytes:
+                raise ValueError(f"{total:,} bytes, expected at most {most_bytes:,}")
+            arrays = {member.filename.removesuffix(".npy"): _read(archive, member) for member in members}
+    except (OSError, *_DAMAGED) as problem:  # OSError too: zipfile seeks to where a damaged directory says
+        reason = " ".join(str(problem).split())[:200] or type(problem).__name__
+        raise error(f"{path}: not {what} ({reason}); {remedy}") from problem
+    missing = sorted(set(needed) - set(arrays))
+    if missing:
+        raise error(f"{path}: no array {missing[0]!r}, expected {what} of this version; {remedy}")
+    return arrays
+
+
+def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    content = bytearray(member.file_size)  # NumPy shares it, and may write to it
+    with archive.open(member) as file:
+        found = cast(BufferedIOBase, file).readinto(content)
+        if found != len(content) or file.read(1):
+            raise EOFError(f"{member.filename} ends after {found:,} of {len(content):,} bytes")
+    return parse_npy(content, kinds=_KINDS)
