@@ -14,6 +14,7 @@ import random
 import sys
 import tempfile
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # a forked child has no other threads
@@ -47,7 +48,7 @@ def main() -> None:
         length = run_whole(_words(photos, place / "whole"), place / "errors")
         while any(left.values()):
             out = place / f"out{folders}"
-            stop_until_done([_words(photos, out)], place / "errors", dice, length, left, stops)
+            stop_until_done(partial(_words, photos, out), place / "errors", dice, length, left, stops)
             different += _differences(place / "whole", out)
             folders += 1
             print(f"{sum(stops.sent.values())} signals, {folders} folders, {different}", file=sys.stderr, flush=True)

@@ -87,7 +87,7 @@ def _try(place: Path, source: str, each: int, dice: random.Random) -> dict[str, 
     folders = 0
     while any(left.values()):
         out = place / f"out{folders}"
-        stop_until_done(lines(out), errors, dice, length, left, stops, cold_every=0)
+        stop_until_done(lambda out=out: dice.choice(lines(out)), errors, dice, length, left, stops, cold_every=0)
         different += _differences(place / "whole", out)
         folders += 1
         print(f"{source}: {sum(stops.sent.values())} signals, {folders} folders", file=sys.stderr, flush=True)

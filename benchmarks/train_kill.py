@@ -14,6 +14,7 @@ import random
 import sys
 import tempfile
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # a forked child has no other threads
@@ -48,7 +49,7 @@ def main() -> None:
         length = run_whole(_words(place / "whole", arguments.steps), place / "errors")
         while any(left.values()):
             run = place / f"run-{folders}"
-            stop_until_done([_words(run, arguments.steps)], place / "errors", dice, length, left, stops)
+            stop_until_done(partial(_words, run, arguments.steps), place / "errors", dice, length, left, stops)
             folders += 1
             equal &= _same(place / "whole", run)
             litter += [path.name for pattern in LITTER for path in run.rglob(pattern)]
@@ -59,13 +60,14 @@ def main() -> None:
 
 
 def _words(folder: Path, steps: int) -> list[str]:
-    """Return the command line of a run; `--resume` begins one where there is none yet."""
+    """Return the command line of a run, from its beginning or from where it was stopped."""
     settings = ("model.hand=anny", "model.backbone=mobilenetv3_small_050", "model.weights=none", "data.image_px=64")
     settings += ("data.workers=0", "data.validation_limit=4", "data.synth_epoch=32", "train.batch_size=4")
     settings += (f"train.max_steps={steps}", "train.schedule=constant", "train.save_every_steps=4")
     settings += ("train.pictures_every_steps=6", "model.texture_px=64")
+    resume = ["--resume"] if (folder / "config.toml").exists() else []
     words = [word for setting in settings for word in ("--set", setting)]
-    return ["train", *words, "--data", "synth", "--device", "cpu", "--out", str(folder), "--resume"]
+    return ["train", *words, "--data", "synth", "--device", "cpu", "--out", str(folder), *resume]
 
 
 def _same(first: Path, second: Path) -> bool:

@@ -16,6 +16,7 @@ from hifihr_core.assets.store import asset_path, is_installed
 from hifihr_core.errors import AssetError
 from hifihr_core.eyes.networks import LandmarkNetwork, load_network
 from hifihr_core.models.shipped import IMAGE_NETWORK, shipped_model
+from hifihr_core.outside.torch_files import read_torch_file
 from hifihr_core.weight_files import read_tensors
 
 #: How long the hub may take to answer at all, seconds; it is asked once.

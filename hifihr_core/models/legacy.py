@@ -19,6 +19,7 @@ from hifihr_core.models.checkpoint import save_weights
 from hifihr_core.models.encoders import build_encoder
 from hifihr_core.models.heads import LightHead, branch, trunk
 from hifihr_core.models.reconstructor import Reconstructor
+from hifihr_core.outside.torch_files import read_torch_file
 from hifihr_core.weight_files import FORMAT, FORMAT_VERSION
 
 BACKBONE = "tf_efficientnet_b3"
