@@ -28,7 +28,7 @@ class FoundBoxes:
     """The samples whose hand was found, by position, and the box of each in its picture; the rest were missed.
 
     `overlap` is the mean intersection over union with the labelled boxes, None if there are none; `others` counts
-    what was found beside the hands.
+    what was found besides the hands.
     """
 
     boxes_px: Mapping[int, Float[np.ndarray, "4"]]

@@ -1,6 +1,6 @@
 """`hands.json`: what `predict` wrote to a folder, which photo and hand each file belongs to, and how it was made.
 
-While a run goes on, what it does is noted line by line in a journal beside it (`.hands-*.jsonl`), so that a stop at any
+During a run its work is noted line by line in a journal beside it (`.hands-*.jsonl`), so that a stop at any
 moment loses nothing: the next run reads both, and writes one file again.
 """
 

@@ -38,7 +38,7 @@ _MAX_READINGS = 60
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """How thoroughly a photo is searched; sides are in longer sides of the photo.
+    """How thoroughly a photo is searched; sides are multiples of the photo's longer side.
 
     `view_sides` are the sides of the square views in which palms are looked for, each shown at `view_turns`;
     `finer_sides` are taken one after another while small hands come up. In each round the best `max_candidates` palms
@@ -149,7 +149,7 @@ def verified(
 ) -> Sightings:
     """Return what the landmark network takes for a hand in some regions, after looking again from its own joints.
 
-    What is read at once as one of the `known` hands is left out.
+    Regions that show one of the `known` hands at the first look are left out.
     """
     seen = look_at(engine, pyramid, regions)
     if known is not None:
@@ -183,7 +183,9 @@ def voted(
 
 
 def square_views(width: int, height: int, fractions: tuple[float, ...], turns: tuple[float, ...]) -> Regions:
-    """Return overlapping squares that cover a photo, the largest first; sides in longer sides of the photo."""
+    """Return overlapping squares that cover a photo, the largest first; sides as multiples of the photo's longer
+    side.
+    """
     views = []
     for fraction in fractions:
         side = fraction * max(width, height)

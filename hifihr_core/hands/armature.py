@@ -48,8 +48,8 @@ def build_armature(
 ) -> Armature:
     """Return the armature of hands whose bones start at `heads` in the bind pose.
 
-    `heads`, `bind_vertices` and `flexions` are in one frame, whichever; `motions` map it to the root frame, bone by
-    bone. `flexions` are the axes about which a positive turn curls; without them they follow from the shape of the
+    `heads`, `bind_vertices` and `flexions` are in one frame, which may be any; `motions` map it to the root frame, bone
+    by bone. `flexions` are the axes about which a positive turn curls; without them they follow from the shape of the
     palm.
     """
     axes = palm_flexions(heads, names) if flexions is None else flexions

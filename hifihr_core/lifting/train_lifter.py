@@ -117,7 +117,8 @@ def _share_done(settings: LifterTraining, step: int, seconds: float) -> float:
 
 @dataclass(frozen=True)
 class LifterScore:
-    """Errors of lifted hands, means over hands: joints about joint 9, after Procrustes, and of the distance (a share).
+    """Errors of lifted hands, means over hands: joints about joint 9, after Procrustes, and of the distance (a fraction
+    of it).
 
     Millimetres where the name says so.
     """

@@ -27,7 +27,7 @@ Mask = Bool[np.ndarray, "H W"]
 
 @dataclass(frozen=True)
 class TexturePair:
-    """What both protocols compare: the rendered hand before white and before black, and the photo.
+    """What both protocols compare: the rendered hand on white and on black, and the photo.
 
     `coverage` is the fraction of each pixel that the rendered hand takes.
     """

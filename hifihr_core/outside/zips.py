@@ -301,7 +301,7 @@ def _path_of(zip_name: str, info: zipfile.ZipInfo) -> str:
     if pure.is_absolute() or ".." in pure.parts or "\0" in path or ":" in path.split("/")[0]:
         raise DataError(f"{zip_name}: entry {path!r} leads out of the zip; no dataset has that, delete the file")
     if info.flag_bits & 1:
-        raise DataError(f"{zip_name}: entry {path!r} is encrypted; unpack it and give what is inside")
+        raise DataError(f"{zip_name}: entry {path!r} is encrypted; unpack it and give the contents")
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise DataError(f"{zip_name}: entry {path!r} uses an unusual compression; unpack it and give what is inside")
+        raise DataError(f"{zip_name}: entry {path!r} uses an unusual compression; unpack it and give the contents")
     return path.removeprefix("./")

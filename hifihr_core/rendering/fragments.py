@@ -60,8 +60,8 @@ class Rendered:
     """A rendered batch.
 
     `image` is RGB, in [0, 1] as long as the light is not brighter than white. `silhouette` is the covered fraction of a
-    pixel, in [0, 1]. `depth` is z in metres times that coverage (divide where `silhouette` > 0), 0 where nothing is.
-    `normals` are unit vectors in the camera frame at pixel centres, 0 where nothing is.
+    pixel, in [0, 1]. `depth` is z in metres times that coverage (divide where `silhouette` > 0), 0 where there is no
+    surface. `normals` are unit vectors in the camera frame at pixel centres, 0 where there is no surface.
     """
 
     image: Float[Tensor, "B 3 H W"]

@@ -125,7 +125,7 @@ class _Collector:
 
     def _add_annotation(self, row: Sample) -> None:
         if row.annotation in self.annotation_keys:
-            raise ValueError(f"annotation {row.annotation} comes twice; its samples must follow each other")
+            raise ValueError(f"annotation {row.annotation} comes twice; its samples must be consecutive")
         labels = {name: value for name, value in row.labels.items() if name not in PER_IMAGE}
         K = row.K.astype(np.float32)
         self.annotation_keys[row.annotation] = len(self.cameras)

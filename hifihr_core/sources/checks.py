@@ -1,6 +1,6 @@
 """What the numbers of a dataset must say about each other; every check says what it measured.
 
-A check that fails stops `prepare`: wrong frames, units or joint orders would train silently into nonsense.
+A check that fails stops `prepare`: wrong frames, units or joint orders would silently train nonsense.
 """
 
 from collections.abc import Sequence

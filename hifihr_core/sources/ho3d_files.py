@@ -66,7 +66,7 @@ _METAS: Mapping[str, Callable[[Any], Meta]] = {"train": _train_meta, "evaluation
 
 
 def vote_on_channels(tree: Tree, frames: Sequence[str]) -> dict[str, float]:
-    """Return, per colour channel (OpenCV's order), the share of projected joints that lie where it is full.
+    """Return, per colour channel (OpenCV's order), the fraction of projected joints at which it is full.
 
     Versions and readers disagree on the hand's colour, so some 200 training frames vote. Empty without
     segmentations.

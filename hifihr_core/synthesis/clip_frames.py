@@ -182,7 +182,7 @@ class _Bar:
         self._room = room.flip(-1)
 
     def cover(self, image: Tensor, depth: Tensor, number: int) -> tuple[Tensor, Tensor]:
-        """Return the picture and the depth (0 where it is) with the bar of a frame."""
+        """Return the picture and the depth with the bar of a frame drawn in; its depth is 0."""
         middle = (number - self._start) * self._speed
         columns = torch.arange(image.shape[2]) + 0.5
         share = ((self._width / 2 - (columns - middle).abs()) / 2 + 0.5).clamp(0, 1)

@@ -13,8 +13,8 @@ def sample_poses(
 ) -> Float[Tensor, "B P"]:
     """Draw poses, radians: a point on one of the bank's paths, plus a little noise, within the limits.
 
-    ``bank[n]`` are the two ends of a straight path in angle space; the maker of the bank walked every path and kept
-    those on which no finger enters the palm or another finger.
+    ``bank[n]`` are the two ends of a straight path in angle space; the bank only has paths on which no finger enters
+    the palm or another finger.
     """
     device = generator.device
     path = bank[torch.randint(len(bank), (batch,), generator=generator, device=device)]

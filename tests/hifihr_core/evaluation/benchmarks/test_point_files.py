@@ -224,7 +224,7 @@ def test_zips_that_python_cannot_read_name_the_way_out(zipped, benchmarks, make_
     directory = content.rindex(b"PK\x01\x02")
     content[offset], content[directory + offset + 2] = value, value
     (tmp_path / "pred.zip").write_bytes(content)
-    with pytest.raises(DataError, match=f"{reason}.*unpack it and give what is inside"):
+    with pytest.raises(DataError, match=f"{reason}.*unpack it and give the contents"):
         read_predictions(tmp_path / "pred.zip", make_truth("freihand"), benchmarks["freihand"])
 
 
