@@ -16,10 +16,10 @@ import torch
 from learning.hand_scores import score
 from learning.seen_files import read_photos, read_seen
 
-from hifihr_core.eyes.quick_convolutions import quick_convolutions
 from hifihr_core.hands import HandModel, load_hand
 from hifihr_core.lifting.hand_network import HandNetwork, build_hand_network, load_hand_network, save_hand_network
 from hifihr_core.lifting.lifter import load_lifter
+from hifihr_core.lifting.quick_convolutions import quick_convolutions
 from hifihr_core.lifting.train_hand_network import HandTraining, train_hand_network
 from hifihr_core.models import shipped
 from hifihr_core.models.shipped import LIFTER, shipped_model

@@ -3,7 +3,7 @@ import torch
 from torch import Tensor, nn
 
 from hifihr_core.eyes.layers import InvertedResidual, SameConv2d
-from hifihr_core.eyes.quick_convolutions import quick_convolutions
+from hifihr_core.lifting.quick_convolutions import quick_convolutions
 
 
 def _gradients(layer: nn.Module, image: Tensor) -> dict[str, Tensor]:
