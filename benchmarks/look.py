@@ -14,7 +14,7 @@ light" (the mean texture under the light that explains the picture best with it;
 "skin" (refinement off: the inferred skin without photo detail), and "skin and photo" with 1, 2 and 4 pictures.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -147,8 +147,8 @@ def tone(studio: Studio, look: Appearance, true_look: Appearance) -> dict[str, l
     }
 
 
-def looks(studio: Studio, people: int) -> dict:
-    """Score every row."""
+def looks(studio: Studio, people: int, counts: Sequence[int]) -> dict:
+    """Score every row; `counts` are the numbers of input pictures."""
     shapes, skins = studio.people(people)
     true_look = with_marks(skin_look(studio, skins), seed=1)
     inputs = [studio.shoot(shapes, skins, number, true_look) for number in range(INPUTS)]
@@ -173,7 +173,7 @@ def looks(studio: Studio, people: int) -> dict:
     results["mean, its light"] |= score(studio, {"c": mean}, {"c": its["c"]}, {"c": other}, true_look)
     off = infer(studio, [first], studio.bank, refined=False)
     results["skin, 1 picture"] = row(skin_look(studio, off.texture), off.light)
-    for count in (1, 2, 4):
+    for count in counts:
         state = infer(studio, inputs[:count], studio.bank, refined=True)
         light = Light(*(v[:people] for v in vars(state.light).values()))
         name = f"skin and photo, {count} picture{'s' if count > 1 else ''}"
@@ -217,11 +217,12 @@ def main() -> None:
     """Run and report."""
     parser = arguments(__doc__ or "")
     parser.add_argument("--people", type=int, default=16)
+    parser.add_argument("--pictures", type=int, nargs="*", default=[1, 2, 4], help="numbers of input pictures")
     parser.add_argument("--tone", type=int, default=500, help="hands for the tone over people")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     studio = Studio(load_hand("anny", texture_px=TEXTURE_PX), seed=11)
-    results = {"looks": looks(studio, options.people)} if options.people else {}
+    results = {"looks": looks(studio, options.people, options.pictures)} if options.people else {}
     if options.tone:
         results["tone"] = tones(studio, options.tone)
     report("look", results, options.json)

@@ -111,7 +111,7 @@ def test_the_hands_of_one_person_share_a_skin(
 
 def test_hands_whose_skins_disagree_are_of_two_people() -> None:
     same = torch.zeros(3, dtype=torch.int64)
-    sure = torch.tensor([[9.0, 0.0, 0.0], [8.0, 1.0, 0.0], [0.0, 0.0, 20.0]])
+    sure = torch.tensor([[90.0, 0.0, 0.0], [80.0, 10.0, 0.0], [0.0, 0.0, 200.0]])
     assert _agreeing(sure, same).tolist() == [0, 0, 2]
     assert _agreeing(sure / 10, same).tolist() == [0, 0, 0]  # too little is seen to contradict
     assert _agreeing(sure, None).tolist() == [0, 1, 2]
