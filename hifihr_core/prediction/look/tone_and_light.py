@@ -32,7 +32,7 @@ _WHITE = 0.97
 _MOST_VERTICES = 400
 #: Two hands are taken for those of one person unless the picture is this much likelier with two skins (log odds).
 #: That is 3 (one in twenty pairs are two people) over 0.1: on drawn hands behind a camera's curves the likelihoods are
-#: calibrated at a tenth of what the model says, and of photos of one man under fifteen lights one pair in thirty
+#: calibrated at a tenth of what the model says, and of photos of one man under fifteen lights one pair in twenty
 #: differs by more.
 _ODDS = 30.0
 
