@@ -125,7 +125,7 @@ def evaluate(
 def _finish(evaluation: "Evaluation", out: Path | None, json: bool) -> None:
     """Write and print the report; a missed bound is a finding."""
     from hifihr_core.errors import FindingsError
-    from hifihr_core.evaluation.report import score_table, texture_table
+    from hifihr_core.evaluation.report import look_table, score_table, texture_table
     from hifihr_core.evaluation.run import write_evaluation
 
     folder = out or Path("evaluations") / evaluation.scores.benchmark.name
@@ -133,7 +133,8 @@ def _finish(evaluation: "Evaluation", out: Path | None, json: bool) -> None:
     if json:
         emit_json(evaluation.document)
     else:
-        for columns, rows in (score_table(evaluation.scores), texture_table(evaluation.document)):
+        document = evaluation.document
+        for columns, rows in (score_table(evaluation.scores), texture_table(document), look_table(document)):
             if rows:
                 emit_table(columns, rows)
     for note in evaluation.document["notes"]:

@@ -50,6 +50,15 @@ Backgrounds = Annotated[
     Path | None,
     typer.Option("--backgrounds", help="Folder of photos to put behind the hands of `synth`.", metavar="FOLDER"),
 ]
+SynthLight = Annotated[
+    str | None, typer.Option("--light", help="Light of `synth`: lamp, or environment (all around; background fits).")
+]
+Environments = Annotated[
+    Path | None, typer.Option("--environments", help="Your .hdr or .exr maps as light of `synth`.", metavar="FOLDER")
+]
+Each = Annotated[
+    int | None, typer.Option("--each", min=1, help="Pictures of every person of `synth`: 1 (default), 2, 4, 8 or 16.")
+]
 Clips = Annotated[
     int | None,
     typer.Option("--clips", min=1, help="Write N clips of moving hands with `synth` instead of shards.", metavar="N"),
@@ -83,6 +92,9 @@ def prepare(
     layout: Layout = None,
     hand: SynthHand = None,
     backgrounds: Backgrounds = None,
+    light: SynthLight = None,
+    environments: Environments = None,
+    each: Each = None,
     clips: Clips = None,
     frames: Frames = 150,
     max_problems: MaxProblems = 0.01,
@@ -107,6 +119,7 @@ def prepare(
     row = find_source(source)
     asked = {"keypoints": keypoints, "detector": detector, "count": count, "evaluation": evaluation, "seed": seed}
     asked |= {"hand": hand, "backgrounds": backgrounds, "as": layout}
+    asked |= {"light": light, "environments": environments, "each": each}
     options = {name: value for name, value in asked.items() if value is not None}
     _refuse_foreign(row, options)
     if clips is not None:
@@ -182,6 +195,8 @@ def _write_raw(
     from hifihr_core.errors import ConfigError
     from hifihr_core.sources.written.layouts import LAYOUTS, RawRequest, refuse_taken, write_raw_tree
 
+    if foreign := next((name for name in ("light", "environments", "each") if name in options), None):
+        raise ConfigError(f"--{foreign} goes with shards of `synth`, not with --as {layout}; leave one of them out")
     if layout not in LAYOUTS:
         raise ConfigError(f"--as {layout}: not known; known layouts: {', '.join(LAYOUTS)}")
     count = options.pop("count", 200)

@@ -15,8 +15,11 @@ Side = Literal["right", "left"]
 #: What happens to a label when its picture is mirrored, cut, scaled or turned:
 #: `cam` points or a vector in the camera frame; `px` pixels; `found_px` pixels of a detector, (0, 0) where it found
 #: nothing; `box_px` a box, x0, y0, x1, y1; `global_rotation` axis-angle from the hand to the camera;
-#: `joint_rotations` axis-angles between bones; `light` two colours and a direction; `picture` moves as pixels do.
-Moves = Literal["not", "cam", "px", "found_px", "box_px", "global_rotation", "joint_rotations", "light", "picture"]
+#: `joint_rotations` axis-angles between bones; `light` two colours and a direction; `sky` eight harmonics per channel;
+#: `picture` moves as pixels do.
+Moves = Literal[
+    "not", "cam", "px", "found_px", "box_px", "global_rotation", "joint_rotations", "light", "sky", "picture"
+]
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ LABELS: Mapping[str, Label] = MappingProxyType(
         "shape": Label((-1,), "shape coefficients of that model"),
         "texture": Label((-1,), "texture coefficients of that model"),
         "light": Label((9,), "ambient colour, light colour, direction towards the light", "light"),
+        "sky": Label((8, 3), "eight coefficients of the sky per channel, beside `light`; see conventions.md", "sky"),
         "mask": Label((-1, -1), "True where the hand is, one value per pixel", "picture"),
     }
 )

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from hifihr_core.geometry import turns
 from hifihr_core.records import LABELS
+from hifihr_core.rendering.skylight import turn_sky
 from hifihr_core.samples import Moves
 
 
@@ -94,6 +95,10 @@ def _light(light: Float[Tensor, "B 9"], motion: Motion) -> Float[Tensor, "B 9"]:
     return torch.cat((light[:, :6], _cam(light[:, 6:], motion)), dim=-1)
 
 
+def _sky(sky: Float[Tensor, "B 8 3"], motion: Motion) -> Float[Tensor, "B 8 3"]:
+    return turn_sky(sky, motion.M_new_old)
+
+
 def _same(values: Tensor, motion: Motion) -> Tensor:
     return values
 
@@ -117,6 +122,7 @@ _RULES: Mapping[Moves, _Rule] = MappingProxyType(
         "global_rotation": _Rule(_rotation, of_right_hand=True),
         "joint_rotations": _Rule(_same, of_right_hand=True),
         "light": _Rule(_light),
+        "sky": _Rule(_sky),
     }
 )
 

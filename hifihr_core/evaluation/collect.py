@@ -11,6 +11,7 @@ from hifihr_core.errors import DataError
 from hifihr_core.evaluation.benchmarks.point_files import OnProgress, no_progress
 from hifihr_core.evaluation.benchmarks.table import Benchmark
 from hifihr_core.evaluation.inference import PredictBatch, Surface
+from hifihr_core.evaluation.look_protocol import LookScorer
 from hifihr_core.evaluation.predicted_parameters import ParameterScorer
 from hifihr_core.lookup import needed
 from hifihr_core.metrics.image import TexturePair, paper_metrics, strict_metrics
@@ -52,6 +53,7 @@ def collect(
     total: int,
     lpips: Lpips | None = None,
     scorer: ParameterScorer | None = None,
+    looks: LookScorer | None = None,
     on_progress: OnProgress = no_progress,
 ) -> Collected:
     """Predict every batch and gather what is scored. Raises: DataError if a prediction is not finite."""
@@ -70,6 +72,8 @@ def collect(
             _add_texture(out, batch, prediction, benchmark, lpips)
         if scorer is not None:
             out.parameters += scorer(batch, prediction)
+        if looks is not None:
+            looks.add(batch, prediction)
         on_progress(len(out.keys), total)
     return out
 

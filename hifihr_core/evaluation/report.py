@@ -76,6 +76,24 @@ def texture_table(document: Mapping[str, Any]) -> tuple[list[str], list[list[str
     return ["texture", "samples", *names], rows
 
 
+def look_table(document: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Return the header and rows of the look of persons: PSNR and CIEDE2000 of every scene, and the tone."""
+    look = document.get("look") or {}
+    scenes = ("input", "other", "behind")
+    rows = []
+    for name, row in look.get("rows", {}).items():
+        cells = [_decimals(row[scene].get(score), 2) for scene in scenes for score in ("psnr", "ciede2000")]
+        together = row["tone"]["correlation"]
+        tone = NOT_APPLICABLE if None in together else f"{sum(together) / 3:.3f}"
+        rows.append([name, str(look["people"]), *cells, tone, _decimals(sum(row["tone"]["error"]) / 3, 4)])
+    titles = [f"{scene} {unit}" for scene in scenes for unit in ("[dB]", "CIEDE2000")]
+    return ["look", "people", *titles, "tone correlation", "tone error"], rows
+
+
+def _decimals(value: float | None, decimals: int) -> str:
+    return NOT_APPLICABLE if value is None else f"{value:.{decimals}f}"
+
+
 def _cell(values: Mapping[str, float | None], name: str, decimals: int) -> str:
     if name not in values:
         return ""  # the benchmark does not define it for this alignment

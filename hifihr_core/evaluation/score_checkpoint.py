@@ -35,6 +35,7 @@ from hifihr_core.evaluation.inference import (
     open_evaluation_shards,
     predict_with,
 )
+from hifihr_core.evaluation.look_protocol import LookScorer
 from hifihr_core.evaluation.predicted_parameters import parameter_scorer
 from hifihr_core.evaluation.report import all_values, missed_bounds, parse_bound, score_document
 from hifihr_core.evaluation.run import Evaluation
@@ -144,6 +145,7 @@ def evaluate_checkpoint(
     if options.boxes == "predicted":
         detector = build_detector(options.detector)
         job = replace(job, found=find_boxes(job.shards, range(job.count), detector, on_progress=on_progress))
+    looks = LookScorer(job.hand, job.lpips) if parameter_scorer(job.hand, job.facts) else None
     collected = collect(
         job.batches(job.positions, batch_size=options.batch_size),
         job.predict,
@@ -152,12 +154,14 @@ def evaluate_checkpoint(
         total=len(job.positions),
         lpips=job.lpips,
         scorer=parameter_scorer(job.hand, job.facts),
+        looks=looks,
         on_progress=on_progress,
     )
     camera, official = _points(collected, job.benchmark)
     truth = _truth(collected, job, ground_truth)
     scores = score(official, truth, job.benchmark)
     document = _document(job, scores, collected) | {"camera": _camera_errors(camera, truth)}
+    document["look"] = looks and looks.document()
     document["notes"] += made
     return Evaluation(
         scores=scores,

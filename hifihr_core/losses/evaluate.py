@@ -13,6 +13,9 @@ from hifihr_core.losses.terms import HandFacts, LossInputs, Ratio
 from hifihr_core.models.placing import PlacedEstimate
 from hifihr_core.records import Batch
 
+#: Side of the maps that albedo is compared on, at vertices: their colours are those of larger maps, averaged.
+ALBEDO_MAP_PX = 128
+
 
 def hand_facts(hand: HandModel) -> HandFacts:
     """Return what terms need of a hand model, on its device."""
@@ -20,6 +23,7 @@ def hand_facts(hand: HandModel) -> HandFacts:
     return HandFacts(
         prior=hand.pose_prior(),
         edges=edges(hand.faces),
+        vertex_colors=hand.with_small_maps(ALBEDO_MAP_PX).vertex_colors,
         mano_edges=None if mano_faces is None else edges(mano_faces),
     )
 

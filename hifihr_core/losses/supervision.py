@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from hifihr_core.errors import ConfigError, DataError
 from hifihr_core.lookup import lookup
-from hifihr_core.losses import geometric, map_terms, photometric, priors  # noqa: F401  (they fill the registry)
+from hifihr_core.losses import geometric, look_terms, map_terms, photometric, priors  # noqa: F401  (they fill the registry)
 from hifihr_core.losses.compared_regions import REGIONS
 from hifihr_core.losses.terms import TERMS, Term
 
@@ -50,6 +50,9 @@ LEVELS: Mapping[str, Level] = MappingProxyType(
                     "bone_m",
                     "root_cam",
                     "mask",
+                    "texture",
+                    "light",
+                    "sky",
                 }
             ),
             region="mask",

@@ -31,11 +31,13 @@ class Ratio:
 class HandFacts:
     """What terms need of a hand model beyond its output; made once per run by `hand_facts`.
 
-    `edges` are the mesh's edges, each once. `mano_edges` are those of the MANO surface, None if the hand has none.
+    `edges` are the mesh's edges, each once. `vertex_colors` gives the albedo that texture coefficients (B, X) mean.
+    `mano_edges` are those of the MANO surface, None if the hand has none.
     """
 
     prior: PosePrior
     edges: Int[Tensor, "E 2"]
+    vertex_colors: Callable[[Tensor], Float[Tensor, "B V 3"]]
     mano_edges: Int[Tensor, "M 2"] | None = None
 
 

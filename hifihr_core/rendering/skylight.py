@@ -79,18 +79,25 @@ def as_lamp_and_sky(light: Light, *, share: float = 0.7) -> Light:
 def turn_light(light: Light, R_new_old: Float[Tensor, "B 3 3"]) -> Light:
     """Return the light in a frame that is turned: `R_new_old` maps directions of the old frame to the new one.
 
-    Mirrors (determinant -1) are allowed. The orders of the sky do not mix, so a few directions fix the new numbers.
+    Mirrors (determinant -1) are allowed.
     """
     direction = (R_new_old @ light.direction[..., None])[..., 0]
-    if light.sky is None:
-        return Light(light.ambient, light.color, direction)
-    step = torch.arange(32, dtype=torch.float64) + 0.5
-    height, around = 1 - step / 16, step * math.pi * (1 + math.sqrt(5))
+    return Light(light.ambient, light.color, direction, None if light.sky is None else turn_sky(light.sky, R_new_old))
+
+
+def turn_sky(sky: Float[Tensor, "B 8 3"], R_new_old: Float[Tensor, "B 3 3"]) -> Float[Tensor, "B 8 3"]:
+    """Return a sky in a turned or mirrored frame; its orders do not mix, so a few directions fix the new numbers."""
+    points = even_directions(32).to(sky)
+    values = sky_basis(points @ R_new_old) @ sky  # the old directions of the new points
+    return torch.linalg.lstsq(sky_basis(points).expand(len(values), -1, -1), values).solution
+
+
+def even_directions(count: int) -> Float[Tensor, "N 3"]:
+    """Return unit vectors spread evenly over the sphere, along a Fibonacci spiral."""
+    step = torch.arange(count, dtype=torch.float64) + 0.5
+    height, around = 1 - 2 * step / count, step * math.pi * (1 + math.sqrt(5))
     ring = (1 - height * height).sqrt()
-    points = torch.stack((ring * around.cos(), ring * around.sin(), height), dim=-1).to(light.sky)
-    values = sky_basis(points @ R_new_old) @ light.sky  # the old directions of the new points
-    sky = torch.linalg.lstsq(sky_basis(points).expand(len(values), -1, -1), values).solution
-    return Light(light.ambient, light.color, direction, sky)
+    return torch.stack((ring * around.cos(), ring * around.sin(), height), dim=-1)
 
 
 def sky_from_radiance(

@@ -143,9 +143,14 @@ def _light(light: np.ndarray, move: _Move) -> np.ndarray:
     return np.concatenate((light[:6], _cam(light[6:], move)))
 
 
+def _sky(sky: np.ndarray, _: _Move) -> np.ndarray:
+    """Mirror the polynomials x, y, z, xy, yz, xz, x^2 - y^2, 3 z^2 - 1 of the normal: those odd in x change sign."""
+    return sky * np.asarray((-1, 1, 1, -1, 1, -1, 1, 1), np.float32)[:, None]
+
+
 _IN_PIXELS: Mapping[Moves, Callable[[np.ndarray, _Move], np.ndarray]] = MappingProxyType(
     {"px": lambda points, move: move(points), "found_px": _found_px, "box_px": _box_px}
 )
 _MIRRORED: Mapping[Moves, Callable[[np.ndarray, _Move], np.ndarray]] = MappingProxyType(
-    {"cam": _cam, "global_rotation": _rotations, "joint_rotations": _rotations, "light": _light}
+    {"cam": _cam, "global_rotation": _rotations, "joint_rotations": _rotations, "light": _light, "sky": _sky}
 )

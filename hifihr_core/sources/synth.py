@@ -3,20 +3,23 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 import torch
 
 from hifihr_core import __version__
+from hifihr_core.errors import ConfigError
 from hifihr_core.hands import load_hand
 from hifihr_core.records import Sample
 from hifihr_core.shards.schema import CheckFacts, DatasetFacts, Problem
 from hifihr_core.shards.split import Split
 from hifihr_core.sources.contract import FileState, Request, Source
-from hifihr_core.synthesis.as_samples import samples
+from hifihr_core.synthesis.as_samples import BLOCK, samples
 from hifihr_core.synthesis.generator import Synthesizer
-from hifihr_core.synthesis.options import SynthOptions
+from hifihr_core.synthesis.options import LightKind, SynthOptions
 
+#: What lights synthetic hands, by the names of the command line.
+LIGHT_KINDS: tuple[str, ...] = get_args(LightKind)
 #: What `pose` of zero means, by hand model.
 _POSE_ZERO: Mapping[str, Any] = {"anny": "flat", "mano": "mean"}
 
@@ -25,7 +28,8 @@ _POSE_ZERO: Mapping[str, Any] = {"anny": "flat", "mano": "mean"}
 class SynthRequest:
     """What the command line asks this source for, passed in `Request.options`.
 
-    `evaluation` is the number of samples of a second split, drawn from another seed.
+    `evaluation` is the number of samples of a second split, drawn from another seed. `light`, `environments` and `each`
+    are `light`, `environments` and `pictures_each` of `SynthOptions`; a folder of environments means their light.
     """
 
     count: int = 10_000
@@ -33,6 +37,9 @@ class SynthRequest:
     seed: int = 0
     hand: str = "anny"
     backgrounds: Path | None = None
+    light: str | None = None
+    environments: Path | None = None
+    each: int | None = None
     options: SynthOptions = field(default_factory=SynthOptions)
 
 
@@ -64,10 +71,29 @@ class SynthSplit(Split):
         return iter(())
 
 
+def chosen_options(wanted: SynthRequest) -> SynthOptions:
+    """Return the options of the pictures. Raises: ConfigError where they contradict each other or have no meaning."""
+    light = wanted.light or ("environment" if wanted.environments else wanted.options.light)
+    if light not in LIGHT_KINDS:
+        raise ConfigError(f"--light {light}: not known; known lights: {', '.join(LIGHT_KINDS)}")
+    if wanted.environments and light == "lamp":
+        raise ConfigError("--environments goes with --light environment, not with a lamp; leave one of them out")
+    each = wanted.each or wanted.options.pictures_each
+    if BLOCK % each:
+        raise ConfigError(f"--each {each}: expected a divisor of {BLOCK}, the pictures that are drawn at once")
+    return replace(
+        wanted.options,
+        photos=wanted.backgrounds and wanted.backgrounds.absolute(),
+        light=cast(LightKind, light),
+        environments=wanted.environments and wanted.environments.absolute(),
+        pictures_each=each,
+    )
+
+
 def open_synth(request: Request) -> Sequence[Split]:
     """Return the splits that were asked for. Raises: AssetError if the hand model is not installed."""
     wanted = SynthRequest(**request.options)
-    options = replace(wanted.options, photos=wanted.backgrounds and wanted.backgrounds.absolute())
+    options = chosen_options(wanted)
     hand = load_hand(wanted.hand)
     facts = DatasetFacts(
         dataset="synth",
@@ -111,5 +137,5 @@ SYNTH = Source(
     layout="nothing is read",
     open=open_synth,
     inspect=inspect_synth,
-    options=frozenset({"count", "evaluation", "seed", "hand", "backgrounds", "as"}),
+    options=frozenset({"count", "evaluation", "seed", "hand", "backgrounds", "light", "environments", "each", "as"}),
 )

@@ -11,11 +11,13 @@ from hifihr_core.augmentation.colors import change_batch
 from hifihr_core.augmentation.draws import draw
 from hifihr_core.geometry.cameras import project
 from hifihr_core.hands.contract import HandModel, HandParameters
+from hifihr_core.lookup import needed
 from hifihr_core.placed_hands import PosedHands, place_hands
 from hifihr_core.randomness import stream_bits
 from hifihr_core.records import Appearance, Batch, Light, Side
 from hifihr_core.rendering import Renderer, SelfShade, self_shade
 from hifihr_core.rendering.backends import BackendName
+from hifihr_core.rendering.skylight import with_sky
 from hifihr_core.synthesis import labels as exact
 from hifihr_core.synthesis import lens
 from hifihr_core.synthesis.backdrops import draw_backdrops, make_bank
@@ -83,7 +85,7 @@ class Synthesizer:
         )
 
     def _draw_scene(self, dice: Dice) -> "_Scene":
-        drawn = self.hand.sample_parameters(dice.batch, generator=dice.generator)
+        drawn = self._of_people(self.hand.sample_parameters(dice.batch, generator=dice.generator))
         texture = None if drawn.texture is None else drawn.texture * self.options.texture_spread
         parameters = HandParameters(
             global_orient=drawn.global_orient.to(self.device),
@@ -95,6 +97,13 @@ class Synthesizer:
         root_cam, K = place_hand(hand.vertices, dice, self.options)
         props = make_props(hand.vertices, hand.joints, skin_at_wrist(hand, self.hand.faces), dice, self.options)
         return _Scene(parameters, place_hands(hand, root_cam, K), K, props, draw_light(dice))
+
+    def _of_people(self, drawn: HandParameters) -> HandParameters:
+        """Give the pictures of one person the shape and skin of the first of them."""
+        each = self.options.pictures_each
+        first = torch.arange(len(drawn.pose)) // each * each
+        texture = None if drawn.texture is None else drawn.texture[first]
+        return replace(drawn, shape=drawn.shape[first], texture=texture)
 
     def _lit(self, scene: "_Scene", dice: Dice) -> tuple["_Scene", Float[Tensor, "B 3 H W"]]:
         """Return the scene under its light, and what is behind the hands.
@@ -201,6 +210,7 @@ class Synthesizer:
             "pose": parameters.pose,
             "shape": parameters.shape,
             "light": torch.cat((light.ambient, light.color, light.direction), dim=-1),
+            "sky": needed(with_sky(light).sky, "the sky"),
             "mask": view.seen,
         }
         if parameters.texture is not None:

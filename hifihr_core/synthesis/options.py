@@ -23,6 +23,9 @@ CAMERA_RANGES = AugmentRanges(
     cover_probability=0.0,
 )
 
+#: What lights a hand: one lamp, or an environment map.
+LightKind = Literal["lamp", "environment"]
+
 
 @dataclass(frozen=True)
 class SynthOptions:
@@ -37,8 +40,11 @@ class SynthOptions:
     box's middle as a fraction of the crop, `distance_m` the range of the root's depth (log-uniform), and `off_axis_rad`
     the largest angle between the optical axis and the ray to the hand, so that K's principal point lies outside many
     crops, as it does for crops of large photos. A fraction `plain_occluder` of the occluders has one random colour;
-    `wide_poses` is the fraction of poses that are moved beyond the hand's own bank. `photos` is a folder of the user's
-    own backgrounds, `backgrounds` the number of procedural ones in the bank.
+    `wide_poses` is the fraction of poses that are moved beyond the hand's own bank. `light` is one lamp, or an
+    environment map that background and exposure go with: one of the folder `environments` (.hdr or .exr, latitude by
+    longitude), or a procedural one. `pictures_each` pictures in a row show one person: one shape and skin, each in its
+    own pose, view and light. `photos` is a folder of the user's own backgrounds, `backgrounds` the number of procedural
+    ones in the bank.
     """
 
     view: Literal["crop", "centered", "frame"] = "crop"
@@ -59,8 +65,9 @@ class SynthOptions:
     texture_spread: float = 0.85
     missing_keypoint: float = 0.04
     camera: AugmentRanges = field(default=CAMERA_RANGES)
-    light: Literal["lamp", "environment"] = "lamp"
+    light: LightKind = "lamp"
     environments: Path | None = None
+    pictures_each: int = 1
     photos: Path | None = None
     backgrounds: int = 96
 

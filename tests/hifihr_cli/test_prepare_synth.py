@@ -26,12 +26,29 @@ def test_a_raw_tree_is_written(tmp_path, monkeypatch, run_cli):
         (["synth", "--as", "rhd"], "known layouts: freihand"),
         (["freihand", "--as", "freihand"], "--as belongs to `synth`"),
         (["synth", "--keypoints", "k.json"], "--keypoints belongs to `images`"),
+        (["rhd", "--light", "lamp"], "--light belongs to `synth`"),
+        (["synth", "--light", "sun"], "known lights: lamp, environment"),
+        (["synth", "--light", "lamp", "--environments", "maps"], "--environments goes with --light environment"),
+        (["synth", "--each", 3], "--each 3: expected a divisor of 16"),
+        (["synth", "--as", "freihand", "--light", "environment"], "--light goes with shards"),
     ],
 )
 def test_options_of_another_source_are_refused(arguments, message, run_cli):
     ended = run_cli("prepare", *arguments)
     assert ended.code == 2
     assert message in ended.err
+
+
+def test_light_and_people_are_chosen_on_the_command_line(tmp_path, run_cli):
+    from hifihr_core.shards.folder import ShardSet
+
+    words = ("--count", 2, "--each", 2, "--light", "environment", "--workers", 0)
+    assert run_cli("prepare", "synth", *words, "--out", tmp_path / "x").code == 0
+    shards = ShardSet(tmp_path / "x" / "train")
+    sky, shape = shards.column("sky")[0], shards.column("shape")[0]
+    assert sky.shape == (2, 8, 3)
+    assert (sky != 0).any(axis=(1, 2)).all()
+    assert (shape[0] == shape[1]).all()
 
 
 def test_a_dry_run_of_a_raw_tree_touches_nothing(tmp_path, run_cli):

@@ -13,6 +13,7 @@ from hifihr_core.augmentation.draws import COLUMNS, NO_CHANGE, AugmentRanges, Sq
 from hifihr_core.augmentation.moves import move_labels
 from hifihr_core.geometry.cameras import project
 from hifihr_core.records import LABELS, Sample
+from hifihr_core.rendering.skylight import sky_basis
 from hifihr_core.stream.batching import CropPlan
 from hifihr_core.stream.painting import EncodedBatch
 
@@ -64,6 +65,7 @@ def hand(random, K):
         "shape": random.normal(size=10),
         "texture": random.normal(size=5),
         "light": np.concatenate((random.uniform(size=6), [0.6, 0.0, -0.8])),
+        "sky": random.normal(size=(8, 3)),
     }
     return {name: np.asarray(value, np.float32) for name, value in labels.items()}
 
@@ -143,9 +145,17 @@ def test_the_rotation_of_the_hand_turns_with_its_joints():
         torch.testing.assert_close(new["light"][b, 6:], motion.M_new_old[b] @ old["light"][b, 6:])
 
 
+def test_a_sky_turns_with_what_it_shines_on():
+    old, _, _, new, _, motion = moved(AugmentRanges(flip=0.5), range(6), seed=1, epoch=0)
+    normals = torch.nn.functional.normalize(torch.randn(6, 9, 3, generator=torch.Generator().manual_seed(0)), dim=-1)
+    before = sky_basis(normals) @ old["sky"]
+    after = sky_basis(normals @ motion.M_new_old.mT) @ new["sky"]
+    torch.testing.assert_close(after, before, atol=1e-4, rtol=1e-4)
+
+
 def test_no_change_changes_nothing():
     old, _, _, new, present, motion = moved(NO_CHANGE, range(3), seed=0, epoch=0)
-    for name in ("joints_cam", "mano_vertices_cam", "global_orient", "light", "pose"):
+    for name in ("joints_cam", "mano_vertices_cam", "global_orient", "light", "sky", "pose"):
         torch.testing.assert_close(new[name], old[name], atol=2e-6, rtol=0)
         assert present[name].all()
     torch.testing.assert_close(motion.M_new_old, torch.eye(3).expand(3, 3, 3))

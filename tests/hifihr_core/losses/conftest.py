@@ -52,6 +52,9 @@ def make_inputs(anny, estimate) -> Callable[..., LossInputs]:
             "mano_vertices_cam": truth.verts_cam[:, :778],
             "bone_m": torch.linalg.vector_norm(truth.joints_cam[:, 9] - truth.joints_cam[:, 10], dim=-1),
             "mask": truth.rendered.silhouette,
+            "texture": estimate.parameters.texture,
+            "light": torch.cat((estimate.light.ambient, estimate.light.color, estimate.light.direction), dim=1),
+            "sky": torch.zeros(3, 8, 3),
         }
         present = {name: torch.ones(3, dtype=torch.bool) for name in (*labels, "image")}
         hand = replace(prediction.hand, mano_vertices=prediction.hand.vertices[:, :778])

@@ -13,6 +13,7 @@ from hifihr_core.losses.photometric import composite, region_mean, soft_iou, ssi
 from hifihr_core.losses.priors import laplacian_offsets
 from hifihr_core.losses.terms import TERMS, term
 from hifihr_core.metrics.pose import pa_mpjpe
+from hifihr_core.records import Light
 
 #: Terms on the hand itself; test_maps.py is about those on the maps that it was found by.
 OF_HANDS = {name: row for name, row in TERMS.items() if "keypoints" not in row.requires}
@@ -38,8 +39,10 @@ def moved(estimate, amount=0.1):
         return (values + amount * scale * torch.randn(values.shape, generator=generator)).requires_grad_()
 
     parameters = HandParameters(**{name: leaf(value) for name, value in vars(estimate.parameters).items()})
+    light = Light(leaf(estimate.light.ambient), leaf(estimate.light.color), estimate.light.direction)
     return replace(
         estimate,
+        light=light,
         parameters=parameters,
         root_px=leaf(estimate.root_px, 30),
         scale_px_per_m=leaf(estimate.scale_px_per_m, 50),
@@ -56,7 +59,7 @@ def test_a_wrong_hand_costs_and_has_a_finite_gradient(name, make_inputs, estimat
     far = moved(estimate, 1.0 if name == "joint_limits" else 0.1)
     loss = loss_of(name, make_inputs(far, rendered=True))
     loss.backward()
-    leaves = [*vars(far.parameters).values(), far.root_px, far.scale_px_per_m]
+    leaves = [*vars(far.parameters).values(), far.root_px, far.scale_px_per_m, far.light.ambient, far.light.color]
     gradients = [leaf.grad for leaf in leaves if leaf.grad is not None]
     assert float(loss.detach()) > 0
     assert all(gradient.isfinite().all() for gradient in gradients)

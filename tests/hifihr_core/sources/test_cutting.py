@@ -3,11 +3,13 @@
 import cv2
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from hifihr_core.errors import DataError
+from hifihr_core.rendering.skylight import sky_basis
 from hifihr_core.shards import pictures
 from hifihr_core.sources import cutting
 
@@ -140,6 +142,14 @@ def test_every_label_of_pixels_is_scaled():
 def test_a_mirrored_light_comes_from_the_other_side():
     light = np.asarray([*range(6), 0.6, 0.0, -0.8], np.float32)
     assert np.allclose(cutting.mirror_labels({"light": light}, width=9)["light"], [*range(6), -0.6, 0.0, -0.8])
+
+
+def test_a_mirrored_sky_shines_on_mirrored_surfaces():
+    sky = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
+    normals = torch.nn.functional.normalize(torch.randn(7, 3, generator=torch.Generator().manual_seed(0)), dim=-1)
+    mirrored = torch.from_numpy(cutting.mirror_labels({"sky": sky}, width=9)["sky"])
+    before = sky_basis(normals) @ torch.from_numpy(sky)
+    torch.testing.assert_close(sky_basis(normals * torch.tensor([-1.0, 1.0, 1.0])) @ mirrored, before)
 
 
 def test_a_filled_surface_covers_its_triangles():

@@ -88,7 +88,18 @@ def test_hands_under_environment_maps(hand: HandModel) -> None:
     again = Synthesizer(hand, seed=2, options=options).make(0, 3)
     assert torch.equal(batch.image, again.image)
     assert batch.labels["light"].shape == (3, 9)
+    assert batch.labels["sky"].abs().amax(dim=(1, 2)).min() > 0
     assert batch.labels["mask"].any()
     lamp = Synthesizer(hand, seed=2, options=SynthOptions(image_px=64, backgrounds=4)).make(0, 3)
     torch.testing.assert_close(batch.labels["pose"], lamp.labels["pose"])
     assert not torch.equal(batch.image, lamp.image)
+    assert (lamp.labels["sky"] == 0).all()
+
+
+def test_several_pictures_show_one_person(hand: HandModel) -> None:
+    options = SynthOptions(image_px=48, backgrounds=4, pictures_each=2)
+    labels = Synthesizer(hand, seed=2, options=options).make(0, 4).labels
+    for name in ("shape", "texture"):
+        assert torch.equal(labels[name][0], labels[name][1])
+        assert not torch.equal(labels[name][1], labels[name][2])
+    assert not torch.equal(labels["pose"][0], labels["pose"][1])

@@ -1,0 +1,152 @@
+"""The look of a person, scored where no input picture was: other pictures of the same person.
+
+Scoring the picture that went in rewards light and surroundings that are painted onto the skin. Here the skin that was
+found in one, two or four pictures of a synthetic person is drawn on the true hand, and compared with the true skin
+under the same light: in the input picture (under the light that was found), in another pose under another light, and
+from behind under a white lamp. Geometry is given, so what is wrong is the look.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from skimage.color import deltaE_ciede2000, rgb2lab
+from torch import Tensor
+
+from hifihr_core.geometry import turns
+from hifihr_core.hands.contract import HandModel, HandParameters
+from hifihr_core.metrics.image import TexturePair, average_metrics, strict_metrics
+from hifihr_core.metrics.perceptual import Lpips
+from hifihr_core.models.placing import PlacedEstimate
+from hifihr_core.placed_hands import LitHands, draw_hands
+from hifihr_core.records import Batch, Light
+from hifihr_core.rendering import Renderer
+
+#: Side of the pictures that looks are compared in.
+LOOK_PX = 128
+#: Numbers of input pictures that are scored, as far as every person has them and one more.
+COUNTS = (1, 2, 4)
+_NEEDED = ("global_orient", "pose", "shape", "texture", "light", "root_cam")
+
+Row = dict[str, float | None]
+
+
+@dataclass
+class LookScorer:
+    """Gathers what was found in every picture, and scores the people who have several.
+
+    Pictures show one person where the labels of shape and skin are the same.
+    """
+
+    hand: HandModel
+    lpips: Lpips | None = None
+    _pictures: list["_Picture"] = field(default_factory=list)
+
+    def add(self, batch: Batch, prediction: PlacedEstimate) -> None:
+        """Take the pictures of a batch; those without true parameters of this hand, or without a look, are left out."""
+        texture, light = prediction.estimate.parameters.texture, prediction.estimate.light
+        known = all(name in batch.labels for name in _NEEDED)
+        if texture is None or light is None or not known or batch.labels["texture"].shape[1] != texture.shape[1]:
+            return
+        for b in range(len(batch)):
+            if all(bool(batch.present[name][b]) for name in _NEEDED):
+                own = Light(light.ambient[b : b + 1], light.color[b : b + 1], light.direction[b : b + 1])
+                truth = _truth(batch, b)
+                self._pictures.append(_Picture(truth, _scaled(batch, b), texture[b : b + 1], own))
+
+    def people(self) -> list[list["_Picture"]]:
+        """Return the pictures of everybody who has at least two, in the order in which they came."""
+        found: dict[bytes, list[_Picture]] = {}
+        for picture in self._pictures:
+            person = torch.cat((picture.truth.parameters.shape, picture.truth.texture), dim=1)
+            found.setdefault(person.cpu().numpy().tobytes(), []).append(picture)
+        return [pictures for pictures in found.values() if len(pictures) > 1]
+
+    @torch.no_grad()
+    def document(self) -> dict[str, object] | None:
+        """Return the scores of every row, or None where nobody has two pictures."""
+        people = self.people()
+        if not people:
+            return None
+        renderer = Renderer(self.hand.faces, height=LOOK_PX, width=LOOK_PX)
+        least = min(len(pictures) for pictures in people)
+        looks = {"mean texture": [torch.zeros_like(pictures[0].texture) for pictures in people]}
+        for count in (n for n in COUNTS if n < least):
+            name = f"{count} picture{'s' if count > 1 else ''}"
+            looks[name] = [
+                torch.cat([p.texture for p in pictures[:count]]).mean(0, keepdim=True) for pictures in people
+            ]
+        rows = {name: self._row(renderer, people, skins) for name, skins in looks.items()}
+        return {"people": len(people), "pictures_each": least, "rows": rows}
+
+    def _row(self, renderer: Renderer, people: list[list["_Picture"]], skins: list[Tensor]) -> dict[str, object]:
+        scenes: dict[str, list[Row]] = {"input": [], "other": [], "behind": []}
+        for pictures, skin in zip(people, skins, strict=True):
+            first, last = pictures[0], pictures[-1]
+            scenes["input"].append(self._compare(renderer, first, skin, first.light))
+            scenes["other"].append(self._compare(renderer, last, skin, last.truth.light))
+            behind = first.from_behind()
+            scenes["behind"].append(self._compare(renderer, behind, skin, behind.truth.light))
+        true = [pictures[0].truth.texture for pictures in people]
+        return {name: average_metrics(rows) for name, rows in scenes.items()} | {"tone": self._tone(skins, true)}
+
+    def _compare(self, renderer: Renderer, picture: "_Picture", skin: Tensor, light: Light) -> Row:
+        truth = draw_hands(self.hand, renderer, picture.truth, picture.K).rendered
+        ours = replace(picture.truth, parameters=replace(picture.truth.parameters, texture=skin), light=light)
+        drawn = draw_hands(self.hand, renderer, ours, picture.K).rendered
+        inside = (truth.silhouette[0] > 0.99).cpu().numpy()
+        if not inside.any():
+            return {}
+        a, b = (x.image[0].clamp(0, 1).permute(1, 2, 0).double().cpu().numpy() for x in (drawn, truth))
+        pair = TexturePair(on_white=a, on_black=a, photo=b, coverage=inside.astype(np.float64))
+        scores = strict_metrics(pair, mask=inside, lpips=self.lpips)
+        difference = float(deltaE_ciede2000(rgb2lab(a), rgb2lab(b))[inside].mean())
+        return {name: scores[name] for name in ("psnr", "ssim", "lpips")} | {"ciede2000": difference}
+
+    def _tone(self, skins: Sequence[Tensor], true: Sequence[Tensor]) -> dict[str, list[float | None]]:
+        """Return the correlation over people of the mean albedo, None where there is none, and its mean error."""
+        colors = self.hand.with_small_maps(LOOK_PX).vertex_colors
+        ours, truth = (colors(torch.cat(list(x))).mean(dim=1).double().cpu().numpy() for x in (skins, true))
+        varies = ours.std(axis=0).min() > 1e-6 and truth.std(axis=0).min() > 1e-6
+        together = [float(np.corrcoef(ours[:, c], truth[:, c])[0, 1]) if varies else None for c in range(3)]
+        return {"correlation": together, "error": np.abs(ours - truth).mean(axis=0).tolist()}
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """One picture, a batch of one: the truth, the camera of a picture of `LOOK_PX`, the skin and light found in it."""
+
+    truth: LitHands
+    K: Float[Tensor, "1 3 3"]
+    texture: Float[Tensor, "1 X"]
+    light: Light
+
+    def from_behind(self) -> "_Picture":
+        """Return the hand turned half round about the vertical axis through its root, under a white lamp."""
+        turn = torch.diag(self.K.new_tensor([-1.0, 1.0, -1.0]))[None]
+        parameters = self.truth.parameters
+        orient = turns.rotmat_to_rotvec(turn @ turns.rotvec_to_rotmat(parameters.global_orient))
+        truth = replace(self.truth, parameters=replace(parameters, global_orient=orient), light=_white_lamp(self.K))
+        return replace(self, truth=truth)
+
+
+def _truth(batch: Batch, b: int) -> LitHands:
+    labels = {name: values[b : b + 1] for name, values in batch.labels.items()}
+    ambient, color, direction = labels["light"].split(3, dim=1)
+    sky = labels["sky"] if "sky" in labels and bool(batch.present["sky"][b]) else None
+    parameters = HandParameters(labels["global_orient"], labels["pose"], labels["shape"], labels["texture"])
+    return LitHands(parameters, labels["root_cam"], Light(ambient, color, direction, sky))
+
+
+def _scaled(batch: Batch, b: int) -> Float[Tensor, "1 3 3"]:
+    """Return the camera of a picture at `LOOK_PX`."""
+    K = batch.K[b : b + 1].clone()
+    K[:, :2] *= LOOK_PX / batch.image.shape[-1]
+    return K
+
+
+def _white_lamp(like: Tensor) -> Light:
+    direction = torch.nn.functional.normalize(like.new_tensor([[-0.3, -0.6, -0.75]]), dim=1)
+    return Light(like.new_full((1, 3), 0.55), like.new_full((1, 3), 0.45), direction)

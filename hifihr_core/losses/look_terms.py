@@ -1,0 +1,43 @@
+"""Terms on skin and light by themselves, where both are known: pictures that were drawn.
+
+A picture only holds their product, so a network that learns from pictures alone may put the skin's tone into the light;
+these terms fix which is which, in the shared scale of docs/conventions.md.
+"""
+
+import torch
+
+from hifihr_core.errors import DataError
+from hifihr_core.lookup import needed
+from hifihr_core.losses.terms import LossInputs, Ratio, mean_over_present, term
+from hifihr_core.records import Light
+from hifihr_core.rendering.skylight import even_directions, light_at
+
+#: Normals at which two lights are compared.
+_NORMALS = 32
+
+
+@term("albedo", labels=("texture",), requires=("render",))
+def albedo(inputs: LossInputs) -> Ratio:
+    """Mean absolute difference of the albedo over the vertices, RGB in [0, 1].
+
+    Raises: DataError where the label holds the coefficients of another hand model.
+    """
+    ours, truth = needed(inputs.prediction.estimate.parameters.texture, "the texture"), inputs.labels["texture"]
+    if ours.shape[1] != truth.shape[1]:
+        raise DataError(
+            f"the label texture has {truth.shape[1]} coefficients, expected {ours.shape[1]} of this run's hand; "
+            "prepare data with that hand, or leave the term out with --set loss.weights.albedo=0"
+        )
+    with torch.no_grad():
+        aim = inputs.hand.vertex_colors(truth)
+    return mean_over_present(inputs, (inputs.hand.vertex_colors(ours) - aim).abs(), "texture")
+
+
+@term("light", labels=("light", "sky"), requires=("render",))
+def light(inputs: LossInputs) -> Ratio:
+    """Mean absolute difference of what both lights give to white surfaces of all directions, highlights left out."""
+    ambient, color, direction = inputs.labels["light"].split(3, dim=1)
+    truth = Light(ambient, color, direction, inputs.labels["sky"])
+    ours = needed(inputs.prediction.estimate.light, "the light")
+    normals = even_directions(_NORMALS).to(ambient).expand(len(ambient), -1, -1)
+    return mean_over_present(inputs, (light_at(normals, ours) - light_at(normals, truth)).abs(), "light", "sky")
