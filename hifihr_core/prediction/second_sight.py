@@ -13,7 +13,7 @@ from hifihr_core.eyes.engine import Engine
 from hifihr_core.eyes.looks import NEARER, spread_of
 from hifihr_core.eyes.networks import LANDMARK_PX
 from hifihr_core.eyes.pyramid import Pyramid
-from hifihr_core.eyes.regions import Regions, about_joints
+from hifihr_core.eyes.regions import about_joints
 from hifihr_core.eyes.seen_hand import SeenHand
 from hifihr_core.geometry.crops import flip_horizontal, image_scale
 from hifihr_core.hands import HandModel
@@ -29,6 +29,9 @@ from hifihr_core.prediction.hand_crops import Crops
 _USUAL_SIGMA, _MOST_TRUST = 0.045, 1.5
 #: Eyes and hand network differ by this share of the hand's size in photos; what is more adds to the error, times this.
 _USUALLY_APART, _DOUBT = 0.03, 1.5
+#: How often the network looks, each time at the region about the joints that it found: the first look finds a hand that
+#: the eyes nearly lost, the second sees it well.
+ROUNDS = 2
 #: Steps of the fit: the priors are weak here, so that it takes more of them than elsewhere.
 FIT_STEPS = 8
 
@@ -78,29 +81,34 @@ class SecondSight:
         T_crop_image: Float[np.ndarray, "N 3 3"],
     ) -> Evidence:
         """Return what is known about each hand in pixels and axes of its crop, in which it looks like a right one."""
-        regions = about_joints(np.stack([one.joints_px for one in seen]))
-        regions = regions.moved(np.zeros((len(seen), 2)), np.full(len(seen), NEARER), np.zeros(len(seen)))
-        joints_px, features = self._run(photo, regions, left)
-        flips = np.where(left[:, None, None], flip_horizontal(LANDMARK_PX), np.eye(3))
-        T_net_crop = flips @ regions.transforms(LANDMARK_PX) @ np.linalg.inv(T_crop_image)
+        points_px = np.stack([one.joints_px for one in seen])
+        for _ in range(ROUNDS):
+            points_px, features = self._run(photo, points_px, left)
+        T = torch.from_numpy(T_crop_image)
+        second_px = torch.from_numpy(points_px) @ T[:, :2, :2].mT + T[:, None, :2, 2]
         scale = np.array([image_scale(T) for T in T_crop_image])[:, None]
         mirror = np.where(left[:, None, None], [-1.0, 1.0, 1.0], [1.0, 1.0, 1.0])
-        second_px = to_photo(torch.from_numpy(joints_px).double(), torch.from_numpy(T_net_crop)).float()
         return Evidence(
             spread_px=torch.from_numpy(np.stack([spread_of(one) for one in seen]) * scale).float(),
             depth_px=torch.from_numpy(np.stack([one.depth_px for one in seen]) * scale).float(),
             metres=torch.from_numpy(np.stack([one.metres for one in seen]) * mirror).float(),
             features=torch.from_numpy(features).float(),
-            second_px=second_px,
+            second_px=second_px.float(),
         )
 
     def _run(
-        self, photo: Photo, regions: Regions, left: Bool[np.ndarray, " N"]
+        self, photo: Photo, about_px: Float[np.ndarray, "N 21 2"], left: Bool[np.ndarray, " N"]
     ) -> tuple[Float[np.ndarray, "N 21 2"], Float[np.ndarray, "N F"]]:
+        """Return the joints in the photo and the features that the network finds in crops about some joints."""
+        regions = about_joints(about_px)
+        regions = regions.moved(np.zeros((len(left), 2)), np.full(len(left), NEARER), np.zeros(len(left)))
         cut = Pyramid(photo.image).cut(regions, LANDMARK_PX)
         crops = [np.ascontiguousarray(crop[:, ::-1]) if flip else crop for crop, flip in zip(cut, left, strict=True)]
         joints, features = self._engine(crops)
-        return joints.reshape(-1, 21, 3)[..., :2], features
+        flips = np.where(left[:, None, None], flip_horizontal(LANDMARK_PX), np.eye(3))
+        T_net_photo = torch.from_numpy(flips @ regions.transforms(LANDMARK_PX))
+        found = torch.from_numpy(joints.reshape(-1, 21, 3)[..., :2]).double()
+        return to_photo(found, T_net_photo).numpy(), features
 
     def lift(self, sighted: Sighted, crops: Crops) -> PlacedHands:
         """Return the sighted hands, lifted from their keypoints in the crops and the evidence."""

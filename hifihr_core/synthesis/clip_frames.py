@@ -18,8 +18,8 @@ from hifihr_core.synthesis.backdrops import draw_backdrops, make_bank
 from hifihr_core.synthesis.dice import Dice
 from hifihr_core.synthesis.moving_scene import KINDS, MovingScene, PlaceAt, draw_scene
 from hifihr_core.synthesis.options import SynthOptions
-from hifihr_core.synthesis.props import make_props, prop_faces, skin_at_wrist
 from hifihr_core.synthesis.scene import draw_light
+from hifihr_core.synthesis.things.props import make_props, prop_faces, skin_at_wrist
 
 #: The shutter is open for this part of a frame, seen at so many moments.
 _SHUTTER, _MOMENTS = 0.4, 2

@@ -1,10 +1,10 @@
 """The generator: a seed and a number give a batch of pictures of hands with everything known about them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from hifihr_core.augmentation.colors import change_batch
@@ -12,11 +12,12 @@ from hifihr_core.augmentation.draws import draw
 from hifihr_core.geometry.cameras import project
 from hifihr_core.hands.contract import HandModel, HandParameters
 from hifihr_core.lookup import needed
-from hifihr_core.placed_hands import PosedHands, place_hands
+from hifihr_core.placed_hands import PosedHands, Record, map_tensors, place_hands
 from hifihr_core.randomness import stream_bits
 from hifihr_core.records import Appearance, Batch, Light, Side
 from hifihr_core.rendering import Renderer, SelfShade, self_shade
 from hifihr_core.rendering.backends import BackendName
+from hifihr_core.rendering.fragments import Rendered
 from hifihr_core.rendering.skylight import with_sky
 from hifihr_core.synthesis import labels as exact
 from hifihr_core.synthesis import lens
@@ -25,14 +26,16 @@ from hifihr_core.synthesis.dice import Dice
 from hifihr_core.synthesis.environments import draw_environments, make_environments
 from hifihr_core.synthesis.exposure import brighter, expose_scene
 from hifihr_core.synthesis.options import SynthOptions
-from hifihr_core.synthesis.props import Props, make_props, prop_faces, skin_at_wrist
 from hifihr_core.synthesis.scene import draw_light, place_hand
+from hifihr_core.synthesis.things.occluders import cover, keep_hand
+from hifihr_core.synthesis.things.props import Props, make_props, prop_faces, skin_at_wrist
+from hifihr_core.synthesis.things.second_hand import draw_second_hands, over_props
+from hifihr_core.synthesis.things.worn import gloved, wear, with_worn_faces
+from hifihr_core.synthesis.true_motion import Motion, draw_motion, with_motion
 from hifihr_core.synthesis.wider_poses import widen_poses
 
 #: A prop this much behind the hand still covers it, which hides the rim of the hand's mesh at the wrist.
 _SEAM_M = 0.0015
-#: An occluder hides less than this part of what is seen of a hand, and so do props of all of it.
-_MOST_HIDDEN = 0.5
 
 
 class Synthesizer:
@@ -61,9 +64,13 @@ class Synthesizer:
         )
         self._bank = bank.to(self.device)
         self._environments = _environments(self.options, seed, self.device)
-        faces = prop_faces().to(self.device)
-        self._render_hand = Renderer(hand.faces, height=height, width=width, backend=backend).to(self.device)
-        self._render_props = Renderer(faces, height=height, width=width, backend=backend).to(self.device)
+        self._wears = self.options.ring > 0 or self.options.watch > 0
+
+        def renderer(faces: Int[Tensor, "F 3"]) -> Renderer:
+            return Renderer(faces, height=height, width=width, backend=backend).to(self.device)
+
+        self._render_hand, self._render_other = renderer(hand.faces), renderer(hand.faces.flip(1))
+        self._render_props = renderer(with_worn_faces(prop_faces()) if self._wears else prop_faces())
 
     @torch.no_grad()
     def make(self, number: int, batch_size: int) -> Batch:
@@ -93,10 +100,18 @@ class Synthesizer:
             shape=drawn.shape.to(self.device),
             texture=texture if texture is None else texture.to(self.device),
         )
-        hand = self.hand(parameters)
-        root_cam, K = place_hand(hand.vertices, dice, self.options)
-        props = make_props(hand.vertices, hand.joints, skin_at_wrist(hand, self.hand.faces), dice, self.options)
-        return _Scene(parameters, place_hands(hand, root_cam, K), K, props, draw_light(dice))
+        options, hand = self.options, self.hand(parameters)
+        root_cam, K = place_hand(hand.vertices, dice, options)
+        props = make_props(hand.vertices, hand.joints, skin_at_wrist(hand, self.hand.faces), dice, options)
+        light, bare = draw_light(dice), torch.ones(dice.batch, dtype=torch.bool, device=self.device)
+        if self._wears:
+            props = wear(props, hand, dice, options)
+        if options.glove > 0:
+            hand, has = gloved(hand, dice, options)
+            bare = ~has
+        posed = place_hands(hand, root_cam, K)
+        motion = draw_motion(posed.joints_cam, dice, options.true_motion) if options.true_motion > 0 else None
+        return _Scene(parameters, posed, K, props, light, bare_skin=bare, motion=motion)
 
     def _of_people(self, drawn: HandParameters) -> HandParameters:
         """Give the pictures of one person the shape and skin of the first of them."""
@@ -126,20 +141,11 @@ class Synthesizer:
 
     def _render(self, scene: "_Scene", backdrop: Float[Tensor, "B 3 H W"], dice: Dice) -> tuple[Tensor, "_View"]:
         """Draw backdrop, props and hand over each other; a prop that is nearer than the hand covers it."""
-        options, posed = self.options, scene.posed
-        appearance = posed.hand.appearance or Appearance(torch.full_like(posed.verts_cam, 0.6))
-        hand = self._render_hand(posed.verts_cam, scene.K, appearance, scene.light, shade=scene.shade)
+        options = self.options
+        hand, hand_depth = self._hand_layer(scene)
         backdrop = lens.cast_shadow(backdrop, hand.silhouette, dice, options.shadow)
-        props = self._render_props(
-            scene.props.vertices + posed.root_cam[:, None],
-            scene.K,
-            Appearance(scene.props.colors),
-            scene.light,
-            background=backdrop,
-        )
-        hand_depth = _depth(hand.depth, hand.silhouette)
-        props_depth = _depth(props.depth, props.silhouette) - _SEAM_M
-        behind, props_depth = _keep_hand(hand_depth, props_depth, props.image, backdrop)
+        props, props_depth = self._props_layer(scene, backdrop, hand_depth, dice)
+        behind, props_depth = keep_hand(hand_depth, props_depth, props, backdrop)
         nearest = torch.minimum(hand_depth, props_depth)
         over = (props_depth < hand_depth)[:, None]
         alpha = hand.silhouette[:, None].clamp(0, 1)
@@ -147,37 +153,39 @@ class Synthesizer:
         folds = dice.uniform(0.1, 0.55) * (0 if scene.shade is not None else 1)  # such hands have real shadows
         image = lens.darken_folds(image, nearest, folds)
         seen = (hand_depth < props_depth) & hand_depth.isfinite()
-        image, covered = self._cover(image, backdrop, seen, dice)
+        image, covered = cover(image, backdrop, seen, dice, options)
         return image, _View(torch.where(covered, torch.zeros_like(nearest), nearest), seen & ~covered)
 
-    def _cover(
-        self,
-        image: Float[Tensor, "B 3 H W"],
-        backdrop: Float[Tensor, "B 3 H W"],
-        seen: Bool[Tensor, "B H W"],
-        dice: Dice,
-    ) -> tuple[Tensor, Bool[Tensor, "B H W"]]:
-        """Put a disc or slab, with the backdrop of another sample on it, in front of some pictures.
+    def _hand_layer(self, scene: "_Scene") -> tuple[Rendered, Float[Tensor, "B H W"]]:
+        """Return the hands as the camera sees them during the exposure, and their depth in its middle."""
+        posed, K = scene.posed, scene.K
+        look = posed.hand.appearance or Appearance(torch.full_like(posed.verts_cam, 0.6))
+        still = self._render_hand(posed.verts_cam, K, look, scene.light, shade=scene.shade)
 
-        What would hide most of a hand is left out.
-        """
-        options = self.options
-        rows, columns = ((torch.arange(n, device=self.device) + 0.5) / n for n in options.size_px)
-        v, u = torch.meshgrid(rows, columns, indexing="ij")
-        middle, angle = dice.uniform(0.05, 0.95, 2, 1, 1), dice.uniform(0.0, torch.pi, 1, 1)
-        across, along = u - middle[:, 0], v - middle[:, 1]
-        x = (across * angle.cos() + along * angle.sin()) / dice.log_uniform(0.04, 0.25, 1, 1)
-        y = (along * angle.cos() - across * angle.sin()) / dice.log_uniform(0.06, 0.7, 1, 1)
-        round_ = dice.chance(0.5)[:, None, None]
-        distance = torch.where(round_, (x.square() + y.square()).sqrt(), torch.maximum(x.abs(), y.abs()))
-        share = ((1 - distance) * 12).clamp(0, 1) * dice.chance(options.occluder)[:, None, None]
-        hidden = (seen & (share >= 0.5)).sum(dim=(1, 2)) / seen.sum(dim=(1, 2)).clamp(min=1)
-        share = share * (hidden < _MOST_HIDDEN)[:, None, None]
-        front = (backdrop.roll(1, dims=0).flip(-1) * dice.log_uniform(0.5, 1.6, 1, 1, 1)).clamp(0, 1)
-        if options.plain_occluder > 0:
-            plain = dice.chance(options.plain_occluder)[:, None, None, None]
-            front = torch.where(plain, dice.uniform(0.0, 1.0, 3, 1, 1), front)
-        return torch.lerp(image, front, share[:, None]), share >= 0.5
+        def draw(rows: Tensor, moved: Callable[[Tensor], Tensor]) -> Rendered:
+            some = replace(look, albedo=look.albedo[rows])
+            light, shade = _some(scene.light, rows), _some(scene.shade, rows)
+            return self._render_hand(moved(posed.verts_cam[rows]), K[rows], some, light, shade=shade)
+
+        return with_motion(still, scene.motion, draw), _depth(still.depth, still.silhouette)
+
+    def _props_layer(
+        self, scene: "_Scene", backdrop: Float[Tensor, "B 3 H W"], hand_depth: Float[Tensor, "B H W"], dice: Dice
+    ) -> tuple[Float[Tensor, "B 3 H W"], Float[Tensor, "B H W"]]:
+        """Return props and second hands before the backdrop, and how far they are."""
+        vertices, K, colors = scene.props.vertices + scene.posed.root_cam[:, None], scene.K, scene.props.colors
+        still = self._render_props(vertices, K, Appearance(colors), scene.light, background=backdrop)
+
+        def draw(rows: Tensor, moved: Callable[[Tensor], Tensor]) -> Rendered:
+            look, light = Appearance(colors[rows]), _some(scene.light, rows)
+            return self._render_props(moved(vertices[rows]), K[rows], look, light, background=backdrop[rows])
+
+        image, depth = with_motion(still, scene.motion, draw).image, _depth(still.depth, still.silhouette) - _SEAM_M
+        if self.options.second_hand <= 0:
+            return image, depth
+        has = dice.chance(self.options.second_hand)
+        hands = draw_second_hands(self.hand, scene.parameters, scene.posed.root_cam, dice)
+        return over_props(self._render_other, hands, has, K, scene.light, (image, depth), hand_depth)
 
     def _photograph(self, image: Float[Tensor, "B 3 H W"], keys: tuple[str, ...], dice: Dice) -> Tensor:
         """Let light fall off, move the camera, and apply its colours, blur and noise."""
@@ -216,7 +224,8 @@ class Synthesizer:
         if parameters.texture is not None:
             found["texture"] = parameters.texture
         always = torch.ones(len(joints_px), dtype=torch.bool, device=self.device)
-        return {"labels": found, "present": dict.fromkeys(found, always)}
+        present = dict.fromkeys(found, always)
+        return {"labels": found, "present": present | ({"texture": scene.bare_skin} if "texture" in found else {})}
 
 
 @dataclass(frozen=True)
@@ -226,6 +235,8 @@ class _Scene:
     K: Float[Tensor, "B 3 3"]
     props: Props
     light: Light
+    bare_skin: Bool[Tensor, " B"]
+    motion: Motion | None
     shade: SelfShade | None = None
 
 
@@ -262,17 +273,9 @@ def _environments(options: SynthOptions, seed: int, device: torch.device) -> Flo
     return make_environments(count=options.backgrounds, seed=seed, folder=options.environments).to(device)
 
 
-def _keep_hand(
-    hand_depth: Float[Tensor, "B H W"],
-    props_depth: Float[Tensor, "B H W"],
-    props: Float[Tensor, "B 3 H W"],
-    backdrop: Float[Tensor, "B 3 H W"],
-) -> tuple[Float[Tensor, "B 3 H W"], Float[Tensor, "B H W"]]:
-    """Return what is behind the hands, and the depth of props: none for samples whose props would hide the hand."""
-    area = hand_depth.isfinite().sum(dim=(1, 2)).clamp(min=1)
-    hidden = (hand_depth.isfinite() & (props_depth < hand_depth)).sum(dim=(1, 2)) / area > _MOST_HIDDEN
-    image = torch.where(hidden[:, None, None, None], backdrop, props)
-    return image, torch.where(hidden[:, None, None], torch.full_like(props_depth, torch.inf), props_depth)
+def _some(record: Record, rows: Tensor) -> Record:
+    """Return some samples of a record of batches, or None of None."""
+    return map_tensors(lambda values: values[rows], record)
 
 
 def _right_hands(count: int) -> tuple[Side, ...]:

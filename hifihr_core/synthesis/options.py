@@ -40,11 +40,13 @@ class SynthOptions:
     box's middle as a fraction of the crop, `distance_m` the range of the root's depth (log-uniform), and `off_axis_rad`
     the largest angle between the optical axis and the ray to the hand, so that K's principal point lies outside many
     crops, as it does for crops of large photos. A fraction `plain_occluder` of the occluders has one random colour;
-    `wide_poses` is the fraction of poses that are moved beyond the hand's own bank. `light` is one lamp, or an
-    environment map that background and exposure go with: one of the folder `environments` (.hdr or .exr, latitude by
-    longitude), or a procedural one. `pictures_each` pictures in a row show one person: one shape and skin, each in its
-    own pose, view and light. `photos` is a folder of the user's own backgrounds, `backgrounds` the number of procedural
-    ones in the bank.
+    `wide_poses` is the fraction of poses that are moved beyond the hand's own bank. `second_hand`, `glove`, `ring` and
+    `watch` are what else a picture may show; under a glove, `present["texture"]` is False. `motion_blur` blurs the
+    whole picture along a line, `true_motion` the hand along its own way while the shutter is open. `light` is one lamp,
+    or an environment map that background and exposure go with: one of the folder `environments` (.hdr or .exr, latitude
+    by longitude), or a procedural one. `pictures_each` pictures in a row show one person: one shape and skin, each in
+    its own pose, view and light. `photos` is a folder of the user's own backgrounds, `backgrounds` the number of
+    procedural ones in the bank.
     """
 
     view: Literal["crop", "centered", "frame"] = "crop"
@@ -62,6 +64,11 @@ class SynthOptions:
     wide_poses: float = 0.0
     shadow: float = 0.5
     motion_blur: float = 0.12
+    true_motion: float = 0.0
+    second_hand: float = 0.0
+    glove: float = 0.0
+    ring: float = 0.0
+    watch: float = 0.0
     texture_spread: float = 0.85
     missing_keypoint: float = 0.04
     camera: AugmentRanges = field(default=CAMERA_RANGES)

@@ -4,6 +4,7 @@ These blocks stay as they are, so that what they see is kept and never computed 
 """
 
 import numpy as np
+import torch
 from learning.drawn_hands import DrawnHands
 from learning.feature_engine import BodyEngine
 from learning.sightings import Crops, jittered, nearer, perturbed
@@ -11,6 +12,7 @@ from learning.sightings import Crops, jittered, nearer, perturbed
 from hifihr_core.eyes.networks import LANDMARK_PX
 from hifihr_core.eyes.pyramid import Pyramid
 from hifihr_core.eyes.regions import Regions, about_joints
+from hifihr_core.lifting.hand_network import HandNetwork
 
 _AT_ONCE = 32
 
@@ -31,6 +33,18 @@ def look_closer(engine: BodyEngine, drawn: DrawnHands, views: int, seed: list[in
             crops.append(_cut(jittered(drawn.picture(row), random), region))
             transforms.append(region.transforms(LANDMARK_PX))
     return _kept(engine, crops, transforms, views)
+
+
+def look_twice(
+    engine: BodyEngine, network: HandNetwork, drawn: DrawnHands, joints_px: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return the same of the crop about the joints that a hand network finds in the one about `joints_px`."""
+    first = {
+        name: torch.from_numpy(value[:, 0]).float() for name, value in look_where(engine, drawn, joints_px).items()
+    }
+    with torch.no_grad():
+        found_px, _ = network.see(first["body"], first["T_crop_photo"])
+    return look_where(engine, drawn, found_px.numpy())
 
 
 def look_where(engine: BodyEngine, drawn: DrawnHands, joints_px: np.ndarray) -> dict[str, np.ndarray]:

@@ -80,6 +80,21 @@ def test_a_mirrored_photo_gives_the_same_evidence(second: SecondSight, photo: Ph
     torch.testing.assert_close(theirs.evidence.depth_px, ours.evidence.depth_px, atol=0.01, rtol=0)
 
 
+def test_a_hand_that_the_eyes_nearly_lost_is_looked_at_again(
+    second: SecondSight, photo: Photo, detection: Detection
+) -> None:
+    assert detection.seen is not None
+    size = detection.seen.size_px
+    lost = replace(detection.seen, joints_px=detection.seen.joints_px + 0.15 * size)
+    near, keypoints_px = _look(second, photo, [detection])
+    far, _ = _look(second, photo, [replace(as_detection(lost), box_px=detection.box_px)])
+    assert near is not None
+    assert far is not None
+    apart = (far.evidence.second_px - near.evidence.second_px).norm(dim=-1).mean()
+    hand_px = (keypoints_px.amax(dim=1) - keypoints_px.amin(dim=1)).amax()
+    assert float(apart) < 0.05 * float(hand_px)
+
+
 def test_hands_that_the_eyes_did_not_see_are_left_out(second: SecondSight, photo: Photo, detection: Detection) -> None:
     blind = replace(detection, seen=None)
     assert _look(second, photo, [blind])[0] is None

@@ -16,8 +16,8 @@ from hifihr_core.synthesis.as_samples import BLOCK, samples
 from hifihr_core.synthesis.backdrops import make_bank
 from hifihr_core.synthesis.dice import Dice
 from hifihr_core.synthesis.labels import detect_keypoints, visible_joints
-from hifihr_core.synthesis.props import make_props, prop_faces
 from hifihr_core.synthesis.scene import VIEWS, place_hand
+from hifihr_core.synthesis.things.props import make_props, prop_faces
 
 OPTIONS = SynthOptions(image_px=64, backgrounds=12)
 

@@ -41,13 +41,14 @@ def prop_faces() -> Int[Tensor, "F 3"]:
     """Return the faces of forearm, sleeve and held object, one after the other."""
     parts, first = [], 0
     for rings, begins_closed in ((_ARM_RINGS, False), (_ARM_RINGS, False), (_OBJECT_RINGS, True)):
-        parts.append(_tube_faces(rings, begins_closed) + first)
-        first += rings * _AROUND + 2
+        faces, count = tube_faces(rings, begins_closed)
+        parts.append(faces + first)
+        first += count
     return torch.cat(parts)
 
 
-def _tube_faces(rings: int, begins_closed: bool) -> Int[Tensor, "F 3"]:
-    """Return the faces of a tube: rings of vertices, then the middle of its first and of its last end."""
+def tube_faces(rings: int, begins_closed: bool) -> tuple[Int[Tensor, "F 3"], int]:
+    """Return the faces of a tube and the number of its vertices: rings, then the middles of its first and last end."""
     i = torch.arange(_AROUND)
     j = (i + 1) % _AROUND
     sides = []
@@ -58,10 +59,10 @@ def _tube_faces(rings: int, begins_closed: bool) -> Int[Tensor, "F 3"]:
     sides.append(torch.stack((last + 0 * i, end + i, end + j), -1))
     if begins_closed:
         sides.append(torch.stack((first + 0 * i, j, i), -1))
-    return torch.cat(sides)
+    return torch.cat(sides), last + 1
 
 
-def _tube(
+def tube(
     start: Float[Tensor, "B 3"],
     axes: Float[Tensor, "B 3 3"],
     along: Float[Tensor, "B R"],
@@ -86,8 +87,8 @@ def make_props(
     options: SynthOptions,
 ) -> Props:
     """Return forearm, sleeve and held object of a batch of hands; `skin` is the mean albedo of each."""
-    straight = _hand_axes(joints)
-    wrist, radii = _wrist(vertices, joints[:, WRIST], straight)
+    straight = hand_axes(joints)
+    wrist, radii = wrist_of(vertices, joints[:, WRIST], straight)
     axes = _bend(straight, dice)
     arm = _forearm(wrist, axes, radii, dice)
     sleeve = _sleeve(wrist, axes, radii, dice)
@@ -129,7 +130,7 @@ def _where(wanted: Bool[Tensor, " B"], mesh: Float[Tensor, "B V 3"], point: Floa
     return torch.where(wanted[:, None, None], mesh, point[:, None])
 
 
-def _hand_axes(joints: Float[Tensor, "B 21 3"]) -> Float[Tensor, "B 3 3"]:
+def hand_axes(joints: Float[Tensor, "B 21 3"]) -> Float[Tensor, "B 3 3"]:
     """Return rows: across the wrist, through it (from palm to back or back to palm), and out of the hand."""
     along = normalize(joints[:, WRIST] - joints[:, ROOT], dim=-1)
     across = joints[:, _INDEX_MCP] - joints[:, _PINKY_MCP]
@@ -150,7 +151,7 @@ def _bend(axes: Float[Tensor, "B 3 3"], dice: Dice) -> Float[Tensor, "B 3 3"]:
     return torch.stack((across, torch.linalg.cross(along, across), along), dim=1)
 
 
-def _wrist(
+def wrist_of(
     vertices: Float[Tensor, "B V 3"], joint: Float[Tensor, "B 3"], axes: Float[Tensor, "B 3 3"]
 ) -> tuple[Float[Tensor, "B 3"], Float[Tensor, "B 2"]]:
     """Return where the hand's mesh ends: the centre of its last centimetre, and its half-widths there."""
@@ -172,7 +173,7 @@ def _forearm(wrist: Tensor, axes: Tensor, radii: Float[Tensor, "B 2"], dice: Dic
     girth[:, 0] *= 0.9
     round_ = radii + (radii.mean(-1, keepdim=True) * 1.15 - radii) * 0.6
     profile = torch.lerp(radii[:, None], round_[:, None], share[None, :, None])
-    return _tube(wrist, axes, along, 1.03 * profile * girth[..., None])
+    return tube(wrist, axes, along, 1.03 * profile * girth[..., None])
 
 
 def _sleeve(wrist: Tensor, axes: Tensor, radii: Float[Tensor, "B 2"], dice: Dice) -> Float[Tensor, "B V 3"]:
@@ -182,7 +183,7 @@ def _sleeve(wrist: Tensor, axes: Tensor, radii: Float[Tensor, "B 2"], dice: Dice
     along = begin + (_ARM_M + 0.02 - begin) * share
     width = dice.uniform(1.15, 1.7)[:, None] + dice.uniform(0.1, 0.6)[:, None] * share
     folds = 1 + 0.05 * torch.sin(dice.uniform(3.0, 9.0)[:, None] * 6 * share + dice.uniform(0.0, 6.0)[:, None])
-    return _tube(wrist, axes, along, radii[:, None] * (width * folds)[..., None])
+    return tube(wrist, axes, along, radii[:, None] * (width * folds)[..., None])
 
 
 def _skin_colors(mesh: Tensor, skin: Float[Tensor, "B 3"], dice: Dice) -> Tensor:
@@ -216,7 +217,7 @@ def _held(joints: Float[Tensor, "B 21 3"], dice: Dice) -> tuple[Tensor, Tensor]:
     profile = torch.where(kind == 0, ball, torch.where(kind == 1, cone, torch.ones_like(ball)))
     half = torch.where(kind == 0, radius, half)
     radii = (radius * profile)[..., None] * dice.uniform(0.6, 1.0, 1, 2)
-    mesh = _tube(middle, axes, half * share, radii)
+    mesh = tube(middle, axes, half * share, radii)
     shade = dice.uniform(0.05, 0.95, 1, 3) * (1 + 0.05 * dice.normal(mesh.shape[1], 1))
     label = ((torch.arange(mesh.shape[1], device=mesh.device) // _AROUND) % 4 == 2)[None, :, None]
     return mesh, torch.where(label & dice.chance(0.4)[:, None, None], dice.uniform(0.05, 0.95, 1, 3), shade)
