@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hifihr_cli.console import emit_json, emit_table, progress, say
-from hifihr_cli.params import Device, Json, Limit, OutFolder, Workers
+from hifihr_cli.params import Device, Json, Limit, OutFolder, PartOf, Workers
 
 if TYPE_CHECKING:
     from hifihr_core.evaluation.run import Evaluation
+    from hifihr_core.evaluation.score_checkpoint import RunOptions
 
 
 class BoxesFrom(str, Enum):
@@ -54,6 +55,9 @@ RootOption = Annotated[RootOf, typer.Option("--root", help="Place hands at the p
 BoxesOption = Annotated[
     BoxesFrom, typer.Option("--boxes", help="Crop about the labelled hand, or about the one that the eyes find.")
 ]
+Merge = Annotated[
+    bool, typer.Option("--merge", help="Score what all parts wrote to --out with --part.", show_default=False)
+]
 BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="Crops per step.", metavar="N")]
 
 
@@ -70,6 +74,8 @@ def evaluate(
     limit: Limit = None,
     fail_under: FailUnder = None,
     self_test: SelfTest = False,
+    part: PartOf = None,
+    merge: Merge = False,
     batch_size: BatchSize = 32,
     workers: Workers = 0,
     device: Device = "auto",
@@ -78,11 +84,26 @@ def evaluate(
     """Run a checkpoint over prepared evaluation data, or score a prediction file, as the official evaluators do.
 
     Prints a table in millimetres, or with --json the whole report. --out (default ./evaluations/BENCHMARK) gets
-    metrics.json, PCK curves, a page of samples, and pred.zip. Exit codes: 1 below --fail-under, 3 data missing or
-    broken.
+    metrics.json, PCK curves, a page of samples, and pred.zip. Several machines divide the samples with --part, then
+    one scores them with --merge. Exit codes: 1 below --fail-under, 3 data missing or broken.
     """
+    if part is not None or merge:
+        others = {"--predictions": predictions is not None, "--self-test": self_test}
+        _check_parts(part, merge, others | {"--boxes predicted": boxes is BoxesFrom.predicted})
     if self_test:
         _self_test(gt, dataset, version, json)
+        return
+    if part is not None:
+        from hifihr_core.evaluation.score_checkpoint import RunOptions
+        from hifihr_core.machine.device import choose_device
+
+        _work_on_part(
+            part,
+            out,
+            (checkpoint, dataset, version, data),
+            RunOptions(root.value, limit=limit, batch_size=batch_size, workers=workers, device=choose_device(device)),
+            json,
+        )
         return
     with progress("evaluating", unit="samples") as on_progress:
         if predictions is not None:
@@ -117,9 +138,54 @@ def evaluate(
                     device=choose_device(device),
                 ),
                 fail_under=fail_under or (),
+                parts=_folder(out, dataset, version) if merge else None,
                 on_progress=on_progress,
             )
     _finish(evaluation, out, json)
+
+
+def _check_parts(part: str | None, merge: bool, others: "dict[str, bool]") -> None:
+    """Raise BadParameter where `--part` or `--merge` meets an option whose work is not divided."""
+    if part is not None and merge:
+        raise typer.BadParameter("--part and --merge cannot be combined; merge when all parts are done")
+    for name in (name for name, given in others.items() if given):
+        raise typer.BadParameter(f"--part and --merge do not go with {name}, which is done at once")
+
+
+def _folder(out: Path | None, dataset: str, version: str | None) -> Path:
+    """Return the folder of an evaluation, where its parts wait, too."""
+    from hifihr_core.evaluation.benchmarks.table import find_benchmark
+
+    return out or Path("evaluations") / find_benchmark(dataset, version=version).name
+
+
+def _work_on_part(
+    text: str,
+    out: Path | None,
+    job: "tuple[Path | None, str, str | None, Path | None]",
+    options: "RunOptions",
+    json: bool,
+) -> None:
+    """Predict one part of the samples; `job` is checkpoint, dataset, version and shards."""
+    from hifihr_core.evaluation.score_checkpoint import collect_part
+    from hifihr_core.machine.parts import parse_part
+
+    checkpoint, dataset, version, shards = job
+    part = parse_part(text)
+    with progress(f"part {text}", unit="samples") as on_progress:
+        path = collect_part(
+            checkpoint,
+            dataset,
+            part,
+            _folder(out, dataset, version),
+            version=version,
+            shards=shards,
+            options=options,
+            on_progress=on_progress,
+        )
+    if json:
+        emit_json({"part": str(path)})
+    say(f"{path}; when all {part.of} are there, run the same command with --merge in place of --part", kind="done")
 
 
 def _finish(evaluation: "Evaluation", out: Path | None, json: bool) -> None:

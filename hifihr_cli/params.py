@@ -18,6 +18,10 @@ Workers = Annotated[int, typer.Option("--workers", min=0, help="Worker processes
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Stop after N samples.", metavar="N")]
 OutFolder = Annotated[Path | None, typer.Option("--out", help="Folder to write to.", metavar="FOLDER")]
 Root = Annotated[Path | None, typer.Option("--root", help="Folder or zip with the raw files.", metavar="PATH")]
+PartOf = Annotated[
+    str | None,
+    typer.Option("--part", help="Do part I of N only: one machine of several, all with the same list.", metavar="I/N"),
+]
 ConfigFile = Annotated[
     str | None, typer.Option("--config", help="TOML file with settings, or a preset's name.", metavar="FILE")
 ]

@@ -11,13 +11,14 @@ import typer
 from hifihr_cli.clips import ClipOptions, has_clips, predict_clips
 from hifihr_cli.console import emit_json, emit_table, progress, say
 from hifihr_cli.imports import quick_imports
-from hifihr_cli.params import Device, Json
+from hifihr_cli.params import Device, Json, PartOf
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from hifihr_core.errors import HifihrError
     from hifihr_core.exports.results import HandResult
+    from hifihr_core.machine.parts import Part
     from hifihr_core.photos.camera_choice import CameraChoice
     from hifihr_core.photos.detections import Detection
     from hifihr_core.prediction.jobs import OutputSettings
@@ -189,6 +190,7 @@ def predict(
     webcam: Camera = None,
     codec: Codec = "auto",
     fps: Fps = None,
+    part: PartOf = None,
     device: Device = "auto",
     json: Json = False,
     img_folder: ImageFolder = None,
@@ -209,6 +211,9 @@ def predict(
     """
     _check_at_most_one({"--focal": focal, "--fov": fov, "--intrinsics": intrinsics})
     _check_at_most_one({"--box": box, "--boxes": boxes})
+    whole_run = {"--same-person": same_person, "--page": page, "--webcam": webcam is not None, "--fps": fps is not None}
+    for name in (name for name, given in whole_run.items() if given):
+        _check_at_most_one({"--part": part, name: True})
     words = _words(images or [], img_folder or [], file_type or [])
     if not words and webcam is None:
         raise typer.BadParameter("name at least one photo, clip, folder or glob", param_hint="IMAGE...")
@@ -216,13 +221,14 @@ def predict(
     with quick_imports():
         from hifihr_core.exports.formats import DEFAULT_FORMATS, check_formats
         from hifihr_core.machine.device import choose_device
+        from hifihr_core.machine.parts import parse_part
         from hifihr_core.photos.camera_choice import CameraChoice, read_intrinsics
         from hifihr_core.photos.detectors import build_detector
         from hifihr_core.photos.finding import find_photos
         from hifihr_core.prediction.jobs import OutputSettings
         from hifihr_core.prediction.predictor import Predictor, PredictSettings
         from hifihr_core.prediction.refine import RefineSettings
-        from hifihr_core.prediction.result_folder import without_results
+        from hifihr_core.prediction.result_folder import photos_of_part, without_results
 
     settings = PredictSettings(
         start=start.value,
@@ -234,8 +240,14 @@ def predict(
         hand_length_m=None if hand_length is None else hand_length / 1000,
         same_person=same_person,
     )
+    own = parse_part(part or "1/1")
     camera = CameraChoice(focal, fov, None if intrinsics is None else read_intrinsics(intrinsics))
     if webcam is not None or fps is not None or has_clips(words):
+        if own.of > 1:
+            words = [str(path) for path in photos_of_part([Path(word) for word in words], own)]
+            if not words:
+                _report_nothing(own, "clips", json)
+                return
         wanted = ClipOptions(
             out_folder or out,
             format,
@@ -259,6 +271,10 @@ def predict(
     paths = without_results(found.photos, folder)
     if not paths:
         raise typer.BadParameter(f"all {len(found.photos)} photos are results of an earlier run", param_hint="IMAGE...")
+    paths = photos_of_part(paths, own)
+    if not paths:
+        _report_nothing(own, "images", json)
+        return
     given = _given_hands(paths, boxes, box)
     predictor = Predictor.load(
         checkpoint,
@@ -276,7 +292,9 @@ def predict(
         page=page,
         forearm=not no_forearm,
     )
-    _report(_work(predictor, paths, output, camera, given, _converter(hand, predictor), same_person=same_person), json)
+    tag = own if own.of > 1 else None
+    convert = _converter(hand, predictor)
+    _report(_work(predictor, paths, output, camera, given, convert, same_person=same_person, part=tag), json)
 
 
 @dataclass(frozen=True)
@@ -297,6 +315,7 @@ def _work(
     convert: "Callable[[HandResult], HandResult]",
     *,
     same_person: bool = False,
+    part: "Part | None" = None,
 ) -> "list[_Entry]":
     from hifihr_core.prediction.jobs import predict_files
 
@@ -317,6 +336,7 @@ def _work(
             boxes=boxes,
             convert=convert,
             same_person=same_person,
+            part=part,
             on_step=on_step,
         ):
             done.append(_Entry(dict(one.document), one.error, one.kept))  # the meshes of a folder would fill the memory
@@ -375,6 +395,13 @@ def _given_hands(
             f"{box!r} is not x,y,width,height with a positive width and height", param_hint="--box"
         ) from error
     return {photo: [hand] for photo in photos}
+
+
+def _report_nothing(part: "Part", kind: str, json: bool) -> None:
+    """Say that a part has nothing to do, which is no failure: there are more parts than photos."""
+    if json:
+        emit_json({kind: []})
+    say(f"part {part.number}/{part.of} has nothing to do: the other parts have all of it", kind="note")
 
 
 def _report(done: "list[_Entry]", json: bool) -> None:

@@ -9,7 +9,6 @@ from hifihr_cli.console import emit, emit_json, emit_table, progress, say
 from hifihr_cli.params import DryRun, Json, OutFolder, Root
 
 if TYPE_CHECKING:
-    from hifihr_core.shards.packing import Part as OnePart
     from hifihr_core.shards.packing import Policy
     from hifihr_core.sources.contract import Request, Source
     from hifihr_core.sources.prepare import Report
@@ -112,6 +111,7 @@ def prepare(
     import os
 
     from hifihr_core.config.data_folders import raw_folder, shards_folder
+    from hifihr_core.machine.parts import parse_part
     from hifihr_core.shards.packing import Policy
     from hifihr_core.sources.contract import Request
     from hifihr_core.sources.table import find_source
@@ -136,7 +136,7 @@ def prepare(
         max_problems=max_problems,
         force=force,
         overwrite=overwrite,
-        part=None if part is None else _parse_part(part),
+        part=None if part is None else parse_part(part),
     )
     if check:
         _check(row, request, json)
@@ -165,16 +165,6 @@ def _write_clips(
         emit_json({"clips": [str(path) for path in paths]})
     else:
         emit(str(folder))
-
-
-def _parse_part(text: str) -> "OnePart":
-    from hifihr_core.errors import ConfigError
-    from hifihr_core.shards.packing import Part as OnePart
-
-    number, _, total = text.partition("/")
-    if not (number.isdecimal() and total.isdecimal()):
-        raise ConfigError(f"--part {text}: expected I/N, such as 1/4")
-    return OnePart(int(number), int(total))
 
 
 def _refuse_foreign(row: "Source", options: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,37 @@ def lock_folder(folder: Path, *, what: str) -> Iterator[bool]:
         yield _take(handle, folder, what)
     finally:
         os.close(handle)  # which gives the lock back
+
+
+@contextmanager
+def wait_for_turn(path: Path, *, what: str, wait_s: float = 60.0) -> Iterator[bool]:
+    """Hold the lock of a file while the body runs, after whoever holds it now; yield whether there are locks at all.
+
+    Raises: DataError where the file cannot be written, or another process, `what`, keeps it for longer than `wait_s`.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise DataError(describe_os_error(error, path)) from error
+    try:
+        yield _wait(handle, path, what, time.monotonic() + wait_s)
+    finally:
+        os.close(handle)
+
+
+def _wait(handle: int, path: Path, what: str, deadline: float) -> bool:
+    while True:
+        try:
+            _lock(handle)
+        except OSError as error:
+            if error.errno in _NO_LOCKS:
+                return False
+            if time.monotonic() > deadline:
+                raise DataError(f"{path}: {what} has held it for long; end that process, or start again") from error
+            time.sleep(0.05)
+        else:
+            return True
 
 
 def _take(handle: int, folder: Path, what: str) -> bool:

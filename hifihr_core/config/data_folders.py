@@ -23,6 +23,11 @@ def generated_trees(dataset: str = "") -> list[Path]:
     return sorted(path for path in (data_home() / "raw").glob(f"synth-{dataset}*") if path.is_dir())
 
 
+def cache_folder() -> Path:
+    """Return where shards from an object store are kept for a while."""
+    return data_home() / "cache"
+
+
 def shards_folder(dataset: str) -> Path:
     """Return where the shards of a dataset are written to and read from."""
     return data_home() / "shards" / dataset

@@ -14,7 +14,7 @@ class DataSettings(Settings):
     """What the network learns from, and what it is checked on."""
 
     train: tuple[str, ...] = ("freihand",)
-    """Shard folders: a dataset's name under the shards of HIFIHR_DATA, a path, or "synth" for hands made on the fly."""
+    """Shard folders: a name under HIFIHR_DATA's shards, a path, an address (s3://...), or "synth", made on the fly."""
     proportions: tuple[PositiveFloat, ...] = ()
     """How often each dataset of `train` is drawn; empty means by its size."""
     validation: tuple[str, ...] = ()
@@ -33,6 +33,8 @@ class DataSettings(Settings):
     """Random changes of training crops: ours, in-plane rotation only as in the paper, or none."""
     versions: Literal["first", "all"] = "first"
     """Pictures of an annotation to use where there are several (FreiHAND's four); the paper used the first."""
+    cache_gb: PositiveFloat = 20.0
+    """Disk space for shards of addresses, under HIFIHR_DATA; samples mix best where all shards, or many, fit in."""
     workers: NonNegativeInt = 2
     """Threads that decode and augment, or processes that draw "synth" on a CPU; 0 works in the training thread."""
 

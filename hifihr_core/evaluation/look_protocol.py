@@ -6,7 +6,7 @@ under the same light: in the input picture (under the light that was found), in 
 from behind under a white lamp. Geometry is given, so what is wrong is the look.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from hifihr_core.geometry import turns
 from hifihr_core.hands.contract import HandModel, HandParameters
+from hifihr_core.lookup import needed
 from hifihr_core.metrics.image import TexturePair, average_metrics, strict_metrics
 from hifihr_core.metrics.perceptual import Lpips
 from hifihr_core.models.placing import PlacedEstimate
@@ -55,6 +56,20 @@ class LookScorer:
                 own = Light(light.ambient[b : b + 1], light.color[b : b + 1], light.direction[b : b + 1])
                 truth = _truth(batch, b)
                 self._pictures.append(_Picture(truth, _scaled(batch, b), texture[b : b + 1], own))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return everything that was taken, one row per picture, for `take` of another scorer."""
+        rows = [picture.tensors() for picture in self._pictures]
+        names = {name for row in rows for name in row}
+        if any(row.keys() != names for row in rows):
+            raise ValueError("some pictures have a sky and some have none, expected all or none of a benchmark")
+        return {name: torch.cat([row[name] for row in rows]).contiguous() for name in sorted(names)}
+
+    def take(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take the pictures that another scorer has gathered."""
+        device = self.hand.faces.device
+        for b in range(len(tensors["K"])):
+            self._pictures.append(_Picture.of({n: v[b : b + 1].to(device) for n, v in tensors.items()}))
 
     def people(self) -> list[list["_Picture"]]:
         """Return the pictures of everybody who has at least two, in the order in which they came."""
@@ -122,6 +137,24 @@ class _Picture:
     K: Float[Tensor, "1 3 3"]
     texture: Float[Tensor, "1 X"]
     light: Light
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the picture as tensors of one row by name."""
+        truth, light = self.truth, self.truth.light
+        named = {name: getattr(truth.parameters, name) for name in ("global_orient", "pose", "shape")}
+        named |= {"true_texture": needed(truth.parameters.texture, "the true texture"), "root_cam": truth.root_cam}
+        named |= {"true_light": torch.cat((light.ambient, light.color, light.direction), dim=1), "K": self.K}
+        named |= {"texture": self.texture}
+        named |= {"light": torch.cat((self.light.ambient, self.light.color, self.light.direction), dim=1)}
+        return named | ({} if light.sky is None else {"sky": light.sky})
+
+    @classmethod
+    def of(cls, named: Mapping[str, Tensor]) -> "_Picture":
+        """Return the picture that `tensors` describes."""
+        parameters = HandParameters(*(named[name] for name in ("global_orient", "pose", "shape", "true_texture")))
+        ambient, color, direction = named["true_light"].split(3, dim=1)
+        truth = LitHands(parameters, named["root_cam"], Light(ambient, color, direction, named.get("sky")))
+        return cls(truth, named["K"], named["texture"], Light(*named["light"].split(3, dim=1)))
 
     def from_behind(self) -> "_Picture":
         """Return the hand turned half round about the vertical axis through its root, under a white lamp."""

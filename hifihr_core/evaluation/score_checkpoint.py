@@ -36,11 +36,13 @@ from hifihr_core.evaluation.inference import (
     predict_with,
 )
 from hifihr_core.evaluation.look_protocol import LookScorer
+from hifihr_core.evaluation.part_files import read_parts, write_part
 from hifihr_core.evaluation.predicted_parameters import parameter_scorer
 from hifihr_core.evaluation.report import all_values, missed_bounds, parse_bound, score_document
 from hifihr_core.evaluation.run import Evaluation
 from hifihr_core.evaluation.stand_in import make_stand_in, wants_stand_in
 from hifihr_core.hands import HandModel
+from hifihr_core.machine.parts import WHOLE, Part
 from hifihr_core.metrics.image import average_metrics
 from hifihr_core.metrics.perceptual import LPIPS_ASSETS, Lpips, load_lpips
 from hifihr_core.models.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
@@ -128,9 +130,13 @@ def evaluate_checkpoint(
     ground_truth: Path | None = None,
     options: RunOptions = RunOptions(),
     fail_under: Sequence[str] = (),
+    parts: Path | None = None,
     on_progress: OnProgress = no_progress,
 ) -> Evaluation:
     """Run a checkpoint over evaluation shards and score it; writes nothing.
+
+    With `parts`, a folder that `collect_part` wrote all parts of this run to, only the examples are predicted, and the
+    scores are those of an undivided run to the last digit.
 
     The truth is that of the shards, or of the files below `ground_truth`. HO-3D provides the wrist with every sample,
     so its official scores and its submission are for hands moved to that wrist, whatever `options.root` is; `camera` in
@@ -145,18 +151,7 @@ def evaluate_checkpoint(
     if options.boxes == "predicted":
         detector = build_detector(options.detector)
         job = replace(job, found=find_boxes(job.shards, range(job.count), detector, on_progress=on_progress))
-    looks = LookScorer(job.hand, job.lpips) if parameter_scorer(job.hand, job.facts) else None
-    collected = collect(
-        job.batches(job.positions, batch_size=options.batch_size),
-        job.predict,
-        job.surface,
-        job.benchmark,
-        total=len(job.positions),
-        lpips=job.lpips,
-        scorer=parameter_scorer(job.hand, job.facts),
-        looks=looks,
-        on_progress=on_progress,
-    )
+    collected, looks = _collect(job, WHOLE, on_progress) if parts is None else _read(job, parts)
     camera, official = _points(collected, job.benchmark)
     truth = _truth(collected, job, ground_truth)
     scores = score(official, truth, job.benchmark)
@@ -170,6 +165,85 @@ def evaluate_checkpoint(
         examples=_examples(job, scores),
         submission=official if job.is_whole else None,
     )
+
+
+def collect_part(
+    path: Path | None,
+    dataset: str,
+    part: Part,
+    folder: Path,
+    *,
+    version: str | None = None,
+    shards: Path | None = None,
+    options: RunOptions = RunOptions(),
+    on_progress: OnProgress = no_progress,
+) -> Path:
+    """Run a checkpoint over one part of the evaluation samples and write what is scored to a file in `folder`.
+
+    `evaluate_checkpoint` with the same arguments and ``parts=folder`` makes one evaluation of all parts.
+    Raises: as `evaluate_checkpoint`.
+    """
+    find_benchmark(dataset, version=version)
+    weights = find_checkpoint(path)
+    if shards is None and wants_stand_in(dataset):
+        make_stand_in(dataset, on_progress=on_progress)
+    job = _open_job(weights, dataset, version, shards, options)
+    collected, looks = _collect(job, part, on_progress)
+    return write_part(folder, part, collected, {} if looks is None else looks.tensors(), _origin(job))
+
+
+def _collect(job: _Job, part: Part, on_progress: OnProgress) -> tuple[Collected, LookScorer | None]:
+    """Predict the samples of a part and gather what is scored."""
+    positions, looks = _positions_of(job, part), _new_looks(job)
+    if not positions:
+        return Collected(), looks
+    collected = collect(
+        job.batches(positions, batch_size=job.options.batch_size),
+        job.predict,
+        job.surface,
+        job.benchmark,
+        total=len(positions),
+        lpips=job.lpips,
+        scorer=parameter_scorer(job.hand, job.facts),
+        looks=looks,
+        on_progress=on_progress,
+    )
+    return collected, looks
+
+
+def _read(job: _Job, folder: Path) -> tuple[Collected, LookScorer | None]:
+    """Return what all parts have gathered."""
+    looks = _new_looks(job)
+    collected, gathered = read_parts(folder, _origin(job))
+    for tensors in gathered:
+        if looks is not None and tensors:
+            looks.take(tensors)
+    return collected, looks
+
+
+def _new_looks(job: _Job) -> LookScorer | None:
+    return LookScorer(job.hand, job.lpips) if parameter_scorer(job.hand, job.facts) else None
+
+
+def _positions_of(job: _Job, part: Part) -> Sequence[int]:
+    """Return the samples that a part of a run does: whole batches, the same as in an undivided run."""
+    size = job.options.batch_size
+    batches = part.run_of(-(-len(job.positions) // size))
+    return job.positions[batches.start * size : batches.stop * size]
+
+
+def _origin(job: _Job) -> dict[str, Any]:
+    """Return everything that must be the same in all parts of a run."""
+    return {
+        "checkpoint": sha256_of(job.weights, error=AssetError),
+        "dataset": sha256_of(job.shards.folder / INDEX_NAME),
+        "benchmark": job.benchmark.name,
+        "samples": len(job.positions),
+        "batch_size": job.options.batch_size,
+        "root": job.options.root,
+        "lpips": job.lpips is not None,
+        "hifihr": __version__,
+    }
 
 
 def _open_job(weights: Path, dataset: str, version: str | None, shards: Path | None, options: RunOptions) -> _Job:

@@ -8,6 +8,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,11 +16,14 @@ from typing import Any
 from hifihr_core import __version__
 from hifihr_core.errors import DataError
 from hifihr_core.files import describe_os_error, write_text
+from hifihr_core.folder_lock import wait_for_turn
+from hifihr_core.machine.parts import Part
 from hifihr_core.outside.json_text import parse_json, read_json
 from hifihr_core.outside.whole_files import read_whole
 
 INDEX_FILE = "hands.json"
 _JOURNAL = ".hands-*.jsonl"
+_LOCK = ".hands.lock"
 #: Version of the file; a reader refuses a later one.
 FORMAT = 1
 _MOST_BYTES = 4 << 30
@@ -33,17 +37,27 @@ class RunIndex:
 
     An entry is that of a photo in `predict --json`: `path`, `hands` with their `files`, `files` and `pictures` of the
     whole photo, all relative to the folder. `planned` are names that a stopped run was about to write.
+    Several parts of one run may write to a folder at the same time: with a `part`, journals of other parts are read and
+    left alone, and `hands.json` is written by one after the other.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, *, part: Part | None = None) -> None:
+        self.folder, self.part = folder, part
         self._entries: dict[str, Entry] = {}
         self._planned: dict[str, tuple[str, ...]] = {}
         self._own: dict[str, Entry] = {}
-        self._old = _journals(folder)
+        self._prefix = ".hands-" if part is None else f".hands-{part.name}-"
+        self._old = [path for path in _journals(folder) if path.name.startswith(self._prefix)]
         self._journal: Path | None = None
         for entry in _read_all(folder):
             self._take(entry)
+        self._others = {
+            str(entry["path"])
+            for path in _journals(folder)
+            if path not in self._old
+            for entry in _read_journal(path)
+            if "planned" in entry
+        }
 
     def __enter__(self) -> "RunIndex":
         """Return the index."""
@@ -55,11 +69,13 @@ class RunIndex:
         """Write `hands.json`, with what another run wrote meanwhile, and remove the journals that it replaces."""
         if not self._own:
             return
-        entries = {str(entry["path"]): entry for entry in _read_index_file(self.folder)}
-        _write(self.folder, {**self._entries, **entries, **self._own})
+        with nullcontext() if self.part is None else wait_for_turn(self.folder / _LOCK, what="another part"):
+            entries = {str(entry["path"]): entry for entry in _read_index_file(self.folder)}
+            _write(self.folder, {**self._entries, **entries, **self._own})
         last, self._journal = self._journal, None
         for photo, names in tuple(self._planned.items()):  # what was stopped halfway stays ours
-            self.plan(photo, names)
+            if photo not in self._others:
+                self.plan(photo, names)
         for path in (*self._old, last):
             if path is not None:
                 path.unlink(missing_ok=True)
@@ -91,7 +107,7 @@ class RunIndex:
         try:
             if self._journal is None:
                 self.folder.mkdir(parents=True, exist_ok=True)
-                handle, name = tempfile.mkstemp(prefix=_JOURNAL.split("*")[0], suffix=".jsonl", dir=self.folder)
+                handle, name = tempfile.mkstemp(prefix=self._prefix, suffix=".jsonl", dir=self.folder)
                 os.close(handle)
                 self._journal = Path(name)
             with self._journal.open("a", encoding="utf-8") as file:
@@ -131,20 +147,31 @@ def _write(folder: Path, entries: Mapping[str, Entry]) -> None:
 
 
 def _journals(folder: Path) -> list[Path]:
-    return sorted(folder.glob(_JOURNAL), key=lambda path: path.stat().st_mtime) if folder.is_dir() else []
+    found = {path: path.lstat().st_mtime for path in folder.glob(_JOURNAL) if path.exists()} if folder.is_dir() else {}
+    return sorted(found, key=found.__getitem__)
 
 
 def _read_all(folder: Path) -> Iterator[Entry]:
     """Yield the entries of the index and of journals that a stopped run left; a truncated line is skipped."""
     yield from _read_index_file(folder)
     for journal in _journals(folder):
-        for line in read_whole(journal, most_bytes=_MOST_BYTES).decode("utf-8", "replace").splitlines():
-            try:
-                entry = parse_json(line, journal)
-            except DataError:
-                continue
-            if _is_entry(entry):
-                yield entry
+        yield from _read_journal(journal)
+
+
+def _read_journal(journal: Path) -> Iterator[Entry]:
+    try:
+        content = read_whole(journal, most_bytes=_MOST_BYTES)
+    except DataError:
+        if journal.exists():
+            raise
+        return  # another part has just finished, and its entries are in the index
+    for line in content.decode("utf-8", "replace").splitlines():
+        try:
+            entry = parse_json(line, journal)
+        except DataError:
+            continue
+        if _is_entry(entry):
+            yield entry
 
 
 def _read_index_file(folder: Path) -> list[Entry]:

@@ -23,6 +23,7 @@ from hifihr_core.exports.results import HandResult, PhotoResult
 from hifihr_core.exports.run_index import RunIndex, files_of
 from hifihr_core.exports.scenes import PhotoView
 from hifihr_core.machine.device import one_thread
+from hifihr_core.machine.parts import Part
 from hifihr_core.photos.camera_choice import CameraChoice
 from hifihr_core.photos.detections import Detection, check_in_photo
 from hifihr_core.photos.reading import Photo, read_photo
@@ -83,6 +84,7 @@ def predict_files(
     boxes: Mapping[str, Sequence[Detection]] | None = None,
     convert: Callable[[HandResult], HandResult] = lambda hand: hand,
     same_person: bool = False,
+    part: Part | None = None,
     on_step: Callable[[int], None] = lambda step: None,
 ) -> Iterator[Done]:
     """Predict photo after photo and write the files of each hand.
@@ -92,12 +94,13 @@ def predict_files(
     photo that cannot be read, or whose box or camera does not fit, is reported; the others are done anyway. `boxes`
     maps paths to the hands to take instead of the detector's. `convert` changes every hand before it is written:
     `ManoConverter.convert` makes it MANO's. With `same_person` all photos are of one person, whose skin they share;
-    then all are done again if one is. Raises: ConfigError for an unknown format; DataError if results of other settings
-    already exist or cannot be written.
+    then all are done again if one is. With a `part`, `paths` are its photos (`photos_of_part`), and other parts may
+    write to the same folder at the same time: its index lists the photos of all. Raises: ConfigError for an unknown
+    format; DataError if results of other settings already exist or cannot be written.
     """
     check_formats(output.formats)
     check_bone_style(output.bones)
-    with RunIndex(output.folder) as index:
+    with RunIndex(output.folder, part=part) as index:
         run = _Run(predictor, output, camera or CameraChoice(), boxes, convert, on_step, index, same_person)
         yield from run.photos(paths)
 

@@ -6,12 +6,13 @@ written to or removed, whatever its name, and neither is a photo of this run.
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from hifihr_core.errors import DataError
 from hifihr_core.exports.formats import possible_names
 from hifihr_core.exports.run_index import Entry, RunIndex
+from hifihr_core.machine.parts import Part
 from hifihr_core.outside.whole_files import read_head
 
 #: Bytes of a photo's name that its files keep; file systems allow 255, endings and numbers need some.
@@ -37,6 +38,25 @@ def without_results(photos: Sequence[Path], folder: Path) -> list[Path]:
     names = RunIndex(folder).all_names()
     own = {(folder / name).resolve() for name in names}
     return [path for path in photos if path.resolve() not in own] if own else list(photos)
+
+
+def photos_of_part(photos: Sequence[Path], part: Part) -> list[Path]:
+    """Return the photos that a part of a run does: a pure function of the list.
+
+    Photos whose results may get each other's names (`a.jpg`, `a.png`, `a_2.jpg`) are in one part, so that every result
+    has the name that it has in an undivided run.
+    """
+    stems = {path.stem for path in photos}
+    groups: dict[str, int] = {}
+    numbers = [groups.setdefault(_shortest_in(stems, path.stem), len(groups)) for path in photos]
+    return [path for path, number in zip(photos, numbers, strict=True) if part.takes(number)]
+
+
+def _shortest_in(stems: Collection[str], stem: str) -> str:
+    """Return the shortest of `stems` that this one is, or continues after an underscore."""
+    words = stem.split("_")
+    heads = ("_".join(words[:count]) for count in range(1, len(words) + 1))
+    return next(head for head in heads if head in stems)
 
 
 def is_done(index: RunIndex, path: Path, settings: str) -> bool:

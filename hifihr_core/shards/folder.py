@@ -1,10 +1,11 @@
 """A folder of shards as one sequence of samples."""
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Int64
 
 from hifihr_core.errors import DataError
 from hifihr_core.outside.folders import walk
@@ -25,7 +26,7 @@ class ShardSet:
     def __init__(self, folder: Path | str, *, labels: Collection[str] | None = None) -> None:
         self.folder = Path(folder)
         self.index: ShardIndex = read_index(self.folder)
-        self.readers = tuple(
+        self.readers: Sequence[ShardReader] = tuple(
             ShardReader(self.folder / shard.file, labels=labels, samples=shard.samples) for shard in self.index.shards
         )
         self.starts: tuple[int, ...] = (0, *np.cumsum([shard.samples for shard in self.index.shards]).tolist())
@@ -44,6 +45,15 @@ class ShardSet:
     def __iter__(self) -> Iterator[Sample]:
         """Yield all samples in order."""
         return (self[position] for position in range(len(self)))
+
+    @property
+    def has_masks(self) -> bool:
+        """Return whether any sample has a mask."""
+        return any(np.diff(reader.layout.annotations.offsets).any() for reader in self.readers)
+
+    def rows_of(self, shard: int) -> Int64[np.ndarray, " N"]:
+        """Return the number of the annotation of every sample of a shard, counted from its first."""
+        return self.readers[shard].annotation_rows.astype(np.int64)
 
     def locate(self, position: int) -> tuple[int, int]:
         """Return (shard, row) of a position. Raises: IndexError outside."""

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from hifihr_core.errors import DataError
 from hifihr_core.files import describe_os_error, write_text
-from hifihr_core.shards.packing import PART, Part
+from hifihr_core.machine.parts import Part
+from hifihr_core.shards.packing import PART
 from hifihr_core.shards.schema import INDEX_NAME, ShardIndex, read_index
 from hifihr_core.shards.summary import Tally, summarise
 
@@ -42,7 +43,7 @@ def find_parts(out: Path) -> Mapping[Part, Path]:
     if missing or found[-1][0] != of:
         names = ", ".join(f"{number}/{of}" for number in missing) or "parts of another number"
         raise DataError(f"{out}: {names} missing or mixed; run `hifihr prepare --part` for each of {of} parts")
-    return {Part(number, of): out / Part(number, of).folder for _, number in found}
+    return {Part(number, of): out / Part(number, of).name for _, number in found}
 
 
 def _merge_split(target: Path, folders: list[Path]) -> ShardIndex:

@@ -26,8 +26,9 @@ import cv2
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from hifihr_core import __version__
-from hifihr_core.errors import ConfigError, DataError
+from hifihr_core.errors import DataError
 from hifihr_core.files import describe_os_error, write_text
+from hifihr_core.machine.parts import Part
 from hifihr_core.outside.json_text import read_json
 from hifihr_core.shards.schema import (
     FORMAT_VERSION,
@@ -65,23 +66,6 @@ class Piece:
     path: Path
     start: int
     stop: int
-
-
-@dataclass(frozen=True)
-class Part:
-    """Every `of`-th shard of a split, from shard `number` on (counted from 1): the share of one machine of several."""
-
-    number: int
-    of: int
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.number <= self.of:
-            raise ConfigError(f"part {self.number}/{self.of}: expected I/N with I from 1 to N, such as 1/{self.of}")
-
-    @property
-    def folder(self) -> str:
-        """Return the name of the folder that its shards wait in to be merged."""
-        return f"part-{self.number}-of-{self.of}"
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hifihr_core.errors import DataError
-from hifihr_core.outside.json_text import read_json
+from hifihr_core.outside.json_text import parse_json, read_json
 from hifihr_core.samples import LABELS, Sample
 
 FORMAT = "hifihr-shards"
@@ -133,8 +133,16 @@ def read_index(folder: Path) -> ShardIndex:
     if not path.is_file():
         found = "no such folder" if not folder.is_dir() else f"no {INDEX_NAME}"
         raise DataError(f"{folder}: {found}, expected a finished shard folder; run `hifihr prepare` (again) to make it")
+    return _validate(read_json(path, remedy="prepare the dataset again"), path)
+
+
+def parse_index(content: bytes, name: str) -> ShardIndex:
+    """Return the index of a shard folder from its bytes. Raises: DataError if it is broken or of another version."""
+    return _validate(parse_json(content, name, remedy="prepare the dataset again"), name)
+
+
+def _validate(content: Any, path: Path | str) -> ShardIndex:
     try:
-        content = read_json(path, remedy="prepare the dataset again")
         version = content.get("format_version") if isinstance(content, dict) else None
         if version != FORMAT_VERSION:
             raise DataError(f"{path}: layout version {version!r:.40}, expected {FORMAT_VERSION}; prepare it again")

@@ -75,7 +75,7 @@ def plan(source: Source, request: Request, out: Path, *, policy: Policy = DEFAUL
 
 
 def _of_part(out: Path, policy: Policy) -> Path:
-    return out if policy.part is None else out / policy.part.folder
+    return out if policy.part is None else out / policy.part.name
 
 
 def check(source: Source, request: Request) -> Report:

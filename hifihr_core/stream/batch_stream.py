@@ -11,11 +11,12 @@ from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
+from jaxtyping import Int64
 
 from hifihr_core.augmentation.draws import AugmentRanges
 from hifihr_core.records import Batch, Sample
 from hifihr_core.stream.batching import CropPlan, PaintedBatch
-from hifihr_core.stream.order import Share, batches, count_batches, epoch_order, mixed_order
+from hifihr_core.stream.order import Share, batches, count_batches, epoch_order, in_windows, mixed_order
 from hifihr_core.stream.painting import EncodedBatch
 from hifihr_core.stream.workers import map_ahead, start_workers
 
@@ -29,6 +30,25 @@ class Samples(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, position: int) -> Sample: ...
+
+
+@runtime_checkable
+class Distant(Protocol):
+    """Samples that come from afar, shard by shard: only `window` shards should be in use at a time."""
+
+    @property
+    def window(self) -> int:
+        """Return how many shards may be read at the same time."""
+        ...
+
+    @property
+    def shards(self) -> Int64[np.ndarray, " N"]:
+        """Return the shard of every sample."""
+        ...
+
+    def expect(self, order: Int64[np.ndarray, " N"]) -> None:
+        """Take notice of the order in which samples will be read from now on."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -78,6 +98,7 @@ class _Position:
     """Where a stream is, and the tasks from there on."""
 
     def __init__(self, parts: Sequence[StreamPart], options: StreamOptions, share: Share) -> None:
+        self.samples = [part.samples for part in parts]
         self.lengths = [len(part.samples) for part in parts]
         self.weights = [part.weight for part in parts]
         self.options, self.share = options, share
@@ -85,6 +106,25 @@ class _Position:
 
     def order(self) -> np.ndarray:
         """Return the order of the current epoch: positions in the parts laid end to end."""
+        order, first = self._drawn(), 0
+        for samples, length in zip(self.samples, self.lengths, strict=True):
+            if isinstance(samples, Distant):
+                own = (order >= first) & (order < first + length)
+                if self.options.shuffle:
+                    ordered = in_windows(
+                        order[own] - first,
+                        samples.shards,
+                        window=samples.window,
+                        seed=self.options.seed,
+                        epoch=self.epoch,
+                    )
+                    order[own] = ordered + first
+                samples.expect(order[own][own[: self.start].sum() :] - first)
+            first += length
+        return order
+
+    def _drawn(self) -> np.ndarray:
+        """Return the order of the current epoch as it is drawn, wherever samples lie."""
         options = self.options
         if all(weight is None for weight in self.weights):
             return epoch_order(sum(self.lengths), seed=options.seed, epoch=self.epoch, shuffle=options.shuffle)

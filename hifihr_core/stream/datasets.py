@@ -10,12 +10,19 @@ import torch
 from jaxtyping import Int64
 from torch.utils.data import Subset
 
-from hifihr_core.config.data_folders import shards_folder
+from hifihr_core.config.data_folders import cache_folder, shards_folder
 from hifihr_core.errors import ConfigError, DataError
+from hifihr_core.samples import Sample
+from hifihr_core.shards.fetching import is_url
 from hifihr_core.shards.folder import ShardSet, find_shard_folders
+from hifihr_core.shards.remote_folder import RemoteShardSet, find_remote_folders
 from hifihr_core.shards.schema import DatasetFacts
+from hifihr_core.shards.shard_cache import ShardCache
 from hifihr_core.stream.batch_stream import BatchStream, StreamOptions, StreamPart
 from hifihr_core.stream.order import Share
+
+#: What shards from a store may take on this disk, unless settings say otherwise.
+CACHE_BYTES = 20_000_000_000
 
 
 @dataclass(frozen=True)
@@ -34,29 +41,64 @@ class Dataset:
 
     def part(self, weight: float | None) -> StreamPart:
         """Return it as a part of a stream."""
+        if isinstance(self.shards, RemoteShardSet):
+            return StreamPart(_FromAfar(self.shards, self.positions), weight, self.facts.crop_scale)
         samples: Any = Subset(self.shards, self.positions.tolist())  # type: ignore[arg-type]
         return StreamPart(samples, weight, self.facts.crop_scale)
+
+
+@dataclass(frozen=True)
+class _FromAfar:
+    """Some samples of a shard folder in a store, and what a stream must know to read them shard by shard."""
+
+    source: RemoteShardSet
+    positions: Int64[np.ndarray, " N"]
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __getitem__(self, number: int) -> Sample:
+        return self.source[int(self.positions[number])]
+
+    @property
+    def window(self) -> int:
+        """Return how many shards may be read at the same time."""
+        return self.source.window
+
+    @property
+    def shards(self) -> Int64[np.ndarray, " N"]:
+        """Return the shard of every sample."""
+        return np.searchsorted(self.source.starts, self.positions, side="right") - 1
+
+    def expect(self, order: Int64[np.ndarray, " N"]) -> None:
+        """Take notice of the order in which samples will be read from now on."""
+        self.source.expect(self.positions[order])
 
 
 def carried_labels(shards: ShardSet) -> frozenset[str]:
     """Return the labels of a shard folder that training may rely on."""
     labels = {name for name, facts in shards.index.labels.items() if facts.count > 0}
-    if any(np.diff(reader.layout.annotations.offsets).any() for reader in shards.readers):
+    if shards.has_masks:
         labels.add("mask")
     if shards.index.facts.mano_stand_in:
         labels.discard("mano_vertices_cam")
     return frozenset(labels)
 
 
-def open_dataset(name: str, *, training: bool, labels: frozenset[str] | None, versions: str = "first") -> Dataset:
-    """Open the training or the evaluation split of a dataset, by its name, else by the path of its folder.
+def open_dataset(
+    name: str,
+    *,
+    training: bool,
+    labels: frozenset[str] | None,
+    versions: str = "first",
+    cache_bytes: int = CACHE_BYTES,
+) -> Dataset:
+    """Open the training or the evaluation split of a dataset, by its name, else by its folder's path or address.
 
-    `labels` limits what is read from it. Raises: DataError if there is no such shard folder.
+    `labels` limits what is read from it; shards at an address (``s3://...``) are kept in a cache of `cache_bytes`.
+    Raises: DataError if there is no such shard folder; ConfigError if what reads the address is not installed.
     """
-    named = shards_folder(name)
-    is_name = len(Path(name).parts) == 1 and (named.exists() or not Path(name).exists())
-    folders = find_shard_folders(named if is_name else Path(name))
-    sets = [ShardSet(folder, labels=labels) for folder in folders]
+    sets = _find_sets(name, labels, cache_bytes)
     fitting = [shards for shards in sets if (shards.index.facts.split == "train") == training]
     chosen = (fitting if len(sets) > 1 else sets)[:1]
     if not chosen:
@@ -68,13 +110,18 @@ def open_dataset(name: str, *, training: bool, labels: frozenset[str] | None, ve
     return Dataset(name, chosen[0], positions, chosen[0].index.facts)
 
 
+def _find_sets(name: str, labels: frozenset[str] | None, cache_bytes: int) -> Sequence[ShardSet]:
+    if is_url(name):
+        return find_remote_folders(name, ShardCache(cache_folder(), cache_bytes), labels=labels)
+    named = shards_folder(name)
+    is_name = len(Path(name).parts) == 1 and (named.exists() or not Path(name).exists())
+    return [ShardSet(folder, labels=labels) for folder in find_shard_folders(named if is_name else Path(name))]
+
+
 def annotation_numbers(shards: ShardSet) -> Int64[np.ndarray, " N"]:
     """Return the number of the annotation of every picture, counted over all shards."""
-    first, numbers = 0, []
-    for reader in shards.readers:
-        numbers.append(reader.annotation_rows.astype(np.int64) + first)
-        first += reader.annotation_count
-    return np.concatenate(numbers)
+    counts = [shard.annotations for shard in shards.index.shards]
+    return np.concatenate([shards.rows_of(shard) + sum(counts[:shard]) for shard in range(len(counts))])
 
 
 def first_pictures(shards: ShardSet) -> Int64[np.ndarray, " N"]:

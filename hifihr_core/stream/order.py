@@ -57,6 +57,18 @@ def mixed_order(
     return together[shuffled(len(together), seed, epoch, "mixture")]
 
 
+def in_windows(draws: Order, shards: Order, *, window: int, seed: int, epoch: int) -> Order:
+    """Return draws of one dataset so that at most `window` of its shards are in use at a time.
+
+    `shards` is the shard of every sample. Shards come in an order of their own in each epoch, `window` of them at once;
+    within these, draws keep the order they had.
+    """
+    count = int(shards.max(initial=-1)) + 1
+    place = np.empty(count, np.int64)
+    place[shuffled(count, seed, epoch, "shards")] = np.arange(count)
+    return draws[np.argsort(place[shards[draws]] // window, kind="stable")]
+
+
 def _share_out(total: int, weights: Sequence[float]) -> list[int]:
     """Split `total` in proportion to the weights: cumulative rounding, so that the parts add up."""
     bounds = np.rint(np.cumsum([0.0, *weights]) / sum(weights) * total).astype(int)

@@ -144,14 +144,18 @@ def open_data(settings: DataSettings, *, labels: frozenset[str]) -> Data:
                 "data.train: synth cannot be mixed with other data; pack hands with `hifihr prepare synth` to mix them"
             )
         return SynthData(settings)
+    cache = int(settings.cache_gb * 1e9)
     versions = settings.versions
-    train = [open_dataset(name, training=True, labels=labels, versions=versions) for name in settings.train]
+    train = [
+        open_dataset(name, training=True, labels=labels, versions=versions, cache_bytes=cache)
+        for name in settings.train
+    ]
     if settings.validation:
-        held_out = [open_dataset(name, training=False, labels=None) for name in settings.validation]
+        held_out = [open_dataset(name, training=False, labels=None, cache_bytes=cache) for name in settings.validation]
         if empty := [dataset.name for dataset in held_out if not len(dataset.positions)]:
             raise DataError(f"data.validation: {empty[0]} holds no samples; prepare it again, or name another")
     elif settings.validation_part > 0:
-        whole = [open_dataset(name, training=True, labels=None) for name in settings.train]
+        whole = [open_dataset(name, training=True, labels=None, cache_bytes=cache) for name in settings.train]
         held_out = [keep_aside(dataset, settings.validation_part)[1] for dataset in whole]
         train = [keep_aside(dataset, settings.validation_part)[0] for dataset in train]
     else:

@@ -132,3 +132,16 @@ def test_without_shards_the_way_to_make_them_is_named(run_cli, tmp_path):
     done = run_cli("eval", "--dataset", "ho3d", "--data", tmp_path / "none", "--device", "cpu")
     assert done.code == 3
     assert "hifihr prepare" in done.message or "checkpoint" in done.message
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--part", "1/2", "--merge"), "merge when all parts are done"),
+        (("--part", "1/2"), "do not go with --predictions"),
+    ],
+)
+def test_parts_are_of_a_checkpoint(score, words, said):
+    ended = score(*words)
+    assert ended.code == 2
+    assert said in ended.err

@@ -174,3 +174,20 @@ def test_nothing_that_can_reconstruct(here, run_cli, monkeypatch):
     ended = run_cli("predict", "hand.png", "--detector", "none")
     assert ended.code == 3
     assert "--checkpoint" in ended.message
+
+
+def test_a_part_does_its_photos_and_one_without_any_is_no_failure(here, run_cli):
+    words = ("predict", "hand.png", "--boxes", "boxes.json", "--format", "json", "--no-overlay", "--json")
+    first = run_cli(*words, "--part", "1/2")
+    assert first.code == 0, first.err
+    assert [image["path"] for image in json.loads(first.out)["images"]] == ["hand.png"]
+    second = run_cli(*words, "--part", "2/2")
+    assert (second.code, json.loads(second.out)) == (0, {"images": []})
+    assert "has nothing to do" in second.err
+
+
+@pytest.mark.parametrize("words", [("--page",), ("--same-person",), ("--fps", "30")])
+def test_what_needs_all_photos_does_not_go_with_a_part(here, run_cli, words):
+    ended = run_cli("predict", "hand.png", "--part", "1/2", *words)
+    assert ended.code == 2
+    assert "cannot be combined" in ended.err

@@ -82,3 +82,12 @@ def test_one_picture_a_person_says_nothing(hand: HandModel, batch: Batch) -> Non
         present={name: value[::2] for name, value in batch.present.items()},
     )
     assert document(hand, first, first.labels["texture"]) is None
+
+
+def test_what_parts_have_gathered_scores_as_what_one_has(hand, batch):
+    whole, together = LookScorer(hand), LookScorer(hand)
+    whole.add(batch, found(hand, batch, 0.8 * batch.labels["texture"]))
+    rows = whole.tensors()
+    for part in (slice(0, 2), slice(2, None)):
+        together.take({name: values[part] for name, values in rows.items()})
+    assert together.document() == whole.document()

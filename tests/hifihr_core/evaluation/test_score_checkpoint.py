@@ -1,22 +1,29 @@
 """Running a network over shards, and a predictor that knows the answer: frames, orders and roots must fit."""
 
 import json
+import shutil
 import zipfile
 
 import numpy as np
 import pytest
 import torch
 
-from hifihr_core.errors import AssetError, DataError
+from hifihr_core.errors import AssetError, DataError, HifihrError
 from hifihr_core.evaluation.benchmarks.table import BENCHMARKS
 from hifihr_core.evaluation.collect import collect
 from hifihr_core.evaluation.inference import choose_surface, open_batches, open_evaluation_shards
 from hifihr_core.evaluation.predicted_parameters import ParameterScorer
 from hifihr_core.evaluation.run import write_evaluation
-from hifihr_core.evaluation.score_checkpoint import RunOptions, evaluate_checkpoint, find_checkpoint
+from hifihr_core.evaluation.score_checkpoint import (
+    RunOptions,
+    collect_part,
+    evaluate_checkpoint,
+    find_checkpoint,
+)
 from hifihr_core.geometry.cameras import measure_root
 from hifihr_core.hands import load_hand
 from hifihr_core.hands.contract import HandParameters
+from hifihr_core.machine.parts import Part
 from hifihr_core.models.contract import Estimate
 from hifihr_core.models.placing import place_estimate
 from hifihr_core.records import Light
@@ -197,3 +204,54 @@ def test_checkpoints_and_shards_are_found_or_named(write_shards, checkpoint_path
     with pytest.raises(DataError, match="no evaluation split of ho3d v3"):
         open_evaluation_shards(tmp_path, "ho3d", version="v3")
     assert len(open_evaluation_shards(tmp_path, "ho3d", version="v2")) == 1
+
+
+@pytest.fixture(scope="module")
+def in_parts(evaluated, checkpoint_path, tmp_path_factory):
+    """Return a folder with the same evaluation in three parts, of which one has nothing to do."""
+    _, folder = evaluated
+    parts = tmp_path_factory.mktemp("parts")
+    for number in (3, 1, 2):
+        options = RunOptions(batch_size=3)
+        collect_part(checkpoint_path, "ho3d", Part(number, 3), parts, shards=folder / "shards", options=options)
+    return parts
+
+
+def test_parts_merged_are_one_run_to_the_last_byte(evaluated, in_parts, checkpoint_path, tmp_path):
+    _, folder = evaluated
+    options = RunOptions(batch_size=3)
+    merged = evaluate_checkpoint(checkpoint_path, "ho3d", shards=folder / "shards", options=options, parts=in_parts)
+    write_evaluation(tmp_path, merged)
+    for name in ("metrics.json", "pred.zip", "samples.html", "pck.png"):
+        assert (tmp_path / name).read_bytes() == (folder / "report" / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda parts: (parts / "part-2-of-3.safetensors").unlink(), "no part 2 of 3; run `hifihr eval --part`"),
+        (
+            lambda parts: (parts / "part-2-of-3.safetensors").write_bytes(b"x" * 40),
+            r"part-2.*not a complete safetensors file",
+        ),
+        (lambda parts: (parts / "part-1-of-2.safetensors").touch(), "parts of 2 and of 3"),
+        (lambda parts: [path.unlink() for path in parts.iterdir()], "no parts in it"),
+    ],
+)
+def test_parts_that_are_not_whole_are_named(evaluated, in_parts, checkpoint_path, tmp_path, change, said):
+    _, folder = evaluated
+    parts = shutil.copytree(in_parts, tmp_path / "parts")
+    change(parts)
+    options = RunOptions(batch_size=3)
+    with pytest.raises(HifihrError, match=said):
+        evaluate_checkpoint(checkpoint_path, "ho3d", shards=folder / "shards", options=options, parts=parts)
+
+
+def test_parts_of_other_options_do_not_merge(evaluated, in_parts, checkpoint_path):
+    _, folder = evaluated
+    for options, said in (
+        (RunOptions(batch_size=2), "of another batch_size"),
+        (RunOptions("gt", limit=3, batch_size=3), "samples and root"),
+    ):
+        with pytest.raises(DataError, match=said):
+            evaluate_checkpoint(checkpoint_path, "ho3d", shards=folder / "shards", options=options, parts=in_parts)

@@ -1,6 +1,6 @@
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,14 +11,16 @@ from PIL import Image
 from hifihr_core.errors import DataError
 from hifihr_core.exports.formats import FORMATS
 from hifihr_core.exports.run_index import files_of, read_index
+from hifihr_core.folder_lock import wait_for_turn
 from hifihr_core.hands import HandModel
 from hifihr_core.lifting.lifter import Lifter
+from hifihr_core.machine.parts import Part
 from hifihr_core.photos.detections import Detection
 from hifihr_core.photos.finding import find_photos
 from hifihr_core.photos.hand_files import read_hand_file
 from hifihr_core.prediction import Predictor, PredictSettings, jobs
 from hifihr_core.prediction.jobs import Done, OutputSettings, predict_files
-from hifihr_core.prediction.result_folder import without_results
+from hifihr_core.prediction.result_folder import photos_of_part, without_results
 
 
 @pytest.fixture
@@ -243,3 +245,72 @@ def test_a_result_is_a_file_of_hands(predictor: Predictor, photo: Path, tmp_path
         np.testing.assert_allclose(hands[0].box_px, given, atol=0.02)
         assert hands[0].side == "right"
         assert hands[0].K is None  # it was assumed, and stays so
+
+
+@pytest.mark.parametrize("of", [1, 2, 3, 9])
+def test_parts_of_photos_are_all_photos_and_names_that_meet_stay_together(of: int) -> None:
+    names = (
+        "IMG_1.jpg",
+        "a.jpg",
+        "IMG_2.jpg",
+        "b.jpg",
+        "a.png",
+        "a_2.jpg",
+        "IMG_3.jpg",
+        "a_b_c.jpg",
+        "ab.jpg",
+        "c_1.jpg",
+    )
+    photos = [Path(name) for name in names]
+    shares = [photos_of_part(photos, Part(number, of)) for number in range(1, of + 1)]
+    assert sorted(path for share in shares for path in share) == sorted(photos)
+    together = {Path(name) for name in ("a.jpg", "a.png", "a_2.jpg", "a_b_c.jpg")}
+    assert [together & set(share) for share in shares if together & set(share)] == [together]
+    if of <= 3:
+        assert min(map(len, shares)) > 0
+
+
+def test_parts_that_write_to_one_folder_at_once_leave_what_one_run_does(
+    predictor: Predictor, photo: Path, tmp_path: Path
+) -> None:
+    """Three parts that take turns photo by photo, the second of which is stopped and started again."""
+    photos = [photo.with_name(name) for name in ("a.png", "b.png", "c.png", "d.png", "e.png", "f.png", "a_0.png")]
+    for path in photos:
+        shutil.copy(photo, path)
+    (tmp_path / "sub").mkdir()
+    photos.append(Path(shutil.copy(photo, tmp_path / "sub" / "b.png")))
+    whole, shared = (OutputSettings(tmp_path / name, ("json", "hand-glb"), pictures=False) for name in ("one", "parts"))
+    _run(predictor, photos, whole)
+    parts = [Part(number, 3) for number in (1, 2, 3)]
+
+    def start(part: Part) -> Iterator[Done]:
+        return predict_files(predictor, photos_of_part(photos, part), shared, part=part)
+
+    running = [start(part) for part in parts]
+    for _ in range(2):
+        for run in running:
+            next(run)
+    running[1].close()
+    running[1] = start(parts[1])
+    again = [done for run in running[::-1] for done in run]
+    assert sum(done.kept for done in again) == 2
+    names = {path.name for path in (tmp_path / "one").iterdir()}
+    assert {path.name for path in (tmp_path / "parts").iterdir()} == names | {".hands.lock"}
+    first, second = (
+        {entry["path"]: (entry["hands"][0]["files"], entry["files"]) for entry in read_index(output.folder)}
+        for output in (whole, shared)
+    )
+    assert first == second
+    assert len(first) == len(photos)
+
+
+def test_a_part_waits_for_another_one_that_writes_the_index(tmp_path: Path) -> None:
+    lock = tmp_path / ".hands.lock"
+    with (
+        wait_for_turn(lock, what="one"),
+        pytest.raises(DataError, match="another part has held it for long"),
+        wait_for_turn(lock, what="another part", wait_s=0.0),
+    ):
+        pass
+    with wait_for_turn(lock, what="another part", wait_s=0.0):
+        assert lock.exists()

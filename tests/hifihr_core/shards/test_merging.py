@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from hifihr_core.errors import ConfigError, DataError
+from hifihr_core.machine.parts import Part
 from hifihr_core.records import Sample
 from hifihr_core.shards import merging
 from hifihr_core.shards.folder import verify
 from hifihr_core.shards.merging import merge_parts
-from hifihr_core.shards.packing import Part, Policy, pack_split
+from hifihr_core.shards.packing import Policy, pack_split
 from hifihr_core.shards.schema import DatasetFacts, Problem
 from hifihr_core.shards.split import Split
 
@@ -38,7 +39,7 @@ class ToySplit(Split):
 
 def pack(out, part=None, **options):
     policy = Policy(shard_bytes=3000, max_problems=1.0, part=part)
-    folder = out / part.folder / "train" if part else out / "train"
+    folder = out / part.name / "train" if part else out / "train"
     return pack_split(ToySplit(**options), folder, policy=policy)
 
 

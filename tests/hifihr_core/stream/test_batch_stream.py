@@ -349,3 +349,41 @@ def test_floats_are_written_as_the_bytes_say():
         at_once, later = raw.paint(floats=True).to_batch(), raw.paint().to_batch()
         assert torch.equal(at_once.image, later.image)
         assert at_once.image.stride() == later.image.stride()
+
+
+class Afar:
+    """Samples in three shards, of which one is in use at a time; it remembers what it was told and asked for."""
+
+    window = 1
+
+    def __init__(self, samples):
+        self.samples, self.shards = samples, np.arange(len(samples)) // 8
+        self.told, self.asked = [], []
+
+    def __len__(self):
+        return len(self.samples)
+
+    def __getitem__(self, position):
+        self.asked.append(position)
+        return self.samples[position]
+
+    def expect(self, order):
+        self.told = order.tolist()
+
+
+def test_samples_from_afar_are_read_shard_by_shard_in_the_order_that_was_told():
+    afar, near = Afar(SAMPLES), [make_sample(i) for i in range(100, 110)]
+    options = replace(OPTIONS, drop_last=False)
+    stream = BatchStream([StreamPart(near), StreamPart(afar)], options)
+    keys = [key for batch in stream for key in batch.keys]
+    assert sorted(keys) == sorted(sample.key for sample in [*near, *SAMPLES])
+    assert afar.asked == afar.told
+    uses = afar.shards[afar.asked]
+    assert (np.diff(uses) != 0).sum() == 2
+    shares = [sum(int(key[1:]) >= 100 for key in keys[start : start + 11]) for start in (0, 11, 22)]
+    assert min(shares) > 0  # near samples stay spread over the epoch
+    stream.load_state_dict({"seed": 5, "epoch": 0, "start": 12})
+    afar.asked.clear()
+    rest = [key for batch in stream for key in batch.keys]
+    assert rest == keys[12:]
+    assert afar.asked == afar.told

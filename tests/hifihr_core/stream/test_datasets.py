@@ -54,3 +54,19 @@ def test_a_split_without_samples_is_refused(home):
     pack_split(Poses(2, "other"), home / "half/train2")
     with pytest.raises(DataError, match="no such folder"):
         open_dataset("missing", training=True, labels=None)
+
+
+def test_a_dataset_is_found_by_its_address_and_kept_in_the_cache(home):
+    fsspec = pytest.importorskip("fsspec")
+    pack_split(Poses(5), home / "toy/train")
+    pack_split(Poses(2, "evaluation"), home / "toy/evaluation")
+    fsspec.filesystem("memory").put(str(home / "toy"), "/toy", recursive=True)
+    local, distant = (open_dataset(name, training=True, labels=None) for name in ("toy", "memory://toy"))
+    assert distant.positions.tolist() == local.positions.tolist()
+    assert (distant.labels, distant.facts) == (local.labels, local.facts)
+    assert len(open_dataset("memory://toy", training=False, labels=None, versions="all").positions) == 4
+    assert len(list((home.parent / "cache").glob("*.h5"))) == 1  # taking all pictures needs no look into shards
+    part = distant.part(None)
+    assert part.samples[1].key == local.part(None).samples[1].key == "a1"
+    assert part.samples.window == 1
+    assert part.samples.shards.tolist() == [0] * 5

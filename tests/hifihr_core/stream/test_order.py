@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hifihr_core.randomness import shuffled, stream_bits, uniforms
-from hifihr_core.stream.order import Share, batches, count_batches, epoch_order, mixed_order
+from hifihr_core.stream.order import Share, batches, count_batches, epoch_order, in_windows, mixed_order
 
 
 def test_the_order_of_an_epoch_is_fixed_for_ever():
@@ -111,3 +111,20 @@ def test_streams_of_different_names_differ():
 
 GOLDEN_ORDER = [0, 1, 6, 7, 3, 4, 5, 2]
 GOLDEN_UNIFORMS = [[0.13055191029899138, 0.8341633097583702], [0.40384370801160874, 0.7798419830856554]]
+
+
+@pytest.mark.parametrize("window", [1, 2, 3, 9])
+def test_few_shards_are_in_use_at_a_time(window):
+    shards = np.repeat(np.arange(5), (4, 7, 1, 5, 3))
+    draws = epoch_order(20, seed=0, epoch=0)
+    found = in_windows(draws, shards, window=window, seed=0, epoch=0)
+    assert sorted(found) == list(range(20))
+    uses = shards[found]
+    order = list(dict.fromkeys(uses.tolist()))
+    for start in range(0, 5, window):
+        places = np.flatnonzero(np.isin(uses, order[start : start + window]))
+        assert places[-1] - places[0] + 1 == len(places)
+    others = [in_windows(draws, shards, window=window, seed=0, epoch=epoch).tolist() for epoch in range(8)]
+    assert (len({tuple(other) for other in others}) > 1) == (window < 5)
+    if window >= 5:
+        assert found.tolist() == draws.tolist()

@@ -1,0 +1,110 @@
+"""What one part of an evaluation has gathered, as a file; and all parts of a run as one."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hifihr_core.errors import DataError
+from hifihr_core.evaluation.collect import Collected
+from hifihr_core.machine.parts import Part
+from hifihr_core.outside.json_text import parse_json
+from hifihr_core.weight_files import read_facts, read_tensors, write_tensors
+
+_FORMAT, _VERSION = "hifihr-evaluation-part", "1"
+_POINTS = ("joints", "surface")
+_ROWS = ("paper", "strict", "parameters")
+_TRUTH, _LOOK = "truth.", "look."
+_SUFFIX = ".safetensors"
+
+
+def write_part(
+    folder: Path, part: Part, collected: Collected, looks: Mapping[str, Tensor], origin: Mapping[str, Any]
+) -> Path:
+    """Write what a part has gathered, points and looks, and what it was gathered from; return the file.
+
+    Raises: DataError if it cannot be written.
+    """
+    found = {"origin": dict(origin), "keys": collected.keys} | {name: getattr(collected, name) for name in _ROWS}
+    lists = {name: getattr(collected, name) for name in _POINTS}
+    lists |= {_TRUTH + name: rows for name, rows in collected.truth.items()}
+    tensors = {name: torch.from_numpy(np.concatenate(rows)).contiguous() for name, rows in lists.items() if rows}
+    tensors |= {_LOOK + name: values.cpu() for name, values in looks.items()}
+    path = folder / f"{part.name}{_SUFFIX}"
+    write_tensors(path, tensors, {"format": _FORMAT, "format_version": _VERSION, "found": json.dumps(found)})
+    return path
+
+
+def read_parts(folder: Path, origin: Mapping[str, Any]) -> tuple[Collected, list[dict[str, Tensor]]]:
+    """Return what all parts of a run have gathered, in the order of an undivided run: points, and looks by part.
+
+    Raises: DataError if a part is missing, or is of another checkpoint, dataset or setting than `origin`; AssetError if
+    one is damaged.
+    """
+    out, looks = Collected(), []
+    for path in _find_parts(folder):
+        found, tensors = _read(path)
+        _check_origin(path, found["origin"], origin)
+        out.keys += found["keys"]
+        for name in _ROWS:
+            getattr(out, name).extend(found[name])
+        for name in (name for name in _POINTS if name in tensors):
+            getattr(out, name).append(tensors[name].numpy())
+        for name, values in _below(tensors, _TRUTH).items():
+            out.truth.setdefault(name, []).append(values.numpy())
+        looks.append(_below(tensors, _LOOK))
+    if len(out.keys) != origin["samples"]:
+        raise DataError(f"{folder}: {len(out.keys):,} samples in all parts, expected {origin['samples']:,}")
+    return out, looks
+
+
+def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name[len(prefix) :]: values for name, values in tensors.items() if name.startswith(prefix)}
+
+
+def _find_parts(folder: Path) -> list[Path]:
+    parts = {part for path in folder.glob(f"part-*{_SUFFIX}") if (part := _part_of(path.stem)) is not None}
+    totals = sorted({part.of for part in parts})
+    if len(totals) != 1:
+        found = f"parts of {' and of '.join(map(str, totals))}" if totals else "no parts"
+        raise DataError(f"{folder}: {found} in it, expected those of one run of `hifihr eval --part I/N`")
+    missing = [str(number) for number in range(1, totals[0] + 1) if Part(number, totals[0]) not in parts]
+    if missing:
+        raise DataError(f"{folder}: no part {', '.join(missing)} of {totals[0]}; run `hifihr eval --part` for each")
+    return [folder / f"{Part(number, totals[0]).name}{_SUFFIX}" for number in range(1, totals[0] + 1)]
+
+
+def _part_of(name: str) -> Part | None:
+    words = name.split("-")
+    numbers = [int(word) for word in words[1::2] if word.isdecimal()]
+    is_part = len(words) == 4 and words[::2] == ["part", "of"] and len(numbers) == 2 and 1 <= numbers[0] <= numbers[1]
+    return Part(*numbers) if is_part else None
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    remedy = "run `hifihr eval --part` for it again"
+    facts = read_facts(path, format=_FORMAT, version=_VERSION)
+    found, tensors = parse_json(facts.get("found", ""), path, remedy=remedy), read_tensors(path)
+    if not _is_whole(found, tensors):
+        raise DataError(f"{path}: not a part of an evaluation; {remedy}")
+    return found, tensors
+
+
+def _is_whole(found: Any, tensors: Mapping[str, Tensor]) -> bool:
+    """Return whether a file holds what `write_part` writes."""
+    if not (isinstance(found, dict) and isinstance(found.get("origin"), dict)):
+        return False
+    lists = all(isinstance(found.get(name), list) for name in ("keys", *_ROWS))
+    return lists and all(len(tensors.get(name, ())) == len(found["keys"]) for name in _POINTS)
+
+
+def _check_origin(path: Path, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    different = [name for name in expected if found.get(name) != expected[name]]
+    if different:
+        raise DataError(
+            f"{path}: of another {' and '.join(different)}; evaluate all parts and merge them with one set of options"
+        )

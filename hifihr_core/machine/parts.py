@@ -1,0 +1,42 @@
+"""A part of a piece of work, for one machine of several: a pure function of the list of what there is to do."""
+
+from dataclasses import dataclass
+
+from hifihr_core.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Part:
+    """The share of one machine of several: part `number`, counted from 1, of `of`."""
+
+    number: int
+    of: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.number <= self.of:
+            raise ConfigError(f"part {self.number}/{self.of}: expected I/N with I from 1 to N, such as 1/{self.of}")
+
+    @property
+    def name(self) -> str:
+        """Return the name of what this part writes, before parts are merged."""
+        return f"part-{self.number}-of-{self.of}"
+
+    def takes(self, position: int) -> bool:
+        """Return whether this part does item `position` where items go round the parts in turn."""
+        return position % self.of == self.number - 1
+
+    def run_of(self, count: int) -> range:
+        """Return the items of this part where each part does one run of neighbours, all nearly equally long."""
+        return range(count * (self.number - 1) // self.of, count * self.number // self.of)
+
+
+#: All of it.
+WHOLE = Part(1, 1)
+
+
+def parse_part(text: str) -> Part:
+    """Return the part that ``I/N`` means. Raises: ConfigError for anything else."""
+    number, _, total = text.partition("/")
+    if not (number.isdecimal() and total.isdecimal()):
+        raise ConfigError(f"--part {text}: expected I/N, such as 1/4")
+    return Part(int(number), int(total))

@@ -1,0 +1,173 @@
+"""One file of an object store, brought here: in blocks that are tried again, within time limits, checked at the end."""
+
+import queue
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from threading import Thread
+from typing import Any, TypeVar
+
+from hifihr_core.errors import ConfigError, DataError
+from hifihr_core.files import describe_os_error
+from hifihr_core.outside.whole_files import sha256_of
+
+T = TypeVar("T")
+
+#: An answer shorter than this, which is not all that was asked for, counts as a failed try.
+_LEAST_BYTES = 64 << 10
+#: So often a file whose checksum is wrong is fetched.
+_WHOLE_TRIES = 2
+_LONGEST_PAUSE_S = 30.0
+#: What has to be installed for the stores that users name most.
+_PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "http": "'hifihr[remote]'", "abfs": "adlfs"}
+_PACKAGES |= {"https": _PACKAGES["http"], "az": "adlfs"}
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How much a store is forgiven: seconds for a block, tries that bring nothing, and the pause after the first one.
+
+    Pauses double from try to try. With the defaults a store that is silent is given up after about seven minutes.
+    """
+
+    block_s: float = 60.0
+    tries: int = 6
+    pause_s: float = 0.5
+    block_bytes: int = 8 << 20
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file of a store, and what it must be: its length and SHA-256."""
+
+    url: str
+    size: int
+    sha256: str
+
+    def __post_init__(self) -> None:
+        if len(self.sha256) != 64 or not set(self.sha256) <= set("0123456789abcdef"):
+            raise DataError(f"{self.url}: its index names no SHA-256; prepare the dataset again, and upload it")
+
+
+def is_url(name: str) -> bool:
+    """Return whether a name of data is an address, such as ``s3://bucket/folder``, and no folder."""
+    return "://" in name
+
+
+def open_store(url: str) -> tuple[Any, str]:
+    """Return (file system, path in it) of an address. Raises: ConfigError if a package for its scheme is missing."""
+    scheme = url.partition("://")[0]
+    try:
+        from fsspec.core import url_to_fs
+
+        store, path = url_to_fs(url)
+    except ImportError as error:
+        package = _PACKAGES.get(scheme, f"fsspec's package for {scheme}")
+        raise ConfigError(f"{url}: {scheme}:// needs a package that is not installed: pip install {package}") from error
+    except ValueError as error:
+        raise ConfigError(
+            f"{url}: no store is known as {scheme}://, expected s3, gs, https, memory or the like"
+        ) from error
+    return store, path
+
+
+def read_small(url: str, *, most_bytes: int, patience: Patience) -> bytes | None:
+    """Return a whole small file, None if the store has none at this address. Raises: DataError as `fetch_file`."""
+    store, path = open_store(url)
+
+    def read() -> bytes | None:
+        try:
+            return store.cat_file(path, start=0, end=most_bytes + 1)
+        except FileNotFoundError:
+            return None
+
+    content = _keep_trying(read, url, patience)
+    if content is not None and len(content) > most_bytes:
+        raise DataError(f"{url}: more than {most_bytes:,} bytes, expected an index; check the address")
+    return content
+
+
+def fetch_file(file: RemoteFile, part: Path, patience: Patience) -> None:
+    """Bring a file to `part`, beginning behind what of it is there already.
+
+    Raises: DataError where the store has no such file, stays silent, or has other bytes than it should, and where the
+    disk refuses; none of them takes longer than `patience` allows.
+    """
+    try:
+        for _ in range(_WHOLE_TRIES):
+            _append_missing(file, part, patience)
+            if sha256_of(part) == file.sha256:
+                return
+            part.unlink()
+    except OSError as error:
+        raise DataError(describe_os_error(error, part)) from error
+    raise DataError(
+        f"{file.url}: its bytes are not those that its index names (SHA-256), also when fetched again; check "
+        "the original with `hifihr shards verify`, and upload it again"
+    )
+
+
+def _append_missing(file: RemoteFile, part: Path, patience: Patience) -> None:
+    have = part.stat().st_size if part.exists() else 0
+    if have > file.size:
+        part.unlink()
+        have = 0
+    store, path = open_store(file.url)
+    with part.open("ab") as out:
+        while have < file.size:
+            stop = min(have + patience.block_bytes, file.size)
+            read = partial(_read_block, store, path, have, stop, file.size)
+            have += out.write(_keep_trying(read, file.url, patience))
+
+
+def _read_block(store: Any, path: str, start: int, stop: int, size: int) -> bytes:
+    """Return the bytes from `start`, up to `stop` or a little less. Raises: EOFError for an answer of other length."""
+    content = store.cat_file(path, start=start, end=stop)
+    if len(content) == size and (start, stop) != (0, size):  # a server that knows no ranges sends all of it
+        return content[start:]
+    if len(content) > stop - start or len(content) < min(_LEAST_BYTES, stop - start):
+        raise EOFError(f"{len(content):,} bytes, {stop - start:,} were asked for")
+    return content
+
+
+def _keep_trying(work: Callable[[], T], url: str, patience: Patience) -> T:
+    """Return what `work` returns, at the first try that succeeds. Raises: DataError with the last reason."""
+    reason = ""
+    for number in range(patience.tries):
+        if number:
+            time.sleep(min(patience.pause_s * 2 ** (number - 1), _LONGEST_PAUSE_S))
+        try:
+            return _within(patience.block_s, work)
+        except FileNotFoundError as error:
+            raise DataError(
+                f"{url}: the store has no such file; check the address, and that all shards are there"
+            ) from error
+        except PermissionError as error:
+            raise DataError(f"{url}: the store refuses to show it; check the credentials of this machine") from error
+        except TimeoutError:
+            reason = f"no answer within {patience.block_s:g} s"
+        except Exception as error:  # noqa: BLE001 (every store has exceptions of its own)
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+    raise DataError(f"{url}: {patience.tries} tries failed, the last with: {reason}; check the network, then run again")
+
+
+def _within(limit_s: float, work: Callable[[], T]) -> T:
+    """Return what `work` returns. Raises: TimeoutError if it takes longer, which leaves its thread to itself."""
+    answers: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            answers.put((work(), None))
+        except BaseException as error:  # noqa: BLE001 (handed on to who waits)
+            answers.put((None, error))
+
+    Thread(target=run, name="hifihr-fetch", daemon=True).start()
+    try:
+        value, error = answers.get(timeout=limit_s)
+    except queue.Empty:
+        raise TimeoutError from None
+    if error is not None:
+        raise error
+    return value

@@ -1,0 +1,159 @@
+"""A shard folder in an object store as a sequence of samples: shards come when they are needed, or a little earlier."""
+
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from threading import Lock, Thread
+from typing import Any, overload
+
+import numpy as np
+from jaxtyping import Int64
+
+from hifihr_core.errors import DataError, HifihrError
+from hifihr_core.shards.fetching import RemoteFile, read_small
+from hifihr_core.shards.folder import ShardSet
+from hifihr_core.shards.reader import ShardReader
+from hifihr_core.shards.schema import INDEX_NAME, ShardFacts, ShardIndex, parse_index
+from hifihr_core.shards.shard_cache import ShardCache
+
+_LARGEST_INDEX = 64 << 20
+
+
+class RemoteShardSet(ShardSet):
+    """All samples of a finished shard folder at an address (``s3://``, ``gs://``, ``https://``), by position.
+
+    Shards are fetched to `cache` and checked there. Reading in any order is right, but quick only if neighbours in the
+    order lie in few shards, as `window` says; `expect` names the order, so that shards are fetched ahead of their use.
+    Raises: DataError if there is no index at the address or the store does not answer; ConfigError as `ShardCache`.
+    """
+
+    def __init__(self, url: str, cache: ShardCache, *, labels: Collection[str] | None = None) -> None:
+        found = _read_remote_index(url, cache)
+        if found is None:
+            raise DataError(f"{url}: no {INDEX_NAME} there, expected a finished shard folder; check the address")
+        self.folder = Path(url)  # for messages
+        self.index = found
+        self.starts = (0, *np.cumsum([shard.samples for shard in found.shards]).tolist())
+        self._cached = _CachedReaders(url.rstrip("/"), found.shards, cache, labels)
+        self.readers = self._cached
+
+    @property
+    def window(self) -> int:
+        """Return how many shards may be read at the same time while as many are fetched."""
+        return self._cached.window
+
+    @property
+    def has_masks(self) -> bool:
+        """Return whether the first shard holds a mask: looking into all of them would fetch all."""
+        return len(self.readers) > 0 and bool(np.diff(self.readers[0].layout.annotations.offsets).any())
+
+    def rows_of(self, shard: int) -> Int64[np.ndarray, " N"]:
+        """Return the annotation of every sample of a shard; it is fetched only if some have several pictures."""
+        facts = self.index.shards[shard]
+        if facts.samples == facts.annotations:
+            return np.arange(facts.samples)
+        return super().rows_of(shard)
+
+    def expect(self, positions: Int64[np.ndarray, " N"]) -> None:
+        """Fetch shards ahead of use from now on: samples will be read in this order."""
+        shards = np.searchsorted(self.starts, positions, side="right") - 1
+        _, first = np.unique(shards, return_index=True)
+        self._cached.plan(shards[np.sort(first)].tolist())
+
+
+def find_remote_folders(url: str, cache: ShardCache, *, labels: Collection[str] | None = None) -> list[RemoteShardSet]:
+    """Return the shard folders at an address: itself, or those of its splits. Raises: as `RemoteShardSet`."""
+    places = [url.rstrip("/"), *(f"{url.rstrip('/')}/{split}" for split in ("train", "evaluation"))]
+    if _read_remote_index(places[0], cache) is not None:
+        return [RemoteShardSet(places[0], cache, labels=labels)]
+    found = [place for place in places[1:] if _read_remote_index(place, cache) is not None]
+    if not found:
+        raise DataError(f"{url}: no {INDEX_NAME} there, nor in train or evaluation below it; check the address")
+    return [RemoteShardSet(place, cache, labels=labels) for place in found]
+
+
+class _CachedReaders(Sequence[ShardReader]):
+    """Readers of shards, opened when they are asked for; those whose files have left the cache are let go."""
+
+    def __init__(
+        self, url: str, shards: Sequence[ShardFacts], cache: ShardCache, labels: Collection[str] | None
+    ) -> None:
+        self.cache, self.labels, self.shards = cache, labels, tuple(shards)
+        self.files = tuple(RemoteFile(f"{url}/{shard.file}", shard.bytes, shard.sha256) for shard in shards)
+        held = cache.holds(max((file.size for file in self.files), default=1))
+        self.window = max(1, min(held // 2, len(self.files)))
+        self.ahead = held - self.window
+        self._forget()
+
+    def _forget(self) -> None:
+        self._open: dict[int, ShardReader] = {}
+        self._planned: tuple[int, ...] = ()
+        self._lock, self._reached, self._fetching = Lock(), 0, False
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._forget()
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    @overload
+    def __getitem__(self, shard: int) -> ShardReader: ...
+
+    @overload
+    def __getitem__(self, shard: slice) -> Sequence[ShardReader]: ...
+
+    def __getitem__(self, shard: int | slice) -> ShardReader | Sequence[ShardReader]:
+        if isinstance(shard, slice):
+            return [self[one] for one in range(len(self))[shard]]
+        shard = range(len(self))[shard]
+        reader = self._open.get(shard)
+        return self._fetch(shard) if reader is None else reader
+
+    def __iter__(self) -> Iterator[ShardReader]:
+        return (self[shard] for shard in range(len(self)))
+
+    def plan(self, shards: Sequence[int]) -> None:
+        """Note in which order shards will be used."""
+        with self._lock:
+            self._planned, self._reached = tuple(shards), 0
+        self._look_ahead()
+
+    def _fetch(self, shard: int) -> ShardReader:
+        path = self.cache.local(self.files[shard])
+        reader = ShardReader(path, labels=self.labels, samples=self.shards[shard].samples)
+        with self._lock:
+            self._open = {number: one for number, one in self._open.items() if one.path.exists()}
+            reader = self._open.setdefault(shard, reader)
+            if shard in self._planned:
+                self._reached = max(self._reached, self._planned.index(shard))
+        self._look_ahead()
+        return reader
+
+    def _look_ahead(self) -> None:
+        """Let one thread fetch what will be used next, as far as there is room beside what is in use."""
+        with self._lock:
+            wanted = self._planned[self._reached : self._reached + self.ahead + 1]
+            if self._fetching or not wanted:
+                return
+            self._fetching = True
+        Thread(target=self._bring, args=(wanted,), name="hifihr-ahead", daemon=True).start()
+
+    def _bring(self, shards: Sequence[int]) -> None:
+        try:
+            for shard in shards:
+                self.cache.local(self.files[shard])
+        except HifihrError:
+            pass  # who reads the shard meets the same, and reports it
+        finally:
+            with self._lock:
+                self._fetching = False
+
+
+def _read_remote_index(url: str, cache: ShardCache) -> ShardIndex | None:
+    """Return the index at an address, None if there is none."""
+    place = f"{url.rstrip('/')}/{INDEX_NAME}"
+    content = read_small(place, most_bytes=_LARGEST_INDEX, patience=cache.patience)
+    return None if content is None else parse_index(content, place)
