@@ -38,7 +38,7 @@ def lock_folder(folder: Path, *, what: str) -> Iterator[bool]:
 def wait_for_turn(path: Path, *, what: str, wait_s: float = 60.0) -> Iterator[bool]:
     """Hold the lock of a file while the body runs, after whoever holds it now; yield whether there are locks at all.
 
-    Raises: DataError where the file cannot be written, or another process, `what`, keeps it for longer than `wait_s`.
+    Raises: DataError if the file cannot be written, or another process, `what`, keeps it for longer than `wait_s`.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

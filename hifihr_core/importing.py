@@ -115,7 +115,7 @@ def _unpack(asset: Asset, archive: Path, scratch: Path) -> dict[str, Path]:
 
 
 def _copy_bounded(packed: RawFile, target: Path, most: int) -> None:
-    """Unpack at most so many bytes, whatever the archive claims. Raises: AssetError if there are more."""
+    """Unpack at most `most` bytes, whatever the archive claims. Raises: AssetError if there are more."""
     if packed.size > most:
         raise AssetError(f"{packed.name} unpacks to more than {most:,} bytes, expected less; it is damaged or hostile")
     with packed.open() as stream, target.open("wb") as file:

@@ -81,7 +81,7 @@ class LookScorer:
 
     @torch.no_grad()
     def document(self) -> dict[str, object] | None:
-        """Return the scores of every row, or None where nobody has two pictures."""
+        """Return the scores of every row, or None if nobody has two pictures."""
         people = self.people()
         if not people:
             return None
@@ -121,7 +121,7 @@ class LookScorer:
         return {name: scores[name] for name in ("psnr", "ssim", "lpips")} | {"ciede2000": difference}
 
     def _tone(self, skins: Sequence[Tensor], true: Sequence[Tensor]) -> dict[str, list[float | None]]:
-        """Return the correlation over people of the mean albedo, None where there is none, and its mean error."""
+        """Return the correlation over people of the mean albedo, None if there is none, and its mean error."""
         colors = self.hand.with_small_maps(LOOK_PX).vertex_colors
         ours, truth = (colors(torch.cat(list(x))).mean(dim=1).double().cpu().numpy() for x in (skins, true))
         varies = ours.std(axis=0).min() > 1e-6 and truth.std(axis=0).min() > 1e-6

@@ -20,7 +20,7 @@ _NORMALS = 32
 def albedo(inputs: LossInputs) -> Ratio:
     """Mean absolute difference of the albedo over the vertices, RGB in [0, 1].
 
-    Raises: DataError where the label holds the coefficients of another hand model.
+    Raises: DataError if the label holds the coefficients of another hand model.
     """
     ours, truth = needed(inputs.prediction.estimate.parameters.texture, "the texture"), inputs.labels["texture"]
     if ours.shape[1] != truth.shape[1]:

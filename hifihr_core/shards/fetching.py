@@ -92,7 +92,7 @@ def read_small(url: str, *, most_bytes: int, patience: Patience) -> bytes | None
 def fetch_file(file: RemoteFile, part: Path, patience: Patience) -> None:
     """Bring a file to `part`, beginning behind what of it is there already.
 
-    Raises: DataError where the store has no such file, stays silent, or has other bytes than it should, and where the
+    Raises: DataError if the store has no such file, stays silent, or has other bytes than it should, and where the
     disk refuses; none of them takes longer than `patience` allows.
     """
     try:

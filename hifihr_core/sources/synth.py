@@ -72,7 +72,7 @@ class SynthSplit(Split):
 
 
 def chosen_options(wanted: SynthRequest) -> SynthOptions:
-    """Return the options of the pictures. Raises: ConfigError where they contradict each other or have no meaning."""
+    """Return the options of the pictures. Raises: ConfigError if they contradict each other or have no meaning."""
     light = wanted.light or ("environment" if wanted.environments else wanted.options.light)
     if light not in LIGHT_KINDS:
         raise ConfigError(f"--light {light}: not known; known lights: {', '.join(LIGHT_KINDS)}")

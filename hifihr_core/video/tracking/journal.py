@@ -114,7 +114,7 @@ def frame_to_json(frame: SeenFrame) -> str:
 
 
 def frame_from_json(line: str | bytes) -> SeenFrame:
-    """Return the frame of a line. Raises: DataError where it is damaged."""
+    """Return the frame of a line. Raises: DataError if it is damaged."""
     document = parse_json(line, "a line of a journal")
     try:
         hands = {int(id): _hand(hand) for id, hand in document["hands"].items()}
