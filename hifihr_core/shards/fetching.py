@@ -90,10 +90,10 @@ def read_small(url: str, *, most_bytes: int, patience: Patience) -> bytes | None
 
 
 def fetch_file(file: RemoteFile, part: Path, patience: Patience) -> None:
-    """Bring a file to `part`, beginning behind what of it is there already.
+    """Bring a file to `part`, continuing after what is already there.
 
-    Raises: DataError if the store has no such file, stays silent, or has other bytes than it should, and where the
-    disk refuses; none of them takes longer than `patience` allows.
+    Raises: DataError if the store has no such file, does not answer, or has the wrong bytes, or if `part` cannot be
+    written; none of them takes longer than `patience` allows.
     """
     try:
         for _ in range(_WHOLE_TRIES):
@@ -123,7 +123,9 @@ def _append_missing(file: RemoteFile, part: Path, patience: Patience) -> None:
 
 
 def _read_block(store: Any, path: str, start: int, stop: int, size: int) -> bytes:
-    """Return the bytes from `start`, up to `stop` or a little less. Raises: EOFError for an answer of other length."""
+    """Return the bytes from `start`, up to `stop` or a little less. Raises: EOFError for an answer of another
+    length.
+    """
     content = store.cat_file(path, start=start, end=stop)
     if len(content) == size and (start, stop) != (0, size):  # a server that knows no ranges sends all of it
         return content[start:]
