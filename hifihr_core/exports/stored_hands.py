@@ -11,9 +11,11 @@ from hifihr_core.exports.results import HandResult
 from hifihr_core.exports.run_index import INDEX_FILE, read_index
 from hifihr_core.exports.textured_meshes import mirror_x, posed_mesh
 from hifihr_core.hands import HandModel, HandParameters
+from hifihr_core.hands.table import HAND_NAMES
 from hifihr_core.outside.json_text import read_json
 from hifihr_core.photos.detections import box_from_xywh
 from hifihr_core.placed_hands import PlacedHands
+from hifihr_core.skeleton import NUM_JOINTS
 
 _PARAMETERS = ("global_orient", "pose", "shape", "texture")
 
@@ -42,6 +44,10 @@ def read_hand_document(path: Path) -> dict:
     missing = {"hand", "parameters", "K", "side"} - set(document)
     if missing:
         raise DataError(f"{path}: no entry {sorted(missing)[0]!r}; {expected}")
+    for name, known in (("hand", HAND_NAMES), ("side", ("left", "right"))):
+        if document[name] not in known:
+            found = str(document[name])[:40]
+            raise DataError(f"{path}: {name} is {found!r}, expected one of {', '.join(known)}; {expected}")
     return document
 
 
@@ -52,6 +58,9 @@ def hand_from_document(document: Mapping, hand: HandModel) -> HandResult:
     """
     try:
         values = {name: np.asarray(value, dtype=np.float64) for name, value in document["parameters"].items()}
+        broken = [name for name, value in values.items() if not np.isfinite(value).all()]
+        if broken:
+            raise ValueError(f"{broken[0]} holds a number that is not finite")
         named = {
             name: torch.from_numpy(values[name]).to(hand_dtype(hand))[None] for name in _PARAMETERS if name in values
         }
@@ -61,12 +70,12 @@ def hand_from_document(document: Mapping, hand: HandModel) -> HandResult:
         return HandResult(
             side=document["side"],
             score=float(document["score"]),
-            box_px=box_from_xywh(document["box"]),
-            K=np.asarray(document["K"], dtype=np.float64),
+            box_px=box_from_xywh(_shaped(document, "box", 4).tolist()),
+            K=_shaped(document, "K", 3, 3),
             metric=bool(document["metric"]),
             hand=document["hand"],
-            joints_cam=np.asarray(document["joints_cam"], dtype=np.float64),
-            joints_px=np.asarray(document["joints_px"], dtype=np.float64),
+            joints_cam=_shaped(document, "joints_cam", NUM_JOINTS, 3),
+            joints_px=_shaped(document, "joints_px", NUM_JOINTS, 2),
             mesh=mirror_x(mesh) if document["side"] == "left" else mesh,
             parameters=values,
             light={name: np.asarray(value, dtype=np.float64) for name, value in document["light"].items()},
@@ -74,8 +83,15 @@ def hand_from_document(document: Mapping, hand: HandModel) -> HandResult:
             licences=document.get("licences", {}),
             mano=document.get("mano"),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as error:
         raise DataError(f"a hand's file: {error}; expected one that `hifihr predict` wrote") from error
+
+
+def _shaped(document: Mapping, name: str, *shape: int) -> np.ndarray:
+    array = np.asarray(document[name], dtype=np.float64)
+    if array.shape != shape:
+        raise ValueError(f"{name} of shape {array.shape}, expected {shape}")
+    return array
 
 
 def hand_dtype(hand: HandModel) -> torch.dtype:

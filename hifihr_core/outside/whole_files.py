@@ -53,7 +53,7 @@ def read_whole(path: Path, *, most_bytes: int = MOST_BYTES, error: type[HifihrEr
     """
     try:
         with open_regular(path, most_bytes=most_bytes, error=error) as file:
-            return file.read(most_bytes)
+            return file.read()  # with a size, Python would allocate that much first
     except OSError as problem:
         raise error(describe_os_error(problem, path)) from problem
 

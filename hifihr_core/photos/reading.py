@@ -106,7 +106,8 @@ _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, TypeError, IndexError, K
 def _cause(error: Exception, path: Path) -> str:
     if isinstance(error, OSError) and error.errno is not None:
         return describe_os_error(error, path).removeprefix(f"{error.filename or path}: ")
-    return f"cannot be decoded ({error}); the file is truncated or damaged"
+    reason = " ".join(str(error).split())  # libheif ends its messages with a new line
+    return f"cannot be decoded ({reason}); the file is truncated or damaged"
 
 
 def _open(path: Path) -> Image.Image:

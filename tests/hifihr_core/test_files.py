@@ -8,7 +8,7 @@ import pytest
 
 from hifihr_core.errors import DataError
 from hifihr_core.files import describe_os_error, write_atomically, write_text
-from hifihr_core.outside.whole_files import read_text
+from hifihr_core.outside.whole_files import read_text, read_whole
 
 
 def leftovers(folder):
@@ -125,3 +125,10 @@ def test_reading_a_folder_or_nothing(tmp_path):
 
 def test_an_unknown_error_keeps_the_words_of_the_system():
     assert describe_os_error(OSError(errno.ELOOP, "Too many levels")) == "too many levels"
+
+
+def test_a_generous_bound_takes_no_memory(tmp_path):
+    (tmp_path / "a").write_bytes(b"short")
+    assert read_whole(tmp_path / "a", most_bytes=1 << 60) == b"short"
+    with pytest.raises(DataError, match="5 bytes, expected at most 4"):
+        read_whole(tmp_path / "a", most_bytes=4)

@@ -16,6 +16,7 @@ import numpy as np
 
 from fuzzing.guard import Reader
 from fuzzing.mutations import damage_bytes, damage_either, damage_json, damage_shard
+from fuzzing.result_readers import RESULT_READERS
 from hifihr_core.augmentation.draws import AugmentRanges
 from hifihr_core.config import load_settings
 from hifihr_core.config.tree import RunSettings
@@ -274,4 +275,5 @@ READERS: dict[str, Reader] = {
     "photo bmp": _photo(".bmp"),
     "settings": Reader(_config, _read_config, damage_bytes),
     "weights": Reader(_weights, _read_weights, damage_bytes),
+    **RESULT_READERS,
 }

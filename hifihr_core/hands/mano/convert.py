@@ -82,6 +82,8 @@ def read_mano(source: Path, side: Side) -> ManoData:
     Raises: AssetError if the file is missing, damaged, of the other side or not a MANO hand; UnsafePickleError if it
     asks for anything that a MANO file does not need.
     """
+    if not source.exists():
+        raise AssetError(f"{source}: no such file, expected MANO_{side.upper()}.pkl; {_FETCH}")
     raw = read_whole(source, most_bytes=_MOST_BYTES, error=AssetError)
     md5 = hashlib.md5(raw, usedforsecurity=False).hexdigest()
     if KNOWN_MD5.get(md5, side) != side:

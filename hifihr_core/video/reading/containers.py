@@ -14,6 +14,11 @@ from hifihr_core.video.reading.frames import WHOLE, ClipFacts, Frame, FrameSourc
 CLIP_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".gif"})
 INSTALL_LINE = "pip install 'hifihr[video]'"
 
+#: FFmpeg's readers of a single file, and files alone: playlists would read, or fetch, whatever they name.
+ONE_FILE = {
+    "format_whitelist": "mov,matroska,webm,avi,gif,mpegts,mpeg,flv,asf,ogg,mjpeg,h264,hevc,ivf,dv,apng,webp_pipe",
+    "protocol_whitelist": "file",
+}
 #: The rate of a clip that announces none.
 _DEFAULT_FPS = 25.0
 #: A clip that ends this many pictures before the announced number is cut short.
@@ -79,7 +84,7 @@ class VideoFile(FrameSource):
         try:
             if self.path.stat().st_size == 0:
                 raise DataError(f"{self.path}: an empty file, expected a clip")
-            return self._av.open(str(self.path), metadata_errors="replace")
+            return self._av.open(str(self.path), metadata_errors="replace", options=dict(ONE_FILE))
         except FileNotFoundError as error:
             raise DataError(f"{self.path}: no such file; check the path") from error
         except (self._av.error.FFmpegError, OSError, ValueError) as error:

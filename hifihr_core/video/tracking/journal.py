@@ -1,6 +1,7 @@
 """The journal of a clip: what was seen in every frame, a line per frame, from which an interrupted run resumes."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -118,8 +119,11 @@ def frame_from_json(line: str | bytes) -> SeenFrame:
     document = parse_json(line, "a line of a journal")
     try:
         hands = {int(id): _hand(hand) for id, hand in document["hands"].items()}
-        return SeenFrame(int(document["frame"]), float(document["time_s"]), bool(document["searched"]), hands)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        time_s = float(document["time_s"])
+        if not math.isfinite(time_s):
+            raise ValueError(f"a time of {time_s}")
+        return SeenFrame(int(document["frame"]), time_s, bool(document["searched"]), hands)
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise DataError(f"a line of a journal: not a frame ({error}); delete the file and run again") from error
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from hifihr_core.files import write_atomically
-from hifihr_core.video.reading.containers import import_av
+from hifihr_core.video.reading.containers import ONE_FILE, import_av
 from hifihr_core.video.writing.video_encoders import find_encoder
 
 #: Ticks per second of the times of pictures.
@@ -91,7 +91,7 @@ def _join(
     with write_atomically(path) as target, av.open(str(target), "w", format="mp4") as output:
         with av.open(str(parts[0][0])) as first:
             video = output.add_stream_from_template(first.streams.video[0])
-        source = av.open(str(sound)) if sound is not None else None
+        source = av.open(str(sound), options=dict(ONE_FILE)) if sound is not None else None
         try:
             audio = None
             if source is not None and source.streams.audio:

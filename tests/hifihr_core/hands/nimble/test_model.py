@@ -267,5 +267,5 @@ def test_truncated(make_fake_nimble, tmp_path):
 
 
 def test_missing_files(tmp_path):
-    with pytest.raises(AssetError, match=r"NIMBLE_DICT_9137\.pkl is not there"):
+    with pytest.raises(AssetError, match=r"NIMBLE_DICT_9137\.pkl is missing"):
         convert_nimble(tmp_path, tmp_path / "out.npz")

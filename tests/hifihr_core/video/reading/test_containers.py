@@ -116,6 +116,21 @@ def test_files_without_pictures_are_refused(tmp_path: Path, gradient_frames, wri
             VideoFile(tmp_path / f"{name}.mp4")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ffconcat version 1.0\nfile other.mp4\n",
+        "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nother.mp4\n#EXT-X-ENDLIST\n",
+        "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nm=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n",
+    ],
+)
+def test_playlists_that_name_other_files_are_refused(tmp_path: Path, text: str, gradient_frames, write_clip) -> None:
+    write_clip(tmp_path / "other.mp4", gradient_frames(3))
+    (tmp_path / "a.mp4").write_text(text)
+    with pytest.raises(DataError, match=r"a\.mp4: cannot be opened as a clip"):
+        VideoFile(tmp_path / "a.mp4")
+
+
 def test_sound_alone_is_no_clip(tmp_path: Path) -> None:
     import av
 

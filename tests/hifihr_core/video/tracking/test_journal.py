@@ -1,7 +1,10 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from hifihr_core.errors import DataError
 from hifihr_core.video.tracking.journal import Journal, SeenFrame, as_written, frame_from_json, frame_to_json
 
 
@@ -30,6 +33,33 @@ def test_a_journal_goes_on_after_a_cut_line(tmp_path: Path, seen_hand) -> None:
     again.append(frames[4])
     again.close()
     assert [frame.number for frame in Journal(path, {"clip": "a"}).frames()] == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda line: line[:-30],
+        lambda line: "[]",
+        lambda line: "[" * 300,
+        lambda line: line.replace('"frame":2', '"frame":Infinity'),
+        lambda line: line.replace('"frame":2', '"frame":null'),
+        lambda line: line.replace('"time_s":', '"time_s":1' + "0" * 400 + '.5,"x":'),
+        lambda line: line.replace('"joints_px":[[', '"joints_px":[[1,2],['),
+        lambda line: line.replace('"score":', '"scores":'),
+        lambda line: line.replace('"hands":{"4"', '"hands":{"four"'),
+    ],
+)
+def test_a_journal_goes_on_before_a_damaged_line(tmp_path: Path, seen_hand, change: Callable[[str], str]) -> None:
+    journal = Journal(tmp_path / "seen.jsonl", {"clip": "a"})
+    for frame in _frames(seen_hand, 5):
+        journal.append(frame)
+    journal.close()
+    lines = (tmp_path / "seen.jsonl").read_text().splitlines()
+    assert change(lines[3]) != lines[3]
+    (tmp_path / "seen.jsonl").write_text("\n".join([*lines[:3], change(lines[3]), *lines[4:]]) + "\n")
+    assert [frame.number for frame in Journal(tmp_path / "seen.jsonl", {"clip": "a"}).frames()] == [0, 1]
+    with pytest.raises(DataError, match="a line of a journal: "):
+        frame_from_json(change(lines[3]))
 
 
 def test_the_journal_of_another_clip_is_not_gone_on_with(tmp_path: Path, seen_hand) -> None:
