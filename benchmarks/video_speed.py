@@ -27,7 +27,7 @@ from hifihr_core.video.live.live_hands import LiveHands
 from hifihr_core.video.live.live_lines import _hand
 from hifihr_core.video.reading.containers import VideoFile
 from hifihr_core.video.reading.frames import Frame
-from hifihr_core.video.tracking.tracker import Tracker, TrackSettings
+from hifihr_core.video.tracking.tracker import LIVE_TRACKING, Tracker
 from hifihr_core.video.tracking.watching import QuickEyes
 from hifihr_core.video.writing.hand_painter import HandPainter
 
@@ -95,7 +95,7 @@ def _live(models: LoadedModels, image: np.ndarray, threads: int) -> LiveHands:
     height, width = image.shape[:2]
     K = ideal_K(default_focal_px(width, height), width, height)
     assert models.lifter is not None
-    tracker = Tracker(QuickEyes.load(threads=threads), TrackSettings())
+    tracker = Tracker(QuickEyes.load(threads=threads), LIVE_TRACKING)
     return LiveHands(models.hand, models.lifter, tracker, K, width)
 
 

@@ -9,6 +9,7 @@ import tempfile
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -23,8 +24,8 @@ from hifihr_core.video.fitting.sighted_tracks import SightedTrack, sighted_track
 from hifihr_core.video.fitting.track_start import lift_track
 from hifihr_core.video.reading.containers import VideoFile
 from hifihr_core.video.tracking.journal import Journal, SeenFrame
+from hifihr_core.video.tracking.palm_motion import PALM
 from hifihr_core.video.tracking.tracker import TrackSettings
-from hifihr_core.video.tracking.tracks import PALM
 from hifihr_core.video.tracking.watch_clip import watch_clip
 from hifihr_core.video.tracking.watching import QuickEyes
 from hifihr_core.video.writing.synthetic_clips import read_truth
@@ -32,7 +33,7 @@ from hifihr_core.video.writing.synthetic_clips import read_truth
 #: A hand counts as there with so many visible joints, and as found with its palm this near, in sizes of the hand.
 _VISIBLE, _FOUND = 11, 0.4
 
-COUNTS = ("hands", "lost", "switches", "wrong_side", "gaps", "bridged")
+COUNTS = ("hands", "unseen", "lost", "switches", "wrong_side", "gaps", "bridged")
 
 
 def main() -> None:
@@ -53,7 +54,7 @@ def main() -> None:
             )
         )
     totals = {name: sum(row[name] for row in rows) for name in COUNTS}
-    shares = {name: f"{100 * totals[name] / totals['hands']:.2f} %" for name in ("lost", "switches")}
+    shares = {name: f"{100 * totals[name] / totals['hands']:.2f} %" for name in ("unseen", "lost", "switches")}
     print(totals, shares)
     for name in ("pa_smooth", "pa_alone", "acc_smooth", "acc_alone"):
         values = [row[name] for row in rows if name in row and np.isfinite(row[name])]
@@ -61,19 +62,27 @@ def main() -> None:
 
 
 def measure(path: Path, truth: list[dict], eyes: QuickEyes, fitter: TrackFitter) -> dict[str, float | int]:
-    """Return counts of tracking and errors of the fit of one clip."""
+    """Return counts of tracking and errors of the fit of one clip.
+
+    A hand is lost in a frame where no track that is written has it, bridged frames included; `unseen` counts those that
+    no sighting has.
+    """
     source, K = VideoFile(path), np.array(truth[0]["K"])
     with tempfile.TemporaryDirectory() as folder:
         seen = watch_clip(source, eyes, Journal(Path(folder) / "seen.jsonl", {}), TrackSettings())
-    found = follow(seen, truth)
+    watched = follow(seen, truth)
     tracks = {track.id: track for track in sighted_tracks(seen, K, source.facts.width)}
-    errors = defaultdict(list)
+    errors: dict[str, list[float]] = defaultdict(list)
+    written = [replace(frame, hands={}) for frame in seen]
     for track in tracks.values():
         smooth, alone = fitter.fit(track, K), frame_by_frame(fitter, track, K)
         for name, fitted in (("smooth", smooth), ("alone", alone)):
-            pa, acceleration = against_truth(fitted, found["matches"], truth, source.facts.fps)
+            pa, acceleration = against_truth(fitted, watched["matches"], truth, source.facts.fps)
             errors[f"pa_{name}"] += pa
             errors[f"acc_{name}"] += acceleration
+        for row, number in enumerate(smooth.frames.tolist()):
+            written[number].hands[track.id] = SimpleNamespace(joints_px=smooth.joints_px[row])
+    found = follow(written, truth)
     sides = [
         (tracks[id].side, hand["side"])
         for (_, hand_id), id in found["matches"].items()
@@ -81,6 +90,7 @@ def measure(path: Path, truth: list[dict], eyes: QuickEyes, fitter: TrackFitter)
         if hand["id"] == hand_id and id in tracks
     ]
     counts = {name: value for name, value in found.items() if name != "matches"}
+    counts["unseen"] = watched["lost"]
     counts["wrong_side"] = sum(one != other for one, other in sides)
     return {**counts, **{name: float(np.mean(values)) if values else float("nan") for name, values in errors.items()}}
 

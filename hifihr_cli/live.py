@@ -1,6 +1,7 @@
 """`hifihr live`: hands in front of a camera, as they move."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -56,14 +57,14 @@ def live(
         from hifihr_core.video.live.open_sound_control import OscSender, parse_target
         from hifihr_core.video.reading.containers import VideoFile
         from hifihr_core.video.reading.webcam import Webcam
-        from hifihr_core.video.tracking.tracker import Tracker, TrackSettings
+        from hifihr_core.video.tracking.tracker import LIVE_TRACKING, Tracker
         from hifihr_core.video.tracking.watching import QuickEyes
 
     sender = OscSender(*parse_target(osc)) if osc is not None else None
     source = Webcam(webcam) if clip is None else VideoFile(clip)
     models = load_models(None, device=choose_device("cpu"))
     assert models.lifter is not None  # it ships with the package
-    tracker = Tracker(QuickEyes.load(), TrackSettings(max_hands=max_hands))
+    tracker = Tracker(QuickEyes.load(), replace(LIVE_TRACKING, max_hands=max_hands))
     K = clip_camera(source, CameraChoice(focal, fov))
     hands = LiveHands(models.hand, models.lifter, tracker, K, source.facts.width)
     pictures = source.frames() if clip is None else at_own_speed(source.frames())

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from hifihr_core.hands.contract import HandModel, HandParameters
 from hifihr_core.randomness import stream_bits
 from hifihr_core.records import Appearance, Light, Side
 from hifihr_core.rendering import Rendered, Renderer
+from hifihr_core.rendering.windows import Window, window_about
 from hifihr_core.synthesis import labels as exact
 from hifihr_core.synthesis.backdrops import draw_backdrops, make_bank
 from hifihr_core.synthesis.dice import Dice
@@ -73,10 +75,11 @@ class ClipSynthesizer:
         self._hand, self.options = hand, options
         height, width = options.height, options.width
         self._bank = make_bank(image_px=max(height, width), count=24, seed=options.seed)
-        sides = {"right": hand.faces, "left": hand.faces.flip(-1)}
-        self._hands = {side: Renderer(faces, height=height, width=width) for side, faces in sides.items()}
-        props = {"right": prop_faces(), "left": prop_faces().flip(-1)}
-        self._props = {side: Renderer(faces, height=height, width=width) for side, faces in props.items()}
+        self._renderer = lru_cache(maxsize=64)(self._make_renderer)
+
+    def _make_renderer(self, of: str, side: Side, height: int, width: int) -> Renderer:
+        faces = self._hand.faces if of == "hand" else prop_faces()
+        return Renderer(faces if side == "right" else faces.flip(-1), height=height, width=width)
 
     @torch.no_grad()
     def frames(self, clip: int) -> Iterator[SynthFrame]:
@@ -136,7 +139,10 @@ class ClipSynthesizer:
     def _over(
         self, image: Tensor, place: PlaceAt, moment: int, K: Tensor, light: Light, seed: int
     ) -> tuple[Tensor, Tensor]:
-        """Draw a hand and its forearm over a picture; return it and the depth of the two."""
+        """Draw a hand and its forearm over a picture; return it and the depth of the two.
+
+        They are drawn in a window of their own: most of a picture shows none.
+        """
         one = slice(moment, moment + 1)
         own = _rows(place.parameters, one)
         posed = self._hand(own)
@@ -146,12 +152,17 @@ class ClipSynthesizer:
         skin = skin_at_wrist(posed, self._hand.faces)
         props = make_props(posed.vertices, posed.joints, skin, dice, _PROPS)
         appearance = posed.appearance or Appearance(torch.full_like(posed.vertices, 0.6))
-        hand = self._hands[place.side]((posed.vertices + root) * axis, K, appearance, light)
-        arm = self._props[place.side]((props.vertices + root) * axis, K, Appearance(props.colors), light)
-        arm_depth, hand_depth = _depth(arm), _depth(hand)
-        image = arm.image[0] + (1 - arm.silhouette[0].clamp(0, 1)) * image
-        over = hand.image[0] + (1 - hand.silhouette[0].clamp(0, 1)) * image
-        return torch.where(arm_depth < hand_depth, image, over), torch.minimum(arm_depth, hand_depth)
+        verts, arm_verts = (posed.vertices + root) * axis, (props.vertices + root) * axis
+        points, (height, width) = torch.cat((verts, arm_verts), dim=1)[0].double().numpy(), image.shape[1:]
+        window, depth = window_about(points, K[0].double().numpy(), width=width, height=height), _nothing(image)
+        if window is None:
+            return image, depth
+        size, K = (window.height_px, window.width_px), window.K(K)
+        hand = self._renderer("hand", place.side, *size)(verts, K, appearance, light)
+        arm = self._renderer("arm", place.side, *size)(arm_verts, K, Appearance(props.colors), light)
+        image = image.clone()
+        _draw_two(hand, arm, window, image, depth)
+        return image, depth
 
     def _label(self, id: int, place: PlaceAt, scene: MovingScene, depth: Tensor) -> HandLabel:
         own = _rows(place.parameters, slice(0, 1))
@@ -189,6 +200,21 @@ class _Bar:
         front = self._room[:, : image.shape[1], : image.shape[2]]
         covered = torch.lerp(image, front, share.expand_as(image))
         return covered, torch.where(share[None] >= 0.5, torch.zeros_like(depth), depth)
+
+
+def _draw_two(hand: Rendered, arm: Rendered, window: Window, image: Tensor, depth: Tensor) -> None:
+    """Draw a hand and its arm, both rendered in a window, into a picture and its depth, in place."""
+    under = window.cut(image)
+    behind = window.trim(arm.image[0]) + (1 - window.trim(arm.silhouette[0]).clamp(0, 1)) * under
+    over = window.trim(hand.image[0]) + (1 - window.trim(hand.silhouette[0]).clamp(0, 1)) * behind
+    arm_depth, hand_depth = window.trim(_depth(arm)), window.trim(_depth(hand))
+    window.cut(image)[:] = torch.where(arm_depth < hand_depth, behind, over)
+    window.cut(depth)[:] = torch.minimum(arm_depth, hand_depth)
+
+
+def _nothing(image: Tensor) -> Float[Tensor, "H W"]:
+    """Return the depth of a picture that shows no surface."""
+    return torch.full(image.shape[1:], torch.inf)
 
 
 def _depth(rendered: Rendered) -> Float[Tensor, "H W"]:

@@ -175,7 +175,7 @@ def _write(
 ) -> dict[str, Any]:
     context = TrackContext(source.facts, hand, look, output.bones, output.forearm)
     files = write_track(output.folder, f"{stem}_track{track.id}", track, formats, context)
-    found = track.score > 0
+    found = track.seen
     return {
         "track": track.id,
         "side": track.side,

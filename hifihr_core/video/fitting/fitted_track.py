@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from hifihr_core.hands import HandModel
 from hifihr_core.lifting.lifter import Lifter
@@ -44,6 +44,11 @@ class FittedTrack:
     def __len__(self) -> int:
         """Return the number of frames."""
         return len(self.frames)
+
+    @property
+    def seen(self) -> Bool[np.ndarray, " T"]:
+        """Return in which frames the hand was seen; in the others it was lost, and is bridged."""
+        return np.asarray(self.score > 0)
 
     @property
     def axis(self) -> Float[np.ndarray, "3"]:

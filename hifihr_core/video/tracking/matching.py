@@ -1,4 +1,4 @@
-"""Which sighting continues which track: the assignment of least cost (Kuhn-Munkres)."""
+"""Which sighting continues which track: the assignment of least cost (Kuhn-Munkres), no hand taken twice."""
 
 from collections.abc import Sequence
 
@@ -6,40 +6,79 @@ import numpy as np
 from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
 
+from hifihr_core.eyes.same_hand import is_repetition
 from hifihr_core.eyes.seen_hand import SeenHand
-from hifihr_core.video.tracking.tracks import Track, palm_px
+from hifihr_core.video.tracking.palm_motion import hand_size_px, palm_px
+from hifihr_core.video.tracking.tracks import Track
 
 #: A sighting farther than this from the expected palm, in sizes of the hand, is another hand ...
 _REACH = 0.6
 #: ... and this much more per second that the track was lost.
 _REACH_PER_S = 2.0
-#: Cost of sightings that speak against the side of a track, at full confidence, and of another size per factor e.
-_OTHER_SIDE, _OTHER_SIZE = 0.5, 0.4
+#: Cost of sightings that speak against the side of a track, at full confidence, of another size per factor e, and of
+#: one that is no hand at all.
+_OTHER_SIDE, _OTHER_SIZE, _NO_HAND = 0.5, 0.4, 0.2
+#: A joint that is farther than this from where it is expected, in sizes of the hand, costs no more.
+_FAR = 0.5
+#: A sighting smaller than this, in usual sizes of the hand, is a finger that the network takes for a hand.
+_SMALLEST = 0.5
 #: Larger than any cost that is allowed.
-_NEVER = 1e6
+NEVER = 1e6
 
 
-def match(tracks: Sequence[Track], seen: Sequence[SeenHand], time_s: float) -> list[tuple[int, int]]:
-    """Return pairs (number of a track, number of a sighting): as many as possible, then of the least total cost."""
+def match(tracks: Sequence[Track], seen: Sequence[SeenHand], time_s: float) -> dict[int, int]:
+    """Return the number of the sighting that continues each track, by the number of the track.
+
+    As many tracks as possible, then of the least total cost. Two tracks never go on with one hand: where two sightings
+    show the same, the track that it explains worse gets another one, or none.
+    """
     if not tracks or not seen:
-        return []
+        return {}
     costs = np.array([[cost(track, one, time_s) for one in seen] for track in tracks])
+    same = np.array([[same_hand(one.joints_px, other.joints_px) for other in seen] for one in seen])
+    while True:
+        pairs = assigned(costs)
+        double = [(a, b) for a in pairs for b in pairs if a < b and same[pairs[a], pairs[b]]]
+        if not double:
+            return pairs
+        a, b = double[0]
+        worse = a if costs[a, pairs[a]] > costs[b, pairs[b]] else b
+        better = b if worse == a else a
+        costs[worse, same[pairs[better]]] = NEVER
+
+
+def same_hand(one_px: Float[np.ndarray, "21 2"], other_px: Float[np.ndarray, "21 2"]) -> bool:
+    """Return whether two sightings show one hand, or a part of one."""
+    return is_repetition(one_px, other_px) or is_repetition(other_px, one_px)
+
+
+def assigned(costs: Float[np.ndarray, "N M"]) -> dict[int, int]:
+    """Return the column of each row in the assignment of least cost, without those that cost `NEVER`."""
     pairs = zip(*linear_sum_assignment(costs), strict=True)
-    return [(int(row), int(column)) for row, column in pairs if costs[row, column] < _NEVER]
+    return {int(row): int(column) for row, column in pairs if costs[row, column] < NEVER}
 
 
 def cost(track: Track, seen: SeenHand, time_s: float) -> float:
-    """Return how badly a sighting continues a track, in units of the hand's size; `_NEVER` if it cannot."""
-    size = max(track.seen.size_px, seen.size_px, 1.0)
-    lost_s = max(time_s - track.seen_s, 0.0)
-    apart = float(np.linalg.norm(_expected_palm(track, time_s) - palm_px(seen))) / size
-    ratio = abs(float(np.log(max(seen.size_px, 1.0) / max(track.seen.size_px, 1.0))))
-    if apart > _REACH + _REACH_PER_S * lost_s or ratio > np.log(2.5) + lost_s:
-        return _NEVER
+    """Return how badly a sighting continues a track, in units of the hand's size; `NEVER` if it cannot."""
+    if hand_size_px(seen.joints_px) < _SMALLEST * track.usual_px:
+        return NEVER
+    lost_s = abs(time_s - track.seen_s)
     contrary = 2 * max(seen.side_confidence - 0.5, 0.0) if seen.side != track.side else 0.0
     sure = min(1.0, abs(track.right_odds) / 4)
-    return apart + _OTHER_SIDE * contrary * sure + _OTHER_SIZE * ratio
+    apart = distance(track.expected_px(time_s), seen.joints_px, lost_s)
+    return apart + _OTHER_SIDE * contrary * sure + _NO_HAND * (1 - seen.score)
 
 
-def _expected_palm(track: Track, time_s: float) -> Float[np.ndarray, "2"]:
-    return palm_px(track.seen) + (track.expected_px(time_s) - track.seen.joints_px)[0]
+def distance(expected_px: Float[np.ndarray, "21 2"], joints_px: Float[np.ndarray, "21 2"], lost_s: float) -> float:
+    """Return how far a hand is from where it is expected after `lost_s` seconds, in sizes of the hand, or `NEVER`.
+
+    Half of it is the palm's place, half that of all joints; another size adds to it.
+    """
+    sizes = hand_size_px(expected_px), hand_size_px(joints_px)
+    size = max(*sizes, 1.0)
+    palm = float(np.linalg.norm(palm_px(expected_px) - palm_px(joints_px))) / size
+    ratio = abs(float(np.log(max(sizes[1], 1.0) / max(sizes[0], 1.0))))
+    if palm > _REACH + _REACH_PER_S * lost_s or ratio > np.log(2.5) + lost_s:
+        return NEVER
+    joints = np.minimum(np.linalg.norm(expected_px - joints_px, axis=1) / size, _FAR).mean()
+    return palm / 2 + float(joints) / 2 + _OTHER_SIZE * ratio

@@ -1,16 +1,18 @@
 """The tracker: hands from frame to frame, with an identity and a side that stay."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import UInt8
 
-from hifihr_core.eyes.same_hand import each_once
+from hifihr_core.eyes.looks import probability_of_hand
+from hifihr_core.eyes.same_hand import touches
 from hifihr_core.eyes.seen_hand import SeenHand
 from hifihr_core.records import Side
 from hifihr_core.video.tracking.journal import SeenFrame
-from hifihr_core.video.tracking.matching import match
+from hifihr_core.video.tracking.matching import match, same_hand
 from hifihr_core.video.tracking.tracks import Track, new_track
 from hifihr_core.video.tracking.watching import Watcher
 
@@ -19,17 +21,32 @@ from hifihr_core.video.tracking.watching import Watcher
 class TrackSettings:
     """How hands are followed.
 
-    A hand is searched for whenever one is lost or none is known (every `search_lost` frames), and every `search_every`
-    frames while fewer than `max_hands` are known. A track begins at a score of `begins` and continues down to
-    `goes_on`; it ends when it was not seen for `gap_s`.
+    A lost hand is searched for near its place in every frame (`search_near`), and hands that are not known in the whole
+    picture: every `search_lost` frames while one is lost or none is known, every `search_every` frames while fewer than
+    `max_hands` are known, and every `closely_every_s` seconds closely, which takes half a second.
+
+    A track begins with a hand of a score of `begins`. Where a hand was a moment ago there is most likely one still, so
+    it goes on down to a mean presence of `goes_on`, at which a place that nothing is known of would hardly be taken for
+    a hand. It ends when it was not seen for `gap_s`.
     """
 
     max_hands: int = 2
-    search_every: int = 10
+    search_every: int = 5
     search_lost: int = 1
+    search_near: bool = True
+    closely_every_s: float = 1.0
     begins: float = 0.7
-    goes_on: float = 0.4
-    gap_s: float = 0.5
+    goes_on: float = 0.65
+    gap_s: float = 0.7
+
+    @property
+    def goes_on_score(self) -> float:
+        """The score of a hand with a presence of `goes_on`."""
+        return probability_of_hand(self.goes_on)
+
+
+#: Before a camera, where a picture has no time for more.
+LIVE_TRACKING = TrackSettings(search_every=10, search_near=False, closely_every_s=math.inf)
 
 
 @dataclass(frozen=True)
@@ -48,6 +65,7 @@ class TrackerState:
     tracks: tuple[Track, ...] = ()
     next_id: int = 0
     since_search: int = 10**6
+    closely_s: float = -math.inf
 
 
 class Tracker:
@@ -59,16 +77,26 @@ class Tracker:
 
     def step(self, image: UInt8[np.ndarray, "H W 3"], time_s: float) -> list[Tracked]:
         """Return the hands of the next frame, `time_s` seconds after the first."""
-        settings, state = self.settings, self.state
-        tracks = [track for track in state.tracks if self._lives(track, time_s)]
+        tracks = [track for track in self.state.tracks if self._lives(track, time_s)]
         expected = np.array([track.expected_px(time_s) for track in tracks]).reshape(-1, 21, 2)
-        seen = [one for one in self._watcher.follow(image, expected) if one.score >= settings.goes_on]
-        searches = self._searches(tracks, len(_once(seen)))
+        seen = self._hands(self._watcher.follow(image, expected))
+        pairs = match(tracks, seen, time_s)
+        lost = sorted(set(range(len(tracks))) - set(pairs), key=lambda one: tracks[one].misses)
+        for number in lost if self.settings.search_near else ():
+            seen += self._hands(self._watcher.search_near(image, expected[number]))
+            pairs = match(tracks, seen, time_s)
+        searches = self._searches(tracks, len(pairs))
         if searches:
-            seen += [one for one in self._watcher.find(image) if one.score >= settings.goes_on]
-        tracks, next_id = self._assigned(tracks, _once(seen), time_s)
-        self.state = TrackerState(tuple(tracks), next_id, 0 if searches else state.since_search + 1)
-        return [Tracked(track.id, track.side, track.seen) for track in tracks if track.misses == 0]
+            seen += self._hands(self._watcher.find(image, closely=self._closely_s(time_s) == time_s))
+            pairs = match(tracks, seen, time_s)
+        kept = [
+            track.continued(seen[pairs[number]], time_s) if number in pairs else track.missed()
+            for number, track in enumerate(tracks)
+        ]
+        kept += self._begun(kept, [one for k, one in enumerate(seen) if k not in pairs.values()], time_s)
+        next_id = max((self.state.next_id, *(track.id + 1 for track in kept)))
+        self.state = self._next_state(kept, next_id, searches, time_s)
+        return [Tracked(track.id, track.side, track.seen) for track in kept if track.misses == 0]
 
     def replay(self, frame: SeenFrame) -> None:
         """Replay what an earlier run saw in the next frame: the state is then the one that `step` left."""
@@ -81,7 +109,17 @@ class Tracker:
         known = {track.id for track in tracks}
         kept += [new_track(id, seen, frame.time_s) for id, seen in frame.hands.items() if id not in known]
         next_id = max((state.next_id, *(id + 1 for id in frame.hands)))
-        self.state = TrackerState(tuple(kept), next_id, 0 if frame.searched else state.since_search + 1)
+        self.state = self._next_state(kept, next_id, frame.searched, frame.time_s)
+
+    def _next_state(self, tracks: Sequence[Track], next_id: int, searched: bool, time_s: float) -> TrackerState:
+        if not searched:
+            return TrackerState(tuple(tracks), next_id, self.state.since_search + 1, self.state.closely_s)
+        return TrackerState(tuple(tracks), next_id, 0, self._closely_s(time_s))
+
+    def _closely_s(self, time_s: float) -> float:
+        """Return when the picture was last searched closely, if it is searched now: now, where it is time."""
+        last = self.state.closely_s
+        return time_s if time_s - last >= self.settings.closely_every_s - 1e-6 else last
 
     def _lives(self, track: Track, time_s: float) -> bool:
         return time_s - track.seen_s <= self.settings.gap_s + 1e-6
@@ -93,22 +131,21 @@ class Tracker:
         lost = num_seen < len(tracks) or not tracks
         return since >= (settings.search_lost if lost else settings.search_every)
 
-    def _assigned(self, tracks: list[Track], seen: list[SeenHand], time_s: float) -> tuple[list[Track], int]:
-        pairs = dict(match(tracks, seen, time_s))
-        kept = [
-            track.continued(seen[pairs[number]], time_s) if number in pairs else track.missed()
-            for number, track in enumerate(tracks)
-        ]
-        next_id = self.state.next_id
-        for number in sorted(set(range(len(seen))) - set(pairs.values()), key=lambda one: -seen[one].score):
-            visible = sum(track.misses == 0 for track in kept)
-            if seen[number].score >= self.settings.begins and visible < self.settings.max_hands:
-                kept.append(new_track(next_id, seen[number], time_s))
-                next_id += 1
-        return kept, next_id
+    def _hands(self, seen: Sequence[SeenHand]) -> list[SeenHand]:
+        return [one for one in seen if one.score >= self.settings.goes_on_score]
 
+    def _begun(self, tracks: Sequence[Track], free: Sequence[SeenHand], time_s: float) -> list[Track]:
+        """Return new tracks of hands that no track goes on with, the surest first.
 
-def _once(seen: Sequence[SeenHand]) -> list[SeenHand]:
-    """Return each hand once: two tracks may have found the same one."""
-    joints = np.array([one.joints_px for one in seen]).reshape(-1, 21, 2)
-    return [seen[number] for number in each_once(joints, [one.score for one in seen])]
+        One that overlaps a known hand is most likely another reading of it; a hidden hand begins once it is clear.
+        """
+        known = [track.seen.joints_px for track in tracks if track.misses == 0]
+        begun: list[Track] = []
+        for one in sorted(free, key=lambda hand: -hand.score):
+            if one.score < self.settings.begins or len(known) >= self.settings.max_hands:
+                break
+            if any(same_hand(one.joints_px, other) or touches(one.joints_px, other) for other in known):
+                continue
+            begun.append(new_track(self.state.next_id + len(begun), one, time_s))
+            known.append(one.joints_px)
+        return begun

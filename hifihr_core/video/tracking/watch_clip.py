@@ -1,13 +1,16 @@
 """The first pass over a clip: see the hands of every frame, and write them down."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from hifihr_core.eyes.seen_hand import SeenHand
-from hifihr_core.video.reading.frames import WHOLE, FrameSource, Span
+from hifihr_core.video.reading.frames import WHOLE, Frame, FrameSource, Span
 from hifihr_core.video.tracking.journal import Journal, SeenFrame, as_written
+from hifihr_core.video.tracking.rewinding import Rewinder
+from hifihr_core.video.tracking.stitching import stitched
 from hifihr_core.video.tracking.tracker import Tracker, TrackSettings
 from hifihr_core.video.tracking.watching import Watcher
 
@@ -21,23 +24,72 @@ def watch_clip(
     *,
     on_frame: Callable[[int], None] = lambda number: None,
 ) -> list[SeenFrame]:
-    """Return the frames of a clip with their hands; those that are already in the journal are not looked at again."""
-    tracker, seen = Tracker(_AsWritten(watcher), settings), []
-    for frame in journal.frames():
-        tracker.replay(frame)
-        seen.append(frame)
-    after = seen[-1].number if seen else -1
+    """Return the frames of a clip with their hands; those that are already in the journal are not looked at again.
+
+    A hand that is found is followed back to where it was not seen, and identities are those of the whole clip.
+    """
+    watching = _Watching(source, _AsWritten(watcher), journal, settings)
+    after = watching.take_up()
     try:
-        for picture in source.frames(span, after=after):
-            hands = tracker.step(picture.image, round(picture.time_s, 6))
-            searched = tracker.state.since_search == 0
-            frame = SeenFrame(picture.number, round(picture.time_s, 6), searched, {one.id: one.seen for one in hands})
-            journal.append(frame)
-            seen.append(frame)
-            on_frame(picture.number)
+        for picture in source.frames(span, after=after - watching.rewinder.most * span.every):
+            if picture.number > after:
+                watching.step(picture)
+                on_frame(picture.number)
+            watching.rewinder.push(picture)
     finally:
         journal.close()
-    return seen
+    return stitched(list(watching.seen.values()))
+
+
+class _Watching:
+    """A pass over a clip: what was seen so far, by the number of the frame."""
+
+    def __init__(self, source: FrameSource, watcher: Watcher, journal: Journal, settings: TrackSettings) -> None:
+        self._tracker, self._journal = Tracker(watcher, settings), journal
+        picture_bytes = source.facts.width * source.facts.height * 3
+        self.rewinder = Rewinder(watcher, settings, picture_bytes=picture_bytes)
+        self.seen: dict[int, SeenFrame] = {}
+        self._last: dict[int, int] = {}
+
+    def take_up(self) -> int:
+        """Take up what an earlier run saw; return the number of its last frame, -1 without."""
+        for frame in self._journal.frames():
+            if frame.number in self.seen:
+                self._add(frame)
+            else:
+                self._tracker.replay(frame)
+                self._keep(frame)
+        return max(self.seen, default=-1)
+
+    def step(self, picture: Frame) -> None:
+        """Look at the next picture, and from it back to where its hands were not seen."""
+        time_s = round(picture.time_s, 6)
+        hands = {one.id: one.seen for one in self._tracker.step(picture.image, time_s)}
+        frame = SeenFrame(picture.number, time_s, self._tracker.state.since_search == 0, hands)
+        before = max(self.seen, default=-1)
+        for id, seen in hands.items():
+            if before >= 0 and self._last.get(id, -1) != before:
+                self._back(id, seen, time_s)
+        self._journal.append(frame)  # after what is known now of frames before, so that a stopped run does both again
+        self._keep(frame)
+
+    def _back(self, id: int, seen: SeenHand, time_s: float) -> None:
+        found = self.rewinder.back(
+            seen, time_s, after=self._last.get(id, -1), others=lambda number: self.seen[number].hands
+        )
+        for number, hand in found.items():
+            earlier = self.seen[number]
+            more = SeenFrame(number, earlier.time_s, earlier.searched, {id: hand})
+            self._journal.append(more)
+            self._add(more)
+
+    def _keep(self, frame: SeenFrame) -> None:
+        self.seen[frame.number] = frame
+        self._last.update(dict.fromkeys(frame.hands, frame.number))
+
+    def _add(self, more: SeenFrame) -> None:
+        earlier = self.seen[more.number]
+        self.seen[more.number] = replace(earlier, hands={**earlier.hands, **more.hands})
 
 
 class _AsWritten:
@@ -46,8 +98,13 @@ class _AsWritten:
     def __init__(self, watcher: Watcher) -> None:
         self._watcher = watcher
 
-    def find(self, image: UInt8[np.ndarray, "H W 3"]) -> Sequence[SeenHand]:
-        return [as_written(one) for one in self._watcher.find(image)]
+    def find(self, image: UInt8[np.ndarray, "H W 3"], *, closely: bool = False) -> Sequence[SeenHand]:
+        return [as_written(one) for one in self._watcher.find(image, closely=closely)]
 
     def follow(self, image: UInt8[np.ndarray, "H W 3"], expected_px: Float[np.ndarray, "N 21 2"]) -> Sequence[SeenHand]:
         return [as_written(one) for one in self._watcher.follow(image, expected_px)]
+
+    def search_near(
+        self, image: UInt8[np.ndarray, "H W 3"], expected_px: Float[np.ndarray, "21 2"]
+    ) -> Sequence[SeenHand]:
+        return [as_written(one) for one in self._watcher.search_near(image, expected_px)]

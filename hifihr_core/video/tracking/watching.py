@@ -10,25 +10,43 @@ from hifihr_core.eyes.engine import Engine, landmark_engine, palm_engine
 from hifihr_core.eyes.looks import LOOKS, look_closely
 from hifihr_core.eyes.palms import find_palms
 from hifihr_core.eyes.pyramid import Pyramid
-from hifihr_core.eyes.regions import upright
+from hifihr_core.eyes.regions import Regions, about_joints, joined, upright
 from hifihr_core.eyes.same_hand import each_once
+from hifihr_core.eyes.search import SearchPlan, once, search
 from hifihr_core.eyes.seen_hand import SeenHand
 from hifihr_core.eyes.sightings import Sightings, look_again, look_at
 
-#: A palm is looked at from this score on, a hand kept from that presence on.
-_PALM_SCORE, _PRESENT = 0.12, 0.6
-_MAX_PALMS = 6
+#: A palm is looked at from this score on, a hand again from that presence on, and kept from the last one on.
+_PALM_SCORE, _PROMISING, _PRESENT = 0.08, 0.1, 0.6
+_MAX_PALMS = 5
+#: How a picture is searched closely.
+_CLOSELY = SearchPlan((1.0, 0.6), palm_score=0.08, rounds=1, num_looks=1, max_candidates=24)
+#: About a lost hand: the side of the view in sides of its region, the score of palms there, and regions beside its own
+#: (right, down, in sides; times as large; turned).
+_NEAR_VIEW, _NEAR_PALM_SCORE = 1.6, 0.06
+_NEAR_MOVES = np.array(
+    [
+        (0.2, 0.1, 1.1, 0.3),
+        (-0.2, 0.1, 1.1, -0.3),
+        (0.0, -0.2, 1.1, 0.0),
+    ]
+)
 
 
 @runtime_checkable
 class Watcher(Protocol):
     """Finds hands in a picture, and again where they are expected."""
 
-    def find(self, image: UInt8[np.ndarray, "H W 3"]) -> Sequence[SeenHand]:
-        """Return the hands of a picture without knowing where they are."""
+    def find(self, image: UInt8[np.ndarray, "H W 3"], *, closely: bool = False) -> Sequence[SeenHand]:
+        """Return the hands of a picture without knowing where they are; `closely` takes longer and finds more."""
 
     def follow(self, image: UInt8[np.ndarray, "H W 3"], expected_px: Float[np.ndarray, "N 21 2"]) -> Sequence[SeenHand]:
         """Return what is seen at each place where the joints of a hand are expected; the score may be low."""
+
+    def search_near(
+        self, image: UInt8[np.ndarray, "H W 3"], expected_px: Float[np.ndarray, "21 2"]
+    ) -> Sequence[SeenHand]:
+        """Return the hands in the neighbourhood of a place where the joints of a lost hand are expected."""
 
 
 class QuickEyes:
@@ -42,13 +60,31 @@ class QuickEyes:
         """Return the shipped eyes. Raises: AssetError if their weights are missing from the installation."""
         return cls(palm_engine(threads=threads), landmark_engine(threads=threads), num_looks=num_looks)
 
-    def find(self, image: UInt8[np.ndarray, "H W 3"]) -> list[SeenHand]:
-        """Return the hands that the palm detector finds in one view of the picture, each once."""
+    def find(self, image: UInt8[np.ndarray, "H W 3"], *, closely: bool = False) -> list[SeenHand]:
+        """Return the hands that the palm detector finds in one view of the picture, or in several, each once."""
         pyramid = Pyramid(image)
+        if closely:
+            seen = once(search(self._palms, self._landmarks, pyramid, _CLOSELY))
+            return look_closely(self._landmarks, pyramid, seen, self._looks) if len(seen) else []
         whole = upright(np.array([pyramid.width, pyramid.height]) / 2, float(max(pyramid.width, pyramid.height)))
-        palms = find_palms(self._palms, pyramid, whole, min_score=_PALM_SCORE)
-        regions = palms.regions[np.argsort(-palms.score, kind="stable")[:_MAX_PALMS]]
-        seen = look_again(self._landmarks, pyramid, look_at(self._landmarks, pyramid, regions), rounds=1)
+        return self._looked_at(pyramid, self._palm_regions(pyramid, whole, _PALM_SCORE))
+
+    def search_near(self, image: UInt8[np.ndarray, "H W 3"], expected_px: Float[np.ndarray, "21 2"]) -> list[SeenHand]:
+        """Return the hands near a place: palms in a view about it, and what is seen a little beside and turned."""
+        pyramid, there = Pyramid(image), about_joints(expected_px[None])
+        view = upright(there.center_px[0], _NEAR_VIEW * float(there.side_px[0]))
+        palms = self._palm_regions(pyramid, view, _NEAR_PALM_SCORE)
+        moves = there.repeated(len(_NEAR_MOVES)).moved(_NEAR_MOVES[:, :2], _NEAR_MOVES[:, 2], _NEAR_MOVES[:, 3])
+        return self._looked_at(pyramid, joined([palms, moves]))
+
+    def _palm_regions(self, pyramid: Pyramid, view: Regions, least: float) -> Regions:
+        palms = find_palms(self._palms, pyramid, view, min_score=least)
+        return palms.regions[np.argsort(-palms.score, kind="stable")[:_MAX_PALMS]]
+
+    def _looked_at(self, pyramid: Pyramid, regions: Regions) -> list[SeenHand]:
+        """Return the hands in some regions, each once, from a second look in the region of their own joints."""
+        seen = look_at(self._landmarks, pyramid, regions)
+        seen = look_again(self._landmarks, pyramid, seen[seen.presence > _PROMISING], rounds=1)
         seen = seen[seen.presence >= _PRESENT]
         seen = seen[each_once(seen.joints_px, seen.presence)]
         return look_closely(self._landmarks, pyramid, seen, self._looks) if len(seen) else []

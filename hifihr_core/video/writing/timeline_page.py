@@ -46,7 +46,7 @@ def write_timeline(path: Path, overlay: Path, tracks: Sequence[FittedTrack], *, 
 
 
 def _row(track: FittedTrack, start_s: float, seconds: float) -> str:
-    color, seen = _COLORS[track.id % len(_COLORS)], track.score > 0
+    color, seen = _COLORS[track.id % len(_COLORS)], track.seen
     step = float(np.median(np.diff(track.times_s))) if len(track) > 1 else seconds
     bars = []
     for first, last in runs(seen):

@@ -121,9 +121,17 @@ class ScriptedEyes:
     def __init__(self, script: Sequence[Sequence[SeenHand]]) -> None:
         self.script, self.searches = script, 0
 
-    def find(self, image: np.ndarray) -> list[SeenHand]:
+    def find(self, image: np.ndarray, *, closely: bool = False) -> list[SeenHand]:
         self.searches += 1
         return list(self.script[_number(image)])
+
+    def search_near(self, image: np.ndarray, expected_px: np.ndarray) -> list[SeenHand]:
+        middle = expected_px.mean(0)
+        return [
+            one
+            for one in self.script[_number(image)]
+            if np.linalg.norm(one.joints_px.mean(0) - middle) < 2 * one.size_px
+        ]
 
     def follow(self, image: np.ndarray, expected_px: np.ndarray) -> list[SeenHand]:
         seen = self.script[_number(image)]
@@ -133,7 +141,7 @@ class ScriptedEyes:
             if near and np.linalg.norm(near[0].joints_px.mean(0) - expected.mean(0)) < near[0].size_px:
                 found.append(near[0])
             else:
-                found.append(_seen_hand(*expected.mean(0), score=0.1))
+                found.append(_seen_hand(*expected.mean(0), score=1e-6))
         return found
 
 

@@ -116,6 +116,16 @@ def test_unknown_formats_are_refused() -> None:
         check_track_formats(["glb", "fbx"])
 
 
+def test_bridged_frames_are_marked(tmp_path: Path, anny, fitted) -> None:
+    _, track = fitted["right"]
+    npz, jsonl = write_track(tmp_path, "a", track, ("npz", "jsonl"), TrackContext(FACTS, anny))
+    lost = [number for number in range(24) if 9 <= number < 13]
+    with np.load(npz) as arrays:
+        assert np.flatnonzero(~arrays["seen"]).tolist() == lost
+    lines = [json.loads(line) for line in jsonl.read_text().splitlines()[1:]]
+    assert [line["frame"] for line in lines if not line["seen"]] == lost
+
+
 @pytest.mark.parametrize("side", ["right", "left"])
 def test_hands_end_in_a_stub_as_those_of_photos_do(tmp_path: Path, anny, fitted, side: str) -> None:
     _, track = fitted[side]

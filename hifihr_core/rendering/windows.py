@@ -1,0 +1,67 @@
+"""The part of a picture in which something small is drawn: most of a picture shows nothing of it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+#: What is nearer than this has no place in the picture, metres; then the window is the whole picture.
+_NEAR_M = 1e-2
+
+
+@dataclass(frozen=True)
+class Window:
+    """Columns `left` to `right` and rows `top` to `bottom` of a picture (ends excluded).
+
+    It is drawn `width_px` by `height_px`, which may be larger, so that few sizes of renderers serve many windows.
+    """
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+    width_px: int
+    height_px: int
+
+    def K(self, K: Float[Tensor, "B 3 3"]) -> Float[Tensor, "B 3 3"]:
+        """Return the camera of the window, given that of the picture."""
+        shift = torch.eye(3).to(K)
+        shift[0, 2], shift[1, 2] = -self.left, -self.top
+        return shift @ K
+
+    def cut(self, picture: Float[Tensor, "*C H W"]) -> Float[Tensor, "*C h w"]:
+        """Return the window's part of a picture, as a view."""
+        return picture[..., self.top : self.bottom, self.left : self.right]
+
+    def trim(self, drawn: Float[Tensor, "*C H W"]) -> Float[Tensor, "*C h w"]:
+        """Return what was drawn without what is beyond the window."""
+        return drawn[..., : self.bottom - self.top, : self.right - self.left]
+
+
+def window_about(
+    points_cam: Float[np.ndarray, "N 3"],
+    K: Float[np.ndarray, "3 3"],
+    *,
+    width: int,
+    height: int,
+    step_px: int = 64,
+    margin_px: int = 3,
+) -> Window | None:
+    """Return the window about points before a camera, drawn in multiples of `step_px`; None if all are outside.
+
+    Points are in the camera frame, metres.
+    """
+    if (points_cam[:, 2] < _NEAR_M).any():
+        low, high = np.zeros(2, dtype=int), np.array([width, height])
+    else:
+        rays = points_cam @ K.T
+        pixels, most = rays[:, :2] / rays[:, 2:], (width, height)
+        low = np.floor(pixels.min(axis=0) - margin_px).clip(0, most).astype(int)
+        high = np.ceil(pixels.max(axis=0) + margin_px).clip(0, most).astype(int)
+    if (high - low).min() < 1:
+        return None
+    (left, top), (right, bottom) = low.tolist(), high.tolist()
+    drawn = [max(1, -(-length // step_px)) * step_px for length in (right - left, bottom - top)]
+    return Window(left, top, right, bottom, *drawn)

@@ -1,0 +1,59 @@
+"""The palm as a frame in the picture, place, turn and size, that moves on at a constant velocity while nobody looks."""
+
+import numpy as np
+from jaxtyping import Float
+
+#: Wrist and the bases of the fingers: the part of a hand that fingers do not move.
+PALM = (0, 5, 9, 13, 17)
+#: An expected place is at most this many hand sizes from the last one, an expected turn this many radians, an expected
+#: size this many factors of e.
+_FARTHEST = np.array([1.5, 1.5, 0.6, 0.25])
+#: A palm seen from its edge has no sure turn or size: turns and growth faster than this are not believed, per second.
+_FASTEST_TURN, _FASTEST_GROWTH = 6.0, 2.0
+
+PalmVelocity = Float[np.ndarray, "4"]
+
+
+def palm_px(joints_px: Float[np.ndarray, "21 2"]) -> Float[np.ndarray, "2"]:
+    """Return the middle of the palm."""
+    return joints_px[list(PALM)].mean(axis=0)
+
+
+def hand_size_px(joints_px: Float[np.ndarray, "21 2"]) -> float:
+    """Return the longer side of the box about the joints."""
+    return float(np.ptp(joints_px, axis=0).max())
+
+
+def palm_velocity(
+    before_px: Float[np.ndarray, "21 2"], after_px: Float[np.ndarray, "21 2"], elapsed_s: float
+) -> PalmVelocity:
+    """Return the velocity of a palm from two sightings: pixels, radians and factors of e per second."""
+    elapsed_s = max(elapsed_s, 1e-3)
+    shift = (palm_px(after_px) - palm_px(before_px)) / elapsed_s
+    one, other = (points - points.mean(axis=0) for points in (before_px[list(PALM)], after_px[list(PALM)]))
+    # The similarity that carries one palm to the other best is a complex factor (least squares in the plane).
+    first, second = (points[:, 0] + 1j * points[:, 1] for points in (one, other))
+    factor = (first.conj() @ second) / max(float((first.conj() @ first).real), 1e-9)
+    turn = float(np.angle(factor)) / elapsed_s
+    growth = float(np.log(max(abs(factor), 1e-3))) / elapsed_s
+    return np.array(
+        [
+            *shift,
+            np.clip(turn, -_FASTEST_TURN, _FASTEST_TURN),
+            np.clip(growth, -_FASTEST_GROWTH, _FASTEST_GROWTH),
+        ]
+    )
+
+
+def moved_on(
+    joints_px: Float[np.ndarray, "21 2"], velocity: PalmVelocity, elapsed_s: float
+) -> Float[np.ndarray, "21 2"]:
+    """Return the joints after some time: turned, grown and moved with the palm, a little less the longer it takes."""
+    lasting_s = elapsed_s / (1 + 2 * elapsed_s)
+    size = max(hand_size_px(joints_px), 1e-6)
+    change = velocity * lasting_s / np.array([size, size, 1.0, 1.0])
+    change[:2] *= min(1.0, _FARTHEST[0] / max(float(np.linalg.norm(change[:2])), 1e-9))
+    change[2:] = np.clip(change[2:], -_FARTHEST[2:], _FARTHEST[2:])
+    middle, cos, sin = palm_px(joints_px), np.cos(change[2]), np.sin(change[2])
+    turned = (joints_px - middle) @ np.array([[cos, sin], [-sin, cos]]) * np.exp(change[3])
+    return turned + middle + change[:2] * size
