@@ -37,8 +37,9 @@ class HandResult:
     detection has no keypoints. `light` holds `ambient`, `color`, `direction` in the camera frame of the photo. `metric`
     is True where the focal length was known; distance and size still rest on the mean size of hands. `report` says how
     the result came about (start, reprojection error, refinement). `licences` are those of everything it was made from.
-    `doubtful` marks what may not be a hand. `joint_confidence` is the probability that a keypoint is within a twentieth
-    of the hand's size, and `side_confidence` that of the side, where the eyes found them; None elsewhere. `mano` holds
+    `doubtful` marks what may not be a hand, or may be misread. `joint_confidence` is the probability that a keypoint is
+    within a twentieth of the hand's size, and `side_confidence` that of the side, where the eyes found them; None
+    elsewhere. `mano` holds
     MANO's parameters in smplx's conventions, if the hand was converted.
     """
 

@@ -25,8 +25,9 @@ from hifihr_core.prediction.refine import Quality, Refined
 from hifihr_core.records import Appearance, Light, Side
 from hifihr_core.rendering.skylight import turn_light
 
-#: A detection with a lower score is marked as doubtful: it may be no hand.
-DOUBTFUL_SCORE = 0.85
+#: A detection with a lower score is marked as doubtful: it may be no hand. So is one of whose joints the eyes are less
+#: sure on average: it may be misread, a part of a hand taken for the whole for example.
+DOUBTFUL_SCORE, DOUBTFUL_CONFIDENCE = 0.85, 0.3
 #: Relative standard deviations: of a length that someone measured, of a focal length that had to be assumed, and of the
 #: size in the picture of a hand without keypoints of the eyes.
 SAID_LENGTH_SPREAD, ASSUMED_FOCAL_SPREAD, UNSEEN_SIZE_SPREAD = 0.02, 0.3, 0.1
@@ -92,7 +93,7 @@ def assemble(
                 | {"depth_sigma_m": round(_depth_sigma_m(done, i, float(spread[i])), 4)}
                 | ({} if seen is None else {"texture_seen": round(seen, 3)}),
                 licences=licences,
-                doubtful=detection.score < DOUBTFUL_SCORE,
+                doubtful=is_doubtful(detection),
                 joint_confidence=detection.keypoints_confidence,
                 side_confidence=_side_confidence(detection, side),
             )
@@ -103,6 +104,12 @@ def assemble(
 def _score(detection: Detection, confidence: float) -> float:
     """Return how sure the detector is of a hand, and if it gave no keypoints, how sure the network is of its joints."""
     return detection.score if detection.keypoints_px is not None else detection.score * confidence
+
+
+def is_doubtful(detection: Detection) -> bool:
+    """Say whether a detection may be no hand, or one whose joints are misread."""
+    misread = detection.seen is not None and float(detection.seen.confidence.mean()) < DOUBTFUL_CONFIDENCE
+    return detection.score < DOUBTFUL_SCORE or misread
 
 
 def _side_confidence(detection: Detection, side: Side) -> float | None:

@@ -20,6 +20,7 @@ from hifihr_core.hands import HandModel
 from hifihr_core.lifting.evidence import Evidence
 from hifihr_core.lifting.fitting import SEEN_HANDS, FitWeights, fit_keypoints
 from hifihr_core.lifting.hand_network import HandNetwork, to_photo, whole_network
+from hifihr_core.lifting.seen_definition import as_seen, seen_definition
 from hifihr_core.photos.detections import Detection
 from hifihr_core.photos.reading import Photo
 from hifihr_core.placed_hands import PlacedHands
@@ -117,14 +118,39 @@ class SecondSight:
         return self._network.lifter(crops.keypoints_px[which], found, crops.K[which], evidence=sighted.evidence)
 
     def start(self, hand: HandModel, sighted: Sighted, crops: Crops, weights: FitWeights = SEEN_HANDS) -> PlacedHands:
-        """Return the sighted hands, lifted and fitted: each keypoint is weighted by its likely error, and the lift acts
-        as a prior.
-        """
+        """Return the sighted hands, lifted and fitted; see `fit_seen`."""
         which = sighted.which
         points, found = crops.keypoints_px[which], (crops.confidence[which] > 0).float()
-        trust = trust_of(points, sighted.sigma_px, sighted.evidence.second_px)
-        lifted = self.lift(sighted, crops)
-        return fit_keypoints(hand, lifted, points, found * trust, crops.K[which], steps=FIT_STEPS, weights=weights)
+        return fit_seen(
+            hand,
+            self.lift(sighted, crops),
+            points,
+            crops.K[which],
+            found=found,
+            sigma_px=sighted.sigma_px,
+            second_px=sighted.evidence.second_px,
+            weights=weights,
+        )
+
+
+def fit_seen(
+    hand: HandModel,
+    lifted: PlacedHands,
+    keypoints_px: Float[Tensor, "B 21 2"],
+    K: Float[Tensor, "B 3 3"],
+    *,
+    found: Float[Tensor, "B 21"],
+    sigma_px: Float[Tensor, "B 21"],
+    second_px: Float[Tensor, "B 21 2"],
+    weights: FitWeights = SEEN_HANDS,
+) -> PlacedHands:
+    """Return lifted hands fitted to what the eyes saw: keypoints are weighted by their likely error, the lift is a prior.
+
+    The fit compares joints as the eyes define them; the hands keep their own definition.
+    """
+    definition = seen_definition(hand.joint_definition)
+    trust = found * trust_of(keypoints_px, sigma_px, as_seen(second_px, hand.joint_definition))
+    return fit_keypoints(hand, lifted, keypoints_px, trust, K, steps=FIT_STEPS, weights=weights, definition=definition)
 
 
 def trust_of(

@@ -13,6 +13,7 @@ from hifihr_core.hands import HandModel
 from hifihr_core.lifting.fitting import fit_keypoints
 from hifihr_core.lifting.hand_network import load_hand_network
 from hifihr_core.lifting.lifter import Lifter, load_lifter
+from hifihr_core.lifting.seen_definition import as_seen
 from hifihr_core.models.shipped import LIFTER, shipped_model
 from hifihr_core.photos.detections import Detection
 from hifihr_core.photos.reading import Photo, as_photo
@@ -31,7 +32,10 @@ _FOCAL = 1.0
 def score_photos(
     hand: HandModel, folder: Path, network_path: Path | None, *, most: int | None
 ) -> dict[str, dict[str, float]]:
-    """Return PCK of the labelled joints, at parts of the size of each hand's labelled box, and the mean error."""
+    """Return PCK of the labelled joints, at parts of the size of each hand's labelled box, and the mean error.
+
+    Photos are labelled as the eyes define joints, so the joints of hands are compared as the eyes define them.
+    """
     lifter_path = shipped_model(LIFTER)
     assert lifter_path is not None
     lifter = load_lifter(lifter_path, hand)
@@ -71,7 +75,8 @@ def _crops(photo: Photo, detections: list[Detection]) -> Crops:
 
 
 def _joints_px(hand: HandModel, placed: PlacedHands, crops: Crops) -> Float[np.ndarray, "N 21 2"]:
-    points = project(hand.joints_of(placed.parameters) + placed.root_cam[:, None], crops.K).double().numpy()
+    joints_cam = hand.joints_of(placed.parameters) + placed.root_cam[:, None]
+    points = project(as_seen(joints_cam, hand.joint_definition), crops.K).double().numpy()
     back = np.linalg.inv(crops.T_crop_photo.double().numpy())
     return np.stack([transform_points(one, T) for one, T in zip(points, back, strict=True)])
 

@@ -8,16 +8,17 @@ from learning.seen_files import read_seen
 
 from hifihr_core.geometry.cameras import project
 from hifihr_core.hands import HandModel
-from hifihr_core.lifting.fitting import SEEN_HANDS, fit_keypoints
+from hifihr_core.lifting.fitting import fit_keypoints
 from hifihr_core.lifting.hand_network import load_hand_network
 from hifihr_core.lifting.lifter import load_lifter
 from hifihr_core.lifting.noisy_keypoints import KeypointBatch
 from hifihr_core.lifting.seen_batch import SeenHands
+from hifihr_core.lifting.seen_definition import as_seen
 from hifihr_core.lifting.train_hand_network import look_with
 from hifihr_core.metrics.pose import mpjpe, pa_mpjpe
 from hifihr_core.models.shipped import LIFTER, shipped_model
 from hifihr_core.placed_hands import PlacedHands, in_front
-from hifihr_core.prediction.second_sight import FIT_STEPS, trust_of
+from hifihr_core.prediction.second_sight import fit_seen
 
 BATCH = 64
 
@@ -53,9 +54,14 @@ def _starts(
         network = load_hand_network(network_path, hand)
         _, evidence = look_with(network, seen, which)
         rows["hand network"] = network.lifter(points, ones, K, evidence=evidence)
-        trust = trust_of(points, sigma_px(seen, which), evidence.second_px)
-        rows["hand network, fit"] = fit_keypoints(
-            hand, rows["hand network"], points, trust, K, steps=FIT_STEPS, weights=SEEN_HANDS
+        rows["hand network, fit"] = fit_seen(
+            hand,
+            network.lifter(points, ones, K, evidence=evidence),
+            points,
+            K,
+            found=ones,
+            sigma_px=sigma_px(seen, which),
+            second_px=evidence.second_px,
         )
     return rows
 
@@ -67,9 +73,10 @@ def _errors(hand: HandModel, placed: PlacedHands | None, truth: KeypointBatch) -
         return {"image %": 100 * (truth.keypoints_px - true_px).norm(dim=-1).mean(dim=1) / size_px}
     joints, true_joints = hand.joints_of(placed.parameters), truth.joints_cam - truth.root_cam[:, None]
     found_px = project(in_front(joints + placed.root_cam[:, None]), truth.K)
+    as_seen_px = project(in_front(as_seen(joints + placed.root_cam[:, None], hand.joint_definition)), truth.K)
     return {
         "image %": 100 * (found_px - true_px).norm(dim=-1).mean(dim=1) / size_px,
         "PA-MPJPE mm": 1000 * pa_mpjpe(joints, true_joints),
         "joints mm": 1000 * mpjpe(joints, true_joints),
-        "to the eyes %": 100 * (found_px - truth.keypoints_px).norm(dim=-1).mean(dim=1) / size_px,
+        "to the eyes %": 100 * (as_seen_px - truth.keypoints_px).norm(dim=-1).mean(dim=1) / size_px,
     }

@@ -6,6 +6,7 @@ import torch
 from hifihr_core.geometry.cameras import project
 from hifihr_core.hands import HandModel, HandParameters
 from hifihr_core.lifting.fitting import fit_keypoints
+from hifihr_core.lifting.seen_definition import seen_definition
 from hifihr_core.placed_hands import PlacedHands
 
 K = torch.tensor([[500.0, 0, 100], [0, 500, 100], [0, 0, 1]])
@@ -87,3 +88,19 @@ def test_a_batch_of_one_equals_its_row(hand: HandModel, truth: tuple[PlacedHands
     )
     alone = fit_keypoints(hand, one, points[1:2], torch.ones(1, 21), K[None], steps=3)
     torch.testing.assert_close(alone.parameters.pose, whole.parameters.pose[1:2], atol=1e-3, rtol=0)
+
+
+def test_keypoints_of_another_definition_do_not_bend_the_hand(
+    hand: HandModel, truth: tuple[PlacedHands, torch.Tensor]
+) -> None:
+    lifted, points = truth
+    definition = seen_definition(hand.joint_definition)
+    assert definition is not None
+    joints = hand.joints_of(lifted.parameters) + lifted.root_cam[:, None]
+    seen = project(definition @ joints, K.expand(3, 3, 3))
+    ones, cameras = torch.ones(3, 21), K.expand(3, 3, 3)
+    errors = [
+        _error_px(hand, fit_keypoints(hand, lifted, seen, ones, cameras, steps=8, definition=one), points).mean()
+        for one in (definition, None)
+    ]
+    assert errors[0] < 0.3 * errors[1]

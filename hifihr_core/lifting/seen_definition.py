@@ -1,0 +1,38 @@
+"""Where the eyes put the 21 joints, in terms of the joints of a hand model.
+
+The eyes' finger tips lie a fifteenth of the hand's size before ours, and their wrist a tenth nearer to the fingers: two
+definitions of the same names. A fit that ignores this bends fingers to shorten them.
+"""
+
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hifihr_core.outside.json_text import read_json
+
+#: Weights per definition of the hand's joints, made by tools/learn_seen_definition.py.
+_FILE = "seen_definition.json"
+
+
+def seen_definition(joint_definition: str) -> Float[Tensor, "21 21"] | None:
+    """Return the eyes' joints as weighted sums of a hand's, ``seen = weights @ joints``; each row sums to 1.
+
+    Joints may be in space or in a picture. None if the definition is not "freihand" or "ho3d".
+    """
+    weights = _weights().get(joint_definition)
+    return None if weights is None else torch.tensor(weights)
+
+
+def as_seen(joints: Float[Tensor, "B 21 D"], joint_definition: str) -> Float[Tensor, "B 21 D"]:
+    """Return joints as the eyes define them; those of a definition that is not known stay."""
+    weights = seen_definition(joint_definition)
+    return joints if weights is None else weights.to(joints) @ joints
+
+
+@cache
+def _weights() -> dict[str, list[list[float]]]:
+    return read_json(Path(str(files("hifihr_core.lifting") / "data" / _FILE)), remedy="install hifihr again")

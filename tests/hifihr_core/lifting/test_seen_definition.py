@@ -1,0 +1,40 @@
+"""The eyes' joints in terms of a hand's: weighted sums that turn and scale with the hand."""
+
+import pytest
+import torch
+
+from hifihr_core.hands import HandModel, load_hand
+from hifihr_core.lifting.seen_definition import seen_definition
+from hifihr_core.skeleton import TIPS, WRIST
+
+
+def moved(hand: HandModel) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the mean hand's joints, and how far the eyes' are from them, in sizes of the hand."""
+    joints = hand.joints_of(hand.mean_parameters(1))[0]
+    size = (joints.amax(dim=0) - joints.amin(dim=0)).max()
+    weights = seen_definition(hand.joint_definition)
+    assert weights is not None
+    return joints, (weights @ joints - joints) / size
+
+
+@pytest.mark.parametrize("definition", ["freihand", "ho3d"])
+def test_rows_are_weights(definition):
+    weights = seen_definition(definition)
+    assert weights.shape == (21, 21)
+    torch.testing.assert_close(weights.sum(dim=1), torch.ones(21), rtol=0, atol=1e-3)
+    assert (weights.diagonal() > 0.7).all()
+
+
+@pytest.mark.parametrize("definition", ["freihand", "ho3d"])
+def test_the_eyes_see_tips_and_wrist_nearer_to_the_palm(definition):
+    joints, offset = moved(load_hand("anny", joints=definition))
+    for joint in (WRIST, *TIPS):
+        inwards = joints[9] - joints[joint] if joint == WRIST else joints[joint - 1] - joints[joint]
+        share = offset[joint] @ inwards / inwards.norm()
+        assert 0.02 < share < 0.16
+    others = [joint for joint in range(5, 21) if joint not in TIPS]
+    assert offset[others].norm(dim=1).max() < 0.05
+
+
+def test_other_definitions_have_none():
+    assert seen_definition("other") is None
