@@ -33,7 +33,7 @@ _SMALL = 0.2
 #: A window counts from this presence on.
 _WINDOW_PRESENT = 0.9
 #: So many readings are looked at closely at most.
-_MAX_READINGS = 60
+MAX_READINGS = 60
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ def once(seen: Sightings) -> Sightings:
 
 def readings(seen: Sightings) -> Sightings:
     """Return sightings whose joints differ, the surest first: several looks at each will show which is right."""
-    return seen[distinct_readings(seen)[:_MAX_READINGS]]
+    return seen[distinct_readings(seen)[:MAX_READINGS]]
 
 
 def voted(

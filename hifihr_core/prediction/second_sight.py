@@ -144,7 +144,7 @@ def fit_seen(
     second_px: Float[Tensor, "B 21 2"],
     weights: FitWeights = SEEN_HANDS,
 ) -> PlacedHands:
-    """Return lifted hands fitted to what the eyes saw: keypoints are weighted by their likely error, the lift is a prior.
+    """Return lifted hands fitted to what the eyes saw: keypoints are weighted by likely error, the lift is a prior.
 
     The fit compares joints as the eyes define them; the hands keep their own definition.
     """

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from hifihr_core.eyes import Eyes, SeenHand
-from hifihr_core.eyes.search import EFFORTS, square_views
+from hifihr_core.eyes.engine import Engine
+from hifihr_core.eyes.search import EFFORTS, MAX_READINGS, square_views
 
 #: A joint of the free hand is defined a little otherwise than one of the networks.
 NEAR = 0.09
@@ -109,6 +110,49 @@ def test_black_pictures_of_any_shape_have_no_hands(eyes, shape):
     assert eyes.find(np.zeros((*shape, 3), dtype=np.uint8)) == ()
 
 
+@pytest.mark.parametrize("shape", [(1, 20_000), (20_000, 1), (1, 1), (3, 7)])
+def test_strips_of_noise_have_no_hands(eyes, shape):
+    noise = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    assert eyes.find(noise) == ()
+
+
+class Everywhere(Engine):
+    """A network that sees a hand wherever it looks, each time another one, and counts how often it looked."""
+
+    def __init__(self, image_px: int, answer) -> None:
+        self.image_px, self.pictures, self.answer = image_px, 0, answer
+        self.random = np.random.default_rng(1)
+
+    def __call__(self, pictures):
+        self.pictures += len(pictures)
+        return [np.asarray(one, np.float32) for one in self.answer(self.random, len(pictures))]
+
+
+def palms_everywhere(random, count):
+    numbers = np.zeros((count, 2016, 18))
+    numbers[..., 2:4] = random.uniform(8, 40, (count, 2016, 2))
+    numbers[..., 4:] = random.normal(0, 15, (count, 2016, 14))
+    return numbers, random.uniform(1, 5, (count, 2016, 1))
+
+
+def hands_everywhere(random, count):
+    joints = random.uniform(20, 200, (count, 63))
+    return joints, random.normal(0, 0.05, (count, 63)), np.full((count, 1), 0.999), random.random((count, 1))
+
+
+@pytest.mark.parametrize("effort", ["fast", "auto"])
+def test_the_work_is_bounded_however_much_looks_like_a_hand(effort):
+    palms, landmarks = Everywhere(192, palms_everywhere), Everywhere(224, hands_everywhere)
+    hands = Eyes(palms, landmarks).find(np.full((200, 300, 3), 128, dtype=np.uint8), effort, min_score=0.0)
+    plan = EFFORTS[effort]
+    sides = (*plan.view_sides, *plan.finer_sides)
+    views = len(square_views(300, 200, sides, plan.view_turns))
+    looks = len(sides) * plan.max_candidates * (1 + plan.rounds) + MAX_READINGS * plan.num_looks
+    assert 1 <= palms.pictures <= views
+    assert 1 <= landmarks.pictures <= looks
+    assert len(hands) <= MAX_READINGS
+
+
 def test_sky_has_no_hands_however_thoroughly_one_looks(eyes):
     rows = np.linspace(0, 1, 240)[:, None, None]
     sky = np.broadcast_to((1 - rows) * [90, 140, 220] + rows * [200, 220, 240], (240, 320, 3)).astype(np.uint8)
@@ -118,7 +162,12 @@ def test_sky_has_no_hands_however_thoroughly_one_looks(eyes):
 def test_a_hand_larger_than_the_picture_is_no_error(eyes, shot):
     middle = shot.detection.keypoints_px.mean(axis=0).astype(int)
     part = np.ascontiguousarray(shot.image[middle[1] - 40 : middle[1] + 40, middle[0] - 40 : middle[0] + 40])
+    for hand in eyes.find(part):
+        assert hand.box_px[0] < part.shape[1]
+        assert hand.box_px[2] > 0
     assert len(eyes.find(part)) <= 1
+    (looked,) = eyes.look(part, np.array([[0.0, 0.0, 80.0, 80.0]]))
+    assert np.isfinite(looked.joints_px).all()
 
 
 def test_an_unknown_effort_is_named(eyes):
