@@ -53,7 +53,7 @@ SelfTest = Annotated[
 ]
 RootOption = Annotated[RootOf, typer.Option("--root", help="Place hands at the predicted or the true root.")]
 BoxesOption = Annotated[
-    BoxesFrom, typer.Option("--boxes", help="Crop about the labelled hand, or about the one that the eyes find.")
+    BoxesFrom, typer.Option("--boxes", help="Crop around the labelled hand, or around the one that the eyes find.")
 ]
 Merge = Annotated[
     bool, typer.Option("--merge", help="Score what all parts wrote to --out with --part.", show_default=False)
@@ -145,15 +145,15 @@ def evaluate(
 
 
 def _check_parts(part: str | None, merge: bool, others: "dict[str, bool]") -> None:
-    """Raise BadParameter where `--part` or `--merge` meets an option whose work is not divided."""
+    """Raise BadParameter if `--part` or `--merge` comes with an option whose work is not divided."""
     if part is not None and merge:
         raise typer.BadParameter("--part and --merge cannot be combined; merge when all parts are done")
     for name in (name for name, given in others.items() if given):
-        raise typer.BadParameter(f"--part and --merge do not go with {name}, which is done at once")
+        raise typer.BadParameter(f"--part and --merge cannot be combined with {name}, which is not divided")
 
 
 def _folder(out: Path | None, dataset: str, version: str | None) -> Path:
-    """Return the folder of an evaluation, where its parts wait, too."""
+    """Return the folder of an evaluation, which also holds its parts."""
     from hifihr_core.evaluation.benchmarks.table import find_benchmark
 
     return out or Path("evaluations") / find_benchmark(dataset, version=version).name
@@ -185,7 +185,7 @@ def _work_on_part(
         )
     if json:
         emit_json({"part": str(path)})
-    say(f"{path}; when all {part.of} are there, run the same command with --merge in place of --part", kind="done")
+    say(f"{path}; when all {part.of} are there, run the same command with --merge instead of --part", kind="done")
 
 
 def _finish(evaluation: "Evaluation", out: Path | None, json: bool) -> None:

@@ -147,7 +147,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def prepare_streams() -> None:
-    """Make stdout and stderr ready for any text, also where the process was started without them."""
+    """Make stdout and stderr ready for any text, even if the process was started without them."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:

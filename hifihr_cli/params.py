@@ -20,7 +20,7 @@ OutFolder = Annotated[Path | None, typer.Option("--out", help="Folder to write t
 Root = Annotated[Path | None, typer.Option("--root", help="Folder or zip with the raw files.", metavar="PATH")]
 PartOf = Annotated[
     str | None,
-    typer.Option("--part", help="Do part I of N only: one machine of several, all with the same list.", metavar="I/N"),
+    typer.Option("--part", help="Do only part I of N: one machine of several, all with the same list.", metavar="I/N"),
 ]
 ConfigFile = Annotated[
     str | None, typer.Option("--config", help="TOML file with settings, or a preset's name.", metavar="FILE")

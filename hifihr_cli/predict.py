@@ -398,10 +398,10 @@ def _given_hands(
 
 
 def _report_nothing(part: "Part", kind: str, json: bool) -> None:
-    """Say that a part has nothing to do, which is no failure: there are more parts than photos."""
+    """Report that a part has nothing to do, which is not a failure: there are more parts than photos."""
     if json:
         emit_json({kind: []})
-    say(f"part {part.number}/{part.of} has nothing to do: the other parts have all of it", kind="note")
+    say(f"part {part.number}/{part.of} has nothing to do: the other parts do everything", kind="note")
 
 
 def _report(done: "list[_Entry]", json: bool) -> None:

@@ -56,7 +56,7 @@ Environments = Annotated[
     Path | None, typer.Option("--environments", help="Your .hdr or .exr maps as light of `synth`.", metavar="FOLDER")
 ]
 Each = Annotated[
-    int | None, typer.Option("--each", min=1, help="Pictures of every person of `synth`: 1 (default), 2, 4, 8 or 16.")
+    int | None, typer.Option("--each", min=1, help="Pictures per person of `synth`: 1 (default), 2, 4, 8 or 16.")
 ]
 Clips = Annotated[
     int | None,
@@ -186,7 +186,7 @@ def _write_raw(
     from hifihr_core.sources.written.layouts import LAYOUTS, RawRequest, refuse_taken, write_raw_tree
 
     if foreign := next((name for name in ("light", "environments", "each") if name in options), None):
-        raise ConfigError(f"--{foreign} goes with shards of `synth`, not with --as {layout}; leave one of them out")
+        raise ConfigError(f"--{foreign} is for shards of `synth`, not for --as {layout}; leave one of them out")
     if layout not in LAYOUTS:
         raise ConfigError(f"--as {layout}: not known; known layouts: {', '.join(LAYOUTS)}")
     count = options.pop("count", 200)

@@ -1,6 +1,6 @@
 """The console script `hifihr`: Ctrl-C and SIGTERM mean "interrupted", exit code 130, from the first moment to the last.
 
-Nothing heavy is imported at module level: until the handlers are set, Ctrl-C shows a traceback of Python's own.
+Nothing heavy is imported at module level: until the handlers are set, Ctrl-C shows Python's own traceback.
 """
 
 import os
@@ -15,16 +15,16 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def leave_at_once(number: int, frame: FrameType | None) -> NoReturn:
-    """Answer a signal while modules are imported or the interpreter ends, when there is nothing to save or to clean.
+    """Handle a signal while modules are imported or the interpreter exits, when there is nothing to save or clean up.
 
-    An exception could be swallowed there, or come out of the middle of a half-imported module.
+    An exception could be swallowed there, or be raised inside a half-imported module.
     """
     os.write(2, b"error: interrupted\n")  # `print` may be in the middle of a line
     os._exit(_INTERRUPTED)
 
 
 def interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    """Answer a signal while a command works: what is half done is cleaned up on the way out."""
+    """Handle a signal while a command runs: partial work is cleaned up on the way out."""
     raise KeyboardInterrupt
 
 

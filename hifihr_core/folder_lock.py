@@ -36,7 +36,7 @@ def lock_folder(folder: Path, *, what: str) -> Iterator[bool]:
 
 @contextmanager
 def wait_for_turn(path: Path, *, what: str, wait_s: float = 60.0) -> Iterator[bool]:
-    """Hold the lock of a file while the body runs, after whoever holds it now; yield whether there are locks at all.
+    """Hold the lock of a file while the body runs, once it is free; yield whether there are locks at all.
 
     Raises: DataError if the file cannot be written, or another process, `what`, keeps it for longer than `wait_s`.
     """
@@ -59,7 +59,7 @@ def _wait(handle: int, path: Path, what: str, deadline: float) -> bool:
             if error.errno in _NO_LOCKS:
                 return False
             if time.monotonic() > deadline:
-                raise DataError(f"{path}: {what} has held it for long; end that process, or start again") from error
+                raise DataError(f"{path}: {what} has held it for too long; end that process, or start again") from error
             time.sleep(0.05)
         else:
             return True

@@ -89,7 +89,7 @@ def _shallow_first(folder: Path) -> list[Path]:
 
 
 def _choose(asset: Asset, source: Path, names: Iterable[str]) -> dict[str, str]:
-    """Return wanted name -> name in the source. Raises: AssetError naming what is missing, or what fits twice."""
+    """Return wanted name -> name in the source. Raises: AssetError naming what is missing, or what matches twice."""
     candidates, found = list(names), dict[str, str]()
     for wanted in asset.wanted:
         matches = [name for name in candidates if fnmatch(Path(name).name.lower(), wanted.lower())]

@@ -24,7 +24,7 @@ def generated_trees(dataset: str = "") -> list[Path]:
 
 
 def cache_folder() -> Path:
-    """Return where shards from an object store are kept for a while."""
+    """Return where shards from an object store are cached."""
     return data_home() / "cache"
 
 

@@ -1,4 +1,4 @@
-"""Boxes of an evaluation that a detector finds instead of the labels: what a photo of a user would get."""
+"""Boxes of an evaluation that a detector finds instead of the labels: what a user's photo would get."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -43,7 +43,7 @@ class FoundBoxes:
 
     @property
     def recall(self) -> float:
-        """Return the share of hands that were found."""
+        """Return the fraction of hands that were found."""
         return len(self.boxes_px) / (len(self.boxes_px) + len(self.missed))
 
 
@@ -69,7 +69,8 @@ class FoundSamples:
 def find_boxes(
     samples: Samples, positions: Sequence[int], detector: Detector, *, on_progress: OnProgress = no_progress
 ) -> FoundBoxes:
-    """Look for the labelled hand of each sample in its picture, as it is stored: cut about the hand, a right one.
+    """Look for the labelled hand of each sample in its picture as stored: cut around the hand, which looks like a right
+    one.
 
     Raises: DataError if a picture cannot be decoded, or no hand is found in any.
     """
@@ -107,7 +108,7 @@ def labelled_hand(
 
 
 def crop_scale(of_dataset: float | None) -> float:
-    """Return the side of a crop in lengths of a found box: the dataset's, or, where it comes cropped, predict's."""
+    """Return the side of a crop as a multiple of a found box: the dataset's, or predict's if it is already cropped."""
     return KEYPOINT_BOX_SCALE if of_dataset is None else of_dataset
 
 

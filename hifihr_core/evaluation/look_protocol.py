@@ -1,4 +1,4 @@
-"""The look of a person, scored where no input picture was: other pictures of the same person.
+"""The look of a person, scored on pictures that were not the input: others of the same person.
 
 Scoring the picture that went in rewards light and surroundings that are painted onto the skin. Here the skin that was
 found in one, two or four pictures of a synthetic person is drawn on the true hand, and compared with the true skin
@@ -38,7 +38,7 @@ Row = dict[str, float | None]
 class LookScorer:
     """Gathers what was found in every picture, and scores the people who have several.
 
-    Pictures show one person where the labels of shape and skin are the same.
+    Pictures show one person if the labels of shape and skin are the same.
     """
 
     hand: HandModel
@@ -72,7 +72,7 @@ class LookScorer:
             self._pictures.append(_Picture.of({n: v[b : b + 1].to(device) for n, v in tensors.items()}))
 
     def people(self) -> list[list["_Picture"]]:
-        """Return the pictures of everybody who has at least two, in the order in which they came."""
+        """Return the pictures of everyone who has at least two, in their original order."""
         found: dict[bytes, list[_Picture]] = {}
         for picture in self._pictures:
             person = torch.cat((picture.truth.parameters.shape, picture.truth.texture), dim=1)
@@ -81,7 +81,7 @@ class LookScorer:
 
     @torch.no_grad()
     def document(self) -> dict[str, object] | None:
-        """Return the scores of every row, or None if nobody has two pictures."""
+        """Return the scores of every row, or None if no one has two pictures."""
         people = self.people()
         if not people:
             return None
@@ -157,7 +157,7 @@ class _Picture:
         return cls(truth, named["K"], named["texture"], Light(*named["light"].split(3, dim=1)))
 
     def from_behind(self) -> "_Picture":
-        """Return the hand turned half round about the vertical axis through its root, under a white lamp."""
+        """Return the hand turned by half a circle about the vertical axis through its root, under a white lamp."""
         turn = torch.diag(self.K.new_tensor([-1.0, 1.0, -1.0]))[None]
         parameters = self.truth.parameters
         orient = turns.rotmat_to_rotvec(turn @ turns.rotvec_to_rotmat(parameters.global_orient))

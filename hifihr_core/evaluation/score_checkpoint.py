@@ -104,7 +104,7 @@ class _Job:
 
     @property
     def count(self) -> int:
-        """Return how many samples are looked at."""
+        """Return how many samples are scored."""
         return min(self.options.limit or len(self.shards), len(self.shards))
 
     def batches(self, positions: Sequence[int], *, batch_size: int) -> Iterator[Batch]:
@@ -226,7 +226,7 @@ def _new_looks(job: _Job) -> LookScorer | None:
 
 
 def _positions_of(job: _Job, part: Part) -> Sequence[int]:
-    """Return the samples that a part of a run does: whole batches, the same as in an undivided run."""
+    """Return the samples of one part of a run: whole batches, the same as in an undivided run."""
     size = job.options.batch_size
     batches = part.run_of(-(-len(job.positions) // size))
     return job.positions[batches.start * size : batches.stop * size]

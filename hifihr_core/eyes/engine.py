@@ -18,7 +18,7 @@ _INPUT_PX: dict[type[nn.Module], int] = {PalmNetwork: PALM_PX, LandmarkNetwork: 
 class Engine:
     """One network, ready to run on pictures of `image_px` pixels (None: those of the eyes' own networks).
 
-    `threads` is the number of CPU threads; 0 takes one per core. Each picture is run by itself on one thread, several
+    `threads` is the number of CPU threads; 0 takes one per core. Each picture is run on its own on one thread, several
     at a time: these networks are too small to be worth dividing, and a picture's numbers do not depend on the others.
     """
 

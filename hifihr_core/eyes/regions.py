@@ -100,7 +100,7 @@ def about_joints(joints_px: Float[np.ndarray, "N 21 2"]) -> Regions:
 
 
 def same_regions(one: Regions, other: Regions, center: float, side: float, turn: float) -> Bool[np.ndarray, " N"]:
-    """Say where two lists of regions (one of them may hold a single region) nearly agree.
+    """Return where two lists of regions (one of them may hold a single region) nearly agree.
 
     Their centres differ by less than `center` of the longer side, their sides by less than the factor `side`, their
     turns by less than `turn` radians.

@@ -116,8 +116,8 @@ def search(palm_engine: Engine, landmark_engine: Engine, pyramid: Pyramid, plan:
 def place_by_place(engine: Engine, pyramid: Pyramid, regions: Regions, known: Sightings, *, rounds: int) -> Sightings:
     """Return the known hands and those in some regions, the best first; of those at one place the best is tried first.
 
-    Where it shows a hand for certain, the others are left alone, unless they are larger: they may show the whole of a
-    hand of which a part was seen.
+    If it certainly shows a hand, the others are skipped, unless they are larger: they may show all of a hand of which a
+    part was seen.
     """
     for leading in (True, False):
         regions = regions[~explained(regions, known)]
@@ -128,7 +128,7 @@ def place_by_place(engine: Engine, pyramid: Pyramid, regions: Regions, known: Si
 
 
 def leaders(regions: Regions) -> Bool[np.ndarray, " N"]:
-    """Say which regions have no earlier one at their place."""
+    """Return which regions have no earlier one at their place."""
     first = np.ones(len(regions), dtype=bool)
     for number in range(1, len(regions)):
         better = np.flatnonzero(first[:number])
@@ -137,7 +137,7 @@ def leaders(regions: Regions) -> Bool[np.ndarray, " N"]:
 
 
 def explained(regions: Regions, known: Sightings) -> Bool[np.ndarray, " N"]:
-    """Say which regions are at the place of a hand that is certain, and not larger than its region."""
+    """Return which regions are at the place of a certain hand, and not larger than its region."""
     sure = known[known.presence >= _CERTAIN].regions()
     places = [regions[np.array([number])] for number in range(len(regions))]
     near = [same_regions(sure, one, *_SAME_PLACE) & (one.side_px < _LARGER * sure.side_px) for one in places]

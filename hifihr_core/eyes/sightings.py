@@ -94,7 +94,7 @@ def look_at(
 def look_again(engine: Engine, pyramid: Pyramid, seen: Sightings, *, rounds: int) -> Sightings:
     """Return each hand as seen in the region of its own joints: the last of `rounds` such looks that is not worse.
 
-    A hand whose region stays where it was, or that is read as a surer one is, is not looked at again.
+    A hand whose region stays where it was, or that reads like a surer one, is not looked at again.
     """
     best = latest = seen
     going = np.sort(distinct_readings(seen))

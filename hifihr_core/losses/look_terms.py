@@ -1,7 +1,7 @@
-"""Terms on skin and light by themselves, where both are known: pictures that were drawn.
+"""Terms on skin and light separately, for drawn pictures, where both are known.
 
 A picture only holds their product, so a network that learns from pictures alone may put the skin's tone into the light;
-these terms fix which is which, in the shared scale of docs/conventions.md.
+these terms tell them apart, in the shared scale of docs/conventions.md.
 """
 
 import torch

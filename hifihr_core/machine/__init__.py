@@ -1,1 +1,1 @@
-"""What this machine computes on, and which part of the work is its own."""
+"""What this machine computes on, and which part of the work it does."""

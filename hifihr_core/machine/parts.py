@@ -1,4 +1,4 @@
-"""A part of a piece of work, for one machine of several: a pure function of the list of what there is to do."""
+"""A part of some work, for one machine of several: a pure function of the list of things to do."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from hifihr_core.errors import ConfigError
 
 @dataclass(frozen=True)
 class Part:
-    """The share of one machine of several: part `number`, counted from 1, of `of`."""
+    """What one of several machines does: part `number`, counted from 1, of `of`."""
 
     number: int
     of: int
@@ -22,11 +22,11 @@ class Part:
         return f"part-{self.number}-of-{self.of}"
 
     def takes(self, position: int) -> bool:
-        """Return whether this part does item `position` where items go round the parts in turn."""
+        """Return whether this part does item `position` if the parts take items in turn."""
         return position % self.of == self.number - 1
 
     def run_of(self, count: int) -> range:
-        """Return the items of this part where each part does one run of neighbours, all nearly equally long."""
+        """Return the items of this part if each part does one run of neighbours, all nearly equally long."""
         return range(count * (self.number - 1) // self.of, count * self.number // self.of)
 
 

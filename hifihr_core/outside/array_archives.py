@@ -1,4 +1,4 @@
-"""Reading `.npz` files: what an entry claims is compared with what is there, and nothing in it runs."""
+"""Reading `.npz` files: what an entry claims is compared with its content, and nothing in it is run."""
 
 import struct
 import tokenize

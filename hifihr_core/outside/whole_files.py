@@ -16,7 +16,7 @@ _BLOCK_BYTES = 4 << 20
 
 
 def check_regular(path: Path, *, most_bytes: int | None = None, error: type[HifihrError] = DataError) -> None:
-    """Raise `error` unless this is a regular file (or a link to one) of at most so many bytes."""
+    """Raise `error` unless this is a regular file (or a link to one) of at most `most_bytes` bytes."""
     try:
         found = path.stat()
     except (OSError, ValueError) as problem:  # ValueError: a zero byte in the path

@@ -41,7 +41,7 @@ def without_results(photos: Sequence[Path], folder: Path) -> list[Path]:
 
 
 def photos_of_part(photos: Sequence[Path], part: Part) -> list[Path]:
-    """Return the photos that a part of a run does: a pure function of the list.
+    """Return the photos of one part of a run: a pure function of the list.
 
     Photos whose results may get each other's names (`a.jpg`, `a.png`, `a_2.jpg`) are in one part, so that every result
     has the name that it has in an undivided run.

@@ -1,4 +1,4 @@
-"""One file of an object store, brought here: in blocks that are tried again, within time limits, checked at the end."""
+"""One file of an object store, downloaded: in blocks that are retried, within time limits, checked at the end."""
 
 import queue
 import time
@@ -27,9 +27,9 @@ _PACKAGES |= {"https": _PACKAGES["http"], "az": "adlfs"}
 
 @dataclass(frozen=True)
 class Patience:
-    """How much a store is forgiven: seconds for a block, tries that bring nothing, and the pause after the first one.
+    """How patient to be with a store: seconds for a block, tries without a result, and the pause after the first one.
 
-    Pauses double from try to try. With the defaults a store that is silent is given up after about seven minutes.
+    Pauses double from try to try. With the defaults a silent store is given up after about seven minutes.
     """
 
     block_s: float = 60.0
@@ -52,7 +52,7 @@ class RemoteFile:
 
 
 def is_url(name: str) -> bool:
-    """Return whether a name of data is an address, such as ``s3://bucket/folder``, and no folder."""
+    """Return whether a name of data is an address, such as ``s3://bucket/folder``, and not a folder."""
     return "://" in name
 
 
@@ -68,7 +68,7 @@ def open_store(url: str) -> tuple[Any, str]:
         raise ConfigError(f"{url}: {scheme}:// needs a package that is not installed: pip install {package}") from error
     except ValueError as error:
         raise ConfigError(
-            f"{url}: no store is known as {scheme}://, expected s3, gs, https, memory or the like"
+            f"{url}: {scheme}:// is not a known store, expected s3, gs, https, memory or the like"
         ) from error
     return store, path
 
@@ -104,7 +104,7 @@ def fetch_file(file: RemoteFile, part: Path, patience: Patience) -> None:
     except OSError as error:
         raise DataError(describe_os_error(error, part)) from error
     raise DataError(
-        f"{file.url}: its bytes are not those that its index names (SHA-256), also when fetched again; check "
+        f"{file.url}: its SHA-256 differs from its index, even when fetched again; check "
         "the original with `hifihr shards verify`, and upload it again"
     )
 
@@ -156,7 +156,7 @@ def _keep_trying(work: Callable[[], T], url: str, patience: Patience) -> T:
 
 
 def _within(limit_s: float, work: Callable[[], T]) -> T:
-    """Return what `work` returns. Raises: TimeoutError if it takes longer, which leaves its thread to itself."""
+    """Return what `work` returns. Raises: TimeoutError if it takes longer, which leaves its thread running."""
     answers: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
 
     def run() -> None:

@@ -297,7 +297,7 @@ _split_of_worker: Split
 
 
 def _start(split: Split, ended: Connection) -> None:
-    """Set up a worker: one thread, and an end at once when the parent ends or is interrupted, however that comes."""
+    """Set up a worker: one thread, and make it end at once when its parent ends or is interrupted."""
     global _split_of_worker
     _split_of_worker = split
     cv2.setNumThreads(1)

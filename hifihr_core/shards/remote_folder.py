@@ -1,4 +1,6 @@
-"""A shard folder in an object store as a sequence of samples: shards come when they are needed, or a little earlier."""
+"""A shard folder in an object store as a sequence of samples: shards are fetched when they are needed, or a little
+earlier.
+"""
 
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -21,8 +23,8 @@ _LARGEST_INDEX = 64 << 20
 class RemoteShardSet(ShardSet):
     """All samples of a finished shard folder at an address (``s3://``, ``gs://``, ``https://``), by position.
 
-    Shards are fetched to `cache` and checked there. Reading in any order is right, but quick only if neighbours in the
-    order lie in few shards, as `window` says; `expect` names the order, so that shards are fetched ahead of their use.
+    Shards are fetched to `cache` and checked there. Reading in any order works, but is quick only if neighbours in the
+    order are in few shards, as `window` says; `expect` names the order, so that shards are fetched ahead of their use.
     Raises: DataError if there is no index at the address or the store does not answer; ConfigError as `ShardCache`.
     """
 
@@ -72,7 +74,7 @@ def find_remote_folders(url: str, cache: ShardCache, *, labels: Collection[str] 
 
 
 class _CachedReaders(Sequence[ShardReader]):
-    """Readers of shards, opened when they are asked for; those whose files have left the cache are let go."""
+    """Readers of shards, opened when they are asked for; those whose files have left the cache are dropped."""
 
     def __init__(
         self, url: str, shards: Sequence[ShardFacts], cache: ShardCache, labels: Collection[str] | None
@@ -133,7 +135,7 @@ class _CachedReaders(Sequence[ShardReader]):
         return reader
 
     def _look_ahead(self) -> None:
-        """Let one thread fetch what will be used next, as far as there is room beside what is in use."""
+        """Let one thread fetch what will be used next, as far as there is room besides what is in use."""
         with self._lock:
             wanted = self._planned[self._reached : self._reached + self.ahead + 1]
             if self._fetching or not wanted:

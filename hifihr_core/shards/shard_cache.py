@@ -1,6 +1,6 @@
 """A folder of shards fetched from a store, by their checksums, that never grows beyond its bound.
 
-Several processes may share it: each shard is fetched by one of them, and what was not opened for longest goes first.
+Several processes may share it: each shard is fetched by one of them, and the one opened longest ago is removed first.
 """
 
 import os
@@ -25,18 +25,18 @@ _PART = re.compile(r"\.[0-9a-f]{64}-(\d+)(-\w+)?\.part")
 
 @dataclass(frozen=True)
 class ShardCache:
-    """Shards of stores in `folder`, at most `most_bytes` of them; while one is opened, those before it may go."""
+    """Shards of stores in `folder`, at most `most_bytes` of them; while one is opened, earlier ones may be removed."""
 
     folder: Path
     most_bytes: int
     patience: Patience = field(default_factory=Patience)
 
     def holds(self, size: int) -> int:
-        """Return how many shards of `size` bytes fit in. Raises: ConfigError if not one does."""
+        """Return how many shards of `size` bytes fit. Raises: ConfigError if not even one does."""
         if size > self.most_bytes:
             raise ConfigError(
                 f"data.cache_gb: found {self.most_bytes / 1e9:.3g}, but a shard has {size / 1e9:.3g} GB; "
-                "allow more, best for several shards"
+                "allow more, ideally enough for several shards"
             )
         return self.most_bytes // max(1, size)
 
@@ -55,7 +55,7 @@ class ShardCache:
         return path
 
     def _reserve(self, file: RemoteFile, *, resumes: bool) -> Path:
-        """Make room for a file, and return the path to write it to, whose name says how much room it takes."""
+        """Make room for a file, and return the path to write it to, whose name states its size."""
         stem = f".{file.sha256}-{file.size}"
         with wait_for_turn(self.folder / ".room.lock", what="another process"):
             try:
@@ -93,7 +93,7 @@ class ShardCache:
 
 
 def _is_there(path: Path, size: int) -> bool:
-    """Return whether a whole shard is there, and note that it is in use."""
+    """Return whether the complete shard is there, and mark it as in use."""
     try:
         if path.stat().st_size != size:
             return False

@@ -34,7 +34,7 @@ class Samples(Protocol):
 
 @runtime_checkable
 class Distant(Protocol):
-    """Samples that come from afar, shard by shard: only `window` shards should be in use at a time."""
+    """Samples from a remote store, shard by shard: only `window` shards should be in use at a time."""
 
     @property
     def window(self) -> int:
@@ -47,7 +47,7 @@ class Distant(Protocol):
         ...
 
     def expect(self, order: Int64[np.ndarray, " N"]) -> None:
-        """Take notice of the order in which samples will be read from now on."""
+        """Note the order in which samples will be read from now on."""
         ...
 
 
@@ -124,7 +124,7 @@ class _Position:
         return order
 
     def _drawn(self) -> np.ndarray:
-        """Return the order of the current epoch as it is drawn, wherever samples lie."""
+        """Return the order of the current epoch as it is drawn, wherever the samples are."""
         options = self.options
         if all(weight is None for weight in self.weights):
             return epoch_order(sum(self.lengths), seed=options.seed, epoch=self.epoch, shuffle=options.shuffle)

@@ -172,7 +172,7 @@ class Synthesizer:
     def _props_layer(
         self, scene: "_Scene", backdrop: Float[Tensor, "B 3 H W"], hand_depth: Float[Tensor, "B H W"], dice: Dice
     ) -> tuple[Float[Tensor, "B 3 H W"], Float[Tensor, "B H W"]]:
-        """Return props and second hands before the backdrop, and how far they are."""
+        """Return props and second hands in front of the backdrop, and how far away they are."""
         vertices, K, colors = scene.props.vertices + scene.posed.root_cam[:, None], scene.K, scene.props.colors
         still = self._render_props(vertices, K, Appearance(colors), scene.light, background=backdrop)
 

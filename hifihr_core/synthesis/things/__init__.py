@@ -1,1 +1,1 @@
-"""What stands in a synthetic picture beside its hand: props, what hands wear, a second hand, occluders."""
+"""What a synthetic picture shows besides its hand: props, what hands wear, a second hand, occluders."""

@@ -1,4 +1,4 @@
-"""Things between camera and hand that are no props of the hand: discs and slabs."""
+"""Things between camera and hand that are not props of the hand: discs and slabs."""
 
 import torch
 from jaxtyping import Bool, Float

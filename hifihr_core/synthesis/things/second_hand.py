@@ -45,7 +45,7 @@ def over_props(
     """Draw the second hands of the samples that have one into pictures of props and their depth, the nearer on top.
 
     The faces of `renderer` are those of a mirrored hand. Only the samples that have one are rendered. One that would
-    hide most of the first hand, which is as far as `first_depth`, is left away.
+    hide most of the first hand, which is at `first_depth`, is left out.
     """
     rows = torch.nonzero(has)[:, 0]
     if not len(rows):

@@ -1,4 +1,4 @@
-"""What hands wear: rings, watches and gloves. Nothing is drawn from the dice for what the options leave out."""
+"""What hands wear: rings, watches and gloves. No random number is drawn for what the options leave out."""
 
 from dataclasses import replace
 
@@ -35,7 +35,7 @@ def with_worn_faces(others: Int[Tensor, "F 3"]) -> Int[Tensor, "G 3"]:
 
 
 def wear(props: Props, posed: Hand, dice: Dice, options: SynthOptions) -> Props:
-    """Return the props with a ring and a watch on some of the hands; both lie on the skin."""
+    """Return the props with a ring and a watch on some of the hands; both are on the skin."""
     vertices, joints = posed.vertices, posed.joints
     wrist, radii = wrist_of(vertices, joints[:, WRIST], hand_axes(joints))
     has_ring, has_watch = dice.chance(options.ring), dice.chance(options.watch)
