@@ -229,7 +229,7 @@ def test_addresses_that_cannot_be(tmp_path: Path, store: Store, monkeypatch: pyt
     cache = ShardCache(tmp_path, ROOMY, QUICK)
     with pytest.raises(DataError, match=r"no index\.json there, nor in train or evaluation below it"):
         find_remote_folders(f"{store.url}/nowhere", cache)
-    with pytest.raises(ConfigError, match=r"no store is known as nonsense://"):
+    with pytest.raises(ConfigError, match=r"nonsense:// is not a known store"):
         open_store("nonsense://a/b")
 
     def without(*_: object) -> None:
