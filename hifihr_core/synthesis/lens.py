@@ -1,10 +1,14 @@
 """What light and lens add to a rendered hand: darker folds, cast shadows, uneven light, motion."""
 
+from collections.abc import Sequence
+
+import cv2
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from hifihr_core.augmentation import pixel_loops
 from hifihr_core.synthesis.dice import Dice
 
 
@@ -33,6 +37,11 @@ def darken_folds(
 def _mean(values: Float[Tensor, "B 1 H W"], radius: int) -> Float[Tensor, "B 1 H W"]:
     """Return the mean over a square about every pixel, taken in two passes."""
     size = 2 * radius + 1
+    if values.device.type == "cpu" and values.dtype == torch.float32:
+        out = torch.empty_like(values)
+        for plane, target in zip(values.numpy()[:, 0], out.numpy()[:, 0], strict=True):
+            cv2.boxFilter(plane, -1, (size, size), dst=target, borderType=cv2.BORDER_CONSTANT)
+        return out
     return F.avg_pool2d(F.avg_pool2d(values, (1, size), 1, (0, radius)), (size, 1), 1, (radius, 0))
 
 
@@ -52,11 +61,26 @@ def cast_shadow(
     return backdrop * (1 - strength[:, None, None, None] * shade)
 
 
-def uneven_light(image: Float[Tensor, "B 3 H W"], dice: Dice) -> Float[Tensor, "B 3 H W"]:
-    """Multiply by a smooth random field: light that falls off, the shadow of something outside, a vignette."""
+def uneven_light(size_px: Sequence[int], dice: Dice) -> Float[Tensor, "B 1 H W"]:
+    """Return a smooth random field about 1: light that falls off, the shadow of something outside, a vignette."""
     coarse = dice.uniform(0.0, 0.22)[:, None, None, None] * dice.normal(1, 4, 4)
-    field = F.interpolate(coarse, size=image.shape[-2:], mode="bicubic", align_corners=True)
-    return image * (1 + field).clamp(0.35, 1.6)
+    return (1 + F.interpolate(coarse, size=tuple(size_px), mode="bicubic", align_corners=True)).clamp(0.35, 1.6)
+
+
+def expose_film(image: Float[Tensor, "B 3 H W"], field: Float[Tensor, "B 1 H W"]) -> Float[Tensor, "B 3 H W"]:
+    """Return pictures times a field of light, with what is brighter than white compressed softly, as cameras do."""
+    if image.device.type == "cpu" and image.dtype == torch.float32:
+        out = torch.empty_like(image, memory_format=torch.contiguous_format)
+        for b, picture in enumerate(image.numpy()):
+            pixel_loops.expose_film(picture, field[b, 0].numpy(), out[b].numpy())
+        return out
+    return roll_off(image * field)
+
+
+def roll_off(image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
+    """Compress what is brighter than white softly, as cameras do: the identity up to 0.7, then towards 1."""
+    over = (image - 0.7).clamp(min=0)
+    return torch.where(image > 0.7, 0.7 + 0.3 * (1 - torch.exp(-over / 0.3)), image).clamp(0, 1)
 
 
 def expose(image: Float[Tensor, "B 3 H W"], dice: Dice) -> tuple[Float[Tensor, "B 3 H W"], Float[Tensor, " B"]]:

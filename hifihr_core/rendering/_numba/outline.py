@@ -127,9 +127,8 @@ def blend(values, crossing_edge, crossing_at, row_first, row_end, out):
     """Fill rows of `out` (H, W, C): every pixel moves towards its neighbours by its shares, at most all the way."""
     width, channels = values.shape[1], values.shape[2]
     for row in range(row_first, row_end):
+        out[row] = values[row]
         for col in range(width):
-            for c in range(channels):
-                out[row, col, c] = values[row, col, c]
             if _quiet(crossing_edge, row, col):
                 continue
             whole = max(_total(crossing_edge, crossing_at, row, col), 1.0)

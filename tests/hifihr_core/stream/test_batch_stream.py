@@ -10,7 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from hifihr_core.augmentation.colors import NOISE_LEVELS, change_batch, change_picture, noise_tile
+from hifihr_core.augmentation.colors import (
+    NOISE_LEVELS,
+    change_batch,
+    change_on_device,
+    change_picture,
+    noise_tile,
+)
 from hifihr_core.augmentation.draws import NO_CHANGE, AugmentRanges, draw
 from hifihr_core.errors import DataError
 from hifihr_core.records import Sample
@@ -387,3 +393,17 @@ def test_samples_from_afar_are_read_shard_by_shard_in_the_order_that_was_told():
     rest = [key for batch in stream for key in batch.keys]
     assert rest == keys[12:]
     assert afar.asked == afar.told
+
+
+def test_a_float_batch_on_the_cpu_is_the_twin_of_torch_alone():
+    ranges = replace(AugmentRanges(), gamma_probability=0.6, noise_probability=0.6, blur_probability=0.6)
+    ranges = replace(ranges, cover_probability=0.6)
+    image = torch.rand(12, 3, 40, 52, generator=torch.Generator().manual_seed(0))
+    before, visible = image.clone(), torch.ones(12, 40, 52, dtype=torch.bool)
+    draws = draw(ranges, [str(b) for b in range(12)], seed=1, epoch=0, image_px=40)
+    (fast, fast_seen), (slow, slow_seen) = (f(image, visible, draws) for f in (change_batch, change_on_device))
+    assert (fast - slow).abs().max() < 2e-5
+    assert torch.equal(fast_seen, slow_seen)
+    assert torch.equal(image, before)
+    turned = image.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)  # channels last
+    assert torch.equal(change_batch(turned, None, draws)[0], fast)
