@@ -24,6 +24,10 @@ Osc = Annotated[
 Frames = Annotated[int | None, typer.Option("--frames", min=1, help="Stop after N frames.", metavar="N")]
 MaxHands = Annotated[int, typer.Option("--max-hands", min=1, help="Largest number of hands to follow.", metavar="N")]
 Focal = Annotated[float | None, typer.Option("--focal", min=1e-3, help="Focal length, pixels.", metavar="PX")]
+Page = Annotated[
+    bool, typer.Option("--page", help="Show camera and hands in a browser (extra `view`).", show_default=False)
+]
+Port = Annotated[int, typer.Option("--port", min=1, max=65535, help="Port of the page.", metavar="N")]
 Fov = Annotated[
     float | None,
     typer.Option("--fov", min=1, max=179, help="Field of view across the diagonal, degrees.", metavar="DEG"),
@@ -38,6 +42,8 @@ def live(
     max_hands: MaxHands = 2,
     focal: Focal = None,
     fov: Fov = None,
+    page: Page = False,
+    port: Port = 8080,
 ) -> None:
     """Follow the hands in front of a camera: one JSON line per frame on stdout.
 
@@ -53,6 +59,7 @@ def live(
         from hifihr_core.video.clip_job import clip_camera
         from hifihr_core.video.live.live_hands import LiveHands
         from hifihr_core.video.live.live_lines import live_lines
+        from hifihr_core.video.live.live_page import LivePage
         from hifihr_core.video.live.newest_frame import at_own_speed
         from hifihr_core.video.live.open_sound_control import OscSender, parse_target
         from hifihr_core.video.reading.containers import VideoFile
@@ -70,9 +77,16 @@ def live(
     pictures = source.frames() if clip is None else at_own_speed(source.frames())
     say(f"following hands in {source.facts.name}; stop with Ctrl-C", kind="note")
     send = (lambda found: None) if sender is None else sender.send
+    shown = LivePage(models.hand.faces.numpy(), K, source.facts.height, port=port) if page else None
+    if shown is not None:
+        say(f"open http://localhost:{shown.port} in a browser", kind="note")
+    on_picture = (lambda frame, found: None) if shown is None else shown.show
     try:
-        for line in live_lines(pictures, hands, most=frames, on_hands=send):
+        for line in live_lines(pictures, hands, most=frames, on_hands=send, on_picture=on_picture):
             emit(line)
             sys.stdout.flush()  # whoever reads wants every line at once
     except KeyboardInterrupt:
         say("stopped", kind="note")
+    finally:
+        if shown is not None:
+            shown.stop()

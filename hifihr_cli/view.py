@@ -17,13 +17,21 @@ Host = Annotated[str, typer.Option("--host", help="Address to serve at; 0.0.0.0 
 def view(results: Results = Path("predictions"), port: Port = 8080, host: Host = "127.0.0.1") -> None:
     """Look at predicted hands in a browser: over their photo, from any side, bones, sliders for the fingers.
 
+    Clips are played: a slider of the time, a switch for each track; bridged hands are see-through.
+
     Needs the extra `view` (pip install 'hifihr[view]'). Ends with Ctrl-C.
     """
     with quick_imports():
+        from hifihr_core.video.clip_viewer import ClipViewer
         from hifihr_core.viewing.app import HandViewer
         from hifihr_core.viewing.stored_photos import StoredPhotos
+        from hifihr_core.viewing.stored_tracks import StoredClips, has_tracks
 
-    viewer = HandViewer(StoredPhotos(results), host=host, port=port)
+    viewer: HandViewer | ClipViewer
+    if has_tracks(results):
+        viewer = ClipViewer(StoredClips(results), host=host, port=port)
+    else:
+        viewer = HandViewer(StoredPhotos(results), host=host, port=port)
     say(f"open http://{'localhost' if host == '0.0.0.0' else host}:{viewer.port} in a browser; Ctrl-C ends")
     try:
         while True:

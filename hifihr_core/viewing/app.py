@@ -5,7 +5,6 @@ The scene is the camera frame of the photo (+x right, +y down, +z forward, metre
 
 from contextlib import redirect_stdout
 from io import StringIO
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -13,13 +12,13 @@ import trimesh
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from hifihr_core.errors import ConfigError
 from hifihr_core.exports.clips import curl_fingers
 from hifihr_core.exports.results import HandResult
 from hifihr_core.exports.textured_meshes import Rig, TexturedMesh, skinned_vertices, split_at_seams, unsplit
 from hifihr_core.photos.reading import Photo
 from hifihr_core.skeleton import FINGERS
 from hifihr_core.viewing.stored_photos import StoredPhotos
+from hifihr_core.viewing.viser_library import serve
 
 _PHOTO_PX = 1280
 _CLAY = (190, 190, 190)
@@ -34,10 +33,7 @@ class HandViewer:
     """
 
     def __init__(self, photos: StoredPhotos, *, host: str = "127.0.0.1", port: int = 8080) -> None:
-        viser = _library()
-        self.photos = photos
-        with redirect_stdout(StringIO()):  # it prints a banner, and stdout is for data
-            self.server = viser.ViserServer(host=host, port=port, label="hifihr", verbose=False)
+        self.photos, self.server = photos, serve(host, port)
         self.port = int(self.server.get_port())
         self._fov_rad = 0.8
         self._hands: list[HandResult] = []
@@ -216,11 +212,3 @@ def bone_lines(rig: Rig) -> tuple[np.ndarray, np.ndarray]:
     fingers = [rig.names[bone].partition("_")[0] for bone in children]
     colors = [_FINGER_COLORS[FINGERS.index(name)] if name in FINGERS else _PALM_COLOR for name in fingers]
     return points.astype(np.float32), np.repeat(np.array(colors, dtype=np.uint8)[:, None], 2, axis=1)
-
-
-def _library() -> ModuleType:
-    try:
-        import viser
-    except ImportError as error:
-        raise ConfigError("the viewer needs the package viser; pip install 'hifihr[view]'") from error
-    return viser

@@ -18,9 +18,11 @@ def live_lines(
     *,
     most: int | None = None,
     on_hands: Callable[[Sequence[LiveHand]], None] = lambda hands: None,
+    on_picture: Callable[[Frame, Sequence[LiveHand]], None] = lambda frame, hands: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[str]:
-    """Yield a line for every picture that was not dropped, at most `most`; `on_hands` gets its hands first.
+    """Yield a line for every picture that was not dropped, at most `most`; `on_hands` gets its hands before,
+    `on_picture` the picture and its hands after it.
 
     `latency_ms` is the time from the arrival of the picture to the line, `dropped` counts the pictures that came while
     an earlier one was processed.
@@ -29,6 +31,7 @@ def live_lines(
         found = hands.step(arrived.frame.image, arrived.frame.time_s)
         on_hands(found)
         yield _line(arrived, found, hands.K, clock())
+        on_picture(arrived.frame, found)
 
 
 def _line(arrived: Arrived, hands: Sequence[LiveHand], K: np.ndarray, now_s: float) -> str:

@@ -1,0 +1,38 @@
+"""A picture on a plane behind hands, which fills the view of its camera: hands before it lie where they are seen."""
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image
+
+#: Longer side of what is sent to the browser.
+_LONGEST_PX = 960
+
+
+def show_picture(
+    scene: Any, name: str, image: UInt8[np.ndarray, "H W 3"], K: Float[np.ndarray, "3 3"], *, depth_m: float
+) -> Any:
+    """Draw a picture `depth_m` before its camera K, which is at the origin; a picture of the same name is replaced."""
+    height, width = image.shape[:2]
+    picture = Image.fromarray(image)
+    picture.thumbnail((_LONGEST_PX, _LONGEST_PX))
+    middle = depth_m * (np.linalg.inv(K) @ [width / 2, height / 2, 1.0])
+    return scene.add_image(
+        name,
+        np.asarray(picture),
+        render_width=depth_m * width / K[0, 0],
+        render_height=depth_m * height / K[1, 1],
+        format="jpeg",
+        position=middle,
+        cast_shadow=False,
+        receive_shadow=False,
+    )
+
+
+def aim(client: Any, K: Float[np.ndarray, "3 3"], height_px: int, depth_m: float) -> None:
+    """Put the eye of a browser where the camera of the picture is."""
+    client.camera.up_direction = (0.0, -1.0, 0.0)
+    client.camera.position = (0.0, 0.0, 0.0)
+    client.camera.look_at = (0.0, 0.0, depth_m)
+    client.camera.fov = 2 * float(np.arctan(height_px / (2 * K[1, 1])))

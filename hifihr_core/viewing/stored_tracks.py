@@ -1,0 +1,107 @@
+"""The tracks of the clips that a folder of results lists: numbers from their .npz, poses when asked for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+
+from hifihr_core.errors import DataError
+from hifihr_core.exports.run_index import read_index
+from hifihr_core.hands import HandModel, HandParameters, load_hand
+
+_NAMES = ("frames", "times_s", "K", "global_orient", "pose", "shape", "root_cam")
+
+
+@dataclass(frozen=True)
+class StoredTrack:
+    """One hand through a clip, as its .npz has it; `seen` is 0 where it was bridged."""
+
+    id: int
+    side: str
+    hand: HandModel
+    frames: Int[np.ndarray, " T"]
+    times_s: Float[np.ndarray, " T"]
+    seen: Int[np.ndarray, " T"]
+    arrays: Mapping[str, np.ndarray]
+
+    @property
+    def K(self) -> Float[np.ndarray, "3 3"]:
+        """The camera of the clip."""
+        return np.asarray(self.arrays["K"])
+
+    def row(self, time_s: float) -> int | None:
+        """Return the frame that is shown at a time, None before the first and after the last."""
+        step = float(np.median(np.diff(self.times_s))) if len(self.times_s) > 1 else 0.1
+        if not self.times_s[0] - 1e-6 <= time_s <= self.times_s[-1] + step:
+            return None
+        return int(np.clip(np.searchsorted(self.times_s, time_s + 1e-6) - 1, 0, len(self.times_s) - 1))
+
+    def vertices_cam(self, row: int) -> Float[np.ndarray, "V 3"]:
+        """Return the vertices of a frame in the camera frame of the clip, metres."""
+        turn, pose, root = (
+            torch.from_numpy(self.arrays[name][row][None]).float() for name in ("global_orient", "pose", "root_cam")
+        )
+        shape = torch.from_numpy(self.arrays["shape"][None]).float()
+        with torch.no_grad():
+            vertices = self.hand(HandParameters(turn, pose, shape)).vertices[0] + root
+        return vertices.double().numpy() * np.array([-1.0 if self.side == "left" else 1.0, 1.0, 1.0])
+
+    def faces(self) -> Int[np.ndarray, "F 3"]:
+        """Return the faces, outside first."""
+        faces = self.hand.faces.long().numpy()
+        return faces[:, ::-1].copy() if self.side == "left" else faces
+
+
+class StoredClips:
+    """The clips of a folder of results. Raises: DataError for a folder without tracks, or with a broken .npz."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._entries = [entry for entry in read_index(folder) if entry.get("tracks")]
+        if not self._entries:
+            raise DataError(f"{folder}: no clip with hands, expected results of `hifihr predict clip.mp4`")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return a name per clip."""
+        return tuple(Path(entry["path"]).name for entry in self._entries)
+
+    def path(self, number: int) -> Path | None:
+        """Return the file of a clip, or None where it is no longer where it was."""
+        named = Path(self._entries[number]["path"])
+        return next((path for path in (named, self.folder / named.name) if path.is_file()), None)
+
+    def tracks(self, number: int) -> list[StoredTrack]:
+        """Return the tracks of a clip."""
+        return [self._track(entry) for entry in self._entries[number]["tracks"]]
+
+    def _track(self, entry: Mapping[str, Any]) -> StoredTrack:
+        files = [self.folder / Path(name).name for name in entry["files"] if str(name).endswith(".npz")]
+        if not files or not files[0].is_file():
+            raise DataError(f"{self.folder}: a track without its .npz; run `hifihr predict --format npz,glb` again")
+        try:
+            with np.load(files[0], allow_pickle=False) as arrays:
+                values = {name: arrays[name] for name in _NAMES}
+                seen = arrays["seen"] if "seen" in arrays else arrays["score"] > 0
+                hand = str(arrays["hand"])
+        except (OSError, ValueError, KeyError) as error:
+            raise DataError(f"{files[0]}: damaged ({error}); predict the clip again") from error
+        frames, times_s = values.pop("frames"), values.pop("times_s")
+        return StoredTrack(
+            int(entry["track"]), str(entry["side"]), _model(hand), frames, times_s, seen.astype(int), values
+        )
+
+
+def has_tracks(folder: Path) -> bool:
+    """Return whether a folder of results lists a clip with hands. Raises: DataError without an index."""
+    return any(entry.get("tracks") for entry in read_index(folder))
+
+
+@lru_cache(maxsize=2)
+def _model(name: str) -> HandModel:
+    return load_hand(name).eval()

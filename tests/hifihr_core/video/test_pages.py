@@ -1,0 +1,103 @@
+import socket
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hifihr_core.errors import DataError
+from hifihr_core.exports.run_index import write_index
+from hifihr_core.hands import HandModel
+from hifihr_core.video.clip_viewer import ClipViewer
+from hifihr_core.video.live.live_hands import LiveHand
+from hifihr_core.video.live.live_page import LivePage
+from hifihr_core.video.reading.frames import Frame
+from hifihr_core.viewing.stored_tracks import StoredClips, has_tracks
+
+pytest.importorskip("viser", reason="pages need the extra `view`")
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+@pytest.fixture
+def results(tmp_path: Path, anny: HandModel, gradient_frames, write_clip, clip_K) -> Path:
+    """Return the results of a clip with a left hand in frames 3 to 12, bridged in the eighth."""
+    folder = tmp_path / "results"
+    folder.mkdir()
+    clip = write_clip(tmp_path / "a.mp4", gradient_frames(20), fps=10)
+    frames = np.arange(3, 13)
+    np.savez(
+        folder / "a_track0.npz",
+        hand=anny.name,
+        frames=frames,
+        times_s=frames / 10,
+        seen=frames != 8,
+        K=clip_K,
+        global_orient=np.zeros((10, 3)),
+        pose=np.zeros((10, anny.pose_dim)),
+        shape=np.zeros(anny.shape_dim),
+        root_cam=np.tile([0.01, 0.0, 0.5], (10, 1)) + np.arange(10)[:, None] * [0.01, 0, 0],
+    )
+    track = {"track": 0, "side": "left", "files": ["a_track0.npz"]}
+    write_index(folder, [{"path": str(clip), "hands": [], "tracks": [track]}])
+    return folder
+
+
+def test_stored_tracks_are_posed(results: Path, anny: HandModel) -> None:
+    assert has_tracks(results)
+    [track] = StoredClips(results).tracks(0)
+    assert [track.row(time_s) for time_s in (0.0, 0.3, 0.44, 1.2, 1.29, 1.4)] == [None, 0, 1, 9, 9, None]
+    assert track.seen.tolist() == [1] * 5 + [0] + [1] * 4
+    moved = track.vertices_cam(4) - track.vertices_cam(0)
+    np.testing.assert_allclose(moved, np.tile([-0.04, 0, 0], (anny.num_vertices, 1)), atol=1e-6)
+    np.testing.assert_array_equal(track.faces(), anny.faces.numpy()[:, ::-1])
+
+
+def test_damaged_and_missing_tracks_are_named(results: Path) -> None:
+    (results / "a_track0.npz").write_bytes(b"no numbers")
+    with pytest.raises(DataError, match=r"a_track0.npz: damaged"):
+        StoredClips(results).tracks(0)
+    (results / "a_track0.npz").unlink()
+    with pytest.raises(DataError, match=r"without its \.npz"):
+        StoredClips(results).tracks(0)
+
+
+def test_a_clip_can_be_looked_at(results: Path) -> None:
+    viewer = ClipViewer(StoredClips(results), port=_free_port())
+    try:
+        assert viewer.slider.max == pytest.approx(1.2)
+        assert viewer.slider.value == pytest.approx(0.3)
+        first = viewer._meshes[0].vertices.copy()
+        viewer.slider.value = 0.8
+        viewer.draw()
+        assert not np.allclose(viewer._meshes[0].vertices, first)
+        assert viewer._meshes[0].opacity < 1
+        viewer._boxes[0].value = False
+        viewer.draw()
+        assert viewer._meshes == {}
+        viewer._boxes[0].value, viewer.slider.value = True, 0.1
+        viewer.draw()
+        assert viewer._meshes == {}
+    finally:
+        viewer.stop()
+
+
+def test_live_hands_come_and_go(anny: HandModel, clip_K) -> None:
+    now = [0.0]
+    page = LivePage(anny.faces.numpy(), clip_K, 480, port=_free_port(), clock=lambda: now[0])
+    image, vertices = np.zeros((480, 640, 3), dtype=np.uint8), np.zeros((anny.num_vertices, 3))
+    hand = LiveHand(3, "left", 0.9, np.zeros((21, 2)), np.zeros((21, 3)), vertices, {})
+    try:
+        page.show(Frame(0, 0.0, image), [hand])
+        assert list(page._hands) == [3]
+        page.show(Frame(1, 0.03, image), [])  # too soon for a browser
+        assert list(page._hands) == [3]
+        now[0] = 0.1
+        page.show(Frame(2, 0.1, image), [])
+        assert page._hands == {}
+        assert "frame 2" in page._words.content
+    finally:
+        page.stop()
