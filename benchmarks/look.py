@@ -71,11 +71,11 @@ def infer(studio: Studio, shots: list[Shots], bank: SkinBank, *, refined: bool) 
     batch = joined(shots)
     crops, person = crops_of(batch), torch.arange(len(batch.K)) % len(shots[0].K)
     prior = load_light_prior()
-    state = match_light(studio.hand, studio.renderer, unknown(batch), crops, bank, prior, person=person)
+    state = match_light(studio.hand, unknown(batch), crops, bank, prior, person=person)
     if not refined:
         return state
     found = refine(studio.hand, studio.renderer, state, crops)
-    return match_light(studio.hand, studio.renderer, found.hands, crops, bank, prior, mask=found.mask, person=person)
+    return match_light(studio.hand, found.hands, crops, bank, prior, mask=found.mask, person=person)
 
 
 def completed(studio: Studio, shots: list[Shots], state: LitHands) -> Appearance:

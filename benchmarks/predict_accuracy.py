@@ -58,9 +58,9 @@ class Scene:
     skins: SkinBank
     light_prior: LightPrior
 
-    def match(self, hands: LitHands, crops: Crops) -> LitHands:
+    def match(self, hands: LitHands, crops: Crops, mask: Tensor | None = None) -> LitHands:
         """Return the hands with skin and light inferred, as `hifihr predict` does."""
-        return match_light(self.hand, self.renderer, hands, crops, self.skins, self.light_prior)
+        return match_light(self.hand, hands, crops, self.skins, self.light_prior, mask=mask)
 
     def seen(self) -> Crops:
         """Return the crops with keypoints as a detector finds them."""
@@ -156,7 +156,9 @@ def compare(scene: Scene, start: LitHands, crops: Crops, settings: RefineSetting
     """Refine and return the errors before and after."""
     began = time.perf_counter()
     coarse = scene.hand.with_small_maps(REFINED_MAP_PX)
-    refined = refine(coarse, scene.renderer, start, crops, settings)
+    refined = refine(
+        coarse, scene.renderer, start, crops, settings, look=lambda hands, mask: scene.match(hands, crops, mask)
+    )
     seconds = (time.perf_counter() - began) / len(scene.batch)
     before, after = (errors(scene.hand, state, scene.batch) for state in (start, refined.hands))
     return {
@@ -171,12 +173,12 @@ def _means(refined: Refined, when: str) -> dict[str, float]:
     return {name: float(value.nanmean()) for name, value in vars(getattr(refined, when)).items()}
 
 
-def open_scene(hands: int, image_px: int, weights: Path | None) -> Scene:
+def open_scene(hands: int, image_px: int, weights: Path | None, *, first: int = 0) -> Scene:
     """Return held-out synthetic photos and the models, the shipped image network where no `weights` are given."""
     hand = load_hand("anny")
     return Scene(
         hand,
-        Synthesizer(hand, seed=77, options=SynthOptions(image_px=image_px, backgrounds=24)).make(0, hands),
+        Synthesizer(hand, seed=77, options=SynthOptions(image_px=image_px, backgrounds=24)).make(first, hands),
         Renderer(hand.faces, height=image_px, width=image_px),
         load_lifter(shipped_path(LIFTER), hand),
         load_checkpoint(weights or shipped_path(IMAGE_NETWORK)),

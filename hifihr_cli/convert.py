@@ -13,7 +13,7 @@ Results = Annotated[
     list[Path], typer.Argument(help="Hands' .json files, or folders that predict wrote.", metavar="RESULT...")
 ]
 To = Annotated[str, typer.Option("--to", help="The hand model: mano or nimble.", metavar="NAME")]
-Joints = Annotated[str, typer.Option("--joints", help="Joints of the results: freihand or ho3d.", metavar="NAME")]
+Joints = Annotated[str, typer.Option("--joints", help="Joints: freihand (or openpose), or ho3d.", metavar="NAME")]
 Formats = Annotated[str, typer.Option("--format", help="Of json, npz, obj, ply, hand-glb, bvh.", metavar="LIST")]
 Out = Annotated[
     Path | None, typer.Option("--out", help="Folder to write to; default: beside each result.", metavar="FOLDER")
@@ -37,10 +37,11 @@ def convert(
     """
     if to not in ("mano", "nimble"):
         raise typer.BadParameter(f"{to!r} is not one of mano, nimble", param_hint="--to")
-    if joints not in ("freihand", "ho3d"):
-        raise typer.BadParameter(f"{joints!r} is not one of freihand, ho3d", param_hint="--joints")
+    if joints not in ("freihand", "openpose", "ho3d"):
+        raise typer.BadParameter(f"{joints!r} is not one of freihand, openpose, ho3d", param_hint="--joints")
     with quick_imports():
         from hifihr_core.conversion.convert_results import convert_files
+        from hifihr_core.conversion.joint_choice import joint_definition
 
     rows = []
     with progress("convert", unit="hands") as bar:
@@ -48,7 +49,7 @@ def convert(
             results,
             to=to,
             formats=format.split(","),
-            joints=joints,  # type: ignore[arg-type]
+            joints=joint_definition(joints),
             folder=out,
             overwrite=overwrite,
         ):

@@ -33,6 +33,14 @@ class SideName(str, Enum):
     right = "right"
 
 
+class JointsName(str, Enum):
+    """Which 21 joints are written."""
+
+    freihand = "freihand"
+    openpose = "openpose"
+    ho3d = "ho3d"
+
+
 class HandName(str, Enum):
     """Whose mesh and parameters are written."""
 
@@ -83,6 +91,12 @@ Mirrored = Annotated[
 ]
 Hand = Annotated[
     HandName, typer.Option("--hand", help="The hand model of the files; mano and nimble are fitted afterwards.")
+]
+Joints = Annotated[
+    JointsName,
+    typer.Option(
+        "--joints", help="The 21 joints of the files: freihand and openpose are the same, ho3d is the chain's."
+    ),
 ]
 Start = Annotated[
     StartName, typer.Option("--start", help="What to start from: the image network or detected keypoints.")
@@ -169,6 +183,7 @@ def predict(
     side: Side = SideName.auto,
     mirrored: Mirrored = False,
     hand: Hand = HandName.anny,
+    joints: Joints = JointsName.freihand,
     start: Start = StartName.auto,
     refine: Refine = False,
     steps: Steps = None,
@@ -293,7 +308,7 @@ def predict(
         forearm=not no_forearm,
     )
     tag = own if own.of > 1 else None
-    convert = _converter(hand, predictor)
+    convert = _converter(hand, joints, predictor)
     _report(_work(predictor, paths, output, camera, given, convert, same_person=same_person, part=tag), json)
 
 
@@ -344,14 +359,26 @@ def _work(
     return done
 
 
-def _converter(hand: HandName, predictor: "Predictor") -> "Callable[[HandResult], HandResult]":
-    """Return the function that turns a predicted hand into one of the chosen model."""
-    if hand.value == predictor.hand.name:
+def _converter(hand: HandName, joints: JointsName, predictor: "Predictor") -> "Callable[[HandResult], HandResult]":
+    """Return the function that gives a predicted hand the chosen model and joints."""
+    own = hand.value == predictor.hand.name
+    if own and joints is not JointsName.ho3d:
         return lambda result: result
     from hifihr_core.conversion.converters import build_converter
+    from hifihr_core.conversion.joint_choice import convert_joints, joint_definition
     from hifihr_core.hands import load_hand
 
-    return build_converter(hand.value, load_hand(predictor.hand.name))
+    definition = joint_definition(joints.value)
+    if own:
+        convert = convert_joints(predictor.hand.name, definition)
+    else:
+        convert = build_converter(hand.value, load_hand(predictor.hand.name), joints=definition)
+
+    def converted(result: "HandResult") -> "HandResult":
+        return convert(result)
+
+    converted.__qualname__ = f"{hand.value}, joints {definition}"  # part of what says whether a photo is done
+    return converted
 
 
 def _words(images: list[str], folders: list[str], file_types: list[str]) -> list[str]:

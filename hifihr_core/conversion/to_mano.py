@@ -109,6 +109,7 @@ class ManoConverter:
             parameters={**parameters, "root_cam": fit.hands.root_cam[0].numpy()},
             licences={**result.licences, "mano": self.mano.licence},
             mano=self._document(fit, result),
+            before=None,
         )
 
     def _mesh(self, hands: PlacedHands, result: HandResult) -> tuple[TexturedMesh, np.ndarray]:

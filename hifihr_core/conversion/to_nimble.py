@@ -104,6 +104,7 @@ class NimbleConverter:
             parameters={**values, "root_cam": fitted.root_cam[0].numpy()},
             report={**result.report, RESIDUAL: _residual(errors)},
             licences={**result.licences, "nimble": self.nimble.licence},
+            before=None,
         )
 
     def _texture(self, colors: Float[Tensor, "N 3"]) -> Float[Tensor, " X"]:

@@ -126,9 +126,10 @@ def add_mesh(document: Document, mesh: TexturedMesh, name: str) -> int:
 def add_skeleton(document: Document, rig: Rig, names: Sequence[str], *, parent: int) -> list[int]:
     """Append one node per bone, placed as the pose says, below the node `parent`; return the nodes."""
     nodes: list[int] = []
-    for bone, local in enumerate(_local_gltf(rig.T_cam_bone, rig.parents)):
+    placed = _local_gltf(rig.T_cam_bone, rig.parents)
+    turns = Rotation.from_matrix(placed[:, :3, :3]).as_quat()  # x, y, z, w, as glTF wants it
+    for bone, (local, turn) in enumerate(zip(placed, turns, strict=True)):
         above = parent if rig.parents[bone] < 0 else nodes[rig.parents[bone]]
-        turn = Rotation.from_matrix(local[:3, :3]).as_quat()  # x, y, z, w, as glTF wants it
         nodes.append(
             document.node(names[bone], parent=above, translation=local[:3, 3].tolist(), rotation=turn.tolist())
         )

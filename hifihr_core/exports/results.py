@@ -39,8 +39,9 @@ class HandResult:
     the result came about (start, reprojection error, refinement). `licences` are those of everything it was made from.
     `doubtful` marks what may not be a hand, or may be misread. `joint_confidence` is the probability that a keypoint is
     within a twentieth of the hand's size, and `side_confidence` that of the side, where the eyes found them; None
-    elsewhere. `mano` holds
-    MANO's parameters in smplx's conventions, if the hand was converted.
+    elsewhere. `keypoints_px` are the keypoints that the hand was fitted to, NaN if a joint was not seen; `before` holds
+    the parameters that a refinement began with, as `parameters` but without a texture. Both may be None.
+    `mano` holds MANO's parameters in smplx's conventions, if the hand was converted.
     """
 
     side: Side
@@ -60,6 +61,8 @@ class HandResult:
     doubtful: bool = False
     joint_confidence: Float[np.ndarray, "21"] | None = None
     side_confidence: float | None = None
+    keypoints_px: Float[np.ndarray, "21 2"] | None = None
+    before: Mapping[str, np.ndarray] | None = None
 
     @property
     def vertices(self) -> Float[np.ndarray, "V 3"]:
@@ -106,6 +109,8 @@ class HandResult:
             **self.summary(),
             "hand": self.hand,
             "parameters": {name: _listed(value, 6) for name, value in self.parameters.items()},
+            **({} if self.before is None else {"before": {name: _listed(v, 5) for name, v in self.before.items()}}),
+            **({} if self.keypoints_px is None else {"keypoints_px": _points_or_null(self.keypoints_px)}),
             "light": {name: _listed(value, 5) for name, value in self.light.items()},
             "conventions": dict(CONVENTIONS),
             "licences": dict(self.licences),
@@ -178,6 +183,10 @@ class PhotoResult:
         name = "photo" if self.path is None else self.path.name
         lines = [f"{name}: {len(self.hands)} hand{'s' * (len(self.hands) != 1)}", *map(repr, self.hands[:8])]
         return "\n  ".join([*lines, *(["..."] if len(self.hands) > 8 else [])])
+
+
+def _points_or_null(points_px: Float[np.ndarray, "N 2"]) -> list:
+    return [None if np.isnan(point).any() else _listed(point, 2) for point in points_px]
 
 
 def _listed(values: np.ndarray, digits: int) -> list:

@@ -1,7 +1,9 @@
 """Reading results back: the JSON of one hand, posed again by its model."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,7 +11,7 @@ import torch
 from hifihr_core.errors import DataError
 from hifihr_core.exports.results import HandResult
 from hifihr_core.exports.run_index import INDEX_FILE, read_index
-from hifihr_core.exports.textured_meshes import mirror_x, posed_mesh
+from hifihr_core.exports.textured_meshes import TexturedMesh, mirror_x, posed_mesh
 from hifihr_core.hands import HandModel, HandParameters
 from hifihr_core.hands.table import HAND_NAMES
 from hifihr_core.outside.json_text import read_json
@@ -57,10 +59,7 @@ def hand_from_document(document: Mapping, hand: HandModel) -> HandResult:
     Raises: DataError if numbers are missing or do not fit the model.
     """
     try:
-        values = {name: np.asarray(value, dtype=np.float64) for name, value in document["parameters"].items()}
-        broken = [name for name, value in values.items() if not np.isfinite(value).all()]
-        if broken:
-            raise ValueError(f"{broken[0]} holds a number that is not finite")
+        values = _finite_arrays(document["parameters"])
         named = {
             name: torch.from_numpy(values[name]).to(hand_dtype(hand))[None] for name in _PARAMETERS if name in values
         }
@@ -82,6 +81,8 @@ def hand_from_document(document: Mapping, hand: HandModel) -> HandResult:
             report=document.get("report", {}),
             licences=document.get("licences", {}),
             mano=document.get("mano"),
+            keypoints_px=_points(document.get("keypoints_px")),
+            before=_finite_arrays(document["before"]) if "before" in document else None,
         )
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as error:
         raise DataError(f"a hand's file: {error}; expected one that `hifihr predict` wrote") from error
@@ -92,6 +93,36 @@ def _shaped(document: Mapping, name: str, *shape: int) -> np.ndarray:
     if array.shape != shape:
         raise ValueError(f"{name} of shape {array.shape}, expected {shape}")
     return array
+
+
+def mesh_before(result: HandResult, hand: HandModel) -> TexturedMesh | None:
+    """Return the mesh that a refinement began with, in the skin of the result; None if there was no refinement."""
+    if result.before is None:
+        return None
+    named = {name: torch.from_numpy(value).to(hand_dtype(hand))[None] for name, value in result.before.items()}
+    root_cam = named.pop("root_cam")
+    texture = root_cam.new_zeros(1, hand.texture_dim)
+    mesh = posed_mesh(hand, PlacedHands(HandParameters(**named, texture=texture), root_cam))
+    mesh = mirror_x(mesh) if result.side == "left" else mesh
+    return replace(mesh, texture=result.mesh.texture, vertex_colors=result.mesh.vertex_colors)
+
+
+def _finite_arrays(entries: Any) -> dict[str, np.ndarray]:
+    values = {name: np.asarray(value, dtype=np.float64) for name, value in entries.items()}
+    broken = [name for name, value in values.items() if not np.isfinite(value).all()]
+    if broken:
+        raise ValueError(f"{broken[0]} holds a number that is not finite")
+    return values
+
+
+def _points(rows: Any) -> np.ndarray | None:
+    """Return the keypoints, NaN for those that are null."""
+    if rows is None:
+        return None
+    points = np.array([(np.nan, np.nan) if row is None else row for row in rows], dtype=np.float64)
+    if points.shape != (NUM_JOINTS, 2):
+        raise ValueError(f"keypoints_px of shape {points.shape}, expected {(NUM_JOINTS, 2)}")
+    return points
 
 
 def hand_dtype(hand: HandModel) -> torch.dtype:

@@ -2,8 +2,7 @@
 
 The lifter's answer is a few per cent of the hand's size off; a handful of steps on the reprojection error takes most of
 that away. The Jacobian comes from one batched forward pass of the hand model with every parameter moved a little, which
-needs nothing of the model but its contract. Central differences over 0.01 are right to about 1e-4 in float32 (rounding
-1e-7 / 0.01 of a joint at a metre, curvature 0.01^2 / 6), which does not disturb Gauss-Newton.
+needs nothing of the model but its contract.
 """
 
 import math
@@ -15,11 +14,11 @@ from torch import Tensor
 
 from hifihr_core.geometry import turns
 from hifihr_core.geometry.cameras import project
+from hifihr_core.geometry.gauss_newton import FIRST_DAMPING, damped_step, next_damping, numeric_jacobian
 from hifihr_core.hands import HandModel
 from hifihr_core.placed_hands import PlacedHands, map_tensors
 from hifihr_core.skeleton import TIPS, WRIST
 
-_STEP = 1e-2
 #: S2HAND's weights of the keypoint loss: the wrist and the tips hold the hand.
 _JOINT_WEIGHTS = tuple(2.0 if j == WRIST else 1.5 if j in TIPS else 1.0 for j in range(21))
 
@@ -96,41 +95,29 @@ def fit_keypoints(
     points = torch.where(seen, keypoints_px, 0.0)  # a joint that nobody looks at may be anything, even not finite
     problem = _Problem(hand, points, confidence, K, unit_px, start, weights, definition)
     with torch.no_grad():
-        return _apply(start, _descend(problem, steps))
+        return move_hands(start, _descend(problem, steps))
 
 
 def _descend(problem: _Problem, steps: int) -> Float[Tensor, "B D"]:
     batch, pose_dim = problem.start.parameters.pose.shape
     size = 6 + pose_dim + problem.hand.shape_dim
     x = problem.keypoints_px.new_zeros(batch, size)
-    damping = x.new_full((batch,), 1e-2)
-    residuals = _residuals(problem, x)
+    damping = x.new_full((batch,), FIRST_DAMPING)
+    residuals, copies = _residuals(problem, x), _repeat(problem, size)
     for _ in range(steps):
-        jacobian = _jacobian(problem, x)
-        normal = jacobian.mT @ jacobian
-        gradient = (jacobian.mT @ residuals[..., None])[..., 0]
-        ridge = torch.diag_embed(damping[:, None] * torch.diagonal(normal, dim1=1, dim2=2).clamp_min(1e-9))
-        step = torch.linalg.solve((normal + ridge).double(), gradient.double())  # a system of some 40 unknowns
-        trial = x - step.to(x.dtype)
+        jacobian = numeric_jacobian(lambda moved: _residuals(copies, moved), x, residuals)
+        trial = x + damped_step(jacobian, residuals, damping)
         trial_residuals = _residuals(problem, trial)
         better = trial_residuals.square().sum(dim=1) < residuals.square().sum(dim=1)
         x = torch.where(better[:, None], trial, x)
         residuals = torch.where(better[:, None], trial_residuals, residuals)
-        damping = torch.where(better, damping / 4, damping * 8).clamp(1e-7, 1e7)
+        damping = next_damping(damping, better)
     return x
-
-
-def _jacobian(problem: _Problem, x: Float[Tensor, "B D"]) -> Float[Tensor, "B R D"]:
-    batch, size = x.shape
-    steps = torch.eye(size, dtype=x.dtype, device=x.device) * _STEP
-    moved = torch.cat((x[:, None] + steps, x[:, None] - steps), dim=1).reshape(-1, size)
-    values = _residuals(_repeat(problem, 2 * size), moved).reshape(batch, 2, size, -1)
-    return ((values[:, 0] - values[:, 1]) / (2 * _STEP)).mT
 
 
 def _residuals(problem: _Problem, x: Float[Tensor, "B D"]) -> Float[Tensor, "B R"]:
     weights = problem.weights
-    lifted = _apply(problem.start, x)
+    lifted = move_hands(problem.start, x)
     parameters = lifted.parameters
     joints_cam = problem.hand.joints_of(parameters) + lifted.root_cam[:, None]
     if problem.definition is not None:
@@ -160,8 +147,11 @@ def _from_start(x: Float[Tensor, "B D"], pose_dim: int, weights: FitWeights) -> 
     return x / x.new_tensor([sigma for sigma, count in parts for _ in range(count)])
 
 
-def _apply(start: PlacedHands, x: Float[Tensor, "B D"]) -> PlacedHands:
-    """Move the start by x: a turn in the camera frame, the root across and along its ray, pose, shape."""
+def move_hands(start: PlacedHands, x: Float[Tensor, "B D"]) -> PlacedHands:
+    """Return the hands moved by x: a turn in the camera frame, the root across and along its ray, pose, shape.
+
+    Radians, parts of the root's depth, the logarithm of its distance, and the units of pose and shape.
+    """
     parameters = start.parameters
     turn, across, log_depth, pose, shape = x.split(
         (3, 2, 1, parameters.pose.shape[1], parameters.shape.shape[1]), dim=1

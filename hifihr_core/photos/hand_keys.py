@@ -133,7 +133,7 @@ KEYS: Mapping[str, _Reader] = {
         _read_nothing,
     ),
     **dict.fromkeys(
-        ("photo", "hifihr", "files", "notes", "mano", "doubtful", "joint_confidence"),
+        ("photo", "hifihr", "files", "notes", "mano", "doubtful", "joint_confidence", "keypoints_px", "before"),
         _read_nothing,
     ),
     **dict.fromkeys(("world_landmarks", "personid", "wilor_preds", "id"), _read_nothing),

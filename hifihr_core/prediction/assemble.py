@@ -38,7 +38,7 @@ class Reconstruction:
     """Everything known about the hands of one photo once they are reconstructed, in the order of `detections`.
 
     `hands` are right-looking, in the cameras of `crops`; `origins` and `confidence` are those of `Started`. `sized` is
-    True if the length of the hands was given.
+    True if the length of the hands was given; `start` are the hands before they were refined.
     """
 
     photo: Photo
@@ -49,6 +49,7 @@ class Reconstruction:
     origins: Sequence[str]
     confidence: Sequence[float]
     refined: Refined | None = None
+    start: LitHands | None = None
     sized: bool = False
 
 
@@ -96,9 +97,26 @@ def assemble(
                 doubtful=is_doubtful(detection),
                 joint_confidence=detection.keypoints_confidence,
                 side_confidence=_side_confidence(detection, side),
+                keypoints_px=_found_keypoints(detection),
+                before=_before(done.start, i),
             )
         )
     return tuple(results)
+
+
+def _found_keypoints(detection: Detection) -> Float[np.ndarray, "21 2"] | None:
+    if detection.keypoints_px is None:
+        return None
+    return np.where(detection.found[:, None], detection.keypoints_px, np.nan)
+
+
+def _before(start: LitHands | None, i: int) -> dict[str, np.ndarray] | None:
+    """Return the parameters of hand i before its refinement; its skin and light are not told, they were a guess."""
+    if start is None:
+        return None
+    hand = start.parameters
+    named = {"global_orient": hand.global_orient, "pose": hand.pose, "shape": hand.shape, "root_cam": start.root_cam}
+    return {name: _numpy(values[i]) for name, values in named.items()}
 
 
 def _score(detection: Detection, confidence: float) -> float:

@@ -13,12 +13,11 @@ from hifihr_core.prediction.hand_crops import Crops
 from hifihr_core.prediction.look.light_prior import LightPrior
 from hifihr_core.prediction.look.match_light import match_light
 from hifihr_core.prediction.look.texture import View
-from hifihr_core.rendering import Renderer
 from hifihr_core.rendering.skylight import with_sky
 
 
 def share_skin(
-    model: HandModel, renderer: Renderer, photos: Sequence[Reconstruction], bank: SkinBank, prior: LightPrior
+    model: HandModel, photos: Sequence[Reconstruction], bank: SkinBank, prior: LightPrior
 ) -> list[Reconstruction]:
     """Return the photos with one skin for all hands, and a light for each hand."""
     hands = _joined([replace(one.hands, light=with_sky(one.hands.light)) for one in photos])
@@ -26,9 +25,7 @@ def share_skin(
     masks = [one.mask for one in refined if one is not None]
     mask = torch.cat(masks) if len(masks) == len(photos) else None
     person = torch.zeros(len(hands), dtype=torch.int64)
-    shared = match_light(
-        model, renderer, hands, _joined_crops(photos), bank, prior, mask=mask, person=person, certain=True
-    )
+    shared = match_light(model, hands, _joined_crops(photos), bank, prior, mask=mask, person=person, certain=True)
     ends = torch.tensor([len(one.hands) for one in photos]).cumsum(0).tolist()
     parts = [slice(end - len(one.hands), end) for one, end in zip(photos, ends, strict=True)]
     return [

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -190,7 +191,7 @@ class Predictor:
         if not found:
             return tuple(self._finish(work) for work in works)
         skins = needed(self._skins, "the bank of skins, which is drawn with the first hand")
-        shared = share_skin(self.hand, self.renderer, found, skins, self._light_prior)
+        shared = share_skin(self.hand, found, skins, self._light_prior)
         with torch.no_grad():
             views = iter(views_of_each(self.hand, shared, texture_px=self.settings.texture_px))
         rest = iter(shared)
@@ -231,15 +232,20 @@ class Predictor:
             )
         hands = self._match(started.hands, crops)
         clock.lap("start")
+        began = hands
         refined: Refined | None = None
         if settings.refine:
-            refined = refine(self._coarse, self.renderer, hands, crops, settings.refinement, on_step=on_step)
+            relight = partial(self._look, crops)
+            refined = refine(
+                self._coarse, self.renderer, hands, crops, settings.refinement, look=relight, on_step=on_step
+            )
             hands = self._match(refined.hands, crops, mask=refined.mask)
             clock.lap("refine")
         hands = self._sized(hands)
+        start = self._sized(began) if refined is not None else None
         sized = settings.hand_length_m is not None
         done = Reconstruction(
-            photo, camera, detections, crops, hands, started.origins, started.confidence, refined, sized=sized
+            photo, camera, detections, crops, hands, started.origins, started.confidence, refined, start, sized
         )
         return _Work(photo, notes, clock, done)
 
@@ -270,7 +276,10 @@ class Predictor:
         """Return the hands with skin and light inferred."""
         if self._skins is None:
             self._skins = draw_skin_bank(self.hand)
-        return match_light(self.hand, self.renderer, hands, crops, self._skins, self._light_prior, mask=mask)
+        return match_light(self.hand, hands, crops, self._skins, self._light_prior, mask=mask)
+
+    def _look(self, crops: Crops, hands: LitHands, mask: Bool[Tensor, "B H W"]) -> LitHands:
+        return self._match(hands, crops, mask=mask)
 
     def _cut(self, photo: Photo, detections: Sequence[Detection], K: np.ndarray, *, least: float) -> Crops:
         """Cut the crops, those without keypoints about the joints that the image network finds in a first look."""

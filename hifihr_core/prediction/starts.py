@@ -124,8 +124,9 @@ def start_hands(
 ) -> Started:
     """Return a start for every crop; `sighted` is what `second` saw in some of them.
 
-    `auto` takes keypoints if a detector gave them. Texture and light always come from the image network, if there is
-    one. Raises: ConfigError if `keypoints` is asked for and a hand has none, AssetError if nothing that is installed
+    `auto` takes keypoints if a detector gave them. The image network looks only if a hand needs it; then texture and
+    light of all hands come from it.
+    Raises: ConfigError if `keypoints` is asked for and a hand has none, AssetError if nothing that is installed
     can reconstruct a hand.
     """
     seen = crops.confidence.amax(dim=1) > 0
@@ -133,10 +134,10 @@ def start_hands(
     if start == "keypoints":
         _check_keypoints(seen, lifter, hand)
     origins = ["keypoints" if one else "image" for one in wants_keypoints.tolist()]
-    if network is None:
-        if lifter is None or not bool(wants_keypoints.all()):
-            raise AssetError(_nothing_reconstructs(start, lifter))
+    if lifter is not None and bool(wants_keypoints.all()):
         return Started(from_keypoints(lifter, hand, crops, second, sighted), origins, [1.0] * len(seen))
+    if network is None:
+        raise AssetError(_nothing_reconstructs(start, lifter))
     estimate, K = look(network, crops, network_px=network_px)
     state = from_image(hand, estimate, K)
     confidence = torch.ones(len(seen)) if estimate.keypoints is None else estimate.keypoints.confidence.mean(dim=1)

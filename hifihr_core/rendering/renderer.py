@@ -1,5 +1,7 @@
 """The renderer: one mesh, camera, appearance and light per sample in, picture, silhouette, depth and normals out."""
 
+import copy
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -58,6 +60,13 @@ class Renderer(nn.Module):
         Give it a white background and an ambient light of 0.5 for the same pictures.
         """
         return cls(faces, height=height, width=width, backend=backend, material=PAPER, antialiased=False, supersample=3)
+
+    def at_size(self, height: int, width: int) -> "Renderer":
+        """Return the same renderer for pictures of another size; buffers are shared."""
+        check_size(height, width)
+        other = copy.copy(self)
+        other.height, other.width = height, width
+        return other
 
     def forward(
         self,

@@ -4,11 +4,13 @@ The scene is the camera frame of the photo (+x right, +y down, +z forward, metre
 """
 
 from contextlib import redirect_stdout
+from dataclasses import dataclass
 from io import StringIO
 from typing import Any
 
 import numpy as np
 import trimesh
+from jaxtyping import Float
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
@@ -17,13 +19,16 @@ from hifihr_core.exports.results import HandResult
 from hifihr_core.exports.textured_meshes import Rig, TexturedMesh, skinned_vertices, split_at_seams, unsplit
 from hifihr_core.photos.reading import Photo
 from hifihr_core.skeleton import FINGERS
-from hifihr_core.viewing.stored_photos import StoredPhotos
+from hifihr_core.viewing.stored_photos import StoredPhotos, before_refinement
 from hifihr_core.viewing.viser_library import serve
 
 _PHOTO_PX = 1280
 _CLAY = (190, 190, 190)
 _FINGER_COLORS = ((230, 60, 60), (230, 160, 40), (60, 180, 75), (50, 140, 230), (170, 80, 220))
 _PALM_COLOR = (120, 120, 120)
+_SEEN_COLOR, _JOINT_COLOR, _OFFSET_COLOR = (255, 210, 0), (0, 120, 255), (255, 90, 0)
+#: Width of a mark, metres.
+_MARK_M = 0.004
 
 
 class HandViewer:
@@ -37,6 +42,7 @@ class HandViewer:
         self.port = int(self.server.get_port())
         self._fov_rad = 0.8
         self._hands: list[HandResult] = []
+        self._before: list[TexturedMesh] = []
         self._shown: list[Any] = []
         self._hand_boxes: list[Any] = []
         self._build_controls()
@@ -53,6 +59,9 @@ class HandViewer:
         """Show one photo of the folder. Raises: DataError if a file of its hands is broken."""
         photo = self.photos.photo(number)
         self._hands = self.photos.hands(number)
+        self._before = [before_refinement(hand) for hand in self._hands]
+        self.keypoints.visible = any(hand.keypoints_px is not None for hand in self._hands)
+        self.before.visible = any(hand.before is not None for hand in self._hands)
         self._draw_photo(photo)
         for box in self._hand_boxes:
             box.remove()
@@ -69,22 +78,45 @@ class HandViewer:
         degrees = {finger: float(slider.value) for finger, slider in self.sliders.items()}
         old, self._shown = self._shown, []
         for number, hand in enumerate(self._hands):
-            rig = None if hand.mesh.rig is None else curl_fingers(hand.mesh.rig, degrees)
+            mesh = self._before[number] if self.before.value else hand.mesh
+            rig = None if mesh.rig is None else curl_fingers(mesh.rig, degrees)
+            vertices = mesh.vertices if rig is None else skinned_vertices(rig)
+            inside = self.bones.value or self.keypoints.value
+            solid = as_trimesh(mesh, vertices, skin=self.skin.value, opacity=0.45 if inside else 1.0)
             visible = self._hand_boxes[number].value
-            vertices = hand.mesh.vertices if rig is None else skinned_vertices(rig)
-            solid = as_trimesh(hand.mesh, vertices, skin=self.skin.value, opacity=0.45 if self.bones.value else 1.0)
             self._shown.append(self.server.scene.add_mesh_trimesh(f"/hands/{number}", solid, visible=visible))
             if rig is not None and self.bones.value:
-                points, colors = bone_lines(rig)
-                self._shown.append(
-                    self.server.scene.add_line_segments(
-                        f"/bones/{number}", points, colors, thickness=3.0, thickness_units="screen", visible=visible
-                    )
-                )
+                self._draw_lines(f"/bones/{number}", *bone_lines(rig), visible)
+            if self.keypoints.value and hand.keypoints_px is not None:
+                self._draw_keypoints(number, hand, visible)
         kept = {handle.name for handle in self._shown}
         for handle in old:
             if handle.name not in kept:  # a handle of the same name was replaced
                 handle.remove()
+
+    def _draw_lines(self, name: str, points: np.ndarray, colors: np.ndarray, visible: bool) -> None:
+        self._shown.append(
+            self.server.scene.add_line_segments(
+                name, points, colors, thickness=3.0, thickness_units="screen", visible=visible
+            )
+        )
+
+    def _draw_keypoints(self, number: int, hand: HandResult, visible: bool) -> None:
+        """Draw the keypoints that were seen, the joints that were made of them, and what lies between."""
+        marks = keypoint_marks(hand)
+        self._draw_lines(f"/offsets/{number}", marks.offsets, np.array(_OFFSET_COLOR, dtype=np.uint8), visible)
+        for name, points, color in (("seen", marks.seen, _SEEN_COLOR), ("joints", marks.joints, _JOINT_COLOR)):
+            self._shown.append(
+                self.server.scene.add_point_cloud(
+                    f"/{name}/{number}",
+                    points,
+                    color,
+                    point_size=_MARK_M,
+                    point_shape="circle",
+                    precision="float32",
+                    visible=visible,
+                )
+            )
 
     def _build_controls(self) -> None:
         gui = self.server.gui
@@ -94,6 +126,10 @@ class HandViewer:
         self._hands_folder = gui.add_folder("Hands")
         with gui.add_folder("Show"):
             self.skin, self.bones = self._switch("Skin", True), self._switch("Bones", False)
+            self.keypoints, self.before = (
+                self._switch("Keypoints seen", False),
+                self._switch("Before refinement", False),
+            )
             self.backdrop = gui.add_checkbox("Photo behind", True)
             self.backdrop.on_update(lambda _: self._show_backdrop())
             self.light = gui.add_slider("Light", -180, 180, 5, 0)
@@ -202,6 +238,29 @@ def as_trimesh(mesh: TexturedMesh, vertices: np.ndarray, *, skin: bool, opacity:
     normals = trimesh.Trimesh(vertices, mesh.faces, process=False).vertex_normals[split.source]
     visual = trimesh.visual.TextureVisuals(uv=split.uvs, material=material)
     return trimesh.Trimesh(vertices[split.source], split.faces, visual=visual, vertex_normals=normals, process=False)
+
+
+@dataclass(frozen=True)
+class KeypointMarks:
+    """The keypoints that were seen, at the depth of their joints; those joints; and segments from one to the other."""
+
+    seen: Float[np.ndarray, "N 3"]
+    joints: Float[np.ndarray, "N 3"]
+    offsets: Float[np.ndarray, "N 2 3"]
+
+
+def keypoint_marks(hand: HandResult) -> KeypointMarks:
+    """Return what shows how far a hand's joints are from the keypoints seen, camera frame; only of joints seen.
+
+    Raises: ValueError for a hand without keypoints.
+    """
+    if hand.keypoints_px is None:
+        raise ValueError("keypoint_marks: the hand has no keypoints")
+    found = ~np.isnan(hand.keypoints_px).any(axis=1)
+    joints = hand.joints_cam[found]
+    rays = np.column_stack((hand.keypoints_px[found], np.ones(found.sum()))) @ np.linalg.inv(hand.K).T
+    seen = rays * joints[:, 2:]
+    return KeypointMarks(*(part.astype(np.float32) for part in (seen, joints, np.stack((seen, joints), axis=1))))
 
 
 def bone_lines(rig: Rig) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,8 @@ from hifihr_core.errors import DataError
 from hifihr_core.exports.forearm import with_forearm
 from hifihr_core.exports.results import HandResult
 from hifihr_core.exports.run_index import read_index
-from hifihr_core.exports.stored_hands import hand_from_document, read_hand_document
+from hifihr_core.exports.stored_hands import hand_from_document, mesh_before, read_hand_document
+from hifihr_core.exports.textured_meshes import TexturedMesh
 from hifihr_core.hands import HandModel, load_hand
 from hifihr_core.photos.reading import Photo, read_photo
 
@@ -59,6 +60,12 @@ class StoredPhotos:
             return replace(hand, mesh=with_forearm(hand.mesh))
         texture = read_photo(pictures[0]).image
         return replace(hand, mesh=with_forearm(replace(hand.mesh, texture=texture)))
+
+
+def before_refinement(hand: HandResult) -> TexturedMesh:
+    """Return the mesh that the hand was before it was refined, with its stub; its own mesh where it was not refined."""
+    mesh = mesh_before(hand, _model(hand.hand))
+    return hand.mesh if mesh is None else with_forearm(mesh)
 
 
 @lru_cache(maxsize=2)

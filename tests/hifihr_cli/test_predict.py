@@ -80,6 +80,20 @@ def test_one_document_on_stdout(here, run_cli, picture):
     np.testing.assert_allclose(projected[:, :2] / projected[:, 2:], hand["joints_px"], atol=2e-2)
 
 
+def test_joints_are_those_asked_for(here, run_cli):
+    found = {}
+    for joints in ("freihand", "openpose", "ho3d"):
+        ended = run_cli(
+            *("predict", "hand.png", "--boxes", "boxes.json", "--json", "--format", "json", "--no-overlay"),
+            *("--joints", joints, "--out", "any" if joints != "ho3d" else "chain"),
+        )
+        assert ended.code == 0, ended.err
+        [image] = json.loads(ended.out)["images"]
+        found[joints] = np.array(image["hands"][0]["joints_cam"])
+    np.testing.assert_array_equal(found["openpose"], found["freihand"])
+    assert np.abs(found["ho3d"] - found["freihand"]).max() > 1e-4
+
+
 def test_refinement_reports_its_steps(here, run_cli):
     ended = run_cli(
         *("predict", "hand.png", "--boxes", "boxes.json", "--refine", "--steps", "2", "--json", "--format", "json"),

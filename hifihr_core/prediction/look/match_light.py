@@ -10,14 +10,14 @@ from torch import Tensor
 from hifihr_core.hands import HandModel
 from hifihr_core.hands.skin_bank import SkinBank
 from hifihr_core.lookup import needed
-from hifihr_core.placed_hands import LitHands, draw_hands
+from hifihr_core.placed_hands import LitHands
 from hifihr_core.prediction.hand_crops import Crops
 from hifihr_core.prediction.look.light_prior import LightPrior
-from hifihr_core.prediction.look.masks import segment_hands
+from hifihr_core.prediction.look.masks import segment_quickly
 from hifihr_core.prediction.look.skin_evidence import look_at_skin
 from hifihr_core.prediction.look.tone_and_light import infer_tone_and_light
 from hifihr_core.records import Side
-from hifihr_core.rendering import Renderer
+from hifihr_core.rendering import rasterize
 
 #: Less of a hand than this part of the crop says nothing of its skin.
 _LEAST_SHARE = 0.002
@@ -26,7 +26,6 @@ _LEAST_SHARE = 0.002
 @torch.no_grad()
 def match_light(
     hand: HandModel,
-    renderer: Renderer,
     state: LitHands,
     crops: Crops,
     bank: SkinBank,
@@ -38,16 +37,18 @@ def match_light(
 ) -> LitHands:
     """Return the hands with the skin and the light that explain their crops best; see `infer_tone_and_light`.
 
-    `renderer` has the size of the crops. `mask` are the pixels of skin (found if not given), `person` numbers the
-    people (`pairs` if not given), beyond doubt if `certain`. A hand that is hardly in the picture keeps its skin and
-    light.
+    `mask` are the pixels of skin (found if not given), `person` numbers the people (`pairs` if not given), beyond doubt
+    if `certain`. A hand that is hardly in the picture keeps its skin and light.
     """
-    drawn = draw_hands(hand, renderer, state, crops.K)
-    found = segment_hands(crops.image, drawn.rendered.silhouette) if mask is None else mask
-    shown = (drawn.rendered.silhouette > 0.5).flatten(1).float().mean(dim=1) > _LEAST_SHARE
+    bare = replace(state.parameters, texture=None)
+    verts_cam = hand(bare).vertices + state.root_cam[:, None]
+    height, width = crops.image.shape[-2:]
+    covered = rasterize(verts_cam, hand.faces, crops.K, height=height, width=width).face >= 0
+    shown = covered.flatten(1).float().mean(dim=1) > _LEAST_SHARE
     if not bool(shown.any()):
         return state
-    evidence = look_at_skin(crops.image, drawn.posed.verts_cam, hand.faces, crops.K, mask=found)
+    found = segment_quickly(crops.image, covered) if mask is None else mask
+    evidence = look_at_skin(crops.image, verts_cam, hand.faces, crops.K, mask=found)
     result = infer_tone_and_light(
         evidence, bank, prior, person=pairs(crops.sides) if person is None else person, certain=certain
     )

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from hifihr_core.geometry.cameras import project
-from hifihr_core.geometry.meshes import vertex_normals
+from hifihr_core.geometry.meshes import face_areas, vertex_normals
 from hifihr_core.prediction.look.skin_evidence import smoothstep
 from hifihr_core.records import Appearance, Light
-from hifihr_core.rendering import Fragments, interpolate, rasterize, sample_texture, self_shade
+from hifihr_core.rendering import Fragments, rasterize, self_shade
 from hifihr_core.rendering.skylight import light_at
 
 #: A texel further behind the surface seen at its pixel than this is hidden, metres.
@@ -45,6 +45,10 @@ _SHARED = 0.15
 _SMOOTH, _KEPT = 1 / 40, 0.3
 #: Fine detail brighter or darker than this (log) is rather a glint or a gap than skin.
 _BRIGHT_DETAIL, _DARK_DETAIL = 0.12, 0.5
+#: Blurs of more than this many pixels are done on smaller planes.
+_LEAST_SIGMA = 4.0
+#: Pixels that are looked up at once, in a row.
+_ROW = 1024
 #: Trust is lost smoothly, over this part of the chart, so that its borders are no lines.
 _SOFT = 1 / 120
 
@@ -84,43 +88,70 @@ def complete_texture(
     if appearance.uvs is None or appearance.faces_uvs is None:
         raise ValueError("complete_texture: the hand has no UV chart")
     chart = _rasterize_chart(appearance.uvs, appearance.faces_uvs, texture_px)
-    inside, faces = chart.face[0] >= 0, faces.to(torch.int64)
+    faces = faces.to(torch.int64)
     model = _model_texels(appearance, texture_px)
     total, moved, unseen = model.new_zeros(len(model)), torch.zeros_like(model), model.new_ones(len(model))
     for view in views:
-        change, weight = _observe(view, chart, faces, model)
-        weight = weight * inside.reshape(-1)
-        total, moved = total + weight.square(), moved + weight.square()[:, None] * change
-        unseen = unseen * (1 - weight)
-    change, weight = moved / total.clamp_min(1e-9)[:, None], 1 - unseen
-    albedo = (model * _detail(change, weight, texture_px).exp()).clamp(0, 1)
-    albedo = _fill_gutter(albedo.reshape(texture_px, texture_px, 3), inside)
-    area = _texel_areas(views[0].vertices_cam, chart, faces) if views else inside.reshape(-1).to(weight)
-    share = float((weight * area).sum() / area.sum().clamp_min(1e-12))
+        texels = _shown_texels(view, chart, faces)
+        change, weight = _observe(view, texels, faces, model[texels.index])
+        total[texels.index] += weight.square()
+        moved[texels.index] += weight.square()[:, None] * change
+        unseen[texels.index] *= 1 - weight
+    weight = 1 - unseen
+    seen = weight.nonzero()[:, 0]
+    change = moved[seen] / total[seen].clamp_min(1e-9)[:, None]
+    model[seen] = (model[seen] * _detail(change, seen, weight, texture_px).exp()).clamp(0, 1)
+    inside = chart.face[0] >= 0
+    albedo = _fill_gutter(model.reshape(texture_px, texture_px, 3), inside)
+    share = _seen_share(views[0].vertices_cam, chart, faces, weight) if views else 0.0
     return CompletedTexture(albedo.permute(2, 0, 1), weight.reshape(texture_px, texture_px), share)
 
 
-def _observe(view: View, chart: Fragments, faces: Tensor, model: Float[Tensor, "N 3"]) -> tuple[Tensor, Tensor]:
-    """Return the log ratio (N, 3) of what a view shows of each texel to the model's skin, and its trust (N)."""
-    vertices = view.vertices_cam[None]
-    normals_v = vertex_normals(vertices, faces)
-    points = interpolate(vertices, chart, faces)[0].reshape(-1, 3)
-    normals = interpolate(normals_v, chart, faces, unit=True)[0].reshape(-1, 3)
-    inside = (chart.face[0] >= 0).reshape(-1)
-    pixels = project(points.where(inside[:, None], points.new_tensor([0.0, 0.0, 1.0]))[None], view.K[None])[0]
-    trust = _visibility(points, normals, pixels, vertices, faces, view)
+@dataclass(frozen=True)
+class _Texels:
+    """Some texels of a chart: their numbers, row by row, and the corners and weights of their places on the mesh."""
+
+    index: Int[Tensor, " N"]
+    corners: Int[Tensor, "N 3"]
+    bary: Float[Tensor, "N 3"]
+
+    def at(self, values: Float[Tensor, "V C"]) -> Float[Tensor, "N C"]:
+        """Return values at vertices, interpolated."""
+        return sum(values[self.corners[:, c]] * self.bary[:, c, None] for c in range(3))
+
+
+def _shown_texels(view: View, chart: Fragments, faces: Tensor) -> _Texels:
+    """Return the texels that the view may show: of faces that it shows, and of their neighbours."""
+    height, width = view.image.shape[:2]
+    seen = rasterize(view.vertices_cam[None], faces, view.K[None], height=height, width=width).face
+    near = torch.zeros(len(view.vertices_cam), dtype=torch.bool, device=faces.device)
+    near[faces[seen[seen >= 0].long().unique()]] = True
+    shown = near[faces].any(dim=1)
+    face = chart.face[0].reshape(-1).long()
+    index = ((face >= 0) & shown[face.clamp_min(0)]).nonzero()[:, 0]
+    return _Texels(index, faces[face[index]], chart.bary.reshape(-1, 3)[index])
+
+
+def _observe(
+    view: View, texels: _Texels, faces: Tensor, model: Float[Tensor, "N 3"]
+) -> tuple[Float[Tensor, "N 3"], Float[Tensor, " N"]]:
+    """Return the log ratio of what a view shows of some texels to the model's skin, and its trust."""
+    vertices = view.vertices_cam
+    points = texels.at(vertices)
+    normals = torch.nn.functional.normalize(texels.at(vertex_normals(vertices[None], faces)[0]), dim=1)
+    pixels = project(points[None], view.K[None])[0]
+    trust = _visibility(points, normals, pixels, vertices[None], faces, view)
     radiance = _look_up(view.image, pixels)
-    change = (radiance.clamp_min(0.01) / (_level(view, faces, chart, normals) * model.clamp_min(0.01))).log()
-    trust = trust * inside * (1 - smoothstep(radiance.amax(dim=1), *_WHITE))
+    change = (radiance.clamp_min(0.01) / (_level(view, faces, texels, normals) * model.clamp_min(0.01))).log()
+    trust = trust * (1 - smoothstep(radiance.amax(dim=1), *_WHITE))
     return change, trust * _likeness(change, trust)
 
 
-def _level(view: View, faces: Tensor, chart: Fragments, normals: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
+def _level(view: View, faces: Tensor, texels: _Texels, normals: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
     """Return the light on each texel, past the rest of the hand."""
     light = view.light
     shade = self_shade(view.vertices_cam[None], faces, light.direction)
-    parts = torch.stack((shade.sky, shade.sun), dim=-1)
-    reach = interpolate(parts, chart, faces)[0].reshape(-1, 2)
+    reach = texels.at(torch.stack((shade.sky[0], shade.sun[0]), dim=-1))
     lamp = light.color * (normals @ light.direction[0]).clamp_min(0)[:, None]
     sky = light_at(normals[None], Light(light.ambient, torch.zeros_like(light.color), light.direction, light.sky))[0]
     return (sky * reach[:, :1] + lamp * reach[:, 1:]).clamp_min(_MIN_LIGHT)
@@ -133,13 +164,15 @@ def _rasterize_chart(uvs: Tensor, faces_uvs: Tensor, texture_px: int) -> Fragmen
     return rasterize(flat[None], faces_uvs, K[None], height=texture_px, width=texture_px)
 
 
-def _texel_areas(vertices: Float[Tensor, "V 3"], chart: Fragments, faces: Tensor) -> Float[Tensor, " N"]:
-    """Return the part of the surface that each texel covers, up to a factor; 0 outside the chart."""
-    corner = vertices[faces]
-    area = torch.linalg.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]).norm(dim=1)
+def _seen_share(vertices: Float[Tensor, "V 3"], chart: Fragments, faces: Tensor, weight: Float[Tensor, " T"]) -> float:
+    """Return the mean weight over the surface, each texel counting by the area that it covers."""
+    area = face_areas(vertices[None], faces)[0]
     face = chart.face[0].reshape(-1).long()
-    texels = torch.bincount(face.clamp_min(0), weights=(face >= 0).to(area), minlength=len(area))
-    return (area / texels.clamp_min(1))[face.clamp_min(0)] * (face >= 0)
+    inside = face >= 0
+    texels = torch.bincount(face[inside], minlength=len(area))
+    summed = torch.bincount(face[inside], weights=weight[inside], minlength=len(area))
+    mean = summed / texels.clamp_min(1)
+    return float((mean * area).sum() / (area * (texels > 0)).sum().clamp_min(1e-12))
 
 
 def _visibility(
@@ -173,16 +206,17 @@ def _visibility(
 
 def _look_up(image: np.ndarray, pixels: Float[Tensor, "N 2"]) -> Float[Tensor, "N 3"]:
     grid = pixels.cpu().numpy().astype(np.float32) - 0.5
-    side = round(len(grid) ** 0.5)
-    grid = grid.reshape(side, side, 2)
+    rows = -(-len(grid) // _ROW)  # OpenCV takes maps of at most 32767 in a direction
+    grid = np.pad(grid, ((0, rows * _ROW - len(grid)), (0, 0))).reshape(rows, _ROW, 2)
     colors = cv2.remap(image, grid[..., 0], grid[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return torch.from_numpy(colors.reshape(-1, 3)).to(pixels) / 255
+    return torch.from_numpy(colors.reshape(-1, 3)[: len(pixels)]).to(pixels) / 255
 
 
 def _model_texels(appearance: Appearance, texture_px: int) -> Float[Tensor, "N 3"]:
-    rows = (torch.arange(texture_px, dtype=appearance.albedo.dtype, device=appearance.albedo.device) + 0.5) / texture_px
-    v, u = torch.meshgrid(1 - rows, rows, indexing="ij")
-    return sample_texture(appearance.albedo[:1], torch.stack((u, v), dim=-1)[None])[0].reshape(-1, 3)
+    albedo = appearance.albedo[0].permute(1, 2, 0)
+    size = (texture_px, texture_px)
+    resized = cv2.resize(albedo.cpu().numpy(), size, interpolation=cv2.INTER_LINEAR)
+    return torch.from_numpy(resized).to(albedo).reshape(-1, 3)
 
 
 def _likeness(change: Float[Tensor, "N 3"], trust: Float[Tensor, " N"]) -> Float[Tensor, " N"]:
@@ -205,25 +239,38 @@ def _likeness(change: Float[Tensor, "N 3"], trust: Float[Tensor, " N"]) -> Float
     return (1 - wrong[0]) * (1 - wrong[1]) * (1 - wrong[2]) * (1 - wrong[3])
 
 
-def _detail(change: Float[Tensor, "N 3"], weight: Float[Tensor, " N"], texture_px: int) -> Float[Tensor, "N 3"]:
-    """Return the log factor on the model: fine differences where trusted, and part of the smooth ones.
+def _detail(
+    change: Float[Tensor, "N 3"], seen: Int[Tensor, " N"], weight: Float[Tensor, " T"], texture_px: int
+) -> Float[Tensor, "N 3"]:
+    """Return the log factor on the model where it is seen: fine differences, and part of the smooth ones.
 
-    Both only along the directions in which skin varies.
+    Both only along the directions in which skin varies, and both as far as they are trusted.
     """
     shape = (texture_px, texture_px)
     axes = np.array([_MELANIN, _BLOOD], np.float32)
-    w = weight.reshape(*shape, 1).cpu().numpy().astype(np.float32)
-    values = (change.reshape(*shape, 3).cpu().numpy().astype(np.float32) @ axes.T) @ axes
-    sigma = max(1.0, _SMOOTH * texture_px)
-    around = cv2.GaussianBlur(w, (0, 0), sigma)[..., None]
-    smooth = cv2.GaussianBlur(values * w, (0, 0), sigma) / np.maximum(around, 1e-4)
-    fine = values - smooth
+    along = change.cpu().numpy().astype(np.float32) @ axes.T
+    w, at = weight.reshape(shape).cpu().numpy().astype(np.float32), seen.cpu().numpy()
+    planes = np.zeros((texture_px * texture_px, 3), np.float32)
+    planes[at, 0], planes[at, 1:] = w.ravel()[at], along * w.ravel()[at, None]
+    blurred = _blur_widely(planes.reshape(*shape, 3), _SMOOTH * texture_px).reshape(-1, 3)[at]
+    smooth = blurred[:, 1:] / np.maximum(blurred[:, :1], 1e-4) @ axes
+    fine = along @ axes - smooth
     fine = np.where(
         fine > 0, _BRIGHT_DETAIL * np.tanh(fine / _BRIGHT_DETAIL), _DARK_DETAIL * np.tanh(fine / _DARK_DETAIL)
     )
     eroded = cv2.erode(w, np.ones((3, 3), np.uint8))
-    soft = np.minimum(w[..., 0], cv2.GaussianBlur(eroded, (0, 0), max(0.5, _SOFT * texture_px)))[..., None]
-    return torch.from_numpy((soft * (fine + _KEPT * smooth)).reshape(-1, 3)).to(change)
+    soft = np.minimum(w, _blur_widely(eroded, _SOFT * texture_px)).reshape(-1, 1)[at]
+    return torch.from_numpy(soft * (fine + _KEPT * smooth)).to(change)
+
+
+def _blur_widely(planes: np.ndarray, sigma: float) -> np.ndarray:
+    """Return a Gaussian blur, of planes that are made smaller first where that makes no difference to see."""
+    factor = max(1, int(sigma / _LEAST_SIGMA))
+    height, width = planes.shape[:2]
+    if factor > 1:
+        planes = cv2.resize(planes, (width // factor, height // factor), interpolation=cv2.INTER_AREA)
+    blurred = cv2.GaussianBlur(planes, (0, 0), max(0.5, sigma / factor))
+    return blurred if factor == 1 else cv2.resize(blurred, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def _fill_gutter(albedo: Float[Tensor, "T T 3"], inside: Bool[Tensor, "T T"]) -> Float[Tensor, "T T 3"]:
@@ -236,4 +283,6 @@ def _fill_gutter(albedo: Float[Tensor, "T T 3"], inside: Bool[Tensor, "T T"]) ->
     )
     where = np.zeros(label.max() + 1, dtype=np.int64)
     where[label[known]] = np.flatnonzero(known)
-    return albedo.reshape(-1, 3)[torch.from_numpy(where[label]).to(albedo.device)]
+    flat = albedo.reshape(-1, 3).clone()
+    flat[torch.from_numpy(np.flatnonzero(~known))] = flat[torch.from_numpy(where[label[~known]])]
+    return flat.reshape(albedo.shape)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,12 @@ import pytest
 import torch
 
 from hifihr_core.errors import DataError
-from hifihr_core.exports.stored_hands import hand_from_document, read_hand_document
+from hifihr_core.exports.formats import ExportContext, write_hand
+from hifihr_core.exports.results import HandResult
+from hifihr_core.exports.stored_hands import hand_from_document, mesh_before, read_hand_document
+from hifihr_core.exports.textured_meshes import mirror_x, posed_mesh
 from hifihr_core.hands import HandModel
-from hifihr_core.placed_hands import mean_texture
+from hifihr_core.placed_hands import PlacedHands, mean_texture
 
 
 @pytest.fixture
@@ -62,6 +66,8 @@ def test_a_whole_hand_is_read(tmp_path: Path, document: Mapping, hand: HandModel
         (lambda d: d | {"parameters": d["parameters"] | {"pose": [0.0] * 7}}, "pose"),
         (lambda d: d | {"parameters": d["parameters"] | {"root_cam": [0, float("nan"), 1]}}, "root_cam .* not finite"),
         (lambda d: d | {"box": [1, 2]}, "a hand's file"),
+        (lambda d: d | {"before": {"pose": [float("inf")]}}, "pose .* not finite"),
+        (lambda d: d | {"keypoints_px": [[1, 2], None]}, r"keypoints_px of shape \(2, 2\)"),
         (lambda d: d | {"score": "much"}, "could not convert string"),
         (lambda d: {name: value for name, value in d.items() if name != "K"}, "no entry 'K'"),
     ],
@@ -72,3 +78,43 @@ def test_anything_else_is_one_line(
     with pytest.raises(DataError, match=reason) as caught:
         read(tmp_path, change(document), hand)
     assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def result(hand: HandModel) -> HandResult:
+    """Return a left hand that a refinement moved by a centimetre."""
+    parameters, root_cam = mean_texture(hand, hand.mean_parameters()), torch.tensor([[0.0, 0.01, 0.5]])
+    named = {name: value[0].numpy() for name, value in vars(parameters).items()}
+    before = {name: named[name] for name in ("global_orient", "pose", "shape")} | {"root_cam": np.array([0, 0, 0.5])}
+    joints = np.ones((21, 3))
+    keypoints_px = np.arange(42.0).reshape(21, 2)
+    keypoints_px[7] = np.nan
+    return HandResult(
+        *("left", 0.9, np.array([0, 0, 50, 50.0]), np.eye(3), True, hand.name, joints, joints[:, :2]),
+        mirror_x(posed_mesh(hand, PlacedHands(parameters, root_cam))),
+        {**named, "root_cam": root_cam[0].numpy()},
+        {name: np.ones(3) for name in ("ambient", "color", "direction")},
+        keypoints_px=keypoints_px,
+        before=before,
+    )
+
+
+def test_keypoints_and_the_hand_before_come_back(result: HandResult, hand: HandModel, tmp_path: Path) -> None:
+    [path] = write_hand(tmp_path, "a_0", result, ("json",), ExportContext("a.jpg"))
+    again = hand_from_document(read_hand_document(path), hand)
+    np.testing.assert_array_equal(again.keypoints_px, result.keypoints_px)
+    assert json.loads(path.read_text())["keypoints_px"][7] is None
+    assert again.before.keys() == result.before.keys()
+    mesh = mesh_before(again, hand)
+    moved = again.mesh.vertices - mesh.vertices
+    np.testing.assert_allclose(moved, np.broadcast_to([0, 0.01, 0], moved.shape), atol=1e-5)
+    np.testing.assert_array_equal(mesh.texture, again.mesh.texture)
+
+
+def test_what_was_not_refined_has_no_mesh_before(result: HandResult, hand: HandModel, tmp_path: Path) -> None:
+    plain = replace(result, before=None, keypoints_px=None)
+    [path] = write_hand(tmp_path, "a_0", plain, ("json",), ExportContext("a.jpg"))
+    again = hand_from_document(read_hand_document(path), hand)
+    assert again.before is None
+    assert again.keypoints_px is None
+    assert mesh_before(again, hand) is None

@@ -13,6 +13,7 @@ from hifihr_core.placed_hands import LitHands, choose, default_light, map_tensor
 from hifihr_core.prediction.hand_crops import Crops, cut_crops
 from hifihr_core.prediction.look.masks import beyond_wrist, segment_hands
 from hifihr_core.prediction.refine import Refined, RefineSettings, refine
+from hifihr_core.prediction.refinement.picture_fit import PictureWeights
 from hifihr_core.rendering import Renderer
 
 SIZE = 96
@@ -72,6 +73,31 @@ def test_hands_do_not_see_each_other(hand: HandModel, scene: tuple) -> None:
     alone = _refine(hand, start, crops, steps=3)
     together = _refine(hand, pair, both, steps=3)
     torch.testing.assert_close(together.hands.root_cam[:1], alone.hands.root_cam, atol=1e-5, rtol=1e-4)
+
+
+def test_look_is_asked_once_the_outline_fits(hand: HandModel, scene: tuple) -> None:
+    crops, _, start = scene
+    asked: list[LitHands] = []
+
+    def look(hands: LitHands, mask: torch.Tensor) -> LitHands:
+        assert mask.shape == (1, SIZE, SIZE)
+        asked.append(hands)
+        return replace(hands, light=replace(hands.light, ambient=hands.light.ambient * 0.5))
+
+    renderer = Renderer(hand.faces, height=SIZE, width=SIZE)
+    refine(hand, renderer, start, crops, RefineSettings(steps=1), look=look)
+    [fitted] = asked
+    assert _error_px(hand, fitted, crops) < 0.7 * _error_px(hand, start, crops)
+
+
+def test_steps_on_the_picture_end_where_nothing_improves(hand: HandModel, scene: tuple) -> None:
+    crops, truth, _ = scene
+    settings = RefineSettings(steps=200, picture=PictureWeights(small=0.0, geometry_rate=1e-9, root_rate=1e-9))
+    heard: list[int] = []
+    still = replace(settings, picture=replace(settings.picture, appearance_rate=1e-9))
+    refine(hand, Renderer(hand.faces, height=SIZE, width=SIZE), truth, crops, still, on_step=heard.append)
+    assert heard == list(range(1, len(heard) + 1))
+    assert len(heard) < 20
 
 
 def test_the_start_is_left_alone(hand: HandModel, scene: tuple) -> None:

@@ -54,6 +54,19 @@ def test_backgrounds(make_scene, draw):
         assert torch.equal(out[empty], full.expand(2, 3, 40, 40)[empty])
 
 
+def test_the_same_renderer_at_another_size(make_scene):
+    scene = make_scene()
+    renderer = Renderer(scene.faces, height=scene.size, width=scene.size)
+    small = renderer.at_size(9, 11)
+    half = scene.K * scene.K.new_tensor([0.5, 0.5, 1.0])[:, None]
+    drawn = small(scene.verts, half, scene.appearance, scene.light)
+    fresh = Renderer(scene.faces, height=9, width=11)(scene.verts, half, scene.appearance, scene.light)
+    torch.testing.assert_close(drawn.image, fresh.image, rtol=0, atol=0)
+    assert (renderer.height, renderer.width) == (scene.size, scene.size)
+    with pytest.raises(ValueError, match="height"):
+        renderer.at_size(0, 4)
+
+
 def test_vertex_colours(make_scene, draw):
     scene = make_scene()
     colours = torch.full_like(scene.verts, 0.5)

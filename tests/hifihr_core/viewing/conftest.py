@@ -32,13 +32,19 @@ def folder(tmp_path: Path, small_hand: HandModel, monkeypatch: pytest.MonkeyPatc
     named = {name: value[0].numpy() for name, value in vars(parameters).items()}
     light = {"ambient": np.full(3, 0.5), "color": np.array([0.6, 0.5, 0.4]), "direction": np.array([0, 0, -1.0])}
     joints = (small_hand(parameters).joints + root[:, None])[0].numpy()
+    joints_px = (joints @ K.T)[:, :2] / joints[:, 2:]
     right = HandResult(
-        *("right", 0.9, np.array([0, 0, 50, 50.0]), K, True, "anny", joints, joints[:, :2]),
+        *("right", 0.9, np.array([0, 0, 50, 50.0]), K, True, "anny", joints, joints_px),
         replace(mesh, texture=np.full((64, 64, 3), 77, dtype=np.uint8)),
         {**named, "root_cam": root[0].numpy()},
         light,
+        keypoints_px=np.where(np.arange(21)[:, None] == 4, np.nan, joints_px + np.array([3.0, -4.0])),
+        before={name: named[name] for name in ("global_orient", "pose", "shape")}
+        | {"root_cam": root[0].numpy() + np.float32([0, 0, 0.1])},
     )
-    left = replace(right, side="left", mesh=mirror_x(right.mesh), joints_cam=joints * [-1, 1, 1])
+    left = replace(
+        right, side="left", mesh=mirror_x(right.mesh), joints_cam=joints * [-1, 1, 1], keypoints_px=None, before=None
+    )
     Image.new("RGB", (160, 120), (90, 120, 60)).save(tmp_path / "a.png")
     out = tmp_path / "predictions"
     formats = ("json", "texture")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hifihr_core.errors import ConfigError
-from hifihr_core.viewing.app import HandViewer, as_trimesh, bone_lines
+from hifihr_core.viewing.app import HandViewer, as_trimesh, bone_lines, keypoint_marks
 from hifihr_core.viewing.stored_photos import StoredPhotos
 
 
@@ -44,6 +44,49 @@ def test_switches_and_sliders_change_the_scene(viewer: HandViewer, monkeypatch: 
     assert (moved < 1e-6).mean() > 0.5  # the other fingers and the palm stay
     shown = {handle.name: handle.visible for handle in viewer._shown}
     assert shown == {"/hands/0": True, "/bones/0": True, "/hands/1": False, "/bones/1": False}
+
+
+def test_keypoints_seen_are_drawn_against_the_joints(viewer: HandViewer) -> None:
+    assert viewer.keypoints.visible
+    viewer.keypoints.value = True
+    viewer.draw()
+    assert {handle.name for handle in viewer._shown} >= {"/seen/0", "/joints/0", "/offsets/0", "/hands/1"}
+    assert "/seen/1" not in {handle.name for handle in viewer._shown}  # nothing was seen of the left hand
+    viewer.keypoints.value = False
+    viewer.draw()
+    assert [handle.name for handle in viewer._shown] == ["/hands/0", "/hands/1"]
+
+
+def test_marks_lie_on_the_rays_of_the_keypoints(folder: Path) -> None:
+    [right, left] = StoredPhotos(folder).hands(0)
+    marks = keypoint_marks(right)
+    assert marks.seen.shape == (20, 3)  # one joint was not seen
+    pixels = marks.seen @ right.K.T
+    np.testing.assert_allclose(pixels[:, 2], marks.joints[:, 2], atol=1e-6)
+    off = pixels[:, :2] / pixels[:, 2:] - np.delete(right.joints_px, 4, axis=0)
+    np.testing.assert_allclose(off, np.tile([3.0, -4.0], (20, 1)), atol=0.02)
+    np.testing.assert_allclose(marks.offsets[:, 1], marks.joints)
+    with pytest.raises(ValueError, match="no keypoints"):
+        keypoint_marks(left)
+
+
+def test_the_hand_before_its_refinement_is_shown(viewer: HandViewer, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: dict[str, np.ndarray] = {}
+    add = viewer.server.scene.add_mesh_trimesh
+
+    def remember(name: str, mesh, **options):
+        drawn[name] = np.asarray(mesh.vertices)
+        return add(name, mesh, **options)
+
+    monkeypatch.setattr(viewer.server.scene, "add_mesh_trimesh", remember)
+    viewer.draw()
+    after = dict(drawn)
+    viewer.before.value = True
+    viewer.draw()
+    np.testing.assert_allclose(
+        drawn["/hands/0"] - after["/hands/0"], np.broadcast_to([0, 0, 0.1], drawn["/hands/0"].shape), atol=1e-4
+    )
+    np.testing.assert_allclose(drawn["/hands/1"], after["/hands/1"])  # the left hand was not refined
 
 
 def test_bones_have_the_colours_of_their_fingers(folder: Path) -> None:

@@ -67,7 +67,7 @@ def test_light_and_dark_people_are_told_apart(
     hand: HandModel, renderer: Renderer, bank: SkinBank, scene: tuple[LitHands, Crops]
 ) -> None:
     state, crops = scene
-    matched = match_light(hand, renderer, unknown(state), crops, bank, load_light_prior())
+    matched = match_light(hand, unknown(state), crops, bank, load_light_prior())
     found, true = tones(hand, matched.texture), tones(hand, state.texture)
     assert torch.corrcoef(torch.stack((found[:, 1], true[:, 1])))[0, 1] > 0.9
     assert (found - true).abs().mean() < 0.7 * (bank.colors.mean(dim=(0, 1)) - true).abs().mean()
@@ -81,7 +81,7 @@ def test_a_warm_light_is_no_darker_skin(
 ) -> None:
     state, crops = scene
     warm = replace(crops, image=crops.image * torch.tensor([1.1, 1.0, 0.85])[:, None, None])
-    found = match_light(hand, renderer, unknown(state), warm, bank, load_light_prior())
+    found = match_light(hand, unknown(state), warm, bank, load_light_prior())
     assert (tones(hand, found.texture) - tones(hand, state.texture)).abs().mean() < 0.08
     level = on_the_palm(found.light)
     assert (level[:, 0] > 1.02 * level[:, 2]).all()
@@ -103,7 +103,7 @@ def test_the_hands_of_one_person_share_a_skin(
         image, crops.K[twice], crops.T_crop_photo[twice], crops.keypoints_px[twice], crops.confidence[twice],
         ("left", "right"),
     )  # fmt: skip
-    found = match_light(hand, renderer, unknown(both), pair, bank, load_light_prior())
+    found = match_light(hand, unknown(both), pair, bank, load_light_prior())
     torch.testing.assert_close(found.texture[0], found.texture[1])
     level = on_the_palm(found.light).mean(dim=1)
     assert level[1] < 0.95 * level[0]
@@ -128,7 +128,7 @@ def test_a_hand_outside_its_crop_keeps_its_look(
 ) -> None:
     state, crops = scene
     away = replace(state, root_cam=torch.tensor([[5.0, 0.0, 0.5]]).repeat(PEOPLE, 1))
-    matched = match_light(hand, renderer, away, crops, bank, load_light_prior())
+    matched = match_light(hand, away, crops, bank, load_light_prior())
     torch.testing.assert_close(matched.light.ambient, away.light.ambient)
     torch.testing.assert_close(matched.texture, away.texture)
 

@@ -1,0 +1,43 @@
+"""Which 21 joints a result lists: the names that a person gives, and a finished hand with joints of another kind."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+import numpy as np
+import torch
+
+from hifihr_core.conversion.converters import Convert
+from hifihr_core.errors import ConfigError
+from hifihr_core.exports.results import HandResult
+from hifihr_core.hands import HandParameters, load_hand
+from hifihr_core.hands.contract import JointDefinition
+from hifihr_core.lookup import lookup
+
+#: The order is the same in all: wrist, then thumb to little finger, each from base to tip (OpenPose's hand).
+JOINT_CHOICES: Mapping[str, JointDefinition] = MappingProxyType(
+    {"freihand": "freihand", "openpose": "freihand", "ho3d": "ho3d"}
+)
+
+
+def joint_definition(name: str) -> JointDefinition:
+    """Return the definition of the joints that a person calls so. Raises: ConfigError for an unknown name."""
+    return lookup(JOINT_CHOICES, name, "choice of joints", error=ConfigError)
+
+
+def convert_joints(hand_name: str, definition: JointDefinition) -> Convert:
+    """Return what gives hands of a model the joints of another definition; the surface stays where it is."""
+    model = load_hand(hand_name, joints=definition)
+
+    def convert(result: HandResult) -> HandResult:
+        named = {name: torch.from_numpy(np.asarray(value)).float()[None] for name, value in result.parameters.items()}
+        with torch.no_grad():
+            posed = model(HandParameters(named["global_orient"], named["pose"], named["shape"]))
+        axis = np.array([-1.0 if result.side == "left" else 1.0, 1.0, 1.0])
+        vertices, joints = (values[0].double().numpy() * axis for values in (posed.vertices, posed.joints))
+        joints_cam = joints + (result.mesh.vertices[: len(vertices)] - vertices).mean(axis=0)
+        joints_px = joints_cam @ result.K.T
+        report = {**result.report, "joints": definition}
+        return replace(result, joints_cam=joints_cam, joints_px=joints_px[:, :2] / joints_px[:, 2:], report=report)
+
+    return convert

@@ -1,0 +1,47 @@
+"""Damped Gauss-Newton for batches of small least-squares problems: a numerical Jacobian, one step, and its damping.
+
+Source: Madsen, Nielsen, Tingleff, "Methods for non-linear least squares problems", 2004, section 3.2. One-sided
+differences over 0.01 are right to half a percent (curvature 0.01 / 2; rounding in float32 1e-7 / 0.01 of a joint at a
+metre), which Gauss-Newton does not feel, and cost half of central ones.
+"""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+#: Damping to begin with, and the range it is kept in.
+FIRST_DAMPING = 1e-2
+_DAMPING = (1e-7, 1e7)
+_DIFFERENCE = 1e-2
+
+
+def numeric_jacobian(
+    residuals: Callable[[Float[Tensor, "M D"]], Float[Tensor, "M R"]],
+    x: Float[Tensor, "B D"],
+    values: Float[Tensor, "B R"],
+) -> Float[Tensor, "B R D"]:
+    """Return the derivatives of residuals, whose `values` at `x` are known, by differences, all in one call.
+
+    `residuals` is given D copies of every row of `x`, next to each other, each moved along one axis.
+    """
+    steps = torch.eye(x.shape[1], dtype=x.dtype, device=x.device) * _DIFFERENCE
+    moved = residuals((x[:, None] + steps).flatten(0, 1)).unflatten(0, x.shape)
+    return ((moved - values[:, None]) / _DIFFERENCE).mT
+
+
+def damped_step(
+    jacobian: Float[Tensor, "B R D"], residuals: Float[Tensor, "B R"], damping: Float[Tensor, " B"]
+) -> Float[Tensor, "B D"]:
+    """Return the step that lowers the squared residuals most under the damping (Marquardt's, by the diagonal)."""
+    normal = jacobian.mT @ jacobian
+    gradient = (jacobian.mT @ residuals[..., None])[..., 0]
+    ridge = torch.diag_embed(damping[:, None] * torch.diagonal(normal, dim1=1, dim2=2).clamp_min(1e-9))
+    step = torch.linalg.solve((normal + ridge).double(), gradient.double())  # a system of some 40 unknowns
+    return -step.to(residuals.dtype)
+
+
+def next_damping(damping: Float[Tensor, " B"], better: Bool[Tensor, " B"]) -> Float[Tensor, " B"]:
+    """Return less damping after a step that helped, and more after one that did not."""
+    return torch.where(better, damping / 4, damping * 8).clamp(*_DAMPING)

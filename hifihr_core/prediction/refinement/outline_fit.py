@@ -1,0 +1,168 @@
+"""The first half of a refinement: joints, outline and priors by damped Gauss-Newton, all hands at once.
+
+Points of the drawn hand's outline are moved onto the outline of the mask along its direction (point to line; Chen and
+Medioni, "Object modelling by registration of multiple range images", 1992), and paired anew before every step.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from hifihr_core.geometry.cameras import project
+from hifihr_core.geometry.gauss_newton import FIRST_DAMPING, damped_step, next_damping, numeric_jacobian
+from hifihr_core.hands import HandModel
+from hifihr_core.lifting.fitting import move_hands
+from hifihr_core.placed_hands import LitHands, PlacedHands, in_front, map_tensors, pose_hands
+from hifihr_core.prediction.hand_crops import Crops
+from hifihr_core.prediction.look.masks import beyond_wrist
+from hifihr_core.prediction.refinement.outlines import find_outline, pair_outlines
+from hifihr_core.rendering.primitives import rasterize
+
+
+@dataclass(frozen=True)
+class OutlineWeights:
+    """Weights of the squared terms and how far off still counts in full; lengths in widths of the crop.
+
+    `reach` is how far apart the points of a pair may be. `enough` is the part of the cost that a step must still take
+    off some hand; below it the fit is done.
+    """
+
+    steps: int = 4
+    keypoints: float = 1200.0
+    keypoint_outlier: float = 0.02
+    outline: float = 1500.0
+    outline_outlier: float = 0.005
+    reach: float = 0.08
+    pose_prior: float = 0.02
+    pose_off_prior: float = 2.0
+    limits: float = 20.0
+    shape_prior: float = 0.05
+    enough: float = 0.003
+
+
+@dataclass(frozen=True)
+class _Paired:
+    """Points of the surface (corners of faces, and their weights), and the lines that they should move to."""
+
+    corners: Int[Tensor, "B N 3"]
+    bary: Float[Tensor, "B N 3"]
+    target_px: Float[Tensor, "B N 2"]
+    normals: Float[Tensor, "B N 2"]
+    weight: Float[Tensor, "B N"]
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What hands are fitted to; lengths are in widths of the crop."""
+
+    hand: HandModel
+    start: PlacedHands
+    K: Float[Tensor, "B 3 3"]
+    keypoints: Float[Tensor, "B 21 2"]
+    trust: Float[Tensor, "B 21"]
+    width_px: int
+    weights: OutlineWeights
+
+    def repeat(self, times: int) -> "_Task":
+        """Return the task with every hand several times, copies next to each other."""
+        numbers = {name: _again(getattr(self, name), times) for name in ("K", "keypoints", "trust")}
+        return replace(self, start=map_tensors(lambda values: _again(values, times), self.start), **numbers)
+
+
+@torch.no_grad()
+def fit_outlines(
+    hand: HandModel, start: LitHands, crops: Crops, mask: Bool[Tensor, "B H W"], weights: OutlineWeights
+) -> LitHands:
+    """Return the hands with joints and outlines fitted to keypoints and masks; skin and light are not touched.
+
+    A step that does not lower a hand's cost is not taken. It ends when no hand gains any more.
+    """
+    task = _task_of(hand, start, crops, weights)
+    x = crops.K.new_zeros(len(start), 6 + hand.pose_dim + hand.shape_dim)
+    size, damping = x.shape[1], x.new_full((len(x),), FIRST_DAMPING)
+    copies = task.repeat(size)
+    for _ in range(weights.steps):
+        paired = _pair(task, move_hands(task.start, x), mask)
+        many = map_tensors(lambda values: _again(values, size), paired)
+        residuals = _residuals(task, paired, x)
+        jacobian = numeric_jacobian(lambda moved, many=many: _residuals(copies, many, moved), x, residuals)
+        trial = x + damped_step(jacobian, residuals, damping)
+        before, after = (one.square().sum(dim=1) for one in (residuals, _residuals(task, paired, trial)))
+        better = after < before
+        x, damping = torch.where(better[:, None], trial, x), next_damping(damping, better)
+        if bool((better & (before - after < weights.enough * before)).all()):
+            break
+    moved = move_hands(task.start, x)
+    return LitHands(replace(moved.parameters, texture=start.texture), moved.root_cam, start.light)
+
+
+def _task_of(hand: HandModel, start: LitHands, crops: Crops, weights: OutlineWeights) -> _Task:
+    width_px = crops.image.shape[-1]
+    bare = PlacedHands(replace(start.parameters, texture=None), start.root_cam)
+    points = torch.where(crops.confidence[..., None] > 0, crops.keypoints_px, 0.0)
+    trust = crops.confidence / crops.confidence.sum(dim=1, keepdim=True).clamp_min(1e-3)
+    return _Task(hand, bare, crops.K, points / width_px, trust, width_px, weights)
+
+
+def _again(values: Tensor, times: int) -> Tensor:
+    return values.repeat_interleave(times, dim=0)
+
+
+def _pair(task: _Task, hands: PlacedHands, mask: Bool[Tensor, "B H W"]) -> _Paired:
+    """Draw the hands, and pair their outlines with those of the masks on the hand's side of the wrist.
+
+    The weight of the pseudo-Huber cost at a pair's distance keeps the problem one of least squares (Holland and Welsch,
+    "Robust regression using iteratively reweighted least-squares", 1977).
+    """
+    height, width = mask.shape[-2:]
+    posed, weights = pose_hands(task.hand, hands, task.K), task.weights
+    seen = rasterize(posed.verts_cam, task.hand.faces, task.K, height=height, width=width)
+    allowed = ~beyond_wrist(posed.joints_px, height=height, width=width)
+    own, wanted = find_outline(seen.face >= 0, allowed), find_outline(mask, allowed)
+    pairs = pair_outlines(own, wanted, reach_px=weights.reach * width)
+    place = own.place.gather(1, pairs.of)
+    face = seen.face.flatten(1).gather(1, place).clamp_min(0)
+    bary = seen.bary.flatten(1, 2).gather(1, _wide(place, 3))
+    off = ((own.points_px.gather(1, _wide(pairs.of, 2)) - pairs.target_px) * pairs.normals).sum(dim=-1)
+    robust = 1 / (1 + (off / width / weights.outline_outlier).square()).sqrt()
+    share = pairs.counts / pairs.counts.sum(dim=1, keepdim=True).clamp_min(1)
+    corners = task.hand.faces[face.long()]
+    return _Paired(corners, bary, pairs.target_px, pairs.normals, weights.outline * robust * share)
+
+
+def _wide(index: Int[Tensor, "B N"], channels: int) -> Int[Tensor, "B N C"]:
+    return index[..., None].expand(-1, -1, channels)
+
+
+def _residuals(task: _Task, paired: _Paired, x: Float[Tensor, "B D"]) -> Float[Tensor, "B R"]:
+    weights, prior = task.weights, task.hand.pose_prior()
+    hands = move_hands(task.start, x)
+    posed = pose_hands(task.hand, hands, task.K)
+    corners = posed.verts_cam.gather(1, _wide(paired.corners.flatten(1), 3)).unflatten(1, (-1, 3))
+    pixels = project(in_front((corners * paired.bary[..., None]).sum(dim=2)), task.K)
+    off = ((pixels - paired.target_px) * paired.normals).sum(dim=-1) / task.width_px
+    pose, shape = hands.parameters.pose, hands.parameters.shape
+    terms = (
+        _joint_residuals(task, posed.joints_px),
+        off * paired.weight.sqrt(),
+        _mean_of(prior.standardized(pose), weights.pose_prior),
+        _mean_of(prior.off_basis(pose), weights.pose_off_prior),
+        _mean_of(prior.beyond_limits(pose), weights.limits),
+        _mean_of(shape, weights.shape_prior),
+    )
+    return torch.cat(terms, dim=1)
+
+
+def _joint_residuals(task: _Task, joints_px: Float[Tensor, "B 21 2"]) -> Float[Tensor, "B 42"]:
+    """Return residuals whose squares sum to the pseudo-Huber cost of the keypoints."""
+    offset, outlier = joints_px / task.width_px - task.keypoints, task.weights.keypoint_outlier
+    distance = (offset.square().sum(dim=-1, keepdim=True) / outlier**2 + 1e-12).sqrt()
+    robust = offset * (2 / (1 + (1 + distance.square()).sqrt())).sqrt()
+    return (robust * (task.weights.keypoints * task.trust[..., None]).sqrt()).flatten(1)
+
+
+def _mean_of(values: Float[Tensor, "B N"], weight: float) -> Float[Tensor, "B N"]:
+    """Return residuals whose squares sum to `weight` times the mean square."""
+    return values * (weight / values.shape[1]) ** 0.5
