@@ -31,10 +31,9 @@ _WHITE = 0.97
 #: Vertices that are looked at, those seen best; the rest would say the same again.
 _MOST_VERTICES = 400
 #: Two hands are taken for those of one person unless the picture is this much likelier with two skins (log odds).
-#: That is 3 (one in twenty pairs are two people) over 0.1: on drawn hands behind a camera's curves the likelihoods are
-#: calibrated at a tenth of what the model says, and of photos of one man under fifteen lights one pair in twenty
-#: differs by more.
-_ODDS = 30.0
+#: The likelihoods are overconfident: on drawn hands behind a camera's curves they are calibrated at about a tenth of
+#: what the model says. Of photos of one man under fifteen lights one pair in a hundred differs by 50.
+_ODDS = 60.0
 
 
 @dataclass(frozen=True)

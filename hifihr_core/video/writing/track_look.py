@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 
 from hifihr_core.exports.results import HandResult
 from hifihr_core.exports.textured_meshes import TexturedMesh
+from hifihr_core.photos.camera_choice import CameraChoice
 from hifihr_core.photos.detectors import Detection
 from hifihr_core.prediction.predictor import Predictor
 from hifihr_core.records import Light
@@ -36,19 +37,52 @@ class TrackLook:
 def look_at_tracks(
     predictor: Predictor, source: FrameSource, span: Span, tracks: Sequence[SightedTrack], K: Float[np.ndarray, "3 3"]
 ) -> dict[int, TrackLook]:
-    """Return the look of every track: the median over its clearest frames, each predicted as a photo."""
+    """Return the look of every track, from its clearest frames: one skin for all of them.
+
+    With `same_person` in the predictor's settings all tracks of the clip share that skin.
+    """
+    shots = _clearest_frames(source, span, tracks)
+    results: dict[int, list[HandResult]] = {track.id: [] for track in tracks}
+    for group in _people(shots, one_person=predictor.settings.same_person):
+        photos = predictor.predict_person(
+            [shot.image for shot in group],
+            camera=CameraChoice(intrinsics=K),
+            detections=[[shot.detection] for shot in group],
+        )
+        for shot, photo in zip(group, photos, strict=True):
+            results[shot.id] += photo.hands
+    return {id: _look(found, refined=predictor.settings.refine) for id, found in results.items()}
+
+
+@dataclass(frozen=True)
+class _Shot:
+    """One clear frame of a track."""
+
+    id: int
+    image: UInt8[np.ndarray, "H W 3"]
+    detection: Detection
+
+
+def _people(shots: Sequence[_Shot], *, one_person: bool) -> list[list[_Shot]]:
+    """Return the frames whose hands share a skin: those of each track, or all."""
+    if one_person:
+        return [list(shots)]
+    return [[shot for shot in shots if shot.id == id] for id in sorted({shot.id for shot in shots})]
+
+
+def _clearest_frames(source: FrameSource, span: Span, tracks: Sequence[SightedTrack]) -> list[_Shot]:
     wanted: dict[int, list[SightedTrack]] = {}
     for track in tracks:
         for place in key_frames(track.seen, _FRAMES):
             wanted.setdefault(int(track.frames[place]), []).append(track)
-    results: dict[int, list[HandResult]] = {track.id: [] for track in tracks}
+    shots = []
     for frame in source.frames(span):
         for track in wanted.pop(frame.number, ()):
             detection = _detection(track, frame.number, frame.image.shape[1])
-            results[track.id] += predictor.predict(frame.image, K=K, detections=[detection]).hands
+            shots.append(_Shot(track.id, frame.image, detection))
         if not wanted:
             break
-    return {id: _look(found, refined=predictor.settings.refine) for id, found in results.items()}
+    return shots
 
 
 def _detection(track: SightedTrack, number: int, width: int) -> Detection:
