@@ -1,6 +1,13 @@
 """Parts packed apart and merged are the bytes of one run, in any order and after any interruption."""
 
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +22,7 @@ from hifihr_core.shards.packing import Policy, pack_split
 from hifihr_core.shards.schema import DatasetFacts, Problem
 from hifihr_core.shards.split import Split
 
+ROOT = Path(__file__).parents[3]
 FACTS = DatasetFacts(dataset="toy", split="train", version="1", licence="free", joint_definition="freihand")
 
 
@@ -37,10 +45,10 @@ class ToySplit(Split):
             yield Sample(str(pose), str(pose), b"image" * (pose + 1), np.eye(3, dtype=np.float32), labels)
 
 
-def pack(out, part=None, **options):
+def pack(out, part=None, split=None, **options):
     policy = Policy(shard_bytes=3000, max_problems=1.0, part=part)
     folder = out / part.name / "train" if part else out / "train"
-    return pack_split(ToySplit(**options), folder, policy=policy)
+    return pack_split(split or ToySplit(**options), folder, policy=policy)
 
 
 def contents(folder):
@@ -94,3 +102,38 @@ def test_what_is_no_whole_set_of_parts_is_named(tmp_path):
     for number, of in ((0, 3), (4, 3), (1, 0)):
         with pytest.raises(ConfigError, match="expected I/N"):
             Part(number, of)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tests_of_merging import ToySplit, pack
+from hifihr_core.machine.parts import parse_part
+
+class Killed(ToySplit):
+    def read(self, start, stop):
+        for pose, row in zip(range(start, stop), super().read(start, stop)):
+            if pose == int(sys.argv[3]):
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield row
+
+pack(Path(sys.argv[1]), parse_part(sys.argv[2]), split=Killed())
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="the system has no SIGKILL")
+def test_parts_that_are_killed_and_started_again_are_one_run(tmp_path, whole):
+    """Each part is killed once at a pose of its own, by the system, which lets nothing be tidied up."""
+    (tmp_path / "code").mkdir()
+    shutil.copy(__file__, tmp_path / "code/tests_of_merging.py")
+    dice = random.Random(3)
+    for number in dice.sample((1, 2, 3), 3):
+        own = [pose for shard in range(number - 1, 7, 3) for pose in range(20 * shard // 7, 20 * (shard + 1) // 7)]
+        pose = dice.choice(own)
+        words = [sys.executable, "-c", KILLED, tmp_path / "out", f"{number}/3", str(pose)]
+        places = os.pathsep.join((str(tmp_path / "code"), os.environ.get("PYTHONPATH", ""), str(ROOT)))
+        ended = subprocess.run(words, env=os.environ | {"PYTHONPATH": places}, capture_output=True, timeout=200)
+        assert ended.returncode == -signal.SIGKILL, ended.stderr
+        pack(tmp_path / "out", Part(number, 3))
+    merge_parts(tmp_path / "out")
+    assert contents(tmp_path / "out") == whole
