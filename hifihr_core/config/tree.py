@@ -24,7 +24,7 @@ class DataSettings(Settings):
     validation_limit: PositiveInt = 512
     """Samples per validation, spread evenly over the dataset."""
     synth_epoch: PositiveInt = 4000
-    """Samples per epoch of "synth", which has no end."""
+    """Samples per epoch of "synth", which is endless."""
     synth_repeats: PositiveInt = 1
     """How often each synthetic hand is used; after the first use it is re-augmented, which is far cheaper on a CPU."""
     image_px: int = Field(224, ge=16, le=4096)
@@ -32,11 +32,11 @@ class DataSettings(Settings):
     augmentation: Literal["standard", "paper", "none"] = "standard"
     """Random changes of training crops: ours, in-plane rotation only as in the paper, or none."""
     versions: Literal["first", "all"] = "first"
-    """Pictures of an annotation to use where there are several (FreiHAND's four); the paper used the first."""
+    """Which pictures of an annotation to use if there are several (FreiHAND has four); the paper used the first."""
     cache_gb: PositiveFloat = 20.0
-    """Disk space for shards of addresses, under HIFIHR_DATA; samples mix best where all shards, or many, fit in."""
+    """Disk space in GB for fetched shards, under HIFIHR_DATA; samples mix best if many or all of them fit."""
     workers: NonNegativeInt = 2
-    """Threads that decode and augment, or processes that draw "synth" on a CPU; 0 works in the training thread."""
+    """Threads that decode and augment, or processes that draw "synth" on a CPU; 0 uses the training thread."""
 
 
 class ModelSettings(Settings):
@@ -55,7 +55,7 @@ class ModelSettings(Settings):
     geometry: str = "pooled"
     """Image network: "pooled" regresses the hand as the paper does, "keypoints" finds its joints and lifts them."""
     lifter: str = "shipped"
-    """Start of the lifter of "keypoints": "shipped" (where it fits the hand), "none" (random), or a file."""
+    """Start of the lifter of "keypoints": "shipped" (if it fits the hand), "none" (random), or a file."""
     norm: Literal["batch", "layer", "none"] = "batch"
     """Normalisation in the shared layers of the heads."""
     rotation: Literal["6d", "axis_angle"] = "6d"
@@ -67,11 +67,11 @@ class ModelSettings(Settings):
     texture: bool = True
     """Build the texture and light heads."""
     texture_px: NonNegativeInt = 0
-    """Side of the map in training, a divisor of the hand's own (anny: 512, down to 32; nimble); 0 takes it whole."""
+    """Side of the map in training, a divisor of the hand's (anny: 512, down to 32; nimble); 0 uses its full size."""
     light: Literal["bounded", "paper"] = "bounded"
     """How the light head's numbers become a light."""
     ambient: bool = True
-    """Predict the ambient light too; the original held it at 0.5."""
+    """Predict the ambient light too; the original fixed it at 0.5."""
 
 
 class RenderSettings(Settings):
@@ -95,7 +95,7 @@ class LossSettings(Settings):
     """Changes to the supervision table, see docs/supervision.md."""
 
     weights: dict[str, Weight] = Field(default_factory=dict)
-    """Weight of a term, over that of its level; 0 leaves it out."""
+    """Weight of a term, instead of that of its level; 0 leaves it out."""
 
 
 class TrainSettings(Settings):
@@ -136,15 +136,15 @@ class TrainSettings(Settings):
     clip_norm: NonNegativeFloat = 100.0
     """Largest norm of the gradient; 0 does not clip."""
     ema: float = Field(0.0, ge=0, lt=1)
-    """Decay of the moving average of weights that validation and checkpoints use; 0 has none."""
+    """Decay of the moving average of weights that validation and checkpoints use; 0 disables it."""
     mixed_precision: bool = True
     """bfloat16 in the network on CUDA; geometry and rendering stay in float32."""
     compile: bool = False
     """torch.compile the network."""
     nan_limit: PositiveInt = 20
-    """Batches with a loss that is not finite, in a row, after which the run stops."""
+    """The run stops after this many batches in a row with a non-finite loss."""
     validate_every: NonNegativeInt = 1
-    """Epochs between validations; 0 validates at the end only."""
+    """Epochs between validations; 0 validates only at the end."""
     save_every_steps: NonNegativeInt = 500
     """Steps between checkpoints; one is also written after every validation."""
     pictures_every_steps: NonNegativeInt = 300
