@@ -35,4 +35,4 @@ def as_seen(joints: Float[Tensor, "B 21 D"], joint_definition: str) -> Float[Ten
 
 @cache
 def _weights() -> dict[str, list[list[float]]]:
-    return read_json(Path(str(files("hifihr_core.lifting") / "data" / _FILE)), remedy="install hifihr again")
+    return read_json(Path(str(files("hifihr_core.lifting") / "data" / _FILE)), remedy="reinstall hifihr")

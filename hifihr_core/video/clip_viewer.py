@@ -135,7 +135,7 @@ class _Pictures:
         self.last: Frame | None = None
 
     def at(self, time_s: float) -> Frame | None:
-        """Return the picture that is shown at a time; None where the clip is damaged."""
+        """Return the picture that is shown at a time; None if the clip is damaged."""
         try:
             if self.last is None or time_s < self.last.time_s - 1e-6:
                 self._frames = self._clip.frames()

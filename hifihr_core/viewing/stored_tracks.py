@@ -72,7 +72,7 @@ class StoredClips:
         return tuple(Path(entry["path"]).name for entry in self._entries)
 
     def path(self, number: int) -> Path | None:
-        """Return the file of a clip, or None where it is no longer where it was."""
+        """Return the file of a clip, or None if it is no longer where it was."""
         named = Path(self._entries[number]["path"])
         return next((path for path in (named, self.folder / named.name) if path.is_file()), None)
 

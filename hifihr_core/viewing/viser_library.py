@@ -9,7 +9,7 @@ from hifihr_core.errors import ConfigError
 
 
 def import_viser() -> ModuleType:
-    """Return the module `viser`. Raises: ConfigError where it is not installed."""
+    """Return the module `viser`. Raises: ConfigError if it is not installed."""
     try:
         import viser
     except ImportError as error:

@@ -167,7 +167,7 @@ def smaller(crops: Crops, size: int) -> Crops:
 
 @torch.no_grad()
 def draw_shaded(hand: HandModel, renderer: Renderer, state: LitHands, crops: Crops) -> tuple[DrawnHands, SelfShade]:
-    """Return the hands drawn with their own shadows, and those."""
+    """Return the hands drawn with their own shadows, and the shadows."""
     verts_cam = hand(replace(state.parameters, texture=None)).vertices + state.root_cam[:, None]
     shade = self_shade(verts_cam, hand.faces, state.light.direction)
     return draw_hands(hand, renderer, state, crops.K, shade=shade), shade
