@@ -1,5 +1,9 @@
 """The eyes' joints in terms of a hand's: weighted sums that turn and scale with the hand."""
 
+import importlib.util
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 
@@ -38,3 +42,22 @@ def test_the_eyes_see_tips_and_wrist_nearer_to_the_palm(definition):
 
 def test_other_definitions_have_none():
     assert seen_definition("other") is None
+
+
+def test_the_map_is_learned_from_hands_of_which_some_are_misread():
+    path = Path(__file__).parents[3] / "tools" / "learning" / "joint_map.py"
+    spec = importlib.util.spec_from_file_location("joint_map", path)
+    joint_map = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(joint_map)
+    hand = load_hand("anny")
+    drawn = hand.sample_parameters(400, generator=torch.Generator().manual_seed(1))
+    ours_px = 1000 * hand.joints_of(drawn)[..., :2].double().numpy()
+    weights = seen_definition("freihand").double().numpy()
+    theirs_px = weights @ ours_px
+    theirs_px[::10] += 40.0  # misread
+    found = joint_map.learn_joint_map(ours_px, theirs_px, np.ones((400, 21), dtype=bool))
+    np.testing.assert_allclose(found.sum(axis=1), 1.0, atol=1e-9)
+    size = np.ptp(ours_px, axis=1).max(axis=1)[:, None]
+    left = np.linalg.norm((found - weights) @ ours_px, axis=-1) / size
+    moved = np.linalg.norm((weights - np.eye(21)) @ ours_px, axis=-1) / size
+    assert left[:, [0, 4, 8, 12, 16, 20]].mean() < 0.35 * moved[:, [0, 4, 8, 12, 16, 20]].mean()
