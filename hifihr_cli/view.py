@@ -17,7 +17,7 @@ Host = Annotated[str, typer.Option("--host", help="Address to serve at; 0.0.0.0 
 def view(results: Results = Path("predictions"), port: Port = 8080, host: Host = "127.0.0.1") -> None:
     """Look at predicted hands in a browser: over their photo, from any side, bones, sliders for the fingers.
 
-    Clips are played: a slider of the time, a switch for each track; bridged hands are see-through.
+    Clips are played: a slider of the time, a switch for each track; bridged hands are translucent.
 
     Needs the extra `view` (pip install 'hifihr[view]'). Ends with Ctrl-C.
     """

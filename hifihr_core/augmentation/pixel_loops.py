@@ -10,7 +10,7 @@ from hifihr_core.machine.kernels import kernel
 
 @kernel
 def recolor(picture: Float[np.ndarray, "3 H W"], matrix: Float[np.ndarray, "3 4"]) -> None:
-    """Map (r, g, b, 1) of every pixel by a matrix, in place, and cut at 0 and 1."""
+    """Map (r, g, b, 1) of every pixel by a matrix, in place, and clip to 0 and 1."""
     zero, one = np.float32(0), np.float32(1)
     m, (_, height, width) = matrix.copy(), picture.shape
     for y in range(height):
@@ -23,7 +23,7 @@ def recolor(picture: Float[np.ndarray, "3 H W"], matrix: Float[np.ndarray, "3 4"
 
 @kernel
 def add_noise(picture: Float[np.ndarray, "3 H W"], noise: Float[np.ndarray, "3 H W"], sigma: float) -> None:
-    """Add `noise` times `sigma` in place, and cut at 0 and 1."""
+    """Add `noise` times `sigma` in place, and clip to 0 and 1."""
     zero, one = np.float32(0), np.float32(1)
     for c in range(picture.shape[0]):
         for y in range(picture.shape[1]):

@@ -1,4 +1,4 @@
-"""Which 21 joints a result lists: the names that a person gives, and a finished hand with joints of another kind."""
+"""Which 21 joints a result lists: the names for them, and a finished hand with joints of another kind."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -21,7 +21,7 @@ JOINT_CHOICES: Mapping[str, JointDefinition] = MappingProxyType(
 
 
 def joint_definition(name: str) -> JointDefinition:
-    """Return the definition of the joints that a person calls so. Raises: ConfigError for an unknown name."""
+    """Return the definition that a name for joints means. Raises: ConfigError for an unknown name."""
     return lookup(JOINT_CHOICES, name, "choice of joints", error=ConfigError)
 
 

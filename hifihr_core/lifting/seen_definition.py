@@ -1,7 +1,7 @@
 """Where the eyes put the 21 joints, in terms of the joints of a hand model.
 
-The eyes' finger tips lie a fifteenth of the hand's size before ours, and their wrist a tenth nearer to the fingers: two
-definitions of the same names. A fit that ignores this bends fingers to shorten them.
+The eyes' finger tips are a fifteenth of the hand's size short of ours, and their wrist is a tenth nearer to the
+fingers: two definitions of the same names. A fit that ignores this bends fingers to shorten them.
 """
 
 from functools import cache
@@ -28,7 +28,7 @@ def seen_definition(joint_definition: str) -> Float[Tensor, "21 21"] | None:
 
 
 def as_seen(joints: Float[Tensor, "B 21 D"], joint_definition: str) -> Float[Tensor, "B 21 D"]:
-    """Return joints as the eyes define them; those of a definition that is not known stay."""
+    """Return joints as the eyes define them; those of an unknown definition stay."""
     weights = seen_definition(joint_definition)
     return joints if weights is None else weights.to(joints) @ joints
 

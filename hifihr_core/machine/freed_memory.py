@@ -1,4 +1,4 @@
-"""Memory that a process frees and wants again: a worker keeps it, in place of handing it back to the system."""
+"""Memory that a process frees and soon needs again: a worker keeps it instead of returning it to the system."""
 
 import ctypes
 import sys
@@ -11,7 +11,7 @@ _MOST_FREE_BYTES = 2**31 - 1
 def keep_freed_memory() -> bool:
     """Let this process keep large blocks that it frees; return whether its C library can.
 
-    glibc maps every large block anew and unmaps it when it is freed, so that a loop over pictures spends a sixth of its
+    glibc maps every large block and unmaps it when it is freed, so that a loop over pictures spends a sixth of its
     time on fresh pages. For a worker process that does one thing: freed memory stays with it to its end.
     """
     if not sys.platform.startswith("linux"):

@@ -111,7 +111,9 @@ def _found_keypoints(detection: Detection) -> Float[np.ndarray, "21 2"] | None:
 
 
 def _before(start: LitHands | None, i: int) -> dict[str, np.ndarray] | None:
-    """Return the parameters of hand i before its refinement; its skin and light are not told, they were a guess."""
+    """Return the parameters of hand i before its refinement; its skin and light are left out, since they were a
+    guess.
+    """
     if start is None:
         return None
     hand = start.parameters
@@ -125,7 +127,7 @@ def _score(detection: Detection, confidence: float) -> float:
 
 
 def is_doubtful(detection: Detection) -> bool:
-    """Say whether a detection may be no hand, or one whose joints are misread."""
+    """Return whether a detection may not be a hand, or may be one whose joints are misread."""
     misread = detection.seen is not None and float(detection.seen.confidence.mean()) < DOUBTFUL_CONFIDENCE
     return detection.score < DOUBTFUL_SCORE or misread
 

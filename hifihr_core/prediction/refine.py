@@ -1,6 +1,6 @@
 """Refinement: fit a hand to its photo, joints and outline first, then the picture.
 
-Every hand of a photo is refined at once and on its own. Both halves stop early where nothing improves any more.
+Every hand of a photo is refined at once and on its own. Both halves stop early if nothing improves any more.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,8 +32,8 @@ from hifihr_core.rendering.skylight import with_sky
 class RefineSettings:
     """The most first-order steps on the picture, and the weights of both halves.
 
-    `outlines` are the fits of joints and outline, one after the other, each to a mask of its own. Their outline counts
-    for little: a mask is often wrong by more than keypoints and picture are.
+    `outlines` are the fits of joints and outline, one after the other, each to a mask of its own. Their outlines have
+    little weight: a mask is often wrong by more than keypoints and picture are.
     """
 
     steps: int = 60
@@ -72,9 +72,9 @@ def refine(
 ) -> Refined:
     """Refine hands from `start` on their crops; `renderer` has the size of the crops. The start is not changed.
 
-    `look` infers skin and light anew once the outline fits (`match_light`); without it they stay as they are. `on_step`
-    gets the number of finished steps on the picture. The result is the last state, or the start if that explains the
-    crop better (measured by the same cost).
+    `look` infers skin and light again once the outline fits (`match_light`); without it they stay as they are.
+    `on_step` gets the number of finished steps on the picture. The result is the last state, or the start if that
+    explains the crop better (measured by the same cost).
     """
     start = replace(start, light=with_sky(start.light))
     placed = _fit_on_small_crops(hand, start, crops, settings.outlines)
@@ -92,7 +92,9 @@ def refine(
 
 
 def _fit_on_small_crops(hand: HandModel, start: LitHands, crops: Crops, outlines: Sequence[OutlineWeights]) -> LitHands:
-    """Return the hands with joints and outlines fitted on crops of half the size, where all is four times faster."""
+    """Return the hands with joints and outlines fitted on crops of half the size, where everything is four times
+    faster.
+    """
     small, placed = smaller(crops, crops.image.shape[-1] // 2), start
     height, width = small.image.shape[-2:]
     for weights in outlines:

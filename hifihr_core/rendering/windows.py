@@ -49,7 +49,7 @@ def window_about(
     step_px: int = 64,
     margin_px: int = 3,
 ) -> Window | None:
-    """Return the window about points before a camera, drawn in multiples of `step_px`; None if all are outside.
+    """Return the window around points in front of a camera, drawn in multiples of `step_px`; None if all are outside.
 
     Points are in the camera frame, metres.
     """

@@ -141,7 +141,7 @@ class ClipSynthesizer:
     ) -> tuple[Tensor, Tensor]:
         """Draw a hand and its forearm over a picture; return it and the depth of the two.
 
-        They are drawn in a window of their own: most of a picture shows none.
+        They are drawn in a window of their own: most of a picture shows neither.
         """
         one = slice(moment, moment + 1)
         own = _rows(place.parameters, one)

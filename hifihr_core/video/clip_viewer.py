@@ -23,7 +23,7 @@ _UNSEEN_OPACITY = 0.45
 class ClipViewer:
     """Serves the clips of a folder of results at ``http://host:port``.
 
-    A hand that was bridged is see-through. Raises: ConfigError without the extra `view`; DataError for broken results.
+    A hand that was bridged is translucent. Raises: ConfigError without the extra `view`; DataError for broken results.
     """
 
     def __init__(self, clips: StoredClips, *, host: str = "127.0.0.1", port: int = 8080) -> None:
@@ -64,7 +64,7 @@ class ClipViewer:
             self.draw()
 
     def draw(self) -> None:
-        """Draw the moment that the slider says."""
+        """Draw the moment that the slider shows."""
         with self._lock:
             time_s = float(self.slider.value)
             depth_m = 1.25 * max(float(track.arrays["root_cam"][:, 2].max()) for track in self._tracks) + 0.1

@@ -102,7 +102,7 @@ class HandViewer:
         )
 
     def _draw_keypoints(self, number: int, hand: HandResult, visible: bool) -> None:
-        """Draw the keypoints that were seen, the joints that were made of them, and what lies between."""
+        """Draw the keypoints that were seen, the joints made from them, and the distances between them."""
         marks = keypoint_marks(hand)
         self._draw_lines(f"/offsets/{number}", marks.offsets, np.array(_OFFSET_COLOR, dtype=np.uint8), visible)
         for name, points, color in (("seen", marks.seen, _SEEN_COLOR), ("joints", marks.joints, _JOINT_COLOR)):

@@ -1,4 +1,6 @@
-"""A picture on a plane behind hands, which fills the view of its camera: hands before it lie where they are seen."""
+"""A picture on a plane behind hands, which fills the view of its camera: hands in front of it are where they are
+seen.
+"""
 
 from typing import Any
 
@@ -13,7 +15,9 @@ _LONGEST_PX = 960
 def show_picture(
     scene: Any, name: str, image: UInt8[np.ndarray, "H W 3"], K: Float[np.ndarray, "3 3"], *, depth_m: float
 ) -> Any:
-    """Draw a picture `depth_m` before its camera K, which is at the origin; a picture of the same name is replaced."""
+    """Draw a picture `depth_m` in front of its camera K, which is at the origin; a picture of the same name is
+    replaced.
+    """
     height, width = image.shape[:2]
     picture = Image.fromarray(image)
     picture.thumbnail((_LONGEST_PX, _LONGEST_PX))
@@ -31,7 +35,7 @@ def show_picture(
 
 
 def aim(client: Any, K: Float[np.ndarray, "3 3"], height_px: int, depth_m: float) -> None:
-    """Put the eye of a browser where the camera of the picture is."""
+    """Put the viewpoint of a browser where the camera of the picture is."""
     client.camera.up_direction = (0.0, -1.0, 0.0)
     client.camera.position = (0.0, 0.0, 0.0)
     client.camera.look_at = (0.0, 0.0, depth_m)

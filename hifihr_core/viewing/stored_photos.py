@@ -63,7 +63,7 @@ class StoredPhotos:
 
 
 def before_refinement(hand: HandResult) -> TexturedMesh:
-    """Return the mesh that the hand was before it was refined, with its stub; its own mesh where it was not refined."""
+    """Return the mesh of the hand before it was refined, with its stub; its own mesh if it was not refined."""
     mesh = mesh_before(hand, _model(hand.hand))
     return hand.mesh if mesh is None else with_forearm(mesh)
 

@@ -1,4 +1,4 @@
-"""The tracks of the clips that a folder of results lists: numbers from their .npz, poses when asked for."""
+"""The tracks of the clips that a folder of results lists: numbers from their .npz, poses on request."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

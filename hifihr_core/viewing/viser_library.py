@@ -1,4 +1,4 @@
-"""The package that pages in a browser are made with, asked for when one is wanted."""
+"""The package behind pages in a browser, imported when one is needed."""
 
 from contextlib import redirect_stdout
 from io import StringIO

@@ -264,7 +264,7 @@ def _detail(
 
 
 def _blur_widely(planes: np.ndarray, sigma: float) -> np.ndarray:
-    """Return a Gaussian blur, of planes that are made smaller first where that makes no difference to see."""
+    """Return a Gaussian blur, of planes that are made smaller first if that makes no visible difference."""
     factor = max(1, int(sigma / _LEAST_SIGMA))
     height, width = planes.shape[:2]
     if factor > 1:

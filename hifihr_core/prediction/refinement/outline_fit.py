@@ -1,7 +1,7 @@
 """The first half of a refinement: joints, outline and priors by damped Gauss-Newton, all hands at once.
 
 Points of the drawn hand's outline are moved onto the outline of the mask along its direction (point to line; Chen and
-Medioni, "Object modelling by registration of multiple range images", 1992), and paired anew before every step.
+Medioni, "Object modelling by registration of multiple range images", 1992), and paired again before every step.
 """
 
 from dataclasses import dataclass, replace
@@ -23,10 +23,10 @@ from hifihr_core.rendering.primitives import rasterize
 
 @dataclass(frozen=True)
 class OutlineWeights:
-    """Weights of the squared terms and how far off still counts in full; lengths in widths of the crop.
+    """Weights of the squared terms and up to which distance they count in full; lengths in widths of the crop.
 
-    `reach` is how far apart the points of a pair may be. `enough` is the part of the cost that a step must still take
-    off some hand; below it the fit is done.
+    `reach` is how far apart the points of a pair may be. `enough` is the fraction of the cost that a step must still
+    remove for some hand; below it the fit is done.
     """
 
     steps: int = 4

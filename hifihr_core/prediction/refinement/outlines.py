@@ -20,7 +20,7 @@ class Outline:
     """Points on the outlines of masks: N pixels on the inner side of each, spread evenly over it.
 
     `points_px` are the centres of those pixels, `normals` point outwards, and ``place[b, n]`` is the pixel's number,
-    row by row. A mask without an outline has `known` False, and points that mean nothing.
+    row by row. A mask without an outline has `known` False, and meaningless points.
     """
 
     points_px: Float[Tensor, "B N 2"]
@@ -43,7 +43,7 @@ class Pairs:
 
 
 def find_outline(mask: Bool[Tensor, "B H W"], allowed: Bool[Tensor, "B H W"]) -> Outline:
-    """Return the outline of each mask where it is `allowed`; the border of the picture is no outline."""
+    """Return the outline of each mask where it is `allowed`; the border of the picture is not an outline."""
     width = mask.shape[-1]
     padded = functional.pad(mask[:, None].float(), (1, 1, 1, 1), mode="replicate")[:, 0] > 0.5
     inner = padded[:, :-2, 1:-1] & padded[:, 2:, 1:-1] & padded[:, 1:-1, :-2] & padded[:, 1:-1, 2:]

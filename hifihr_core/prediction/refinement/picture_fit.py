@@ -32,9 +32,9 @@ class PictureWeights:
     """Learning rates and weights of the comparison with the picture.
 
     Rates: `geometry` for turns, pose and shape (radians, standard deviations), `root` for the root's place (relative to
-    its depth), `appearance` for texture and light. `small` is the part of the steps, the first ones, that work on crops
-    of half the size. Lengths in the keypoint term are in crop widths. The priors on
-    texture and light hold them to the start, where they were inferred together: a picture alone cannot tell them apart.
+    its depth), `appearance` for texture and light. `small` is the fraction of the steps, the first ones, that work on
+    crops of half the size. Lengths in the keypoint term are in crop widths. The priors on texture and light hold them
+    to the start, where they were inferred together: a picture alone cannot tell them apart.
     """
 
     geometry_rate: float = 0.02
@@ -55,7 +55,7 @@ class PictureWeights:
 
 @dataclass(frozen=True)
 class Compared:
-    """What hands are compared with, and what the priors hold them to."""
+    """What hands are compared with, and what the priors tie them to."""
 
     crops: Crops
     mask: Bool[Tensor, "B H W"]

@@ -47,7 +47,7 @@ class FittedTrack:
 
     @property
     def seen(self) -> Bool[np.ndarray, " T"]:
-        """Return in which frames the hand was seen; in the others it was lost, and is bridged."""
+        """Return the frames in which the hand was seen; in the others it was lost, and is bridged."""
         return np.asarray(self.score > 0)
 
     @property

@@ -29,8 +29,8 @@ NEVER = 1e6
 def match(tracks: Sequence[Track], seen: Sequence[SeenHand], time_s: float) -> dict[int, int]:
     """Return the number of the sighting that continues each track, by the number of the track.
 
-    As many tracks as possible, then of the least total cost. Two tracks never go on with one hand: where two sightings
-    show the same, the track that it explains worse gets another one, or none.
+    As many tracks as possible, then of the least total cost. Two tracks never continue with one hand: if two sightings
+    show the same, the track that it fits less gets another one, or none.
     """
     if not tracks or not seen:
         return {}
@@ -70,7 +70,8 @@ def cost(track: Track, seen: SeenHand, time_s: float) -> float:
 
 
 def distance(expected_px: Float[np.ndarray, "21 2"], joints_px: Float[np.ndarray, "21 2"], lost_s: float) -> float:
-    """Return how far a hand is from where it is expected after `lost_s` seconds, in sizes of the hand, or `NEVER`.
+    """Return how far a hand is from where it is expected after `lost_s` seconds, in units of the hand's size, or
+    `NEVER`.
 
     Half of it is the palm's place, half that of all joints; another size adds to it.
     """

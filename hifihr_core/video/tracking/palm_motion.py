@@ -1,4 +1,6 @@
-"""The palm as a frame in the picture, place, turn and size, that moves on at a constant velocity while nobody looks."""
+"""The palm as a frame in the picture, place, turn and size, that moves on at a constant velocity while it is not
+seen.
+"""
 
 import numpy as np
 from jaxtyping import Float

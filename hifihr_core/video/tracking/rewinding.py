@@ -1,4 +1,4 @@
-"""Back in time: a hand that has just been found is followed through the pictures before, in which nobody saw it."""
+"""Back in time: a hand that has just been found is followed back through earlier pictures in which it was not seen."""
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -40,7 +40,7 @@ class Rewinder:
     ) -> dict[int, SeenHand]:
         """Return where a hand, seen at `time_s`, was in the kept pictures with a number above `after`.
 
-        `others` gives the hands that are known in a picture, which are none of this one.
+        `others` gives the hands that are known in a picture, which are not this one.
         """
         track, found = new_track(0, seen, -time_s), {}
         for frame in reversed(self._frames):
@@ -63,7 +63,7 @@ class Rewinder:
     def _own(
         self, seen: Sequence[SeenHand], track: Track, frame: Frame, others: Mapping[int, SeenHand]
     ) -> SeenHand | None:
-        """Return the sighting that continues the track best, if one does; the hands of others are none of its."""
+        """Return the sighting that continues the track best, if one does; hands of other tracks do not count."""
         free = [
             one
             for one in seen

@@ -1,8 +1,8 @@
 """Identities over a whole clip: tracks are cut where they may have been mixed up, and the pieces joined again.
 
 A tracker decides frame by frame. Looking back, a piece has a side that all its sightings support, and a motion at each
-of its ends: the most likely joins together are an assignment of the least total cost, in which each piece goes on with
-at most one other.
+of its ends: the most likely joins together are an assignment of the least total cost, in which at most one other
+continues each piece.
 """
 
 from collections.abc import Sequence
@@ -82,7 +82,9 @@ def stitched(frames: Sequence[SeenFrame]) -> list[SeenFrame]:
 
 
 def join_costs(pieces: Sequence[Piece]) -> Float[np.ndarray, "N M"]:
-    """Return the cost of going on with each piece (first N columns) or with none (one column of its own per piece)."""
+    """Return the cost of continuing with each piece (first N columns) or with none (one column of its own per
+    piece).
+    """
     count = len(pieces)
     costs = np.full((count, 2 * count), NEVER)
     costs[np.arange(count), count + np.arange(count)] = _ENDS

@@ -117,7 +117,7 @@ class Tracker:
         return TrackerState(tuple(tracks), next_id, 0, self._closely_s(time_s))
 
     def _closely_s(self, time_s: float) -> float:
-        """Return when the picture was last searched closely, if it is searched now: now, where it is time."""
+        """Return when the picture was last searched closely: now, if it is time to search again."""
         last = self.state.closely_s
         return time_s if time_s - last >= self.settings.closely_every_s - 1e-6 else last
 
@@ -135,7 +135,7 @@ class Tracker:
         return [one for one in seen if one.score >= self.settings.goes_on_score]
 
     def _begun(self, tracks: Sequence[Track], free: Sequence[SeenHand], time_s: float) -> list[Track]:
-        """Return new tracks of hands that no track goes on with, the surest first.
+        """Return new tracks of hands that continue no track, the surest first.
 
         One that overlaps a known hand is most likely another reading of it; a hidden hand begins once it is clear.
         """

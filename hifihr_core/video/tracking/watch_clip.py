@@ -52,7 +52,7 @@ class _Watching:
         self._last: dict[int, int] = {}
 
     def take_up(self) -> int:
-        """Take up what an earlier run saw; return the number of its last frame, -1 without."""
+        """Replay what an earlier run saw; return the number of its last frame, or -1."""
         for frame in self._journal.frames():
             if frame.number in self.seen:
                 self._add(frame)
@@ -62,7 +62,7 @@ class _Watching:
         return max(self.seen, default=-1)
 
     def step(self, picture: Frame) -> None:
-        """Look at the next picture, and from it back to where its hands were not seen."""
+        """Look at the next picture, and from it back at earlier ones in which its hands were not seen."""
         time_s = round(picture.time_s, 6)
         hands = {one.id: one.seen for one in self._tracker.step(picture.image, time_s)}
         frame = SeenFrame(picture.number, time_s, self._tracker.state.since_search == 0, hands)
