@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from hifihr_core.geometry.crops import flip_horizontal, square_around, square_crop, transform_points
@@ -29,6 +29,11 @@ class Crops:
     keypoints_px: Float[Tensor, "B 21 2"]
     confidence: Float[Tensor, "B 21"]
     sides: tuple[Side, ...]
+
+    @property
+    def inside(self) -> Bool[Tensor, "B H W"]:
+        """The pixels that the photo covers: beyond its border a crop is black, which neither skin nor noise is."""
+        return self.image.amax(dim=1) > 0
 
     def to(self, device: torch.device) -> "Crops":
         """Return the same crops on another device."""

@@ -48,7 +48,7 @@ def match_light(
     if not bool(shown.any()):
         return state
     found = segment_quickly(crops.image, covered) if mask is None else mask
-    evidence = look_at_skin(crops.image, verts_cam, hand.faces, crops.K, mask=found)
+    evidence = look_at_skin(crops.image, verts_cam, hand.faces, crops.K, mask=found & crops.inside)
     result = infer_tone_and_light(
         evidence, bank, prior, person=pairs(crops.sides) if person is None else person, certain=certain
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn import functional
 
 from hifihr_core.geometry.cameras import project
 from hifihr_core.geometry.gauss_newton import FIRST_DAMPING, damped_step, next_damping, numeric_jacobian
@@ -83,8 +84,10 @@ def fit_outlines(
     x = crops.K.new_zeros(len(start), 6 + hand.pose_dim + hand.shape_dim)
     size, damping = x.shape[1], x.new_full((len(x),), FIRST_DAMPING)
     copies = task.repeat(size)
+    # Where the photo ends is no outline, nor are the two pixels before it.
+    inside = functional.max_pool2d((~crops.inside)[:, None].float(), 5, stride=1, padding=2)[:, 0] == 0
     for _ in range(weights.steps):
-        paired = _pair(task, move_hands(task.start, x), mask)
+        paired = _pair(task, move_hands(task.start, x), mask, inside)
         many = map_tensors(lambda values: _again(values, size), paired)
         residuals = _residuals(task, paired, x)
         jacobian = numeric_jacobian(lambda moved, many=many: _residuals(copies, many, moved), x, residuals)
@@ -110,8 +113,8 @@ def _again(values: Tensor, times: int) -> Tensor:
     return values.repeat_interleave(times, dim=0)
 
 
-def _pair(task: _Task, hands: PlacedHands, mask: Bool[Tensor, "B H W"]) -> _Paired:
-    """Draw the hands, and pair their outlines with those of the masks on the hand's side of the wrist.
+def _pair(task: _Task, hands: PlacedHands, mask: Bool[Tensor, "B H W"], inside: Bool[Tensor, "B H W"]) -> _Paired:
+    """Draw the hands, and pair their outlines with those of the masks `inside` the photo, on the hand's side.
 
     The weight of the pseudo-Huber cost at a pair's distance keeps the problem one of least squares (Holland and Welsch,
     "Robust regression using iteratively reweighted least-squares", 1977).
@@ -119,7 +122,7 @@ def _pair(task: _Task, hands: PlacedHands, mask: Bool[Tensor, "B H W"]) -> _Pair
     height, width = mask.shape[-2:]
     posed, weights = pose_hands(task.hand, hands, task.K), task.weights
     seen = rasterize(posed.verts_cam, task.hand.faces, task.K, height=height, width=width)
-    allowed = ~beyond_wrist(posed.joints_px, height=height, width=width)
+    allowed = inside & ~beyond_wrist(posed.joints_px, height=height, width=width)
     own, wanted = find_outline(seen.face >= 0, allowed), find_outline(mask, allowed)
     pairs = pair_outlines(own, wanted, reach_px=weights.reach * width)
     place = own.place.gather(1, pairs.of)

@@ -183,8 +183,8 @@ def cost(
     height, width = crops.image.shape[-2:]
     hand_side = ~beyond_wrist(joints_px.detach(), height=height, width=width) | (rendered.silhouette.detach() > 0.5)
     area = mask.flatten(1).sum(dim=1).clamp_min(1)
-    outline = ((rendered.silhouette - mask.float()).square() * hand_side).flatten(1).sum(dim=1) / area
-    shared = mask & (rendered.silhouette.detach() > 0.9)
+    outline = ((rendered.silhouette - mask.float()).square() * (hand_side & crops.inside)).flatten(1).sum(dim=1) / area
+    shared = mask & crops.inside & (rendered.silhouette.detach() > 0.9)
     difference = ((rendered.image - crops.image).abs().mean(dim=1) * shared).flatten(1).sum(dim=1)
     photometric = difference / shared.flatten(1).sum(dim=1).clamp_min(1)
     return (

@@ -26,7 +26,7 @@ def scene(hand: HandModel) -> tuple[LitHands, LitHands, Crops, torch.Tensor]:
     posed = pose_hands(hand, truth, K)
     mask = rasterize(posed.verts_cam, hand.faces, K, height=SIZE, width=SIZE).face >= 0
     crops = Crops(
-        torch.zeros(2, 3, SIZE, SIZE), K, torch.eye(3).expand(2, 3, 3), posed.joints_px, torch.ones(2, 21),
+        torch.full((2, 3, SIZE, SIZE), 0.4), K, torch.eye(3).expand(2, 3, 3), posed.joints_px, torch.ones(2, 21),
         ("right", "right"),
     )  # fmt: skip
     pose = parameters.pose + 0.08 * torch.randn(2, hand.pose_dim, generator=generator)
@@ -66,6 +66,19 @@ def test_without_an_outline_the_keypoints_lead(hand: HandModel, scene: tuple) ->
     _, start, crops, mask = scene
     fitted = fit_outlines(hand, start, crops, torch.zeros_like(mask), WEIGHTS)
     assert (error_px(hand, fitted, crops) < 0.4 * error_px(hand, start, crops)).all()
+
+
+def test_where_the_photo_ends_is_no_outline(hand: HandModel, scene: tuple) -> None:
+    truth, _, crops, mask = scene
+    cut = SIZE // 2
+    image = crops.image.clone()
+    image[:, :, :cut] = 0
+    blind = replace(crops, image=image, confidence=torch.zeros(2, 21))
+    seen = mask.clone()
+    seen[:, :cut] = False
+    ended = fit_outlines(hand, truth, blind, seen, WEIGHTS)
+    believed = fit_outlines(hand, truth, replace(blind, image=crops.image), seen, WEIGHTS)
+    assert (error_px(hand, ended, crops) < 0.75 * error_px(hand, believed, crops)).all()
 
 
 def test_a_hand_does_not_depend_on_its_neighbour(hand: HandModel, scene: tuple) -> None:
