@@ -81,7 +81,8 @@ def _measure(out: Path, steps: int, level: str, picture: str) -> None:
         key = "first step" if progress.step else progress.doing
         times.setdefault(key, (time.process_time(), time.monotonic() - _BEGAN))
 
-    summary = fit(settings, out / "runs" / f"{level}-{picture}-{steps}", init=start.init, on_progress=note)
+    folder = out / "runs" / f"{level}-{picture}-{steps}"
+    summary = fit(settings, folder, init=start.init, resume=folder.exists(), on_progress=note)
     with join_world("cpu") as world:
         before = validate(set_up(settings, out / "runs" / "none", world, init=start.init), epoch=0)
     row = {"level": level, "picture": picture, "steps": steps, "before": before, "after": summary.validation}

@@ -137,6 +137,8 @@ class TrainSettings(Settings):
     """Largest norm of the gradient; 0 does not clip."""
     ema: float = Field(0.0, ge=0, lt=1)
     """Decay of the moving average of weights that validation and checkpoints use; 0 disables it."""
+    freeze_statistics: bool = False
+    """Keep the statistics of batch normalisation; a network that is trained already learns on few samples this way."""
     mixed_precision: bool = True
     """bfloat16 in the network on CUDA; geometry and rendering stay in float32."""
     compile: bool = False

@@ -97,7 +97,12 @@ def _start_from(path: Path, hand: str, note: str) -> BareStart | None:
     values: dict[str, object] = {f"model.{name}": getattr(source.model, name) for name in _TAKEN_OVER}
     values["data.image_px"] = source.data.image_px
     if facts["hand"] == hand:
-        values |= {"model.hand": hand, "model.texture_px": source.model.texture_px, "train.lr": FINE_TUNING_LR}
+        values |= {
+            "model.hand": hand,
+            "model.texture_px": source.model.texture_px,
+            "train.lr": FINE_TUNING_LR,
+            "train.freeze_statistics": True,
+        }
         keeps = Layer(note, {"model.texture": source.model.texture} if source.model.texture else {})
         return BareStart(Layer(note, values), keeps, path, note)
     values["model.weights"] = "shipped"

@@ -134,7 +134,7 @@ def take_steps(
     """Take steps and validations in turn and return the last scores. Raises: KeyboardInterrupt if asked to stop."""
     settings, scores = run.settings.train, dict[str, float]()
     clock, started = Clock(position, settings.batch_size), part_done(run, position)
-    set_training(run.network, settings.parts)
+    set_training(run.network, settings.parts, freeze_statistics=settings.freeze_statistics)
     say_doing(run, position, report, "waiting for the first batch")
     while True:
         if is_validation_due(run, position):

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from hifihr_core.config.tree import TrainSettings
 from hifihr_core.lifting.schedules import average_decay, half_cosine, move_towards, warm_up
@@ -21,13 +22,19 @@ def choose_parts(network: ImageNetwork, parts: str, *, renders: bool = True) -> 
         parameter.requires_grad_(renders if part_of[name] in APPEARANCE else parts == "all")
 
 
-def set_training(network: ImageNetwork, parts: str) -> None:
-    """Put the learning parts in training mode; frozen ones keep their batch statistics too."""
+def set_training(network: ImageNetwork, parts: str, *, freeze_statistics: bool = False) -> None:
+    """Put the learning parts in training mode; frozen ones keep their batch statistics too, or all with
+    `freeze_statistics`.
+    """
     network.train(parts == "all")
     if parts == "texture":
         for part, modules in network.parts().items():
             for module in modules:
                 module.train(part in APPEARANCE)
+    if freeze_statistics:
+        for module in network.modules():
+            if isinstance(module, _BatchNorm):
+                module.eval()
 
 
 def build_optimizer(network: ImageNetwork, settings: TrainSettings) -> torch.optim.Optimizer:

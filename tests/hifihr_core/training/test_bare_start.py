@@ -3,6 +3,7 @@
 import os
 
 import pytest
+import torch
 
 from hifihr_core.config import load_settings
 from hifihr_core.config.tree import ModelSettings, RunSettings
@@ -11,6 +12,7 @@ from hifihr_core.models.checkpoint import BEST, NEWEST, describe_weights, save_w
 from hifihr_core.models.shipped import IMAGE_NETWORK, shipped_model
 from hifihr_core.models.table import build_network
 from hifihr_core.training.bare_start import FINE_TUNING_LR, find_bare_start, newest_pretraining
+from hifihr_core.training.optimizer import set_training
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +46,7 @@ def test_the_shipped_network_is_where_a_bare_run_starts(tmp_path):
     settings = load_settings(RunSettings, layers=[start.keeps], start=start.layer)
     assert (settings.model.geometry, settings.model.backbone) == ("keypoints", "mobilenetv4_conv_small")
     assert (settings.model.hand, settings.data.image_px, settings.train.lr) == ("anny", 96, FINE_TUNING_LR)
+    assert settings.train.freeze_statistics
     said = load_settings(RunSettings, overrides=["train.lr=0.5"], layers=[start.keeps], start=start.layer)
     assert said.train.lr == 0.5
 
@@ -88,3 +91,19 @@ def test_a_pretraining_carries_the_heads_along_that_it_does_not_train(tmp_path):
     settings = load_settings(RunSettings, layers=[PRETRAINING, start.keeps], start=start.layer)
     assert settings.model.texture
     assert not settings.render.enabled
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_statistics_of_a_trained_network_are_kept_only_where_asked(frozen):
+    settings = RunSettings(model=ModelSettings(hand="anny", backbone="mobilenetv3_small_050", texture=False))
+    network = build_network(settings.model, load_hand("anny"), image_px=64, weights="none")
+    before = {name: value.clone() for name, value in network.named_buffers() if "running" in name}
+    set_training(network, "all", freeze_statistics=frozen)
+    image = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    K = torch.tensor([[64.0, 0, 32], [0, 64, 32], [0, 0, 1]]).repeat(2, 1, 1)
+    network(image, K)
+    changed = [
+        name for name, value in network.named_buffers() if name in before and not torch.equal(value, before[name])
+    ]
+    assert network.training
+    assert bool(changed) is not frozen
