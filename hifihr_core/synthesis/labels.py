@@ -14,7 +14,9 @@ _DEPTH_OF_WRIST_M = 0.03
 
 
 def stand_in_indices(hand: HandModel) -> Int[Tensor, "778"]:
-    """Return the vertices that stand in for MANO's 778 on a hand without them: evenly through its surface vertices."""
+    """Return the vertices that stand in for MANO's 778 on a hand without them: spread evenly over its surface
+    vertices.
+    """
     surface = torch.unique(hand.faces)
     places = torch.linspace(0, len(surface) - 1, 778, dtype=torch.float64, device=surface.device).round().long()
     return surface[places]

@@ -48,7 +48,7 @@ def choose_hand(settings: ModelSettings, joint_definitions: Sequence[str], *, sy
 
 
 def richest_hand() -> str:
-    """Return the name of the installed hand model of the highest rank; "anny" always is installed."""
+    """Return the name of the installed hand model of the highest rank; "anny" is always installed."""
     hands = hands_table.HANDS
     there = [name for name, row in hands.items() if row.rank >= 0 and (row.asset is None or is_installed(row.asset))]
     return max(there, key=lambda name: hands[name].rank)

@@ -64,7 +64,7 @@ class MotionOfJoints:
 
 
 def moved_joints(hand: HandModel) -> Bool[Tensor, "21 P"]:
-    """Return which joints each pose coefficient moves against the wrist, found by trying."""
+    """Return which joints each pose coefficient moves relative to the wrist, found by trying."""
     generator = torch.Generator().manual_seed(0)
     drawn = hand.sample_parameters(_PROBES, generator=generator)
     drawn = replace(drawn, texture=None)

@@ -131,7 +131,7 @@ def _piece(id: int, places: Sequence[int], frames: Sequence[SeenFrame]) -> Piece
 def _cut(piece: Piece, frames: Sequence[SeenFrame]) -> list[Piece]:
     """Return the parts of a track between the moments at which it may have become another hand.
 
-    Those are gaps, jumps, where another hand comes near and leaves, and while it is near where the side changes most.
+    Those are gaps, jumps, where another hand comes near or leaves, and in between where the side changes most.
     """
     near = [_near(piece, number, frames) for number in range(len(piece.places))]
     cuts = [number for number in range(1, len(near)) if near[number] != near[number - 1] or _jumps(piece, number)]
