@@ -51,7 +51,7 @@ def main() -> None:
             stop_until_done(partial(_words, photos, out), place / "errors", dice, length, left, stops)
             different += _differences(place / "whole", out)
             folders += 1
-            print(f"{sum(stops.sent.values())} signals, {folders} folders, {different}", file=sys.stderr, flush=True)
+            print(f"{dict(stops.sent)}, {folders} folders, {different}", file=sys.stderr, flush=True)
     rows = {**stops.row(), "folders": folders, "files that differ": different}
     report("predict_kill", rows, arguments.json)
     raise SystemExit(bool(different or stops.faults))

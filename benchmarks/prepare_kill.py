@@ -90,7 +90,7 @@ def _try(place: Path, source: str, each: int, dice: random.Random) -> dict[str, 
         stop_until_done(lambda out=out: dice.choice(lines(out)), errors, dice, length, left, stops, cold_every=0)
         different += _differences(place / "whole", out)
         folders += 1
-        print(f"{source}: {sum(stops.sent.values())} signals, {folders} folders", file=sys.stderr, flush=True)
+        print(f"{source}: {dict(stops.sent)}, {folders} folders", file=sys.stderr, flush=True)
     time.sleep(2)
     left_behind = processes_left(str(place))
     return {**stops.row(), "folders": folders, "files that differ": different, "processes left behind": left_behind}

@@ -53,7 +53,7 @@ def main() -> None:
             folders += 1
             equal &= _same(place / "whole", run)
             litter += [path.name for pattern in LITTER for path in run.rglob(pattern)]
-            print(f"{sum(stops.sent.values())} signals, {folders} folders, equal: {equal}", file=sys.stderr, flush=True)
+            print(f"{dict(stops.sent)}, {folders} folders, equal: {equal}", file=sys.stderr, flush=True)
     found = {"folders": folders, "weights equal to the bit": equal, "files left over": litter}
     report("train_kill", {**stops.row(), **found}, arguments.json)
     raise SystemExit(bool(not equal or litter or stops.faults))
