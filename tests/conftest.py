@@ -1,6 +1,7 @@
 """What every test stands on: settings of hypothesis, a cache of its own, command lines run here or afresh."""
 
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,26 @@ from hypothesis import settings
 
 settings.register_profile("hifihr", deadline=None, derandomize=True, database=None)
 settings.load_profile("hifihr")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--shuffle SEED`: the tests in an order by chance, files and the tests of each file."""
+    parser.addoption("--shuffle", type=int, metavar="SEED", help="run the tests in a random order")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Shuffle the tests where it was asked for; those of a file stay together, since they share costly fixtures."""
+    seed = config.getoption("--shuffle")
+    if seed is None:
+        return
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+    dice, groups = random.Random(seed), list(files.values())
+    dice.shuffle(groups)
+    for group in groups:
+        dice.shuffle(group)
+    items[:] = [item for group in groups for item in group]
 
 
 @dataclass(frozen=True)

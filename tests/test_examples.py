@@ -2,6 +2,8 @@
 
 import json
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,3 +32,13 @@ def test_the_first_run_of_the_readme_works(tmp_path: Path, run_cli) -> None:
 
 def test_there_are_examples() -> None:
     assert len(EXAMPLES) >= 3
+
+
+def test_asking_the_demo_for_help_starts_nothing(tmp_path: Path) -> None:
+    script = Path(__file__).parent.parent / "tools" / "demo.py"
+    ended = subprocess.run(
+        [sys.executable, script, "--help"], capture_output=True, text=True, cwd=tmp_path, timeout=120
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.startswith("usage: demo.py")
+    assert list(tmp_path.iterdir()) == []

@@ -27,6 +27,8 @@ def result_files(path: Path) -> list[Path]:
 
     Raises: DataError if there are none.
     """
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder; check the path")
     if path.is_file() and path.name != INDEX_FILE:
         return [path]
     folder = path if path.is_dir() else path.parent

@@ -34,7 +34,8 @@ _MARK_M = 0.004
 class HandViewer:
     """Serves the photos of a folder of results at ``http://host:port``.
 
-    Raises: ConfigError without the extra `view`, or if the port is taken.
+    A port that is taken is replaced by the next free one. Raises: ConfigError without the extra `view`, or if `host` is
+    not an address of this machine.
     """
 
     def __init__(self, photos: StoredPhotos, *, host: str = "127.0.0.1", port: int = 8080) -> None:

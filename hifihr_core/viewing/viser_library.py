@@ -1,5 +1,6 @@
 """The package behind pages in a browser, imported when one is needed."""
 
+import socket
 from contextlib import redirect_stdout
 from io import StringIO
 from types import ModuleType
@@ -18,7 +19,25 @@ def import_viser() -> ModuleType:
 
 
 def serve(host: str, port: int) -> Any:
-    """Return a server of viser; its banner does not go to stdout, which is for data. Raises: as `import_viser`."""
+    """Return a server of viser; its banner does not go to stdout, which is for data.
+
+    A port that is taken is replaced by the next free one. Raises: ConfigError as `import_viser`, and if `host` is not an
+    address of this machine.
+    """
     viser = import_viser()
+    check_host(host)
     with redirect_stdout(StringIO()):
         return viser.ViserServer(host=host, port=port, label="hifihr", verbose=False)
+
+
+def check_host(host: str) -> None:
+    """Raise ConfigError for an address that this machine cannot serve at; the server itself would wait for ever."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as trial:
+            trial.bind(address)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(
+            f"host {host!r}: cannot be served at ({reason}); expected an address of this machine, such as 127.0.0.1"
+        ) from error

@@ -12,7 +12,7 @@ import torch
 from hifihr_core.errors import DataError
 from hifihr_core.exports.formats import ExportContext, write_hand
 from hifihr_core.exports.results import HandResult
-from hifihr_core.exports.stored_hands import hand_from_document, mesh_before, read_hand_document
+from hifihr_core.exports.stored_hands import hand_from_document, mesh_before, read_hand_document, result_files
 from hifihr_core.exports.textured_meshes import mirror_x, posed_mesh
 from hifihr_core.hands import HandModel
 from hifihr_core.placed_hands import PlacedHands, mean_texture
@@ -118,3 +118,8 @@ def test_what_was_not_refined_has_no_mesh_before(result: HandResult, hand: HandM
     assert again.before is None
     assert again.keypoints_px is None
     assert mesh_before(again, hand) is None
+
+
+def test_a_path_that_is_not_there_is_named_itself(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"nowhere: no such file or folder; check the path"):
+        result_files(tmp_path / "nowhere")

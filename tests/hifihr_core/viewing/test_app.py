@@ -105,6 +105,12 @@ def test_without_skin_the_mesh_is_grey_and_with_bones_it_is_clear(folder: Path) 
     assert as_trimesh(right.mesh, right.mesh.vertices, skin=True).visual.material.alphaMode == "OPAQUE"
 
 
+@pytest.mark.parametrize("host", ["not a host", "no.such.host.invalid", "192.0.2.1", "a" * 300])
+def test_a_host_that_is_not_this_machine_is_refused(folder: Path, host: str) -> None:
+    with pytest.raises(ConfigError, match="expected an address of this machine"):
+        HandViewer(StoredPhotos(folder), host=host, port=8080)
+
+
 def test_without_viser_the_extra_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "viser", None)
     with pytest.raises(ConfigError, match=r"hifihr\[view\]"):
