@@ -73,6 +73,11 @@ def write_atomically(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+def plain_name(name: str) -> str:
+    """Return a name that can be written inside a file: white space and control characters become `_`."""
+    return "".join(letter if letter.isprintable() and not letter.isspace() else "_" for letter in name)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` as UTF-8, atomically."""
     with write_atomically(path) as part:

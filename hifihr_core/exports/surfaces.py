@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from hifihr_core.exports.encoding import encode_png
 from hifihr_core.exports.textured_meshes import TexturedMesh, surface_normals
-from hifihr_core.files import write_atomically, write_text
+from hifihr_core.files import plain_name, write_atomically, write_text
 from hifihr_core.lookup import needed
 
 #: From our camera frame to the frame of the files.
@@ -23,10 +23,11 @@ def write_obj(path: Path, mesh: TexturedMesh, *, name: str = "hand") -> list[Pat
     Vertices keep their number: corners on the seams of the chart share a vertex and differ in their UV. Vertex colours
     follow the coordinates of a mesh without a chart.
     """
+    name = plain_name(name)  # readers end a name at a space, and a new line would begin a line of its own
     rows = [f"# hifihr: +y up, metres, the photo's camera at the origin\no {name}"]
     files = [path]
     if mesh.texture is not None:
-        material, picture = path.with_suffix(".mtl"), path.with_name(f"{name}_texture.png")
+        material, picture = path.with_name(f"{plain_name(path.stem)}.mtl"), path.with_name(f"{name}_texture.png")
         rows.insert(1, f"mtllib {material.name}")
         write_text(material, f"newmtl skin\nKa 0 0 0\nKd 1 1 1\nKs 0.04 0.04 0.04\nNs 10\nmap_Kd {picture.name}\n")
         _write_png(picture, mesh)

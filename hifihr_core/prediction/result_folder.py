@@ -12,6 +12,7 @@ from pathlib import Path
 from hifihr_core.errors import DataError
 from hifihr_core.exports.formats import possible_names
 from hifihr_core.exports.run_index import Entry, RunIndex
+from hifihr_core.files import plain_name
 from hifihr_core.machine.parts import Part
 from hifihr_core.outside.whole_files import read_head
 
@@ -130,7 +131,7 @@ def result_of(entry: Entry, folder: Path) -> dict[str, object]:
 
 
 def _candidates(path: Path) -> Iterator[str]:
-    stem = path.stem
+    stem = plain_name(path.stem)  # an OBJ cannot name a file with a space in it
     while len(stem.encode(errors="surrogateescape")) > _LONGEST_STEM:
         stem = stem[:-1]
     yield stem

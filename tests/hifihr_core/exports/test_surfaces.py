@@ -20,6 +20,17 @@ def test_obj_reloads_to_the_same_mesh(tmp_path: Path, mesh: TexturedMesh) -> Non
         assert (np.einsum("fx,fcx->fc", normals, loaded.vertex_normals[loaded.faces]) > 0).all()
 
 
+def test_names_inside_an_obj_have_no_white_space_and_write_no_lines(tmp_path: Path, mesh: TexturedMesh) -> None:
+    stem = "my hand\nv 9 9 9\tß手"
+    files = write_obj(tmp_path / "my hand\n.obj", mesh, name=stem)
+    assert [path.name for path in files[1:]] == ["my_hand_.mtl", "my_hand_v_9_9_9_ß手_texture.png"]
+    assert all(path.is_file() for path in files)
+    lines = files[0].read_text().splitlines()
+    assert {"mtllib my_hand_.mtl", "o my_hand_v_9_9_9_ß手"} <= set(lines)
+    assert "v 9 9 9" not in lines
+    assert files[1].read_text().splitlines()[-1] == f"map_Kd {files[2].name}"
+
+
 def test_obj_keeps_the_number_of_every_vertex(tmp_path: Path, mesh: TexturedMesh) -> None:
     write_obj(tmp_path / "a.obj", mesh)
     lines = (tmp_path / "a.obj").read_text().splitlines()
