@@ -21,8 +21,8 @@ def import_viser() -> ModuleType:
 def serve(host: str, port: int) -> Any:
     """Return a server of viser; its banner does not go to stdout, which is for data.
 
-    A port that is taken is replaced by the next free one. Raises: ConfigError as `import_viser`, and if `host` is not an
-    address of this machine.
+    A port that is taken is replaced by the next free one. Raises: ConfigError as `import_viser`, and if this machine
+    does not have the address `host`.
     """
     viser = import_viser()
     check_host(host)
