@@ -117,7 +117,8 @@ class _Texels:
 
     def at(self, values: Float[Tensor, "V C"]) -> Float[Tensor, "N C"]:
         """Return values at vertices, interpolated."""
-        return sum(values[self.corners[:, c]] * self.bary[:, c, None] for c in range(3))
+        first, second, third = (values[self.corners[:, c]] * self.bary[:, c, None] for c in range(3))
+        return first + second + third
 
 
 def _shown_texels(view: View, chart: Fragments, faces: Tensor) -> _Texels:

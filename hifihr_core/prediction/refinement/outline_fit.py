@@ -5,6 +5,8 @@ Medioni, "Object modelling by registration of multiple range images", 1992), and
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -68,7 +70,7 @@ class _Task:
 
     def repeat(self, times: int) -> "_Task":
         """Return the task with every hand several times, copies next to each other."""
-        numbers = {name: _again(getattr(self, name), times) for name in ("K", "keypoints", "trust")}
+        numbers: dict[str, Any] = {name: _again(getattr(self, name), times) for name in ("K", "keypoints", "trust")}
         return replace(self, start=map_tensors(lambda values: _again(values, times), self.start), **numbers)
 
 
@@ -90,7 +92,7 @@ def fit_outlines(
         paired = _pair(task, move_hands(task.start, x), mask, inside)
         many = map_tensors(lambda values: _again(values, size), paired)
         residuals = _residuals(task, paired, x)
-        jacobian = numeric_jacobian(lambda moved, many=many: _residuals(copies, many, moved), x, residuals)
+        jacobian = numeric_jacobian(partial(_residuals, copies, many), x, residuals)
         trial = x + damped_step(jacobian, residuals, damping)
         before, after = (one.square().sum(dim=1) for one in (residuals, _residuals(task, paired, trial)))
         better = after < before
