@@ -145,3 +145,19 @@ def test_parts_are_of_a_checkpoint(score, words, said):
     ended = score(*words)
     assert ended.code == 2
     assert said in ended.err
+
+
+@pytest.mark.parametrize(("words", "boxes"), [((), "labels"), (("--boxes", "predicted"), "predicted")])
+def test_boxes_may_be_predicted(run_cli, monkeypatch, words, boxes):
+    from hifihr_core.errors import DataError
+    from hifihr_core.evaluation import score_checkpoint
+
+    asked = []
+
+    def record(checkpoint, dataset, *, options, **others):
+        asked.append(options.boxes)
+        raise DataError("far enough")
+
+    monkeypatch.setattr(score_checkpoint, "evaluate_checkpoint", record)
+    assert run_cli("eval", "--dataset", "synth", *words).code == 3
+    assert asked == [boxes]
