@@ -15,7 +15,7 @@ _MARGIN_PX = 3
 
 
 class HandPainter:
-    """Draws one hand, frame after frame; `faces`, appearance and light stay."""
+    """Draws one hand, frame after frame; `faces` and appearance stay; `light` is for frames without their own."""
 
     def __init__(self, faces: Int[np.ndarray, "F 3"], appearance: Appearance, light: Light) -> None:
         self._faces = torch.from_numpy(np.ascontiguousarray(faces))
@@ -23,7 +23,11 @@ class HandPainter:
         self._renderer = lru_cache(maxsize=32)(self._make)
 
     def paint(
-        self, canvas: UInt8[np.ndarray, "H W 3"], vertices_cam: Float[np.ndarray, "V 3"], K: Float[np.ndarray, "3 3"]
+        self,
+        canvas: UInt8[np.ndarray, "H W 3"],
+        vertices_cam: Float[np.ndarray, "V 3"],
+        K: Float[np.ndarray, "3 3"],
+        light: Light | None = None,
     ) -> None:
         """Draw the hand over the picture, in place."""
         window = _window(vertices_cam, K, canvas.shape[1], canvas.shape[0])
@@ -37,7 +41,7 @@ class HandPainter:
             torch.from_numpy(vertices_cam).float()[None],
             torch.from_numpy(to_window @ K).float()[None],
             self._appearance,
-            self._light,
+            light or self._light,
         )
         color = rendered.image[0].permute(1, 2, 0).numpy() * 255
         free = 1 - rendered.silhouette[0].numpy()[..., None]

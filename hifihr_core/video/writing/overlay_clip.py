@@ -58,7 +58,7 @@ def write_overlay(
         if not part.is_file():
             size = {"width": facts.width, "height": facts.height}
             with one_thread(), new_clip(part, **size, fps=facts.fps, codec=request.codec) as writer:
-                for frame, image in _painted(frames, hand, tracks, painters):
+                for frame, image in _painted(frames, hand, tracks, painters, looks):
                     writer.write(image, frame.time_s - frames[0].time_s)
                     on_frame(frame.number)
     sound = source.path if facts.has_audio else None
@@ -68,7 +68,11 @@ def write_overlay(
 
 
 def _painted(
-    frames: Sequence[Frame], hand: HandModel, tracks: Sequence[FittedTrack], painters: Mapping[int, HandPainter]
+    frames: Sequence[Frame],
+    hand: HandModel,
+    tracks: Sequence[FittedTrack],
+    painters: Mapping[int, HandPainter],
+    looks: Mapping[int, TrackLook],
 ) -> Iterator[tuple[Frame, np.ndarray]]:
     numbers = np.array([frame.number for frame in frames])
     posed: dict[int, dict[int, np.ndarray]] = {}
@@ -81,13 +85,15 @@ def _painted(
         canvas = frame.image.copy()
         here = [(id, of[frame.number]) for id, of in posed.items() if frame.number in of]
         for id, vertices in sorted(here, key=lambda one: -one[1][:, 2].mean()):  # the nearest hand is drawn last
-            painters[id].paint(canvas, vertices, K)
+            look = looks.get(id)
+            light = None if look is None else look.light_at(np.array([frame.time_s]))
+            painters[id].paint(canvas, vertices, K, light)
         yield frame, canvas
 
 
 def _painter(hand: HandModel, track: FittedTrack, look: TrackLook | None) -> HandPainter:
     if look is not None:
-        return HandPainter(look.mesh.faces, appearance_of(look.mesh), look.light)
+        return HandPainter(look.mesh.faces, appearance_of(look.mesh), look.light_at(look.times_s[:1]))
     faces = hand.faces.long().numpy()
     grey = Appearance(torch.full((1, hand.num_vertices, 3), 0.7))
     light: Light = default_light(torch.zeros(1))

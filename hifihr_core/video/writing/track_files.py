@@ -59,7 +59,9 @@ def check_track_formats(names: Iterable[str]) -> tuple[str, ...]:
     return chosen
 
 
-def frame_document(track: FittedTrack, row: int) -> dict[str, object]:
+def frame_document(
+    track: FittedTrack, row: int, lights: Mapping[str, np.ndarray] = MappingProxyType({})
+) -> dict[str, object]:
     """Return what one line of the .jsonl says."""
     hand = track.hand
     return {
@@ -78,7 +80,16 @@ def frame_document(track: FittedTrack, row: int) -> dict[str, object]:
             "shape": np.round(hand.shape, 6).tolist(),
             "root_cam": np.round(hand.root_cam[row], 6).tolist(),
         },
+        **({"light": {name: np.round(of[row], 4).tolist() for name, of in lights.items()}} if lights else {}),
     }
+
+
+def track_lights(track: FittedTrack, look: TrackLook | None) -> dict[str, Float[np.ndarray, "T *N"]]:
+    """Return the light of every frame, in the camera frame of the clip, by its part; nothing without a look."""
+    if look is None:
+        return {}
+    parts = vars(look.light_at(track.times_s))
+    return {name: values.double().numpy() for name, values in parts.items() if values is not None}
 
 
 def track_rig(hand: HandModel, track: FittedTrack) -> tuple[Rig, Clip] | None:
@@ -145,6 +156,7 @@ def _npz(path: Path, track: FittedTrack, context: TrackContext) -> list[Path]:
         "pose": hand.pose,
         "shape": hand.shape,
         "root_cam": hand.root_cam,
+        **{f"light_{name}": values for name, values in track_lights(track, context.look).items()},
     }
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # its stub takes names for options
     with write_atomically(path) as part:
@@ -161,8 +173,9 @@ def _jsonl(path: Path, track: FittedTrack, context: TrackContext) -> list[Path]:
     }
     with write_atomically(path) as part, part.open("w", encoding="utf-8") as file:
         file.write(json.dumps(first) + "\n")
+        lights = track_lights(track, context.look)
         for row in range(len(track)):
-            file.write(json.dumps(frame_document(track, row), separators=(",", ":")) + "\n")
+            file.write(json.dumps(frame_document(track, row, lights), separators=(",", ":")) + "\n")
     return [path]
 
 

@@ -1,6 +1,6 @@
 """The look of a tracked hand: skin and light, from a few clear frames."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,43 +15,60 @@ from hifihr_core.prediction.predictor import Predictor
 from hifihr_core.records import Light
 from hifihr_core.video.fitting.shape_fit import key_frames
 from hifihr_core.video.fitting.sighted_tracks import SightedTrack
-from hifihr_core.video.reading.frames import FrameSource, Span
+from hifihr_core.video.reading.frames import Frame, FrameSource, Span
 
-#: Frames whose looks make that of a track.
-_FRAMES = 3
+#: Frames whose looks make that of a track: about one per second, and few where each is refined.
+_LEAST_FRAMES, _MOST_FRAMES, _REFINED_FRAMES = 3, 8, 3
 
 
 @dataclass(frozen=True)
 class TrackLook:
-    """Skin and light of a track, one for all frames; `mesh` carries chart and texture (its vertices are one frame's).
+    """Skin and light of a track; `mesh` carries chart and texture (its vertices are one frame's).
 
-    `shape` is the refined one, None without a refinement. `light` is in the camera frame of the clip.
+    There is one skin, and a light per frame (`light_at`), which is between those of the frames that were looked at.
+    `lights` are a batch in the camera frame of the clip, at `times_s`. `shape` is the refined one, None without a
+    refinement.
     """
 
     mesh: TexturedMesh
-    light: Light
+    times_s: Float[np.ndarray, " M"]
+    lights: Light
     shape: Float[np.ndarray, " S"] | None
     licences: Mapping[str, str]
+
+    def light_at(self, times_s: Float[np.ndarray, " T"]) -> Light:
+        """Return the light at some times, a batch: on straight lines between those that were seen, the ends held."""
+
+        def between(values: torch.Tensor) -> torch.Tensor:
+            flat = values.flatten(1).double().numpy()
+            rows = np.stack([np.interp(times_s, self.times_s, column) for column in flat.T], axis=1)
+            return torch.from_numpy(rows).float().reshape(len(times_s), *values.shape[1:])
+
+        lights = self.lights
+        direction = torch.nn.functional.normalize(between(lights.direction), dim=1)
+        sky = None if lights.sky is None else between(lights.sky)
+        return Light(between(lights.ambient), between(lights.color), direction, sky)
 
 
 def look_at_tracks(
     predictor: Predictor, source: FrameSource, span: Span, tracks: Sequence[SightedTrack], K: Float[np.ndarray, "3 3"]
 ) -> dict[int, TrackLook]:
-    """Return the look of every track, from its clearest frames: one skin for all of them.
+    """Return the look of every track: its clearest frames, predicted as photos of one person.
 
     With `same_person` in the predictor's settings all tracks of the clip share that skin.
     """
-    shots = _clearest_frames(source, span, tracks)
-    results: dict[int, list[HandResult]] = {track.id: [] for track in tracks}
-    for group in _people(shots, one_person=predictor.settings.same_person):
+    settings = predictor.settings
+    results: dict[int, list[tuple[float, HandResult]]] = {track.id: [] for track in tracks}
+    wanted = {track.id: _chosen_frames(track, refined=settings.refine) for track in tracks}
+    for group in _groups(source.frames(span), tracks, wanted, one_person=settings.same_person):
         photos = predictor.predict_person(
             [shot.image for shot in group],
             camera=CameraChoice(intrinsics=K),
             detections=[[shot.detection] for shot in group],
         )
         for shot, photo in zip(group, photos, strict=True):
-            results[shot.id] += photo.hands
-    return {id: _look(found, refined=predictor.settings.refine) for id, found in results.items()}
+            results[shot.id].append((shot.time_s, photo.hands[0]))
+    return {id: _look(found, refined=settings.refine) for id, found in results.items()}
 
 
 @dataclass(frozen=True)
@@ -59,30 +76,37 @@ class _Shot:
     """One clear frame of a track."""
 
     id: int
+    time_s: float
     image: UInt8[np.ndarray, "H W 3"]
     detection: Detection
 
 
-def _people(shots: Sequence[_Shot], *, one_person: bool) -> list[list[_Shot]]:
-    """Return the frames whose hands share a skin: those of each track, or all."""
-    if one_person:
-        return [list(shots)]
-    return [[shot for shot in shots if shot.id == id] for id in sorted({shot.id for shot in shots})]
+def _groups(
+    frames: Iterable[Frame], tracks: Sequence[SightedTrack], wanted: Mapping[int, set[int]], *, one_person: bool
+) -> Iterator[list[_Shot]]:
+    """Yield the frames whose hands share a skin: those of each track, as soon as the last has come, or all.
 
-
-def _clearest_frames(source: FrameSource, span: Span, tracks: Sequence[SightedTrack]) -> list[_Shot]:
-    wanted: dict[int, list[SightedTrack]] = {}
-    for track in tracks:
-        for place in key_frames(track.seen, _FRAMES):
-            wanted.setdefault(int(track.frames[place]), []).append(track)
-    shots = []
-    for frame in source.frames(span):
-        for track in wanted.pop(frame.number, ()):
-            detection = _detection(track, frame.number, frame.image.shape[1])
-            shots.append(_Shot(track.id, frame.image, detection))
-        if not wanted:
+    `wanted` are the numbers of the frames by the track.
+    """
+    last = max((max(own) for own in wanted.values()), default=-1)
+    shots: dict[int, list[_Shot]] = {track.id: [] for track in tracks}
+    for frame in frames:
+        for track in tracks:
+            if frame.number in wanted[track.id]:
+                detection = _detection(track, frame.number, frame.image.shape[1])
+                shots[track.id].append(_Shot(track.id, frame.time_s, frame.image, detection))
+                if frame.number == max(wanted[track.id]) and not one_person:
+                    yield shots.pop(track.id)
+        if frame.number >= last:
             break
-    return shots
+    rest = [own for own in shots.values() if own]  # of a clip that gives fewer pictures the second time, too
+    yield from [[shot for own in rest for shot in own]] if one_person and rest else rest
+
+
+def _chosen_frames(track: SightedTrack, *, refined: bool) -> set[int]:
+    seconds = float(track.seen.times_s[-1] - track.seen.times_s[0])
+    count = _REFINED_FRAMES if refined else int(np.clip(round(seconds), _LEAST_FRAMES, _MOST_FRAMES))
+    return {int(track.frames[place]) for place in key_frames(track.seen, count)}
 
 
 def _detection(track: SightedTrack, number: int, width: int) -> Detection:
@@ -94,25 +118,18 @@ def _detection(track: SightedTrack, number: int, width: int) -> Detection:
     return Detection(box, float(track.score[place]), track.side, joints, track.seen.weight[place])
 
 
-def _look(found: Sequence[HandResult], *, refined: bool) -> TrackLook:
-    meshes = [one.mesh for one in found]
-    mesh = meshes[0]
-    if mesh.texture is not None:
-        textures = np.stack([one.texture for one in meshes if one.texture is not None])
-        mesh = replace(mesh, texture=np.median(textures, axis=0).round().astype(np.uint8))
-    elif mesh.vertex_colors is not None:
-        mesh = replace(mesh, vertex_colors=np.median([one.vertex_colors for one in meshes], axis=0))
-    shape = np.median([one.parameters["shape"] for one in found], axis=0) if refined else None
-    return TrackLook(mesh, _light(found), shape, found[0].licences)
+def _look(found: Sequence[tuple[float, HandResult]], *, refined: bool) -> TrackLook:
+    times_s, hands = np.array([time_s for time_s, _ in found]), [hand for _, hand in found]
+    shape = np.median([one.parameters["shape"] for one in hands], axis=0) if refined else None
+    return TrackLook(hands[0].mesh, times_s, _lights(hands), shape, hands[0].licences)
 
 
-def _light(found: Sequence[HandResult]) -> Light:
-    def median(name: str) -> torch.Tensor:
-        return torch.from_numpy(np.median([one.light[name] for one in found], axis=0)).float()[None]
+def _lights(found: Sequence[HandResult]) -> Light:
+    def batch(name: str) -> torch.Tensor:
+        return torch.from_numpy(np.stack([one.light[name] for one in found])).float()
 
-    direction = torch.nn.functional.normalize(median("direction"), dim=1)
-    sky = median("sky") if all("sky" in one.light for one in found) else None
-    return Light(median("ambient"), median("color"), direction, sky)
+    sky = batch("sky") if all("sky" in one.light for one in found) else None
+    return Light(batch("ambient"), batch("color"), batch("direction"), sky)
 
 
 def mesh_at(
