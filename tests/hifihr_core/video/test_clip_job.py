@@ -58,7 +58,7 @@ def test_a_clip_becomes_tracks(tmp_path: Path, clip, predictor, eyes) -> None:
             column, row = arrays["joints_px"][9, 9].astype(int)
             light = [arrays[f"light_{name}"] for name in ("ambient", "color", "direction", "sky")]
         assert [len(values) for values in light] == [COUNT] * 4
-        assert changed[row - 10 : row + 11, column - 10 : column + 11].mean() > 0.3  # skin may be as grey as the ground
+        assert changed[row - 10 : row + 11, column - 10 : column + 11].mean() > 0.1  # skin may be as grey as the ground
         assert changed.mean() < 0.4
     [entry] = read_index(tmp_path / "out")
     assert entry["tracks"][0]["files"][0] == "two_track0.glb"
