@@ -18,7 +18,7 @@ T = TypeVar("T")
 #: An answer shorter than this, which is not all that was asked for, counts as a failed try.
 _LEAST_BYTES = 64 << 10
 #: So often a file whose checksum is wrong is fetched.
-_WHOLE_TRIES = 2
+_WHOLE_TRIES = 4
 _LONGEST_PAUSE_S = 30.0
 #: What has to be installed for the stores that users name most.
 _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "http": "'hifihr[remote]'", "abfs": "adlfs"}
