@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from hifihr_core.errors import DataError
 from hifihr_core.exports.run_index import read_index
 from hifihr_core.hands import HandModel, HandParameters, load_hand
+from hifihr_core.outside.array_archives import read_arrays
 
 _NAMES = ("frames", "times_s", "K", "global_orient", "pose", "shape", "root_cam")
 
@@ -84,16 +85,17 @@ class StoredClips:
         files = [self.folder / Path(name).name for name in entry["files"] if str(name).endswith(".npz")]
         if not files or not files[0].is_file():
             raise DataError(f"{self.folder}: a track without its .npz; run `hifihr predict --format npz,glb` again")
-        try:
-            with np.load(files[0], allow_pickle=False) as arrays:
-                values = {name: arrays[name] for name in _NAMES}
-                seen = arrays["seen"] if "seen" in arrays else arrays["score"] > 0
-                hand = str(arrays["hand"])
-        except (OSError, ValueError, KeyError) as error:
-            raise DataError(f"{files[0]}: damaged ({error}); predict the clip again") from error
-        frames, times_s = values.pop("frames"), values.pop("times_s")
+        arrays = read_arrays(
+            files[0],
+            what="the numbers of a track",
+            remedy="predict the clip again",
+            needed=(*_NAMES, "seen", "hand"),
+            error=DataError,
+        )
+        frames, times_s, seen, hand = (arrays[name] for name in ("frames", "times_s", "seen", "hand"))
+        values = {name: arrays[name] for name in _NAMES}
         return StoredTrack(
-            int(entry["track"]), str(entry["side"]), _model(hand), frames, times_s, seen.astype(int), values
+            int(entry["track"]), str(entry["side"]), _model(str(hand)), frames, times_s, seen.astype(int), values
         )
 
 

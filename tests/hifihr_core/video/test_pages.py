@@ -58,7 +58,7 @@ def test_stored_tracks_are_posed(results: Path, anny: HandModel) -> None:
 
 def test_damaged_and_missing_tracks_are_named(results: Path) -> None:
     (results / "a_track0.npz").write_bytes(b"no numbers")
-    with pytest.raises(DataError, match=r"a_track0.npz: damaged"):
+    with pytest.raises(DataError, match=r"a_track0.npz: not the numbers of a track"):
         StoredClips(results).tracks(0)
     (results / "a_track0.npz").unlink()
     with pytest.raises(DataError, match=r"without its \.npz"):
