@@ -7,6 +7,7 @@ from typing import Any
 import typer
 
 from hifihr_cli.console import say
+from hifihr_cli.start import is_interrupted
 
 USAGE, DATA, INTERRUPTED = 2, 3, 130
 
@@ -19,7 +20,7 @@ def report(error: BaseException) -> int:
     from hifihr_core.errors import HifihrError
     from hifihr_core.files import describe_os_error
 
-    if isinstance(error, KeyboardInterrupt | typer.Abort):
+    if isinstance(error, KeyboardInterrupt | typer.Abort) or is_interrupted():
         say("interrupted; partial files were removed, finished files kept", kind="error")
         return INTERRUPTED
     if isinstance(error, BrokenPipeError):

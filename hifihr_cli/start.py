@@ -10,6 +10,7 @@ from types import FrameType
 from typing import NoReturn
 
 _INTERRUPTED = 130
+_is_interrupted = False
 #: What a person and what `kill`, Slurm and containers send.
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -25,7 +26,14 @@ def leave_at_once(number: int, frame: FrameType | None) -> NoReturn:
 
 def interrupt(number: int, frame: FrameType | None) -> NoReturn:
     """Handle a signal while a command runs: partial work is cleaned up on the way out."""
+    global _is_interrupted
+    _is_interrupted = True
     raise KeyboardInterrupt
+
+
+def is_interrupted() -> bool:
+    """Return whether a signal ended the command; modules in C turn the exception into one of their own."""
+    return _is_interrupted
 
 
 def run() -> NoReturn:

@@ -26,6 +26,16 @@ sys.argv = ["hifihr", *{words!r}]
 run()
 """
 
+#: What modules in C do when a signal arrives while they are made ready.
+SWALLOWED = """
+            try:
+                os.kill(os.getpid(), signal.{sent})
+                sum(range(10000))
+            except KeyboardInterrupt:
+                raise ImportError("initialization failed")
+
+"""
+
 
 def send_itself(tmp_path, module, words, *, sent="SIGINT", handler=None):
     """Run a command line; the signal comes while `module` is imported, or at the end where it has no name."""
@@ -54,6 +64,16 @@ def test_a_signal_during_the_imports_of_a_command_leaves_nothing(tmp_path, modul
     assert ended.stderr.startswith("error: interrupted")
     assert ended.stderr.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["photo.jpg"]
+
+
+def test_a_signal_that_a_module_turns_into_another_error_is_an_interruption_all_the_same(tmp_path):
+    code = SENDER.replace("            os.kill(os.getpid(), signal.{sent})\n\n", SWALLOWED).format(
+        module="hifihr_core.assets", words=["assets", "list"], sent="SIGTERM", handler="SIG_DFL"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    assert ended.returncode == 130
+    assert ended.stderr.startswith("error: interrupted")
+    assert ended.stderr.count("\n") == 1
 
 
 def test_a_job_in_the_background_of_a_shell_goes_on_ignoring_ctrl_c(tmp_path):

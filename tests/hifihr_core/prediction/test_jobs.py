@@ -43,21 +43,21 @@ def test_every_file_of_every_format(predictor: Predictor, photo: Path, tmp_path:
     [done] = predict_files(predictor, [photo], output)
     names = {file.name for file in (tmp_path / "out").iterdir()}
     own = ("0.glb", "0.obj", "0.mtl", "0.ply", "0.bvh", "0.json", "0.npz", "0_texture.png", "overlay.jpg", "sheet.jpg")
-    assert names == {"hands.json", "a [1].glb", "a [1].usdz", *(f"a [1]_{end}" for end in own)}
+    assert names == {"hands.json", "a_[1].glb", "a_[1].usdz", *(f"a_[1]_{end}" for end in own)}
     assert {Path(name).name for name in files_of(done.document)} == names - {"hands.json"}
     [entry] = json.loads((tmp_path / "out" / "hands.json").read_text())["photos"]
     assert entry["path"] == str(photo)
-    assert entry["files"] == ["a [1].glb", "a [1].usdz"]
-    assert "a [1]_0.obj" in entry["hands"][0]["files"]
-    document = json.loads((tmp_path / "out" / "a [1]_0.json").read_text())
-    arrays = np.load(tmp_path / "out" / "a [1]_0.npz")
+    assert entry["files"] == ["a_[1].glb", "a_[1].usdz"]
+    assert "a_[1]_0.obj" in entry["hands"][0]["files"]
+    document = json.loads((tmp_path / "out" / "a_[1]_0.json").read_text())
+    arrays = np.load(tmp_path / "out" / "a_[1]_0.npz")
     np.testing.assert_allclose(document["joints_cam"], arrays["joints_cam"], atol=1e-6)
     np.testing.assert_allclose(document["parameters"]["pose"], arrays["pose"], atol=1e-6)
     assert document["licences"]["hand"] == "free"
     assert document["photo"] == photo.name
     assert document["metric"] is False
     assert "OpenCV" in document["conventions"]["camera_frame"]
-    with Image.open(tmp_path / "out" / "a [1]_overlay.jpg") as overlay:
+    with Image.open(tmp_path / "out" / "a_[1]_overlay.jpg") as overlay:
         assert overlay.size == (160, 120)
 
 
@@ -77,7 +77,7 @@ def test_document_of_a_photo(predictor: Predictor, photo: Path, tmp_path: Path) 
     assert document["path"] == str(photo)
     assert document["hands"][0].keys() >= {"joints_px", "joints_cam", "side", "score", "box", "K", "files", "metric"}
     assert np.shape(document["hands"][0]["joints_px"]) == (21, 2)
-    assert document["hands"][0]["files"] == [str(tmp_path / "out" / "a [1]_0.json")]
+    assert document["hands"][0]["files"] == [str(tmp_path / "out" / "a_[1]_0.json")]
     assert document["pictures"] == []
 
 
@@ -88,11 +88,11 @@ def _run(predictor: Predictor, paths: list[Path], output: OutputSettings) -> lis
 def test_a_finished_photo_is_not_done_again(predictor: Predictor, photo: Path, tmp_path: Path) -> None:
     output = OutputSettings(tmp_path / "out", ("json",), pictures=False)
     [first] = _run(predictor, [photo], output)
-    written = (tmp_path / "out" / "a [1]_0.json").stat().st_mtime_ns
+    written = (tmp_path / "out" / "a_[1]_0.json").stat().st_mtime_ns
     [again] = _run(predictor, [photo], output)
     assert (again.kept, again.result) == (True, None)
     assert again.document["hands"][0]["files"] == first.document["hands"][0]["files"]
-    assert (tmp_path / "out" / "a [1]_0.json").stat().st_mtime_ns == written
+    assert (tmp_path / "out" / "a_[1]_0.json").stat().st_mtime_ns == written
 
 
 def test_results_of_other_settings_or_of_a_changed_photo_are_refused_before_any_work(
@@ -113,7 +113,7 @@ def test_files_of_others_are_never_touched(predictor: Predictor, photo: Path, tm
     """Photos named like results, and annotations beside them, in the very folder of the results."""
     second = photo.with_name("a [1]_1.png")
     shutil.copy(photo, second)
-    notes = {photo.with_name(f"a [1]_{end}"): end for end in ("0.json", "1.json", "7.glb", "overlay.jpg")}
+    notes = {photo.with_name(f"a_[1]_{end}"): end for end in ("0.json", "1.json", "7.glb", "overlay.jpg")}
     for file, text in notes.items():
         file.write_text(text)
     content = photo.read_bytes()
@@ -122,10 +122,10 @@ def test_files_of_others_are_never_touched(predictor: Predictor, photo: Path, tm
         first, other = _run(predictor, [photo, second], output)
         assert {file: file.read_text() for file in notes} == notes
         assert photo.read_bytes() == second.read_bytes() == content
-    assert Path(first.document["hands"][0]["files"][0]).name == "a [1]_png_0.json"
-    assert Path(other.document["hands"][0]["files"][0]).name == "a [1]_1_0.json"
+    assert Path(first.document["hands"][0]["files"][0]).name == "a_[1]_png_0.json"
+    assert Path(other.document["hands"][0]["files"][0]).name == "a_[1]_1_0.json"
     found = find_photos([photo.parent]).photos
-    assert without_results(found, photo.parent) == [photo, second, photo.with_name("a [1]_overlay.jpg")]
+    assert without_results(found, photo.parent) == [photo, second, photo.with_name("a_[1]_overlay.jpg")]
 
 
 def test_overwriting_removes_a_hand_that_is_no_longer_found(
@@ -134,9 +134,9 @@ def test_overwriting_removes_a_hand_that_is_no_longer_found(
     output = OutputSettings(tmp_path / "out", ("json",), pictures=False, overwrite=True)
     two = [shoot(1).detection] * 2
     list(predict_files(predictor, [photo], output, boxes={str(photo): two}))
-    assert (tmp_path / "out" / "a [1]_1.json").exists()
+    assert (tmp_path / "out" / "a_[1]_1.json").exists()
     list(predict_files(predictor, [photo], output, boxes={str(photo): two[:1]}))
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"hands.json", "a [1]_0.json"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"hands.json", "a_[1]_0.json"}
 
 
 def test_a_stopped_run_continues_and_leaves_nothing_behind(
@@ -175,9 +175,9 @@ def test_two_photos_of_one_name(predictor: Predictor, photo: Path, tmp_path: Pat
     output = OutputSettings(tmp_path / "out", ("json",), pictures=False)
     done = list(predict_files(predictor, [photo, second, third], output))
     assert [Path(one.document["hands"][0]["files"][0]).name for one in done] == [
-        "a [1]_0.json",
-        "a [1]_webp_0.json",
-        "a [1]_png_0.json",
+        "a_[1]_0.json",
+        "a_[1]_webp_0.json",
+        "a_[1]_png_0.json",
     ]
 
 
@@ -308,7 +308,7 @@ def test_a_part_waits_for_another_one_that_writes_the_index(tmp_path: Path) -> N
     lock = tmp_path / ".hands.lock"
     with (
         wait_for_turn(lock, what="one"),
-        pytest.raises(DataError, match="another part has held it for long"),
+        pytest.raises(DataError, match="another part has held it for too long"),
         wait_for_turn(lock, what="another part", wait_s=0.0),
     ):
         pass
