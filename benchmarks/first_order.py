@@ -23,7 +23,7 @@ def refine_first_order(hand: HandModel, renderer: Renderer, start: LitHands, cro
     start = replace(start, light=with_sky(start.light))
     drawn, shade = draw_shaded(hand, renderer, start, crops)
     mask = segment_hands(crops.image, drawn.rendered.silhouette)
-    before = measure(drawn, crops, mask)
+    before = measure(hand, drawn, crops, mask)
     variables = Variables(start)
     optimizer = torch.optim.Adam(variables.groups(WEIGHTS), betas=(0.8, 0.95))
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -43,5 +43,5 @@ def refine_first_order(hand: HandModel, renderer: Renderer, start: LitHands, cro
         compared = Compared(crops, mask, shade, start)
         costs = [cost(hand, renderer, one, compared, WEIGHTS) for one in (last, start)]
         state = choose(costs[0] <= costs[1], last, start)
-        after = measure(draw_shaded(hand, renderer, state, crops)[0], crops, mask)
+        after = measure(hand, draw_shaded(hand, renderer, state, crops)[0], crops, mask)
     return Refined(state, mask, before, after)

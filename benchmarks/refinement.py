@@ -86,7 +86,7 @@ def outcomes(case: Case) -> dict[str, Outcome]:
 def scores(case: Case, hands: LitHands, masks: list[Tensor]) -> dict[str, list[float]]:
     """Return keypoint error, IoU and PSNR of every hand, the means over the masks."""
     drawn = draw_shaded(case.hand, case.renderer, hands, case.crops)[0]
-    rows = [measure(drawn, case.crops, mask) for mask in masks]
+    rows = [measure(case.hand, drawn, case.crops, mask) for mask in masks]
     return {name: torch.stack([getattr(row, name) for row in rows]).mean(dim=0).tolist() for name in vars(rows[0])}
 
 

@@ -14,6 +14,7 @@ from hifihr_core.exports.textured_meshes import TexturedMesh, hand_mesh, mirror_
 from hifihr_core.geometry.cameras import project
 from hifihr_core.geometry.crops import image_scale, warp_image
 from hifihr_core.hands import HandModel, HandParameters
+from hifihr_core.lifting.seen_definition import as_seen
 from hifihr_core.photos.camera_choice import PhotoCamera
 from hifihr_core.photos.detections import Detection
 from hifihr_core.photos.reading import Photo
@@ -90,7 +91,7 @@ def assemble(
                 mesh=mirror_x(mesh) if side == "left" else mesh,
                 parameters={**_arrays(hand.parameters), "root_cam": _numpy(hand.root_cam[0])},
                 light=_arrays(_unmirrored(hand.light) if side == "left" else hand.light),
-                report=_report(done, joints_px, i)
+                report=_report(done, joints_px, model.joint_definition, i)
                 | {"depth_sigma_m": round(_depth_sigma_m(done, i, float(spread[i])), 4)}
                 | ({} if seen is None else {"texture_seen": round(seen, 3)}),
                 licences=licences,
@@ -198,14 +199,16 @@ def _depth_sigma_m(done: Reconstruction, i: int, size_spread: float) -> float:
     return distance * (size**2 + focal**2 + joints**2) ** 0.5
 
 
-def _report(done: Reconstruction, joints_px: Float[np.ndarray, "21 2"], i: int) -> dict[str, object]:
-    """Return how hand i came about; the keypoint error counts the keypoints that were found."""
+def _report(done: Reconstruction, joints_px: Float[np.ndarray, "21 2"], definition: str, i: int) -> dict[str, object]:
+    """Return how hand i came about; the keypoint error counts the keypoints that were found, as they are defined."""
     detection = done.detections[i]
     report: dict[str, object] = {"start": done.origins[i]}
     if detection.keypoints_px is not None:
         report["keypoints_from"] = "given" if detection.seen is None else "eyes"
     if detection.keypoints_px is not None and detection.found.any():
-        distance = np.linalg.norm(joints_px - detection.keypoints_px, axis=1)
+        own = torch.from_numpy(joints_px)[None]
+        compared = joints_px if detection.seen is None else as_seen(own, definition)[0].numpy()
+        distance = np.linalg.norm(compared - detection.keypoints_px, axis=1)
         report["keypoint_error_px"] = round(float(distance[detection.found].mean()), 3)
     if detection.notes:
         report["notes"] = list(detection.notes)

@@ -9,10 +9,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from hifihr_core.geometry.crops import flip_horizontal, square_around, square_crop, transform_points
+from hifihr_core.lifting.seen_definition import seen_definition
 from hifihr_core.photos.detections import GIVEN_BOX_SCALE, KEYPOINT_BOX_SCALE, Detection, check_in_photo
 from hifihr_core.photos.reading import Photo
 from hifihr_core.placed_hands import map_tensors
 from hifihr_core.records import Side
+from hifihr_core.skeleton import NUM_JOINTS
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,7 @@ class Crops:
 
     `T_crop_photo[b]` maps pixels of the photo at its full size to those of crop b (a flip for a left hand included);
     `K` is the camera of the crop, in which a left hand's x is negated. Without keypoints, `confidence` is 0.
+    `by_eyes` says whose keypoints are the eyes' own, which define joints their own way; None means nobody's.
     """
 
     image: Float[Tensor, "B 3 H W"]
@@ -29,11 +32,20 @@ class Crops:
     keypoints_px: Float[Tensor, "B 21 2"]
     confidence: Float[Tensor, "B 21"]
     sides: tuple[Side, ...]
+    by_eyes: Bool[Tensor, " B"] | None = None
 
     @property
     def inside(self) -> Bool[Tensor, "B H W"]:
         """The pixels that the photo covers: beyond its border a crop is black, which neither skin nor noise is."""
         return self.image.amax(dim=1) > 0
+
+    def definitions(self, joint_definition: str) -> Float[Tensor, "B 21 21"]:
+        """Return how the keypoints of each hand are defined, as weighted sums of a hand model's joints, a row each."""
+        same = torch.eye(NUM_JOINTS).to(self.keypoints_px)
+        weights = seen_definition(joint_definition)
+        if self.by_eyes is None or weights is None:
+            return same.expand(len(self.K), -1, -1)
+        return torch.where(self.by_eyes[:, None, None], weights.to(same), same)
 
     def to(self, device: torch.device) -> "Crops":
         """Return the same crops on another device."""
@@ -65,6 +77,7 @@ def cut_crops(
         keypoints_px=torch.from_numpy(keypoints).float(),
         confidence=torch.from_numpy(confidence).float(),
         sides=sides,
+        by_eyes=torch.tensor([one.seen is not None for one in detections]),
     )
 
 

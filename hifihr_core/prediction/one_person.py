@@ -56,6 +56,6 @@ def _joined(hands: Sequence[LitHands]) -> LitHands:
 
 def _joined_crops(photos: Sequence[Reconstruction]) -> Crops:
     crops = [one.crops for one in photos]
-    names = ("image", "K", "T_crop_photo", "keypoints_px", "confidence")
+    names = ("image", "K", "T_crop_photo", "keypoints_px", "confidence", "by_eyes")
     joined = {name: torch.cat([getattr(one, name) for one in crops]) for name in names}
     return Crops(**joined, sides=tuple(side for one in crops for side in one.sides))

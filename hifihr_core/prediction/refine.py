@@ -87,7 +87,7 @@ def refine(
     with torch.no_grad():
         costs = [cost(hand, renderer, one, compared, settings.picture) for one in (last, start)]
         state = choose(costs[0] <= costs[1], last, start)
-    before, after = (measure(draw_shaded(hand, renderer, one, crops)[0], crops, mask) for one in (start, state))
+    before, after = (measure(hand, draw_shaded(hand, renderer, one, crops)[0], crops, mask) for one in (start, state))
     return Refined(state, mask, before, after)
 
 
@@ -105,11 +105,11 @@ def _fit_on_small_crops(hand: HandModel, start: LitHands, crops: Crops, outlines
     return placed
 
 
-def measure(drawn: DrawnHands, crops: Crops, mask: Bool[Tensor, "B H W"]) -> Quality:
+def measure(hand: HandModel, drawn: DrawnHands, crops: Crops, mask: Bool[Tensor, "B H W"]) -> Quality:
     """Return how well drawn hands explain their crops, on the hand's side of the wrist."""
     rendered, joints_px = drawn.rendered, drawn.posed.joints_px
     seen = crops.confidence > 0
-    distance = (joints_px - crops.keypoints_px).norm(dim=-1)
+    distance = (crops.definitions(hand.joint_definition) @ joints_px - crops.keypoints_px).norm(dim=-1)
     keypoint_px = torch.where(seen, distance, 0.0).sum(dim=1) / seen.sum(dim=1)  # 0 / 0 is the NaN that is meant
     height, width = crops.image.shape[-2:]
     counted = ~beyond_wrist(joints_px, height=height, width=width)

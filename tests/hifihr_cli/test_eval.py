@@ -138,7 +138,7 @@ def test_without_shards_the_way_to_make_them_is_named(run_cli, tmp_path):
     ("words", "said"),
     [
         (("--part", "1/2", "--merge"), "merge when all parts are done"),
-        (("--part", "1/2"), "do not go with --predictions"),
+        (("--part", "1/2"), "cannot be combined with --predictions"),
     ],
 )
 def test_parts_are_of_a_checkpoint(score, words, said):

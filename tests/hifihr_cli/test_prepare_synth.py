@@ -30,7 +30,7 @@ def test_a_raw_tree_is_written(tmp_path, monkeypatch, run_cli):
         (["synth", "--light", "sun"], "known lights: lamp, environment"),
         (["synth", "--light", "lamp", "--environments", "maps"], "--environments goes with --light environment"),
         (["synth", "--each", 3], "--each 3: expected a divisor of 16"),
-        (["synth", "--as", "freihand", "--light", "environment"], "--light goes with shards"),
+        (["synth", "--as", "freihand", "--light", "environment"], "--light is for shards"),
     ],
 )
 def test_options_of_another_source_are_refused(arguments, message, run_cli):

@@ -4,6 +4,7 @@ Points of the drawn hand's outline are moved onto the outline of the mask along 
 Medioni, "Object modelling by registration of multiple range images", 1992), and paired again before every step.
 """
 
+import math
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -23,11 +24,16 @@ from hifihr_core.prediction.look.masks import beyond_wrist
 from hifihr_core.prediction.refinement.outlines import find_outline, pair_outlines
 from hifihr_core.rendering.primitives import rasterize
 
+#: How far a start is usually off: its turn, the logarithm of its distance, its pose and shape.
+_TURN_RAD, _LOG_DEPTH, _POSE, _SHAPE = 0.2, 0.1, 0.5, 1.0
+
 
 @dataclass(frozen=True)
 class OutlineWeights:
     """Weights of the squared terms and up to which distance they count in full; lengths in widths of the crop.
 
+    `start` holds a hand to where it began, which an outline alone does not fix: a small hand that is near looks like a
+    large one far away. Hands without keypoints are held more firmly: their start is all that is known of their joints.
     `reach` is how far apart the points of a pair may be. `enough` is the fraction of the cost that a step must still
     remove for some hand; below it the fit is done.
     """
@@ -42,6 +48,8 @@ class OutlineWeights:
     pose_off_prior: float = 2.0
     limits: float = 20.0
     shape_prior: float = 0.05
+    start: float = 0.3
+    start_without_keypoints: float = 3.0
     enough: float = 0.003
 
 
@@ -65,12 +73,15 @@ class _Task:
     K: Float[Tensor, "B 3 3"]
     keypoints: Float[Tensor, "B 21 2"]
     trust: Float[Tensor, "B 21"]
+    definition: Float[Tensor, "B 21 21"]
+    hold: Float[Tensor, " B"]
     width_px: int
     weights: OutlineWeights
 
     def repeat(self, times: int) -> "_Task":
         """Return the task with every hand several times, copies next to each other."""
-        numbers: dict[str, Any] = {name: _again(getattr(self, name), times) for name in ("K", "keypoints", "trust")}
+        names = ("K", "keypoints", "trust", "definition", "hold")
+        numbers: dict[str, Any] = {name: _again(getattr(self, name), times) for name in names}
         return replace(self, start=map_tensors(lambda values: _again(values, times), self.start), **numbers)
 
 
@@ -108,7 +119,10 @@ def _task_of(hand: HandModel, start: LitHands, crops: Crops, weights: OutlineWei
     bare = PlacedHands(replace(start.parameters, texture=None), start.root_cam)
     points = torch.where(crops.confidence[..., None] > 0, crops.keypoints_px, 0.0)
     trust = crops.confidence / crops.confidence.sum(dim=1, keepdim=True).clamp_min(1e-3)
-    return _Task(hand, bare, crops.K, points / width_px, trust, width_px, weights)
+    known = (crops.confidence > 0).any(dim=1)
+    hold = torch.where(known, weights.start, weights.start_without_keypoints).to(trust)
+    definition = crops.definitions(hand.joint_definition)
+    return _Task(hand, bare, crops.K, points / width_px, trust, definition, hold, width_px, weights)
 
 
 def _again(values: Tensor, times: int) -> Tensor:
@@ -156,16 +170,26 @@ def _residuals(task: _Task, paired: _Paired, x: Float[Tensor, "B D"]) -> Float[T
         _mean_of(prior.off_basis(pose), weights.pose_off_prior),
         _mean_of(prior.beyond_limits(pose), weights.limits),
         _mean_of(shape, weights.shape_prior),
+        _from_start(task, x),
     )
     return torch.cat(terms, dim=1)
 
 
 def _joint_residuals(task: _Task, joints_px: Float[Tensor, "B 21 2"]) -> Float[Tensor, "B 42"]:
     """Return residuals whose squares sum to the pseudo-Huber cost of the keypoints."""
-    offset, outlier = joints_px / task.width_px - task.keypoints, task.weights.keypoint_outlier
+    offset = task.definition @ joints_px / task.width_px - task.keypoints
+    outlier = task.weights.keypoint_outlier
     distance = (offset.square().sum(dim=-1, keepdim=True) / outlier**2 + 1e-12).sqrt()
     robust = offset * (2 / (1 + (1 + distance.square()).sqrt())).sqrt()
     return (robust * (task.weights.keypoints * task.trust[..., None]).sqrt()).flatten(1)
+
+
+def _from_start(task: _Task, x: Float[Tensor, "B D"]) -> Float[Tensor, "B D"]:
+    """Return residuals of how far each hand is from its start; its position across the view is not penalised."""
+    pose_dim, shape_dim = task.hand.pose_dim, task.hand.shape_dim
+    parts = ((_TURN_RAD, 3), (math.inf, 2), (_LOG_DEPTH, 1), (_POSE, pose_dim), (_SHAPE, shape_dim))
+    usual = x.new_tensor([sigma for sigma, count in parts for _ in range(count)])
+    return x / usual * (task.hold[:, None] / x.shape[1]).sqrt()
 
 
 def _mean_of(values: Float[Tensor, "B N"], weight: float) -> Float[Tensor, "B N"]:

@@ -188,16 +188,18 @@ def cost(
     difference = ((rendered.image - crops.image).abs().mean(dim=1) * shared).flatten(1).sum(dim=1)
     photometric = difference / shared.flatten(1).sum(dim=1).clamp_min(1)
     return (
-        weights.keypoints * _keypoint_cost(joints_px / width, crops, weights.keypoint_outlier)
+        weights.keypoints * _keypoint_cost(hand, joints_px, crops, weights.keypoint_outlier)
         + weights.silhouette * outline
         + weights.photometric * photometric
         + _priors(hand, state, compared.start, weights)
     )
 
 
-def _keypoint_cost(joints: Float[Tensor, "B 21 2"], crops: Crops, outlier: float) -> Float[Tensor, " B"]:
+def _keypoint_cost(
+    hand: HandModel, joints_px: Float[Tensor, "B 21 2"], crops: Crops, outlier: float
+) -> Float[Tensor, " B"]:
     """Return the pseudo-Huber cost of the keypoints, crop widths squared, weighted by confidence."""
-    offset = joints - crops.keypoints_px / crops.image.shape[-1]
+    offset = (crops.definitions(hand.joint_definition) @ joints_px - crops.keypoints_px) / crops.image.shape[-1]
     robust = 2 * outlier**2 * ((1 + offset.square().sum(dim=-1) / outlier**2).sqrt() - 1)
     return (robust * crops.confidence).sum(dim=1) / crops.confidence.sum(dim=1).clamp_min(1e-3)
 

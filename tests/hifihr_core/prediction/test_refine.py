@@ -67,9 +67,7 @@ def test_without_keypoints_the_picture_alone_leads(hand: HandModel, scene: tuple
 def test_hands_do_not_see_each_other(hand: HandModel, scene: tuple) -> None:
     crops, truth, start = scene
     pair = map_tensors(lambda a, b: torch.cat((a, b)), start, truth)
-    both = Crops(
-        *(torch.cat((value, value)) for name, value in vars(crops).items() if name != "sides"), sides=("right", "right")
-    )
+    both = replace(map_tensors(lambda values: torch.cat((values, values)), crops), sides=("right", "right"))
     alone = _refine(hand, start, crops, steps=3)
     together = _refine(hand, pair, both, steps=3)
     # Differences over 0.01 multiply the rounding that the size of a batch changes.

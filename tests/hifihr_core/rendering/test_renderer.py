@@ -63,7 +63,7 @@ def test_the_same_renderer_at_another_size(make_scene):
     fresh = Renderer(scene.faces, height=9, width=11)(scene.verts, half, scene.appearance, scene.light)
     torch.testing.assert_close(drawn.image, fresh.image, rtol=0, atol=0)
     assert (renderer.height, renderer.width) == (scene.size, scene.size)
-    with pytest.raises(ValueError, match="height"):
+    with pytest.raises(ValueError, match="0 x 4"):
         renderer.at_size(0, 4)
 
 

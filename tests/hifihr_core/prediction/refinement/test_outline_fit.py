@@ -5,7 +5,8 @@ import torch
 
 from hifihr_core.geometry.cameras import project
 from hifihr_core.hands import HandModel
-from hifihr_core.placed_hands import LitHands, default_light, mean_texture, pose_hands
+from hifihr_core.lifting.seen_definition import as_seen
+from hifihr_core.placed_hands import LitHands, default_light, map_tensors, mean_texture, pose_hands
 from hifihr_core.prediction.hand_crops import Crops
 from hifihr_core.prediction.refinement.outline_fit import OutlineWeights, fit_outlines
 from hifihr_core.rendering import rasterize
@@ -88,7 +89,7 @@ def test_a_hand_does_not_depend_on_its_neighbour(hand: HandModel, scene: tuple) 
         type(start.parameters)(*(value[:1] for value in vars(start.parameters).values())), start.root_cam[:1],
         default_light(start.root_cam[:1]),
     )  # fmt: skip
-    first = Crops(*(value[:1] for name, value in vars(crops).items() if name != "sides"), sides=("right",))
+    first = replace(map_tensors(lambda values: values[:1], crops), sides=("right",))
     alone = fit_outlines(hand, one, first, mask[:1], replace(WEIGHTS, enough=0.0))
     torch.testing.assert_close(alone.root_cam, both.root_cam[:1], atol=1e-4, rtol=1e-3)
 
@@ -102,3 +103,26 @@ def test_it_ends_when_nothing_improves(hand: HandModel, scene: tuple, monkeypatc
     monkeypatch.setattr(outline_fit, "_pair", lambda *values: steps.append(1) or pair(*values))
     fit_outlines(hand, truth, crops, mask, replace(WEIGHTS, steps=40, enough=0.02))
     assert len(steps) < 20
+
+
+def test_without_keypoints_a_hand_stays_where_it_began(hand: HandModel, scene: tuple) -> None:
+    """A large hand's outline is also that of a usual hand that is nearer."""
+    truth, _, crops, _ = scene
+    large = replace(truth, parameters=replace(truth.parameters, shape=torch.full((2, hand.shape_dim), 1.0)))
+    verts_cam = pose_hands(hand, large, crops.K).verts_cam
+    mask = rasterize(verts_cam, hand.faces, crops.K, height=SIZE, width=SIZE).face >= 0
+    blind = replace(crops, confidence=torch.zeros(2, 21))
+    free = replace(WEIGHTS, start_without_keypoints=0.0)
+    held, drifted = (fit_outlines(hand, large, blind, mask, weights) for weights in (WEIGHTS, free))
+    moved = [(one.root_cam - large.root_cam).norm(dim=-1).max() for one in (held, drifted)]
+    assert moved[0] < 0.01
+    assert moved[1] > 2 * moved[0]
+
+
+def test_keypoints_of_the_eyes_are_compared_as_the_eyes_define_them(hand: HandModel, scene: tuple) -> None:
+    truth, start, crops, mask = scene
+    joints_px = pose_hands(hand, truth, crops.K).joints_px
+    seen = replace(crops, keypoints_px=as_seen(joints_px, hand.joint_definition), by_eyes=torch.tensor([True, False]))
+    fitted = fit_outlines(hand, start, seen, mask, WEIGHTS)
+    off = (pose_hands(hand, fitted, crops.K).joints_px - joints_px).norm(dim=-1).mean(dim=1)
+    assert off[0] < 0.6 * off[1]
