@@ -17,6 +17,7 @@ light" (the mean texture under the light that explains the picture best with it;
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import torch
 from look_scenes import Shots, Studio, neutral_light, picture, posed_of, silhouette, with_marks
@@ -136,9 +137,25 @@ def score(
     return result
 
 
+def on_chart(look: Appearance) -> Tensor:
+    """Return which texels of a map some triangle shows, (T, T)."""
+    assert look.uvs is not None
+    assert look.faces_uvs is not None
+    size = look.albedo.shape[-1]
+    corners = look.uvs[look.faces_uvs.long()].double().numpy() * [size, -size] + [0, size] - 0.5
+    mask = np.zeros((size, size), np.uint8)
+    for triangle in corners.round().astype(np.int32):
+        cv2.fillConvexPoly(mask, triangle, 1)
+    return torch.from_numpy(mask > 0)
+
+
 def tone(studio: Studio, look: Appearance, true_look: Appearance) -> dict[str, list[float]]:
-    """Return correlation over people and mean error of the mean albedo per channel."""
-    ours, truth = (x.albedo.mean(dim=(2, 3)).numpy() for x in (look, true_look))
+    """Return correlation over people and mean error of the mean albedo per channel, of the texels on the chart.
+
+    What lies beside the chart is never shown: completed maps repeat its border there.
+    """
+    inside = on_chart(look)
+    ours, truth = (x.albedo[:, :, inside].mean(dim=2).numpy() for x in (look, true_look))
     return {
         "correlation": [
             float(np.corrcoef(ours[:, c], truth[:, c])[0, 1]) if ours[:, c].std() > 0 else 0.0 for c in range(3)
