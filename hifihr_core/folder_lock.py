@@ -36,7 +36,7 @@ def lock_folder(folder: Path, *, what: str) -> Iterator[bool]:
 
 @contextmanager
 def wait_for_turn(path: Path, *, what: str, wait_s: float = 60.0) -> Iterator[bool]:
-    """Hold the lock of a file while the body runs, once it is free; yield whether there are locks at all.
+    """Wait for the lock of a file and hold it while the body runs; yield whether the file system has locks at all.
 
     Raises: DataError if the file cannot be written, or another process, `what`, keeps it for longer than `wait_s`.
     """

@@ -1,4 +1,4 @@
-"""Generated hands in the form of a benchmark, for trying hifihr where all data is generated anyway."""
+"""Generated hands laid out as a benchmark is, so that hifihr can be tried where no data set is at hand."""
 
 from pathlib import Path
 

@@ -209,7 +209,7 @@ def _local_gltf(T_cam_bone: Float[np.ndarray, "*batch N 4 4"], parents: tuple[in
 
 
 def srgb_to_linear(values: np.ndarray) -> np.ndarray:
-    """Return light of sRGB values, both in [0, 1]."""
+    """Return sRGB values as linear light, both in [0, 1]."""
     return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
 
 

@@ -26,7 +26,8 @@ _FRAMES_PER_S = 30.0
 
 
 def write_usdz(path: Path, hands: Sequence[SceneHand], *, bones: str = "vrm") -> None:
-    """Write the hands to one USDZ. Clips of a hand (the first, if any) become its animation, else it holds its pose.
+    """Write the hands to one USDZ. A hand's first clip, if any, becomes its animation; otherwise the hand holds its
+    pose.
 
     Raises: ConfigError without the extra `usd`; DataError if it cannot be written.
     """

@@ -92,7 +92,8 @@ def look_at(
 
 
 def look_again(engine: Engine, pyramid: Pyramid, seen: Sightings, *, rounds: int) -> Sightings:
-    """Return each hand as seen in the region of its own joints: the last of `rounds` such looks that is not worse.
+    """Look at each hand up to `rounds` times more, in the region of its own joints; return its latest look that is not
+    worse than the one before.
 
     A hand whose region stays where it was, or that reads like a surer one, is not looked at again.
     """

@@ -1,4 +1,4 @@
-"""From the motions that pose a hand to the skeleton that files carry."""
+"""From the motions that pose a hand to the skeleton that is written to files."""
 
 import torch
 from jaxtyping import Float

@@ -44,7 +44,7 @@ def read_arrays(
     most_bytes: int = MOST_BYTES,
     error: type[HifihrError] = AssetError,
 ) -> dict[str, np.ndarray]:
-    """Return every array of a `.npz` file: numbers and texts, writable.
+    """Return every array of a `.npz` file, of numbers or of text, as a writable array.
 
     `what` (such as "a hand file") and `remedy` are for the message; `needed` are names that must be there.
     Raises: `error` if the file is missing, damaged, larger than `most_bytes` unpacked, holds objects or lacks a name.

@@ -13,7 +13,7 @@ from hifihr_core.outside.folders import is_junk, natural_key
 
 @dataclass(frozen=True)
 class FoundPhotos:
-    """The photos, each once, and the other files in the folders that were looked into."""
+    """The photos, without duplicates, and the other files in the folders that were searched."""
 
     photos: tuple[Path, ...]
     left_out: tuple[Path, ...] = ()

@@ -40,7 +40,7 @@ class RemoteShardSet(ShardSet):
 
     @property
     def window(self) -> int:
-        """Return how many shards may be read at the same time while as many are fetched."""
+        """Return how many shards may be read at once while the same number is being fetched."""
         return self._cached.window
 
     @property

@@ -50,7 +50,7 @@ DOWNLOAD = (
 
 @dataclass
 class RhdSplit(Split):
-    """One split of RHD; `tree` begins in its folder. Annotations are mapped from disk once `stage` has run."""
+    """One split of RHD; `tree` is rooted at the split's folder. Annotations are mapped from disk by `stage`."""
 
     tree: Tree
     folder: str

@@ -84,7 +84,9 @@ def roll_off(image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
 
 
 def expose(image: Float[Tensor, "B 3 H W"], dice: Dice) -> tuple[Float[Tensor, "B 3 H W"], Float[Tensor, " B"]]:
-    """Return pictures in the brightness that a camera's metering would give them, roughly, and each one's factor."""
+    """Return the pictures at roughly the brightness that a camera's metering would give them, and the gain applied to
+    each.
+    """
     brightness = image.mean(dim=(1, 2, 3)).clamp(min=0.02)
     gain = (dice.log_uniform(0.25, 0.6) / brightness).pow(0.65).clamp(0.5, 2.2)
     return image * gain[:, None, None, None], gain

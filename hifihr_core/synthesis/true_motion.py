@@ -1,4 +1,6 @@
-"""Blur of a hand that moved while the shutter was open: tips further than the wrist, the background not at all."""
+"""Motion blur of a hand that moved while the shutter was open: the tips blur more than the wrist, the background not at
+all.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

@@ -133,7 +133,7 @@ class ShardData:
 
 
 def open_data(settings: DataSettings, *, labels: frozenset[str]) -> Data:
-    """Open what a run learns from and is checked on; training reads `labels` and nothing else.
+    """Open a run's training and validation data; training reads `labels` and nothing else.
 
     Validation reads every label, for its metrics. Raises: DataError if data is missing; ConfigError for an impossible
     mixture.

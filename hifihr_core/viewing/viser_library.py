@@ -19,7 +19,7 @@ def import_viser() -> ModuleType:
 
 
 def serve(host: str, port: int) -> Any:
-    """Return a server of viser; its banner does not go to stdout, which is for data.
+    """Start a viser server and return it; its banner is kept off stdout, which is for data.
 
     A port that is taken is replaced by the next free one. Raises: ConfigError as `import_viser`, and if this machine
     does not have the address `host`.

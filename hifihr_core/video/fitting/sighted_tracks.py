@@ -1,4 +1,4 @@
-"""From the frames of a journal to tracks: one hand each, with a side that stays, in consecutive frames."""
+"""From the frames of a journal to tracks: each is one hand, whose side does not change, in consecutive frames."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Writing a clip: an mp4 with each picture at its own time; parts that are joined, with the sound of the original."""
+"""Writing a clip as an mp4 in which each frame keeps its own time; joining parts, and adding the original's sound."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
