@@ -74,9 +74,10 @@ class _Watching:
         self._keep(frame)
 
     def _back(self, id: int, seen: SeenHand, time_s: float) -> None:
-        found = self.rewinder.back(
-            seen, time_s, after=self._last.get(id, -1), others=lambda number: self.seen[number].hands
-        )
+        def others(number: int) -> dict[int, SeenHand]:  # a run that stopped on its way back left the hand itself, too
+            return {other: hand for other, hand in self.seen[number].hands.items() if other != id}
+
+        found = self.rewinder.back(seen, time_s, after=self._last.get(id, -1), others=others)
         for number, hand in found.items():
             earlier = self.seen[number]
             more = SeenFrame(number, earlier.time_s, earlier.searched, {id: hand})

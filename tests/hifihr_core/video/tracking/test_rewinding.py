@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -100,3 +101,17 @@ def test_a_stopped_pass_goes_on_and_sees_the_same(
         assert list(one.hands) == list(other.hands)
         for id in one.hands:
             np.testing.assert_array_equal(one.hands[id].joints_px, other.hands[id].joints_px)
+
+
+@pytest.mark.parametrize("kept", [2, 8, 12])
+def test_a_pass_that_was_stopped_on_its_way_back_sees_the_same(
+    tmp_path: Path, moving_clip, scripted_eyes, seen_hand, kept: int
+) -> None:
+    script, path = [[seen_hand(100.0 + 5 * n)] for n in range(24)], tmp_path / "seen.jsonl"
+    whole = watch_clip(moving_clip, _Blind(scripted_eyes(script), 12), Journal(path, {}), TrackSettings())
+    lines = path.read_text().splitlines(keepends=True)
+    numbers = [json.loads(line)["frame"] for line in lines[1:]]
+    back = next(place for place, number in enumerate(numbers) if number in numbers[:place])
+    path.write_text("".join(lines[: 1 + back + kept]))  # in the middle of what was found in earlier pictures
+    again = watch_clip(moving_clip, scripted_eyes(script), Journal(path, {}), TrackSettings())
+    assert [list(frame.hands) for frame in again] == [list(frame.hands) for frame in whole]
