@@ -107,16 +107,19 @@ class ClipViewer:
         return box
 
     def _run(self) -> None:
-        """Move the slider on while `Play` is on, at the clip's own speed; from the start again at the end."""
+        """Move the slider on while `Play` is on, at the clip's own speed."""
         last = time.monotonic()
         while not self._stopped.wait(1 / 15):
             now = time.monotonic()
             if self.play.value:
-                with self._lock:
-                    later = float(self.slider.value) + now - last
-                    self.slider.value = round(later if later <= self.slider.max else 0.0, 3)
-                    self.draw()
+                self.advance(now - last)
             last = now
+
+    def advance(self, elapsed_s: float) -> None:
+        """Move the slider on by some seconds, from the start again at the end; a moved slider draws by itself."""
+        with self._lock:
+            later = float(self.slider.value) + elapsed_s
+            self.slider.value = round(later if later <= self.slider.max else 0.0, 3)
 
     def _aim(self, client: Any) -> None:
         root = np.mean([track.arrays["root_cam"].mean(axis=0) for track in self._tracks], axis=0)

@@ -85,6 +85,18 @@ def test_a_clip_can_be_looked_at(results: Path) -> None:
         viewer.stop()
 
 
+def test_a_clip_that_plays_is_drawn_once_per_step(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    viewer, drawn = ClipViewer(StoredClips(results), port=_free_port()), []
+    try:
+        monkeypatch.setattr(viewer, "draw", lambda: drawn.append(viewer.slider.value))
+        viewer.advance(0.5)
+        viewer.advance(0.3)
+        viewer.advance(0.2)
+        assert drawn == [0.8, 1.1, 0.0]
+    finally:
+        viewer.stop()
+
+
 def test_live_hands_come_and_go(anny: HandModel, clip_K) -> None:
     now = [0.0]
     page = LivePage(anny.faces.numpy(), clip_K, 480, port=_free_port(), clock=lambda: now[0])
