@@ -10,8 +10,6 @@ import numpy as np
 from hifihr_core.errors import AssetError, DataError
 from hifihr_core.video.reading.frames import WHOLE, ClipFacts, Frame, FrameSource, Span
 
-#: How the names of clips end, in lower case.
-CLIP_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".gif"})
 INSTALL_LINE = "pip install 'hifihr[video]'"
 
 #: FFmpeg's readers of a single file, and files alone: playlists would read, or fetch, whatever they name.

@@ -1,11 +1,11 @@
 """The look of a tracked hand: skin and light, from a few clear frames."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, UInt8
 
 from hifihr_core.exports.results import HandResult
 from hifihr_core.exports.textured_meshes import TexturedMesh
@@ -130,10 +130,3 @@ def _lights(found: Sequence[HandResult]) -> Light:
 
     sky = batch("sky") if all("sky" in one.light for one in found) else None
     return Light(batch("ambient"), batch("color"), batch("direction"), sky)
-
-
-def mesh_at(
-    look: TrackLook, vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"] | None = None
-) -> TexturedMesh:
-    """Return the mesh of a frame; `faces` replace those of the look."""
-    return replace(look.mesh, vertices=vertices, faces=look.mesh.faces if faces is None else faces, rig=None)
