@@ -19,6 +19,7 @@ from hifihr_core.exports.results import HandResult
 from hifihr_core.exports.textured_meshes import Rig, TexturedMesh, skinned_vertices, split_at_seams, unsplit
 from hifihr_core.photos.reading import Photo
 from hifihr_core.skeleton import FINGERS
+from hifihr_core.viewing.picture_plane import show_picture
 from hifihr_core.viewing.stored_photos import StoredPhotos, before_refinement
 from hifihr_core.viewing.viser_library import serve
 
@@ -165,23 +166,11 @@ class HandViewer:
         self._photo_handles = []
         if photo is None:
             return
-        K, (width, height) = self._hands[0].K, photo.size_px
-        self._fov_rad = 2 * float(np.arctan(height / (2 * K[1, 1])))
-        picture = Image.fromarray(photo.image)
-        picture.thumbnail((_PHOTO_PX, _PHOTO_PX))
-        depth = 1.25 * max(float(hand.mesh.vertices[:, 2].max()) for hand in self._hands)
-        middle = depth * (np.linalg.inv(K) @ [width / 2, height / 2, 1.0])
-        scene = self.server.scene
-        plane = scene.add_image(
-            "/photo/plane",
-            np.asarray(picture),
-            render_width=depth * width / K[0, 0],
-            render_height=depth * height / K[1, 1],
-            position=middle,
-            visible=self.backdrop.value,
-            cast_shadow=False,
-            receive_shadow=False,
-        )
+        K = self._hands[0].K
+        self._fov_rad = 2 * float(np.arctan(photo.size_px[1] / (2 * K[1, 1])))
+        depth_m = 1.25 * max(float(hand.mesh.vertices[:, 2].max()) for hand in self._hands)
+        plane = show_picture(self.server.scene, "/photo/plane", photo.image, K, depth_m=depth_m, longest_px=_PHOTO_PX)
+        plane.visible = self.backdrop.value
         self._photo_handles = [plane]
 
     def _show_backdrop(self) -> None:

@@ -8,19 +8,25 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-#: Longer side of what is sent to the browser.
+#: Longer side of what is sent to the browser for every frame of a clip.
 _LONGEST_PX = 960
 
 
 def show_picture(
-    scene: Any, name: str, image: UInt8[np.ndarray, "H W 3"], K: Float[np.ndarray, "3 3"], *, depth_m: float
+    scene: Any,
+    name: str,
+    image: UInt8[np.ndarray, "H W 3"],
+    K: Float[np.ndarray, "3 3"],
+    *,
+    depth_m: float,
+    longest_px: int = _LONGEST_PX,
 ) -> Any:
     """Draw a picture `depth_m` in front of its camera K, which is at the origin; a picture of the same name is
     replaced.
     """
     height, width = image.shape[:2]
     picture = Image.fromarray(image)
-    picture.thumbnail((_LONGEST_PX, _LONGEST_PX))
+    picture.thumbnail((longest_px, longest_px))
     middle = depth_m * (np.linalg.inv(K) @ [width / 2, height / 2, 1.0])
     return scene.add_image(
         name,
