@@ -98,13 +98,19 @@ def _shaped(document: Mapping, name: str, *shape: int) -> np.ndarray:
 
 
 def mesh_before(result: HandResult, hand: HandModel) -> TexturedMesh | None:
-    """Return the mesh that a refinement began with, in the skin of the result; None if there was no refinement."""
+    """Return the mesh that a refinement began with, in the skin of the result; None if there was no refinement.
+
+    Raises: DataError if the parameters before do not fit the model.
+    """
     if result.before is None:
         return None
-    named = {name: torch.from_numpy(value).to(hand_dtype(hand))[None] for name, value in result.before.items()}
-    root_cam = named.pop("root_cam")
-    texture = root_cam.new_zeros(1, hand.texture_dim)
-    mesh = posed_mesh(hand, PlacedHands(HandParameters(**named, texture=texture), root_cam))
+    try:
+        named = {name: torch.from_numpy(value).to(hand_dtype(hand))[None] for name, value in result.before.items()}
+        root_cam = named.pop("root_cam")
+        texture = root_cam.new_zeros(1, hand.texture_dim)
+        mesh = posed_mesh(hand, PlacedHands(HandParameters(**named, texture=texture), root_cam))
+    except (LookupError, TypeError, ValueError, RuntimeError) as error:
+        raise DataError(f"a hand's file: before: {error}; expected one that `hifihr predict` wrote") from error
     mesh = mirror_x(mesh) if result.side == "left" else mesh
     return replace(mesh, texture=result.mesh.texture, vertex_colors=result.mesh.vertex_colors)
 

@@ -111,6 +111,13 @@ def test_keypoints_and_the_hand_before_come_back(result: HandResult, hand: HandM
     np.testing.assert_array_equal(mesh.texture, again.mesh.texture)
 
 
+@pytest.mark.parametrize("change", [{"root_cam": None}, {"pose": np.zeros(3)}, {"other": np.zeros(3)}])
+def test_a_damaged_hand_before_is_an_error_of_the_data(result: HandResult, hand: HandModel, change: dict) -> None:
+    before = {name: value for name, value in {**result.before, **change}.items() if value is not None}
+    with pytest.raises(DataError, match=r"a hand's file: before: .*; expected one that `hifihr predict` wrote"):
+        mesh_before(replace(result, before=before), hand)
+
+
 def test_what_was_not_refined_has_no_mesh_before(result: HandResult, hand: HandModel, tmp_path: Path) -> None:
     plain = replace(result, before=None, keypoints_px=None)
     [path] = write_hand(tmp_path, "a_0", plain, ("json",), ExportContext("a.jpg"))
