@@ -15,7 +15,7 @@ from hifihr_core.exports.run_index import read_index
 from hifihr_core.hands import HandModel, HandParameters, load_hand
 from hifihr_core.outside.array_archives import read_arrays
 
-_NAMES = ("frames", "times_s", "K", "global_orient", "pose", "shape", "root_cam")
+_NAMES = ("K", "global_orient", "pose", "shape", "root_cam")
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,6 @@ class StoredTrack:
     id: int
     side: str
     hand: HandModel
-    frames: Int[np.ndarray, " T"]
     times_s: Float[np.ndarray, " T"]
     seen: Int[np.ndarray, " T"]
     arrays: Mapping[str, np.ndarray]
@@ -89,13 +88,13 @@ class StoredClips:
             files[0],
             what="the numbers of a track",
             remedy="predict the clip again",
-            needed=(*_NAMES, "seen", "hand"),
+            needed=(*_NAMES, "times_s", "seen", "hand"),
             error=DataError,
         )
-        frames, times_s, seen, hand = (arrays[name] for name in ("frames", "times_s", "seen", "hand"))
+        times_s, seen, hand = (arrays[name] for name in ("times_s", "seen", "hand"))
         values = {name: arrays[name] for name in _NAMES}
         return StoredTrack(
-            int(entry["track"]), str(entry["side"]), _model(str(hand)), frames, times_s, seen.astype(int), values
+            int(entry["track"]), str(entry["side"]), _model(str(hand)), times_s, seen.astype(int), values
         )
 
 
