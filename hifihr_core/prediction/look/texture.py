@@ -92,15 +92,16 @@ def complete_texture(
     model = _model_texels(appearance, texture_px)
     total, moved, unseen = model.new_zeros(len(model)), torch.zeros_like(model), model.new_ones(len(model))
     for view in views:
-        texels = _shown_texels(view, chart, faces)
-        change, weight = _observe(view, texels, faces, model[texels.index])
+        seen = _rasterize_view(view, faces)
+        texels = _shown_texels(seen, chart, faces)
+        change, weight = _observe(view, seen, texels, faces, model[texels.index])
         total[texels.index] += weight.square()
         moved[texels.index] += weight.square()[:, None] * change
         unseen[texels.index] *= 1 - weight
     weight = 1 - unseen
-    seen = weight.nonzero()[:, 0]
-    change = moved[seen] / total[seen].clamp_min(1e-9)[:, None]
-    model[seen] = (model[seen] * _detail(change, seen, weight, texture_px).exp()).clamp(0, 1)
+    shown = weight.nonzero()[:, 0]
+    change = moved[shown] / total[shown].clamp_min(1e-9)[:, None]
+    model[shown] = (model[shown] * _detail(change, shown, weight, texture_px).exp()).clamp(0, 1)
     inside = chart.face[0] >= 0
     albedo = _fill_gutter(model.reshape(texture_px, texture_px, 3), inside)
     share = _seen_share(views[0].vertices_cam, chart, faces, weight) if views else 0.0
@@ -121,12 +122,15 @@ class _Texels:
         return first + second + third
 
 
-def _shown_texels(view: View, chart: Fragments, faces: Tensor) -> _Texels:
-    """Return the texels that the view may show: of faces that it shows, and of their neighbours."""
+def _rasterize_view(view: View, faces: Tensor) -> Fragments:
     height, width = view.image.shape[:2]
-    seen = rasterize(view.vertices_cam[None], faces, view.K[None], height=height, width=width).face
-    near = torch.zeros(len(view.vertices_cam), dtype=torch.bool, device=faces.device)
-    near[faces[seen[seen >= 0].long().unique()]] = True
+    return rasterize(view.vertices_cam[None], faces, view.K[None], height=height, width=width)
+
+
+def _shown_texels(seen: Fragments, chart: Fragments, faces: Tensor) -> _Texels:
+    """Return the texels that a view may show: of faces that are `seen` in it, and of their neighbours."""
+    near = torch.zeros(int(faces.max()) + 1, dtype=torch.bool, device=faces.device)
+    near[faces[seen.face[seen.face >= 0].long().unique()]] = True
     shown = near[faces].any(dim=1)
     face = chart.face[0].reshape(-1).long()
     index = ((face >= 0) & shown[face.clamp_min(0)]).nonzero()[:, 0]
@@ -134,14 +138,14 @@ def _shown_texels(view: View, chart: Fragments, faces: Tensor) -> _Texels:
 
 
 def _observe(
-    view: View, texels: _Texels, faces: Tensor, model: Float[Tensor, "N 3"]
+    view: View, seen: Fragments, texels: _Texels, faces: Tensor, model: Float[Tensor, "N 3"]
 ) -> tuple[Float[Tensor, "N 3"], Float[Tensor, " N"]]:
     """Return the log ratio of what a view shows of some texels to the model's skin, and its trust."""
     vertices = view.vertices_cam
     points = texels.at(vertices)
     normals = torch.nn.functional.normalize(texels.at(vertex_normals(vertices[None], faces)[0]), dim=1)
     pixels = project(points[None], view.K[None])[0]
-    trust = _visibility(points, normals, pixels, vertices[None], faces, view)
+    trust = _visibility(points, normals, pixels, seen, view)
     radiance = _look_up(view.image, pixels)
     change = (radiance.clamp_min(0.01) / (_level(view, faces, texels, normals) * model.clamp_min(0.01))).log()
     trust = trust * (1 - smoothstep(radiance.amax(dim=1), *_WHITE))
@@ -180,13 +184,11 @@ def _visibility(
     points: Float[Tensor, "N 3"],
     normals: Float[Tensor, "N 3"],
     pixels: Float[Tensor, "N 2"],
-    vertices: Float[Tensor, "1 V 3"],
-    faces: Tensor,
+    seen: Fragments,
     view: View,
 ) -> Float[Tensor, " N"]:
     """Return how well the camera sees each texel: 0 hidden, flat or at the outline, 1 in the open."""
     height, width = view.image.shape[:2]
-    seen = rasterize(vertices, faces, view.K[None], height=height, width=width)
     covered, fit = (seen.face[0] >= 0).cpu().numpy(), 1.0
     if view.mask is not None:
         share = (covered & view.mask).sum() / max(1, covered.sum())
