@@ -82,9 +82,9 @@ class SecondSight:
         T_crop_image: Float[np.ndarray, "N 3 3"],
     ) -> Evidence:
         """Return what is known about each hand in pixels and axes of its crop, in which it looks like a right one."""
-        points_px = np.stack([one.joints_px for one in seen])
+        pyramid, points_px = Pyramid(photo.image), np.stack([one.joints_px for one in seen])
         for _ in range(ROUNDS):
-            points_px, features = self._run(photo, points_px, left)
+            points_px, features = self._run(pyramid, points_px, left)
         T = torch.from_numpy(T_crop_image)
         second_px = torch.from_numpy(points_px) @ T[:, :2, :2].mT + T[:, None, :2, 2]
         scale = np.array([image_scale(T) for T in T_crop_image])[:, None]
@@ -98,12 +98,12 @@ class SecondSight:
         )
 
     def _run(
-        self, photo: Photo, about_px: Float[np.ndarray, "N 21 2"], left: Bool[np.ndarray, " N"]
+        self, pyramid: Pyramid, about_px: Float[np.ndarray, "N 21 2"], left: Bool[np.ndarray, " N"]
     ) -> tuple[Float[np.ndarray, "N 21 2"], Float[np.ndarray, "N F"]]:
         """Return the joints in the photo and the features that the network finds in crops about some joints."""
         regions = about_joints(about_px)
         regions = regions.moved(np.zeros((len(left), 2)), np.full(len(left), NEARER), np.zeros(len(left)))
-        cut = Pyramid(photo.image).cut(regions, LANDMARK_PX)
+        cut = pyramid.cut(regions, LANDMARK_PX)
         crops = [np.ascontiguousarray(crop[:, ::-1]) if flip else crop for crop, flip in zip(cut, left, strict=True)]
         joints, features = self._engine(crops)
         flips = np.where(left[:, None, None], flip_horizontal(LANDMARK_PX), np.eye(3))
