@@ -17,6 +17,15 @@ _DAMPING = (1e-7, 1e7)
 _DIFFERENCE = 1e-2
 
 
+def robust_residuals(offset: Float[Tensor, "*B D"], outlier: float) -> Float[Tensor, "*B D"]:
+    """Return offsets scaled down beyond `outlier`: the sum of their squares is the pseudo-Huber cost.
+
+    That keeps the problem one of least squares, and outliers in check.
+    """
+    distance = (offset.square().sum(dim=-1, keepdim=True) / outlier**2 + 1e-12).sqrt()
+    return offset * (2 / (1 + (1 + distance.square()).sqrt())).sqrt()
+
+
 def numeric_jacobian(
     residuals: Callable[[Float[Tensor, "M D"]], Float[Tensor, "M R"]],
     x: Float[Tensor, "B D"],

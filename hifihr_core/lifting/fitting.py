@@ -14,7 +14,13 @@ from torch import Tensor
 
 from hifihr_core.geometry import turns
 from hifihr_core.geometry.cameras import project
-from hifihr_core.geometry.gauss_newton import FIRST_DAMPING, damped_step, next_damping, numeric_jacobian
+from hifihr_core.geometry.gauss_newton import (
+    FIRST_DAMPING,
+    damped_step,
+    next_damping,
+    numeric_jacobian,
+    robust_residuals,
+)
 from hifihr_core.hands import HandModel
 from hifihr_core.placed_hands import PlacedHands, map_tensors
 from hifihr_core.skeleton import TIPS, WRIST
@@ -123,9 +129,7 @@ def _residuals(problem: _Problem, x: Float[Tensor, "B D"]) -> Float[Tensor, "B R
     if problem.definition is not None:
         joints_cam = problem.definition.to(joints_cam) @ joints_cam
     offset = (project(joints_cam, problem.K) - problem.keypoints_px) / problem.unit_px[:, None, None]
-    # The square root of the pseudo-Huber cost keeps the problem one of least squares, and outliers in check.
-    distance = (offset.square().sum(dim=-1, keepdim=True) / weights.outlier**2 + 1e-12).sqrt()
-    robust = offset * (2 / (1 + (1 + distance.square()).sqrt())).sqrt() / weights.keypoint
+    robust = robust_residuals(offset, weights.outlier) / weights.keypoint
     trust = problem.confidence * offset.new_tensor(_JOINT_WEIGHTS)
     prior = problem.hand.pose_prior()
     terms = (

@@ -15,7 +15,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from hifihr_core.geometry.cameras import project
-from hifihr_core.geometry.gauss_newton import FIRST_DAMPING, damped_step, next_damping, numeric_jacobian
+from hifihr_core.geometry.gauss_newton import (
+    FIRST_DAMPING,
+    damped_step,
+    next_damping,
+    numeric_jacobian,
+    robust_residuals,
+)
 from hifihr_core.hands import HandModel
 from hifihr_core.lifting.fitting import move_hands
 from hifihr_core.placed_hands import LitHands, PlacedHands, in_front, map_tensors, pose_hands
@@ -178,9 +184,7 @@ def _residuals(task: _Task, paired: _Paired, x: Float[Tensor, "B D"]) -> Float[T
 def _joint_residuals(task: _Task, joints_px: Float[Tensor, "B 21 2"]) -> Float[Tensor, "B 42"]:
     """Return residuals whose squares sum to the pseudo-Huber cost of the keypoints."""
     offset = task.definition @ joints_px / task.width_px - task.keypoints
-    outlier = task.weights.keypoint_outlier
-    distance = (offset.square().sum(dim=-1, keepdim=True) / outlier**2 + 1e-12).sqrt()
-    robust = offset * (2 / (1 + (1 + distance.square()).sqrt())).sqrt()
+    robust = robust_residuals(offset, task.weights.keypoint_outlier)
     return (robust * (task.weights.keypoints * task.trust[..., None]).sqrt()).flatten(1)
 
 

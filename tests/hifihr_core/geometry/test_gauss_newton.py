@@ -1,6 +1,12 @@
 import torch
 
-from hifihr_core.geometry.gauss_newton import FIRST_DAMPING, damped_step, next_damping, numeric_jacobian
+from hifihr_core.geometry.gauss_newton import (
+    FIRST_DAMPING,
+    damped_step,
+    next_damping,
+    numeric_jacobian,
+    robust_residuals,
+)
 
 
 def test_the_jacobian_is_that_of_each_row() -> None:
@@ -34,3 +40,11 @@ def test_an_unknown_that_nothing_depends_on_stays() -> None:
 def test_damping_falls_after_a_good_step_and_rises_after_a_bad_one() -> None:
     damping = next_damping(torch.tensor([0.1, 0.1, 1e-7]), torch.tensor([True, False, True]))
     torch.testing.assert_close(damping, torch.tensor([0.025, 0.8, 1e-7]))
+
+
+def test_squares_of_robust_residuals_are_the_pseudo_huber_cost() -> None:
+    offset = torch.tensor([[[0.0, 0.0]], [[0.003, -0.004]], [[3.0, 4.0]]])
+    found = robust_residuals(offset, 0.05).square().sum(dim=-1)[:, 0]
+    distance = torch.tensor([0.0, 0.005, 5.0])
+    expected = 2 * 0.05**2 * ((1 + (distance / 0.05) ** 2).sqrt() - 1)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-9)
