@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -235,9 +234,14 @@ class Predictor:
         began = hands
         refined: Refined | None = None
         if settings.refine:
-            relight = partial(self._look, crops)
             refined = refine(
-                self._coarse, self.renderer, hands, crops, settings.refinement, look=relight, on_step=on_step
+                self._coarse,
+                self.renderer,
+                hands,
+                crops,
+                settings.refinement,
+                look=lambda fitted, mask: self._match(fitted, crops, mask=mask),
+                on_step=on_step,
             )
             hands = self._match(refined.hands, crops, mask=refined.mask)
             clock.lap("refine")
@@ -277,9 +281,6 @@ class Predictor:
         if self._skins is None:
             self._skins = draw_skin_bank(self.hand)
         return match_light(self.hand, hands, crops, self._skins, self._light_prior, mask=mask)
-
-    def _look(self, crops: Crops, hands: LitHands, mask: Bool[Tensor, "B H W"]) -> LitHands:
-        return self._match(hands, crops, mask=mask)
 
     def _cut(self, photo: Photo, detections: Sequence[Detection], K: np.ndarray, *, least: float) -> Crops:
         """Cut the crops, those without keypoints about the joints that the image network finds in a first look."""
