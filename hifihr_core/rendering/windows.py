@@ -63,5 +63,5 @@ def window_about(
     if (high - low).min() < 1:
         return None
     (left, top), (right, bottom) = low.tolist(), high.tolist()
-    drawn = [max(1, -(-length // step_px)) * step_px for length in (right - left, bottom - top)]
+    drawn = [-(-length // step_px) * step_px for length in (right - left, bottom - top)]
     return Window(left, top, right, bottom, *drawn)
