@@ -183,9 +183,7 @@ def voted(
 
 
 def square_views(width: int, height: int, fractions: tuple[float, ...], turns: tuple[float, ...]) -> Regions:
-    """Return overlapping squares that cover a photo, the largest first; sides as multiples of the photo's longer
-    side.
-    """
+    """Return overlapping squares that cover a photo, the largest first; sides are multiples of its longer side."""
     views = []
     for fraction in fractions:
         side = fraction * max(width, height)

@@ -92,8 +92,7 @@ def look_at(
 
 
 def look_again(engine: Engine, pyramid: Pyramid, seen: Sightings, *, rounds: int) -> Sightings:
-    """Look at each hand up to `rounds` times more, in the region of its own joints; return its latest look that is not
-    worse than the one before.
+    """Return the latest look at each hand that is not worse, of up to `rounds` more in the region of its own joints.
 
     A hand whose region stays where it was, or that reads like a surer one, is not looked at again.
     """

@@ -105,9 +105,7 @@ def warp_image(
 def _shrink(
     image: UInt8[np.ndarray, "H W *C"], T_new_old: Affine, width: int, height: int
 ) -> tuple[UInt8[np.ndarray, "h w *C"], Affine]:
-    """Average the part of the picture that the warp will see down to about its new scale; return it with its
-    transform.
-    """
+    """Return the part of the picture that the warp will see, averaged down to about its new scale, and its T."""
     rows, columns = image.shape[:2]
     scale = image_scale(T_new_old)
     frame = np.array([[0.0, 0.0], [width, 0.0], [0.0, height], [width, height]])

@@ -52,7 +52,7 @@ class HandTraining:
 def look_with(
     network: HandNetwork, seen: SeenHands, which: Tensor, view: Tensor | int = 0
 ) -> tuple[KeypointBatch, Evidence]:
-    """Return some hands and what is known of each beside its keypoints; `view` is the crop that is looked at."""
+    """Return some hands and what is known about each besides its keypoints; `view` is the crop that is looked at."""
     second_px, features = network.see(_map(seen.body[which, view]), seen.T_crop_photo[which, view])
     evidence = Evidence(
         spread_px=seen.spread_px(which),

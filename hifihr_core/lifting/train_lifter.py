@@ -117,8 +117,7 @@ def _share_done(settings: LifterTraining, step: int, seconds: float) -> float:
 
 @dataclass(frozen=True)
 class LifterScore:
-    """Errors of lifted hands, means over hands: joints about joint 9, after Procrustes, and of the distance (a fraction
-    of it).
+    """Errors of lifted hands, means over hands: joints about joint 9, after Procrustes, and the relative distance.
 
     Millimetres where the name says so.
     """

@@ -59,7 +59,8 @@ def choose_detector(name: str) -> str:
 
 
 def build_detector(name: str, *, max_hands: int | None = None, min_score: float | None = None) -> Detector:
-    """Return a detector of the table. Raises: ConfigError as above, AssetError if the weights of the eyes are
-    missing.
+    """Return a detector of the table.
+
+    Raises: ConfigError as above, AssetError if the weights of the eyes are missing.
     """
     return DETECTORS[choose_detector(name)].build(max_hands=max_hands, min_score=min_score)

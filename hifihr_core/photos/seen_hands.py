@@ -47,9 +47,10 @@ def as_detection(hand: SeenHand) -> Detection:
 
 
 def complete(photo: Photo, detections: Sequence[Detection], *, mirror: bool = False) -> list[Detection]:
-    """Return the hands with the joints that the eyes see in their boxes, if they had none. A known side stays, and with
-    `mirror` the eyes' sides are swapped; a box in which the eyes see no hand stays as it was, with a low score and a
-    note. All in pixels of the photo at its full size.
+    """Return the hands with the joints that the eyes see in their boxes, if they had none.
+
+    A known side stays, and with `mirror` the eyes' sides are swapped; a box in which the eyes see no hand stays as it
+    was, with a low score and a note. All in pixels of the photo at its full size.
     """
     hands = list(detections)
     blind = [number for number, one in enumerate(hands) if one.keypoints_px is None]

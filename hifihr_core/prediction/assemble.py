@@ -112,9 +112,7 @@ def _found_keypoints(detection: Detection) -> Float[np.ndarray, "21 2"] | None:
 
 
 def _before(start: LitHands | None, i: int) -> dict[str, np.ndarray] | None:
-    """Return the parameters of hand i before its refinement; its skin and light are left out, since they were a
-    guess.
-    """
+    """Return the parameters of hand i before its refinement, without skin and light, which were a guess."""
     if start is None:
         return None
     hand = start.parameters

@@ -35,9 +35,7 @@ def with_length(model: HandModel, hands: LitHands, length_m: Float[Tensor, " B"]
 
 
 def relative_spread(model: HandModel, parameters: HandParameters) -> Float[Tensor, " B"]:
-    """Return the standard deviation of the lengths of people's hands, as the model knows them, relative to the
-    length.
-    """
+    """Return the standard deviation of the lengths of people's hands in the model, relative to the length."""
     length, slope = _length_and_slope(model, parameters)
     return slope.norm(dim=1) / length
 

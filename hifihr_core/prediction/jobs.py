@@ -95,8 +95,10 @@ def predict_files(
     maps paths to the hands to take instead of the detector's. `convert` changes every hand before it is written:
     `ManoConverter.convert` makes it MANO's. With `same_person` all photos are of one person, whose skin they share;
     then all are done again if one is. With a `part`, `paths` are its photos (`photos_of_part`), and other parts may
-    write to the same folder at the same time: its index lists the photos of all. Raises: ConfigError for an unknown
-    format; DataError if results of other settings already exist or cannot be written.
+    write to the same folder at the same time: its index lists the photos of all.
+
+    Raises: ConfigError for an unknown format; DataError if results of other settings already exist or cannot be
+    written.
     """
     check_formats(output.formats)
     check_bone_style(output.bones)

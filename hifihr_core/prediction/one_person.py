@@ -35,8 +35,9 @@ def share_skin(
 
 
 def views_of_each(model: HandModel, photos: Sequence[Reconstruction], *, texture_px: int) -> list[list[list[View]]]:
-    """Return, for each hand of each photo, the views that show its skin: its own first, then those of other hands. Only
-    hands that `share_skin` gave the same skin count; one that is hardly in its picture kept its own.
+    """Return, for each hand of each photo, the views that show its skin: its own first, then those of other hands.
+
+    Only hands that `share_skin` gave the same skin count; one that is hardly in its picture kept its own.
     """
     views = [views_of(model, one, texture_px=texture_px) for one in photos]
     flat = [(one.hands.texture[i], view) for one, own in zip(photos, views, strict=True) for i, view in enumerate(own)]

@@ -145,8 +145,9 @@ class Predictor:
         `K` or `camera` say what camera took the photo; without, EXIF's focal length is used, else a field of view is
         assumed and the results say that their metric scale is unknown. `detections` replace the detector. Everything is
         in pixels of the photo at its full size. No hands give an empty result. `on_step` is called after every
-        refinement step. Raises: ValueError for an array that is not a uint8 RGB photo; DataError for a file that cannot
-        be read, or a camera or hand that does not fit this photo.
+        refinement step.
+        Raises: ValueError for an array that is not a uint8 RGB photo; DataError for a file that cannot be read, or a
+        camera or hand that does not fit this photo.
         """
         choice = CameraChoice(intrinsics=K) if camera is None else camera
         with one_thread():

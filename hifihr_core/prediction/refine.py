@@ -92,9 +92,7 @@ def refine(
 
 
 def _fit_on_small_crops(hand: HandModel, start: LitHands, crops: Crops, outlines: Sequence[OutlineWeights]) -> LitHands:
-    """Return the hands with joints and outlines fitted on crops of half the size, where everything is four times
-    faster.
-    """
+    """Return the hands with joints and outlines fitted on crops of half the size, with a quarter of the pixels."""
     small, placed = smaller(crops, crops.image.shape[-1] // 2), start
     height, width = small.image.shape[-2:]
     for weights in outlines:

@@ -59,10 +59,12 @@ def look(network: ImageNetwork, crops: Crops, *, network_px: int) -> tuple[Estim
 def centred(
     network: ImageNetwork, crops: Crops, detections: Sequence[Detection], *, network_px: int, least: float = 0.0
 ) -> list[Detection]:
-    """Return the detections with their boxes moved to the joints that the network finds, if they had no keypoints. A
-    box that a person drew, or the whole photo, shows the hand smaller or further off centre than the crops of training;
-    a second, closer look is better. A box stays if the network is not sure, or if the new one would be smaller than
-    `least` times the old: within a box drawn around a hand, a network that sees a far smaller one is wrong.
+    """Return the detections with their boxes moved to the joints that the network finds, if they had no keypoints.
+
+    A box that a person drew, or the whole photo, shows the hand smaller or further off centre than the crops of
+    training; a second, closer look is better. A box stays if the network is not sure, or if the new one would be
+    smaller than `least` times the old: within a box drawn around a hand, a network that sees a far smaller one is
+    wrong.
     """
     estimate, _ = look(network, crops, network_px=network_px)
     if estimate.keypoints is None:

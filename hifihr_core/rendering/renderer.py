@@ -81,8 +81,8 @@ class Renderer(nn.Module):
 
         `background` is a colour for all, a colour per sample, or an image per sample; black if it is None. `shade` says
         how much of the light each vertex gets, see `self_shade`; it has no gradient. Gradients reach vertices, K,
-        albedo, light and background; outlines included if `antialiased`. Raises: ValueError for values that are not
-        finite or sizes that do not fit.
+        albedo, light and background; outlines included if `antialiased`.
+        Raises: ValueError for values that are not finite or sizes that do not fit.
         """
         check_batches(verts_cam=verts_cam, K=K, albedo=appearance.albedo, ambient=light.ambient)
         if verts_cam.shape[1] < self._num_vertices:

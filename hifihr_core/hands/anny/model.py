@@ -241,9 +241,7 @@ class AnnyHand(HandModel):
         return PosePrior(self.pose_mean, self.pose_basis_z, self.pose_whiten, self.limits)
 
     def sample_parameters(self, batch: int, *, generator: torch.Generator) -> HandParameters:
-        """Draw hands: poses from the bank of gestures, skins blended from painted people, shape normal, rotation
-        uniform.
-        """
+        """Draw hands: poses of the gesture bank, skins blended from painted people, normal shape, uniform rotation."""
         device = generator.device
         shape = torch.randn(batch, self.shape_dim, generator=generator, device=device)
         pose = sample_poses(self.pose_bank.float().to(device), self.limits.float().to(device), batch, generator)

@@ -61,8 +61,9 @@ def _segment(picture: np.ndarray, drawn: np.ndarray) -> np.ndarray:
 
 
 def beyond_wrist(joints_px: Float[Tensor, "B 21 2"], *, height: int, width: int) -> Bool[Tensor, "B H W"]:
-    """Return the pixels on the forearm's side of the wrist, where a hand model has no surface. The border runs through
-    the wrist, across the line from it to the middle MCP.
+    """Return the pixels on the forearm's side of the wrist, where a hand model has no surface.
+
+    The border runs through the wrist, across the line from it to the middle MCP.
     """
     wrist, palm = joints_px[:, 0], joints_px[:, 9]
     axis = functional.normalize(wrist - palm, dim=1)

@@ -69,9 +69,7 @@ class View:
 
 @dataclass(frozen=True)
 class CompletedTexture:
-    """An albedo map, how much of each texel comes from a photo (0 to 1), and the mean of that over the hand's
-    surface.
-    """
+    """An albedo map, how much of each texel comes from a photo (0 to 1), and its mean over the hand's surface."""
 
     albedo: Float[Tensor, "3 T T"]
     seen: Float[Tensor, "T T"]

@@ -124,9 +124,7 @@ def _fill(nearest, found, w, row_first, row_end, face, bary, depth):
 
 @kernel
 def surface_backward(q, faces, face, bary, grad_bary, grad_depth, row_first, row_end, grad_q):
-    """Add to `grad_q` (V, 3) the contribution of rows [row_first, row_end) of the gradients of barycentrics and
-    depth.
-    """
+    """Add to `grad_q` (V, 3) what rows [row_first, row_end) of the gradients of bary and depth contribute."""
     for row in range(row_first, row_end):
         v = row + 0.5
         for col in range(face.shape[1]):
