@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -68,3 +69,8 @@ class Rendered:
     silhouette: Float[Tensor, "B H W"]
     depth: Float[Tensor, "B H W"]
     normals: Float[Tensor, "B 3 H W"]
+
+    @property
+    def surface_depth(self) -> Float[Tensor, "B H W"]:
+        """Return z of the surface, metres, infinite where it covers less than half of a pixel."""
+        return torch.where(self.silhouette >= 0.5, self.depth / self.silhouette.clamp(min=1e-6), torch.inf)

@@ -207,7 +207,7 @@ def _draw_two(hand: Rendered, arm: Rendered, window: Window, image: Tensor, dept
     under = window.cut(image)
     behind = window.trim(arm.image[0]) + (1 - window.trim(arm.silhouette[0]).clamp(0, 1)) * under
     over = window.trim(hand.image[0]) + (1 - window.trim(hand.silhouette[0]).clamp(0, 1)) * behind
-    arm_depth, hand_depth = window.trim(_depth(arm)), window.trim(_depth(hand))
+    arm_depth, hand_depth = window.trim(arm.surface_depth[0]), window.trim(hand.surface_depth[0])
     window.cut(image)[:] = torch.where(arm_depth < hand_depth, behind, over)
     window.cut(depth)[:] = torch.minimum(arm_depth, hand_depth)
 
@@ -215,12 +215,6 @@ def _draw_two(hand: Rendered, arm: Rendered, window: Window, image: Tensor, dept
 def _nothing(image: Tensor) -> Float[Tensor, "H W"]:
     """Return the depth of a picture that shows no surface."""
     return torch.full(image.shape[1:], torch.inf)
-
-
-def _depth(rendered: Rendered) -> Float[Tensor, "H W"]:
-    """Return z of a surface, metres, infinite where at most half of a pixel shows it."""
-    coverage = rendered.silhouette[0]
-    return torch.where(coverage >= 0.5, rendered.depth[0] / coverage.clamp(min=1e-6), torch.inf)
 
 
 def _rows(parameters: HandParameters, rows: slice) -> HandParameters:

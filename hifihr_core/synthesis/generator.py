@@ -167,7 +167,7 @@ class Synthesizer:
             light, shade = _some(scene.light, rows), _some(scene.shade, rows)
             return self._render_hand(moved(posed.verts_cam[rows]), K[rows], some, light, shade=shade)
 
-        return with_motion(still, scene.motion, draw), _depth(still.depth, still.silhouette)
+        return with_motion(still, scene.motion, draw), still.surface_depth
 
     def _props_layer(
         self, scene: "_Scene", backdrop: Float[Tensor, "B 3 H W"], hand_depth: Float[Tensor, "B H W"], dice: Dice
@@ -180,7 +180,7 @@ class Synthesizer:
             look, light = Appearance(colors[rows]), _some(scene.light, rows)
             return self._render_props(moved(vertices[rows]), K[rows], look, light, background=backdrop[rows])
 
-        image, depth = with_motion(still, scene.motion, draw).image, _depth(still.depth, still.silhouette) - _SEAM_M
+        image, depth = with_motion(still, scene.motion, draw).image, still.surface_depth - _SEAM_M
         if self.options.second_hand <= 0:
             return image, depth
         has = dice.chance(self.options.second_hand)
@@ -281,8 +281,3 @@ def _some(record: Record, rows: Tensor) -> Record:
 def _right_hands(count: int) -> tuple[Side, ...]:
     side: Side = "right"
     return (side,) * count
-
-
-def _depth(depth: Float[Tensor, "B H W"], coverage: Float[Tensor, "B H W"]) -> Float[Tensor, "B H W"]:
-    """Return z of a surface, metres, infinite where at most half of a pixel shows it."""
-    return torch.where(coverage >= 0.5, depth / coverage.clamp(min=1e-6), torch.full_like(depth, torch.inf))

@@ -55,7 +55,7 @@ def over_props(
     some = replace(look, albedo=look.albedo[rows])
     drawn = renderer(vertices[rows], K[rows], some, map_tensors(lambda values: values[rows], light))
     image, depth = behind
-    own = torch.where(drawn.silhouette >= 0.5, drawn.depth / drawn.silhouette.clamp(min=1e-6), torch.inf)
+    own = drawn.surface_depth
     nearer = own < depth[rows]
     first = first_depth[rows]
     over = (first.isfinite() & (own < first)).sum(dim=(1, 2)) / first.isfinite().sum(dim=(1, 2)).clamp(min=1)
