@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hifihr_core.errors import DataError
 from hifihr_core.evaluation.collect import Collected
-from hifihr_core.machine.parts import Part
+from hifihr_core.machine.parts import Part, named_part
 from hifihr_core.outside.json_text import parse_json
 from hifihr_core.weight_files import read_facts, read_tensors, write_tensors
 
@@ -67,7 +67,7 @@ def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _find_parts(folder: Path) -> list[Path]:
-    parts = {part for path in folder.glob(f"part-*{_SUFFIX}") if (part := _part_of(path.stem)) is not None}
+    parts = {part for path in folder.glob(f"part-*{_SUFFIX}") if (part := named_part(path.stem)) is not None}
     totals = sorted({part.of for part in parts})
     if len(totals) != 1:
         found = f"parts of {' and of '.join(map(str, totals))}" if totals else "no parts"
@@ -76,13 +76,6 @@ def _find_parts(folder: Path) -> list[Path]:
     if missing:
         raise DataError(f"{folder}: no part {', '.join(missing)} of {totals[0]}; run `hifihr eval --part` for each")
     return [folder / f"{Part(number, totals[0]).name}{_SUFFIX}" for number in range(1, totals[0] + 1)]
-
-
-def _part_of(name: str) -> Part | None:
-    words = name.split("-")
-    numbers = [int(word) for word in words[1::2] if word.isdecimal()]
-    is_part = len(words) == 4 and words[::2] == ["part", "of"] and len(numbers) == 2 and 1 <= numbers[0] <= numbers[1]
-    return Part(*numbers) if is_part else None
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

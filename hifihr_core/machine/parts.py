@@ -1,8 +1,11 @@
 """A part of some work, for one machine of several: a pure function of the list of things to do."""
 
+import re
 from dataclasses import dataclass
 
 from hifihr_core.errors import ConfigError
+
+_NAME = re.compile(r"part-(\d+)-of-(\d+)", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -40,3 +43,12 @@ def parse_part(text: str) -> Part:
     if not (number.isdecimal() and total.isdecimal()):
         raise ConfigError(f"--part {text}: expected I/N, such as 1/4")
     return Part(int(number), int(total))
+
+
+def named_part(name: str) -> Part | None:
+    """Return the part whose `Part.name` this is, None if it is not the name of one."""
+    match = _NAME.fullmatch(name)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        return None
+    part = Part(int(match[1]), int(match[2]))
+    return part if part.name == name else None

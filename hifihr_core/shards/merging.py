@@ -1,18 +1,15 @@
 """Parts of a dataset, packed on several machines, become one shard folder: the same bytes as one run would write."""
 
-import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 from hifihr_core.errors import DataError
 from hifihr_core.files import describe_os_error, write_text
-from hifihr_core.machine.parts import Part
+from hifihr_core.machine.parts import Part, named_part
 from hifihr_core.shards.packing import PART
 from hifihr_core.shards.schema import INDEX_NAME, ShardIndex, read_index
 from hifihr_core.shards.summary import Tally, summarise
-
-_FOLDER = re.compile(r"part-(\d+)-of-(\d+)")
 
 
 def merge_parts(out: Path) -> dict[Path, ShardIndex]:
@@ -34,8 +31,8 @@ def merge_parts(out: Path) -> dict[Path, ShardIndex]:
 
 def find_parts(out: Path) -> Mapping[Part, Path]:
     """Return the folder of every part below `out`. Raises: DataError if one is missing."""
-    matches = [match for path in out.glob("part-*-of-*") if (match := _FOLDER.fullmatch(path.name))]
-    found = sorted((int(match[2]), int(match[1])) for match in matches)
+    parts = [part for path in out.glob("part-*-of-*") if (part := named_part(path.name)) is not None]
+    found = sorted((part.of, part.number) for part in parts)
     if not found:
         raise DataError(f"{out}: no parts in it, expected folders like part-1-of-4; run `hifihr prepare --part 1/4`")
     of = found[0][0]

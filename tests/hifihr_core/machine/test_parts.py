@@ -1,7 +1,7 @@
 import pytest
 
 from hifihr_core.errors import ConfigError
-from hifihr_core.machine.parts import WHOLE, Part, parse_part
+from hifihr_core.machine.parts import WHOLE, Part, named_part, parse_part
 
 
 @pytest.mark.parametrize("count", [0, 1, 5, 12])
@@ -21,3 +21,9 @@ def test_words_become_parts():
     for text in ("", "3", "3/", "0/4", "5/4", "-1/4", "a/b", "1/0"):
         with pytest.raises(ConfigError, match="expected I/N"):
             parse_part(text)
+
+
+def test_names_become_parts():
+    assert named_part(Part(3, 8).name) == Part(3, 8)
+    for name in ("part-0-of-4", "part-5-of-4", "part-03-of-8", "part-3-of-8.h5", "part-\u0663-of-8", "part-3", ""):
+        assert named_part(name) is None
