@@ -25,11 +25,14 @@ class RemoteShardSet(ShardSet):
 
     Shards are fetched to `cache` and checked there. Reading in any order works, but is quick only if neighbours in the
     order are in few shards, as `window` says; `expect` names the order, so that shards are fetched ahead of their use.
+    `index` is that of the folder, read from the address if it is not given.
     Raises: DataError if there is no index at the address or the store does not answer; ConfigError as `ShardCache`.
     """
 
-    def __init__(self, url: str, cache: ShardCache, *, labels: Collection[str] | None = None) -> None:
-        found = _read_remote_index(url, cache)
+    def __init__(
+        self, url: str, cache: ShardCache, *, labels: Collection[str] | None = None, index: ShardIndex | None = None
+    ) -> None:
+        found = _read_remote_index(url, cache) if index is None else index
         if found is None:
             raise DataError(f"{url}: no {INDEX_NAME} there, expected a finished shard folder; check the address")
         self.folder = Path(url)  # for messages
@@ -64,13 +67,12 @@ class RemoteShardSet(ShardSet):
 
 def find_remote_folders(url: str, cache: ShardCache, *, labels: Collection[str] | None = None) -> list[RemoteShardSet]:
     """Return the shard folders at an address: itself, or those of its splits. Raises: as `RemoteShardSet`."""
-    places = [url.rstrip("/"), *(f"{url.rstrip('/')}/{split}" for split in ("train", "evaluation"))]
-    if _read_remote_index(places[0], cache) is not None:
-        return [RemoteShardSet(places[0], cache, labels=labels)]
-    found = [place for place in places[1:] if _read_remote_index(place, cache) is not None]
-    if not found:
-        raise DataError(f"{url}: no {INDEX_NAME} there, nor in train or evaluation below it; check the address")
-    return [RemoteShardSet(place, cache, labels=labels) for place in found]
+    url = url.rstrip("/")
+    for places in ([url], [f"{url}/train", f"{url}/evaluation"]):
+        found = {place: index for place in places if (index := _read_remote_index(place, cache)) is not None}
+        if found:
+            return [RemoteShardSet(place, cache, labels=labels, index=index) for place, index in found.items()]
+    raise DataError(f"{url}: no {INDEX_NAME} there, nor in train or evaluation below it; check the address")
 
 
 class _CachedReaders(Sequence[ShardReader]):

@@ -208,6 +208,7 @@ def test_shards_come_before_they_are_read(store: Store, folder: Path, tmp_path: 
 
 def test_one_picture_each_is_known_without_fetching(store: Store, folder: Path, tmp_path: Path) -> None:
     [found] = find_remote_folders(store.url, ShardCache(tmp_path, ROOMY, QUICK))
+    assert store.asked["index.json"] == 3  # at the address, and once in each of its splits
     assert found.rows_of(1).tolist() == list(range(10))
     assert not list(tmp_path.glob("*.h5"))
     assert not found.has_masks
