@@ -42,9 +42,14 @@ class FoundBoxes:
         return list(self.boxes_px)
 
     @property
+    def hands(self) -> int:
+        """Return the number of hands that were looked for."""
+        return len(self.boxes_px) + len(self.missed)
+
+    @property
     def recall(self) -> float:
         """Return the fraction of hands that were found."""
-        return len(self.boxes_px) / (len(self.boxes_px) + len(self.missed))
+        return len(self.boxes_px) / self.hands
 
 
 class FoundSamples:
@@ -120,7 +125,7 @@ def boxes_document(found: FoundBoxes | None, detector: str, metrics: Mapping[str
     return {
         "from": "predicted",
         "detector": detector,
-        "hands": len(found.boxes_px) + len(found.missed),
+        "hands": found.hands,
         "found": len(found.boxes_px),
         "recall": found.recall,
         "missed": list(found.missed),
@@ -132,10 +137,9 @@ def boxes_document(found: FoundBoxes | None, detector: str, metrics: Mapping[str
 
 def boxes_note(found: FoundBoxes) -> str:
     """Return the sentence that goes with scores of found boxes."""
-    hands = len(found.boxes_px) + len(found.missed)
     return (
-        f"boxes are predicted: {len(found.boxes_px):,} of {hands:,} hands were found (recall {found.recall:.3f}), "
-        f"{len(found.missed):,} missed; errors are those of the hands that were found"
+        f"boxes are predicted: {len(found.boxes_px):,} of {found.hands:,} hands were found "
+        f"(recall {found.recall:.3f}), {len(found.missed):,} missed; errors are those of the hands that were found"
     )
 
 
