@@ -141,8 +141,10 @@ def evaluate_checkpoint(
     The truth is that of the shards, or of the files below `ground_truth`. HO-3D provides the wrist with every sample,
     so its official scores and its submission are for hands moved to that wrist, whatever `options.root` is; `camera` in
     the document holds the errors without that. Deterministic on one device. Raises: DataError, AssetError or
-    ConfigError, with the remedy.
+    ConfigError, with the remedy; ValueError for `parts` of predicted boxes, which are not divided.
     """
+    if parts is not None:
+        _refuse_predicted_boxes(options)
     find_benchmark(dataset, version=version)
     weights = find_checkpoint(path)
     made = [make_stand_in(dataset, on_progress=on_progress)] if shards is None and wants_stand_in(dataset) else []
@@ -181,8 +183,9 @@ def collect_part(
     """Run a checkpoint over one part of the evaluation samples and write what is scored to a file in `folder`.
 
     `evaluate_checkpoint` with the same arguments and ``parts=folder`` makes one evaluation of all parts.
-    Raises: as `evaluate_checkpoint`.
+    Raises: as `evaluate_checkpoint`; ValueError for predicted boxes, which are not divided.
     """
+    _refuse_predicted_boxes(options)
     find_benchmark(dataset, version=version)
     weights = find_checkpoint(path)
     if shards is None and wants_stand_in(dataset):
@@ -190,6 +193,11 @@ def collect_part(
     job = _open_job(weights, dataset, version, shards, options)
     collected, looks = _collect(job, part, on_progress)
     return write_part(folder, part, collected, {} if looks is None else looks.tensors(), _origin(job))
+
+
+def _refuse_predicted_boxes(options: RunOptions) -> None:
+    if options.boxes == "predicted":
+        raise ValueError("boxes are 'predicted', expected 'labels': finding hands is not divided into parts")
 
 
 def _collect(job: _Job, part: Part, on_progress: OnProgress) -> tuple[Collected, LookScorer | None]:

@@ -6,7 +6,8 @@ import pytest
 from hifihr_core.errors import DataError
 from hifihr_core.evaluation.benchmarks.submission import to_submission
 from hifihr_core.evaluation.found_boxes import FoundSamples, find_boxes, labelled_hand
-from hifihr_core.evaluation.score_checkpoint import RunOptions, evaluate_checkpoint
+from hifihr_core.evaluation.score_checkpoint import RunOptions, collect_part, evaluate_checkpoint
+from hifihr_core.machine.parts import WHOLE
 from hifihr_core.photos import detectors
 from hifihr_core.photos.detections import Detection
 from hifihr_core.shards.folder import ShardSet
@@ -122,3 +123,12 @@ def test_pictures_without_any_hand_are_an_error(shards, finding, checkpoint_path
     finding(missed=(0, 1, 2, 3))
     with pytest.raises(DataError, match=r"no hand was found in any of 4 pictures; evaluate with --boxes labels"):
         evaluate_checkpoint(checkpoint_path, "ho3d", shards=shards, options=RunOptions(boxes="predicted"))
+
+
+def test_boxes_that_are_found_are_not_divided_into_parts(shards, checkpoint_path, tmp_path):
+    options = RunOptions(boxes="predicted")
+    with pytest.raises(ValueError, match="not divided into parts"):
+        collect_part(checkpoint_path, "ho3d", WHOLE, tmp_path, shards=shards, options=options)
+    with pytest.raises(ValueError, match="not divided into parts"):
+        evaluate_checkpoint(checkpoint_path, "ho3d", shards=shards, options=options, parts=tmp_path)
+    assert not list(tmp_path.iterdir())
