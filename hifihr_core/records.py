@@ -8,6 +8,7 @@ Frames and units are those of docs/conventions.md: OpenCV camera, metres, radian
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -29,6 +30,17 @@ class Light:
     color: Float[Tensor, "B 3"]
     direction: Float[Tensor, "B 3"]
     sky: Float[Tensor, "B 8 3"] | None = None
+
+    @classmethod
+    def from_numbers(cls, numbers: Float[Tensor, "B 9"], sky: Float[Tensor, "B 8 3"] | None = None) -> "Light":
+        """Return the light that the label `light` describes: ambient, colour and direction in one row."""
+        ambient, color, direction = numbers.split(3, dim=1)
+        return cls(ambient, color, direction, sky)
+
+    @property
+    def numbers(self) -> Float[Tensor, "B 9"]:
+        """Return the light without its sky as the label `light` holds it."""
+        return torch.cat((self.ambient, self.color, self.direction), dim=1)
 
 
 @dataclass(frozen=True)

@@ -143,18 +143,16 @@ class _Picture:
         truth, light = self.truth, self.truth.light
         named = {name: getattr(truth.parameters, name) for name in ("global_orient", "pose", "shape")}
         named |= {"true_texture": needed(truth.parameters.texture, "the true texture"), "root_cam": truth.root_cam}
-        named |= {"true_light": torch.cat((light.ambient, light.color, light.direction), dim=1), "K": self.K}
-        named |= {"texture": self.texture}
-        named |= {"light": torch.cat((self.light.ambient, self.light.color, self.light.direction), dim=1)}
+        named |= {"true_light": light.numbers, "K": self.K, "texture": self.texture, "light": self.light.numbers}
         return named | ({} if light.sky is None else {"sky": light.sky})
 
     @classmethod
     def of(cls, named: Mapping[str, Tensor]) -> "_Picture":
         """Return the picture that `tensors` describes."""
         parameters = HandParameters(*(named[name] for name in ("global_orient", "pose", "shape", "true_texture")))
-        ambient, color, direction = named["true_light"].split(3, dim=1)
-        truth = LitHands(parameters, named["root_cam"], Light(ambient, color, direction, named.get("sky")))
-        return cls(truth, named["K"], named["texture"], Light(*named["light"].split(3, dim=1)))
+        light = Light.from_numbers(named["true_light"], named.get("sky"))
+        truth = LitHands(parameters, named["root_cam"], light)
+        return cls(truth, named["K"], named["texture"], Light.from_numbers(named["light"]))
 
     def from_behind(self) -> "_Picture":
         """Return the hand turned by half a circle about the vertical axis through its root, under a white lamp."""
@@ -167,10 +165,9 @@ class _Picture:
 
 def _truth(batch: Batch, b: int) -> LitHands:
     labels = {name: values[b : b + 1] for name, values in batch.labels.items()}
-    ambient, color, direction = labels["light"].split(3, dim=1)
     sky = labels["sky"] if "sky" in labels and bool(batch.present["sky"][b]) else None
     parameters = HandParameters(labels["global_orient"], labels["pose"], labels["shape"], labels["texture"])
-    return LitHands(parameters, labels["root_cam"], Light(ambient, color, direction, sky))
+    return LitHands(parameters, labels["root_cam"], Light.from_numbers(labels["light"], sky))
 
 
 def _scaled(batch: Batch, b: int) -> Float[Tensor, "1 3 3"]:

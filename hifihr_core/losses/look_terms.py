@@ -36,8 +36,7 @@ def albedo(inputs: LossInputs) -> Ratio:
 @term("light", labels=("light", "sky"), requires=("render",))
 def light(inputs: LossInputs) -> Ratio:
     """Mean absolute difference of what both lights give to white surfaces of all directions, highlights left out."""
-    ambient, color, direction = inputs.labels["light"].split(3, dim=1)
-    truth = Light(ambient, color, direction, inputs.labels["sky"])
+    truth = Light.from_numbers(inputs.labels["light"], inputs.labels["sky"])
     ours = needed(inputs.prediction.estimate.light, "the light")
-    normals = even_directions(_NORMALS).to(ambient).expand(len(ambient), -1, -1)
+    normals = even_directions(_NORMALS).to(truth.ambient).expand(len(truth.ambient), -1, -1)
     return mean_over_present(inputs, (light_at(normals, ours) - light_at(normals, truth)).abs(), "light", "sky")

@@ -217,7 +217,7 @@ class Synthesizer:
             "global_orient": parameters.global_orient,
             "pose": parameters.pose,
             "shape": parameters.shape,
-            "light": torch.cat((light.ambient, light.color, light.direction), dim=-1),
+            "light": light.numbers,
             "sky": needed(with_sky(light).sky, "the sky"),
             "mask": view.seen,
         }
