@@ -5,6 +5,7 @@ and not the imports; every fifth is a cold one, a new interpreter, which a stop 
 the console script's own function and end with its exit code.
 """
 
+import argparse
 import importlib
 import multiprocessing
 import os
@@ -14,10 +15,14 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+
+import cv2
+import torch
 
 SIGNALS = ("INT", "TERM", "KILL")
 #: How a run may end: by itself, or by the signal it was sent.
@@ -25,10 +30,21 @@ _ENDS = {"INT": (0, 130, -signal.SIGINT), "TERM": (0, 130, -signal.SIGTERM), "KI
 _MOST_S = 900.0
 
 
+def parser_of(claim: str) -> argparse.ArgumentParser:
+    """Return a parser with the options of every kill loop."""
+    parser = argparse.ArgumentParser(description=claim)
+    parser.add_argument("--each", type=int, default=20, help="how often each signal is sent")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path)
+    return parser
+
+
 def warm_up(*modules: str) -> None:
     """Import what the children need; the parent must not work with it, since threads do not survive a fork."""
     for name in ("hifihr_cli.main", *modules):
         importlib.import_module(name)
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
 
 
 @dataclass
@@ -39,12 +55,13 @@ class Stops:
     ends: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
     runs: int = 0
+    folders: int = 0
     shortest_s: float = float("inf")
 
     def row(self) -> dict[str, object]:
         """Return the counts for a report."""
-        ends = dict(sorted(self.ends.items()))
-        return {"signals": dict(self.sent), "runs started": self.runs, "ends": ends, "faults": self.faults}
+        counts = {"signals": dict(self.sent), "runs started": self.runs, "folders": self.folders}
+        return {**counts, "ends": dict(sorted(self.ends.items())), "faults": self.faults}
 
 
 class Command:
@@ -88,6 +105,34 @@ def _run(words: list[str], errors: Path) -> None:
     run()
 
 
+def finished_folders(
+    lines: Callable[[Path], Sequence[Sequence[str]]],
+    place: Path,
+    dice: random.Random,
+    each: int,
+    stops: Stops,
+    *,
+    cold_every: int = 5,
+) -> Iterator[Path]:
+    """Run undisturbed in `place / "whole"`, then yield folders of stopped runs until each signal was sent `each` times.
+
+    `lines` returns the command lines that may work on a folder: the first is the undisturbed one, every other start
+    draws one.
+    """
+
+    def drawn(out: Path) -> Sequence[str]:
+        return dice.choice(lines(out))
+
+    errors, left = place / "errors", Counter(dict.fromkeys(SIGNALS, each))
+    length_s = run_whole(lines(place / "whole")[0], errors)
+    while any(left.values()):
+        out = place / f"out{stops.folders}"
+        stop_until_done(partial(drawn, out), errors, dice, length_s, left, stops, cold_every=cold_every)
+        stops.folders += 1
+        print(f"{place.name}: {dict(stops.sent)}, {stops.folders} folders", file=sys.stderr, flush=True)
+        yield out
+
+
 def run_whole(words: Sequence[str], errors: Path) -> float:
     """Run undisturbed and return the seconds it took. Raises: SystemExit where it fails."""
     started = time.monotonic()
@@ -106,7 +151,7 @@ def stop_until_done(
     left: Counter[str],
     stops: Stops,
     *,
-    cold_every: int = 5,
+    cold_every: int,
 ) -> None:
     """Stop a command at random moments and start it again until it ends by itself; `left` is what is to be sent.
 
@@ -146,6 +191,16 @@ def _judge(command: Command, code: int | None, name: str, stops: Stops) -> None:
         stops.faults.append(f"{name}: exit code {code}; {said[-300:]}")
     elif "Traceback" in said or "Exception ignored" in said:
         stops.faults.append(f"{name}: {said[-600:]}")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return the bytes of every file below a folder, hidden ones included."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def differing(first: Mapping[str, object], second: Mapping[str, object]) -> list[str]:
+    """Return the names that two folders do not hold alike."""
+    return sorted(name for name in {*first, *second} if first.get(name) != second.get(name))
 
 
 def processes_left(words: str) -> int:

@@ -7,21 +7,17 @@ files as the undisturbed one, to the byte (`hands.json` without its seconds), an
 Usage: python benchmarks/predict_kill.py [--each 20] [--photos 6] [--seed 0] [--json FILE]
 """
 
-import argparse
 import json
 import os
 import random
-import sys
 import tempfile
-from collections import Counter
 from functools import partial
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # a forked child has no other threads
 
 import cv2
-import torch
-from kill_common import SIGNALS, Stops, run_whole, stop_until_done, warm_up
+from kill_common import Stops, contents, differing, finished_folders, parser_of, warm_up
 from reporting import report
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "hand.jpg"
@@ -30,35 +26,22 @@ HEAVY = ("hifihr_core.prediction.jobs", "hifihr_core.photos.detectors", "hifihr_
 
 def main() -> None:
     """Measure and report."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--each", type=int, default=20)
+    parser = parser_of(__doc__)
     parser.add_argument("--photos", type=int, default=6)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)
     warm_up(*HEAVY)
-    dice, left, stops = random.Random(arguments.seed), Counter(dict.fromkeys(SIGNALS, arguments.each)), Stops()
-    different: list[str] = []
-    folders = 0
+    dice, stops, different = random.Random(arguments.seed), Stops(), []
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
-        photos = _write_photos(place / "photos", arguments.photos)
-        length = run_whole(_words(photos, place / "whole"), place / "errors")
-        while any(left.values()):
-            out = place / f"out{folders}"
-            stop_until_done(partial(_words, photos, out), place / "errors", dice, length, left, stops)
-            different += _differences(place / "whole", out)
-            folders += 1
-            print(f"{dict(stops.sent)}, {folders} folders, {different}", file=sys.stderr, flush=True)
-    rows = {**stops.row(), "folders": folders, "files that differ": different}
-    report("predict_kill", rows, arguments.json)
+        lines = partial(_lines, _write_photos(place / "photos", arguments.photos))
+        for out in finished_folders(lines, place, dice, arguments.each, stops):
+            different += differing(_results(place / "whole"), _results(out))
+    report("predict_kill", {**stops.row(), "files that differ": different}, arguments.json)
     raise SystemExit(bool(different or stops.faults))
 
 
-def _words(photos: Path, out: Path) -> list[str]:
-    return ["predict", str(photos), "--out", str(out), "--device", "cpu"]
+def _lines(photos: Path, out: Path) -> list[list[str]]:
+    return [["predict", str(photos), "--out", str(out), "--device", "cpu"]]
 
 
 def _write_photos(folder: Path, count: int) -> Path:
@@ -73,20 +56,13 @@ def _write_photos(folder: Path, count: int) -> Path:
     return folder
 
 
-def _differences(whole: Path, out: Path) -> list[str]:
-    """Return the names of files that are not those of the undisturbed run."""
-    first, second = _contents(whole), _contents(out)
-    return sorted(name for name in {*first, *second} if first.get(name) != second.get(name))
-
-
-def _contents(folder: Path) -> dict[str, object]:
-    found: dict[str, object] = {
-        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
-    }
-    document = json.loads(str(found["hands.json"], "utf-8"))  # type: ignore[arg-type]
-    for photo in document["photos"]:
+def _results(folder: Path) -> dict[str, object]:
+    """Return the files of a folder, and of `hands.json` the photos by path, without their seconds."""
+    found = contents(folder)
+    photos = json.loads(found["hands.json"])["photos"]
+    for photo in photos:
         photo.pop("seconds")
-    return {**found, "hands.json": sorted(document["photos"], key=lambda photo: photo["path"])}
+    return {**found, "hands.json": sorted(photos, key=lambda photo: photo["path"])}
 
 
 if __name__ == "__main__":

@@ -8,27 +8,20 @@ uninterrupted one to the byte, hidden files included, and no process is left beh
 Usage: python benchmarks/prepare_kill.py [--source freihand ...] [--each 20] [--seed 0] [--json FILE]
 """
 
-import argparse
-import importlib.util
 import os
 import random
 import shutil
-import sys
 import tempfile
 import time
-from collections import Counter
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 
 os.environ["OMP_NUM_THREADS"] = "1"  # a forked child has no other threads
 
-import cv2
-import torch
-from kill_common import SIGNALS, Stops, processes_left, run_whole, stop_until_done, warm_up
+from data_common import ROOT, raw_trees
+from kill_common import Stops, contents, differing, finished_folders, parser_of, processes_left, warm_up
 from reporting import report
 
-ROOT = Path(__file__).resolve().parent.parent
 #: Source -> how its raw tree of a few dozen poses is written, where `tests/raw_trees.py` writes it.
 TREES = {
     "freihand": {"training": 60, "evaluation": 0},
@@ -47,14 +40,9 @@ SHARD_BYTES = 100_000
 
 def main() -> None:
     """Measure and report."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(__doc__)
     parser.add_argument("--source", nargs="+", choices=list(TREES), default=list(TREES))
-    parser.add_argument("--each", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)
     warm_up(*HEAVY, *(f"hifihr_core.sources.{source}" for source in arguments.source))
     _small_shards()
     rows, bad = {}, False
@@ -79,21 +67,12 @@ def _small_shards() -> None:
 def _try(place: Path, source: str, each: int, dice: random.Random) -> dict[str, object]:
     """Stop one source until every signal was sent often enough."""
     _write_raw(place / "raw", source)
-    lines = partial(_lines, source, place / "raw")
-    errors = place / "errors"
-    length = run_whole(lines(place / "whole")[0], errors)
-    left, stops = Counter(dict.fromkeys(SIGNALS, each)), Stops()
-    different: list[str] = []
-    folders = 0
-    while any(left.values()):
-        out = place / f"out{folders}"
-        stop_until_done(lambda out=out: dice.choice(lines(out)), errors, dice, length, left, stops, cold_every=0)
-        different += _differences(place / "whole", out)
-        folders += 1
-        print(f"{source}: {dict(stops.sent)}, {folders} folders", file=sys.stderr, flush=True)
+    stops, different = Stops(), []
+    for out in finished_folders(partial(_lines, source, place / "raw"), place, dice, each, stops, cold_every=0):
+        different += differing(contents(place / "whole"), contents(out))
     time.sleep(2)
     left_behind = processes_left(str(place))
-    return {**stops.row(), "folders": folders, "files that differ": different, "processes left behind": left_behind}
+    return {**stops.row(), "files that differ": different, "processes left behind": left_behind}
 
 
 def _lines(source: str, raw: Path, out: Path) -> list[list[str]]:
@@ -107,27 +86,7 @@ def _write_raw(root: Path, source: str) -> None:
         for number in range(8):
             shutil.copyfile(ROOT / "examples" / "hand.jpg", root / f"{number}.jpg")
     elif (options := TREES[source]) is not None:
-        getattr(_raw_trees(), f"write_{source}")(root, **options)
-
-
-def _differences(whole: Path, out: Path) -> list[str]:
-    """Return the names of files that are not those of the undisturbed run."""
-    first, second = _contents(whole), _contents(out)
-    return sorted(name for name in {*first, *second} if first.get(name) != second.get(name))
-
-
-def _contents(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def _raw_trees() -> ModuleType:
-    """Return the writers of tiny raw trees that the tests use."""
-    spec = importlib.util.spec_from_file_location("raw_trees", ROOT / "tests" / "raw_trees.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+        getattr(raw_trees(), f"write_{source}")(root, **options)
 
 
 if __name__ == "__main__":

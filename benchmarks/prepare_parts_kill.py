@@ -15,6 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from kill_common import contents
 from reporting import report
 
 RUN = """
@@ -37,11 +38,6 @@ pack_split(split, folder, policy=Policy(shard_bytes=8 * split.bytes_each, part=N
 def start(out: Path, part: str) -> subprocess.Popen[bytes]:
     """Start packing a part."""
     return subprocess.Popen([sys.executable, "-c", RUN, str(out), part])
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """Return the bytes of every file below a folder."""
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def pack_in_spite(out: Path, part: str, kills: int, length_s: float, dice: random.Random) -> int:

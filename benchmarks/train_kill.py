@@ -8,20 +8,16 @@ uninterrupted run took; `kill_common.py` says how runs are started.
 Usage: python benchmarks/train_kill.py [--each 20] [--steps 12] [--seed 0] [--json FILE]
 """
 
-import argparse
 import os
 import random
-import sys
 import tempfile
-from collections import Counter
 from functools import partial
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # a forked child has no other threads
 
-import cv2
 import torch
-from kill_common import SIGNALS, Stops, run_whole, stop_until_done, warm_up
+from kill_common import Stops, finished_folders, parser_of, warm_up
 from reporting import report
 from safetensors.torch import load_file
 
@@ -33,33 +29,21 @@ LITTER = (".state-*", ".newest-*", ".best-*", ".metrics-*", ".report-*", ".tmp*"
 
 def main() -> None:
     """Measure and report."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--each", type=int, default=20)
+    parser = parser_of(__doc__)
     parser.add_argument("--steps", type=int, default=12)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)
     warm_up(*HEAVY)
-    dice, left, stops = random.Random(arguments.seed), Counter(dict.fromkeys(SIGNALS, arguments.each)), Stops()
-    equal, litter, folders = True, [], 0
+    dice, stops, equal, litter = random.Random(arguments.seed), Stops(), True, []
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
-        length = run_whole(_words(place / "whole", arguments.steps), place / "errors")
-        while any(left.values()):
-            run = place / f"run-{folders}"
-            stop_until_done(partial(_words, run, arguments.steps), place / "errors", dice, length, left, stops)
-            folders += 1
+        for run in finished_folders(partial(_lines, arguments.steps), place, dice, arguments.each, stops):
             equal &= _same(place / "whole", run)
             litter += [path.name for pattern in LITTER for path in run.rglob(pattern)]
-            print(f"{dict(stops.sent)}, {folders} folders, equal: {equal}", file=sys.stderr, flush=True)
-    found = {"folders": folders, "weights equal to the bit": equal, "files left over": litter}
-    report("train_kill", {**stops.row(), **found}, arguments.json)
+    report("train_kill", {**stops.row(), "weights equal to the bit": equal, "files left over": litter}, arguments.json)
     raise SystemExit(bool(not equal or litter or stops.faults))
 
 
-def _words(folder: Path, steps: int) -> list[str]:
+def _lines(steps: int, folder: Path) -> list[list[str]]:
     """Return the command line of a run, from its beginning or from where it was stopped."""
     settings = ("model.hand=anny", "model.backbone=mobilenetv3_small_050", "model.weights=none", "data.image_px=64")
     settings += ("data.workers=0", "data.validation_limit=4", "data.synth_epoch=32", "train.batch_size=4")
@@ -67,7 +51,7 @@ def _words(folder: Path, steps: int) -> list[str]:
     settings += ("train.pictures_every_steps=6", "model.texture_px=64")
     resume = ["--resume"] if (folder / "config.toml").exists() else []
     words = [word for setting in settings for word in ("--set", setting)]
-    return ["train", *words, "--data", "synth", "--device", "cpu", "--out", str(folder), *resume]
+    return [["train", *words, "--data", "synth", "--device", "cpu", "--out", str(folder), *resume]]
 
 
 def _same(first: Path, second: Path) -> bool:
