@@ -28,6 +28,8 @@ SIGNALS = ("INT", "TERM", "KILL")
 #: How a run may end: by itself, or by the signal it was sent.
 _ENDS = {"INT": (0, 130, -signal.SIGINT), "TERM": (0, 130, -signal.SIGTERM), "KILL": (0, -signal.SIGKILL)}
 _MOST_S = 900.0
+#: A server of workers whose parent was killed notices it when its imports are done.
+_PATIENCE_S = 30.0
 
 
 def parser_of(claim: str) -> argparse.ArgumentParser:
@@ -56,6 +58,7 @@ class Stops:
     faults: list[str] = field(default_factory=list)
     runs: int = 0
     folders: int = 0
+    sessions: set[int] = field(default_factory=set)
     shortest_s: float = float("inf")
 
     def row(self) -> dict[str, object]:
@@ -65,7 +68,7 @@ class Stops:
 
 
 class Command:
-    """One command line in a child of its own."""
+    """One command line in a child and a session of its own."""
 
     def __init__(self, words: Sequence[str], errors: Path, *, cold: bool) -> None:
         self._errors = errors
@@ -73,7 +76,7 @@ class Command:
         if cold:
             with errors.open("wb") as file:
                 line = [sys.executable, "-m", "hifihr_cli", *words]
-                self._child = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=file)
+                self._child = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=file, start_new_session=True)
         else:
             self._child = multiprocessing.get_context("fork").Process(target=_run, args=(list(words), errors))
             self._child.start()
@@ -95,6 +98,7 @@ class Command:
 
 
 def _run(words: list[str], errors: Path) -> None:
+    os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # the background of a shell ignores it
     out, err = os.open(os.devnull, os.O_WRONLY), os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     os.dup2(out, 1)
@@ -161,6 +165,7 @@ def stop_until_done(
         cold = cold_every > 0 and stops.runs % cold_every == cold_every - 1
         command = Command(lines(), errors, cold=cold)
         stops.runs += 1
+        stops.sessions.add(command.pid)
         started = time.monotonic()
         wanted = sorted(name for name, count in left.items() if count > 0)
         code, name = None, ""
@@ -203,13 +208,22 @@ def differing(first: Mapping[str, object], second: Mapping[str, object]) -> list
     return sorted(name for name in {*first, *second} if first.get(name) != second.get(name))
 
 
-def processes_left(words: str) -> int:
-    """Return how many processes other than this one have these words in their command line (Linux)."""
+def processes_left(stops: Stops) -> int:
+    """Return how many processes that the runs started do not end by themselves within a while (Linux)."""
+    ends = time.monotonic() + _PATIENCE_S
+    while (found := _count_alive(stops.sessions)) and time.monotonic() < ends:
+        time.sleep(0.5)
+    return found
+
+
+def _count_alive(sessions: set[int]) -> int:
+    """Return how many processes of these sessions have not ended; every run is a session of its own."""
     found = 0
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
+        if entry.name.isdigit():
             try:
-                found += words in (entry / "cmdline").read_bytes().decode(errors="replace")
-            except OSError:
+                state, _, _, session = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()[:4]
+            except OSError:  # it has ended meanwhile
                 continue
+            found += state != "Z" and int(session) in sessions
     return found

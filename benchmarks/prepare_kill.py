@@ -12,7 +12,6 @@ import os
 import random
 import shutil
 import tempfile
-import time
 from functools import partial
 from pathlib import Path
 
@@ -34,6 +33,8 @@ TREES = {
 #: Source -> options of its command line.
 OPTIONS = {"synth": ["--count", "40"], "images": ["--detector", "fast"]}
 HEAVY = ("hifihr_core.sources.prepare", "hifihr_core.synthesis.options", "hifihr_core.eyes.networks")
+#: What must be empty or zero in the report.
+BAD = ("faults", "files that differ", "processes left behind")
 #: About five poses of any source in a shard, so that there are shards to lose.
 SHARD_BYTES = 100_000
 
@@ -52,7 +53,7 @@ def main() -> None:
                 Path(name) / source, source, arguments.each, random.Random(f"{source} {arguments.seed}")
             )
             print(f"{source}: {rows[source]}", flush=True)
-            bad |= bool(rows[source]["faults"] or rows[source]["files that differ"])
+            bad |= any(rows[source][name] for name in BAD)
     report("prepare_kill", rows, arguments.json)
     raise SystemExit(bad)
 
@@ -70,8 +71,7 @@ def _try(place: Path, source: str, each: int, dice: random.Random) -> dict[str, 
     stops, different = Stops(), []
     for out in finished_folders(partial(_lines, source, place / "raw"), place, dice, each, stops, cold_every=0):
         different += differing(contents(place / "whole"), contents(out))
-    time.sleep(2)
-    left_behind = processes_left(str(place))
+    left_behind = processes_left(stops)
     return {**stops.row(), "files that differ": different, "processes left behind": left_behind}
 
 
