@@ -43,11 +43,6 @@ def read_photo(path: Path) -> np.ndarray:
     return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
 
 
-def photos_of(folder: Path, step: int = 1) -> list[Path]:
-    """Return every `step`-th photo of a folder."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png"))[::step]
-
-
 def read_labels(folder: Path) -> dict[str, list[Labelled]]:
     """Return the labelled hands of each labelled photo."""
     if (folder / "annotations.json").is_file():

@@ -38,7 +38,7 @@ FACTS = DatasetFacts(
 
 
 class Store(ThreadingHTTPServer):
-    """Serves a folder with ranges, from a process of its own if asked; `faults` is a source of accidents or None."""
+    """Serves a folder with ranges; `faults` is a source of accidents or None."""
 
     daemon_threads = True
 

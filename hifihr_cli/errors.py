@@ -41,9 +41,7 @@ def report(error: BaseException) -> int:
 
 
 def _report_usage(error: Any) -> int:
-    """Report a wrong command line in one line, with the nearest valid name; help for a bare group is printed as it
-    is.
-    """
+    """Report a wrong command line in one line, with the nearest valid name; print a bare group's help unchanged."""
     context = getattr(error, "ctx", None)
     if type(error).__name__ == "NoArgsIsHelpError":
         print(error.format_message(), file=sys.stderr)

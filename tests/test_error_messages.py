@@ -5,6 +5,7 @@ import builtins
 import importlib.util
 import inspect
 import re
+import sys
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -21,7 +22,7 @@ def messages() -> ModuleType:
     spec = importlib.util.spec_from_file_location("error_messages", ROOT / "tools" / "error_messages.py")
     module = importlib.util.module_from_spec(spec)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(__import__("sys").modules, "error_messages", module)  # dataclasses look their module up
+        patch.setitem(sys.modules, "error_messages", module)  # dataclasses look their module up
         spec.loader.exec_module(module)
         yield module
 

@@ -30,10 +30,12 @@ def main() -> None:
     parser.add_argument("--network", type=Path, default=shipped_model(HAND_NETWORK))
     parser.add_argument("--most", type=int, default=None, help="use at most so many hands or photos")
     arguments = parser.parse_args()
+    if (arguments.seen is None) != (arguments.closer is None):
+        parser.error("--seen and --closer go together")
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     hand = load_hand("anny", texture_px=64)
-    if arguments.seen is not None and arguments.closer is not None:
+    if arguments.seen is not None:
         folders = arguments.seen, arguments.closer
         _print(score_starts(hand, folders, arguments.network, most=arguments.most))
     if arguments.photos is not None:
