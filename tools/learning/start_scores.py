@@ -9,8 +9,8 @@ from learning.seen_files import read_seen
 from hifihr_core.geometry.cameras import project
 from hifihr_core.hands import HandModel
 from hifihr_core.lifting.fitting import fit_keypoints
-from hifihr_core.lifting.hand_network import load_hand_network
-from hifihr_core.lifting.lifter import load_lifter
+from hifihr_core.lifting.hand_network import HandNetwork, load_hand_network
+from hifihr_core.lifting.lifter import Lifter, load_lifter
 from hifihr_core.lifting.noisy_keypoints import KeypointBatch
 from hifihr_core.lifting.seen_batch import SeenHands
 from hifihr_core.lifting.seen_definition import as_seen
@@ -32,9 +32,13 @@ def score_starts(
     `folders` are those of `tools/see_hands.py` and `tools/see_closer.py`.
     """
     seen, sums = read_seen(folders[:1], folders[1:], most=most), dict[str, dict[str, float]]()
+    lifter_path = shipped_model(LIFTER)
+    assert lifter_path is not None
+    lifter = load_lifter(lifter_path, hand)
+    network = None if network_path is None else load_hand_network(network_path, hand)
     for which in torch.arange(len(seen)).split(BATCH):
         truth = seen.truth(which)
-        for name, placed in _starts(hand, seen, which, truth, network_path).items():
+        for name, placed in _starts(hand, seen, which, truth, lifter, network).items():
             for column, values in _errors(hand, placed, truth).items():
                 row = sums.setdefault(name, {})
                 row[column] = row.get(column, 0.0) + float(values.sum()) / len(seen)
@@ -42,21 +46,24 @@ def score_starts(
 
 
 def _starts(
-    hand: HandModel, seen: SeenHands, which: torch.Tensor, truth: KeypointBatch, network_path: Path | None
+    hand: HandModel,
+    seen: SeenHands,
+    which: torch.Tensor,
+    truth: KeypointBatch,
+    lifter: Lifter,
+    network: HandNetwork | None,
 ) -> dict[str, PlacedHands | None]:
-    path = shipped_model(LIFTER)
-    assert path is not None
     points, ones, K = truth.keypoints_px, truth.confidence, truth.K
-    lifted = load_lifter(path, hand)(points, ones, K)
+    lifted = lifter(points, ones, K)
     rows: dict[str, PlacedHands | None] = {"the eyes": None, "lifter": lifted}
     rows["lifter, fit"] = fit_keypoints(hand, lifted, points, ones, K)
-    if network_path is not None:
-        network = load_hand_network(network_path, hand)
+    if network is not None:
         _, evidence = look_with(network, seen, which)
-        rows["hand network"] = network.lifter(points, ones, K, evidence=evidence)
+        sighted = network.lifter(points, ones, K, evidence=evidence)
+        rows["hand network"] = sighted
         rows["hand network, fit"] = fit_seen(
             hand,
-            network.lifter(points, ones, K, evidence=evidence),
+            sighted,
             points,
             K,
             found=ones,
