@@ -9,16 +9,15 @@ already are left as they are; with `--minutes` the run waits for further ones un
 """
 
 import argparse
-import time
 from pathlib import Path
 
 import cv2
 import numpy as np
+from learning.chunk_loop import look_at_chunks, number_of
 from learning.closer_looks import look_closer, look_twice, look_where
-from learning.drawn_hands import DrawnHands, chunk_paths, read_drawn
+from learning.drawn_hands import DrawnHands, read_drawn
 from learning.feature_engine import BodyEngine
 
-from hifihr_core.files import write_atomically
 from hifihr_core.hands import load_hand
 from hifihr_core.lifting.hand_network import load_hand_network
 
@@ -28,29 +27,16 @@ def main() -> None:
     arguments = _arguments()
     cv2.setNumThreads(1)
     engine = BodyEngine()
-    ends = time.monotonic() + 60 * arguments.minutes
-    while True:
-        for path in chunk_paths(arguments.drawn, "drawn"):
-            _look(engine, path, arguments)
-        if time.monotonic() > ends:
-            break
-        time.sleep(10)
 
-
-def _look(engine: BodyEngine, path: Path, arguments: argparse.Namespace) -> None:
-    out = arguments.out / path.name.replace("drawn", "closer")
-    if out.exists():
-        return
-    began, drawn = time.monotonic(), read_drawn(path)
-    if arguments.seen is None:
-        looks = look_closer(engine, drawn, arguments.views, [arguments.seed, int(path.name.split(".")[0])])
-    else:
+    def look(path: Path) -> dict[str, np.ndarray]:
+        drawn = read_drawn(path)
+        if arguments.seen is None:
+            return look_closer(engine, drawn, arguments.views, [arguments.seed, number_of(path)])
         with np.load(arguments.seen / path.name.replace("drawn", "seen"), allow_pickle=False) as seen:
             joints_px = seen["seen_joints_px"].mean(axis=1)
-        looks = _look_again(engine, drawn, joints_px, arguments.network)
-    with write_atomically(out) as part:
-        np.savez(part, **looks)
-    print(f"{out.name}: {time.monotonic() - began:.0f} s", flush=True)
+        return _look_again(engine, drawn, joints_px, arguments.network)
+
+    look_at_chunks(arguments.drawn, arguments.out, "closer", look, minutes=arguments.minutes)
 
 
 def _look_again(

@@ -9,16 +9,15 @@ Chunks that are there already are left as they are; with `--minutes` the run wai
 """
 
 import argparse
-import time
 from pathlib import Path
 
 import cv2
 import numpy as np
-from learning.drawn_hands import chunk_paths, read_drawn
+from learning.chunk_loop import look_at_chunks, number_of
+from learning.drawn_hands import read_drawn
 from learning.sightings import see_chunk
 
-from hifihr_core.eyes.engine import Engine, landmark_engine
-from hifihr_core.files import write_atomically
+from hifihr_core.eyes.engine import landmark_engine
 
 
 def main() -> None:
@@ -31,23 +30,11 @@ def main() -> None:
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     engine = landmark_engine(threads=1)
-    ends = time.monotonic() + 60 * arguments.minutes
-    while True:
-        for path in chunk_paths(arguments.drawn, "drawn"):
-            _see_file(engine, path, arguments.out / path.name.replace("drawn", "seen"), plain=arguments.plain)
-        if time.monotonic() > ends:
-            break
-        time.sleep(10)
 
+    def look(path: Path) -> dict[str, np.ndarray]:
+        return see_chunk(engine, read_drawn(path), number_of(path), plain=arguments.plain)
 
-def _see_file(engine: Engine, path: Path, out: Path, *, plain: bool) -> None:
-    if out.exists():
-        return
-    began, seed = time.monotonic(), int(path.name.split(".")[0])
-    seen = see_chunk(engine, read_drawn(path), seed, plain=plain)
-    with write_atomically(out) as part:
-        np.savez(part, **seen)
-    print(f"{out.name}: {time.monotonic() - began:.0f} s", flush=True)
+    look_at_chunks(arguments.drawn, arguments.out, "seen", look, minutes=arguments.minutes)
 
 
 if __name__ == "__main__":
