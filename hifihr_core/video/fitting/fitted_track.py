@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 
 from hifihr_core.hands import HandModel
 from hifihr_core.lifting.lifter import Lifter
+from hifihr_core.lifting.seen_definition import seen_definition
 from hifihr_core.machine.device import one_thread
 from hifihr_core.placed_hands import PlacedHands
 from hifihr_core.records import Side
@@ -62,7 +63,7 @@ class TrackFitter:
     def __init__(self, hand: HandModel, lifter: Lifter, settings: SmoothSettings | None = None) -> None:
         self.hand, self.lifter = hand, lifter
         self.settings = settings or SmoothSettings()
-        self.motion = MotionOfJoints(hand)
+        self.motion = MotionOfJoints(hand, seen_definition(hand.joint_definition))
 
     def fit(
         self, track: SightedTrack, K: Float[np.ndarray, "3 3"], *, shape: Float[np.ndarray, " S"] | None = None

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from hifihr_core.hands import HandModel, HandParameters
-from hifihr_core.skeleton import ROOT, WRIST
+from hifihr_core.skeleton import NUM_JOINTS, ROOT, WRIST
 
 _STEP_RAD = 1e-2
 #: A joint that moves less than this share of the one that moves most does not count as moved.
@@ -35,13 +35,22 @@ class JointMotion:
 
 
 class MotionOfJoints:
-    """Derivatives of the joints of one hand model; finds the groups of coefficients once, by trying the hand."""
+    """Derivatives of the joints of one hand model; finds the groups of coefficients once, by trying the hand.
 
-    def __init__(self, hand: HandModel) -> None:
+    `definition` has other joints as weighted sums of the hand's, a row each (see `seen_definition`), which replace the
+    hand's own.
+    """
+
+    def __init__(self, hand: HandModel, definition: Float[Tensor, "21 21"] | None = None) -> None:
         self.hand = hand
+        self.definition = torch.eye(NUM_JOINTS) if definition is None else definition
         self.moved = moved_joints(hand)
         self.group = torch.from_numpy(grouped(self.moved.numpy()))
         self.num_groups = int(self.group.max()) + 1
+
+    def joints(self, parameters: HandParameters) -> Float[Tensor, "B 21 3"]:
+        """Return the joints of hands in the root frame, metres."""
+        return self.definition @ self.hand.joints_of(parameters)
 
     def __call__(self, parameters: HandParameters) -> JointMotion:
         """Return the joints of hands and their derivatives; no gradients."""
@@ -60,7 +69,8 @@ class MotionOfJoints:
         by_pose = change[:, self.group].permute(0, 2, 3, 1) * self.moved[:, None]
         first = joints[:, 0]
         turn = torch.linalg.cross(torch.eye(3, dtype=first.dtype)[:, None, None], first[None]).permute(1, 2, 3, 0)
-        return JointMotion(first, by_pose - by_pose[:, ROOT, None], turn)
+        own = (first, by_pose - by_pose[:, ROOT, None], turn)
+        return JointMotion(*(torch.einsum("ij,bj...->bi...", self.definition, values) for values in own))
 
 
 def moved_joints(hand: HandModel) -> Bool[Tensor, "21 P"]:

@@ -63,7 +63,7 @@ class SeenResiduals:
         """Return the robust cost of every frame."""
         with torch.no_grad():
             placed = hand.placed()
-            joints = self._motion.hand.joints_of(placed.parameters).double().numpy()
+            joints = self._motion.joints(placed.parameters).double().numpy()
         offset = (self._project(joints + hand.root_cam[:, None])[0] - self._seen.joints_px) * self._trust[..., None]
         outlier = self._weights.outlier
         distance = np.log1p((offset**2).sum(axis=-1) / outlier**2)
@@ -117,7 +117,7 @@ class SeenResiduals:
             (placed.shape[:, None] + moves).reshape(-1, size),
         )
         with torch.no_grad():
-            joints = self._motion.hand.joints_of(many).double().numpy().reshape(len(hand), 1 + size, 21, 3)
+            joints = self._motion.joints(many).double().numpy().reshape(len(hand), 1 + size, 21, 3)
         return ((joints[:, 1:] - joints[:, :1]) / step).transpose(0, 2, 3, 1)
 
 

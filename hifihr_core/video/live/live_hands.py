@@ -10,6 +10,7 @@ from jaxtyping import Float, UInt8
 
 from hifihr_core.hands import HandModel
 from hifihr_core.lifting.lifter import Lifter
+from hifihr_core.lifting.seen_definition import seen_definition
 from hifihr_core.machine.device import one_thread
 from hifihr_core.records import Side
 from hifihr_core.video.fitting.hand_sequence import HandSequence, SeenSequence
@@ -67,7 +68,7 @@ class LiveHands:
     ) -> None:
         self.hand, self.K = hand, K
         self._lifter, self._tracker, self._width = lifter, tracker, width
-        self._motion = MotionOfJoints(hand)
+        self._motion = MotionOfJoints(hand, seen_definition(hand.joint_definition))
         self._first, self._next = SmoothSettings(steps=4), SmoothSettings(steps=2)
         self._past: dict[int, _Past] = {}
 
@@ -119,7 +120,7 @@ class LiveHands:
     def _is_lost(self, one: HandSequence, seen: SeenSequence) -> bool:
         placed = one.placed()
         with torch.no_grad():
-            joints = (self.hand.joints_of(placed.parameters) + placed.root_cam[:, None])[0].double().numpy()
+            joints = (self._motion.joints(placed.parameters) + placed.root_cam[:, None])[0].double().numpy()
         rays = joints @ seen.K.T
         apart = np.linalg.norm(rays[:, :2] / rays[:, 2:] - seen.joints_px[0], axis=1).mean()
         return bool(apart > _LOST * max(float(np.ptp(seen.joints_px[0], axis=0).max()), 1.0))

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from hifihr_core.hands import HandModel, HandParameters, load_hand
+from hifihr_core.lifting.seen_definition import as_seen, seen_definition
 from hifihr_core.video.fitting.joint_motion import MotionOfJoints, grouped
 
 
@@ -35,6 +36,17 @@ def test_derivatives_are_nearly_those_of_single_moves(hand: HandModel) -> None:
         found, expected = motion(own), _dense(hand, own)
     torch.testing.assert_close(found.joints, hand.joints_of(own))
     assert (found.by_pose - expected).abs().max() < 0.06 * expected.abs().max()
+
+
+def test_joints_defined_otherwise_move_as_their_sums(hand: HandModel) -> None:
+    own = _draw(hand, 2)
+    definition = seen_definition(hand.joint_definition)
+    assert definition is not None
+    with torch.no_grad():
+        plain, found = MotionOfJoints(hand)(own), MotionOfJoints(hand, definition)(own)
+    torch.testing.assert_close(found.joints, as_seen(hand.joints_of(own), hand.joint_definition))
+    torch.testing.assert_close(found.by_pose[..., 3], definition @ plain.by_pose[..., 3])
+    torch.testing.assert_close(found.by_turn[..., 1], definition @ plain.by_turn[..., 1])
 
 
 def test_turns_move_joints_about_the_root(hand: HandModel) -> None:

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from scipy.spatial.transform import Rotation, Slerp
 
 from hifihr_core.hands import HandModel, load_hand
+from hifihr_core.lifting.seen_definition import seen_definition
 from hifihr_core.video.fitting.hand_sequence import HandSequence, SeenSequence
 from hifihr_core.video.fitting.joint_motion import MotionOfJoints
 from hifihr_core.video.fitting.seen_residuals import SeenResiduals
@@ -194,3 +197,15 @@ def test_key_frames_are_the_clearest_of_each_part(hand: HandModel) -> None:
     seen.sigma_px[[3, 11]] = 1.0
     seen.weight[15:] = 0
     np.testing.assert_array_equal(key_frames(seen, 3), [3, 5, 11])
+
+
+def test_sightings_are_compared_as_the_eyes_define_them(hand: HandModel, motion: MotionOfJoints) -> None:
+    truth = _truth(hand, 12)
+    seen = _see(hand, truth, 0.0)
+    definition = seen_definition(hand.joint_definition)
+    assert definition is not None
+    seen = replace(seen, joints_px=definition.double().numpy() @ seen.joints_px)
+    start = _disturbed(truth, 0.05)
+    plain, own = (smooth_fit(one, seen, start) for one in (motion, MotionOfJoints(hand, definition)))
+    errors = [np.linalg.norm(_joints(hand, one) - _joints(hand, truth), axis=-1).mean() for one in (plain, own)]
+    assert errors[1] < 0.5 * errors[0]
