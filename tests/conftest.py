@@ -2,12 +2,14 @@
 
 import os
 import random
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import settings
@@ -107,6 +109,13 @@ def pytest_runtest_setup(item):
 
         if not torch.cuda.is_available():
             pytest.skip("needs a CUDA device")
+
+
+@pytest.fixture(scope="session")
+def load_tool() -> Callable[[str], SimpleNamespace]:
+    """Return a function that loads a file of `tools/`, which is not a package, by its path there."""
+    tools = Path(__file__).parent.parent / "tools"
+    return lambda name: SimpleNamespace(**runpy.run_path(str(tools / name)))
 
 
 @pytest.fixture(scope="session")

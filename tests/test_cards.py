@@ -1,6 +1,5 @@
 """The model card and the dataset statement: front matter that model hubs read, and that fits what ships."""
 
-import importlib.util
 import re
 from pathlib import Path
 
@@ -28,10 +27,8 @@ def shipped() -> dict[str, Path]:
     return {path.stem: path for path in (ROOT / "hifihr_core").glob("*/data/*.safetensors")}
 
 
-def test_the_files_of_the_card_are_those_that_ship() -> None:
-    spec = importlib.util.spec_from_file_location("model_card", ROOT / "tools" / "model_card.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+def test_the_files_of_the_card_are_those_that_ship(load_tool) -> None:
+    module = load_tool("model_card.py")
     text = (CARDS / "model_card.md").read_text(encoding="utf-8")
     assert module.files_block() in text, "python tools/model_card.py brings the card up to date"
 

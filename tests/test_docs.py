@@ -1,6 +1,5 @@
 """The documentation: every command line in it parses, every link and picture exists, every page is in the index."""
 
-import importlib.util
 import re
 import shlex
 from pathlib import Path
@@ -93,10 +92,8 @@ def test_every_page_is_in_the_index() -> None:
     assert pages | GENERATED == listed
 
 
-def test_only_links_out_of_the_documentation_become_code() -> None:
-    spec = importlib.util.spec_from_file_location("docs_links", ROOT / "tools" / "docs_links.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+def test_only_links_out_of_the_documentation_become_code(load_tool) -> None:
+    module = load_tool("docs_links.py")
     text = "[files](../files.md#mano), [`tool`](../../tools/demo.py) and [one](sheet.md)"
     expected = "[files](../files.md#mano), `tool` and [one](sheet.md)"
     assert module.outside_as_code(text, "guides/blender.md") == expected

@@ -2,13 +2,11 @@
 
 import ast
 import builtins
-import importlib.util
 import inspect
 import re
-import sys
 from functools import cache
 from pathlib import Path
-from types import ModuleType
+from types import SimpleNamespace
 
 import pytest
 
@@ -18,22 +16,17 @@ ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
-def messages() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("error_messages", ROOT / "tools" / "error_messages.py")
-    module = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, "error_messages", module)  # dataclasses look their module up
-        spec.loader.exec_module(module)
-        yield module
+def messages(load_tool) -> SimpleNamespace:
+    return load_tool("error_messages.py")
 
 
-def test_every_kind_of_error_has_its_exit_code(messages: ModuleType) -> None:
+def test_every_kind_of_error_has_its_exit_code(messages: SimpleNamespace) -> None:
     kinds = {name: kind for name, kind in vars(errors).items() if inspect.isclass(kind)}
     del kinds["HifihrError"]
     assert {name: kind.exit_code for name, kind in kinds.items()} | {"BadParameter": 2} == messages.EXIT_CODES
 
 
-def test_every_message_is_on_the_page(messages: ModuleType) -> None:
+def test_every_message_is_on_the_page(messages: SimpleNamespace) -> None:
     found = list(messages.rows())
     assert len(found) > 300
     assert {message.room for message in found} <= set(messages.ROOMS)
@@ -41,7 +34,7 @@ def test_every_message_is_on_the_page(messages: ModuleType) -> None:
     assert page.count("\n| ") == len(found) + sum(f"\n## {title}\n" in page for title in messages.ROOMS.values())
 
 
-def test_a_message_falls_into_its_parts(messages: ModuleType, tmp_path: Path) -> None:
+def test_a_message_falls_into_its_parts(messages: SimpleNamespace, tmp_path: Path) -> None:
     (tmp_path / "hifihr_cli").mkdir()
     room = tmp_path / "hifihr_core" / "shards"
     room.mkdir(parents=True)

@@ -1,8 +1,5 @@
 """The eyes' joints in terms of a hand's: weighted sums that turn and scale with the hand."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -44,11 +41,8 @@ def test_other_definitions_have_none():
     assert seen_definition("other") is None
 
 
-def test_the_map_is_learned_from_hands_of_which_some_are_misread():
-    path = Path(__file__).parents[3] / "tools" / "learning" / "joint_map.py"
-    spec = importlib.util.spec_from_file_location("joint_map", path)
-    joint_map = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(joint_map)
+def test_the_map_is_learned_from_hands_of_which_some_are_misread(load_tool):
+    joint_map = load_tool("learning/joint_map.py")
     hand = load_hand("anny")
     drawn = hand.sample_parameters(400, generator=torch.Generator().manual_seed(1))
     ours_px = 1000 * hand.joints_of(drawn)[..., :2].double().numpy()
