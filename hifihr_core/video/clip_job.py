@@ -19,6 +19,7 @@ from hifihr_core.hands import HandModel
 from hifihr_core.lookup import needed
 from hifihr_core.photos.camera_choice import CameraChoice
 from hifihr_core.prediction.predictor import Predictor
+from hifihr_core.prediction.result_folder import digest
 from hifihr_core.video.fitting.fitted_track import FittedTrack, TrackFitter
 from hifihr_core.video.fitting.sighted_tracks import sighted_tracks
 from hifihr_core.video.reading.containers import import_av
@@ -116,7 +117,8 @@ def predict_clip(
     tracking = tracking or TrackSettings()
     K = clip_camera(source, camera)
     work = folder / f".{stem}_work"
-    journal = Journal(work / "seen.jsonl", _origin(source, span, tracking))
+    origin = _origin(source, span, tracking)
+    journal = Journal(work / "seen.jsonl", origin)
     seen = watch_clip(source, watcher, journal, tracking, span, on_frame=lambda number: on_frame("watch", number))
     sighted = sighted_tracks(seen, K, source.facts.width, side=predictor.settings.side)
     looks = look_at_tracks(predictor, source, span, sighted, K)
@@ -128,7 +130,8 @@ def predict_clip(
     entries = tuple(_write(track, stem, formats, source, hand, looks[track.id], output) for track in tracks)
     pictures: tuple[Path, ...] = ()
     if output.overlay and tracks:
-        request = OverlayRequest(folder / f"{stem}_overlay.mp4", work, span, output.codec)
+        made_from = digest({**origin, "K": K.tolist(), "settings": predictor.settings})
+        request = OverlayRequest(folder / f"{stem}_overlay.mp4", work, span, made_from, output.codec)
         shown = write_overlay(request, source, hand, tracks, looks, on_frame=lambda number: on_frame("overlay", number))
         page, ends = folder / f"{stem}_timeline.html", (seen[0].time_s, seen[-1].time_s + 1 / source.facts.fps)
         pictures = (shown, write_timeline(page, shown, tracks, start_s=ends[0], end_s=ends[1]))

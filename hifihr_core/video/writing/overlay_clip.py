@@ -27,11 +27,15 @@ _PART = 120
 
 @dataclass(frozen=True)
 class OverlayRequest:
-    """Where the overlay goes, the folder for its parts, and how it is encoded (a key of `CODECS`)."""
+    """Where the overlay goes, the folder for its parts, and how it is encoded (a key of `CODECS`).
+
+    `made_from` is a digest of the clip, its camera and the settings: parts that were made from others are not used.
+    """
 
     path: Path
     work: Path
     span: Span
+    made_from: str
     codec: str = "auto"
 
 
@@ -52,7 +56,7 @@ def write_overlay(
     parts: list[tuple[Path, float]] = []
     first_s, facts = None, source.facts
     for number, frames in enumerate(_batches(source.frames(request.span), _PART)):
-        part = request.work / f"part_{request.codec}_{number:05}.mp4"
+        part = request.work / f"part_{request.codec}_{request.made_from}_{number:05}.mp4"
         first_s = frames[0].time_s if first_s is None else first_s
         parts.append((part, frames[0].time_s - first_s))
         if not part.is_file():

@@ -10,6 +10,7 @@ from hifihr_core.photos.camera_choice import CameraChoice
 from hifihr_core.prediction.predictor import Predictor
 from hifihr_core.video.clip_job import ClipOutput, predict_clip
 from hifihr_core.video.reading.containers import VideoFile
+from hifihr_core.video.writing import overlay_clip
 
 COUNT = 20
 
@@ -105,6 +106,29 @@ def test_a_killed_run_goes_on(tmp_path: Path, clip, predictor, eyes, stage: str,
             np.testing.assert_allclose(other["joints_px"], one["joints_px"], atol=1e-6)
     assert len(list(VideoFile(tmp_path / "parts" / "two_overlay.mp4").frames())) == COUNT
     assert not (tmp_path / "parts" / ".two_work").exists()
+
+
+@pytest.mark.parametrize(("focal_px", "first"), [(700.0, 8), (900.0, 0)])
+def test_finished_parts_of_an_overlay_are_kept_only_for_the_same_hands(
+    tmp_path: Path, clip, predictor, eyes, monkeypatch: pytest.MonkeyPatch, focal_px: float, first: int
+) -> None:
+    def kill(now: str, number: int) -> None:
+        if (now, number) == ("overlay", 12):
+            raise _Killed
+
+    monkeypatch.setattr(overlay_clip, "_PART", 8)
+    output, drawn = ClipOutput(tmp_path, formats=(), overwrite=True), []
+    with pytest.raises(_Killed):
+        predict_clip(clip, predictor, eyes, output, camera=CameraChoice(focal_px=700.0), on_frame=kill)
+    predict_clip(
+        clip,
+        predictor,
+        eyes,
+        output,
+        camera=CameraChoice(focal_px=focal_px),
+        on_frame=lambda now, number: drawn.append(number) if now == "overlay" else None,
+    )
+    assert drawn == list(range(first, COUNT))
 
 
 def test_no_hands_leave_nothing(tmp_path: Path, clip, predictor, scripted_eyes) -> None:
