@@ -195,11 +195,11 @@ def _is_entry(entry: object) -> bool:
     """
     if not (isinstance(entry, dict) and isinstance(entry.get("path"), str)):
         return False
-    hands = entry.get("hands", [])
-    if not (isinstance(hands, list) and all(isinstance(hand, dict) for hand in hands)):
+    groups = [entry.get("hands", []), entry.get("tracks", [])]
+    if not all(isinstance(group, list) and all(isinstance(hand, dict) for hand in group) for group in groups):
         return False
     lists = [entry.get("files", []), entry.get("pictures", []), entry.get("planned", [])]
-    lists += [hand.get("files", []) for hand in hands]
+    lists += [hand.get("files", []) for group in groups for hand in group]
     return all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in lists)
 
 
