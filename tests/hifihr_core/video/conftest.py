@@ -13,6 +13,7 @@ import torch
 from hifihr_core.eyes.seen_hand import SeenHand
 from hifihr_core.hands import HandModel, load_hand
 from hifihr_core.lifting.lifter import Lifter, load_lifter
+from hifihr_core.lifting.seen_definition import as_seen
 from hifihr_core.models.shipped import LIFTER, shipped_model
 from hifihr_core.video.fitting.hand_sequence import HandSequence
 
@@ -171,7 +172,7 @@ CLIP_K = np.array([[700.0, 0, 320], [0, 700, 240], [0, 0, 1]])
 
 
 def _true_hand(hand: HandModel, side: str, count: int, *, seed: int = 3, x_m: float = 0.0) -> TrueHand:
-    """Return a hand that turns and bends between two drawn poses, seen with a pixel of noise."""
+    """Return a hand that turns and bends between two drawn poses; the eyes' joints of it, a pixel of noise off."""
     drawn = hand.sample_parameters(2, generator=torch.Generator().manual_seed(seed))
     at = (1 - np.cos(np.linspace(0, np.pi, count))) / 2
     pose = drawn.pose[0].double().numpy() + at[:, None] * (drawn.pose[1] - drawn.pose[0]).double().numpy()
@@ -181,7 +182,7 @@ def _true_hand(hand: HandModel, side: str, count: int, *, seed: int = 3, x_m: fl
     placed, axis = sequence.placed(), np.array([-1.0 if side == "left" else 1.0, 1.0, 1.0])
     with torch.no_grad():
         joints = (hand.joints_of(placed.parameters) + placed.root_cam[:, None]).double().numpy() * axis
-    rays = joints @ CLIP_K.T
+    rays = as_seen(torch.from_numpy(joints), hand.joint_definition).numpy() @ CLIP_K.T
     pixels = rays[..., :2] / rays[..., 2:] + np.random.default_rng(seed).normal(scale=1.0, size=(count, 21, 2))
     seen = [
         SeenHand(one, np.zeros(21), np.zeros((21, 3)), np.full(21, 1.5), np.full(21, 0.9), 0.95, side, 0.95)
