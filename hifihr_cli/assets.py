@@ -1,4 +1,4 @@
-"""`hifihr assets`: what is installed, what is missing, under which licence, and how to get it."""
+"""`hifihr assets`: which files are installed or missing, their licences, and how to get them."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +11,7 @@ from hifihr_cli.params import Json
 if TYPE_CHECKING:
     from hifihr_core.assets import Asset
 
-app = typer.Typer(help="List, install and check outside files: hand models, weights, detectors.", no_args_is_help=True)
+app = typer.Typer(help="List, install and check external files: hand models, weights, detectors.", no_args_is_help=True)
 
 
 def _complete(incomplete: str) -> list[str]:
@@ -27,7 +27,7 @@ AssetIds = Annotated[
     list[str] | None, typer.Argument(help="Names of assets.", metavar="[ID]...", autocompletion=_complete)
 ]
 
-#: Style of a state or licence class on a terminal.
+#: Terminal style of each state and licence class.
 STYLES = {
     "installed": "green",
     "present": "green",
@@ -67,7 +67,9 @@ def show(asset_id: AssetId, json: Json = False) -> None:
 @app.command("import")
 def import_asset(
     asset_id: AssetId,
-    source: Annotated[Path, typer.Argument(help="The file, or a folder or zip that contains it.", metavar="PATH")],
+    source: Annotated[
+        Path, typer.Argument(help="The file itself, or a folder or zip that contains it.", metavar="PATH")
+    ],
 ) -> None:
     """Install an asset from your own file, folder or zip, without running anything in it."""
     from hifihr_core.assets import find_asset
@@ -84,7 +86,7 @@ def import_asset(
 def fetch(
     asset_ids: AssetIds = None,
     all_free: Annotated[
-        bool, typer.Option("--all", help="Every free asset that is missing.", show_default=False)
+        bool, typer.Option("--all", help="Fetch every free asset that is missing.", show_default=False)
     ] = False,
     json: Json = False,
 ) -> None:
@@ -97,11 +99,11 @@ def fetch(
     wanted = [find_asset(asset_id) for asset_id in asset_ids or ()]
     wanted += [asset for asset in REGISTRY.values() if all_free and asset.source and asset not in wanted]
     if not wanted:
-        raise ConfigError("hifihr assets fetch: no asset named; name one of `hifihr assets list`, or give --all")
+        raise ConfigError("hifihr assets fetch: no asset given; name one from `hifihr assets list`, or pass --all")
     paths: dict[str, Path] = {}
     for asset in wanted:
         if is_installed(asset.id):
-            say(f"{asset.id} is installed already", kind="note")
+            say(f"{asset.id} is already installed", kind="note")
             paths[asset.id] = installed_path(asset)
             continue
         with progress(asset.id, unit="bytes") as report:
@@ -115,7 +117,7 @@ def fetch(
 
 @app.command()
 def verify(asset_ids: AssetIds = None, json: Json = False) -> None:
-    """Read every byte of the installed assets, or of the named ones, and compare checksums."""
+    """Compare the checksums of the named assets, or of all that are installed."""
     from hifihr_core.assets import REGISTRY, find_asset, is_installed
     from hifihr_core.assets.store import check
     from hifihr_core.errors import AssetError
@@ -142,7 +144,7 @@ def path(asset_id: AssetId) -> None:
 
 @app.command()
 def remove(asset_ids: Annotated[list[str], typer.Argument(metavar="ID...", autocompletion=_complete)]) -> None:
-    """Remove assets from the cache, unfinished downloads included."""
+    """Remove assets and their unfinished downloads from the cache."""
     from hifihr_core.assets import find_asset
     from hifihr_core.assets.store import uninstall
 
@@ -155,7 +157,7 @@ def remove(asset_ids: Annotated[list[str], typer.Argument(metavar="ID...", autoc
 
 
 def describe(asset: "Asset") -> dict[str, object]:
-    """Return everything a user may ask about an asset, in reading order."""
+    """Return all facts about an asset, in display order."""
     from hifihr_core.assets.store import installed_path, remedy
 
     state = _state(asset)

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from hifihr_core.video.clip_job import ClipDone
     from hifihr_core.video.reading.frames import FrameSource
 
-#: The same endings as in `hifihr_core.video.reading.containers`, which this file may not import before it is asked for.
+#: The same extensions as in `hifihr_core.video.reading.containers`, which is too heavy to import here.
 _SUFFIXES = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".gif")
-#: What is written of a clip without `--format`.
+#: The formats written for a clip without `--format`.
 _CLIP_DEFAULT = "glb,bvh,npz,jsonl"
 
 
@@ -57,7 +57,7 @@ def predict_clips(
     fps: float | None,
     json: bool,
 ) -> None:
-    """Predict clip after clip and report; `models` are checkpoint, settings and device of the predictor.
+    """Predict clips one by one and report each; `models` are checkpoint, settings and device of the predictor.
 
     Raises: FindingsError if no hand was found in any clip.
     """
@@ -85,9 +85,7 @@ def predict_clips(
     checkpoint, settings, device = models
     predictor = Predictor.load(checkpoint, settings=settings, device=choose_device(device))
     if predictor.lifter is None:
-        raise AssetError(
-            f"clips need a lifter, and there is none for the hand {predictor.hand.name}; leave --checkpoint out"
-        )
+        raise AssetError(f"clips need a lifter, and the hand {predictor.hand.name} has none; drop --checkpoint")
     watcher, done = QuickEyes.load(), []
     for source in sources:
         total = source.facts.num_frames

@@ -8,18 +8,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol, TextIO
 
-#: ANSI colours of the words that open a message.
+#: ANSI colours for the first word of a message.
 COLORS = {"error": "31", "warning": "33", "note": "36", "done": "32"}
 
 
-#: Seconds between the lines of a log that says what a run is at.
+#: Seconds between two progress lines in a log.
 _SECONDS_BETWEEN = 10.0
 
 
 class OnProgress(Protocol):
-    """What a core function calls to report progress: how much is done, out of how much (None if unknown), and its step.
+    """The progress callback of core functions: amount done, total (None if unknown), and the current step.
 
-    A `text` replaces the title; `done` and `total` are then fractions of the work and not counted on screen.
+    A `text` replaces the title; `done` and `total` then only drive the bar and are not shown as counts.
     """
 
     def __call__(self, done: int, total: int | None = None, text: str = "") -> None:
@@ -27,12 +27,12 @@ class OnProgress(Protocol):
 
 
 def in_color(stream: TextIO) -> bool:
-    """Return whether to colour: a terminal, `NO_COLOR` empty or unset (no-color.org), and no `TERM=dumb`."""
+    """Return whether to use colour: on a terminal, unless `NO_COLOR` (no-color.org) or `TERM=dumb` is set."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def say(message: str, *, kind: str | None = None) -> None:
-    """Write one line to stderr, with a coloured word in front where `kind` is one of `COLORS`."""
+    """Write one line to stderr, prefixed with a coloured word if `kind` is one of `COLORS`."""
     word = f"{kind}: " if kind else ""
     if kind and in_color(sys.stderr):
         word = f"\033[1;{COLORS[kind]}m{kind}:\033[0m "
@@ -40,7 +40,7 @@ def say(message: str, *, kind: str | None = None) -> None:
 
 
 def printable(text: str) -> str:
-    """Return a text that is safe on a terminal: control characters and lone surrogates are escaped."""
+    """Return the text made safe for a terminal: control characters and lone surrogates are escaped."""
     return "".join(
         character if character.isprintable() or character == "\n" else character.encode("unicode_escape").decode()
         for character in text
@@ -53,7 +53,7 @@ def emit(text: str) -> None:
 
 
 def emit_json(document: object) -> None:
-    """Write one JSON document to stdout; paths and other objects become texts, NaN becomes null."""
+    """Write one JSON document to stdout; paths and other objects become strings, NaN becomes null."""
     from hifihr_core.outside.json_text import finite_json
 
     print(json.dumps(finite_json(document), indent=2, ensure_ascii=False, default=str))
@@ -64,7 +64,7 @@ def emit_table(
 ) -> None:
     """Write a table to stdout: aligned and coloured on a terminal, tab-separated elsewhere.
 
-    `styles` maps the whole text of a cell to its style. Without `columns` there is no header.
+    `styles` maps the full text of a cell to its style. Without `columns` there is no header.
     """
     lines = [[printable(str(cell)).replace("\n", "\\n") for cell in row] for row in rows]
     if not sys.stdout.isatty():
@@ -86,9 +86,9 @@ def emit_table(
 
 @contextmanager
 def progress(title: str, *, unit: str = "") -> Iterator[OnProgress]:
-    """Yield a function to report progress with: a bar on a terminal, a few plain lines elsewhere, all on stderr.
+    """Yield a progress callback that draws a bar on a terminal, and prints a few plain lines elsewhere, all on stderr.
 
-    `unit` is "bytes" for sizes and speeds in bytes, else the word for what is counted.
+    `unit` is "bytes" to show sizes and speeds, otherwise the noun for what is counted.
     """
     if not sys.stderr.isatty():
         yield PlainProgress(title, unit)
@@ -107,7 +107,7 @@ def progress(title: str, *, unit: str = "") -> Iterator[OnProgress]:
     counts = {"bytes": (DownloadColumn(),), "": (TaskProgressColumn(),)}
     count = counts.get(unit, (MofNCompleteColumn(), TextColumn(unit)))
     columns = (TextColumn("{task.description}"), BarColumn(), *count, TimeRemainingColumn())
-    if not unit:  # the line says itself how long it takes
+    if not unit:  # the line already says how long it takes
         columns = (BarColumn(), *count, TextColumn("{task.description}"))
     with Progress(*columns, console=Console(stderr=True, no_color=not in_color(sys.stderr))) as bar:
         task = bar.add_task(title, total=None)
@@ -119,13 +119,13 @@ def progress(title: str, *, unit: str = "") -> Iterator[OnProgress]:
 
 
 class PlainProgress:
-    """Progress for logs: one line at each tenth of the work; with texts, one at most every ten seconds."""
+    """Progress for logs: one line per tenth of the work; with texts, at most one every ten seconds."""
 
     def __init__(self, title: str, unit: str) -> None:
         self._title, self._unit, self._tenths, self._last_s = title, unit, -1, -_SECONDS_BETWEEN
 
     def __call__(self, done: int, total: int | None = None, text: str = "") -> None:
-        """Print a line when it is time; without a total or a text, stay silent until there is one."""
+        """Print a line when one is due; stay silent until there is a total or a text."""
         tenths = 10 * done // total if total else -1
         is_due = tenths > self._tenths
         if text:

@@ -1,4 +1,4 @@
-"""`hifihr convert`: predicted hands as those of another hand model."""
+"""`hifihr convert`: predicted hands converted to another hand model."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,13 +10,15 @@ from hifihr_cli.imports import quick_imports
 from hifihr_cli.params import Json
 
 Results = Annotated[
-    list[Path], typer.Argument(help="Hands' .json files, or folders that predict wrote.", metavar="RESULT...")
+    list[Path], typer.Argument(help="The .json files of hands, or folders written by predict.", metavar="RESULT...")
 ]
-To = Annotated[str, typer.Option("--to", help="The hand model: mano or nimble.", metavar="NAME")]
-Joints = Annotated[str, typer.Option("--joints", help="Joints: freihand (or openpose), or ho3d.", metavar="NAME")]
-Formats = Annotated[str, typer.Option("--format", help="Of json, npz, obj, ply, hand-glb, bvh.", metavar="LIST")]
+To = Annotated[str, typer.Option("--to", help="Target hand model: mano or nimble.", metavar="NAME")]
+Joints = Annotated[
+    str, typer.Option("--joints", help="Joint order: freihand (alias openpose) or ho3d.", metavar="NAME")
+]
+Formats = Annotated[str, typer.Option("--format", help="Any of json, npz, obj, ply, hand-glb, bvh.", metavar="LIST")]
 Out = Annotated[
-    Path | None, typer.Option("--out", help="Folder to write to; default: beside each result.", metavar="FOLDER")
+    Path | None, typer.Option("--out", help="Output folder; default: beside each result.", metavar="FOLDER")
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace earlier results.", show_default=False)]
 
@@ -30,7 +32,7 @@ def convert(
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
-    """Fit MANO or NIMBLE to predicted hands: pose, shape, place; MANO in smplx's conventions, on the hand's own side.
+    """Fit MANO or NIMBLE to predicted hands: pose, shape and position. MANO follows smplx and keeps the hand's side.
 
     Writes img_n_mano.json and .obj beside img_n.json. Needs the model's files: `hifihr assets import mano-right
     MANO_RIGHT.pkl`, or `hifihr assets import nimble FOLDER`.

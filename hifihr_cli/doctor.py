@@ -16,7 +16,7 @@ STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
 def doctor(json: Json = False) -> None:
     """Check Python, devices, renderer, assets, data and folders; say how to fix what is missing.
 
-    Ends with exit code 1 where something that hifihr needs does not work; missing options are notes.
+    Exits with code 1 if something that hifihr needs does not work; missing extras are only notes.
     """
     from dataclasses import asdict
 
@@ -35,11 +35,11 @@ def doctor(json: Json = False) -> None:
     if problems:
         names = ", ".join(f"{finding.group} {finding.name}" for finding in problems)
         raise FindingsError(f"{len(problems)} of {len(findings)} checks failed: {names}; the report says what to do")
-    say(f"{len(findings)} checks, none failed", kind="done")
+    say(f"all {len(findings)} checks passed", kind="done")
 
 
 def _print_groups(findings: "list[Finding]") -> None:
-    """Print a heading per group, a line per finding, and what to do below it."""
+    """Print one heading per group and one line per finding, with the remedy below it."""
     from rich.console import Console
     from rich.text import Text
 

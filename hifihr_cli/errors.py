@@ -1,4 +1,4 @@
-"""Every way in which a command can end badly: one line on stderr, and an exit code."""
+"""How commands fail: one line on stderr, and an exit code."""
 
 import os
 import sys
@@ -15,7 +15,7 @@ USAGE, DATA, INTERRUPTED = 2, 3, 130
 def report(error: BaseException) -> int:
     """Write the one line of `error` to stderr and return its exit code.
 
-    A bug is named as such, with the way to see its traceback.
+    A bug is reported as one, with a hint on how to see its traceback.
     """
     from hifihr_core.errors import HifihrError
     from hifihr_core.files import describe_os_error
@@ -24,7 +24,7 @@ def report(error: BaseException) -> int:
         say("interrupted; partial files were removed, finished files kept", kind="error")
         return INTERRUPTED
     if isinstance(error, BrokenPipeError):
-        # The reader of stdout (head, less) went away: no error of ours, and nothing more can be written.
+        # The reader of stdout (head, less) has gone: this is not our error, and nothing more can be written.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     if isinstance(error, typer.TyperException):
@@ -41,7 +41,7 @@ def report(error: BaseException) -> int:
 
 
 def _report_usage(error: Any) -> int:
-    """Report a wrong command line in one line, with the nearest valid name; print a bare group's help unchanged."""
+    """Report a usage error in one line, with the nearest valid name; print the help of a bare group unchanged."""
     context = getattr(error, "ctx", None)
     if type(error).__name__ == "NoArgsIsHelpError":
         print(error.format_message(), file=sys.stderr)
@@ -56,7 +56,7 @@ def _report_usage(error: Any) -> int:
 
 
 def _about_option(name: str, message: str, context: Any) -> str:
-    """Return the message for an unknown option, with the nearest one of this command."""
+    """Return the message for an unknown option, with this command's nearest option."""
     if not message.startswith("No such option"):
         return message
     known = [word for param in context.command.get_params(context) for word in (*param.opts, *param.secondary_opts)]

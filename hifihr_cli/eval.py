@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class BoxesFrom(str, Enum):
-    """Where the box of a hand comes from."""
+    """Source of the hand boxes."""
 
     labels = "labels"
     predicted = "predicted"
@@ -29,7 +29,9 @@ class RootOf(str, Enum):
 
 
 Dataset = Annotated[str, typer.Option("--dataset", help="freihand, ho3d or synth.", metavar="NAME")]
-Version = Annotated[str | None, typer.Option("--version", help="v2 or v3 of HO-3D; default: whichever is prepared.")]
+Version = Annotated[
+    str | None, typer.Option("--version", help="HO-3D version, v2 or v3; default: whichever is prepared.")
+]
 CheckpointFile = Annotated[
     Path | None,
     typer.Option("--checkpoint", help="Weight file or run folder; default: the shipped model.", metavar="PATH"),
@@ -46,19 +48,20 @@ GroundTruth = Annotated[
 ]
 FailUnder = Annotated[
     list[str] | None,
-    typer.Option("--fail-under", help="Exit 1 if METRIC is worse than VALUE; may be repeated.", metavar="METRIC=VALUE"),
+    typer.Option(
+        "--fail-under", help="Exit with code 1 if METRIC is worse than VALUE; repeatable.", metavar="METRIC=VALUE"
+    ),
 ]
 SelfTest = Annotated[
     bool, typer.Option("--self-test", help="Check the scorer on predictions with known scores.", show_default=False)
 ]
-RootOption = Annotated[RootOf, typer.Option("--root", help="Place hands at the predicted or the true root.")]
-BoxesOption = Annotated[
-    BoxesFrom, typer.Option("--boxes", help="Crop around the labelled hand, or around the one that the eyes find.")
-]
+RootOption = Annotated[RootOf, typer.Option("--root", help="Place hands at the predicted or at the true root.")]
+BoxesOption = Annotated[BoxesFrom, typer.Option("--boxes", help="Crop around the labelled hand or the detected one.")]
 Merge = Annotated[
-    bool, typer.Option("--merge", help="Score what all parts wrote to --out with --part.", show_default=False)
+    bool,
+    typer.Option("--merge", help="Merge and score the parts that runs with --part wrote to --out.", show_default=False),
 ]
-BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="Crops per step.", metavar="N")]
+BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="Batch size in crops.", metavar="N")]
 
 
 def evaluate(
@@ -84,8 +87,8 @@ def evaluate(
     """Run a checkpoint over prepared evaluation data, or score a prediction file, as the official evaluators do.
 
     Prints a table in millimetres, or with --json the whole report. --out (default ./evaluations/BENCHMARK) gets
-    metrics.json, PCK curves, a page of samples, and pred.zip. Several machines divide the samples with --part, then
-    one scores them with --merge. Exit codes: 1 below --fail-under, 3 data missing or broken.
+    metrics.json, PCK curves, a page of samples, and pred.zip. To use several machines, predict on each with --part,
+    then score on one with --merge. Exit codes: 1 below --fail-under, 3 if data is missing or broken.
     """
     if part is not None or merge:
         others = {"--predictions": predictions is not None, "--self-test": self_test}
@@ -145,15 +148,15 @@ def evaluate(
 
 
 def _check_parts(part: str | None, merge: bool, others: "dict[str, bool]") -> None:
-    """Raise BadParameter if `--part` or `--merge` comes with an option whose work is not divided."""
+    """Raise BadParameter if `--part` or `--merge` is combined with an option that cannot be divided."""
     if part is not None and merge:
-        raise typer.BadParameter("--part and --merge cannot be combined; merge when all parts are done")
+        raise typer.BadParameter("--part and --merge cannot be combined; run --merge once all parts are done")
     for name in (name for name, given in others.items() if given):
-        raise typer.BadParameter(f"--part and --merge cannot be combined with {name}, which is not divided")
+        raise typer.BadParameter(f"--part and --merge cannot be combined with {name}, which is not split into parts")
 
 
 def _folder(out: Path | None, dataset: str, version: str | None) -> Path:
-    """Return the folder of an evaluation, which also holds its parts."""
+    """Return the output folder of an evaluation; it also holds the parts."""
     from hifihr_core.evaluation.benchmarks.table import find_benchmark
 
     return out or Path("evaluations") / find_benchmark(dataset, version=version).name
@@ -185,11 +188,11 @@ def _work_on_part(
         )
     if json:
         emit_json({"part": str(path)})
-    say(f"{path}; when all {part.of} are there, run the same command with --merge instead of --part", kind="done")
+    say(f"{path}; once all {part.of} are there, run the same command with --merge instead of --part", kind="done")
 
 
 def _finish(evaluation: "Evaluation", out: Path | None, json: bool) -> None:
-    """Write and print the report; a missed bound is a finding."""
+    """Write and print the report. Raises: FindingsError if a --fail-under bound is missed."""
     from hifihr_core.errors import FindingsError
     from hifihr_core.evaluation.report import look_table, score_table, texture_table
     from hifihr_core.evaluation.run import write_evaluation
@@ -211,7 +214,7 @@ def _finish(evaluation: "Evaluation", out: Path | None, json: bool) -> None:
 
 
 def _self_test(gt: Path | None, dataset: str, version: str | None, json: bool) -> None:
-    """Score predictions with known scores; a score that differs is a finding."""
+    """Score predictions whose scores are known. Raises: FindingsError if one differs."""
     from hifihr_core.config.data_folders import raw_folder
     from hifihr_core.errors import FindingsError
     from hifihr_core.evaluation.benchmarks.point_files import read_ground_truth
@@ -228,6 +231,7 @@ def _self_test(gt: Path | None, dataset: str, version: str | None, json: bool) -
         emit_table(("prediction", "metric", "expected", "found", ""), rows)
     if failed:
         raise FindingsError(
-            f"self-test: {len(failed)} of {len(checks)} scores are off; is this the right ground truth?"
+            f"self-test: {len(failed)} of {len(checks)} scores differ from the expected ones; "
+            "check that --gt is the right ground truth"
         )
-    say(f"self-test: all {len(checks)} scores are as expected", kind="done")
+    say(f"self-test: all {len(checks)} scores match", kind="done")

@@ -15,13 +15,13 @@ Network = Annotated[
     ),
 ]
 Target = Annotated[str, typer.Option("--to", help="File format: onnx.", metavar="FORMAT")]
-OutFile = Annotated[Path | None, typer.Option("--out", help="File to write; default ./NETWORK.onnx.", metavar="FILE")]
+OutFile = Annotated[Path | None, typer.Option("--out", help="Output file; default: ./NETWORK.onnx.", metavar="FILE")]
 
 
 def export(network: Network, to: Target = "onnx", out: OutFile = None, json: Json = False) -> None:
     """Write a network as an ONNX file that runs without hifihr, checked against torch.
 
-    Needs the extra `onnx`. Names and shapes of inputs and outputs: docs/onnx.md. The last line on stdout is the file.
+    Needs the extra `onnx`. Input and output names and shapes: docs/onnx.md. Prints the path of the file.
     """
     if to != "onnx":
         raise typer.BadParameter(f"{to!r} is not a known format, expected onnx", param_hint="--to")

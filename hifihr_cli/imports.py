@@ -1,4 +1,4 @@
-"""Import torch and the like faster."""
+"""Faster imports of large packages such as torch."""
 
 import gc
 from collections.abc import Iterator
@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def quick_imports() -> Iterator[None]:
-    """Pause the garbage collector during imports, and exclude what they create from later collections.
+    """Pause the garbage collector during imports, and exempt what they create from later collections.
 
-    Modules live until the process ends. Scanning torch's takes a third of the time of a short command, most of it when
+    Modules live until the process ends. Scanning torch's objects takes a third of a short command's time, mostly when
     the interpreter exits.
     """
     was_on = gc.isenabled()

@@ -1,4 +1,4 @@
-"""`hifihr live`: hands in front of a camera, as they move."""
+"""`hifihr live`: track hands in front of a camera in real time."""
 
 import sys
 from dataclasses import replace
@@ -12,17 +12,17 @@ from hifihr_cli.imports import quick_imports
 
 Clip = Annotated[
     Path | None,
-    typer.Argument(help="A clip to play in real time instead of a camera.", metavar="CLIP", show_default=False),
+    typer.Argument(help="Clip to play in real time instead of a camera.", metavar="CLIP", show_default=False),
 ]
 Camera = Annotated[int, typer.Option("--webcam", min=0, help="Number of the camera.", metavar="N")]
 Osc = Annotated[
     str | None,
     typer.Option(
-        "--osc", help="Send Open Sound Control there too; PORT alone means this machine.", metavar="HOST:PORT"
+        "--osc", help="Also send Open Sound Control there; PORT alone means this machine.", metavar="HOST:PORT"
     ),
 ]
 Frames = Annotated[int | None, typer.Option("--frames", min=1, help="Stop after N frames.", metavar="N")]
-MaxHands = Annotated[int, typer.Option("--max-hands", min=1, help="Largest number of hands to follow.", metavar="N")]
+MaxHands = Annotated[int, typer.Option("--max-hands", min=1, help="Maximum number of hands to track.", metavar="N")]
 Focal = Annotated[float | None, typer.Option("--focal", min=1e-3, help="Focal length, pixels.", metavar="PX")]
 Page = Annotated[
     bool, typer.Option("--page", help="Show camera and hands in a browser (extra `view`).", show_default=False)
@@ -45,10 +45,10 @@ def live(
     page: Page = False,
     port: Port = 8080,
 ) -> None:
-    """Follow the hands in front of a camera: one JSON line per frame on stdout.
+    """Track the hands in front of a camera and print one JSON line per frame.
 
-    Always takes the newest frame: those that arrive while one is processed are dropped and counted. Stop with
-    Ctrl-C. Exit code 5: no such camera.
+    Always processes the newest frame: frames that arrive meanwhile are dropped and counted. Stop with
+    Ctrl-C. Exits with code 5 if there is no such camera.
     """
     if focal is not None and fov is not None:
         raise typer.BadParameter("--focal and --fov cannot be combined; give one")
@@ -75,7 +75,7 @@ def live(
     K = clip_camera(source, CameraChoice(focal, fov))
     hands = LiveHands(models.hand, models.lifter, tracker, K, source.facts.width)
     pictures = source.frames() if clip is None else at_own_speed(source.frames())
-    say(f"following hands in {source.facts.name}; stop with Ctrl-C", kind="note")
+    say(f"tracking hands in {source.facts.name}; stop with Ctrl-C", kind="note")
     send = (lambda found: None) if sender is None else sender.send
     shown = LivePage(models.hand.faces.numpy(), K, source.facts.height, port=port) if page else None
     if shown is not None:
@@ -84,7 +84,7 @@ def live(
     try:
         for line in live_lines(pictures, hands, most=frames, on_hands=send, on_picture=on_picture):
             emit(line)
-            sys.stdout.flush()  # whoever reads wants every line at once
+            sys.stdout.flush()  # readers need each line immediately
     except KeyboardInterrupt:
         say("stopped", kind="note")
     finally:

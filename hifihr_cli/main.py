@@ -1,8 +1,8 @@
-"""The root app: a table of commands, loaded when asked for, and the one place where errors become exit codes.
+"""The root app: a table of lazily loaded commands, and the one place where errors become exit codes.
 
 A command is one row of `COMMANDS` and one module. The module defines a function with `Annotated` options (see
 `params.py`) or, for a group of subcommands, a `typer.Typer`; it imports `hifihr_core` only inside functions, so that
-`--help` never waits for torch.
+`--help` never has to wait for torch.
 """
 
 import os
@@ -19,7 +19,7 @@ from typer.main import get_command
 from hifihr_cli.errors import INTERRUPTED, report
 from hifihr_cli.examples import epilog_of
 
-#: Name on the command line -> "module:attribute", in the order of the help: the work first, housekeeping last.
+#: Name on the command line -> "module:attribute", in help order: the main commands first, housekeeping last.
 COMMANDS: dict[str, str] = {
     "prepare": "hifihr_cli.prepare:prepare",
     "pretrain": "hifihr_cli.pretrain:pretrain",
@@ -37,7 +37,7 @@ COMMANDS: dict[str, str] = {
 
 
 class LazyCommands(Mapping[str, Any]):
-    """The commands of a table, each imported when it is looked up."""
+    """A command group defined by a table; each command is imported on lookup."""
 
     def __init__(self, table: Mapping[str, str], markup: MarkupMode) -> None:
         self._table, self._markup = table, markup
@@ -62,7 +62,7 @@ class LazyCommands(Mapping[str, Any]):
         return name in self._table
 
     def __iter__(self) -> Iterator[str]:
-        """Iterate over the names without importing anything."""
+        """Iterate over command names without importing anything."""
         return iter(self._table)
 
     def __len__(self) -> int:
@@ -71,7 +71,7 @@ class LazyCommands(Mapping[str, Any]):
 
 
 class RootGroup(TyperGroup):
-    """The root command with the commands of `COMMANDS`."""
+    """The root command, with the subcommands in `COMMANDS`."""
 
     def __init__(self, **options: Any) -> None:
         options["commands"] = LazyCommands(COMMANDS, options.get("rich_markup_mode"))
@@ -91,7 +91,7 @@ def root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.", show_default=False)
     ] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show the whole traceback of an error.", show_default=False)
+        bool, typer.Option("--debug", help="Show the full traceback of errors.", show_default=False)
     ] = False,
 ) -> None:
     """From one photo of a hand to an accurate, posed, textured 3D hand.
@@ -102,7 +102,7 @@ def root(
 
 
 def build_app() -> Any:
-    """Return the root command; its help is framed and coloured on a terminal, plain elsewhere."""
+    """Return the root command. Its help is framed and coloured on a terminal, and plain elsewhere."""
     terminal = sys.stdout.isatty()
     markup: MarkupMode = "rich" if terminal else None
     app = typer.Typer(
@@ -122,7 +122,7 @@ def build_app() -> Any:
 def main(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; every error becomes one line on stderr.
 
-    `--debug` may be anywhere before a `--`.
+    `--debug` may appear anywhere before a `--`.
     """
     words = list(arguments)
     end = words.index("--") if "--" in words else len(words)
@@ -131,11 +131,11 @@ def main(arguments: Sequence[str]) -> int:
     try:
         result = build_app().main(words, prog_name="hifihr", standalone_mode=False)
         sys.stdout.flush()
-        if result == INTERRUPTED:  # typer turns Ctrl-C into an exit code of its own
+        if result == INTERRUPTED:  # typer turns Ctrl-C into its own exit code
             raise KeyboardInterrupt
         return result if isinstance(result, int) else 0
     except SystemExit as ended:
-        # typer's way out after completion, and when the reader of stdout (head, less) went away, which is not an error
+        # typer exits so after completion, and when the reader of stdout (head, less) has gone, which is not an error
         reader_left = type(sys.stdout).__name__ == "PacifyFlushWrapper"
         return 0 if reader_left or not isinstance(ended.code, int) else ended.code
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the end of the line: each becomes an exit code
@@ -153,5 +153,5 @@ def prepare_streams() -> None:
         if stream is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - for as long as it lives
         elif isinstance(stream, TextIOWrapper):
-            # Names of files may hold any character, and bytes that are none; a code page of Windows lacks most.
+            # File names may contain any character, and invalid bytes; Windows code pages lack most of them.
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")

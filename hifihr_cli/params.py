@@ -1,4 +1,4 @@
-"""Option types that several commands share, so that one spelling means one thing everywhere."""
+"""Option types shared by several commands, so that an option means the same everywhere."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,28 +6,32 @@ from typing import Annotated
 import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.", show_default=False)]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and touch nothing.", show_default=False)]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and change nothing.", show_default=False)]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.", show_default=False)]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.", metavar="NAME")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Random seed.", metavar="N")]
 SeedOfRun = Annotated[
     int | None,
-    typer.Option("--seed", min=0, help="Random seed; default: the file's, else 0.", metavar="N"),
+    typer.Option("--seed", min=0, help="Random seed; default: from --config, else 0.", metavar="N"),
 ]
-Workers = Annotated[int, typer.Option("--workers", min=0, help="Worker processes; 0 uses this process.", metavar="N")]
+Workers = Annotated[
+    int, typer.Option("--workers", min=0, help="Worker processes; 0 works in this process.", metavar="N")
+]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Stop after N samples.", metavar="N")]
-OutFolder = Annotated[Path | None, typer.Option("--out", help="Folder to write to.", metavar="FOLDER")]
+OutFolder = Annotated[Path | None, typer.Option("--out", help="Output folder.", metavar="FOLDER")]
 Root = Annotated[Path | None, typer.Option("--root", help="Folder or zip with the raw files.", metavar="PATH")]
 PartOf = Annotated[
     str | None,
-    typer.Option("--part", help="Do only part I of N: one machine of several, all with the same list.", metavar="I/N"),
+    typer.Option(
+        "--part", help="Do only part I of N; run the others on other machines with the same arguments.", metavar="I/N"
+    ),
 ]
 ConfigFile = Annotated[
-    str | None, typer.Option("--config", help="TOML file with settings, or a preset's name.", metavar="FILE")
+    str | None, typer.Option("--config", help="TOML settings file, or the name of a preset.", metavar="FILE")
 ]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", help="One setting, such as train.lr=1e-4; may be repeated.", metavar="NAME=VALUE"),
+    typer.Option("--set", help="Override one setting, such as train.lr=1e-4; repeatable.", metavar="NAME=VALUE"),
 ]
 PrintConfig = Annotated[
     bool, typer.Option("--print-config", help="Print the resolved settings as TOML and stop.", show_default=False)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class SideName(str, Enum):
-    """Which hand, if the detector does not say."""
+    """Side of the hand, for detectors that do not tell it."""
 
     auto = "auto"
     left = "left"
@@ -34,7 +34,7 @@ class SideName(str, Enum):
 
 
 class JointsName(str, Enum):
-    """Which 21 joints are written."""
+    """Definition of the 21 joints to write."""
 
     freihand = "freihand"
     openpose = "openpose"
@@ -42,7 +42,7 @@ class JointsName(str, Enum):
 
 
 class HandName(str, Enum):
-    """Whose mesh and parameters are written."""
+    """Hand model of the mesh and parameters to write."""
 
     anny = "anny"
     mano = "mano"
@@ -50,7 +50,7 @@ class HandName(str, Enum):
 
 
 class StartName(str, Enum):
-    """What a reconstruction starts from."""
+    """Starting point of a reconstruction."""
 
     auto = "auto"
     image = "image"
@@ -58,26 +58,31 @@ class StartName(str, Enum):
 
 
 Photos = Annotated[
-    list[str] | None, typer.Argument(help="Photos, folders or globs.", metavar="IMAGE...", show_default=False)
+    list[str] | None, typer.Argument(help="Photos, clips, folders or globs.", metavar="IMAGE...", show_default=False)
 ]
 Out = Annotated[Path, typer.Option("--out", help="Folder for the results.", metavar="FOLDER")]
 Checkpoint = Annotated[
-    Path | None, typer.Option("--checkpoint", help="Weights of a training run; else the shipped ones.", metavar="FILE")
+    Path | None,
+    typer.Option("--checkpoint", help="Weights from a training run; default: the shipped ones.", metavar="FILE"),
 ]
 DetectorName = Annotated[
-    str, typer.Option("--detector", help="fast, auto, thorough, or none (the whole photo is a hand).", metavar="NAME")
+    str,
+    typer.Option("--detector", help="fast, auto, thorough, or none (treat the whole photo as a hand).", metavar="NAME"),
 ]
 MaxHands = Annotated[
     int | None,
-    typer.Option("--max-hands", min=1, help="Keep the N most certain hands; default in clips: 2.", metavar="N"),
+    typer.Option("--max-hands", min=1, help="Keep only the N most confident hands; default for clips: 2.", metavar="N"),
 ]
 MinScore = Annotated[
-    float | None, typer.Option("--min-score", min=0, max=1, help="Ignore hands with a lower score.", metavar="SCORE")
+    float | None,
+    typer.Option("--min-score", min=0, max=1, help="Ignore hands with a score below this.", metavar="SCORE"),
 ]
 Boxes = Annotated[
     Path | None,
     typer.Option(
-        "--boxes", help="JSON file with the hands of each photo: boxes, sides, keypoints; or a result.", metavar="FILE"
+        "--boxes",
+        help="JSON file with each photo's hands (boxes, sides, keypoints), or an earlier result.",
+        metavar="FILE",
     ),
 ]
 Box = Annotated[
@@ -87,30 +92,34 @@ Side = Annotated[
     SideName, typer.Option("--side", help="Treat every hand as left or right; auto uses the detector's answer.")
 ]
 Mirrored = Annotated[
-    bool, typer.Option("--mirrored", help="The photos are mirrored, as some selfies are.", show_default=False)
+    bool, typer.Option("--mirrored", help="Treat the photos as mirrored, as some selfies are.", show_default=False)
 ]
 Hand = Annotated[
-    HandName, typer.Option("--hand", help="The hand model of the files; mano and nimble are fitted afterwards.")
+    HandName, typer.Option("--hand", help="Hand model to write; mano and nimble are fitted to the result.")
 ]
 Joints = Annotated[
     JointsName,
     typer.Option(
-        "--joints", help="The 21 joints of the files: freihand and openpose are the same, ho3d is the chain's."
+        "--joints", help="Joint order to write: freihand (same as openpose), or ho3d (the model's own skeleton)."
     ),
 ]
 Start = Annotated[
     StartName, typer.Option("--start", help="What to start from: the image network or detected keypoints.")
 ]
 Refine = Annotated[
-    bool, typer.Option("--refine", help="Fit every hand to its photo; slower, closer.", show_default=False)
+    bool, typer.Option("--refine", help="Fit each hand to its photo: slower but more accurate.", show_default=False)
 ]
 HandLength = Annotated[
     float | None,
     typer.Option(
-        "--hand-length", min=50, max=300, help="Wrist to middle tip of the flat hand; fixes its size.", metavar="MM"
+        "--hand-length",
+        min=50,
+        max=300,
+        help="Length of the flat hand, wrist to middle fingertip; fixes its size.",
+        metavar="MM",
     ),
 ]
-Steps = Annotated[int | None, typer.Option("--steps", min=1, help="Steps of the refinement.", metavar="N")]
+Steps = Annotated[int | None, typer.Option("--steps", min=1, help="Number of refinement steps.", metavar="N")]
 Focal = Annotated[float | None, typer.Option("--focal", min=1e-3, help="Focal length, pixels.", metavar="PX")]
 Fov = Annotated[
     float | None,
@@ -123,11 +132,12 @@ Formats = Annotated[
     str | None,
     typer.Option(
         "--format",
-        help="Per photo glb, usdz; per hand hand-glb, obj, ply, bvh, json, npz, texture. Default: glb,obj,json,npz.",
+        help="Comma-separated: glb, usdz (per photo); hand-glb, obj, ply, bvh, json, npz, texture (per hand). "
+        "Default: glb,obj,json,npz.",
         metavar="LIST",
     ),
 ]
-Bones = Annotated[str, typer.Option("--bones", help="Names of the bones: vrm, unreal or mano.", metavar="NAME")]
+Bones = Annotated[str, typer.Option("--bones", help="Bone naming scheme: vrm, unreal or mano.", metavar="NAME")]
 Backdrop = Annotated[
     bool, typer.Option("--backdrop", help="Put the photo behind the hands of the .glb.", show_default=False)
 ]
@@ -138,29 +148,28 @@ Page = Annotated[
 SamePerson = Annotated[
     bool,
     typer.Option(
-        "--same-person", help="All photos are of one person: one skin, one texture, one size.", show_default=False
+        "--same-person", help="Treat all hands as one person's: same skin, texture and size.", show_default=False
     ),
 ]
 NoForearm = Annotated[
-    bool, typer.Option("--no-forearm", help="End hands at the wrist, without a short stub.", show_default=False)
+    bool, typer.Option("--no-forearm", help="End meshes at the wrist, without a forearm stub.", show_default=False)
 ]
-NoOverlay = Annotated[bool, typer.Option("--no-overlay", help="Write no pictures.", show_default=False)]
+NoOverlay = Annotated[bool, typer.Option("--no-overlay", help="Do not write pictures.", show_default=False)]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace earlier results.", show_default=False)]
 # Clips only.
 From = Annotated[float, typer.Option("--from", min=0.0, help="Clips: start at this second.", metavar="S")]
 To = Annotated[float | None, typer.Option("--to", min=0.0, help="Clips: stop before this second.", metavar="S")]
 Every = Annotated[int, typer.Option("--every", min=1, help="Clips: take every N-th frame.", metavar="N")]
 Camera = Annotated[
-    int | None, typer.Option("--webcam", min=0, help="Record from this camera until --to or Ctrl-C.", metavar="N")
+    int | None,
+    typer.Option("--webcam", min=0, help="Record from this camera until --to or Ctrl-C, as a clip.", metavar="N"),
 ]
 Fps = Annotated[
     float | None,
     typer.Option("--fps", min=0.1, max=1000, help="Treat the photos as one clip with this frame rate.", metavar="RATE"),
 ]
-Codec = Annotated[
-    str, typer.Option("--codec", help="Clips: how overlays are encoded: auto, h264 or vp9.", metavar="NAME")
-]
-# The spellings of HaMeR and WiLoR, so that their command lines work here.
+Codec = Annotated[str, typer.Option("--codec", help="Clips: codec of the overlay: auto, h264 or vp9.", metavar="NAME")]
+# HaMeR's and WiLoR's option names, so that their command lines work here.
 ImageFolder = Annotated[list[str] | None, typer.Option("--img_folder", hidden=True)]
 OutFolder = Annotated[Path | None, typer.Option("--out_folder", hidden=True)]
 BoxScale = Annotated[float | None, typer.Option("--rescale_factor", min=1.0, max=5.0, hidden=True)]
@@ -212,17 +221,17 @@ def predict(
     out_folder: OutFolder = None,
     rescale_factor: BoxScale = None,
     save_mesh: SaveMesh = False,  # a mesh is always written
-    batch_size: BatchSize = None,  # the hands of a photo always make one batch
+    batch_size: BatchSize = None,  # the hands of one photo are always one batch
     file_type: FileType = None,
-    side_view: SideView = False,  # the sheet shows each hand from several sides
-    full_frame: FullFrame = False,  # the overlay shows the whole photo
+    side_view: SideView = False,  # the sheet shows each hand from several views
+    full_frame: FullFrame = False,  # the overlay covers the whole photo
 ) -> None:
     """Turn photos and clips into posed, textured 3D hands: mesh, texture, overlay, parameters.
 
-    Per photo: .glb with all hands, their skeletons and textures, an overlay and a sheet; per hand: .obj, parameters as
-    .json and .npz. hands.json lists all. Per clip: an overlay .mp4; per track: a moving .glb and .bvh, numbers as .npz
-    and .jsonl. An interrupted run resumes where it stopped.
-    Exit code 1: no hand was found in any photo, or a photo could not be read.
+    Per photo: a .glb with all hands, skeletons and textures, an overlay and a sheet; per hand: .obj, and parameters as
+    .json and .npz. hands.json lists them all. Per clip: an overlay .mp4; per track: an animated .glb and .bvh, and
+    parameters as .npz and .jsonl. An interrupted run resumes where it stopped. Exits with code 1 if no hand was found
+    in any photo or a photo could not be read.
     """
     _check_at_most_one({"--focal": focal, "--fov": fov, "--intrinsics": intrinsics})
     _check_at_most_one({"--box": box, "--boxes": boxes})
@@ -285,7 +294,10 @@ def predict(
     folder = out_folder or out
     paths = without_results(found.photos, folder)
     if not paths:
-        raise typer.BadParameter(f"all {len(found.photos)} photos are results of an earlier run", param_hint="IMAGE...")
+        raise typer.BadParameter(
+            f"all {len(found.photos)} photos are outputs of an earlier run; give the original photos",
+            param_hint="IMAGE...",
+        )
     paths = photos_of_part(paths, own)
     if not paths:
         _report_nothing(own, "images", json)
@@ -314,7 +326,7 @@ def predict(
 
 @dataclass(frozen=True)
 class _Entry:
-    """What is kept of a photo once its files are written."""
+    """What is kept of a photo after its files are written."""
 
     document: "dict[str, Any]"
     error: "HifihrError | None"
@@ -354,13 +366,15 @@ def _work(
             part=part,
             on_step=on_step,
         ):
-            done.append(_Entry(dict(one.document), one.error, one.kept))  # the meshes of a folder would fill the memory
+            done.append(
+                _Entry(dict(one.document), one.error, one.kept)
+            )  # the meshes of a whole folder would fill the memory
             on_step(0)
     return done
 
 
 def _converter(hand: HandName, joints: JointsName, predictor: "Predictor") -> "Callable[[HandResult], HandResult]":
-    """Return the function that gives a predicted hand the chosen model and joints."""
+    """Return the function that converts a predicted hand to the chosen model and joints."""
     own = hand.value == predictor.hand.name
     if own and joints is not JointsName.ho3d:
         return lambda result: result
@@ -377,12 +391,12 @@ def _converter(hand: HandName, joints: JointsName, predictor: "Predictor") -> "C
     def converted(result: "HandResult") -> "HandResult":
         return convert(result)
 
-    converted.__qualname__ = f"{hand.value}, joints {definition}"  # part of what says whether a photo is done
+    converted.__qualname__ = f"{hand.value}, joints {definition}"  # part of the check whether a photo is done
     return converted
 
 
 def _words(images: list[str], folders: list[str], file_types: list[str]) -> list[str]:
-    """Return the words that name photos; HaMeR's `--file_type *.jpg *.png` are patterns in its `--img_folder`."""
+    """Return the arguments that name photos; HaMeR's `--file_type *.jpg *.png` are patterns inside `--img_folder`."""
     if not (folders and file_types):
         return [*images, *folders]
     patterns = [*file_types, *(word for word in images if word.startswith("*"))]
@@ -399,7 +413,7 @@ def _check_at_most_one(options: "Mapping[str, object]") -> None:
 def _given_hands(
     paths: "Sequence[Path]", file: Path | None, box: str | None
 ) -> "Mapping[str, Sequence[Detection]] | None":
-    """Return the hands that the user gave, by the path of their photo; None without any."""
+    """Return the hands given by the user, keyed by photo path; None if none were given."""
     from hifihr_core.photos.detections import Detection, box_from_xywh
     from hifihr_core.photos.hand_files import read_hand_file
     from hifihr_core.photos.photo_names import match_photos
@@ -410,7 +424,7 @@ def _given_hands(
         if matched.unmatched:
             names = ", ".join(repr(name) for name in matched.unmatched[:3])
             more = ", ..." if len(matched.unmatched) > 3 else ""
-            say(f"{file}: {len(matched.unmatched)} names match no photo: {names}{more}", kind="warning")
+            say(f"{file}: {len(matched.unmatched)} entries match no photo: {names}{more}", kind="warning")
         return matched.hands
     if box is None:
         return None
@@ -425,10 +439,10 @@ def _given_hands(
 
 
 def _report_nothing(part: "Part", kind: str, json: bool) -> None:
-    """Report that a part has nothing to do, which is not a failure: there are more parts than photos."""
+    """Report that a part has nothing to do. This is not a failure: there are more parts than photos."""
     if json:
         emit_json({kind: []})
-    say(f"part {part.number}/{part.of} has nothing to do: the other parts do everything", kind="note")
+    say(f"part {part.number}/{part.of} has nothing to do: there are fewer photos than parts", kind="note")
 
 
 def _report(done: "list[_Entry]", json: bool) -> None:
@@ -448,7 +462,7 @@ def _report(done: "list[_Entry]", json: bool) -> None:
     if not json and rows:
         emit_table(("photo", "hand", "side", "score", "files"), rows)
     if len(unread) == len(done):
-        raise DataError(f"none of {len(done)} photos could be read")
+        raise DataError(f"none of the {len(done)} photos could be read")
     if not rows:
         raise FindingsError(
             f"no hand was found in {len(done)} photo{'s'[: len(done) > 1]}; try --detector thorough, or give --box"
@@ -457,7 +471,7 @@ def _report(done: "list[_Entry]", json: bool) -> None:
         if one.error is None and not one.document["hands"]:
             say(f"{one.document['path']}: no hand was found", kind="warning")
     if unread:
-        raise FindingsError(f"{len(unread)} of {len(done)} photos could not be read; the others are done")
+        raise FindingsError(f"{len(unread)} of {len(done)} photos could not be read; the rest are done")
 
 
 def _score(hand: "dict[str, Any]") -> str:

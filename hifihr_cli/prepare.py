@@ -1,4 +1,4 @@
-"""`hifihr prepare`: from a download to shards."""
+"""`hifihr prepare`: turn a download into shards."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,61 +15,70 @@ if TYPE_CHECKING:
 
 
 def _source_names() -> str:
-    """Return the names of all sources; their table is read without loading any of them."""
+    """Return the names of all sources without importing them."""
     from hifihr_core.sources.table import SOURCES
 
     return ", ".join(SOURCES)
 
 
 SourceName = Annotated[str, typer.Argument(help=f"One of {_source_names()}.", metavar="SOURCE")]
-Check = Annotated[bool, typer.Option("--check", help="Only check the download; pack nothing.", show_default=False)]
-Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Take the first N poses of each split.", metavar="N")]
+Check = Annotated[bool, typer.Option("--check", help="Check the download without packing it.", show_default=False)]
+Limit = Annotated[
+    int | None, typer.Option("--limit", min=1, help="Use only the first N poses of each split.", metavar="N")
+]
 Workers = Annotated[
-    int | None, typer.Option("--workers", min=0, help="Processes; all cores by default, 0 uses this one.")
+    int | None,
+    typer.Option("--workers", min=0, help="Worker processes; default: one per core; 0 works in this process."),
 ]
 Keypoints = Annotated[
-    Path | None, typer.Option("--keypoints", help="Keypoint file of `images`: ours or OpenPose's.", metavar="FILE")
+    Path | None, typer.Option("--keypoints", help="images: keypoint file, ours or OpenPose's.", metavar="FILE")
 ]
 DetectorName = Annotated[
     str | None,
-    typer.Option("--detector", help="Detector of `images` for photos without keypoints: auto, fast, thorough or none."),
+    typer.Option("--detector", help="images: detector for photos without keypoints (auto, fast, thorough or none)."),
 ]
-Count = Annotated[int | None, typer.Option("--count", min=1, help="Hands that `synth` renders; 10,000 by default.")]
+Count = Annotated[int | None, typer.Option("--count", min=1, help="synth: number of hands to render; default 10,000.")]
 Evaluation = Annotated[
     int | None,
-    typer.Option("--evaluation", min=0, help="Size of `synth`'s evaluation split; default 0, with --as a tenth."),
+    typer.Option("--evaluation", min=0, help="synth: size of the evaluation split; default 0, or a tenth with --as."),
 ]
-Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of `synth`; 0 by default.")]
+Seed = Annotated[int | None, typer.Option("--seed", min=0, help="synth: random seed; default 0.")]
 Layout = Annotated[
     str | None,
-    typer.Option("--as", help="Write `synth` as raw files of freihand, ho3d-v2 or ho3d-v3, not as shards."),
+    typer.Option(
+        "--as", help="synth: write raw files in the layout of freihand, ho3d-v2 or ho3d-v3 instead of shards."
+    ),
 ]
-SynthHand = Annotated[str | None, typer.Option("--hand", help="Hand model of `synth`: anny, mano or nimble.")]
+SynthHand = Annotated[str | None, typer.Option("--hand", help="synth: hand model (anny, mano or nimble).")]
 Backgrounds = Annotated[
     Path | None,
-    typer.Option("--backgrounds", help="Folder of photos to put behind the hands of `synth`.", metavar="FOLDER"),
+    typer.Option("--backgrounds", help="synth: folder of background photos.", metavar="FOLDER"),
 ]
 SynthLight = Annotated[
-    str | None, typer.Option("--light", help="Light of `synth`: lamp, or environment (all around; background fits).")
+    str | None,
+    typer.Option(
+        "--light", help="synth: lighting, lamp or environment (an all-round map that matches the background)."
+    ),
 ]
 Environments = Annotated[
-    Path | None, typer.Option("--environments", help="Your .hdr or .exr maps as light of `synth`.", metavar="FOLDER")
+    Path | None,
+    typer.Option("--environments", help="synth: your own .hdr or .exr maps for the lighting.", metavar="FOLDER"),
 ]
 Each = Annotated[
-    int | None, typer.Option("--each", min=1, help="Pictures per person of `synth`: 1 (default), 2, 4, 8 or 16.")
+    int | None, typer.Option("--each", min=1, help="synth: images per person: 1 (default), 2, 4, 8 or 16.")
 ]
 Clips = Annotated[
     int | None,
-    typer.Option("--clips", min=1, help="Write N clips of moving hands with `synth` instead of shards.", metavar="N"),
+    typer.Option("--clips", min=1, help="synth: write N clips of moving hands instead of shards.", metavar="N"),
 ]
-Frames = Annotated[int, typer.Option("--frames", min=1, help="Frames per clip.", metavar="M")]
+Frames = Annotated[int, typer.Option("--frames", min=1, help="synth: frames per clip.", metavar="M")]
 MaxProblems = Annotated[
-    float, typer.Option("--max-problems", min=0, max=1, help="Stop if more than this fraction of poses is left out.")
+    float, typer.Option("--max-problems", min=0, max=1, help="Stop if more than this fraction of poses is skipped.")
 ]
 Force = Annotated[bool, typer.Option("--force", help="Pack even if checks fail.", show_default=False)]
 Part = Annotated[
     str | None,
-    typer.Option("--part", help="Pack part I of N only; `hifihr shards merge` joins the parts.", metavar="I/N"),
+    typer.Option("--part", help="Pack only part I of N; `hifihr shards merge` joins the parts.", metavar="I/N"),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace finished shards.", show_default=False)]
 
@@ -103,10 +112,10 @@ def prepare(
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
-    """Pack a dataset into shards that training streams; an interrupted run resumes.
+    """Pack a dataset into shards for training; an interrupted run resumes.
 
     Raw files are looked for in $HIFIHR_DATA/raw/SOURCE (folders or zips, ./data without HIFIHR_DATA), shards go to
-    $HIFIHR_DATA/shards/SOURCE. Exit code 3: data missing or broken.
+    $HIFIHR_DATA/shards/SOURCE. Exits with code 3 if data is missing or broken.
     """
     import os
 
@@ -149,7 +158,7 @@ def prepare(
 def _write_clips(
     source: str, out: Path | None, clips: int, frames: int, options: dict[str, Any], *, overwrite: bool, json: bool
 ) -> None:
-    """Write synthetic clips. Raises: ConfigError for another source or an option that clips do not have."""
+    """Write synthetic clips. Raises: ConfigError for another source, or for an option that clips do not support."""
     from hifihr_core.config.data_folders import raw_folder
     from hifihr_core.errors import ConfigError
     from hifihr_core.synthesis.clip_frames import ClipOptions
@@ -157,7 +166,7 @@ def _write_clips(
 
     foreign = next((name for name in options if name != "seed"), None)
     if source != "synth" or foreign is not None:
-        raise ConfigError(f"--clips goes with synth and --seed only; leave out {foreign or source}")
+        raise ConfigError(f"--clips works only with synth, --seed and --frames; leave out {foreign or source}")
     folder, wanted = out or raw_folder("synth-clips"), ClipOptions(frames=frames, seed=options.get("seed", 0))
     with progress("synth", unit="frames") as bar:
         paths = write_synth_clips(folder, clips, wanted, overwrite=overwrite, on_progress=bar)
@@ -168,7 +177,7 @@ def _write_clips(
 
 
 def _refuse_foreign(row: "Source", options: dict[str, Any]) -> None:
-    """Raise ConfigError for an option that this source does not have."""
+    """Raise ConfigError for an option that does not apply to this source."""
     from hifihr_core.errors import ConfigError
     from hifihr_core.sources.table import owners_of
 
@@ -219,7 +228,7 @@ def _pack(source: "Source", request: "Request", out: Path, policy: "Policy", jso
         if skipped:
             say(f"{folder}: not checked: {', '.join(skipped)}", kind="note")
         for problem in index.problems[:10]:
-            say(f"left out {problem.key}: {problem.reason}", kind="warning")
+            say(f"skipped {problem.key}: {problem.reason}", kind="warning")
         if index.problem_count > 10:
             say(f"... and {index.problem_count - 10:,} more, listed in {folder}/index.json", kind="warning")
     if json:
@@ -265,11 +274,11 @@ def _check(source: "Source", request: "Request", json: bool) -> None:
     if not report.good:
         from hifihr_core.errors import DataError
 
-        raise DataError(report.error or f"{request.root}: not complete, see the list above; {source.download}")
+        raise DataError(report.error or f"{request.root}: incomplete, see the list above; {source.download}")
 
 
 def _tree(root: Path, report: "Report") -> list[str]:
-    """Return the parts of a download as an indented tree, then the checks of each split."""
+    """Return the parts of a download as an indented tree, followed by the checks of each split."""
     lines, last = [str(root)], ""
     for part in report.parts:
         folder, _, name = part.path.rpartition("/")

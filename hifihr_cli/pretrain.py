@@ -1,4 +1,4 @@
-"""`hifihr pretrain`: geometry from annotated data, without rendering."""
+"""`hifihr pretrain`: learn geometry from annotated data, without rendering."""
 
 from hifihr_cli.params import ConfigFile, Device, Json, Overrides, PrintConfig, Resume, SeedOfRun
 from hifihr_cli.training import DataNames, Init, Paper, RunFolder, launch
@@ -19,7 +19,7 @@ def pretrain(
 ) -> None:
     """Learn pose, shape and root placement from annotated hands (RHD, DART, FreiHAND, synth), without rendering.
 
-    `hifihr train --init` starts from the weights that it writes. Data: $HIFIHR_DATA/shards/freihand by default.
+    The weights that it writes are the start for `hifihr train --init`. Data: $HIFIHR_DATA/shards/freihand by default.
     """
     launch(
         "pretrain",

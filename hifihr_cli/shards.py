@@ -43,7 +43,7 @@ def info(folder: Folder, json: Json = False) -> None:
 
 @shards.command()
 def verify(folder: Folder, json: Json = False) -> None:
-    """Read every byte of the shards below DIR and compare it with its checksum; exit code 3 if one differs."""
+    """Compare every shard below DIR with its checksum; exits with code 3 if one differs."""
     from hifihr_core.errors import DataError
     from hifihr_core.shards.folder import find_shard_folders
     from hifihr_core.shards.folder import verify as find_differences
@@ -60,18 +60,19 @@ def verify(folder: Folder, json: Json = False) -> None:
     if json:
         emit_json({"folders": [str(path) for path in folders], "differences": differences})
     if differences:
-        raise DataError(f"{folder}: {len(differences)} differences, expected none; prepare the dataset again")
+        raise DataError(f"{folder}: {len(differences)} checksum mismatches; prepare the dataset again")
     if not json:
-        emit(f"{folder}: {len(folders)} shard folder(s), every checksum agrees")
+        emit(f"{folder}: {len(folders)} shard folder(s), all checksums match")
 
 
 @shards.command()
 def merge(
-    folder: Annotated[Path, typer.Argument(help="The --out of all parts.", metavar="DIR")], json: Json = False
+    folder: Annotated[Path, typer.Argument(help="The folder given as --out to all parts.", metavar="DIR")],
+    json: Json = False,
 ) -> None:
-    """Join the parts that `hifihr prepare --part I/N` packed below DIR, on one machine or several.
+    """Join the parts that `hifihr prepare --part I/N` packed below DIR.
 
-    The result has the same bytes as an undivided run; exit code 3 if a part is missing or unfinished.
+    The result is byte-for-byte that of an undivided run. Exits with code 3 if a part is missing or unfinished.
     """
     from hifihr_core.shards.merging import merge_parts
 

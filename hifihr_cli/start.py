@@ -1,4 +1,4 @@
-"""The console script `hifihr`: Ctrl-C and SIGTERM mean "interrupted", exit code 130, from the first moment to the last.
+"""The console script `hifihr`: Ctrl-C and SIGTERM end it with exit code 130 at any moment.
 
 Nothing heavy is imported at module level: until the handlers are set, Ctrl-C shows Python's own traceback.
 """
@@ -11,14 +11,14 @@ from typing import NoReturn
 
 _INTERRUPTED = 130
 _is_interrupted = False
-#: What a person and what `kill`, Slurm and containers send.
+#: What Ctrl-C sends, and what `kill`, Slurm and containers send.
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def leave_at_once(number: int, frame: FrameType | None) -> NoReturn:
-    """Handle a signal while modules are imported or the interpreter exits, when there is nothing to save or clean up.
+    """Handle a signal during imports or interpreter exit, when there is nothing to save or clean up.
 
-    An exception could be swallowed there, or be raised inside a half-imported module.
+    An exception could be swallowed then, or leave a module half imported.
     """
     os.write(2, b"error: interrupted\n")  # `print` may be in the middle of a line
     os._exit(_INTERRUPTED)
@@ -32,13 +32,13 @@ def interrupt(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def is_interrupted() -> bool:
-    """Return whether a signal ended the command; modules in C turn the exception into one of their own."""
+    """Return whether a signal ended the command; C extensions may have replaced the exception with their own."""
     return _is_interrupted
 
 
 def run() -> NoReturn:
     """Run the command line of this process."""
-    # Who starts a process may let it ignore a signal, as shells do for jobs in the background.
+    # A parent may have set a signal to be ignored, as shells do for background jobs.
     heeded = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
     for number in heeded:
         signal.signal(number, leave_at_once)

@@ -10,7 +10,7 @@ from hifihr_cli.training import DataNames, Init, Paper, RunFolder, launch
 
 
 class Level(str, Enum):
-    """The levels of docs/supervision.md."""
+    """The supervision levels described in docs/supervision.md."""
 
     full = "full"
     weak = "weak"
@@ -19,7 +19,9 @@ class Level(str, Enum):
 
 Supervision = Annotated[
     Level | None,
-    typer.Option("--supervision", help="Labels that may be read; default: the file's, else full.", show_default=False),
+    typer.Option(
+        "--supervision", help="Labels that training may use; default: from --config, else full.", show_default=False
+    ),
 ]
 
 
@@ -37,10 +39,10 @@ def train(
     print_config: PrintConfig = False,
     json: Json = False,
 ) -> None:
-    """Train with rendering: full labels, weak ones (2D joints and masks), or only a detector's keypoints (self).
+    """Train with rendering, from full labels, weak ones (2D joints and masks), or only detected keypoints (self).
 
     Start from the weights of `hifihr pretrain` with --init. Under torchrun the same command uses every process. Data:
-    $HIFIHR_DATA/shards/freihand by default. Exit code 3: data, labels or weights missing.
+    $HIFIHR_DATA/shards/freihand by default. Exits with code 3 if data, labels or weights are missing.
     """
     launch(
         "train-{level}",

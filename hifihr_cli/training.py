@@ -1,4 +1,4 @@
-"""What `pretrain` and `train` share: settings from all layers, the run folder, progress, and the result."""
+"""What `pretrain` and `train` share: merged settings, the run folder, progress, and the result."""
 
 import os
 from collections.abc import Mapping
@@ -18,14 +18,16 @@ if TYPE_CHECKING:
 
 DataNames = Annotated[
     list[str] | None,
-    typer.Option("--data", help="Dataset, shard folder or `synth`; may be repeated.", metavar="NAME"),
+    typer.Option("--data", help="Dataset, shard folder or `synth`; repeatable.", metavar="NAME"),
 ]
 Init = Annotated[Path | None, typer.Option("--init", help="Weights to start from.", metavar="FILE")]
 Paper = Annotated[
     bool,
-    typer.Option("--paper", help="The original's choices: hard Phong, true root, raw colours.", show_default=False),
+    typer.Option(
+        "--paper", help="Follow the original release: hard Phong shading, true root, raw colours.", show_default=False
+    ),
 ]
-RunFolder = Annotated[Path | None, typer.Option("--out", help="Run folder; default ./runs/NAME-1, -2, ...")]
+RunFolder = Annotated[Path | None, typer.Option("--out", help="Run folder; default: ./runs/NAME-1, -2, ...")]
 
 
 def launch(
@@ -61,7 +63,7 @@ def launch(
 
 
 def bare_start(settings: "RunSettings", overrides: list[str] | None, *, pretraining: bool) -> "BareStart | None":
-    """Return what to start from if the command line says nothing about the network; see `find_bare_start`."""
+    """Return the starting weights if the command line does not choose a network; see `find_bare_start`."""
     from hifihr_core.training.bare_start import find_bare_start
 
     given = {text.partition("=")[0].strip() for text in overrides or ()}
@@ -78,7 +80,7 @@ def resolve(
     resumed: Path | None,
     start: "BareStart | None" = None,
 ) -> "RunSettings":
-    """Return the settings of a run: those it was started with if it is resumed, then file, `--set` and options."""
+    """Return a run's settings: its stored ones if it is resumed, then the file, `--set` and options."""
     from hifihr_core.config import find_config, load_settings, named_layers
     from hifihr_core.config.tree import RunSettings
 
@@ -93,13 +95,13 @@ def resolve(
 
 
 def choose_folder(out: Path | None, name: str, *, resume: bool) -> Path:
-    """Return the run folder: `out`, or a new one. Raises: ConfigError if it is not clear which."""
+    """Return the run folder: `out`, or a new one. Raises: ConfigError if it is ambiguous."""
     from hifihr_core.errors import ConfigError
 
     if out is not None:
         return out
     if resume:
-        raise ConfigError(f"--resume: which run? name its folder with --out, such as --out runs/{name}-1")
+        raise ConfigError(f"--resume needs the run's folder; name it with --out, such as --out runs/{name}-1")
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError("several processes need one run folder; name it with --out")
     number = next(n for n in range(1, 1_000_000) if not (Path("runs") / f"{name}-{n}").exists())
@@ -113,7 +115,7 @@ def run_training(settings: "RunSettings", folder: Path, *, json: bool, **options
     is_first = int(os.environ.get("RANK", "0")) == 0
     if is_first:
         say(f"run folder: {folder}; curves, sample pictures and settings are in report.html there", kind="note")
-        say(f"or watch it with `tensorboard --logdir {folder}`", kind="note")
+        say(f"or watch the run with `tensorboard --logdir {folder}`", kind="note")
     with progress("training") as report:
         summary = fit(
             settings,
@@ -134,14 +136,14 @@ def show(summary: "Summary", json: bool) -> None:
     if summary.samples_left_out:
         say(f"{summary.samples_left_out} samples had non-finite values and were left out", kind="warning")
     if summary.steps_left_out:
-        say(f"{summary.steps_left_out} steps gave non-finite values and were skipped", kind="warning")
+        say(f"{summary.steps_left_out} steps produced non-finite values and were skipped", kind="warning")
     scores = ", ".join(f"{name} {value:.4g}" for name, value in summary.validation.items())
     say(f"{summary.steps} steps in {summary.minutes:.1f} min{'; ' + scores if scores else ''}", kind="done")
     emit(str(summary.weights))
 
 
 def describe(now: "Progress") -> str:
-    """Return one line about the progress of a run."""
+    """Return a one-line progress report."""
     if now.loss is None and now.doing != "training":
         return f"step {now.step:,}  {now.doing}" if now.step else now.doing
     loss = "not finite" if now.loss is None else f"{now.loss:.4g}"

@@ -9,15 +9,15 @@ import typer
 from hifihr_cli.console import say
 from hifihr_cli.imports import quick_imports
 
-Results = Annotated[Path, typer.Argument(help="A folder that predict wrote.", metavar="RESULTS")]
+Results = Annotated[Path, typer.Argument(help="A folder written by predict.", metavar="RESULTS")]
 Port = Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to serve at.", metavar="N")]
 Host = Annotated[str, typer.Option("--host", help="Address to serve at; 0.0.0.0 for all.", metavar="NAME")]
 
 
 def view(results: Results = Path("predictions"), port: Port = 8080, host: Host = "127.0.0.1") -> None:
-    """Look at predicted hands in a browser: over their photo, from any side, bones, sliders for the fingers.
+    """View predicted hands in a browser: over their photo, from any side, with bones and finger sliders.
 
-    Clips are played: a slider of the time, a switch for each track; bridged hands are translucent.
+    Clips get a time slider and a switch per track; bridged hands are translucent.
 
     Needs the extra `view` (pip install 'hifihr[view]'). Ends with Ctrl-C.
     """
@@ -32,7 +32,7 @@ def view(results: Results = Path("predictions"), port: Port = 8080, host: Host =
         viewer = ClipViewer(StoredClips(results), host=host, port=port)
     else:
         viewer = HandViewer(StoredPhotos(results), host=host, port=port)
-    say(f"open http://{'localhost' if host == '0.0.0.0' else host}:{viewer.port} in a browser; Ctrl-C ends")
+    say(f"open http://{'localhost' if host == '0.0.0.0' else host}:{viewer.port} in a browser; press Ctrl-C to stop")
     try:
         while True:
             time.sleep(3600)

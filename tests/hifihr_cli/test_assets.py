@@ -157,7 +157,7 @@ def test_the_life_of_an_asset(run_cli, home, tmp_path, monkeypatch):
     assert imported.message == "done: vgg19 is installed"
     path = run_cli("assets", "path", "vgg19")
     assert path.out == imported.out
-    assert run_cli("assets", "fetch", "vgg19").message == "note: vgg19 is installed already"
+    assert run_cli("assets", "fetch", "vgg19").message == "note: vgg19 is already installed"
     shown = json.loads(run_cli("assets", "show", "vgg19", "--json").out)
     assert (shown["state"], shown["path"], shown["next"]) == ("installed", path.out.strip(), None)
     assert json.loads(run_cli("assets", "verify", "--json").out) == {"vgg19": "present"}
@@ -188,7 +188,7 @@ def test_what_is_not_free_is_not_fetched(run_cli, home):
     assert "only free assets are downloaded" in ended.message
     nothing = run_cli("assets", "fetch")
     assert nothing.code == 2
-    assert "no asset named" in nothing.message
+    assert "no asset given" in nothing.message
 
 
 @pytest.mark.parametrize("command", ["show", "path", "fetch", "verify", "remove"])

@@ -137,7 +137,7 @@ def test_without_shards_the_way_to_make_them_is_named(run_cli, tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--part", "1/2", "--merge"), "merge when all parts are done"),
+        (("--part", "1/2", "--merge"), "run --merge once all parts are done"),
         (("--part", "1/2"), "cannot be combined with --predictions"),
     ],
 )

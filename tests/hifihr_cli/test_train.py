@@ -54,7 +54,7 @@ def test_a_run_folder_is_not_overwritten(run_cli, here):
 
 
 def test_resuming_needs_a_run(run_cli, here):
-    assert "which run? name its folder with --out" in run_cli("train", "--resume").message
+    assert "needs the run's folder; name it with --out" in run_cli("train", "--resume").message
     ended = run_cli("train", "--resume", "--out", here / "nothing", "--data", "synth")
     assert ended.code == 2
     assert "no run to resume" in ended.message
