@@ -16,11 +16,12 @@ from hifihr_core.lifting.evidence import Evidence
 from hifihr_core.lifting.hand_network import HandNetwork
 from hifihr_core.lifting.noisy_keypoints import DetectorNoise, KeypointBatch, sample_keypoints
 from hifihr_core.lifting.seen_batch import SeenHands, SeenPhotos
+from hifihr_core.lifting.seen_definition import as_seen
 from hifihr_core.lifting.train_lifter import lifter_loss
 from hifihr_core.placed_hands import PlacedHands, in_front
 
-#: Joints of photos that are nearer than this share of the hand's size are right.
-_ALIKE = 0.02
+#: Joints of photos that are nearer than this share of the hand's size are right: the eyes err more than that.
+_ALIKE = 0.01
 
 
 @dataclass(frozen=True)
@@ -147,10 +148,7 @@ def _terms(
 def _photo_terms(
     hand: HandModel, network: HandNetwork, photos: SeenPhotos, which: Tensor, settings: HandTraining
 ) -> dict[str, Float[Tensor, ""]]:
-    """Return how far the blocks' own joints and the lifted ones are from those that the eyes saw.
-
-    The eyes' joints and ours are not defined alike, so what is nearer than `_ALIKE` counts as right.
-    """
+    """Return how far the blocks' joints and the lifted ones are from those that the eyes saw, defined as theirs."""
     second_px, features = network.see(_map(photos.body[which]), photos.T_crop_photo[which])
     points, K = photos.joints_px[which], photos.K[which]
     evidence = Evidence(
@@ -161,7 +159,8 @@ def _photo_terms(
         second_px=second_px,
     )
     lifted = network.lifter(points, torch.ones_like(points[..., 0]), K, evidence=evidence)
-    lifted_px = project(in_front(hand.joints_of(lifted.parameters) + lifted.root_cam[:, None]), K)
+    lifted_cam = as_seen(hand.joints_of(lifted.parameters), hand.joint_definition) + lifted.root_cam[:, None]
+    lifted_px = project(in_front(lifted_cam), K)
     weight, size_px = photos.weight[which], _size_px(points)
     share = settings.photos / settings.rendered
 
@@ -170,7 +169,7 @@ def _photo_terms(
         return (weight * apart).sum() / weight.sum().clamp_min(1e-6)
 
     return {
-        "photo_blocks": settings.joints * share * error(second_px),
+        "photo_blocks": settings.joints * share * error(as_seen(second_px, hand.joint_definition)),
         "photo_lifted": settings.lifted * share * error(lifted_px),
     }
 

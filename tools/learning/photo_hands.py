@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 from learning.feature_engine import BodyEngine
-from learning.sightings import nearer
+from learning.sightings import Crops, jittered, nearer, perturbed
 
 from hifihr_core.eyes.eyes import Eyes
 from hifihr_core.eyes.looks import spread_of
 from hifihr_core.eyes.networks import LANDMARK_PX
 from hifihr_core.eyes.pyramid import Pyramid
-from hifihr_core.eyes.regions import about_joints
+from hifihr_core.eyes.regions import Regions, about_joints
 from hifihr_core.eyes.seen_hand import SeenHand
 
 #: Hands that the eyes are less sure of teach nothing.
@@ -43,9 +43,22 @@ def as_right_hand(image: np.ndarray, seen: SeenHand) -> tuple[np.ndarray, dict[s
     return np.ascontiguousarray(image[:, ::-1]), {**kept, "joints_px": points, "metres": metres}
 
 
-def see_crop(engine: BodyEngine, image: np.ndarray, hand: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return what is kept of a right hand: the map of its crop, and how much each joint is trusted."""
-    region = nearer(about_joints(hand["joints_px"][None]))
+def see_crops(
+    engine: BodyEngine, image: np.ndarray, hand: dict[str, np.ndarray], views: int, random: np.random.Generator
+) -> list[dict[str, np.ndarray]]:
+    """Return what is kept of each of `views` crops of a right hand: the first as `predict` cuts it, the others off."""
+    rows = [_see_crop(engine, image, hand, nearer(about_joints(hand["joints_px"][None])))]
+    for _ in range(views - 1):
+        size = Crops.far if random.random() < Crops.far_share else Crops.near
+        region = perturbed(nearer(about_joints(hand["joints_px"][None])), random, size)
+        rows.append(_see_crop(engine, jittered(image, random), hand, region))
+    return rows
+
+
+def _see_crop(
+    engine: BodyEngine, image: np.ndarray, hand: dict[str, np.ndarray], region: Regions
+) -> dict[str, np.ndarray]:
+    """Return the map of a crop, and how much each joint is trusted."""
     T_crop_photo = region.transforms(LANDMARK_PX)
     body = engine(Pyramid(image).cut(region, LANDMARK_PX))[0]
     size = np.ptp(hand["joints_px"], axis=0).max()

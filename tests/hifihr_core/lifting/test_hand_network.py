@@ -1,3 +1,4 @@
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from hifihr_core.lifting.hand_network import (
 )
 from hifihr_core.lifting.noisy_keypoints import sample_keypoints
 from hifihr_core.lifting.seen_batch import SeenHands, SeenPhotos
+from hifihr_core.lifting.seen_definition import as_seen
 from hifihr_core.lifting.train_hand_network import HandTraining, lift_with, train_hand_network
 from hifihr_core.weight_files import read_facts, read_tensors, write_tensors
 
@@ -179,6 +181,27 @@ def test_training_brings_the_joints_of_photos_to_what_the_eyes_saw(hand: HandMod
     train_hand_network(hand, network, seen, settings, photos=_photos(3), on_step=note)
     for values in rows.values():
         assert sum(values[-3:]) < 0.9 * sum(values[:3])
+
+
+def test_photos_are_compared_with_joints_as_the_eyes_define_them(
+    hand: HandModel, network: HandNetwork, seen: SeenHands
+) -> None:
+    photos = _photos(3)
+    with torch.no_grad():
+        own_px, _ = network.see(photos.body.float(), photos.T_crop_photo)
+    errors: list[float] = []
+    for joints_px in (as_seen(own_px, hand.joint_definition), own_px):
+        first = replace(photos, joints_px=joints_px)
+        settings = HandTraining(steps=1, rendered=2, photos=3, clean=0)
+        train_hand_network(
+            hand,
+            copy.deepcopy(network),
+            seen,
+            settings,
+            photos=first,
+            on_step=lambda step, terms, average: errors.append(terms["photo_blocks"]),
+        )
+    assert errors[0] == 0.0 < errors[1]
 
 
 def test_a_file_of_the_first_edition_is_read(hand: HandModel, network: HandNetwork, tmp_path: Path) -> None:
