@@ -16,13 +16,17 @@ import torch
 from scipy.optimize import linear_sum_assignment
 
 from hifihr_core.geometry.alignment import procrustes
+from hifihr_core.lifting.fitting import SEEN_HANDS, fit_keypoints
+from hifihr_core.lifting.seen_definition import seen_definition
 from hifihr_core.machine.device import one_thread
 from hifihr_core.prediction.load_models import load_models
+from hifihr_core.prediction.second_sight import FIT_STEPS, SecondSight, trust_of_sigma
+from hifihr_core.video.fitting.closer_look import CloserHands, closer_hands, with_lift
 from hifihr_core.video.fitting.fitted_track import FittedTrack, TrackFitter, placed_in_clip
-from hifihr_core.video.fitting.hand_sequence import HandSequence
 from hifihr_core.video.fitting.sighted_tracks import SightedTrack, sighted_tracks
-from hifihr_core.video.fitting.track_start import lift_track
+from hifihr_core.video.fitting.track_start import reshaped, sequence_of
 from hifihr_core.video.reading.containers import VideoFile
+from hifihr_core.video.reading.frames import WHOLE
 from hifihr_core.video.tracking.journal import Journal, SeenFrame
 from hifihr_core.video.tracking.palm_motion import PALM
 from hifihr_core.video.tracking.tracker import TrackSettings
@@ -43,10 +47,11 @@ def main() -> None:
     arguments = parser.parse_args()
     eyes, models = QuickEyes.load(threads=1), load_models(None, device=torch.device("cpu"))
     assert models.lifter is not None
-    fitter, rows = TrackFitter(models.hand, models.lifter), []
+    fitter, sight, rows = TrackFitter(models.hand, models.lifter), models.second_sight, []
+    assert sight is not None
     for path in sorted(arguments.folder.glob("clip_*.mp4")):
         truth = list(read_truth(path.with_suffix(".jsonl")))
-        row = {"clip": path.stem, "kind": truth[0]["kind"], **measure(path, truth, eyes, fitter)}
+        row = {"clip": path.stem, "kind": truth[0]["kind"], **measure(path, truth, eyes, fitter, sight)}
         rows.append(row)
         print(
             "  ".join(
@@ -61,7 +66,9 @@ def main() -> None:
         print(f"mean {name}: {np.mean(values):.3f}" if values else f"{name}: none")
 
 
-def measure(path: Path, truth: list[dict], eyes: QuickEyes, fitter: TrackFitter) -> dict[str, float | int]:
+def measure(
+    path: Path, truth: list[dict], eyes: QuickEyes, fitter: TrackFitter, sight: SecondSight
+) -> dict[str, float | int]:
     """Return counts of tracking and errors of the fit of one clip.
 
     A hand is lost in a frame where no track that is written has it, bridged frames included; `unseen` counts those that
@@ -72,10 +79,12 @@ def measure(path: Path, truth: list[dict], eyes: QuickEyes, fitter: TrackFitter)
         seen = watch_clip(source, eyes, Journal(Path(folder) / "seen.jsonl", {}), TrackSettings())
     watched = follow(seen, truth)
     tracks = {track.id: track for track in sighted_tracks(seen, K, source.facts.width)}
+    closer = closer_hands(sight, fitter.hand, source, WHOLE, seen, list(tracks.values()))
+    tracks = {id: with_lift(fitter.hand, track, closer[id]) for id, track in tracks.items()}
     errors: dict[str, list[float]] = defaultdict(list)
     written = [replace(frame, hands={}) for frame in seen]
     for track in tracks.values():
-        smooth, alone = fitter.fit(track, K), frame_by_frame(fitter, track, K)
+        smooth, alone = fitter.fit(track, K), frame_by_frame(fitter, track, closer[track.id], K)
         for name, fitted in (("smooth", smooth), ("alone", alone)):
             pa, acceleration = against_truth(fitted, watched["matches"], truth, source.facts.fps)
             errors[f"pa_{name}"] += pa
@@ -138,23 +147,39 @@ def _pairs(frame: SeenFrame, true: dict) -> dict[int, int]:
     }
 
 
-def frame_by_frame(fitter: TrackFitter, track: SightedTrack, K: np.ndarray) -> FittedTrack:
+def frame_by_frame(fitter: TrackFitter, track: SightedTrack, closer: CloserHands, K: np.ndarray) -> FittedTrack:
     """Return the track as photos would be predicted: every frame lifted and fitted by itself, with its own shape."""
+    points, frames, hand = torch.from_numpy(track.seen.joints_px[closer.rows]).float(), closer.rows, fitter.hand
+    sigma_px, own_K = torch.from_numpy(closer.sigma_px).float(), torch.from_numpy(track.seen.K).float()
+    definition, fitted, first = seen_definition(hand.joint_definition), [], 0
     with one_thread():
-        sequence, shapes = lift_track(fitter.hand, fitter.lifter, track.seen, steps=5)
-    frames = np.flatnonzero(track.seen.seen())
+        for part in closer.parts:
+            rows = slice(first, first + len(part))
+            first = rows.stop
+            trust = trust_of_sigma(points[rows], sigma_px[rows])
+            fitted.append(
+                fit_keypoints(
+                    hand,
+                    part,
+                    points[rows],
+                    trust,
+                    own_K.expand(len(part), 3, 3),
+                    steps=FIT_STEPS,
+                    weights=SEEN_HANDS,
+                    definition=definition,
+                )
+            )
+        sequence, shapes = sequence_of(hand, fitted, track.seen.times_s, frames)
     parts = []
     for row, frame in enumerate(frames):
-        one = sequence.part(slice(frame, frame + 1))
+        one = reshaped(hand, sequence.part(slice(frame, frame + 1)), shapes[row])
         single = replace(
             track,
             frames=track.frames[frame : frame + 1],
             score=track.score[frame : frame + 1],
             seen=track.seen.part(slice(frame, frame + 1)),
         )
-        parts.append(
-            placed_in_clip(fitter.hand, single, HandSequence(shapes[row], one.turn, one.root_cam, one.pose), K)
-        )
+        parts.append(placed_in_clip(hand, single, one, K))
     return replace(
         parts[0],
         frames=track.frames[frames],

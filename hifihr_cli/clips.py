@@ -65,7 +65,7 @@ def predict_clips(
         from hifihr_core.errors import AssetError
         from hifihr_core.machine.device import choose_device
         from hifihr_core.prediction.predictor import Predictor
-        from hifihr_core.video.clip_job import ClipOutput, predict_clip
+        from hifihr_core.video.clip_job import STAGES, ClipOutput, predict_clip
         from hifihr_core.video.reading.frames import Span
         from hifihr_core.video.tracking.tracker import TrackSettings
         from hifihr_core.video.tracking.watching import QuickEyes
@@ -92,7 +92,7 @@ def predict_clips(
         with progress(source.facts.name, unit="frames") as bar:
 
             def on_frame(stage: str, number: int, total: int | None = total, bar: Any = bar) -> None:
-                bar(number + 1 + (total or 0) * (stage == "overlay"), 2 * total if total else None)
+                bar(number + 1 + (total or 0) * STAGES.index(stage), len(STAGES) * total if total else None)
 
             tracking = TrackSettings(max_hands=options.max_hands)
             done.append(

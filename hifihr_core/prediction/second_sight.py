@@ -66,7 +66,7 @@ class SecondSight:
         T_crop_image = crops.T_crop_photo.double().cpu().numpy()[numbers] @ np.linalg.inv(photo.T_image_photo)
         left = np.array([crops.sides[number] == "left" for number in numbers])
         seen = [one.resized(tuple(np.diag(photo.T_image_photo)[:2].tolist())) for _, one in hands]
-        evidence = self._evidence(photo, seen, left, T_crop_image)
+        evidence = self.evidence(Pyramid(photo.image), seen, left, T_crop_image)
         scale = np.array([image_scale(T) for T in T_crop_image])[:, None]
         which = torch.zeros(len(detections), dtype=torch.bool)
         which[numbers] = True
@@ -74,15 +74,18 @@ class SecondSight:
         device = crops.K.device
         return Sighted(which.to(device), evidence.to(device), sigma_px.to(device))
 
-    def _evidence(
+    def evidence(
         self,
-        photo: Photo,
+        pyramid: Pyramid,
         seen: Sequence[SeenHand],
         left: Bool[np.ndarray, " N"],
         T_crop_image: Float[np.ndarray, "N 3 3"],
     ) -> Evidence:
-        """Return what is known about each hand in pixels and axes of its crop, in which it looks like a right one."""
-        pyramid, points_px = Pyramid(photo.image), np.stack([one.joints_px for one in seen])
+        """Return what is known about each hand in pixels and axes of its crop, in which it looks like a right one.
+
+        `seen` are hands in the picture of `pyramid`.
+        """
+        points_px = np.stack([one.joints_px for one in seen])
         for _ in range(ROUNDS):
             points_px, features = self._run(pyramid, points_px, left)
         T = torch.from_numpy(T_crop_image)
@@ -115,7 +118,22 @@ class SecondSight:
         """Return the sighted hands, lifted from their keypoints in the crops and the evidence."""
         which = sighted.which
         found = (crops.confidence[which] > 0).float()
-        return self._network.lifter(crops.keypoints_px[which], found, crops.K[which], evidence=sighted.evidence)
+        return self.lift_seen(crops.keypoints_px[which], found, crops.K[which], sighted.evidence)
+
+    def lift_seen(
+        self,
+        keypoints_px: Float[Tensor, "B 21 2"],
+        found: Float[Tensor, "B 21"],
+        K: Float[Tensor, "B 3 3"],
+        evidence: Evidence,
+    ) -> PlacedHands:
+        """Return right-looking hands, lifted from their keypoints (where `found` is 1) and the evidence."""
+        return self._network.lifter(keypoints_px, found, K, evidence=evidence)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the lifter is."""
+        return next(self._network.parameters()).device
 
     def start(self, hand: HandModel, sighted: Sighted, crops: Crops, weights: FitWeights = SEEN_HANDS) -> PlacedHands:
         """Return the sighted hands, lifted and fitted; see `fit_seen`."""
@@ -160,7 +178,23 @@ def trust_of(
 
     Where the hand network's own joint is far from the eyes', one of them is wrong, and the keypoint counts for less.
     """
-    size_px = (keypoints_px.amax(dim=1) - keypoints_px.amin(dim=1)).amax(dim=1, keepdim=True)
-    apart = (second_px - keypoints_px).norm(dim=-1) / size_px - _USUALLY_APART
-    sigma = torch.hypot(sigma_px / size_px, _DOUBT * apart.clamp_min(0))
+    return trust_of_sigma(keypoints_px, doubted_sigma(keypoints_px, sigma_px, second_px))
+
+
+def trust_of_sigma(keypoints_px: Float[Tensor, "B 21 2"], sigma_px: Float[Tensor, "B 21"]) -> Float[Tensor, "B 21"]:
+    """Return the weight of each keypoint in a fit that may be off by `sigma_px` along an axis."""
+    sigma = sigma_px / _size_px(keypoints_px)
     return (_USUAL_SIGMA / 2 / sigma.clamp_min(1e-6)).clamp_max(_MOST_TRUST)
+
+
+def doubted_sigma(
+    keypoints_px: Float[Tensor, "B 21 2"], sigma_px: Float[Tensor, "B 21"], second_px: Float[Tensor, "B 21 2"]
+) -> Float[Tensor, "B 21"]:
+    """Return how far each keypoint may be off along an axis, pixels: further where `second_px` is elsewhere."""
+    size_px = _size_px(keypoints_px)
+    apart = (second_px - keypoints_px).norm(dim=-1) / size_px - _USUALLY_APART
+    return torch.hypot(sigma_px, _DOUBT * size_px * apart.clamp_min(0))
+
+
+def _size_px(keypoints_px: Float[Tensor, "B 21 2"]) -> Float[Tensor, "B 1"]:
+    return (keypoints_px.amax(dim=1) - keypoints_px.amin(dim=1)).amax(dim=1, keepdim=True)

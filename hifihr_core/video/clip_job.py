@@ -20,6 +20,7 @@ from hifihr_core.lookup import needed
 from hifihr_core.photos.camera_choice import CameraChoice
 from hifihr_core.prediction.predictor import Predictor
 from hifihr_core.prediction.result_folder import digest
+from hifihr_core.video.fitting.closer_look import look_closer
 from hifihr_core.video.fitting.fitted_track import FittedTrack, TrackFitter
 from hifihr_core.video.fitting.sighted_tracks import sighted_tracks
 from hifihr_core.video.reading.containers import import_av
@@ -85,6 +86,9 @@ class ClipDone:
         }
 
 
+#: What is done with the frames of a clip, in this order; `on_frame` is called with the stage and a frame's number.
+STAGES = ("watch", "look closer", "overlay")
+
 Module = TypeVar("Module", bound=nn.Module)
 OnStage = Callable[[str, int], None]
 
@@ -122,7 +126,11 @@ def predict_clip(
     seen = watch_clip(source, watcher, journal, tracking, span, on_frame=lambda number: on_frame("watch", number))
     sighted = sighted_tracks(seen, K, source.facts.width, side=predictor.settings.side)
     looks = look_at_tracks(predictor, source, span, sighted, K)
-    hand = _on_cpu(predictor.hand)
+    hand, sight = _on_cpu(predictor.hand), predictor.second_sight
+    if sight is not None:
+        sighted = look_closer(
+            sight, hand, source, span, seen, sighted, on_frame=lambda number: on_frame("look closer", number)
+        )
     fitter = TrackFitter(hand, _on_cpu(needed(predictor.lifter, "the lifter of a predictor for clips")))
     tracks = [fitter.fit(track, K, shape=looks[track.id].shape) for track in sighted]
     for path in earlier:

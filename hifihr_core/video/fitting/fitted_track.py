@@ -68,13 +68,18 @@ class TrackFitter:
     def fit(
         self, track: SightedTrack, K: Float[np.ndarray, "3 3"], *, shape: Float[np.ndarray, " S"] | None = None
     ) -> FittedTrack:
-        """Return the smooth hand of a track in a clip whose camera is K; with the shape given, or its own."""
+        """Return the smooth hand of a track in a clip whose camera is K; with the shape given, or its own.
+
+        It starts from the hands that were lifted with what the hand network saw, where a track has them.
+        """
+        seen = track.seen
         with one_thread():
-            start, _ = lift_track(self.hand, self.lifter, track.seen)
+            start = seen.lifted if seen.lifted is not None else lift_track(self.hand, self.lifter, seen)[0]
             if shape is None:
-                shape = fit_shape(self.motion, track.seen, start, self.settings.frame)
+                shape = fit_shape(self.motion, seen, start, self.settings.frame)
             start = reshaped(self.hand, start, shape)
-            return placed_in_clip(self.hand, track, smooth_fit(self.motion, track.seen, start, self.settings), K)
+            held = seen if seen.lifted is None else replace(seen, lifted=start)
+            return placed_in_clip(self.hand, track, smooth_fit(self.motion, held, start, self.settings), K)
 
 
 def placed_in_clip(

@@ -1,6 +1,6 @@
 """A hand through time: one shape, a pose, a rotation and a position per frame; and its sightings."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -8,31 +8,6 @@ from jaxtyping import Bool, Float
 
 from hifihr_core.hands import HandParameters
 from hifihr_core.placed_hands import PlacedHands
-
-
-@dataclass(frozen=True)
-class SeenSequence:
-    """The sightings of one right-looking hand in T frames, in pixels of the camera K.
-
-    If ``weight[t, j]`` is 0, joint j was not seen in frame t and its pixel is meaningless; `sigma_px` is the standard
-    deviation of a joint along each axis.
-    """
-
-    times_s: Float[np.ndarray, " T"]
-    joints_px: Float[np.ndarray, "T 21 2"]
-    sigma_px: Float[np.ndarray, "T 21"]
-    weight: Float[np.ndarray, "T 21"]
-    K: Float[np.ndarray, "3 3"]
-
-    def seen(self) -> Bool[np.ndarray, " T"]:
-        """Return the frames in which the hand was seen at all."""
-        return np.asarray((self.weight > 0).any(axis=1))
-
-    def part(self, which: "slice | np.ndarray") -> "SeenSequence":
-        """Return some of the frames."""
-        return SeenSequence(
-            self.times_s[which], self.joints_px[which], self.sigma_px[which], self.weight[which], self.K
-        )
 
 
 @dataclass(frozen=True)
@@ -62,6 +37,39 @@ class HandSequence:
         return PlacedHands(
             HandParameters(_tensor(self.turn), _tensor(self.pose), _tensor(self.shape).expand(len(self), -1)),
             _tensor(self.root_cam),
+        )
+
+
+@dataclass(frozen=True)
+class SeenSequence:
+    """The sightings of one right-looking hand in T frames, in pixels of the camera K.
+
+    If ``weight[t, j]`` is 0, joint j was not seen in frame t and its pixel is meaningless; `sigma_px` is the standard
+    deviation of a joint along each axis. `lifted` are the hands that were lifted from the pictures with what the hand
+    network saw in them, one per frame (between its neighbours where the hand was not seen); None if nobody looked.
+    """
+
+    times_s: Float[np.ndarray, " T"]
+    joints_px: Float[np.ndarray, "T 21 2"]
+    sigma_px: Float[np.ndarray, "T 21"]
+    weight: Float[np.ndarray, "T 21"]
+    K: Float[np.ndarray, "3 3"]
+    lifted: HandSequence | None = None
+
+    def seen(self) -> Bool[np.ndarray, " T"]:
+        """Return the frames in which the hand was seen at all."""
+        return np.asarray((self.weight > 0).any(axis=1))
+
+    def part(self, which: "slice | np.ndarray") -> "SeenSequence":
+        """Return some of the frames."""
+        lifted = None if self.lifted is None else self.lifted.part(which)
+        return replace(
+            self,
+            times_s=self.times_s[which],
+            joints_px=self.joints_px[which],
+            sigma_px=self.sigma_px[which],
+            weight=self.weight[which],
+            lifted=lifted,
         )
 
 

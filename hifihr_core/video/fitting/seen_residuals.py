@@ -9,6 +9,7 @@ from jaxtyping import Float
 from hifihr_core.hands import PosePrior
 from hifihr_core.video.fitting.hand_sequence import HandSequence, SeenSequence
 from hifihr_core.video.fitting.joint_motion import MotionOfJoints
+from hifihr_core.video.fitting.lifted_residuals import LiftedResiduals
 
 #: Nearest depth at which a joint is projected, metres.
 _NEAR_M = 0.05
@@ -58,6 +59,7 @@ class SeenResiduals:
         sigma = np.sqrt(seen.sigma_px**2 + (weights.own_share * size_px[:, None]) ** 2)
         self._trust = np.where(seen.weight > 0, np.sqrt(seen.weight) / np.maximum(sigma, 1e-6), 0.0)
         self._prior = _PriorTerms(motion.hand.pose_prior(), weights)
+        self._lifted = None if seen.lifted is None else LiftedResiduals(seen.lifted, seen.seen().astype(float))
 
     def cost(self, hand: HandSequence) -> Float[np.ndarray, " T"]:
         """Return the robust cost of every frame."""
@@ -67,7 +69,9 @@ class SeenResiduals:
         offset = (self._project(joints + hand.root_cam[:, None])[0] - self._seen.joints_px) * self._trust[..., None]
         outlier = self._weights.outlier
         distance = np.log1p((offset**2).sum(axis=-1) / outlier**2)
-        return 0.5 * outlier**2 * distance.sum(axis=1) + 0.5 * (self._prior.residuals(hand.pose) ** 2).sum(axis=1)
+        held = 0.0 if self._lifted is None else (self._lifted.residuals(hand) ** 2).sum(axis=1)
+        prior = (self._prior.residuals(hand.pose) ** 2).sum(axis=1)
+        return 0.5 * (outlier**2 * distance.sum(axis=1) + prior + held)
 
     def terms(self, hand: HandSequence, *, shape: bool = False) -> FrameTerms:
         """Return residuals and Jacobians; joints far off have the smaller weights of a Cauchy cost (IRLS)."""
@@ -84,18 +88,12 @@ class SeenResiduals:
         jacobian = np.concatenate(parts, axis=-1).reshape(len(hand), 42, -1)
         residuals = (offset * robust[..., None]).reshape(len(hand), 42)
         by_shape = (by_place @ self._shape_motion(hand)).reshape(len(hand), 42, -1) if shape else None
-        return self._with_prior(residuals, jacobian, by_shape, hand.pose)
-
-    def _with_prior(
-        self, residuals: np.ndarray, jacobian: np.ndarray, by_shape: np.ndarray | None, pose: np.ndarray
-    ) -> FrameTerms:
-        prior, by_pose = self._prior.residuals(pose), self._prior.jacobian(pose)
-        below = np.concatenate((np.zeros((*prior.shape, 6)), by_pose), axis=2)
-        if by_shape is not None:
-            by_shape = np.concatenate((by_shape, np.zeros((*prior.shape, by_shape.shape[2]))), axis=1)
-        return FrameTerms(
-            np.concatenate((residuals, prior), axis=1), np.concatenate((jacobian, below), axis=1), by_shape
-        )
+        terms = FrameTerms(residuals, jacobian, by_shape)
+        by_pose = self._prior.jacobian(hand.pose)
+        below = np.concatenate((np.zeros((*by_pose.shape[:2], 6)), by_pose), axis=2)
+        terms = _with(terms, self._prior.residuals(hand.pose), below)
+        lifted = self._lifted
+        return terms if lifted is None else _with(terms, lifted.residuals(hand), lifted.jacobian(hand))
 
     def _project(self, joints_cam: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return pixels, and their derivatives by the joint's place, (T, 21, 2, 3)."""
@@ -119,6 +117,18 @@ class SeenResiduals:
         with torch.no_grad():
             joints = self._motion.joints(many).double().numpy().reshape(len(hand), 1 + size, 21, 3)
         return ((joints[:, 1:] - joints[:, :1]) / step).transpose(0, 2, 3, 1)
+
+
+def _with(terms: FrameTerms, residuals: np.ndarray, jacobian: np.ndarray) -> FrameTerms:
+    """Return the terms and some more, which the shape does not change."""
+    by_shape = terms.by_shape
+    if by_shape is not None:
+        by_shape = np.concatenate((by_shape, np.zeros((*residuals.shape, by_shape.shape[2]))), axis=1)
+    return FrameTerms(
+        np.concatenate((terms.residuals, residuals), axis=1),
+        np.concatenate((terms.jacobian, jacobian), axis=1),
+        by_shape,
+    )
 
 
 class _PriorTerms:

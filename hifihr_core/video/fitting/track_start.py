@@ -1,7 +1,10 @@
 """The start of a track's fit: every sighting lifted by itself, gaps bridged, one shape."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 from scipy.spatial.transform import Rotation, Slerp
 
 from hifihr_core.hands import HandModel, HandParameters
@@ -18,15 +21,28 @@ def lift_track(
 ) -> tuple[HandSequence, np.ndarray]:
     """Return the hand of every frame lifted by itself, and the shape of each lift (of frames that were seen).
 
-    `steps` steps of the fit to keypoints follow, as for a photo. In frames that were not seen the hand is between its
-    neighbours. The shape of the sequence is the median; positions keep their pixels under it.
+    `steps` steps of the fit to keypoints follow, as for a photo. See `sequence_of`.
     """
     frames = np.flatnonzero(seen.seen())
     parts = [_lift(hand, lifter, seen.part(frames[i : i + _BATCH]), steps) for i in range(0, len(frames), _BATCH)]
+    return sequence_of(hand, parts, seen.times_s, frames)
+
+
+def sequence_of(
+    hand: HandModel,
+    parts: Sequence[PlacedHands],
+    times_s: Float[np.ndarray, " T"],
+    frames: Int[np.ndarray, " M"],
+) -> tuple[HandSequence, Float[np.ndarray, "M S"]]:
+    """Return lifted hands of some frames (in `parts`, one after the other) as a sequence over all, and their shapes.
+
+    The shape of the sequence is the median; positions keep their pixels under it. Between the frames the hand is
+    between its neighbours.
+    """
     turn, pose, shapes, root_cam = (np.concatenate(column) for column in zip(*map(_arrays, parts), strict=True))
     shape = np.median(shapes, axis=0)
     root_cam = root_cam * _size_ratio(hand, shape, shapes, pose)[:, None]
-    return _between(seen.times_s, frames, HandSequence(shape, turn, root_cam, pose)), shapes
+    return _between(times_s, frames, HandSequence(shape, turn, root_cam, pose)), shapes
 
 
 def reshaped(hand: HandModel, sequence: HandSequence, shape: np.ndarray) -> HandSequence:
@@ -76,4 +92,4 @@ def _between(times_s: np.ndarray, frames: np.ndarray, known: HandSequence) -> Ha
 
 def _arrays(hands: PlacedHands) -> tuple[np.ndarray, ...]:
     own = hands.parameters
-    return tuple(values.double().numpy() for values in (own.global_orient, own.pose, own.shape, hands.root_cam))
+    return tuple(values.double().cpu().numpy() for values in (own.global_orient, own.pose, own.shape, hands.root_cam))

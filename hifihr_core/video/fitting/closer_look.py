@@ -1,0 +1,140 @@
+"""A closer look at the hands of a clip: each sighting lifted with what the hand network sees in its picture."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from hifihr_core.eyes.pyramid import Pyramid
+from hifihr_core.eyes.seen_hand import SeenHand
+from hifihr_core.geometry.crops import flip_horizontal
+from hifihr_core.hands import HandModel
+from hifihr_core.lifting.evidence import Evidence
+from hifihr_core.lifting.seen_definition import as_seen
+from hifihr_core.placed_hands import PlacedHands, map_tensors
+from hifihr_core.prediction.second_sight import SecondSight, doubted_sigma
+from hifihr_core.video.fitting.sighted_tracks import SightedTrack
+from hifihr_core.video.fitting.track_start import sequence_of
+from hifihr_core.video.reading.frames import Frame, FrameSource, Span
+from hifihr_core.video.tracking.journal import SeenFrame
+
+#: Sightings of a track that are lifted at once: what the network saw of more of them is not kept.
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class CloserHands:
+    """The sightings of a track, lifted one by one as right-looking hands.
+
+    `rows` are their places in the track; `sigma_px` is how far the eyes' joints may be off, larger where the hand
+    network sees them elsewhere.
+    """
+
+    rows: Int[np.ndarray, " M"]
+    parts: tuple[PlacedHands, ...]
+    sigma_px: Float[np.ndarray, "M 21"]
+
+
+def look_closer(
+    sight: SecondSight,
+    hand: HandModel,
+    source: FrameSource,
+    span: Span,
+    frames: Sequence[SeenFrame],
+    tracks: Sequence[SightedTrack],
+    *,
+    on_frame: Callable[[int], None] = lambda number: None,
+) -> list[SightedTrack]:
+    """Return the tracks with the hands that were lifted from each picture; see `SeenSequence.lifted`."""
+    found = closer_hands(sight, hand, source, span, frames, tracks, on_frame=on_frame)
+    return [with_lift(hand, track, found[track.id]) if track.id in found else track for track in tracks]
+
+
+def closer_hands(
+    sight: SecondSight,
+    hand: HandModel,
+    source: FrameSource,
+    span: Span,
+    frames: Sequence[SeenFrame],
+    tracks: Sequence[SightedTrack],
+    *,
+    on_frame: Callable[[int], None] = lambda number: None,
+) -> dict[int, CloserHands]:
+    """Return the lifted sightings of every track by its identity; the clip is read again."""
+    seen = {frame.number: frame for frame in frames}
+    gathered = {track.id: _Gathered(sight, hand, track) for track in tracks}
+    first_row = {track.id: {int(number): row for row, number in enumerate(track.frames)} for track in tracks}
+    for picture in source.frames(span) if tracks else ():
+        known = seen.get(picture.number)
+        own = [track for track in tracks if known is not None and track.id in known.hands]
+        if known is not None and own:
+            rows = [first_row[track.id][picture.number] for track in own]
+            hands = [known.hands[track.id] for track in own]
+            for track, row, evidence in zip(own, rows, _look(sight, picture, own, hands), strict=True):
+                gathered[track.id].add(row, evidence)
+        on_frame(picture.number)
+    return {id: own.finished() for id, own in gathered.items() if own.rows}
+
+
+def with_lift(hand: HandModel, track: SightedTrack, closer: CloserHands) -> SightedTrack:
+    """Return the track with its lifted hands; sightings that the clip did not show a second time are left out."""
+    sigma_px, weight = track.seen.sigma_px.copy(), np.zeros_like(track.seen.weight)
+    sigma_px[closer.rows], weight[closer.rows] = closer.sigma_px, track.seen.weight[closer.rows]
+    lifted, _ = sequence_of(hand, closer.parts, track.seen.times_s, closer.rows)
+    return replace(track, seen=replace(track.seen, sigma_px=sigma_px, weight=weight, lifted=lifted))
+
+
+def _look(
+    sight: SecondSight, picture: Frame, tracks: Sequence[SightedTrack], hands: Sequence[SeenHand]
+) -> list[Evidence]:
+    """Return what is known about each hand of a picture, in pixels of the picture in which it looks right."""
+    left = np.array([track.side == "left" for track in tracks])
+    flips = np.where(left[:, None, None], flip_horizontal(picture.image.shape[1]), np.eye(3))
+    evidence = sight.evidence(Pyramid(picture.image), hands, left, flips)
+    return [map_tensors(lambda values, row=row: values[row : row + 1], evidence) for row in range(len(hands))]
+
+
+class _Gathered:
+    """Lifts the sightings of one track, a batch at a time."""
+
+    def __init__(self, sight: SecondSight, hand: HandModel, track: SightedTrack) -> None:
+        self._sight, self._hand, self._track = sight, hand, track
+        self._waiting: list[Evidence] = []
+        self._parts: list[PlacedHands] = []
+        self._sigma_px: list[Tensor] = []
+        self.rows: list[int] = []
+
+    def add(self, row: int, evidence: Evidence) -> None:
+        self.rows.append(row)
+        self._waiting.append(evidence)
+        if len(self._waiting) == _BATCH:
+            self._lift()
+
+    def finished(self) -> CloserHands:
+        if self._waiting:
+            self._lift()
+        sigma_px = torch.cat(self._sigma_px).double().numpy()
+        return CloserHands(np.array(self.rows), tuple(self._parts), sigma_px)
+
+    @torch.no_grad()
+    def _lift(self) -> None:
+        seen, rows = self._track.seen, self.rows[-len(self._waiting) :]
+        columns = defaultdict(list)
+        for one in self._waiting:
+            for name, values in vars(one).items():
+                columns[name].append(values)
+        evidence = Evidence(**{name: torch.cat(values) for name, values in columns.items()})
+        points, sigma_px = (torch.from_numpy(values[rows]).float() for values in (seen.joints_px, seen.sigma_px))
+        K = torch.from_numpy(seen.K).float().expand(len(rows), 3, 3)
+        device = self._sight.device
+        placed = self._sight.lift_seen(
+            points.to(device), torch.ones(points.shape[:2], device=device), K.to(device), evidence.to(device)
+        )
+        self._parts.append(map_tensors(Tensor.cpu, placed))
+        second_px = as_seen(evidence.second_px, self._hand.joint_definition)
+        self._sigma_px.append(doubted_sigma(points, sigma_px, second_px))
+        self._waiting = []

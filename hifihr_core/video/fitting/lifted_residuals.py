@@ -1,0 +1,39 @@
+"""How far a moving hand is from the hands that were lifted from its frames one by one.
+
+The lift has seen more of each picture than the joints: features that tell near fingers from far ones. So a smooth hand
+is held to it in what joints in a picture leave open: turn, distance along the view, pose.
+"""
+
+import numpy as np
+from jaxtyping import Float
+from scipy.spatial.transform import Rotation
+
+from hifihr_core.video.fitting.hand_sequence import HandSequence
+
+#: Standard deviations: of the turn (radians), of the logarithm of the distance, and of the pose (in its own unit).
+LIFT_TURN, LIFT_LOG_DEPTH, LIFT_POSE = 0.5, 0.17, 0.5
+_NEAR_M = 0.01
+
+
+class LiftedResiduals:
+    """The residuals of one sequence against lifted hands, in the frames where `counts` is 1 (elsewhere it is 0)."""
+
+    def __init__(self, lifted: HandSequence, counts: Float[np.ndarray, " T"]) -> None:
+        self._lifted, self._counts = lifted, counts
+
+    def residuals(self, hand: HandSequence) -> Float[np.ndarray, "T R"]:
+        """Return the residuals of every frame, in standard deviations."""
+        lifted = self._lifted
+        turn = (Rotation.from_rotvec(hand.turn) * Rotation.from_rotvec(lifted.turn).inv()).as_rotvec()
+        depth = np.log(np.maximum(hand.root_cam[:, 2:], _NEAR_M) / np.maximum(lifted.root_cam[:, 2:], _NEAR_M))
+        parts = (turn / LIFT_TURN, depth / LIFT_LOG_DEPTH, (hand.pose - lifted.pose) / LIFT_POSE)
+        return np.concatenate(parts, axis=1) * self._counts[:, None]
+
+    def jacobian(self, hand: HandSequence) -> Float[np.ndarray, "T R D"]:
+        """Return their derivatives by (turn, root, pose), without the small effect of turning on turning."""
+        pose_dim = hand.pose.shape[1]
+        found = np.zeros((len(hand), 4 + pose_dim, 6 + pose_dim))
+        found[:, :3, :3] = np.eye(3) / LIFT_TURN
+        found[:, 3, 5] = 1 / (LIFT_LOG_DEPTH * np.maximum(hand.root_cam[:, 2], _NEAR_M))
+        found[:, 4:, 6:] = np.eye(pose_dim) / LIFT_POSE
+        return found * self._counts[:, None, None]
