@@ -9,7 +9,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import TracebackType
 from typing import Any
 
@@ -190,22 +190,33 @@ def _read_index_file(folder: Path) -> list[Entry]:
 
 
 def _is_entry(entry: object) -> bool:
-    """Return whether this is an entry of a photo: one that names anything but plain files below its folder is not
-    ours.
-    """
-    if not (isinstance(entry, dict) and isinstance(entry.get("path"), str)):
+    """Return whether this is an entry of a photo or a clip: one that names files outside its folder is not ours."""
+    if not (
+        isinstance(entry, dict) and isinstance(entry.get("path"), str) and ("hands" in entry or "planned" in entry)
+    ):
         return False
     groups = [entry.get("hands", []), entry.get("tracks", [])]
-    if not all(isinstance(group, list) and all(isinstance(hand, dict) for hand in group) for group in groups):
+    if not all(isinstance(group, list) and all(_names_files(hand) for hand in group) for group in groups):
         return False
     lists = [entry.get("files", []), entry.get("pictures", []), entry.get("planned", [])]
-    lists += [hand.get("files", []) for group in groups for hand in group]
-    return all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in lists)
+    lists += [hand["files"] for group in groups for hand in group]
+    return all(isinstance(names, list) and all(map(_is_below, names)) for names in lists)
+
+
+def _names_files(hand: object) -> bool:
+    return isinstance(hand, dict) and "files" in hand
+
+
+def _is_below(name: object) -> bool:
+    if not isinstance(name, str):
+        return False
+    path = PurePath(name)
+    return not path.is_absolute() and ".." not in path.parts
 
 
 def files_of(entry: Entry) -> Iterator[str]:
     """Yield the names of all files of an entry."""
-    for hand in entry.get("hands", []):
+    for hand in (*entry.get("hands", []), *entry.get("tracks", [])):
         yield from hand.get("files", [])
     yield from entry.get("files", [])
     yield from entry.get("pictures", [])

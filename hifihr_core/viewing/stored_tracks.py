@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from hifihr_core.errors import DataError
 from hifihr_core.exports.run_index import read_index
 from hifihr_core.hands import HandModel, HandParameters, load_hand
+from hifihr_core.hands.table import HAND_NAMES
 from hifihr_core.outside.array_archives import read_arrays
 
 _NAMES = ("K", "global_orient", "pose", "shape", "root_cam")
@@ -91,11 +92,33 @@ class StoredClips:
             needed=(*_NAMES, "times_s", "seen", "hand"),
             error=DataError,
         )
-        times_s, seen, hand = (arrays[name] for name in ("times_s", "seen", "hand"))
+        name = str(arrays["hand"])
+        if name not in HAND_NAMES:
+            raise DataError(f"{files[0]}: hand {name!r:.40}, expected one of {', '.join(HAND_NAMES)}; predict it again")
+        hand = _model(name)
+        _check(files[0], arrays, hand)
+        times_s, seen = arrays["times_s"], arrays["seen"].astype(int)
         values = {name: arrays[name] for name in _NAMES}
-        return StoredTrack(
-            int(entry["track"]), str(entry["side"]), _model(str(hand)), times_s, seen.astype(int), values
-        )
+        return StoredTrack(_number(entry), str(entry.get("side")), hand, times_s, seen, values)
+
+
+def _number(entry: Mapping[str, Any]) -> int:
+    number = entry.get("track")
+    return number if isinstance(number, int) else 0
+
+
+def _check(path: Path, arrays: Mapping[str, np.ndarray], hand: HandModel) -> None:
+    """Raise DataError for arrays that are not the numbers of a track of this hand."""
+    frames = arrays["times_s"].shape[:1]
+    expected = {"times_s": frames, "seen": frames, "K": (3, 3), "global_orient": (*frames, 3), "root_cam": (*frames, 3)}
+    expected |= {"pose": (*frames, hand.pose_dim), "shape": (hand.shape_dim,)}
+    for name, shape in expected.items():
+        found = arrays[name]
+        if found.shape != shape or not found.size or found.dtype.kind not in "biuf" or not np.isfinite(found).all():
+            what = f"found {found.dtype} of shape {found.shape}, expected finite numbers of shape {shape}"
+            raise DataError(f"{path}: {name}: {what}; predict the clip again")
+    if (np.diff(arrays["times_s"]) < 0).any():
+        raise DataError(f"{path}: times_s: expected times that grow; predict the clip again")
 
 
 def has_tracks(folder: Path) -> bool:

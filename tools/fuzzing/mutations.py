@@ -138,6 +138,35 @@ def _attribute(file: h5py.File, name: str, dice: random.Random) -> None:
 _CHANGES = (_drop, _link, _external, _values, _values, _retype, _retype, _regroup, _attribute)
 
 
+def damage_npz(content: bytes, dice: random.Random) -> bytes:
+    """Change an array of an .npz: its type, its shape, its numbers; or leave it out."""
+    with np.load(io.BytesIO(content)) as found:
+        arrays = dict(found)
+    for _ in range(dice.choice((1, 1, 2))):
+        name = dice.choice(sorted(arrays))
+        array = arrays.pop(name)
+        if dice.random() < 0.9:
+            arrays[name] = _damage_array(array, dice)
+        if not arrays:
+            break
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **arrays)
+    return stream.getvalue()
+
+
+def _damage_array(array: np.ndarray, dice: random.Random) -> np.ndarray:
+    kind = dice.randrange(4)
+    if kind == 0:
+        return np.zeros(dice.choice(((), (0,), (1,), (3, 0, 5), (*array.shape, 2), array.shape[1:])), array.dtype)
+    if kind == 1:
+        return np.zeros(array.shape, dice.choice(("U3", "S2", "?", "i1", "u8", "f2", ">f4", "c8", "M8[s]", "V3")))
+    if kind == 2 and array.dtype.kind in "iuf" and array.size:
+        changed = array.astype(float).reshape(-1)
+        changed[dice.randrange(changed.size)] = dice.choice((np.nan, np.inf, -1.0, 1e300, -1e300))
+        return changed.reshape(array.shape)
+    return np.array(dice.choice(("", "mano", "nimble", "anny", "../x", "a\nb", 3, 1e300)))
+
+
 def damage_either(structural: Mutate) -> Mutate:
     """Return damage that is now structural, now of bytes."""
 

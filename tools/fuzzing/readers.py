@@ -1,22 +1,22 @@
 """Every reader of a file from outside, with a small valid file of its kind. A new reader is a new row of `READERS`."""
 
-import importlib.util
 import io
 import json
 import pickle
+import runpy
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import cv2
 import numpy as np
 
 from fuzzing.guard import Reader
 from fuzzing.mutations import damage_bytes, damage_either, damage_json, damage_shard
 from fuzzing.result_readers import RESULT_READERS
+from fuzzing.small_shards import picture, small_shard
+from fuzzing.store_readers import STORE_READERS
 from hifihr_core.augmentation.draws import AugmentRanges
 from hifihr_core.config import load_settings
 from hifihr_core.config.tree import RunSettings
@@ -29,60 +29,17 @@ from hifihr_core.outside.pickles import NUMPY, read_pickle
 from hifihr_core.photos.camera_choice import read_intrinsics
 from hifihr_core.photos.hand_files import read_hand_file
 from hifihr_core.photos.reading import read_photo
-from hifihr_core.samples import Sample
 from hifihr_core.shards.folder import ShardSet, verify
 from hifihr_core.shards.packing import Policy, pack_split
-from hifihr_core.shards.schema import DatasetFacts, ShardIndex
-from hifihr_core.shards.writer import write_shard
 from hifihr_core.sources.contract import Request
 from hifihr_core.sources.keypoint_files import read_keypoint_file
 from hifihr_core.sources.raw.raw_tree import Tree, find_places
 from hifihr_core.sources.table import find_source
 from hifihr_core.stream.batch_stream import BatchStream, StreamOptions, StreamPart
 
-_TREES = Path(__file__).parents[2] / "tests" / "raw_trees.py"
-_FACTS = DatasetFacts(dataset="toy", split="train", version="1", licence="free", joint_definition="freihand")
+#: The writers of raw trees that the tests use.
+_RAW_TREES = runpy.run_path(str(Path(__file__).parents[2] / "tests" / "raw_trees.py"))
 _FORGIVING = Policy(max_problems=1.0, force=True)
-
-
-def _raw_trees() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("raw_trees", _TREES)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def _picture(side: int = 32, extension: str = ".jpg") -> bytes:
-    pixels = np.random.default_rng(0).integers(0, 255, (side, side, 3)).astype(np.uint8)
-    return cv2.imencode(extension, cv2.GaussianBlur(pixels, (0, 0), 2))[1].tobytes()
-
-
-def _samples() -> list[Sample]:
-    rng = np.random.default_rng(0)
-    K = np.array([[40, 0, 16], [0, 40, 16], [0, 0, 1]], np.float32)
-    labels = {"joints_cam": (21, 3), "joints_px": (21, 2), "keypoints_px": (21, 2), "keypoints_confidence": (21,)}
-    labels |= {"pose": (45,), "bone_m": ()}
-    mask = cv2.imencode(".png", np.full((32, 32), 255, np.uint8))[1].tobytes()
-    return [
-        Sample(
-            key=f"s{n}",
-            annotation=f"s{n}",
-            image=_picture(extension=(".jpg", ".png", ".webp", ".bmp")[n]),
-            K=K,
-            labels={name: np.asarray(rng.normal(size=shape) + 10, np.float32) for name, shape in labels.items()},
-            mask=mask if n % 2 else None,
-        )
-        for n in range(4)
-    ]
-
-
-def _shard(folder: Path) -> Path:
-    shard, _ = write_shard(folder / "train-00000.h5", _samples(), facts=_FACTS, software="fuzz")
-    index = ShardIndex(software="fuzz", facts=_FACTS, plan={}, samples=4, annotations=4, labels={}, shards=(shard,))
-    (folder / "index.json").write_text(index.dump())
-    return folder / "train-00000.h5"
 
 
 def _read_shard(path: Path) -> None:
@@ -97,7 +54,7 @@ def _read_shard(path: Path) -> None:
 
 
 def _index(folder: Path) -> Path:
-    return _shard(folder).with_name("index.json")
+    return small_shard(folder).with_name("index.json")
 
 
 def _read_index(path: Path) -> None:
@@ -109,7 +66,7 @@ def _source_reader(name: str, damaged: str, mutate: Callable = damage_bytes, **o
     """Return a reader of one file of a raw tree, through the whole of `prepare`."""
 
     def prepare(folder: Path) -> Path:
-        getattr(_raw_trees(), f"write_{name}")(folder / "raw", **options)
+        _RAW_TREES[f"write_{name}"](folder / "raw", **options)
         return folder / "raw" / damaged
 
     def read(path: Path) -> None:
@@ -125,7 +82,7 @@ def _zipped(folder: Path) -> Path:
     path = folder / "data.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a/train.txt", "ABF10/0000\n" * 50)
-        archive.writestr("a/rgb/0.jpg", _picture(), zipfile.ZIP_STORED)
+        archive.writestr("a/rgb/0.jpg", picture(), zipfile.ZIP_STORED)
         inner = io.BytesIO()
         with zipfile.ZipFile(inner, "w") as small:
             small.writestr("evaluation.txt", "x" * 100)
@@ -144,7 +101,7 @@ def _photo(extension: str) -> Reader:
     def read(path: Path) -> None:
         read_photo(path)
 
-    return Reader(lambda folder: _written(folder / f"p{extension}", _picture(48, extension)), read, damage_bytes)
+    return Reader(lambda folder: _written(folder / f"p{extension}", picture(48, extension)), read, damage_bytes)
 
 
 def _written(path: Path, content: bytes) -> Path:
@@ -242,7 +199,7 @@ def _read_weights(path: Path) -> None:
 
 
 READERS: dict[str, Reader] = {
-    "shard": Reader(_shard, _read_shard, damage_either(damage_shard)),
+    "shard": Reader(small_shard, _read_shard, damage_either(damage_shard)),
     "index.json": Reader(_index, _read_index, damage_either(damage_json)),
     "freihand xyz": _source_reader(
         "freihand", "training_xyz.json", damage_either(damage_json), training=2, evaluation=0
@@ -276,4 +233,5 @@ READERS: dict[str, Reader] = {
     "settings": Reader(_config, _read_config, damage_bytes),
     "weights": Reader(_weights, _read_weights, damage_bytes),
     **RESULT_READERS,
+    **STORE_READERS,
 }

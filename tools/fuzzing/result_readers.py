@@ -14,12 +14,12 @@ import torch
 from PIL import Image
 
 from fuzzing.guard import Reader
-from fuzzing.mutations import damage_bytes, damage_either, damage_json
+from fuzzing.mutations import damage_bytes, damage_either, damage_json, damage_npz
 from hifihr_core.assets import find_asset
 from hifihr_core.errors import DataError
 from hifihr_core.exports.formats import ExportContext, write_hand
 from hifihr_core.exports.results import HandResult
-from hifihr_core.exports.run_index import RunIndex, read_index, write_index
+from hifihr_core.exports.run_index import INDEX_FILE, RunIndex, read_index, write_index
 from hifihr_core.exports.textured_meshes import posed_mesh
 from hifihr_core.eyes.seen_hand import SeenHand
 from hifihr_core.hands import HandModel, load_hand
@@ -36,6 +36,7 @@ from hifihr_core.video.reading.containers import VideoFile
 from hifihr_core.video.tracking.journal import Journal, SeenFrame
 from hifihr_core.video.writing.synthetic_clips import read_truth
 from hifihr_core.viewing.stored_photos import StoredPhotos
+from hifihr_core.viewing.stored_tracks import StoredClips, has_tracks
 
 _ORIGIN = {"clip": "a"}
 _ENTRY = {"path": "a.jpg", "hands": [{"files": ["a_0.json"], "side": "left"}], "files": ["a.glb"], "pictures": []}
@@ -89,6 +90,7 @@ def _read_index(path: Path) -> None:
     index = RunIndex(path.parent)
     index.all_names()
     index.entry("a.jpg")
+    StoredPhotos(path.parent)
 
 
 def _run_journal(folder: Path) -> Path:
@@ -136,6 +138,38 @@ def _clip(name: str, codec: str) -> Callable[[Path], Path]:
 def _read_clip(path: Path) -> None:
     for _ in VideoFile(path).frames():
         pass
+
+
+def _track(folder: Path) -> Path:
+    """Write the results of a clip with one track; return its numbers."""
+    mean, frames = _hand().mean_parameters(), 4
+    arrays = {
+        "hand": np.array("anny"),
+        "side": np.array("left"),
+        "times_s": np.arange(frames) / 30,
+        "K": np.eye(3),
+        "seen": np.ones(frames, bool),
+        "pose": np.zeros((frames, mean.pose.shape[1])),
+        "shape": mean.shape[0].numpy(),
+        "global_orient": np.zeros((frames, 3)),
+        "root_cam": np.ones((frames, 3)),
+    }
+    np.savez_compressed(folder / "a_track0.npz", **arrays)
+    track = {"track": 0, "side": "left", "files": ["a_track0.npz"]}
+    write_index(folder, [{"path": "a.mp4", "frames": frames, "hands": [], "tracks": [track]}])
+    return folder / "a_track0.npz"
+
+
+def _read_tracks(path: Path) -> None:
+    """Pose the hands of every clip that a folder of results lists."""
+    if not has_tracks(path.parent):
+        return
+    clips = StoredClips(path.parent)
+    for number, _ in enumerate(clips.names):
+        clips.path(number)
+        for track in clips.tracks(number):
+            track.faces()
+            track.vertices_cam(track.row(float(track.times_s[0])) or 0)
 
 
 def _archive(folder: Path) -> Path:
@@ -259,6 +293,13 @@ RESULT_READERS: dict[str, Reader] = {
             ("clip webm", _clip("a.webm", "libvpx"), _read_clip, damage_bytes),
             ("clip avi", _clip("a.avi", "mpeg4"), _read_clip, damage_bytes),
             ("clip gif", _clip("a.gif", "gif"), _read_clip, damage_bytes),
+            ("track npz", _track, _read_tracks, damage_either(damage_npz)),
+            (
+                "clip index",
+                lambda folder: _track(folder).with_name(INDEX_FILE),
+                _read_tracks,
+                damage_either(damage_json),
+            ),
             ("arrays npz", _archive, _read_archive, damage_bytes),
             ("skin npz", _skin, lambda path: load_skin(path, 32), damage_bytes),
             ("torch file", _torch_file, _read_torch_file, damage_bytes),

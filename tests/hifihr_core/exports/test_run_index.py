@@ -24,7 +24,9 @@ def test_photos_of_earlier_runs_stay_and_files_are_relative(tmp_path: Path) -> N
 def test_wrong_folders_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"hands\.json: no such file, expected a folder"):
         read_index(tmp_path)
-    entries = [{"path": "a.mp4", "tracks": tracks} for tracks in (3, ["a"], [{"files": "a.npz"}])]
+    groups = (3, ["a"], [{"files": "a.npz"}], [{}], [{"files": ["../a.npz"]}], [{"files": ["/a.npz"]}])
+    entries = [{"path": "a.mp4", "hands": [], name: group} for name in ("hands", "tracks") for group in groups]
+    entries += [{"path": "a.jpg"}, {"path": "a.jpg", "hands": [], "pictures": ["b/../../a.jpg"]}]
     broken = [json.dumps({"format": 1, "photos": [one]}) for one in entries]
     for text in ("{", "[]", '{"format": 1}', *broken):
         (tmp_path / "hands.json").write_text(text)

@@ -65,6 +65,26 @@ def test_damaged_and_missing_tracks_are_named(results: Path) -> None:
         StoredClips(results).tracks(0)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"hand": "../x"}, r"hand '\.\./x', expected one of anny, mano, nimble"),
+        ({"times_s": np.zeros((0,))}, r"times_s: found float64 of shape \(0,\)"),
+        ({"times_s": np.arange(10)[::-1]}, "expected times that grow"),
+        ({"seen": np.ones(4, bool)}, r"seen: found bool of shape \(4,\), expected finite numbers of shape \(10,\)"),
+        ({"pose": np.zeros((10, 3))}, r"pose: found float64 of shape \(10, 3\)"),
+        ({"root_cam": np.full((10, 3), np.nan)}, "root_cam: .*expected finite numbers"),
+        ({"K": np.full((3, 3), "a")}, "K: found <U1"),
+    ],
+)
+def test_numbers_that_are_no_track_are_named(results: Path, change: dict, message: str) -> None:
+    with np.load(results / "a_track0.npz") as found:
+        arrays = {**found, **change}
+    np.savez(results / "a_track0.npz", **arrays)
+    with pytest.raises(DataError, match=rf"a_track0\.npz: {message}"):
+        StoredClips(results).tracks(0)
+
+
 def test_a_clip_can_be_looked_at(results: Path) -> None:
     viewer = ClipViewer(StoredClips(results), port=_free_port())
     try:
