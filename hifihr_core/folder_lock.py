@@ -4,34 +4,46 @@ import errno
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from hifihr_core.errors import ConfigError, DataError
+from hifihr_core.errors import ConfigError, DataError, HifihrError
 from hifihr_core.files import describe_os_error
 
-#: The file that is locked; it stays, empty.
+#: The file that is locked; it is removed with the lock.
 LOCK_NAME = ".lock"
+#: The lock of file systems that have none: a file that is there.
+PRESENCE_NAME = ".locked"
 
-#: File systems without locks (some NFS and Lustre mounts) answer with one of these: then there is no lock.
-_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})
+#: File systems without locks (some NFS and Lustre mounts) answer with one of these.
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL})
 
 
 @contextmanager
-def lock_folder(folder: Path, *, what: str) -> Iterator[bool]:
+def lock_folder(
+    folder: Path, *, what: str, by_presence: bool = False, error: type[HifihrError] = ConfigError
+) -> Iterator[bool]:
     """Hold the folder's lock while the body runs; yield whether the file system has locks at all.
 
-    Raises: ConfigError if another process holds it, naming `what`; DataError if the folder cannot be written.
+    Where it has none, nothing is locked, or with `by_presence` a file that is there is the lock; it stays where a
+    process is killed. Raises: `error` if another process holds the lock, naming `what`; DataError if the folder cannot
+    be written.
     """
+    busy = error(f"{folder}: {what} is using it; wait until it ends, or choose another folder")
+    stale = error(f"{busy} (if there is none, delete {PRESENCE_NAME} there)")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise DataError(describe_os_error(error, folder)) from error
+        handle = _take(folder / LOCK_NAME, busy)
+        presence = _take_by_presence(folder / PRESENCE_NAME, stale) if handle is None and by_presence else None
+    except OSError as problem:
+        raise DataError(describe_os_error(problem, folder)) from problem
     try:
-        yield _take(handle, folder, what)
+        yield handle is not None
     finally:
-        os.close(handle)  # which gives the lock back
+        if handle is not None:
+            _release(handle, folder / LOCK_NAME)
+        if presence is not None:
+            presence.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -65,14 +77,46 @@ def _wait(handle: int, path: Path, what: str, deadline: float) -> bool:
             return True
 
 
-def _take(handle: int, folder: Path, what: str) -> bool:
+def _take(path: Path, busy: HifihrError) -> int | None:
+    """Return the handle of the locked file, or None on a file system without locks. Raises: `busy` if it is held."""
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            _lock(handle)
+            if _is_at(handle, path):
+                return handle
+        except OSError as error:
+            os.close(handle)
+            if error.errno in _NO_LOCKS:
+                path.unlink(missing_ok=True)
+                return None
+            raise busy from error
+        os.close(handle)  # whoever held it removed it while we were asking
+
+
+def _is_at(handle: int, path: Path) -> bool:
     try:
-        _lock(handle)
-    except OSError as error:
-        if error.errno in _NO_LOCKS:
-            return False
-        raise ConfigError(f"{folder}: {what} is using it; wait until it ends, or choose another folder") from error
-    return True
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _release(handle: int, path: Path) -> None:
+    """Remove the locked file and give the lock back; Windows cannot remove a file that is open."""
+    if os.name != "nt":
+        path.unlink(missing_ok=True)
+    os.close(handle)
+    if os.name == "nt":  # pragma: no cover - Windows
+        with suppress(OSError):
+            path.unlink()
+
+
+def _take_by_presence(path: Path, stale: HifihrError) -> Path:
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    except FileExistsError as error:
+        raise stale from error
+    return path
 
 
 if os.name == "nt":  # pragma: no cover - Windows

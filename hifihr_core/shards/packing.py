@@ -5,7 +5,6 @@ under its final name, or not at all; `index.json` comes last. Until then a hidde
 the staged annotations, and the same command resumes where the last one stopped.
 """
 
-import errno
 import json
 import os
 import shutil
@@ -14,7 +13,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_all_start_methods, get_context, parent_process
 from multiprocessing.connection import Connection
@@ -23,13 +21,14 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from hifihr_core import __version__
 from hifihr_core.errors import DataError
 from hifihr_core.files import describe_os_error, write_text
+from hifihr_core.folder_lock import LOCK_NAME, lock_folder
 from hifihr_core.machine.parts import Part
 from hifihr_core.outside.json_text import read_json
+from hifihr_core.shards import fork_server
 from hifihr_core.shards.schema import (
     FORMAT_VERSION,
     INDEX_NAME,
@@ -46,14 +45,9 @@ from hifihr_core.shards.writer import write_shard
 
 SHARD_BYTES = 128 << 20
 WORK_NAME = ".work"
-LOCK_NAME = ".lock"
-#: The lock of file systems that have none: a file that is there.
-SOFT_LOCK_NAME = ".locked"
 SOFTWARE = f"hifihr {__version__}"
 #: In the plan of a part: [number, of].
 PART = "part"
-#: What file systems without locks answer: NFS and Lustre, as many clusters mount them.
-_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})
 
 #: (split, poses done, poses of all): called after every shard.
 OnProgress = Callable[[str, int, int], None]
@@ -108,7 +102,7 @@ def pack_split(
     plan = _describe(split, policy)
     if (folder / INDEX_NAME).exists() and not policy.overwrite:
         return _keep_finished(folder, plan)
-    with _alone(folder):
+    with lock_folder(folder, what="another run", by_presence=True, error=DataError):
         _take_over(folder, plan, split.facts.split)
         work = folder / WORK_NAME
         split.stage(work)
@@ -124,32 +118,6 @@ def pack_split(
         write_text(folder / INDEX_NAME, index.dump())
         shutil.rmtree(work, ignore_errors=True)
     return index
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep other runs out of a folder; the lock ends with its process. Raises: DataError if one is there already."""
-    lock: BaseFileLock = FileLock(folder / LOCK_NAME)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(timeout=0)
-        except (OSError, NotImplementedError) as error:
-            if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
-                raise
-            Path(lock.lock_file).unlink(missing_ok=True)
-            lock = SoftFileLock(folder / SOFT_LOCK_NAME)
-            lock.acquire(timeout=0)
-    except Timeout as error:
-        remedy = f"wait for it, or choose another --out (if there is none, delete {SOFT_LOCK_NAME} there)"
-        raise DataError(f"{folder}: another run is packing here; {remedy}") from error
-    except OSError as error:
-        raise DataError(describe_os_error(error, folder)) from error
-    try:
-        yield
-    finally:
-        Path(lock.lock_file).unlink(missing_ok=True)
-        lock.release()
 
 
 def _describe(split: Split, policy: Policy) -> dict[str, Any]:
@@ -267,7 +235,7 @@ def _run(
     method = "forkserver" if "forkserver" in get_all_start_methods() else "spawn"
     context = get_context(method)
     if method == "forkserver":
-        context.set_forkserver_preload([__name__, type(split).__module__])
+        context.set_forkserver_preload([fork_server.__name__, __name__, type(split).__module__])
     ended, end = context.Pipe(duplex=False)  # closing `end` ends the workers in the middle of their shards
     pool = ProcessPoolExecutor(
         min(workers, len(pieces)), mp_context=context, initializer=_start, initargs=(split, ended)

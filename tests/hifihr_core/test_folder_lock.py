@@ -5,7 +5,7 @@ import errno
 import pytest
 
 from hifihr_core import folder_lock
-from hifihr_core.errors import ConfigError
+from hifihr_core.errors import ConfigError, DataError
 from hifihr_core.folder_lock import lock_folder
 
 
@@ -19,6 +19,23 @@ def test_a_folder_has_one_owner_at_a_time(tmp_path):
             pass
     with lock_folder(tmp_path / "new", what="a test"):
         pass
+    assert not list((tmp_path / "new").iterdir())
+
+
+def test_the_lock_of_a_file_that_its_holder_removes_meanwhile_is_none(tmp_path, monkeypatch):
+    asked, lock = [], folder_lock._lock
+
+    def end_the_other(handle):
+        lock(handle)
+        asked.append(handle)
+        if len(asked) == 1:
+            (tmp_path / ".lock").unlink()  # as the other does at its end, between our opening and our locking
+
+    monkeypatch.setattr(folder_lock, "_lock", end_the_other)
+    with lock_folder(tmp_path, what="a test"):
+        assert len(asked) == 2
+        with pytest.raises(ConfigError), lock_folder(tmp_path, what="a test"):
+            pass
 
 
 def test_another_process_is_kept_out_and_a_dead_one_is_not(tmp_path, run_fresh):
@@ -31,10 +48,29 @@ def test_another_process_is_kept_out_and_a_dead_one_is_not(tmp_path, run_fresh):
         assert "using it; wait" in run_fresh("-c", code, tmp_path).err
 
 
-def test_file_systems_without_locks_are_no_error(tmp_path, monkeypatch):
+@pytest.fixture
+def no_locks(monkeypatch):
+    """Let the file system answer as some NFS and Lustre mounts do."""
+
     def refuse(handle):
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(folder_lock, "_lock", refuse)
-    with lock_folder(tmp_path, what="a test") as has_locks:
+
+
+@pytest.mark.usefixtures("no_locks")
+def test_file_systems_without_locks_are_no_error(tmp_path):
+    with lock_folder(tmp_path, what="a test") as has_locks, lock_folder(tmp_path, what="a test"):
         assert not has_locks
+        assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("no_locks")
+def test_a_file_that_is_there_is_a_lock_where_it_is_asked_for(tmp_path):
+    with (
+        lock_folder(tmp_path, what="a test", by_presence=True),
+        pytest.raises(DataError, match=r"a test is using it; .*\(if there is none, delete \.locked there\)"),
+        lock_folder(tmp_path, what="a test", by_presence=True, error=DataError),
+    ):
+        pass
+    assert not list(tmp_path.iterdir())

@@ -277,7 +277,7 @@ class MeddlingSplit(ToySplit):
 def test_two_runs_do_not_pack_into_one_folder(tmp_path, whole):
     split = MeddlingSplit(tmp_path / "out")
     pack_split(split, tmp_path / "out", policy=SMALL)
-    assert "another run is packing here" in split.said
+    assert "another run is using it; wait" in split.said
     assert digests(tmp_path / "out") == whole
 
 
