@@ -12,8 +12,8 @@ from hifihr_cli.imports import quick_imports
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hifihr_core.errors import DataError
     from hifihr_core.photos.camera_choice import CameraChoice
-    from hifihr_core.video.clip_job import ClipDone
     from hifihr_core.video.reading.frames import FrameSource
 
 #: The same extensions as in `hifihr_core.video.reading.containers`, which is too heavy to import here.
@@ -59,10 +59,11 @@ def predict_clips(
 ) -> None:
     """Predict clips one by one and report each; `models` are checkpoint, settings and device of the predictor.
 
-    Raises: FindingsError if no hand was found in any clip.
+    The fault of one clip is named and the others are done. Raises: FindingsError if a clip could not be done, or no
+    hand was found in any; DataError if no clip could be done.
     """
     with quick_imports():
-        from hifihr_core.errors import AssetError
+        from hifihr_core.errors import AssetError, DataError
         from hifihr_core.machine.device import choose_device
         from hifihr_core.prediction.predictor import Predictor
         from hifihr_core.video.clip_job import STAGES, ClipOutput, predict_clip
@@ -86,7 +87,8 @@ def predict_clips(
     predictor = Predictor.load(checkpoint, settings=settings, device=choose_device(device))
     if predictor.lifter is None:
         raise AssetError(f"clips need a lifter, and the hand {predictor.hand.name} has none; drop --checkpoint")
-    watcher, done = QuickEyes.load(), []
+    watcher = QuickEyes.load()
+    done: list[_Clip] = []
     for source in sources:
         total = source.facts.num_frames
         with progress(source.facts.name, unit="frames") as bar:
@@ -95,12 +97,30 @@ def predict_clips(
                 bar(number + 1 + (total or 0) * STAGES.index(stage), len(STAGES) * total if total else None)
 
             tracking = TrackSettings(max_hands=options.max_hands)
-            done.append(
-                predict_clip(
+            try:
+                found = predict_clip(
                     source, predictor, watcher, output, span=span, tracking=tracking, camera=camera, on_frame=on_frame
                 )
-            )
+            except DataError as error:
+                named = error if source.facts.name in str(error) else DataError(f"{source.facts.name}: {error}")
+                done.append(_Clip(_failed(source, named), named))
+            else:
+                done.append(_Clip(found.document(), kept=found.kept))
     _report(done, json)
+
+
+@dataclass(frozen=True)
+class _Clip:
+    """What is kept of a clip once its files are written."""
+
+    document: "dict[str, Any]"
+    error: "DataError | None" = None
+    kept: bool = False
+
+
+def _failed(source: "FrameSource", error: "DataError") -> "dict[str, Any]":
+    nothing: dict[str, Any] = {"hands": [], "tracks": [], "files": [], "pictures": [], "notes": list(source.notes)}
+    return {"path": str(source.path or source.facts.name), **nothing, "error": str(error)}
 
 
 def _sources(
@@ -121,23 +141,34 @@ def _sources(
     return [VideoFile(Path(word)) for word in words]
 
 
-def _report(done: "Sequence[ClipDone]", json: bool) -> None:
-    from hifihr_core.errors import FindingsError
+def _report(done: "Sequence[_Clip]", json: bool) -> None:
+    from hifihr_core.errors import DataError, FindingsError
 
-    documents: list[dict[str, Any]] = [one.document() for one in done]
+    documents = [one.document for one in done]
     if json:
         emit_json({"clips": documents})
     for one in documents:
         for note in one["notes"]:
             say(f"{one['path']}: {note}", kind="warning")
+    failed = [one.error for one in done if one.error is not None]
+    if len(failed) == len(done) == 1:
+        raise failed[0]
+    for error in failed:
+        say(str(error), kind="warning")
+    if kept := sum(one.kept for one in done):
+        say(f"{kept} of {len(done)} clips were done by an earlier run; --overwrite redoes them", kind="note")
     rows = [_row(one, track) for one in documents for track in one["tracks"]]
     if not json and rows:
         emit_table(("clip", "track", "side", "seconds", "score", "files"), rows)
+    if len(failed) == len(done):
+        raise DataError(f"none of {len(done)} clips could be done")
     if not rows:
         raise FindingsError(f"no hand was found in {len(documents)} clip{'s'[: len(documents) > 1]}")
-    for one in documents:
-        if not one["tracks"]:
-            say(f"{one['path']}: no hand was found", kind="warning")
+    for one in done:
+        if one.error is None and not one.document["tracks"]:
+            say(f"{one.document['path']}: no hand was found", kind="warning")
+    if failed:
+        raise FindingsError(f"{len(failed)} of {len(done)} clips could not be done; the others are")
 
 
 def _row(clip: "dict[str, Any]", track: "dict[str, Any]") -> tuple[object, ...]:

@@ -10,13 +10,16 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
+from hifihr_core.errors import AssetError
 from hifihr_core.exports.results import PhotoResult
 from hifihr_core.hands import HandModel
 from hifihr_core.hands.skin_bank import SkinBank, draw_skin_bank
 from hifihr_core.lifting.lifter import Lifter
 from hifihr_core.lookup import needed
 from hifihr_core.machine.device import one_thread
+from hifihr_core.models.checkpoint import find_checkpoint
 from hifihr_core.models.contract import ImageNetwork
+from hifihr_core.outside.whole_files import sha256_of
 from hifihr_core.photos.camera_choice import CameraChoice, choose_camera
 from hifihr_core.photos.detections import Detection, mirrored, without_poor_keypoints
 from hifihr_core.photos.detectors import Detector, build_detector, detect, whole_image
@@ -128,7 +131,7 @@ class Predictor:
             settings=settings,
             network_px=models.network_px,
             licences=models.licences,
-            source="shipped models" if checkpoint is None else str(Path(checkpoint).resolve()),
+            source="shipped models" if checkpoint is None else _checkpoint_source(Path(checkpoint)),
         )
 
     def predict(
@@ -296,6 +299,12 @@ class Predictor:
             return crops
         with torch.no_grad():
             return cut(centred(self.network, crops, detections, network_px=self.network_px, least=least))
+
+
+def _checkpoint_source(checkpoint: Path) -> str:
+    """Return what distinguishes the weights of a checkpoint from those that a run folder may hold tomorrow."""
+    path = find_checkpoint(checkpoint).resolve()
+    return f"{path} with SHA-256 {sha256_of(path, error=AssetError)}"
 
 
 @dataclass(frozen=True)

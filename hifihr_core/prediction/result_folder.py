@@ -89,7 +89,7 @@ def refuse_foreign_page(path: Path, *, overwrite: bool) -> None:
 def choose_stem(index: RunIndex, path: Path, hands: int, formats: Sequence[str], taken: Iterable[str]) -> str:
     """Return the stem of a photo's files: one that replaces nothing of anyone else's."""
     own, used = index.names(str(path)), set(taken)
-    for stem in _candidates(path):
+    for stem in candidate_stems(path):
         names = result_names(stem, hands, formats)
         foreign = (name for name in names - own if (index.folder / name).exists())
         if stem not in used and next(foreign, None) is None:
@@ -130,12 +130,14 @@ def result_of(entry: Entry, folder: Path) -> dict[str, object]:
     }
 
 
-def _candidates(path: Path) -> Iterator[str]:
+def candidate_stems(path: Path) -> Iterator[str]:
+    """Yield the stems that the results of a photo or a clip may have, the best first, without end."""
     stem = plain_name(path.stem)  # an OBJ cannot name a file with a space in it
     while len(stem.encode(errors="surrogateescape")) > _LONGEST_STEM:
         stem = stem[:-1]
     yield stem
-    yield f"{stem}_{path.suffix[1:].lower()}"
+    if path.suffix:
+        yield f"{stem}_{path.suffix[1:].lower()}"
     number = 2
     while True:
         yield f"{stem}_{number}"

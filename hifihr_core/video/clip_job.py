@@ -4,22 +4,22 @@ import copy
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from jaxtyping import Float
 from torch import nn
 
 from hifihr_core import __version__
-from hifihr_core.exports.formats import refuse_existing
-from hifihr_core.exports.run_index import write_index
+from hifihr_core.exports.run_index import RunIndex
 from hifihr_core.geometry.lenses import default_focal_px, ideal_K
 from hifihr_core.hands import HandModel
 from hifihr_core.lookup import needed
 from hifihr_core.photos.camera_choice import CameraChoice
 from hifihr_core.prediction.predictor import Predictor
-from hifihr_core.prediction.result_folder import digest
+from hifihr_core.prediction.result_folder import digest, remove_leftovers
 from hifihr_core.video.fitting.closer_look import look_closer
 from hifihr_core.video.fitting.fitted_track import FittedTrack, TrackFitter
 from hifihr_core.video.fitting.sighted_tracks import sighted_tracks
@@ -29,6 +29,7 @@ from hifihr_core.video.tracking.journal import Journal
 from hifihr_core.video.tracking.tracker import TrackSettings
 from hifihr_core.video.tracking.watch_clip import watch_clip
 from hifihr_core.video.tracking.watching import Watcher
+from hifihr_core.video.writing.clip_results import clip_facts, clip_key, clip_stem, finished_entry, result_names
 from hifihr_core.video.writing.overlay_clip import OverlayRequest, write_overlay
 from hifihr_core.video.writing.timeline_page import write_timeline
 from hifihr_core.video.writing.track_files import (
@@ -57,14 +58,19 @@ class ClipOutput:
 
 @dataclass(frozen=True)
 class ClipDone:
-    """A finished clip: its tracks (their numbers are in the files), the files of each, and what was wrong with it."""
+    """A finished clip: its tracks (their numbers are in the files), the files of each, and what was wrong with it.
+
+    `files` are those of the whole clip. An earlier run did what is `kept`.
+    """
 
     name: str
     path: Path | None
     frames: int
     tracks: tuple[Mapping[str, Any], ...] = ()
     pictures: tuple[Path, ...] = ()
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()
+    kept: bool = False
 
     def document(self, folder: Path | None = None) -> dict[str, object]:
         """Return the entry of this clip in the JSON document on stdout and, with names in `folder`, in its index.
@@ -81,6 +87,7 @@ class ClipDone:
             "frames": self.frames,
             "hands": [],
             "tracks": tracks,
+            "files": [name(path) for path in self.files],
             "pictures": [name(path) for path in self.pictures],
             "notes": list(self.notes),
         }
@@ -106,52 +113,140 @@ def predict_clip(
 ) -> ClipDone:
     """Track, fit and write the hands of one clip.
 
-    Files are called after the clip: `a_track0.glb`, ..., `a_overlay.mp4`, `a.json`. An interrupted run resumes after
-    its last finished frame, from the folder `.a_work`, which is removed at the end. Finding no hands is not an error:
-    `tracks` is empty. Raises: ConfigError for an unknown format or codec; DataError if files exist or cannot be
-    written.
+    Files are called after the clip: `a_track0.glb`, ..., `a_overlay.mp4`, `a.json`; `hands.json` lists them, and files
+    that it does not list are left alone. A clip that an earlier run finished is not done again; an interrupted run
+    resumes after its last finished frame, from the folder `.a_work`, which is removed at the end. Finding no hands is
+    not an error: `tracks` is empty. Raises: ConfigError for an unknown format or codec; DataError if results of other
+    settings exist, or files cannot be written.
     """
-    formats = check_track_formats(output.formats)
+    check_track_formats(output.formats)
     if output.overlay:
         find_encoder(import_av(), output.codec)
-    stem, folder = Path(source.facts.name).stem, output.folder
-    earlier = sorted(folder.glob(f"{stem}_track*")) + sorted(folder.glob(f"{stem}_overlay.mp4"))
-    if not output.overwrite:
-        refuse_existing(earlier)
-    tracking = tracking or TrackSettings()
-    K = clip_camera(source, camera)
-    work = folder / f".{stem}_work"
-    origin = _origin(source, span, tracking)
-    journal = Journal(work / "seen.jsonl", origin)
-    seen = watch_clip(source, watcher, journal, tracking, span, on_frame=lambda number: on_frame("watch", number))
-    sighted = sighted_tracks(seen, K, source.facts.width, side=predictor.settings.side)
-    looks = look_at_tracks(predictor, source, span, sighted, K)
-    hand, sight = _on_cpu(predictor.hand), predictor.second_sight
-    if sight is not None:
-        sighted = look_closer(
-            sight, hand, source, span, seen, sighted, on_frame=lambda number: on_frame("look closer", number)
+    job = _Job(source, predictor, output, span, tracking or TrackSettings(), clip_camera(source, camera), on_frame)
+    with RunIndex(output.folder) as index:
+        entry = None if output.overwrite else finished_entry(index, source, job.settings)
+        return job.run(index, watcher) if entry is None else _kept(source, entry, output.folder)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One clip and everything that its results depend on; `K` is its camera."""
+
+    source: FrameSource
+    predictor: Predictor
+    output: ClipOutput
+    span: Span
+    tracking: TrackSettings
+    K: Float[np.ndarray, "3 3"]
+    on_frame: OnStage
+
+    @property
+    def origin(self) -> dict[str, object]:
+        """Return what the journal of a clip depends on: another clip of this name does not continue it."""
+        path = self.source.path
+        stat = path.stat() if path is not None else None
+        file = None if stat is None else [stat.st_size, stat.st_mtime_ns]
+        values = {"clip": vars(self.source.facts), "file": file, "span": vars(self.span)}
+        return json.loads(json.dumps({**values, "tracking": vars(self.tracking)}))
+
+    @property
+    def made_from(self) -> str:
+        """Return a text that differs if the hands would: their clip, its camera, the models and the settings."""
+        models, settings = self.predictor.source, self.predictor.settings
+        return digest({**self.origin, "K": self.K.tolist(), "settings": settings, "models": models})
+
+    @property
+    def settings(self) -> str:
+        """Return a text that differs if the files would."""
+        output = replace(self.output, folder=Path(), formats=sorted(self.output.formats), overwrite=False)
+        return digest([self.made_from, output])
+
+    def run(self, index: RunIndex, watcher: Watcher) -> ClipDone:
+        """Track, fit and write."""
+        source, folder, stem = self.source, self.output.folder, clip_stem(index, self.source)
+        work = folder / f".{stem}_work"
+        seen = watch_clip(
+            source,
+            watcher,
+            Journal(work / "seen.jsonl", self.origin),
+            self.tracking,
+            self.span,
+            on_frame=lambda number: self.on_frame("watch", number),
         )
-    fitter = TrackFitter(hand, _on_cpu(needed(predictor.lifter, "the lifter of a predictor for clips")))
-    tracks = [fitter.fit(track, K, shape=looks[track.id].shape) for track in sighted]
-    for path in earlier:
-        path.unlink()
-    entries = tuple(_write(track, stem, formats, source, hand, looks[track.id], output) for track in tracks)
-    pictures: tuple[Path, ...] = ()
-    if output.overlay and tracks:
-        made_from = digest({**origin, "K": K.tolist(), "settings": predictor.settings})
-        request = OverlayRequest(folder / f"{stem}_overlay.mp4", work, span, made_from, output.codec)
-        shown = write_overlay(request, source, hand, tracks, looks, on_frame=lambda number: on_frame("overlay", number))
-        page, ends = folder / f"{stem}_timeline.html", (seen[0].time_s, seen[-1].time_s + 1 / source.facts.fps)
-        pictures = (shown, write_timeline(page, shown, tracks, start_s=ends[0], end_s=ends[1]))
-    done = ClipDone(source.facts.name, source.path, len(seen), entries, pictures, tuple(source.notes))
-    if tracks:
-        write_summary(
-            folder / f"{stem}.json",
-            {"hifihr": __version__, **done.document(folder), "licences": dict(predictor.licences)},
-        )
-        write_index(folder, [done.document(folder)])
-    shutil.rmtree(work)
-    return done
+        sighted = sighted_tracks(seen, self.K, source.facts.width, side=self.predictor.settings.side)
+        looks = look_at_tracks(self.predictor, source, self.span, sighted, self.K)
+        hand, sight = _on_cpu(self.predictor.hand), self.predictor.second_sight
+        if sight is not None:
+            sighted = look_closer(
+                sight,
+                hand,
+                source,
+                self.span,
+                seen,
+                sighted,
+                on_frame=lambda number: self.on_frame("look closer", number),
+            )
+        fitter = TrackFitter(hand, _on_cpu(needed(self.predictor.lifter, "the lifter of a predictor for clips")))
+        tracks = [fitter.fit(track, self.K, shape=looks[track.id].shape) for track in sighted]
+        earlier = index.names(clip_key(source))
+        remove_leftovers(index, Path(clip_key(source)), written=())
+        done = ClipDone(source.facts.name, source.path, len(seen), notes=tuple(source.notes))
+        if tracks:
+            names = result_names(stem, (track.id for track in tracks), self.output.formats)
+            index.plan(clip_key(source), sorted({*names, *earlier}))
+            done = self._write(done, stem, work, (seen[0].time_s, seen[-1].time_s), hand, tracks, looks)
+        if tracks or earlier:
+            index.add({**done.document(folder), **clip_facts(source, self.settings)})
+        shutil.rmtree(work)
+        return done
+
+    def _write(
+        self,
+        done: ClipDone,
+        stem: str,
+        work: Path,
+        ends: tuple[float, float],
+        hand: HandModel,
+        tracks: Sequence[FittedTrack],
+        looks: Mapping[int, TrackLook],
+    ) -> ClipDone:
+        """Write every file of a clip with hands; `ends` are the times of its first and last frame, seconds."""
+        source, output = self.source, self.output
+        entries = tuple(_write(track, stem, source, hand, looks[track.id], output) for track in tracks)
+        pictures: tuple[Path, ...] = ()
+        if output.overlay:
+            request = OverlayRequest(
+                output.folder / f"{stem}_overlay.mp4", work, self.span, self.made_from, output.codec
+            )
+            shown = write_overlay(
+                request, source, hand, tracks, looks, on_frame=lambda number: self.on_frame("overlay", number)
+            )
+            page, end_s = output.folder / f"{stem}_timeline.html", ends[1] + 1 / source.facts.fps
+            pictures = (shown, write_timeline(page, shown, tracks, start_s=ends[0], end_s=end_s))
+        summary = output.folder / f"{stem}.json"
+        done = replace(done, tracks=entries, files=(summary,), pictures=pictures, notes=tuple(source.notes))
+        licences = dict(self.predictor.licences)
+        write_summary(summary, {"hifihr": __version__, **done.document(output.folder), "licences": licences})
+        return done
+
+
+def _kept(source: FrameSource, entry: Mapping[str, Any], folder: Path) -> ClipDone:
+    """Return what an earlier run found, as its entry says."""
+
+    def paths(names: Sequence[str]) -> tuple[Path, ...]:
+        return tuple(folder / name for name in names)
+
+    tracks = tuple({**track, "files": [str(path) for path in paths(track["files"])]} for track in entry["tracks"])
+    return ClipDone(
+        source.facts.name,
+        source.path,
+        entry["frames"],
+        tracks,
+        paths(entry["pictures"]),
+        tuple(entry["notes"]),
+        paths(entry["files"]),
+        kept=True,
+    )
 
 
 def clip_camera(source: FrameSource, camera: CameraChoice | None) -> np.ndarray:
@@ -167,24 +262,16 @@ def _on_cpu(module: Module) -> Module:
     return module if one.device.type == "cpu" else copy.deepcopy(module).to("cpu")
 
 
-def _origin(source: FrameSource, span: Span, tracking: TrackSettings) -> dict[str, object]:
-    """Return what the journal of a clip depends on: another clip of this name does not continue it."""
-    stat = source.path.stat() if source.path is not None else None
-    file = None if stat is None else [stat.st_size, stat.st_mtime_ns]
-    values = {"clip": vars(source.facts), "file": file, "span": vars(span), "tracking": vars(tracking)}
-    return json.loads(json.dumps(values))
-
-
 def _write(
     track: FittedTrack,
     stem: str,
-    formats: Sequence[str],
     source: FrameSource,
     hand: HandModel,
     look: TrackLook,
     output: ClipOutput,
 ) -> dict[str, Any]:
     context = TrackContext(source.facts, hand, look, output.bones, output.forearm)
+    formats = check_track_formats(output.formats)
     files = write_track(output.folder, f"{stem}_track{track.id}", track, formats, context)
     found = track.seen
     return {

@@ -1,3 +1,5 @@
+import json
+import shutil
 from fractions import Fraction
 from pathlib import Path
 
@@ -6,7 +8,10 @@ import pytest
 import torch
 
 from hifihr_cli.main import main
+from hifihr_core.errors import DataError
 from hifihr_core.prediction.predictor import Predictor
+from hifihr_core.video.clip_job import ClipDone
+from hifihr_core.video.reading.frames import FrameSource
 
 av = pytest.importorskip("av", reason="clips need the extra `video`")
 
@@ -37,6 +42,30 @@ def test_no_such_camera(tmp_path: Path, capsys) -> None:
 def test_no_such_clip(tmp_path: Path, capsys) -> None:
     assert main(["predict", str(tmp_path / "none.mp4"), "--out", str(tmp_path)]) == 3
     assert "no such file" in capsys.readouterr().err
+
+
+def test_the_fault_of_one_clip_is_named_and_the_others_are_done(
+    blank_clip: Path, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    other = shutil.copyfile(blank_clip, tmp_path / "other.mp4")
+    track = {"track": 0, "side": "left", "score": 0.9, "first_time_s": 0.0, "last_time_s": 1.0, "files": ["o.glb"]}
+
+    def predict(source: FrameSource, *_: object, **__: object) -> ClipDone:
+        if source.facts.name == "blank.mp4":
+            raise DataError("it ends too soon")
+        return ClipDone(source.facts.name, source.path, 4, (track,), kept=True)
+
+    monkeypatch.setattr("hifihr_core.video.clip_job.predict_clip", predict)
+    words = ["predict", str(blank_clip), str(other), "--out", str(tmp_path / "out"), "--json"]
+    assert main(words) == 1
+    out, err = capsys.readouterr()
+    first, second = json.loads(out)["clips"]
+    assert (first["error"], first["tracks"]) == ("blank.mp4: it ends too soon", [])
+    assert (second["path"], second["tracks"]) == (str(other), [track])
+    assert "1 of 2 clips were done by an earlier run" in err
+    assert err.splitlines()[-1].endswith("1 of 2 clips could not be done; the others are")
+    assert main(["predict", str(blank_clip), "--out", str(tmp_path / "out")]) == 3
+    assert capsys.readouterr().err.splitlines()[-1].endswith("blank.mp4: it ends too soon")
 
 
 @pytest.mark.parametrize(

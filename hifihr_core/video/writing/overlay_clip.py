@@ -29,7 +29,8 @@ _PART = 120
 class OverlayRequest:
     """Where the overlay goes, the folder for its parts, and how it is encoded (a key of `CODECS`).
 
-    `made_from` is a digest of the clip, its camera and the settings: parts that were made from others are not used.
+    `made_from` is a digest of the clip, its camera, the models and the settings: parts that were made from others
+    are not used.
     """
 
     path: Path

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
+from hifihr_core.errors import DataError
 from hifihr_core.exports.results import HandResult
 from hifihr_core.exports.textured_meshes import TexturedMesh
 from hifihr_core.photos.camera_choice import CameraChoice
@@ -55,7 +56,8 @@ def look_at_tracks(
 ) -> dict[int, TrackLook]:
     """Return the look of every track: its clearest frames, predicted as photos of one person.
 
-    With `same_person` in the predictor's settings all tracks of the clip share that skin.
+    With `same_person` in the predictor's settings all tracks of the clip share that skin. Raises: DataError if none of
+    a track's clearest frames can be read a second time.
     """
     settings = predictor.settings
     results: dict[int, list[tuple[float, HandResult]]] = {track.id: [] for track in tracks}
@@ -68,6 +70,13 @@ def look_at_tracks(
         )
         for shot, photo in zip(group, photos, strict=True):
             results[shot.id].append((shot.time_s, photo.hands[0]))
+    for id, found in results.items():
+        if not found:
+            numbers = ", ".join(map(str, sorted(wanted[id])))
+            raise DataError(
+                f"{source.facts.name}: frames {numbers} of track {id} were there and cannot be read a second time; "
+                "wait until the clip is whole, then run again"
+            )
     return {id: _look(found, refined=settings.refine) for id, found in results.items()}
 
 

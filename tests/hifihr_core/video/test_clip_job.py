@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -7,17 +8,17 @@ import pytest
 from hifihr_core.errors import DataError
 from hifihr_core.exports.run_index import read_index
 from hifihr_core.photos.camera_choice import CameraChoice
-from hifihr_core.prediction.predictor import Predictor
+from hifihr_core.prediction.predictor import Predictor, PredictSettings
 from hifihr_core.video.clip_job import ClipOutput, predict_clip
 from hifihr_core.video.reading.containers import VideoFile
 from hifihr_core.video.writing import overlay_clip
 
-COUNT = 20
+COUNT = 10
 
 
 @pytest.fixture(scope="module")
 def predictor() -> Predictor:
-    return Predictor.load()
+    return Predictor.load(settings=PredictSettings(crop_px=64, texture_px=64))
 
 
 @pytest.fixture
@@ -53,10 +54,10 @@ def test_a_clip_becomes_tracks(tmp_path: Path, clip, predictor, eyes) -> None:
     assert len(pictures) == COUNT
     assert overlay.facts.has_audio
     plain = [frame.image for frame in clip.frames()]
-    changed = np.abs(pictures[9].astype(int) - plain[9]).max(axis=2) > 15
+    changed = np.abs(pictures[5].astype(int) - plain[5]).max(axis=2) > 15
     for n in (0, 1):
         with np.load(tmp_path / "out" / f"two_track{n}.npz") as arrays:
-            column, row = arrays["joints_px"][9, 9].astype(int)
+            column, row = arrays["joints_px"][5, 9].astype(int)
             light = [arrays[f"light_{name}"] for name in ("ambient", "color", "direction", "sky")]
         assert [len(values) for values in light] == [COUNT] * 4
         assert changed[row - 10 : row + 11, column - 10 : column + 11].mean() > 0.1  # skin may be as grey as the ground
@@ -67,17 +68,66 @@ def test_a_clip_becomes_tracks(tmp_path: Path, clip, predictor, eyes) -> None:
     assert json.loads((tmp_path / "out" / "two.json").read_text())["frames"] == COUNT
 
 
-def test_files_of_an_earlier_run_are_kept_unless_told(tmp_path: Path, clip, predictor, eyes) -> None:
-    options = {"formats": ("npz",), "overlay": False}
-    _job(clip, predictor, eyes, tmp_path, **options)
-    (tmp_path / "two_track7.npz").touch()
-    with pytest.raises(DataError, match="overwrite"):
-        _job(clip, predictor, eyes, tmp_path, **options)
-    _job(clip, predictor, eyes, tmp_path, overwrite=True, **options)
-    assert sorted(path.name for path in tmp_path.glob("two_track*")) == ["two_track0.npz", "two_track1.npz"]
+SMALL = {"formats": ("npz",), "overlay": False}
 
 
-@pytest.mark.parametrize(("stage", "at"), [("watch", 7), ("overlay", 12)])
+def test_a_finished_clip_is_not_done_again_and_other_settings_are_refused(
+    tmp_path: Path, clip, predictor, eyes
+) -> None:
+    first = _job(clip, predictor, eyes, tmp_path, **SMALL)
+    searches, before = eyes.searches, _contents(tmp_path)
+    again = _job(clip, predictor, eyes, tmp_path, **SMALL)
+    assert (again.kept, eyes.searches, _contents(tmp_path)) == (True, searches, before)
+    assert again.document() == first.document()
+    with pytest.raises(DataError, match=r"already has its results, of other settings.*--overwrite"):
+        _job(clip, predictor, eyes, tmp_path, **SMALL, codec="mpeg4")
+    os.utime(clip.path, ns=(1, 1))
+    with pytest.raises(DataError, match="another version of it"):
+        _job(clip, predictor, eyes, tmp_path, **SMALL)
+    assert _contents(tmp_path) == before
+
+
+def test_what_a_clip_no_longer_has_is_removed(tmp_path: Path, clip, predictor, eyes, scripted_eyes) -> None:
+    _job(clip, predictor, eyes, tmp_path, **SMALL)
+    one_hand = scripted_eyes([seen[:1] for seen in eyes.script])
+    _job(clip, predictor, one_hand, tmp_path, overwrite=True, **SMALL)
+    assert sorted(path.name for path in tmp_path.glob("two_track*")) == ["two_track0.npz"]
+    _job(clip, predictor, scripted_eyes([[]] * COUNT), tmp_path, overwrite=True, **SMALL)
+    assert sorted(_contents(tmp_path)) == ["hands.json", "two.mp4"]
+    assert read_index(tmp_path)[0]["tracks"] == []
+
+
+@pytest.mark.parametrize("name", ["two.json", "two_track1.npz", "two_timeline.html"])
+def test_files_of_others_are_never_touched(tmp_path: Path, clip, predictor, eyes, name: str) -> None:
+    (tmp_path / name).write_text("mine")
+    for _ in range(2):
+        done = _job(clip, predictor, eyes, tmp_path, overwrite=True, **SMALL)
+        assert [path.name for path in done.files] == ["two_mp4.json"]
+        assert (tmp_path / name).read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.glob("*.npz") if path.name != name) == [
+        "two_mp4_track0.npz",
+        "two_mp4_track1.npz",
+    ]
+
+
+def test_two_clips_of_one_name_have_results_of_their_own(
+    tmp_path: Path, clip, predictor, eyes, write_clip, numbered
+) -> None:
+    _job(clip, predictor, eyes, tmp_path, overwrite=True, **SMALL)
+    before = _contents(tmp_path)
+    (tmp_path / "b").mkdir()
+    other = VideoFile(write_clip(tmp_path / "b" / "two.mp4", [numbered(n) for n in range(COUNT)]))
+    done = _job(other, predictor, eyes, tmp_path, overwrite=True, **SMALL)
+    assert [path.name for path in done.files] == ["two_mp4.json"]
+    before.pop("hands.json")
+    assert before.items() <= _contents(tmp_path).items()
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+@pytest.mark.parametrize(("stage", "at"), [("watch", 4), ("overlay", 7)])
 def test_a_killed_run_goes_on(tmp_path: Path, clip, predictor, eyes, stage: str, at: int) -> None:
     def kill(now: str, number: int) -> None:
         if (now, number) == (stage, at):
@@ -92,7 +142,7 @@ def test_a_killed_run_goes_on(tmp_path: Path, clip, predictor, eyes, stage: str,
         clip,
         predictor,
         eyes,
-        ClipOutput(tmp_path / "parts", overwrite=True),
+        output,
         camera=camera,
         on_frame=lambda now, number: looked.append(number) if now == "watch" else None,
     )
@@ -108,18 +158,22 @@ def test_a_killed_run_goes_on(tmp_path: Path, clip, predictor, eyes, stage: str,
     assert not (tmp_path / "parts" / ".two_work").exists()
 
 
-@pytest.mark.parametrize(("focal_px", "first"), [(700.0, 8), (900.0, 0)])
+@pytest.mark.parametrize(
+    ("focal_px", "models", "first"), [(700.0, "these", 4), (900.0, "these", 0), (700.0, "others", 0)]
+)
 def test_finished_parts_of_an_overlay_are_kept_only_for_the_same_hands(
-    tmp_path: Path, clip, predictor, eyes, monkeypatch: pytest.MonkeyPatch, focal_px: float, first: int
+    tmp_path: Path, clip, predictor, eyes, monkeypatch: pytest.MonkeyPatch, focal_px: float, models: str, first: int
 ) -> None:
     def kill(now: str, number: int) -> None:
-        if (now, number) == ("overlay", 12):
+        if (now, number) == ("overlay", 6):
             raise _Killed
 
-    monkeypatch.setattr(overlay_clip, "_PART", 8)
+    monkeypatch.setattr(overlay_clip, "_PART", 4)
+    monkeypatch.setattr(predictor, "source", "these")
     output, drawn = ClipOutput(tmp_path, formats=(), overwrite=True), []
     with pytest.raises(_Killed):
         predict_clip(clip, predictor, eyes, output, camera=CameraChoice(focal_px=700.0), on_frame=kill)
+    predictor.source = models
     predict_clip(
         clip,
         predictor,

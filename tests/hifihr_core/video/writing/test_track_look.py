@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from hifihr_core.errors import DataError
 from hifihr_core.exports.results import HandResult
 from hifihr_core.exports.textured_meshes import TexturedMesh
 from hifihr_core.prediction.predictor import Predictor
@@ -64,6 +65,7 @@ class _Source(FrameSource):
     def __init__(self, count: int) -> None:
         super().__init__()
         self._count = count
+        self.facts = SimpleNamespace(name="toy.mp4")
 
     def frames(self, span: Span = WHOLE, *, after: int = -1) -> Iterator[Frame]:
         for n in range(self._count):
@@ -86,6 +88,15 @@ def test_a_track_has_one_skin_and_lights_of_its_own_frames(refine: bool, count: 
 def test_a_clip_that_gives_fewer_pictures_the_second_time() -> None:
     looks = look_at_tracks(_Predictor(), _Source(20), WHOLE, [_track(0, 0, 50)], np.eye(3))
     assert 0 < len(looks[0].times_s) < 5
+
+
+@pytest.mark.parametrize("same_person", [False, True])
+def test_a_track_none_of_whose_frames_comes_a_second_time_is_named(same_person: bool) -> None:
+    source, tracks = _Source(20), [_track(0, 0, 15), _track(3, 30, 2)]
+    with pytest.raises(
+        DataError, match=r"toy\.mp4: frames 30, 31 of track 3 were there and cannot be read a second time"
+    ):
+        look_at_tracks(_Predictor(same_person=same_person), source, WHOLE, tracks, np.eye(3))
 
 
 def test_tracks_of_one_person_share_a_skin() -> None:
