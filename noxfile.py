@@ -37,7 +37,7 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The whole test suite, on the CPU."""
     install(session)
-    session.run("pytest", "-m", "not gpu", *session.posargs)
+    session.run("pytest", "-n", "auto", "-m", "not gpu", *session.posargs)
 
 
 @nox.session
@@ -52,7 +52,7 @@ def minimums(session: nox.Session) -> None:
     """The test suite at the lowest versions that pyproject.toml allows; needs uv."""
     session.install("uv")
     session.run("uv", "pip", "install", "--resolution", "lowest-direct", "-e", ".[dev]")
-    session.run("pytest", "-m", "not gpu", *session.posargs)
+    session.run("pytest", "-n", "auto", "-m", "not gpu", *session.posargs)
 
 
 @nox.session

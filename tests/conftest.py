@@ -14,6 +14,9 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import settings
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes, which would fight for the cores
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 settings.register_profile("hifihr", deadline=None, derandomize=True, database=None)
 settings.load_profile("hifihr")
 
@@ -36,6 +39,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for group in groups:
         dice.shuffle(group)
     items[:] = [item for group in groups for item in group]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return how many processes `-n auto` starts: one per core of this process, four at most, each a gigabyte large."""
+    return min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
 @dataclass(frozen=True)
