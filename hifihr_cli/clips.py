@@ -164,9 +164,9 @@ def _report(done: "Sequence[_Clip]", json: bool) -> None:
         raise DataError(f"none of {len(done)} clips could be done")
     if not rows:
         raise FindingsError(f"no hand was found in {len(documents)} clip{'s'[: len(documents) > 1]}")
-    for one in done:
-        if one.error is None and not one.document["tracks"]:
-            say(f"{one.document['path']}: no hand was found", kind="warning")
+    for clip in done:
+        if clip.error is None and not clip.document["tracks"]:
+            say(f"{clip.document['path']}: no hand was found", kind="warning")
     if failed:
         raise FindingsError(f"{len(failed)} of {len(done)} clips could not be done; the others are")
 

@@ -6,6 +6,7 @@ A command is one row of `COMMANDS` and one module. The module defines a function
 """
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from io import TextIOWrapper
@@ -18,6 +19,9 @@ from typer.main import get_command
 
 from hifihr_cli.errors import INTERRUPTED, report
 from hifihr_cli.examples import epilog_of
+
+#: Terminals with fewer columns get plain help: frames would leave no room for the names of options.
+LEAST_FRAMED = 80
 
 #: Name on the command line -> "module:attribute", in help order: the main commands first, housekeeping last.
 COMMANDS: dict[str, str] = {
@@ -102,16 +106,17 @@ def root(
 
 
 def build_app() -> Any:
-    """Return the root command. Its help is framed and coloured on a terminal, and plain elsewhere."""
-    terminal = sys.stdout.isatty()
-    markup: MarkupMode = "rich" if terminal else None
+    """Return the root command. Its help is framed and coloured on a terminal, plain on a narrow one and elsewhere."""
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else 140
+    framed = sys.stdout.isatty() and columns >= LEAST_FRAMED
+    markup: MarkupMode = "rich" if framed else None
     app = typer.Typer(
         cls=RootGroup,
         rich_markup_mode=markup,
         no_args_is_help=True,
         context_settings={
             "help_option_names": ["-h", "--help"],
-            "terminal_width": None if terminal else 140,
+            "terminal_width": None if framed else columns,
             "max_content_width": 120,
         },
     )

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -38,6 +39,18 @@ def test_help_of_every_command_is_plain_data(run_cli, words, flag):
     assert ended.out.startswith(f"Usage: {' '.join(('hifihr', *words))} ")
     assert "\x1b" not in ended.out
     assert all(len(line) <= 140 for line in ended.out.splitlines())
+
+
+@pytest.mark.parametrize(("columns", "framed"), [(40, False), (100, True)])
+def test_help_on_a_narrow_terminal_keeps_every_name_whole(run_cli, monkeypatch, columns, framed):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TERMINAL_WIDTH", str(columns))
+    monkeypatch.setattr(type(sys.stdout), "isatty", lambda self: True)
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", run_cli("predict", "--help").out)
+    assert ("╭" in shown) == framed
+    assert all(name in shown for name in ("--checkpoint ", "--min-score ", "--hand-length ", "--no-forearm "))
+    if not framed:  # descriptions are wrapped; names are as long as they are
+        assert max(len(line) for line in shown.splitlines() if line.startswith(" " * 20)) <= columns + 10
 
 
 def test_help_in_a_fresh_interpreter_loads_nothing_heavy(run_fresh):
