@@ -96,6 +96,8 @@ class LossSettings(Settings):
 
     weights: dict[str, Weight] = Field(default_factory=dict)
     """Weight of a term, instead of that of its level; 0 leaves it out."""
+    priors: Literal["mean", "start"] = "mean"
+    """Where priors of pose, shape and texture pull: the mean, or what the network that the run starts from sees."""
 
 
 class TrainSettings(Settings):

@@ -43,7 +43,13 @@ def capabilities_of(
 
 
 def loss_inputs(
-    prediction: PlacedEstimate, batch: Batch, plan: Plan, hand: HandFacts, *, perceptual: nn.Module | None = None
+    prediction: PlacedEstimate,
+    batch: Batch,
+    plan: Plan,
+    hand: HandFacts,
+    *,
+    perceptual: nn.Module | None = None,
+    start: PlacedEstimate | None = None,
 ) -> LossInputs:
     """Return the inputs of a batch; labels that the plan does not read are not in it."""
     labels = {name: batch.labels[name] for name in plan.labels if name in batch.labels}
@@ -54,7 +60,7 @@ def loss_inputs(
     region = trust = None
     if prediction.rendered is not None and REGIONS[plan.region].labels <= set(labels):
         region, trust = REGIONS[plan.region].function(prediction.rendered, labels, present)
-    return LossInputs(prediction, batch.image, batch.K, labels, present, hand, region, trust, perceptual)
+    return LossInputs(prediction, batch.image, batch.K, labels, present, hand, region, trust, perceptual, start)
 
 
 def evaluate_terms(inputs: LossInputs, plan: Plan) -> dict[str, Ratio]:

@@ -1,9 +1,15 @@
-"""Terms that need no label: what hands, skins and meshes are like before any picture is seen."""
+"""Terms that need no label: what hands, skins and meshes are like before any picture is seen.
+
+Priors of pose, shape and texture pull to the mean, or, in a run whose settings say so, to what its start saw.
+"""
+
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hifihr_core.hands.parameters import HandParameters
 from hifihr_core.lookup import needed
 from hifihr_core.losses.terms import LossInputs, Ratio, mean_over_present, term
 
@@ -11,7 +17,7 @@ from hifihr_core.losses.terms import LossInputs, Ratio, mean_over_present, term
 @term("pose_prior")
 def pose_prior(inputs: LossInputs) -> Ratio:
     """Mean squared pose in standard deviations of the hand's own prior (paper: mpose); the global rotation is free."""
-    z = inputs.hand.prior.standardized(inputs.prediction.estimate.parameters.pose)
+    z = _from_centre(inputs, lambda own: inputs.hand.prior.standardized(own.pose))
     return mean_over_present(inputs, z.square())
 
 
@@ -25,13 +31,23 @@ def joint_limits(inputs: LossInputs) -> Ratio:
 @term("shape_prior")
 def shape_prior(inputs: LossInputs) -> Ratio:
     """Mean squared shape coefficient (paper: mshape)."""
-    return mean_over_present(inputs, inputs.prediction.estimate.parameters.shape.square())
+    return mean_over_present(inputs, _from_centre(inputs, lambda own: own.shape).square())
+
+
+@term("start_depth", requires=("start",))
+def start_depth(inputs: LossInputs) -> Ratio:
+    """Mean absolute difference of the joints' depths from those that the run's start sees, metres.
+
+    One camera's picture and its 2D joints hardly say how far a joint is, so without labels in 3D nothing else holds it.
+    """
+    own_m, start_m = inputs.prediction.joints_cam[..., 2], inputs.placed_start.joints_cam[..., 2]
+    return mean_over_present(inputs, (own_m - start_m).abs())
 
 
 @term("texture_prior", requires=("render",))
 def texture_prior(inputs: LossInputs) -> Ratio:
     """Mean squared texture coefficient (paper: mtex)."""
-    texture = needed(inputs.prediction.estimate.parameters.texture, "the texture")
+    texture = _from_centre(inputs, lambda own: needed(own.texture, "the texture"))
     return mean_over_present(inputs, texture.square())
 
 
@@ -52,6 +68,12 @@ def texture_smoothness(inputs: LossInputs) -> Ratio:
         return mean_over_present(inputs, (albedo[:, edges[:, 0]] - albedo[:, edges[:, 1]]).abs())
     across, down = albedo.diff(dim=-1).abs().flatten(1), albedo.diff(dim=-2).abs().flatten(1)
     return mean_over_present(inputs, torch.cat((across, down), dim=1))
+
+
+def _from_centre(inputs: LossInputs, read: Callable[[HandParameters], Float[Tensor, "B D"]]) -> Float[Tensor, "B D"]:
+    """Return some parameters, counted from where the priors of this run pull them."""
+    own = read(inputs.prediction.estimate.parameters)
+    return own if inputs.start is None else own - read(inputs.start.estimate.parameters)
 
 
 def laplacian_offsets(vertices: Float[Tensor, "B V 3"], edges: Tensor) -> Float[Tensor, "B V 3"]:

@@ -84,6 +84,7 @@ LEVELS: Mapping[str, Level] = MappingProxyType(
                 "bone_direction_2d": 0.1,
                 "joint_maps": 1.0,
                 "bone_length_prior": 0.1,
+                "start_depth": 1.0,
                 "pose_prior": ((0, 0.01), (10, 1e-3), (20, 1e-5)),
                 "photometric": 0.01,
                 "mean_color": 0.001,
@@ -103,6 +104,7 @@ LEVELS: Mapping[str, Level] = MappingProxyType(
                 "keypoint_bone_direction": 0.2,
                 "keypoint_maps": 1.0,
                 "bone_length_prior": 0.1,
+                "start_depth": 1.0,
                 "pose_prior": ((0, 1e-3), (260, 1e-4), (280, 1e-4)),
                 "texture_prior": ((0, 3e-3), (260, 3e-5), (270, 3e-7)),
                 "photometric": 0.003,
@@ -122,6 +124,7 @@ CAPABILITIES: Mapping[str, str] = MappingProxyType(
         "render": "rendering is off",
         "region": "rendering is off",
         "keypoints": 'the network has no maps of joints (model.geometry is "pooled")',
+        "start": 'loss.priors is "mean"',
         "perceptual": "the VGG19 weights are not installed (`hifihr assets fetch vgg19`)",
     }
 )

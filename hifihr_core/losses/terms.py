@@ -47,7 +47,8 @@ class LossInputs:
 
     Concretely, ``labels[name][b]`` counts where ``present[name][b]``; a sample with ``present["image"]`` False is
     corrupt and contributes to no term. `region` weights the pixels that photometric terms compare and `trust` the
-    samples; both are None in a run without rendering. Nothing of `region` carries a gradient.
+    samples; both are None in a run without rendering. `start` is what the network that the run
+    started from says of the batch, None unless priors pull there. Nothing of `region` and `start` carries a gradient.
 
     A term that names a capability in `requires` may use the properties below; without it they raise ValueError.
     """
@@ -61,6 +62,12 @@ class LossInputs:
     region: Float[Tensor, "B H W"] | None = None
     trust: Float[Tensor, " B"] | None = None
     perceptual: nn.Module | None = None
+    start: PlacedEstimate | None = None
+
+    @property
+    def placed_start(self) -> PlacedEstimate:
+        """Return the hands as the start of the run sees them ("start")."""
+        return needed(self.start, "what the run's start sees")
 
     @property
     def rendered(self) -> Rendered:

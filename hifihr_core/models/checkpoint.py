@@ -21,6 +21,8 @@ from hifihr_core.weight_files import FORMAT, FORMAT_VERSION, read_facts, read_te
 
 #: Weight files of a run folder, the preferred one first.
 NEWEST, BEST = Path("checkpoints", "newest.safetensors"), Path("checkpoints", "best.safetensors")
+#: The weights that a run began with, where a term holds it to them.
+START = Path("checkpoints", "start.safetensors")
 
 
 @dataclass(frozen=True)

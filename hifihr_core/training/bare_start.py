@@ -65,11 +65,11 @@ def find_bare_start(
     if hand == "auto":
         hand = "anny" if SYNTH in settings.data.train else richest_hand()
     if not pretraining and runs is not None and (path := newest_pretraining(runs, hand)) is not None:
-        return _start_from(path, hand, f"starting from the newest pretraining, {path}")
+        return _start_from(path, hand, settings, f"starting from the newest pretraining, {path}")
     shipped = shipped_model(IMAGE_NETWORK)
     if shipped is None:
         return None
-    return _start_from(shipped, hand, "starting from the shipped network; the paper's is one --config away")
+    return _start_from(shipped, hand, settings, "starting from the shipped network; the paper's is one --config away")
 
 
 def newest_pretraining(runs: Path, hand: str) -> Path | None:
@@ -91,7 +91,7 @@ def _hand_of(path: Path) -> str | None:
         return None
 
 
-def _start_from(path: Path, hand: str, note: str) -> BareStart | None:
+def _start_from(path: Path, hand: str, settings: RunSettings, note: str) -> BareStart | None:
     facts = read_facts(path)
     source = read_settings(facts["settings"])
     values: dict[str, object] = {f"model.{name}": getattr(source.model, name) for name in _TAKEN_OVER}
@@ -103,6 +103,8 @@ def _start_from(path: Path, hand: str, note: str) -> BareStart | None:
             "train.lr": FINE_TUNING_LR,
             "train.freeze_statistics": True,
         }
+        if settings.train.supervision != "full":  # nothing else says how far and how large the hand is
+            values["loss.priors"] = "start"
         keeps = Layer(note, {"model.texture": source.model.texture} if source.model.texture else {})
         return BareStart(Layer(note, values), keeps, path, note)
     values["model.weights"] = "shipped"

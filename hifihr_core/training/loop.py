@@ -10,7 +10,7 @@ import torch
 from hifihr_core.config.tree import RunSettings
 from hifihr_core.errors import HifihrError
 from hifihr_core.folder_lock import lock_folder
-from hifihr_core.models.checkpoint import BEST, NEWEST, describe_weights, save_weights
+from hifihr_core.models.checkpoint import BEST, NEWEST, START, describe_weights, save_weights
 from hifihr_core.records import Batch
 from hifihr_core.training.distributed import World, join_world, was_restarted
 from hifihr_core.training.folder.report_page import write_report
@@ -73,6 +73,8 @@ def fit(
             owned.enter_context(own_folder(folder, world))
         if world.is_first:
             describe_run(folder, settings, world, started_from=run.started_from)
+            if run.start is not None and not saved:
+                write_weights(run, START, 0)
             for note in run.notes:
                 on_note(note)
         with Journal(folder, from_step=position.step, is_writer=world.is_first) as journal, polite_stop() as stop:

@@ -1,5 +1,6 @@
 """The network, hand and renderer of a run, from its settings."""
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from hifihr_core.hands import HandModel, JointDefinition, load_hand
 from hifihr_core.hands import table as hands_table
 from hifihr_core.lifting.lifter import Lifter, fits_hand, load_lifter
 from hifihr_core.lookup import lookup
-from hifihr_core.models.checkpoint import find_checkpoint
+from hifihr_core.models.checkpoint import check_tensors, find_checkpoint
 from hifihr_core.models.contract import LATE, ImageNetwork
 from hifihr_core.models.shipped import LIFTER, shipped_model
 from hifihr_core.models.table import build_network
@@ -112,6 +113,19 @@ def load_start(network: ImageNetwork, hand: HandModel, path: Path) -> str:
     network.load_state_dict(known | fitting)
     fresh = sorted({part_of[name] for name in missing})
     return f"{path}" + (f", with fresh heads for {', '.join(fresh)}" if fresh else "")
+
+
+def keep_start(network: ImageNetwork, saved: Path | None) -> ImageNetwork:
+    """Return a frozen copy of a network: as it is now, or as the file `saved` of its run holds it.
+
+    Raises: AssetError if the file is broken or does not fit.
+    """
+    start = copy.deepcopy(network).requires_grad_(False).eval()
+    if saved is not None:
+        tensors = read_tensors(saved)
+        check_tensors(saved, tensors, start.state_dict())
+        start.load_state_dict(tensors)
+    return start
 
 
 def as_learner(network: ImageNetwork, settings: RunSettings, world: World) -> nn.Module:

@@ -14,13 +14,14 @@ from hifihr_core.losses.evaluate import capabilities_of, hand_facts
 from hifihr_core.losses.feature_trunk import PERCEPTUAL_ASSET, load_perceptual
 from hifihr_core.losses.supervision import LEVELS, Plan, check_labels, plan_terms
 from hifihr_core.losses.terms import HandFacts
+from hifihr_core.models.checkpoint import START
 from hifihr_core.models.contract import ImageNetwork
 from hifihr_core.models.placing import build_renderer
 from hifihr_core.models.table import network_row
 from hifihr_core.rendering import Renderer
 from hifihr_core.training.data import Batches, Data, open_data
 from hifihr_core.training.distributed import World
-from hifihr_core.training.network import as_learner, choose_hand, start_network, synchronise_statistics
+from hifihr_core.training.network import as_learner, choose_hand, keep_start, start_network, synchronise_statistics
 from hifihr_core.training.optimizer import MovingAverage, build_optimizer, choose_parts
 
 #: The label that holds the true root, read if the render settings ask for it.
@@ -29,7 +30,8 @@ ROOT_LABEL = "joints_cam"
 
 @dataclass
 class Run:
-    """What the training loop works with. `network` is the bare module, `learner` the same one as the loop calls it.
+    """What the training loop works with. `network` is the bare module, `learner` the same one as the loop calls it,
+    `start` a frozen copy of what it began as, None unless priors pull there.
 
     `notes` are lines for the user: where weights come from, and what was left out and why; `started_from` names only
     the weights.
@@ -41,6 +43,7 @@ class Run:
     hand: HandModel
     network: ImageNetwork
     learner: nn.Module
+    start: ImageNetwork | None
     renderer: Renderer | None
     perceptual: nn.Module | None
     facts: HandFacts
@@ -77,6 +80,7 @@ def set_up(settings: RunSettings, folder: Path, world: World, *, init: Path | No
         hand=hand,
         network=network,
         learner=as_learner(network, settings, world),
+        start=start_of(settings, network, saved=folder / START if blank else None, is_trained=init is not None),
         renderer=build_renderer(hand, settings.render, settings.data.image_px).to(device) if renders else None,
         perceptual=perceptual,
         facts=hand_facts(hand),
@@ -96,6 +100,21 @@ def readable_labels(settings: RunSettings) -> frozenset[str]:
     return LEVELS[settings.train.supervision].labels | given
 
 
+def start_of(
+    settings: RunSettings, network: ImageNetwork, *, saved: Path | None, is_trained: bool
+) -> ImageNetwork | None:
+    """Return what the priors of a run pull to: a copy of its network, or of the one in the file `saved`; None if that
+    is the mean. Raises: ConfigError if the network has learnt nothing yet; AssetError if the file is missing or broken.
+    """
+    if settings.loss.priors == "mean":
+        return None
+    if saved is None and not is_trained:
+        raise ConfigError(
+            'loss.priors: found "start", but this run starts from random heads; give --init, or set it to "mean"'
+        )
+    return keep_start(network, saved)
+
+
 def make_plan(settings: RunSettings, hand: HandModel, data: Data) -> Plan:
     """Choose the terms of a run and check them against its data.
 
@@ -110,7 +129,7 @@ def make_plan(settings: RunSettings, hand: HandModel, data: Data) -> Plan:
         hand,
         renders=renders,
         perceptual=renders and is_installed(PERCEPTUAL_ASSET),
-        extra=network_row(settings.model).gives,
+        extra=network_row(settings.model).gives | ({"start"} if settings.loss.priors == "start" else set()),
     )
     plan = plan_terms(settings.train.supervision, capabilities, weights=settings.loss.weights)
     if not plan.terms:

@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from hifihr_core.losses.evaluate import evaluate_terms, loss_inputs, total_weights, weigh
+from hifihr_core.losses.terms import LossInputs
 from hifihr_core.models.contract import Estimate
 from hifihr_core.models.placing import PlacedEstimate, place_estimate
 from hifihr_core.records import Batch
@@ -47,7 +49,7 @@ def train_step(run: Run, batch: Batch, weights: dict[str, float], guard: Guard, 
         guard.skip_step(batch.keys)
         return None
     prediction = predict(run, batch, estimate)
-    ratios = evaluate_terms(loss_inputs(prediction, batch, run.plan, run.facts, perceptual=run.perceptual), run.plan)
+    ratios = evaluate_terms(inputs_of(run, batch, prediction), run.plan)
     sums = run.world.sum(total_weights(ratios))
     shares = {name: value / run.world.size for name, value in sums.items()}
     loss = weigh(ratios, weights, shares) + untouched(estimate)
@@ -66,22 +68,38 @@ def train_step(run: Run, batch: Batch, weights: dict[str, float], guard: Guard, 
     return StepResult(sum(weights[name] * value for name, value in terms.items()), float(norm), terms)
 
 
-def estimate_batch(run: Run, batch: Batch) -> Estimate:
-    """Run the network, in bfloat16 on CUDA if the settings say so."""
+def estimate_batch(run: Run, batch: Batch, network: nn.Module | None = None) -> Estimate:
+    """Run the network, or another one, in bfloat16 on CUDA if the settings say so."""
     mixed = run.settings.train.mixed_precision and run.world.device.type == "cuda"
     with torch.autocast(run.world.device.type, dtype=torch.bfloat16, enabled=mixed):
-        estimate: Estimate = run.learner(batch.image, batch.K)
+        estimate: Estimate = (network or run.learner)(batch.image, batch.K)
     return estimate
 
 
 def predict(run: Run, batch: Batch, estimate: Estimate) -> PlacedEstimate:
     """Place and, if the run renders, draw the estimated hands, at the annotated root if the settings say so."""
-    root_cam = None
-    if run.settings.render.root == "given" and ROOT_LABEL in batch.labels:
-        root_cam = batch.labels[ROOT_LABEL][:, ROOT]
-        own = place_estimate(estimate, batch.K, run.hand).root_cam
-        root_cam = torch.where(batch.present[ROOT_LABEL][:, None], root_cam, own)
-    return place_estimate(estimate, batch.K, run.hand, root_cam=root_cam, renderer=run.renderer)
+    return place_estimate(estimate, batch.K, run.hand, root_cam=given_root(run, batch, estimate), renderer=run.renderer)
+
+
+def given_root(run: Run, batch: Batch, estimate: Estimate) -> Float[Tensor, "B 3"] | None:
+    """Return the annotated root, the estimated one where there is none; None if the settings ask for the latter."""
+    if run.settings.render.root != "given" or ROOT_LABEL not in batch.labels:
+        return None
+    own = place_estimate(estimate, batch.K, run.hand).root_cam
+    return torch.where(batch.present[ROOT_LABEL][:, None], batch.labels[ROOT_LABEL][:, ROOT], own)
+
+
+def inputs_of(run: Run, batch: Batch, prediction: PlacedEstimate) -> LossInputs:
+    """Return what the terms of a run read: the prediction, the batch, and what the run's start says of it."""
+    start = None if run.start is None else predict_start(run, run.start, batch)
+    return loss_inputs(prediction, batch, run.plan, run.facts, perceptual=run.perceptual, start=start)
+
+
+@torch.no_grad()
+def predict_start(run: Run, start: nn.Module, batch: Batch) -> PlacedEstimate:
+    """Return the hands as the start of a run sees them, without a picture."""
+    estimate = estimate_batch(run, batch, start)
+    return place_estimate(estimate, batch.K, run.hand, root_cam=given_root(run, batch, estimate))
 
 
 def numbers_of(estimate: Estimate) -> list[Tensor]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hifihr_core.lookup import needed
-from hifihr_core.losses.evaluate import evaluate_terms, loss_inputs
+from hifihr_core.losses.evaluate import evaluate_terms
 from hifihr_core.losses.photometric import soft_iou
 from hifihr_core.losses.terms import Ratio
 from hifihr_core.metrics.pose import mpjpe, pa_mpjpe
@@ -18,7 +18,7 @@ from hifihr_core.records import Batch
 from hifihr_core.skeleton import ROOT
 from hifihr_core.training.guard import broken_samples, leave_out
 from hifihr_core.training.setup import Run
-from hifihr_core.training.step import predict
+from hifihr_core.training.step import inputs_of, predict
 from hifihr_core.training.stopping import Stop
 
 MM = 1000.0
@@ -98,8 +98,8 @@ def validate(run: Run, *, epoch: float, stop: Stop = NO_STOP) -> dict[str, float
                 return None
             batch = leave_out(batch, broken_samples(batch))
             prediction = predict(run, batch, run.network(batch.image, batch.K))
-            inputs = loss_inputs(prediction, batch, run.plan, run.facts, perceptual=run.perceptual)
-            terms = {f"term/{name}": ratio for name, ratio in evaluate_terms(inputs, run.plan).items()}
+            ratios = evaluate_terms(inputs_of(run, batch, prediction), run.plan)
+            terms = {f"term/{name}": ratio for name, ratio in ratios.items()}
             for name, ratio in (terms | measure(prediction, batch)).items():
                 totals[name] = totals[name] + ratio.total.sum()
                 weights[name] = weights[name] + ratio.weight.sum()

@@ -29,7 +29,7 @@ TENSORBOARD_FOLDER = Path("tensorboard")
 
 #: Names of temporary files: ours (`write_atomically`) and those of safetensors.
 LEFTOVER = re.compile(
-    r"\.(state|newest|best|config|env|metrics|report|step_\d+)-\w+\.(safetensors|toml|json|jsonl|html|png)|\.tmp\w*"
+    r"\.(state|newest|best|start|config|env|metrics|report|step_\d+)-\w+\.(safetensors|toml|json|jsonl|html|png)|\.tmp\w*"
 )
 
 

@@ -17,6 +17,7 @@ PRESETS = list(presets().values())
 def beyond(settings):
     """Return the capabilities that a run with these settings cannot have."""
     lacking = set() if settings.render.enabled else {"render", "region", "perceptual"}
+    lacking |= {"start"} if settings.loss.priors == "mean" else set()
     return lacking if settings.model.geometry == "keypoints" else lacking | {"keypoints"}
 
 

@@ -39,7 +39,7 @@ def make_inputs(anny, estimate) -> Callable[..., LossInputs]:
     renderer = Renderer(anny.faces, height=SIDE, width=SIDE)
     facts = hand_facts(anny)
 
-    def inputs(other: Estimate | None = None, *, rendered: bool = False) -> LossInputs:
+    def inputs(other: Estimate | None = None, *, rendered: bool = False, start: bool = False) -> LossInputs:
         drawn = renderer if rendered else None
         with torch.no_grad():
             truth = place_estimate(estimate, K, anny, renderer=renderer)
@@ -67,6 +67,7 @@ def make_inputs(anny, estimate) -> Callable[..., LossInputs]:
             hand=replace(facts, mano_edges=facts.edges[(facts.edges < 778).all(dim=1)]),
             region=(truth.rendered.silhouette > 0.999).float() if rendered else None,
             trust=torch.ones(3) if rendered else None,
+            start=truth if start else None,
         )
 
     return inputs

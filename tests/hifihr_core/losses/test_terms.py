@@ -22,7 +22,7 @@ OF_HANDS = {name: row for name, row in TERMS.items() if "keypoints" not in row.r
 COMPARING = sorted(
     name
     for name, row in OF_HANDS.items()
-    if (row.labels or "region" in row.requires) and name not in ("perceptual", "silhouette", "iou")
+    if (row.labels or {"region", "start"} & row.requires) and name not in ("perceptual", "silhouette", "iou")
 )
 
 
@@ -51,13 +51,13 @@ def moved(estimate, amount=0.1):
 
 @pytest.mark.parametrize("name", COMPARING)
 def test_the_truth_costs_nothing(name, make_inputs):
-    assert float(loss_of(name, make_inputs(rendered=True)).detach()) < 2e-5
+    assert float(loss_of(name, make_inputs(rendered=True, start=True)).detach()) < 2e-5
 
 
 @pytest.mark.parametrize("name", sorted(set(OF_HANDS) - {"perceptual"}))
 def test_a_wrong_hand_costs_and_has_a_finite_gradient(name, make_inputs, estimate):
     far = moved(estimate, 1.0 if name == "joint_limits" else 0.1)
-    loss = loss_of(name, make_inputs(far, rendered=True))
+    loss = loss_of(name, make_inputs(far, rendered=True, start="start" in TERMS[name].requires))
     loss.backward()
     leaves = [*vars(far.parameters).values(), far.root_px, far.scale_px_per_m, far.light.ambient, far.light.color]
     gradients = [leaf.grad for leaf in leaves if leaf.grad is not None]
@@ -142,6 +142,22 @@ def test_the_pose_prior_leaves_the_global_rotation_alone(make_inputs, estimate):
     turned = replace(estimate.parameters, global_orient=estimate.parameters.global_orient + 1.0)
     a, b = make_inputs(), make_inputs(replace(estimate, parameters=turned))
     assert torch.equal(loss_of("pose_prior", a), loss_of("pose_prior", b))
+
+
+def test_only_the_depth_of_joints_is_held_to_the_start(make_inputs, estimate):
+    inputs = make_inputs(moved(estimate), start=True)
+    own, start = inputs.prediction.joints_cam, inputs.placed_start.joints_cam
+    expected = (own - start)[..., 2].abs().mean(dim=1)
+    assert torch.allclose(TERMS["start_depth"].function(inputs).total, expected)
+    with pytest.raises(ValueError, match="what the run's start sees"):
+        TERMS["start_depth"].function(replace(inputs, start=None))
+
+
+@pytest.mark.parametrize("name", ["pose_prior", "shape_prior", "texture_prior"])
+def test_priors_pull_to_the_mean_or_to_the_start(name, make_inputs, estimate):
+    assert float(loss_of(name, make_inputs(rendered=True))) > 0
+    assert float(loss_of(name, make_inputs(rendered=True, start=True))) == 0
+    assert float(loss_of(name, make_inputs(moved(estimate), rendered=True, start=True)).detach()) > 0
 
 
 def test_the_mean_colour_is_compared_per_sample(make_inputs):

@@ -47,8 +47,17 @@ def test_the_shipped_network_is_where_a_bare_run_starts(tmp_path):
     assert (settings.model.geometry, settings.model.backbone) == ("keypoints", "mobilenetv4_conv_small")
     assert (settings.model.hand, settings.data.image_px, settings.train.lr) == ("anny", 96, FINE_TUNING_LR)
     assert settings.train.freeze_statistics
+    assert settings.loss.priors == "mean"
     said = load_settings(RunSettings, overrides=["train.lr=0.5"], layers=[start.keeps], start=start.layer)
     assert said.train.lr == 0.5
+
+
+@pytest.mark.parametrize("level", ["weak", "self"])
+def test_without_labels_in_space_priors_pull_to_the_start(level, tmp_path):
+    wanted = load_settings(RunSettings, overrides=[f"train.supervision={level}"])
+    start = find_bare_start(wanted, (), runs=tmp_path)
+    settings = load_settings(RunSettings, layers=[start.keeps], start=start.layer)
+    assert settings.loss.priors == "start"
 
 
 @pytest.mark.parametrize("name", ["model.backbone", "model.weights", "model.geometry", "data.image_px"])
