@@ -5,7 +5,8 @@
 2. every column of validation before and after a number of steps;
 3. processor seconds and seconds to the first step, from the start of the process.
 
-Usage: python benchmarks/bare_training.py --out FOLDER [--steps 100] [--levels self weak] [--json FILE].
+Usage: python benchmarks/bare_training.py --out FOLDER [--steps 100] [--levels self weak] [--set NAME=VALUE ...]
+[--json FILE].
 Finished rows are kept, so a stopped run goes on.
 """
 
@@ -29,11 +30,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--levels", nargs="+", default=["self", "weak"])
+    parser.add_argument(
+        "--set", nargs="*", default=[], help="settings of every run, as `hifihr train --set` takes them"
+    )
     parser.add_argument("--row", nargs=2, default=None, help=argparse.SUPPRESS)
     parser.add_argument("--json", type=Path, default=None)
     arguments = parser.parse_args()
     if arguments.row is not None:
-        _measure(arguments.out, arguments.steps, *arguments.row)
+        _measure(arguments.out, arguments.steps, *arguments.row, arguments.set)
         return
     data = _data(arguments.out, "train", 64, 0), _data(arguments.out, "held_out", HELD_OUT, HELD_OUT_SEED)
     rows = []
@@ -43,6 +47,7 @@ def main() -> None:
             if not path.exists():
                 environment = {**os.environ, "HIFIHR_DATA": str(data[0])}
                 row = ["--row", level, picture, "--out", str(arguments.out), "--steps", str(arguments.steps)]
+                row += ["--set", *arguments.set]
                 subprocess.run([sys.executable, __file__, *row], check=True, env=environment)
             rows.append(json.loads(path.read_text(encoding="utf-8")))
             _print(rows[-1])
@@ -59,7 +64,7 @@ def _data(out: Path, name: str, count: int, seed: int) -> Path:
     return root
 
 
-def _measure(out: Path, steps: int, level: str, picture: str) -> None:
+def _measure(out: Path, steps: int, level: str, picture: str, chosen: list[str]) -> None:
     from hifihr_cli.training import bare_start, resolve
     from hifihr_core.training.distributed import join_world
     from hifihr_core.training.loop import fit
@@ -68,7 +73,7 @@ def _measure(out: Path, steps: int, level: str, picture: str) -> None:
     from hifihr_core.training.validation import validate
 
     held_out = out.resolve() / "held_out" / "shards" / "freihand" / "train"
-    given = [f'data.validation=["{held_out}"]', f"train.max_steps={steps}", "train.validate_every=0"]
+    given = [f'data.validation=["{held_out}"]', f"train.max_steps={steps}", "train.validate_every=0", *chosen]
     given += [] if picture == "with" else ["render.enabled=false"]
     flags: dict[str, Any] = {"train.supervision": level}
     settings = resolve(None, given, flags, paper=False, resumed=None)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from learning.drawn_hands import DrawnHands
 from learning.feature_engine import BodyEngine
-from learning.sightings import Crops, jittered, nearer, perturbed
+from learning.sightings import SPECTRUM_SHARE, Crops, jittered, nearer, perturbed
 
 from hifihr_core.eyes.networks import LANDMARK_PX
 from hifihr_core.eyes.pyramid import Pyramid
@@ -17,7 +17,14 @@ from hifihr_core.lifting.hand_network import HandNetwork
 _AT_ONCE = 32
 
 
-def look_closer(engine: BodyEngine, drawn: DrawnHands, views: int, seed: list[int]) -> dict[str, np.ndarray]:
+def look_closer(
+    engine: BodyEngine,
+    drawn: DrawnHands,
+    views: int,
+    seed: list[int],
+    *,
+    spectrum_share: float = SPECTRUM_SHARE,
+) -> dict[str, np.ndarray]:
     """Return `body` (N, V, C, h, w) and `T_crop_photo` (N, V, 3, 3) of crops to learn from.
 
     They are about the true joints, some of them far off, so that the network also learns to find a hand that the eyes
@@ -30,7 +37,7 @@ def look_closer(engine: BodyEngine, drawn: DrawnHands, views: int, seed: list[in
         for _ in range(views):
             size = Crops.far if random.random() < Crops.far_share else Crops.near
             region = perturbed(nearer(about_joints(true_px)), random, size)
-            crops.append(_cut(jittered(drawn.picture(row), random), region))
+            crops.append(_cut(jittered(drawn.picture(row), random, spectrum_share), region))
             transforms.append(region.transforms(LANDMARK_PX))
     return _kept(engine, crops, transforms, views)
 

@@ -15,7 +15,8 @@ from hifihr_core.eyes.sightings import Sightings, look_at
 
 #: The looks of the eyes are taken a little nearer than the region about the joints.
 NEARER = 0.9
-_SPECTRUM_SHARE = 0.35
+#: Part of the pictures to learn from whose amplitude spectrum is jittered.
+SPECTRUM_SHARE = 0.35
 #: The box that measuring gives the eyes is larger than that of the joints by this share of its longer side.
 _BOX_MARGIN = 0.1
 
@@ -29,7 +30,9 @@ class Crops:
     far_share: float = 0.3
 
 
-def see_chunk(engine: Engine, drawn: DrawnHands, seed: int, *, plain: bool) -> dict[str, np.ndarray]:
+def see_chunk(
+    engine: Engine, drawn: DrawnHands, seed: int, *, plain: bool, spectrum_share: float = SPECTRUM_SHARE
+) -> dict[str, np.ndarray]:
     """Return the arrays of a chunk: `seen_*` beside the truth.
 
     `plain` is for measuring: the eyes find the hand in its box and take five looks, as in `Eyes.look`. Otherwise two
@@ -37,12 +40,13 @@ def see_chunk(engine: Engine, drawn: DrawnHands, seed: int, *, plain: bool) -> d
     spectrum at times.
     """
     random = np.random.default_rng(seed)
-    rows = [_see(engine, drawn, row, random, plain) for row in range(len(drawn.pictures))]
+    share = 0.0 if plain else spectrum_share
+    rows = [_see(engine, drawn, row, random, plain, share) for row in range(len(drawn.pictures))]
     return {**drawn.truth, **{f"seen_{name}": np.stack([row[name] for row in rows]) for name in rows[0]}}
 
 
 def _see(
-    engine: Engine, drawn: DrawnHands, row: int, random: np.random.Generator, plain: bool
+    engine: Engine, drawn: DrawnHands, row: int, random: np.random.Generator, plain: bool, spectrum_share: float
 ) -> dict[str, np.ndarray]:
     true_px = drawn.truth["joints_px"][row : row + 1].astype(np.float64)
     if plain:
@@ -50,7 +54,7 @@ def _see(
         regions = look_in_boxes(engine, pyramid, _box(true_px)).regions().repeated(len(LOOKS))
         regions = regions.moved(LOOKS[:, :2], NEARER * (1 + LOOKS[:, 2]), LOOKS[:, 3])
         return _kept(look_at(engine, pyramid, regions, mirrored=LOOKS[:, 4] > 0))
-    pyramid = Pyramid(jittered(drawn.picture(row), random))
+    pyramid = Pyramid(jittered(drawn.picture(row), random, spectrum_share))
     regions = perturbed(nearer(about_joints(true_px).repeated(2)), random, Crops.near)
     return _kept(look_at(engine, pyramid, regions, mirrored=np.array([False, True])))
 
@@ -71,9 +75,9 @@ def _kept(looks: Sightings) -> dict[str, np.ndarray]:
     }
 
 
-def jittered(picture: np.ndarray, random: np.random.Generator) -> np.ndarray:
+def jittered(picture: np.ndarray, random: np.random.Generator, share: float = SPECTRUM_SHARE) -> np.ndarray:
     """Return the picture, with a jittered amplitude spectrum at times."""
-    if random.random() >= _SPECTRUM_SHARE:
+    if random.random() >= share:
         return picture
     return jitter_spectrum(picture, random, strength=random.uniform(0, 2), floor=random.uniform(0, 0.2))
 

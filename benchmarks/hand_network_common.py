@@ -1,0 +1,70 @@
+"""What the benchmarks of the hand network's training share: its tools as commands, and one row of scores."""
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from reporting import ROOT
+
+from hifihr_core.hands import HandModel, load_hand
+from hifihr_core.lifting.hand_network import HandNetwork, load_hand_network
+
+TOOLS = ROOT / "tools"
+sys.path.insert(0, str(TOOLS))
+
+from learning.hand_scores import score  # noqa: E402 - what the tools share lies beside them
+from learning.seen_files import read_seen  # noqa: E402
+from photo_scores import score_labelled, see_labelled  # noqa: E402
+
+#: Names of `learning.hand_scores.score`, with the factor and title of their columns.
+DRAWN = {
+    "pa_mm": (1, "drawn: PA-MPJPE mm"),
+    "joints_mm": (1, "joints mm"),
+    "image_share": (100, "image error %"),
+    "second_share": (100, "own joints %"),
+}
+
+
+def add_judges(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name the hands to score on, none of them learnt from: drawn ones, and labelled photos."""
+    parser.add_argument("--held-out", type=Path, nargs=2, required=True, metavar=("SEEN", "CLOSER"))
+    parser.add_argument("--labelled", type=Path, required=True, help="photos, as `tools/score_hands.py` reads them")
+
+
+def run_tool(name: str, *words: object) -> None:
+    """Run a script of `tools/`. Paths in `words` are absolute. Raises: CalledProcessError if it fails."""
+    command = [sys.executable, f"{name}.py", *map(str, words)]
+    subprocess.run(command, check=True, cwd=TOOLS, stdout=subprocess.DEVNULL)
+
+
+def learn_and_score(path: Path, words: tuple[object, ...], arguments: argparse.Namespace) -> dict[str, float]:
+    """Return the scores of a network that `tools/train_hand_network.py` makes with the options `words`.
+
+    What is there already is kept, so that a stopped benchmark goes on.
+    """
+    if not path.exists():
+        run_tool("train_hand_network", *words, "--out", path)
+    found = path.with_suffix(".json")
+    if not found.exists():
+        hand = load_hand("anny", texture_px=64)
+        found.write_text(json.dumps(_score(hand, load_hand_network(path, hand), path.parent, arguments), indent=1))
+    return dict(json.loads(found.read_text(encoding="utf-8")))
+
+
+def _score(hand: HandModel, network: HandNetwork, out: Path, arguments: argparse.Namespace) -> dict[str, float]:
+    torch.set_num_threads(1)
+    drawn = score(hand, network, read_seen(*([path] for path in arguments.held_out)))
+    photos = score_labelled(hand, network, see_labelled(arguments.labelled, out / "labelled.npz"))
+    return {title: factor * drawn[name] for name, (factor, title) in DRAWN.items()} | photos
+
+
+def print_rows(rows: Mapping[str, Mapping[str, float]]) -> None:
+    """Print a table for a page of docs/benchmarks."""
+    titles = list(next(iter(rows.values())))
+    print("| | " + " | ".join(titles) + " |\n|---|" + "---|" * len(titles))
+    for name, row in rows.items():
+        print(f"| {name} | " + " | ".join(f"{row[title]:.3f}" for title in titles) + " |", flush=True)

@@ -1,0 +1,84 @@
+"""Scores of a hand network on photos with labelled joints, which the eyes and its first blocks look at only once."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float
+from learning.feature_engine import BodyEngine
+from learning.photo_hands import as_right_hand, see_crop, stacked
+
+from hifihr_core.eyes.eyes import Eyes
+from hifihr_core.files import write_atomically
+from hifihr_core.geometry.cameras import project
+from hifihr_core.hands import HandModel
+from hifihr_core.lifting.evidence import Evidence
+from hifihr_core.lifting.hand_network import HandNetwork
+from hifihr_core.lifting.seen_definition import as_seen
+from hifihr_core.placed_hands import in_front
+
+#: Margin of a box about the labelled joints, in parts of its longer side.
+_MARGIN = 0.1
+_NEAR = (0.05, 0.1)
+
+
+def see_labelled(folder: Path, cache: Path) -> dict[str, torch.Tensor]:
+    """Return what the eyes and the first blocks see of each labelled hand, turned into a right one, and `label_px`
+    (N, 21, 3), whose third column says whether a joint is labelled. It is kept in `cache`.
+    """
+    if not cache.exists():
+        eyes, engine = Eyes.load(threads=1), BodyEngine()
+        entries = json.loads((folder / "annotations.json").read_text(encoding="utf-8"))
+        rows = [row for entry in entries for row in _see(eyes, engine, folder, entry)]
+        with write_atomically(cache) as part:
+            np.savez(part, **stacked(rows))
+    with np.load(cache, allow_pickle=False) as archive:
+        return {name: torch.from_numpy(archive[name]).float() for name in archive.files}
+
+
+def _see(eyes: Eyes, engine: BodyEngine, folder: Path, entry: dict) -> list[dict[str, np.ndarray]]:
+    image = cv2.cvtColor(cv2.imread(str(folder / entry["file"])), cv2.COLOR_BGR2RGB)
+    labels = [np.array(one["keypoints"], np.float64) for one in entry["hands"]]
+    rows = []
+    for label, seen in zip(labels, eyes.look(image, np.stack([_box(label) for label in labels])), strict=True):
+        if seen.side != "right":
+            label[:, 0] = image.shape[1] - label[:, 0]
+        rows.append({**see_crop(engine, *as_right_hand(image, seen)), "label_px": label})
+    return rows
+
+
+def _box(label: Float[np.ndarray, "21 3"]) -> Float[np.ndarray, "4"]:
+    points = label[label[:, 2] > 0, :2]
+    margin = _MARGIN * np.ptp(points, axis=0).max()
+    return np.concatenate((points.min(axis=0) - margin, points.max(axis=0) + margin))
+
+
+@torch.no_grad()
+def score_labelled(hand: HandModel, network: HandNetwork, seen: dict[str, torch.Tensor]) -> dict[str, float]:
+    """Return PCK and mean error of the lifted hand, and PCK of the joints of the network's own blocks, in parts of the
+    size of each hand's labelled box. The hand's joints are compared as the eyes define them, as photos are labelled.
+    """
+    second_px, features = network.see(seen["body"].contiguous(memory_format=torch.channels_last), seen["T_crop_photo"])
+    evidence = Evidence(
+        spread_px=seen["spread_px"],
+        depth_px=seen["depth_px"],
+        metres=seen["metres"],
+        features=features,
+        second_px=second_px,
+    )
+    points = seen["joints_px"]
+    lifted = network.lifter(points, torch.ones_like(points[..., 0]), seen["K"], evidence=evidence)
+    joints_cam = hand.joints_of(lifted.parameters) + lifted.root_cam[:, None]
+    errors = _errors(project(in_front(as_seen(joints_cam, hand.joint_definition)), seen["K"]), seen["label_px"])
+    near = {f"photos: PCK@{part}": float((errors < part).float().mean()) for part in _NEAR}
+    own = float((_errors(second_px, seen["label_px"]) < _NEAR[0]).float().mean())
+    return {**near, "mean error": float(errors.mean()), f"own joints: PCK@{_NEAR[0]}": own}
+
+
+def _errors(found_px: torch.Tensor, label_px: torch.Tensor) -> torch.Tensor:
+    known, true_px = label_px[..., 2] > 0, label_px[..., :2]
+    low = torch.where(known[..., None], true_px, torch.inf).amin(dim=1)
+    high = torch.where(known[..., None], true_px, -torch.inf).amax(dim=1)
+    return ((found_px - true_px).norm(dim=-1) / (high - low).amax(dim=1, keepdim=True))[known]

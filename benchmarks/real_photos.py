@@ -1,0 +1,154 @@
+"""The paper's question on real photos: does the picture help the pose beyond the 2D joints?
+
+The shipped image network learns from photos as `prepare images` packs them, with the joints that the eyes see, at level
+self; and, with --outlined, at level weak from shards that have outlines (photos have none). Each with and without the
+picture, for the same number of steps, scored on photos with labelled joints of other people, and on drawn hands.
+
+Usage: python benchmarks/real_photos.py --photos FOLDER ... --labelled FOLDER --held-out SHARDS --out FOLDER
+[--outlined SHARDS] [--limit 300] [--steps 60] [--json FILE]. `--labelled` is as `tools/score_hands.py` reads it.
+Finished rows are kept.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from reporting import write
+
+from hifihr_cli.training import bare_start, resolve
+from hifihr_core.config.tree import RunSettings
+from hifihr_core.geometry.cameras import project
+from hifihr_core.lifting.seen_definition import as_seen
+from hifihr_core.models.checkpoint import Checkpoint, load_checkpoint
+from hifihr_core.models.placing import place_estimate
+from hifihr_core.models.shipped import IMAGE_NETWORK, shipped_model
+from hifihr_core.stream.batch_stream import StreamOptions
+from hifihr_core.stream.datasets import open_dataset, open_stream
+from hifihr_core.training.distributed import join_world
+from hifihr_core.training.loop import fit
+from hifihr_core.training.setup import set_up
+from hifihr_core.training.validation import validate
+
+NEAR = (0.05, 0.1)
+
+
+def main() -> None:
+    """Measure every row and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--photos", type=Path, nargs="+", required=True)
+    parser.add_argument("--labelled", type=Path, required=True)
+    parser.add_argument("--held-out", type=Path, required=True)
+    parser.add_argument("--outlined", type=Path, default=None)
+    parser.add_argument("--limit", type=int, default=300, help="photos of each folder")
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--json", type=Path, default=None)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    photos = [_packed(folder, arguments.out / folder.name, limit=arguments.limit) for folder in arguments.photos]
+    judges = _labelled(arguments.labelled, arguments.out), arguments.held_out.resolve()
+    data = {"self": photos} | ({"weak": [arguments.outlined.resolve()]} if arguments.outlined else {})
+    rows = {"start": _kept(arguments.out / "start.json", lambda: _scores(shipped_model(IMAGE_NETWORK), *judges))}
+    for level, shards in data.items():
+        for picture in ("without", "with"):
+            folder = arguments.out / f"{level}-{picture}-{arguments.steps}"
+            settings, init = _settings(level, picture, shards, arguments.steps)
+            fit_once = _learnt(settings, init, folder)
+            rows[f"{level}, {picture} the picture"] = _kept(
+                folder.with_suffix(".json"), lambda learn=fit_once: _scores(learn(), *judges)
+            )
+            _print(rows)
+    write("real_photos", {"rows": rows, "steps": arguments.steps}, arguments.json)
+
+
+def _kept(path: Path, make: Any) -> dict[str, float]:
+    if not path.exists():
+        path.write_text(json.dumps(make(), indent=1), encoding="utf-8")
+    return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _packed(root: Path, out: Path, *, limit: int | None = None, keypoints: Path | None = None) -> Path:
+    """Return the shards of photos, whose hands the eyes search for unless a file has them."""
+    if not (out / "train").exists():
+        words = [sys.executable, "-m", "hifihr_cli", "prepare", "images", "--root", root, "--out", out]
+        words += ["--workers", 0, "--max-problems", 1]
+        words += [] if limit is None else ["--limit", limit]
+        words += [] if keypoints is None else ["--keypoints", keypoints]
+        subprocess.run(list(map(str, words)), check=True, stdout=subprocess.DEVNULL)
+    return out.resolve() / "train"
+
+
+def _labelled(folder: Path, out: Path) -> Path:
+    entries = json.loads((folder / "annotations.json").read_text(encoding="utf-8"))
+    hands = {
+        entry["file"]: [{"keypoints": one["keypoints"], "side": one["side"]} for one in entry["hands"]]
+        for entry in entries
+    }
+    path = out / "labelled.json"
+    path.write_text(json.dumps(hands), encoding="utf-8")
+    return _packed(folder, out / "labelled", keypoints=path)
+
+
+def _settings(level: str, picture: str, shards: list[Path], steps: int) -> tuple[RunSettings, Path]:
+    """Return the settings and the start of a bare `hifihr train` on these shards."""
+    given = [f"data.train={json.dumps(list(map(str, shards)))}", "data.validation_part=0", f"train.max_steps={steps}"]
+    given += ["train.epochs=10000", "train.pictures_every_steps=0"]
+    given += ["model.hand=anny"] + ([] if picture == "with" else ["render.enabled=false"])
+    flags: dict[str, Any] = {"train.supervision": level}
+    start = bare_start(resolve(None, given, flags, paper=False, resumed=None), given, pretraining=False)
+    assert start is not None
+    assert start.init is not None
+    return resolve(None, given, flags, paper=False, resumed=None, start=start), start.init
+
+
+def _learnt(settings: RunSettings, init: Path, folder: Path) -> Any:
+    return lambda: fit(settings, folder, init=init, resume=folder.exists()).weights
+
+
+def _scores(weights: Path | None, labelled: Path, held_out: Path) -> dict[str, float]:
+    assert weights is not None
+    found = load_checkpoint(weights)
+    settings, _ = _settings("self", "with", [held_out], 1)
+    settings = settings.model_copy(update={"data": settings.data.model_copy(update={"validation": (str(held_out),)})})
+    with join_world("cpu") as world:
+        run = set_up(settings, weights.parent / "none", world, init=weights)
+        drawn = validate(run, epoch=0) or {}
+    drawn.pop("loss", None)
+    return _photo_scores(found, labelled) | {f"drawn: {name}": value for name, value in drawn.items()}
+
+
+@torch.no_grad()
+def _photo_scores(found: Checkpoint, labelled: Path) -> dict[str, float]:
+    """Return PCK and the mean error of labelled joints, in parts of the longer side of their box."""
+    dataset = open_dataset(str(labelled), training=True, labels=None)
+    options = StreamOptions(batch_size=32, image_px=found.settings.data.image_px, shuffle=False, drop_last=False)
+    errors = []
+    with join_world("cpu") as world:
+        for batch in open_stream([dataset], options, world.share, world.device, weights=[None]):
+            placed = place_estimate(found.network(batch.image, batch.K), batch.K, found.hand)
+            seen_px = project(as_seen(placed.joints_cam, found.hand.joint_definition), batch.K)
+            known, true_px = batch.labels["keypoints_confidence"] > 0, batch.labels["keypoints_px"]
+            sides = [
+                points[some].amax(dim=0) - points[some].amin(dim=0) for points, some in zip(true_px, known, strict=True)
+            ]
+            size = torch.stack(sides).amax(dim=1, keepdim=True)
+            errors.append(((seen_px - true_px).norm(dim=-1) / size)[known])
+    every = torch.cat(errors)
+    near = {f"photos: PCK@{part}": float((every < part).float().mean()) for part in NEAR}
+    return {**near, "photos: mean error": float(every.mean())}
+
+
+def _print(rows: dict[str, dict[str, float]]) -> None:
+    titles = list(next(iter(rows.values())))
+    print("| | " + " | ".join(titles) + " |\n|---|" + "---|" * len(titles))
+    for name, row in rows.items():
+        print(f"| {name} | " + " | ".join(f"{row[title]:.3f}" for title in titles) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
