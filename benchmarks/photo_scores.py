@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from learning.feature_engine import BodyEngine
-from learning.photo_hands import as_right_hand, see_crop, stacked
+from learning.photo_hands import as_right_hand, see_crops, stacked
 
 from hifihr_core.eyes.eyes import Eyes
 from hifihr_core.files import write_atomically
@@ -45,7 +45,8 @@ def _see(eyes: Eyes, engine: BodyEngine, folder: Path, entry: dict) -> list[dict
     for label, seen in zip(labels, eyes.look(image, np.stack([_box(label) for label in labels])), strict=True):
         if seen.side != "right":
             label[:, 0] = image.shape[1] - label[:, 0]
-        rows.append({**see_crop(engine, *as_right_hand(image, seen)), "label_px": label})
+        (row,) = see_crops(engine, *as_right_hand(image, seen), views=1, random=np.random.default_rng(0))
+        rows.append({**row, "label_px": label})
     return rows
 
 
