@@ -20,6 +20,7 @@ from hifihr_core.eyes.networks import LANDMARK_PX, PALM_PX, LandmarkNetwork, Pal
 from hifihr_core.files import write_atomically
 from hifihr_core.hands import load_hand
 from hifihr_core.lifting.lifter import Lifter, load_lifter
+from hifihr_core.machine.onnx_runtime import import_onnxruntime
 from hifihr_core.models.checkpoint import find_checkpoint, load_checkpoint
 from hifihr_core.models.contract import Estimate, ImageNetwork
 from hifihr_core.models.shipped import LIFTER, shipped_model
@@ -179,8 +180,7 @@ def onnx_content(portable: Portable) -> bytes:
 
 def largest_difference(portable: Portable, content: bytes, count: int) -> float:
     """Return the largest difference between torch and onnxruntime over all outputs, relative to the output's size."""
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

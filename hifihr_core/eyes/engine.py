@@ -11,6 +11,7 @@ from torch import nn
 
 from hifihr_core.eyes.networks import LANDMARK_PX, PALM_PX, LandmarkNetwork, PalmNetwork, load_network
 from hifihr_core.eyes.onnx_graph import onnx_bytes
+from hifihr_core.machine.onnx_runtime import import_onnxruntime
 
 _INPUT_PX: dict[type[nn.Module], int] = {PalmNetwork: PALM_PX, LandmarkNetwork: LANDMARK_PX}
 
@@ -23,8 +24,7 @@ class Engine:
     """
 
     def __init__(self, network: nn.Module, *, threads: int = 0, image_px: int | None = None) -> None:
-        import onnxruntime
-
+        onnxruntime = import_onnxruntime()
         self.image_px = image_px or _INPUT_PX[type(network)]
         self._threads = threads or _usable_cores()
         options = onnxruntime.SessionOptions()

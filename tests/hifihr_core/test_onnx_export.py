@@ -8,14 +8,14 @@ import torch
 
 from hifihr_core import onnx_export
 from hifihr_core.errors import AssetError, ConfigError
+from hifihr_core.machine.onnx_runtime import import_onnxruntime
 from hifihr_core.onnx_export import NETWORKS, export_onnx, largest_difference
 
 pytest.importorskip("onnxscript", reason="the extra onnx is not installed")
 
 
 def test_a_shipped_network_runs_without_torch(run_cli, tmp_path):
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     path = tmp_path / "lifter.onnx"
     ended = run_cli("export", "lifter", "--to", "onnx", "--out", path, "--json")
     assert ended.code == 0, ended.err

@@ -4,14 +4,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from hifihr_core.errors import DataError
 from hifihr_core.exports.run_index import read_index
+from hifihr_core.exports.textured_meshes import TexturedMesh
+from hifihr_core.hands import HandModel
 from hifihr_core.photos.camera_choice import CameraChoice
+from hifihr_core.placed_hands import default_light
 from hifihr_core.prediction.predictor import Predictor, PredictSettings
+from hifihr_core.video import clip_job
 from hifihr_core.video.clip_job import ClipOutput, predict_clip
 from hifihr_core.video.reading.containers import VideoFile
 from hifihr_core.video.writing import overlay_clip
+from hifihr_core.video.writing.track_look import TrackLook
 
 COUNT = 10
 
@@ -19,6 +25,17 @@ COUNT = 10
 @pytest.fixture(scope="module")
 def predictor() -> Predictor:
     return Predictor.load(settings=PredictSettings(crop_px=64, texture_px=64))
+
+
+@pytest.fixture
+def quick(predictor: Predictor, anny: HandModel, monkeypatch: pytest.MonkeyPatch) -> Predictor:
+    """Return a predictor that takes no closer look, beside which every hand is grey: files are tested, not hands."""
+    faces = anny.faces.long().numpy()
+    grey = TexturedMesh(np.zeros((anny.num_vertices, 3)), faces, vertex_colors=np.full((anny.num_vertices, 3), 0.7))
+    look = TrackLook(grey, np.zeros(1), default_light(torch.zeros(1)), None, {})
+    monkeypatch.setattr(clip_job, "look_at_tracks", lambda predictor, source, span, tracks, K: {0: look, 1: look})
+    monkeypatch.setattr(predictor, "second_sight", None)
+    return predictor
 
 
 @pytest.fixture
@@ -71,37 +88,35 @@ def test_a_clip_becomes_tracks(tmp_path: Path, clip, predictor, eyes) -> None:
 SMALL = {"formats": ("npz",), "overlay": False}
 
 
-def test_a_finished_clip_is_not_done_again_and_other_settings_are_refused(
-    tmp_path: Path, clip, predictor, eyes
-) -> None:
-    first = _job(clip, predictor, eyes, tmp_path, **SMALL)
+def test_a_finished_clip_is_not_done_again_and_other_settings_are_refused(tmp_path: Path, clip, quick, eyes) -> None:
+    first = _job(clip, quick, eyes, tmp_path, **SMALL)
     searches, before = eyes.searches, _contents(tmp_path)
-    again = _job(clip, predictor, eyes, tmp_path, **SMALL)
+    again = _job(clip, quick, eyes, tmp_path, **SMALL)
     assert (again.kept, eyes.searches, _contents(tmp_path)) == (True, searches, before)
     assert again.document() == first.document()
     with pytest.raises(DataError, match=r"already has its results, of other settings.*--overwrite"):
-        _job(clip, predictor, eyes, tmp_path, **SMALL, codec="mpeg4")
+        _job(clip, quick, eyes, tmp_path, **SMALL, codec="mpeg4")
     os.utime(clip.path, ns=(1, 1))
     with pytest.raises(DataError, match="another version of it"):
-        _job(clip, predictor, eyes, tmp_path, **SMALL)
+        _job(clip, quick, eyes, tmp_path, **SMALL)
     assert _contents(tmp_path) == before
 
 
-def test_what_a_clip_no_longer_has_is_removed(tmp_path: Path, clip, predictor, eyes, scripted_eyes) -> None:
-    _job(clip, predictor, eyes, tmp_path, **SMALL)
+def test_what_a_clip_no_longer_has_is_removed(tmp_path: Path, clip, quick, eyes, scripted_eyes) -> None:
+    _job(clip, quick, eyes, tmp_path, **SMALL)
     one_hand = scripted_eyes([seen[:1] for seen in eyes.script])
-    _job(clip, predictor, one_hand, tmp_path, overwrite=True, **SMALL)
+    _job(clip, quick, one_hand, tmp_path, overwrite=True, **SMALL)
     assert sorted(path.name for path in tmp_path.glob("two_track*")) == ["two_track0.npz"]
-    _job(clip, predictor, scripted_eyes([[]] * COUNT), tmp_path, overwrite=True, **SMALL)
+    _job(clip, quick, scripted_eyes([[]] * COUNT), tmp_path, overwrite=True, **SMALL)
     assert sorted(_contents(tmp_path)) == ["hands.json", "two.mp4"]
     assert read_index(tmp_path)[0]["tracks"] == []
 
 
 @pytest.mark.parametrize("name", ["two.json", "two_track1.npz", "two_timeline.html"])
-def test_files_of_others_are_never_touched(tmp_path: Path, clip, predictor, eyes, name: str) -> None:
+def test_files_of_others_are_never_touched(tmp_path: Path, clip, quick, eyes, name: str) -> None:
     (tmp_path / name).write_text("mine")
     for _ in range(2):
-        done = _job(clip, predictor, eyes, tmp_path, overwrite=True, **SMALL)
+        done = _job(clip, quick, eyes, tmp_path, overwrite=True, **SMALL)
         assert [path.name for path in done.files] == ["two_mp4.json"]
         assert (tmp_path / name).read_text() == "mine"
     assert sorted(path.name for path in tmp_path.glob("*.npz") if path.name != name) == [
@@ -111,13 +126,13 @@ def test_files_of_others_are_never_touched(tmp_path: Path, clip, predictor, eyes
 
 
 def test_two_clips_of_one_name_have_results_of_their_own(
-    tmp_path: Path, clip, predictor, eyes, write_clip, numbered
+    tmp_path: Path, clip, quick, eyes, write_clip, numbered
 ) -> None:
-    _job(clip, predictor, eyes, tmp_path, overwrite=True, **SMALL)
+    _job(clip, quick, eyes, tmp_path, overwrite=True, **SMALL)
     before = _contents(tmp_path)
     (tmp_path / "b").mkdir()
     other = VideoFile(write_clip(tmp_path / "b" / "two.mp4", [numbered(n) for n in range(COUNT)]))
-    done = _job(other, predictor, eyes, tmp_path, overwrite=True, **SMALL)
+    done = _job(other, quick, eyes, tmp_path, overwrite=True, **SMALL)
     assert [path.name for path in done.files] == ["two_mp4.json"]
     before.pop("hands.json")
     assert before.items() <= _contents(tmp_path).items()
@@ -128,19 +143,19 @@ def _contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize(("stage", "at"), [("watch", 4), ("overlay", 7)])
-def test_a_killed_run_goes_on(tmp_path: Path, clip, predictor, eyes, stage: str, at: int) -> None:
+def test_a_killed_run_goes_on(tmp_path: Path, clip, quick, eyes, stage: str, at: int) -> None:
     def kill(now: str, number: int) -> None:
         if (now, number) == (stage, at):
             raise _Killed
 
-    whole = _job(clip, predictor, eyes, tmp_path / "whole")
+    whole = _job(clip, quick, eyes, tmp_path / "whole")
     output, camera = ClipOutput(tmp_path / "parts"), CameraChoice(focal_px=700.0)
     with pytest.raises(_Killed):
-        predict_clip(clip, predictor, eyes, output, camera=camera, on_frame=kill)
+        predict_clip(clip, quick, eyes, output, camera=camera, on_frame=kill)
     looked: list[int] = []
     again = predict_clip(
         clip,
-        predictor,
+        quick,
         eyes,
         output,
         camera=camera,
@@ -162,21 +177,21 @@ def test_a_killed_run_goes_on(tmp_path: Path, clip, predictor, eyes, stage: str,
     ("focal_px", "models", "first"), [(700.0, "these", 4), (900.0, "these", 0), (700.0, "others", 0)]
 )
 def test_finished_parts_of_an_overlay_are_kept_only_for_the_same_hands(
-    tmp_path: Path, clip, predictor, eyes, monkeypatch: pytest.MonkeyPatch, focal_px: float, models: str, first: int
+    tmp_path: Path, clip, quick, eyes, monkeypatch: pytest.MonkeyPatch, focal_px: float, models: str, first: int
 ) -> None:
     def kill(now: str, number: int) -> None:
         if (now, number) == ("overlay", 6):
             raise _Killed
 
     monkeypatch.setattr(overlay_clip, "_PART", 4)
-    monkeypatch.setattr(predictor, "source", "these")
+    monkeypatch.setattr(quick, "source", "these")
     output, drawn = ClipOutput(tmp_path, formats=(), overwrite=True), []
     with pytest.raises(_Killed):
-        predict_clip(clip, predictor, eyes, output, camera=CameraChoice(focal_px=700.0), on_frame=kill)
-    predictor.source = models
+        predict_clip(clip, quick, eyes, output, camera=CameraChoice(focal_px=700.0), on_frame=kill)
+    quick.source = models
     predict_clip(
         clip,
-        predictor,
+        quick,
         eyes,
         output,
         camera=CameraChoice(focal_px=focal_px),
@@ -185,8 +200,8 @@ def test_finished_parts_of_an_overlay_are_kept_only_for_the_same_hands(
     assert drawn == list(range(first, COUNT))
 
 
-def test_no_hands_leave_nothing(tmp_path: Path, clip, predictor, scripted_eyes) -> None:
-    done = _job(clip, predictor, scripted_eyes([[]] * COUNT), tmp_path / "out")
+def test_no_hands_leave_nothing(tmp_path: Path, clip, quick, scripted_eyes) -> None:
+    done = _job(clip, quick, scripted_eyes([[]] * COUNT), tmp_path / "out")
     assert done.tracks == ()
     assert done.frames == COUNT
     assert not list((tmp_path / "out").iterdir())
