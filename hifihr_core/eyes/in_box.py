@@ -11,7 +11,7 @@ from hifihr_core.geometry.crops import square_around
 
 #: Sides of the region in longer sides of the box, and number of turns; the second try is for hands that the first lost.
 _FIRST_TRY, _SECOND_TRY = ((1.2, 1.7), 4), ((0.9, 1.3, 1.8), 8)
-_SURE = 0.95
+_SURE = 0.8
 _ROUNDS = 3
 _FOLLOWED = 3
 #: Joints may leave the box by this share of its longer side.

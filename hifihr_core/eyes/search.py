@@ -67,7 +67,14 @@ EFFORTS: Mapping[str, SearchPlan] = MappingProxyType(
             rounds=1,
             num_looks=2,
             max_candidates=16,
-            if_blind=SearchPlan((0.6,), palm_score=0.3, rounds=1, num_looks=2, max_candidates=4),
+            if_blind=SearchPlan(
+                (0.75,),
+                palm_score=0.3,
+                rounds=1,
+                num_looks=2,
+                max_candidates=4,
+                if_blind=SearchPlan((0.6,), palm_score=0.3, rounds=1, num_looks=2, max_candidates=4),
+            ),
         ),
         "auto": SearchPlan(
             (1.0, 0.6),

@@ -51,10 +51,11 @@ class FitWeights:
 
 
 #: For hands that the eyes saw and the hand network lifted, compared as the eyes define joints: the priors count for
-#: less than elsewhere, so that what the eyes saw is kept, and what the joints leave open stays near the lift. Smaller
-#: values of `keypoint` are further from the truth on drawn hands, larger ones lose over two points of PCK@0.05.
+#: less than elsewhere, so that what the eyes saw is kept, and what the joints leave open stays near the lift. Doubtful
+#: keypoints have less weight already (see `prediction/second_sight.py`), so here hardly any counts as an outlier.
 SEEN_HANDS = FitWeights(
-    keypoint=0.03,
+    keypoint=0.035,
+    outlier=0.4,
     pose_prior=2.5,
     pose_off_prior=0.4,
     shape_prior=2.0,

@@ -29,7 +29,7 @@ from hifihr_core.prediction.hand_crops import Crops
 #: A keypoint that may be off by this share of half the hand's size has the weight 1, and none more than `_MOST_TRUST`.
 _USUAL_SIGMA, _MOST_TRUST = 0.045, 1.5
 #: Eyes and hand network differ by this share of the hand's size in photos; what is more adds to the error, times this.
-_USUALLY_APART, _DOUBT = 0.03, 1.5
+_USUALLY_APART, _DOUBT = 0.06, 5.0
 #: How often the network looks, each time at the region about the joints that it found: the first look finds a hand that
 #: the eyes nearly lost, the second sees it well.
 ROUNDS = 2
