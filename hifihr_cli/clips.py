@@ -59,8 +59,8 @@ def predict_clips(
 ) -> None:
     """Predict clips one by one and report each; `models` are checkpoint, settings and device of the predictor.
 
-    The fault of one clip is named and the others are done. Raises: FindingsError if a clip could not be done, or no
-    hand was found in any; DataError if no clip could be done.
+    If a clip fails, the error is reported and the others are still processed. Raises: FindingsError if a clip failed or
+    no hand was found in any; DataError if all clips failed.
     """
     with quick_imports():
         from hifihr_core.errors import AssetError, DataError
@@ -111,7 +111,7 @@ def predict_clips(
 
 @dataclass(frozen=True)
 class _Clip:
-    """What is kept of a clip once its files are written."""
+    """What is kept of a clip after its files are written."""
 
     document: "dict[str, Any]"
     error: "DataError | None" = None
@@ -161,14 +161,14 @@ def _report(done: "Sequence[_Clip]", json: bool) -> None:
     if not json and rows:
         emit_table(("clip", "track", "side", "seconds", "score", "files"), rows)
     if len(failed) == len(done):
-        raise DataError(f"none of {len(done)} clips could be done")
+        raise DataError(f"none of the {len(done)} clips could be processed")
     if not rows:
         raise FindingsError(f"no hand was found in {len(documents)} clip{'s'[: len(documents) > 1]}")
     for clip in done:
         if clip.error is None and not clip.document["tracks"]:
             say(f"{clip.document['path']}: no hand was found", kind="warning")
     if failed:
-        raise FindingsError(f"{len(failed)} of {len(done)} clips could not be done; the others are")
+        raise FindingsError(f"{len(failed)} of {len(done)} clips could not be processed; the rest are done")
 
 
 def _row(clip: "dict[str, Any]", track: "dict[str, Any]") -> tuple[object, ...]:

@@ -20,7 +20,7 @@ from typer.main import get_command
 from hifihr_cli.errors import INTERRUPTED, report
 from hifihr_cli.examples import epilog_of
 
-#: Terminals with fewer columns get plain help: frames would leave no room for the names of options.
+#: Narrower terminals get plain help: frames would leave no room for option names.
 LEAST_FRAMED = 80
 
 #: Name on the command line -> "module:attribute", in help order: the main commands first, housekeeping last.

@@ -29,7 +29,7 @@ def info(folder: Folder, json: Json = False) -> None:
         emit(f"{path}: {facts.dataset} {facts.version}, {facts.split}, {facts.licence}, by {index.software}")
         emit(
             f"  {index.samples:,} samples of {index.annotations:,} poses in {len(index.shards)} shards, "
-            f"{size / 2**20:,.1f} MiB, {index.problem_count} left out"
+            f"{size / 2**20:,.1f} MiB, {index.problem_count} skipped"
         )
         emit(f"  joints {facts.joint_definition}, root {facts.root_joint}, camera {facts.camera}")
         emit_table(

@@ -10,8 +10,8 @@ from hifihr_cli.console import say
 from hifihr_cli.imports import quick_imports
 
 Results = Annotated[Path, typer.Argument(help="A folder written by predict.", metavar="RESULTS")]
-Port = Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to serve at.", metavar="N")]
-Host = Annotated[str, typer.Option("--host", help="Address to serve at; 0.0.0.0 for all.", metavar="NAME")]
+Port = Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on.", metavar="N")]
+Host = Annotated[str, typer.Option("--host", help="Address to listen on; 0.0.0.0 for all.", metavar="NAME")]
 
 
 def view(results: Results = Path("predictions"), port: Port = 8080, host: Host = "127.0.0.1") -> None:

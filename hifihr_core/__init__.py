@@ -4,8 +4,8 @@
 
     hands = hifihr.predict("photo.jpg").hands
 
-The names of `__all__` are public and documented in docs/reference/python.md. Each is loaded when it is first used, so
-that importing this package stays cheap.
+The names in `__all__` are public and documented in docs/reference/python.md. Each is loaded on first use, so that
+importing this package is cheap.
 """
 
 from importlib import import_module
@@ -34,7 +34,7 @@ __all__ = ["__version__", *_PUBLIC]
 
 def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; public are {', '.join(_PUBLIC)}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; public names: {', '.join(_PUBLIC)}")
     value = getattr(import_module(_PUBLIC[name]), name)
     globals()[name] = value  # looked up once
     return value

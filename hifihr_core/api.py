@@ -1,6 +1,6 @@
 """The functions behind `import hifihr_core as hifihr`: a photo in, hands out; training; scores.
 
-Each is what the command of the same name runs, with the same defaults.
+Each does the same as the command with that name, with the same defaults.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,10 +21,10 @@ from hifihr_core.training.loop import Summary, fit
 
 
 def predict(photo: str | Path | np.ndarray, *, device: str = "auto", **settings: Any) -> PhotoResult:
-    """Find and reconstruct every hand of one photo: the path of a file, or an upright RGB array (H, W, 3) of bytes.
+    """Find and reconstruct every hand in a photo, given as a path or an upright RGB array (H, W, 3) of bytes.
 
-    `settings` are fields of `PredictSettings`, such as ``refine=True``. The models are loaded at every call; for many
-    photos use one `Predictor`. Raises: DataError if the photo cannot be read.
+    `settings` are fields of `PredictSettings`, such as ``refine=True``. The models are loaded on every call; for many
+    photos, use one `Predictor`. Raises: DataError if the photo cannot be read.
     """
     predictor = Predictor.load(settings=PredictSettings(**settings), device=choose_device(device))
     return predictor.predict(photo)
@@ -41,7 +41,7 @@ def train(
     resume: bool = False,
     device: str = "auto",
 ) -> Summary:
-    """Train with rendering and leave everything in `folder`, as `hifihr train --out FOLDER` does.
+    """Train with rendering and write everything to `folder`, like `hifihr train --out FOLDER`.
 
     `supervision` is "full", "weak" or "self"; `data` names datasets or shard folders; `config` is a preset or a TOML
     file; `settings` maps dotted names to values, such as ``{"train.lr": 1e-4}``. `init` is a weight file or a run
@@ -70,9 +70,9 @@ def evaluate(
     limit: int | None = None,
     device: str = "auto",
 ) -> Evaluation:
-    """Score a checkpoint (default: the shipped network), or the file `predictions`, as `hifihr eval` does.
+    """Score a checkpoint (default: the shipped network) or the file `predictions`, like `hifihr eval`.
 
-    `dataset` is "freihand", "ho3d" or "synth". The truth is that of the prepared shards, or of the files in
+    `dataset` is "freihand", "ho3d" or "synth". The ground truth comes from the prepared shards, or from the files in
     `ground_truth`. Nothing is written. Raises: DataError or AssetError if something is missing or broken.
     """
     truth = None if ground_truth is None else Path(ground_truth)

@@ -1,4 +1,4 @@
-"""A look at this machine: what works, what is missing, and the command that fixes it."""
+"""Check this machine: what works, what is missing, and the command that fixes it."""
 
 import os
 import platform
@@ -23,7 +23,7 @@ State = Literal["ok", "note", "problem"]
 
 PYTHON = (3, 10)
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "numba", "opencv-python-headless", "h5py", "lpips")
-#: Optional package -> module, what it gives, and how to get it.
+#: Optional package -> module, what it provides, and how to get it.
 EXTRAS = {
     "av": ("av", "clips for predict and live", "pip install 'hifihr[video]'"),
     "pytorch3d": (
@@ -32,14 +32,14 @@ EXTRAS = {
         "see https://github.com/facebookresearch/pytorch3d/blob/main/INSTALL.md",
     ),
 }
-#: Less free disk than this is worth a note: the largest dataset's shards take about as much.
+#: Free disk space below which a note is shown: the largest dataset's shards take about as much.
 FREE_DISK_GB = 20.0
 REINSTALL = "pip install --force-reinstall hifihr"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report; `remedy` is empty where nothing has to be done."""
+    """One line of the report; `remedy` is empty if nothing needs to be done."""
 
     group: str
     name: str
@@ -49,7 +49,7 @@ class Finding:
 
 
 def examine() -> Iterator[Finding]:
-    """Yield what every check of `CHECKS` finds, in order; a check that fails is itself a problem of its group."""
+    """Yield the findings of all `CHECKS`, in order; a check that fails is itself a problem of its group."""
     for group, look in CHECKS.items():
         try:
             for name, state, found, line in look():
@@ -67,7 +67,7 @@ Row = tuple[str, State, str, str]
 
 
 def look_at_python() -> Iterator[Row]:
-    """The interpreter and the packages that hifihr needs."""
+    """Check the interpreter and the packages that hifihr needs."""
     enough = sys.version_info >= PYTHON
     wanted = ".".join(map(str, PYTHON))
     line = "" if enough else f"install Python {wanted} or later"
@@ -80,7 +80,7 @@ def look_at_python() -> Iterator[Row]:
 
 
 def look_at_devices() -> Iterator[Row]:
-    """The processors that torch can use."""
+    """Check the processors that torch can use."""
     import torch
 
     yield "cpu", "ok", f"{os.cpu_count()} cores, torch uses {torch.get_num_threads()}", ""
@@ -94,13 +94,13 @@ def look_at_devices() -> Iterator[Row]:
         )
     if not torch.cuda.is_available():
         built = f"torch {torch.__version__} sees no CUDA device"
-        yield "cuda", "note", built, "predict works without; for training see https://pytorch.org/get-started"
+        yield "cuda", "note", built, "predict works without one; for training see https://pytorch.org/get-started"
     if torch.backends.mps.is_available():
         yield "mps", "ok", "Apple GPU", ""
 
 
 def look_at_renderer() -> Iterator[Row]:
-    """Whether each back end draws a triangle as the plain-torch reference does."""
+    """Check whether each back end renders a triangle like the plain-torch reference."""
     import torch
 
     devices = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
@@ -121,11 +121,11 @@ def look_at_renderer() -> Iterator[Row]:
                 yield (
                     name,
                     "ok",
-                    f"draws as the reference does; first use took {time.perf_counter() - started:.1f} s",
+                    f"renders like the reference; first use took {time.perf_counter() - started:.1f} s",
                     "",
                 )
             else:
-                yield name, "problem", "draws other faces than the reference", 'render with backend="reference"'
+                yield name, "problem", "renders different faces than the reference", 'render with backend="reference"'
 
 
 def _draw(backend: Any, device: str) -> Any:
@@ -141,7 +141,7 @@ def _draw(backend: Any, device: str) -> Any:
 
 
 def look_at_models() -> Iterator[Row]:
-    """The models that ship, each loaded for the hand that it is for."""
+    """Check the shipped models by loading each for its hand."""
     from hifihr_core.hands import load_hand
     from hifihr_core.lifting.hand_network import load_hand_network
     from hifihr_core.lifting.lifter import load_lifter
@@ -167,7 +167,7 @@ def look_at_models() -> Iterator[Row]:
 
 
 def look_at_eyes() -> Iterator[Row]:
-    """The networks that find hands, each run once."""
+    """Check the networks that find hands by running each once."""
     from importlib.metadata import version
 
     import numpy as np
@@ -181,7 +181,7 @@ def look_at_eyes() -> Iterator[Row]:
 
 
 def look_at_assets() -> Iterator[Row]:
-    """Every asset of the registry, each byte of the installed ones read."""
+    """Check every asset in the registry, reading all installed ones."""
     for asset in REGISTRY.values():
         state = check(asset)
         ok: State = {"present": "ok", "missing": "note"}.get(state, "problem")  # type: ignore[assignment]
@@ -190,7 +190,7 @@ def look_at_assets() -> Iterator[Row]:
 
 
 def look_at_extras() -> Iterator[Row]:
-    """Optional packages."""
+    """Check optional packages."""
     for name, (module, gives, line) in EXTRAS.items():
         there = find_spec(module) is not None
         found = f"{_version(name)}, {gives}" if there else f"not installed: {gives}"
@@ -198,7 +198,7 @@ def look_at_extras() -> Iterator[Row]:
 
 
 def look_at_data() -> Iterator[Row]:
-    """The datasets below the data folder: raw downloads and shards."""
+    """Check the datasets in the data folder: raw downloads and shards."""
     home = data_home()
     for kind, line in (("raw", "put downloads there"), ("shards", "hifihr prepare DATASET")):
         folder = home / kind
@@ -207,7 +207,7 @@ def look_at_data() -> Iterator[Row]:
 
 
 def look_at_folders() -> Iterator[Row]:
-    """Whether the folders that hifihr writes to can be written, and the disk below them."""
+    """Check whether hifihr's folders are writable, and their disk space."""
     for name, folder in (("cache", cache_home()), ("data", data_home()), ("here", Path.cwd())):
         base = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
         free_gb = shutil.disk_usage(base).free / 1e9

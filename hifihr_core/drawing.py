@@ -1,4 +1,4 @@
-"""Drawing for people: skeletons in one colour per finger, and tensors as pictures of bytes."""
+"""Drawing for people: skeletons with one colour per finger, and tensors as 8-bit pictures."""
 
 import cv2
 import numpy as np
@@ -12,12 +12,12 @@ Picture = UInt8[np.ndarray, "H W 3"]
 
 #: One colour per finger, thumb to pinky, RGB.
 FINGER_COLORS: tuple[Color, ...] = ((230, 60, 60), (230, 160, 40), (60, 180, 75), (50, 140, 230), (170, 80, 220))
-#: Bits of the fraction of a pixel that OpenCV draws with.
+#: Fractional bits of OpenCV's drawing coordinates.
 _FRACTION = 4
 
 
 def to_bytes(image: Float[Tensor, "3 H W"]) -> Picture:
-    """Return an image in [0, 1] as bytes, rows first; values outside are clamped."""
+    """Convert an image in [0, 1] to bytes, rows first; values outside are clamped."""
     return (image.detach().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy().copy()
 
 
@@ -29,13 +29,13 @@ def draw_skeleton(
     width: int = 1,
     rim: Color | None = None,
 ) -> None:
-    """Draw the 20 bones of a hand into a picture, in one colour per finger where `color` is None.
+    """Draw the 20 bones of a hand into a picture, in one colour per finger if `color` is None.
 
-    `rim` is the colour of a line of two pixels more below each bone. Joints that are not finite are drawn at the corner
-    and joints far outside are pulled in, so that their pixels fit OpenCV's integers.
+    `rim` is the colour of an outline two pixels wider than each bone. Non-finite joints are drawn at the corner, and
+    joints far outside are pulled in, so that their pixels fit OpenCV's integers.
     """
     side = max(picture.shape[:2])
-    # OpenCV puts the middle of the first pixel at 0, we at 0.5.
+    # The centre of the first pixel is 0 in OpenCV, and 0.5 here.
     places = np.clip(np.nan_to_num(joints_px), -side, 2 * side) - 0.5
     points = np.rint(places * 2**_FRACTION).astype(int)
     for shade, extra in ((rim, 2), (color, 0)):
@@ -50,6 +50,6 @@ def draw_skeleton(
 def blend(
     below: UInt8[np.ndarray, "H W 3"], color: Float[np.ndarray, "H W 3"], coverage: Float[np.ndarray, "H W"]
 ) -> Picture:
-    """Return a picture with a surface over it, given its colours in [0, 1] and how much of each pixel it covers."""
+    """Blend a surface over a picture, given its colours in [0, 1] and its coverage of each pixel."""
     over = coverage[..., None]
     return (below * (1 - over) + color * 255 * over).clip(0, 255).astype(np.uint8)

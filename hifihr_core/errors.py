@@ -1,19 +1,19 @@
-"""What a user can meet and fix. Every error is one line and carries the exit code of the command line.
+"""Errors that a user can fix. Each is one line and has an exit code for the command line.
 
 A message names the thing, what was found, what was expected, and the remedy:
 
-    training_K.json: 32,559 entries, expected 32,560; the download is incomplete, fetch FreiHAND_pub_v2.zip again
+    training_K.json: 32,559 entries, expected 32,560; the download is incomplete, download FreiHAND_pub_v2.zip again
 """
 
 
 class HifihrError(Exception):
-    """Base of everything a user can fix; `exit_code` is what the command line ends with."""
+    """Base class of errors that a user can fix; `exit_code` is the exit code of the command line."""
 
     exit_code = 1
 
 
 class FindingsError(HifihrError):
-    """The work was done, but its result is a reason to stop: no hand found, or a score below `--fail-under`."""
+    """The work was done, but its result is a failure: no hand was found, or a score missed `--fail-under`."""
 
     exit_code = 1
 
@@ -31,13 +31,13 @@ class DataError(HifihrError):
 
 
 class AssetError(HifihrError):
-    """A hand model, checkpoint or weight file that is missing, broken or not to be trusted."""
+    """A hand model, checkpoint or weight file that is missing, broken or untrusted."""
 
     exit_code = 3
 
 
 class UnsafePickleError(AssetError):
-    """A pickle that asks for a name outside the allow-list; nothing in it was run."""
+    """A pickle that requests a name outside the allow-list; nothing in it was run."""
 
 
 class DeviceError(HifihrError):

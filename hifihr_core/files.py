@@ -1,4 +1,4 @@
-"""Writing files so that a reader never sees half of one, and saying in one line why that failed."""
+"""Write files atomically, and explain failures in one line."""
 
 import errno
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hifihr_core.errors import DataError
 
-#: How the names of photos end, in lower case.
+#: File extensions of photos, in lower case.
 PHOTO_SUFFIXES = frozenset(
     (
         *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif"),
@@ -18,7 +18,7 @@ PHOTO_SUFFIXES = frozenset(
     )
 )
 
-#: What the operating system says, and what a user can do about it.
+#: Error numbers of the operating system, and what a user can do about them.
 REMEDIES = {
     errno.ENOSPC: "the disk is full; free some space or choose another folder",
     errno.EDQUOT: "the disk quota is used up; free some space or choose another folder",
@@ -29,7 +29,7 @@ REMEDIES = {
     errno.ENOENT: "no such file or folder; check the path",
     errno.ENOTDIR: "a part of this path is a file, expected a folder; check the path",
     errno.EISDIR: "this is a folder, expected a file; check the path",
-    errno.EEXIST: "it exists already; choose another path",
+    errno.EEXIST: "it already exists; choose another path",
     errno.EIO: "the device reported a read or write error; check the disk",
     errno.EMFILE: "too many files are open; raise the limit with `ulimit -n 4096`",
     errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
@@ -37,7 +37,7 @@ REMEDIES = {
 
 
 def describe_os_error(error: OSError, path: Path | None = None) -> str:
-    """Return one line for an error of the operating system: the path, what was found, the remedy.
+    """Return one line for an operating-system error: the path, what was found, the remedy.
 
     `path` is used if the error names none, as when writing to an open file.
     """
@@ -50,9 +50,9 @@ def describe_os_error(error: OSError, path: Path | None = None) -> str:
 def write_atomically(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; move it there if the block succeeds, remove it otherwise.
 
-    The temporary file has the suffix of `path` and exists, empty; missing folders are made. Readers see the old file
-    or the whole new one, never a part. Any exception in the block, Ctrl-C too, leaves `path` as it was.
-    Raises: DataError if the operating system refuses.
+    The temporary file has the suffix of `path` and exists, empty; missing folders are created. Readers see the old file
+    or the complete new one, never a part. Any exception in the block, including Ctrl-C, leaves `path` unchanged.
+    Raises: DataError if the operating system reports an error.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -74,7 +74,7 @@ def write_atomically(path: Path) -> Iterator[Path]:
 
 
 def plain_name(name: str) -> str:
-    """Return a name that can be written inside a file: white space and control characters become `_`."""
+    """Return a name that is safe inside a file: white space and control characters become `_`."""
     return "".join(letter if letter.isprintable() and not letter.isspace() else "_" for letter in name)
 
 
@@ -85,12 +85,12 @@ def write_text(path: Path, text: str) -> None:
 
 
 def _reason(error: OSError) -> str:
-    """Return the reason alone, without the name of the temporary file."""
+    """Return only the reason, without the name of the temporary file."""
     return describe_os_error(OSError(error.errno, error.strerror or str(error)))
 
 
 def _open_to_others(part: Path) -> None:
-    """Give the file the mode that an ordinary new file has here; mkstemp makes it private."""
+    """Give the file the mode of an ordinary new file; mkstemp makes it private."""
     mask = os.umask(0)
     os.umask(mask)
     part.chmod(0o666 & ~mask)

@@ -1,4 +1,4 @@
-"""One writer per folder: a lock that the operating system releases when its process ends, however it ends."""
+"""One writer per folder: a lock that the operating system releases when its process ends in any way."""
 
 import errno
 import os
@@ -10,12 +10,12 @@ from pathlib import Path
 from hifihr_core.errors import ConfigError, DataError, HifihrError
 from hifihr_core.files import describe_os_error
 
-#: The file that is locked; it is removed with the lock.
+#: The lock file; it is removed with the lock.
 LOCK_NAME = ".lock"
-#: The lock of file systems that have none: a file that is there.
+#: The lock on file systems without locks: a file whose existence is the lock.
 PRESENCE_NAME = ".locked"
 
-#: File systems without locks (some NFS and Lustre mounts) answer with one of these.
+#: Error numbers of file systems without locks (some NFS and Lustre mounts).
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL})
 
 
@@ -25,12 +25,12 @@ def lock_folder(
 ) -> Iterator[bool]:
     """Hold the folder's lock while the body runs; yield whether the file system has locks at all.
 
-    Where it has none, nothing is locked, or with `by_presence` a file that is there is the lock; it stays where a
-    process is killed. Raises: `error` if another process holds the lock, naming `what`; DataError if the folder cannot
+    Without locks, nothing is locked, or with `by_presence` the existence of a file is the lock, which a killed process
+    leaves behind. Raises: `error` that names `what` if another process holds the lock; DataError if the folder cannot
     be written.
     """
     busy = error(f"{folder}: {what} is using it; wait until it ends, or choose another folder")
-    stale = error(f"{busy} (if there is none, delete {PRESENCE_NAME} there)")
+    stale = error(f"{busy} (if there is no such process, delete {PRESENCE_NAME} there)")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle = _take(folder / LOCK_NAME, busy)
@@ -50,7 +50,8 @@ def lock_folder(
 def wait_for_turn(path: Path, *, what: str, wait_s: float = 60.0) -> Iterator[bool]:
     """Wait for the lock of a file and hold it while the body runs; yield whether the file system has locks at all.
 
-    Raises: DataError if the file cannot be written, or another process, `what`, keeps it for longer than `wait_s`.
+    Raises: DataError if the file cannot be written, or another process, `what`, holds the lock for longer than
+    `wait_s`.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -71,7 +72,9 @@ def _wait(handle: int, path: Path, what: str, deadline: float) -> bool:
             if error.errno in _NO_LOCKS:
                 return False
             if time.monotonic() > deadline:
-                raise DataError(f"{path}: {what} has held it for too long; end that process, or start again") from error
+                raise DataError(
+                    f"{path}: {what} has held the lock for too long; end that process and run again"
+                ) from error
             time.sleep(0.05)
         else:
             return True
@@ -91,7 +94,7 @@ def _take(path: Path, busy: HifihrError) -> int | None:
                 path.unlink(missing_ok=True)
                 return None
             raise busy from error
-        os.close(handle)  # whoever held it removed it while we were asking
+        os.close(handle)  # its holder removed it in the meantime
 
 
 def _is_at(handle: int, path: Path) -> bool:
@@ -102,7 +105,7 @@ def _is_at(handle: int, path: Path) -> bool:
 
 
 def _release(handle: int, path: Path) -> None:
-    """Remove the locked file and give the lock back; Windows cannot remove a file that is open."""
+    """Remove the lock file and release the lock; Windows cannot remove an open file."""
     if os.name != "nt":
         path.unlink(missing_ok=True)
     os.close(handle)

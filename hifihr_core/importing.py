@@ -1,4 +1,4 @@
-"""From what a user has (a file, a folder, a zip) to an installed asset: found, checked, converted, stored."""
+"""Install an asset from a user's file, folder or zip: find, check, convert and store it."""
 
 import shutil
 import tempfile
@@ -19,7 +19,7 @@ from hifihr_core.outside.zips import RawFile, is_zip, read_zip_index
 
 Convert = Callable[[Path, Path], None]
 
-#: Asset id -> "module:function" that turns the files of a user into the plain file of the cache, without running them.
+#: Asset id -> "module:function" that converts the user's files to the plain file in the cache, without running them.
 CONVERTERS: dict[str, str] = {
     **{row.asset: row.convert for row in HANDS.values() if row.asset and row.convert},
     "mano-left": "hifihr_core.hands.mano.convert:convert_mano_left",
@@ -28,10 +28,10 @@ CONVERTERS: dict[str, str] = {
 
 
 def import_asset(asset: Asset, source: Path) -> Path:
-    """Install `asset` from a file, a folder or a zip and return its path in the cache. `source` stays untouched.
+    """Install `asset` from a file, a folder or a zip, and return its path in the cache. `source` is not modified.
 
-    Names are matched without regard to case, at any depth; a single file may have any name with the right suffix.
-    Raises: AssetError if files are missing, damaged, not those of the registry or not to be trusted.
+    Names are matched at any depth, ignoring case; a single file may have any name with the right suffix.
+    Raises: AssetError if files are missing, damaged, untrusted or different from the registry's.
     """
     try:
         with tempfile.TemporaryDirectory(prefix="hifihr-") as scratch:
@@ -52,7 +52,7 @@ def converter(asset: Asset) -> Convert:
 
 
 def gather(asset: Asset, source: Path, scratch: Path) -> Path:
-    """Return the one file of `asset`, or for several a folder that holds them, unpacked or linked into `scratch`."""
+    """Return the file of `asset`, or a folder if there are several, unpacked or linked into `scratch`."""
     if not source.exists():
         raise AssetError(f"{source}: no such file or folder; {_expected(asset)}")
     if not source.is_dir():
@@ -63,7 +63,7 @@ def gather(asset: Asset, source: Path, scratch: Path) -> Path:
         below = {str(path.relative_to(source)): path for path in _shallow_first(source)}
         found = {wanted: below[name] for wanted, name in _choose(asset, source, below).items()}
     elif len(asset.wanted) > 1:
-        raise AssetError(f"{source}: one file, but {asset.id} has {len(asset.wanted)}; {_expected(asset)}")
+        raise AssetError(f"{source}: a single file, but {asset.id} has {len(asset.wanted)}; {_expected(asset)}")
     else:
         return _check_suffix(asset, source)
     if len(found) == 1:
@@ -77,7 +77,7 @@ def gather(asset: Asset, source: Path, scratch: Path) -> Path:
 
 
 def _check_file(asset: Asset, source: Path) -> None:
-    """Raise AssetError for a pipe or device, which may never end, and for a file larger than the asset's can be."""
+    """Raise AssetError for a pipe or device, which may never end, and for a file that is too large for the asset."""
     check_regular(source, error=AssetError)
     size = source.stat().st_size
     if size > asset.largest_bytes and source.suffix.lower() != ".zip":
@@ -89,20 +89,20 @@ def _shallow_first(folder: Path) -> list[Path]:
 
 
 def _choose(asset: Asset, source: Path, names: Iterable[str]) -> dict[str, str]:
-    """Return wanted name -> name in the source. Raises: AssetError naming what is missing, or what matches twice."""
+    """Map wanted names to names in the source. Raises: AssetError for a missing or ambiguous name."""
     candidates, found = list(names), dict[str, str]()
     for wanted in asset.wanted:
         matches = [name for name in candidates if fnmatch(Path(name).name.lower(), wanted.lower())]
         if not matches:
-            raise AssetError(f"{source}: {wanted} is not in it; {_expected(asset)}")
+            raise AssetError(f"{source}: contains no {wanted}; {_expected(asset)}")
         if len(matches) > 1 and "*" in wanted:
-            raise AssetError(f"{source}: {', '.join(matches)} all fit {wanted}, expected one; give the file itself")
+            raise AssetError(f"{source}: {', '.join(matches)} all match {wanted}, expected one; give the file itself")
         found[wanted] = matches[0]
     return found
 
 
 def _unpack(asset: Asset, archive: Path, scratch: Path) -> dict[str, Path]:
-    """Unpack only the wanted members, under names of our own, so that no path in the archive matters."""
+    """Unpack only the wanted members, under our own names, so that paths in the archive do not matter."""
     try:
         members = {file.inner: file for file in read_zip_index(RawFile(archive)).files()}
         unpacked = {}
@@ -117,7 +117,9 @@ def _unpack(asset: Asset, archive: Path, scratch: Path) -> dict[str, Path]:
 def _copy_bounded(packed: RawFile, target: Path, most: int) -> None:
     """Unpack at most `most` bytes, whatever the archive claims. Raises: AssetError if there are more."""
     if packed.size > most:
-        raise AssetError(f"{packed.name} unpacks to more than {most:,} bytes, expected less; it is damaged or hostile")
+        raise AssetError(
+            f"{packed.name} unpacks to more than {most:,} bytes, expected less; it is damaged or malicious"
+        )
     with packed.open() as stream, target.open("wb") as file:
         shutil.copyfileobj(stream, file, 1 << 20)
 

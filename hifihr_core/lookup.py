@@ -1,4 +1,4 @@
-"""Looking things up: names in tables with a helpful refusal, what a row points to, and values that must be there."""
+"""Look up names in tables with helpful errors, objects named in rows, and values that must exist."""
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
@@ -10,7 +10,7 @@ from hifihr_core.errors import ConfigError
 Row = TypeVar("Row")
 Found = TypeVar("Found")
 
-#: A refusal lists at most this many names.
+#: Maximum number of names in an error message.
 _NAMES_SHOWN = 20
 
 
@@ -28,26 +28,26 @@ def lookup(
 
 
 def expected_one_of(names: Iterable[str], found: str) -> str:
-    """Return "expected one of a, b, c", with the nearest name to `found` if there is one that is near."""
+    """Return "expected one of a, b, c", with the name nearest to `found` if there is a near one."""
     known = list(names)
     more = f" and {len(known) - _NAMES_SHOWN} more" if len(known) > _NAMES_SHOWN else ""
     return f"expected one of {', '.join(known[:_NAMES_SHOWN])}{more}{did_you_mean(found, known)}"
 
 
 def did_you_mean(found: str, names: Iterable[str]) -> str:
-    """Return "; did you mean x?" for the nearest of `names`, or an empty text."""
+    """Return "; did you mean x?" for the nearest of `names`, or an empty string."""
     close = get_close_matches(found, list(names), n=1)
     return f"; did you mean {close[0]}?" if close else ""
 
 
 def needed(value: Found | None, what: str) -> Found:
-    """Return `value`, which a caller promised to give. Raises: ValueError naming `what` if it is None."""
+    """Return `value`, which the caller must provide. Raises: ValueError that names `what` if it is None."""
     if value is None:
         raise ValueError(f"{what} is missing, but needed here")
     return value
 
 
 def load_attribute(place: str) -> Any:
-    """Return what "module:attribute" points to; its module is imported now, so that tables stay quick to load."""
+    """Return the object "module:attribute"; its module is imported only now, so that tables load quickly."""
     module, _, attribute = place.partition(":")
     return getattr(import_module(module), attribute)

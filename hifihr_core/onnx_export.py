@@ -1,7 +1,7 @@
-"""Networks as ONNX files, to run in any program without hifihr: the shipped ones and those of a run.
+"""Export networks as ONNX files that run without hifihr: the shipped ones and those of a run.
 
-Names and shapes of inputs and outputs are in docs/onnx.md. Every file is compared with its torch module on random
-input before it gets its name.
+docs/onnx.md lists the names and shapes of inputs and outputs. Every file is compared with its torch module on random
+input before it is saved.
 """
 
 import io
@@ -25,13 +25,13 @@ from hifihr_core.models.checkpoint import find_checkpoint, load_checkpoint
 from hifihr_core.models.contract import Estimate, ImageNetwork
 from hifihr_core.models.shipped import LIFTER, shipped_model
 
-#: Largest difference between torch and onnxruntime that passes, as a part of each output's largest value (at least 1).
+#: Largest allowed difference between torch and onnxruntime, relative to each output's largest value (at least 1).
 TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
 class Portable:
-    """A module whose inputs and outputs are plain tensors with names, and a maker of random input.
+    """A module with named plain tensors as inputs and outputs, and a generator of random input.
 
     Concretely, ``module(*example(n).values())`` returns the tensors of `outputs` for a batch of n.
     """
@@ -53,7 +53,7 @@ class _LiftedNumbers(nn.Module):
 
 
 class _EstimatedNumbers(nn.Module):
-    """An image network's estimate as a tuple; what the network does not give is left out."""
+    """An image network's estimate as a tuple, without outputs that the network lacks."""
 
     def __init__(self, network: ImageNetwork) -> None:
         super().__init__()
@@ -64,12 +64,12 @@ class _EstimatedNumbers(nn.Module):
 
 
 def named_numbers(estimate: Estimate) -> dict[str, Tensor]:
-    """Return the tensors of an `Estimate` by the names that the ONNX file gives them."""
+    """Return the tensors of an `Estimate`, keyed by their names in the ONNX file."""
     hand, light, seen = estimate.parameters, estimate.light, estimate.keypoints
     named = {
         "global_orient": hand.global_orient,
         "pose": hand.pose,
-        "shape_coefficients": hand.shape,  # "shape" is a name that the exporter gives to nodes of its own
+        "shape_coefficients": hand.shape,  # the exporter uses the name "shape" for its own nodes
         "texture_coefficients": hand.texture,
         "root_px": estimate.root_px,
         "scale_px_per_m": estimate.scale_px_per_m,
@@ -98,7 +98,7 @@ def _landmarks() -> Portable:
 def _lifter() -> Portable:
     path = shipped_model(LIFTER)
     if path is None:
-        raise AssetError("the lifter does not ship with this installation; reinstall hifihr")
+        raise AssetError("this installation has no lifter; reinstall hifihr")
 
     def example(count: int) -> Mapping[str, Tensor]:
         points = 100 + 60 * torch.rand(count, 21, 2, generator=_dice())
@@ -130,10 +130,10 @@ NETWORKS: Mapping[str, Callable[[], Portable]] = {
 
 
 def export_onnx(network: str, path: Path) -> float:
-    """Write a network as ONNX, batch size free, and return its largest relative difference from torch.
+    """Write a network as ONNX with a free batch size, and return its largest relative difference from torch.
 
-    `network` is a name of `NETWORKS`, a weight file, or a run folder. Raises: AssetError if the weights are missing,
-    broken, or the written file computes something else; ConfigError if the package `onnx` is missing.
+    `network` is a name in `NETWORKS`, a weight file, or a run folder. Raises: AssetError if the weights are missing or
+    broken, or the written file gives different results; ConfigError if the package `onnx` is missing.
     """
     if network not in NETWORKS and not Path(network).exists():
         raise ConfigError(
@@ -161,7 +161,7 @@ def onnx_content(portable: Portable) -> bytes:
         raise ConfigError(f"{error.name} is not installed; pip install 'hifihr[onnx]'") from error
     example = portable.example(2)
     batch = torch.export.Dim("batch", min=1)
-    # The exporter reports on both streams and warns about its own internals; its result is compared below instead.
+    # The exporter prints to both streams and warns about its own internals; its result is checked below instead.
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()), torch.no_grad():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
@@ -174,7 +174,7 @@ def onnx_content(portable: Portable) -> bytes:
             verbose=False,
         )
     if program is None:
-        raise AssetError("torch wrote no ONNX program; use the versions of constraints.txt")
+        raise AssetError("torch wrote no ONNX program; use the versions in constraints.txt")
     return program.model_proto.SerializeToString()
 
 

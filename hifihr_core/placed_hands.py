@@ -1,4 +1,4 @@
-"""Hands in front of a camera: parameters, root and light, and the one way from them to joints, pixels and a picture."""
+"""Hands in front of a camera: parameters, root and light, and their conversion to joints, pixels and a picture."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
@@ -13,7 +13,7 @@ from hifihr_core.hands.contract import Hand, HandModel, HandParameters
 from hifihr_core.records import Appearance, Light
 from hifihr_core.rendering import Rendered, Renderer, SelfShade
 
-#: Nearest depth at which a joint is projected; a root that is too near would put joints behind the camera.
+#: Smallest depth at which a joint is projected; a root that is too near would put joints behind the camera.
 NEAR_M = 0.01
 
 
@@ -31,7 +31,7 @@ class PlacedHands:
 
 @dataclass(frozen=True)
 class LitHands(PlacedHands):
-    """Placed hands with everything that their picture depends on; `parameters.texture` is set.
+    """Placed hands with everything needed for their picture; `parameters.texture` must be set.
 
     Raises: ValueError without a texture.
     """
@@ -44,7 +44,7 @@ class LitHands(PlacedHands):
 
     @property
     def texture(self) -> Float[Tensor, "B X"]:
-        """The texture coefficients, which every lit hand has."""
+        """The texture coefficients, which are never None here."""
         assert self.parameters.texture is not None  # checked when the record was built
         return self.parameters.texture
 
@@ -53,8 +53,8 @@ class LitHands(PlacedHands):
 class PosedHands:
     """The surface and the joints of placed hands.
 
-    `hand` is in the root frame. `joints_px` are pixels of the image that K belongs to; a joint nearer than `NEAR_M`
-    is projected as if it were that far away.
+    `hand` is in the root frame. `joints_px` are pixels of the image that K belongs to; a joint nearer than `NEAR_M` is
+    projected as if at that depth.
     """
 
     hand: Hand
@@ -74,9 +74,9 @@ class DrawnHands:
 
 
 def pose_hands(model: HandModel, hands: PlacedHands, K: Float[Tensor, "B 3 3"]) -> PosedHands:
-    """Pose hands, place them and project their joints; `K` is the camera of the image at hand.
+    """Pose hands, place them and project their joints; `K` is the camera of the image.
 
-    Gradients reach every number of `hands`.
+    Gradients reach all tensors in `hands`.
     """
     return place_hands(model(hands.parameters), hands.root_cam, K)
 
@@ -101,9 +101,9 @@ def draw_hands(
     background: Tensor | None = None,
     shade: SelfShade | None = None,
 ) -> DrawnHands:
-    """Pose, place, project and render hands; `renderer` has the size of the image that `K` belongs to.
+    """Pose, place, project and render hands; `renderer` must have the image size of `K`.
 
-    `shade` says how much of the light reaches each vertex past the hand itself.
+    `shade` is the fraction of the light that reaches each vertex past the hand itself.
 
     Raises: ValueError for a hand model without an appearance.
     """
@@ -115,17 +115,17 @@ def draw_hands(
 def appearance_of(posed: PosedHands) -> Appearance:
     """Return the appearance of hands that were posed with a texture. Raises: ValueError if they have none."""
     if posed.hand.appearance is None:
-        raise ValueError("these hands have no appearance: pose them with a texture, of a model that has one")
+        raise ValueError("these hands have no appearance: pose them with a texture, with a model that has one")
     return posed.hand.appearance
 
 
 def in_front(points_cam: Float[Tensor, "*B N 3"], *, near_m: float = NEAR_M) -> Float[Tensor, "*B N 3"]:
-    """Return the points with z of at least `near_m`; no gradient reaches the z of those that were moved."""
+    """Return the points with z limited to at least `near_m`; clamped values of z have no gradient."""
     return torch.cat((points_cam[..., :2], points_cam[..., 2:].clamp(min=near_m)), dim=-1)
 
 
 def default_light(like: Float[Tensor, "B ..."]) -> Light:
-    """Return a soft light from above the camera, as in most rooms; batch, device and dtype are those of `like`."""
+    """Return a soft light from above the camera, as in most rooms, with the batch size, device and dtype of `like`."""
     batch = like.shape[0]
     direction = torch.nn.functional.normalize(like.new_tensor([0.0, -0.5, -1.0]), dim=0)
     return Light(
@@ -145,7 +145,7 @@ Record = TypeVar("Record")
 
 
 def map_tensors(change: Callable[..., Tensor], *records: Record) -> Record:
-    """Return the record whose every tensor is `change` of the same tensors of `records`.
+    """Return a record in which every tensor is `change` applied to the corresponding tensors of `records`.
 
     A field that is None in any of them is None in the result; other values are those of the first.
     """
@@ -166,5 +166,5 @@ def _map(change: Callable[..., Tensor], values: Sequence[Any]) -> Any:
 
 
 def choose(first: Bool[Tensor, " B"], a: Record, b: Record) -> Record:
-    """Return, hand by hand, the one of `a` where `first`, else the one of `b`."""
+    """Select hands from `a` where `first` is True, else from `b`."""
     return map_tensors(lambda x, y: torch.where(first.reshape(-1, *[1] * (x.ndim - 1)), x, y), a, b)

@@ -1,7 +1,7 @@
-"""Random numbers that are a pure function of (seed, epoch, name): no state, no order of calls, any number of workers.
+"""Random numbers as a pure function of (seed, epoch, name): no state, any order of calls, any number of workers.
 
-Every number is a hash of what it is for (splitmix64, Steele et al. 2014), so that a sample is augmented alike in any
-worker, order, batch and release of numpy.
+Every number is a hash of its purpose (splitmix64, Steele et al. 2014), so a sample is augmented identically in any
+worker, order, batch and version of numpy.
 """
 
 from collections.abc import Sequence
@@ -16,19 +16,19 @@ _MIX_2 = np.uint64(0x94D049BB133111EB)
 
 
 def mix(bits: UInt64[np.ndarray, "*N"]) -> UInt64[np.ndarray, "*N"]:
-    """Return the splitmix64 finaliser of each value: a bijection that leaves nothing in common between neighbours."""
+    """Return the splitmix64 finaliser of each value: a bijection that decorrelates neighbours."""
     bits = (bits ^ (bits >> np.uint64(30))) * _MIX_1
     bits = (bits ^ (bits >> np.uint64(27))) * _MIX_2
     return bits ^ (bits >> np.uint64(31))
 
 
 def name_bits(name: str) -> int:
-    """Return 64 bits of a name."""
+    """Return a 64-bit hash of a name."""
     return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little")
 
 
 def stream_bits(*parts: int | str) -> UInt64[np.ndarray, "1"]:
-    """Return 64 bits of a tuple of numbers and names, such as (seed, epoch, "order")."""
+    """Return a 64-bit hash of a tuple of numbers and names, such as (seed, epoch, "order")."""
     state = np.zeros(1, np.uint64)
     for part in parts:
         value = name_bits(part) if isinstance(part, str) else part % (1 << 64)
@@ -45,7 +45,7 @@ def shuffled(length: int, *parts: int | str) -> np.ndarray:
 def uniforms(keys: Sequence[str], count: int, *parts: int | str) -> Float[np.ndarray, "B count"]:
     """Return `count` uniform numbers in [0, 1) for each key.
 
-    Row b depends only on ``keys[b]`` and `parts`; a larger `count` appends columns and changes none.
+    Row b depends only on ``keys[b]`` and `parts`; a larger `count` appends columns without changing others.
     """
     states = mix(stream_bits(*parts) ^ np.array([name_bits(key) for key in keys], dtype=np.uint64))
     columns = np.arange(1, count + 1, dtype=np.uint64) * _GOLDEN

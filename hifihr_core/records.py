@@ -1,4 +1,4 @@
-"""The records that travel between layers, and the names of everything that can be known about a hand.
+"""The records passed between layers, and the names of all quantities of a hand.
 
 Axis letters, everywhere: B batch, V vertices, F faces, J joints (21), N points, C channels, H W rows and columns,
 T rows and columns of a texture, P pose, S shape and X texture coefficients.
@@ -21,9 +21,9 @@ __all__ = ["LABELS", "Appearance", "Batch", "Label", "Light", "Sample", "Side"]
 class Light:
     """The light of one picture: ambient and directional, and optionally a sky that differs by direction.
 
-    `direction` points from the surface towards the light, unit length, camera frame. `sky` holds eight coefficients per
+    `direction` is the unit vector from the surface towards the light, camera frame. `sky` holds eight coefficients per
     channel, the first and second order of spherical harmonics on the surface normal (camera frame; `sky_basis` defines
-    them); with `ambient` as the constant term they are the nine of the usual representation. None is an even sky.
+    them); with `ambient` as the constant term they are the usual nine coefficients. None means a uniform sky.
     """
 
     ambient: Float[Tensor, "B 3"]
@@ -33,13 +33,13 @@ class Light:
 
     @classmethod
     def from_numbers(cls, numbers: Float[Tensor, "B 9"], sky: Float[Tensor, "B 8 3"] | None = None) -> "Light":
-        """Return the light that the label `light` describes: ambient, colour and direction in one row."""
+        """Return the light from the label `light`: ambient, colour and direction in one row."""
         ambient, color, direction = numbers.split(3, dim=1)
         return cls(ambient, color, direction, sky)
 
     @property
     def numbers(self) -> Float[Tensor, "B 9"]:
-        """Return the light without its sky as the label `light` holds it."""
+        """Return the light, without its sky, in the form of the label `light`."""
         return torch.cat((self.ambient, self.color, self.direction), dim=1)
 
 
@@ -58,10 +58,10 @@ class Appearance:
 
 @dataclass(frozen=True)
 class Batch:
-    """What training and evaluation see: crops, their cameras, and the labels that a supervision level may read.
+    """A batch for training and evaluation: crops, their cameras, and the labels that a supervision level may read.
 
     Concretely, ``labels["joints_cam"][b]`` is meaningful where ``present["joints_cam"][b]``; elsewhere it is 0.
-    A label that no sample of the batch carries is not in `labels`. K and labels are those of the crop.
+    A label that no sample in the batch has is not in `labels`. K and labels are those of the crop.
     """
 
     image: Float[Tensor, "B 3 H W"]

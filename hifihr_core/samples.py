@@ -1,6 +1,6 @@
-"""One sample of a dataset, and the one table of everything that can be known about a hand.
+"""One sample of a dataset, and the table of all labels of a hand.
 
-It is separate from `records.py`, whose names it shares, so that reading and packing data never waits for torch.
+It is separate from `records.py`, whose names it shares, so that reading and packing data does not import torch.
 """
 
 from collections.abc import Mapping
@@ -12,11 +12,10 @@ import numpy as np
 
 Side = Literal["right", "left"]
 
-#: What happens to a label when its picture is mirrored, cut, scaled or turned:
-#: `cam` points or a vector in the camera frame; `px` pixels; `found_px` pixels of a detector, (0, 0) where it found
-#: nothing; `box_px` a box, x0, y0, x1, y1; `global_rotation` axis-angle from the hand to the camera;
-#: `joint_rotations` axis-angles between bones; `light` two colours and a direction; `sky` eight harmonics per channel;
-#: `picture` moves as pixels do.
+#: How a label changes when its picture is mirrored, cut, scaled or rotated: `cam` points or a vector in the camera
+#: frame; `px` pixels; `found_px` pixels of a detector, (0, 0) if not found; `box_px` a box, x0, y0, x1, y1;
+#: `global_rotation` axis-angle from the hand to the camera; `joint_rotations` axis-angles between bones; `light` two
+#: colours and a direction; `sky` eight harmonics per channel; `picture` moves like pixels.
 Moves = Literal[
     "not", "cam", "px", "found_px", "box_px", "global_rotation", "joint_rotations", "light", "sky", "picture"
 ]
@@ -26,9 +25,9 @@ Moves = Literal[
 class Label:
     """One row of `LABELS`. A size of -1 in `shape` is any size.
 
-    `moves` names how the label follows its picture; `augmentation.moves` (batches) and `sources.cutting` (one sample)
-    have a rule for each name. A `per_picture` label belongs to one picture, the others to the annotated pose, which
-    several pictures may share.
+    `moves` names the rule by which the label follows its picture; `augmentation.moves` (batches) and `sources.cutting`
+    (one sample) have a rule for each name. A `per_picture` label belongs to a single picture, others to the annotated
+    pose, which several pictures may share.
     """
 
     shape: tuple[int, ...]
@@ -37,8 +36,8 @@ class Label:
     per_picture: bool = False
 
 
-#: Every label that a sample may carry. Supervision levels, shards and losses use these names, and a new label is a new
-#: row here and nothing else.
+#: Every label that a sample may have. Supervision levels, shards and losses use these names; a new label only needs a
+#: new row here.
 LABELS: Mapping[str, Label] = MappingProxyType(
     {
         "joints_cam": Label((21, 3), "annotated joints, camera frame, metres", "cam"),
@@ -67,9 +66,9 @@ LABELS: Mapping[str, Label] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Sample:
-    """One right-looking hand in one picture, as a source reads it and a shard keeps it.
+    """One right-looking hand in one picture, as read by a source and stored in a shard.
 
-    The picture of a left hand has been mirrored, K and labels with it; `side` remembers what it was.
+    The picture of a left hand has been mirrored along with K and labels; `side` is the original side.
     `labels` holds float32 arrays under the names of `LABELS`, except `mask`, which stays encoded in `mask`.
     Samples with the same `annotation` show the same annotated pose and share their labels (FreiHAND's four versions).
     """

@@ -1,8 +1,8 @@
-"""The 21 joints, their names and parents, and the order of every other source.
+"""The 21 joints, their names and parents, and the joint orders of other sources.
 
-Inside, joints are in FreiHAND's order (the same as OpenPose's hand): wrist, then thumb, index, middle, ring and pinky,
-each from base to tip. A gather list of another source says, for each of our 21 places, where that joint is in the
-source: ``ours = theirs[gather]``.
+Internally, joints are in FreiHAND's order (the same as OpenPose's hand): wrist, then thumb, index, middle, ring and
+pinky, each from base to tip. A gather list gives, for each of our 21 joints, its index in another source: ``ours =
+theirs[gather]``.
 """
 
 from types import MappingProxyType
@@ -23,13 +23,13 @@ TIPS = (4, 8, 12, 16, 20)
 #: The proximal interphalangeal joints of the four long fingers.
 MIDDLE_JOINTS = (6, 10, 14, 18)
 
-#: ``PARENTS[j]`` is the joint that bone j hangs from; the wrist has none (-1).
+#: ``PARENTS[j]`` is the parent of joint j; -1 for the wrist.
 PARENTS = (-1, 0, 1, 2, 3, 0, 5, 6, 7, 0, 9, 10, 11, 0, 13, 14, 15, 0, 17, 18, 19)
 
 #: The 20 bones as (parent, child).
 BONES = tuple((parent, child) for child, parent in enumerate(PARENTS) if parent >= 0)
 
-#: The bone FreiHAND's `scale` measures: the proximal phalanx of the middle finger.
+#: The bone that FreiHAND's `scale` measures: the proximal phalanx of the middle finger.
 SCALE_BONE = (9, 10)
 
 GATHER = MappingProxyType(
@@ -37,27 +37,27 @@ GATHER = MappingProxyType(
         "freihand": tuple(range(21)),
         # HO-3D: MANO's 16 joints, then the tips of thumb, index, middle, ring, pinky.
         "ho3d": (0, 13, 14, 15, 16, 1, 2, 3, 17, 4, 5, 6, 18, 10, 11, 12, 19, 7, 8, 9, 20),
-        # MANO as its users interleave it: fingers in MANO's order, each from base to tip.
+        # MANO with interleaved tips, as commonly used: fingers in MANO's order, each from base to tip.
         "mano_interleaved": (0, 17, 18, 19, 20, 1, 2, 3, 4, 5, 6, 7, 8, 13, 14, 15, 16, 9, 10, 11, 12),
         # RHD: each finger from tip to base.
         "rhd": (0, 4, 3, 2, 1, 8, 7, 6, 5, 12, 11, 10, 9, 16, 15, 14, 13, 20, 19, 18, 17),
         # DART: MANO's 16 joints, then the tips of index, middle, pinky, ring, thumb.
         "dart": (0, 13, 14, 15, 20, 1, 2, 3, 16, 4, 5, 6, 17, 10, 11, 12, 19, 7, 8, 9, 18),
-        # NIMBLE's 25: four bones per finger; the metacarpals of the four long fingers have no place in ours.
+        # NIMBLE's 25: four bones per finger; the metacarpals of the four long fingers are not among ours.
         "nimble": (0, 1, 2, 3, 4, 6, 7, 8, 9, 11, 12, 13, 14, 16, 17, 18, 19, 21, 22, 23, 24),
     }
 )
 
 
 def gather_from(source: str) -> tuple[int, ...]:
-    """Return the list that turns the joints of `source` into ours: ``ours = theirs[gather_from(source)]``."""
+    """Return the list that converts the joints of `source` to ours: ``ours = theirs[gather_from(source)]``."""
     if source not in GATHER:
-        raise ValueError(f"joint order {source!r} is not known; known orders: {', '.join(GATHER)}")
+        raise ValueError(f"unknown joint order {source!r}; known orders: {', '.join(GATHER)}")
     return GATHER[source]
 
 
 def scatter_to(target: str) -> tuple[int, ...]:
-    """Return the list that turns our joints into those of a 21-joint target: ``theirs = ours[scatter_to(target)]``."""
+    """Return the list that converts our joints to those of a 21-joint target: ``theirs = ours[scatter_to(target)]``."""
     gather = gather_from(target)
     if sorted(gather) != list(range(NUM_JOINTS)):
         raise ValueError(f"joint order {target!r} has joints that ours lacks, so it cannot be reversed")

@@ -1,4 +1,4 @@
-"""Weight files: safetensors with facts as text, and nothing that runs."""
+"""Weight files: safetensors with metadata as text, and no code."""
 
 import json
 from collections.abc import Mapping
@@ -16,12 +16,12 @@ from hifihr_core.files import describe_os_error, write_atomically
 FORMAT = "hifihr-weights"
 FORMAT_VERSION = "1"
 
-#: Metadata that every weight file carries as text.
+#: Metadata that every weight file contains as text.
 FIELDS = ("settings", "hand", "pose_basis", "joints", "step")
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> None:
-    """Write a safetensors file atomically. Raises: DataError if it cannot be written; the old file stays."""
+    """Write a safetensors file atomically. Raises: DataError if it cannot be written; the old file is kept."""
     with write_atomically(path) as part:
         try:
             save_file(dict(tensors), part, metadata=dict(facts))
@@ -30,7 +30,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str,
 
 
 def as_os_error(error: SafetensorError, path: Path) -> OSError:
-    """Return the error of the operating system that safetensors wraps in a text ("... (os error 28)")."""
+    """Return the operating-system error that safetensors wraps in a string ("... (os error 28)")."""
     text = str(error)
     _, found, number = text.rpartition("os error ")
     digits = "".join(character for character in number if character.isdigit())
@@ -38,7 +38,7 @@ def as_os_error(error: SafetensorError, path: Path) -> OSError:
 
 
 def read_facts(path: Path, *, format: str = FORMAT, version: str = FORMAT_VERSION) -> dict[str, str]:
-    """Return the metadata of a file of ours. Raises: AssetError if it is missing, foreign, broken or too new."""
+    """Return the metadata of a weight file. Raises: AssetError if it is missing, foreign, broken or too new."""
     with _open(path) as file:
         facts: dict[str, str] = file.metadata() or {}
     if facts.get("format") != format:
@@ -61,7 +61,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 def _open(path: Path) -> Any:
     if not path.is_file():
-        raise AssetError(f"{path}: no such file, expected a weight file (.safetensors) of pretrain or train")
+        raise AssetError(f"{path}: no such file, expected a weight file (.safetensors) from pretrain or train")
     try:
         return safe_open(path, framework="pt")
     except OSError as error:

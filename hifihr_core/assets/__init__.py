@@ -1,4 +1,4 @@
-"""Outside files: the registry of what exists, and the user's cache of what is installed."""
+"""External files: the registry of all assets, and the user's cache of installed ones."""
 
 from hifihr_core.assets.registry import REGISTRY as REGISTRY
 from hifihr_core.assets.registry import Asset as Asset

@@ -1,7 +1,7 @@
 """The table of assets as plain data; `registry.py` checks it.
 
 Sizes and checksums are those of the published files; torchvision and timm put the first eight hexadecimal digits of the
-sha256 into a file's name, and a test holds the table to that.
+sha256 into a file's name, and a test checks the table against that.
 """
 
 from typing import Any
@@ -28,7 +28,7 @@ _TIMM = {
     "licence": "free",
     "terms": "Apache-2.0 (timm); trained on ImageNet",
     "homepage": "https://huggingface.co/docs/timm",
-    "needed_by": "the starting weights of pretrain",
+    "needed_by": "initial weights for pretrain",
 }
 
 _TIMM_RELEASES = "https://github.com/huggingface/pytorch-image-models/releases/download"
@@ -41,7 +41,7 @@ ENTRIES: tuple[dict[str, Any], ...] = (
         "file": "mano_right.npz",
         "files": ("MANO_RIGHT.pkl",),
         "largest_bytes": 64 << 20,
-        "needed_by": "hand model `mano`; the check of FreiHAND's and HO-3D's labels",
+        "needed_by": "the hand model `mano`; checks of FreiHAND's and HO-3D's labels",
     },
     {
         **_MANO,
@@ -50,7 +50,7 @@ ENTRIES: tuple[dict[str, Any], ...] = (
         "file": "mano_left.npz",
         "files": ("MANO_LEFT.pkl",),
         "largest_bytes": 64 << 20,
-        "needed_by": "nothing in hifihr itself: left hands are mirrored right ones",
+        "needed_by": "nothing in hifihr itself: left hands are mirrored right hands",
     },
     {
         "id": "nimble",
@@ -100,7 +100,7 @@ ENTRIES: tuple[dict[str, Any], ...] = (
             "size": 574_673_361,
             "sha256": "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
         },
-        "needed_by": "train, where the settings weigh the perceptual term",
+        "needed_by": "train, if the perceptual term has a weight",
         "citation": "Simonyan, Zisserman: Very Deep Convolutional Networks. ICLR 2015",
     },
     {

@@ -1,4 +1,4 @@
-"""Downloads of free assets: resumed where they stopped, checked against the registry, moved into place when whole."""
+"""Download free assets: resumable, checked against the registry, and moved into place when complete."""
 
 import shutil
 from collections.abc import Callable
@@ -26,7 +26,7 @@ OnProgress = Callable[[int, int | None], None]
 def fetch(asset: Asset, on_progress: OnProgress = lambda done, total: None) -> Path:
     """Download `asset` into the cache and return its path; an interrupted download resumes.
 
-    `on_progress` is called with the bytes so far and the total. A partial download is kept as `<file>.download`.
+    `on_progress` is called with the bytes so far and the total. Partial downloads are kept as `<file>.download`.
     Raises: AssetError if the licence forbids it, the network fails, the disk is full or the bytes are wrong.
     """
     if asset.source is None:
@@ -49,7 +49,7 @@ def fetch(asset: Asset, on_progress: OnProgress = lambda done, total: None) -> P
         reason = getattr(error, "reason", None) or error or type(error).__name__
         host = urlsplit(asset.source.url).hostname
         raise AssetError(
-            f"{asset.id}: no answer from {host} ({reason}); check the network and run again, it resumes; "
+            f"{asset.id}: no answer from {host} ({reason}); check the network and run again to resume; "
             f"or {_by_hand(asset)}"
         ) from error
     except OSError as error:
@@ -58,7 +58,7 @@ def fetch(asset: Asset, on_progress: OnProgress = lambda done, total: None) -> P
 
 
 def check_bytes(asset: Asset, path: Path, *, origin: str) -> None:
-    """Compare a file with the registry's checksum; remove a wrong download, so that the next run starts over.
+    """Compare a file with the registry's checksum, and remove a wrong download, so that the next run starts over.
 
     Raises: AssetError with both checksums.
     """
@@ -77,7 +77,7 @@ def check_bytes(asset: Asset, path: Path, *, origin: str) -> None:
 def _download(asset: Asset, source: Source, part: Path, on_progress: OnProgress) -> None:
     """Append the missing rest of the file at `source` to `part`."""
     if urlsplit(source.url).scheme not in ("http", "https"):
-        raise AssetError(f"{source.url}: expected an address that begins with https://; {_by_hand(asset)}")
+        raise AssetError(f"{source.url}: expected an address starting with https://; {_by_hand(asset)}")
     have = part.stat().st_size if part.exists() else 0
     if source.size is not None and have == source.size:
         return
@@ -85,11 +85,13 @@ def _download(asset: Asset, source: Source, part: Path, on_progress: OnProgress)
     try:
         response = urlopen(request, timeout=TIMEOUT_S)
     except HTTPError as error:
-        if error.code == 416 and have:  # nothing lies beyond what is there; the checksum decides whether that is right
+        if (
+            error.code == 416 and have
+        ):  # there is nothing more to download; the checksum shows whether the file is right
             return
         raise
     with response:
-        if response.status != 206:  # the server sends the whole file
+        if response.status != 206:  # the server ignores the range and sends the whole file
             have = 0
         length = _length(response.headers)
         total = have + length if length is not None else source.size
@@ -99,20 +101,20 @@ def _download(asset: Asset, source: Source, part: Path, on_progress: OnProgress)
             _copy(Bounded(response, most - have), file, have, total, on_progress)
     if part.stat().st_size > most:
         part.unlink()
-        raise AssetError(f"{source.url}: sends more than the {most:,} bytes it should; {_by_hand(asset)}")
+        raise AssetError(f"{source.url}: sent more than the expected {most:,} bytes; {_by_hand(asset)}")
     if total is not None and (found := part.stat().st_size) < total:
-        raise AssetError(f"{asset.id}: the connection ended at {found:,} of {total:,} bytes; run again, it resumes")
+        raise AssetError(f"{asset.id}: the connection ended at {found:,} of {total:,} bytes; run again to resume")
 
 
 @dataclass
 class Bounded:
-    """A body that is read up to one byte beyond its length, which shows that it does not end there."""
+    """A body that is read up to one byte beyond its length, to detect one that is too long."""
 
     body: BufferedIOBase
     left: int
 
     def read(self, size: int) -> bytes:
-        """Return the next bytes, none beyond the bound."""
+        """Return the next bytes, up to the limit."""
         block = self.body.read(min(size, self.left + 1)) if self.left >= 0 else b""
         self.left -= len(block)
         return block
@@ -132,12 +134,12 @@ def _length(headers: HTTPMessage) -> int | None:
 
 
 def _check_space(part: Path, total: int | None, have: int) -> None:
-    """Raise before the download if the disk has no room for the rest of it."""
+    """Raise before the download if the disk has too little space for the rest of it."""
     free = shutil.disk_usage(part.parent).free
     if total is not None and total - have > free:
         raise AssetError(
-            f"{part.parent}: {free / 1e6:,.0f} MB free, expected {(total - have) / 1e6:,.0f} MB; free some space, "
-            "or put the cache elsewhere with HIFIHR_HOME"
+            f"{part.parent}: {free / 1e6:,.0f} MB free, expected {(total - have) / 1e6:,.0f} MB; "
+            "free some space, or set HIFIHR_HOME to another folder"
         )
 
 

@@ -1,4 +1,4 @@
-"""Every outside file that hifihr can use: what it is, its licence, where to get it, and how to cite it."""
+"""All external files that hifihr can use: what they are, their licences, where to get them, and how to cite them."""
 
 import re
 from typing import Literal
@@ -14,9 +14,9 @@ Kind = Literal["hand model", "detector", "metric weights", "backbone weights", "
 
 
 class Source(BaseModel):
-    """One file to download: its address, and what its bytes must be.
+    """One file to download: its address, and its expected bytes.
 
-    If `sha256` is not known, its first eight digits are in the file's name, before the suffix.
+    If `sha256` is unknown, its first eight digits are in the file's name, before the suffix.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -32,7 +32,7 @@ class Source(BaseModel):
 
     @property
     def checksum(self) -> str:
-        """Return the sha256 of the file as far as it is known: 64 hexadecimal digits, or the first 8."""
+        """Return the known part of the file's sha256: 64 hexadecimal digits, or the first 8."""
         named = re.search(r"-([0-9a-f]{8})\.\w+$", self.url)
         return self.sha256 or (named[1] if named else "")
 
@@ -40,10 +40,10 @@ class Source(BaseModel):
 class Asset(BaseModel):
     """One entry of the registry.
 
-    `licence` is the class that decides what hifihr may do: `free` files can be fetched; `gated`, `non-commercial` and
-    `unknown` ones are imported by the user and never downloaded or copied into outputs. `file` is its name in the
-    cache, `files` the names (or patterns) that `hifihr assets import` looks for in what the user gives. No file of it
-    is larger than `largest_bytes`; what claims to be is damaged or hostile.
+    The class `licence` determines what hifihr may do: `free` files can be fetched; `gated`, `non-commercial` and
+    `unknown` ones are imported by the user, and never downloaded or copied into outputs. `file` is its name in the
+    cache, `files` are the names (or patterns) that `hifihr assets import` looks for in the user's file or folder. None
+    of its files is larger than `largest_bytes`; a larger one is damaged or malicious.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -64,14 +64,14 @@ class Asset(BaseModel):
     @model_validator(mode="after")
     def _is_consistent(self) -> "Asset":
         assert (self.source is not None) == (self.licence == "free"), (
-            f"{self.id}: free assets, and only they, have a URL"
+            f"{self.id}: free assets must have a URL, and others must not"
         )
         assert self.source or self.files, f"{self.id}: nothing to fetch and nothing to import"
         return self
 
     @property
     def wanted(self) -> tuple[str, ...]:
-        """Return the names or patterns of the files that make up the asset before conversion."""
+        """Return the names or patterns of the asset's files before conversion."""
         return self.files or (self.file,)
 
 
@@ -79,5 +79,5 @@ REGISTRY: dict[str, Asset] = {entry["id"]: Asset.model_validate(entry) for entry
 
 
 def find_asset(asset_id: str) -> Asset:
-    """Return the entry of `asset_id`. Raises: AssetError with the nearest or all known ids."""
+    """Return the entry of `asset_id`. Raises: AssetError, with the nearest or all known ids."""
     return lookup(REGISTRY, asset_id, "asset", error=AssetError)

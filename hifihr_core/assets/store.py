@@ -1,7 +1,7 @@
-"""Where assets are kept on this machine: one folder per asset in the user's cache, with a receipt beside the file.
+"""The asset cache on this machine: one folder per asset, with a receipt beside the file.
 
-The cache is `$HIFIHR_HOME`, else the platform's cache folder. A receipt (`receipt.json`) keeps the sha256 and size of
-the installed file, so that `verify` recognises a damaged file even where conversion changed the bytes.
+The cache is `$HIFIHR_HOME`, else the platform's cache folder. A receipt (`receipt.json`) stores the sha256 and size of
+the installed file, so that `verify` detects a damaged file even if conversion changed the bytes.
 """
 
 import os
@@ -21,7 +21,7 @@ State = Literal["present", "missing", "damaged", "unverified"]
 
 
 class Receipt(BaseModel):
-    """What is known about an installed file: its bytes, and the name of what it was made from."""
+    """The record of an installed file: its size and checksum, and the name of its source."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -41,12 +41,12 @@ def cache_home() -> Path:
 
 
 def installed_path(asset: Asset) -> Path:
-    """Return the path that the file of `asset` has once it is installed."""
+    """Return the path of the file of `asset` when installed."""
     return cache_home() / asset.id / asset.file
 
 
 def is_installed(asset_id: str) -> bool:
-    """Return whether the file of this asset is there; `verify` reads it too. Raises: AssetError for an unknown id."""
+    """Return whether the file of this asset exists; `verify` also reads it. Raises: AssetError for an unknown id."""
     return installed_path(find_asset(asset_id)).is_file()
 
 
@@ -60,14 +60,14 @@ def asset_path(asset_id: str) -> Path:
 
 
 def remedy(asset: Asset) -> str:
-    """Return what a user does to install `asset`, in one sentence."""
+    """Return one sentence that tells the user how to install `asset`."""
     if asset.source:
         return f"run `hifihr assets fetch {asset.id}`"
     return f"get it from {asset.homepage}, then run `hifihr assets import {asset.id} PATH`"
 
 
 def install(asset: Asset, source: Path, convert: Callable[[Path, Path], None]) -> Path:
-    """Write the file that ``convert(source, target)`` makes into the cache, with its receipt, atomically.
+    """Write the output of ``convert(source, target)`` to the cache, with its receipt, atomically.
 
     `source` is a file or folder, from the user or a download. Returns the installed path.
     """
@@ -77,7 +77,7 @@ def install(asset: Asset, source: Path, convert: Callable[[Path, Path], None]) -
         receipt = Receipt(
             asset=asset.id, size=part.stat().st_size, sha256=sha256_of(part, error=AssetError), made_from=source.name
         )
-        # The receipt goes first: a receipt without a file is just a missing asset.
+        # The receipt is written first: a receipt without a file is just a missing asset.
         write_text(receipt_path(asset), receipt.model_dump_json(indent=2) + "\n")
     return target
 
@@ -88,7 +88,7 @@ def receipt_path(asset: Asset) -> Path:
 
 
 def check(asset: Asset) -> State:
-    """Return the state of an asset after reading every byte of it; "unverified" where a receipt is missing."""
+    """Return the state of an asset after reading all of it; "unverified" if there is no receipt."""
     path = installed_path(asset)
     if not path.is_file():
         return "missing"

@@ -1,1 +1,1 @@
-"""Augmentation as pure functions of (seed, epoch, key): draws, moves of pixels and labels, colours."""
+"""Augmentation as pure functions of (seed, epoch, key): draws, motion of pixels and labels, colours."""

@@ -1,8 +1,8 @@
-"""Colours, blur, noise and covering of a finished crop: what a lens, a sensor and a file do to a picture.
+"""Change the colours, blur, noise and occlusion of a finished crop, as lenses, sensors and file formats do.
 
-Three twins apply the same draws: OpenCV on one uint8 picture in a worker (`change_picture`), torch on a batch on any
-device (`change_on_device`), which is the specification, and picture by picture on a float batch of a CPU; they differ
-by rounding. Only the first does JPEG: on a GPU it would cost more than it brings.
+Three implementations apply the same draws: OpenCV on one uint8 picture in a worker (`change_picture`), torch on a batch
+on any device (`change_on_device`), which is the specification, and picture by picture on a float batch on a CPU; they
+differ only by rounding. Only the first one does JPEG: on a GPU it would not be worth its cost.
 """
 
 from functools import lru_cache
@@ -19,9 +19,9 @@ from hifihr_core.augmentation.pixel_loops import add_noise, recolor
 from hifihr_core.randomness import uniforms
 
 NOISE_LEVELS = 16
-#: The strongest noise there is: standard deviation of a channel, of 1.
+#: Maximum standard deviation of the noise per channel, for values in [0, 1].
 MAX_NOISE = 0.08
-#: How far tiles of the noise may be shifted against each other.
+#: Maximum shift between tiles of the noise.
 _TILE_SLACK = 64
 _BLUR_REACH = 2.5  # kernel radius in standard deviations
 _GREYS = np.linspace(0, 1, 256)
@@ -41,7 +41,7 @@ def change_picture(
         weights = cv2.getGaussianKernel(
             2 * _blur_radius(draws.blur_sigma_px[b]) + 1, draws.blur_sigma_px[b], cv2.CV_32F
         )
-        cv2.sepFilter2D(picture, -1, weights, weights, dst=picture)  # half the time of cv2.GaussianBlur
+        cv2.sepFilter2D(picture, -1, weights, weights, dst=picture)  # takes half the time of cv2.GaussianBlur
     if draws.recolored[b]:
         cv2.transform(picture, draws.color[b] * _OFFSET_IN_UINT8, dst=picture)
     if draws.gamma[b] != 1:
@@ -55,13 +55,13 @@ def change_picture(
         cv2.subtract(picture, falls[window], dst=picture)
     if draws.jpeg_quality[b] > 0:
         _, content = cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, int(draws.jpeg_quality[b])))
-        picture[:] = cv2.imdecode(content, cv2.IMREAD_COLOR)  # encoded with red as blue, decoded likewise
+        picture[:] = cv2.imdecode(content, cv2.IMREAD_COLOR)  # encoded with red and blue swapped, and decoded likewise
 
 
 def change_batch(
     image: Float[Tensor, "B 3 H W"], visible: Bool[Tensor, "B H W"] | None, draws: Draws
 ) -> tuple[Float[Tensor, "B 3 H W"], Bool[Tensor, "B H W"] | None]:
-    """Return a batch with its colour draws applied, all but JPEG, and what is still visible of the hands."""
+    """Return a batch with its colour draws applied, except JPEG, and the remaining visible hand pixels."""
     if image.device.type == "cpu" and image.dtype == torch.float32:
         return _change_on_cpu(image, visible, draws)
     return change_on_device(image, visible, draws)
@@ -70,7 +70,7 @@ def change_batch(
 def change_on_device(
     image: Float[Tensor, "B 3 H W"], visible: Bool[Tensor, "B H W"] | None, draws: Draws
 ) -> tuple[Float[Tensor, "B 3 H W"], Bool[Tensor, "B H W"] | None]:
-    """Return the same as `change_batch` from torch alone, on any device: the specification of all three."""
+    """The same as `change_batch` in plain torch, on any device: the specification of all three."""
     device = image.device
 
     def on_device(values: np.ndarray) -> Tensor:
@@ -89,7 +89,7 @@ def change_on_device(
 def _change_on_cpu(
     image: Float[Tensor, "B 3 H W"], visible: Bool[Tensor, "B H W"] | None, draws: Draws
 ) -> tuple[Float[Tensor, "B 3 H W"], Bool[Tensor, "B H W"] | None]:
-    """Return the same as `change_on_device`: one picture after the other, which stays in the processor's cache."""
+    """The same as `change_on_device`, one picture at a time, so that it stays in the processor's cache."""
     height, width = image.shape[2:]
     out = image.detach().contiguous().clone()
     matrices, tile = draws.color.astype(np.float32), _planar_noise(max(height, width))
@@ -115,12 +115,12 @@ def _change_on_cpu(
 
 
 def noise_level(sigma: float) -> int:
-    """Return the row of the noise bank that is nearest to a standard deviation."""
+    """Return the row of the noise bank that is closest to a standard deviation."""
     return min(max(round(float(sigma) / MAX_NOISE * NOISE_LEVELS), 1), NOISE_LEVELS) - 1
 
 
 def noise_place(seed: int) -> tuple[int, int]:
-    """Return (row, column) where the window into the tile of noise begins."""
+    """Return (row, column) of the start of the window into the noise tile."""
     return seed % _TILE_SLACK, seed // _TILE_SLACK % _TILE_SLACK
 
 
@@ -129,12 +129,12 @@ def noise_tile(image_px: int) -> Float[np.ndarray, "H W 3"]:
     """Return a tile of standard normal numbers, larger than a crop, the same on every machine."""
     side = image_px + _TILE_SLACK
     u = uniforms([f"noise {row}" for row in range(side)], side * 6, 0).reshape(side, side, 3, 2)
-    return np.sqrt(-2 * np.log1p(-u[..., 0])) * np.cos(2 * np.pi * u[..., 1])  # Box and Muller
+    return np.sqrt(-2 * np.log1p(-u[..., 0])) * np.cos(2 * np.pi * u[..., 1])  # Box-Muller transform
 
 
 @lru_cache(maxsize=4)
 def _planar_noise(image_px: int) -> Float[np.ndarray, "3 H W"]:
-    """Return the tile of noise channel by channel."""
+    """Return the noise tile, channel by channel."""
     return np.ascontiguousarray(noise_tile(image_px).transpose(2, 0, 1), dtype=np.float32)
 
 
@@ -168,7 +168,7 @@ def _covered(cover_px: Tensor, height: int, width: int) -> Bool[Tensor, "B H W"]
 
 
 def _blur(image: Float[Tensor, "B 3 H W"], sigma_px: Float[np.ndarray, " B"]) -> Float[Tensor, "B 3 H W"]:
-    """Blur the samples whose sigma is above 0, each with its own separable Gaussian, reflecting at the border."""
+    """Blur the samples whose sigma is above 0, each with its own separable Gaussian and reflected borders."""
     image = image.clone()
     for b in np.flatnonzero(sigma_px > 0):
         radius = _blur_radius(sigma_px[b])

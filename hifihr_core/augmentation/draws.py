@@ -1,8 +1,8 @@
-"""Augmentation: one function draws every random number of a batch, one turns the draws into geometry.
+"""Augmentation: one function draws all random numbers of a batch, another converts them to geometry.
 
 A sample is rolled about the principal point (exact for 3D labels and any K: the pixels move by K R K^-1, which is
-affine), cropped to the network's square, enlarged and shifted. Colours, blur, noise and covering follow on the finished
-crop (`photometric`). Draws are pure functions of (seed, epoch, sample key).
+affine), cropped to the network's square, scaled and shifted. Colours, blur, noise and occlusion are applied to the
+finished crop (`photometric`). Draws are pure functions of (seed, epoch, sample key).
 """
 
 from collections.abc import Sequence
@@ -19,12 +19,12 @@ from hifihr_core.randomness import uniforms
 
 @dataclass(frozen=True)
 class AugmentRanges:
-    """How far each change may go; `NO_CHANGE` does nothing. Probabilities are per picture.
+    """Ranges of the changes; `NO_CHANGE` does nothing. Probabilities are per picture.
 
-    `rotation_rad` is the largest roll to either side, `scale` the range of enlargement (log-uniform), `shift` the
-    largest move to either side as a fraction of the crop. `flip` mirrors a picture, which makes a left-looking hand:
-    only for sources that mirror. `brightness`, `contrast`, `saturation` and `white_balance` are largest relative
-    changes; `gamma` is the range of the exponent. Sizes of covering rectangles are fractions of the crop.
+    `rotation_rad` is the largest roll to either side, `scale` the range of scales (log-uniform), `shift` the largest
+    shift to either side as a fraction of the crop. `flip` mirrors a picture, which gives a left-looking hand: only for
+    training on such hands. `brightness`, `contrast`, `saturation` and `white_balance` are the largest relative changes;
+    `gamma` is the range of the exponent. Sizes of occluding rectangles are fractions of the crop.
     """
 
     rotation_rad: float = np.pi
@@ -47,7 +47,7 @@ class AugmentRanges:
     cover_probability: float = 0.3
 
 
-#: What evaluation uses: the crop as it is.
+#: Used in evaluation: crops are not changed.
 NO_CHANGE = AugmentRanges(
     rotation_rad=0.0,
     scale=(1.0, 1.0),
@@ -69,7 +69,7 @@ class Draws:
     """The random numbers of a batch, ready to use. Zero in `blur_sigma_px`, `noise`, `jpeg_quality` means none.
 
     `color` maps (r, g, b, 1) in [0, 1] to new (r, g, b). `cover_px` is (x0, y0, x1, y1) in whole pixels of the crop,
-    empty if nothing covers the hand; `cover_color` is its RGB in [0, 1]. `noise_seed` picks a tile of the noise.
+    empty if nothing occludes the hand; `cover_color` is its RGB in [0, 1]. `noise_seed` picks a tile of the noise.
     """
 
     mirrored: Bool[np.ndarray, " B"]
@@ -91,11 +91,11 @@ class Draws:
 
     @cached_property
     def recolored(self) -> tuple[bool, ...]:
-        """Return for each picture whether `color` changes anything."""
+        """Return whether `color` changes anything, per picture."""
         return tuple((self.color != np.eye(3, 4)).any(axis=(1, 2)).tolist())
 
 
-#: What each column of random numbers is for. New names go to the end, so that old draws never change.
+#: The purpose of each column of random numbers. New names are appended, so that old draws never change.
 COLUMNS = (
     "mirrored",
     "angle",
@@ -112,7 +112,7 @@ COLUMNS = (
 
 
 def draw(ranges: AugmentRanges, keys: Sequence[str], *, seed: int, epoch: int, image_px: int) -> Draws:
-    """Draw the augmentation of each sample: row b depends on (seed, epoch, ``keys[b]``) and the ranges alone."""
+    """Draw the augmentation of each sample: row b depends only on (seed, epoch, ``keys[b]``) and the ranges."""
     u = dict(zip(COLUMNS, uniforms(keys, len(COLUMNS), seed, epoch, "augment").T, strict=True))
 
     def between(name: str, low: float | int, high: float | int) -> np.ndarray:
@@ -147,12 +147,12 @@ def draw(ranges: AugmentRanges, keys: Sequence[str], *, seed: int, epoch: int, i
 
 @lru_cache(maxsize=8)
 def no_draws(count: int) -> Draws:
-    """Return the draws that leave `count` pictures as they are."""
+    """Return draws that do not change `count` pictures."""
     return draw(NO_CHANGE, [""] * count, seed=0, epoch=0, image_px=1)
 
 
 def _color_matrices(ranges: AugmentRanges, u: Float[np.ndarray, "6 B"]) -> Float[np.ndarray, "B 3 4"]:
-    """Return white balance, then saturation, then contrast about mid-grey, then brightness, as one affine of RGB."""
+    """Return white balance, then saturation, contrast about mid-grey and brightness, as one affine map of RGB."""
     signed = 2 * u - 1
     gain = 1 + ranges.white_balance * signed[:3].T
     saturation = 1 + ranges.saturation * signed[3]
@@ -175,7 +175,7 @@ def _covers(u: Float[np.ndarray, "2 B"], sides: Float[np.ndarray, "2 B"], image_
 
 @dataclass(frozen=True)
 class Squares:
-    """The square of every picture that the network sees, before any augmentation."""
+    """The square in every picture that the network sees, before augmentation."""
 
     center_px: Float[np.ndarray, "B 2"]
     side_px: Float[np.ndarray, " B"]
@@ -185,16 +185,17 @@ class Squares:
 def place(
     draws: Draws, K: Float[np.ndarray, "B 3 3"], squares: Squares, *, image_px: int
 ) -> tuple[Float[np.ndarray, "B 3 3"], Float[np.ndarray, "B 3 3"], Motion]:
-    """Return (T_new_old, K_new, motion): where every picture of a batch goes; arrays in float64, motion in float32.
+    """Return (T_new_old, K_new, motion): the geometry of every picture in a batch; arrays in float64, motion in
+    float32.
 
-    The roll turns picture and crop about the principal point, so that the crop shows the same part of the scene; scale
-    and shift then move only the crop.
+    The roll rotates picture and crop about the principal point, so the crop shows the same part of the scene; scale and
+    shift then change only the crop.
     """
     T_flip, mirror = _flips(draws, squares)
     K_flipped = T_flip @ K @ mirror
     roll = _rolls(draws.angle_rad)
     turned = (draws.angle_rad != 0) | draws.mirrored
-    T_rolled = np.tile(np.eye(3), (len(draws), 1, 1))  # exact where nothing turns: K K^-1 rounds for many K
+    T_rolled = np.tile(np.eye(3), (len(draws), 1, 1))  # exact without a roll: K K^-1 is rounded for many K
     T_rolled[turned] = (K_flipped @ roll)[turned] @ np.linalg.inv(K_flipped[turned]) @ T_flip[turned]
     center = (T_rolled @ np.concatenate((squares.center_px, np.ones((len(draws), 1))), axis=1)[..., None])[:, :2, 0]
     zoom = draws.scale * image_px / squares.side_px
@@ -213,7 +214,7 @@ def place(
 
 
 def _flips(draws: Draws, squares: Squares) -> tuple[Float[np.ndarray, "B 3 3"], Float[np.ndarray, "B 3 3"]]:
-    """Return per sample the mirroring of its pixels and of the camera frame, or twice the identity."""
+    """Return the mirroring of pixels and of the camera frame per sample; identities if it is not mirrored."""
     sign = np.where(draws.mirrored, -1.0, 1.0)
     mirror = np.tile(np.eye(3), (len(draws), 1, 1))
     mirror[:, 0, 0] = sign

@@ -1,7 +1,7 @@
-"""Move the labels of a batch with their pictures: 2D by an affine of the picture, 3D by a turn of the camera.
+"""Move the labels of a batch with their pictures: 2D by an affine map of the picture, 3D by a rotation of the camera.
 
-Everything is batched torch on the device of the labels. `samples.LABELS` says how each label moves, by the name of a
-rule; this module has the rules.
+Everything is batched torch on the device of the labels. `samples.LABELS` names the rule by which each label moves; this
+module contains the rules.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ from hifihr_core.samples import Moves
 
 @dataclass(frozen=True)
 class Motion:
-    """How a batch of pictures moved.
+    """The motion of a batch of pictures.
 
     `T_new_old` maps pixels of the old pictures to the new ones. `M_new_old` maps the old camera frame to the new one:
     a rotation about the optical axis, times diag(-1, 1, 1) where the picture was mirrored (`mirrored`).
@@ -64,7 +64,7 @@ def _points_px(points: Float[Tensor, "B N 2"], motion: Motion) -> Float[Tensor, 
 
 
 def _detected_px(points: Float[Tensor, "B N 2"], motion: Motion) -> Float[Tensor, "B N 2"]:
-    """Move detections; (0, 0), where the detector found nothing, stays."""
+    """Move detections; (0, 0), for joints that were not detected, does not change."""
     found = (points != 0).any(dim=-1, keepdim=True)
     return torch.where(found, _points_px(points, motion), points)
 
@@ -77,7 +77,7 @@ def _box_px(box: Float[Tensor, "B 4"], motion: Motion) -> Float[Tensor, "B 4"]:
 
 
 def _cam(points: Float[Tensor, "B *N 3"], motion: Motion) -> Float[Tensor, "B *N 3"]:
-    """Turn points, or one vector per sample."""
+    """Rotate points, or one vector per sample."""
     if points.ndim == 2:
         return (motion.M_new_old @ points[..., None])[..., 0]
     return (motion.M_new_old @ points.mT).mT
@@ -105,7 +105,7 @@ def _same(values: Tensor, motion: Motion) -> Tensor:
 
 @dataclass(frozen=True)
 class _Rule:
-    """How a kind of label moves. `in_pixels`: it moves even if the camera does not turn."""
+    """How a kind of label moves. `in_pixels`: it moves even if the camera does not rotate."""
 
     move: Callable[[Tensor, Motion], Tensor]
     in_pixels: bool = False

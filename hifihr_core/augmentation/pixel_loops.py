@@ -1,4 +1,4 @@
-"""Loops over the pixels of one picture of floats, which stays in the processor's cache: compiled, without the lock."""
+"""Compiled pixel loops over a float picture that fits the processor's cache; they release the interpreter lock."""
 
 import math
 
@@ -10,7 +10,7 @@ from hifihr_core.machine.kernels import kernel
 
 @kernel
 def recolor(picture: Float[np.ndarray, "3 H W"], matrix: Float[np.ndarray, "3 4"]) -> None:
-    """Map (r, g, b, 1) of every pixel by a matrix, in place, and clip to 0 and 1."""
+    """Multiply (r, g, b, 1) of every pixel by a matrix, in place, and clip to [0, 1]."""
     zero, one = np.float32(0), np.float32(1)
     m, (_, height, width) = matrix.copy(), picture.shape
     for y in range(height):
@@ -23,7 +23,7 @@ def recolor(picture: Float[np.ndarray, "3 H W"], matrix: Float[np.ndarray, "3 4"
 
 @kernel
 def add_noise(picture: Float[np.ndarray, "3 H W"], noise: Float[np.ndarray, "3 H W"], sigma: float) -> None:
-    """Add `noise` times `sigma` in place, and clip to 0 and 1."""
+    """Add `noise` times `sigma` in place, and clip to [0, 1]."""
     zero, one = np.float32(0), np.float32(1)
     for c in range(picture.shape[0]):
         for y in range(picture.shape[1]):
@@ -35,9 +35,9 @@ def add_noise(picture: Float[np.ndarray, "3 H W"], noise: Float[np.ndarray, "3 H
 def expose_film(
     picture: Float[np.ndarray, "3 H W"], field: Float[np.ndarray, "H W"], out: Float[np.ndarray, "3 H W"]
 ) -> None:
-    """Multiply by a field of light and compress what is brighter than white softly, as cameras do.
+    """Multiply by a light field, and softly compress highlights, as cameras do.
 
-    The identity up to 0.7, then towards 1; what is below 0 becomes 0.
+    The curve is the identity up to 0.7 and then approaches 1; negative values become 0.
     """
     knee, rest, zero, one = np.float32(0.7), np.float32(0.3), np.float32(0), np.float32(1)
     for c in range(picture.shape[0]):

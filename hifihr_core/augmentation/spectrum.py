@@ -1,8 +1,8 @@
-"""Jitter of a picture's amplitude spectrum: its statistics change, its edges stay where they are.
+"""Jitter a picture's amplitude spectrum: its statistics change, but its edges do not move.
 
-A network that learns from rendered pictures leans on how strong each frequency is, which renderers get wrong; with
-random amplitudes it cannot. Source: Chattopadhyay et al., "PASTA: Proportional Amplitude Spectrum Training
-Augmentation", ICCV 2023: the noise grows with the frequency, as rendered and real pictures differ most there.
+Networks trained on rendered pictures rely on frequency amplitudes, which renderers get wrong; random amplitudes prevent
+that. Source: Chattopadhyay et al., "PASTA: Proportional Amplitude Spectrum Training Augmentation", ICCV 2023: the noise
+grows with the frequency, as rendered and real pictures differ most there.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ def jitter_spectrum(
     growth: float = 2.0,
     floor: float = 0.15,
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """Return a picture whose amplitudes are multiplied by ``1 + sigma * normal``, its phases untouched.
+    """Return a picture whose amplitudes are multiplied by ``1 + sigma * normal``, with unchanged phases.
 
     ``sigma = strength * (distance to frequency 0 / the largest) ** growth + floor``; the mean colour stays.
     """
@@ -30,7 +30,7 @@ def jitter_spectrum(
 
 
 def _distance(height: int, width: int) -> Float[np.ndarray, "H W"]:
-    """Return how far each entry of a real spectrum is from frequency 0, relative to the furthest."""
+    """Return the distance of each entry in a real spectrum from frequency 0, relative to the largest."""
     rows, columns = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None]
     distance = np.hypot(rows, columns).astype(np.float32)
     return distance / distance.max()

@@ -1,4 +1,4 @@
-"""Where data is kept by default: one data folder, raw downloads in it, and the shards made from them."""
+"""Default locations of data: one data folder with raw downloads and the shards made from them."""
 
 import os
 from pathlib import Path
@@ -10,24 +10,24 @@ def data_home() -> Path:
 
 
 def raw_folder(dataset: str) -> Path:
-    """Return where the raw files of a dataset are looked for.
+    """Return the folder in which the raw files of a dataset are expected.
 
-    Without a download there, a generated tree in its layout is used, if `prepare synth --as` has written one.
+    If there is no download, a generated tree in its layout is used, if `prepare synth --as` has written one.
     """
     place = data_home() / "raw" / dataset
     return place if place.exists() else next(iter(generated_trees(dataset)), place)
 
 
 def generated_trees(dataset: str = "") -> list[Path]:
-    """Return the generated raw trees in the data folder: those in the layout of one dataset, or all of them."""
+    """Return the generated raw trees in the data folder, for one dataset's layout or for all."""
     return sorted(path for path in (data_home() / "raw").glob(f"synth-{dataset}*") if path.is_dir())
 
 
 def cache_folder() -> Path:
-    """Return where shards from an object store are cached."""
+    """Return the folder in which shards from an object store are cached."""
     return data_home() / "cache"
 
 
 def shards_folder(dataset: str) -> Path:
-    """Return where the shards of a dataset are written to and read from."""
+    """Return the folder in which the shards of a dataset are written and read."""
     return data_home() / "shards" / dataset

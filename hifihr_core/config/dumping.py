@@ -1,4 +1,4 @@
-"""Settings as TOML that `load_settings` reads back to the same tree."""
+"""Write settings as TOML that `load_settings` reads back as the same tree."""
 
 import json
 import math
@@ -13,9 +13,9 @@ BARE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789
 
 
 def dump_toml(settings: Settings, *, comments: bool = True) -> str:
-    """Return the whole tree as TOML, each setting under its description.
+    """Return the whole tree as TOML, with a description above each setting.
 
-    A setting that is None is left out (TOML has no such value); with `comments` its name is a comment.
+    Settings that are None are omitted (TOML has no such value); with `comments` their names appear as comments.
     """
     lines = list(_table(settings, "", comments))
     return "\n".join(lines).strip() + "\n"
@@ -27,7 +27,7 @@ def save_settings(settings: Settings, path: Path) -> None:
 
 
 def _table(settings: Settings, prefix: str, comments: bool) -> Iterator[str]:
-    """Yield the lines of one section: its own values first, as TOML wants, then its tables."""
+    """Yield the lines of one section: its own values first, as TOML requires, then its tables."""
     tables: list[tuple[str, Settings | Mapping[str, Any]]] = []
     for name, field in type(settings).model_fields.items():
         value = getattr(settings, name)
@@ -76,5 +76,5 @@ def _value(value: object) -> str:
 
 
 def _text(text: str) -> str:
-    """Return a basic string; JSON's escapes are TOML's, but for the escaped delete character."""
+    """Return a basic string; JSON's escapes match TOML's, except for the delete character."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,4 +1,4 @@
-"""From presets, files, `--set` and flags to one checked tree. Precedence: flag > --set > file > preset > default."""
+"""Merge presets, files, `--set` and flags into one checked tree. Precedence: flag > --set > file > preset > default."""
 
 import json
 import re
@@ -25,7 +25,7 @@ else:
 #: The settings files that ship with the package.
 PRESETS = Path(__file__).parents[1] / "configs"
 
-#: At most this much of a wrong value is shown, characters.
+#: Maximum number of characters of a wrong value in a message.
 _SHOWN = 120
 
 S = TypeVar("S", bound=Settings)
@@ -43,10 +43,10 @@ def load_settings(
 ) -> S:
     """Return the settings of `cls` from all layers, later ones over earlier ones; tables merge, lists replace.
 
-    `overrides` holds texts of the form ``a.b=c``, c in TOML's notation or a bare word. `flags` maps dotted names to
-    values; None means that the flag was not given. `layers` are named sets of settings, such as `PAPER`, below the
-    flags; `start` is one below everything else. Settings that earlier versions named differently are read too.
-    Raises: ConfigError naming the setting, its layer, what was found, what was expected and the nearest known name.
+    `overrides` holds strings of the form ``a.b=c``, with c in TOML notation or a bare word. `flags` maps dotted names
+    to values; None means that the flag was not given. `layers` are named sets of settings, such as `PAPER`, with lower
+    priority than flags; `start` is one with the lowest priority. Names from earlier versions are accepted too.
+    Raises: ConfigError with the setting, its layer, what was found, what was expected, and the nearest known name.
     """
     trees: list[tuple[str, Tree]] = [(start.name, nest(name, value)) for name, value in start.values.items()]
     trees += [(str(path), renew(read_toml(path))) for path in (preset, file) if path is not None]
@@ -58,16 +58,17 @@ def load_settings(
     for _, tree in trees:
         merged = merge(merged, tree)
     try:
-        # Through JSON, where "strict" still reads a list as a tuple and a text as a path, but "0.1" is not a number.
+        # Through JSON, for which strict mode accepts a list as a tuple and a string as a path, but not "0.1" as a
+        # number.
         return cls.model_validate_json(json.dumps(merged, default=str), strict=True)
     except ValidationError as error:
         raise ConfigError(describe(error, cls, trees)) from error
 
 
 def find_config(name: str) -> Path:
-    """Return the settings file that a user names: a path, or one of the presets that ship with the package.
+    """Return the settings file that the user chose: a path, or one of the shipped presets.
 
-    Raises: ConfigError naming the presets where it is neither.
+    Raises: ConfigError that lists the presets if it is neither.
     """
     if Path(name).exists():
         return Path(name)
@@ -78,14 +79,14 @@ def find_config(name: str) -> Path:
 
 
 def presets() -> dict[str, Path]:
-    """Return the settings files that ship with the package, by name."""
+    """Return the shipped settings files by name."""
     return {path.stem: path for path in sorted(PRESETS.glob("*.toml"))}
 
 
 def default_tree(cls: type[Settings]) -> Tree:
-    """Return the defaults as the lowest layer, so that one key of a table or section leaves its neighbours alone.
+    """Return the defaults as the lowest layer, so that setting one key of a table or section keeps its other keys.
 
-    Required settings stay out; a required section appears with what it has.
+    Required settings are omitted; a required section appears with its available defaults.
     """
     tree: Tree = {}
     for name, field in cls.model_fields.items():
@@ -97,19 +98,19 @@ def default_tree(cls: type[Settings]) -> Tree:
 
 
 def read_toml(path: Path) -> Tree:
-    """Return the content of a TOML file. Raises: ConfigError with the line if it is not TOML, DataError if
+    """Return the content of a TOML file. Raises: ConfigError with the line if it is not valid TOML, DataError if it is
     unreadable.
     """
     try:
         return tomllib.loads(read_text(path).removeprefix("\ufeff"))
     except RecursionError as error:
         raise ConfigError(f"{path}: nested too deeply; fix that line") from error
-    except ValueError as error:  # TOMLDecodeError, or a number of thousands of digits
+    except ValueError as error:  # TOMLDecodeError, or a number with thousands of digits
         raise ConfigError(f"{path}: not valid TOML: {str(error)[:1].lower()}{str(error)[1:]}; fix that line") from error
 
 
 def parse_override(text: str) -> Tree:
-    """Return the nested table of one ``a.b=c``; c is read as TOML (1e-4, true, [1, 2], "x"), else as a plain text."""
+    """Parse one ``a.b=c`` into a nested table; c is TOML (1e-4, true, [1, 2], "x") or else a plain string."""
     name, equals, value = text.partition("=")
     if not equals or not all(part.strip() for part in name.split(".")):
         raise ConfigError(f"--set {text}: expected NAME=VALUE, such as --set train.lr=1e-4")
@@ -117,7 +118,7 @@ def parse_override(text: str) -> Tree:
         table = tomllib.loads(f"value = {value.strip()}")
     except RecursionError as error:
         raise ConfigError(f"--set {text[:60]}...: nested too deeply, expected NAME=VALUE") from error
-    except ValueError:  # TOMLDecodeError, or a number of thousands of digits, which the check of the setting refuses
+    except ValueError:  # TOMLDecodeError, or a number with thousands of digits, which validation rejects
         table = {}
     return nest(name.strip(), table["value"] if list(table) == ["value"] else value.strip())
 
@@ -140,7 +141,7 @@ def merge(below: Tree, above: Tree) -> Tree:
 
 
 def describe(error: ValidationError, cls: type[Settings], layers: list[tuple[str, Tree]]) -> str:
-    """Return one line for the first thing wrong: layer, setting, what was found, what was expected, the remedy."""
+    """Return one line for the first error: layer, setting, what was found, what was expected, and the remedy."""
     details = error.errors(include_url=False)
     first = details[0]
     parts = [str(part) for part in first["loc"]]
@@ -160,7 +161,7 @@ def describe(error: ValidationError, cls: type[Settings], layers: list[tuple[str
 
 
 def _expected(detail: ErrorDetails) -> str:
-    """Return pydantic's message as what was expected, with the nearest of several allowed words."""
+    """Rephrase pydantic's message as what was expected, with the nearest allowed word."""
     message = (
         detail["msg"]
         .removeprefix("Value error, ")
@@ -177,7 +178,7 @@ def _show(value: object) -> str:
 
 
 def _source(parts: list[str], layers: list[tuple[str, Tree]]) -> str:
-    """Return the last layer that sets `parts`, else the last that sets its nearest parent."""
+    """Return the last layer that sets `parts`, or else the last one that sets its nearest parent."""
     for depth in range(len(parts), 0, -1):
         for source, layer in reversed(layers):
             if _holds(layer, parts[:depth]):

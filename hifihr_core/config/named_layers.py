@@ -1,4 +1,4 @@
-"""Named layers of settings, for the command line and for `fit` from Python alike.
+"""Named layers of settings, for the command line and for `fit` from Python.
 
 settings = load_settings(RunSettings, layers=[PRETRAINING], overrides=["data.train=['synth']"])
 fit(settings, Path("runs/mine"))
@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 @dataclass(frozen=True)
 class Layer:
-    """Settings that belong together: `values` maps dotted names to values, messages use `name`."""
+    """Settings that belong together: `values` maps dotted names to values; `name` appears in messages."""
 
     name: str
     values: Mapping[str, object] = field(default_factory=dict)
@@ -20,7 +20,7 @@ class Layer:
 #: A layer without settings.
 EMPTY = Layer("defaults")
 
-#: Where the original chose otherwise than we do; its faults are not among these.
+#: The original's choices that differ from ours, except for its bugs.
 PAPER = Layer(
     "--paper",
     MappingProxyType(
@@ -43,7 +43,7 @@ PAPER = Layer(
     ),
 )
 
-#: What pretraining is, whatever a file says: all labels, no rendering, no heads for texture and light.
+#: Settings that pretraining always has: all labels, no rendering, no heads for texture and light.
 PRETRAINING = Layer(
     "hifihr pretrain",
     MappingProxyType({"train.supervision": "full", "render.enabled": False, "model.texture": False}),

@@ -1,4 +1,4 @@
-"""Settings that earlier versions named differently, so that old checkpoints, run folders and files keep loading."""
+"""Renamed settings, so that old checkpoints, run folders and files can still be loaded."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -10,12 +10,12 @@ from hifihr_core.config.tree import RunSettings
 from hifihr_core.errors import ConfigError
 from hifihr_core.outside.json_text import parse_json
 
-#: Old dotted name -> the new one, or None if the setting is gone and its old value changes nothing.
+#: Old dotted name -> new name, or None if the setting was removed without effect.
 RENAMED: Mapping[str, str | None] = MappingProxyType({"model.drop_path": None, "train.channels_last": None})
 
 
 def renew(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a tree of settings of any version under today's names; a new name that is set already wins."""
+    """Return a settings tree of any version with current names; a new name that is already set wins."""
     renewed = _copied(tree)
     for old, new in RENAMED.items():
         section, _, name = old.rpartition(".")
@@ -30,9 +30,9 @@ def renew(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_settings(text: str) -> RunSettings:
-    """Return the settings that a checkpoint or a run's state carries as JSON, of this version or an earlier one.
+    """Return the settings stored as JSON in a checkpoint or run state, from this or an earlier version.
 
-    Raises: ConfigError naming the first setting that is wrong, or what is wrong with the text.
+    Raises: ConfigError that names the first wrong setting, or the error in the text.
     """
     tree = parse_json(text, "settings", error=ConfigError)
     if not isinstance(tree, dict):

@@ -1,4 +1,4 @@
-"""The base of every settings section, and the names that a tree of sections knows."""
+"""The base class of settings sections, and the names in a tree of sections."""
 
 from collections.abc import Iterator
 from difflib import get_close_matches
@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Settings(BaseModel):
-    """A frozen section of settings: unknown keys are refused, types are kept strictly, and defaults are checked.
+    """A frozen section of settings: unknown keys are rejected, types are strict, and defaults are validated.
 
-    Give every field a `Field(default, description=...)` that names its unit; `dump_toml` prints it as a comment.
+    Every field needs a `Field(default, description=...)` that states its unit; `dump_toml` prints it as a comment.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True)
@@ -33,7 +33,7 @@ def known_names(cls: type[Settings], prefix: str = "") -> Iterator[str]:
 
 
 def nearest_name(name: str, names: list[str]) -> str | None:
-    """Return the known name that was probably meant: the nearest as a whole, else by its last part."""
+    """Return the known name that was probably meant: the nearest one as a whole, or else by its last part."""
     if close := get_close_matches(name, names, n=1, cutoff=0.75):
         return close[0]
     tails = {known.rpartition(".")[2]: known for known in reversed(names)}

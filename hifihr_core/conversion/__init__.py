@@ -1,1 +1,1 @@
-"""From one hand model to another: MANO's or NIMBLE's parameters for hands of the free model."""
+"""Convert hands of the free model to MANO's or NIMBLE's parameters."""

@@ -1,4 +1,4 @@
-"""Stored results as hands of MANO or NIMBLE: what `hifihr convert` runs."""
+"""Convert stored results to MANO or NIMBLE: the work of `hifihr convert`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from hifihr_core.hands import load_hand
 from hifihr_core.hands.contract import JointDefinition
 from hifihr_core.machine.device import one_thread
 
-#: Ends of the names of converted hands, which are not converted again.
+#: Suffixes in the names of converted hands, which are not converted again.
 _ENDS = tuple(f"_{name}" for name in CONVERTERS)
 
 
 @dataclass(frozen=True)
 class Converted:
-    """One converted hand: where it came from, how far it is from the predicted surface, and the files written."""
+    """One converted hand: its source, its distance from the predicted surface, and the files written."""
 
     source: Path
     side: str
@@ -40,16 +40,16 @@ def convert_files(
     folder: Path | None = None,
     overwrite: bool = False,
 ) -> Iterator[tuple[int, int, Converted]]:
-    """Fit the model `to` to the hands of JSON files or of folders of results; yield (done, count, hand) one by one.
+    """Fit the model `to` to the hands in JSON files or results folders; yield (done, count, hand) one by one.
 
     Raises: AssetError if the model is not installed; DataError for a file that is not a hand of the free model, or
-    exists already; ConfigError for an unknown model or format.
+    already exists; ConfigError for an unknown model or format.
     """
     chosen = check_formats(formats)
     for name in chosen:
         if FORMATS[name].write_hand is None:
             known = ", ".join(known for known, row in FORMATS.items() if row.write_hand is not None)
-            raise DataError(f"format {name!r} holds a whole photo; expected {known}")
+            raise DataError(f"format {name!r} is for whole photos; expected {known}")
     files = [file for path in paths for file in result_files(path) if not file.stem.endswith(_ENDS)]
     targets = [(folder or file.parent) / f"{file.stem}_{to}" for file in files]
     if not overwrite:
@@ -59,7 +59,7 @@ def convert_files(
     for number, (file, target) in enumerate(zip(files, targets, strict=True), start=1):
         document = read_hand_document(file)
         if document["hand"] != hand.name:
-            raise DataError(f"{file}: a hand of {document['hand']}, expected one of {hand.name}")
+            raise DataError(f"{file}: a hand of the model {document['hand']}, expected {hand.name}")
         with one_thread():
             result = convert(hand_from_document(document, hand))
             written = write_hand(target.parent, target.name, result, chosen, ExportContext(document.get("photo")))

@@ -1,4 +1,4 @@
-"""The one table of hand models that predicted hands can be converted to."""
+"""The table of hand models to which predicted hands can be converted."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,15 +9,15 @@ from hifihr_core.exports.results import HandResult
 from hifihr_core.hands.contract import HandModel, JointDefinition
 from hifihr_core.lookup import load_attribute, lookup
 
-#: Turns a hand of one model into the same hand of the same photo in another.
+#: Converts a hand in a photo from one model to another.
 Convert = Callable[[HandResult], HandResult]
 
 
 @dataclass(frozen=True)
 class ConverterRow:
-    """One hand model to convert to: "module:class" of its converter, and the entry of a result with its residual.
+    """A target hand model: "module:class" of its converter, and the entry of a result with its residual.
 
-    `residual` names ``(field of HandResult, key)``; the value maps names to millimetres.
+    `residual` is ``(field of HandResult, key)``; the value there maps names to millimetres.
     """
 
     build: str
@@ -33,7 +33,7 @@ CONVERTERS: Mapping[str, ConverterRow] = MappingProxyType(
 
 
 def build_converter(name: str, hand: HandModel, *, joints: JointDefinition = "freihand") -> Convert:
-    """Return what turns hands of `hand` into those of the model `name`.
+    """Return the converter from hands of `hand` to those of the model `name`.
 
     Raises: ConfigError for a model that cannot be fitted; AssetError if its files are not installed.
     """
@@ -43,6 +43,6 @@ def build_converter(name: str, hand: HandModel, *, joints: JointDefinition = "fr
 
 
 def residual_mm(name: str, result: HandResult) -> Mapping[str, float]:
-    """Return how far a converted hand is from the surface it was fitted to, millimetres."""
+    """Return the distance of a converted hand from the surface to which it was fitted, millimetres."""
     field, key = CONVERTERS[name].residual
     return getattr(result, field)[key]

@@ -1,6 +1,4 @@
-"""A hand of one model to start from, for a hand of another: every finger bone turned as the other's armature turns
-it.
-"""
+"""The initial hand of a conversion: every finger bone is rotated as in the other model's armature."""
 
 from dataclasses import dataclass
 
@@ -15,13 +13,13 @@ from hifihr_core.hands.mano.model import Mano
 from hifihr_core.hands.nimble.model import Nimble
 from hifihr_core.placed_hands import PlacedHands
 
-#: Hand models whose pose is made of rotation vectors, one per bone, in the axes of their rest hand.
+#: Hand models whose pose consists of rotation vectors, one per bone, in the axes of their rest hand.
 Fittable = Mano | Nimble
 
 
 @dataclass(frozen=True)
 class _OwnBones:
-    """The bones that a model's pose turns: their names, and their axes in the model's rest frame."""
+    """The bones that a model's pose rotates: their names, and their axes in the model's rest frame."""
 
     names: tuple[str, ...]
     frames: Float[Tensor, "B N 3 3"]
@@ -29,11 +27,11 @@ class _OwnBones:
 
 
 def pose_like(model: Fittable, armature: Armature, root_cam: Float[Tensor, "B 3"]) -> PlacedHands:
-    """Return hands of `model` of mean shape in the pose of `armature`, joint 9 at `root_cam`.
+    """Return hands of `model` with mean shape in the pose of `armature`, joint 9 at `root_cam`.
 
-    Both armatures are bound to a flat hand, so a bone turned by Q against its parent there is turned by Q here, written
-    in the model's own axes. Bones are matched by name; one that the other armature lacks stays as it is in the flat
-    hand.
+    Both armatures are bound to a flat hand, so a bone's rotation Q relative to its parent is the same in both,
+    expressed in the model's own axes. Bones are matched by name; a bone that the other armature lacks keeps its flat
+    pose.
     """
     own = _own_bones(model, root_cam)
     turns = _local_turns(armature)
@@ -56,7 +54,7 @@ def _own_bones(model: Fittable, like: Float[Tensor, "B 3"]) -> _OwnBones:
 
 
 def _local_turns(armature: Armature) -> Float[Tensor, "B N 3 3"]:
-    """Return the rotation of every bone against its parent since the bind pose, in the bone's own axes."""
+    """Return the rotation of every bone relative to its parent and the bind pose, in the bone's own axes."""
     above = [max(parent, 0) for parent in armature.parents]
     bind, posed = armature.T_bind_bone[..., :3, :3], armature.T_root_bone[..., :3, :3]
     return (bind[:, above].mT @ bind).mT @ (posed[:, above].mT @ posed)

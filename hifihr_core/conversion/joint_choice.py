@@ -1,4 +1,4 @@
-"""Which 21 joints a result lists: the names for them, and a finished hand with joints of another kind."""
+"""Choose the 21 joints in a result: their names, and finished hands with another joint definition."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,19 +14,19 @@ from hifihr_core.hands import HandParameters, load_hand
 from hifihr_core.hands.contract import JointDefinition
 from hifihr_core.lookup import lookup
 
-#: The order is the same in all: wrist, then thumb to little finger, each from base to tip (OpenPose's hand).
+#: All have the same order: wrist, then thumb to little finger, each from base to tip (OpenPose's hand).
 JOINT_CHOICES: Mapping[str, JointDefinition] = MappingProxyType(
     {"freihand": "freihand", "openpose": "freihand", "ho3d": "ho3d"}
 )
 
 
 def joint_definition(name: str) -> JointDefinition:
-    """Return the definition that a name for joints means. Raises: ConfigError for an unknown name."""
+    """Return the joint definition called `name`. Raises: ConfigError for an unknown name."""
     return lookup(JOINT_CHOICES, name, "choice of joints", error=ConfigError)
 
 
 def convert_joints(hand_name: str, definition: JointDefinition) -> Convert:
-    """Return what gives hands of a model the joints of another definition; the surface stays where it is."""
+    """Return a function that gives hands of a model the joints of another definition, with an unchanged surface."""
     model = load_hand(hand_name, joints=definition)
 
     def convert(result: HandResult) -> HandResult:

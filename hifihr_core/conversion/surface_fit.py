@@ -1,7 +1,6 @@
 """Fit a hand model to points that correspond to its vertices: damped Gauss-Newton on rotation, pose, shape and root.
 
-The Jacobian comes from one batched forward pass with every parameter moved a little, in float64, as in
-`lifting.fitting`.
+The Jacobian comes from one batched forward pass with every parameter perturbed, in float64, as in `lifting.fitting`.
 """
 
 from dataclasses import dataclass, replace
@@ -19,7 +18,7 @@ _STEP = 1e-4
 
 @dataclass(frozen=True)
 class FitTrust:
-    """Standard deviations: of a vertex from its point and of a joint from its point, metres; of the model's priors."""
+    """Standard deviations of vertices and joints from their target points, metres, and of the model's priors."""
 
     vertex_m: float = 2e-3
     joint_m: float = 4e-3
@@ -29,10 +28,10 @@ class FitTrust:
 
 @dataclass(frozen=True)
 class Targets:
-    """Where vertices and the 21 joints should be, camera frame, metres; a weight of 0 asks for nothing.
+    """Target positions of vertices and the 21 joints, camera frame, metres; a weight of 0 means no target.
 
     Point n belongs to vertex ``which[n]``; without `which` every vertex has a point. With `normals` a vertex is held
-    across the surface, and a tenth as firmly along it.
+    across the surface, and a tenth as strongly along it.
     """
 
     vertices: Float[Tensor, "B N 3"]
@@ -46,9 +45,9 @@ class Targets:
 def fit_to_surface(
     model: HandModel, start: PlacedHands, targets: Targets, *, steps: int = 12, trust: FitTrust = FitTrust()
 ) -> PlacedHands:
-    """Move the model from `start` onto its targets; a step that does not lower the cost is not taken. Float64.
+    """Move the model from `start` onto its targets, in float64; steps that do not lower the cost are rejected.
 
-    The vertices of ``model(parameters) + root_cam`` are those that are fitted. There are no gradients.
+    The fitted vertices are those of ``model(parameters) + root_cam``. No gradients.
     """
     with torch.no_grad():
         size = 6 + model.pose_dim + model.shape_dim
@@ -114,7 +113,7 @@ def _residuals(
 
 
 def _apply(start: PlacedHands, x: Float[Tensor, "B D"]) -> PlacedHands:
-    """Move the start by x: a turn in the camera frame, the root, pose, shape."""
+    """Return the start after a step x: a rotation in the camera frame, the root, pose, shape."""
     parameters = start.parameters
     turn, shift, pose, shape = x.split((3, 3, parameters.pose.shape[1], parameters.shape.shape[1]), dim=1)
     moved = HandParameters(

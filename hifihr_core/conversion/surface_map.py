@@ -1,8 +1,8 @@
-"""Where vertices of MANO or NIMBLE lie on the surface of another hand model, found once and kept on the user's machine.
+"""Positions of MANO or NIMBLE vertices on another hand model's surface, computed once and kept on the user's machine.
 
-Two templates look alike but fold in different places, so a map found in one pose slides along the fingers. Here the
-model is fitted to the other hand in many poses at once, and each of its vertices goes to the point that is nearest in
-all of them together, with a normal that agrees. No number of the model is needed beforehand, and none is shipped.
+Two templates look alike but fold in different places, so a map found in a single pose slides along the fingers. Here
+the model is fitted to the other hand in many poses at once, and each of its vertices is mapped to the point that is
+nearest over all poses, with a matching normal. No data of the model is needed beforehand, and none is shipped.
 """
 
 import hashlib
@@ -25,21 +25,21 @@ from hifihr_core.hands.mano.model import Mano
 from hifihr_core.lookup import needed
 from hifihr_core.placed_hands import PlacedHands
 
-#: Version of the way the map is found; a map of another version is found again.
+#: Version of the mapping method; maps of other versions are computed again.
 FORMAT = 1
 _POSES = 12
 _ROUNDS, _SLIDING_ROUNDS = 12, 8
-#: Every how manieth vertex of NIMBLE's surface is mapped.
+#: Stride between mapped vertices on NIMBLE's surface.
 _NIMBLE_STRIDE = 5
-#: Places per face, as the barycentric grid of this many steps.
+#: Number of steps in the barycentric grid of candidate points per face.
 _GRID = 5
-#: How far a normal that is off by its own length counts as apart, metres.
+#: Distance that a normal error of unit length counts as, metres.
 _NORMAL_M = 8e-3
 
 
 @dataclass(frozen=True)
 class SurfaceMap:
-    """Mapped vertex v lies at ``sum_c bary[v, c] * vertices[faces[face[v], c]]`` of the other hand.
+    """Mapped vertex v is at ``sum_c bary[v, c] * vertices[faces[face[v], c]]`` of the other hand.
 
     The mapped vertices are those of `mapped_vertices`, in that order.
     """
@@ -48,22 +48,22 @@ class SurfaceMap:
     bary: Float[np.ndarray, "N 3"]
 
     def points(self, vertices: Float[Tensor, "B V 3"], faces: Int[Tensor, "F 3"]) -> Float[Tensor, "B N 3"]:
-        """Return the places of the mapped vertices on a posed surface."""
+        """Return the positions of the mapped vertices on a posed surface."""
         corners = vertices[:, faces[torch.from_numpy(self.face)]]
         return (corners * torch.from_numpy(self.bary).to(vertices)[..., None]).sum(2)
 
 
 def mapped_vertices(model: Fittable) -> Int[Tensor, " N"]:
-    """Return the vertices that are fitted: all of MANO's, and about a thousand of those on NIMBLE's surface."""
+    """Return the vertices to fit: all of MANO's, or about a thousand on NIMBLE's surface."""
     return torch.arange(model.num_vertices) if isinstance(model, Mano) else model.surface[::_NIMBLE_STRIDE]
 
 
 def surface_map(hand: HandModel, model: Fittable) -> SurfaceMap:
-    """Return the map between these two models: the kept one, or one that is found now (some ten seconds) and kept."""
+    """Return the map between these two models, from the cache or computed now (about ten seconds) and cached."""
     path = cache_home() / "surface_maps" / f"{hand.name}_{_fingerprint(hand, model)}.npz"
     if path.is_file():
         return load_record(
-            SurfaceMap, path, kind="surface map", format_number=FORMAT, remedy="remove it; it is made again"
+            SurfaceMap, path, kind="surface map", format_number=FORMAT, remedy="remove it; it will be made again"
         )
     found = find_surface_map(hand, model)
     with write_atomically(path) as part:
@@ -72,7 +72,7 @@ def surface_map(hand: HandModel, model: Fittable) -> SurfaceMap:
 
 
 def find_surface_map(hand: HandModel, model: Fittable, *, poses: int = _POSES, rounds: int = _ROUNDS) -> SurfaceMap:
-    """Find the map by fitting `model` to `poses` drawn poses of the mean hand, in turn with the nearest places."""
+    """Compute the map, alternately fitting `model` to `poses` sampled poses and finding nearest points."""
     hand, model = hand.double(), model.double()
     faces, bary = _grid(hand.faces.numpy())
     parameters = _draw(hand, poses)
@@ -97,7 +97,7 @@ def find_surface_map(hand: HandModel, model: Fittable, *, poses: int = _POSES, r
 
 
 class _Places:
-    """Places all over a surface in several poses, to be searched in all of them at once."""
+    """Points all over a surface in several poses, for a search over all of them at once."""
 
     def __init__(self, hand: HandModel, vertices: Float[Tensor, "B V 3"], faces: np.ndarray, bary: np.ndarray) -> None:
         corners = hand.faces[torch.from_numpy(faces)]
@@ -109,7 +109,7 @@ class _Places:
         self._squares = self._rows.square().sum(1)
 
     def nearest(self, points: Float[Tensor, "B N 3"], normals: Float[Tensor, "B N 3"]) -> Int[np.ndarray, " N"]:
-        """Return the place that is nearest to each point over all poses together."""
+        """Return the surface point that is nearest to each point over all poses together."""
         return (self._squares - 2 * _features(points, normals) @ self._rows.T).argmin(1).numpy()
 
 
@@ -119,7 +119,7 @@ def _features(points: Float[Tensor, "B N 3"], normals: Float[Tensor, "B N 3"]) -
 
 
 def _grid(faces: Int[np.ndarray, "F 3"]) -> tuple[Int[np.ndarray, " N"], Float[np.ndarray, "N 3"]]:
-    """Return the same few places on every face."""
+    """Return the same few points on every face."""
     steps = [(i, j) for i in range(_GRID) for j in range(_GRID - i)]
     pairs = (np.array(steps) + 1 / 3) / _GRID
     bary = np.column_stack((pairs, 1 - pairs.sum(1)))
@@ -127,7 +127,7 @@ def _grid(faces: Int[np.ndarray, "F 3"]) -> tuple[Int[np.ndarray, " N"], Float[n
 
 
 def _draw(hand: HandModel, poses: int) -> HandParameters:
-    """Return the mean hand in its mean pose and in drawn ones."""
+    """Return the mean hand in its mean pose and in sampled ones."""
     drawn = hand.sample_parameters(poses - 1, generator=torch.Generator().manual_seed(0))
     mean = hand.mean_parameters()
     pose = torch.cat((mean.pose, drawn.pose.double()))

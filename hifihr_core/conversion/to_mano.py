@@ -1,4 +1,4 @@
-"""Hands of any model with our 21-joint armature as MANO hands, with true left-hand parameters."""
+"""Convert hands of any model with our 21-joint armature to MANO, with true left-hand parameters."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,29 +21,28 @@ from hifihr_core.hands.mano.model import Mano
 from hifihr_core.lookup import needed
 from hifihr_core.placed_hands import PlacedHands
 
-#: How closely a hand is followed: the map is right to a millimetre or two, and betas do not hold every hand.
+#: Tightness of the fit: the map is accurate to a millimetre or two, and betas cannot represent every hand.
 _TRUST = FitTrust(vertex_m=1e-3, joint_m=2e-3, pose_prior=15.0, shape_prior=0.25)
 _STEPS = 10
 _NUM_VERTICES = 778
 
-#: What the numbers under `mano` in a result mean.
+#: Meaning of the numbers under `mano` in a result.
 CONVENTIONS: Mapping[str, str] = {
     "model": "smplx.MANO of the side; vertices = MANO(global_orient, hand_pose, betas) + transl, camera frame, metres",
     "hand_pose": "axis-angle of 15 joints in MANO's order, flat_hand_mean=True, use_pca=False",
     "hand_pose_pca": "the same pose as coefficients of hands_components about hands_mean; for smplx the first n < 45 "
     "of them with flat_hand_mean=False, use_pca=True, num_pca_comps=n",
-    "left": "of MANO's left hand with its shape basis put right (shapedirs[:, 0, :] *= -1 in the official file)",
-    "residual_mm": "distance to the points of the predicted surface that stand for MANO's vertices, and their joints",
+    "left": "for MANO's left hand with a corrected shape basis (shapedirs[:, 0, :] *= -1 in the official file)",
+    "residual_mm": "distance to the points on the predicted surface that represent MANO's vertices, and their joints",
 }
 
 
 @dataclass(frozen=True)
 class ManoFit:
-    """Right MANO hands in the (mirrored) camera frame and how far they are from the surface they were fitted to,
+    """Right MANO hands in the (mirrored) camera frame, and their distance from the surface to which they were fitted,
     metres.
 
-    `vertex_errors` are distances of the 778 vertices to their points, `joint_errors` of FreiHAND's joints to those of
-    the points.
+    `vertex_errors` are the distances of the 778 vertices from their points, `joint_errors` those of FreiHAND's joints.
     """
 
     hands: PlacedHands
@@ -52,7 +51,7 @@ class ManoFit:
 
 
 class ManoConverter:
-    """Fits MANO to the hands of `hand`; the map between the two is found at the first use on a machine.
+    """Fits MANO to hands of the model `hand`; the map between the two is computed at the first use on a machine.
 
     Raises: AssetError if MANO is not installed.
     """
@@ -86,13 +85,13 @@ class ManoConverter:
             return ManoFit(fitted, (vertices - points).norm(dim=-1), (reached - joints).norm(dim=-1))
 
     def convert(self, result: HandResult) -> HandResult:
-        """Return the hand of a photo as MANO: mesh, rig, joints, parameters, and the block `mano` of its document.
+        """Convert the hand of a photo to MANO: mesh, rig, joints, parameters, and the block `mano` of its document.
 
-        Colours are those of the other hand below MANO's vertices. Raises: ValueError for a hand of
-        another model than the converter's.
+        Colours are taken from the other hand at MANO's vertices. Raises: ValueError for a hand of a different model
+        than the converter's.
         """
         if result.hand != self.hand.name:
-            raise ValueError(f"the hand is of model {result.hand}, the converter is for {self.hand.name}")
+            raise ValueError(f"the hand has the model {result.hand}, the converter needs {self.hand.name}")
         named = {name: torch.from_numpy(np.asarray(value)).double()[None] for name, value in result.parameters.items()}
         fit = self.fit(HandParameters(named["global_orient"], named["pose"], named["shape"]), named["root_cam"])
         mesh, joints_cam = self._mesh(fit.hands, result)
@@ -128,7 +127,7 @@ class ManoConverter:
     def _document(self, fit: ManoFit, result: HandResult) -> dict[str, object]:
         exported = export_mano(self.mano, fit.hands.parameters, fit.hands.root_cam, side=result.side)
         shift = self.mano.axis_angles(fit.hands.parameters.pose) - self.mano.hands_mean
-        # A left hand's components are the right one's, mirrored, so the coefficients are the same.
+        # A left hand's components are the right hand's, mirrored, so the coefficients are the same.
         pca = shift @ torch.linalg.inv(self.mano.components)
         values = {"global_orient": exported.global_orient, "hand_pose": exported.hand_pose, "hand_pose_pca": pca}
         values |= {"betas": exported.betas, "transl": exported.transl}

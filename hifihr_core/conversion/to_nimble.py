@@ -1,6 +1,6 @@
-"""Hands of any model with our 21-joint armature as NIMBLE hands: pose, shape, skin and place.
+"""Convert hands of any model with our 21-joint armature to NIMBLE: pose, shape, skin and position.
 
-A left hand's parameters are those of the mirrored right hand, as everywhere in a result.
+A left hand's parameters are those of the mirrored right hand, as elsewhere in results.
 """
 
 from collections.abc import Mapping
@@ -23,20 +23,20 @@ from hifihr_core.hands.nimble.model import Nimble
 from hifihr_core.lookup import needed
 from hifihr_core.placed_hands import PlacedHands
 
-#: NIMBLE's coefficients are standard deviations of its scans: three of them are as far as its prior is to be trusted.
+#: Limit of NIMBLE's coefficients: beyond three standard deviations its prior is unreliable.
 _TRUST = FitTrust(vertex_m=1e-3, joint_m=1e3, pose_prior=3.0, shape_prior=1.0)
 _STEPS = 12
-#: Standard deviation of a vertex's colour from the albedo that was seen, against texture coefficients of deviation 1.
+#: Standard deviation of a vertex's colour from the observed albedo, with a unit prior on texture coefficients.
 _COLOR_STD = 0.1
 
 RESIDUAL = "nimble_residual_mm"
 
 
 class NimbleConverter:
-    """Fits NIMBLE to the hands of `hand`; the map between the two is found at the first use on a machine.
+    """Fits NIMBLE to hands of the model `hand`; the map between the two is computed at the first use on a machine.
 
-    NIMBLE's pose prior has 30 components by default, so a pose outside their span is followed as well as they can: the
-    residual says how well. Raises: AssetError if NIMBLE is not installed, or for the joints "freihand" MANO.
+    NIMBLE's pose prior has 30 components by default, so a pose outside their span is only approximated; the residual
+    shows how well. Raises: AssetError if NIMBLE is not installed, or, for the joints "freihand", MANO.
     """
 
     def __init__(
@@ -73,10 +73,10 @@ class NimbleConverter:
             return fitted, (reached - points).norm(dim=-1)
 
     def convert(self, result: HandResult) -> HandResult:
-        """Return the hand of a photo as NIMBLE: mesh, rig, joints, parameters; the residual is in its `report`.
+        """Convert the hand of a photo to NIMBLE: mesh, rig, joints, parameters; the residual is in its `report`.
 
-        The texture is NIMBLE's, fitted to the colours of the other hand. Raises: ValueError for a hand of another model
-        than the converter's.
+        The texture is NIMBLE's, fitted to the colours of the other hand. Raises: ValueError for a hand of a different
+        model than the converter's.
         """
         if result.hand != self.hand.name:
             raise ValueError(f"the hand is of model {result.hand}, the converter is for {self.hand.name}")
@@ -108,16 +108,16 @@ class NimbleConverter:
         )
 
     def _texture(self, colors: Float[Tensor, "N 3"]) -> Float[Tensor, " X"]:
-        """Return the texture coefficients that give the mapped vertices these colours, drawn to the mean skin."""
+        """Return texture coefficients that give the mapped vertices these colours, with the mean skin as prior."""
         mean, basis = self._linear_skin()
         scaled, wanted = basis.flatten(1).T / _COLOR_STD, (colors - mean).flatten() / _COLOR_STD
-        # Neighbouring vertices say nearly the same: together they count for a hundred independent ones.
+        # Neighbouring vertices are correlated: together they count as a hundred independent ones.
         share = min(1.0, 100 / len(colors))
         normal = share * scaled.T @ scaled + torch.eye(len(basis), dtype=basis.dtype)
         return torch.linalg.solve(normal, share * scaled.T @ wanted)
 
     def _linear_skin(self) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "X N 3"]]:
-        """Return the mean colours of the mapped vertices, and how each coefficient of the texture changes them."""
+        """Return the mean colours of the mapped vertices, and their derivatives by texture coefficients."""
         if self._skin is None:
             model = self.nimble
             mean = model.sample_at_vertices(model.texture_mean[None])[0, self.which]

@@ -1,4 +1,4 @@
-"""From batches and a predictor to everything that is scored: points, pictures, parameters."""
+"""Collect everything that is scored from batches and a predictor: points, pictures, parameters."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -24,10 +24,10 @@ Row = Mapping[str, float | None]
 
 @dataclass
 class Collected:
-    """What a run over the shards has gathered, one entry per sample: points in our camera frame, metres.
+    """The results of a run over the shards, one entry per sample: points in our camera frame, metres.
 
-    `truth` holds the labels "joints_cam", "mano_vertices_cam" and "root_cam" as far as every sample so far has them.
-    `paper` and `strict` are rows of texture metrics, for the samples that have what they need.
+    `truth` holds the labels "joints_cam", "mano_vertices_cam" and "root_cam" that every sample so far has. `paper` and
+    `strict` are rows of texture metrics for the samples with the necessary labels.
     """
 
     keys: list[str] = field(default_factory=list)
@@ -56,7 +56,7 @@ def collect(
     looks: LookScorer | None = None,
     on_progress: OnProgress = no_progress,
 ) -> Collected:
-    """Predict every batch and gather what is scored. Raises: DataError if a prediction is not finite."""
+    """Predict every batch and collect what is scored. Raises: DataError if a prediction is not finite."""
     out = Collected()
     for batch in batches:
         prediction = predict(batch)
@@ -79,7 +79,7 @@ def collect(
 
 
 def texture_pairs(batch: Batch, prediction: PlacedEstimate) -> list[TexturePair]:
-    """Return the pictures of a batch as the texture metrics want them; the render is on black."""
+    """Return the pictures of a batch in the form that the texture metrics need; the render is on black."""
     rendered = needed(prediction.rendered, "the rendered picture")
     on_black = _array(rendered.image.permute(0, 2, 3, 1)).astype(np.float64)
     coverage = _array(rendered.silhouette).astype(np.float64)

@@ -1,4 +1,4 @@
-"""A page to look at: the best, median and worst samples, with the true and the predicted hand drawn over the crop."""
+"""A page with the best, median and worst samples, with true and predicted hands drawn over the crops."""
 
 import base64
 import html
@@ -29,7 +29,7 @@ Tile = UInt8[np.ndarray, "_ _ 3"]
 
 @dataclass(frozen=True)
 class Example:
-    """One sample of the page: which rank it shows, what it is, its error, and its pictures side by side."""
+    """One sample on the page: its rank, key and error, and its pictures side by side."""
 
     rank: str
     key: str
@@ -50,7 +50,7 @@ def pick_examples(errors_mm: Float[np.ndarray, " N"], *, each: int = 3) -> dict[
 
 
 def crop_tiles(batch: Batch, prediction: PlacedEstimate, sample: int) -> list[Tile]:
-    """Return the crop, the rendered hand over it, and both skeletons over it (the true one in white)."""
+    """Return the crop, an overlay of the rendered hand, and an overlay of both skeletons (the true one in white)."""
     crop = to_bytes(batch.image[sample])
     tiles = [_enlarge(crop)]
     if prediction.rendered is not None:
@@ -67,7 +67,7 @@ def crop_tiles(batch: Batch, prediction: PlacedEstimate, sample: int) -> list[Ti
 
 
 def point_tiles(pred: Float[np.ndarray, "21 3"], gt: Float[np.ndarray, "21 3"], *, flip_y: bool) -> list[Tile]:
-    """Return aligned and true joints (in our order) seen from the camera and from the side, the true ones in white."""
+    """Draw aligned and true joints (in our order), seen from the camera and from the side, the true ones in white."""
     middle, reach = gt.mean(axis=0), 1.3 * np.abs(gt - gt.mean(axis=0)).max()
     tiles = []
     for axes in ((0, 1), (2, 1)):
@@ -80,10 +80,10 @@ def point_tiles(pred: Float[np.ndarray, "21 3"], gt: Float[np.ndarray, "21 3"], 
 
 
 def write_page(path: Path, title: str, examples: Sequence[Example], facts: Mapping[str, str]) -> None:
-    """Write one HTML file that holds its pictures, atomically."""
+    """Write one self-contained HTML file, atomically."""
     parts = [f"<!doctype html><meta charset=utf-8><title>{html.escape(title)}</title><style>{_STYLE}</style>"]
     parts.append(f"<h1>{html.escape(title)}</h1>")
-    parts.append("<p>Bones: the truth in white, the prediction in one colour per finger.</p>")
+    parts.append("<p>Bones: ground truth in white, prediction in one colour per finger.</p>")
     parts += [f"<p>{html.escape(name)}: {html.escape(value)}</p>" for name, value in facts.items()]
     rank = None
     for example in examples:

@@ -1,4 +1,4 @@
-"""Boxes of an evaluation that a detector finds instead of the labels: what a user's photo would get."""
+"""Evaluate with detected boxes instead of labelled ones, as for a user's photo."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,18 +17,18 @@ from hifihr_core.stream.batch_stream import Samples
 from hifihr_core.stream.collate import hand_box
 from hifihr_core.stream.decode import decode_picture
 
-#: A hand that is found is the labelled one if their boxes overlap by this (intersection over union).
+#: A detected hand is the labelled one if their boxes overlap by this much (intersection over union).
 _SAME_HAND = 0.2
-#: The scores that a hand that was missed has a value for: none of its points is right.
+#: The scores that are defined for a missed hand: none of its points is correct.
 _SHARES = ("auc_joints", "auc_vertices", "f5", "f15")
 
 
 @dataclass(frozen=True)
 class FoundBoxes:
-    """The samples whose hand was found, by position, and the box of each in its picture; the rest were missed.
+    """The samples whose hand was found, by position, with their boxes; the rest were missed.
 
     `overlap` is the mean intersection over union with the labelled boxes, None if there are none; `others` counts
-    what was found besides the hands.
+    additional detections.
     """
 
     boxes_px: Mapping[int, Float[np.ndarray, "4"]]
@@ -43,7 +43,7 @@ class FoundBoxes:
 
     @property
     def hands(self) -> int:
-        """Return the number of hands that were looked for."""
+        """Return the number of hands searched for."""
         return len(self.boxes_px) + len(self.missed)
 
     @property
@@ -53,7 +53,7 @@ class FoundBoxes:
 
 
 class FoundSamples:
-    """Samples whose boxes are those that were found; others keep their own. Positions are those of `samples`."""
+    """Samples with the detected boxes; others keep their own. Positions are those of `samples`."""
 
     def __init__(self, samples: Samples, found: FoundBoxes) -> None:
         self._samples, self._boxes_px = samples, found.boxes_px
@@ -63,7 +63,7 @@ class FoundSamples:
         return len(self._samples)
 
     def __getitem__(self, position: int) -> Sample:
-        """Return a sample; its label `box_px` is the box that was found."""
+        """Return a sample with the detected box as its label `box_px`."""
         sample = self._samples[position]
         box_px = self._boxes_px.get(position)
         if box_px is None:
@@ -74,8 +74,7 @@ class FoundSamples:
 def find_boxes(
     samples: Samples, positions: Sequence[int], detector: Detector, *, on_progress: OnProgress = no_progress
 ) -> FoundBoxes:
-    """Look for the labelled hand of each sample in its picture as stored: cut around the hand, which looks like a right
-    one.
+    """Search for the labelled hand in each sample's stored picture, which is cropped around a right-looking hand.
 
     Raises: DataError if a picture cannot be decoded, or no hand is found in any.
     """
@@ -99,10 +98,10 @@ def find_boxes(
 def labelled_hand(
     hands: Sequence[Detection], box_px: Float[np.ndarray, "4"] | None
 ) -> tuple[Detection | None, float | None]:
-    """Return the found hand that is the labelled one, and how much their boxes overlap.
+    """Return the detection of the labelled hand, and the overlap of their boxes.
 
-    That is the one that overlaps the labelled box most. Without a label it is the surest of the right hands, which
-    stored pictures show, or the surest of all.
+    It is the one with the largest overlap. Without a label it is the most certain of the right hands, which stored
+    pictures show, or else the most certain of all.
     """
     if box_px is None:
         ordered = sorted(hands, key=lambda hand: (hand.side == "right", hand.score), reverse=True)
@@ -113,12 +112,12 @@ def labelled_hand(
 
 
 def crop_scale(of_dataset: float | None) -> float:
-    """Return the side of a crop as a multiple of a found box: the dataset's, or predict's if it is already cropped."""
+    """Return a crop's side as a multiple of a detected box: the dataset's, or predict's for precropped data."""
     return KEYPOINT_BOX_SCALE if of_dataset is None else of_dataset
 
 
 def boxes_document(found: FoundBoxes | None, detector: str, metrics: Mapping[str, float | None]) -> dict[str, Any]:
-    """Return what a report says about the boxes. `with_missed` has the areas and F-scores where a missed hand is 0."""
+    """Return the report's entry about boxes. `with_missed` has the areas and F-scores with missed hands as 0."""
     if found is None:
         return {"from": "labels"}
     counted = {name: value for name, value in metrics.items() if name.endswith(_SHARES) and value is not None}
@@ -136,10 +135,10 @@ def boxes_document(found: FoundBoxes | None, detector: str, metrics: Mapping[str
 
 
 def boxes_note(found: FoundBoxes) -> str:
-    """Return the sentence that goes with scores of found boxes."""
+    """Return the remark for scores with detected boxes."""
     return (
-        f"boxes are predicted: {len(found.boxes_px):,} of {found.hands:,} hands were found "
-        f"(recall {found.recall:.3f}), {len(found.missed):,} missed; errors are those of the hands that were found"
+        f"predicted boxes: {len(found.boxes_px):,} of {found.hands:,} hands were found (recall {found.recall:.3f}), "
+        f"{len(found.missed):,} missed; errors cover only hands that were found"
     )
 
 

@@ -1,4 +1,4 @@
-"""Running a checkpoint over evaluation shards: hands in the camera frame, and pictures of them."""
+"""Run a checkpoint over evaluation shards: hands in the camera frame, and their pictures."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,14 +23,14 @@ from hifihr_core.synthesis.labels import stand_in_indices
 
 RootChoice = Literal["predicted", "gt"]
 
-#: From a batch of crops to hands; what is evaluated. A network with its hand is one, see `predict_with`.
+#: The evaluated function from a batch of crops to hands, for example a network with its hand (`predict_with`).
 PredictBatch = Callable[[Batch], PlacedEstimate]
 
 
 def open_evaluation_shards(folder: Path | None, dataset: str, *, version: str | None = None) -> ShardSet:
     """Open the evaluation split of a prepared dataset, below `folder` or where `hifihr prepare` puts it.
 
-    The synthetic benchmark has one split. Raises: DataError if there is none, or none of that version.
+    The synthetic benchmark has only one split. Raises: DataError if there is no split, or none of that version.
     """
     place = folder or shards_folder(dataset)
     sets = [ShardSet(found) for found in find_shard_folders(place)]
@@ -41,7 +41,7 @@ def open_evaluation_shards(folder: Path | None, dataset: str, *, version: str | 
         found = ", ".join(f"{s.index.facts.dataset} {s.index.facts.version} {s.index.facts.split}" for s in sets)
         raise DataError(
             f"{place}: no evaluation split of {dataset} {version or ''} (found: {found or 'nothing'}); "
-            f"run `hifihr prepare {dataset}` on a download that has it"
+            f"run `hifihr prepare {dataset}` on a download that contains it"
         )
     return fitting[0]
 
@@ -56,7 +56,7 @@ def open_batches(
     workers: int = 0,
     device: torch.device | str = "cpu",
 ) -> Iterator[Batch]:
-    """Yield crops of the samples at `positions`, in that order, without random changes; see `StreamPart`."""
+    """Yield crops of the samples at `positions`, in that order, without augmentation; see `StreamPart`."""
     part = StreamPart(Subset(samples, list(positions)), hand_scale=hand_scale)  # type: ignore[arg-type]
     options = StreamOptions(batch_size=batch_size, image_px=image_px, shuffle=False, drop_last=False)
     return iter(BatchStream([part], options, num_workers=workers, device=device))
@@ -65,9 +65,9 @@ def open_batches(
 def predict_with(
     checkpoint: Checkpoint, hand: HandModel, *, root: RootChoice, root_joint: int, renders: bool
 ) -> PredictBatch:
-    """Return the network as a function of batches; with `renders`, hands are drawn on black as in its training.
+    """Return the network as a function of batches; with `renders`, hands are rendered on black as in its training.
 
-    With `root` "gt" the hand is moved so that `root_joint` lies at the place given with the sample (`root_cam`).
+    With `root="gt"` the hand is moved so that `root_joint` is at the position given with the sample (`root_cam`).
     """
     settings = checkpoint.settings
     renderer = build_renderer(hand, settings.render, settings.data.image_px) if renders else None
@@ -86,7 +86,7 @@ def predict_with(
 
 @dataclass(frozen=True)
 class Surface:
-    """Which surface points of a hand are scored: MANO's vertices, their stand-ins in a synthetic tree, or its own."""
+    """The surface points to score: MANO's vertices, their stand-ins in a synthetic tree, or the hand's own vertices."""
 
     kind: Literal["mano", "stand-in", "own"]
     indices: Tensor | None = None
@@ -99,7 +99,7 @@ class Surface:
 
 
 def choose_surface(hand: HandModel, *, truth_is_stand_in: bool) -> Surface:
-    """Return the surface to score. Stand-ins of MANO's vertices are those of the anny hand, and only it has them."""
+    """Return the surface to score. Stand-ins for MANO's vertices exist only for the anny hand."""
     if truth_is_stand_in and hand.name == "anny":
         return Surface("stand-in", stand_in_indices(hand))
     if hand.has_mano_vertices and not truth_is_stand_in:

@@ -1,9 +1,9 @@
-"""The look of a person, scored on pictures that were not the input: others of the same person.
+"""Score a person's inferred look on other pictures of the same person.
 
-Scoring the picture that went in rewards light and surroundings that are painted onto the skin. Here the skin that was
-found in one, two or four pictures of a synthetic person is drawn on the true hand, and compared with the true skin
-under the same light: in the input picture (under the light that was found), in another pose under another light, and
-from behind under a white lamp. Geometry is given, so what is wrong is the look.
+Scoring the input picture would reward light and surroundings that are baked into the skin. Here the skin inferred from
+one, two or four pictures of a synthetic person is rendered on the true hand, and compared with the true skin under the
+same light: in the input picture (under the inferred light), in another pose under another light, and from behind under
+a white lamp. Geometry is given, so all errors are errors of the look.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,9 +25,9 @@ from hifihr_core.placed_hands import LitHands, draw_hands
 from hifihr_core.records import Batch, Light
 from hifihr_core.rendering import Renderer
 
-#: Side of the pictures that looks are compared in.
+#: Side of the pictures in which looks are compared, pixels.
 LOOK_PX = 128
-#: Numbers of input pictures that are scored, as far as every person has them and one more.
+#: Numbers of input pictures to score, if every person has at least one more.
 COUNTS = (1, 2, 4)
 _NEEDED = ("global_orient", "pose", "shape", "texture", "light", "root_cam")
 
@@ -36,9 +36,9 @@ Row = dict[str, float | None]
 
 @dataclass
 class LookScorer:
-    """Gathers what was found in every picture, and scores the people who have several.
+    """Collects the inferred look of every picture, and scores people with several pictures.
 
-    Pictures show one person if the labels of shape and skin are the same.
+    Pictures show the same person if their labels of shape and skin are equal.
     """
 
     hand: HandModel
@@ -46,7 +46,7 @@ class LookScorer:
     _pictures: list["_Picture"] = field(default_factory=list)
 
     def add(self, batch: Batch, prediction: PlacedEstimate) -> None:
-        """Take the pictures of a batch; those without true parameters of this hand, or without a look, are left out."""
+        """Add the pictures of a batch, except those without true parameters of this hand or without a look."""
         texture, light = prediction.estimate.parameters.texture, prediction.estimate.light
         known = all(name in batch.labels for name in _NEEDED)
         if texture is None or light is None or not known or batch.labels["texture"].shape[1] != texture.shape[1]:
@@ -58,21 +58,21 @@ class LookScorer:
                 self._pictures.append(_Picture(truth, _scaled(batch, b), texture[b : b + 1], own))
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return everything that was taken, one row per picture, for `take` of another scorer."""
+        """Return everything collected, one row per picture, for `take` in another scorer."""
         rows = [picture.tensors() for picture in self._pictures]
         names = {name for row in rows for name in row}
         if any(row.keys() != names for row in rows):
-            raise ValueError("some pictures have a sky and some have none, expected all or none of a benchmark")
+            raise ValueError("only some pictures have a sky, expected all or none in a benchmark")
         return {name: torch.cat([row[name] for row in rows]).contiguous() for name in sorted(names)}
 
     def take(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take the pictures that another scorer has gathered."""
+        """Add the pictures that another scorer has collected."""
         device = self.hand.faces.device
         for b in range(len(tensors["K"])):
             self._pictures.append(_Picture.of({n: v[b : b + 1].to(device) for n, v in tensors.items()}))
 
     def people(self) -> list[list["_Picture"]]:
-        """Return the pictures of everyone who has at least two, in their original order."""
+        """Return the pictures of all people with at least two, in their original order."""
         found: dict[bytes, list[_Picture]] = {}
         for picture in self._pictures:
             person = torch.cat((picture.truth.parameters.shape, picture.truth.texture), dim=1)
@@ -81,7 +81,7 @@ class LookScorer:
 
     @torch.no_grad()
     def document(self) -> dict[str, object] | None:
-        """Return the scores of every row, or None if no one has two pictures."""
+        """Return the scores of every row, or None if nobody has two pictures."""
         people = self.people()
         if not people:
             return None
@@ -121,7 +121,7 @@ class LookScorer:
         return {name: scores[name] for name in ("psnr", "ssim", "lpips")} | {"ciede2000": difference}
 
     def _tone(self, skins: Sequence[Tensor], true: Sequence[Tensor]) -> dict[str, list[float | None]]:
-        """Return the correlation over people of the mean albedo, None if there is none, and its mean error."""
+        """Return the correlation of the mean albedo over people, None if undefined, and its mean error."""
         colors = self.hand.with_small_maps(LOOK_PX).vertex_colors
         ours, truth = (colors(torch.cat(list(x))).mean(dim=1).double().cpu().numpy() for x in (skins, true))
         varies = ours.std(axis=0).min() > 1e-6 and truth.std(axis=0).min() > 1e-6
@@ -131,7 +131,7 @@ class LookScorer:
 
 @dataclass(frozen=True)
 class _Picture:
-    """One picture, a batch of one: the truth, the camera of a picture of `LOOK_PX`, the skin and light found in it."""
+    """One picture, a batch of one: the ground truth, the camera at `LOOK_PX`, and the inferred skin and light."""
 
     truth: LitHands
     K: Float[Tensor, "1 3 3"]
@@ -148,14 +148,14 @@ class _Picture:
 
     @classmethod
     def of(cls, named: Mapping[str, Tensor]) -> "_Picture":
-        """Return the picture that `tensors` describes."""
+        """Return the picture described by `tensors`."""
         parameters = HandParameters(*(named[name] for name in ("global_orient", "pose", "shape", "true_texture")))
         light = Light.from_numbers(named["true_light"], named.get("sky"))
         truth = LitHands(parameters, named["root_cam"], light)
         return cls(truth, named["K"], named["texture"], Light.from_numbers(named["light"]))
 
     def from_behind(self) -> "_Picture":
-        """Return the hand turned by half a circle about the vertical axis through its root, under a white lamp."""
+        """Return the hand rotated by half a turn about the vertical axis through its root, under a white lamp."""
         turn = torch.diag(self.K.new_tensor([-1.0, 1.0, -1.0]))[None]
         parameters = self.truth.parameters
         orient = turns.rotmat_to_rotvec(turn @ turns.rotvec_to_rotmat(parameters.global_orient))
@@ -171,7 +171,7 @@ def _truth(batch: Batch, b: int) -> LitHands:
 
 
 def _scaled(batch: Batch, b: int) -> Float[Tensor, "1 3 3"]:
-    """Return the camera of a picture at `LOOK_PX`."""
+    """Return the camera of a picture scaled to `LOOK_PX`."""
     K = batch.K[b : b + 1].clone()
     K[:, :2] *= LOOK_PX / batch.image.shape[-1]
     return K

@@ -1,4 +1,4 @@
-"""What one part of an evaluation has gathered, as a file; and all parts of a run as one."""
+"""Store the results of one part of an evaluation in a file, and merge all parts of a run."""
 
 import json
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ _SUFFIX = ".safetensors"
 def write_part(
     folder: Path, part: Part, collected: Collected, looks: Mapping[str, Tensor], origin: Mapping[str, Any]
 ) -> Path:
-    """Write what a part has gathered, points and looks, and what it was gathered from; return the file.
+    """Write the points and looks of a part, and their origin; return the file.
 
     Raises: DataError if it cannot be written.
     """
@@ -40,9 +40,9 @@ def write_part(
 
 
 def read_parts(folder: Path, origin: Mapping[str, Any]) -> tuple[Collected, list[dict[str, Tensor]]]:
-    """Return what all parts of a run have gathered, in the order of an undivided run: points, and looks by part.
+    """Return the results of all parts of a run in the order of an undivided run: points, and looks by part.
 
-    Raises: DataError if a part is missing, or is of another checkpoint, dataset or setting than `origin`; AssetError if
+    Raises: DataError if a part is missing, or its checkpoint, dataset or settings differ from `origin`; AssetError if
     one is damaged.
     """
     out, looks = Collected(), []
@@ -71,7 +71,7 @@ def _find_parts(folder: Path) -> list[Path]:
     totals = sorted({part.of for part in parts})
     if len(totals) != 1:
         found = f"parts of {' and of '.join(map(str, totals))}" if totals else "no parts"
-        raise DataError(f"{folder}: {found} in it, expected those of one run of `hifihr eval --part I/N`")
+        raise DataError(f"{folder}: contains {found}, expected those of one run of `hifihr eval --part I/N`")
     missing = [str(number) for number in range(1, totals[0] + 1) if Part(number, totals[0]) not in parts]
     if missing:
         raise DataError(f"{folder}: no part {', '.join(missing)} of {totals[0]}; run `hifihr eval --part` for each")
@@ -88,7 +88,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def _is_whole(found: Any, tensors: Mapping[str, Tensor]) -> bool:
-    """Return whether a file holds what `write_part` writes."""
+    """Return whether a file was written by `write_part`."""
     if not (isinstance(found, dict) and isinstance(found.get("origin"), dict)):
         return False
     lists = all(isinstance(found.get(name), list) for name in ("keys", *_ROWS))
@@ -99,5 +99,6 @@ def _check_origin(path: Path, found: Mapping[str, Any], expected: Mapping[str, A
     different = [name for name in expected if found.get(name) != expected[name]]
     if different:
         raise DataError(
-            f"{path}: of another {' and '.join(different)}; evaluate all parts and merge them with one set of options"
+            f"{path}: made with a different {' and '.join(different)}; "
+            "evaluate and merge all parts with the same options"
         )

@@ -1,4 +1,4 @@
-"""Errors of shape, texture and light on data whose true parameters are known: the synthetic benchmark."""
+"""Errors of shape, texture and light on data with known true parameters: the synthetic benchmark."""
 
 from dataclasses import dataclass
 
@@ -20,14 +20,14 @@ class ParameterScorer:
     """Compares predicted with true parameters of the same hand model.
 
     Shape is compared as the mean distance of the vertices of both hands in the model's mean pose, without rotation,
-    millimetres about joint 9; texture as the mean absolute difference of both albedos, RGB in [0, 1]; light as those
-    of both colours, and the angle between the directions, degrees.
+    millimetres relative to joint 9; texture as the mean absolute difference of the albedos, RGB in [0, 1]; light as
+    that of both colours, and the angle between the directions, degrees.
     """
 
     hand: HandModel
 
     def __call__(self, batch: Batch, prediction: PlacedEstimate) -> list[dict[str, float | None]]:
-        """Return one row per sample; None for what a sample's labels or the network do not have."""
+        """Return one row per sample; None for values that the sample's labels or the network lack."""
         rows: list[dict[str, float | None]] = [{} for _ in range(len(batch))]
         with torch.inference_mode():
             self._fill(rows, batch, "shape", "shape_mm", self._shape(batch, prediction))
@@ -77,5 +77,5 @@ class ParameterScorer:
 
 
 def parameter_scorer(hand: HandModel, facts: DatasetFacts) -> ParameterScorer | None:
-    """Return a scorer if the dataset's true parameters are known and belong to this hand model."""
+    """Return a scorer if the dataset has true parameters of this hand model, else None."""
     return ParameterScorer(hand) if facts.synthetic and facts.hand == hand.name else None

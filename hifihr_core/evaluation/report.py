@@ -1,4 +1,4 @@
-"""What an evaluation leaves behind: `metrics.json`, a table for people, PCK curves, findings."""
+"""The output of an evaluation: `metrics.json`, a table for people, PCK curves, findings."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,10 +15,10 @@ from hifihr_core.metrics.pose import PCK_THRESHOLDS_M, ErrorSummary
 from hifihr_core.outside.json_text import finite_json
 from hifihr_core.skeleton import JOINT_NAMES, gather_from
 
-#: What people call an alignment.
+#: Display name of each alignment.
 TITLES = {"raw": "unaligned", "procrustes": "Procrustes", "scale_translation": "scale and translation"}
 
-#: Quantities of the table: title, name after the alignment's prefix, decimals.
+#: Quantities in the table: title, name after the alignment's prefix, decimals.
 _COLUMNS = (
     ("joints [mm]", "mpjpe_mm", 2),
     ("joints AUC", "auc_joints", 3),
@@ -28,14 +28,14 @@ _COLUMNS = (
     ("F@15 mm", "f15", 3),
 )
 NOT_APPLICABLE = "not applicable"
-#: Errors of parameters, on data whose true ones are known.
+#: Errors of parameters, on data with known true ones.
 PARAMETER_METRICS = ("shape_mm", "texture_l1", "ambient_l1", "light_color_l1", "light_angle_deg")
 
 
 def score_document(scores: Scores, *, complete: bool) -> dict[str, Any]:
-    """Return the scores as JSON: official keys in official units, ours in millimetres, curves, single joints.
+    """Return the scores as JSON: official keys in official units, ours in millimetres, curves, and errors per joint.
 
-    `complete` says whether every sample of the benchmark was scored; only then are the official numbers official.
+    `complete` is True if every sample of the benchmark was scored; only then are the numbers official.
     """
     benchmark = scores.benchmark
     return {
@@ -64,7 +64,7 @@ def score_table(scores: Scores) -> tuple[list[str], list[list[str]]]:
 
 
 def texture_table(document: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Return the header and rows of the texture metrics: one row per protocol that has numbers."""
+    """Return the header and rows of the texture metrics: one row per available protocol."""
     names = [*TEXTURE_METRICS, "coverage", "iou"]
     texture = document.get("texture") or {}
     rows = []
@@ -77,7 +77,7 @@ def texture_table(document: Mapping[str, Any]) -> tuple[list[str], list[list[str
 
 
 def look_table(document: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Return the header and rows of the look of persons: PSNR and CIEDE2000 of every scene, and the tone."""
+    """Return the header and rows for people's looks: PSNR and CIEDE2000 of every scene, and the tone."""
     look = document.get("look") or {}
     scenes = ("input", "other", "behind")
     rows = []
@@ -130,7 +130,7 @@ def write_document(path: Path, document: Mapping[str, Any]) -> None:
 
 def write_curves(path: Path, scores: Scores) -> None:
     """Draw the PCK curves as a PNG: joints in the left panel, vertices in the right, one line per alignment."""
-    from matplotlib.figure import Figure  # matplotlib is slow to load, and only this needs it
+    from matplotlib.figure import Figure  # matplotlib is slow to load and only needed here
 
     panels = [("Joints", scores.joints)] + ([("Vertices", scores.vertices)] if scores.vertices else [])
     figure = Figure(figsize=(5.2 * len(panels), 4.2), layout="constrained")
@@ -149,19 +149,19 @@ def write_curves(path: Path, scores: Scores) -> None:
 
 @dataclass(frozen=True)
 class Bound:
-    """A score that must be reached: at most `value` for an error, at least `value` for an area or F-score."""
+    """A required score: at most `value` for an error, at least `value` for an area or F-score."""
 
     metric: str
     value: float
 
 
 def lower_is_better(metric: str) -> bool:
-    """Return whether a metric is an error: a length, an angle, or a difference of pictures."""
+    """Return whether a metric is an error: a length, an angle, or a picture difference."""
     return metric.endswith(("_mm", "_mean3d", "_l1", "_deg", ".l1", ".l2", ".lpips"))
 
 
 def bound_names(benchmark: Benchmark) -> list[str]:
-    """Return every name that a bound may use: ours, the official keys, those of texture and of parameters, recall."""
+    """Return every name that a bound may use: ours, the official keys, those for texture and parameters, and recall."""
     textures = [f"paper.{name}" for name in TEXTURE_METRICS]
     textures += [f"strict.{name}" for name in (*TEXTURE_METRICS, "coverage", "iou")]
     parameters = PARAMETER_METRICS if benchmark.dataset == "synth" else ()
@@ -169,7 +169,7 @@ def bound_names(benchmark: Benchmark) -> list[str]:
 
 
 def all_values(document: Mapping[str, Any]) -> dict[str, float | None]:
-    """Return every number of a report that a bound may name."""
+    """Return all values in a report that a bound may name."""
     texture = document.get("texture") or {}
     named = {
         f"{part}.{name}": value
@@ -177,13 +177,13 @@ def all_values(document: Mapping[str, Any]) -> dict[str, float | None]:
         for name, value in texture.get(part, {}).items()
         if name not in ("mask", "unavailable", "samples")
     }
-    recall = (document.get("boxes") or {}).get("recall")  # of boxes that were predicted
+    recall = (document.get("boxes") or {}).get("recall")  # for predicted boxes
     parameters = document.get("parameters") or {}
     return {**document["metrics"], **(document["official"] or {}), **named, **parameters, "recall": recall}
 
 
 def parse_bound(text: str, benchmark: Benchmark) -> Bound:
-    """Read METRIC=VALUE. Raises: ConfigError for another form or an unknown metric."""
+    """Parse METRIC=VALUE. Raises: ConfigError for any other form or an unknown metric."""
     metric, _, number = text.partition("=")
     try:
         value = float(number)
@@ -197,7 +197,7 @@ def parse_bound(text: str, benchmark: Benchmark) -> Bound:
 
 
 def missed_bounds(bounds: Sequence[Bound], values: Mapping[str, float | None]) -> list[str]:
-    """Return one sentence for every bound that is missed; a metric without a value misses it."""
+    """Return one sentence per missed bound; a metric without a value counts as missed."""
     missed = []
     for bound in bounds:
         value = values.get(bound.metric)

@@ -1,4 +1,4 @@
-"""One evaluation from beginning to end: read, score, write. Everything is checked before anything is written."""
+"""An evaluation from start to end: read, score, write. Everything is checked before anything is written."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,7 +36,7 @@ from hifihr_core.sources.table import find_source
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A finished evaluation: its scores, the document of `metrics.json`, and one sentence per missed bound.
+    """A finished evaluation: its scores, the content of `metrics.json`, and one sentence per missed bound.
 
     `submission` is None if there is nothing to submit: a part of the benchmark, or predictions that came as a file.
     """
@@ -58,9 +58,9 @@ def evaluate_files(
     fail_under: Sequence[str] = (),
     on_progress: OnProgress = no_progress,
 ) -> Evaluation:
-    """Score a prediction file against a folder with the benchmark's ground truth; writes nothing.
+    """Score a prediction file against a folder with the benchmark's ground truth, without writing anything.
 
-    With `limit` only the first samples are scored, and the result says that it is not complete.
+    With `limit` only the first samples are scored, and the result is marked as incomplete.
     Raises: DataError for files that are missing, broken or foreign; ConfigError for unknown names.
     """
     truth, benchmark = read_ground_truth(ground_truth, dataset, version=version, limit=limit)
@@ -78,9 +78,9 @@ def evaluate_files(
 
 
 def truth_licence(ground_truth: Path, dataset: str) -> str:
-    """Return the licence class of a ground truth: its dataset's, or that of the hands a generated tree is made of.
+    """Return the licence class of the ground truth: that of its dataset, or of the hand model in a generated tree.
 
-    A generated tree holds vertices of the free hand, which stand in for MANO's, or of a licensed hand model.
+    A generated tree contains vertices of the free hand, as stand-ins for MANO's, or of a licensed hand model.
     """
     marker = find_marker(ground_truth)
     if not marker.synthetic:
@@ -89,7 +89,7 @@ def truth_licence(ground_truth: Path, dataset: str) -> str:
 
 
 def unofficial_notes(truth: PointSets, benchmark: Benchmark) -> list[str]:
-    """Return what a reader must know about a ground truth that is not the official one: its number of samples."""
+    """Return a remark with the number of samples if the ground truth is not the official one."""
     official = find_benchmark(benchmark.dataset, version=benchmark.version).samples
     if benchmark.samples is not None or official is None:
         return []
@@ -97,14 +97,14 @@ def unofficial_notes(truth: PointSets, benchmark: Benchmark) -> list[str]:
 
 
 def is_complete(truth: PointSets, benchmark: Benchmark) -> bool:
-    """Return whether all samples of the benchmark are there; a generated tree in its form is not the benchmark."""
+    """Return whether all samples of the benchmark are there; a generated tree in its layout never counts."""
     return len(truth) == benchmark.samples or benchmark.dataset == "synth"
 
 
 def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
     """Write the submission, the PCK curves, the page of samples and, last, `metrics.json`.
 
-    Each file appears whole or not at all. Raises: DataError if it cannot be written.
+    Each file is written atomically. Raises: DataError if it cannot be written.
     """
     if evaluation.submission is not None:
         write_submission(folder / "pred.zip", evaluation.submission)
@@ -116,7 +116,7 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
 
 
 def _point_examples(scores: Scores, points: PointSets, truth: PointSets) -> list[Example]:
-    """Return the examples of a prediction file: joints alone, after Procrustes."""
+    """Return the examples of a prediction file: only joints, after Procrustes."""
     errors_mm = 1000 * scores.joints["procrustes"].per_sample_m
     gather = list(gather_from(scores.benchmark.joint_order))
     examples = []

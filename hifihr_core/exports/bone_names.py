@@ -1,4 +1,4 @@
-"""The names that other programs give to the bones of an armature."""
+"""Bone names of other programs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -6,7 +6,7 @@ from types import MappingProxyType
 from hifihr_core.errors import ConfigError
 from hifihr_core.records import Side
 
-#: Joint -> the last part of its VRM name; VRM has no name for the end of a finger.
+#: Joint -> last part of its VRM name; VRM has no names for fingertips.
 _VRM_PARTS = MappingProxyType(
     {"cmc": "Metacarpal", "mcp": "Proximal", "pip": "Intermediate", "dip": "Distal", "ip": "Distal", "tip": "Tip"}
 )
@@ -57,4 +57,4 @@ def bone_names(joints: Sequence[str], side: Side, style: str = "vrm") -> tuple[s
 def check_bone_style(style: str) -> None:
     """Raise ConfigError for an unknown style of bone names."""
     if style not in BONE_STYLES:
-        raise ConfigError(f"bone names {style!r} are not known; expected {', '.join(BONE_STYLES)}")
+        raise ConfigError(f"unknown bone names {style!r}; expected {', '.join(BONE_STYLES)}")

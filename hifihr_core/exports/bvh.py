@@ -1,8 +1,8 @@
-"""BVH: the armature of one hand and its motion, for animation programs.
+"""Write BVH: one hand's armature and motion, for animation programs.
 
 Rest pose and channels: at rest the hand is flat, fingers along +y, palm towards +z; rotations are relative to it. The
 root has a position in the frame of the GLB files (+y up, the photo's camera at the origin); metres, degrees. Below the
-root BVH keeps rotations only, so the few millimetres by which the ring and little knuckles shift are left out.
+root BVH keeps rotations only, so the shift of the ring and little knuckles by a few millimetres is lost.
 """
 
 import warnings
@@ -26,7 +26,7 @@ _FRAME_S = 1 / 30
 
 
 def write_bvh(path: Path, rig: Rig, clip: Clip | None = None, *, side: Side = "right", bones: str = "vrm") -> None:
-    """Write the rig of a hand, moving as `clip` says; without a clip, one frame in the pose of the rig.
+    """Write the rig of a hand, animated by `clip`; without a clip, a single frame in the rig's pose.
 
     Raises: ValueError if the frames of `clip` are not equally spaced; DataError if it cannot be written.
     """
@@ -45,13 +45,13 @@ def _frame_time(clip: Clip | None) -> float:
     steps = np.diff(clip.times_s)
     if np.ptp(steps) > 1e-3 * steps.mean():
         raise ValueError(
-            f"clip {clip.name!r}: frames are {steps.min()} to {steps.max()} s apart; BVH needs equal steps"
+            f"clip {clip.name!r}: frames are {steps.min()} to {steps.max()} s apart; BVH needs a constant frame rate"
         )
     return float(steps.mean())
 
 
 def _hierarchy(rig: Rig, names: tuple[str, ...], bone: int, depth: int) -> Iterator[str]:
-    """Yield the lines of a bone and of all below it, depth first: the order of the channels."""
+    """Yield the lines of a bone and its descendants, depth first: the order of the channels."""
     tab = "\t" * depth
     parent = rig.parents[bone]
     offset = np.zeros(3) if parent < 0 else rig.T_bind_bone[bone, :3, 3] - rig.T_bind_bone[parent, :3, 3]
@@ -68,13 +68,14 @@ def _hierarchy(rig: Rig, names: tuple[str, ...], bone: int, depth: int) -> Itera
 
 
 def _motion(frames: Float[np.ndarray, "T N 4 4"], rig: Rig, moving: list[int]) -> Float[np.ndarray, "T C"]:
-    """Return position of the root and angles of every moving bone, degrees, one row per frame."""
+    """Return the root position and the angles of every moving bone, degrees, one row per frame."""
     turned = (T_GLTF_CAM @ frames)[..., :3, :3] @ rig.T_bind_bone[:, :3, :3].transpose(0, 2, 1)
     columns = [(T_GLTF_CAM @ frames[:, 0])[:, :3, 3]]
     for bone in moving:
         parent = rig.parents[bone]
         local = turned[:, bone] if parent < 0 else turned[:, parent].transpose(0, 2, 1) @ turned[:, bone]
-        with warnings.catch_warnings():  # at a quarter turn two of the angles are one; any split of it is right
+        # gimbal lock at a quarter turn: only the sum of two angles matters, so any split is right
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             angles = Rotation.from_matrix(local).as_euler(_ORDER)
         columns.append(np.degrees(np.unwrap(angles, axis=0)))

@@ -1,4 +1,4 @@
-"""Poses of an armature: over time, curled by hand, and as the local turns and shifts that animation formats keep."""
+"""Poses of an armature: over time, with curled fingers, and as the local transforms of animation formats."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,10 +10,10 @@ from scipy.spatial.transform import Rotation
 
 from hifihr_core.exports.textured_meshes import Rig
 
-#: When the clip of one photo shows what, seconds: the photo's pose, the same (held), the flat hand, the photo's pose.
+#: Key times of a photo's clip, seconds: the photo's pose, the same (held), the flat hand, the photo's pose.
 _SHOW_TIMES_S = (0.0, 0.5, 1.25, 2.0)
 
-#: How much of a finger's curl each of its joints takes.
+#: The share of a finger's curl at each of its joints.
 SHARES = MappingProxyType({"cmc": 0.25, "mcp": 0.9, "pip": 1.1, "dip": 0.8, "ip": 0.9})
 
 
@@ -21,7 +21,7 @@ SHARES = MappingProxyType({"cmc": 0.25, "mcp": 0.9, "pip": 1.1, "dip": 0.8, "ip"
 class Clip:
     """An animation of one rig: ``T_cam_bone[t, n]`` is bone n in the camera frame at ``times_s[t]``, which ascend.
 
-    The camera frame is that of `Rig.T_cam_bone`; a left hand is a left hand. A video gives one frame per picture.
+    The camera frame is that of `Rig.T_cam_bone`; a left hand is a left hand. A video gives one time per frame.
     """
 
     name: str
@@ -30,10 +30,9 @@ class Clip:
 
 
 def flat_to_photo(rig: Rig) -> Clip:
-    """Return the clip of a single photo: its pose, opened to the flat hand and back, the wrist where it is.
+    """Return the clip of a single photo: its pose, opened to the flat hand and back, with the wrist fixed.
 
-    It starts with the photo's pose, held for half a second, so that programs that open a file at its first frame show
-    the photo's hand.
+    It first holds the photo's pose for half a second, so that programs that show the first frame show the photo's hand.
     """
     flat = rig.T_cam_bone[0] @ rig.T_bind_bone
     frames = np.stack((rig.T_cam_bone, rig.T_cam_bone, flat, rig.T_cam_bone))
@@ -41,7 +40,7 @@ def flat_to_photo(rig: Rig) -> Clip:
 
 
 def curl_fingers(rig: Rig, degrees: Mapping[str, float]) -> Rig:
-    """Return the rig with fingers (thumb, index, ...) curled further by the given degrees, each bone about its own x.
+    """Return the rig with fingers (thumb, index, ...) curled farther by the given degrees, each bone about its own x.
 
     Negative numbers open the finger. Joint limits are not enforced.
     """
@@ -60,7 +59,7 @@ def curl_fingers(rig: Rig, degrees: Mapping[str, float]) -> Rig:
 def local_transforms(
     T_any_bone: Float[np.ndarray, "*batch N 4 4"], parents: tuple[int, ...]
 ) -> Float[np.ndarray, "*batch N 4 4"]:
-    """Return every bone in the frame of its parent; a bone without a parent stays as it is."""
+    """Return every bone in the frame of its parent; a bone without a parent is unchanged."""
     above = [max(parent, 0) for parent in parents]
     local = np.linalg.inv(T_any_bone[..., above, :, :]) @ T_any_bone
     roots = [bone for bone, parent in enumerate(parents) if parent < 0]
@@ -69,7 +68,7 @@ def local_transforms(
 
 
 def quaternions(turns: Float[np.ndarray, "T 3 3"]) -> Float[np.ndarray, "T 4"]:
-    """Return unit quaternions (x, y, z, w) of rotations over time; signs are chosen so that neighbours are near."""
+    """Return unit quaternions (x, y, z, w) of rotations over time; signs are chosen so that neighbours are close."""
     found = Rotation.from_matrix(turns).as_quat()
     flips = np.sign(np.sum(found[1:] * found[:-1], axis=1))
     signs = np.cumprod(np.concatenate(([1.0], np.where(flips < 0, -1.0, 1.0))))

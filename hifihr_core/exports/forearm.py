@@ -1,7 +1,7 @@
-"""A short, closed stub of the forearm in place of the hand's cut, for files that people look at.
+"""A short, closed forearm stub that hides the cut at the wrist, for files that people look at.
 
-The models end at the wrist: open (MANO) or closed by a flat lid (the free hand). The stub continues the rim along the
-wrist bone, widens a little as a forearm does, and has a rounded end. It takes the rim's colours, and moves with the
+Hand models end at the wrist: open (MANO) or closed by a flat lid (the free hand). The stub continues the rim along the
+wrist bone, widens slightly as a forearm does, and has a rounded end. It has the colours of the rim and moves with the
 wrist.
 """
 
@@ -13,15 +13,15 @@ from jaxtyping import Int
 
 from hifihr_core.exports.textured_meshes import Rig, TexturedMesh
 
-#: Rings of the stub: how far along the forearm, metres, and how wide against the rim; the last is a point.
+#: Rings of the stub: distance along the forearm, metres, and width relative to the rim; the last is a point.
 _RINGS = ((0.012, 1.03), (0.024, 1.05), (0.034, 1.0), (0.041, 0.84), (0.0455, 0.55), (0.0475, 0.0))
 
 
 def with_forearm(mesh: TexturedMesh) -> TexturedMesh:
     """Return the mesh with a stub of the forearm in place of its lid, or on its open rim.
 
-    The model's vertices keep their numbers; those of the stub come after them. A mesh without a rig, or with no rim or
-    more than one, is returned as it is.
+    The model's vertices keep their numbers; those of the stub come after them. A mesh without a rig, or without exactly
+    one rim, is returned unchanged.
     """
     skin_faces = len(mesh.faces) - mesh.lid_faces
     edges = _rim_edges(mesh.faces[:skin_faces])
@@ -51,7 +51,7 @@ def with_forearm(mesh: TexturedMesh) -> TexturedMesh:
 
 
 def _rim_edges(faces: Int[np.ndarray, "F 3"]) -> Int[np.ndarray, "R 2"] | None:
-    """Return the edges without a second face, in order round the rim, as (face, first corner); None without one rim."""
+    """Return the rim's edges in order, as (face, first corner); None unless the mesh has exactly one rim."""
     starts, ends = faces.ravel(), np.roll(faces, -1, axis=1).ravel()
     count = int(faces.max()) + 1
     alone = ~np.isin(starts * count + ends, ends * count + starts)
@@ -68,7 +68,7 @@ def _rim_edges(faces: Int[np.ndarray, "F 3"]) -> Int[np.ndarray, "R 2"] | None:
 
 
 def _longer_rig(rig: Rig, rim: Int[np.ndarray, " R"]) -> Rig:
-    """Return the rig with the vertices of the stub, all bound to the wrist bone, whose -y is along the forearm."""
+    """Return the rig with the stub's vertices, all bound to the wrist bone, whose -y points along the forearm."""
     points = rig.bind_vertices[rim]
     middle = points.mean(axis=0)
     rings = [middle + width * (points - middle) + [0.0, -length, 0.0] for length, width in _RINGS[:-1]]
@@ -83,7 +83,7 @@ def _longer_rig(rig: Rig, rim: Int[np.ndarray, " R"]) -> Rig:
 def _stub_faces(
     rim: Int[np.ndarray, " R"], first: int
 ) -> tuple[Int[np.ndarray, "S 3"], list[tuple[tuple[int, int], ...]]]:
-    """Return the faces between rim, rings and end, and for each corner its edge of the rim and its end of that edge.
+    """Return the faces between rim, rings and end, and for each corner its rim edge and the end of that edge.
 
     An edge of the rim runs from a to b in the skin's faces, so the faces beyond it run from b to a.
     """
@@ -104,7 +104,7 @@ def _stub_faces(
 def _stub_uvs(
     faces_uvs: Int[np.ndarray, "F 3"], edges: Int[np.ndarray, "R 2"], corners: list[tuple[tuple[int, int], ...]]
 ) -> Int[np.ndarray, "S 3"]:
-    """Return places on the chart for the faces of the stub: those of the rim's edge, on its own side of any seam."""
+    """Return UVs for the faces of the stub: those of the rim edge, on its side of any seam."""
     rim = np.stack((faces_uvs[edges[:, 0], edges[:, 1]], faces_uvs[edges[:, 0], (edges[:, 1] + 1) % 3]), axis=1)
     picked = np.array(corners)
     return rim[picked[..., 0], picked[..., 1]]

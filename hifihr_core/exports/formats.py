@@ -1,4 +1,4 @@
-"""Writing hands to disk: every format of one hand, and of all hands of a photo, is one row of a table."""
+"""Write hands to disk: each format, of one hand or of all hands in a photo, is one row of a table."""
 
 import io
 import json
@@ -24,10 +24,10 @@ from hifihr_core.files import write_atomically, write_text
 
 @dataclass(frozen=True)
 class ExportContext:
-    """What files hold besides the hands: the photo's name, its camera and pixels, the style of bone names.
+    """What files contain besides the hands: the photo's name, camera and pixels, and the bone naming scheme.
 
-    `view` is None if the photo's size is not known; its `image` is put behind the hands of a scene. With `forearm`
-    the hands of scenes end in a short stub; OBJ and PLY hold the model's own mesh.
+    `view` is None if the photo's size is unknown; its `image` is put behind the hands of a scene. With `forearm` the
+    hands in scenes end in a short stub; OBJ and PLY contain the model's own mesh.
     """
 
     photo: str | None = None
@@ -106,9 +106,9 @@ WritePhoto = Callable[[Path, str, Sequence[HandResult], ExportContext], list[Pat
 
 @dataclass(frozen=True)
 class Format:
-    """A format of output: how one hand, or all hands of a photo, are written under a stem; each returns its files.
+    """An output format: how to write one hand, or all hands of a photo, under a stem; each function returns its files.
 
-    `endings` are all that its files may have after the stem: nothing else is written, and nothing else is replaced.
+    `endings` lists what may follow the stem in its file names: no other file is written or replaced.
     """
 
     endings: tuple[str, ...]
@@ -133,16 +133,16 @@ DEFAULT_FORMATS = ("glb", "obj", "json", "npz")
 
 
 def check_formats(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the names, each once. Raises: ConfigError for an unknown format."""
+    """Return the names without duplicates. Raises: ConfigError for an unknown format."""
     chosen = tuple(dict.fromkeys(names))
     for name in chosen:
         if name not in FORMATS:
-            raise ConfigError(f"format {name!r} is not known; expected {', '.join(FORMATS)}")
+            raise ConfigError(f"unknown format {name!r}; expected {', '.join(FORMATS)}")
     return chosen
 
 
 def possible_names(stem: str, hands: int, formats: Iterable[str]) -> set[str]:
-    """Return every name that `write_hand` and `write_photo` may give to files of a photo with that many hands."""
+    """Return every file name that `write_hand` and `write_photo` may use for a photo with `hands` hands."""
     rows = [FORMATS[name] for name in check_formats(formats)]
     of_hands = {
         f"{stem}_{number}{ending}"
@@ -161,7 +161,7 @@ def write_hand(
     formats: Iterable[str] = DEFAULT_FORMATS,
     context: ExportContext = ExportContext(),
 ) -> list[Path]:
-    """Write one hand in those of the formats that hold one hand; return the files.
+    """Write one hand in those `formats` that hold a single hand; return the files.
 
     Raises: DataError if it cannot be written, ConfigError for an unknown format or an extra that is not installed.
     """
@@ -176,13 +176,13 @@ def write_photo(
     formats: Iterable[str] = DEFAULT_FORMATS,
     context: ExportContext = ExportContext(),
 ) -> list[Path]:
-    """Write all hands of a photo in those of the formats that hold them all; return the files. Raises: as above."""
+    """Write all hands of a photo in those `formats` that combine them; return the files. Raises: as `write_hand`."""
     writers = [FORMATS[name].write_photo for name in check_formats(formats)]
     return [file for write in writers if write is not None for file in write(folder, stem, hands, context)]
 
 
 def scene_hand(hand: HandResult, name: str, *, forearm: bool = True) -> SceneHand:
-    """Return the hand as a part of a scene, with a stub of the forearm if asked."""
+    """Return the hand for a scene, with a forearm stub if asked."""
     extras = {"score": round(float(hand.score), 4), "metric": hand.metric, "model": hand.hand}
     return SceneHand(with_forearm(hand.mesh) if forearm else hand.mesh, name, hand.side, extras=extras)
 
@@ -192,7 +192,7 @@ def _scene_hands(stem: str, hands: Sequence[HandResult], context: ExportContext)
 
 
 def _light(hands: Sequence[HandResult]) -> SceneLight | None:
-    """Return one light for the scene, the mean of what was estimated hand by hand; None without hands."""
+    """Return one light for the scene, the mean of the estimates per hand; None without hands."""
     if not hands:
         return None
     color, direction, ambient = (
@@ -213,7 +213,7 @@ def write_picture(path: Path, image: np.ndarray) -> None:
 
 
 def refuse_existing(paths: Iterable[Path]) -> None:
-    """Raise DataError for the first path that already exists, so that nothing is overwritten unasked."""
+    """Raise DataError for the first path that already exists, so that nothing is overwritten without permission."""
     for path in paths:
         if path.exists():
             raise DataError(f"{path}: already exists; give another --out, or --overwrite")

@@ -1,4 +1,4 @@
-"""The parts of a glTF file: meshes with textures, armatures that bind them, animations, cameras, lights and pictures.
+"""The parts of a glTF file: textured meshes, armatures, animations, cameras, lights and pictures.
 
 glTF 2.0 is right-handed, +y up, metres; our camera frame turned half a circle about x. `scenes.py` puts parts together.
 """
@@ -18,16 +18,16 @@ from hifihr_core.exports.encoding import encode_png
 from hifihr_core.exports.textured_meshes import Rig, SplitMesh, TexturedMesh, split_at_seams, surface_normals, unsplit
 from hifihr_core.files import write_atomically
 
-#: Turns the OpenCV camera frame into glTF's: x stays, y and z change sign.
+#: Rotates the OpenCV camera frame to glTF's: x stays, y and z change sign.
 T_GLTF_CAM = np.diag([1.0, -1.0, -1.0, 1.0])
 _INFLUENCES = 4
 _COMPONENTS = {"float32": gltf.FLOAT, "uint16": gltf.UNSIGNED_SHORT, "uint32": gltf.UNSIGNED_INT}
-#: Movement below this, metres or parts of a unit quaternion, does not count: the channel is left out.
+#: Smaller movement (metres, or quaternion components) does not count: the channel is omitted.
 _STILL = 1e-6
 
 
 class Document:
-    """A glTF file that is being put together; every buffer view starts on a multiple of four bytes."""
+    """A glTF file under construction; every buffer view starts at a multiple of four bytes."""
 
     def __init__(self) -> None:
         self.file = gltf.GLTF2(
@@ -36,7 +36,7 @@ class Document:
         self._data = bytearray()
 
     def save(self, path: Path) -> None:
-        """Write a GLB. Raises: DataError if it cannot be written; an existing file stays whole until then."""
+        """Write a GLB; an existing file is kept until it is complete. Raises: DataError if it cannot be written."""
         self._data.extend(b"\0" * (-len(self._data) % 4))
         if self._data:
             self.file.buffers = [gltf.Buffer(byteLength=len(self._data))]
@@ -48,7 +48,7 @@ class Document:
             part.write_bytes(struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks)
 
     def node(self, name: str, *, parent: int | None = None, **fields: object) -> int:
-        """Append a node, below `parent` or at the top of the scene; return its number."""
+        """Append a node, below `parent` or at the top level of the scene; return its index."""
         self.file.nodes.append(gltf.Node(name=name, **fields))
         number = len(self.file.nodes) - 1
         siblings = self.file.scenes[0].nodes if parent is None else self.file.nodes[parent].children
@@ -56,12 +56,12 @@ class Document:
         return number
 
     def use(self, extension: str) -> None:
-        """Note that the file uses an extension; a reader without it may ignore it."""
+        """Declare an optional extension."""
         if extension not in self.file.extensionsUsed:
             self.file.extensionsUsed.append(extension)
 
     def view(self, payload: bytes, target: int | None = None) -> int:
-        """Append bytes; return the number of their buffer view."""
+        """Append bytes; return the index of their buffer view."""
         self._data.extend(b"\0" * (-len(self._data) % 4))
         self.file.bufferViews.append(
             gltf.BufferView(buffer=0, byteOffset=len(self._data), byteLength=len(payload), target=target)
@@ -70,7 +70,7 @@ class Document:
         return len(self.file.bufferViews) - 1
 
     def accessor(self, values: np.ndarray, kind: str, *, target: int | None = None, bounds: bool = False) -> int:
-        """Append an array (float32, uint16 or uint32), one element per row; return the number of its accessor."""
+        """Append an array (float32, uint16 or uint32), one element per row; return the index of its accessor."""
         accessor = gltf.Accessor(
             bufferView=self.view(np.ascontiguousarray(values).tobytes(), target),
             componentType=_COMPONENTS[values.dtype.name],
@@ -84,7 +84,7 @@ class Document:
         return len(self.file.accessors) - 1
 
     def material(self, name: str, picture: bytes | None, media: str = "image/png", *, unlit: bool = False) -> int:
-        """Append a matt material, with an encoded picture as its colour if one is given; return its number."""
+        """Append a matt material, coloured by an encoded picture if one is given; return its index."""
         surface = gltf.PbrMetallicRoughness(metallicFactor=0.0, roughnessFactor=0.6)
         if picture is not None:
             self.file.images.append(gltf.Image(name=name, bufferView=self.view(picture), mimeType=media))
@@ -101,7 +101,7 @@ class Document:
         return len(self.file.materials) - 1
 
     def mesh(self, name: str, attributes: Mapping[str, int], faces: np.ndarray, material: int) -> int:
-        """Append a mesh of triangles whose attributes are accessors; return its number."""
+        """Append a triangle mesh whose attributes are accessors; return its index."""
         flat = faces.astype(np.uint32).reshape(-1)
         indices = self.accessor(flat, gltf.SCALAR, target=gltf.ELEMENT_ARRAY_BUFFER)
         primitive = gltf.Primitive(
@@ -116,7 +116,7 @@ def _chunk(kind: bytes, payload: bytes) -> bytes:
 
 
 def add_mesh(document: Document, mesh: TexturedMesh, name: str) -> int:
-    """Append the mesh of a hand with its material; return its number. With a rig it is in the bind pose."""
+    """Append the mesh of a hand with its material; return its index. With a rig it is in the bind pose."""
     split = split_at_seams(mesh) if mesh.uvs is not None else unsplit(mesh)
     picture = None if mesh.texture is None else encode_png(mesh.texture)
     material = document.material(f"{name}_skin", picture)
@@ -124,10 +124,10 @@ def add_mesh(document: Document, mesh: TexturedMesh, name: str) -> int:
 
 
 def add_skeleton(document: Document, rig: Rig, names: Sequence[str], *, parent: int) -> list[int]:
-    """Append one node per bone, placed as the pose says, below the node `parent`; return the nodes."""
+    """Append one posed node per bone below the node `parent`; return the nodes."""
     nodes: list[int] = []
     placed = _local_gltf(rig.T_cam_bone, rig.parents)
-    turns = Rotation.from_matrix(placed[:, :3, :3]).as_quat()  # x, y, z, w, as glTF wants it
+    turns = Rotation.from_matrix(placed[:, :3, :3]).as_quat()  # glTF's order: x, y, z, w
     for bone, (local, turn) in enumerate(zip(placed, turns, strict=True)):
         above = parent if rig.parents[bone] < 0 else nodes[rig.parents[bone]]
         nodes.append(
@@ -137,7 +137,7 @@ def add_skeleton(document: Document, rig: Rig, names: Sequence[str], *, parent: 
 
 
 def add_skin(document: Document, rig: Rig, nodes: Sequence[int], name: str) -> int:
-    """Append the binding of a mesh to its bones; return its number."""
+    """Append the skin that binds a mesh to its bones; return its index."""
     inverse_bind = np.linalg.inv(rig.T_bind_bone).transpose(0, 2, 1)  # glTF stores matrices column by column
     document.file.skins.append(
         gltf.Skin(
@@ -151,7 +151,7 @@ def add_skin(document: Document, rig: Rig, nodes: Sequence[int], name: str) -> i
 
 
 def add_clip(document: Document, clip: Clip, parents: tuple[int, ...], nodes: Sequence[int], name: str) -> None:
-    """Append an animation of the bones at `nodes`; what does not move gets no channel."""
+    """Append an animation of the bones at `nodes`; bones that do not move get no channel."""
     local = _local_gltf(clip.T_cam_bone, parents)
     animation = gltf.Animation(name=name)
     times = document.accessor(_f32(clip.times_s), gltf.SCALAR, bounds=True)
@@ -168,7 +168,7 @@ def add_clip(document: Document, clip: Clip, parents: tuple[int, ...], nodes: Se
             )
             target = gltf.AnimationChannelTarget(node=node, path=path)
             animation.channels.append(gltf.AnimationChannel(sampler=len(animation.samplers) - 1, target=target))
-    if animation.channels:  # glTF allows no animation without any
+    if animation.channels:  # glTF does not allow an animation without channels
         document.file.animations.append(animation)
 
 
@@ -209,7 +209,7 @@ def _local_gltf(T_cam_bone: Float[np.ndarray, "*batch N 4 4"], parents: tuple[in
 
 
 def srgb_to_linear(values: np.ndarray) -> np.ndarray:
-    """Return sRGB values as linear light, both in [0, 1]."""
+    """Convert sRGB values to linear light, both in [0, 1]."""
     return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
 
 

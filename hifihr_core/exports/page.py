@@ -1,6 +1,6 @@
-"""One HTML file with photos and their hands, to open from disk or to send: no network, no other program.
+"""A single HTML file with photos and their hands, to open or send: it needs no network and no other program.
 
-The viewer in `data/page.html` is our own WebGL; this module fills in the photos. Frames are the photo's camera frame.
+The viewer in `data/page.html` is our own WebGL; this module inserts the photos. Frames are the photo's camera frame.
 """
 
 import base64
@@ -25,14 +25,14 @@ from hifihr_core.files import write_text
 from hifihr_core.photos.reading import Photo
 
 PAGE_FILE = "index.html"
-#: More photos than this are left out of a page, the last ones first: a browser reads the whole file.
+#: A page shows at most this many photos, the first ones: a browser loads the whole file.
 MAX_PHOTOS = 30
 _PHOTO_PX, _TEXTURE_PX = 1400, 1024
 _MARK = "/*DATA*/"
 
 
 def page_photo(name: str, photo: Photo, hands: Sequence[HandResult]) -> dict:
-    """Return what a page needs of one photo, as plain JSON values."""
+    """Return a page's data for one photo, as plain JSON values."""
     image = photo.image
     shrink = min(1.0, _PHOTO_PX / max(image.shape[:2]))
     width, height = (max(1, round(side * shrink)) for side in image.shape[1::-1])
@@ -51,7 +51,7 @@ def page_photo(name: str, photo: Photo, hands: Sequence[HandResult]) -> dict:
 
 
 def write_page(path: Path, photos: Sequence[dict]) -> Path:
-    """Write the page of these photos (of `page_photo`). Raises: DataError if it cannot be written."""
+    """Write a page of the given photos (from `page_photo`). Raises: DataError if it cannot be written."""
     template = (files("hifihr_core.exports") / "data" / "page.html").read_text(encoding="utf-8")
     data = json.dumps({"photos": list(photos[:MAX_PHOTOS])}, separators=(",", ":"))
     # A script element ends at the first "</", wherever it is.
@@ -62,8 +62,8 @@ def write_page(path: Path, photos: Sequence[dict]) -> Path:
 def show_result(result: PhotoResult, photo: Photo, page: Path | None, *, browser: bool | None) -> Path:
     """Write the page of one photo and open it; return its path.
 
-    With `page` None it goes into a new temporary folder, which stays, since the browser reads it later. With `browser`
-    None it is opened if there is a screen. Raises: DataError if the page cannot be written.
+    If `page` is None, the file is in a new temporary folder, which is kept since the browser reads it later. If
+    `browser` is None, it is opened if there is a screen. Raises: DataError if the page cannot be written.
     """
     path = Path(tempfile.mkdtemp(prefix="hifihr-")) / PAGE_FILE if page is None else page
     name = "photo" if result.path is None else result.path.name

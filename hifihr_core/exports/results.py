@@ -1,7 +1,7 @@
-"""What a prediction says about one hand: numbers for programs, a mesh for people.
+"""Results of a prediction: numbers for programs, a mesh for people.
 
-Everything is in the frame of the photo as it was taken: a left hand is a left hand, pixels are those of the upright
-photo at its full size, and K projects `joints_cam` onto `joints_px`.
+Everything is in the frame of the original photo: left hands are left hands, pixels are those of the upright full-size
+photo, and K projects `joints_cam` onto `joints_px`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,7 +16,7 @@ from hifihr_core.exports.textured_meshes import TexturedMesh
 from hifihr_core.photos.reading import Photo, read_photo
 from hifihr_core.records import Side
 
-#: Said in every file, so that nobody has to guess.
+#: Written into every file, so that nobody has to guess.
 CONVENTIONS: Mapping[str, str] = {
     "camera_frame": "OpenCV: +x right, +y down, +z forward",
     "units": "metres, radians, pixels; pixel (row i, column j) is centred on (j + 0.5, i + 0.5)",
@@ -33,14 +33,14 @@ class HandResult:
 
     `box_px` is (x0, y0, x1, y1); files write [x, y, width, height]. `parameters` holds the arrays `global_orient`,
     `pose`, `shape`, `texture` of the model `hand`, and `root_cam`, all of the (mirrored) right hand. `score` is the
-    detection's (1 for a given box or the whole photo), times the mean confidence of the network's own joints where the
+    detection's (1 for a given box or the whole photo), times the mean confidence of the network's own joints if the
     detection has no keypoints. `light` holds `ambient`, `color`, `direction` in the camera frame of the photo. `metric`
-    is True where the focal length was known; distance and size still rest on the mean size of hands. `report` says how
-    the result came about (start, reprojection error, refinement). `licences` are those of everything it was made from.
-    `doubtful` marks what may not be a hand, or may be misread. `joint_confidence` is the probability that a keypoint is
-    within a twentieth of the hand's size, and `side_confidence` that of the side, where the eyes found them; None
-    elsewhere. `keypoints_px` are the keypoints that the hand was fitted to, NaN if a joint was not seen; `before` holds
-    the parameters that a refinement began with, as `parameters` but without a texture. Both may be None.
+    is True if the focal length was known; distance and size still assume a hand of average size. `report` says how the
+    result came about (start, reprojection error, refinement). `licences` are those of all files it was made from.
+    `doubtful` marks a hand that may be a false positive or misread. `joint_confidence` is the probability that a
+    keypoint is within a twentieth of the hand's size, and `side_confidence` is that of the side; both are None unless
+    the eyes found the hand. `keypoints_px` are the keypoints that the hand was fitted to, NaN if a joint was not seen;
+    `before` holds the parameters before refinement, as `parameters` but without a texture. Both may be None.
     `mano` holds MANO's parameters in smplx's conventions, if the hand was converted.
     """
 
@@ -75,7 +75,7 @@ class HandResult:
         return self.mesh.texture
 
     def __repr__(self) -> str:
-        """Return one line: which hand, how sure, where, how large."""
+        """Return one line: the side, confidence, position and size of the hand."""
         x, y = self.joints_px.mean(axis=0)
         return (
             f"HandResult({self.side} {self.hand}, score {self.score:.2f}, middle ({x:.0f}, {y:.0f}) px, "
@@ -84,11 +84,11 @@ class HandResult:
 
     @property
     def box_xywh(self) -> Float[np.ndarray, "4"]:
-        """The box as files have it: [x, y, width, height]."""
+        """The box in the form used in files: [x, y, width, height]."""
         return np.concatenate((self.box_px[:2], self.box_px[2:] - self.box_px[:2]))
 
     def summary(self) -> dict[str, object]:
-        """Return the part that goes on stdout with `--json`."""
+        """Return the fields that `--json` prints."""
         return {
             "side": self.side,
             **({} if self.side_confidence is None else {"side_confidence": round(self.side_confidence, 4)}),
@@ -104,7 +104,7 @@ class HandResult:
         }
 
     def document(self) -> dict[str, object]:
-        """Return everything but the mesh's vertices, as plain JSON values."""
+        """Return everything except the mesh as plain JSON values."""
         return {
             **self.summary(),
             "hand": self.hand,
@@ -137,9 +137,9 @@ class HandResult:
 
 @dataclass(frozen=True, repr=False)
 class PhotoResult:
-    """All hands of one photo, before one camera, how long each stage took, and what had to be assumed.
+    """All hands of one photo, seen by one camera, with the time of each stage and the assumptions made.
 
-    `photo` is kept only for a photo that was given as an array; one with a `path` is read again where it is needed.
+    `photo` is kept only for a photo given as an array; one with a `path` is read again when needed.
     """
 
     path: Path | None
@@ -151,7 +151,7 @@ class PhotoResult:
     def save(self, folder: str | Path, *, formats: Iterable[str] | None = None) -> list[Path]:
         """Write every hand into `folder`, under the photo's name; return the files.
 
-        `formats` are names of `hifihr_core.exports.formats.FORMATS`; by default those of `hifihr predict`.
+        `formats` are names in `hifihr_core.exports.formats.FORMATS`; the default is that of `hifihr predict`.
         Raises: ConfigError for an unknown format, DataError if it cannot be written.
         """
         from hifihr_core.exports.formats import DEFAULT_FORMATS, ExportContext, write_hand, write_photo
@@ -165,21 +165,21 @@ class PhotoResult:
         return files
 
     def show(self, page: str | Path | None = None, *, browser: bool | None = None) -> Path:
-        """Show the hands over their photo and from all sides, in the browser; return the page, one HTML file.
+        """Show the hands in the browser, over their photo and from all sides; return the page, a single HTML file.
 
         `page` is the file to write, by default one in a temporary folder. Without a screen, or with ``browser=False``,
-        the page is only written. It never waits for the browser.
-        Raises: DataError if the photo is gone or the page cannot be written.
+        the page is only written. The call does not wait for the browser.
+        Raises: DataError if the photo no longer exists or the page cannot be written.
         """
         from hifihr_core.exports.page import show_result
 
         photo = self.photo if self.path is None else read_photo(self.path)
         if photo is None:
-            raise DataError("the photo of this result: neither a path nor the picture is known; predict it again")
+            raise DataError("this result has neither a photo nor its path; predict it again")
         return show_result(self, photo, None if page is None else Path(page), browser=browser)
 
     def __repr__(self) -> str:
-        """Return the photo and a line per hand, at most eight of them."""
+        """Return the photo's name and one line per hand, at most eight."""
         name = "photo" if self.path is None else self.path.name
         lines = [f"{name}: {len(self.hands)} hand{'s' * (len(self.hands) != 1)}", *map(repr, self.hands[:8])]
         return "\n  ".join([*lines, *(["..."] if len(self.hands) > 8 else [])])

@@ -1,7 +1,7 @@
-"""`hands.json`: what `predict` wrote to a folder, which photo and hand each file belongs to, and how it was made.
+"""`hands.json`: which files `predict` wrote to a folder, for which photo and hand, and with which settings.
 
-During a run its work is noted line by line in a journal beside it (`.hands-*.jsonl`), so that a stop at any
-moment loses nothing: the next run reads both, and writes one file again.
+During a run, finished work is recorded line by line in a journal beside it (`.hands-*.jsonl`), so that nothing is lost
+if the run stops at any moment: the next run reads both and merges them into one file.
 """
 
 import json
@@ -24,7 +24,7 @@ from hifihr_core.outside.whole_files import read_whole
 INDEX_FILE = "hands.json"
 _JOURNAL = ".hands-*.jsonl"
 _LOCK = ".hands.lock"
-#: Version of the file; a reader refuses a later one.
+#: Version of the file format; readers reject later ones.
 FORMAT = 1
 _MOST_BYTES = 4 << 30
 
@@ -32,13 +32,13 @@ Entry = Mapping[str, Any]
 
 
 class RunIndex:
-    """What hifihr wrote to one folder. Use it as a context manager: on the way out, for whatever reason, `hands.json`
-    is written.
+    """The index of one result folder. Use it as a context manager: `hands.json` is written on exit, even after an
+    error.
 
-    An entry is that of a photo in `predict --json`: `path`, `hands` with their `files`, `files` and `pictures` of the
-    whole photo, all relative to the folder. `planned` are names that a stopped run was about to write.
-    Several parts of one run may write to a folder at the same time: with a `part`, journals of other parts are read and
-    left alone, and `hands.json` is written by one after the other.
+    An entry is a photo's entry in `predict --json`: `path`, `hands` with their `files`, and the `files` and `pictures`
+    of the whole photo, all relative to the folder. `planned` lists names that a stopped run was about to write. Several
+    parts of one run may write to a folder at the same time: with a `part`, journals of other parts are read but not
+    removed, and the parts take turns to write `hands.json`.
     """
 
     def __init__(self, folder: Path, *, part: Part | None = None) -> None:
@@ -66,14 +66,14 @@ class RunIndex:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Write `hands.json`, with what another run wrote meanwhile, and remove the journals that it replaces."""
+        """Write `hands.json`, merged with what other runs wrote meanwhile, and remove the journals that it replaces."""
         if not self._own:
             return
         with nullcontext() if self.part is None else wait_for_turn(self.folder / _LOCK, what="another part"):
             entries = {str(entry["path"]): entry for entry in _read_index_file(self.folder)}
             _write(self.folder, {**self._entries, **entries, **self._own})
         last, self._journal = self._journal, None
-        for photo, names in tuple(self._planned.items()):  # what was stopped halfway stays ours
+        for photo, names in tuple(self._planned.items()):  # files of unfinished photos still belong to hifihr
             if photo not in self._others:
                 self.plan(photo, names)
         for path in (*self._old, last):
@@ -81,11 +81,11 @@ class RunIndex:
                 path.unlink(missing_ok=True)
 
     def entry(self, photo: str) -> Entry | None:
-        """Return the entry of a finished photo, by its path as it was given, or None."""
+        """Return the entry of a finished photo by its path as given, or None."""
         return self._entries.get(photo)
 
     def names(self, photo: str) -> set[str]:
-        """Return the names of the files that belong to this photo, those that a stopped run had begun included."""
+        """Return the names of this photo's files, including those that a stopped run had begun."""
         return set(files_of(self._entries.get(photo, {}))) | set(self._planned.get(photo, ()))
 
     def all_names(self) -> set[str]:
@@ -93,11 +93,11 @@ class RunIndex:
         return {name for photo in (*self._entries, *self._planned) for name in self.names(photo)}
 
     def plan(self, photo: str, names: Sequence[str]) -> None:
-        """Note that files of these names are about to be written. Raises: DataError if it cannot be written."""
+        """Record that files with these names are about to be written. Raises: DataError if it cannot be written."""
         self._note({"path": photo, "planned": sorted(names)})
 
     def add(self, document: Entry) -> None:
-        """Note a finished photo. Raises: DataError if it cannot be written."""
+        """Record a finished photo. Raises: DataError if it cannot be written."""
         entry = _relative(document, self.folder)
         self._note(entry)
         self._own[str(entry["path"])] = entry
@@ -125,16 +125,16 @@ class RunIndex:
 
 
 def read_index(folder: Path) -> list[dict]:
-    """Return the entries of a folder of results. Raises: DataError if there is none, or it is not one of ours."""
+    """Return the entries of a results folder. Raises: DataError without an index that hifihr wrote."""
     path = folder / INDEX_FILE
     if not path.is_file() and not _journals(folder):
-        raise DataError(f"{path}: no such file, expected a folder that `hifihr predict --out` wrote")
+        raise DataError(f"{path}: no such file, expected a folder written by `hifihr predict --out`")
     finished = {entry["path"]: entry for entry in _read_all(folder) if "planned" not in entry}
     return [dict(entry) for entry in finished.values()]
 
 
 def write_index(folder: Path, photos: Sequence[Entry]) -> Path:
-    """Write entries to `folder`, with those that an earlier run left for other photos; return the file."""
+    """Write entries to `folder`, keeping earlier entries of other photos; return the file."""
     with RunIndex(folder) as index:
         for photo in photos:
             index.add(photo)
@@ -152,7 +152,7 @@ def _journals(folder: Path) -> list[Path]:
 
 
 def _read_all(folder: Path) -> Iterator[Entry]:
-    """Yield the entries of the index and of journals that a stopped run left; a truncated line is skipped."""
+    """Yield the entries of the index and of journals left by stopped runs; truncated lines are skipped."""
     yield from _read_index_file(folder)
     for journal in _journals(folder):
         yield from _read_journal(journal)
@@ -190,7 +190,7 @@ def _read_index_file(folder: Path) -> list[Entry]:
 
 
 def _is_entry(entry: object) -> bool:
-    """Return whether this is an entry of a photo or a clip: one that names files outside its folder is not ours."""
+    """Return whether this is a valid entry of a photo or clip: one that names files outside its folder is not."""
     if not (
         isinstance(entry, dict) and isinstance(entry.get("path"), str) and ("hands" in entry or "planned" in entry)
     ):
@@ -215,7 +215,7 @@ def _is_below(name: object) -> bool:
 
 
 def files_of(entry: Entry) -> Iterator[str]:
-    """Yield the names of all files of an entry."""
+    """Yield the names of all files in an entry."""
     for hand in (*entry.get("hands", []), *entry.get("tracks", [])):
         yield from hand.get("files", [])
     yield from entry.get("files", [])

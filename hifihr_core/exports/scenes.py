@@ -1,4 +1,4 @@
-"""GLB files: the hands of a photo with their armatures, the photo's camera and light, and the photo behind them.
+"""GLB files: the rigged hands of a photo with its camera, its light, and the photo as a backdrop.
 
 The camera of the photo is at the origin and looks along -z, +y is up (glTF's frame); each hand is where the camera saw
 it. Bones, units and extras: docs/files.md.
@@ -22,7 +22,7 @@ from hifihr_core.exports.textured_meshes import TexturedMesh
 from hifihr_core.records import Side
 
 _NEAR_M = 0.01
-#: The photo is put this many times as far from the camera as the farthest vertex of a hand.
+#: The backdrop is this many times as far from the camera as the farthest vertex.
 _BACKDROP_DISTANCE = 1.25
 _BACKDROP_PX = 2048
 _BACKDROP_ALONE_M = 1.0
@@ -30,7 +30,7 @@ _BACKDROP_ALONE_M = 1.0
 
 @dataclass(frozen=True)
 class SceneHand:
-    """One hand of a scene; `clips` animate its rig, None means the clip of a single photo."""
+    """One hand in a scene; `clips` animate its rig, None means the clip of a single photo."""
 
     mesh: TexturedMesh
     name: str = "hand"
@@ -41,7 +41,7 @@ class SceneHand:
 
 @dataclass(frozen=True)
 class PhotoView:
-    """The camera that took the photo: K for pictures of ``size_px`` (width, height). `image` is the photo, if shown."""
+    """The photo's camera: K for images of ``size_px`` (width, height). `image` is the photo, if it is shown."""
 
     K: Float[np.ndarray, "3 3"]
     size_px: tuple[int, int]
@@ -66,10 +66,10 @@ def write_scene(
     bones: str = "vrm",
     extras: Mapping[str, object] | None = None,
 ) -> None:
-    """Write any number of hands to one GLB.
+    """Write hands to a single GLB.
 
-    `bones` is a style of `bone_names`; `extras` are kept with the scene. Raises: DataError if the file cannot be
-    written, ConfigError for an unknown style; an existing file stays whole until the new one is complete.
+    `bones` is a style of `bone_names`; `extras` are stored with the scene. Raises: DataError if the file cannot be
+    written, ConfigError for an unknown style; an existing file stays intact until the new one is complete.
     """
     document = Document()
     for hand in hands:
@@ -85,7 +85,7 @@ def write_scene(
 
 
 def write_glb(path: Path, mesh: TexturedMesh, *, name: str = "hand", side: Side = "right", bones: str = "vrm") -> None:
-    """Write one mesh with its appearance, and its armature where it has one. Raises: as `write_scene`."""
+    """Write one mesh with its appearance, and its armature if it has one. Raises: as `write_scene`."""
     write_scene(path, [SceneHand(mesh, name, side)], bones=bones)
 
 
@@ -104,7 +104,7 @@ def _add_hand(document: Document, hand: SceneHand, bones: str) -> None:
 
 
 def _add_camera(document: Document, view: PhotoView) -> None:
-    """Add the camera; glTF has no principal point, so an off-centre one is in the extras only."""
+    """Add the camera; glTF has no principal point, so an off-centre one is only in the extras."""
     width, height = view.size_px
     lens = gltf.Perspective(
         aspectRatio=width / height * view.K[1, 1] / view.K[0, 0],
@@ -117,7 +117,7 @@ def _add_camera(document: Document, view: PhotoView) -> None:
 
 
 def _add_light(document: Document, light: SceneLight) -> None:
-    """Add a directional light; a matt surface facing it gets our brightness, which is lux over pi in glTF."""
+    """Add a directional light; its lux are pi times our brightness, so that a matt surface facing it looks the same."""
     document.use("KHR_lights_punctual")
     strength = max(float(light.color.max()), 1e-6)
     lamp = {
@@ -162,6 +162,6 @@ def _add_backdrop(
 
 
 def _power_of_two(image: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "P Q 3"]:
-    """Return the picture with sides that are powers of two, as some readers want textures; UVs stay the same."""
+    """Resize the picture to power-of-two sides, which some readers need for textures; UVs stay the same."""
     width, height = (min(_BACKDROP_PX, 1 << (side - 1).bit_length()) for side in image.shape[1::-1])
     return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS))

@@ -1,4 +1,4 @@
-"""Reading results back: the JSON of one hand, posed again by its model."""
+"""Read results back: the JSON of one hand, posed again by its model."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -23,7 +23,7 @@ _PARAMETERS = ("global_orient", "pose", "shape", "texture")
 
 
 def result_files(path: Path) -> list[Path]:
-    """Return the JSON file of a hand, or those that a folder of results lists.
+    """Return a hand's JSON file, or those listed by a results folder.
 
     Raises: DataError if there are none.
     """
@@ -35,19 +35,19 @@ def result_files(path: Path) -> list[Path]:
     names = [name for photo in read_index(folder) for hand in photo["hands"] for name in hand["files"]]
     found = [folder / name for name in names if name.endswith(".json")]
     if not found:
-        raise DataError(f"{folder}: no .json of a hand in {INDEX_FILE}; run `hifihr predict --format json` again")
+        raise DataError(f"{folder}: {INDEX_FILE} lists no .json of a hand; run `hifihr predict --format json` again")
     return found
 
 
 def read_hand_document(path: Path) -> dict:
-    """Return what a hand's JSON says. Raises: DataError for a file that is missing or not a hand."""
+    """Read a hand's JSON. Raises: DataError for a file that is missing or not a hand."""
     expected = "expected a hand's file from `hifihr predict`"
     document = read_json(path, remedy=expected)
     if not isinstance(document, dict):
         raise DataError(f"{path}: a {type(document).__name__}, {expected}")
     missing = {"hand", "parameters", "K", "side"} - set(document)
     if missing:
-        raise DataError(f"{path}: no entry {sorted(missing)[0]!r}; {expected}")
+        raise DataError(f"{path}: {sorted(missing)[0]!r} is missing; {expected}")
     for name, known in (("hand", HAND_NAMES), ("side", ("left", "right"))):
         if document[name] not in known:
             found = str(document[name])[:40]
@@ -56,9 +56,9 @@ def read_hand_document(path: Path) -> dict:
 
 
 def hand_from_document(document: Mapping, hand: HandModel) -> HandResult:
-    """Return the hand that a document describes, posed by `hand`; its texture is the model's, not the photo's.
+    """Return the hand described by a document, posed by `hand`; its texture is the model's, not the photo's.
 
-    Raises: DataError if numbers are missing or do not fit the model.
+    Raises: DataError if numbers are missing or do not match the model.
     """
     try:
         values = _finite_arrays(document["parameters"])
@@ -98,9 +98,9 @@ def _shaped(document: Mapping, name: str, *shape: int) -> np.ndarray:
 
 
 def mesh_before(result: HandResult, hand: HandModel) -> TexturedMesh | None:
-    """Return the mesh that a refinement began with, in the skin of the result; None if there was no refinement.
+    """Return the mesh before refinement, with the skin of the result; None if there was no refinement.
 
-    Raises: DataError if the parameters before do not fit the model.
+    Raises: DataError if the earlier parameters do not match the model.
     """
     if result.before is None:
         return None
@@ -119,7 +119,7 @@ def _finite_arrays(entries: Any) -> dict[str, np.ndarray]:
     values = {name: np.asarray(value, dtype=np.float64) for name, value in entries.items()}
     broken = [name for name, value in values.items() if not np.isfinite(value).all()]
     if broken:
-        raise ValueError(f"{broken[0]} holds a number that is not finite")
+        raise ValueError(f"{broken[0]} contains a non-finite number")
     return values
 
 

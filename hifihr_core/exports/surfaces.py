@@ -1,6 +1,6 @@
 """OBJ and PLY: one posed hand without its armature, in the frame of the GLB files (+y up, metres).
 
-Written here and not by a library: the text is small, and Ctrl-C must stop a run.
+Written without a library: the format is simple, and Ctrl-C must be able to stop a run.
 """
 
 from pathlib import Path
@@ -13,17 +13,17 @@ from hifihr_core.exports.textured_meshes import TexturedMesh, surface_normals
 from hifihr_core.files import plain_name, write_atomically, write_text
 from hifihr_core.lookup import needed
 
-#: From our camera frame to the frame of the files.
+#: Maps our camera frame to the frame of the files.
 _UP = np.array([1.0, -1.0, -1.0])
 
 
 def write_obj(path: Path, mesh: TexturedMesh, *, name: str = "hand") -> list[Path]:
-    """Write `path`, and for a mesh with a texture its material and picture beside it; return every file.
+    """Write `path`, plus the material and picture of a textured mesh beside it; return all files.
 
-    Vertices keep their number: corners on the seams of the chart share a vertex and differ in their UV. Vertex colours
-    follow the coordinates of a mesh without a chart.
+    Vertices keep their indices: corners at a UV seam share a vertex and differ in their UVs. Without a chart, vertex
+    colours follow the coordinates.
     """
-    name = plain_name(name)  # readers end a name at a space, and a new line would begin a line of its own
+    name = plain_name(name)  # readers end a name at a space, and a newline would start a new statement
     rows = [f"# hifihr: +y up, metres, the photo's camera at the origin\no {name}"]
     files = [path]
     if mesh.texture is not None:
@@ -47,7 +47,7 @@ def write_obj(path: Path, mesh: TexturedMesh, *, name: str = "hand") -> list[Pat
 
 
 def write_ply(path: Path, mesh: TexturedMesh) -> list[Path]:
-    """Write a binary PLY with normals and one colour per vertex: the mesh's own, or its texture's there."""
+    """Write a binary PLY with normals and one colour per vertex: the mesh's own, or sampled from its texture."""
     colors = (vertex_colors(mesh) * 255).round().astype(np.uint8)
     kinds = [(name, "<f4") for name in ("x", "y", "z", "nx", "ny", "nz")]
     kinds += [(name, "u1") for name in ("red", "green", "blue")]
@@ -70,7 +70,7 @@ def write_ply(path: Path, mesh: TexturedMesh) -> list[Path]:
 
 
 def vertex_colors(mesh: TexturedMesh) -> Float[np.ndarray, "V 3"]:
-    """Return a colour per vertex, sRGB in [0, 1]: the texture at the vertex, the mean of its places on the chart."""
+    """Return a colour per vertex, sRGB in [0, 1]: the texture averaged over the vertex's places on the chart."""
     if mesh.vertex_colors is not None:
         return mesh.vertex_colors.clip(0, 1)
     if mesh.texture is None or mesh.uvs is None or mesh.faces_uvs is None:

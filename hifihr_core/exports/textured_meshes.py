@@ -17,12 +17,12 @@ from hifihr_core.records import Appearance
 
 @dataclass(frozen=True)
 class Rig:
-    """The armature that moves a mesh, and its pose: `hands.armature.Armature` of one hand, in the photo's camera frame.
+    """The armature of a mesh and its pose: `hands.armature.Armature` for one hand, in the photo's camera frame.
 
     Concretely, vertex v is at ``sum_n weights[v, n] * (T_cam_bone[n] @ inverse(T_bind_bone[n]) @
-    bind_vertices[v])``. `names` are our names of the joints that the bones start at; bone n hangs from ``parents[n]``
-    (-1: from nothing). Each bone has +y towards its child, +x along its flexion axis, +z out of the palm's side. The
-    bind frame is that of the wrist bone. Metres.
+    bind_vertices[v])``. `names` are our names of the joints where bones start; the parent of bone n is ``parents[n]``
+    (-1: none). Each bone has +y towards its child, +x along its flexion axis, +z out of the palm's side. The bind frame
+    is that of the wrist bone. Metres.
     """
 
     names: tuple[str, ...]
@@ -39,7 +39,7 @@ class TexturedMesh:
 
     `faces` are counter-clockwise from outside. With a chart, `texture` is RGB, row 0 at the top (v = 1), and corner c
     of face f samples it at ``uvs[faces_uvs[f, c]]``; without, `vertex_colors` are RGB in [0, 1].
-    The last `lid_faces` faces close the wrist with a flat lid.
+    The last `lid_faces` faces are a flat lid over the wrist.
     """
 
     vertices: Float[np.ndarray, "V 3"]
@@ -54,9 +54,9 @@ class TexturedMesh:
 
 @dataclass(frozen=True)
 class SplitMesh:
-    """A mesh whose every vertex has one place on the chart, as real-time formats want it.
+    """A mesh in which every vertex has a single UV, as real-time formats require.
 
-    ``source[i]`` is the vertex of the original mesh that vertex i is a copy of.
+    ``source[i]`` is the original vertex of which vertex i is a copy.
     """
 
     source: Int[np.ndarray, " M"]
@@ -65,7 +65,7 @@ class SplitMesh:
 
 
 def split_at_seams(mesh: TexturedMesh) -> SplitMesh:
-    """Copy the vertices on the seams of the chart, so that vertices and UVs share one index.
+    """Duplicate the vertices on UV seams, so that vertices and UVs share one index.
 
     Raises: ValueError for a mesh without a chart.
     """
@@ -77,13 +77,13 @@ def split_at_seams(mesh: TexturedMesh) -> SplitMesh:
 
 
 def unsplit(mesh: TexturedMesh) -> SplitMesh:
-    """Return a mesh without a chart in the same form, its vertices as they are and its UVs 0."""
+    """Return a mesh without a chart in the same form, with unchanged vertices and zero UVs."""
     count = len(mesh.vertices)
     return SplitMesh(source=np.arange(count), uvs=np.zeros((count, 2)), faces=mesh.faces)
 
 
 def mirror_x(mesh: TexturedMesh) -> TexturedMesh:
-    """Return the mesh of the other hand: x negated, faces re-wound so that they still face outwards.
+    """Return the mesh of the opposite hand: x negated, and faces re-wound so that they still point outwards.
 
     The rig is mirrored with it: for M = diag(-1, 1, 1, 1), each bone's transform T becomes M T M, which is a rotation
     again, and a positive turn about a bone's +x still curls the finger.
@@ -109,7 +109,7 @@ def _mirror_rig(rig: Rig) -> Rig:
 
 
 def skinned_vertices(rig: Rig) -> Float[np.ndarray, "V 3"]:
-    """Return the posed vertices, camera frame, that a viewer computes from the rig."""
+    """Return the posed vertices, camera frame, as a viewer computes them from the rig."""
     motions = (rig.T_cam_bone @ np.linalg.inv(rig.T_bind_bone))[:, :3]
     homogeneous = np.concatenate((rig.bind_vertices, np.ones_like(rig.bind_vertices[:, :1])), axis=1)
     return np.einsum("vn,nij,vj->vi", rig.weights, motions, homogeneous, optimize=True)
@@ -124,10 +124,10 @@ def posed_mesh(model: HandModel, hand: PlacedHands) -> TexturedMesh:
 
 
 def hand_mesh(model: HandModel, hand: PlacedHands, posed: Hand, i: int) -> TexturedMesh:
-    """Likewise for a hand that is row `i` of the batch `posed`."""
+    """The same for row `i` of the batch `posed`."""
     appearance = posed.appearance
     if appearance is None:
-        raise ValueError(f"{model.name}: parameters without a texture, expected one to show")
+        raise ValueError(f"{model.name}: parameters have no texture, expected one to show")
     vertices, faces = _numpy(posed.vertices[i] + hand.root_cam[0]), _integers(model.faces)
     rig = hand_rig(model, hand.parameters, hand.root_cam)
     mesh = TexturedMesh(vertices, faces, rig=rig, lid_faces=model.lid_faces)
@@ -138,7 +138,7 @@ def hand_mesh(model: HandModel, hand: PlacedHands, posed: Hand, i: int) -> Textu
 
 
 def surface_normals(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]) -> Float[np.ndarray, "V 3"]:
-    """Return the unit normal of every vertex, the mean of its faces weighted by area."""
+    """Return unit vertex normals: the area-weighted means of face normals."""
     return vertex_normals(torch.from_numpy(vertices), torch.from_numpy(faces)).numpy()
 
 
@@ -168,7 +168,7 @@ def _integers(values: Tensor) -> np.ndarray:
 
 
 def appearance_of(mesh: TexturedMesh) -> Appearance:
-    """Return what the renderer paints a mesh with: its map on its chart, or its colours. A batch of one."""
+    """Return the appearance of a mesh for the renderer: its texture or its vertex colours, a batch of one."""
     if mesh.texture is None:
         colors = needed(mesh.vertex_colors, "the colours of a mesh without a texture")
         return Appearance(torch.from_numpy(colors).float()[None])

@@ -1,7 +1,7 @@
-"""USDZ: the hands of a photo with skeletons and textures, for programs that read USD. Needs the extra `usd`.
+"""Write USDZ: the hands of a photo with skeletons and textures. Needs the extra `usd`.
 
-The stage is +y up, metres, the photo's camera at the origin: the frame of the GLB files. Skeletons are in the pose of
-the photo; their rest and bind pose is the flat hand.
+The stage is +y up, metres, the photo's camera at the origin: the frame of the GLB files. Skeletons have the pose of the
+photo; their rest and bind pose is the flat hand.
 """
 
 from collections.abc import Sequence
@@ -53,7 +53,7 @@ def _library() -> Any:
     try:
         from pxr import Gf, Sdf, Usd, UsdGeom, UsdShade, UsdSkel, UsdUtils, Vt
     except ImportError as error:
-        raise ConfigError("USD files need the package usd-core; pip install 'hifihr[usd]'") from error
+        raise ConfigError("USD files need the package usd-core; run pip install 'hifihr[usd]'") from error
     return SimpleNamespace(
         Gf=Gf, Sdf=Sdf, Usd=Usd, UsdGeom=UsdGeom, UsdShade=UsdShade, UsdSkel=UsdSkel, UsdUtils=UsdUtils, Vt=Vt
     )
@@ -134,11 +134,11 @@ def _bind(usd: Any, shape: Any, skeleton: Any, rig: Rig) -> None:
 
 
 def _add_motion(usd: Any, stage: Any, rig: Rig, joints: list[str], clip: Clip | None, place: str) -> Any:
-    """Add the animation: one pose, or those of a clip at 30 time codes per second."""
+    """Add the animation: one pose, or a clip's poses at 30 time codes per second."""
     motion = usd.UsdSkel.Animation.Define(stage, place)
     motion.CreateJointsAttr(joints)
     motion.CreateScalesAttr(usd.Vt.Vec3hArray([usd.Gf.Vec3h(1, 1, 1)] * len(joints)))
-    # Blender poses a skeleton from time samples alone, so one pose is also told at time 0.
+    # Blender poses a skeleton only from time samples, so a single pose is also written at time 0.
     times: Sequence[Any] = [usd.Usd.TimeCode.Default(), 0.0]
     frames = np.stack((rig.T_cam_bone, rig.T_cam_bone))
     if clip is not None:
@@ -163,5 +163,5 @@ def _joint_paths(rig: Rig, names: Sequence[str]) -> list[str]:
 
 
 def _matrices(usd: Any, transforms: np.ndarray) -> Any:
-    """Return USD's matrices, which act on rows: the transposes of ours."""
+    """Return USD's matrices, which act on row vectors: the transposes of ours."""
     return usd.Vt.Matrix4dArray([usd.Gf.Matrix4d(*transform.T.ravel().tolist()) for transform in transforms])

@@ -1,4 +1,4 @@
-"""Runs the networks of the eyes in onnxruntime, on the CPU."""
+"""Run the networks of the eyes in onnxruntime, on the CPU."""
 
 import os
 from collections.abc import Sequence
@@ -17,10 +17,10 @@ _INPUT_PX: dict[type[nn.Module], int] = {PalmNetwork: PALM_PX, LandmarkNetwork: 
 
 
 class Engine:
-    """One network, ready to run on pictures of `image_px` pixels (None: those of the eyes' own networks).
+    """A network that is ready to run on pictures `image_px` pixels wide (None: as for the eyes' own networks).
 
-    `threads` is the number of CPU threads; 0 takes one per core. Each picture is run on its own on one thread, several
-    at a time: these networks are too small to be worth dividing, and a picture's numbers do not depend on the others.
+    `threads` is the number of CPU threads; 0 uses one per core. Each picture runs on a single thread, several at a
+    time: the networks are too small to be split, and the results of a picture do not depend on the others.
     """
 
     def __init__(self, network: nn.Module, *, threads: int = 0, image_px: int | None = None) -> None:
@@ -35,12 +35,12 @@ class Engine:
         self._input = self._session.get_inputs()[0].name
 
     def __call__(self, pictures: Sequence[UInt8[np.ndarray, "H W 3"]]) -> list[Float32[np.ndarray, "B ..."]]:
-        """Return the outputs of the network for square pictures of its size, in the order of its `forward`."""
+        """Return the network's outputs for square pictures of its size, in the order of its `forward`."""
         workers = min(self._threads, len(pictures))
         if workers <= 1:
             answers = [self._run(picture) for picture in pictures]
         else:
-            with ThreadPoolExecutor(workers) as pool:  # cheap beside one picture, and nothing stays when it is done
+            with ThreadPoolExecutor(workers) as pool:  # cheap compared with one picture, and leaves nothing running
                 answers = list(pool.map(self._run, pictures))
         return [np.concatenate(outputs) for outputs in zip(*answers, strict=True)]
 
@@ -50,7 +50,7 @@ class Engine:
 
 def _usable_cores() -> int:
     """Return how many cores this process may use."""
-    allowed = getattr(os, "sched_getaffinity", None)  # not on every system
+    allowed = getattr(os, "sched_getaffinity", None)  # not available on every system
     return len(allowed(0)) if allowed else os.cpu_count() or 1
 
 

@@ -16,13 +16,13 @@ from hifihr_core.eyes.sightings import Sightings, look_at
 
 #: Hands with a lower score are left out of `Eyes.find`.
 MIN_SCORE = 0.5
-#: Readings whose sureness (score times mean confidence) differs by less are alike; from the second on, a hand may be in
-#: the outline of another one.
+#: Readings whose certainty (score times mean confidence) differs by less are tied; from the second value on, a hand may
+#: lie inside another one's outline.
 _AS_SURE, _CERTAIN = 0.1, 0.5
 
 
 class Eyes:
-    """Two small networks and the search that makes the most of them; deterministic, on the CPU.
+    """Two small networks and a search that makes the most of them; deterministic, on the CPU.
 
     Build it once with `Eyes.load`; its methods take upright RGB photos.
     """
@@ -32,7 +32,7 @@ class Eyes:
 
     @classmethod
     def load(cls, *, threads: int = 0) -> "Eyes":
-        """Return the shipped eyes; `threads` is the number of CPU threads, 0 one per core.
+        """Return the shipped eyes; `threads` is the number of CPU threads, 0 for one per core.
 
         Raises: AssetError if the weights are missing from the installation.
         """
@@ -46,14 +46,14 @@ class Eyes:
         max_hands: int | None = None,
         min_score: float = MIN_SCORE,
     ) -> tuple[SeenHand, ...]:
-        """Return the hands of a photo, the surest first; at most `max_hands`, none below `min_score`.
+        """Return the hands in a photo, most certain first; at most `max_hands`, none below `min_score`.
 
-        `effort` is a key of `EFFORTS`: `fast` is one pass over the whole photo, and one over its parts if that
-        finds nothing, `auto` looks at overlapping parts as well, `thorough` also at turned
-        ones and at places without a palm. Raises: ValueError for another effort.
+        `effort` is a key of `EFFORTS`: `fast` is one pass over the whole photo, and one over its parts if that finds
+        nothing; `auto` also searches overlapping parts, `thorough` also rotated ones and places without a palm. Raises:
+        ValueError for another effort.
         """
         if effort not in EFFORTS:
-            raise ValueError(f"effort {effort!r} is not known; known efforts: {', '.join(EFFORTS)}")
+            raise ValueError(f"unknown effort {effort!r}; known efforts: {', '.join(EFFORTS)}")
         pyramid = Pyramid(image)
         plan: SearchPlan | None = EFFORTS[effort]
         hands: tuple[SeenHand, ...] = ()
@@ -67,21 +67,21 @@ class Eyes:
         hands = look_closely(self._landmarks, pyramid, seen, LOOKS[: plan.num_looks])
         hands = [hand for hand in hands if hand.score >= min_score]
         sure = [hand.score * float(hand.confidence.mean()) for hand in hands]
-        # Of two readings that are nearly as sure the larger is the whole hand, the other a part of it.
+        # Of two about equally certain readings, the larger is the whole hand and the other a part of it.
         ranks = [round(one / _AS_SURE) + 1 - 1 / (1 + hand.size_px) for one, hand in zip(sure, hands, strict=True)]
         certain = np.array(sure) >= _CERTAIN
         order = each_once(np.array([hand.joints_px for hand in hands]).reshape(-1, 21, 2), ranks, certain)
         return tuple(sorted((hands[number] for number in order), key=lambda hand: -hand.score))
 
     def look(self, image: UInt8[np.ndarray, "H W 3"], boxes_px: Float[np.ndarray, "N 4"]) -> tuple[SeenHand, ...]:
-        """Return the hand in each box x0, y0, x1, y1, without a search; its score may be low."""
+        """Return the hand in each box x0, y0, x1, y1 without searching; its score may be low."""
         if not len(boxes_px):
             return ()
         pyramid = Pyramid(image)
         return tuple(look_closely(self._landmarks, pyramid, look_in_boxes(self._landmarks, pyramid, boxes_px)))
 
     def follow(self, image: UInt8[np.ndarray, "H W 3"], hands: Sequence[SeenHand]) -> tuple[SeenHand, ...]:
-        """Return where the hands of the previous frame are in this one; a hand that is lost has a low score."""
+        """Return the hands of the previous frame in this one; a lost hand has a low score."""
         if not hands:
             return ()
         pyramid, before = Pyramid(image), np.array([hand.joints_px for hand in hands])

@@ -1,4 +1,4 @@
-"""The hand in a box that is known: the landmark network alone, at several turns and sizes of the region."""
+"""The hand in a known box: the landmark network alone, at several rotations and sizes of the region."""
 
 import numpy as np
 from jaxtyping import Float
@@ -9,12 +9,12 @@ from hifihr_core.eyes.regions import Regions, joined, upright
 from hifihr_core.eyes.sightings import Sightings, join_sightings, look_again, look_at
 from hifihr_core.geometry.crops import square_around
 
-#: Sides of the region in longer sides of the box, and number of turns; the second try is for hands that the first lost.
+#: Region sizes relative to the longer side of the box, and the number of rotations; the second try is for missed hands.
 _FIRST_TRY, _SECOND_TRY = ((1.2, 1.7), 4), ((0.9, 1.3, 1.8), 8)
 _SURE = 0.8
 _ROUNDS = 3
 _FOLLOWED = 3
-#: Joints may leave the box by this share of its longer side.
+#: Joints may be outside the box by this fraction of its longer side.
 _MARGIN = 0.15
 
 
@@ -46,7 +46,7 @@ def _better(box_px: np.ndarray, one: Sightings, other: Sightings) -> Sightings:
 
 
 def _fitness(seen: Sightings, box_px: np.ndarray) -> Float[np.ndarray, " N"]:
-    """Return the presence of each hand times how much of it is in the box and how much of the box it fills."""
+    """Return each hand's presence times the fraction of it inside the box and the fraction of the box it fills."""
     low, high = box_px[:2], box_px[2:]
     margin = _MARGIN * (high - low).max()
     inside = ((seen.joints_px > low - margin) & (seen.joints_px < high + margin)).all(axis=-1).mean(axis=1)

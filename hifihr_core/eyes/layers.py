@@ -1,10 +1,10 @@
-"""The layers that the two networks of the eyes are made of; `onnx_graph` knows the same ones."""
+"""The layers of the eyes' two networks; `onnx_graph` supports the same ones."""
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-#: A tensor, or what stands for it while `onnx_graph` traces a network.
+#: A tensor, or its placeholder while `onnx_graph` traces a network.
 Traced = Tensor | fx.Proxy
 
 
@@ -19,7 +19,7 @@ class SameConv2d(nn.Conv2d):
 
     @property
     def before_after(self) -> tuple[int, int]:
-        """Rows of zeros above and below (likewise columns) of an input of even size."""
+        """Zero rows above and below (likewise columns) for an input of even size."""
         total = self.kernel_size[0] - self.stride[0]
         return total // 2, total - total // 2
 
@@ -42,7 +42,7 @@ class PadChannels(nn.Module):
 
 
 class PerAnchor(nn.Module):
-    """Reads a map of (values of anchor 0, values of anchor 1, ...) as one row per anchor, cell after cell."""
+    """Reads a map of (values of anchor 0, values of anchor 1, ...) as one row per anchor, cell by cell."""
 
     def __init__(self, values: int) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class PerAnchor(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """Widen, filter each channel, narrow; plus the input where the shape stays (MobileNetV2, arXiv:1801.04381)."""
+    """Expand, filter each channel, reduce; adds the input if the shape is unchanged (MobileNetV2, arXiv:1801.04381)."""
 
     def __init__(self, c_in: int, width: int, c_out: int, kernel: int, stride: int) -> None:
         super().__init__()
@@ -74,14 +74,14 @@ def widen(c_in: int, c_out: int) -> nn.Sequential:
 
 
 def channelwise(channels: int, kernel: int, stride: int) -> nn.Sequential:
-    """Return a convolution of each channel by itself, with ReLU6."""
+    """Return a depthwise convolution with ReLU6."""
     return nn.Sequential(SameConv2d(channels, channels, kernel, stride=stride, depthwise=True), nn.ReLU6())
 
 
 class BlazeBlock(nn.Module):
-    """A 5 x 5 depthwise and a 1 x 1 convolution beside a shortcut, then PReLU (BlazeFace, arXiv:1907.05047).
+    """A 5 x 5 depthwise and a 1 x 1 convolution with a shortcut, then PReLU (BlazeFace, arXiv:1907.05047).
 
-    With stride 2 the shortcut is pooled; channels that it lacks are zero.
+    With stride 2 the shortcut is pooled; its missing channels are zero.
     """
 
     def __init__(self, c_in: int, c_out: int, stride: int = 1) -> None:
@@ -99,7 +99,7 @@ class BlazeBlock(nn.Module):
 
 
 class Finer(nn.Module):
-    """Brings a map to twice its rows and columns and adds the finer map that it came from."""
+    """Upsamples a map by two and adds the finer map that it came from."""
 
     def __init__(self, c_in: int, c_out: int) -> None:
         super().__init__()

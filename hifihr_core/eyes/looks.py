@@ -1,4 +1,4 @@
-"""Several perturbed looks at a hand: their mean is nearer to the truth than any of them, their spread says how near."""
+"""Several perturbed looks at a hand: their mean is more accurate than each one, and their spread shows its error."""
 
 import numpy as np
 from jaxtyping import Float
@@ -8,7 +8,7 @@ from hifihr_core.eyes.pyramid import Pyramid
 from hifihr_core.eyes.seen_hand import SeenHand
 from hifihr_core.eyes.sightings import Sightings, look_at
 
-#: Each look: moved right and down (in sides of the region), enlarged by, turned by (radians), mirrored.
+#: Each look: shift right and down (in sides of the region), scale, rotation (radians), mirrored.
 LOOKS = np.array(
     [
         (0.0, 0.0, 0.0, 0.0, 0),
@@ -18,24 +18,24 @@ LOOKS = np.array(
         (-0.02, -0.04, 0.1, -0.25, 0),
     ]
 )
-#: The looks are taken a little nearer than the region that the network was trained on.
+#: Looks are slightly tighter than the region that the network was trained on.
 NEARER = 0.9
 
-#: How far a joint is from the truth, in sizes of the hand: Student's t in the plane with scale
-#: ``SCALE * (spread + LEAST) ** GROWTH * (1 - presence) ** DOUBT`` and `DEGREES` of freedom, which allows for a joint
-#: now and then that is far off although all looks agree. Fitted to rendered hands by benchmarks/eyes_calibration.py.
+#: The error of a joint, in hand sizes: Student's t in the plane with scale ``SCALE * (spread + LEAST) ** GROWTH * (1 -
+#: presence) ** DOUBT`` and `DEGREES` of freedom, which allows for the occasional joint that is far off although all
+#: looks agree. Fitted to rendered hands by benchmarks/eyes_calibration.py.
 SCALE, LEAST, GROWTH, DOUBT, DEGREES = 0.784, 0.002, 0.734, 0.0325, 2.83
-#: Joints within this share of the hand's size count as right in `SeenHand.confidence`.
+#: Joints within this fraction of the hand's size count as correct in `SeenHand.confidence`.
 NEAR = 0.05
-#: Logistic regression of hand or no hand on the logit of the mean presence: 566 hands and 45 other things that palm
-#: candidates of photos led to.
+#: Logistic regression of hand or no hand on the logit of the mean presence, fitted to 566 hands and 45 false palm
+#: candidates in photos.
 _PRESENCE_SLOPE, _PRESENCE_OFFSET = 4.0, 6.7
 
 
 def look_closely(
     engine: Engine, pyramid: Pyramid, seen: Sightings, looks: Float[np.ndarray, "K 5"] = LOOKS
 ) -> list[SeenHand]:
-    """Return every sighted hand as the mean of several looks at it."""
+    """Return each sighted hand as the mean of several looks."""
     count = len(looks)
     moves = np.tile(looks, (len(seen), 1))
     regions = seen.regions().repeated(count).moved(moves[:, :2], NEARER * (1 + moves[:, 2]), moves[:, 3])
@@ -62,7 +62,7 @@ def summary(looks: Sightings) -> SeenHand:
 
 
 def probability_of_hand(presence: float) -> float:
-    """Return how likely a region shows a hand, from the mean presence over the looks at it."""
+    """Return the probability that a region shows a hand, from the mean presence over its looks."""
     logit = np.log(max(presence, 1e-6) / (1.0005 - presence))
     return float(1 / (1 + np.exp(_PRESENCE_OFFSET - _PRESENCE_SLOPE * logit)))
 
@@ -81,17 +81,17 @@ def spread_px(looks: Sightings) -> Float[np.ndarray, "21"]:
 
 
 def sigma_of(spread: Float[np.ndarray, "*N 21"], presence: float | Float[np.ndarray, "*N 1"]) -> np.ndarray:
-    """Return how far joints are from the truth along each axis, in units of the hand's size, as `spread` is."""
+    """Return the standard deviation of joints along each axis, in hand sizes, like `spread`."""
     return SCALE * (spread + LEAST) ** GROWTH * (1.001 - presence) ** DOUBT
 
 
 def probability_within(radius: float, sigma: Float[np.ndarray, "*N"]) -> Float[np.ndarray, "*N"]:
-    """Return how often a joint is nearer to the truth than `radius`: Student's t in the plane, integrated."""
+    """Return the probability that a joint's error is below `radius`: Student's t in the plane, integrated."""
     return 1 - (1 + radius**2 / (DEGREES * sigma**2)) ** (-DEGREES / 2)
 
 
 def spread_of(hand: SeenHand) -> Float[np.ndarray, "21"]:
-    """Return how far the looks at a hand were apart, per joint and axis, pixels: the inverse of `sigma_of`."""
+    """Return the spread of the looks at a hand, per joint and axis, pixels: the inverse of `sigma_of`."""
     size = max(hand.size_px, 1e-6)
     scale = SCALE * (1.001 - presence_of(hand.score)) ** DOUBT
     return size * np.maximum((hand.sigma_px / size / scale) ** (1 / GROWTH) - LEAST, 0.0)

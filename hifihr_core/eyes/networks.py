@@ -1,6 +1,6 @@
 """The two networks of the eyes: a palm detector and a landmark network.
 
-Both are MediaPipe's, ported from the files of its release 0.10.21 (Apache-2.0, see NOTICE) by tools/port_eyes.py. These
+Both are MediaPipe's, ported from its release 0.10.21 (Apache-2.0, see NOTICE) by tools/port_eyes.py. These
 modules are their specification: trainable, on any device. On the CPU they run in onnxruntime (`engine.py`).
 """
 
@@ -29,12 +29,12 @@ Network = TypeVar("Network", bound=nn.Module)
 PALM_PX = 192
 LANDMARK_PX = 224
 
-#: Rows = columns of the grids of anchors, and the anchors at each centre of a cell, in the order of the output.
+#: Sides of the anchor grids, and the number of anchors per cell, in the order of the output.
 ANCHOR_GRIDS = ((24, 2), (12, 6))
-#: A palm is box (4) and seven points (14).
+#: A palm is a box (4) and seven points (14).
 PALM_VALUES = 18
 
-#: Width inside, channels out, kernel and stride of each inverted residual of the landmark network.
+#: Inner width, output channels, kernel and stride of each inverted residual of the landmark network.
 _LANDMARK_BLOCKS = (
     *((64, 24, 3, 2), (144, 24, 3, 1), (144, 40, 5, 2), (240, 40, 5, 1), (240, 80, 3, 2)),
     *((480, 80, 3, 1), (480, 80, 3, 1), (480, 112, 5, 1), (672, 112, 5, 1), (672, 112, 5, 1)),
@@ -43,7 +43,7 @@ _LANDMARK_BLOCKS = (
 
 
 class PalmNetwork(nn.Module):
-    """Looks for palms in a square picture of `PALM_PX` pixels, RGB in [0, 1]."""
+    """Detects palms in a square picture of `PALM_PX` pixels, RGB in [0, 1]."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class PalmNetwork(nn.Module):
         self.logits_24, self.palms_24 = _head(128, 2, 1), _head(128, 2, PALM_VALUES)
 
     def forward(self, picture: Traced) -> tuple[Traced, Traced]:
-        """Return (B, 2016, 18) numbers of a palm per anchor, in pixels about it, and (B, 2016, 1) logits.
+        """Return (B, 2016, 18) palm values per anchor, in pixels relative to it, and (B, 2016, 1) logits.
 
         `picture` is (B, 3, 192, 192).
         """
@@ -88,28 +88,28 @@ class LandmarkNetwork(nn.Module):
         self.joints, self.metres = nn.Linear(1152, 63), nn.Linear(1152, 63)
 
     def forward(self, crop: Traced) -> tuple[Traced, Traced, Traced, Traced]:
-        """Return joints (B, 63), metres (B, 63), presence (B, 1) and how surely the hand is a right one (B, 1).
+        """Return joints (B, 63), metres (B, 63), presence (B, 1) and the probability of a right hand (B, 1).
 
         `crop` is (B, 3, 224, 224). A joint is (u, v, z): pixels of the crop, z relative to the wrist, positive away
-        from the camera. Metres are about the middle of the hand, in the axes of the crop.
+        from the camera. Metres are relative to the centre of the hand, in the axes of the crop.
         """
         seen = self.top(self.blocks(self.stem(crop)))
         return self.joints(seen), self.metres(seen), self.presence(seen).sigmoid(), self.right(seen).sigmoid()
 
 
-#: The file of each network in the package.
+#: The packaged file of each network.
 SHIPPED = {PalmNetwork: "palm.safetensors", LandmarkNetwork: "landmarks.safetensors"}
 
 
 def shipped_path(network: type[nn.Module]) -> Path:
-    """Return where the weights of a network are in the package."""
+    """Return the path of a network's packaged weights."""
     return Path(str(files("hifihr_core.eyes") / "data" / SHIPPED[network]))
 
 
 def load_network(network: type[Network], path: Path | None = None) -> Network:
-    """Return a network with its shipped weights, or with those of `path`; float32, on the CPU, not training.
+    """Return a network with its shipped weights, or those in `path`; float32, on the CPU, in evaluation mode.
 
-    Raises: AssetError if the file is missing or of another network.
+    Raises: AssetError if the file is missing or belongs to another network.
     """
     path = path or shipped_path(network)
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""Writes a network of the eyes as an ONNX file, from its torch module: one source for both ways of running it."""
+"""Write a network of the eyes as an ONNX file, from the same torch module that defines it."""
 
 import operator
 from collections.abc import Callable, Sequence
@@ -13,9 +13,9 @@ from hifihr_core.eyes.layers import PadChannels, PerAnchor, SameConv2d
 
 
 def onnx_bytes(network: nn.Module, input_shape: Sequence[int]) -> bytes:
-    """Return the ONNX file of a network with an input ``(batch, *input_shape)`` and the outputs of its `forward`.
+    """Return a network as an ONNX file, with an input ``(batch, *input_shape)`` and the outputs of its `forward`.
 
-    Raises: ValueError if the network has a step that is not in the tables of this module.
+    Raises: ValueError if the network contains a step that this module's tables lack.
     """
     graph = _Graph()
     inputs, outputs = [], []
@@ -32,7 +32,7 @@ def onnx_bytes(network: nn.Module, input_shape: Sequence[int]) -> bytes:
 
 
 class _Graph:
-    """Nodes and constants as they are written."""
+    """Nodes and constants written so far."""
 
     def __init__(self) -> None:
         self.nodes: list[bytes] = []
@@ -59,7 +59,7 @@ def _write_step(graph: _Graph, network: nn.Module, step: fx.Node) -> None:
     elif step.target in _FUNCTIONS:
         _FUNCTIONS[step.target](graph, step)
     else:
-        raise ValueError(f"{step.op} {step.target}: not a step that onnx_graph can write")
+        raise ValueError(f"{step.op} {step.target}: onnx_graph cannot write this step")
 
 
 def _convolution(graph: _Graph, layer: SameConv2d, source: str, name: str) -> None:
@@ -82,7 +82,7 @@ def _linear(graph: _Graph, layer: nn.Linear, source: str, name: str) -> None:
 
 
 def _prelu(graph: _Graph, layer: nn.PReLU, source: str, name: str) -> None:
-    """Write slope * x + (1 - slope) * relu(x), each factor as a convolution: onnxruntime's own PRelu is slow."""
+    """Write slope * x + (1 - slope) * relu(x), with each factor as a convolution: onnxruntime's own PRelu is slow."""
     slope, channels = layer.weight[:, None, None, None], layer.weight.numel()
     graph.add("Relu", [source], f"{name}.positive")
     for part, value, weight in (("below", source, slope), ("above", f"{name}.positive", 1 - slope)):
@@ -111,11 +111,11 @@ def _double(graph: _Graph, layer: nn.Upsample, source: str, name: str) -> None:
 
 def _per_anchor(graph: _Graph, layer: PerAnchor, source: str, name: str) -> None:
     graph.add("Transpose", [source], f"{name}.last", perm=[0, 2, 3, 1])
-    shape = graph.constant(f"{name}.shape", np.array([0, -1, layer.values], dtype=np.int64))  # 0: as it was
+    shape = graph.constant(f"{name}.shape", np.array([0, -1, layer.values], dtype=np.int64))  # 0: unchanged
     graph.add("Reshape", [f"{name}.last", shape], name)
 
 
-#: How each layer is written: (graph, layer, name of the input, name of the output).
+#: Writers of each layer: functions of (graph, layer, input name, output name).
 _LAYERS: dict[type[nn.Module], Callable[[_Graph, Any, str, str], None]] = {
     SameConv2d: _convolution,
     nn.Linear: _linear,
@@ -134,7 +134,7 @@ def _names(values: Any) -> list[str]:
     return [value.name for value in values]
 
 
-#: How each function and method between layers is written.
+#: Writers of the functions and methods between layers.
 _FUNCTIONS: dict[Any, Callable[[_Graph, fx.Node], None]] = {
     operator.add: lambda graph, step: graph.add("Add", _names(step.args), step.name),
     torch.cat: lambda graph, step: graph.add("Concat", _names(step.args[0]), step.name, axis=1),

@@ -1,4 +1,4 @@
-"""From the palm detector's numbers to palms in the photo: anchors, scores, weighted suppression."""
+"""Turn the palm detector's output into palms in the photo: anchors, scores, weighted suppression."""
 
 from dataclasses import dataclass
 
@@ -13,21 +13,21 @@ from hifihr_core.eyes.regions import Regions, about_palms, joined
 from hifihr_core.geometry.crops import transform_points
 
 _ONE_PALM_IOU = 0.3
-#: Candidates of one view before suppression, the best first: a bound on time for pictures full of hands.
+#: Maximum number of candidates per view before suppression, which bounds the time for pictures full of hands.
 _MAX_PER_VIEW = 200
 _VIEWS_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
 class Palms:
-    """N palms in a photo as the regions of their hands, and the detector's score of each in [0, 1]."""
+    """N palms in a photo as the regions of their hands, and the detector's score for each, in [0, 1]."""
 
     regions: Regions
     score: Float[np.ndarray, " N"]
 
 
 def find_palms(engine: Engine, pyramid: Pyramid, views: Regions, *, min_score: float) -> Palms:
-    """Return the palms that are seen in square views of a photo; one that two views see appears twice."""
+    """Return the palms seen in square views of a photo; a palm in two views appears twice."""
     found = []
     for start in range(0, len(views), _VIEWS_AT_ONCE):
         some = views[start : start + _VIEWS_AT_ONCE]
@@ -53,7 +53,7 @@ def suppressed(
 ) -> tuple[Float[np.ndarray, "N 9 2"], Float[np.ndarray, " N"]]:
     """Return palms in pixels of a view, best first: centre, size and seven points; and their scores.
 
-    Overlapping candidates are averaged with their scores as weights; the score is that of the best one.
+    Overlapping candidates are averaged, weighted by score; the result has the best score.
     """
     scores = 1 / (1 + np.exp(-np.clip(logits.astype(np.float64), -100, 100)))
     order = np.argsort(-scores, kind="stable")[:_MAX_PER_VIEW]

@@ -1,4 +1,4 @@
-"""The few messages of the ONNX format that a network needs, written as bytes (github.com/onnx/onnx, onnx.proto)."""
+"""The few ONNX messages that a network needs, encoded as bytes (github.com/onnx/onnx, onnx.proto)."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,7 +11,7 @@ _IR_VERSION, _OPSET = 8, 13
 
 
 def model(nodes: Sequence[bytes], tensors: Sequence[bytes], inputs: Sequence[bytes], outputs: Sequence[bytes]) -> bytes:
-    """Return a whole ONNX file from its parts."""
+    """Return an ONNX file assembled from its parts."""
     graph = [(1, node) for node in nodes] + [(2, "hifihr")] + [(5, tensor) for tensor in tensors]
     graph += [(11, value) for value in inputs] + [(12, value) for value in outputs]
     opset = _message([(1, ""), (2, _OPSET)])
@@ -21,20 +21,20 @@ def model(nodes: Sequence[bytes], tensors: Sequence[bytes], inputs: Sequence[byt
 def node(
     operator: str, inputs: Sequence[str], outputs: Sequence[str], attributes: Mapping[str, Attribute] | None = None
 ) -> bytes:
-    """Return one operation between named values."""
+    """Return an operation between named values."""
     named = [(1, name) for name in inputs] + [(2, name) for name in outputs] + [(4, operator)]
     return _message([*named, *((5, _attribute(name, value)) for name, value in (attributes or {}).items())])
 
 
 def tensor(name: str, value: np.ndarray) -> bytes:
-    """Return a named constant of float32 or int64."""
+    """Return a named float32 or int64 constant."""
     little = value.astype(value.dtype.newbyteorder("<"), copy=False)
     dims: list[tuple[int, int | str | bytes]] = [(1, size) for size in value.shape]
     return _message([*dims, (2, _TENSOR_TYPES[value.dtype]), (8, name), (9, little.tobytes())])
 
 
 def value(name: str, shape: Sequence[int | str] | None = None) -> bytes:
-    """Return the declaration of a float32 value; a named size is dynamic, and so is a shape of None."""
+    """Return the declaration of a float32 value; named dimensions are dynamic, and so is a shape of None."""
     tensor_type: list[tuple[int, int | str | bytes]] = [(1, 1)]
     if shape is not None:
         dims = [(1, _message([(1, size) if isinstance(size, int) else (2, size)])) for size in shape]
@@ -63,7 +63,7 @@ def _message(fields: Sequence[tuple[int, int | str | bytes]]) -> bytes:
 
 
 def _varint(number: int) -> bytes:
-    """Return a number in groups of seven bits, the lowest first; negative ones as 64-bit two's complement."""
+    """Encode a number in groups of seven bits, lowest first; negative ones as 64-bit two's complement."""
     number &= (1 << 64) - 1
     groups = []
     while number > 0x7F:

@@ -1,4 +1,4 @@
-"""A photo at several sizes, from which regions are cut without aliasing."""
+"""A photo at several scales, from which regions are cut without aliasing."""
 
 from collections.abc import Sequence
 
@@ -9,12 +9,12 @@ from jaxtyping import UInt8
 from hifihr_core.eyes.regions import Regions
 from hifihr_core.geometry.crops import image_scale, opencv_matrix
 
-#: Above this scale a bilinear cut skips no pixel worth mentioning.
+#: Above this scale bilinear sampling causes no noticeable aliasing.
 _SCALE = 0.7
 
 
 class Pyramid:
-    """A photo and its halves, quarters and so on, each made when it is first needed."""
+    """A photo at full, half, quarter size and so on, each computed on first use."""
 
     def __init__(self, image: UInt8[np.ndarray, "H W 3"]) -> None:
         self._levels = [np.ascontiguousarray(image)]
@@ -23,7 +23,7 @@ class Pyramid:
     def cut(
         self, regions: Regions, image_px: int, *, border: int = cv2.BORDER_REPLICATE
     ) -> Sequence[UInt8[np.ndarray, "h w 3"]]:
-        """Return each region as a picture of `image_px` pixels; outside the photo as `border` says."""
+        """Return each region as a picture `image_px` pixels wide; `border` fills the area outside the photo."""
         return [self._cut_one(T_crop_photo, image_px, border) for T_crop_photo in regions.transforms(image_px)]
 
     def _cut_one(self, T_crop_photo: np.ndarray, image_px: int, border: int) -> np.ndarray:

@@ -1,7 +1,7 @@
-"""Turned squares in a photo: what each network is shown.
+"""Rotated squares in a photo: the input regions of the networks.
 
-A region's `turn` is how far its upper edge is turned clockwise from that of the photo, in radians: a hand that points
-up in its region points along ``(sin(turn), -cos(turn))`` in the photo.
+A region's `turn` is its clockwise rotation relative to the photo, in radians: a hand that points up in its region
+points along ``(sin(turn), -cos(turn))`` in the photo.
 """
 
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-#: The region about a palm: shifted towards the fingers by a half, and 2.6 times as large, in longer sides of its box.
+#: The region around a palm: shifted towards the fingers by half the longer side of its box, and 2.6 times as large.
 _PALM_SHIFT, _PALM_SCALE = 0.5, 2.6
-#: The region about joints: a tenth and twice, likewise; its box holds the joints that fingers do not move far.
+#: The region around joints, likewise: a tenth, and twice; its box holds the joints that fingers hardly move.
 _JOINT_SHIFT, _JOINT_SCALE = 0.1, 2.0
 _STEADY_JOINTS = [0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18]
 
 
 @dataclass(frozen=True)
 class Regions:
-    """N turned squares of a photo, in its pixels."""
+    """N rotated squares in a photo, in its pixels."""
 
     center_px: Float[np.ndarray, "N 2"]
     side_px: Float[np.ndarray, " N"]
@@ -29,7 +29,7 @@ class Regions:
         return len(self.side_px)
 
     def __getitem__(self, which: "slice | Int[np.ndarray, ' M'] | Bool[np.ndarray, ' N']") -> "Regions":
-        """Return some of the regions."""
+        """Return a subset of the regions."""
         return Regions(self.center_px[which], self.side_px[which], self.turn[which])
 
     def up(self) -> Float[np.ndarray, "N 2"]:
@@ -37,7 +37,7 @@ class Regions:
         return np.stack((np.sin(self.turn), -np.cos(self.turn)), axis=-1)
 
     def transforms(self, image_px: int) -> Float[np.ndarray, "N 3 3"]:
-        """Return `T_crop_photo` of each region drawn `image_px` wide and high."""
+        """Return `T_crop_photo` for each region, rendered `image_px` wide and high."""
         down = -self.up()
         right = np.stack((down[:, 1], -down[:, 0]), axis=-1)
         scale = image_px / self.side_px
@@ -49,19 +49,19 @@ class Regions:
     def moved(
         self, shift: Float[np.ndarray, "N 2"], scale: Float[np.ndarray, " N"], turn: Float[np.ndarray, " N"]
     ) -> "Regions":
-        """Return the regions moved by `shift` (right and down, in their own axes and sides), scaled and turned."""
+        """Return the regions moved by `shift` (right and down, in their own axes and sides), scaled and rotated."""
         down = -self.up()
         right = np.stack((down[:, 1], -down[:, 0]), axis=-1)
         offset = right * shift[:, :1] + down * shift[:, 1:]
         return Regions(self.center_px + offset * self.side_px[:, None], self.side_px * scale, self.turn + turn)
 
     def repeated(self, times: int) -> "Regions":
-        """Return every region `times` times, its copies side by side."""
+        """Return every region `times` times, copies adjacent."""
         return self[np.repeat(np.arange(len(self)), times)]
 
 
 def joined(parts: list[Regions]) -> Regions:
-    """Return the regions of all parts as one list."""
+    """Concatenate regions."""
     if not parts:
         return Regions(np.zeros((0, 2)), np.zeros(0), np.zeros(0))
     return Regions(
@@ -70,21 +70,21 @@ def joined(parts: list[Regions]) -> Regions:
 
 
 def upright(center_px: Float[np.ndarray, "2"], side_px: float) -> Regions:
-    """Return one region that is not turned."""
+    """Return a single unrotated region."""
     return Regions(np.asarray(center_px, dtype=np.float64)[None], np.array([float(side_px)]), np.zeros(1))
 
 
 def about_palms(
     center_px: Float[np.ndarray, "N 2"], side_px: Float[np.ndarray, " N"], points_px: Float[np.ndarray, "N 7 2"]
 ) -> Regions:
-    """Return the regions of the hands that palms belong to; point 0 is the wrist, point 2 the middle MCP."""
+    """Return the hand region of each palm; point 0 is the wrist, point 2 the middle MCP."""
     turn = _turn(points_px[:, 2] - points_px[:, 0])
     shift = np.tile([0.0, -_PALM_SHIFT], (len(turn), 1))
     return Regions(center_px, side_px, turn).moved(shift, np.full(len(turn), _PALM_SCALE), np.zeros(len(turn)))
 
 
 def about_joints(joints_px: Float[np.ndarray, "N 21 2"]) -> Regions:
-    """Return the regions of hands whose joints are known: turned by wrist to the PIPs, about the steady joints."""
+    """Return the regions of hands with known joints: around the steady joints, rotated from wrist to PIPs."""
     knuckles = joints_px[:, 6] / 4 + joints_px[:, 10] / 2 + joints_px[:, 14] / 4
     turn = _turn(knuckles - joints_px[:, 0])
     origin = joints_px.mean(axis=1)
@@ -100,10 +100,10 @@ def about_joints(joints_px: Float[np.ndarray, "N 21 2"]) -> Regions:
 
 
 def same_regions(one: Regions, other: Regions, center: float, side: float, turn: float) -> Bool[np.ndarray, " N"]:
-    """Return where two lists of regions (one of them may hold a single region) nearly agree.
+    """Return which pairs in two lists of regions (one may hold a single region) nearly coincide.
 
     Their centres differ by less than `center` of the longer side, their sides by less than the factor `side`, their
-    turns by less than `turn` radians.
+    rotations by less than `turn` radians.
     """
     ratio = np.abs(np.log(one.side_px / other.side_px))
     apart = np.linalg.norm(one.center_px - other.center_px, axis=1)

@@ -1,4 +1,4 @@
-"""When two sightings show one hand."""
+"""Decide whether two sightings show the same hand."""
 
 from collections.abc import Sequence
 
@@ -6,15 +6,15 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-#: Wrist and the bases of the fingers; two palms that are nearer than this, in sizes of the larger hand, are one.
+#: The wrist and the finger bases; two palms closer than this, in sizes of the larger hand, are the same.
 _PALM = [0, 5, 9, 13, 17]
 _ONE_PALM = 0.2
-#: The outlines of two hands overlap by less than this (intersection over union) ...
+#: The outlines of different hands overlap by less than this (intersection over union) ...
 _ONE_OUTLINE = 0.5
-#: ... and a hand that is in a much larger one by more than this share of itself is a part of it.
+#: ... and a hand with more than this fraction of its area inside a much larger one is a part of that one.
 _PART_SIZE, _PART_SHARE = 0.6, 0.6
-#: A hand that is not certain is taken for a part of a better one from this share on, or if its middle is as near to the
-#: outline of the other as this, in sizes of the other.
+#: An uncertain hand counts as part of a better one from this fraction on, or if its centre is this close to the other's
+#: outline, in sizes of the other.
 _UNCERTAIN_SHARE, _UNCERTAIN_NEAR = 0.35, 0.1
 
 
@@ -23,9 +23,9 @@ def each_once(
     rank: Float[np.ndarray, " N"] | Sequence[float],
     certain: Bool[np.ndarray, " N"] | None = None,
 ) -> Int[np.ndarray, " M"]:
-    """Return the numbers of the hands that neither repeat another one nor are part of it, the highest rank first.
+    """Return the indices of hands that neither repeat another one nor are part of it, highest rank first.
 
-    A hand that is not `certain` (all are, by default) must also keep clear of those of a higher rank.
+    A hand that is not `certain` (all are, by default) must also not touch any of a higher rank.
     """
     certain = np.ones(len(joints_px), dtype=bool) if certain is None else certain
     kept: list[int] = []
@@ -41,7 +41,7 @@ def each_once(
 
 
 def is_repetition(one_px: Float[np.ndarray, "21 2"], other_px: Float[np.ndarray, "21 2"]) -> bool:
-    """Return whether `one_px` shows the hand of `other_px`, or a part of it."""
+    """Return whether `one_px` shows the same hand as `other_px`, or a part of it."""
     sizes = _size(one_px), _size(other_px)
     apart = np.linalg.norm(one_px[_PALM].mean(axis=0) - other_px[_PALM].mean(axis=0))
     if apart < _ONE_PALM * max(sizes):
@@ -53,7 +53,7 @@ def is_repetition(one_px: Float[np.ndarray, "21 2"], other_px: Float[np.ndarray,
 
 
 def touches(one_px: Float[np.ndarray, "21 2"], other_px: Float[np.ndarray, "21 2"]) -> bool:
-    """Return whether `one_px` overlaps or touches `other_px` so much that it may be a part of that hand."""
+    """Return whether `one_px` overlaps or nearly touches `other_px`, so that it may be a part of that hand."""
     both, area, _ = _overlap(one_px, other_px)
     middle = tuple(one_px.mean(axis=0).tolist())
     inside_px = cv2.pointPolygonTest(cv2.convexHull(other_px.astype(np.float32)), middle, True)
@@ -72,7 +72,7 @@ def _size(joints_px: Float[np.ndarray, "21 2"]) -> float:
 
 
 def _overlap(one_px: Float[np.ndarray, "21 2"], other_px: Float[np.ndarray, "21 2"]) -> tuple[float, float, float]:
-    """Return the area that two outlines share, and the area of each."""
+    """Return the common area of two outlines, and the area of each."""
     one, other = (cv2.convexHull(points.astype(np.float32)) for points in (one_px, other_px))
     both, _ = cv2.intersectConvexConvex(one, other)
     return float(both), float(cv2.contourArea(one)), float(cv2.contourArea(other))

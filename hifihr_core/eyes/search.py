@@ -19,32 +19,32 @@ Effort = Literal["fast", "auto", "thorough"]
 
 _QUARTERS = (0.0, np.pi / 2, np.pi, -np.pi / 2)
 
-#: A candidate is followed from this presence on, and kept from that on; the looks decide in the end.
+#: Minimum presence to pursue a candidate, and to keep it; the looks decide in the end.
 _PROMISING, _PRESENT = 0.1, 0.6
-#: Two regions are one if centres, sides and turns differ by less; see `same_regions`.
+#: Two regions are the same if centres, sides and rotations differ by less; see `same_regions`.
 _SAME_REGION = (0.15, 1.35, 0.5)
-#: Two regions are at one place if their centres differ by less; see `same_regions`. A sighting with this presence is
-#: certain, and explains regions there that are not larger than its own by more than this factor.
+#: Two regions are at the same place if their centres differ by less; see `same_regions`. A sighting with this presence
+#: is certain, and explains all regions there that are at most this factor larger than its own.
 _SAME_PLACE, _CERTAIN, _LARGER = (0.25, 4.0, 4.0), 0.9, 1.35
-#: Neighbouring views and windows overlap by this share; no more than so many are taken in a row or column.
+#: Overlap of neighbouring views and windows, and the maximum number per row or column.
 _VIEW_OVERLAP, _MAX_IN_ROW = 0.3, 10
-#: A hand of less than this share of a view is small there: others may be too small to be seen in it.
+#: A hand smaller than this fraction of a view is small there: others may be too small to be seen.
 _SMALL = 0.2
-#: A window counts from this presence on.
+#: Minimum presence for a window to count.
 _WINDOW_PRESENT = 0.9
-#: So many readings are looked at closely at most.
+#: Maximum number of readings that get a close look.
 MAX_READINGS = 60
 
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """How thoroughly a photo is searched; sides are multiples of the photo's longer side.
+    """The thoroughness of a search; sides are multiples of the photo's longer side.
 
-    `view_sides` are the sides of the square views in which palms are looked for, each shown at `view_turns`;
-    `finer_sides` are taken one after another while small hands come up. In each round the best `max_candidates` palms
-    with a score of at least `palm_score` are looked at, and `rounds` times again from their own joints. `window_sides`
-    are the sides of windows in which the landmark network looks for hands without a palm; `votes` of them must end at a
-    hand. `num_looks` is how many looks a found hand gets. Where no hand is found, the plan `if_blind` is tried.
+    `view_sides` are the sides of the square views that are searched for palms, each at the rotations `view_turns`;
+    `finer_sides` follow one by one while small hands turn up. The best `max_candidates` palms with a score of at least
+    `palm_score` are looked at, and again `rounds` times around their own joints. `window_sides` are the sides of
+    windows in which the landmark network searches for hands without a palm; `votes` of them must agree on a hand.
+    `num_looks` is the number of looks per found hand. If no hand is found, the plan `if_blind` is tried.
     """
 
     view_sides: tuple[float, ...]
@@ -102,7 +102,7 @@ EFFORTS: Mapping[str, SearchPlan] = MappingProxyType(
 
 
 def search(palm_engine: Engine, landmark_engine: Engine, pyramid: Pyramid, plan: SearchPlan) -> Sightings:
-    """Return the likely hands of a photo, the surest first; one hand may appear in several readings."""
+    """Return the likely hands in a photo, most certain first; a hand may appear in several readings."""
     longer = max(pyramid.width, pyramid.height)
     seen, before = look_at(landmark_engine, pyramid, joined([])), 1.0
     for side in (*plan.view_sides, *plan.finer_sides):
@@ -121,9 +121,8 @@ def search(palm_engine: Engine, landmark_engine: Engine, pyramid: Pyramid, plan:
 
 
 def place_by_place(engine: Engine, pyramid: Pyramid, regions: Regions, known: Sightings, *, rounds: int) -> Sightings:
-    """Return the known hands and those in some regions, the best first; of those at one place the best is tried first.
-
-    If it certainly shows a hand, the others are skipped, unless they are larger: they may show all of a hand of which a
+    """Return the known hands and those in some regions, best first; at each place the best region is tried first. If
+    that certainly shows a hand, the others are skipped, unless they are larger: they may show the whole hand of which a
     part was seen.
     """
     for leading in (True, False):
@@ -135,7 +134,7 @@ def place_by_place(engine: Engine, pyramid: Pyramid, regions: Regions, known: Si
 
 
 def leaders(regions: Regions) -> Bool[np.ndarray, " N"]:
-    """Return which regions have no earlier one at their place."""
+    """Return which regions are the first at their place."""
     first = np.ones(len(regions), dtype=bool)
     for number in range(1, len(regions)):
         better = np.flatnonzero(first[:number])
@@ -144,7 +143,7 @@ def leaders(regions: Regions) -> Bool[np.ndarray, " N"]:
 
 
 def explained(regions: Regions, known: Sightings) -> Bool[np.ndarray, " N"]:
-    """Return which regions are at the place of a certain hand, and not larger than its region."""
+    """Return which regions are at the place of a certain hand and no larger than its region."""
     sure = known[known.presence >= _CERTAIN].regions()
     places = [regions[np.array([number])] for number in range(len(regions))]
     near = [same_regions(sure, one, *_SAME_PLACE) & (one.side_px < _LARGER * sure.side_px) for one in places]
@@ -154,9 +153,9 @@ def explained(regions: Regions, known: Sightings) -> Bool[np.ndarray, " N"]:
 def verified(
     engine: Engine, pyramid: Pyramid, regions: Regions, *, rounds: int, known: Sightings | None = None
 ) -> Sightings:
-    """Return what the landmark network takes for a hand in some regions, after looking again from its own joints.
+    """Return what the landmark network considers hands in some regions, after another look around its own joints.
 
-    Regions that show one of the `known` hands at the first look are left out.
+    Regions that show one of the `known` hands at the first look are skipped.
     """
     seen = look_at(engine, pyramid, regions)
     if known is not None:
@@ -167,19 +166,19 @@ def verified(
 
 
 def once(seen: Sightings) -> Sightings:
-    """Return each hand once, the surest first."""
+    """Return the hands without duplicates, most certain first."""
     return seen[each_once(seen.joints_px, seen.rank())]
 
 
 def readings(seen: Sightings) -> Sightings:
-    """Return sightings whose joints differ, the surest first: several looks at each will show which is right."""
+    """Return sightings with different joints, most certain first: several looks at each will show which is right."""
     return seen[distinct_readings(seen)[:MAX_READINGS]]
 
 
 def voted(
     engine: Engine, pyramid: Pyramid, windows: Regions, known: Sightings, *, rounds: int, votes: int
 ) -> Sightings:
-    """Return the hands on which enough windows agree, without those that are already known."""
+    """Return the hands on which enough windows agree, except known ones."""
     seen = verified(engine, pyramid, windows, rounds=rounds)
     seen = seen[seen.presence >= _WINDOW_PRESENT]
     new = [not any(is_repetition(one, other) for other in known.joints_px) for one in seen.joints_px]
@@ -190,7 +189,7 @@ def voted(
 
 
 def square_views(width: int, height: int, fractions: tuple[float, ...], turns: tuple[float, ...]) -> Regions:
-    """Return overlapping squares that cover a photo, the largest first; sides are multiples of its longer side."""
+    """Return overlapping squares that cover a photo, largest first; sides are multiples of its longer side."""
     views = []
     for fraction in fractions:
         side = fraction * max(width, height)
@@ -208,7 +207,7 @@ def _spread(length: int, side: float) -> list[float]:
 
 
 def distinct(palms: Palms, known: Regions) -> Regions:
-    """Return the regions of palms, the best first, without those that nearly repeat a better or a known one."""
+    """Return the regions of palms, best first, without near repeats of better or known ones."""
     regions = joined([known, palms.regions[np.argsort(-palms.score, kind="stable")]])
     kept = list(range(len(known)))
     for number in range(len(known), len(regions)):

@@ -1,4 +1,4 @@
-"""`SeenHand`: what the eyes say about one hand."""
+"""`SeenHand`: a hand as the eyes see it."""
 
 from dataclasses import dataclass, replace
 
@@ -13,10 +13,10 @@ class SeenHand:
     """One hand in a photo, in pixels of the upright photo; joints in our order.
 
     `depth_px` is along the view, relative to the wrist, positive away from the camera, in pixels at the hand's
-    distance. `metres` are the joints about the middle of the hand in the axes of the photo (+x right, +y down, +z
-    away): a rough guess of the network. `sigma_px` is the standard deviation of each joint along each axis;
+    distance. `metres` are the joints relative to the centre of the hand, in the axes of the photo (+x right, +y down,
+    +z away): the network's rough guess. `sigma_px` is the standard deviation of each joint along each axis;
     `confidence` is the probability that a joint is within a twentieth of the hand's size (`size_px`) of the truth.
-    `score` says how surely this is a hand; `side` is the person's anatomical side in an un-mirrored photo.
+    `score` is the probability that this is a hand; `side` is the person's anatomical side in an un-mirrored photo.
     """
 
     joints_px: Float[np.ndarray, "21 2"]
@@ -29,7 +29,7 @@ class SeenHand:
     side_confidence: float
 
     def resized(self, factor: tuple[float, float]) -> "SeenHand":
-        """Return the same hand in a photo that is `factor` times as wide and high."""
+        """Return the same hand in a photo scaled by `factor`."""
         both = float(np.sqrt(factor[0] * factor[1]))
         return replace(
             self,
@@ -40,10 +40,10 @@ class SeenHand:
 
     @property
     def box_px(self) -> Float[np.ndarray, "4"]:
-        """The box x0, y0, x1, y1 about the joints."""
+        """The bounding box x0, y0, x1, y1 of the joints."""
         return np.concatenate((self.joints_px.min(axis=0), self.joints_px.max(axis=0)))
 
     @property
     def size_px(self) -> float:
-        """The longer side of the box about the joints."""
+        """The longer side of the bounding box."""
         return float(np.ptp(self.joints_px, axis=0).max())

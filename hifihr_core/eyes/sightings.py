@@ -1,4 +1,4 @@
-"""Passes of the landmark network: what it sees in each region of a photo."""
+"""Run the landmark network: its sightings in regions of a photo."""
 
 from dataclasses import dataclass, fields
 
@@ -11,20 +11,21 @@ from hifihr_core.eyes.pyramid import Pyramid
 from hifihr_core.eyes.regions import Regions, about_joints, same_regions
 
 _CROPS_AT_ONCE = 16
-#: Presence saturates: a difference of less than this says nothing.
+#: Presence saturates: smaller differences mean nothing.
 _AS_SURE = 0.05
-#: Sightings whose joints are this near on average, in sizes of the hand, are one reading.
+#: Sightings whose joints are this close on average, in hand sizes, are the same reading.
 _SAME_READING = 0.08
-#: A region has settled if its centre moves by less than this share of its side, and side and turn change by less.
+#: A region has converged if its centre moves by less than this fraction of its side, and side and rotation change by
+#: less.
 _SETTLED = (0.02, 1.04, 0.06)
 
 
 @dataclass(frozen=True)
 class Sightings:
-    """What the landmark network sees in N regions, in pixels and axes of the photo.
+    """The landmark network's output for N regions, in pixels and axes of the photo.
 
-    `depth_px` is along the view, relative to the wrist, in pixels of the photo; `metres` are about the middle of the
-    hand. `presence` says how surely the region shows a hand, `right` how surely a right one.
+    `depth_px` is along the view, relative to the wrist, in pixels of the photo; `metres` are relative to the centre of
+    the hand. `presence` is the probability that the region shows a hand, `right` that it is a right one.
     """
 
     joints_px: Float[np.ndarray, "N 21 2"]
@@ -38,28 +39,28 @@ class Sightings:
         return len(self.presence)
 
     def __getitem__(self, which: np.ndarray) -> "Sightings":
-        """Return some of the sightings."""
+        """Return a subset of the sightings."""
         return Sightings(*(getattr(self, field.name)[which] for field in fields(self)))
 
     def where(self, take: Bool[np.ndarray, " N"], other: "Sightings") -> "Sightings":
-        """Return these sightings, and those of `other` where `take` is True."""
+        """Return these sightings, replaced by those in `other` where `take` is True."""
         rows = [(getattr(self, field.name), getattr(other, field.name)) for field in fields(self)]
         return Sightings(*(np.where(take.reshape(-1, *[1] * (a.ndim - 1)), b, a) for a, b in rows))
 
     def replaced(self, numbers: Int[np.ndarray, " M"], other: "Sightings") -> "Sightings":
-        """Return these sightings with those at `numbers` replaced by the M of `other`."""
+        """Return these sightings with those at `numbers` replaced by the M in `other`."""
         place = np.arange(len(self))
         place[numbers] = len(self) + np.arange(len(other))
         return join_sightings([self, other])[place]
 
     def size_px(self) -> Float[np.ndarray, " N"]:
-        """Return the longer side of the box about each hand's joints."""
+        """Return the longer side of each hand's bounding box."""
         return np.ptp(self.joints_px, axis=1).max(axis=1)
 
     def rank(self) -> Float[np.ndarray, " N"]:
-        """Return a number that orders sightings of one hand: the surest, and of those alike the largest.
+        """Return a rank for sightings of the same hand: by certainty, ties by size.
 
-        A network that is shown a part of a hand squeezes all joints into it and is as confident as for a whole hand.
+        Shown part of a hand, the network squeezes all joints into it, with the same confidence as for a whole hand.
         """
         return np.round(self.presence / _AS_SURE) + 1 - 1 / (1 + self.size_px())
 
@@ -69,14 +70,14 @@ class Sightings:
 
 
 def join_sightings(parts: list[Sightings]) -> Sightings:
-    """Return the sightings of all parts as one list."""
+    """Concatenate sightings."""
     return Sightings(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Sightings)))
 
 
 def look_at(
     engine: Engine, pyramid: Pyramid, regions: Regions, mirrored: Bool[np.ndarray, " N"] | None = None
 ) -> Sightings:
-    """Return what the landmark network sees in each region; it is shown a mirrored crop where `mirrored` is True."""
+    """Run the landmark network on each region, on a mirrored crop where `mirrored` is True."""
     mirrored = np.zeros(len(regions), dtype=bool) if mirrored is None else mirrored
     starts = range(0, max(len(regions), 1), _CROPS_AT_ONCE)
     parts = []
@@ -92,9 +93,10 @@ def look_at(
 
 
 def look_again(engine: Engine, pyramid: Pyramid, seen: Sightings, *, rounds: int) -> Sightings:
-    """Return the latest look at each hand that is not worse, of up to `rounds` more in the region of its own joints.
+    """Look again at each hand, up to `rounds` times, in the region of its own joints; return the last look that is not
+    worse.
 
-    A hand whose region stays where it was, or that reads like a surer one, is not looked at again.
+    Hands whose region has converged, or that repeat a more certain one, are not looked at again.
     """
     best = latest = seen
     going = np.sort(distinct_readings(seen))
@@ -110,7 +112,7 @@ def look_again(engine: Engine, pyramid: Pyramid, seen: Sightings, *, rounds: int
 
 
 def distinct_readings(seen: Sightings) -> Int[np.ndarray, " M"]:
-    """Return the numbers of the sightings whose joints are not nearly those of a surer one, the surest first."""
+    """Return the indices of sightings that do not repeat a more certain one, most certain first."""
     kept: list[int] = []
     sizes = seen.size_px()
     for number in np.argsort(-seen.rank(), kind="stable").tolist():

@@ -1,7 +1,7 @@
-"""Aligning predicted points with true ones before they are compared: Procrustes, and scale with translation.
+"""Align predicted points with true ones before comparison: Procrustes, and scale with translation.
 
-The official evaluators of FreiHAND and HO-3D define both. Their Procrustes keeps whatever orthogonal matrix the SVD
-gives, reflections included, so a mirrored hand aligns without error; `proper=True` forbids that.
+The official evaluators of FreiHAND and HO-3D define both. Their Procrustes accepts any orthogonal matrix from the SVD,
+including reflections, so a mirrored hand aligns without error; `proper=True` forbids that.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-#: Added to both Frobenius norms by the official evaluators; it decides the result only for nearly coinciding points.
+#: Added to both Frobenius norms by the official evaluators; it matters only for nearly coincident points.
 NORM_OFFSET = 1e-8
 
 
@@ -25,18 +25,18 @@ class Similarity:
     target_center: Float[Tensor, "B 3"]
 
     def __call__(self, points: Float[Tensor, "B N 3"]) -> Float[Tensor, "B N 3"]:
-        """Move points from the frame of the source to that of the target; they need not be the fitted ones."""
+        """Map points from the source's frame to the target's; they need not be the fitted ones."""
         centered = (points - self.source_center[:, None]) * self.scale[:, None, None]
         return centered @ self.rotation.transpose(1, 2) + self.target_center[:, None]
 
 
 def procrustes(source: Float[Tensor, "B N 3"], target: Float[Tensor, "B N 3"], *, proper: bool = False) -> Similarity:
-    """Fit the similarity that brings `source` closest to `target` in the least-squares sense.
+    """Fit the least-squares similarity from `source` to `target`.
 
     With A and P the centred target and source and UWV' the SVD of (A/|A|)'(P/|P|): rotation = UV', and scale =
     trace(W) |A| / |P| (Schoenemann 1966; `align_w_scale` of both official evaluators). `proper` flips the direction of
-    the smallest singular value where UV' is a reflection (Umeyama 1991), which the official scores do not do.
-    Source points that all coincide align to the centre of the target. Meant for scoring, without gradients.
+    the smallest singular value if UV' is a reflection (Umeyama 1991), which the official scores do not do.
+    Coincident source points are aligned to the centre of the target. For scoring only, without gradients.
     """
     source_center, target_center = source.mean(dim=1), target.mean(dim=1)
     source_0, target_0 = source - source_center[:, None], target - target_center[:, None]
@@ -59,7 +59,7 @@ def procrustes(source: Float[Tensor, "B N 3"], target: Float[Tensor, "B N 3"], *
 def align_scale_translation(
     source: Float[np.ndarray, "B J 3"], target: Float[np.ndarray, "B J 3"], *, anchor: int, reference: int
 ) -> Float[np.ndarray, "B J 3"]:
-    """Return `source` with the true length of the bone anchor-reference and the anchor at its true place; no rotation.
+    """Scale `source` to the true length of the bone anchor-reference, and move the anchor to its true position.
 
     HO-3D's second alignment (`align_sc_tr` of its evaluator), with the wrist as anchor and the middle MCP as
     reference. A predicted bone without length counts as one metre. Order and rounding of the operations are the

@@ -1,7 +1,7 @@
-"""Pinhole cameras: projection, its inverse, and where a hand is.
+"""Pinhole cameras: projection, its inverse, and the position of a hand.
 
 Frame: OpenCV camera (+x right, +y down, +z forward), metres; pixel (row i, column j) is centred on
-(u, v) = (j + 0.5, i + 0.5). K is always that of the image at hand.
+(u, v) = (j + 0.5, i + 0.5). K always belongs to the image in question.
 """
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 def project(points_cam: Float[Tensor, "*B N 3"], K: Float[Tensor, "*B 3 3"]) -> Float[Tensor, "*B N 2"]:
     """Project points to pixels: (u, v) = (K p)[:2] / (K p)[2].
 
-    Points at or behind the camera have no finite or meaningful pixel; leave them out.
+    Points at or behind the camera have no finite or meaningful pixel; exclude them.
     """
     homogeneous = points_cam @ K.transpose(-1, -2)
     return homogeneous[..., :2] / homogeneous[..., 2:]
@@ -28,7 +28,8 @@ def unproject(
 def rays_through(points_px: Float[Tensor, "*B N 2"], K: Float[Tensor, "*B 3 3"]) -> Float[Tensor, "*B N 3"]:
     """Return the rays K^-1 (u, v, 1) through pixels, with z = 1; the last row of K is (0, 0, 1).
 
-    The 2 x 2 part is inverted in closed form (it may be turned, as in rotated crops): no solver, so it exports to ONNX.
+    The 2 x 2 part, which may be rotated as in rotated crops, is inverted in closed form: without a solver, so it
+    exports to ONNX.
     """
     u, v = (points_px - K[..., None, :2, 2]).unbind(-1)
     a, b, c, d = (K[..., i, j, None] for i in (0, 1) for j in (0, 1))
@@ -37,7 +38,7 @@ def rays_through(points_px: Float[Tensor, "*B N 2"], K: Float[Tensor, "*B 3 3"])
 
 
 def focal_px(K: Float[Tensor, "*B 3 3"]) -> Float[Tensor, "*B"]:
-    """Return the mean focal length (fx + fy) / 2, pixels, as FreiHAND's annotations use it."""
+    """Return the mean focal length (fx + fy) / 2, pixels, as in FreiHAND's annotations."""
     return (K[..., 0, 0] + K[..., 1, 1]) / 2
 
 
@@ -46,7 +47,7 @@ def place_root(
 ) -> Float[Tensor, "*B 3"]:
     """Return the root in the camera frame from its pixel and the image scale at its depth.
 
-    A length of one metre beside the root covers `scale_px_per_m` pixels, so z = f / scale (FreiHAND's `mano.json`
+    A length of one metre at the root's depth covers `scale_px_per_m` pixels, so z = f / scale (FreiHAND's `mano.json`
     stores the root in this form); x and y follow from the ray through `root_px`.
     """
     depth_m = focal_px(K) / scale_px_per_m
@@ -62,7 +63,7 @@ def measure_root(
 
 
 def transform_K(K: Float[Tensor, "*B 3 3"], T_new_old: Float[Tensor, "*B 3 3"]) -> Float[Tensor, "*B 3 3"]:
-    """Return the K of an image whose pixels moved by the affine `T_new_old` (crop, resize): K' = T K.
+    """Return K for an image after the affine pixel transform `T_new_old` (crop, resize): K' = T K.
 
     `T_new_old` maps homogeneous (u, v, 1) of the old image to the new one, in the half-pixel convention above.
     """
@@ -70,5 +71,5 @@ def transform_K(K: Float[Tensor, "*B 3 3"], T_new_old: Float[Tensor, "*B 3 3"]) 
 
 
 def K_from_focal(focal: float, *, width: int, height: int) -> Float[Tensor, "3 3"]:
-    """Return the K of an ideal camera: one focal length in pixels, principal point in the middle of the image."""
+    """Return K for an ideal camera: one focal length in pixels, principal point in the centre of the image."""
     return torch.tensor([[focal, 0.0, width / 2], [0.0, focal, height / 2], [0.0, 0.0, 1.0]])

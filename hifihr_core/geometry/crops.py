@@ -1,4 +1,4 @@
-"""Affine moves of a picture: crops, rotations, flips, and the one warp that applies them.
+"""Affine transforms of a picture: crops, rotations, flips, and the warp that applies them.
 
 A transform `T_new_old` is a 3 x 3 affine that maps homogeneous pixels (u, v, 1) of the old picture to the new one, in
 the half-pixel convention of docs/conventions.md; K follows by ``transform_K(K, T_new_old)``. Everything here is numpy
@@ -16,14 +16,14 @@ Affine = Float[np.ndarray, "3 3"]
 
 
 def translation(shift_px: Float[np.ndarray, "2"]) -> Affine:
-    """Return the transform that moves every pixel by `shift_px` (u, v)."""
+    """Return the transform that shifts every pixel by `shift_px` (u, v)."""
     transform = np.eye(3)
     transform[:2, 2] = shift_px
     return transform
 
 
 def scaling(scale: float) -> Affine:
-    """Return the transform that enlarges a picture `scale` times about its top-left corner."""
+    """Return the transform that scales a picture by `scale` about its top-left corner."""
     return np.diag((scale, scale, 1.0))
 
 
@@ -35,7 +35,7 @@ def flip_horizontal(width: int) -> Affine:
 def square_crop(center_px: Float[np.ndarray, "2"], side_px: float, *, image_px: int) -> Affine:
     """Return the transform from a picture to a square crop of it, `image_px` wide and high.
 
-    The crop shows the square of `side_px` about `center_px` and may reach outside the picture.
+    The crop shows the square of `side_px` around `center_px` and may extend outside the picture.
     Raises: ValueError if `side_px` is not positive.
     """
     if not side_px > 0:
@@ -47,13 +47,13 @@ def square_crop(center_px: Float[np.ndarray, "2"], side_px: float, *, image_px: 
 
 
 def square_around(box_px: Float[np.ndarray, "4"], *, scale: float = 1.0) -> tuple[Float[np.ndarray, "2"], float]:
-    """Return (center_px, side_px) of the square about a box x0, y0, x1, y1, `scale` times its longer side."""
+    """Return (center_px, side_px) of the square around a box x0, y0, x1, y1, `scale` times its longer side."""
     corners = np.asarray(box_px, dtype=np.float64).reshape(2, 2)
     return corners.mean(axis=0), float((corners[1] - corners[0]).max() * scale)
 
 
 def box_around(points_px: Float[np.ndarray, "N 2"]) -> Float[np.ndarray, "4"]:
-    """Return the box x0, y0, x1, y1 of a set of pixels."""
+    """Return the bounding box x0, y0, x1, y1 of a set of pixels."""
     return np.concatenate((points_px.min(axis=0), points_px.max(axis=0)))
 
 
@@ -63,13 +63,13 @@ def transform_points(points_px: Float[np.ndarray, "N 2"], T_new_old: Affine) -> 
 
 
 def image_scale(T_new_old: Affine) -> float:
-    """Return how many times larger a length becomes: the square root of the change of area."""
+    """Return the scale of lengths: the square root of the change of area."""
     (a, b), (c, d) = T_new_old[:2, :2].tolist()
     return abs(a * d - b * c) ** 0.5
 
 
 def opencv_matrix(T_new_old: Affine) -> Float[np.ndarray, "2 3"]:
-    """Return the transform as OpenCV counts pixels: the centre of the first pixel at (0, 0), not (0.5, 0.5)."""
+    """Return the transform in OpenCV's convention, with the centre of the first pixel at (0, 0), not (0.5, 0.5)."""
     rows = T_new_old[:2].tolist()
     return np.array([(a, b, c + (0.5 * (a + b) - 0.5)) for a, b, c in rows])
 
@@ -83,10 +83,10 @@ def warp_image(
     out: UInt8[np.ndarray, "h w *C"] | None = None,
     fill: tuple[int, ...] = (0, 0, 0, 0),
 ) -> UInt8[np.ndarray, "h w *C"]:
-    """Draw the old picture where `T_new_old` puts it: bilinear, antialiased when it shrinks, `fill` outside.
+    """Warp a picture by `T_new_old`: bilinear, antialiased if it shrinks, with `fill` outside.
 
     Concretely, ``new[i, j]`` shows the old picture at ``inv(T_new_old) @ (j + 0.5, i + 0.5, 1)``. Up to four channels,
-    which may be pictures of their own (a mask as the fourth). `out` receives the result if it is given.
+    which may be unrelated (a mask as the fourth). `out`, if given, receives the result.
     """
     if image_scale(T_new_old) < ANTIALIAS_BELOW:
         image, T_new_old = _shrink(image, T_new_old, width, height)
@@ -105,12 +105,12 @@ def warp_image(
 def _shrink(
     image: UInt8[np.ndarray, "H W *C"], T_new_old: Affine, width: int, height: int
 ) -> tuple[UInt8[np.ndarray, "h w *C"], Affine]:
-    """Return the part of the picture that the warp will see, averaged down to about its new scale, and its T."""
+    """Return the part of the picture that the warp uses, averaged down to about its new scale, and its T."""
     rows, columns = image.shape[:2]
     scale = image_scale(T_new_old)
     frame = np.array([[0.0, 0.0], [width, 0.0], [0.0, height], [width, height]])
     seen = transform_points(frame, np.linalg.inv(T_new_old))
-    margin = 2.0 / scale  # so that the warp finds its bilinear neighbours
+    margin = 2.0 / scale  # for the warp's bilinear neighbours
     limit = np.array([columns, rows])
     low = np.clip(np.floor(seen.min(axis=0) - margin), 0, limit - 1).astype(int)
     high = np.clip(np.ceil(seen.max(axis=0) + margin), low + 1, limit).astype(int)

@@ -1,8 +1,8 @@
 """Damped Gauss-Newton for batches of small least-squares problems: a numerical Jacobian, one step, and its damping.
 
 Source: Madsen, Nielsen, Tingleff, "Methods for non-linear least squares problems", 2004, section 3.2. One-sided
-differences over 0.01 are right to half a percent (curvature 0.01 / 2; rounding in float32 1e-7 / 0.01 of a joint at a
-metre), which Gauss-Newton does not feel, and cost half of central ones.
+differences over 0.01 are accurate to half a per cent (curvature 0.01 / 2; float32 rounding 1e-7 / 0.01 for a joint at
+one metre), which does not affect Gauss-Newton, and cost half as much as central ones.
 """
 
 from collections.abc import Callable
@@ -11,16 +11,16 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-#: Damping to begin with, and the range it is kept in.
+#: Initial damping, and its range.
 FIRST_DAMPING = 1e-2
 _DAMPING = (1e-7, 1e7)
 _DIFFERENCE = 1e-2
 
 
 def robust_residuals(offset: Float[Tensor, "*B D"], outlier: float) -> Float[Tensor, "*B D"]:
-    """Return offsets scaled down beyond `outlier`: the sum of their squares is the pseudo-Huber cost.
+    """Scale down offsets beyond `outlier`, so that the sum of their squares is the pseudo-Huber cost.
 
-    That keeps the problem one of least squares, and outliers in check.
+    This limits outliers but keeps a least-squares problem.
     """
     distance = (offset.square().sum(dim=-1, keepdim=True) / outlier**2 + 1e-12).sqrt()
     return offset * (2 / (1 + (1 + distance.square()).sqrt())).sqrt()
@@ -31,9 +31,9 @@ def numeric_jacobian(
     x: Float[Tensor, "B D"],
     values: Float[Tensor, "B R"],
 ) -> Float[Tensor, "B R D"]:
-    """Return the derivatives of residuals, whose `values` at `x` are known, by differences, all in one call.
+    """Return the derivatives of residuals with known `values` at `x` by finite differences, in a single call.
 
-    `residuals` is given D copies of every row of `x`, next to each other, each moved along one axis.
+    `residuals` gets D adjacent copies of every row of `x`, each perturbed along one axis.
     """
     steps = torch.eye(x.shape[1], dtype=x.dtype, device=x.device) * _DIFFERENCE
     moved = residuals((x[:, None] + steps).flatten(0, 1)).unflatten(0, x.shape)
@@ -43,14 +43,14 @@ def numeric_jacobian(
 def damped_step(
     jacobian: Float[Tensor, "B R D"], residuals: Float[Tensor, "B R"], damping: Float[Tensor, " B"]
 ) -> Float[Tensor, "B D"]:
-    """Return the step that lowers the squared residuals most under the damping (Marquardt's, by the diagonal)."""
+    """Return the least-squares step with Marquardt's damping (by the diagonal)."""
     normal = jacobian.mT @ jacobian
     gradient = (jacobian.mT @ residuals[..., None])[..., 0]
     ridge = torch.diag_embed(damping[:, None] * torch.diagonal(normal, dim1=1, dim2=2).clamp_min(1e-9))
-    step = torch.linalg.solve((normal + ridge).double(), gradient.double())  # a system of some 40 unknowns
+    step = torch.linalg.solve((normal + ridge).double(), gradient.double())  # a system of about 40 unknowns
     return -step.to(residuals.dtype)
 
 
 def next_damping(damping: Float[Tensor, " B"], better: Bool[Tensor, " B"]) -> Float[Tensor, " B"]:
-    """Return less damping after a step that helped, and more after one that did not."""
+    """Return less damping after a successful step, and more after a failed one."""
     return torch.where(better, damping / 4, damping * 8).clamp(*_DAMPING)

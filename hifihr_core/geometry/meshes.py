@@ -1,4 +1,4 @@
-"""Triangle meshes in plain torch: normals, areas, edges and the faces that meet at them, Laplacians.
+"""Triangle meshes in plain torch: normals, areas, edges with their adjacent faces, Laplacians.
 
 Faces are counter-clockwise seen from outside, so that (p1 - p0) x (p2 - p0) points outwards.
 """
@@ -12,7 +12,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class EdgeAdjacency:
-    """The undirected edges of a mesh and the faces on their two sides.
+    """The undirected edges of a mesh, and the faces on either side.
 
     Concretely, edge e joins vertices ``edges[e] = (i, j)`` with i < j; ``faces[e, s]`` is the face on side s and
     ``opposite[e, s]`` that face's third vertex; both are -1 on the open side of a border. An edge shared by more than
@@ -25,7 +25,7 @@ class EdgeAdjacency:
 
 
 def face_cross(verts: Float[Tensor, "*B V 3"], faces: Int[Tensor, "F 3"]) -> Float[Tensor, "*B F 3"]:
-    """Return the outward normal of every face, as long as twice the face's area."""
+    """Return the outward normal of every face, with a length of twice its area."""
     corner = [verts.index_select(-2, faces[:, c]) for c in range(3)]
     return torch.linalg.cross(corner[1] - corner[0], corner[2] - corner[0], dim=-1)
 
@@ -101,7 +101,7 @@ def cotangent_laplacian(verts: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"]) 
 
 
 def _unit(vectors: Float[Tensor, "*B N 3"]) -> Float[Tensor, "*B N 3"]:
-    """Scale vectors to length one, and leave 0 (with gradient 0) at 0."""
+    """Normalise vectors; 0 stays 0, with gradient 0."""
     squared = vectors.square().sum(dim=-1, keepdim=True)
     positive = squared > 0
     return vectors * torch.where(positive, squared.where(positive, torch.ones_like(squared)).rsqrt(), 0)
@@ -110,7 +110,7 @@ def _unit(vectors: Float[Tensor, "*B N 3"]) -> Float[Tensor, "*B N 3"]:
 def _pair_up(
     key: Int[Tensor, " N"], ends: Int[Tensor, "N 2"], third: Int[Tensor, " N"], owner: Int[Tensor, " N"]
 ) -> EdgeAdjacency:
-    """Join half-edges, sorted by key, two by two; an odd one out keeps -1 on its second side."""
+    """Join half-edges, sorted by key, in pairs; an unpaired one keeps -1 on its second side."""
     total = key.shape[0]
     start = torch.ones(total, dtype=torch.bool, device=key.device)
     start[1:] = key[1:] != key[:-1]

@@ -1,7 +1,7 @@
 """2D keypoints as rays, seen by a virtual camera that looks straight at them.
 
-A hand at the border of a photo looks turned although it is not. Turning the camera towards the hand removes that, so
-that one pattern of rays means one pose wherever the hand is; the turn is undone on the result.
+A hand at the border of a photo looks rotated although it is not. Turning the camera towards the hand corrects this, so
+that a pattern of rays means the same pose wherever the hand is; the result is turned back.
 """
 
 from dataclasses import dataclass
@@ -14,18 +14,18 @@ from hifihr_core.geometry import turns
 from hifihr_core.geometry.cameras import rays_through
 from hifihr_core.skeleton import MIDDLE_JOINTS, WRIST
 
-#: Smallest half extent of a pattern of rays, so that one keypoint alone still gives finite numbers.
+#: Smallest half extent of a pattern of rays, so that a single keypoint still gives finite numbers.
 _MIN_EXTENT = 1e-3
 
 
 @dataclass(frozen=True)
 class RayPattern:
-    """Keypoints on the image plane of a virtual camera that looks at their middle.
+    """Keypoints on the image plane of a virtual camera that looks at their centre.
 
     On the plane z = 1 of the virtual camera, keypoint n is at ``center + extent * points[n]``; `extent` is the half
     size of the pattern's box, the tangent of half the angle the hand covers, and `center` is near the origin. Points
     without confidence are 0. `R_virtual_cam` turns camera-frame vectors into the virtual camera's frame; `roll` is the
-    part of it that turns the picture about its axis, the identity unless the pattern was made upright.
+    part of it that rotates the picture about its axis, the identity unless the pattern was made upright.
     """
 
     points: Float[Tensor, "B N 2"]
@@ -42,11 +42,11 @@ def look_at_keypoints(
     *,
     upright: bool = False,
 ) -> RayPattern:
-    """Turn a virtual camera to the middle of the box of the keypoints that have confidence.
+    """Turn a virtual camera to the centre of the confident keypoints' box.
 
-    With `upright` it is also rolled until the 21 joints of a hand point up, from the wrist to the mean of the
-    fingers' middle joints; if one of these is not seen, it is not rolled. A sample without any confident keypoint
-    looks straight ahead, with all points 0.
+    With `upright` it is also rolled so that a hand's 21 joints point up, from the wrist to the mean of the fingers'
+    middle joints, unless one of these is missing. A sample without any confident keypoint looks straight ahead, with
+    all points 0.
     """
     rays = rays_through(keypoints_px, K)
     seen = confidence > 0
@@ -77,14 +77,14 @@ def _roll(rays: Float[Tensor, "B N 3"], seen: Bool[Tensor, "B N"]) -> Float[Tens
 
 
 def _about_axis(roll: Float[Tensor, "B 2 2"]) -> Float[Tensor, "B 3 3"]:
-    """Return the rotation about the optical axis that turns the picture by `roll`."""
+    """Return the rotation about the optical axis that rotates the picture by `roll`."""
     R = torch.zeros(roll.shape[0], 3, 3, dtype=roll.dtype, device=roll.device)
     R[:, :2, :2], R[:, 2, 2] = roll, 1
     return R
 
 
 def rotation_to_axis(direction: Float[Tensor, "B 2"]) -> Float[Tensor, "B 3 3"]:
-    """Return the smallest rotation that takes the ray (x, y, 1) to the optical axis (0, 0, 1)."""
+    """Return the smallest rotation from the ray (x, y, 1) to the optical axis (0, 0, 1)."""
     ray = torch.nn.functional.normalize(torch.cat((direction, torch.ones_like(direction[:, :1])), dim=1), dim=1)
     axis = torch.zeros_like(ray)
     axis[:, 2] = 1.0
@@ -95,7 +95,7 @@ def rotation_to_axis(direction: Float[Tensor, "B 2"]) -> Float[Tensor, "B 3 3"]:
 
 
 def _middle(points: Float[Tensor, "B N 2"], seen: Tensor) -> Float[Tensor, "B 2"]:
-    """Return the middle of the box round the seen points; the origin if none is seen."""
+    """Return the centre of the visible points' box; the origin if none is visible."""
     far = torch.finfo(points.dtype).max
     low = torch.where(seen[..., None], points, far).amin(dim=1)
     high = torch.where(seen[..., None], points, -far).amax(dim=1)

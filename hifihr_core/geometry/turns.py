@@ -1,19 +1,19 @@
-"""Rotations as vectors, matrices and quaternions: the few conversions that hands need.
+"""Conversions between rotation vectors, matrices and quaternions.
 
 A rotation vector is the axis times the angle, radians. Quaternions are unit, (x, y, z, w). Gradients are finite
-everywhere, at no rotation too. Written here because importing a library for them takes longer than a prediction.
+everywhere, including at the identity. Written here because importing a library would take longer than a prediction.
 """
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-#: Below this sine of half the angle the ratio of angle and sine is 2.
+#: Below this sine of half the angle, the ratio of angle to sine is 2.
 _SMALL = 1e-7
 
 
 def rotvec_to_rotmat(vectors: Float[Tensor, "*B 3"]) -> Float[Tensor, "*B 3 3"]:
-    """Return the matrix of each rotation vector, by way of its quaternion."""
+    """Return the matrix of each rotation vector, via its quaternion."""
     x, y, z, w = rotvec_to_unitquat(vectors).unbind(dim=-1)
     rows = (
         *(1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)),
@@ -24,14 +24,14 @@ def rotvec_to_rotmat(vectors: Float[Tensor, "*B 3"]) -> Float[Tensor, "*B 3 3"]:
 
 
 def rotmat_to_rotvec(matrices: Float[Tensor, "*B 3 3"]) -> Float[Tensor, "*B 3"]:
-    """Return the rotation vector of each matrix, of at most pi."""
+    """Return the rotation vector of each matrix, with an angle of at most pi."""
     return unitquat_to_rotvec(rotmat_to_unitquat(matrices))
 
 
 def rotmat_to_unitquat(matrices: Float[Tensor, "*B 3 3"]) -> Float[Tensor, "*B 4"]:
     """Return the quaternion (x, y, z, w) of each matrix.
 
-    Each of the four columns of 4 q q^T is a multiple of q; the one with the largest diagonal entry is the most exact
+    Each of the four columns of 4 q q^T is a multiple of q; the one with the largest diagonal entry is the most accurate
     (Shepperd, "Quaternion from rotation matrix", 1978).
     """
     m = matrices
@@ -54,7 +54,7 @@ def rotmat_to_unitquat(matrices: Float[Tensor, "*B 3 3"]) -> Float[Tensor, "*B 4
 
 
 def unitquat_to_rotvec(quaternions: Float[Tensor, "*B 4"]) -> Float[Tensor, "*B 3"]:
-    """Return the rotation vector of each unit quaternion (x, y, z, w), of at most pi."""
+    """Return the rotation vector of each unit quaternion (x, y, z, w), with an angle of at most pi."""
     shorter = torch.where(quaternions[..., 3:] < 0, -quaternions, quaternions)
     axis, w = shorter[..., :3], shorter[..., 3:]
     square = axis.square().sum(dim=-1, keepdim=True)
@@ -73,7 +73,7 @@ def rotvec_to_unitquat(vectors: Float[Tensor, "*B 3"]) -> Float[Tensor, "*B 4"]:
 
 
 def quat_product(first: Float[Tensor, "*B 4"], second: Float[Tensor, "*B 4"]) -> Float[Tensor, "*B 4"]:
-    """Return the quaternion that turns by `second`, then by `first`."""
+    """Return the quaternion that rotates by `second`, then by `first`."""
     a, b = first[..., :3], second[..., :3]
     w, v = first[..., 3:], second[..., 3:]
     axis = w * b + v * a + torch.linalg.cross(a, b)
@@ -81,12 +81,12 @@ def quat_product(first: Float[Tensor, "*B 4"], second: Float[Tensor, "*B 4"]) ->
 
 
 def compose_rotvecs(first: Float[Tensor, "*B 3"], second: Float[Tensor, "*B 3"]) -> Float[Tensor, "*B 3"]:
-    """Return the rotation vector that turns by `second`, then by `first`."""
+    """Return the rotation vector that rotates by `second`, then by `first`."""
     return unitquat_to_rotvec(quat_product(rotvec_to_unitquat(first), rotvec_to_unitquat(second)))
 
 
 def gram_schmidt(columns: Float[Tensor, "*B 3 2"]) -> Float[Tensor, "*B 3 3"]:
-    """Return the rotation whose first two columns are those given, made orthonormal one after the other."""
+    """Return the rotation whose first two columns are the given ones after Gram-Schmidt."""
     x = torch.nn.functional.normalize(columns[..., 0], dim=-1)
     rest = columns[..., 1]
     y = torch.nn.functional.normalize(rest - (x * rest).sum(dim=-1, keepdim=True) * x, dim=-1)

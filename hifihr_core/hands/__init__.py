@@ -1,4 +1,4 @@
-"""Hand models behind one contract: `anny` (free, shipped), `mano` and `nimble` (the user's files)."""
+"""Hand models with one interface: `anny` (free, shipped), `mano` and `nimble` (from the user's files)."""
 
 from hifihr_core.hands.contract import Hand, HandModel, HandParameters, JointDefinition, PosePrior
 from hifihr_core.hands.table import HAND_NAMES, load_hand

@@ -1,7 +1,7 @@
-"""The skeleton that an animator moves: one bone per finger segment, with axes that mean something.
+"""The skeleton for animators: one bone per finger segment, with anatomical axes.
 
-A hand model poses its surface with whatever bones it likes (`HandModel.rig`). An armature is for people: sixteen bones
-and five finger ends, each bone drawn along its finger, a flat hand to bind to, and at most four weights per vertex.
+Hand models may pose their surface with any bones (`HandModel.rig`). An armature is for people: sixteen bones and five
+fingertips, with each bone along its finger, a flat hand as the bind pose, and at most four weights per vertex.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from torch.nn.functional import normalize
 
 from hifihr_core.skeleton import FINGERS, JOINT_NAMES, PARENTS
 
-#: Which way thumb bones flex, in the axes of the wrist bone; used for hands that do not know their own axes.
+#: Flexion axes of the thumb bones, in the axes of the wrist bone, for hands that do not define their own.
 _THUMB_FLEXION = (0.06, -0.55, 0.83)
 
 
@@ -25,7 +25,7 @@ class Armature:
     side: a positive turn about +x curls the finger. The bind frame is that of the wrist bone, so ``T_bind_bone[:, 0]``
     is the identity: +y from the wrist to the middle knuckle. Concretely, vertex v is at
     ``sum_n weights[v, n] * (T_root_bone[b, n] @ inverse(T_bind_bone[b, n]) @ bind_vertices[b, v])`` in the root frame.
-    Bone n hangs from ``parents[n]`` (-1: from nothing; a parent comes before its children). Metres.
+    The parent of bone n is ``parents[n]`` (-1: none; parents come before their children). Metres.
     """
 
     names: tuple[str, ...]
@@ -48,9 +48,9 @@ def build_armature(
 ) -> Armature:
     """Return the armature of hands whose bones start at `heads` in the bind pose.
 
-    `heads`, `bind_vertices` and `flexions` are in one frame, which may be any; `motions` map it to the root frame, bone
-    by bone. `flexions` are the axes about which a positive turn curls; without them they follow from the shape of the
-    palm.
+    `heads`, `bind_vertices` and `flexions` are in the same arbitrary frame; `motions` map it to the root frame, bone by
+    bone. `flexions` are the axes about which a positive rotation curls; by default they are derived from the shape of
+    the palm.
     """
     axes = palm_flexions(heads, names) if flexions is None else flexions
     T_any_bone = _transform(bone_frames(heads, axes, parents), heads)
@@ -64,7 +64,7 @@ def bone_frames(
 ) -> Float[Tensor, "B N 3 3"]:
     """Return the axes of every bone as columns x (flexion), y (towards the child) and z = x cross y.
 
-    The wrist points at the middle knuckle. The end of a finger has no child and keeps the axes of its last bone.
+    The wrist bone points at the middle knuckle. A fingertip has no child and keeps the axes of its last bone.
     """
     frames: list[Tensor] = []
     for bone, parent in enumerate(parents):
@@ -81,7 +81,7 @@ def bone_frames(
 
 
 def palm_flexions(heads: Float[Tensor, "B N 3"], names: tuple[str, ...]) -> Float[Tensor, "B N 3"]:
-    """Return axes of flexion from the shape of a flat right hand: across the palm; for the thumb, one fixed to it."""
+    """Return flexion axes from the shape of a flat right hand: across the palm; the thumb's are fixed to it."""
     wrist, index, middle, pinky = (heads[:, names.index(f"{name}")] for name in _PALM)
     up = normalize(middle - wrist, dim=-1)
     out = normalize(torch.linalg.cross(index - wrist, pinky - wrist), dim=-1)

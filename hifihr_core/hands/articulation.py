@@ -1,8 +1,8 @@
-"""From rotation vectors to the motions of all bones in one step, with the gradient written out.
+"""Convert rotation vectors to the motions of all bones in one step, with an explicit gradient.
 
-Posing a hand is two large products and some sixty tiny operations on (B, J, 3, 3) tensors; recorded one by one, the
-tiny ones take most of the time. Here they are one function with one gradient. `articulate_slowly` is the same in plain
-torch, and its specification.
+Posing a hand takes two large products and about sixty tiny operations on (B, J, 3, 3) tensors; recorded separately, the
+tiny ones take most of the time. Here they are one function with one gradient. `articulate_slowly` is its specification
+in plain torch.
 """
 
 from typing import Any
@@ -21,8 +21,8 @@ def articulate(
 ) -> tuple[Float[Tensor, "B J 3 3"], Float[Tensor, "B J 3 4"]]:
     """Return the rotations minus the identity, and the rigid motion [R | t] of each bone from rest to pose.
 
-    ``vectors[b, j]`` is the rotation vector of joint j against its parent, radians. Differentiable in `vectors`
-    and `rest_joints`, once: for second derivatives there is `articulate_slowly`.
+    ``vectors[b, j]`` is the rotation vector of joint j relative to its parent, radians. Once differentiable in
+    `vectors` and `rest_joints`; for second derivatives, use `articulate_slowly`.
     """
     return _Articulate.apply(vectors, rest_joints, parents)
 
@@ -30,7 +30,7 @@ def articulate(
 def articulate_slowly(
     vectors: Float[Tensor, "B J 3"], rest_joints: Float[Tensor, "B J 3"], parents: tuple[int, ...]
 ) -> tuple[Float[Tensor, "B J 3 3"], Float[Tensor, "B J 3 4"]]:
-    """Return what `articulate` returns, from recorded operations."""
+    """The same as `articulate`, with operations recorded by autograd."""
     bends = bend_matrices(vectors)
     identity = torch.eye(3, dtype=bends.dtype, device=bends.device)
     return bends, joint_motions(bends + identity, rest_joints, parents)
@@ -42,7 +42,7 @@ class _Articulate(torch.autograd.Function):
         quaternions = rotation_quaternions(vectors)
         products = (quaternions[..., :, None] * quaternions[..., None, :]).flatten(-2)
         bends = (products @ products_to_bends(vectors.dtype, vectors.device)).unflatten(-1, (3, 3))
-        # A local motion turns about the rest joint r: x -> R (x - r) + r, so its shift is (I - R) r.
+        # A local motion rotates about the rest joint r: x -> R (x - r) + r, so its shift is (I - R) r.
         shift = -(bends @ rest_joints[..., None])
         listed, sizes, places, back = tree_levels(parents, vectors.device)
         local = torch.cat((bends, shift), -1)
@@ -75,7 +75,7 @@ class _Articulate(torch.autograd.Function):
 
 
 def _chain_gradient(grad_motions: Tensor, levels: list[Tensor], parents: tuple[int, ...]) -> Tensor:
-    """Return the gradient of the local motions (B, J, 3, 4), from the finger ends to the wrist."""
+    """Return the gradient of the local motions (B, J, 3, 4), from the fingertips to the wrist."""
     listed, sizes, places, back = tree_levels(parents, grad_motions.device)
     locals_, worlds = levels[: len(sizes)], levels[len(sizes) :]
     grads = list(grad_motions.index_select(1, listed).split(sizes, 1))
@@ -94,7 +94,7 @@ def _chain_gradient(grad_motions: Tensor, levels: list[Tensor], parents: tuple[i
 
 
 def _vector_gradient(vectors: Tensor, quaternions: Tensor, grad: Tensor) -> Tensor:
-    """Return the gradient of the rotation vector v behind q = (cos h, v sin h / h), h = |v| / 2.
+    """Return the gradient of the rotation vector v in q = (cos h, v sin h / h), h = |v| / 2.
 
     d(cos h) = -s/4 v.dv and d(s v) = s dv + k v (v.dv) with s = sin h / h and k = (cos h - s) / (4 h^2).
     """

@@ -1,7 +1,7 @@
-"""The one contract that every hand model keeps.
+"""The interface of all hand models.
 
 Frame: the root frame of docs/conventions.md (camera axes, joint 9 at the origin after the global rotation), metres,
-right hand. Models hold buffers only, work on any device, in float32 and float64, batched, and are differentiable in
+right hand. Models hold only buffers, work on any device, in float32 and float64, in batches, and are differentiable in
 every parameter.
 """
 
@@ -17,7 +17,7 @@ from torch.nn import functional
 from hifihr_core.hands.armature import Armature
 from hifihr_core.records import Appearance
 
-#: Maps of albedo that are held in memory at once.
+#: Number of albedo maps held in memory at once.
 _MAPS_AT_ONCE = 8
 
 JointDefinition = Literal["freihand", "ho3d"]
@@ -28,7 +28,7 @@ class HandParameters:
     """Named parameters of a batch of hands; sizes are those of the model (`pose_dim`, `shape_dim`, `texture_dim`).
 
     `global_orient` is axis-angle in radians. `shape` and `texture` are standardised: zero is the mean hand, one is one
-    standard deviation. A `texture` of None means that no appearance is wanted.
+    standard deviation. `texture=None` means that no appearance is needed.
     """
 
     global_orient: Float[Tensor, "B 3"]
@@ -41,7 +41,7 @@ class HandParameters:
 class Hand:
     """Posed hands in the root frame, metres.
 
-    `mano_vertices` is None if the model has no MANO surface. `appearance` is None if no texture was asked for.
+    `mano_vertices` is None if the model has no MANO surface. `appearance` is None if no texture was requested.
     """
 
     vertices: Float[Tensor, "B V 3"]
@@ -52,10 +52,10 @@ class Hand:
 
 @dataclass(frozen=True)
 class PosePrior:
-    """Gaussian of plausible poses, and the hard limits of every pose coefficient.
+    """A Gaussian over plausible poses, and hard limits for every pose coefficient.
 
-    ``pose = mean + z @ basis`` with standard normal z draws a plausible pose; ``(pose - mean) @ whiten`` gives z back
-    for the part of the pose that the basis spans. `limits[p]` is (lowest, highest) of coefficient p.
+    ``pose = mean + z @ basis`` with standard normal z is a plausible pose; ``(pose - mean) @ whiten`` recovers z from
+    the part of the pose that the basis spans. `limits[p]` is (lowest, highest) of coefficient p.
     """
 
     mean: Float[Tensor, " P"]
@@ -64,7 +64,7 @@ class PosePrior:
     limits: Float[Tensor, "P 2"]
 
     def standardized(self, pose: Float[Tensor, "B P"]) -> Float[Tensor, "B Z"]:
-        """Return the coordinates z of poses on the basis, in standard deviations."""
+        """Return the coordinates z of poses in the basis, in standard deviations."""
         return (pose - self.mean) @ self.whiten
 
     def off_basis(self, pose: Float[Tensor, "B P"]) -> Float[Tensor, "B P"]:
@@ -73,17 +73,17 @@ class PosePrior:
         return centred - centred @ self.whiten @ self.basis
 
     def beyond_limits(self, pose: Float[Tensor, "B P"]) -> Float[Tensor, "B P"]:
-        """Return by how much each coefficient exceeds its limits: positive above, negative below, else 0."""
+        """Return the amount by which each coefficient exceeds its limits: positive above, negative below, else 0."""
         return pose - pose.clamp(self.limits[:, 0], self.limits[:, 1])
 
 
 @dataclass(frozen=True)
 class Rig:
-    """The skeleton behind posed hands, for files that carry one.
+    """The skeleton of posed hands, for files that contain one.
 
     Concretely, ``vertices[b, v] = sum_n weights[v, n] * (T_root_rest[b, n] @ rest_vertices[b, v])``, which are the
-    vertices of `HandModel.forward`; pose blend shapes are in `rest_vertices`. Bone n hangs from ``parents[n]`` (-1:
-    from nothing; a parent comes before its children) and starts at ``rest_joints[b, n]``.
+    vertices of `HandModel.forward`; pose blend shapes are in `rest_vertices`. The parent of bone n is ``parents[n]``
+    (-1: none; parents come before their children), and it starts at ``rest_joints[b, n]``.
     """
 
     rest_vertices: Float[Tensor, "B V 3"]
@@ -113,12 +113,12 @@ class HandModel(nn.Module, ABC):
     texture_dim: int
     has_mano_vertices: bool
 
-    #: How many faces, the last ones, close the wrist with a flat lid; 0 for a model that is open there.
+    #: Number of faces, at the end, of the flat lid over the wrist; 0 for a model that is open there.
     lid_faces: int = 0
 
     @abstractmethod
     def forward(self, parameters: HandParameters) -> Hand:
-        """Pose a batch of hands. Raises: ValueError if a size does not fit the model."""
+        """Pose a batch of hands. Raises: ValueError if a size does not match the model."""
 
     @abstractmethod
     def pose_prior(self) -> PosePrior:
@@ -126,21 +126,21 @@ class HandModel(nn.Module, ABC):
 
     @abstractmethod
     def sample_parameters(self, batch: int, *, generator: torch.Generator) -> HandParameters:
-        """Draw plausible hands (pose, shape, texture; global rotation uniform) in float32 on the generator's device."""
+        """Sample plausible hands (pose, shape, texture, uniform rotation) in float32 on the generator's device."""
 
     def joints_of(self, parameters: HandParameters) -> Float[Tensor, "B 21 3"]:
-        """Return the joints of `forward` alone; a model may find them without posing its whole surface."""
+        """Return only the joints of `forward`; a model may compute them without posing its whole surface."""
         return self(replace(parameters, texture=None)).joints
 
     def with_small_maps(self, texture_px: int) -> "HandModel":
-        """Return the same hand with maps of at most `texture_px`, for work on small pictures; itself if it has no maps.
+        """Return the same hand with maps of at most `texture_px`, for small pictures; itself if it has no maps.
 
-        Coefficients mean the same in both.
+        Coefficients have the same meaning in both.
         """
         return self
 
     def vertex_colors(self, textures: Float[Tensor, "M X"]) -> Float[Tensor, "M V 3"]:
-        """Return the albedo at vertices; a vertex on a seam of the chart takes one of its places there."""
+        """Return the albedo at vertices; a vertex on a UV seam uses one of its UVs."""
         parts = []
         for part in textures.split(_MAPS_AT_ONCE):
             look = self(replace(self.mean_parameters(len(part)), texture=part)).appearance
@@ -148,7 +148,7 @@ class HandModel(nn.Module, ABC):
         return torch.cat(parts)
 
     def sample_at_vertices(self, maps: Float[Tensor, "M C T T"]) -> Float[Tensor, "M V C"]:
-        """Return maps on the chart at vertices, between texels linearly. Raises: ValueError without a chart."""
+        """Sample maps on the chart at vertices, bilinearly. Raises: ValueError without a chart."""
         if self.uvs is None or self.faces_uvs is None:
             raise ValueError(f"{self.name} has no chart")
         at = self.uvs.new_zeros(self.num_vertices, 2)
@@ -159,11 +159,11 @@ class HandModel(nn.Module, ABC):
         return picked[:, :, 0].mT
 
     def rig(self, parameters: HandParameters) -> Rig | None:
-        """Return the skeleton that poses these hands, or None for a model without one to show."""
+        """Return the skeleton that poses these hands, or None for a model without one."""
         return None
 
     def armature(self, parameters: HandParameters) -> Armature | None:
-        """Return the bones for an animator to move, or None for a model without any."""
+        """Return the bones for animators, or None for a model without any."""
         return None
 
     @property

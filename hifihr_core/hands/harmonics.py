@@ -1,6 +1,6 @@
 """Smooth functions on a triangle mesh: the eigenfunctions of its Laplace-Beltrami operator.
 
-Used to give a mesh without a texture chart an albedo that varies smoothly over the skin.
+They give a mesh without a UV chart an albedo that varies smoothly over the skin.
 """
 
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 
 
 class Harmonics(NamedTuple):
-    """Eigenfunctions, orthonormal under vertex areas, and their eigenvalues (1 / m^2), smallest first."""
+    """Eigenfunctions, orthonormal with respect to vertex areas, and their eigenvalues (1 / m^2), smallest first."""
 
     functions: Float[np.ndarray, "V K"]
     eigenvalues: Float[np.ndarray, " K"]
@@ -23,7 +23,7 @@ def cotangent_laplacian(
 ) -> tuple[scipy.sparse.csr_matrix, Float[np.ndarray, " V"]]:
     """Return the stiffness matrix (V x V, positive semi-definite) and the area that belongs to each vertex.
 
-    Open borders get natural (Neumann) conditions. Every vertex must belong to a face of positive area.
+    Open borders have natural (Neumann) conditions. Every vertex must belong to a face of positive area.
     Source: Pinkall and Polthier, "Computing discrete minimal surfaces and their conjugates", 1993.
     """
     size = len(vertices)

@@ -1,4 +1,4 @@
-"""Checking, drawing and mirroring the named parameters of a hand."""
+"""Check, sample and mirror the named parameters of a hand."""
 
 from dataclasses import fields
 
@@ -12,7 +12,7 @@ from hifihr_core.hands.contract import HandModel, HandParameters, PosePrior
 
 
 def check_sizes(model: HandModel, parameters: HandParameters) -> None:
-    """Compare the sizes of `parameters` with those of `model`; reads no value. Raises: ValueError."""
+    """Compare the sizes of `parameters` with those of `model`, without reading values. Raises: ValueError."""
     expected = {"pose": model.pose_dim, "shape": model.shape_dim, "texture": model.texture_dim}
     for name, size in expected.items():
         tensor = getattr(parameters, name)
@@ -21,10 +21,10 @@ def check_sizes(model: HandModel, parameters: HandParameters) -> None:
 
 
 def check_finite(parameters: HandParameters) -> None:
-    """Refuse NaN and infinity. Raises: DataError that names the first such entry.
+    """Reject NaN and infinity. Raises: DataError that names the first such entry.
 
-    Reads the values, so on a GPU it waits for them: call it where parameters come in (labels, files) or go out
-    (exports), not in `forward`, which carries NaN through.
+    This reads the values, so on a GPU it waits for them: call it on input (labels, files) and output (exports), not in
+    `forward`, which propagates NaN.
     """
     for field in fields(parameters):
         tensor = getattr(parameters, field.name)
@@ -38,21 +38,21 @@ def check_finite(parameters: HandParameters) -> None:
 
 
 def mirror_rotations(vectors: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
-    """Return rotation vectors as a mirror in the plane x = 0 shows them: (x, -y, -z). Its own inverse."""
+    """Return rotation vectors mirrored in the plane x = 0: (x, -y, -z). Its own inverse."""
     return vectors * vectors.new_tensor([1.0, -1.0, -1.0])
 
 
 def mirror_points(points: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
-    """Return points mirrored in the plane x = 0; faces of a mirrored mesh are to be re-wound. Its own inverse."""
+    """Return points mirrored in the plane x = 0; the faces of a mirrored mesh must be re-wound. Its own inverse."""
     return points * points.new_tensor([-1.0, 1.0, 1.0])
 
 
 def draw_parameters(
     prior: PosePrior, *, shape_dim: int, texture_dim: int, batch: int, generator: torch.Generator
 ) -> HandParameters:
-    """Draw hands: rotation uniform, pose from `prior` within its limits, shape and texture standard normal.
+    """Sample hands: uniform rotation, pose from `prior` within its limits, standard normal shape and texture.
 
-    In float32, on the generator's device.
+    The result is float32, on the generator's device.
     """
     device = generator.device
 

@@ -1,4 +1,4 @@
-"""Rotation vectors to matrices for whole hands at once, few operations and a gradient everywhere."""
+"""Convert rotation vectors to matrices for whole hands at once, with few operations and a gradient everywhere."""
 
 from functools import lru_cache
 
@@ -14,10 +14,10 @@ def rotation_matrices(vectors: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*bat
 
 
 def bend_matrices(vectors: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
-    """Return the rotation minus the identity, the features of MANO's pose blend shapes.
+    """Return the rotation minus the identity: the features of MANO's pose blend shapes.
 
-    By way of the quaternion, whose products are one matrix product away from the rotation. Smooth through zero. A twin
-    of ``roma.rotvec_to_rotmat`` with a third of its operations: skinning spends its time on such small tensors.
+    Computed from quaternion products with one matrix product. Smooth at zero. Equivalent to ``roma.rotvec_to_rotmat``
+    with a third of the operations, which matters for tensors as small as in skinning.
     """
     quaternion = rotation_quaternions(vectors)
     products = (quaternion[..., :, None] * quaternion[..., None, :]).flatten(-2)
@@ -25,14 +25,14 @@ def bend_matrices(vectors: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3
 
 
 def rotation_quaternions(vectors: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 4"]:
-    """Return (w, 2x, 2y, 2z) of the unit quaternion (w, x, y, z): without the 2, one more operation."""
+    """Return (w, 2x, 2y, 2z) of the unit quaternion (w, x, y, z); the factor 2 saves an operation."""
     half_angle = 0.5 * torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
     return torch.cat((half_angle.cos(), vectors * torch.sinc(half_angle / torch.pi)), -1)
 
 
 @lru_cache(maxsize=16)
 def _identity(dtype: torch.dtype, device: torch.device) -> Tensor:
-    with torch.inference_mode(mode=False):  # cached, and training may follow an inference call
+    with torch.inference_mode(mode=False):  # cached, and a training call may follow an inference call
         return torch.eye(3, dtype=dtype, device=device)
 
 

@@ -1,4 +1,4 @@
-"""Skins that people have, as a table to choose from: coefficients, and the colours they give every vertex."""
+"""A bank of human skins: their coefficients, and the colour of every vertex."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ class SkinBank:
 
 
 def draw_skin_bank(hand: HandModel, *, count: int = 360, seed: int = 0) -> SkinBank:
-    """Return skins as `sample_parameters` draws them, on the device of the model."""
+    """Return skins from `sample_parameters`, on the device of the model."""
     drawn = hand.sample_parameters(count, generator=torch.Generator().manual_seed(seed)).texture
     return skin_bank_of(hand, needed(drawn, "a hand with a texture").to(hand.faces.device))
 

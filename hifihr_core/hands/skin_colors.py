@@ -1,17 +1,17 @@
-"""Smooth skin colours on a mesh without a texture chart: a mean skin, standardised coefficients, albedo in (0, 1)."""
+"""Smooth skin colours on a mesh without a UV chart: a mean skin, standardised coefficients, albedo in (0, 1)."""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-#: Mean albedo, sRGB, of the range of human skin.
+#: Mean albedo of human skin, sRGB.
 MEAN_SKIN = (0.74, 0.56, 0.47)
 
-#: One standard deviation of the log-odds of (R, G, B) along three axes: melanin, blood, and yellow against blue.
+#: One standard deviation of the log-odds of (R, G, B) along three axes: melanin, blood, and yellow versus blue.
 #: Two standard deviations of the first span from very light to dark brown skin.
 _TONES = ((0.62, 0.66, 0.68), (0.07, -0.07, -0.05), (0.02, 0.01, -0.08))
 
-#: How much of a tone varies over the hand, against how much it varies between hands.
+#: Variation of a tone over the hand, relative to its variation between hands.
 _LOCAL = 0.14
 
 
@@ -21,8 +21,8 @@ def skin_color_basis(
     """Return the mean log-odds (V * 3) and a basis (3 K, V * 3) on which unit coefficients are one deviation.
 
     `functions` are eigenfunctions of the surface and `frequencies` their eigenvalues. The deviation of a varying
-    function falls as 1 / (1 + frequency / f), f the fourth frequency; the constant one carries the tone of the hand.
-    Coefficient 3 k + t is tone t on function k.
+    function decreases as 1 / (1 + frequency / f), where f is the fourth frequency; the constant one sets the overall
+    tone. Coefficient 3 k + t is tone t on function k.
     """
     unit = functions / functions.square().mean(0).sqrt()
     size = _LOCAL / (1 + frequencies / frequencies[min(4, len(frequencies) - 1)])
@@ -36,5 +36,5 @@ def skin_color_basis(
 def skin_colors(
     coefficients: Float[Tensor, "B X"], mean: Float[Tensor, " M"], basis: Float[Tensor, "X M"]
 ) -> Float[Tensor, "B V 3"]:
-    """Return albedo per vertex, RGB in (0, 1), with a gradient in every coefficient."""
+    """Return albedo per vertex, RGB in (0, 1), differentiable in every coefficient."""
     return torch.sigmoid(torch.addmm(mean, coefficients, basis)).unflatten(-1, (-1, 3))

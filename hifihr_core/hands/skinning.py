@@ -1,6 +1,6 @@
 """Linear blend skinning as pure functions of tensors, for every hand model.
 
-Planar tensors (B, 3, V) keep one coordinate of all vertices together, so the arithmetic over V runs on long rows; the
+Planar tensors (B, 3, V) store each coordinate of all vertices together, so that arithmetic runs over long rows; the
 public `linear_blend_skinning` takes and returns the usual (B, V, 3).
 Source: Loper et al., "SMPL: a skinned multi-person linear model", 2015, equations 2 to 4.
 """
@@ -24,9 +24,9 @@ def linear_blend_skinning(
 ) -> tuple[Float[Tensor, "B V 3"], Float[Tensor, "B J 3"]]:
     """Pose a batch of meshes; return the posed vertices and the posed joints.
 
-    ``rotations[b, j]`` turns joint j against its parent, about ``rest_joints[b, j]``; ``parents[0]`` is -1 and every
-    parent comes before its children. ``weights[v]`` sums to 1. Units and axes are those of the rest pose.
-    Differentiable, once, in everything but `parents`.
+    ``rotations[b, j]`` rotates joint j relative to its parent, about ``rest_joints[b, j]``; ``parents[0]`` is -1, and
+    parents come before their children. ``weights[v]`` sums to 1. Units and axes are those of the rest pose.
+    Once differentiable in everything except `parents`.
     """
     motions = joint_motions(rotations, rest_joints, parents)
     posed = skin_planar(rest_vertices.transpose(1, 2), motions, weights.transpose(0, 1))
@@ -36,10 +36,10 @@ def linear_blend_skinning(
 def joint_motions(
     rotations: Float[Tensor, "B J 3 3"], rest_joints: Float[Tensor, "B J 3"], parents: tuple[int, ...]
 ) -> Float[Tensor, "B J 3 4"]:
-    """Return the rigid motion [R | t] of everything fixed to joint j, from the rest pose to the posed one.
+    """Return the rigid motion [R | t] of everything fixed to each joint, from the rest pose to the posed one.
 
-    The motion of a joint is that of its parent after a rotation about the joint's rest position; products run one tree
-    level at a time.
+    The motion of a joint is that of its parent after a rotation about the joint's rest position; products are computed
+    one tree level at a time.
     """
     device = rotations.device
     turned = (rotations @ rest_joints[..., None])[..., 0]
@@ -66,7 +66,7 @@ def skin_planar(
 
 
 class _Skin(torch.autograd.Function):
-    """The two products of skinning, with the gradient written out: half the time of what autograd would record."""
+    """The two products of skinning with an explicit gradient, which takes half the time of autograd's."""
 
     @staticmethod
     def forward(ctx: Any, rest: Tensor, motions: Tensor, weights: Tensor) -> Tensor:
@@ -80,7 +80,7 @@ class _Skin(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         rest, motions, weights, blended = ctx.saved_tensors
-        grad = grad.contiguous()  # it comes from (B, V, 3), and every product below runs along V
+        grad = grad.contiguous()  # its memory layout is (B, V, 3), but the products below run along V
         grad_rest = grad_motions = grad_weights = None
         if ctx.needs_input_grad[0]:
             one, two, three = grad[:, :, None].unbind(1)
@@ -110,15 +110,15 @@ def _depths(parents: tuple[int, ...]) -> list[int]:
     for joint, parent in enumerate(parents):
         if (parent < 0) != (joint == 0) or parent >= joint:
             raise ValueError(
-                f"parents {parents}: joint {joint} hangs from {parent}, "
-                "expected -1 for the first joint and parents before their children"
+                f"parents {parents}: joint {joint} has parent {parent}, expected -1 for the first joint and parents "
+                "before their children"
             )
         depths.append(0 if parent < 0 else depths[parent] + 1)
     return depths
 
 
 def _index(values: list[int], device: torch.device) -> Tensor:
-    # Cached below, so it must be usable in training even if the first call comes from inference mode.
+    # Cached below, so it must be usable in training even if the first call is in inference mode.
     with torch.inference_mode(mode=False):
         return torch.tensor(values, dtype=torch.int64, device=device)
 
@@ -133,9 +133,10 @@ def _last_row(dtype: torch.dtype, device: torch.device) -> Tensor:
 def tree_levels(
     parents: tuple[int, ...], device: torch.device
 ) -> tuple[Tensor, list[int], tuple[Tensor | None, ...], Tensor]:
-    """Return the joints level by level, the sizes of the levels, where each level's parents are, and the inverse order.
+    """Return the joints level by level, the sizes of the levels, the positions of each level's parents, and the inverse
+    order.
 
-    Parents are in the level above; None if they are next to each other (or there is one for all), as in MANO.
+    Parent positions are in the level above; None if they are consecutive (or there is one for all), as in MANO.
     """
     depths = _depths(parents)
     levels = [[j for j, depth in enumerate(depths) if depth == level] for level in range(max(depths) + 1)]

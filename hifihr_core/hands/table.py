@@ -1,4 +1,4 @@
-"""The one table of hand models, and `load_hand`, which builds any of them by name."""
+"""The table of hand models, and `load_hand`, which builds any of them by name."""
 
 import tempfile
 from collections.abc import Callable, Mapping
@@ -13,12 +13,12 @@ from hifihr_core.lookup import load_attribute, lookup
 
 @dataclass(frozen=True)
 class HandRow:
-    """One hand model: everything that the rest of the package has to know about it.
+    """One hand model: everything that the rest of the package needs to know about it.
 
-    `builder` is "module:function" of ``build(path, pose_basis=..., joints=..., **options)``, the first of `bases` is
-    the default. `asset` and `convert` belong to models whose files are the user's: the id in the registry, and
-    "module:function" of ``convert(source, target)`` from the published files to the plain file of the cache.
-    `model.hand = "auto"` takes the installed model of the highest `rank`.
+    `builder` is "module:function" of ``build(path, pose_basis=..., joints=..., **options)``; the first of `bases` is
+    the default. `asset` and `convert` are for models whose files the user provides: the id in the registry, and
+    "module:function" of ``convert(source, target)`` from the published files to the plain file in the cache.
+    `model.hand = "auto"` selects the installed model with the highest `rank`.
     """
 
     builder: str
@@ -64,18 +64,18 @@ def load_hand(
 ) -> HandModel:
     """Build a hand model, on the CPU in float32; move it with ``.to(...)``.
 
-    `path` is a converted model file, or the published files as their authors give them (`MANO_RIGHT.pkl`, NIMBLE's
-    folder), which are read without running anything in them; without it the asset cache is used (`anny` ships with
-    the package). `joints` names the joint definition, see docs/conventions.md. `options` go to the model:
-    `texture_px` for `anny`; `flat_hand`, `num_components`, `centred` and `dtype` for `mano`; `num_components`,
-    `texture_px`, `mano_path` and `dtype` for `nimble`.
-    Raises: ValueError for an unknown name, basis or option, or a value that the model refuses; AssetError if the
-    file is missing or broken.
+    `path` is a converted model file, or the authors' published files (`MANO_RIGHT.pkl`, NIMBLE's folder), which are
+    read without running any code in them; by default the asset cache is used (`anny` ships with the package). `joints`
+    names the joint definition, see docs/conventions.md. `options` are passed to the model: `texture_px` for `anny`;
+    `flat_hand`, `num_components`, `centred` and `dtype` for `mano`; `num_components`, `texture_px`, `mano_path` and
+    `dtype` for `nimble`.
+    Raises: ValueError for an unknown name, basis or option, or a value that the model rejects; AssetError if the file
+    is missing or broken.
     """
     row = lookup(HANDS, name, "hand model", error=ValueError)
     basis = row.bases[0] if pose_basis is None else pose_basis
     if basis not in row.bases:
-        raise ValueError(f"pose basis {basis!r} is not one of {name}'s: {', '.join(row.bases)}")
+        raise ValueError(f"unknown pose basis {basis!r} for {name}, expected one of {', '.join(row.bases)}")
     if unknown := [option for option in options if option not in row.options]:
         raise ValueError(f"{name} has no option {unknown[0]}; its options: {', '.join(row.options)}")
     build: Callable[..., HandModel] = load_attribute(row.builder)
@@ -87,7 +87,7 @@ def load_hand(
 
 
 def _plain_file(row: HandRow, path: Path, scratch: Path) -> Path:
-    """Return the converted model file: `path` itself, or what its converter makes of published files."""
+    """Return the converted model file: `path` itself, or the result of converting published files."""
     if row.convert is None or path.suffix.lower() == ".npz" or not path.exists():
         return path
     convert: Callable[[Path, Path], None] = load_attribute(row.convert)

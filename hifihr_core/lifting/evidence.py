@@ -1,7 +1,7 @@
-"""What is known about a hand besides its keypoints, and the network that reads it for the lifter.
+"""Evidence about a hand beyond its keypoints, and the network that encodes it for the lifter.
 
-Two hands can have the same 21 points in a picture. The landmark network's depths and rough metres and the features of
-the hand network tell them apart; the spread of the eyes' looks and a second opinion say which points to doubt.
+Different hands can have the same 21 points in a picture. The landmark network's depths and rough metres, and the hand
+network's features, distinguish them; the spread of the eyes' looks and a second opinion show which points to doubt.
 """
 
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from hifihr_core.geometry.rays import RayPattern
 from hifihr_core.placed_hands import map_tensors
 
-#: Pooled features of the hand network.
+#: Number of pooled features of the hand network.
 FEATURES = 1152
-#: The unit of the landmark network's metres that the reader works in: about half a hand.
+#: The reader's unit for the landmark network's metres: about half a hand.
 _HALF_HAND_M = 0.08
 _NARROW = 192
 _NUM_NUMBERS = 21 + 21 + 63 + 42
@@ -23,13 +23,12 @@ _NUM_NUMBERS = 21 + 21 + 63 + 42
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the eyes and the hand network say about right-looking hands, besides the keypoints.
+    """The eyes' and the hand network's output for right-looking hands, beyond keypoints.
 
-    `spread_px` is how far the looks at a joint are from their mean along an axis (standard deviation, of n - 1),
-    `depth_px` the depth of each joint against the wrist, both in pixels of the picture that the keypoints are in.
-    `metres` are the joints about the middle of the hand, in the axes of that picture. `features` and `second_px` are
-    the hand network's pooled features and its own joints, from a crop in which the hand is upright and looks like a
-    right one.
+    `spread_px` is the standard deviation (of n - 1) of the looks at a joint along an axis, `depth_px` is the depth of
+    each joint relative to the wrist, both in pixels of the keypoints' picture. `metres` are the joints relative to the
+    centre of the hand, in the axes of that picture. `features` and `second_px` are the hand network's pooled features
+    and its own joints, from an upright, right-looking crop.
     """
 
     spread_px: Float[Tensor, "B 21"]
@@ -44,7 +43,7 @@ class Evidence:
 
 
 class EvidenceReader(nn.Module):
-    """Reads evidence into a vector that the lifter adds to its first hidden layer.
+    """Encodes evidence as a vector that the lifter adds to its first hidden layer.
 
     An untrained one contributes nothing: its last layer is zero.
     """
@@ -64,10 +63,10 @@ class EvidenceReader(nn.Module):
         pattern: RayPattern,
         half_px: Float[Tensor, " B"],
     ) -> Float[Tensor, "B W"]:
-        """Return the context of each hand; `half_px` is half the size of its keypoints' box, pixels.
+        """Return the context vector of each hand; `half_px` is half the size of its keypoints' box, pixels.
 
-        The axes of the picture are those of the virtual camera except for the small turn towards the hand, which does
-        not matter here, and for its roll, which does.
+        The axes of the picture differ from those of the virtual camera by a small turn towards the hand, which does not
+        matter here, and by its roll, which does.
         """
         half = half_px[:, None, None]
         numbers = (

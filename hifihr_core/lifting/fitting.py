@@ -1,8 +1,8 @@
 """Fit a hand to 2D keypoints: damped Gauss-Newton on pose, shape and root, with the hand's own prior.
 
-The lifter's answer is a few per cent of the hand's size off; a handful of steps on the reprojection error takes most of
-that away. The Jacobian comes from one batched forward pass of the hand model with every parameter moved a little, which
-needs nothing of the model but its contract.
+The lifter's output is off by a few per cent of the hand's size; a handful of steps on the reprojection error removes
+most of that. The Jacobian comes from one batched forward pass of the hand model with each parameter perturbed, which
+works with any model that follows the contract.
 """
 
 import math
@@ -25,17 +25,17 @@ from hifihr_core.hands import HandModel
 from hifihr_core.placed_hands import PlacedHands, map_tensors
 from hifihr_core.skeleton import TIPS, WRIST
 
-#: S2HAND's weights of the keypoint loss: the wrist and the tips hold the hand.
+#: S2HAND's weights for the keypoint loss: the wrist and the tips fix the hand.
 _JOINT_WEIGHTS = tuple(2.0 if j == WRIST else 1.5 if j in TIPS else 1.0 for j in range(21))
 
 
 @dataclass(frozen=True)
 class FitWeights:
-    """Standard deviations of the residuals; one residual of that size costs as much as another.
+    """Standard deviations of the residuals; residuals are measured in these units.
 
     `keypoint` is in units of half the hand's size in the image; beyond `outlier` of them a keypoint loses influence.
-    `start_pose` (radians), `start_turn` (radians) and `start_shape` hold a hand to its start, and `start_log_depth` its
-    distance: a start that saw more than the keypoints must not be lost to their errors. Infinite: not held.
+    `start_pose` (radians), `start_turn` (radians) and `start_shape` hold a hand near its start, and `start_log_depth`
+    its distance: a start from more than the keypoints must not be spoilt by their errors. Infinite: not held.
     """
 
     keypoint: float = 0.045
@@ -50,9 +50,9 @@ class FitWeights:
     start_shape: float = math.inf
 
 
-#: For hands that the eyes saw and the hand network lifted, compared as the eyes define joints: the priors count for
-#: less than elsewhere, so that what the eyes saw is kept, and what the joints leave open stays near the lift. Doubtful
-#: keypoints have less weight already (see `prediction/second_sight.py`), so here hardly any counts as an outlier.
+#: For hands that the eyes saw and the hand network lifted, compared in the eyes' joint definition: the priors are
+#: weaker than elsewhere, so that the fit follows the eyes and stays near the lift in what the joints leave open.
+#: Doubtful keypoints already have less weight (see `prediction/second_sight.py`), so hardly any counts as an outlier.
 SEEN_HANDS = FitWeights(
     keypoint=0.035,
     outlier=0.4,
@@ -89,17 +89,17 @@ def fit_keypoints(
     weights: FitWeights = FitWeights(),
     definition: Float[Tensor, "21 21"] | None = None,
 ) -> PlacedHands:
-    """Move right-looking hands from `start` onto their keypoints; a step that does not lower the cost is not taken.
+    """Move right-looking hands from `start` onto their keypoints; steps that do not lower the cost are rejected.
 
-    Joints of confidence 0 are ignored. `definition` has the keypoints' own joints as weighted sums of the hand's, a row
-    each, where they are defined otherwise (see `seen_definition`); the hands stay what they are. No gradients.
+    Joints of confidence 0 are ignored. If the keypoints are defined differently, `definition` gives them as weighted
+    sums of the hand's joints, one row each (see `seen_definition`); the hands keep their own definition. No gradients.
     """
     seen = (confidence > 0)[..., None]
     far = torch.finfo(keypoints_px.dtype).max
     low = torch.where(seen, keypoints_px, far).amin(dim=1)
     high = torch.where(seen, keypoints_px, -far).amax(dim=1)
     unit_px = torch.where(seen.any(dim=(1, 2)), (high - low).amax(dim=1) / 2, 1.0).clamp_min(1.0)
-    points = torch.where(seen, keypoints_px, 0.0)  # a joint that nobody looks at may be anything, even not finite
+    points = torch.where(seen, keypoints_px, 0.0)  # an ignored joint may be anything, even not finite
     problem = _Problem(hand, points, confidence, K, unit_px, start, weights, definition)
     with torch.no_grad():
         return move_hands(start, _descend(problem, steps))
@@ -145,7 +145,7 @@ def _residuals(problem: _Problem, x: Float[Tensor, "B D"]) -> Float[Tensor, "B R
 
 
 def _from_start(x: Float[Tensor, "B D"], pose_dim: int, weights: FitWeights) -> Float[Tensor, "B D"]:
-    """Return how far each hand is from its start; its position across the view is not penalised."""
+    """Return each hand's deviation from its start; sideways position is not penalised."""
     shape_dim = x.shape[1] - 6 - pose_dim
     place = ((weights.start_turn, 3), (math.inf, 2), (weights.start_log_depth, 1))
     parts = (*place, (weights.start_pose, pose_dim), (weights.start_shape, shape_dim))
@@ -153,9 +153,9 @@ def _from_start(x: Float[Tensor, "B D"], pose_dim: int, weights: FitWeights) -> 
 
 
 def move_hands(start: PlacedHands, x: Float[Tensor, "B D"]) -> PlacedHands:
-    """Return the hands moved by x: a turn in the camera frame, the root across and along its ray, pose, shape.
+    """Return the hands after a step x: a rotation in the camera frame, the root across and along its ray, pose, shape.
 
-    Radians, parts of the root's depth, the logarithm of its distance, and the units of pose and shape.
+    Units: radians, fractions of the root's depth, the logarithm of its distance, and those of pose and shape.
     """
     parameters = start.parameters
     turn, across, log_depth, pose, shape = x.split(

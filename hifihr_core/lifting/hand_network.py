@@ -1,6 +1,6 @@
-"""The hand network: the last blocks of the eyes' landmark network, trained on, and a lifter that reads what they see.
+"""The hand network: the last blocks of the eyes' landmark network, fine-tuned, and a lifter that reads their output.
 
-The first blocks are the eyes' own and stay in their file; only what differs is stored here.
+The first blocks are the eyes' own and stay in their file; only the rest is stored here.
 """
 
 from collections.abc import Mapping
@@ -20,13 +20,13 @@ from hifihr_core.weight_files import read_facts, read_tensors, write_tensors
 FORMAT = "hifihr-hand-network"
 FORMAT_VERSION = "1"
 
-#: Blocks of the landmark network that stay as they are; files of the first edition begin with block `_FIRST_EDITION`.
+#: Number of frozen blocks of the landmark network; files of the first edition begin with block `_FIRST_EDITION`.
 FROZEN_BLOCKS = 7
 _FIRST_EDITION = "10"
 
 
 class HandNetwork(nn.Module):
-    """Reads the map that the eyes' first blocks make of an upright crop of a right hand, and lifts the hand."""
+    """Reads the feature map of the eyes' first blocks for an upright crop of a right hand, and lifts the hand."""
 
     def __init__(self, lifter: Lifter) -> None:
         super().__init__()
@@ -38,20 +38,20 @@ class HandNetwork(nn.Module):
     def see(
         self, body: Float[Tensor, "B C h w"], T_crop_photo: Float[Tensor, "B 3 3"]
     ) -> tuple[Float[Tensor, "B 21 2"], Float[Tensor, "B F"]]:
-        """Return the joints in pixels of the picture that the crops were cut from, and the pooled features."""
+        """Return the joints in pixels of the original picture, and the pooled features."""
         features = self.top(self.blocks(body))
         crop_px = self.joints(features).unflatten(1, (21, 3))[..., :2]
         return to_photo(crop_px, T_crop_photo), features
 
 
 def to_photo(crop_px: Float[Tensor, "B 21 2"], T_crop_photo: Float[Tensor, "B 3 3"]) -> Float[Tensor, "B 21 2"]:
-    """Return points of crops in pixels of the picture that these were cut from."""
+    """Return crop points in pixels of the original picture."""
     T_photo_crop = torch.linalg.inv(T_crop_photo)
     return crop_px @ T_photo_crop[:, :2, :2].mT + T_photo_crop[:, None, :2, 2]
 
 
 def build_hand_network(hand: HandModel, *, width: int = 384, blocks: int = 4) -> HandNetwork:
-    """Return a hand network that sees as the eyes do and has not learnt to lift.
+    """Return a hand network with the eyes' weights that has not learnt to lift.
 
     Raises: AssetError if the weights of the eyes are missing.
     """
@@ -64,7 +64,7 @@ def build_hand_network(hand: HandModel, *, width: int = 384, blocks: int = 4) ->
 
 
 class WholeNetwork(LandmarkNetwork):
-    """The hand network with the eyes' first blocks before it: from a crop to its joints and pooled features."""
+    """The hand network behind the eyes' first blocks: from a crop to its joints and pooled features."""
 
     def forward(self, crop: Traced) -> tuple[Traced, Traced]:  # type: ignore[override]
         """Return joints (B, 63), pixels of the crop, and features (B, 1152) of crops (B, 3, 224, 224)."""
@@ -73,7 +73,7 @@ class WholeNetwork(LandmarkNetwork):
 
 
 def whole_network(network: HandNetwork) -> WholeNetwork:
-    """Return `network` with the shipped first blocks before it. Raises: AssetError if these are missing."""
+    """Return `network` behind the shipped first blocks. Raises: AssetError if they are missing."""
     whole = WholeNetwork()
     whole.load_state_dict(load_network(LandmarkNetwork).state_dict())
     for own, block in zip(network.blocks, list(whole.blocks)[FROZEN_BLOCKS:], strict=True):
@@ -84,7 +84,7 @@ def whole_network(network: HandNetwork) -> WholeNetwork:
 
 
 def save_hand_network(path: Path, network: HandNetwork, hand: HandModel, facts: Mapping[str, str]) -> None:
-    """Write a hand network in 16-bit floats, with the hand it is for and `facts` about its making."""
+    """Write a hand network in 16-bit floats, with the hand it is for and `facts` about its training."""
     tensors = {name: value.detach().half().cpu().contiguous() for name, value in network.state_dict().items()}
     own = {"format": FORMAT, "format_version": FORMAT_VERSION, "hand": hand.name, "pose_basis": hand.pose_basis}
     lifter = network.lifter
@@ -113,7 +113,7 @@ def load_hand_network(path: Path, hand: HandModel) -> HandNetwork:
 
 
 def _all_blocks(tensors: Mapping[str, Tensor], *, frozen: int) -> dict[str, Tensor]:
-    """Return the tensors of a file whose blocks begin at `frozen`, with the eyes' own blocks before them."""
+    """Return the tensors of a file whose blocks begin at `frozen`, preceded by the eyes' own blocks."""
     missing = frozen - FROZEN_BLOCKS
     whole = {_moved(name, by=missing): value for name, value in tensors.items()}
     if missing > 0:

@@ -1,8 +1,8 @@
-"""The lifter: from 21 keypoints in a photo to a posed hand in the camera frame.
+"""The lifter: a network from 21 keypoints in a photo to a posed hand in the camera frame.
 
-A keypoint looks the same in a rendered picture and in a photo, so a network that sees only keypoints can be trained on
-synthetic hands only and still be right on real photos. Input and output live in the virtual camera of
-`hifihr_core.geometry.rays`, which makes them independent of where the hand is in the photo.
+Keypoints look the same in rendered pictures and in photos, so a network that sees only keypoints can be trained on
+synthetic hands and still be accurate on real photos. Input and output are in the virtual camera of
+`hifihr_core.geometry.rays`, so they do not depend on the hand's position in the photo.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from hifihr_core.weight_files import read_facts, read_tensors, write_tensors
 FORMAT = "hifihr-lifter"
 FORMAT_VERSION = "1"
 
-#: A hand of this size (metres across half its pattern) is the unit of the predicted distance.
+#: The unit of the predicted distance: that of a hand of this size, metres across half its pattern.
 _UNIT_HALF_SIZE_M = 0.08
 _NUM_INPUTS = 21 * 2 + 21 + 1
 
@@ -69,14 +69,14 @@ class Lifter(nn.Module):
         context: Float[Tensor, "B W"] | None = None,
         evidence: Evidence | None = None,
     ) -> PlacedHands:
-        """Lift right-looking hands. A joint of confidence 0 is ignored; its pixel may be any finite one.
+        """Lift right-looking hands. Joints of confidence 0 are ignored; their pixels may have any finite value.
 
-        `context`, as wide as the hidden layers, is what is known about the hand besides its keypoints; `evidence` is
-        what the eyes know, which a lifter without a reader ignores.
+        `context`, as wide as the hidden layers, encodes what is known beyond keypoints; `evidence` comes from the eyes,
+        and a lifter without a reader ignores it.
         """
         pattern = look_at_keypoints(keypoints_px, confidence, K, upright=self.upright)
         if evidence is not None and self.reader is not None:
-            # The spread of the looks says more of a joint than its confidence, which is a function of it.
+            # The spread of the looks says more about a joint than its confidence, which is derived from it.
             confidence = (confidence > 0).to(confidence)
             half_px = pattern.extent * (K[:, 0, 0] + K[:, 1, 1]) / 2
             read = self.reader(evidence, keypoints_px, pattern, half_px)
@@ -90,7 +90,9 @@ class Lifter(nn.Module):
         return self._place(pattern, orient, pose, shape, root)
 
     def _place(self, pattern: RayPattern, orient: Tensor, pose: Tensor, shape: Tensor, root: Tensor) -> PlacedHands:
-        upright = orient.new_tensor([1.0, 0.0, 0.0, 1.0, 0.0, 0.0])  # columns of the identity, so zero means no turn
+        upright = orient.new_tensor(
+            [1.0, 0.0, 0.0, 1.0, 0.0, 0.0]
+        )  # columns of the identity, so zero means no rotation
         R_virtual_root = turns.gram_schmidt((orient + upright).reshape(-1, 3, 2))
         plane = pattern.center + pattern.extent[:, None] * root[:, :2]
         depth_m = _UNIT_HALF_SIZE_M / pattern.extent * root[:, 2].clamp(-3, 3).exp()
@@ -116,9 +118,9 @@ class _Block(nn.Module):
 def build_lifter(
     hand: HandModel, *, width: int = 384, blocks: int = 4, upright: bool = False, reads: bool = False
 ) -> Lifter:
-    """Return an untrained lifter for `hand`; with `reads` it also takes evidence besides the keypoints.
+    """Return an untrained lifter for `hand`; with `reads` it also takes evidence beyond keypoints.
 
-    `upright` turns every pattern until the hand points up.
+    `upright` rotates every pattern so that the hand points up.
     """
     prior = hand.pose_prior()
     pose_std = (prior.basis.square().sum(dim=0)).sqrt().clamp_min(0.05)
@@ -134,7 +136,7 @@ def build_lifter(
 
 
 def save_lifter(path: Path, lifter: Lifter, hand: HandModel, facts: Mapping[str, str]) -> None:
-    """Write a lifter in 16-bit floats, with the hand it is for and `facts` about its making."""
+    """Write a lifter in 16-bit floats, with the hand it is for and `facts` about its training."""
     tensors = {name: value.detach().half().cpu().contiguous() for name, value in lifter.state_dict().items()}
     own = {"format": FORMAT, "format_version": FORMAT_VERSION, "hand": hand.name, "pose_basis": hand.pose_basis}
     sizes = {"width": str(lifter.stem.out_features), "blocks": str(len(lifter.blocks))}

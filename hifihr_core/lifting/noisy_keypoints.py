@@ -1,4 +1,4 @@
-"""Synthetic keypoints: sampled hands in front of sampled cameras, with a detector's mistakes."""
+"""Synthetic keypoints: random hands and cameras, with a detector's mistakes."""
 
 from dataclasses import dataclass
 
@@ -10,19 +10,19 @@ from hifihr_core.geometry.cameras import project
 from hifihr_core.hands import HandModel, HandParameters
 from hifihr_core.skeleton import FINGERS, ROOT
 
-#: Tangents of half the angle that a hand covers: far away in a photo, to a hand held before a phone.
+#: Range of the tangent of half the angle that a hand covers: from far away to close to a phone.
 EXTENT_RANGE = (0.015, 0.45)
-#: Furthest that a hand stands from the optical axis, as a tangent.
+#: Largest angle of a hand from the optical axis, as a tangent.
 OFF_AXIS = 0.6
 _HALF_HAND_M = 0.09
 
 
 @dataclass(frozen=True)
 class DetectorNoise:
-    """How wrong the simulated detector is.
+    """The errors of the simulated detector.
 
-    `level` is in units of half the hand's size in the image: every sample draws its own level up to it. The shares are
-    those of joints far off, joints lost, hands with a finger lost, and hands with two fingers exchanged.
+    `level` is in units of half the hand's size in the image; each sample draws a level up to it. The shares are those
+    of outlier joints, lost joints, hands with a lost finger, and hands with two swapped fingers.
     """
 
     level: float = 0.12
@@ -34,7 +34,7 @@ class DetectorNoise:
 
 @dataclass(frozen=True)
 class KeypointBatch:
-    """Synthetic hands: what a detector would say about them, and the truth, in the camera frame."""
+    """Synthetic hands: simulated detections and the ground truth, in the camera frame."""
 
     keypoints_px: Float[Tensor, "B 21 2"]
     confidence: Float[Tensor, "B 21"]
@@ -47,12 +47,12 @@ class KeypointBatch:
 def sample_keypoints(
     hand: HandModel, batch: int, *, generator: torch.Generator, noise: DetectorNoise = DetectorNoise()
 ) -> KeypointBatch:
-    """Draw hands in front of cameras, with a detector's noise, outliers, and lost and swapped joints."""
+    """Sample hands and cameras, with a detector's noise, outliers, and lost and swapped joints."""
     drawn = hand.sample_parameters(batch, generator=generator)
     parameters = HandParameters(drawn.global_orient, drawn.pose, drawn.shape)
     root_cam, K = _stand(batch, generator)
     joints_cam = hand.joints_of(parameters) + root_cam[:, None]
-    # A joint may come behind the lens when a hand is very near: move such hands away.
+    # Joints of a very near hand may be behind the lens: move such hands away.
     lacking = (0.05 - joints_cam[..., 2].amin(dim=1)).clamp_min(0)
     root_cam = root_cam + lacking[:, None] * root_cam / root_cam[:, 2:]
     joints_cam = joints_cam + (lacking[:, None] * root_cam / root_cam[:, 2:])[:, None]
@@ -77,7 +77,7 @@ def _stand(batch: int, generator: torch.Generator) -> tuple[Float[Tensor, "B 3"]
 def spoil(
     keypoints_px: Float[Tensor, "B 21 2"], *, generator: torch.Generator, noise: DetectorNoise
 ) -> tuple[Float[Tensor, "B 21 2"], Float[Tensor, "B 21"]]:
-    """Return keypoints as a detector would give them, and its confidences; 0 where it lost a joint."""
+    """Return simulated detected keypoints and confidences, 0 for lost joints."""
     batch, joints = keypoints_px.shape[:2]
     device = keypoints_px.device
 
@@ -91,7 +91,7 @@ def spoil(
     level = noise.level * uniform(batch, 1, 1) ** 2
     outlier = uniform(batch, joints, 1) < noise.outlier_share
     sigma = torch.where(outlier, 0.3, level)
-    # The whole hand is found a little off too, as detectors do it.
+    # Detectors also misplace the hand as a whole.
     points = keypoints_px + (sigma * normal(batch, joints, 2) + 0.3 * level * normal(batch, 1, 2)) * half_px
     points = _swap_fingers(points, uniform(batch), uniform(batch, 2), noise.swapped_share)
     confidence = (1 - 2 * level[..., 0] + 0.1 * normal(batch, joints)).clamp(0.05, 1)
@@ -106,7 +106,7 @@ def spoil(
 
 
 def _swap_fingers(points: Tensor, chance: Tensor, pick: Float[Tensor, "B 2"], share: float) -> Tensor:
-    """Exchange two fingers of some hands."""
+    """Swap two fingers in some hands."""
     fingers = points[:, 1:].reshape(len(points), len(FINGERS), 4, 2)
     a, b = (pick * len(FINGERS)).long().clamp_max(len(FINGERS) - 1).unbind(dim=1)
     rows = torch.arange(len(points), device=points.device)
@@ -117,7 +117,7 @@ def _swap_fingers(points: Tensor, chance: Tensor, pick: Float[Tensor, "B 2"], sh
 
 
 def _lost_finger(chance: Tensor, pick: Tensor, share: float, joints: int) -> Tensor:
-    """Return which joints are lost because a finger is hidden from some joint on."""
+    """Return which joints are lost because a finger is hidden beyond some joint."""
     joint = torch.arange(joints, device=chance.device)
     finger = (joint - 1).div(4, rounding_mode="floor")
     hidden = (pick * len(FINGERS)).floor()

@@ -1,8 +1,8 @@
-"""Convolutions of the landmark network that learn twice as fast on a CPU.
+"""Convolutions of the landmark network that train twice as fast on a CPU.
 
-torch takes most of a training step for the gradients of depthwise convolutions; here these are another depthwise
-convolution and a loop of multiplications over channels. Convolutions of one pixel are products of matrices in bfloat16,
-which recent processors multiply several times as fast; weights and their sums stay in float32.
+torch spends most of a training step on gradients of depthwise convolutions; here these are another depthwise
+convolution and a loop of multiplications over channels. 1 x 1 convolutions are matrix products in bfloat16, which
+recent processors compute several times as fast; weights and accumulated sums stay in float32.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ _CHANNELS_AT_ONCE = 64
 
 @contextmanager
 def quick_convolutions() -> Iterator[None]:
-    """Let every `SameConv2d` compute this way."""
+    """Make every `SameConv2d` compute this way."""
     own = SameConv2d.forward
     setattr(SameConv2d, "forward", _forward)  # noqa: B010
     try:
@@ -88,7 +88,7 @@ class _Depthwise(torch.autograd.Function):
 
 
 def _gradient_of_input(gradient: Tensor, weight: Tensor, size: torch.Size, steps: tuple[int, int, int]) -> Tensor:
-    """Return the gradient as a convolution with the mirrored kernel of the output's one, spread by the stride."""
+    """Return the input gradient: the output gradient, dilated by the stride, convolved with the mirrored kernel."""
     stride, before, after = steps
     size_of_kernel, spread = weight.shape[-1], gradient
     if stride > 1:
@@ -101,7 +101,7 @@ def _gradient_of_input(gradient: Tensor, weight: Tensor, size: torch.Size, steps
 
 @kernel
 def _gradient_of_weight(x: np.ndarray, gradient: np.ndarray, stride: int, before: int, out: np.ndarray) -> None:
-    """Fill `out` (C, k, k): each tap is the sum over batch and places of input times gradient, channels last."""
+    """Fill `out` (C, k, k): each tap is the sum of input times gradient over batch and positions, channels last."""
     batch, height, width, channels = gradient.shape
     rows, columns, taps = x.shape[1], x.shape[2], out.shape[1]
     for first in range(0, channels, _CHANNELS_AT_ONCE):

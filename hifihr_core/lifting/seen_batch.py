@@ -1,4 +1,4 @@
-"""Hands as the eyes saw them: rendered ones whose truth is known, and photos whose joints are the eyes' own."""
+"""Hands as the eyes saw them: rendered ones with ground truth, and photos labelled with the eyes' own joints."""
 
 from dataclasses import dataclass
 
@@ -13,9 +13,10 @@ from hifihr_core.lifting.noisy_keypoints import KeypointBatch
 
 @dataclass(frozen=True)
 class SeenHands:
-    """N rendered right hands with L looks at each, in pixels of their pictures, and the truth in the camera frame.
+    """N rendered right hands with L looks at each, in pixels of their pictures, and the ground truth in the camera
+    frame.
 
-    `body` are the maps that the first blocks of the eyes make of V crops of each hand, `T_crop_photo`.
+    `body` holds the feature maps of the eyes' first blocks for V crops of each hand, placed by `T_crop_photo`.
     """
 
     looks_px: Float[Tensor, "N L 21 2"]
@@ -33,7 +34,7 @@ class SeenHands:
         return len(self.K)
 
     def truth(self, which: Tensor) -> KeypointBatch:
-        """Return some of the hands with the mean of their looks as keypoints, all of confidence 1."""
+        """Return a subset of the hands, with the mean of their looks as keypoints, all with confidence 1."""
         own, points = self.parameters, self.looks_px[which].mean(dim=1)
         return KeypointBatch(
             keypoints_px=points,
@@ -45,7 +46,7 @@ class SeenHands:
         )
 
     def spread_px(self, which: Tensor) -> Float[Tensor, "B 21"]:
-        """Return how far the looks are from their mean along an axis (standard deviation, of L - 1)."""
+        """Return the standard deviation (of L - 1) of the looks along an axis."""
         looks = self.looks_px[which]
         squared = (looks - looks.mean(dim=1, keepdim=True)).square().sum(dim=-1)
         return (squared.sum(dim=1) / (2 * (looks.shape[1] - 1))).sqrt()
@@ -57,9 +58,9 @@ class SeenHands:
 
 @dataclass(frozen=True)
 class SeenPhotos:
-    """N right-looking hands in photos: the map of each crop, and what the eyes saw, in pixels of the photos.
+    """N right-looking hands in photos: the feature map of each crop, and the eyes' output, in pixels of the photos.
 
-    `weight` is how much each joint is trusted, 0 to 1; `K` is a usual camera, since none is known.
+    `weight` is the trust in each joint, 0 to 1; `K` is a typical camera, since the true one is unknown.
     """
 
     body: Float16[Tensor, "N C h w"]

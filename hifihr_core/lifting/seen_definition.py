@@ -1,7 +1,7 @@
-"""Where the eyes put the 21 joints, in terms of the joints of a hand model.
+"""The eyes' definition of the 21 joints in terms of a hand model's joints.
 
-The eyes' finger tips are a fifteenth of the hand's size short of ours, and their wrist is a tenth nearer to the
-fingers: two definitions of the same names. A fit that ignores this bends fingers to shorten them.
+The eyes' fingertips are a fifteenth of the hand's size short of ours, and their wrist is a tenth nearer to the fingers:
+the same names are defined differently. A fit that ignores this bends fingers to shorten them.
 """
 
 from functools import cache
@@ -14,21 +14,21 @@ from torch import Tensor
 
 from hifihr_core.outside.json_text import read_json
 
-#: Weights per definition of the hand's joints, made by tools/learn_seen_definition.py.
+#: Weights for each definition of the hand's joints, made by tools/learn_seen_definition.py.
 _FILE = "seen_definition.json"
 
 
 def seen_definition(joint_definition: str) -> Float[Tensor, "21 21"] | None:
     """Return the eyes' joints as weighted sums of a hand's, ``seen = weights @ joints``; each row sums to 1.
 
-    Joints may be in space or in a picture. None if the definition is not "freihand" or "ho3d".
+    Joints may be 3D or 2D. None if the definition is not "freihand" or "ho3d".
     """
     weights = _weights().get(joint_definition)
     return None if weights is None else torch.tensor(weights)
 
 
 def as_seen(joints: Float[Tensor, "B 21 D"], joint_definition: str) -> Float[Tensor, "B 21 D"]:
-    """Return joints as the eyes define them; those of an unknown definition stay."""
+    """Return joints as the eyes define them; those of an unknown definition are unchanged."""
     weights = seen_definition(joint_definition)
     return joints if weights is None else weights.to(joints) @ joints
 

@@ -1,4 +1,4 @@
-"""Training the hand network on what the eyes' first blocks saw of rendered hands and of photos."""
+"""Train the hand network on feature maps of the eyes' first blocks, from rendered hands and photos."""
 
 import copy
 import math
@@ -20,17 +20,17 @@ from hifihr_core.lifting.seen_definition import as_seen
 from hifihr_core.lifting.train_lifter import lifter_loss
 from hifihr_core.placed_hands import PlacedHands, in_front
 
-#: Joints of photos that are nearer than this share of the hand's size are right: the eyes err more than that.
+#: Joints in photos with an error below this fraction of the hand's size count as correct: the eyes err more.
 _ALIKE = 0.01
 
 
 @dataclass(frozen=True)
 class HandTraining:
-    """Length, sizes and proportions of a training; a run ends annealed after `steps` or `max_minutes`.
+    """Duration, sizes and proportions of training; a run ends annealed after `steps` or `max_minutes`.
 
-    Each step sees `rendered` hands, `photos` hands and `clean` keypoints without any picture. `aligned` is the weight
-    of the joints after Procrustes, `joints` that of the joints of the blocks themselves, `lifted` that of the lifted
-    joints in photos; `last_blocks` False leaves the eyes as they are.
+    Each step uses `rendered` hands, `photos` hands and `clean` sets of keypoints without a picture. `aligned` is the
+    weight of the joints after Procrustes, `joints` that of the blocks' own joints, `lifted` that of the lifted joints
+    in photos; `last_blocks=False` keeps the eyes' weights.
     """
 
     steps: int = 100_000
@@ -53,7 +53,7 @@ class HandTraining:
 def look_with(
     network: HandNetwork, seen: SeenHands, which: Tensor, view: Tensor | int = 0
 ) -> tuple[KeypointBatch, Evidence]:
-    """Return some hands and what is known about each besides its keypoints; `view` is the crop that is looked at."""
+    """Return the chosen hands and the evidence beyond their keypoints; `view` is the crop used."""
     second_px, features = network.see(_map(seen.body[which, view]), seen.T_crop_photo[which, view])
     evidence = Evidence(
         spread_px=seen.spread_px(which),
@@ -68,7 +68,7 @@ def look_with(
 def lift_with(
     network: HandNetwork, seen: SeenHands, which: Tensor, view: Tensor | int = 0
 ) -> tuple[PlacedHands, KeypointBatch, Evidence]:
-    """Return some hands as the network lifts them, their truth and their evidence."""
+    """Return the chosen hands as the network lifts them, with their ground truth and evidence."""
     truth, evidence = look_with(network, seen, which, view)
     return network.lifter(truth.keypoints_px, truth.confidence, truth.K, evidence=evidence), truth, evidence
 
@@ -148,7 +148,7 @@ def _terms(
 def _photo_terms(
     hand: HandModel, network: HandNetwork, photos: SeenPhotos, which: Tensor, settings: HandTraining
 ) -> dict[str, Float[Tensor, ""]]:
-    """Return how far the blocks' joints and the lifted ones are from those that the eyes saw, defined as theirs."""
+    """Return the distances of the blocks' own joints and the lifted ones from the eyes', in the eyes' definition."""
     second_px, features = network.see(_map(photos.body[which]), photos.T_crop_photo[which])
     points, K = photos.joints_px[which], photos.K[which]
     evidence = Evidence(

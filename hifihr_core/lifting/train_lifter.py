@@ -1,4 +1,4 @@
-"""Training the keypoint lifter on an endless stream of hands: sampled poses, cameras, and a detector's mistakes."""
+"""Train the keypoint lifter on an endless stream of hands: random poses and cameras, with a detector's mistakes."""
 
 import copy
 import time
@@ -22,7 +22,7 @@ from hifihr_core.placed_hands import PlacedHands, in_front
 
 @dataclass(frozen=True)
 class LifterTraining:
-    """Length and sizes of a training; with `max_minutes` it ends, annealed, after that time if not after `steps`."""
+    """Duration and sizes of training; it ends annealed after `steps`, or after `max_minutes` if that comes first."""
 
     steps: int = 20_000
     max_minutes: float | None = None
@@ -42,7 +42,7 @@ def lifter_loss(
 ) -> dict[str, Float[Tensor, ""]]:
     """Return the weighted terms: joints, rotation, pose, shape, reprojection and distance.
 
-    `aligned` is the weight of the joints after Procrustes, whose rotation and scale count as fixed.
+    `aligned` is the weight of the joints after Procrustes, whose rotation and scale are treated as constants.
     """
     joints = hand.joints_of(lifted.parameters)
     true_joints = truth.joints_cam - truth.root_cam[:, None]
@@ -117,9 +117,9 @@ def _share_done(settings: LifterTraining, step: int, seconds: float) -> float:
 
 @dataclass(frozen=True)
 class LifterScore:
-    """Errors of lifted hands, means over hands: joints about joint 9, after Procrustes, and the relative distance.
+    """Mean errors of lifted hands: joints relative to joint 9, joints after Procrustes, and the relative distance.
 
-    Millimetres where the name says so.
+    Fields with `mm` in their name are in millimetres.
     """
 
     joints_mm: float
@@ -135,9 +135,9 @@ def evaluate_lifter(
     noise_share: float = 0.03,
     seed: int = 1_000_003,
 ) -> LifterScore:
-    """Score `lift` (keypoints, confidence, K) on fresh hands whose every keypoint is off by `noise_share`.
+    """Score `lift` (keypoints, confidence, K) on new hands with keypoint noise `noise_share`.
 
-    The noise is normal, per axis, in units of the hand's size (the longer side of its box) in the image.
+    The noise is normal, per axis, relative to the hand's size (the longer side of its box) in the image.
     """
     generator = torch.Generator(device=hand.faces.device).manual_seed(seed)
     exact = DetectorNoise(level=0.0, outlier_share=0.0, dropped_share=0.0, dropped_finger_share=0.0, swapped_share=0.0)

@@ -1,4 +1,4 @@
-"""Where photometric terms compare, and how far each sample is trusted."""
+"""The regions that photometric terms compare, and the trust in each sample."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ from hifihr_core.rendering.fragments import Rendered
 Labels = Mapping[str, Tensor]
 Present = Mapping[str, Bool[Tensor, " B"]]
 
-#: Pixels covered less than this show the background too; comparing them would teach the hand to shrink.
+#: Pixels with less coverage also show background; comparing them would teach the hand to shrink.
 WHOLLY_COVERED = 0.999
 
-#: A sample with any joint below this confidence teaches no texture (S2HAND).
+#: A sample with any joint below this confidence is not used for texture (S2HAND).
 LEAST_CONFIDENCE = 0.1
 
 
 @dataclass(frozen=True)
 class Region:
-    """A rule for the pixels to compare: the labels it reads and the function."""
+    """A rule for the pixels to compare: the labels that it reads, and its function."""
 
     labels: frozenset[str]
     function: Callable[[Rendered, Labels, Present], tuple[Float[Tensor, "B H W"], Float[Tensor, " B"]]]
@@ -29,7 +29,7 @@ class Region:
 def inside_mask(
     rendered: Rendered, labels: Labels, present: Present
 ) -> tuple[Float[Tensor, "B H W"], Float[Tensor, " B"]]:
-    """Compare where the hand is both rendered and annotated; a sample without mask is not trusted."""
+    """Compare where the hand is both rendered and annotated; samples without a mask are not trusted."""
     interior = (rendered.silhouette > WHOLLY_COVERED) & (labels["mask"] > 0)
     return interior.to(rendered.image.dtype), present["mask"].to(rendered.image.dtype)
 
@@ -39,7 +39,7 @@ def by_keypoints(
 ) -> tuple[Float[Tensor, "B H W"], Float[Tensor, " B"]]:
     """Compare where the hand is rendered; trust is the squared mean confidence of the detected keypoints (S2HAND).
 
-    A sample with any confidence of 0.1 or less is not trusted at all.
+    Samples with any confidence of 0.1 or less are not trusted.
     """
     interior = (rendered.silhouette > WHOLLY_COVERED).to(rendered.image.dtype)
     confidence = labels["keypoints_confidence"].to(interior)

@@ -13,12 +13,12 @@ from hifihr_core.losses.terms import HandFacts, LossInputs, Ratio
 from hifihr_core.models.placing import PlacedEstimate
 from hifihr_core.records import Batch
 
-#: Side of the maps that albedo is compared on, at vertices: their colours are those of larger maps, averaged.
+#: Side of the maps from which vertex albedo is compared; larger maps are averaged to it.
 ALBEDO_MAP_PX = 128
 
 
 def hand_facts(hand: HandModel) -> HandFacts:
-    """Return what terms need of a hand model, on its device."""
+    """Return the facts of a hand model that terms need, on its device."""
     mano_faces = getattr(hand, "mano_faces", None)
     return HandFacts(
         prior=hand.pose_prior(),
@@ -31,7 +31,7 @@ def hand_facts(hand: HandModel) -> HandFacts:
 def capabilities_of(
     hand: HandModel, *, renders: bool, perceptual: bool, extra: frozenset[str] = frozenset()
 ) -> frozenset[str]:
-    """Return the capabilities of a run with this hand; `extra` are those that the image network gives."""
+    """Return the capabilities of a run with this hand; `extra` are those of the image network."""
     offered = {
         "mano_vertices": hand.has_mano_vertices,
         "mano_edges": getattr(hand, "mano_faces", None) is not None,
@@ -51,7 +51,7 @@ def loss_inputs(
     perceptual: nn.Module | None = None,
     start: PlacedEstimate | None = None,
 ) -> LossInputs:
-    """Return the inputs of a batch; labels that the plan does not read are not in it."""
+    """Return the inputs of a batch, without labels that the plan does not read."""
     labels = {name: batch.labels[name] for name in plan.labels if name in batch.labels}
     present = {name: batch.present[name] for name in labels}
     absent = torch.zeros(len(batch), dtype=torch.bool, device=batch.image.device)
@@ -64,7 +64,7 @@ def loss_inputs(
 
 
 def evaluate_terms(inputs: LossInputs, plan: Plan) -> dict[str, Ratio]:
-    """Return every term of the plan as a ratio; a term whose label no sample of the batch carries has weight 0."""
+    """Return every term of the plan as a ratio; a term has weight 0 if no sample in the batch has its label."""
     nothing = Ratio(*(torch.zeros(2, len(inputs.image), device=inputs.image.device)))
     return {
         name: term.function(inputs) if all(inputs.present[label].any() for label in term.labels) else nothing
@@ -75,7 +75,7 @@ def evaluate_terms(inputs: LossInputs, plan: Plan) -> dict[str, Ratio]:
 def weigh(ratios: Mapping[str, Ratio], weights: Mapping[str, float], sums: Mapping[str, Tensor]) -> Tensor:
     """Return the loss: each term's total over the weight in `sums`, times its weight in the plan.
 
-    `sums` are the weights of all samples that the step counts, also those of other processes; see `total_weights`.
+    `sums` are the total weights of the step's samples, including those of other processes; see `total_weights`.
     """
     parts = [weights[name] * ratio.total.sum() / sums[name].clamp(min=1e-8) for name, ratio in ratios.items()]
     return torch.stack(parts).sum()

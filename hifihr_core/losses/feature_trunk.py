@@ -12,7 +12,7 @@ from hifihr_core.outside.torch_files import read_torch_file
 #: Asset with torchvision's ImageNet weights.
 PERCEPTUAL_ASSET = "vgg19"
 
-#: Number of layers of torchvision's `features` that are kept.
+#: Number of layers in torchvision's `features` that are kept.
 NUM_LAYERS = 15
 
 
@@ -37,7 +37,7 @@ def load_perceptual(path: Path) -> Trunk:
     """Build the trunk from torchvision's VGG19 weights. Raises: AssetError if the file is something else."""
     from torchvision.models import vgg19
 
-    with torch.device("meta"):  # shapes alone: the whole network has half a gigabyte of numbers that nobody asks for
+    with torch.device("meta"):  # only shapes: the full network has half a gigabyte of unused weights
         layers = vgg19(weights=None, init_weights=False).features[:NUM_LAYERS]
     what, remedy = "VGG19 weights of torchvision", "fetch them again"
     state = read_torch_file(path, what=what, remedy=remedy)

@@ -1,7 +1,7 @@
 """Terms on joints, bones, vertices and root placement.
 
-Lengths are metres in the root frame, image distances pixels of a 224 px crop whatever the size of the crop, so that
-the paper's weights mean the same at every size. A label that is given is taken as exact.
+Lengths are metres in the root frame; image distances are pixels of a 224 px crop whatever the actual size, so that the
+paper's weights mean the same at every size. Labels are treated as exact.
 """
 
 import torch
@@ -19,7 +19,7 @@ PARENTS_OF_BONES, CHILDREN_OF_BONES = (list(column) for column in zip(*BONES, st
 #: Crop size to which image distances refer.
 REFERENCE_PX = 224
 
-#: Where the robust keypoint loss turns from square to straight, pixels (S2HAND).
+#: Distance at which the robust keypoint loss changes from quadratic to linear, pixels (S2HAND).
 ROBUST_PX = 5.0
 
 #: Mean length of the middle finger's proximal phalanx, metres (S2HAND).
@@ -38,7 +38,7 @@ def bone_length(joints: Float[Tensor, "B 21 3"]) -> Float[Tensor, " B"]:
 
 
 def robust(distance_px: Float[Tensor, "*N"]) -> Float[Tensor, "*N"]:
-    """Return d^2 / 10 below 5 pixels and d - 2.5 above: both 2.5 at the seam (S2HAND, equation of its 2D loss)."""
+    """Return d^2 / 10 below 5 pixels and d - 2.5 above; both are 2.5 where they meet (S2HAND's 2D loss)."""
     return torch.where(distance_px < ROBUST_PX, distance_px.square() / (2 * ROBUST_PX), distance_px - ROBUST_PX / 2)
 
 
@@ -66,15 +66,15 @@ def joints_3d(inputs: LossInputs) -> Ratio:
 def joints_aligned(inputs: LossInputs) -> Ratio:
     """Mean joint distance after Procrustes alignment, metres: the metric PA-MPJPE.
 
-    Where the rotation of a hand is uncertain, `joints_3d` is least for fingers between all rotations; this term
-    asks how the fingers are bent whatever the turn. The alignment has no gradient.
+    If the rotation of a hand is uncertain, `joints_3d` favours fingers averaged over rotations; this term measures how
+    the fingers are bent regardless of rotation. The alignment has no gradient.
     """
     joints, truth = inputs.prediction.hand.joints, inputs.labels["joints_cam"]
     present = inputs.present["joints_cam"] & inputs.present["image"]
     truth = torch.where(present[:, None, None], truth, joints.detach())
     with torch.no_grad():
         align = procrustes(joints, truth)
-    # The gradient of a norm at zero is not defined; here it is zero.
+    # The gradient of a norm at zero is undefined; here it is zero.
     distance = (align(joints) - truth).square().sum(dim=-1).clamp(min=1e-12).sqrt()
     return mean_over_present(inputs, distance, "joints_cam")
 
@@ -89,7 +89,7 @@ def vertices_3d(inputs: LossInputs) -> Ratio:
 
 @term("edge_length", labels=("mano_vertices_cam",), requires=("mano_vertices", "mano_edges"))
 def edge_length(inputs: LossInputs) -> Ratio:
-    """Mean absolute difference of the lengths of MANO's edges, metres (paper: edge_length)."""
+    """Mean absolute difference in the lengths of MANO's edges, metres (paper: edge_length)."""
     edges = needed(inputs.hand.mano_edges, "the edges of MANO's mesh")
     difference = edge_lengths(inputs.mano_vertices, edges) - edge_lengths(inputs.labels["mano_vertices_cam"], edges)
     return mean_over_present(inputs, difference.abs(), "mano_vertices_cam")
@@ -134,10 +134,10 @@ def bone_direction_2d(inputs: LossInputs) -> Ratio:
 def keypoints_2d(inputs: LossInputs) -> Ratio:
     """Robust distance to detected keypoints, pixels, weighted by squared confidence (paper: open_2dj; S2HAND).
 
-    The wrist counts double and the finger tips one and a half times, inside the square.
+    The wrist counts double and the fingertips one and a half times, inside the square.
     """
     offset_px = (inputs.prediction.joints_px - inputs.labels["keypoints_px"]) * _per_reference_px(inputs)
-    # The gradient of a norm at zero is not defined; here it is zero.
+    # The gradient of a norm at zero is undefined; here it is zero.
     distance_px = offset_px.square().sum(dim=-1).clamp(min=1e-12).sqrt()
     importance = torch.ones(21, dtype=distance_px.dtype, device=distance_px.device)
     importance[WRIST] = 2.0
@@ -157,7 +157,7 @@ def keypoint_bone_direction(inputs: LossInputs) -> Ratio:
 
 @term("root_px", labels=("joints_cam",))
 def root_px(inputs: LossInputs) -> Ratio:
-    """Mean absolute error of the root's place in the image, pixels."""
+    """Mean absolute error of the root's position in the image, pixels."""
     truth_px, _ = _true_root(inputs)
     return mean_over_present(
         inputs, (inputs.prediction.estimate.root_px - truth_px).abs() * _per_reference_px(inputs), "joints_cam"
@@ -174,7 +174,7 @@ def root_scale(inputs: LossInputs) -> Ratio:
 
 
 def _true_root(inputs: LossInputs) -> tuple[Float[Tensor, "B 2"], Float[Tensor, " B"]]:
-    """Return (root_px, scale_px_per_m) of the annotated root; harmless numbers if it is absent."""
+    """Return (root_px, scale_px_per_m) of the annotated root; harmless placeholders if it is absent."""
     root_cam = inputs.labels["joints_cam"][:, ROOT]
     in_view = torch.where(inputs.present["joints_cam"][:, None], root_cam, root_cam.new_tensor([0.0, 0.0, 1.0]))
     return measure_root(in_view, inputs.K)

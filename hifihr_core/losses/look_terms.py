@@ -1,7 +1,7 @@
-"""Terms on skin and light separately, for drawn pictures, where both are known.
+"""Terms on skin and light separately, for rendered pictures, where both are known.
 
-A picture only holds their product, so a network that learns from pictures alone may put the skin's tone into the light;
-these terms tell them apart, in the shared scale of docs/conventions.md.
+A picture only shows their product, so a network that learns from pictures alone may put the skin's tone into the light;
+these terms separate them, on the common scale of docs/conventions.md.
 """
 
 import torch
@@ -26,7 +26,7 @@ def albedo(inputs: LossInputs) -> Ratio:
     if ours.shape[1] != truth.shape[1]:
         raise DataError(
             f"the label texture has {truth.shape[1]} coefficients, expected {ours.shape[1]} of this run's hand; "
-            "prepare data with that hand, or leave the term out with --set loss.weights.albedo=0"
+            "prepare data with that hand, or disable the term with --set loss.weights.albedo=0"
         )
     with torch.no_grad():
         aim = inputs.hand.vertex_colors(truth)
@@ -35,7 +35,7 @@ def albedo(inputs: LossInputs) -> Ratio:
 
 @term("light", labels=("light", "sky"), requires=("render",))
 def light(inputs: LossInputs) -> Ratio:
-    """Mean absolute difference of what both lights give to white surfaces of all directions, highlights left out."""
+    """Mean absolute difference between white surfaces of all orientations under the two lights, without highlights."""
     truth = Light.from_numbers(inputs.labels["light"], inputs.labels["sky"])
     ours = needed(inputs.prediction.estimate.light, "the light")
     normals = even_directions(_NORMALS).to(truth.ambient).expand(len(truth.ambient), -1, -1)

@@ -1,6 +1,6 @@
 """Terms between the rendered picture and the photo.
 
-They compare inside `LossInputs.region`, which carries no gradient, and weight samples by `LossInputs.trust`. The
+They compare inside `LossInputs.region`, which has no gradient, and weight samples by `LossInputs.trust`. The
 outline of the hand learns from `silhouette` and `iou`, through the renderer's antialiased coverage.
 """
 
@@ -21,13 +21,13 @@ def region_mean(values: Float[Tensor, "B C H W"], region: Float[Tensor, "B H W"]
 def composite(
     rendered: Float[Tensor, "B 3 H W"], photo: Float[Tensor, "B 3 H W"], region: Float[Tensor, "B H W"]
 ) -> Float[Tensor, "B 3 H W"]:
-    """Return the photo with the rendered picture in place of the region, so that the rest compares as equal."""
+    """Return the photo with the region replaced by the rendered picture, so that the rest compares as equal."""
     return torch.lerp(photo, rendered, region[:, None])
 
 
 def ssim_map(a: Float[Tensor, "B C H W"], b: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
     """Return structural similarity per pixel: Gaussian 11 x 11 window, sigma 1.5, zero padding (Wang et al. 2004)."""
-    # Two calls, so that the moments of a photo, which has no gradient, cost none.
+    # Two calls, so that the photo's moments are computed without gradients.
     mean_a, aa, ab = gaussian_blur(torch.cat((a, a * a, a * b), dim=1)).chunk(3, dim=1)
     mean_b, bb = gaussian_blur(torch.cat((b, b * b), dim=1)).chunk(2, dim=1)
     numerator = (2 * mean_a * mean_b + 1e-4) * (2 * (ab - mean_a * mean_b) + 9e-4)
@@ -35,11 +35,11 @@ def ssim_map(a: Float[Tensor, "B C H W"], b: Float[Tensor, "B C H W"]) -> Float[
 
 
 def gaussian_blur(image: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
-    """Return the image under SSIM's window, with zeros around it."""
+    """Filter the image with SSIM's window, with zero padding."""
     x = torch.arange(-5, 6, dtype=image.dtype, device=image.device)
     kernel = torch.softmax(-x.square() / (2 * 1.5**2), dim=0)
     n = image.shape[1]
-    # With channels last, torch's grouped convolution is several times faster on a CPU.
+    # In channels-last layout, torch's grouped convolution is several times faster on a CPU.
     image = image.contiguous(memory_format=torch.channels_last)
     down = functional.conv2d(image, kernel.view(1, 1, 11, 1).expand(n, 1, 11, 1), padding=(5, 0), groups=n)
     return functional.conv2d(down, kernel.view(1, 1, 1, 11).expand(n, 1, 1, 11), padding=(0, 5), groups=n)

@@ -1,4 +1,4 @@
-"""Terms that need no label: what hands, skins and meshes are like before any picture is seen.
+"""Terms without labels: priors on hands, skins and meshes.
 
 Priors of pose, shape and texture pull to the mean, or, in a run whose settings say so, to what its start saw.
 """
@@ -36,9 +36,9 @@ def shape_prior(inputs: LossInputs) -> Ratio:
 
 @term("start_depth", requires=("start",))
 def start_depth(inputs: LossInputs) -> Ratio:
-    """Mean absolute difference of the joints' depths from those that the run's start sees, metres.
+    """Mean absolute difference of joint depths from those estimated by the run's starting network, metres.
 
-    One camera's picture and its 2D joints hardly say how far a joint is, so without labels in 3D nothing else holds it.
+    A single picture with 2D joints hardly constrains depth, so without 3D labels nothing else does.
     """
     own_m, start_m = inputs.prediction.joints_cam[..., 2], inputs.placed_start.joints_cam[..., 2]
     return mean_over_present(inputs, (own_m - start_m).abs())
@@ -53,7 +53,7 @@ def texture_prior(inputs: LossInputs) -> Ratio:
 
 @term("laplacian")
 def laplacian(inputs: LossInputs) -> Ratio:
-    """Mean squared distance of each vertex from the middle of its neighbours, square centimetres (S2HAND)."""
+    """Mean squared distance of each vertex from the mean of its neighbours, square centimetres (S2HAND)."""
     offsets_m = laplacian_offsets(inputs.prediction.hand.vertices, inputs.hand.edges)
     return mean_over_present(inputs, (100 * offsets_m).square().sum(dim=-1))
 
@@ -71,7 +71,7 @@ def texture_smoothness(inputs: LossInputs) -> Ratio:
 
 
 def _from_centre(inputs: LossInputs, read: Callable[[HandParameters], Float[Tensor, "B D"]]) -> Float[Tensor, "B D"]:
-    """Return some parameters, counted from where the priors of this run pull them."""
+    """Return parameters relative to the centre of this run's priors."""
     own = read(inputs.prediction.estimate.parameters)
     return own if inputs.start is None else own - read(inputs.start.estimate.parameters)
 

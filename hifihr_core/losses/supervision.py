@@ -1,4 +1,4 @@
-"""The supervision table: what each level may read, and the weight of each term.
+"""The supervision table: the labels that each level may read, and the weights of its terms.
 
 docs/supervision.md shows the same table to readers; a test compares the two.
 """
@@ -13,23 +13,23 @@ from hifihr_core.losses import geometric, look_terms, map_terms, photometric, pr
 from hifihr_core.losses.compared_regions import REGIONS
 from hifihr_core.losses.terms import TERMS, Term
 
-#: One weight for the whole run, or steps ``((epoch, weight), ...)``: the last step at or before an epoch holds.
+#: One weight for the whole run, or steps ``((epoch, weight), ...)``: the last step at or before an epoch applies.
 Weight = float | int | tuple[tuple[float | int, float | int], ...]
 
 
 @dataclass(frozen=True)
 class Level:
-    """One row of the table: the labels that may be read, the region of photometric terms, the weight of every term."""
+    """One row of the table: the labels that may be read, the region for photometric terms, and the weights."""
 
     labels: frozenset[str]
     region: str
     weights: Mapping[str, Weight]
 
 
-#: What is given with a picture at test time too; every level may read it. The box decides the crop.
+#: Labels that are also given at test time; every level may read them. The box determines the crop.
 INPUTS = ("box_px",)
 
-#: Appearance weights that all levels share, and priors of a hand without labels.
+#: Appearance weights common to all levels, and priors for a hand without labels.
 _PRIORS: Mapping[str, Weight] = {
     "joint_limits": 0.1,
     "shape_prior": ((0, 0.1), (270, 1e-3), (300, 1e-5)),
@@ -38,7 +38,7 @@ _PRIORS: Mapping[str, Weight] = {
 
 LEVELS: Mapping[str, Level] = MappingProxyType(
     {
-        # Everything that is annotated, 3D first.
+        # All annotations, with the emphasis on 3D.
         "full": Level(
             labels=frozenset(
                 {
@@ -74,7 +74,7 @@ LEVELS: Mapping[str, Level] = MappingProxyType(
                 "perceptual": 1e-8,
             },
         ),
-        # What a person can click: 2D joints and an outline.
+        # What a person can annotate by hand: 2D joints and an outline.
         "weak": Level(
             labels=frozenset({*INPUTS, "joints_px", "joints_visible", "mask"}),
             region="mask",
@@ -94,7 +94,7 @@ LEVELS: Mapping[str, Level] = MappingProxyType(
                 "perceptual": 1e-8,
             },
         ),
-        # What a detector finds by itself.
+        # What a detector finds automatically.
         "self": Level(
             labels=frozenset({*INPUTS, "keypoints_px", "keypoints_confidence"}),
             region="keypoints",
@@ -116,7 +116,7 @@ LEVELS: Mapping[str, Level] = MappingProxyType(
     }
 )
 
-#: What a hand or a run may lack, and how the run says so. A term without its capability is left out.
+#: Capabilities that a hand or run may lack, and the reason shown. A term without its capability is omitted.
 CAPABILITIES: Mapping[str, str] = MappingProxyType(
     {
         "mano_vertices": "this hand has no MANO vertices",
@@ -132,7 +132,7 @@ CAPABILITIES: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Plan:
-    """What one run does with the table: its terms, their weights, the labels it reads, and what was left out.
+    """A run's selection from the table: its terms, their weights, the labels it reads, and the omitted terms.
 
     `left_out` pairs each absent term with its reason.
     """
@@ -145,12 +145,12 @@ class Plan:
     left_out: tuple[tuple[str, str], ...] = ()
 
     def weights_at(self, epoch: float | int) -> dict[str, float]:
-        """Return the weight of every term at an epoch; fractions of an epoch count."""
+        """Return the weight of every term at a (fractional) epoch."""
         return {name: weight_at(weight, epoch) for name, weight in self.weights.items()}
 
 
 def weight_at(weight: Weight, epoch: float | int) -> float:
-    """Return the value of a weight at an epoch: that of the last step at or before it, the first step before that."""
+    """Return the value of a weight at an epoch: that of the last step at or before it, or else of the first step."""
     if isinstance(weight, int | float):
         return float(weight)
     return float(([weight[0][1]] + [value for start, value in weight if start <= epoch])[-1])
@@ -159,7 +159,8 @@ def weight_at(weight: Weight, epoch: float | int) -> float:
 def plan_terms(
     level: str, capabilities: frozenset[str], *, weights: Mapping[str, Weight] = MappingProxyType({})
 ) -> Plan:
-    """Choose the terms of a run: the level's row, changed by `weights`, without those that hand or run cannot serve.
+    """Choose the terms of a run: the level's row, changed by `weights`, except terms that the hand or the run does not
+    support.
 
     Raises: ConfigError for an unknown level or term, or for a term whose label the level may not read.
     """
@@ -192,15 +193,15 @@ def plan_terms(
 
 
 def check_labels(plan: Plan, datasets: Mapping[str, frozenset[str]], *, extra: Sequence[str] = ()) -> None:
-    """Stop a run whose data cannot serve its plan; `datasets` maps each dataset's name to the labels it carries.
+    """Check that the data supports the plan; `datasets` maps each dataset's name to its labels.
 
-    `extra` names labels that the run needs besides its terms. Raises: DataError naming label, dataset and remedy.
+    `extra` names labels that the run needs besides its terms. Raises: DataError with label, dataset and remedy.
     """
     carried = frozenset().union(*datasets.values())
     for name in sorted((plan.labels | set(extra)) - carried):
         terms = [term.name for term in plan.terms.values() if name in term.labels]
         off = " ".join(f"--set loss.weights.{term}=0" for term in terms)
-        remedy = f"; prepare data that carries it, or leave its terms out with {off}" if terms else ""
+        remedy = f"; prepare data that has it, or disable its terms with {off}" if terms else ""
         raise DataError(
             f"{', '.join(datasets)}: no label {name}, which supervision {plan.level} needs for "
             f"{', '.join(terms) or 'the true root'}{remedy}"
@@ -209,7 +210,7 @@ def check_labels(plan: Plan, datasets: Mapping[str, frozenset[str]], *, extra: S
 
 def _known_term(name: str) -> Term:
     if name not in TERMS:
-        raise ConfigError(f"loss.weights.{name}: no such term; expected one of {', '.join(sorted(TERMS))}")
+        raise ConfigError(f"loss.weights.{name}: unknown term; expected one of {', '.join(sorted(TERMS))}")
     return TERMS[name]
 
 

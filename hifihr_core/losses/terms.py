@@ -1,4 +1,4 @@
-"""What a loss term is, what it may read, and the one registry of terms."""
+"""The interface of loss terms, their inputs, and their registry."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ from hifihr_core.rendering.fragments import Rendered
 class Ratio:
     """A loss as sums: `total` over `weight`, each per sample.
 
-    The loss of any set of samples is ``total.sum() / weight.sum()``, so a batch cut into parts (several processes, or
-    one sample at a time) has the same loss as the whole, and a sample whose loss is not finite can be named. A sample
+    The loss of any set of samples is ``total.sum() / weight.sum()``, so a divided batch (over several processes, or one
+    sample at a time) has the same loss as the whole, and a sample with a non-finite loss can be identified. A sample
     without the label has weight 0 and total 0.
     """
 
@@ -29,10 +29,10 @@ class Ratio:
 
 @dataclass(frozen=True)
 class HandFacts:
-    """What terms need of a hand model beyond its output; made once per run by `hand_facts`.
+    """Facts of a hand model that terms need beyond its output; made once per run by `hand_facts`.
 
-    `edges` are the mesh's edges, each once. `vertex_colors` gives the albedo that texture coefficients (B, X) mean.
-    `mano_edges` are those of the MANO surface, None if the hand has none.
+    `edges` lists each edge of the mesh once. `vertex_colors` converts texture coefficients (B, X) to albedo.
+    `mano_edges` are the edges of the MANO surface, None if the hand has none.
     """
 
     prior: PosePrior
@@ -43,12 +43,12 @@ class HandFacts:
 
 @dataclass(frozen=True)
 class LossInputs:
-    """All that a term may read: the prediction, the photo, and the labels that its level allows.
+    """Everything that a term may read: the prediction, the photo, and the labels that its level allows.
 
     Concretely, ``labels[name][b]`` counts where ``present[name][b]``; a sample with ``present["image"]`` False is
     corrupt and contributes to no term. `region` weights the pixels that photometric terms compare and `trust` the
-    samples; both are None in a run without rendering. `start` is what the network that the run
-    started from says of the batch, None unless priors pull there. Nothing of `region` and `start` carries a gradient.
+    samples; both are None in a run without rendering. `start` is the starting network's estimate for the batch, None
+    unless it is the centre of the priors. `region` and `start` have no gradient.
 
     A term that names a capability in `requires` may use the properties below; without it they raise ValueError.
     """
@@ -66,8 +66,8 @@ class LossInputs:
 
     @property
     def placed_start(self) -> PlacedEstimate:
-        """Return the hands as the start of the run sees them ("start")."""
-        return needed(self.start, "what the run's start sees")
+        """Return the hands as estimated by the run's starting network ("start")."""
+        return needed(self.start, "the estimate of the run's start")
 
     @property
     def rendered(self) -> Rendered:
@@ -95,9 +95,10 @@ TermFunction = Callable[[LossInputs], Ratio]
 
 @dataclass(frozen=True)
 class Term:
-    """One row of the registry: the function, the labels it reads, and what hand and run must offer.
+    """One row of the registry: the function, the labels it reads, and the capabilities that it requires.
 
-    `requires` holds names of `supervision.CAPABILITIES`; without one of them the term is left out, and the run says so.
+    `requires` holds names in `supervision.CAPABILITIES`; if one is missing, the term is omitted, and the run reports
+    it.
     """
 
     name: str
@@ -106,7 +107,7 @@ class Term:
     requires: frozenset[str] = frozenset()
 
 
-#: Every term by its name in settings.
+#: Every term by its name in the settings.
 TERMS: dict[str, Term] = {}
 
 
@@ -125,7 +126,7 @@ def term(
 
 
 def mean_over_present(inputs: LossInputs, values: Float[Tensor, "B *rest"], *names: str) -> Ratio:
-    """Average everything but the batch; a sample that lacks one of the labels `names` has no weight."""
+    """Average over all axes except the batch; a sample that lacks one of the labels `names` has weight 0."""
     per_sample = values.flatten(1).mean(dim=1) if values.ndim > 1 else values
     weight = inputs.present["image"].to(per_sample.dtype)
     for name in names:

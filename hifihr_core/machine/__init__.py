@@ -1,1 +1,1 @@
-"""What this machine computes on, and which part of the work it does."""
+"""The devices of this machine, and its share of the work."""

@@ -1,4 +1,4 @@
-"""Which device does the work, and with how many threads."""
+"""Choose the device, and limit threads."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ def choose_device(name: str, *, local_rank: int = 0) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise DeviceError(f"device {name!r} is not known; expected auto, cpu, cuda, cuda:N or mps") from error
+        raise DeviceError(f"unknown device {name!r}; expected auto, cpu, cuda, cuda:N or mps") from error
     if device.type == "cuda":
         count = torch.cuda.device_count()
         index = local_rank if device.index is None else device.index
@@ -32,10 +32,10 @@ def choose_device(name: str, *, local_rank: int = 0) -> torch.device:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Let torch work in one thread on the CPU while the body runs.
+    """Restrict torch to one thread on the CPU while the body runs.
 
-    For thousands of small tensors (one hand, a few steps), waking and awaiting threads costs more than they gain:
-    measured on two cores that other work shared, 0.5 s of processor time instead of 1.3 s per photo.
+    For thousands of small tensors (one hand, a few steps), synchronising threads costs more than it gains: on two
+    shared cores, one thread took 0.5 s of processor time per photo instead of 1.3 s.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""A part of some work, for one machine of several: a pure function of the list of things to do."""
+"""Divide work over several machines: each part is a pure function of the list of items."""
 
 import re
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ _NAME = re.compile(r"part-(\d+)-of-(\d+)", re.ASCII)
 
 @dataclass(frozen=True)
 class Part:
-    """What one of several machines does: part `number`, counted from 1, of `of`."""
+    """The share of one of several machines: part `number`, counted from 1, of `of`."""
 
     number: int
     of: int
@@ -21,24 +21,24 @@ class Part:
 
     @property
     def name(self) -> str:
-        """Return the name of what this part writes, before parts are merged."""
+        """Return the name of this part's output, before parts are merged."""
         return f"part-{self.number}-of-{self.of}"
 
     def takes(self, position: int) -> bool:
-        """Return whether this part does item `position` if the parts take items in turn."""
+        """Return whether this part gets item `position` if items are dealt out in turn."""
         return position % self.of == self.number - 1
 
     def run_of(self, count: int) -> range:
-        """Return the items of this part if each part does one run of neighbours, all nearly equally long."""
+        """Return the items of this part if each part gets one contiguous run, all of nearly equal length."""
         return range(count * (self.number - 1) // self.of, count * self.number // self.of)
 
 
-#: All of it.
+#: All of the work.
 WHOLE = Part(1, 1)
 
 
 def parse_part(text: str) -> Part:
-    """Return the part that ``I/N`` means. Raises: ConfigError for anything else."""
+    """Parse ``I/N``. Raises: ConfigError for anything else."""
     number, _, total = text.partition("/")
     if not (number.isdecimal() and total.isdecimal()):
         raise ConfigError(f"--part {text}: expected I/N, such as 1/4")
@@ -46,7 +46,7 @@ def parse_part(text: str) -> Part:
 
 
 def named_part(name: str) -> Part | None:
-    """Return the part whose `Part.name` this is, None if it is not the name of one."""
+    """Return the part with this `Part.name`, None if it is not such a name."""
     match = _NAME.fullmatch(name)
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
         return None

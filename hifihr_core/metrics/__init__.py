@@ -1,1 +1,1 @@
-"""How far a prediction is from the truth: points and surfaces (`pose`, `nearest`), pictures (`image`, `psnr`)."""
+"""Metrics: errors of points and surfaces (`pose`, `nearest`) and of pictures (`image`, `psnr`)."""

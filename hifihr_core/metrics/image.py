@@ -1,8 +1,8 @@
 """Texture metrics: how close the rendered hand looks to the photo, under two named protocols.
 
 Pictures are RGB, (H, W, 3) float in [0, 1], at the pixel grid of the network's input. `paper` is what HiFiHR computes,
-one picture at a time (its own numbers depend on the size of the validation batch); `strict` looks only at the hand.
-docs/evaluation.md gives both in full.
+one picture at a time (its own numbers depend on the size of the validation batch); `strict` considers only the hand.
+docs/evaluation.md defines both.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from hifihr_core.metrics.psnr import photo_part
 
 TEXTURE_METRICS = ("l1", "l2", "psnr", "ssim", "lpips")
 
-#: The 11 x 11 Gaussian window of sigma 1.5 (Wang et al. 2004) reaches this far.
+#: Radius of the 11 x 11 Gaussian window with sigma 1.5 (Wang et al. 2004).
 _WINDOW_RADIUS = 5
 
 Picture = Float[np.ndarray, "H W 3"]
@@ -27,9 +27,9 @@ Mask = Bool[np.ndarray, "H W"]
 
 @dataclass(frozen=True)
 class TexturePair:
-    """What both protocols compare: the rendered hand on white and on black, and the photo.
+    """The input of both protocols: the rendered hand on white and on black, and the photo.
 
-    `coverage` is the fraction of each pixel that the rendered hand takes.
+    `coverage` is the fraction of each pixel that the rendered hand covers.
     """
 
     on_white: Picture
@@ -41,8 +41,8 @@ class TexturePair:
 def paper_metrics(pair: TexturePair, *, mask: Mask, lpips: Lpips | None) -> dict[str, float | None]:
     """Return HiFiHR's texture metrics of one picture: both pictures times `mask`, then means over the whole picture.
 
-    `mask` is the true one for FreiHAND, the rendered silhouette for HO-3D. True hand pixels that the render leaves out
-    are white in it, as its renderer's background was. The render is not clipped.
+    `mask` is the true one for FreiHAND, the rendered silhouette for HO-3D. True hand pixels that the render misses are
+    white in it, like its renderer's background. The render is not clipped.
     """
     kept = mask[..., None].astype(np.float64)
     rendered, photo = pair.on_white * kept, pair.photo * kept
@@ -57,13 +57,13 @@ def paper_metrics(pair: TexturePair, *, mask: Mask, lpips: Lpips | None) -> dict
 
 
 def strict_metrics(pair: TexturePair, *, mask: Mask, lpips: Lpips | None) -> dict[str, float | None]:
-    """Return texture metrics of the true hand alone, and how much of it the render covers.
+    """Return texture metrics on the true hand only, and the fraction of it that the render covers.
 
-    L1, L2 and PSNR are over the pixels of the true mask, SSIM and LPIPS over a tight crop about it with everything
-    else black in both pictures. What the render leaves out of the mask is black in it. A pixel that it covers by half
-    or more shows the photo through the rest, since no estimate of a hand knows what is behind it: before black, a
-    perfect hand would score 26 dB at 96 pixels and 30 dB at 224. The render is clipped to [0, 1]. `coverage` is the
-    rendered part of the true mask, `iou` the overlap of the two silhouettes.
+    L1, L2 and PSNR are over the pixels of the true mask, SSIM and LPIPS over a tight crop around it with everything
+    else black in both pictures. Mask pixels that the render misses are black in it. A pixel that it covers by half or
+    more shows the photo in the rest, since no estimate of a hand knows the background: on black, a perfect hand would
+    score 26 dB at 96 pixels and 30 dB at 224. The render is clipped to [0, 1]. `coverage` is the rendered part of the
+    true mask, `iou` the overlap of the two silhouettes.
     Raises: ValueError if the mask is empty.
     """
     if not mask.any():
@@ -88,7 +88,7 @@ def strict_metrics(pair: TexturePair, *, mask: Mask, lpips: Lpips | None) -> dic
 
 
 def tight_crop(mask: Mask, *, least_px: int = LPIPS_MIN_PX) -> tuple[slice, slice]:
-    """Return the rows and columns of the mask's box, widened to `least_px` if the picture is large enough."""
+    """Return the rows and columns of the mask's box, extended to `least_px` if the picture is large enough."""
     rows, columns = (np.asarray(mask.any(axis=axis)) for axis in (1, 0))
     return _span(rows, least_px), _span(columns, least_px)
 
@@ -111,7 +111,7 @@ def _span(hit: Bool[np.ndarray, " N"], least: int) -> slice:
 
 
 def _psnr(l2: float) -> float:
-    """Return -10 log10 of the mean squared error of pictures in [0, 1], decibels; infinite without any error."""
+    """Return -10 log10 of the mean squared error of pictures in [0, 1], decibels; infinite for identical pictures."""
     return float(-10 * np.log10(l2)) if l2 > 0 else float("inf")
 
 
@@ -131,7 +131,7 @@ def _ssim_map(a: Picture, b: Picture) -> Picture:
 
 
 def _ssim_zero_padded(a: Picture, b: Picture) -> Picture:
-    """Return SSIM per pixel with zeros around the pictures, as a convolution with padding sees them."""
+    """Return SSIM per pixel with zero padding, as in a padded convolution."""
     pad = 2 * _WINDOW_RADIUS
     border = ((pad, pad), (pad, pad), (0, 0))
     return _ssim_map(np.pad(a, border), np.pad(b, border))[pad:-pad, pad:-pad]

@@ -1,4 +1,4 @@
-"""LPIPS with a trunk from the asset cache; the package itself would download it while a score is computed."""
+"""LPIPS with a trunk from the asset cache; the package itself would download it during scoring."""
 
 import warnings
 from collections.abc import Callable
@@ -14,9 +14,9 @@ from hifihr_core.outside.torch_files import read_torch_file
 #: (picture, truth), RGB in [0, 1] -> one distance per sample.
 Lpips = Callable[[Float[Tensor, "B 3 H W"], Float[Tensor, "B 3 H W"]], Float[Tensor, " B"]]
 
-#: The nets of LPIPS that we know the trunk of, and its asset.
+#: Supported LPIPS networks, and the asset of each one's trunk.
 LPIPS_ASSETS = {"alex": "lpips-alex", "vgg": "lpips-vgg"}
-#: AlexNet's strides leave nothing of smaller pictures.
+#: Minimum size of pictures, since AlexNet's strides leave nothing of smaller ones.
 LPIPS_MIN_PX = 64
 
 
@@ -28,7 +28,7 @@ def load_lpips(trunk: Path, *, net: str = "alex", device: torch.device | str = "
     import lpips
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torchvision dislikes how lpips asks for an untrained trunk
+        warnings.simplefilter("ignore")  # torchvision warns about lpips's way of requesting an untrained trunk
         model = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
     what, remedy = (
         f"torchvision's weights of the trunk of LPIPS-{net}",
@@ -37,7 +37,7 @@ def load_lpips(trunk: Path, *, net: str = "alex", device: torch.device | str = "
     state = read_torch_file(trunk, what=what, remedy=remedy)
     try:
         known = model.net.state_dict()
-        # lpips cuts `features` into slices and keeps the number of each layer: slice2.3.weight is features.3.weight.
+        # lpips splits `features` into slices but keeps the layer numbers: slice2.3.weight is features.3.weight.
         model.net.load_state_dict({name: state[f"features.{name.split('.', 1)[1]}"] for name in known})
     except (LookupError, RuntimeError, TypeError) as error:
         raise AssetError(f"{trunk}: not {what} ({type(error).__name__}); {remedy}") from error

@@ -15,13 +15,13 @@ from torch import Tensor
 from hifihr_core.geometry.alignment import procrustes
 from hifihr_core.metrics.nearest import nearest_distances
 
-#: The official PCK thresholds: 100 of them, 0 to 50 mm, both ends included.
+#: The 100 official PCK thresholds, from 0 to 50 mm inclusive.
 PCK_THRESHOLDS_M = np.linspace(0.0, 0.05, 100)
 F_THRESHOLDS_M = (0.005, 0.015)
 
 
 def point_errors(pred: Float[Tensor, "B N 3"], gt: Float[Tensor, "B N 3"]) -> Float[Tensor, "B N"]:
-    """Return the Euclidean distance of every point to its true place."""
+    """Return the Euclidean distance of every point from its true position."""
     return torch.linalg.vector_norm(pred - gt, dim=-1)
 
 
@@ -39,7 +39,7 @@ def pa_mpjpe(pred: Float[Tensor, "B N 3"], gt: Float[Tensor, "B N 3"], *, proper
 class ErrorSummary:
     """The errors of one point set over all samples.
 
-    Concretely, ``pck[t]`` is the share of all points with an error of at most ``PCK_THRESHOLDS_M[t]``.
+    Concretely, ``pck[t]`` is the fraction of all points with an error of at most ``PCK_THRESHOLDS_M[t]``.
     """
 
     per_sample_m: Float[np.ndarray, " N"]
@@ -53,12 +53,12 @@ class ErrorSummary:
 
     @property
     def auc(self) -> float:
-        """Return the area under the PCK curve from 0 to 50 mm, by trapezia, divided by 50 mm."""
+        """Return the area under the PCK curve from 0 to 50 mm by the trapezoidal rule, divided by 50 mm."""
         return area_under_curve(self.pck)
 
 
 def summarize_errors(chunks: Iterable[Float[np.ndarray, "_ P"]]) -> ErrorSummary:
-    """Gather the point errors of all samples, chunk by chunk, so that they are never in memory together.
+    """Collect the point errors of all samples, chunk by chunk, so that they are never in memory together.
 
     Raises: ValueError without any chunk.
     """
@@ -75,17 +75,17 @@ def summarize_errors(chunks: Iterable[Float[np.ndarray, "_ P"]]) -> ErrorSummary
 
 
 def pck_counts(errors_m: Float[np.ndarray, "*shape"]) -> np.ndarray:
-    """Return how many errors are at most each of `PCK_THRESHOLDS_M`.
+    """Return the number of errors up to each of `PCK_THRESHOLDS_M`.
 
-    All points are visible and equally frequent, so that one count over all of them equals the official mean of the
-    curves of single points.
+    All points are visible and equally frequent, so a single count over all of them equals the official mean of the
+    curves per point.
     """
     first_met = np.searchsorted(PCK_THRESHOLDS_M, errors_m.ravel(), side="left")
     return np.bincount(first_met, minlength=len(PCK_THRESHOLDS_M) + 1)[:-1].cumsum()
 
 
 def area_under_curve(pck: Float[np.ndarray, " T"]) -> float:
-    """Return the area under a PCK curve by trapezia, as a share of the whole: 1 where every error is zero."""
+    """Return the area under a PCK curve (trapezoidal rule) as a fraction of the maximum: 1 if every error is zero."""
     steps_m = np.diff(PCK_THRESHOLDS_M)
     return float(((pck[1:] + pck[:-1]) / 2 * steps_m).sum() / steps_m.sum())
 
@@ -99,8 +99,8 @@ def f_scores(
 ) -> Float[np.ndarray, "B T"]:
     """Return the F-score of every sample at every threshold (Knapitsch et al. 2017).
 
-    The harmonic mean of the share of true points that have a predicted one nearer than the threshold (strictly) and
-    of the share of predicted points that have a true one; 0 where both are 0. The sets may differ in size.
+    The harmonic mean of the fraction of true points with a predicted one strictly closer than the threshold, and the
+    fraction of predicted points with such a true one; 0 if both are 0. The sets may differ in size.
     """
     to_gt, to_pred = nearest_distances(pred, gt, threads=threads)
     scores = np.zeros((len(pred), len(thresholds_m)))

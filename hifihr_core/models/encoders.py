@@ -16,23 +16,23 @@ from hifihr_core.models.mobilenet_v4 import MobileNetV4
 #: The shallow tap is the first feature map of at least this stride; in EfficientNet-B3 it is 32 x 56 x 56 at 224 px.
 LOW_STRIDE = 4
 
-#: The pyramid that keypoints are read from: the last map of each stride from here on.
+#: Smallest stride in the pyramid for keypoints, which has the last map of each stride.
 PYRAMID_STRIDE = 8
 
-#: Backbones without timm: one that is rebuilt with its names and shapes of tensors, and the eyes' landmark network.
+#: Backbones that do not need timm: one rebuilt with the same tensor names and shapes, and the eyes' landmark network.
 OWN: Mapping[str, Callable[[], Any]] = MappingProxyType(
     {"mobilenetv4_conv_small": MobileNetV4, EYES_BACKBONE: EyesBackbone}
 )
 
-#: Channel statistics of ImageNet, for backbones whose own are not known.
+#: ImageNet channel statistics, for backbones whose own are unknown.
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 class Encoder(nn.Module):
-    """A timm backbone that sees RGB in [0, 1] and gives pooled features and one shallow feature map.
+    """A timm backbone that takes RGB in [0, 1] and returns pooled features and a shallow feature map.
 
-    `mean` and `std` are the channel statistics that the backbone was trained with; (0, 1) leaves the image as it is.
-    `origin` says where its weights came from.
+    `mean` and `std` are the channel statistics that the backbone was trained with; (0, 1) leaves the image unchanged.
+    `origin` describes the source of its weights.
     """
 
     mean: Tensor
@@ -82,7 +82,7 @@ class Encoder(nn.Module):
 
 
 def pyramid_indices(strides: Sequence[int]) -> list[int]:
-    """Return the last map of every stride from `PYRAMID_STRIDE` on, fine to coarse; the last map if there is none."""
+    """Return the last map of every stride from `PYRAMID_STRIDE` up, fine to coarse; at least the last map."""
     last = {stride: index for index, stride in enumerate(strides) if stride >= PYRAMID_STRIDE}
     return sorted(last.values()) or [len(strides) - 1]
 
@@ -92,7 +92,7 @@ def build_encoder(name: str, *, weights: Pretrained = "none", normalize: bool = 
 
     `weights` is the setting `model.weights` ("auto", "hub", "shipped", "none" or a file), or what
     `find_backbone_weights` found for it. `normalize` applies the statistics the backbone was trained with.
-    Raises: ConfigError for an unknown or unfit backbone, AssetError if the weights cannot be had.
+    Raises: ConfigError for an unknown or unsuitable backbone, AssetError if its weights are not available.
     """
     found = weights if isinstance(weights, BackboneWeights) else find_backbone_weights(name, str(weights))
     own = OWN.get(name) if found.hub is None else None
@@ -110,7 +110,7 @@ def build_encoder(name: str, *, weights: Pretrained = "none", normalize: bool = 
 
 
 def _from_timm(name: str, *, pretrained: bool, image_px: int) -> Any:
-    """Return timm's model without classifier. Raises: ConfigError for an unknown one, or one without maps."""
+    """Return timm's model without its classifier. Raises: ConfigError for an unknown model, or one without maps."""
     import timm  # takes longer to import than a prediction
 
     if not timm.is_model(name):
@@ -123,7 +123,7 @@ def _from_timm(name: str, *, pretrained: bool, image_px: int) -> Any:
 
 
 def _create(name: str, *, pretrained: bool, image_px: int) -> Any:
-    """Return timm's model without classifier; vision transformers learn their image size here."""
+    """Return timm's model without its classifier; vision transformers get their image size here."""
     import timm
 
     options: dict[str, Any] = {}
@@ -136,20 +136,21 @@ def _create(name: str, *, pretrained: bool, image_px: int) -> Any:
         if not pretrained:
             raise ConfigError(f"model.backbone: {name} cannot be built: {error}; choose another backbone") from error
         raise AssetError(
-            f"weights of {name}: the download from the model hub failed ({type(error).__name__}); try again, or give a "
-            "file with --set model.weights=FILE, or start from random weights with --set model.weights=none"
+            f"weights of {name}: the download from the model hub failed ({type(error).__name__}); "
+            "try again, give a file with --set model.weights=FILE, or start from random weights with --set "
+            "model.weights=none"
         ) from error
 
 
 def _load_state(backbone: nn.Module, state: Mapping[str, Tensor], name: str, origin: str) -> None:
-    """Load a backbone's state dict; a classifier in it is dropped, anything else must fit."""
+    """Load a backbone's state dict; a classifier is dropped, everything else must fit."""
     known = backbone.state_dict()
     missing = [key for key in known if key not in state]
     wrong = [key for key in known if key in state and state[key].shape != known[key].shape]
     if missing or wrong:
         first = (missing + wrong)[0]
         raise AssetError(
-            f"{origin}: {len(missing) + len(wrong)} tensors of {name} are missing or of another size, "
-            f"first {first}; expected a state dict of that timm model"
+            f"{origin}: {len(missing) + len(wrong)} tensors of {name} are missing or of the wrong size, first "
+            f"{first}; expected a state dict of that timm model"
         )
     backbone.load_state_dict({key: state[key] for key in known})

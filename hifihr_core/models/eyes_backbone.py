@@ -1,4 +1,4 @@
-"""The eyes' landmark network as the backbone of an image network: it has seen hands in photos."""
+"""The eyes' landmark network as the backbone of an image network: it was trained on photos of hands."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from hifihr_core.eyes.networks import LandmarkNetwork
 
-#: Blocks after which each stage ends, its channels and its stride; the stem is a stage of its own, before the blocks.
+#: The last block of each stage, its channels and its stride; the stem, before the blocks, is a separate stage.
 _STAGES = ((2, 24, 4), (4, 40, 8), (10, 112, 16), (14, 192, 32))
 _STEM_DIM, _HEAD_DIM = 16, 1152
 
@@ -16,7 +16,7 @@ _STEM_DIM, _HEAD_DIM = 16, 1152
 class EyesBackbone(nn.Module):
     """The body of the eyes' landmark network, with the part of timm's interface that `Encoder` uses.
 
-    It takes pictures of any size; its weights were learnt at 224 px, from upright hands.
+    It accepts pictures of any size; its weights were trained at 224 px, on upright hands.
     """
 
     num_features = _HEAD_DIM

@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from hifihr_core.records import Light
 
-#: Side of the map that the light head works on; the shallow tap is sampled down to it.
+#: Side of the light head's input map; the shallow tap is downsampled to it.
 LIGHT_MAP_PX = 14
 
-#: Upper end of light colours; above 1, so that a bright photo is not out of reach.
+#: Upper limit of light colours; above 1, so that bright photos are within reach.
 MAX_COLOR = 1.5
 
-#: Width of the features that all branches share.
+#: Width of the features shared by all branches.
 TRUNK_DIM = 512
 
 #: Direction from the hand to the camera, camera frame.
@@ -42,9 +42,9 @@ NORMS: Mapping[str, Callable[[int], nn.Module]] = {
 
 
 def trunk(feature_dim: int, *, norm: str = "batch") -> nn.Sequential:
-    """Return the layers that pose, shape, texture and root share: features -> 1024 -> 512."""
+    """Return the layers shared by pose, shape, texture and root: features -> 1024 -> 512."""
     if norm not in NORMS:
-        raise ValueError(f"norm {norm!r} is not known; known norms: {', '.join(NORMS)}")
+        raise ValueError(f"unknown norm {norm!r}; known norms: {', '.join(NORMS)}")
     layers: list[nn.Module] = []
     for width_in, width in ((feature_dim, 1024), (1024, TRUNK_DIM)):
         layers += [nn.Linear(width_in, width), NORMS[norm](width), nn.ReLU()]
@@ -52,7 +52,7 @@ def trunk(feature_dim: int, *, norm: str = "batch") -> nn.Sequential:
 
 
 def branch(out: int, *, start: Float[Tensor, " N"] | None = None) -> nn.Sequential:
-    """Return 512 -> 128 -> `out`; with `start`, an untrained branch returns it for every image."""
+    """Return 512 -> 128 -> `out`; with `start`, an untrained branch outputs `start` for every image."""
     layers = _kaiming(nn.Sequential(nn.Linear(TRUNK_DIM, 128), nn.ReLU(), nn.Linear(128, out)))
     if start is not None:
         last = layers[-1]
@@ -66,7 +66,7 @@ def branch(out: int, *, start: Float[Tensor, " N"] | None = None) -> nn.Sequenti
 class LightHead(nn.Module):
     """Ambient colour, light colour and direction from the shallow feature map.
 
-    The paper's estimator gives light colour and direction; `ambient` adds the ambient colour, which it held fixed.
+    The paper's estimator gives light colour and direction; `ambient` adds the ambient colour, which was constant there.
     """
 
     def __init__(self, low_dim: int, *, ambient: bool = True) -> None:
@@ -93,7 +93,7 @@ class LightHead(nn.Module):
 def bounded_light(raw: Float[Tensor, "B N"]) -> Light:
     """Turn the light head's numbers into a valid light: colours in (0, `MAX_COLOR`), a unit direction.
 
-    Zeros mean half-bright white from behind the camera over half-bright ambient light.
+    Zeros mean white light of half brightness from behind the camera, plus ambient light of half brightness.
     """
     start = torch.logit(raw.new_tensor(0.5 / MAX_COLOR))
     color = MAX_COLOR * torch.sigmoid(raw[:, :3] + start)
@@ -103,9 +103,9 @@ def bounded_light(raw: Float[Tensor, "B N"]) -> Light:
 
 
 def paper_light(raw: Float[Tensor, "B N"]) -> Light:
-    """Read the numbers as the original does: Hardtanh colours, free direction; negative colours become black.
+    """Interpret the numbers like the original: Hardtanh colours, free direction; negative colours become black.
 
-    The original's renderer takes ambient light of 0.5 and material factors of 0.8; a direction of any length is
+    The original's renderer uses ambient light of 0.5 and material factors of 0.8; directions of any length are
     normalised there, and here too.
     """
     color = raw[:, :3].clamp(0, 1)
@@ -113,7 +113,7 @@ def paper_light(raw: Float[Tensor, "B N"]) -> Light:
     return Light(ambient=torch.full_like(color, 0.5), color=color, direction=direction)
 
 
-#: How raw numbers become a light.
+#: Functions that turn raw numbers into a light.
 LIGHTS = {"bounded": bounded_light, "paper": paper_light}
 
 

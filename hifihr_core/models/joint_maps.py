@@ -1,7 +1,7 @@
-"""Keypoints from an image: one map per joint over a small pyramid, read by soft-argmax.
+"""Keypoints from an image: one map per joint over a small pyramid, read out by soft-argmax.
 
-A map says for every place of the crop whether a joint is there, so each image teaches thousands of numbers where a
-pooled regression is taught a few; a network that starts from random weights learns from it at once.
+A map shows for every position in the crop whether a joint is there, so each image gives thousands of training signals,
+whereas pooled regression gets a few; even a randomly initialised network learns from it at once.
 """
 
 from collections.abc import Sequence
@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from hifihr_core.skeleton import NUM_JOINTS
 
-#: Standard deviation of the target about a joint, and so the least spread of a sure map, in parts of the crop.
+#: Standard deviation of the target around a joint, and so the smallest spread of a confident map, relative to the crop.
 TARGET_SIGMA = 0.05
 
-#: Half the size of a hand in its crop, in parts of the crop: the unit in which a lifter's noise is measured.
+#: Half the size of a hand relative to its crop: the unit of a lifter's noise.
 HALF_HAND = 0.35
 
 
@@ -25,9 +25,9 @@ HALF_HAND = 0.35
 class KeypointEstimate:
     """21 joints found in a crop.
 
-    `points` are fractions of the crop, (0, 0) its upper left corner and (1, 1) its lower right one; `logits` the maps
-    they were read from, `confidence` in (0, 1] falls as a map spreads, `features` are what the network sees at each
-    joint.
+    `points` are fractions of the crop, (0, 0) its upper left corner and (1, 1) its lower right one; `logits` are the
+    maps they were read from, `confidence` in (0, 1] decreases with the spread of a map, and `features` are the
+    network's features at each joint.
     """
 
     points: Float[Tensor, "B 21 2"]
@@ -37,7 +37,7 @@ class KeypointEstimate:
 
 
 class KeypointHead(nn.Module):
-    """Merges a pyramid of maps, coarse into fine, and reads 21 joints from the finest (Sun et al., ECCV 2018)."""
+    """Merges a pyramid of maps, coarse into fine, and reads out 21 joints from the finest (Sun et al., ECCV 2018)."""
 
     def __init__(self, dims: Sequence[int], *, width: int = 64) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class KeypointHead(nn.Module):
 
 
 def read_maps(logits: Float[Tensor, "B 21 h w"], features: Float[Tensor, "B C h w"]) -> KeypointEstimate:
-    """Return the mean place of every map, how sure it is, and the features there; gradients reach the maps."""
+    """Return the mean position of every map, its confidence, and the features there; gradients reach the maps."""
     share = logits.flatten(2).softmax(dim=-1)
     places = map_places(*logits.shape[-2:]).to(logits)
     points = share @ places
@@ -71,13 +71,13 @@ def read_maps(logits: Float[Tensor, "B 21 h w"], features: Float[Tensor, "B C h 
 
 
 def map_places(height: int, width: int) -> Float[Tensor, "N 2"]:
-    """Return (x, y) of every cell's middle in fractions of the crop, row by row."""
+    """Return (x, y) of every cell's centre in fractions of the crop, row by row."""
     y, x = torch.meshgrid((torch.arange(height) + 0.5) / height, (torch.arange(width) + 0.5) / width, indexing="ij")
     return torch.stack((x, y), dim=-1).reshape(-1, 2)
 
 
 def target_maps(points: Float[Tensor, "B 21 2"], *, height: int, width: int) -> Float[Tensor, "B 21 h w"]:
-    """Return maps that sum to 1: normal about each joint, which must lie inside the crop."""
+    """Return maps that sum to 1: a Gaussian around each joint, which must be inside the crop."""
     places = map_places(height, width).to(points)
     squared = (places - points[:, :, None]).square().sum(dim=-1)
     return torch.softmax(-squared / (2 * TARGET_SIGMA**2), dim=-1).unflatten(-1, (height, width))

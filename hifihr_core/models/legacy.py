@@ -1,9 +1,9 @@
-"""The authors' published checkpoints (`.t7`): read without running anything, and turned into our network.
+"""Read the authors' published checkpoints (`.t7`) without running code, and convert them to our network.
 
 A file is ``torch.save`` of a dict: "args" (an `argparse.Namespace`), "base_encoder", "hand_encoder", "light_estimator",
 and the state of the optimiser. Its encoder is lukemelas' EfficientNet-B3, whose tensors are in the order of timm's
-`tf_efficientnet_b3`. The original predicts no root: with these weights the root stays at the middle of the crop, so use
-the true root (`--root gt`).
+`tf_efficientnet_b3`. The original does not predict the root: with these weights it stays at the centre of the crop, so
+use the true root (`--root gt`).
 """
 
 from argparse import Namespace
@@ -27,7 +27,7 @@ BACKBONE = "tf_efficientnet_b3"
 #: The original's pose vector: three numbers of global rotation, then NIMBLE's PCA.
 GLOBAL_DIM, POSE_DIM, SHAPE_DIM, TEXTURE_DIM = 3, 27, 20, 10
 
-#: The network that the original trained: raw colours, axis-angle along the optical axis, free light.
+#: Settings of the original's network: raw colours, axis-angle along the optical axis, free light.
 SETTINGS = RunSettings(
     data=DataSettings(augmentation="paper"),
     model=ModelSettings(
@@ -43,15 +43,15 @@ SETTINGS = RunSettings(
     render=RenderSettings(shading="phong", supersample=3, antialias=False, root="given"),
 )
 
-#: Head of the original -> ours; layers have the same numbers in both.
+#: Head of the original -> ours; layers have the same indices in both.
 _HEADS = {"shape_reg": "shape", "tex_reg": "texture"}
 
 
 def load_t7(path: Path) -> Reconstructor:
     """Return the authors' network in evaluation mode; its heads have the original's sizes.
 
-    Heads that the file lacks, or that the original did not use there (`use_mean_shape`, `render`), are left out.
-    Raises: UnsafePickleError if the file asks for anything but data; AssetError if it is broken or of another network.
+    Heads that the file lacks, or that the original did not use (`use_mean_shape`, `render`), are omitted.
+    Raises: UnsafePickleError if the file requests anything but data; AssetError if it is broken or another network's.
     """
     state = read_t7(path)
     arguments = vars(state["args"])
@@ -79,7 +79,7 @@ def load_t7(path: Path) -> Reconstructor:
 
 
 def convert_t7(source: Path, target: Path) -> None:
-    """Write the authors' checkpoint as a weight file of ours, for the asset cache. Raises: as `load_t7`."""
+    """Convert the authors' checkpoint to our weight file, for the asset cache. Raises: as `load_t7`."""
     network = load_t7(source)
     model = SETTINGS.model.model_copy(
         update={"mean_shape": "shape" not in network.branches, "texture": "texture" in network.branches}
@@ -100,7 +100,7 @@ def convert_t7(source: Path, target: Path) -> None:
 
 
 def read_t7(path: Path) -> dict[str, Any]:
-    """Return what a checkpoint holds: tensors in dicts, and `args` as a plain namespace; nothing in it is run.
+    """Return the content of a checkpoint: tensors in dicts, and `args` as a plain namespace; no code in it is run.
 
     Raises: UnsafePickleError for a name beyond tensors, containers and `argparse.Namespace`; AssetError otherwise.
     """
@@ -114,7 +114,7 @@ def read_t7(path: Path) -> dict[str, Any]:
 
 
 def _blank(*, with_shape: bool, with_texture: bool) -> Reconstructor:
-    """Return a network of the original's sizes; its root branch says "the middle of the crop"."""
+    """Return a network with the original's sizes; its root branch always outputs the centre of the crop."""
     encoder = build_encoder(BACKBONE, weights="none", normalize=False)
     branches = {"global_orient": branch(GLOBAL_DIM), "pose": branch(POSE_DIM), "root": branch(3)}
     for parameter in branches["root"].parameters():
@@ -136,18 +136,18 @@ def _blank(*, with_shape: bool, with_texture: bool) -> Reconstructor:
 
 
 def _encoder_state(state: Mapping[str, Tensor], backbone: nn.Module) -> dict[str, Tensor]:
-    """Give the original encoder's tensors, in their order, the names of timm's."""
+    """Rename the original encoder's tensors, in order, to timm's names."""
     theirs = [v for n, v in state.items() if not n.endswith("num_batches_tracked") and "._fc." not in n]
     names = [n for n in backbone.state_dict() if not n.endswith("num_batches_tracked")]
     if len(theirs) != len(names):
         raise AssetError(
-            f"encoder: {len(theirs)} tensors, expected the {len(names)} of EfficientNet-B3; another backbone"
+            f"encoder: {len(theirs)} tensors, expected the {len(names)} of EfficientNet-B3; it has another backbone"
         )
     return {f"encoder.backbone.{name}": value for name, value in zip(names, theirs, strict=True)}
 
 
 def _hand_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the hand encoder's tensors; its pose head is cut into global rotation and pose."""
+    """Rename the hand encoder's tensors; its pose head is split into global rotation and pose."""
     ours = {name.replace("base_layers.", "trunk.", 1): value for name, value in state.items()}
     for name, value in state.items():
         head, _, rest = name.partition(".")

@@ -1,7 +1,7 @@
-"""The backbone of the shipped network without timm, whose import takes longer than the network: MobileNetV4-Conv-Small.
+"""MobileNetV4-Conv-Small, the backbone of the shipped network, without timm, whose import takes longer than running it.
 
-Source: Qin et al., "MobileNetV4: universal models for the mobile ecosystem", ECCV 2024, table 11. Names and shapes of
-tensors are those of timm's `mobilenetv4_conv_small` without a classifier, so that weight files fit both.
+Source: Qin et al., "MobileNetV4: universal models for the mobile ecosystem", ECCV 2024, table 11. Tensor names and
+shapes match timm's `mobilenetv4_conv_small` without a classifier, so weight files fit both.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 
 class Fused(NamedTuple):
-    """A convolution with batch normalisation and ReLU: kernel, stride, channels out."""
+    """A convolution with batch normalisation and ReLU: kernel, stride, output channels."""
 
     kernel: int
     stride: int
@@ -21,7 +21,7 @@ class Fused(NamedTuple):
 
 
 class Inverted(NamedTuple):
-    """A universal inverted bottleneck: first and middle depthwise kernel (0: none), stride, expansion, channels out."""
+    """A universal inverted bottleneck: first, middle depthwise kernel (0: none), stride, expansion, output channels."""
 
     first: int
     middle: int
@@ -45,7 +45,7 @@ HEAD_DIM = 1280
 
 
 def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
-    """Return a convolution without bias that keeps the size at stride 1."""
+    """Return a convolution without bias that preserves the size at stride 1."""
     return nn.Conv2d(inputs, outputs, kernel, stride, (stride - 1 + kernel - 1) // 2, groups=groups, bias=False)
 
 
@@ -101,7 +101,7 @@ class InvertedBlock(nn.Module):
 
 
 class MobileNetV4(nn.Module):
-    """MobileNetV4-Conv-Small without classifier, with the part of timm's interface that `Encoder` uses."""
+    """MobileNetV4-Conv-Small without its classifier, with the part of timm's interface that `Encoder` uses."""
 
     num_features = STAGES[-1][-1].width
     head_hidden_size = HEAD_DIM
@@ -113,7 +113,7 @@ class MobileNetV4(nn.Module):
         self.bn1 = nn.BatchNorm2d(STEM.width)
         self.act1 = nn.ReLU(inplace=True)
         stages, width, reduction = [], STEM.width, STEM.stride
-        maps = {reduction: (0, width)}  # the last map of every stride, with the number of its stage
+        maps = {reduction: (0, width)}  # the last map of every stride, with the index of its stage
         for number, rows in enumerate(STAGES, start=1):
             blocks: list[nn.Module] = []
             for row in rows:
@@ -148,7 +148,7 @@ class MobileNetV4(nn.Module):
 
 
 def _start(module: nn.Module) -> None:
-    """Draw weights so that the variance of gradients is kept, as timm does for these networks."""
+    """Initialise weights so that the variance of gradients is preserved, as timm does for these networks."""
     if isinstance(module, nn.Conv2d):
         fan_out = module.kernel_size[0] * module.kernel_size[1] * module.out_channels // module.groups
         nn.init.normal_(module.weight, std=sqrt(2 / fan_out))

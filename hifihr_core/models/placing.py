@@ -1,4 +1,4 @@
-"""From an estimate to a hand in front of the camera of its crop: posed, placed, projected and, on demand, rendered."""
+"""Turn an estimate into a hand in front of its crop's camera: posed, placed, projected and, on demand, rendered."""
 
 from dataclasses import dataclass, replace
 
@@ -12,13 +12,13 @@ from hifihr_core.models.contract import Estimate
 from hifihr_core.placed_hands import LitHands, PlacedHands, PosedHands, draw_hands, pose_hands
 from hifihr_core.rendering import PAPER, SKIN, Rendered, Renderer
 
-#: The materials that settings name.
+#: Materials by name in the settings.
 MATERIALS = {"smooth": SKIN, "phong": PAPER}
 
 
 @dataclass(frozen=True)
 class PlacedEstimate(PosedHands):
-    """One estimated hand per crop, posed and placed, with its picture if it was rendered.
+    """One estimated hand per crop, posed and placed, and its image if it was rendered.
 
     `rendered` is None without a renderer.
     """
@@ -38,8 +38,8 @@ def place_estimate(
 ) -> PlacedEstimate:
     """Pose, place, project and render estimated hands; `K` is the camera of the crop.
 
-    The root is the estimated one, or `root_cam` if the protocol gives the true one. Gradients reach every number of
-    the estimate. Raises: ValueError if a renderer is given but the estimate has no light or no texture.
+    The root is the estimated one, or `root_cam` if the protocol provides the true one. Gradients reach all parts of the
+    estimate. Raises: ValueError if a renderer is given but the estimate has no light or no texture.
     """
     if root_cam is None:
         root_cam = place_root(estimate.root_px, estimate.scale_px_per_m, K)
@@ -53,7 +53,7 @@ def place_estimate(
 
 
 def build_renderer(hand: HandModel, settings: RenderSettings, image_px: int) -> Renderer:
-    """Return the renderer of a run for square crops, on the device of its hand."""
+    """Return a run's renderer for square crops, on the device of its hand."""
     renderer = Renderer(
         hand.faces,
         height=image_px,

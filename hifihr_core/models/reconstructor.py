@@ -1,4 +1,4 @@
-"""The network: one image and its camera in, parameters of hand, light and root placement out."""
+"""The network: from an image and its camera to the parameters of hand, light and root position."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -19,10 +19,10 @@ from hifihr_core.models.joint_maps import KeypointHead
 from hifihr_core.records import Light
 from hifihr_core.skeleton import NUM_JOINTS
 
-#: Scale of an untrained network, pixels per metre per pixel of image side: a hand that fills most of its crop.
+#: Scale of an untrained network, pixels per metre per pixel of image side, for a hand that fills most of its crop.
 MEAN_SCALE = 3.5
 
-#: The predicted scale stays within exp(+-1.5) of the mean, 0.22 to 4.5 times.
+#: The predicted scale is limited to exp(+-1.5) times the mean, 0.22 to 4.5.
 MAX_LOG_SCALE = 1.5
 
 
@@ -31,7 +31,7 @@ def rotation_from_6d(raw: Float[Tensor, "B 6"]) -> Float[Tensor, "B 3 3"]:
     return turns.gram_schmidt(raw.view(-1, 2, 3).transpose(-1, -2))
 
 
-#: Head size and reading of each parametrisation of the global rotation.
+#: Head size and conversion of each parametrisation of the global rotation.
 ROTATIONS: Mapping[str, tuple[int, Callable[[Tensor], Tensor]]] = {
     "6d": (6, rotation_from_6d),
     "axis_angle": (3, turns.rotvec_to_rotmat),
@@ -39,7 +39,7 @@ ROTATIONS: Mapping[str, tuple[int, Callable[[Tensor], Tensor]]] = {
 
 
 def crop_view(K: Float[Tensor, "B 3 3"], *, height: int, width: int) -> Float[Tensor, "B 3 3"]:
-    """Return the smallest rotation that turns the optical axis onto the ray through the middle of the image.
+    """Return the smallest rotation from the optical axis to the ray through the image centre.
 
     A hand looks the same in every crop along its own ray, so the network predicts rotations relative to that ray
     (identity for a camera centred on the crop).
@@ -52,7 +52,7 @@ class Reconstructor(ImageNetwork):
     """Encoder, shared trunk, one branch per parameter, and a light head on the shallow features.
 
     `branches` maps "global_orient", "pose", "shape", "texture" and "root" to networks from 512 features. Without a
-    "shape" branch the mean shape is used, without a "texture" branch the appearance is left out.
+    "shape" branch the mean shape is used; without a "texture" branch there is no appearance.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Reconstructor(ImageNetwork):
         return self.encoder.origin
 
     def raw(self, image: Float[Tensor, "B 3 H W"]) -> dict[str, Tensor]:
-        """Return the numbers of every head, before they become rotations, lights and pixels."""
+        """Return the raw output of every head, before conversion to rotations, lights and pixels."""
         features, low = self.encoder(image)
         shared = self.trunk(features)
         heads = {name: network(shared) for name, network in self.branches.items()}
@@ -118,7 +118,7 @@ class Reconstructor(ImageNetwork):
         return Estimate(parameters, root_px, scale, self.read_light(heads, view))
 
     def read_light(self, heads: Mapping[str, Tensor], view: Float[Tensor, "B 3 3"]) -> Light | None:
-        """Return the light of the light head, None without one; `view` turns the crop's ray into the optical axis."""
+        """Return the light from the light head, None without one; `view` rotates the crop's ray to the optical axis."""
         if "light" not in heads:
             return None
         light = LIGHTS[self.light_range](heads["light"])
@@ -128,11 +128,11 @@ class Reconstructor(ImageNetwork):
 
 
 class KeypointReconstructor(Reconstructor):
-    """A reconstructor whose geometry comes from keypoints: maps of the 21 joints, lifted to a posed hand.
+    """A reconstructor that derives geometry from keypoints: maps of the 21 joints, lifted to a posed hand.
 
-    The lifter also sees the features at every joint and the shared ones, which decide what 21 points leave open: which
-    way a finger bends, how near it is. Only the terms on maps move the keypoints themselves, so that a wrong render
-    cannot. `branches` may hold "texture"; nothing else is regressed.
+    The lifter also gets the shared features and those at every joint, which resolve what 21 points leave open: which
+    way a finger bends, and how near it is. Only the loss terms on maps move the keypoints, so a wrong render cannot.
+    `branches` may contain "texture"; nothing else is regressed.
     """
 
     def __init__(
@@ -153,7 +153,7 @@ class KeypointReconstructor(Reconstructor):
         self.mean_shape = mean_shape
         width = lifter.stem.out_features
         self.context = nn.Linear(NUM_JOINTS * keypoints.width + TRUNK_DIM, width)
-        # Zero, so that an untrained network lifts keypoints as the lifter does by itself.
+        # Zero, so that an untrained network lifts keypoints like the lifter alone.
         nn.init.zeros_(self.context.weight)
         nn.init.zeros_(self.context.bias)
 
@@ -163,7 +163,7 @@ class KeypointReconstructor(Reconstructor):
         return parts | {"geometry": (*parts["geometry"], self.keypoints, self.lifter, self.context)}
 
     def own_lifter(self) -> Lifter | None:
-        """Return the lifter that the joints go through."""
+        """Return the lifter that is applied to the joints."""
         return self.lifter
 
     def forward(self, image: Float[Tensor, "B 3 H W"], K: Float[Tensor, "B 3 3"]) -> Estimate:
@@ -194,7 +194,7 @@ class KeypointReconstructor(Reconstructor):
 def read_root(
     raw: Float[Tensor, "B 3"], *, height: int, width: int
 ) -> tuple[Float[Tensor, "B 2"], Float[Tensor, " B"]]:
-    """Return (root_px, scale_px_per_m) of the root branch; zeros mean the middle of the crop and `MEAN_SCALE`."""
+    """Return (root_px, scale_px_per_m) of the root branch; zeros mean the centre of the crop and `MEAN_SCALE`."""
     size_px = raw.new_tensor([width, height])
     log_scale = MAX_LOG_SCALE * torch.tanh(raw[:, 2] / MAX_LOG_SCALE)
     return size_px * (0.5 + raw[:, :2]), width * MEAN_SCALE * torch.exp(log_scale)

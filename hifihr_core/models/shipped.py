@@ -1,4 +1,4 @@
-"""The trained models that ship with the package, licence class free."""
+"""The trained models that ship with the package, with the licence class free."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -10,6 +10,6 @@ HAND_NETWORK = "anny_hand_network.safetensors"
 
 
 def shipped_model(name: str) -> Path | None:
-    """Return the path of a model in the package, or None if this installation carries none."""
+    """Return the path of a model in the package, or None if this installation lacks it."""
     path = Path(str(files("hifihr_core.models") / "data" / name))
     return path if path.is_file() else None

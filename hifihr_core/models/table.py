@@ -15,7 +15,7 @@ from hifihr_core.models.contract import ImageNetwork
 class NetworkRow:
     """One image network: "module:function" of ``build(hand, settings, *, image_px, weights)``, and what it adds.
 
-    `gives` holds the capabilities of loss terms that this network has beyond the others, such as "keypoints".
+    `gives` lists additional outputs of this network that loss terms may require, such as "keypoints".
     """
 
     builder: str
@@ -31,17 +31,17 @@ NETWORKS: Mapping[str, NetworkRow] = MappingProxyType(
 
 
 def network_row(settings: ModelSettings) -> NetworkRow:
-    """Return the row of `model.geometry`. Raises: ConfigError with the nearest name."""
+    """Return the row of `model.geometry`. Raises: ConfigError, with the nearest name."""
     return lookup(NETWORKS, settings.geometry, "model.geometry")
 
 
 def build_network(
     settings: ModelSettings, hand: HandModel, *, image_px: int, weights: Pretrained = "none"
 ) -> ImageNetwork:
-    """Return the untrained network that `settings` describe for this hand.
+    """Return an untrained network according to `settings` for this hand.
 
-    `weights` are for the backbone, see `build_encoder`. Random numbers come from torch's global
-    generator. Raises: ConfigError for an unknown network or backbone; AssetError if weights are missing.
+    `weights` are for the backbone, see `build_encoder`. Random weights come from torch's global generator. Raises:
+    ConfigError for an unknown network or backbone; AssetError if weights are missing.
     """
     build = load_attribute(network_row(settings).builder)
     network: ImageNetwork = build(hand, settings, image_px=image_px, weights=weights)

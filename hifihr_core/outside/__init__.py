@@ -1,3 +1,3 @@
-"""The door for everything that comes from outside: bytes, JSON, arrays, zips, folders. All of it is bounded and
-checked, and errors are one line.
+"""The entry point for all external data: bytes, JSON, arrays, zips, folders. Everything is limited and checked, and
+errors are one line.
 """

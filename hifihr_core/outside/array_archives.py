@@ -1,4 +1,4 @@
-"""Reading `.npz` files: what an entry claims is compared with its content, and nothing in it is run."""
+"""Read `.npz` files: the claims of each entry are checked against its content, and no code in it is run."""
 
 import struct
 import tokenize
@@ -15,9 +15,9 @@ from hifihr_core.errors import AssetError, HifihrError
 from hifihr_core.outside.number_files import parse_npy
 from hifihr_core.outside.whole_files import open_regular
 
-#: More than the arrays of a hand take; NIMBLE's maps take more, and say so.
+#: More than the arrays of a hand need; NIMBLE's maps need more and pass their own limit.
 MOST_BYTES = 512 << 20
-#: Kinds of NumPy's types: truth values, whole numbers, floats and texts.
+#: Kinds of NumPy types: Booleans, integers, floats and strings.
 _KINDS = "biufU"
 _DAMAGED = (
     ValueError,
@@ -26,7 +26,7 @@ _DAMAGED = (
     EOFError,
     OverflowError,
     MemoryError,
-    RuntimeError,  # zipfile's answer to an encrypted entry; NotImplementedError, to a later version, is a child of it
+    RuntimeError,  # raised by zipfile for encrypted entries; its child NotImplementedError, for later versions
     SyntaxError,
     tokenize.TokenError,
     struct.error,
@@ -44,10 +44,11 @@ def read_arrays(
     most_bytes: int = MOST_BYTES,
     error: type[HifihrError] = AssetError,
 ) -> dict[str, np.ndarray]:
-    """Return every array of a `.npz` file, of numbers or of text, as a writable array.
+    """Return every array in a `.npz` file, of numbers or strings, as a writable array.
 
-    `what` (such as "a hand file") and `remedy` are for the message; `needed` are names that must be there.
-    Raises: `error` if the file is missing, damaged, larger than `most_bytes` unpacked, holds objects or lacks a name.
+    `what` (such as "a hand file") and `remedy` are for the message; `needed` are required names.
+    Raises: `error` if the file is missing, damaged, larger than `most_bytes` unpacked, contains objects or lacks a
+    name.
     """
     if not path.exists():
         raise error(f"{path}: no such file, expected {what}; {remedy}")
@@ -58,7 +59,10 @@ def read_arrays(
             if total > most_bytes:
                 raise ValueError(f"{total:,} bytes, expected at most {most_bytes:,}")
             arrays = {member.filename.removesuffix(".npy"): _read(archive, member) for member in members}
-    except (OSError, *_DAMAGED) as problem:  # OSError too: zipfile seeks to where a damaged directory says
+    except (
+        OSError,
+        *_DAMAGED,
+    ) as problem:  # OSError too: zipfile may seek to a wrong place if the directory is damaged
         reason = " ".join(str(problem).split())[:200] or type(problem).__name__
         raise error(f"{path}: not {what} ({reason}); {remedy}") from problem
     missing = sorted(set(needed) - set(arrays))
@@ -68,7 +72,7 @@ def read_arrays(
 
 
 def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
-    content = bytearray(member.file_size)  # NumPy shares it, and may write to it
+    content = bytearray(member.file_size)  # NumPy shares this buffer and may write to it
     with archive.open(member) as file:
         found = cast(BufferedIOBase, file).readinto(content)
         if found != len(content) or file.read(1):

@@ -1,22 +1,22 @@
-"""Walking through a user's folders: links are followed, loops end, and leftovers of operating systems are skipped."""
+"""Walk through a user's folders: links are followed, loops end, and operating-system files are skipped."""
 
 import os
 import re
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
-#: What macOS and Windows leave beside files; twins like `._photo.jpg` begin with a dot and an underscore.
+#: Files that macOS and Windows leave behind; companions like `._photo.jpg` begin with a dot and an underscore.
 _LEFT_BEHIND = frozenset({".DS_Store", "__MACOSX", "Thumbs.db", "desktop.ini"})
 _DIGITS = re.compile(r"(\d+)")
 
 
 def is_junk(name: str) -> bool:
-    """Return whether a file or folder of this name is a leftover of an operating system and not data."""
+    """Return whether a file or folder with this name was left by an operating system and is not data."""
     return name in _LEFT_BEHIND or name.startswith("._")
 
 
 def natural_key(text: str) -> tuple[list[str | int], str]:
-    """Return a sorting key under which `frame_2` comes before `frame_10`."""
+    """Return a sort key for which `frame_2` comes before `frame_10`."""
     parts: list[str | int] = [int(part) if n % 2 else part for n, part in enumerate(_DIGITS.split(text))]
     return parts, text
 
@@ -26,8 +26,8 @@ def walk(
 ) -> Iterator[tuple[Path, list[str], list[str]]]:
     """Yield (folder, names of its folders, names of its files) at and below `root`, in natural order.
 
-    Links to folders are followed; a folder that was walked before, by whatever path, is not walked again. `enter` says
-    which names of folders are entered (all are listed). Folders that cannot be read count as empty.
+    Links to folders are followed; a folder that was visited before, by any path, is not visited again. `enter` selects
+    the folder names to enter (all are listed). Unreadable folders count as empty.
     """
     yield from _walk(root, enter, most_depth, set())
 
@@ -64,7 +64,7 @@ def _walk(
 
 
 def _is(question: Callable[[], bool]) -> bool:
-    """Return the answer of the operating system; an entry that it cannot look at (a link in a loop) is neither."""
+    """Return the operating system's answer; an entry that it cannot inspect (a link in a loop) is neither."""
     try:
         return question()
     except OSError:

@@ -1,7 +1,7 @@
-"""Reading long JSON lists, such as annotations and predictions of gigabytes, one entry at a time in bounded memory.
+"""Read long JSON lists, such as gigabytes of annotations or predictions, one entry at a time in bounded memory.
 
-A block of bytes is swept at once for brackets, which say where entries begin and end; each entry is then parsed by
-the standard library, so every digit is read as `json` reads it.
+Each block of bytes is scanned for brackets, which show where entries begin and end; each entry is then parsed by the
+standard library, so every digit is read as by `json`.
 """
 
 import re
@@ -16,7 +16,7 @@ from hifihr_core.errors import DataError
 from hifihr_core.outside.json_text import MOST_DEPTH, parse_flat
 
 _BLOCK_BYTES = 1 << 22
-#: A longer entry is not one sample of anything.
+#: Maximum length of an entry; no sample is longer.
 MOST_ENTRY_BYTES = 16 << 20
 _BETWEEN = b" \t\r\n,"
 _ESCAPE = re.compile(rb"\\.", re.DOTALL)
@@ -34,7 +34,7 @@ class Readable(Protocol):
 
 @dataclass(frozen=True)
 class Entry:
-    """The text of one entry, and the number of the list that it is in (0 for a list of entries)."""
+    """The text of one entry, and the index of the list that it is in (0 for a list of entries)."""
 
     group: int
     text: bytes
@@ -46,11 +46,11 @@ class Entry:
 
 @dataclass
 class _State:
-    """What is carried from block to block."""
+    """The state between blocks."""
 
     depth: int = 0
     groups: int = 0
-    pending: bytes = b""  # the beginning of an entry, or of a number or text between entries
+    pending: bytes = b""  # the beginning of an entry, or of a number or string between entries
     is_open: bool = False  # whether `pending` is an entry with brackets
     in_string: bool = False
     closed: bool = False
@@ -62,11 +62,11 @@ def iterate_entries(
     *,
     level: int = 1,
     lists: int | None = None,
-    remedy: str = "the file is broken, fetch or write it again",
+    remedy: str = "the file is damaged, download or write it again",
 ) -> Iterator[Entry]:
-    """Yield the entries of a JSON list (`level` 1), or those of the lists in a list (`level` 2).
+    """Yield the entries of a JSON list (`level` 1), or of the lists in a list (`level` 2).
 
-    An entry may be a number, a text, a list or an object. Raises: DataError if the text is something else, ends
+    An entry may be a number, a string, a list or an object. Raises: DataError if the text is anything else or ends
     early, an entry is longer than `MOST_ENTRY_BYTES`, or the number of inner lists is not `lists`.
     """
     state, read = _State(), 0
@@ -84,7 +84,7 @@ def iterate_entries(
         raise DataError(f"{name}: the file is empty; {remedy}")
     if not state.closed:
         raise DataError(
-            f"{name}: the text ends after {read:,} bytes with {state.depth} brackets open: truncated; {remedy}"
+            f"{name}: truncated: the text ends after {read:,} bytes with {state.depth} open brackets; {remedy}"
         )
     if lists is not None and state.groups != lists:
         raise DataError(f"{name}: {state.groups} lists, expected {lists}; {remedy}")
@@ -95,12 +95,12 @@ class _Foreign(Exception):
 
 
 def _split(block: bytes, state: _State, level: int) -> Iterator[Entry]:
-    """Yield the entries that end in this block, and keep the beginning of the one that does not."""
+    """Yield the entries that end in this block, and store the beginning of an unfinished one."""
     places, steps = _brackets(block, state)
     after = state.depth + np.cumsum(steps)
     _check_ends(block, places, after, state)
     if after.max(initial=0) > MOST_DEPTH:
-        raise _Foreign(f"more than {MOST_DEPTH} brackets are open at once")
+        raise _Foreign(f"brackets are nested more than {MOST_DEPTH} deep")
     begin, is_open = 0, state.is_open
     # Brackets that open or close an entry, or the list of entries.
     marks = np.flatnonzero((after <= level) | ((after == level + 1) & (steps > 0)))
@@ -128,13 +128,13 @@ def _split(block: bytes, state: _State, level: int) -> Iterator[Entry]:
 
 
 def _cut_scalars(text: bytes) -> tuple[bytes, bytes]:
-    """Return the complete numbers and texts, and the rest, which may continue in the next block."""
+    """Return the complete numbers and strings, and the rest, which may continue in the next block."""
     cut = max(text.rfind(b'"'), text.rfind(b",", max(text.rfind(b'"'), 0))) + 1
     return text[:cut], text[cut:]
 
 
 def _brackets(block: bytes, state: _State) -> tuple[np.ndarray, np.ndarray]:
-    """Return the places of brackets outside texts, and 1 where one opens, -1 where one closes."""
+    """Return the positions of brackets outside strings, and 1 for opening, -1 for closing ones."""
     has_text = state.in_string or b'"' in block
     codes = np.frombuffer(_ESCAPE.sub(b"__", block) if has_text else block, np.uint8)
     folded = codes | 0x20  # '[' is 0x5B and '{' 0x7B: one bit apart, and likewise their ends
@@ -164,7 +164,7 @@ def _check_ends(block: bytes, places: np.ndarray, after: np.ndarray, state: _Sta
 
 
 def _scalars(text: bytes, state: _State, expected: bool) -> Iterator[Entry]:
-    """Yield the numbers and texts between entries with brackets; there may be nothing else."""
+    """Yield the numbers and strings between bracketed entries; nothing else is allowed."""
     if text.strip(_BETWEEN) and not expected:
         raise _Foreign(f"found {_show(text.strip(_BETWEEN))}, expected a list of entries")
     yield from (Entry(state.groups - 1, match[0]) for match in _SCALAR.finditer(text))

@@ -1,4 +1,4 @@
-"""JSON in and out: one reader with bounds on size, depth and numbers, and one way to write numbers JSON lacks."""
+"""JSON input and output: a reader with limits on size, depth and numbers, and a writer for numbers that JSON lacks."""
 
 import json
 import math
@@ -12,9 +12,10 @@ import numpy as np
 from hifihr_core.errors import DataError, HifihrError
 from hifihr_core.outside.whole_files import MOST_BYTES, read_whole
 
-#: Brackets that may be open at once; every file that hifihr reads stays far below.
+#: Maximum nesting of brackets; all files that hifihr reads stay far below.
 MOST_DEPTH = 64
-#: Python refuses whole numbers that are longer than a few thousand digits, and is slow with others.
+#: Maximum length of an integer: Python rejects integers of more than a few thousand digits, and is slow with shorter
+#: ones.
 MOST_DIGITS = 1000
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -23,23 +24,23 @@ _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 def parse_json(
     text: bytes | str, name: str | Path, *, remedy: str = "write it again", error: type[Exception] = DataError
 ) -> Any:
-    """Return what a JSON text holds. `name` and `remedy` are for the message.
+    """Parse a JSON text. `name` and `remedy` are for the message.
 
     NaN and Infinity are read as Python reads them. Raises: `error` if the text is not JSON, not Unicode, nested more
-    than `MOST_DEPTH` deep, or holds a number of thousands of digits.
+    than `MOST_DEPTH` deep, or contains a number with thousands of digits.
     """
     try:
         if isinstance(text, bytes):
             text = text.decode(json.detect_encoding(text))
         if _depth(text) > MOST_DEPTH:
-            raise ValueError(f"nested too deeply, more than {MOST_DEPTH} brackets are open at once")
+            raise ValueError(f"nested too deeply, more than {MOST_DEPTH} levels")
         return parse_flat(text)
     except ValueError as problem:
         raise error(f"{name}: not valid JSON ({problem}); {remedy}") from problem
 
 
 def parse_flat(text: bytes | str) -> Any:
-    """Return what a JSON text holds, its depth being known to be small. Raises: ValueError if it is not JSON."""
+    """Parse a JSON text that is known not to be deep. Raises: ValueError if it is not JSON."""
     if isinstance(text, bytes):
         text = text.decode()
     try:
@@ -49,7 +50,7 @@ def parse_flat(text: bytes | str) -> Any:
     except RecursionError as problem:
         raise ValueError("nested too deeply") from problem
     except UnicodeEncodeError as problem:
-        raise ValueError("a text contains half a character (a lone surrogate)") from problem
+        raise ValueError("a string contains half a character (a lone surrogate)") from problem
     return value
 
 
@@ -60,12 +61,12 @@ def read_json(
     most_bytes: int = MOST_BYTES,
     error: type[HifihrError] = DataError,
 ) -> Any:
-    """Return what a JSON file holds. Raises: `error` if it cannot be read, is too long, or as `parse_json`."""
+    """Read a JSON file. Raises: `error` if it cannot be read or is too long, or as `parse_json`."""
     return parse_json(read_whole(path, most_bytes=most_bytes, error=error), path, remedy=remedy, error=error)
 
 
 def finite_json(value: object) -> Any:
-    """Return `value` with NaN and infinities as None, which JSON has instead, and every key a text."""
+    """Return `value` in a form for JSON: NaN and infinities become None, and keys become strings."""
     if isinstance(value, Mapping):
         return {str(key): finite_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -77,12 +78,12 @@ def finite_json(value: object) -> Any:
 
 def _parse_int(digits: str) -> int:
     if len(digits) > MOST_DIGITS:
-        raise ValueError(f"a number of {len(digits):,} digits")
+        raise ValueError(f"a number with {len(digits):,} digits")
     return int(digits)
 
 
 def _depth(text: str) -> int:
-    """Return how many brackets are open at most; those inside strings do not count."""
+    """Return the maximum nesting of brackets outside strings."""
     if text.count("[") + text.count("{") <= MOST_DEPTH:
         return 0
     codes = np.frombuffer(_STRING.sub('""', text).encode("utf-8", "replace"), np.uint8)

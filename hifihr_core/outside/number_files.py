@@ -1,4 +1,4 @@
-"""Reading numbers from a user's files: `.npy`, JSON and text, checked before anything is allocated."""
+"""Read numbers from a user's files: `.npy`, JSON and text, checked before memory is allocated."""
 
 import io
 import math
@@ -14,9 +14,9 @@ from hifihr_core.errors import DataError, HifihrError
 from hifihr_core.outside.json_text import parse_json
 from hifihr_core.outside.whole_files import read_whole
 
-#: Numbers of one file; a camera has nine.
+#: Maximum count of numbers in a file; a camera has nine.
 _MOST_BYTES = 16 << 20
-#: What comes before the numbers of a `.npy` file is far shorter.
+#: Maximum size of a `.npy` header; real ones are far shorter.
 _MOST_HEADER_BYTES = 1 << 17
 _HEADERS: Mapping[tuple[int, int], Callable] = MappingProxyType(
     {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
@@ -24,11 +24,11 @@ _HEADERS: Mapping[tuple[int, int], Callable] = MappingProxyType(
 
 
 def read_numbers(path: Path, *, remedy: str = "write it again", error: type[HifihrError] = DataError) -> np.ndarray:
-    """Return the numbers of a file in float64, in whatever shape they have.
+    """Return the numbers in a file as float64, with their shape.
 
-    `.npy` holds plain numbers, `.json` nested lists, and any other file is text, with a row of numbers, separated by
-    spaces or commas, on each line. The suffix may be upper case.
-    Raises: `error` if the file cannot be read, holds something else, or rows of unequal length.
+    `.npy` files contain plain numbers, `.json` files nested lists, and all others text, with a row of numbers,
+    separated by spaces or commas, on each line. The suffix may be upper case.
+    Raises: `error` if the file cannot be read, or contains anything else or ragged rows.
     """
     content = read_whole(path, most_bytes=_MOST_BYTES, error=error)
     try:
@@ -39,14 +39,14 @@ def read_numbers(path: Path, *, remedy: str = "write it again", error: type[Hifi
 
 
 def parse_npy(content: bytes | bytearray, *, kinds: str = "biuf") -> np.ndarray:
-    """Return the array of a `.npy` file, which shares its memory; `kinds` are those of NumPy's types.
+    """Return the array in a `.npy` file, sharing its memory; `kinds` are the allowed NumPy type kinds.
 
-    Raises: ValueError and others, as NumPy's reader of headers does.
+    Raises: ValueError and others, as NumPy's header reader.
     """
     stream = io.BytesIO(content[:_MOST_HEADER_BYTES])
     version = npy.read_magic(stream)
     if version not in _HEADERS:
-        raise ValueError(f"version {version} of the format, expected 1.0 or 2.0")
+        raise ValueError(f"format version {version}, expected 1.0 or 2.0")
     shape, fortran, dtype = _HEADERS[version](stream)
     if dtype.kind not in kinds:
         raise ValueError(f"entries of type {dtype}, expected plain numbers")
@@ -69,7 +69,7 @@ def _read_text(content: bytes) -> np.ndarray:
     lines = (line.split("#")[0].replace(",", " ").split() for line in content.decode("utf-8-sig").splitlines())
     rows = [[float(word) for word in words] for words in lines if words]
     if not rows:
-        raise ValueError("it contains no number")
+        raise ValueError("it contains no numbers")
     return np.asarray(rows if len(rows) > 1 else rows[0], dtype=np.float64)
 
 

@@ -1,9 +1,9 @@
-"""Read a pickle from a stranger without running anything it asks for.
+"""Read an untrusted pickle without running any code in it.
 
-A pickle is a program: it may name any importable object and call it. This reader resolves a name only through a table
-that the caller gives, and the table of this module, `NUMPY`, leads to stand-ins of our own. So a file can fill arrays
-with numbers and nest them in lists, tuples and dicts, and that is all. NumPy's own reconstruction is not used, because
-it takes the flags of a dtype from the file and then reads object pointers out of raw bytes.
+A pickle is a program: it may name any importable object and call it. This reader resolves names only through a table
+given by the caller, and this module's table, `NUMPY`, leads to our own stand-ins. So a file can only fill arrays with
+numbers and nest them in lists, tuples and dicts. NumPy's own reconstruction is not used, because it takes the flags of
+a dtype from the file and then reads object pointers out of raw bytes.
 """
 
 import copyreg
@@ -21,7 +21,7 @@ import numpy as np
 
 from hifihr_core.errors import AssetError, HifihrError, UnsafePickleError
 
-#: What the unpickler raises on damaged input, from its documentation and from what our stand-ins raise.
+#: Exceptions of the unpickler on damaged input, as documented, and of our stand-ins.
 _DAMAGE = (
     pickle.UnpicklingError,
     ArithmeticError,
@@ -36,8 +36,7 @@ _DAMAGE = (
     struct.error,
 )
 
-#: How long the arguments of each instruction of a pickle are: a number of bytes, as many as the bytes before say, or
-#: lines (GLOBAL and INST have two).
+#: Argument lengths of pickle instructions: a number of bytes, a length prefix, or lines (GLOBAL and INST have two).
 _ARGUMENTS = {ord(op.code): op.arg for op in pickletools.opcodes}
 _FIXED = {code: 0 if arg is None else arg.n for code, arg in _ARGUMENTS.items() if arg is None or arg.n >= 0}
 _SIZES = {
@@ -48,7 +47,7 @@ _SIZES = {
 }
 _LENGTHS = {code: _SIZES[arg.n] for code, arg in _ARGUMENTS.items() if arg is not None and arg.n in _SIZES}
 _LINES = {code: 2 for code, arg in _ARGUMENTS.items() if arg is pickletools.stringnl_noescape_pair}
-#: The instructions that store at a far place of the memo, by a number of four bytes and by one in digits.
+#: The instructions that store at any memo index: one with a four-byte number, one with digits.
 _LONG_BINPUT, _PUT = ord("r"), ord("p")
 _MOST_DIGITS = 20
 
@@ -57,20 +56,20 @@ _PLAIN_KINDS = "biufcSU"
 
 
 class Stub:
-    """Represents an object of a foreign class; holds what the file would have given to its `__setstate__`.
+    """Stands in for an object of a foreign class; holds the argument of its `__setstate__`.
 
-    Subclass it to tell two foreign classes apart. A file cannot pass arguments to it.
+    Subclass it to distinguish foreign classes. A file cannot pass arguments to it.
     """
 
     state: Any = None
 
     def __setstate__(self, state: Any) -> None:
-        """Keep the state as it is."""
+        """Store the state unchanged."""
         self.state = state
 
 
 class _Call:
-    """A function that a file may call but not touch: pickle's BUILD could set attributes of a bare function."""
+    """A function that a file may call but not modify: pickle's BUILD could set attributes on a bare function."""
 
     __slots__ = ("_function",)
 
@@ -85,7 +84,7 @@ class _Call:
 
 
 class _DType:
-    """What the file says about a dtype; turned into a real one only after a check."""
+    """A dtype as described by the file; converted to a real one only after a check."""
 
     def __init__(self, code: Any, *_: object) -> None:
         self._code = code
@@ -93,7 +92,7 @@ class _DType:
 
     def __setstate__(self, state: Any) -> None:
         if len(state) < 5 or any(part is not None for part in state[2:5]):
-            raise UnsafePickleError("the file holds an array of structured dtype; only plain numbers are read")
+            raise UnsafePickleError("the file contains an array of structured dtype; only plain numbers are allowed")
         self._order = state[1]
 
     def plain(self) -> np.dtype:
@@ -101,12 +100,14 @@ class _DType:
             return np.dtype(object)
         dtype = np.dtype(str(self._code))
         if dtype.kind not in _PLAIN_KINDS or dtype.hasobject:
-            raise UnsafePickleError(f"the file holds an array of dtype {self._code!r}; only plain numbers are read")
+            raise UnsafePickleError(
+                f"the file contains an array of dtype {self._code!r}; only plain numbers are allowed"
+            )
         return dtype if self._order in "|=" else dtype.newbyteorder(self._order)
 
 
 class _Array(np.ndarray):
-    """An array whose dtype, shape and bytes are checked before NumPy sees them."""
+    """An array whose dtype, shape and bytes are checked before they reach NumPy."""
 
     def __setstate__(self, state: Any) -> None:
         shape, dtype, fortran, data = state[-4:]
@@ -121,9 +122,9 @@ class _Array(np.ndarray):
         super().__setstate__(checked)
 
 
-# The stand-ins below take whatever a file gives them, so their arguments are unchecked on purpose.
+# The stand-ins below accept anything from a file, so their arguments are deliberately unchecked.
 def _sized(data: Any, shape: Any, dtype: np.dtype) -> bytes:
-    if not isinstance(data, str | bytes | bytearray):  # bytes() of a number would be as many zeros
+    if not isinstance(data, str | bytes | bytearray):  # bytes() of a number would give that many zeros
         raise ValueError(f"array of shape {shape} with {type(data).__name__} for its bytes")
     raw = data.encode("latin1") if isinstance(data, str) else bytes(data)
     if any(size < 0 for size in shape) or len(raw) != math.prod(shape) * dtype.itemsize:
@@ -138,7 +139,7 @@ def _blank_array(*_: object) -> _Array:
 def _from_buffer(data: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
     plain = dtype.plain()
     if plain.hasobject:
-        raise UnsafePickleError("the file reads objects out of raw bytes; it is not a data file, delete it")
+        raise UnsafePickleError("the file tries to read objects from raw bytes; it is not a data file, delete it")
     return np.frombuffer(_sized(data, shape, plain), plain).reshape(shape, order="F" if order == "F" else "C").copy()
 
 
@@ -182,8 +183,8 @@ class _Reader(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> object:
         if (module, name) not in self._allowed:
             raise UnsafePickleError(
-                f"{self._name}: asks for {module}.{name}, which no file of this kind needs; nothing in it was run, "
-                "get the file from its authors again"
+                f"{self._name}: requests {module}.{name}, which no file of this kind needs; "
+                "nothing in it was run, get the file from its authors again"
             )
         found = self._allowed[module, name]
         return found if isinstance(found, type) or not callable(found) else _Call(found)
@@ -193,9 +194,9 @@ class _Reader(pickle.Unpickler):
 
 
 def _check_memo(content: bytes) -> None:
-    """Raise ValueError for an entry of the memo at a place that no pickle of this length needs.
+    """Raise ValueError for a memo index that no pickle of this length needs.
 
-    Python makes room for all places below it, gigabytes for ten bytes. A truncated pickle is left to the reader.
+    Python allocates all indices below it, gigabytes for ten bytes. Truncated pickles are left to the reader.
     """
     place, end = 0, len(content)
     while place < end:
@@ -208,7 +209,7 @@ def _check_memo(content: bytes) -> None:
             digits = content[place : content.find(b"\n", place)].strip()
             index = int(digits[:_MOST_DIGITS]) if digits.isdigit() else 0
         if index > end:
-            raise ValueError(f"an entry {index:,} of the memo in a file of {end:,} bytes")
+            raise ValueError(f"memo index {index:,} in a file of {end:,} bytes")
         fixed = _FIXED.get(code)
         if fixed is not None:
             place += fixed
@@ -228,11 +229,11 @@ def read_pickle(
     error: type[HifihrError] = AssetError,
     name: str | None = None,
 ) -> Any:
-    """Read a pickle that may name only the (module, name) pairs of `allowed`, and return what it holds.
+    """Read a pickle that may name only the (module, name) pairs in `allowed`, and return its content.
 
-    A name leads to the value in the table: a class, a function (called with what the file gives, so it must be safe
-    for any argument), or any other object. Extension codes lead through the same table; references to objects outside
-    the file are refused. `name` is what messages call the source.
+    A name is resolved to the value in the table: a class, a function (called with the file's arguments, so it must be
+    safe for any argument), or any other object. Extension codes are resolved through the same table; references to
+    objects outside the file are rejected. `name` is the source's name in messages.
 
     Raises: UnsafePickleError for a name outside the table; `error` for a missing, damaged or truncated file.
     """
@@ -244,10 +245,12 @@ def read_pickle(
             raise error(f"{source}: {problem.strerror or problem}, expected a readable pickle file") from problem
     name = name or str(getattr(source, "name", "pickle"))
     content = source.read()
-    copyreg.clear_extension_cache()  # a cached extension would be returned without asking `find_class`
+    copyreg.clear_extension_cache()  # a cached extension would be returned without calling `find_class`
     try:
         _check_memo(content)
         return _Reader(BytesIO(content), name, allowed, encoding).load()
     except _DAMAGE as problem:
         reason = str(problem) or type(problem).__name__
-        raise error(f"{name}: not a readable pickle ({reason}); damaged or truncated, get the file again") from problem
+        raise error(
+            f"{name}: not a readable pickle ({reason}); it is damaged or truncated, get the file again"
+        ) from problem

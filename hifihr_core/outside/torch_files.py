@@ -1,4 +1,4 @@
-"""Reading files that `torch.save` wrote: tensors and containers, never a program."""
+"""Read files written by `torch.save`: tensors and containers, never programs."""
 
 import re
 import warnings
@@ -13,7 +13,7 @@ import torch
 from hifihr_core.errors import AssetError, HifihrError, UnsafePickleError
 from hifihr_core.outside.whole_files import open_regular
 
-#: More than any checkpoint that is read.
+#: Maximum size, larger than any checkpoint that is read.
 MOST_BYTES = 8 << 30
 _MORE_THAN_DATA = re.compile(
     "unsupported (global|class|type)|disallowed|allowed global|unrecognized function|blocklist", re.I
@@ -30,7 +30,7 @@ def read_torch_file(
     most_bytes: int = MOST_BYTES,
     error: type[HifihrError] = AssetError,
 ) -> Any:
-    """Return what a file of `torch.save` holds, on the CPU: tensors, containers, numbers, texts and `allowed` types.
+    """Return the content of a `torch.save` file, on the CPU: tensors, containers, numbers, strings and `allowed` types.
 
     `what` (such as "a checkpoint") and `remedy` are for the message.
     Raises: UnsafePickleError if the file refers to anything else, none of which is run; `error` if it is missing,
@@ -44,7 +44,7 @@ def read_torch_file(
             torch.serialization.safe_globals(list(allowed)),
             warnings.catch_warnings(),
         ):
-            warnings.simplefilter("ignore")  # torch remarks on the pickle's protocol; what counts is raised below
+            warnings.simplefilter("ignore")  # torch warns about the pickle's protocol; real errors are raised below
             return torch.load(file, map_location="cpu", weights_only=True)
     except UnpicklingError as problem:
         reason = " ".join(str(problem).split()).partition(". ")[0]

@@ -1,4 +1,4 @@
-"""Reading a user's file at once: only regular files, and never more than was asked for."""
+"""Read a user's file at once: only regular files, and never more than requested."""
 
 import hashlib
 import stat
@@ -10,7 +10,7 @@ from pathlib import Path
 from hifihr_core.errors import DataError, HifihrError
 from hifihr_core.files import describe_os_error
 
-#: More than any file that is read at once needs; longer ones are read as streams.
+#: Maximum size of files that are read at once; longer ones are read as streams.
 MOST_BYTES = 64 << 20
 _BLOCK_BYTES = 4 << 20
 
@@ -33,9 +33,9 @@ def check_regular(path: Path, *, most_bytes: int | None = None, error: type[Hifi
 def open_regular(
     path: Path, *, most_bytes: int | None = MOST_BYTES, error: type[HifihrError] = DataError
 ) -> Iterator[BufferedReader]:
-    """Open a regular file for reading; pipes and devices are refused, since they may never end.
+    """Open a regular file for reading; pipes and devices are rejected, since they may never end.
 
-    Raises: `error` if the file is missing, not a regular file, or longer than `most_bytes`; OSError while it is read.
+    Raises: `error` if the file is missing, not a regular file, or longer than `most_bytes`; OSError during reading.
     """
     check_regular(path, most_bytes=most_bytes, error=error)
     try:
@@ -53,7 +53,7 @@ def read_whole(path: Path, *, most_bytes: int = MOST_BYTES, error: type[HifihrEr
     """
     try:
         with open_regular(path, most_bytes=most_bytes, error=error) as file:
-            return file.read()  # with a size, Python would allocate that much first
+            return file.read()  # given a size, Python would allocate that much first
     except OSError as problem:
         raise error(describe_os_error(problem, path)) from problem
 

@@ -1,7 +1,7 @@
-"""Files from outside, on disk or inside a zip, read in place.
+"""External files, on disk or inside a zip, read in place.
 
-The index of a zip is kept in a few arrays: a hundred thousand entries take some megabytes and travel to worker
-processes at once. Zips inside zips are read too, as long as they are stored and not compressed once more.
+The index of a zip is stored in a few arrays: a hundred thousand entries take a few megabytes and are quickly sent to
+worker processes. Zips inside zips are read too, if they are stored uncompressed.
 """
 
 import io
@@ -27,15 +27,15 @@ _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _ENTRY = np.dtype([("offset", "<i8"), ("packed", "<i8"), ("size", "<i8"), ("crc", "<u4"), ("deflated", "u1")])
 
 
-#: A file that is read at once is at most this long, whatever a zip makes of a few bytes.
+#: Maximum length of a file that is read at once, however small it is in a zip.
 MOST_BYTES = 1 << 30
-#: Zips may lie in zips so deep.
+#: Maximum nesting depth of zips.
 MOST_NESTED = 3
 
 
 @dataclass(frozen=True)
 class RawFile:
-    """One file from outside: a path on disk, or a part of a zip (`entry` is a row of the zip's index)."""
+    """One external file: a path on disk, or a part of a zip (`entry` is a row of the zip's index)."""
 
     path: Path
     inner: str = ""
@@ -48,7 +48,7 @@ class RawFile:
 
     @property
     def size(self) -> int:
-        """Return the number of bytes. Raises: DataError if the file is gone."""
+        """Return the number of bytes. Raises: DataError if the file no longer exists."""
         if self.entry:
             return self.entry[2]
         try:
@@ -57,7 +57,7 @@ class RawFile:
             raise DataError(describe_os_error(error, self.path)) from error
 
     def read(self) -> bytes:
-        """Return the whole content. Raises: DataError if it is missing, too long, cut short or damaged."""
+        """Return the whole content. Raises: DataError if it is missing, too long, truncated or damaged."""
         if self.size > MOST_BYTES:
             raise DataError(f"{self.name}: {self.size:,} bytes, expected at most {MOST_BYTES:,}; it is damaged")
         with self.open() as stream:
@@ -67,7 +67,7 @@ class RawFile:
                 raise DataError(describe_os_error(error, self.path)) from error
 
     def open(self) -> BufferedIOBase:
-        """Open the file for reading from its beginning. Raises: DataError if it cannot be."""
+        """Open the file for reading from its beginning. Raises: DataError if that fails."""
         try:
             if not self.path.is_file():
                 raise DataError(f"{self.path}: no such file, or a pipe or device; check the path")
@@ -135,7 +135,7 @@ class _ZipEntry(io.RawIOBase):
 
 
 class _Window(io.RawIOBase):
-    """A part of a file, read as a file: a zip that is stored uncompressed inside another."""
+    """A part of a file, read as a file: a zip stored uncompressed inside another."""
 
     def __init__(self, file: BufferedIOBase, start: int, size: int) -> None:
         self._file, self._start, self._size, self._place = file, start, size, 0
@@ -167,11 +167,11 @@ class _Window(io.RawIOBase):
 
 
 def _find_content(file: BufferedIOBase, source: RawFile, offset: int) -> int:
-    """Return where the content of an entry begins, from its local header at `offset`."""
+    """Return the offset of an entry's content, from its local header at `offset`."""
     file.seek(offset)
     header = file.read(_LOCAL_HEADER.size)
     if len(header) < _LOCAL_HEADER.size or header[:4] != b"PK\x03\x04":
-        raise _damage(source.name, "no entry where the zip's index says")
+        raise _damage(source.name, "no entry at the offset in the zip's index")
     _, name_bytes, extra_bytes = _LOCAL_HEADER.unpack(header)
     return offset + _LOCAL_HEADER.size + name_bytes + extra_bytes
 
@@ -184,8 +184,8 @@ def _damage(name: str, reason: str) -> DataError:
 class ZipIndex:
     """The files of one zip: per folder the sorted names, and a row of `_ENTRY` for each.
 
-    `source` is the zip itself, a file on disk or an entry of another zip; offsets count from the beginning of the disk
-    file in either case.
+    `source` is the zip itself, a file on disk or an entry of another zip; offsets count from the beginning of the file
+    on disk in either case.
     """
 
     source: RawFile
@@ -227,16 +227,17 @@ def is_zip(path: Path) -> bool:
 def read_zip_index(source: RawFile) -> ZipIndex:
     """Read the central directory of a zip, or of a zip stored inside a zip.
 
-    Names with backslashes, which some Windows tools write, are read as paths; what macOS leaves in a zip is skipped.
-    Raises: DataError if it is truncated, encrypted, of a later version of the format, has entries that lead out of it,
-    or is compressed inside another.
+    Names with backslashes, which some Windows tools write, are read as paths; files that macOS adds to a zip are
+    skipped.
+    Raises: DataError if it is truncated, encrypted, in a later version of the format, has entries that point outside
+    it, or is compressed inside another.
     """
     if source.inner.count("/") and source.inner.lower().count(".zip/") >= MOST_NESTED:
-        raise DataError(f"{source.name}: a zip in a zip in a zip; unpack the outer ones first")
+        raise DataError(f"{source.name}: zips are nested too deeply; unpack the outer ones first")
     try:
         with _open_zip(source) as (file, start), zipfile.ZipFile(file) as archive:
             infos = archive.infolist()
-    except NotImplementedError as error:  # what zipfile raises on an entry of a later version of the format
+    except NotImplementedError as error:  # raised by zipfile for an entry in a later version of the format
         raise DataError(
             f"{source.name}: an unsupported kind of zip ({error}); unpack it and give the folder"
         ) from error
@@ -254,14 +255,14 @@ def read_zip_index(source: RawFile) -> ZipIndex:
             continue
         offset = start + info.header_offset
         if not (start <= offset < end and 0 <= info.compress_size <= end - offset and 0 <= info.file_size < 1 << 40):
-            raise _damage(f"{source.name}/{path}", "its place lies outside the zip")
+            raise _damage(f"{source.name}/{path}", "its offset is outside the zip")
         folder, _, name = path.rpartition("/")
         row = (offset, info.compress_size, info.file_size, info.CRC, info.compress_type != 0)
         grouped.setdefault(folder, []).append((name.encode("utf-8", "surrogateescape"), row))
     return ZipIndex(source, {folder: _pack(sorted(rows)) for folder, rows in grouped.items()})
 
 
-#: What zipfile raises on a damaged directory.
+#: Exceptions of zipfile for a damaged directory.
 _BROKEN = (
     zipfile.BadZipFile,
     EOFError,
@@ -277,7 +278,7 @@ _BROKEN = (
 
 @contextmanager
 def _open_zip(source: RawFile) -> Iterator[tuple[BufferedIOBase, int]]:
-    """Yield (a seekable file, where it begins in the file on disk)."""
+    """Yield (a seekable file, its offset in the file on disk)."""
     with source.path.open("rb") as disk:
         if source.entry is None:
             yield disk, 0
@@ -299,7 +300,9 @@ def _path_of(zip_name: str, info: zipfile.ZipInfo) -> str:
     path = info.orig_filename.replace("\\", "/")
     pure = PurePosixPath(path)
     if pure.is_absolute() or ".." in pure.parts or "\0" in path or ":" in path.split("/")[0]:
-        raise DataError(f"{zip_name}: entry {path!r} leads out of the zip; no dataset has that, delete the file")
+        raise DataError(
+            f"{zip_name}: entry {path!r} points outside the zip; no dataset contains such entries, delete the file"
+        )
     if info.flag_bits & 1:
         raise DataError(f"{zip_name}: entry {path!r} is encrypted; unpack it and give the contents")
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):

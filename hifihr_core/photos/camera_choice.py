@@ -1,4 +1,4 @@
-"""Which camera a photo was taken with: the user's word, a file's, EXIF's, or an assumption."""
+"""Choose a photo's camera: from the user, a file, EXIF, or an assumption."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from hifihr_core.outside.number_files import read_numbers
 from hifihr_core.photos.detections import Detection
 from hifihr_core.photos.reading import Photo
 
-#: Field of view across the diagonal, degrees, outside which no camera is believed: 4 m and 8 mm in full frame.
+#: Plausible diagonal fields of view, degrees: from focal lengths of 400 mm to 8 mm in full frame.
 PLAUSIBLE_FOV_DEG = (6.0, 140.0)
 
 _K_FORM = "expected a camera matrix [[fx, s, cx], [0, fy, cy], [0, 0, 1]] in pixels"
@@ -27,7 +27,7 @@ CameraSource = Literal["given", "hands file", "exif", "assumed"]
 class PhotoCamera:
     """The camera of a photo.
 
-    `K` is in pixels of the upright photo at its full size. `notes` say what is odd about it.
+    `K` is in pixels of the upright full-size photo. `notes` list its oddities.
     """
 
     K: Float[np.ndarray, "3 3"]
@@ -42,7 +42,7 @@ class PhotoCamera:
 
 @dataclass(frozen=True)
 class CameraChoice:
-    """What the user says about the camera: at most one of these, in pixels of the photo at its full size.
+    """The user's choice of camera: at most one of these, in pixels of the full-size photo.
 
     `intrinsics` is a 3 x 3 K; `fov_deg` is the field of view across the diagonal, degrees.
     """
@@ -52,7 +52,7 @@ class CameraChoice:
     intrinsics: Float[np.ndarray, "3 3"] | None = None
 
     def K(self, width: int, height: int) -> Float[np.ndarray, "3 3"] | None:
-        """Return the camera of a photo of this size, or None if the user said nothing."""
+        """Return the camera for a photo of this size, or None if the user gave none."""
         if self.intrinsics is not None:
             return np.asarray(self.intrinsics, np.float64)
         if self.focal_px is not None:
@@ -65,9 +65,9 @@ class CameraChoice:
 def choose_camera(
     photo: Photo, choice: CameraChoice = CameraChoice(), detections: Sequence[Detection] = ()
 ) -> PhotoCamera:
-    """Return the camera of a photo: the user's, else that of its hands, else EXIF's, else 60 degrees are assumed.
+    """Return the camera of a photo: the user's, that of its hands, EXIF's, or else an assumed one of 60 degrees.
 
-    Raises: DataError for a field of view that no camera has.
+    Raises: DataError for an implausible field of view.
     """
     width, height = photo.size_px
     K = choice.K(width, height)
@@ -82,24 +82,27 @@ def choose_camera(
 
 
 def is_plausible(focal_px: float, width: int, height: int) -> bool:
-    """Return whether a focal length gives a field of view that cameras have."""
+    """Return whether a focal length gives a plausible field of view."""
     return PLAUSIBLE_FOV_DEG[0] <= _fov_deg(focal_px, width, height) <= PLAUSIBLE_FOV_DEG[1]
 
 
 def check_camera(K: Float[np.ndarray, "3 3"], width: int, height: int) -> tuple[str, ...]:
-    """Return what is odd about a camera of a photo of this size. Raises: DataError if it cannot be its camera."""
+    """Return the oddities of a camera for a photo of this size. Raises: DataError if it cannot belong to the photo."""
     low, high = (focal_from_fov(fov, width, height) for fov in reversed(PLAUSIBLE_FOV_DEG))
     for focal_px in (K[0, 0], K[1, 1]):
         if not low <= focal_px <= high:
             raise DataError(
                 f"a focal length of {focal_px:.6g} pixels does not fit a photo of {width} x {height}, expected "
                 f"{low:.0f} to {high:.0f} pixels ({PLAUSIBLE_FOV_DEG[1]:.0f} to {PLAUSIBLE_FOV_DEG[0]:.0f} degrees of "
-                "view); give pixels of this photo, not millimetres, a normalised K or that of another resolution"
+                "view); give it in pixels of this photo, not in millimetres, normalised, or for another resolution"
             )
     x, y = K[0, 2], K[1, 2]
     if 0 <= x <= width and 0 <= y <= height:
         return ()
-    return (f"the principal point ({x:.6g}, {y:.6g}) is outside the photo of {width} x {height}; is it another's K?",)
+    return (
+        f"the principal point ({x:.6g}, {y:.6g}) is outside the photo of {width} x {height}; "
+        "check that K belongs to this photo",
+    )
 
 
 def _fov_deg(focal_px: float, width: int, height: int) -> float:
@@ -107,7 +110,7 @@ def _fov_deg(focal_px: float, width: int, height: int) -> float:
 
 
 def read_intrinsics(path: Path) -> Float[np.ndarray, "3 3"]:
-    """Read a K: nine numbers as JSON (3 x 3), as text, or as `.npy`. Raises: DataError for anything else."""
+    """Read K: nine numbers as JSON (3 x 3), text, or `.npy`. Raises: DataError for anything else."""
     values = read_numbers(path, remedy=_K_FORM)
     if values.size != 9:
         raise DataError(f"{path}: {values.size} numbers; {_K_FORM}")

@@ -1,4 +1,4 @@
-"""One hand found in a photo, whoever found it: a detector, a file, or the user."""
+"""One hand found in a photo, by a detector, a file, or the user."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,25 +12,25 @@ from hifihr_core.geometry.crops import box_around
 from hifihr_core.records import Side
 from hifihr_core.skeleton import NUM_JOINTS
 
-#: Sides of crops in longer sides of their boxes. A detector's box ends at the joints' centres; the crop shows the flesh
-#: of the hand and some surroundings too.
+#: Sides of crops relative to the longer sides of their boxes. A detector's box ends at the centres of joints; the crop
+#: should include the whole hand and some surroundings.
 KEYPOINT_BOX_SCALE, GIVEN_BOX_SCALE = 1.5, 1.1
-#: A box is at least this wide and high, pixels, and reaches at most this many photos beyond the photo.
+#: Minimum width and height of a box, pixels, and its maximum extent outside the photo, relative to the photo's size.
 MIN_BOX_PX = 4.0
 _FARTHEST = 3.0
-#: Fewer found keypoints than this, or ones that span less than this fraction of their box, are no hand to start from.
+#: Minimum number of keypoints to start from, and the minimum fraction of their box that they must span.
 ENOUGH_KEYPOINTS = 6
 _LEAST_EXTENT = 0.25
 
 
 @dataclass(frozen=True, init=False)
 class Detection:
-    """One hand in a photo, in pixels of the upright photo at its full size.
+    """One hand in a photo, in pixels of the upright full-size photo.
 
-    `box_px` is (x0, y0, x1, y1); files and results write it as [x, y, width, height]. `side` is anatomical, in an
-    un-mirrored photo, and None if it is unknown. `keypoints_px` is None without keypoints; a keypoint of confidence
-    0 was not found, and its pixel means nothing. `K` is the camera of the photo, if the source of the hand knows it.
-    `seen` is what the eyes saw, if the keypoints are theirs.
+    `box_px` is (x0, y0, x1, y1); in files and results it is [x, y, width, height]. `side` is anatomical, in an
+    un-mirrored photo, and None if it is unknown. `keypoints_px` is None without keypoints; a keypoint with confidence 0
+    was not found, and its pixel is meaningless. `K` is the camera of the photo, if known to the source of the hand.
+    `seen` is the eyes' sighting, if the keypoints come from the eyes.
     """
 
     box_px: Float[np.ndarray, "4"]
@@ -53,10 +53,10 @@ class Detection:
         notes: tuple[str, ...] = (),
         seen: SeenHand | None = None,
     ) -> None:
-        """Check and convert what is given: arrays may be lists; without confidences every keypoint counts in full.
+        """Check and convert the fields: arrays may be lists; without confidences every keypoint counts fully.
 
-        Raises: ValueError for a wrong shape, an empty box, a side that is neither "left" nor "right", or numbers that
-        are not finite.
+        Raises: ValueError for a wrong shape, an empty box, a side that is neither "left" nor "right", or non-finite
+        numbers.
         """
         if keypoints_px is not None and keypoints_confidence is None:
             keypoints_confidence = np.ones(NUM_JOINTS)
@@ -77,11 +77,11 @@ class Detection:
 
     @property
     def box_xywh(self) -> list[float]:
-        """The box as files and results write it: [x, y, width, height]."""
+        """The box in the form used in files and results: [x, y, width, height]."""
         return [*self.box_px[:2].tolist(), *(self.box_px[2:] - self.box_px[:2]).tolist()]
 
     def resized(self, factor: float | Sequence[float]) -> "Detection":
-        """Return the same hand in a photo that is `factor` times as large (one factor, or one per axis)."""
+        """Return the same hand in a photo scaled by `factor` (one factor, or one per axis)."""
         scale = np.broadcast_to(np.asarray(factor, np.float64), (2,))
         keypoints = None if self.keypoints_px is None else self.keypoints_px * scale
         K = None if self.K is None else np.diag((*scale, 1.0)) @ self.K
@@ -114,17 +114,17 @@ def box_from_xywh(xywh: Sequence[float]) -> Float[np.ndarray, "4"]:
 
 
 def mirrored(detections: Sequence[Detection]) -> list[Detection]:
-    """Exchange left and right: for a selfie whose file shows the person as in a mirror."""
+    """Swap left and right, for a selfie whose file shows the person as in a mirror."""
     other: Mapping[Side | None, Side | None] = {"left": "right", "right": "left", None: None}
     seen = [one.seen and replace(one.seen, side="right" if one.seen.side == "left" else "left") for one in detections]
     return [replace(one, side=other[one.side], seen=saw) for one, saw in zip(detections, seen, strict=True)]
 
 
 def check_in_photo(detection: Detection, width: int, height: int) -> None:
-    """Refuse a hand that cannot be in a photo of `width` x `height` pixels.
+    """Check that a hand can be in a photo of `width` x `height` pixels.
 
     Raises: DataError for a tiny box, a box outside the photo or far larger than it, numbers that look normalised to
-    0..1, and keypoints that lie outside their box.
+    0..1, and keypoints outside their box.
     """
     box, size = detection.box_px, np.array([width, height])
     said = f"box {_rounded(detection.box_xywh)} (x, y, width, height)"
@@ -134,7 +134,7 @@ def check_in_photo(detection: Detection, width: int, height: int) -> None:
     if (box[2:] - box[:2]).min() < MIN_BOX_PX:
         raise DataError(f"{said} is too small, expected at least {MIN_BOX_PX:.0f} pixels each way in {photo}")
     if (box[2:] <= 0).any() or (box[:2] >= size).any():
-        raise DataError(f"{said} lies outside {photo}")
+        raise DataError(f"{said} is outside {photo}")
     if (box[:2] < -_FARTHEST * size).any() or (box[2:] > (1 + _FARTHEST) * size).any():
         raise DataError(f"{said} is far larger than {photo}; expected pixels of this photo")
     if detection.keypoints_px is None or not detection.found.any():
@@ -144,13 +144,13 @@ def check_in_photo(detection: Detection, width: int, height: int) -> None:
         raise DataError(f"keypoints look normalised to 0..1; multiply by the width and height of {photo}")
     around = box_around(points)
     if (around[2:] < box[:2]).any() or (around[:2] > box[2:]).any():
-        raise DataError(f"keypoints {_rounded(around)} (x0, y0, x1, y1) lie outside their {said}")
+        raise DataError(f"keypoints {_rounded(around)} (x0, y0, x1, y1) are outside their {said}")
 
 
 def without_poor_keypoints(detection: Detection) -> Detection:
-    """Return the hand without its keypoints if they are too few, or span too little of the box, to start from.
+    """Return the hand, without its keypoints if they are too few or span too little of the box to start from.
 
-    A note says so. Three points do not determine a pose; the image network and the box do better.
+    A note reports this. Three points do not determine a pose; the image network does better with just the box.
     """
     if detection.keypoints_px is None:
         return detection
@@ -159,7 +159,7 @@ def without_poor_keypoints(detection: Detection) -> Detection:
         return _without(detection, f"only {found} of {NUM_JOINTS} keypoints were found, so they are not used")
     extent = np.ptp(detection.keypoints_px[detection.found], axis=0).max()
     if extent < _LEAST_EXTENT * (detection.box_px[2:] - detection.box_px[:2]).max():
-        return _without(detection, "the keypoints span a small part of the box, so they are not used")
+        return _without(detection, "the keypoints span only a small part of the box, so they are not used")
     return detection
 
 

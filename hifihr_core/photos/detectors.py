@@ -1,4 +1,4 @@
-"""Where the hands are: the eyes, with more or less effort, or the whole photo; one row of a table each."""
+"""The table of detectors: the eyes with various efforts, and the whole photo as one hand."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ Detector = Callable[[UInt8[np.ndarray, "H W 3"]], list[Detection]]
 
 @dataclass(frozen=True)
 class DetectorRow:
-    """A detector: one line about it, and how it is built from `max_hands` and `min_score` (None: the defaults).
+    """A detector: a description, and how to build it from `max_hands` and `min_score` (None: the defaults).
 
-    `finds_keypoints` is False for one that only gives boxes.
+    `finds_keypoints` is False if it only gives boxes.
     """
 
     summary: str
@@ -35,7 +35,7 @@ def whole_image(image: UInt8[np.ndarray, "H W 3"]) -> list[Detection]:
 
 
 def detect(photo: Photo, detector: Detector) -> list[Detection]:
-    """Return the hands that a detector finds, in pixels of the photo at its full size."""
+    """Return the hands that a detector finds, in pixels of the full-size photo."""
     scale = np.diag(photo.T_image_photo)[:2]
     return [found.resized(tuple(1 / scale)) for found in detector(photo.image)]
 
@@ -44,22 +44,25 @@ DETECTORS: Mapping[str, DetectorRow] = MappingProxyType(
     {
         "auto": DetectorRow("the photo and overlapping parts of it", partial(EyesDetector, "auto")),
         "fast": DetectorRow(
-            "one look at the whole photo; at parts of it only if that finds nothing", partial(EyesDetector, "fast")
+            "one pass over the whole photo, and over parts of it only if that finds nothing",
+            partial(EyesDetector, "fast"),
         ),
-        "thorough": DetectorRow("turned and finer parts too; seconds per photo", partial(EyesDetector, "thorough")),
+        "thorough": DetectorRow(
+            "also rotated and finer parts; takes seconds per photo", partial(EyesDetector, "thorough")
+        ),
         "none": DetectorRow("the whole photo is one hand", lambda **options: whole_image, finds_keypoints=False),
     }
 )
 
 
 def choose_detector(name: str) -> str:
-    """Return the name of a detector. Raises: ConfigError for one that is not in the table."""
+    """Return the name of a detector. Raises: ConfigError for an unknown one."""
     lookup(DETECTORS, name, "detector")
     return name
 
 
 def build_detector(name: str, *, max_hands: int | None = None, min_score: float | None = None) -> Detector:
-    """Return a detector of the table.
+    """Build a detector from the table.
 
     Raises: ConfigError as above, AssetError if the weights of the eyes are missing.
     """

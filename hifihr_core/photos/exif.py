@@ -1,4 +1,4 @@
-"""What EXIF says about the camera of a photo."""
+"""Read a photo's camera from EXIF."""
 
 from collections.abc import Mapping
 from math import hypot
@@ -16,9 +16,9 @@ _MM_PER_FOCAL_PLANE_UNIT = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}
 
 
 def exif_focal_px(exif: Image.Exif, width: int, height: int) -> float | None:
-    """Return the focal length in pixels of the file, `width` x `height` before any turn, or None if EXIF has none.
+    """Return the focal length in pixels of the file, `width` x `height` before rotation, or None if EXIF has none.
 
-    The value may be implausible: editors shrink photos and keep the sensor's resolution beside them.
+    The value may be implausible: editors shrink photos but keep the stated sensor resolution.
     """
     tags = exif.get_ifd(_EXIF_IFD)
     return _focal_from_equivalent(tags, width, height) or _focal_from_sensor(tags, width)
@@ -35,7 +35,7 @@ def _focal_from_sensor(tags: Mapping[int, object], width: int) -> float | None:
     unit_mm = _MM_PER_FOCAL_PLANE_UNIT.get(int(_positive(tags.get(_FOCAL_PLANE_UNIT)) or 2))
     if not (focal_mm and per_unit and unit_mm):
         return None
-    recorded_width = _positive(tags.get(_PIXEL_X_DIMENSION)) or width  # the width that the resolution refers to
+    recorded_width = _positive(tags.get(_PIXEL_X_DIMENSION)) or width  # the width to which the resolution refers
     return focal_mm * per_unit / unit_mm * width / recorded_width
 
 

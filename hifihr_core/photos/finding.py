@@ -1,4 +1,4 @@
-"""Which photos files, folders and patterns mean."""
+"""Find the photos that files, folders and patterns refer to."""
 
 import glob
 from collections import Counter
@@ -13,13 +13,13 @@ from hifihr_core.outside.folders import is_junk, natural_key
 
 @dataclass(frozen=True)
 class FoundPhotos:
-    """The photos, without duplicates, and the other files in the folders that were searched."""
+    """The photos, without duplicates, and the other files in the searched folders."""
 
     photos: tuple[Path, ...]
     left_out: tuple[Path, ...] = ()
 
     def left_out_line(self) -> str | None:
-        """Return one line that counts and names what was left out, or None."""
+        """Return one line with the number and names of skipped files, or None."""
         if not self.left_out:
             return None
         kinds = Counter(path.suffix.lower() or path.name for path in self.left_out)
@@ -28,9 +28,10 @@ class FoundPhotos:
 
 
 def find_photos(patterns: Sequence[str | Path]) -> FoundPhotos:
-    """Return the photos meant by files, folders (not their sub-folders) and globs (`**` enters sub-folders).
+    """Return the photos given as files, folders (without sub-folders) and globs (`**` includes sub-folders).
 
-    Sorted per item. Twins that macOS and other systems leave beside photos (`._IMG.JPG`) are skipped.
+    They are sorted per item. Hidden companions that macOS and other systems leave beside photos (`._IMG.JPG`) are
+    skipped.
     Raises: DataError for an item that matches nothing, and for a folder without photos.
     """
     photos: dict[Path, None] = {}
@@ -47,7 +48,7 @@ def _matches(pattern: Path) -> tuple[list[Path], list[Path]]:
         if pattern.is_dir():
             photos, others = _sort(path for path in pattern.iterdir() if path.is_file())
             if not photos:
-                raise DataError(f"{pattern}: a folder without photos; expected files ending in {suffix_list()}")
+                raise DataError(f"{pattern}: the folder contains no photos; expected files ending in {suffix_list()}")
             return photos, others
         if pattern.exists():
             return [pattern], []
@@ -60,7 +61,7 @@ def _matches(pattern: Path) -> tuple[list[Path], list[Path]]:
 
 
 def _sort(paths: Iterable[Path]) -> tuple[list[Path], list[Path]]:
-    """Return photos and other files, each in natural order; leftovers of operating systems are neither."""
+    """Return photos and other files, each in natural order, without files that operating systems leave behind."""
     seen = sorted((path for path in paths if not is_junk(path.name)), key=lambda path: natural_key(str(path)))
     is_photo = {path: path.suffix.lower() in PHOTO_SUFFIXES for path in seen}
     return [path for path in seen if is_photo[path]], [path for path in seen if not is_photo[path]]

@@ -1,10 +1,10 @@
-"""The one file format for hands in photos: read by `predict --boxes` and `prepare images`, written by `predict`.
+"""The file format for hands in photos, read by `predict --boxes` and `prepare images`, and written by `predict`.
 
     {"photo.jpg": [{"box": [x, y, width, height], "side": "left", "keypoints": [[u, v, confidence] x 21], "K": 3 x 3}]}
 
-Pixels of the upright photo at its full size, the corner of the first pixel being (0, 0). A hand needs a box or
-keypoints; the rest is optional. A result of `predict` (one hand, or the document of `--json`) is such a file as well.
-The spellings of HaMeR, WiLoR and MediaPipe are read too, see `hand_keys`; any other key is refused by its name.
+Pixels are those of the upright full-size photo, with the corner of the first pixel at (0, 0). A hand needs a box or
+keypoints; the rest is optional. A result of `predict` (one hand, or the `--json` document) is also such a file. Keys of
+HaMeR, WiLoR and MediaPipe are accepted too, see `hand_keys`; any other key is an error.
 """
 
 from collections.abc import Mapping
@@ -27,9 +27,9 @@ Hands = dict[str, tuple[Detection, ...]]
 
 
 def read_hand_file(path: Path) -> Hands:
-    """Return the hands of every photo that a file names.
+    """Return the hands of every photo in a file.
 
-    Raises: DataError for a file that is missing or of another format; the message names photo, hand and key.
+    Raises: DataError for a file that is missing or in another format; the message names photo, hand and key.
     """
     return parse_hands(read_json(path, remedy="see docs/prediction.md"), str(path))
 
@@ -42,13 +42,13 @@ def parse_hands(document: Any, name: str) -> Hands:
 
 
 def _photos(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """Return entries by photo: of our format, of `--json` or `hands.json`, or of the result of one hand."""
+    """Return entries by photo, from our format, from `--json` or `hands.json`, or from the result of one hand."""
     entries = document.get("images", document.get("photos"))
     if isinstance(entries, list) and all(isinstance(one, Mapping) and "path" in one for one in entries):
         return {str(one["path"]): one.get("hands", []) for one in entries}
     if "parameters" in document and "joints_px" in document:
         if not isinstance(document.get("photo"), str):
-            raise DataError(f"{name}: the result of an earlier version, which does not name its photo; predict again")
+            raise DataError(f"{name}: a result from an earlier version, which does not name its photo; predict again")
         return {document["photo"]: [document]}
     return document
 
@@ -85,13 +85,13 @@ def _detection(name: str, hand: HandEntry) -> Detection:
         joint = int(confidence.argmax())
         raise DataError(
             f"{name}: confidence {confidence[joint]:g} of keypoint {joint} ({JOINT_NAMES[joint]}) is above 1, expected "
-            "0 to 1; divide percentages by 100, and leave out a depth"
+            "0 to 1; divide percentages by 100, and drop any depth"
         )
     found = None if confidence is None else confidence > 0
     box = hand.box_px
     if box is None:
         if points is None or found is None or not found.any():
-            raise DataError(f"{name}: neither a box nor a found keypoint; expected {_FORM}")
+            raise DataError(f"{name}: neither a box nor a keypoint with confidence; expected {_FORM}")
         around = box_around(points[found])
         half = np.maximum(around[2:] - around[:2], MIN_BOX_PX) / 2
         middle = (around[:2] + around[2:]) / 2
@@ -105,7 +105,7 @@ def _detection(name: str, hand: HandEntry) -> Detection:
 
 
 def _joined(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an entry with HaMeR's `box_center` and `box_size` as one box."""
+    """Convert HaMeR's `box_center` and `box_size` in an entry to one box."""
     rest = {key: value for key, value in entry.items() if key not in ("box_center", "box_size")}
     try:
         center = numbers(entry.get("box_center"), (2,), "[x, y]")

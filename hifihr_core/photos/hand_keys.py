@@ -1,4 +1,4 @@
-"""The keys of a hand in a file: ours, and the spellings of HaMeR, WiLoR, MediaPipe and COCO."""
+"""The keys of a hand in a file: ours, and those of HaMeR, WiLoR, MediaPipe and COCO."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from hifihr_core.skeleton import NUM_JOINTS
 
 @dataclass
 class HandEntry:
-    """A hand while its keys are read; `keypoints` is 21 x (u, v, confidence)."""
+    """A hand whose keys are being read; `keypoints` is 21 x (u, v, confidence)."""
 
     box_px: np.ndarray | None = None
     side: Side | None = None
@@ -22,7 +22,7 @@ class HandEntry:
     K: np.ndarray | None = None
 
 
-# Readers of single values. What they raise says, after "expected", what would have been right.
+# Parsers of single values. Their errors state, after "expected", the correct form.
 
 
 def _read_xywh(hand: HandEntry, value: Any) -> None:
@@ -44,7 +44,7 @@ def _read_side(hand: HandEntry, value: Any) -> None:
 
 
 def _read_is_right(hand: HandEntry, value: Any) -> None:
-    """HaMeR's `right` and WiLoR's `is_right`: 1 or 0, also as a float or a truth value."""
+    """HaMeR's `right` and WiLoR's `is_right`: 1 or 0, also as a float or a Boolean."""
     number = float(np.asarray(value, np.float64).reshape(()))
     if number not in (0.0, 1.0):
         raise ValueError("1 for a right hand, 0 for a left one")
@@ -52,7 +52,7 @@ def _read_is_right(hand: HandEntry, value: Any) -> None:
 
 
 def _read_handedness(hand: HandEntry, value: Any) -> None:
-    """A word is anatomical; MediaPipe's own records treat every picture as mirrored, so their word is swapped."""
+    """An anatomical side; MediaPipe's own records treat every picture as mirrored, so their side is swapped."""
     if isinstance(value, str):
         hand.side = _SIDES[_sided(value)]
         return
@@ -105,12 +105,12 @@ def _read_K(hand: HandEntry, value: Any) -> None:
 
 
 def _read_nothing(hand: HandEntry, value: Any) -> None:
-    """A key of a result, or of another program, that does not say where the hand is."""
+    """A key of a result, or of another program, that does not affect the position of the hand."""
 
 
 _Reader = Callable[[HandEntry, Any], None]
 
-#: The keys that are documented; `KEYS` has every spelling that is read.
+#: The documented keys; `KEYS` has every accepted one.
 MAIN_KEYS: Mapping[str, _Reader] = {
     "box": _read_xywh,
     "side": _read_side,
@@ -127,7 +127,7 @@ KEYS: Mapping[str, _Reader] = {
     "hand_side": _read_side,
     **dict.fromkeys(("landmarks", "hand_landmarks", "keypoints_2d", "joints_2d"), _read_keypoints),
     "confidence": _read_score,
-    # What a result says beside the box, and what other programs say beside theirs.
+    # Other keys in our results and in those of other programs.
     **dict.fromkeys(
         ("metric", "joints_px", "joints_cam", "report", "hand", "parameters", "light", "conventions", "licences"),
         _read_nothing,
@@ -149,7 +149,7 @@ def numbers(value: Any, shape: tuple[int, ...], expected: str) -> np.ndarray:
 
 
 def reason(error: Exception) -> str:
-    """Return what was expected; numpy and Python word their own errors for what is not a number at all."""
+    """Return what was expected; numpy and Python raise their own errors for non-numbers."""
     text = str(error)
     ours = type(error) is ValueError and not text.startswith(("could not convert", "setting an array", "invalid"))
     return text if ours else "numbers of the documented form, see docs/prediction.md"

@@ -1,4 +1,4 @@
-"""Colours of a photo with an ICC profile (Display P3, Adobe RGB, ProPhoto, CMYK) as sRGB."""
+"""Convert the colours of a photo with an ICC profile (Display P3, Adobe RGB, ProPhoto, CMYK) to sRGB."""
 
 import io
 from functools import cache
@@ -8,7 +8,7 @@ from PIL import Image
 
 
 def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
-    """Return the picture as RGB in sRGB; as it is if the profile is damaged or does not fit the picture's mode."""
+    """Convert the picture to sRGB; it is unchanged if the profile is damaged or does not fit its mode."""
     from PIL import ImageCms
 
     try:

@@ -1,4 +1,4 @@
-"""Photos as hifihr processes them: upright, RGB, 8 bit, sRGB, of bounded size; read from files or given as arrays."""
+"""Read photos, from files or arrays, in the form that hifihr processes: upright, RGB, 8 bit, sRGB, of bounded size."""
 
 import struct
 import warnings
@@ -16,11 +16,11 @@ from hifihr_core.geometry.crops import warp_image
 from hifihr_core.photos.exif import exif_focal_px
 from hifihr_core.photos.icc import to_srgb
 
-#: A photo with more pixels is reduced by a whole factor until it fits, which bounds the memory of a prediction.
+#: A photo with more pixels is reduced by an integer factor until it fits, which limits the memory of a prediction.
 MAX_PIXELS = 25_000_000
 MIN_SIDE_PX = 16
 
-#: Pillow's readers of pictures. Others run programs (EPS), or read what is not a photo (PDF, MPEG, HDF5).
+#: Pillow's readers for photos. Others run programs (EPS), or read files that are not photos (PDF, MPEG, HDF5).
 FORMATS = (
     *("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "AVIF", "HEIF", "JPEG2000", "PPM"),
     *("TGA", "SGI", "PCX", "PSD", "QOI", "ICO", "ICNS"),
@@ -34,9 +34,9 @@ _ORIENTATION = 0x0112
 class Photo:
     """An upright photo.
 
-    `image` is RGB, sRGB, turned as its EXIF orientation says, and smaller than the file if that is very large;
-    `size_px` is the (width, height) of the file, upright. All results, boxes and cameras are in pixels of that size.
-    `focal_px` is what EXIF says, None without. `notes` say what had to be assumed to read the file.
+    `image` is RGB, sRGB, upright according to EXIF, and smaller than the file if that is very large; `size_px` is the
+    upright (width, height) of the file. All results, boxes and cameras are in pixels of that size. `focal_px` is EXIF's
+    focal length, or None. `notes` list the assumptions made to read the file.
     """
 
     path: Path | None
@@ -47,18 +47,18 @@ class Photo:
 
     @property
     def T_image_photo(self) -> Float[np.ndarray, "3 3"]:
-        """The transform from pixels of the photo at its full size to pixels of `image`."""
+        """The transform from pixels of the full-size photo to pixels of `image`."""
         height, width = self.image.shape[:2]
         return np.diag([width / self.size_px[0], height / self.size_px[1], 1.0])
 
     def warp(self, T_new_photo: Float[np.ndarray, "3 3"], *, width: int, height: int) -> UInt8[np.ndarray, "h w 3"]:
-        """Return the photo moved by a transform that starts at pixels of its full size; black outside."""
+        """Warp the photo by a transform from full-size pixels; black outside."""
         T_new_image = T_new_photo @ np.linalg.inv(self.T_image_photo)
         return warp_image(self.image, T_new_image, width=width, height=height)
 
 
 def as_photo(image: object) -> Photo:
-    """Return a photo from what a program passes: a `Photo`, the path of a file, or an upright RGB array.
+    """Return a photo from a `Photo`, the path of a file, or an upright RGB array.
 
     Raises: ValueError for an unsuitable array; DataError for a file that cannot be read.
     """
@@ -67,7 +67,7 @@ def as_photo(image: object) -> Photo:
     if isinstance(image, str | Path):
         return read_photo(image)
     if not isinstance(image, np.ndarray):
-        raise ValueError(f"the photo is of type {type(image).__name__}, expected a path or a uint8 array (H, W, 3)")
+        raise ValueError(f"the photo has type {type(image).__name__}, expected a path or a uint8 array (H, W, 3)")
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(
             f"the photo is {image.dtype} {image.shape}, expected uint8 (H, W, 3), RGB from 0 to 255; "
@@ -88,25 +88,27 @@ def read_photo(path: str | Path) -> Photo:
     path = Path(path)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # large is fine here, it is reduced below; so are odd EXIF and palettes
+            warnings.simplefilter(
+                "ignore"
+            )  # large photos are fine, since they are reduced below, and so are odd EXIF and palettes
             with _open(path) as file:
                 return _decode(path, file)
     except (Image.DecompressionBombError, MemoryError) as error:
-        raise DataError(f"{path}: {error}; expected a photo below 178 megapixels, shrink it first") from error
+        raise DataError(f"{path}: {error}; expected a photo below 178 megapixels; shrink it first") from error
     except UnidentifiedImageError as error:
         raise DataError(f"{path}: not an image in a known format; expected JPEG, PNG, WebP, TIFF, ...") from error
     except _DAMAGED as error:
         raise DataError(f"{path}: {_cause(error, path)}") from error
 
 
-#: What Pillow raises for files that break off or lie about themselves.
+#: Exceptions of Pillow for truncated or inconsistent files.
 _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, TypeError, IndexError, KeyError, OverflowError, struct.error)
 
 
 def _cause(error: Exception, path: Path) -> str:
     if isinstance(error, OSError) and error.errno is not None:
         return describe_os_error(error, path).removeprefix(f"{error.filename or path}: ")
-    reason = " ".join(str(error).split())  # libheif ends its messages with a new line
+    reason = " ".join(str(error).split())  # libheif ends its messages with a newline
     return f"cannot be decoded ({reason}); the file is truncated or damaged"
 
 
@@ -140,7 +142,9 @@ def _decode(path: Path, file: Image.Image) -> Photo:
     exif = file.getexif()
     orientation, focal_px = exif.get(_ORIENTATION, 1), exif_focal_px(exif, width, height)
     divisor = _divisor(file.size)
-    file.draft("RGB", (width // divisor, height // divisor))  # JPEG can shrink while it decodes, at no memory
+    file.draft(
+        "RGB", (width // divisor, height // divisor)
+    )  # JPEGs can be shrunk during decoding, without extra memory
     image, notes = _to_rgb(file)
     divisor = _divisor(image.size)
     image = _upright(image.reduce(divisor) if divisor > 1 else image, orientation)
@@ -150,7 +154,7 @@ def _decode(path: Path, file: Image.Image) -> Photo:
 
 
 def _upright(image: Image.Image, orientation: object) -> Image.Image:
-    image.info.clear()  # EXIF that is damaged elsewhere must not matter
+    image.info.clear()  # damage elsewhere in EXIF must not matter
     image.getexif()[_ORIENTATION] = orientation
     return ImageOps.exif_transpose(image)
 
@@ -163,7 +167,7 @@ def _divisor(size: tuple[int, int]) -> int:
 
 
 def _to_rgb(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
-    """Return the picture as 8-bit sRGB, and what had to be assumed."""
+    """Return the picture as 8-bit sRGB, and the assumptions made."""
     profile = image.info.get("icc_profile")
     notes: tuple[str, ...] = ()
     if image.mode.startswith("I") or image.mode == "F":
@@ -178,7 +182,7 @@ def _to_rgb(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
 
 
 def _grey_to_8_bit(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
-    """Return a grey of more than 8 bits as 8 bits: white is 1.0, or the largest number of 8, 10, 12, 14, 16 bits ..."""
+    """Convert grey values of more than 8 bits to 8 bits: white is 1.0, or the maximum of 8, 10, 12, 14, 16 bits ..."""
     values = np.nan_to_num(np.asarray(image, dtype=np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     top = float(values.max())
     bits = max(8, 2 * ceil(log2(top + 1) / 2)) if top > 0 else 8

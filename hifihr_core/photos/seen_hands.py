@@ -1,4 +1,4 @@
-"""The shipped eyes as a source of detections: the hands of a photo, or the keypoints of hands known as boxes."""
+"""The shipped eyes as a detector: the hands in a photo, or the keypoints of hands in given boxes."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,19 +11,19 @@ from hifihr_core.eyes import MIN_SCORE, Eyes, SeenHand
 from hifihr_core.photos.detections import Detection, mirrored
 from hifihr_core.photos.reading import Photo
 
-#: Keypoints in a box are taken from this score on; below, the image network does better.
+#: Minimum score of keypoints in a given box; below it, the image network does better.
 _SEEN = 0.5
 
 
 class EyesDetector:
-    """Finds the hands of a photo with a given effort; see `Eyes.find`."""
+    """Finds the hands in a photo with a given effort; see `Eyes.find`."""
 
     def __init__(self, effort: str = "auto", *, max_hands: int | None = None, min_score: float | None = None) -> None:
         self.effort, self.max_hands = effort, max_hands
         self.min_score = MIN_SCORE if min_score is None else min_score
 
     def __call__(self, image: UInt8[np.ndarray, "H W 3"]) -> list[Detection]:
-        """Return the hands of a photo, the surest first."""
+        """Return the hands in a photo, most certain first."""
         hands = shared_eyes().find(image, self.effort, max_hands=self.max_hands, min_score=self.min_score)
         return [as_detection(hand) for hand in hands]
 
@@ -35,7 +35,7 @@ def shared_eyes() -> Eyes:
 
 
 def as_detection(hand: SeenHand) -> Detection:
-    """Return a hand that the eyes see as a detection."""
+    """Convert a hand seen by the eyes to a detection."""
     return Detection(
         box_px=hand.box_px,
         score=hand.score,
@@ -47,10 +47,10 @@ def as_detection(hand: SeenHand) -> Detection:
 
 
 def complete(photo: Photo, detections: Sequence[Detection], *, mirror: bool = False) -> list[Detection]:
-    """Return the hands with the joints that the eyes see in their boxes, if they had none.
+    """Return the hands; those without joints get the ones that the eyes see in their boxes.
 
-    A known side stays, and with `mirror` the eyes' sides are swapped; a box in which the eyes see no hand stays as it
-    was, with a low score and a note. All in pixels of the photo at its full size.
+    Known sides are kept, and with `mirror` the eyes' sides are swapped; a box in which the eyes see no hand is
+    unchanged except for a low score and a note. All in pixels of the full-size photo.
     """
     hands = list(detections)
     blind = [number for number, one in enumerate(hands) if one.keypoints_px is None]

@@ -1,4 +1,4 @@
-"""From hands in crops back to the photo as it was taken: un-mirrored, at full size, with mesh, texture and report."""
+"""Map hands from crops back to the original photo: un-mirrored, at full size, with mesh, texture and report."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,11 +26,11 @@ from hifihr_core.prediction.refine import Quality, Refined
 from hifihr_core.records import Appearance, Light, Side
 from hifihr_core.rendering.skylight import turn_light
 
-#: A detection with a lower score is marked as doubtful: it may be no hand. So is one of whose joints the eyes are less
-#: sure on average: it may be misread, a part of a hand taken for the whole for example.
+#: A detection with a lower score is marked as doubtful: it may not be a hand. So is one whose joints the eyes are less
+#: sure of on average: it may be misread, for example if part of a hand was taken for a whole one.
 DOUBTFUL_SCORE, DOUBTFUL_CONFIDENCE = 0.85, 0.3
-#: Relative standard deviations: of a length that someone measured, of a focal length that had to be assumed, and of the
-#: size in the picture of a hand without keypoints of the eyes.
+#: Relative standard deviations of a measured length, of an assumed focal length, and of the apparent size
+#: of a hand whose keypoints do not come from the eyes.
 SAID_LENGTH_SPREAD, ASSUMED_FOCAL_SPREAD, UNSEEN_SIZE_SPREAD = 0.02, 0.3, 0.1
 
 
@@ -64,7 +64,7 @@ def assemble(
 ) -> tuple[HandResult, ...]:
     """Return one result per hand; refined hands get the photo on their texture, `texture_px` wide and high.
 
-    `views` are the pictures that show each hand's skin, if other photos of the person are known.
+    `views` are the photos that show each hand's skin, if other photos of the person are available.
     """
     posed = pose_hands(model, done.hands, done.crops.K)
     if views is None:
@@ -112,7 +112,7 @@ def _found_keypoints(detection: Detection) -> Float[np.ndarray, "21 2"] | None:
 
 
 def _before(start: LitHands | None, i: int) -> dict[str, np.ndarray] | None:
-    """Return the parameters of hand i before its refinement, without skin and light, which were a guess."""
+    """Return the parameters of hand i before its refinement, without the skin and light, which were only guesses."""
     if start is None:
         return None
     hand = start.parameters
@@ -121,18 +121,18 @@ def _before(start: LitHands | None, i: int) -> dict[str, np.ndarray] | None:
 
 
 def _score(detection: Detection, confidence: float) -> float:
-    """Return how sure the detector is of a hand, and if it gave no keypoints, how sure the network is of its joints."""
+    """Return the detector's confidence, times the network's in its joints if the detector gave no keypoints."""
     return detection.score if detection.keypoints_px is not None else detection.score * confidence
 
 
 def is_doubtful(detection: Detection) -> bool:
-    """Return whether a detection may not be a hand, or may be one whose joints are misread."""
+    """Return whether a detection may be a false positive or have misread joints."""
     misread = detection.seen is not None and float(detection.seen.confidence.mean()) < DOUBTFUL_CONFIDENCE
     return detection.score < DOUBTFUL_SCORE or misread
 
 
 def _side_confidence(detection: Detection, side: Side) -> float | None:
-    """Return how sure the eyes are of a side that they chose; None if it was given, or the eyes did not look."""
+    """Return the eyes' confidence in the side they chose; None if the side was given or the eyes were not used."""
     seen = detection.seen
     return None if seen is None or side != seen.side else seen.side_confidence
 
@@ -142,7 +142,7 @@ def _mesh(
 ) -> tuple[TexturedMesh, float | None]:
     """Return the right-looking mesh of hand i in the camera frame, and how much of its texture comes from the photo.
 
-    That is None without views: then the texture is only the inferred skin.
+    The fraction is None without views: then the texture is only the inferred skin.
     """
     mesh = hand_mesh(model, hand, posed.hand, i)
     if not views or mesh.texture is None:
@@ -154,7 +154,7 @@ def _mesh(
 
 
 def views_of(model: HandModel, done: Reconstruction, *, texture_px: int) -> list[View]:
-    """Return a view per hand to complete textures from; none without refinement, or for a hand without a chart."""
+    """Return one view per hand for texture completion; empty without refinement or without a UV chart."""
     if done.refined is None or model.uvs is None:
         return []
     verts_cam = pose_hands(model, done.hands, done.crops.K).verts_cam
@@ -183,13 +183,13 @@ def _view(
 
 
 def _unmirrored(light: Light) -> Light:
-    """Return the light of a mirrored crop as it is in the photo."""
+    """Return the light of a mirrored crop in the frame of the photo."""
     mirror = torch.diag(light.direction.new_tensor([-1.0, 1.0, 1.0]))
     return turn_light(light, mirror.expand(len(light.direction), 3, 3))
 
 
 def _depth_sigma_m(done: Reconstruction, i: int, size_spread: float) -> float:
-    """Return the standard deviation of the distance of hand i: of its size, of the focal length and of its joints."""
+    """Return the standard deviation of hand i's distance, from the uncertain size, focal length and joints."""
     seen, distance = done.detections[i].seen, float(done.hands.root_cam[i].norm())
     size = SAID_LENGTH_SPREAD if done.sized else size_spread
     focal = 0.0 if done.camera.metric else ASSUMED_FOCAL_SPREAD
@@ -198,7 +198,7 @@ def _depth_sigma_m(done: Reconstruction, i: int, size_spread: float) -> float:
 
 
 def _report(done: Reconstruction, joints_px: Float[np.ndarray, "21 2"], definition: str, i: int) -> dict[str, object]:
-    """Return how hand i came about; the keypoint error counts the keypoints that were found, as they are defined."""
+    """Return how hand i was made; keypoint errors are those of the detected joints, as the detector defines them."""
     detection = done.detections[i]
     report: dict[str, object] = {"start": done.origins[i]}
     if detection.keypoints_px is not None:

@@ -1,4 +1,4 @@
-"""From a photo and its detections to a batch of right-looking crops, each with its camera."""
+"""Cut the detections of a photo into a batch of right-looking crops, each with its camera."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ from hifihr_core.skeleton import NUM_JOINTS
 class Crops:
     """Crops of one photo, left hands mirrored.
 
-    `T_crop_photo[b]` maps pixels of the photo at its full size to those of crop b (a flip for a left hand included);
+    `T_crop_photo[b]` maps pixels of the full-size photo to those of crop b (including the flip of a left hand);
     `K` is the camera of the crop, in which a left hand's x is negated. Without keypoints, `confidence` is 0.
-    `by_eyes` says whose keypoints are the eyes' own, which define joints their own way; None means nobody's.
+    `by_eyes` marks hands whose keypoints come from the eyes, which define joints in their own way; None means none do.
     """
 
     image: Float[Tensor, "B 3 H W"]
@@ -36,11 +36,11 @@ class Crops:
 
     @property
     def inside(self) -> Bool[Tensor, "B H W"]:
-        """The pixels that the photo covers: beyond its border a crop is black, which neither skin nor noise is."""
+        """The pixels that the photo covers: beyond its border a crop is exactly black, as neither skin nor noise is."""
         return self.image.amax(dim=1) > 0
 
     def definitions(self, joint_definition: str) -> Float[Tensor, "B 21 21"]:
-        """Return how the keypoints of each hand are defined, as weighted sums of a hand model's joints, a row each."""
+        """Return the keypoint definition of each hand: one row of weights over the model's joints per keypoint."""
         same = torch.eye(NUM_JOINTS).to(self.keypoints_px)
         weights = seen_definition(joint_definition)
         if self.by_eyes is None or weights is None:
@@ -60,9 +60,9 @@ def cut_crops(
     image_px: int,
     box_scale: float | None = None,
 ) -> Crops:
-    """Cut one square crop per detection, `box_scale` times the longer side of its box; no side means a right hand.
+    """Cut one square crop per detection, `box_scale` times the longer side of its box; an unknown side counts as right.
 
-    `K` and the detections are in pixels of the photo at its full size.
+    `K` and the detections are in pixels of the full-size photo.
     Raises: DataError for a hand that cannot be in this photo; see `check_in_photo`.
     """
     for one in detections:

@@ -1,4 +1,4 @@
-"""How long a hand is, and hands scaled to a given length: the one thing that fixes scale and depth."""
+"""Measure hand lengths, and scale hands to a given length: the one thing that fixes scale and depth."""
 
 from dataclasses import replace
 
@@ -9,21 +9,21 @@ from torch import Tensor
 from hifihr_core.hands import HandModel, HandParameters
 from hifihr_core.placed_hands import LitHands
 
-#: Wrist and middle finger from base to tip: the sum of these bones is the length of the flat hand.
+#: The bones from the wrist to the middle fingertip; their sum is the length of the flat hand.
 _MIDDLE = [0, 9, 10, 11, 12]
 _STEPS = 4
 
 
 def hand_lengths_m(model: HandModel, parameters: HandParameters) -> Float[Tensor, " B"]:
-    """Return the length of each hand from the wrist to the tip of the middle finger when it is flat, metres."""
+    """Return the length of each flat hand from the wrist to the tip of the middle finger, metres."""
     joints = model.joints_of(parameters)[:, _MIDDLE]
     return (joints[:, 1:] - joints[:, :-1]).norm(dim=-1).sum(dim=1)
 
 
 def with_length(model: HandModel, hands: LitHands, length_m: Float[Tensor, " B"]) -> LitHands:
-    """Return hands of the given lengths: the smallest change of shape, and as much farther away as they are larger.
+    """Return hands of the given lengths: shapes change as little as possible, and distances grow with size.
 
-    The picture stays nearly the same.
+    The projection stays nearly the same.
     """
     before = hand_lengths_m(model, hands.parameters).detach()
     parameters = hands.parameters
@@ -35,7 +35,7 @@ def with_length(model: HandModel, hands: LitHands, length_m: Float[Tensor, " B"]
 
 
 def relative_spread(model: HandModel, parameters: HandParameters) -> Float[Tensor, " B"]:
-    """Return the standard deviation of the lengths of people's hands in the model, relative to the length."""
+    """Return the relative standard deviation of hand length across people in the model."""
     length, slope = _length_and_slope(model, parameters)
     return slope.norm(dim=1) / length
 

@@ -1,4 +1,4 @@
-"""From photos on disk to files on disk: what `hifihr predict` runs."""
+"""Predict photos on disk and write the results to disk: the work of `hifihr predict`."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -47,8 +47,8 @@ from hifihr_core.prediction.sheets import overlay, sheet
 class OutputSettings:
     """What is written, and where; `formats` are names of `exports.FORMATS`.
 
-    `bones` is the style of bone names (vrm, unreal, mano); with `backdrop` a scene shows the photo behind its hands;
-    with `page` one HTML file shows all photos of the run; with `forearm` hands in scenes end in a short stub.
+    `bones` is the bone naming scheme (vrm, unreal, mano); with `backdrop` a scene shows the photo behind its hands;
+    with `page` one HTML file shows all photos of the run; with `forearm` hands in scenes end in a forearm stub.
     """
 
     folder: Path
@@ -63,7 +63,7 @@ class OutputSettings:
 
 @dataclass(frozen=True)
 class Done:
-    """One photo of a run: its entry in the JSON document on stdout, its result, or why it could not be done.
+    """One photo of a run: its entry in the JSON document on stdout, and its result or error.
 
     `result` is None for a photo that an earlier run finished (`kept`), and for one with an `error`.
     """
@@ -87,17 +87,17 @@ def predict_files(
     part: Part | None = None,
     on_step: Callable[[int], None] = lambda step: None,
 ) -> Iterator[Done]:
-    """Predict photo after photo and write the files of each hand.
+    """Predict the photos one by one and write the files of each hand.
 
-    Hand n of `a.jpg` is written as `a_n.obj`, and so on, all its hands as `a.glb`; `hands.json` lists what there is. A
-    photo that an earlier run finished with the same settings is not done again, so that an interrupted run resumes. A
-    photo that cannot be read, or whose box or camera does not fit, is reported; the others are done anyway. `boxes`
-    maps paths to the hands to take instead of the detector's. `convert` changes every hand before it is written:
-    `ManoConverter.convert` makes it MANO's. With `same_person` all photos are of one person, whose skin they share;
-    then all are done again if one is. With a `part`, `paths` are its photos (`photos_of_part`), and other parts may
-    write to the same folder at the same time: its index lists the photos of all.
+    Hand n of `a.jpg` is written as `a_n.obj` and so on, all its hands as `a.glb`; `hands.json` lists the results. A
+    photo that an earlier run finished with the same settings is skipped, so an interrupted run resumes. A photo that
+    cannot be read, or whose box or camera does not fit, is reported; the others are still processed. `boxes` maps paths
+    to hands that replace the detector's. `convert` changes every hand before it is written, for example to MANO with
+    `ManoConverter.convert`. With `same_person` all photos are of one person and share a skin; then if one is redone,
+    all are. With a `part`, `paths` are only its photos (`photos_of_part`); other parts may write to the same folder at
+    the same time, and its index lists the photos of all parts.
 
-    Raises: ConfigError for an unknown format; DataError if results of other settings already exist or cannot be
+    Raises: ConfigError for an unknown format; DataError if results with other settings exist, or results cannot be
     written.
     """
     check_formats(output.formats)
@@ -107,13 +107,13 @@ def predict_files(
         yield from run.photos(paths)
 
 
-#: A photo with its hands, or why it has none.
+#: A photo with its hands, or the error that prevented them.
 _Found = tuple[Photo, PhotoResult] | DataError
 
 
 @dataclass(frozen=True)
 class _Run:
-    """What the photos of one run share."""
+    """State shared by the photos of one run."""
 
     predictor: Predictor
     output: OutputSettings
@@ -125,7 +125,7 @@ class _Run:
     same_person: bool = False
 
     def photos(self, paths: Sequence[Path]) -> Iterator[Done]:
-        """Yield the photos one after the other; before the first, see that no other results are in the way."""
+        """Yield the finished photos in order; before the first, check that no other results are in the way."""
         settings = {path: self._settings(path) for path in paths}
         kept = {path for path in paths if self._is_kept(path, settings[path])}
         if self.same_person:
@@ -156,7 +156,7 @@ class _Run:
         return None if self.boxes is None else self.boxes.get(str(path), ())
 
     def _alone(self, path: Path) -> "_Found":
-        """Return a photo with its hands, or why it has none."""
+        """Return a photo with its hands, or the error that prevented them."""
         try:
             photo = read_photo(path)
             given = self._given(path)
@@ -165,7 +165,7 @@ class _Run:
             return _named(error, path)
 
     def _together(self, paths: Sequence[Path]) -> dict[Path, "_Found"]:
-        """Return the photos of one person with their hands; photos that cannot be done are left out of the skin."""
+        """Return the photos of one person with their hands; failed photos do not contribute to the shared skin."""
         read: dict[Path, Photo] = {}
         found: dict[Path, _Found] = {}
         for path in paths:
@@ -194,7 +194,7 @@ class _Run:
         return Done(path, document, result)
 
     def _write(self, photo: Photo, result: PhotoResult, path: Path, settings: str, taken: set[str]) -> dict[str, Any]:
-        """Write the files of a photo under names that nothing else has, and note it in the index."""
+        """Write the files of a photo under unused names, and record it in the index."""
         index, hands, earlier = self.index, len(result.hands), self.index.names(str(path))
         if not hands and not earlier:
             return {"path": str(path), "hands": [], "files": [], "pictures": [], **_remarks(result)}
@@ -208,12 +208,12 @@ class _Run:
         return document
 
     def _is_kept(self, path: Path, settings: str) -> bool:
-        if self.output.overwrite or self.output.page or not os.path.isfile(path):  # a page shows every photo of its run
+        if self.output.overwrite or self.output.page or not os.path.isfile(path):  # a page shows every photo of the run
             return False
         return is_done(self.index, path, settings)
 
     def _settings(self, path: Path) -> str:
-        """Return a text that differs if the results of a photo would."""
+        """Return a fingerprint that changes whenever the results of a photo would."""
         given = None if self.boxes is None else [repr(hand) for hand in self.boxes.get(str(path), ())]
         detector, convert = (
             getattr(one, "__qualname__", type(one).__name__) for one in (self.predictor.detector, self.convert)
@@ -224,7 +224,7 @@ class _Run:
 
 
 def _named(error: DataError, path: Path) -> DataError:
-    """Return the error with the name of its photo in front."""
+    """Return the error, prefixed with the name of its photo."""
     return error if str(path) in str(error) else DataError(f"{path}: {error}")
 
 
@@ -253,7 +253,7 @@ def _write_pictures(photo: Photo, result: PhotoResult, stem: Path) -> list[Path]
 
 
 def _context(photo: Photo, result: PhotoResult, path: Path, output: OutputSettings) -> ExportContext:
-    """Return what the files say about the photo; its camera is that of its hands."""
+    """Return the photo's metadata for its files; the camera is the one its hands were computed with."""
     if not result.hands:
         return ExportContext(path.name, bones=output.bones, forearm=output.forearm)
     view = PhotoView(result.hands[0].K, photo.size_px, photo.image if output.backdrop else None)

@@ -1,4 +1,4 @@
-"""The models of a prediction: a hand, the image network, the lifter."""
+"""The models used for prediction: a hand, the image network, the lifter."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ from hifihr_core.prediction.second_sight import SecondSight
 
 @dataclass(frozen=True)
 class LoadedModels:
-    """Everything a prediction runs, in evaluation mode.
+    """All models that prediction runs, in evaluation mode.
 
-    `network` or `lifter` may be missing, never both; `second_sight` goes with `lifter`.
+    `network` or `lifter` may be missing, but not both; `second_sight` needs `lifter`.
     """
 
     hand: HandModel
@@ -32,9 +32,9 @@ class LoadedModels:
 
 
 def load_models(checkpoint: Path | None, *, device: torch.device) -> LoadedModels:
-    """Load a checkpoint (a weight file or a run folder), or without one the shipped models.
+    """Load a checkpoint (a weight file or a run folder), or the shipped models if none is given.
 
-    The shipped lifter and hand network serve only the hand they were trained for. Raises: AssetError if no model can
+    The shipped lifter and hand network fit only the hand they were trained for. Raises: AssetError if no model can
     reconstruct hands.
     """
     path = find_checkpoint(checkpoint) if checkpoint is not None else shipped_model(IMAGE_NETWORK)
@@ -44,7 +44,7 @@ def load_models(checkpoint: Path | None, *, device: torch.device) -> LoadedModel
     fits = lifter_path is not None and fits_hand(lifter_path, hand)
     lifter = load_lifter(lifter_path, hand) if lifter_path is not None and fits else None
     if loaded is None and lifter is None:
-        raise AssetError("no trained model ships with this installation; give --checkpoint FILE of a training run")
+        raise AssetError("this installation has no trained model; give --checkpoint FILE from a training run")
     return LoadedModels(
         hand=hand,
         network=loaded.network if loaded is not None else None,

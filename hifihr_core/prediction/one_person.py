@@ -1,4 +1,4 @@
-"""Several photos of one person: one skin for all, and a texture that every photo adds to."""
+"""Several photos of one person: a shared skin, and a texture that combines all photos."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,7 +19,7 @@ from hifihr_core.rendering.skylight import with_sky
 def share_skin(
     model: HandModel, photos: Sequence[Reconstruction], bank: SkinBank, prior: LightPrior
 ) -> list[Reconstruction]:
-    """Return the photos with one skin for all hands, and a light for each hand."""
+    """Return the photos with one skin for all hands and a separate light for each."""
     hands = _joined([replace(one.hands, light=with_sky(one.hands.light)) for one in photos])
     refined = [one.refined for one in photos]
     masks = [one.mask for one in refined if one is not None]
@@ -35,9 +35,9 @@ def share_skin(
 
 
 def views_of_each(model: HandModel, photos: Sequence[Reconstruction], *, texture_px: int) -> list[list[list[View]]]:
-    """Return, for each hand of each photo, the views that show its skin: its own first, then those of other hands.
+    """Return the views that show the skin of each hand in each photo: its own view first, then those of other hands.
 
-    Only hands that `share_skin` gave the same skin count; one that is hardly in its picture kept its own.
+    Only hands to which `share_skin` gave the same skin count; a hardly visible hand kept its own.
     """
     views = [views_of(model, one, texture_px=texture_px) for one in photos]
     flat = [(one.hands.texture[i], view) for one, own in zip(photos, views, strict=True) for i, view in enumerate(own)]

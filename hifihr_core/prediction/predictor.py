@@ -40,22 +40,23 @@ from hifihr_core.prediction.starts import Start, centred, start_hands
 from hifihr_core.records import Side
 from hifihr_core.rendering import Renderer
 
-#: Maps that are refined on: crops show a hand smaller than its maps, whose gradients cost as much as the rendering.
+#: Texture size during refinement: crops show hands smaller than full textures, whose gradients cost as much as
+#: rendering.
 REFINED_MAP_PX = 128
-#: A second look that would end smaller than this part of a box that the user gave is not believed.
+#: A second look at a box from the user is rejected if its own box would be smaller than this fraction of it.
 LEAST_OF_GIVEN_BOX = 0.55
 
 
 @dataclass(frozen=True)
 class PredictSettings:
-    """How photos are turned into hands.
+    """Settings for turning photos into hands.
 
-    `crop_px` is the side of the crops that are refined and rendered (the network sees its own size). `texture_px` is
-    the size of the completed texture; completion needs `refine`, since a map is only as good as the fit below it.
+    `crop_px` is the side of the crops for refinement and rendering (the network has its own size). `texture_px` is
+    the size of the completed texture; completion needs `refine`, since a map is only as good as the fit it is based on.
     `box_scale` is the crop's side as a multiple of its box (None: the defaults). `side` overrides the detector, or
     supplies the side when there is no detector; with None a hand of unknown side is taken to be a right one.
     `hand_length_m`, from the wrist to the tip of the middle finger of the flat hand, fixes the size of every hand; with
-    `same_person` the hands of a photo get one length, the mean of what is seen.
+    `same_person` the hands of a photo get the same length, the mean of the estimates.
     """
 
     start: Start = "auto"
@@ -71,7 +72,7 @@ class PredictSettings:
 
 
 class Predictor:
-    """Finds hands in photos and reconstructs each.
+    """Finds the hands in photos and reconstructs them.
 
     Build it once with `Predictor.load` and call `predict` for every photo.
     """
@@ -99,7 +100,7 @@ class Predictor:
         self.device = hand.faces.device
         self._coarse = hand.with_small_maps(REFINED_MAP_PX)
         self.renderer = Renderer(hand.faces, height=settings.crop_px, width=settings.crop_px)
-        self._skins: SkinBank | None = None  # drawn with the first photo
+        self._skins: SkinBank | None = None  # created with the first photo
         self._light_prior = load_light_prior().to(self.device)
 
     @classmethod
@@ -112,10 +113,10 @@ class Predictor:
         settings: PredictSettings = PredictSettings(),
         device: str | torch.device = "cpu",
     ) -> "Predictor":
-        """Return a predictor with the shipped models, or with the checkpoint of a training run.
+        """Return a predictor with the shipped models, or with a checkpoint from a training run.
 
-        `detector` is a name of `photos.detectors.DETECTORS` or a function. With `look_in_boxes` the eyes find the
-        keypoints of hands that are given as boxes.
+        `detector` is a name from `photos.detectors.DETECTORS` or a function. With `look_in_boxes`, the eyes find
+        keypoints in the boxes that the user gives.
         Raises: AssetError for a checkpoint that is missing or broken, ConfigError for an unknown detector.
         """
         models: LoadedModels = load_models(
@@ -143,12 +144,12 @@ class Predictor:
         detections: Sequence[Detection] | None = None,
         on_step: Callable[[int], None] = lambda step: None,
     ) -> PhotoResult:
-        """Reconstruct every hand of a photo: the path of a file, an upright RGB array, or a `Photo`.
+        """Reconstruct every hand in a photo, given as a path, an upright RGB array, or a `Photo`.
 
-        `K` or `camera` say what camera took the photo; without, EXIF's focal length is used, else a field of view is
-        assumed and the results say that their metric scale is unknown. `detections` replace the detector. Everything is
-        in pixels of the photo at its full size. No hands give an empty result. `on_step` is called after every
-        refinement step.
+        `K` or `camera` describe the photo's camera. Without them, EXIF's focal length is used; without that, a field of
+        view is assumed, and the results say that their metric scale is unknown. `detections` replace the detector.
+        All pixels are those of the full-size photo. A photo without hands gives an empty result. `on_step` is called
+        after every refinement step.
         Raises: ValueError for an array that is not a uint8 RGB photo; DataError for a file that cannot be read, or a
         camera or hand that does not fit this photo.
         """
@@ -167,8 +168,8 @@ class Predictor:
     ) -> tuple[PhotoResult, ...]:
         """Reconstruct the hands of one person in several photos: one skin for all, and with `refine` one texture.
 
-        Every photo keeps its own poses, shapes and light. Arguments and errors as in `predict`; `detections` are per
-        photo.
+        Each photo keeps its own poses, shapes and light. Arguments and errors are those of `predict`; `detections` are
+        per photo.
         """
         given = [None] * len(images) if detections is None else detections
         with one_thread():
@@ -268,13 +269,13 @@ class Predictor:
         )
 
     def _detect(self, photo: Photo) -> list[Detection]:
-        """Return what the detector finds, in pixels of the photo at its full size."""
+        """Return the detections, in pixels of the full-size photo."""
         found = detect(photo, self.detector)
         found = mirrored(found) if self.settings.mirrored else found
         return [replace(one, side=self.settings.side or one.side) for one in found]
 
     def _believe(self, given: Sequence[Detection]) -> list[Detection]:
-        """Return the user's hands; too few keypoints are ignored, unless there is nothing else to start from."""
+        """Return the user's hands; too few keypoints are ignored unless there is no other start."""
         hands = [replace(one, side=one.side or self.settings.side) for one in given]
         if self.network is None or self.settings.start == "keypoints":
             return hands
@@ -287,7 +288,7 @@ class Predictor:
         return match_light(self.hand, hands, crops, self._skins, self._light_prior, mask=mask)
 
     def _cut(self, photo: Photo, detections: Sequence[Detection], K: np.ndarray, *, least: float) -> Crops:
-        """Cut the crops, those without keypoints about the joints that the image network finds in a first look."""
+        """Cut the crops; without keypoints, around the joints that the image network finds in a first look."""
 
         def cut(boxes: Sequence[Detection]) -> Crops:
             settings = self.settings
@@ -302,7 +303,7 @@ class Predictor:
 
 
 def _checkpoint_source(checkpoint: Path) -> str:
-    """Return what distinguishes the weights of a checkpoint from those that a run folder may hold tomorrow."""
+    """Return what distinguishes a checkpoint's weights from later ones in the same run folder."""
     path = find_checkpoint(checkpoint).resolve()
     return f"{path} with SHA-256 {sha256_of(path, error=AssetError)}"
 

@@ -1,6 +1,6 @@
-"""Refinement: fit a hand to its photo, joints and outline first, then the picture.
+"""Refinement: fit a hand to its photo, first by joints and outline, then by appearance.
 
-Every hand of a photo is refined at once and on its own. Both halves stop early if nothing improves any more.
+All hands of a photo are refined at once but independently. Both halves stop early once nothing improves.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,10 +30,10 @@ from hifihr_core.rendering.skylight import with_sky
 
 @dataclass(frozen=True)
 class RefineSettings:
-    """The most first-order steps on the picture, and the weights of both halves.
+    """The maximum number of first-order steps on the image, and the weights of both halves.
 
-    `outlines` are the fits of joints and outline, one after the other, each to a mask of its own. Their outlines have
-    little weight: a mask is often wrong by more than keypoints and picture are.
+    `outlines` are the successive fits of joints and outline, each to its own mask. Their outlines have
+    little weight, since masks are often less accurate than keypoints and pixels.
     """
 
     steps: int = 60
@@ -52,7 +52,7 @@ class Quality:
 
 @dataclass(frozen=True)
 class Refined:
-    """The refined hands, the masks they were compared in, and their quality before and after."""
+    """The refined hands, their masks, and their fit quality before and after."""
 
     hands: LitHands
     mask: Bool[Tensor, "B H W"]
@@ -70,10 +70,10 @@ def refine(
     look: Callable[[LitHands, Bool[Tensor, "B H W"]], LitHands] = lambda hands, mask: hands,
     on_step: Callable[[int], None] = lambda step: None,
 ) -> Refined:
-    """Refine hands from `start` on their crops; `renderer` has the size of the crops. The start is not changed.
+    """Refine hands from `start` on their crops; `renderer` must have the size of the crops. `start` is not modified.
 
     `look` infers skin and light again once the outline fits (`match_light`); without it they stay as they are.
-    `on_step` gets the number of finished steps on the picture. The result is the last state, or the start if that
+    `on_step` gets the number of finished steps on the image. The result is the last state, or the start if that
     explains the crop better (measured by the same cost).
     """
     start = replace(start, light=with_sky(start.light))
@@ -92,7 +92,7 @@ def refine(
 
 
 def _fit_on_small_crops(hand: HandModel, start: LitHands, crops: Crops, outlines: Sequence[OutlineWeights]) -> LitHands:
-    """Return the hands with joints and outlines fitted on crops of half the size, with a quarter of the pixels."""
+    """Return the hands with joints and outlines fitted on half-size crops."""
     small, placed = smaller(crops, crops.image.shape[-1] // 2), start
     height, width = small.image.shape[-2:]
     for weights in outlines:
@@ -104,11 +104,11 @@ def _fit_on_small_crops(hand: HandModel, start: LitHands, crops: Crops, outlines
 
 
 def measure(hand: HandModel, drawn: DrawnHands, crops: Crops, mask: Bool[Tensor, "B H W"]) -> Quality:
-    """Return how well drawn hands explain their crops, on the hand's side of the wrist."""
+    """Return how well rendered hands explain their crops, on the hand's side of the wrist."""
     rendered, joints_px = drawn.rendered, drawn.posed.joints_px
     seen = crops.confidence > 0
     distance = (crops.definitions(hand.joint_definition) @ joints_px - crops.keypoints_px).norm(dim=-1)
-    keypoint_px = torch.where(seen, distance, 0.0).sum(dim=1) / seen.sum(dim=1)  # 0 / 0 is the NaN that is meant
+    keypoint_px = torch.where(seen, distance, 0.0).sum(dim=1) / seen.sum(dim=1)  # 0 / 0 gives the intended NaN
     height, width = crops.image.shape[-2:]
     counted = ~beyond_wrist(joints_px, height=height, width=width)
     covered, wanted = (rendered.silhouette > 0.5) & counted, mask & counted

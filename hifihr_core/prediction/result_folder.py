@@ -1,4 +1,4 @@
-"""Which names the results of a photo get, what an earlier run left, and what may be replaced.
+"""Name the results of a photo, find those of earlier runs, and decide what may be replaced.
 
 Results are what the index of a folder lists (`hands.json`). A file that it does not list is not ours: it is never
 written to or removed, whatever its name, and neither is a photo of this run.
@@ -16,10 +16,10 @@ from hifihr_core.files import plain_name
 from hifihr_core.machine.parts import Part
 from hifihr_core.outside.whole_files import read_head
 
-#: Bytes of a photo's name that its files keep; file systems allow 255, endings and numbers need some.
+#: Bytes of a photo's name kept in its file names; file systems allow 255, and extensions and numbers need some.
 _LONGEST_STEM = 180
 PICTURES = ("_overlay.jpg", "_sheet.jpg")
-#: What a page of ours has near its beginning.
+#: Text near the beginning of every page that hifihr writes.
 _PAGE_MARK = b"<title>hifihr</title>"
 
 
@@ -35,7 +35,7 @@ def digest(facts: object) -> str:
 
 
 def without_results(photos: Sequence[Path], folder: Path) -> list[Path]:
-    """Return the photos without the pictures that an earlier run wrote to `folder`."""
+    """Return the photos, without pictures that an earlier run wrote to `folder`."""
     names = RunIndex(folder).all_names()
     own = {(folder / name).resolve() for name in names}
     return [path for path in photos if path.resolve() not in own] if own else list(photos)
@@ -44,8 +44,8 @@ def without_results(photos: Sequence[Path], folder: Path) -> list[Path]:
 def photos_of_part(photos: Sequence[Path], part: Part) -> list[Path]:
     """Return the photos of one part of a run: a pure function of the list.
 
-    Photos whose results may get each other's names (`a.jpg`, `a.png`, `a_2.jpg`) are in one part, so that every result
-    has the name that it has in an undivided run.
+    Photos whose result names may collide (`a.jpg`, `a.png`, `a_2.jpg`) are in the same part, so that every result has
+    the same name as in an undivided run.
     """
     stems = {path.stem for path in photos}
     groups: dict[str, int] = {}
@@ -54,14 +54,14 @@ def photos_of_part(photos: Sequence[Path], part: Part) -> list[Path]:
 
 
 def _shortest_in(stems: Collection[str], stem: str) -> str:
-    """Return the shortest of `stems` that this one is, or continues after an underscore."""
+    """Return the shortest of `stems` that equals this one or is its beginning before an underscore."""
     words = stem.split("_")
     heads = ("_".join(words[:count]) for count in range(1, len(words) + 1))
     return next(head for head in heads if head in stems)
 
 
 def is_done(index: RunIndex, path: Path, settings: str) -> bool:
-    """Return whether an earlier run with these settings finished this photo as it is now, and its files are there."""
+    """Return whether an earlier run with these settings finished this version of the photo, and its files exist."""
     entry = index.entry(str(path))
     if entry is None or entry.get("settings") != settings or entry.get("file") != fingerprint(path):
         return False
@@ -73,21 +73,21 @@ def refuse_other_results(index: RunIndex, path: Path, settings: str) -> None:
     entry = index.entry(str(path))
     if entry is not None and any((index.folder / name).exists() for name in index.names(str(path))):
         reason = "with other settings" if entry.get("file") == fingerprint(path) else "of another version of this photo"
-        raise DataError(f"{path}: {index.folder} already has its results, {reason}; give another --out, or --overwrite")
+        raise DataError(f"{path}: {index.folder} already holds results {reason}; give another --out, or --overwrite")
 
 
 def refuse_foreign_page(path: Path, *, overwrite: bool) -> None:
-    """Raise DataError for a page that is not ours, or is ours and must not be replaced."""
+    """Raise DataError for a page that hifihr did not write, or that must not be replaced."""
     if not path.exists():
         return
     ours = path.is_file() and _PAGE_MARK in read_head(path, 4096)
     if not (ours and overwrite):
         remedy = "or --overwrite" if ours else "hifihr did not write it"
-        raise DataError(f"{path}: exists already; give another --out, {remedy}")
+        raise DataError(f"{path}: already exists; give another --out, {remedy}")
 
 
 def choose_stem(index: RunIndex, path: Path, hands: int, formats: Sequence[str], taken: Iterable[str]) -> str:
-    """Return the stem of a photo's files: one that replaces nothing of anyone else's."""
+    """Return a stem for a photo's files that no other photo's files use."""
     own, used = index.names(str(path)), set(taken)
     for stem in candidate_stems(path):
         names = result_names(stem, hands, formats)
@@ -98,16 +98,16 @@ def choose_stem(index: RunIndex, path: Path, hands: int, formats: Sequence[str],
 
 
 def result_names(stem: str, hands: int, formats: Sequence[str]) -> set[str]:
-    """Return every name that the files of a photo with that many hands may have."""
+    """Return every name that the files of a photo with `hands` hands may have."""
     return possible_names(stem, hands, formats) | {f"{stem}{ending}" for ending in PICTURES}
 
 
 def remove_leftovers(index: RunIndex, path: Path, written: Iterable[Path]) -> None:
-    """Remove what earlier runs left of this photo and this one did not write again, partial files included."""
+    """Remove files of this photo from earlier runs that this run did not rewrite, including partial files."""
     kept = {file.name for file in written}
     for name in index.names(str(path)):
         file = index.folder / name
-        if Path(name).name != name:  # an index from elsewhere must not reach other folders
+        if Path(name).name != name:  # a foreign index must not reach other folders
             continue
         for part in index.folder.glob(f".{_escaped(file.stem)}-????????{_escaped(file.suffix)}"):
             part.unlink(missing_ok=True)
@@ -116,7 +116,7 @@ def remove_leftovers(index: RunIndex, path: Path, written: Iterable[Path]) -> No
 
 
 def result_of(entry: Entry, folder: Path) -> dict[str, object]:
-    """Return the entry of an earlier run as it is printed: its files as paths."""
+    """Return an earlier run's entry in printable form: its files as paths."""
 
     def paths(names: Sequence[str]) -> list[str]:
         return [str(folder / name) for name in names]
@@ -131,7 +131,7 @@ def result_of(entry: Entry, folder: Path) -> dict[str, object]:
 
 
 def candidate_stems(path: Path) -> Iterator[str]:
-    """Yield the stems that the results of a photo or a clip may have, the best first, without end."""
+    """Yield possible stems for the results of a photo or clip, best first, without end."""
     stem = plain_name(path.stem)  # an OBJ cannot name a file with a space in it
     while len(stem.encode(errors="surrogateescape")) > _LONGEST_STEM:
         stem = stem[:-1]

@@ -1,4 +1,4 @@
-"""A closer look at hands that the eyes saw: what the hand network knows about each besides its keypoints."""
+"""A closer look at hands that the eyes found: the evidence of the hand network beyond keypoints."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,20 +26,22 @@ from hifihr_core.photos.reading import Photo
 from hifihr_core.placed_hands import PlacedHands
 from hifihr_core.prediction.hand_crops import Crops
 
-#: A keypoint that may be off by this share of half the hand's size has the weight 1, and none more than `_MOST_TRUST`.
+#: A keypoint with an expected error of this fraction of half the hand's size has weight 1; the maximum is
+#: `_MOST_TRUST`.
 _USUAL_SIGMA, _MOST_TRUST = 0.045, 1.5
-#: Eyes and hand network differ by this share of the hand's size in photos; what is more adds to the error, times this.
+#: Eyes and hand network usually differ by this fraction of the hand's size in photos; any excess, times the factor,
+#: adds to the error.
 _USUALLY_APART, _DOUBT = 0.06, 5.0
-#: How often the network looks, each time at the region about the joints that it found: the first look finds a hand that
-#: the eyes nearly lost, the second sees it well.
+#: Number of looks, each at the region around the joints found last: the first look finds a hand that the eyes nearly
+#: missed, the second sees it well.
 ROUNDS = 2
-#: Steps of the fit: the priors are weak here, so that it takes more of them than elsewhere.
+#: Steps of the fit: the priors are weak here, so more are needed than elsewhere.
 FIT_STEPS = 8
 
 
 @dataclass(frozen=True)
 class Sighted:
-    """Some hands of a batch of crops, what is known about each, and how far each keypoint may be off, crop pixels."""
+    """Some hands of a batch of crops, the evidence for each, and the expected error of each keypoint, crop pixels."""
 
     which: Bool[Tensor, " B"]
     evidence: Evidence
@@ -47,18 +49,18 @@ class Sighted:
 
 
 class SecondSight:
-    """The hand network, ready to run: its blocks in onnxruntime on the CPU, its lifter on the lifter's device."""
+    """The loaded hand network: its blocks in onnxruntime on the CPU, its lifter on the lifter's device."""
 
     def __init__(self, network: HandNetwork, *, threads: int = 0) -> None:
         self._network, self._threads = network, threads
 
     @cached_property
     def _engine(self) -> Engine:
-        """The blocks, made ready when the first hand is looked at."""
+        """The blocks, loaded with the first hand."""
         return Engine(whole_network(self._network), threads=self._threads, image_px=LANDMARK_PX)
 
     def look(self, photo: Photo, detections: Sequence[Detection], crops: Crops) -> Sighted | None:
-        """Look at the hands whose keypoints are the eyes' own; None if there are none."""
+        """Look closer at the hands whose keypoints come from the eyes; None if there are none."""
         hands = [(number, one.seen) for number, one in enumerate(detections) if one.seen is not None]
         if not hands:
             return None
@@ -81,7 +83,7 @@ class SecondSight:
         left: Bool[np.ndarray, " N"],
         T_crop_image: Float[np.ndarray, "N 3 3"],
     ) -> Evidence:
-        """Return what is known about each hand in pixels and axes of its crop, in which it looks like a right one.
+        """Return the evidence for each hand in pixels and axes of its right-looking crop.
 
         `seen` are hands in the picture of `pyramid`.
         """
@@ -103,7 +105,7 @@ class SecondSight:
     def _run(
         self, pyramid: Pyramid, about_px: Float[np.ndarray, "N 21 2"], left: Bool[np.ndarray, " N"]
     ) -> tuple[Float[np.ndarray, "N 21 2"], Float[np.ndarray, "N F"]]:
-        """Return the joints in the photo and the features that the network finds in crops about some joints."""
+        """Return the photo joints and the features that the network finds in crops around the given joints."""
         regions = about_joints(about_px)
         regions = regions.moved(np.zeros((len(left), 2)), np.full(len(left), NEARER), np.zeros(len(left)))
         cut = pyramid.cut(regions, LANDMARK_PX)
@@ -127,12 +129,12 @@ class SecondSight:
         K: Float[Tensor, "B 3 3"],
         evidence: Evidence,
     ) -> PlacedHands:
-        """Return right-looking hands, lifted from their keypoints (where `found` is 1) and the evidence."""
+        """Return right-looking hands, lifted from their keypoints (if `found` is 1) and the evidence."""
         return self._network.lifter(keypoints_px, found, K, evidence=evidence)
 
     @property
     def device(self) -> torch.device:
-        """Where the lifter is."""
+        """The device of the lifter."""
         return next(self._network.parameters()).device
 
     def start(self, hand: HandModel, sighted: Sighted, crops: Crops, weights: FitWeights = SEEN_HANDS) -> PlacedHands:
@@ -162,9 +164,9 @@ def fit_seen(
     second_px: Float[Tensor, "B 21 2"],
     weights: FitWeights = SEEN_HANDS,
 ) -> PlacedHands:
-    """Return lifted hands fitted to what the eyes saw: keypoints are weighted by likely error, the lift is a prior.
+    """Fit lifted hands to the eyes' keypoints, weighted by their expected error, with the lift as a prior.
 
-    The fit compares joints as the eyes define them; the hands keep their own definition.
+    The fit compares joints in the eyes' definition; the hands keep their own.
     """
     definition = seen_definition(hand.joint_definition)
     trust = found * trust_of(keypoints_px, sigma_px, as_seen(second_px, hand.joint_definition))
@@ -174,15 +176,15 @@ def fit_seen(
 def trust_of(
     keypoints_px: Float[Tensor, "B 21 2"], sigma_px: Float[Tensor, "B 21"], second_px: Float[Tensor, "B 21 2"]
 ) -> Float[Tensor, "B 21"]:
-    """Return the weight of each keypoint in a fit, from how far it may be off along an axis.
+    """Return the weight of each keypoint in a fit, from its expected error along an axis.
 
-    Where the hand network's own joint is far from the eyes', one of them is wrong, and the keypoint counts for less.
+    If the hand network's joint is far from the eyes', one of them is wrong, and the keypoint counts less.
     """
     return trust_of_sigma(keypoints_px, doubted_sigma(keypoints_px, sigma_px, second_px))
 
 
 def trust_of_sigma(keypoints_px: Float[Tensor, "B 21 2"], sigma_px: Float[Tensor, "B 21"]) -> Float[Tensor, "B 21"]:
-    """Return the weight of each keypoint in a fit that may be off by `sigma_px` along an axis."""
+    """Return the weight of each keypoint in a fit, given its expected error `sigma_px` along an axis."""
     sigma = sigma_px / _size_px(keypoints_px)
     return (_USUAL_SIGMA / 2 / sigma.clamp_min(1e-6)).clamp_max(_MOST_TRUST)
 
@@ -190,7 +192,7 @@ def trust_of_sigma(keypoints_px: Float[Tensor, "B 21 2"], sigma_px: Float[Tensor
 def doubted_sigma(
     keypoints_px: Float[Tensor, "B 21 2"], sigma_px: Float[Tensor, "B 21"], second_px: Float[Tensor, "B 21 2"]
 ) -> Float[Tensor, "B 21"]:
-    """Return how far each keypoint may be off along an axis, pixels: further where `second_px` is elsewhere."""
+    """Return the expected error of each keypoint along an axis, pixels: larger if `second_px` disagrees."""
     size_px = _size_px(keypoints_px)
     apart = (second_px - keypoints_px).norm(dim=-1) / size_px - _USUALLY_APART
     return torch.hypot(sigma_px, _DOUBT * size_px * apart.clamp_min(0))

@@ -1,4 +1,4 @@
-"""Pictures of a prediction: the hands drawn over the photo, and a sheet that shows each hand from several sides."""
+"""Pictures of a prediction: an overlay of the hands on the photo, and a sheet with several views of each hand."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ _BACKGROUND = 0.93
 
 
 def overlay(photo: Photo, hands: Sequence[HandResult]) -> UInt8[np.ndarray, "H W 3"]:
-    """Return the photo with every hand rendered in its place, far ones first, at most 1,600 pixels wide or high."""
+    """Return the photo with every hand rendered in place, far ones first, at most 1,600 pixels wide or high."""
     image = photo.image
     scale = min(1.0, _OVERLAY_PX / max(image.shape[:2]))
     canvas = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image.copy()
@@ -41,7 +41,7 @@ def skeleton(image: UInt8[np.ndarray, "H W 3"], joints_px: Float[np.ndarray, "21
 
 
 def sheet(photo: Photo, hand: HandResult) -> UInt8[np.ndarray, "H W 3"]:
-    """Return one row for a hand: photo, overlay, skeleton, the mesh turned to both sides, and its texture."""
+    """Return a row for one hand: photo, overlay, skeleton, the mesh turned to either side, and its texture."""
     center_px, side_px = square_around(hand.box_px, scale=1.6)
     to_tile = square_crop(center_px, side_px, image_px=_TILE_PX)
     tile = photo.warp(to_tile, width=_TILE_PX, height=_TILE_PX)
@@ -68,7 +68,7 @@ def render_mesh(
 
 
 def _turned(hand: HandResult, K: np.ndarray, angle_deg: float) -> np.ndarray:
-    """Render the hand turned about the vertical through its middle, in soft light on grey."""
+    """Render the hand rotated about the vertical axis through its centre, in soft light on grey."""
     mesh = hand.mesh
     middle = mesh.vertices.mean(axis=0)
     turn = Rotation.from_euler("y", angle_deg, degrees=True).as_matrix()

@@ -1,4 +1,4 @@
-"""The two starts of a reconstruction: from keypoints through the lifter, or from the image through the network."""
+"""The two ways to start a reconstruction: from keypoints with the lifter, or from the image with the network."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ from hifihr_core.placed_hands import LitHands, choose, default_light, map_tensor
 from hifihr_core.prediction.hand_crops import Crops
 from hifihr_core.prediction.second_sight import SecondSight, Sighted
 
-#: Mean confidence of a network's own joints from which its idea of where the hand is is believed.
+#: Mean confidence in the network's joints from which its position for the hand is trusted.
 _SURE = 0.6
 
 Start = Literal["auto", "image", "keypoints"]
@@ -30,11 +30,11 @@ Start = Literal["auto", "image", "keypoints"]
 
 @dataclass(frozen=True)
 class Started:
-    """Hands to continue from, and where each geometry came from ("image" or "keypoints").
+    """Starting hands, and the origin of each one's geometry ("image" or "keypoints").
 
-    `confidence` is the mean over the joints that the image network found, 1 if it does not look for joints. A
-    refinement is not held to those joints: the network's hand already says what they say, and a fit to only the picture
-    ends nearer to the truth (docs/benchmarks/prediction.md).
+    `confidence` is the mean over the joints that the image network found, 1 if it finds none. Refinement does not use
+    those joints: the network's hand already agrees with them, and a fit to the image alone is more accurate
+    (docs/benchmarks/prediction.md).
     """
 
     hands: LitHands
@@ -43,9 +43,9 @@ class Started:
 
 
 def look(network: ImageNetwork, crops: Crops, *, network_px: int) -> tuple[Estimate, Float[Tensor, "B 3 3"]]:
-    """Return what the image network says about each crop, and the cameras K of the pictures that it saw.
+    """Run the image network on each crop; return its estimate and the cameras K of its inputs.
 
-    `network_px` is the side of the crops that the network was trained on.
+    `network_px` is the side of the network's training crops.
     """
     resize = network_px / crops.image.shape[-1]
     image, K = crops.image, crops.K
@@ -59,12 +59,11 @@ def look(network: ImageNetwork, crops: Crops, *, network_px: int) -> tuple[Estim
 def centred(
     network: ImageNetwork, crops: Crops, detections: Sequence[Detection], *, network_px: int, least: float = 0.0
 ) -> list[Detection]:
-    """Return the detections with their boxes moved to the joints that the network finds, if they had no keypoints.
+    """Return the detections; boxes without keypoints are moved to the joints that the network finds.
 
-    A box that a person drew, or the whole photo, shows the hand smaller or further off centre than the crops of
-    training; a second, closer look is better. A box stays if the network is not sure, or if the new one would be
-    smaller than `least` times the old: within a box drawn around a hand, a network that sees a far smaller one is
-    wrong.
+    In a hand-drawn box or the whole photo, the hand is smaller or farther off centre than in training crops, so a
+    second, closer look is more accurate. A box stays if the network is unsure, or if the new box would be smaller than
+    `least` times the old one: a much smaller hand inside a drawn box is an error.
     """
     estimate, _ = look(network, crops, network_px=network_px)
     if estimate.keypoints is None:
@@ -86,7 +85,7 @@ def centred(
 
 
 def from_image(hand: HandModel, estimate: Estimate, K: Float[Tensor, "B 3 3"]) -> LitHands:
-    """Return the hands of an estimate, the mean appearance if there is none; `K` as from `look`."""
+    """Return the hands of an estimate, with the mean appearance if it has none; `K` as from `look`."""
     parameters = estimate.parameters
     if parameters.texture is None:
         parameters = mean_texture(hand, parameters)
@@ -97,9 +96,9 @@ def from_image(hand: HandModel, estimate: Estimate, K: Float[Tensor, "B 3 3"]) -
 def from_keypoints(
     lifter: Lifter, hand: HandModel, crops: Crops, second: SecondSight | None = None, sighted: Sighted | None = None
 ) -> LitHands:
-    """Return the hands lifted from their keypoints and fitted to them, with the mean appearance.
+    """Lift hands from their keypoints and fit them; their appearance is the mean.
 
-    Those that `second` had a closer look at are lifted by it.
+    Hands that `second` looked at are lifted with its evidence.
     """
     other = torch.ones_like(crops.confidence[:, 0], dtype=torch.bool) if sighted is None else ~sighted.which
     parts = []
@@ -126,10 +125,10 @@ def start_hands(
 ) -> Started:
     """Return a start for every crop; `sighted` is what `second` saw in some of them.
 
-    `auto` takes keypoints if a detector gave them. The image network looks only if a hand needs it; then texture and
-    light of all hands come from it.
-    Raises: ConfigError if `keypoints` is asked for and a hand has none, AssetError if nothing that is installed
-    can reconstruct a hand.
+    `auto` uses keypoints if a detector gave them. The image network runs only if a hand needs it; then it gives the
+    texture and light of all hands.
+    Raises: ConfigError if `keypoints` is asked for and a hand has none, AssetError if no installed model can
+    reconstruct a hand.
     """
     seen = crops.confidence.amax(dim=1) > 0
     wants_keypoints = seen & (lifter is not None) & (start != "image")
@@ -152,7 +151,7 @@ def start_hands(
 
 def _check_keypoints(seen: Bool[Tensor, " B"], lifter: Lifter | None, hand: HandModel) -> None:
     if lifter is None:
-        raise AssetError(f"start keypoints: no lifter for the hand {hand.name} is installed; use --start image")
+        raise AssetError(f"start keypoints: no lifter is installed for the hand {hand.name}; use --start image")
     if not bool(seen.all()):
         missing = int((~seen).sum())
         raise ConfigError(
@@ -163,8 +162,8 @@ def _check_keypoints(seen: Bool[Tensor, " B"], lifter: Lifter | None, hand: Hand
 
 def _nothing_reconstructs(start: Start, lifter: Lifter | None) -> str:
     if start == "image" or lifter is None:
-        return "start image: no image network is installed; give --checkpoint FILE of a training run"
+        return "start image: no image network is installed; give --checkpoint FILE from a training run"
     return (
-        "a hand without keypoints needs an image network, and none is installed; find keypoints with "
-        "--detector auto, give them in --boxes, or give --checkpoint FILE of a training run"
+        "a hand without keypoints needs an image network, and none is installed; find keypoints with --detector auto, "
+        "give them in --boxes, or give --checkpoint FILE from a training run"
     )

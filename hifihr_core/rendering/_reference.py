@@ -2,7 +2,7 @@
 
 The compiled back ends give the same values and the same gradients. Everything works on homogeneous pixels
 q = K p = (u z, v z, z); pixel (i, j) is centred on (u, v) = (j + .5, i + .5). `face` is (B, H, W) with -1 for nothing,
-and whatever depends on it is 0 there.
+where everything that depends on it is 0.
 """
 
 import math
@@ -21,7 +21,7 @@ _DISKS_AT_ONCE = 256
 def rasterize(
     q: Tensor, faces: Tensor, height: int, width: int, near_m: float, cull: Cull
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return (face, bary, depth): the nearest face per pixel, and where on it the ray meets it."""
+    """Return (face, bary, depth): the nearest face per pixel, and the position at which the ray meets it."""
     face = find_faces(q.detach().double(), faces.long(), height, width, near_m, cull)
     bary, depth = surface(q, faces, face)
     return face, bary, depth
@@ -53,7 +53,7 @@ def find_faces(q: Tensor, faces: Tensor, height: int, width: int, near_m: float,
 def surface(q: Tensor, faces: Tensor, face: Tensor) -> tuple[Tensor, Tensor]:
     """Return (bary, depth) of the faces seen: w_i = r . (q_j x q_k), bary = w / sum(w), z = bary . z.
 
-    Gradient: exact in q for a fixed `face`. With q taken relative to the pixel, float32 is enough.
+    Gradient: exact in q for a fixed `face`. With q relative to the pixel, float32 is enough.
     """
     seen = face >= 0
     corners = _corners(q, faces, face)
@@ -68,7 +68,7 @@ def surface(q: Tensor, faces: Tensor, face: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def interpolate(values: Tensor, faces: Tensor, face: Tensor, bary: Tensor, unit: bool) -> Tensor:
-    """Return the barycentric mean (B, H, W, C) of values (B or 1, V, C) at the corners, of length one if `unit`."""
+    """Return the barycentric mean (B, H, W, C) of the corners' values (B or 1, V, C), normalised if `unit`."""
     mean = (_corners(values.expand(face.shape[0], -1, -1), faces, face) * bary[..., None]).sum(-2)
     mean = mean * (face >= 0)[..., None]
     if not unit:
@@ -78,7 +78,7 @@ def interpolate(values: Tensor, faces: Tensor, face: Tensor, bary: Tensor, unit:
 
 
 def sample_texture(texture: Tensor, uv: Tensor, face: Tensor) -> Tensor:
-    """Return the bilinear value (B, H, W, C) of maps (B, C, T, T) at uv, origin bottom-left, border repeated."""
+    """Sample maps (B, C, T, T) bilinearly at uv, with bottom-left origin and clamped borders, as (B, H, W, C)."""
     grid = torch.stack([uv[..., 0], 1 - uv[..., 1]], dim=-1) * 2 - 1
     picked = functional.grid_sample(texture, grid, mode="bilinear", padding_mode="border", align_corners=False)
     return picked.permute(0, 2, 3, 1) * (face >= 0)[..., None]
@@ -98,8 +98,8 @@ def shade(
 
     a (k_a s (A + sum_k Y_k(n) H_k) + k_d L t max(n.l, 0)) + k_s S t max(cos, 0)^p where n.l > 0, with cos = n.h
     (Blinn-Phong) or r.v (Phong), S the light's colour L, or 1, Y the `sky_basis` and H the sky. `reach` (B, H, W, 2)
-    are the fractions s and t of sky and directional light that are not hidden; 1 if it is None.
-    With `linear`, albedo is sRGB, the sum is in linear light, and the result sRGB again.
+    holds the visible fractions s and t of sky and directional light; 1 if it is None. With `linear`, albedo and result
+    are sRGB, and the sum is computed in linear light.
     """
     ambient, color, toward = (x[:, None, None] for x in light[:, :3].unbind(1))
     if light.shape[1] > 3:
@@ -124,11 +124,11 @@ def shade(
 
 
 def open_sky(points: Tensor, normals: Tensor, areas: Tensor) -> Tensor:
-    """Return the fraction (B, V) of the sky that vertices see past the rest of their mesh, weighted by the cosine.
+    """Return the cosine-weighted fraction (B, V) of the sky that vertices see past the rest of their mesh.
 
     Every vertex hides as much as a disk of its area would, if its front faces the receiver: the form factor of a disk
     is cos_i cos_j A / (pi d^2 + A), exact on the disk's axis (Bunnell, "Dynamic ambient occlusion and indirect
-    lighting", GPU Gems 2, 2005). What several disks hide adds up, to at most 1.
+    lighting", GPU Gems 2, 2005). The hidden fractions of several disks add up, to at most 1.
     """
     hidden = torch.zeros_like(areas)
     for start in range(0, points.shape[1], _DISKS_AT_ONCE):
@@ -143,13 +143,13 @@ def open_sky(points: Tensor, normals: Tensor, areas: Tensor) -> Tensor:
 
 
 def to_linear(srgb: Tensor) -> Tensor:
-    """Return linear light of sRGB values (IEC 61966-2-1)."""
+    """Convert sRGB values to linear light (IEC 61966-2-1)."""
     low = srgb <= 0.04045
     return torch.where(low, srgb / 12.92, ((srgb.where(~low, torch.ones_like(srgb)) + 0.055) / 1.055).pow(2.4))
 
 
 def to_srgb(linear: Tensor) -> Tensor:
-    """Return sRGB values of linear light."""
+    """Convert linear light to sRGB values."""
     low = linear <= 0.0031308
     return torch.where(low, 12.92 * linear, 1.055 * linear.where(~low, torch.ones_like(linear)).pow(1 / 2.4) - 0.055)
 
@@ -165,10 +165,11 @@ def antialias(
 def find_crossings(q: Tensor, face: Tensor, depth: Tensor, edges: Tensor, opposite: Tensor, near_m: float) -> Tensor:
     """Return (B, 2, H, W): the outermost outline between a pixel and its right (0) or lower (1) neighbour, or -1.
 
-    An outline has both faces (or its only one) on one side of the plane through the camera. A steep one is met on the
-    lines of pixel centres that are rows, a flat one on columns. It counts if the pixel on its surface's side shows
-    something nearer than the other pixel does, and the other pixel shows nothing nearer than the outline. Of several
-    between two pixels the one closest to the farther surface counts: only beyond it is that surface seen.
+    An outline has both faces (or its only one) on one side of the plane through the camera. Steep outlines are
+    intersected with rows of pixel centres, flat ones with columns. An outline counts if the pixel on its surface's side
+    shows something nearer than the other pixel does, and the other pixel shows nothing nearer than the outline. Of
+    several outlines between two pixels, the one closest to the farther surface counts: only beyond it is that surface
+    visible.
     """
     ends = q[:, edges]
     normal = torch.linalg.cross(ends[:, :, 0], ends[:, :, 1], dim=-1)
@@ -187,7 +188,7 @@ def find_crossings(q: Tensor, face: Tensor, depth: Tensor, edges: Tensor, opposi
 def _outer_crossings(
     ends: Tensor, outline: Tensor, first_inside: Tensor, axis: int, face: Tensor, depth: Tensor, near_m: float
 ) -> Tensor:
-    """Do what `find_crossings` says along the lines of one axis; images come with lines as rows."""
+    """Find crossings along the lines of one axis, as in `find_crossings`; images have these lines as rows."""
     lines, places = face.shape[1:]
     b, e, row, at, z = _line_crossings(ends, outline, axis, lines)
     keep = (z >= near_m) & (at >= 0) & (at < places - 1)
@@ -209,7 +210,7 @@ def _outer_crossings(
 
 
 def _line_crossings(ends: Tensor, outline: Tensor, axis: int, lines: int) -> tuple[Tensor, ...]:
-    """Return (image, edge, line, place - 0.5, z) of every meeting of an outline with a line of pixel centres."""
+    """Return (image, edge, line, position - 0.5, z) of all intersections of outlines with lines of pixel centres."""
     b, e = outline.nonzero(as_tuple=True)
     q_i, q_j = ends[b, e, 0], ends[b, e, 1]
     centers = torch.arange(lines, device=ends.device, dtype=ends.dtype) + 0.5
@@ -223,7 +224,7 @@ def _line_crossings(ends: Tensor, outline: Tensor, axis: int, lines: int) -> tup
 
 
 def _steep(ends: Tensor, near_m: float) -> Tensor:
-    """Return which edges (B, E, 2, 3), cut at the near plane, reach farther in v than in u."""
+    """Return which edges (B, E, 2, 3), cut at the near plane, extend farther in v than in u."""
     z_i, z_j = ends[..., 0, 2], ends[..., 1, 2]
     t = (near_m - z_i) / (z_j - z_i)
     t_i, t_j = torch.where(z_i < near_m, t, 0), torch.where(z_j < near_m, t, 1)
@@ -234,7 +235,7 @@ def _steep(ends: Tensor, near_m: float) -> Tensor:
 
 
 def crossing_places(q: Tensor, edges: Tensor, crossing: Tensor) -> Tensor:
-    """Return (B, 2, H, W): where (0 to 1) between two centres an outline crosses, differentiable in q; else 0."""
+    """Return (B, 2, H, W): where (0 to 1) an outline crosses between two centres, differentiable in q; else 0."""
     b, axis, row, col = (crossing >= 0).nonzero(as_tuple=True)
     ends = edges.long()[crossing[b, axis, row, col].long()]
     q_i, q_j = q[b, ends[:, 0]], q[b, ends[:, 1]]
@@ -251,7 +252,7 @@ def crossing_places(q: Tensor, edges: Tensor, crossing: Tensor) -> Tensor:
 
 
 def blend(values: Tensor, at: Tensor, crossing: Tensor) -> Tensor:
-    """Return values (B, H, W, C) moved towards their neighbours' by the fraction of the pixel beyond the outline."""
+    """Return values (B, H, W, C), blended with their neighbours' by the fraction of the pixel beyond the outline."""
     present = crossing >= 0
     first, second = (0.5 - at).clamp_min(0) * present, (at - 0.5).clamp_min(0) * present
     change, total = torch.zeros_like(values), torch.zeros_like(values[..., :1])
@@ -275,7 +276,7 @@ def _centers(height: int, width: int, like: Tensor) -> Tensor:
 
 
 def _corners(values: Tensor, faces: Tensor, face: Tensor) -> Tensor:
-    """Return the corners' values (B, H, W, 3, C) of the faces seen; those of face 0 where no face is seen."""
+    """Return the corners' values (B, H, W, 3, C) of the visible faces; those of face 0 where no face is visible."""
     index = faces.long()[face.long().clamp_min(0)]
     batch = torch.arange(values.shape[0], device=values.device)[:, None, None, None]
     return values[batch, index]

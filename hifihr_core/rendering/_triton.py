@@ -1,9 +1,9 @@
-"""CUDA kernels in Triton: which face is seen per pixel, and which outline passes between two pixels.
+"""CUDA kernels in Triton: the face seen through each pixel, and the outline between two pixels.
 
-These are the two searches; what follows from their answers is differentiable torch of `_reference`. One program works
-on one face, or one edge, of one image and offers what it finds to the pixels it touches by an atomic minimum or maximum
-of (key, index) packed in 64 bits, so that the result does not depend on the order of the programs: among equals the
-lowest index wins. `TRITON_INTERPRET=1` runs the same kernels on a CPU.
+These are the two searches; everything after them is differentiable torch code in `_reference`. One program processes
+one face, or one edge, of one image, and updates the pixels it touches by an atomic minimum or maximum of (key, index)
+packed in 64 bits, so the result does not depend on the order of the programs: the lowest index wins ties.
+`TRITON_INTERPRET=1` runs the same kernels on a CPU.
 """
 
 import inspect
@@ -24,7 +24,7 @@ _NOBODY = torch.iinfo(torch.int64).max
 
 
 def _kernel(function: Callable[..., Any]) -> Any:
-    """Compile a function with Triton; the shape checks of the tests wrap every function, Triton needs the bare one."""
+    """Compile a function with Triton, without the shape checks with which tests wrap every function."""
     return triton.jit(inspect.unwrap(function))
 
 
@@ -89,7 +89,7 @@ def _load_point(q_ptr, image, index, num_verts):
 
 @_kernel
 def _widen(xa, ya, za, xb, yb, zb, near, u_low, u_high, v_low, v_high):
-    """Widen a box by corner a, if it is beyond the near plane, and by where the side from a to b crosses the plane."""
+    """Extend a box by corner a, if it is beyond the near plane, and by the cut of side ab with that plane."""
     before, crosses = za >= near, (za >= near) != (zb >= near)
     depth = tl.where(before, za, 1.0)
     u, v = xa / depth, ya / depth
@@ -107,7 +107,7 @@ def _offer_faces(
     q_ptr, faces_ptr, nearest_ptr, num_verts, num_faces, height, width, near,
     CULL: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr,
 ):  # fmt: skip
-    """Offer one face to every pixel whose ray meets it in front of the near plane."""
+    """Test one face against every pixel whose ray meets it beyond the near plane."""
     face, image = tl.program_id(0) % num_faces, tl.program_id(0) // num_faces
     x0, y0, z0 = _load_point(q_ptr, image, tl.load(faces_ptr + face * 3), num_verts)
     x1, y1, z1 = _load_point(q_ptr, image, tl.load(faces_ptr + face * 3 + 1), num_verts)
@@ -116,7 +116,7 @@ def _offer_faces(
     u_low, u_high, v_low, v_high = _widen(x0, y0, z0, x1, y1, z1, near, big, -big, big, -big)
     u_low, u_high, v_low, v_high = _widen(x1, y1, z1, x2, y2, z2, near, u_low, u_high, v_low, v_high)
     u_low, u_high, v_low, v_high = _widen(x2, y2, z2, x0, y0, z0, near, u_low, u_high, v_low, v_high)
-    # A thousandth of a pixel more on each side keeps rounding from losing a centre that lies on the border.
+    # A margin of a thousandth of a pixel keeps rounding from losing a centre exactly on the border.
     row0 = tl.ceil(tl.minimum(tl.maximum(v_low - 0.501, 0.0), height * 1.0)).to(tl.int32)
     row1 = tl.floor(tl.maximum(tl.minimum(v_high - 0.499, height - 1.0), -1.0)).to(tl.int32)
     col0 = tl.ceil(tl.minimum(tl.maximum(u_low - 0.501, 0.0), width * 1.0)).to(tl.int32)
@@ -157,7 +157,7 @@ def _offer_edges(
     q_ptr, edges_ptr, opposite_ptr, face_ptr, depth_ptr, outermost_ptr, num_verts, num_edges, height, width, near,
     LINES: tl.constexpr,
 ):  # fmt: skip
-    """Offer one edge, if it is an outline, to the pairs of pixels between whose centres it passes."""
+    """Test one edge, if it is an outline, against the pairs of pixels between whose centres it passes."""
     edge, image = tl.program_id(0) % num_edges, tl.program_id(0) // num_edges
     xi, yi, zi = _load_point(q_ptr, image, tl.load(edges_ptr + edge * 2), num_verts)
     xj, yj, zj = _load_point(q_ptr, image, tl.load(edges_ptr + edge * 2 + 1), num_verts)
@@ -166,7 +166,7 @@ def _offer_edges(
     side = _side(nx, ny, nz, q_ptr, image, third, num_verts)
     outline = (other < 0) | (side == _side(nx, ny, nz, q_ptr, image, other, num_verts))
     outline = outline & ((zi >= near) | (zj >= near))
-    # Its part in front of the near plane: a steep one is followed by rows, a flat one by columns.
+    # Its part beyond the near plane: steep edges are followed by rows, flat ones by columns.
     t = (near - zi) / tl.where(zi == zj, 1.0, zj - zi)
     ti, tj = tl.where(zi < near, t, 0.0), tl.where(zj < near, t, 1.0)
     da, db = tl.maximum(zi + ti * (zj - zi), near), tl.maximum(zi + tj * (zj - zi), near)

@@ -1,4 +1,4 @@
-"""Refuse wrong calls at the boundary, with names and values; what passes this check cannot make a kernel fail."""
+"""Reject invalid arguments at the boundary, with names and values; arguments that pass cannot make a kernel fail."""
 
 import math
 
@@ -7,13 +7,13 @@ from torch import Tensor
 
 
 def check_size(height: int, width: int) -> None:
-    """Raise ValueError unless an image of this size has pixels."""
+    """Raise ValueError unless an image of this size has at least one pixel."""
     if height < 1 or width < 1:
         raise ValueError(f"image is {height} x {width}, expected at least 1 x 1 pixels")
 
 
 def check_faces(faces: Tensor, num_vertices: int, name: str = "faces") -> None:
-    """Raise ValueError unless faces (F, 3) hold indices of vertices. On a GPU this waits for the device."""
+    """Raise ValueError unless faces (F, 3) contain valid vertex indices. On a GPU this waits for the device."""
     if faces.ndim != 2 or faces.shape[1] != 3 or faces.shape[0] == 0 or faces.dtype.is_floating_point:
         raise ValueError(
             f"{name} is {tuple(faces.shape)} {faces.dtype}, expected (F, 3) integers with at least one face"
@@ -41,8 +41,8 @@ def check_geometry(verts_cam: Tensor, K: Tensor, q: Tensor, near_m: float) -> No
     if not 0 < near_m < math.inf:
         raise ValueError(f"near_m is {near_m}, expected a positive distance in metres")
     focal = K.detach().diagonal(dim1=1, dim2=2)[:, :2]
-    # One question to the device: q = K p is finite only where K and p are, and a sum x only where its terms are. Then
-    # 0 x is 0, else not a number.
+    # A single query to the device: q = K p is finite only where K and p are, and a sum x only if its terms are. Then 0
+    # x is 0, otherwise NaN.
     if bool(((q.detach().sum() * 0 == 0) & (focal > 0).all()).item()):
         return
     for name, tensor in (("verts_cam", verts_cam), ("K", K)):

@@ -1,4 +1,4 @@
-"""What the renderer takes and returns, besides the records of `hifihr_core.records`."""
+"""The inputs and outputs of the renderer, in addition to the records in `hifihr_core.records`."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -28,7 +28,7 @@ class Fragments:
 class Material:
     """How a surface reflects light; the factors multiply what `shade` describes.
 
-    With `white_highlight` the highlight does not take the light's colour.
+    With `white_highlight` the highlight does not have the light's colour.
     """
 
     ambient: float = 1.0
@@ -50,9 +50,9 @@ class SelfShade:
     sun: Float[Tensor, "B V"]
 
 
-#: A slight, broad sheen, as skin has it.
+#: A slight, broad sheen, like that of skin.
 SKIN = Material(specular=0.08, shininess=16.0)
-#: The material of HiFiHR's renderer (PyTorch3D's hard Phong): specular 0.2 x the light's 0.2, whatever its colour.
+#: The material of HiFiHR's renderer (PyTorch3D's hard Phong): specular 0.2 x the light's 0.2, regardless of its colour.
 PAPER = Material(diffuse=0.8, specular=0.04, shininess=30.0, highlight="phong", white_highlight=True)
 
 
@@ -60,7 +60,7 @@ PAPER = Material(diffuse=0.8, specular=0.04, shininess=30.0, highlight="phong", 
 class Rendered:
     """A rendered batch.
 
-    `image` is RGB, in [0, 1] as long as the light is not brighter than white. `silhouette` is the covered fraction of a
+    `image` is RGB, in [0, 1] unless the light is brighter than white. `silhouette` is the covered fraction of a
     pixel, in [0, 1]. `depth` is z in metres times that coverage (divide where `silhouette` > 0), 0 where there is no
     surface. `normals` are unit vectors in the camera frame at pixel centres, 0 where there is no surface.
     """
@@ -72,5 +72,5 @@ class Rendered:
 
     @property
     def surface_depth(self) -> Float[Tensor, "B H W"]:
-        """Return z of the surface, metres, infinite where it covers less than half of a pixel."""
+        """Return z of the surface, metres; infinite where it covers less than half a pixel."""
         return torch.where(self.silhouette >= 0.5, self.depth / self.silhouette.clamp(min=1e-6), torch.inf)

@@ -33,10 +33,10 @@ def rasterize(
     """Find the nearest face on the ray through every pixel centre, and where the ray meets it.
 
     Faces are cut exactly at the plane z = `near_m`; corners behind the camera are fine. Faces without area, or seen
-    edge-on, cover nothing. Of faces at the same depth the one with the lowest index is kept. `cull` leaves out the
-    faces seen from behind ("back") or from outside ("front").
-    Gradients reach `verts_cam` and `K` through bary and depth; which face is seen has none, see `antialias`.
-    Raises: ValueError for values that are not finite, indices out of range, sizes that do not fit.
+    edge-on, cover nothing. Of faces at the same depth the one with the lowest index is kept. `cull` omits the faces
+    seen from behind ("back") or from outside ("front"). Gradients reach `verts_cam` and `K` through bary and depth; the
+    choice of the face has none, see `antialias`.
+    Raises: ValueError for non-finite values, indices out of range, or sizes that do not match.
     """
     check_size(height, width)
     check_batches(verts_cam=verts_cam, K=K)
@@ -55,10 +55,10 @@ def interpolate(
     unit: bool = False,
     backend: BackendName = "auto",
 ) -> Float[Tensor, "B H W C"]:
-    """Interpolate values at vertices over the faces seen, perspective-correct; 0 where there is none.
+    """Interpolate vertex values over the visible faces, perspective-correct; 0 where there is no face.
 
-    `faces` may index another set of vertices than the mesh, as UV charts do, face by face. Values without a batch are
-    shared. With `unit` the result is scaled to length one (normals). Gradients reach `values` and `fragments.bary`.
+    `faces` may index a different set of vertices than the mesh, face by face, like UV charts. Values without a batch
+    are shared. With `unit` the result is normalised (for normals). Gradients reach `values` and `fragments.bary`.
     """
     batched = values if values.ndim == 3 else values[None]
     if batched.shape[0] not in (1, fragments.face.shape[0]):
@@ -75,7 +75,7 @@ def sample_texture(
     *,
     backend: BackendName = "auto",
 ) -> Float[Tensor, "B H W C"]:
-    """Sample maps bilinearly; UV origin bottom-left, row 0 of the map at the top, the border repeated outside [0, 1].
+    """Sample maps bilinearly; UV origin bottom-left, row 0 of the map at the top, clamped outside [0, 1].
 
     With `fragments`, only pixels with a face are sampled; the others are 0. Gradients reach `texture` and `uv`.
     """
@@ -101,10 +101,10 @@ def shade(
     With the material's factors k, albedo a, light colours A (ambient) and L, unit normal n, unit vectors l towards the
     light and v towards the camera, h = (l + v) / |l + v| and p the shininess:
     a (k_a A + k_d L max(n.l, 0)) + k_s L max(n.h, 0)^p where n.l > 0. The result is not clamped. A light with a sky
-    adds its harmonics to A. `reach` are the fractions of (ambient and sky, directional) light that are not hidden.
+    adds its harmonics to A. `reach` holds the visible fractions of (ambient and sky, directional) light.
     With `linear_light`, albedo and result are sRGB and the sum is linear light.
-    Gradients reach albedo, normals and the light (its direction as it is, without scaling to length one); none reaches
-    `K`, which only turns v, or `reach`.
+    Gradients reach albedo, normals and the light (its direction without normalisation), but not `K`, which only affects
+    v, or `reach`.
     """
     check_batches(albedo=albedo, normals=normals, K=K, ambient=light.ambient)
     packed = pack_light(light).to(albedo.dtype)
@@ -126,10 +126,10 @@ def antialias(
 ) -> Float[Tensor, "B H W C"]:
     """Blend pixels across the outlines that pass between their centres, by the area beyond the outline.
 
-    Outlines are the edges whose faces lie on one side of the plane through the camera: the border of the silhouette
-    and of whatever hides something behind it. For a straight outline the sum of the values along a line of pixels is
-    exact, and so is its derivative. Gradients reach `values`, and through the moving outlines `verts_cam` and `K`.
-    `adjacency` saves finding the mesh's edges again.
+    Outlines are the edges whose faces are on one side of the plane through the camera: the border of the silhouette,
+    and of every part that hides something behind it. For a straight outline the sum of the values along a line of
+    pixels is exact, and so is its derivative. Gradients reach `values`, and through the moving outlines `verts_cam` and
+    `K`. With `adjacency`, the mesh's edges need not be found again.
     """
     check_batches(values=values, verts_cam=verts_cam, K=K)
     check_faces(faces, verts_cam.shape[1])
@@ -141,7 +141,7 @@ def antialias(
 
 
 def pack_light(light: Light) -> Float[Tensor, "B R 3"]:
-    """Return ambient, colour and direction as rows, and after them the eight of the sky if there is one."""
+    """Return ambient, colour and direction as rows, followed by the eight rows of the sky if there is one."""
     rows = torch.stack([light.ambient, light.color, light.direction], dim=1)
     return rows if light.sky is None else torch.cat([rows, light.sky], dim=1)
 
@@ -149,7 +149,7 @@ def pack_light(light: Light) -> Float[Tensor, "B R 3"]:
 def homogeneous_px(verts_cam: Float[Tensor, "B V 3"], K: Float[Tensor, "B 3 3"]) -> Float[Tensor, "B V 3"]:
     """Return K p = (u z, v z, z), in float32 or float64 also under autocast.
 
-    Written without a matrix product, which autocast would run in half precision: a hundredth of a pixel matters here.
+    A matrix product would run in half precision under autocast, but a hundredth of a pixel matters here.
     """
     dtype = torch.promote_types(torch.promote_types(verts_cam.dtype, K.dtype), torch.float32)
     x, y, z = verts_cam.to(dtype).split(1, dim=2)

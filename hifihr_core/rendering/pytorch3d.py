@@ -1,6 +1,6 @@
-"""The `pytorch3d` back end: PyTorch3D picks the faces, the rest is ours, so that pictures and gradients agree.
+"""The `pytorch3d` back end: PyTorch3D selects the faces, the rest is ours, so that images and gradients agree.
 
-PyTorch3D is imported only here and only when asked for; its installation is described at
+PyTorch3D is imported only here and only on request; its installation is described at
 https://github.com/facebookresearch/pytorch3d/blob/main/INSTALL.md
 """
 
@@ -27,7 +27,7 @@ def is_available() -> bool:
 def rasterize(
     q: Tensor, faces: Tensor, height: int, width: int, near_m: float, cull: Cull
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """See `_reference.rasterize`. PyTorch3D cannot leave out front faces: ValueError for `cull` "front"."""
+    """See `_reference.rasterize`. PyTorch3D cannot cull front faces. Raises: ValueError for `cull` "front"."""
     if cull == "front":
         raise ValueError("cull is 'front', expected 'none' or 'back' with the pytorch3d back end")
     with torch.no_grad():
@@ -57,7 +57,7 @@ def find_faces(ndc: Tensor, faces: Tensor, height: int, width: int, near_m: floa
 
 
 def to_ndc(q: Tensor, height: int, width: int) -> Tensor:
-    """Turn homogeneous pixels into PyTorch3D's NDC: +x left, +y up, the shorter side from -1 to 1, z kept."""
+    """Convert homogeneous pixels to PyTorch3D's NDC: +x left, +y up, the shorter side from -1 to 1, z kept."""
     shorter = min(height, width)
     px = q[..., :2] / q[..., 2:]
     return torch.cat([(px.new_tensor([width, height]) - 2 * px) / shorter, q[..., 2:]], dim=-1)

@@ -1,4 +1,4 @@
-"""The renderer: one mesh, camera, appearance and light per sample in, picture, silhouette, depth and normals out."""
+"""The renderer: from one mesh, camera, appearance and light per sample to image, silhouette, depth and normals."""
 
 import copy
 
@@ -18,10 +18,10 @@ Background = Float[Tensor, "3"] | Float[Tensor, "B 3"] | Float[Tensor, "B 3 H W"
 
 
 class Renderer(nn.Module):
-    """Render meshes with the same faces at one image size.
+    """Renders meshes with the same faces at a fixed image size.
 
-    `supersample` renders that many times larger in both directions and averages; with `antialiased` False outlines
-    then carry no gradient, as in the original. `Renderer.paper` is the original's renderer.
+    `supersample` renders that many times larger in both directions and averages; with `antialiased=False`, outlines
+    have no gradient, as in the original. `Renderer.paper` is the original's renderer.
     """
 
     faces: Tensor
@@ -55,14 +55,14 @@ class Renderer(nn.Module):
 
     @classmethod
     def paper(cls, faces: Int[Tensor, "F 3"], *, height: int, width: int, backend: BackendName = "auto") -> "Renderer":
-        """Return the renderer of HiFiHR as coded: hard Phong, 3 x 3 averaging, no gradient at outlines.
+        """Return the renderer of HiFiHR's code: hard Phong, 3 x 3 averaging, no gradient at outlines.
 
-        Give it a white background and an ambient light of 0.5 for the same pictures.
+        It gives the same images with a white background and an ambient light of 0.5.
         """
         return cls(faces, height=height, width=width, backend=backend, material=PAPER, antialiased=False, supersample=3)
 
     def at_size(self, height: int, width: int) -> "Renderer":
-        """Return the same renderer for pictures of another size; buffers are shared."""
+        """Return the same renderer for images of another size; buffers are shared."""
         check_size(height, width)
         other = copy.copy(self)
         other.height, other.width = height, width
@@ -77,12 +77,12 @@ class Renderer(nn.Module):
         background: Background | None = None,
         shade: SelfShade | None = None,
     ) -> Rendered:
-        """Render `verts_cam` (camera frame, metres) with the K of the image of this renderer's size.
+        """Render `verts_cam` (camera frame, metres) with K for an image of this renderer's size.
 
-        `background` is a colour for all, a colour per sample, or an image per sample; black if it is None. `shade` says
-        how much of the light each vertex gets, see `self_shade`; it has no gradient. Gradients reach vertices, K,
-        albedo, light and background; outlines included if `antialiased`.
-        Raises: ValueError for values that are not finite or sizes that do not fit.
+        `background` is one colour, a colour per sample, or an image per sample; black if it is None. `shade` is the
+        fraction of the light that each vertex receives, see `self_shade`; it has no gradient. Gradients reach vertices,
+        K, albedo, light and background, including at outlines if `antialiased`.
+        Raises: ValueError for non-finite values or sizes that do not match.
         """
         check_batches(verts_cam=verts_cam, K=K, albedo=appearance.albedo, ambient=light.ambient)
         if verts_cam.shape[1] < self._num_vertices:
@@ -107,12 +107,12 @@ class Renderer(nn.Module):
         return self._pooled(values, normals)
 
     def _reach(self, chosen: Backend, fragments: Fragments, shade: SelfShade) -> Tensor:
-        """Return the fractions (B, H, W, 2) of sky and directional light that reach the surface seen."""
+        """Return the fractions (B, H, W, 2) of sky and directional light that reach the visible surface."""
         parts = torch.stack((shade.sky, shade.sun), dim=-1).detach().to(fragments.bary.dtype)
         return chosen.interpolate(parts, self.faces, fragments.face, fragments.bary.detach(), False)
 
     def _albedo(self, chosen: Backend, fragments: Fragments, appearance: Appearance) -> Tensor:
-        """Return the albedo (B, H, W, 3) of the surface seen, from a map or from colours at vertices."""
+        """Return the albedo (B, H, W, 3) of the visible surface, from a map or from vertex colours."""
         dtype, face, bary = fragments.bary.dtype, fragments.face, fragments.bary
         if appearance.uvs is None or appearance.faces_uvs is None:
             if appearance.albedo.ndim != 3 or appearance.albedo.shape[1] < self._num_vertices:
@@ -137,7 +137,7 @@ class Renderer(nn.Module):
         return torch.cat([color, seen.to(color.dtype), depth], dim=-1)
 
     def _behind(self, background: Tensor, like: Tensor) -> Tensor:
-        """Return the background as something that broadcasts against (B, H, W, 3)."""
+        """Return the background in a shape that broadcasts against (B, H, W, 3)."""
         expected = ((3,), (like.shape[0], 3), (like.shape[0], 3, self.height, self.width))
         if tuple(background.shape) not in expected:
             raise ValueError(f"background is {tuple(background.shape)}, expected one of {expected}")
@@ -159,5 +159,5 @@ class Renderer(nn.Module):
 
 
 def _enlarged(K: Tensor, factor: int) -> Tensor:
-    """Return the K of the image `factor` times larger."""
+    """Return K for an image that is `factor` times larger."""
     return K if factor == 1 else K * K.new_tensor([factor, factor, 1.0])[:, None]

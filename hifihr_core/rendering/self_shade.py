@@ -1,6 +1,6 @@
-"""What a mesh hides from itself: ambient occlusion per vertex, and the cast shadow of directional light.
+"""Self-shading of a mesh: ambient occlusion per vertex, and cast shadows of directional light.
 
-Both are constants to the gradient: shadows say little about where a hand should move, and are cheap this way.
+Both are treated as constants in gradients: shadows say little about where a hand should move, and are cheap this way.
 """
 
 import torch
@@ -16,11 +16,11 @@ from hifihr_core.rendering.primitives import rasterize
 
 #: Rows and columns of the shadow map.
 MAP_PX = 128
-#: From how many radii of the mesh the shadow map looks: far enough to take the rays of light for parallel.
+#: Distance of the shadow map's camera in radii of the mesh: far enough for nearly parallel rays.
 _FAR = 40.0
-#: The part of its light that skin passes on to skin: folds are that much less dark than the sky they see.
+#: The fraction of light that skin reflects onto skin, which brightens folds.
 _PASSED_ON = 0.5
-#: A vertex this part of the radius behind the surface nearest to the light begins to be in shadow, and is wholly so.
+#: Distances behind the surface nearest to the light at which shadow begins and is complete, relative to the radius.
 _BEHIND = (0.02, 0.06)
 
 
@@ -32,10 +32,10 @@ def self_shade(
     *,
     backend: BackendName = "auto",
 ) -> SelfShade:
-    """Return how much of the sky and of the light from `direction` (towards the light) reaches every vertex.
+    """Return the fractions of the sky and of the light from `direction` (towards the light) that reach every vertex.
 
-    Where the mesh hides the fraction 1 - s of the sky, it reflects light instead: s / (1 - r (1 - s)) arrives, r = 0.5
-    as for skin.
+    Where the mesh hides the fraction 1 - s of the sky, it reflects light instead: s / (1 - r (1 - s)) arrives, with r =
+    0.5 for skin.
     """
     normals = vertex_normals(verts_cam, faces)
     third = face_areas(verts_cam, faces)[..., None].expand(-1, -1, 3) / 3
@@ -47,7 +47,8 @@ def self_shade(
 def _lit(verts_cam: Tensor, faces: Tensor, direction: Tensor, backend: BackendName) -> Float[Tensor, "B V"]:
     """Return 0 for a vertex behind another surface seen from the light, 1 for one that the light reaches.
 
-    The depth is looked up bilinearly where both neighbours show the mesh, and the edge is soft over a few millimetres.
+    The depth is interpolated bilinearly where both neighbours show the mesh, and the edge is soft over a few
+    millimetres.
     """
     middle = (verts_cam.amin(dim=1) + verts_cam.amax(dim=1)) / 2
     centred = verts_cam - middle[:, None]

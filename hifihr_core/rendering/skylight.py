@@ -1,9 +1,9 @@
-"""Light from all around as spherical harmonics of second order on the surface normal.
+"""Environment light as second-order spherical harmonics of the surface normal.
 
-A matte surface lit from far away needs only nine numbers per channel, to within about one percent (Ramamoorthi and
+A matte surface under distant light needs only nine numbers per channel, to within about one per cent (Ramamoorthi and
 Hanrahan, "An efficient representation for irradiance environment maps", SIGGRAPH 2001). Ours are one constant
 (`Light.ambient`) and eight coefficients (`Light.sky`) of polynomials in the unit normal n, each with a mean square of
-one over the sphere. They already contain the cosine of the surface: albedo times their sum is the colour.
+one over the sphere. They already include the surface cosine: albedo times their sum is the colour.
 """
 
 import math
@@ -18,7 +18,7 @@ from hifihr_core.records import Light
 #: Factors of the polynomials of first order, of the mixed ones of second order, and of x^2 - y^2 and 3 z^2 - 1.
 FIRST, MIXED, SADDLE, AXIAL = math.sqrt(3), math.sqrt(15), math.sqrt(15) / 2, math.sqrt(5) / 2
 
-#: How much of each order of the surroundings' radiance a matte surface keeps: the cosine lobe, over its mean.
+#: The fraction of each order of the surrounding radiance that a matte surface keeps: the cosine lobe over its mean.
 _LOBE = (1.0, 2 / 3, 1 / 4)
 
 
@@ -30,14 +30,14 @@ def sky_basis(normals: Float[Tensor, "*N 3"]) -> Float[Tensor, "*N 8"]:
 
 
 def light_at(normals: Float[Tensor, "B N 3"], light: Light) -> Float[Tensor, "B N 3"]:
-    """Return what albedo is multiplied by at unit normals (camera frame), without shadows or highlights."""
+    """Return the factor on the albedo at unit normals (camera frame), without shadows or highlights."""
     facing = (normals * light.direction[:, None]).sum(dim=-1, keepdim=True).clamp_min(0)
     level = light.ambient[:, None] + light.color[:, None] * facing
     return level if light.sky is None else level + sky_basis(normals) @ light.sky
 
 
 def as_sky(light: Light) -> Light:
-    """Return the same light without a directional part: its lobe becomes ambient light and sky.
+    """Return the same light without a directional part: its lobe is added to ambient light and sky.
 
     The lobe max(n.l, 0) is the sum of its orders 0 to 2 (1/4, and the basis at l times 1/6 and 1/16) up to a tenth of
     the light's colour; the highlight and the cast shadow of the directional part are lost.
@@ -53,17 +53,17 @@ def as_sky(light: Light) -> Light:
 
 
 def with_sky(light: Light) -> Light:
-    """Return the same light with a sky, an even one if it had none."""
+    """Return the same light with a sky, a uniform one if it had none."""
     if light.sky is not None:
         return light
     return Light(light.ambient, light.color, light.direction, light.ambient.new_zeros(len(light.ambient), 8, 3))
 
 
 def as_lamp_and_sky(light: Light, *, share: float = 0.7) -> Light:
-    """Return about the same light with a directional part: `share` of what the sky's first order contains.
+    """Return nearly the same light with a directional part: the fraction `share` of the sky's first order.
 
-    That is the lamp that gives a surface its brighter side; highlights, cast shadows and exports need one. The light on
-    a surface stays the same up to the orders of the lamp's lobe above the second.
+    This lamp gives a surface its brighter side; highlights, cast shadows and exports need one. The light on a surface
+    stays the same, except for the lamp's orders above the second.
     """
     if light.sky is None:
         return light
@@ -77,18 +77,18 @@ def as_lamp_and_sky(light: Light, *, share: float = 0.7) -> Light:
 
 
 def turn_light(light: Light, R_new_old: Float[Tensor, "B 3 3"]) -> Light:
-    """Return the light in a frame that is turned: `R_new_old` maps directions of the old frame to the new one.
+    """Return the light in a rotated frame: `R_new_old` maps directions of the old frame to the new one.
 
-    Mirrors (determinant -1) are allowed.
+    Reflections (determinant -1) are allowed.
     """
     direction = (R_new_old @ light.direction[..., None])[..., 0]
     return Light(light.ambient, light.color, direction, None if light.sky is None else turn_sky(light.sky, R_new_old))
 
 
 def turn_sky(sky: Float[Tensor, "B 8 3"], R_new_old: Float[Tensor, "B 3 3"]) -> Float[Tensor, "B 8 3"]:
-    """Return a sky in a turned or mirrored frame; its orders do not mix, so a few directions fix the new numbers."""
+    """Return a sky in a rotated or mirrored frame; orders do not mix, so a few directions determine the result."""
     points = even_directions(32).to(sky)
-    values = sky_basis(points @ R_new_old) @ sky  # the old directions of the new points
+    values = sky_basis(points @ R_new_old) @ sky  # the new points in the old frame
     return torch.linalg.lstsq(sky_basis(points).expand(len(values), -1, -1), values).solution
 
 
@@ -105,10 +105,10 @@ def sky_from_radiance(
     directions: Float[Tensor, "B N 3"] | Float[Tensor, "N 3"],
     solid_angles: Float[Tensor, " N"],
 ) -> Light:
-    """Return the sky that surroundings of this radiance make; its directional part is black.
+    """Return the light from surroundings with this radiance, without a directional part.
 
     Sample n is seen along the unit vector ``directions[..., n, :]`` and covers ``solid_angles[n]`` steradians. A white
-    surface under an even radiance of 1 has the colour 1.
+    surface under a uniform radiance of 1 has the colour 1.
     """
     share = solid_angles / (4 * math.pi)
     basis = sky_basis(directions) * directions.new_tensor([_LOBE[1]] * 3 + [_LOBE[2]] * 5)

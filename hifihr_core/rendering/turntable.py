@@ -1,4 +1,4 @@
-"""Pictures for people: a mesh over a photo, a turntable, and several pictures on one sheet. No OpenGL anywhere."""
+"""Pictures for people: a mesh over a photo, a turntable, and contact sheets; no OpenGL is needed."""
 
 import math
 
@@ -22,12 +22,12 @@ def overlay(
 
 
 def to_uint8(image: Float[Tensor, "B 3 H W"]) -> UInt8[np.ndarray, "B H W 3"]:
-    """Return RGB in [0, 1] as 8-bit arrays; values outside are clipped."""
+    """Convert RGB in [0, 1] to 8 bits; values outside are clipped."""
     return (image.detach().clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
 
 
 def studio_light(batch: int, *, like: Tensor) -> Light:
-    """Return a neutral light from above the viewer's left shoulder, on the device and in the dtype of a tensor."""
+    """Return a neutral light from above the viewer's left shoulder, with the device and dtype of a tensor."""
     direction = torch.nn.functional.normalize(torch.tensor([[-0.4, -0.6, -0.7]]), dim=-1)
     parts = (torch.full((1, 3), 0.45), torch.full((1, 3), 0.6), direction)
     return Light(*(part.repeat(batch, 1).to(like) for part in parts))
@@ -42,9 +42,9 @@ def turntable(
     image_px: int = 256,
     background: tuple[float, float, float] = (1.0, 1.0, 1.0),
 ) -> UInt8[np.ndarray, "B H W 3"]:
-    """Draw a mesh from `views` sides, turned around the vertical axis, as large as fits; 8-bit RGB.
+    """Render a mesh from `views` sides, rotated about the vertical axis, as large as fits; 8-bit RGB.
 
-    `appearance` has a batch of one. `verts` are metres in the camera's axes; their place does not matter.
+    `appearance` has a batch of one. `verts` are metres in the camera's axes; their position does not matter.
     """
     if views < 1:
         raise ValueError(f"views is {views}, expected at least 1")
@@ -57,7 +57,7 @@ def turntable(
     turned = points @ torch.stack(rows, dim=-1).reshape(views, 3, 3).mT
     distance = 5 * radius
     placed = turned + torch.tensor([0, 0, distance]).to(points)
-    # The sphere around the mesh, seen at this distance, fills 96 % of the picture.
+    # At this distance the bounding sphere of the mesh fills 96 % of the picture.
     focal = 0.48 * image_px * math.sqrt(distance**2 - radius**2) / radius
     K = K_from_focal(focal, width=image_px, height=image_px).to(points).repeat(views, 1, 1)
     albedo = appearance.albedo.detach().expand(views, *appearance.albedo.shape[1:])
@@ -69,7 +69,7 @@ def turntable(
 
 
 def sheet(pictures: list[UInt8[np.ndarray, "H W 3"]], *, columns: int) -> UInt8[np.ndarray, "H2 W2 3"]:
-    """Put pictures of one size side by side, `columns` to a row; the rest of the last row is white."""
+    """Arrange pictures of the same size in rows of `columns`; the rest of the last row is white."""
     if not pictures or columns < 1:
         raise ValueError(f"{len(pictures)} pictures in {columns} columns, expected at least one of each")
     blank = np.full_like(pictures[0], 255)

@@ -1,4 +1,4 @@
-"""The part of a picture in which something small is drawn: most of a picture shows nothing of it."""
+"""Windows: the small part of a picture in which something is drawn."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-#: What is nearer than this has no place in the picture, metres; then the window is the whole picture.
+#: Points nearer than this cannot be projected, metres; then the window is the whole picture.
 _NEAR_M = 1e-2
 
 
@@ -15,7 +15,7 @@ _NEAR_M = 1e-2
 class Window:
     """Columns `left` to `right` and rows `top` to `bottom` of a picture (ends excluded).
 
-    It is drawn `width_px` by `height_px`, which may be larger, so that few sizes of renderers serve many windows.
+    It is rendered at `width_px` by `height_px`, which may be larger, so that a few renderer sizes serve many windows.
     """
 
     left: int
@@ -26,17 +26,17 @@ class Window:
     height_px: int
 
     def K(self, K: Float[Tensor, "B 3 3"]) -> Float[Tensor, "B 3 3"]:
-        """Return the camera of the window, given that of the picture."""
+        """Return the window's camera, given the picture's."""
         shift = torch.eye(3).to(K)
         shift[0, 2], shift[1, 2] = -self.left, -self.top
         return shift @ K
 
     def cut(self, picture: Float[Tensor, "*C H W"]) -> Float[Tensor, "*C h w"]:
-        """Return the window's part of a picture, as a view."""
+        """Return the window's part of a picture as a view."""
         return picture[..., self.top : self.bottom, self.left : self.right]
 
     def trim(self, drawn: Float[Tensor, "*C H W"]) -> Float[Tensor, "*C h w"]:
-        """Return what was drawn without what is beyond the window."""
+        """Crop a rendered picture to the window."""
         return drawn[..., : self.bottom - self.top, : self.right - self.left]
 
 
@@ -49,7 +49,8 @@ def window_about(
     step_px: int = 64,
     margin_px: int = 3,
 ) -> Window | None:
-    """Return the window around points in front of a camera, drawn in multiples of `step_px`; None if all are outside.
+    """Return the window around points in front of a camera, rendered in multiples of `step_px`; None if all are
+    outside.
 
     Points are in the camera frame, metres.
     """

@@ -1,4 +1,4 @@
-"""One file of an object store, downloaded: in blocks that are retried, within time limits, checked at the end."""
+"""Download a file from an object store: in blocks, with retries and time limits, and a checksum at the end."""
 
 import queue
 import time
@@ -15,21 +15,21 @@ from hifihr_core.outside.whole_files import sha256_of
 
 T = TypeVar("T")
 
-#: An answer shorter than this, which is not all that was asked for, counts as a failed try.
+#: An incomplete answer shorter than this counts as a failed attempt.
 _LEAST_BYTES = 64 << 10
-#: So often a file whose checksum is wrong is fetched.
+#: Maximum number of downloads of a file whose checksum is wrong.
 _WHOLE_TRIES = 4
 _LONGEST_PAUSE_S = 30.0
-#: What has to be installed for the stores that users name most.
+#: Packages required for the most common stores.
 _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "http": "'hifihr[remote]'", "abfs": "adlfs"}
 _PACKAGES |= {"https": _PACKAGES["http"], "az": "adlfs"}
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How patient to be with a store: seconds for a block, tries without a result, and the pause after the first one.
+    """Limits for a slow store: seconds per block, attempts without a result, and the pause after the first one.
 
-    Pauses double from try to try. With the defaults a silent store is given up after about seven minutes.
+    Pauses double with every attempt. With the defaults, an unresponsive store is given up after about seven minutes.
     """
 
     block_s: float = 60.0
@@ -40,7 +40,7 @@ class Patience:
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file of a store, and what it must be: its length and SHA-256."""
+    """A file in a store, with its expected length and SHA-256."""
 
     url: str
     size: int
@@ -48,16 +48,16 @@ class RemoteFile:
 
     def __post_init__(self) -> None:
         if len(self.sha256) != 64 or not set(self.sha256) <= set("0123456789abcdef"):
-            raise DataError(f"{self.url}: its index names no SHA-256; prepare the dataset again, and upload it")
+            raise DataError(f"{self.url}: its index lacks the SHA-256; prepare the dataset again and upload it")
 
 
 def is_url(name: str) -> bool:
-    """Return whether a name of data is an address, such as ``s3://bucket/folder``, and not a folder."""
+    """Return whether a data name is an address, such as ``s3://bucket/folder``, rather than a folder."""
     return "://" in name
 
 
 def open_store(url: str) -> tuple[Any, str]:
-    """Return (file system, path in it) of an address. Raises: ConfigError if a package for its scheme is missing."""
+    """Return (file system, path) of an address. Raises: ConfigError if the package for its scheme is missing."""
     scheme = url.partition("://")[0]
     try:
         from fsspec.core import url_to_fs
@@ -67,14 +67,12 @@ def open_store(url: str) -> tuple[Any, str]:
         package = _PACKAGES.get(scheme, f"fsspec's package for {scheme}")
         raise ConfigError(f"{url}: {scheme}:// needs a package that is not installed: pip install {package}") from error
     except ValueError as error:
-        raise ConfigError(
-            f"{url}: {scheme}:// is not a known store, expected s3, gs, https, memory or the like"
-        ) from error
+        raise ConfigError(f"{url}: unknown scheme {scheme}://, expected s3, gs, https, memory or similar") from error
     return store, path
 
 
 def read_small(url: str, *, most_bytes: int, patience: Patience) -> bytes | None:
-    """Return a whole small file, None if the store has none at this address. Raises: DataError as `fetch_file`."""
+    """Return the content of a small file, None if it does not exist. Raises: DataError as `fetch_file`."""
     store, path = open_store(url)
 
     def read() -> bytes | None:
@@ -90,10 +88,10 @@ def read_small(url: str, *, most_bytes: int, patience: Patience) -> bytes | None
 
 
 def fetch_file(file: RemoteFile, part: Path, patience: Patience) -> None:
-    """Bring a file to `part`, continuing after what is already there.
+    """Download a file to `part`, continuing after the bytes already there.
 
-    Raises: DataError if the store has no such file, does not answer, or has the wrong bytes, or if `part` cannot be
-    written; none of them takes longer than `patience` allows.
+    Raises: DataError if the store lacks the file, does not answer, or has the wrong bytes, or if `part` cannot be
+    written; never later than `patience` allows.
     """
     try:
         for _ in range(_WHOLE_TRIES):
@@ -104,8 +102,8 @@ def fetch_file(file: RemoteFile, part: Path, patience: Patience) -> None:
     except OSError as error:
         raise DataError(describe_os_error(error, part)) from error
     raise DataError(
-        f"{file.url}: its SHA-256 differs from its index, even when fetched again; check "
-        "the original with `hifihr shards verify`, and upload it again"
+        f"{file.url}: its SHA-256 differs from the index, even after another download; "
+        "check the original with `hifihr shards verify` and upload it again"
     )
 
 
@@ -123,19 +121,17 @@ def _append_missing(file: RemoteFile, part: Path, patience: Patience) -> None:
 
 
 def _read_block(store: Any, path: str, start: int, stop: int, size: int) -> bytes:
-    """Return the bytes from `start`, up to `stop` or a little less. Raises: EOFError for an answer of another
-    length.
-    """
+    """Return the bytes from `start` up to `stop` or a little less. Raises: EOFError for an answer of wrong length."""
     content = store.cat_file(path, start=start, end=stop)
-    if len(content) == size and (start, stop) != (0, size):  # a server that knows no ranges sends all of it
+    if len(content) == size and (start, stop) != (0, size):  # a server without range support sends the whole file
         return content[start:]
     if len(content) > stop - start or len(content) < min(_LEAST_BYTES, stop - start):
-        raise EOFError(f"{len(content):,} bytes, {stop - start:,} were asked for")
+        raise EOFError(f"received {len(content):,} of {stop - start:,} bytes")
     return content
 
 
 def _keep_trying(work: Callable[[], T], url: str, patience: Patience) -> T:
-    """Return what `work` returns, at the first try that succeeds. Raises: DataError with the last reason."""
+    """Return the result of `work` from the first attempt that succeeds. Raises: DataError with the last reason."""
     reason = ""
     for number in range(patience.tries):
         if number:
@@ -144,19 +140,21 @@ def _keep_trying(work: Callable[[], T], url: str, patience: Patience) -> T:
             return _within(patience.block_s, work)
         except FileNotFoundError as error:
             raise DataError(
-                f"{url}: the store has no such file; check the address, and that all shards are there"
+                f"{url}: the store has no such file; check the address, and that all shards were uploaded"
             ) from error
         except PermissionError as error:
-            raise DataError(f"{url}: the store refuses to show it; check the credentials of this machine") from error
+            raise DataError(f"{url}: the store denies access; check the credentials of this machine") from error
         except TimeoutError:
             reason = f"no answer within {patience.block_s:g} s"
         except Exception as error:  # noqa: BLE001 (every store has exceptions of its own)
             reason = " ".join(str(error).split())[:200] or type(error).__name__
-    raise DataError(f"{url}: {patience.tries} tries failed, the last with: {reason}; check the network, then run again")
+    raise DataError(
+        f"{url}: {patience.tries} attempts failed, the last with: {reason}; check the network and run again"
+    )
 
 
 def _within(limit_s: float, work: Callable[[], T]) -> T:
-    """Return what `work` returns. Raises: TimeoutError if it takes longer, which leaves its thread running."""
+    """Return the result of `work`. Raises: TimeoutError if it takes longer, which leaves its thread running."""
     answers: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
 
     def run() -> None:

@@ -16,11 +16,11 @@ from hifihr_core.shards.schema import INDEX_NAME, ShardIndex, read_index
 
 
 class ShardSet:
-    """All samples of a finished shard folder, by position; cheap to build, pickles into other processes.
+    """All samples of a finished shard folder, by position; cheap to build and picklable.
 
-    `starts[s]` is the position of the first sample of shard s; the last entry is the number of samples. `labels` limits
-    what is read; None reads every label. Raises: DataError if the folder is unfinished, a shard is missing, or its
-    length differs from the index.
+    `starts[s]` is the position of the first sample of shard s; the last entry is the number of samples. `labels`
+    restricts what is read; None reads every label. Raises: DataError if the folder is unfinished, or a shard is missing
+    or differs in length from the index.
     """
 
     def __init__(self, folder: Path | str, *, labels: Collection[str] | None = None) -> None:
@@ -52,7 +52,7 @@ class ShardSet:
         return any(np.diff(reader.layout.annotations.offsets).any() for reader in self.readers)
 
     def rows_of(self, shard: int) -> Int64[np.ndarray, " N"]:
-        """Return the number of the annotation of every sample of a shard, counted from its first."""
+        """Return the annotation index of every sample in a shard, counted from its first."""
         return self.readers[shard].annotation_rows.astype(np.int64)
 
     def locate(self, position: int) -> tuple[int, int]:
@@ -65,22 +65,22 @@ class ShardSet:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """Return the key of every sample, in order; reads the head of every shard."""
+        """Return the key of every sample, in order; reads the header of every shard."""
         return tuple(key for reader in self.readers for key in reader.keys)
 
     def column(self, label: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return (values, present) of one label for all samples. Raises: DataError if no shard carries it."""
+        """Return (values, present) of one label for all samples. Raises: DataError if no shard has it."""
         if label not in self.index.labels:
             raise DataError(f"{self.folder}: no label {label!r}; it holds {', '.join(self.index.labels) or 'none'}")
         shapes = [reader.label_shapes[label] for reader in self.readers if label in reader.label_shapes]
         if len(set(shapes)) != 1:
-            raise DataError(f"{self.folder}: {label} has shapes {shapes} in its shards, expected one; prepare it again")
+            raise DataError(f"{self.folder}: {label} has different shapes {shapes} in its shards; prepare it again")
         parts = [_column_or_nothing(reader, label, shapes[0]) for reader in self.readers]
         return np.concatenate([values for values, _ in parts]), np.concatenate([present for _, present in parts])
 
 
 def verify(folder: Path | str) -> Iterator[str]:
-    """Check every file and row of a shard folder and yield one line per difference; no line means that all is well."""
+    """Check every file and row of a shard folder, and yield one line per difference."""
     folder = Path(folder)
     index = read_index(folder)
     for shard in index.shards:

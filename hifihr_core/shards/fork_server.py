@@ -1,7 +1,7 @@
-"""Preloaded by the server that forks the workers of `prepare`: a worker whose parent is killed ends in silence.
+"""Preloaded by the server that forks the workers of `prepare`: a worker whose parent is killed ends silently.
 
-A starting worker reads its work from a pipe of its parent's and opens semaphores that vanish with it. Where the parent
-is killed meanwhile, multiprocessing shows an error that nobody can act on; a parent that lives reports the end of its
+A starting worker reads its task from its parent's pipe and opens semaphores that vanish with the parent. If the parent
+is killed in the meantime, multiprocessing shows an error that is useless to users; a live parent reports the end of its
 worker itself.
 """
 
@@ -11,22 +11,22 @@ import traceback
 from pathlib import Path
 from types import TracebackType
 
-#: What reading from a process that has ended raises, and opening what it took with it.
+#: Exceptions from reading from a process that has ended, or opening its former resources.
 _GONE = (EOFError, ConnectionError, FileNotFoundError)
 
 
 def lost_its_parent(error: BaseException) -> bool:
-    """Return whether multiprocessing itself raised this, because the other side has gone."""
+    """Return whether multiprocessing itself raised this because the other side has ended."""
     frames = traceback.extract_tb(error.__traceback__)
     own = Path(multiprocessing.__file__).parent
     return isinstance(error, _GONE) and bool(frames) and Path(frames[-1].filename).parent == own
 
 
 def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Show an error of the server or of a worker that is starting, as Python does."""
+    """Show an error of the server or of a starting worker, as Python does."""
     if not lost_its_parent(error):
         sys.__excepthook__(kind, error, trace)
 
 
-if any("multiprocessing.forkserver" in word for word in sys.orig_argv):  # only there, not where it is imported
+if any("multiprocessing.forkserver" in word for word in sys.orig_argv):  # only in the server, not on import
     sys.excepthook = show

@@ -1,9 +1,9 @@
-"""The layout of one shard file, checked once against the schema: where every column is, and the contents of the short
-ones.
+"""The layout of one shard file, checked once against the schema: the location of every column, and the contents of
+short ones.
 
-A shard is data, not a program. HDF5 can link to other files, keep data outside, compute it, or hold pointers; none of
-that is followed. HDF5 is only asked for the places of contiguous arrays of known types, which must lie inside the file;
-the numbers are then read from the mapped file.
+A shard is data, not a program. HDF5 files can link to other files, store data externally, compute it, or contain
+pointers; none of that is followed. HDF5 is only used to locate contiguous arrays of known types, which must be inside
+the file; the numbers are then read from the mapped file.
 """
 
 import math
@@ -23,7 +23,7 @@ from hifihr_core.outside.json_text import parse_json
 from hifihr_core.samples import LABELS
 from hifihr_core.shards.schema import ANNOTATIONS, FORMAT, FORMAT_VERSION, SAMPLES, Problem
 
-#: What h5py and the few conversions after it raise on a damaged file.
+#: Exceptions of h5py and the conversions after it for a damaged file.
 _DAMAGE = (
     OSError,
     LookupError,
@@ -36,14 +36,14 @@ _DAMAGE = (
     ValidationError,
 )
 _LARGEST_KEY = 4096
-#: Columns that are read at once take at most so much, and no picture is longer than `_LONGEST_PICTURE`.
+#: Maximum size of columns that are read at once, and of a picture, bytes.
 _LARGEST_SHORT = 256 << 20
 _LONGEST_PICTURE = 64 << 20
 
 
 @dataclass(frozen=True, eq=False)  # hashed by identity: it is looked up for every label of every sample
 class Column:
-    """Where a contiguous array is in the file."""
+    """The location of a contiguous array in the file."""
 
     offset: int
     shape: tuple[int, ...]
@@ -51,7 +51,7 @@ class Column:
 
     @property
     def end(self) -> int:
-        """Return the place after its last byte."""
+        """Return the offset after its last byte."""
         return self.offset + math.prod(self.shape) * self.dtype.itemsize
 
     def view(self, memory: mmap.mmap) -> np.ndarray:
@@ -61,7 +61,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """One table in memory: everything but the long columns, which stay in the file."""
+    """One table in memory: everything except the long columns, which stay in the file."""
 
     keys: tuple[str, ...]
     offsets: np.ndarray
@@ -73,7 +73,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Layout:
-    """Everything about a shard but its long columns. `rows` is the annotation of every sample."""
+    """Everything about a shard except its long columns. `rows` is the annotation of every sample."""
 
     samples: Table
     annotations: Table
@@ -84,7 +84,7 @@ class Layout:
 
 
 def map_file(path: Path) -> mmap.mmap:
-    """Map a file for reading; pages are shared by all processes that do. Raises: DataError if it cannot be."""
+    """Map a file for reading; processes share its pages. Raises: DataError if that fails."""
     try:
         with path.open("rb") as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -95,9 +95,9 @@ def map_file(path: Path) -> mmap.mmap:
 
 
 def read_layout(path: Path, memory: mmap.mmap) -> Layout:
-    """Return the layout of the shard at `path`, which is mapped as `memory`.
+    """Return the layout of the shard at `path`, mapped as `memory`.
 
-    No lock is taken, so that shards can be read on a file system without locks. Raises: DataError if the file is
+    No lock is taken, so shards can be read on file systems without locks. Raises: DataError if the file is
     truncated, not a shard, of another version, or holds anything but the columns of the schema.
     """
     try:
@@ -113,14 +113,14 @@ def read_layout(path: Path, memory: mmap.mmap) -> Layout:
 
 def _check_version(path: Path, file: h5py.File) -> None:
     if _attribute(file, "format") != FORMAT:
-        raise DataError(f"{path}: an HDF5 file of another kind, expected a shard written by `hifihr prepare`")
+        raise DataError(f"{path}: an unrelated HDF5 file, expected a shard written by `hifihr prepare`")
     version = _attribute(file, "format_version")
     if version != FORMAT_VERSION:
         raise DataError(f"{path}: layout version {version}, expected {FORMAT_VERSION}; prepare the dataset again")
 
 
 def _attribute(file: h5py.File, name: str) -> object:
-    """Return a single number or text of the file; None if it is something else."""
+    """Return a single number or string from the file; None if it is anything else."""
     if name not in file.attrs or file.attrs.get_id(name).shape != ():
         return None
     value = file.attrs[name]
@@ -128,7 +128,7 @@ def _attribute(file: h5py.File, name: str) -> object:
 
 
 class _Checker:
-    """Reads the columns of a shard one by one and raises ValueError on the first that breaks the schema."""
+    """Reads the columns of a shard one by one, and raises ValueError at the first one that violates the schema."""
 
     def __init__(self, memory: mmap.mmap) -> None:
         self.memory = memory
@@ -139,9 +139,9 @@ class _Checker:
         rows = self._short(samples, "annotation", "<i8", (len(keys),))
         sides = self._short(annotations, "side", "u1", (len(poses),))
         if rows.size and not (rows.min() >= 0 and rows.max() < len(poses)):
-            raise ValueError(f"a sample of annotation {rows.max()}, expected 0 to {len(poses) - 1}")
+            raise ValueError(f"a sample refers to annotation {rows.max()}, expected 0 to {len(poses) - 1}")
         if sides.max(initial=0) > 1:
-            raise ValueError(f"a side of {sides.max()}, expected 0 or 1")
+            raise ValueError(f"a sample has side {sides.max()}, expected 0 or 1")
         problems = self._short(file, "problems", "u1", (-1,)).tobytes()
         return Layout(
             samples=self._table(samples, keys, "image"),
@@ -157,9 +157,9 @@ class _Checker:
         offsets = self._short(self._group(group, blob), "offsets", "<i8", (count + 1,))
         content = self._locate(self._group(group, blob), "bytes", "u1", (-1,))
         if offsets[0] != 0 or offsets[-1] != content.shape[0] or (np.diff(offsets) < 0).any():
-            raise ValueError(f"{blob}s are not one after the other")
+            raise ValueError(f"{blob}s are not contiguous")
         if np.diff(offsets).max(initial=0) > _LONGEST_PICTURE:
-            raise ValueError(f"one {blob} of more than {_LONGEST_PICTURE:,} bytes")
+            raise ValueError(f"one {blob} has more than {_LONGEST_PICTURE:,} bytes")
         values, present = self._group(group, "labels"), self._group(group, "present")
         names = [name for name in LABELS if values.get(name, getlink=True) is not None]
         return Table(
@@ -193,25 +193,25 @@ class _Checker:
     def _open(self, parent: h5py.Group, name: str) -> h5py.Group | h5py.Dataset:
         link = parent.get(name, getlink=True)
         if not isinstance(link, h5py.HardLink):
-            raise ValueError(f"{name} is missing" if link is None else f"{name} is a link to somewhere else")
+            raise ValueError(f"{name} is missing" if link is None else f"{name} is a link")
         return parent[name]
 
     def _locate(self, parent: h5py.Group, name: str, dtype: str, shape: tuple[int, ...]) -> Column:
-        """Return the place of a column; sizes of -1 in `shape` are any size."""
+        """Return the location of a column; -1 in `shape` matches any size."""
         data = self._open(parent, name)
         if not isinstance(data, h5py.Dataset):
             raise ValueError(f"{name} is not an array")
         plist = data.id.get_create_plist()
         if plist.get_layout() != h5py.h5d.CONTIGUOUS or plist.get_external_count() or plist.get_nfilters():
-            raise ValueError(f"{name} is not stored in one piece inside the file")
+            raise ValueError(f"{name} is not contiguous inside the file")
         found, itemsize = data.dtype, data.dtype.itemsize
         is_text = dtype == "S" and found.kind == "S" and 0 < itemsize <= _LARGEST_KEY
         if not (is_text or (dtype != "S" and found == np.dtype(dtype))):
-            raise ValueError(f"{name} is of type {found}, expected {dtype}")
+            raise ValueError(f"{name} has type {found}, expected {dtype}")
         fits = len(data.shape) == len(shape)
         if not fits or any(want not in (-1, got) for want, got in zip(shape, data.shape, strict=True)):
             raise ValueError(f"{name} has shape {data.shape}, expected {shape}")
-        # An empty array has no place in the file, and nothing is ever read from it.
+        # An empty array has no location in the file, and is never read.
         column = Column(data.id.get_offset() or 0, data.shape, np.dtype(f"S{itemsize}") if is_text else np.dtype(dtype))
         if not 0 <= column.offset <= column.end <= len(self.memory):
             raise ValueError(f"{name} ends at byte {column.end:,} of {len(self.memory):,}")

@@ -1,4 +1,4 @@
-"""Parts of a dataset, packed on several machines, become one shard folder: the same bytes as one run would write."""
+"""Merge parts of a dataset, packed on several machines, into one shard folder, byte for byte that of a single run."""
 
 import shutil
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from hifihr_core.shards.summary import Tally, summarise
 def merge_parts(out: Path) -> dict[Path, ShardIndex]:
     """Merge the parts below `out`, split by split, and return the index of each folder.
 
-    Shards are moved, not copied, and the parts' folders go last, so that an interrupted merge resumes.
+    Shards are moved, not copied, and the parts' folders are removed last, so that an interrupted merge resumes.
     Raises: DataError if a part is missing or unfinished, or parts belong to different plans.
     """
     parts = find_parts(out)
@@ -34,7 +34,7 @@ def find_parts(out: Path) -> Mapping[Part, Path]:
     parts = [part for path in out.glob("part-*-of-*") if (part := named_part(path.name)) is not None]
     found = sorted((part.of, part.number) for part in parts)
     if not found:
-        raise DataError(f"{out}: no parts in it, expected folders like part-1-of-4; run `hifihr prepare --part 1/4`")
+        raise DataError(f"{out}: contains no parts, expected folders like part-1-of-4; run `hifihr prepare --part 1/4`")
     of = found[0][0]
     missing = sorted(set(range(1, of + 1)) - {number for total, number in found if total == of})
     if missing or found[-1][0] != of:
@@ -48,7 +48,7 @@ def _merge_split(target: Path, folders: list[Path]) -> ShardIndex:
     plans = [{name: value for name, value in index.plan.items() if name != PART} for index in indexes]
     if any(plan != plans[0] for plan in plans) or any(index.facts != indexes[0].facts for index in indexes):
         raise DataError(
-            f"{target.parent}: parts that belong to different plans; prepare them again with the same options"
+            f"{target.parent}: its parts belong to different plans; prepare them again with the same options"
         )
     tally = Tally()
     try:
@@ -59,7 +59,9 @@ def _merge_split(target: Path, folders: list[Path]) -> ShardIndex:
                     (folder / shard.file).replace(target / shard.file)
                 tally.add_finished(target / shard.file)
                 if tally.shards[shard.file] != shard:
-                    raise DataError(f"{target / shard.file}: differs from what its part says; prepare that part again")
+                    raise DataError(
+                        f"{target / shard.file}: differs from the index of its part; prepare that part again"
+                    )
     except OSError as error:
         raise DataError(describe_os_error(error, target)) from error
     merged = summarise(indexes[0].facts, plans[0], indexes[0].checks, tally, target)

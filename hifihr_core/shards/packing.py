@@ -1,8 +1,8 @@
-"""From a source to a finished shard folder: staged, checked, packed in parallel, resumed after any interruption.
+"""Pack a source into a shard folder: staged, checked, in parallel, and resumable after any interruption.
 
-A split is cut into shards by arithmetic on counts only, so every run plans the same files. A shard appears whole,
-under its final name, or not at all; `index.json` comes last. Until then a hidden folder, `.work`, keeps the plan and
-the staged annotations, and the same command resumes where the last one stopped.
+A split is divided into shards by arithmetic on counts only, so every run plans the same files. A shard appears under
+its final name only when complete; `index.json` comes last. Until then a hidden folder, `.work`, keeps the plan and the
+staged annotations, and the same command resumes where the last run stopped.
 """
 
 import json
@@ -46,16 +46,16 @@ from hifihr_core.shards.writer import write_shard
 SHARD_BYTES = 128 << 20
 WORK_NAME = ".work"
 SOFTWARE = f"hifihr {__version__}"
-#: In the plan of a part: [number, of].
+#: Key in the plan of a part: [number, of].
 PART = "part"
 
-#: (split, poses done, poses of all): called after every shard.
+#: Called after every shard with (split, poses done, total poses).
 OnProgress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
 class Piece:
-    """One planned shard: its file and the annotated poses it will hold."""
+    """One planned shard: its file and its annotated poses."""
 
     path: Path
     start: int
@@ -64,9 +64,9 @@ class Piece:
 
 @dataclass(frozen=True)
 class Policy:
-    """How to pack. `max_problems` is the fraction of poses that may be left out; `force` packs even if checks fail.
+    """How to pack. `max_problems` is the fraction of poses that may be skipped; `force` packs even if checks fail.
 
-    With a `part`, only that part of the shards is packed; `merging.merge_parts` makes one folder of all parts.
+    With a `part`, only that part of the shards is packed; `merging.merge_parts` joins all parts.
     """
 
     workers: int = 0
@@ -81,7 +81,7 @@ DEFAULT_POLICY = Policy()
 
 
 def plan_pieces(split: Split, folder: Path, *, policy: Policy = DEFAULT_POLICY) -> list[Piece]:
-    """Return the shards that a split, or the part of it that `policy` names, will be packed into, in order."""
+    """Return, in order, the shards for a split or for the part of it that `policy` names."""
     ranges = split_evenly(split.count, bytes_each=split.bytes_each, target_bytes=policy.shard_bytes)
     pieces = [
         Piece(folder / f"{split.facts.split}-{number:05d}.h5", poses.start, poses.stop)
@@ -95,8 +95,8 @@ def pack_split(
 ) -> ShardIndex:
     """Write the shards of one split and their index into `folder`, and return the index.
 
-    A finished folder of the same plan is returned as it is; an unfinished one is finished. `on_progress` is called
-    after every shard. Raises: DataError if `folder` holds another dataset or plan, another run is packing there, a
+    A finished folder of the same plan is returned unchanged; an unfinished one is completed. `on_progress` is called
+    after every shard. Raises: DataError if `folder` holds a different dataset or plan, another run is packing there, a
     check fails, too many samples have problems, a file cannot be written, or a worker dies.
     """
     plan = _describe(split, policy)
@@ -121,7 +121,7 @@ def pack_split(
 
 
 def _describe(split: Split, policy: Policy) -> dict[str, Any]:
-    """Return the plan as JSON: finished shards are kept only if it is equal."""
+    """Return the plan as JSON: finished shards are kept only if it is unchanged."""
     plan = {
         "layout": FORMAT_VERSION,
         "software": SOFTWARE,
@@ -142,23 +142,23 @@ def _keep_finished(folder: Path, plan: Mapping[str, Any]) -> ShardIndex:
     differing = [name for name in plan if name != "software" and index.plan.get(name) != plan[name]]
     if differing:
         raise DataError(
-            f"{folder}: finished shards of another plan (other {', '.join(differing)}); "
-            "choose another --out, or --overwrite them"
+            f"{folder}: contains finished shards of another plan (different {', '.join(differing)}); "
+            "choose another --out or --overwrite"
         )
     for shard in index.shards:
         path = folder / shard.file
         if not path.is_file() or path.stat().st_size != shard.bytes:
-            raise DataError(f"{path}: missing or of a size other than {INDEX_NAME} says; run again with --overwrite")
-    # Left where a run was killed in its last moment.
+            raise DataError(f"{path}: missing, or its size differs from {INDEX_NAME}; run again with --overwrite")
+    # Left behind if a run was killed at its very end.
     shutil.rmtree(folder / WORK_NAME, ignore_errors=True)
     (folder / LOCK_NAME).unlink(missing_ok=True)
     return index
 
 
 def _take_over(folder: Path, plan: Mapping[str, Any], name: str) -> None:
-    """Prepare the working folder; shards stay only if an interrupted run of the same plan left them.
+    """Prepare the working folder; shards from an interrupted run of the same plan are kept.
 
-    Only files that a run of hifihr may have left are ever removed.
+    Only files that a hifihr run may have left are ever removed.
     """
     work = folder / WORK_NAME
     plan_path, index_path = work / "plan.json", folder / INDEX_NAME
@@ -178,7 +178,7 @@ def _take_over(folder: Path, plan: Mapping[str, Any], name: str) -> None:
 
 
 def _clear_half_written(folder: Path, name: str) -> None:
-    """Remove what a killed run, or a worker that was ended, was writing: see `write_atomically`."""
+    """Remove partial files of killed runs or workers; see `write_atomically`."""
     for stale in (*folder.glob(f".{name}-*.h5"), *folder.glob(".index-*.json"), *(folder / WORK_NAME).glob(".*")):
         stale.unlink(missing_ok=True)
 
@@ -192,7 +192,7 @@ def _refuse_failed(results: Sequence[CheckFacts], policy: Policy) -> None:
 
 
 def _pack(split: Split, pieces: Sequence[Piece], policy: Policy, on_progress: OnProgress) -> Tally:
-    """Pack every missing piece, and count."""
+    """Pack all missing pieces and count them."""
     tally = Tally()
     todo = []
     for piece in pieces:
@@ -213,7 +213,7 @@ def _pack(split: Split, pieces: Sequence[Piece], policy: Policy, on_progress: On
 
 
 def _refuse_problems(tally: Tally, poses: int, policy: Policy) -> None:
-    """Raise DataError when too many samples were left out, with the commonest reasons."""
+    """Raise DataError, with the most common reasons, if too many samples were skipped."""
     listed = tally.listed
     if policy.force or len(listed) <= policy.max_problems * poses:
         return
@@ -227,7 +227,7 @@ def _refuse_problems(tally: Tally, poses: int, policy: Policy) -> None:
 def _run(
     split: Split, pieces: Sequence[Piece], workers: int
 ) -> Iterator[tuple[Piece, ShardFacts, tuple[Problem, ...]]]:
-    """Yield each piece as it is finished, packed here or in worker processes."""
+    """Yield each piece as it is finished, packed in this process or in workers."""
     if workers < 2 or len(pieces) < 2:
         for piece in pieces:
             yield piece, *pack_piece(split, piece)
@@ -246,7 +246,9 @@ def _run(
             for future in wait(waiting, return_when=FIRST_COMPLETED).done:
                 yield waiting.pop(future), *future.result()
     except BrokenProcessPool as error:
-        raise DataError("a worker process died, perhaps out of memory; finished shards are kept, run again") from error
+        raise DataError(
+            "a worker process died, perhaps for lack of memory; finished shards are kept, run again"
+        ) from error
     except BaseException:
         end.close()
         raise
@@ -265,11 +267,11 @@ _split_of_worker: Split
 
 
 def _start(split: Split, ended: Connection) -> None:
-    """Set up a worker: one thread, and make it end at once when its parent ends or is interrupted."""
+    """Set up a worker: one thread, and an immediate end when its parent ends or is interrupted."""
     global _split_of_worker
     _split_of_worker = split
     cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends a worker at once; its half shard is cleared later
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends a worker at once; its partial shard is removed later
     parent = parent_process()
     if parent is not None:
         threading.Thread(target=_follow, args=(parent.sentinel, ended), daemon=True).start()

@@ -1,4 +1,4 @@
-"""Encoded pictures as shards hold them: JPEG heads, decoding, JPEG and mask encoding."""
+"""Encoded pictures in shards: JPEG headers, decoding, JPEG and mask encoding."""
 
 import struct
 from io import BytesIO
@@ -11,16 +11,16 @@ from PIL import Image
 from hifihr_core.errors import DataError
 
 JPEG_QUALITY = 95
-#: A picture with more pixels is refused before it is decoded, whatever its format.
+#: A picture with more pixels is rejected before decoding, whatever its format.
 MOST_PIXELS = 64_000_000
 
 _JPEG_START, _PNG_START = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
 
 
 def picture_size(content: bytes) -> tuple[int, int]:
-    """Return (width, height) from the head of a picture of any format; nothing is decoded.
+    """Return (width, height) from a picture's header, for any format; nothing is decoded.
 
-    Raises: DataError, without a name that the caller knows, if the bytes are not a picture or it is too large.
+    Raises: DataError if the bytes are not a picture or it is too large; the caller adds the name.
     """
     try:
         if content.startswith(_PNG_START):
@@ -28,21 +28,23 @@ def picture_size(content: bytes) -> tuple[int, int]:
         else:
             size = _jpeg_size(content) if content.startswith(_JPEG_START) else _other_size(content)
     except (ValueError, OSError, SyntaxError, struct.error, ArithmeticError, LookupError, TypeError, Warning) as error:
-        raise DataError("the picture cannot be decoded, its header is damaged or of an unknown format") from error
+        raise DataError("the picture cannot be decoded: its header is damaged or its format unknown") from error
     if not 0 < size[0] * size[1] <= MOST_PIXELS:
-        raise DataError(f"{size[0]:,} x {size[1]:,} pixels, expected at most {MOST_PIXELS // 1_000_000} megapixels")
+        raise DataError(
+            f"the picture has {size[0]:,} x {size[1]:,} pixels, expected at most {MOST_PIXELS // 1_000_000} megapixels"
+        )
     return size
 
 
 def jpeg_size(content: bytes) -> tuple[int, int]:
-    """Return (width, height) of a JPEG after a look at its first and last bytes; nothing is decoded.
+    """Return (width, height) of a JPEG from its first and last bytes; nothing is decoded.
 
-    Raises: DataError "not a JPEG", "cut short" or as `picture_size`, without a name that the caller knows.
+    Raises: DataError "not a JPEG", "truncated" or as `picture_size`; the caller adds the name.
     """
     if not content.startswith(_JPEG_START):
         raise DataError("not a JPEG")
     if b"\xff\xd9" not in content[-32:]:
-        raise DataError("the JPEG is cut short")
+        raise DataError("the JPEG is truncated")
     return picture_size(content)
 
 
@@ -60,7 +62,7 @@ def _other_size(content: bytes) -> tuple[int, int]:
 
 
 def decode(content: bytes, *, flags: int = cv2.IMREAD_COLOR) -> np.ndarray:
-    """Return the pixels of a picture, BGR or as `flags` says. Raises: DataError if it cannot be decoded."""
+    """Decode a picture to BGR pixels, or as `flags` specifies. Raises: DataError if it cannot be decoded."""
     picture_size(content)
     try:
         pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
@@ -72,12 +74,12 @@ def decode(content: bytes, *, flags: int = cv2.IMREAD_COLOR) -> np.ndarray:
 
 
 def encode_jpeg(pixels: np.ndarray) -> bytes:
-    """Return pixels (BGR) as a JPEG of quality 95 without chroma subsampling."""
+    """Encode BGR pixels as a JPEG of quality 95 without chroma subsampling."""
     options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, 0x111111]
     return cv2.imencode(".jpg", pixels, options)[1].tobytes()
 
 
 def encode_mask(mask: np.ndarray) -> bytes:
-    """Return a boolean mask as a PNG with one bit per pixel; it decodes to 0 and 255."""
+    """Encode a boolean mask as a PNG with one bit per pixel; it decodes to 0 and 255."""
     options = [cv2.IMWRITE_PNG_BILEVEL, 1, cv2.IMWRITE_PNG_COMPRESSION, 3]
     return cv2.imencode(".png", mask.astype(np.uint8) * 255, options)[1].tobytes()

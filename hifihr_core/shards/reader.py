@@ -1,4 +1,4 @@
-"""Random access to one shard: HDF5 is asked once where things are; then a sample is a few copies of mapped bytes."""
+"""Random access to one shard: HDF5 locates the columns once; then a sample is a few copies of mapped bytes."""
 
 import mmap
 from collections.abc import Collection, Iterator
@@ -15,15 +15,15 @@ from hifihr_core.shards.schema import Problem, annotation_checksum, sample_check
 
 _SIDES: tuple[Side, Side] = ("right", "left")
 
-#: Per label its name, its values over the mapped file, and which rows have it.
+#: Per label: its name, its values over the mapped file, and which rows have it.
 _Labels = tuple[tuple[str, np.ndarray, list[bool]], ...]
 
 
 class ShardReader:
-    """Random access to one shard file; opens on first read, so it pickles into other processes.
+    """Random access to one shard file; it is opened on first read, so the reader is picklable.
 
-    `labels` limits what is read; None reads every label. `samples` is how many the index promises. The file
-    is mapped, so threads and forked processes may share a reader, and all processes share its pages.
+    `labels` restricts what is read; None reads every label. `samples` is the number stated in the index. The file
+    is mapped, so threads and forked processes may share a reader, and all processes share the file's pages.
     Raises: DataError if the file is missing, truncated, not a shard, or of another layout version.
     """
 
@@ -70,7 +70,7 @@ class ShardReader:
 
     @property
     def layout(self) -> Layout:
-        """Return where everything is; read on first use."""
+        """Return the layout of the file; read on first use."""
         if self._layout is None:
             layout = read_layout(self.path, self._memory)
             if self.samples not in (None, len(layout.rows)):
@@ -90,7 +90,7 @@ class ShardReader:
         return self.layout.rows
 
     def column(self, label: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return (values, present) of one label for all samples, pictures of one annotation repeating its row."""
+        """Return (values, present) of one label for all samples; pictures of one annotation repeat its row."""
         for table, rows in ((self.layout.annotations, self.layout.rows), (self.layout.samples, slice(None))):
             if label in table.labels:
                 return np.array(self._view(table.labels[label])[rows]), table.present[label][rows]
@@ -98,13 +98,13 @@ class ShardReader:
 
     @property
     def label_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Return the shape of every label that a sample of this shard carries."""
+        """Return the shape of every label in this shard."""
         layout = self.layout
         return {name: c.shape[1:] for t in (layout.annotations, layout.samples) for name, c in t.labels.items()}
 
     @property
     def label_counts(self) -> dict[str, int]:
-        """Return how many rows of its table carry each label."""
+        """Return how many rows of its table have each label."""
         layout = self.layout
         return {name: int(has.sum()) for t in (layout.annotations, layout.samples) for name, has in t.present.items()}
 
@@ -115,11 +115,11 @@ class ShardReader:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """Return the samples that were left out when the shard was made."""
+        """Return the samples that were skipped when the shard was made."""
         return self.layout.problems
 
     def verify(self) -> Iterator[str]:
-        """Read everything again and yield one line per row whose checksum differs."""
+        """Read everything again and yield one line per checksum mismatch."""
         layout = self.layout
         for row, key in enumerate(layout.annotations.keys):
             labels = self._read_labels(layout.annotations, row)

@@ -1,6 +1,4 @@
-"""A shard folder in an object store as a sequence of samples: shards are fetched when they are needed, or a little
-earlier.
-"""
+"""A shard folder in an object store as a sequence of samples: shards are fetched on demand or slightly ahead."""
 
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -23,9 +21,9 @@ _LARGEST_INDEX = 64 << 20
 class RemoteShardSet(ShardSet):
     """All samples of a finished shard folder at an address (``s3://``, ``gs://``, ``https://``), by position.
 
-    Shards are fetched to `cache` and checked there. Reading in any order works, but is quick only if neighbours in the
-    order are in few shards, as `window` says; `expect` names the order, so that shards are fetched ahead of their use.
-    `index` is that of the folder, read from the address if it is not given.
+    Shards are fetched to `cache` and checked there. Any order works, but reading is quick only if nearby positions are
+    in few shards (see `window`); `expect` announces the order, so that shards are fetched ahead of use. `index` is the
+    folder's index, read from the address if it is not given.
     Raises: DataError if there is no index at the address or the store does not answer; ConfigError as `ShardCache`.
     """
 
@@ -34,7 +32,7 @@ class RemoteShardSet(ShardSet):
     ) -> None:
         found = _read_remote_index(url, cache) if index is None else index
         if found is None:
-            raise DataError(f"{url}: no {INDEX_NAME} there, expected a finished shard folder; check the address")
+            raise DataError(f"{url}: contains no {INDEX_NAME}, expected a finished shard folder; check the address")
         self.folder = Path(url)  # for messages
         self.index = found
         self.starts = (0, *np.cumsum([shard.samples for shard in found.shards]).tolist())
@@ -43,23 +41,23 @@ class RemoteShardSet(ShardSet):
 
     @property
     def window(self) -> int:
-        """Return how many shards may be read at once while the same number is being fetched."""
+        """Return how many shards may be read at once while as many are being fetched."""
         return self._cached.window
 
     @property
     def has_masks(self) -> bool:
-        """Return whether the first shard holds a mask: looking into all of them would fetch all."""
+        """Return whether the first shard has a mask: checking all of them would fetch all."""
         return len(self.readers) > 0 and bool(np.diff(self.readers[0].layout.annotations.offsets).any())
 
     def rows_of(self, shard: int) -> Int64[np.ndarray, " N"]:
-        """Return the annotation of every sample of a shard; it is fetched only if some have several pictures."""
+        """Return the annotation of every sample in a shard; it is fetched only if annotations have several pictures."""
         facts = self.index.shards[shard]
         if facts.samples == facts.annotations:
             return np.arange(facts.samples)
         return super().rows_of(shard)
 
     def expect(self, positions: Int64[np.ndarray, " N"]) -> None:
-        """Fetch shards ahead of use from now on: samples will be read in this order."""
+        """Announce the order in which samples will be read, so that shards are fetched ahead of use."""
         shards = np.searchsorted(self.starts, positions, side="right") - 1
         _, first = np.unique(shards, return_index=True)
         self._cached.plan(shards[np.sort(first)].tolist())
@@ -72,11 +70,11 @@ def find_remote_folders(url: str, cache: ShardCache, *, labels: Collection[str] 
         found = {place: index for place in places if (index := _read_remote_index(place, cache)) is not None}
         if found:
             return [RemoteShardSet(place, cache, labels=labels, index=index) for place, index in found.items()]
-    raise DataError(f"{url}: no {INDEX_NAME} there, nor in train or evaluation below it; check the address")
+    raise DataError(f"{url}: no {INDEX_NAME} in it, or in train or evaluation below it; check the address")
 
 
 class _CachedReaders(Sequence[ShardReader]):
-    """Readers of shards, opened when they are asked for; those whose files have left the cache are dropped."""
+    """Shard readers, opened on demand; readers whose files have left the cache are dropped."""
 
     def __init__(
         self, url: str, shards: Sequence[ShardFacts], cache: ShardCache, labels: Collection[str] | None
@@ -120,7 +118,7 @@ class _CachedReaders(Sequence[ShardReader]):
         return (self[shard] for shard in range(len(self)))
 
     def plan(self, shards: Sequence[int]) -> None:
-        """Note in which order shards will be used."""
+        """Announce the order in which shards will be used."""
         with self._lock:
             self._planned, self._reached = tuple(shards), 0
         self._look_ahead()
@@ -137,7 +135,7 @@ class _CachedReaders(Sequence[ShardReader]):
         return reader
 
     def _look_ahead(self) -> None:
-        """Let one thread fetch what will be used next, as far as there is room besides what is in use."""
+        """Fetch the next shards in a thread, as long as there is room beside those in use."""
         with self._lock:
             wanted = self._planned[self._reached : self._reached + self.ahead + 1]
             if self._fetching or not wanted:
@@ -150,7 +148,7 @@ class _CachedReaders(Sequence[ShardReader]):
             for shard in shards:
                 self.cache.local(self.files[shard])
         except HifihrError:
-            pass  # who reads the shard meets the same, and reports it
+            pass  # the reader of the shard hits the same error and reports it
         finally:
             with self._lock:
                 self._fetching = False

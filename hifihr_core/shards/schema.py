@@ -20,14 +20,14 @@ FORMAT = "hifihr-shards"
 FORMAT_VERSION = 1
 INDEX_NAME = "index.json"
 
-#: Labels that belong to one picture; all others, K and the mask belong to the annotated pose.
+#: Labels of a single picture; all others, K and the mask belong to the annotated pose.
 PER_IMAGE = frozenset(name for name, label in LABELS.items() if label.per_picture)
 
 #: The two tables of a shard. A row of `samples` is one picture; its `annotation` is a row of `annotations`.
 SAMPLES = "samples"
 ANNOTATIONS = "annotations"
 
-#: `crop_scale` of shards that were written before it was a fact of the dataset; of all others it was the default.
+#: `crop_scale` of older shards that do not state it; all other datasets used the default.
 _CROP_SCALES_BEFORE: Mapping[str, float | None] = MappingProxyType(
     {"freihand": None, "dart": None, "synth": None, "ho3d": 2.2, "rhd": 1.8}
 )
@@ -36,19 +36,19 @@ Camera = Literal["perspective", "orthographic", "assumed"]
 
 
 class _Record(BaseModel):
-    """A frozen record of the index; fields of a later minor version are ignored."""
+    """A frozen record in the index; fields of later minor versions are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class DatasetFacts(_Record):
-    """What holds for every sample of one split.
+    """Facts that hold for every sample of a split.
 
-    `hand` names the model that `global_orient`, `pose`, `shape` and `texture` belong to, and `pose_zero` whether a pose
-    of zero is the flat hand or the model's mean hand. `camera` is `orthographic` if depth is a convention (DART),
-    `assumed` if K is a guess (photos). `mano_stand_in` says that `mano_vertices_cam` holds 778 fixed points of another
-    hand model instead of MANO's vertices. `crop_scale` is the side of the square that a network sees, as a multiple of
-    the hand's box, for training and evaluation alike; None is the whole picture, for datasets that are already cropped.
+    `hand` names the model of `global_orient`, `pose`, `shape` and `texture`, and `pose_zero` says whether a zero pose
+    is the flat hand or the model's mean hand. `camera` is `orthographic` if depth is a convention (DART), `assumed` if
+    K is a guess (photos). `mano_stand_in` means that `mano_vertices_cam` holds 778 fixed points of another hand model
+    instead of MANO's vertices. `crop_scale` is the side of the square that a network sees, as a multiple of the hand's
+    box, for training and evaluation alike; None means the whole picture, for datasets that are already cropped.
     """
 
     dataset: str
@@ -67,7 +67,7 @@ class DatasetFacts(_Record):
 
 
 class LabelFacts(_Record):
-    """Shape of one label, and how many rows of its table carry it."""
+    """Shape of one label, and how many rows of its table have it."""
 
     shape: tuple[int, ...]
     table: Literal["samples", "annotations"]
@@ -75,7 +75,7 @@ class LabelFacts(_Record):
 
 
 class ShardFacts(_Record):
-    """One file of a shard folder; `file` is a bare name, so that an index cannot lead to other folders."""
+    """One file of a shard folder; `file` is a bare name, so an index cannot point to other folders."""
 
     file: str = Field(pattern=r"^[\w.-]*\w\.h5$")
     samples: int = Field(ge=0)
@@ -85,21 +85,21 @@ class ShardFacts(_Record):
 
     @model_validator(mode="after")
     def _fits(self) -> "ShardFacts":
-        """A sample takes at least one byte."""
+        """Check that there is at least one byte per sample."""
         if max(self.samples, self.annotations) > self.bytes:
             raise ValueError(f"{self.file}: {self.samples:,} samples in {self.bytes:,} bytes")
         return self
 
 
 class Problem(_Record):
-    """One sample that was left out, and why."""
+    """A skipped sample, and the reason."""
 
     key: str
     reason: str
 
 
 class CheckFacts(_Record):
-    """One check of the data: what was measured, or why it was skipped."""
+    """A check of the data: what was measured, or why it was skipped."""
 
     name: str
     status: Literal["passed", "failed", "skipped"]
@@ -107,7 +107,7 @@ class CheckFacts(_Record):
 
 
 class ShardIndex(_Record):
-    """Contents of `index.json`: written last, so its presence means that the folder is complete."""
+    """Contents of `index.json`, which is written last, so its presence means that the folder is complete."""
 
     format: Literal["hifihr-shards"] = "hifihr-shards"
     format_version: int = FORMAT_VERSION
@@ -123,7 +123,7 @@ class ShardIndex(_Record):
     problems: tuple[Problem, ...] = ()
 
     def dump(self) -> str:
-        """Return the text of `index.json`; equal indexes give equal text."""
+        """Return the text of `index.json`; equal indexes give the same text."""
         return json.dumps(self.model_dump(mode="json"), indent=1) + "\n"
 
 
@@ -154,7 +154,7 @@ def _validate(content: Any, path: Path | str) -> ShardIndex:
 
 
 def _renew(content: dict[str, Any]) -> dict[str, Any]:
-    """Fill in what an index of an earlier release lacks."""
+    """Fill in what indexes of earlier releases lack."""
     plan, default = content.get("plan"), DatasetFacts.model_fields["crop_scale"].default
     for facts in (content.get("facts"), plan.get("facts") if isinstance(plan, dict) else None):
         if isinstance(facts, dict):
@@ -163,7 +163,7 @@ def _renew(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def find_problem(sample: Sample) -> str | None:
-    """Return why a sample may not enter a shard, or None: unknown label, wrong shape or type, a number not finite."""
+    """Return why a sample is invalid, or None: unknown label, wrong shape or type, non-finite number."""
     if not sample.image:
         return "the image is empty"
     if sample.K.shape != (3, 3) or not np.isfinite(sample.K).all() or sample.K[0, 0] <= 0 or sample.K[1, 1] <= 0:
@@ -178,23 +178,23 @@ def find_problem(sample: Sample) -> str | None:
 def _find_label_problem(name: str, value: np.ndarray) -> str | None:
     """Return what is wrong with one label, or None."""
     if name not in LABELS or name == "mask":
-        return f"label {name!r} is not known"
+        return f"unknown label {name!r}"
     shape = LABELS[name].shape
     fits = len(shape) == value.ndim and all(want in (-1, got) for want, got in zip(shape, value.shape, strict=True))
     if not fits or value.dtype != np.float32:
         return f"{name} is {value.dtype} {value.shape}, expected float32 {shape}"
     if not np.isfinite(value).all():
-        return f"{name} holds a number that is not finite"
+        return f"{name} contains a non-finite number"
     return None
 
 
 def sample_checksum(key: str, image: bytes, labels: Mapping[str, np.ndarray]) -> int:
-    """Return the CRC-32 over the key, the image, and the labels of the picture in alphabetical order."""
+    """Return the CRC-32 of the key, the image, and the picture's labels in alphabetical order."""
     return _crc(labels, zlib.crc32(image, zlib.crc32(key.encode())))
 
 
 def annotation_checksum(key: str, K: np.ndarray, mask: bytes | None, labels: Mapping[str, np.ndarray]) -> int:
-    """Return the CRC-32 over the key, K, the mask, and the labels of the pose in alphabetical order."""
+    """Return the CRC-32 of the key, K, the mask, and the pose's labels in alphabetical order."""
     crc = zlib.crc32(_little(K), zlib.crc32(key.encode()))
     return _crc(labels, zlib.crc32(mask or b"", crc))
 
@@ -206,7 +206,7 @@ def _crc(labels: Mapping[str, np.ndarray], crc: int) -> int:
 
 
 def _little(values: np.ndarray) -> bytes:
-    """Return float32 values as little-endian bytes, the form they have in the file."""
+    """Return float32 values as little-endian bytes, as in the file."""
     return np.ascontiguousarray(values, dtype="<f4").tobytes()
 
 
@@ -216,7 +216,7 @@ def table_of(label: str) -> Literal["samples", "annotations"]:
 
 
 def split_evenly(count: int, *, bytes_each: int, target_bytes: int) -> Sequence[range]:
-    """Cut `count` annotations into the fewest runs of nearly equal length that stay below `target_bytes` each."""
+    """Divide `count` annotations into the fewest runs of nearly equal length that stay below `target_bytes` each."""
     if count < 1:
         return []
     pieces = math.ceil(count / max(1, target_bytes // bytes_each))

@@ -1,4 +1,4 @@
-"""A folder of shards fetched from a store, by their checksums, that never grows beyond its bound.
+"""A size-limited folder of shards fetched from a store, keyed by checksum.
 
 Several processes may share it: each shard is fetched by one of them, and the one opened longest ago is removed first.
 """
@@ -16,16 +16,16 @@ from hifihr_core.files import describe_os_error
 from hifihr_core.folder_lock import wait_for_turn
 from hifihr_core.shards.fetching import Patience, RemoteFile, fetch_file
 
-#: A download that nobody has added to for so long was left by a process that was killed.
+#: A download without progress for this long was left by a killed process, seconds.
 _LEFT_AFTER_S = 3600.0
-#: So long a process waits for another one that fetches the same shard.
+#: How long a process waits for another one that fetches the same shard, seconds.
 _LONGEST_FETCH_S = 3600.0
 _PART = re.compile(r"\.[0-9a-f]{64}-(\d+)(-\w+)?\.part")
 
 
 @dataclass(frozen=True)
 class ShardCache:
-    """Shards of stores in `folder`, at most `most_bytes` of them; while one is opened, earlier ones may be removed."""
+    """Shards from stores in `folder`, at most `most_bytes` in total; opening one may remove earlier ones."""
 
     folder: Path
     most_bytes: int
@@ -41,7 +41,7 @@ class ShardCache:
         return self.most_bytes // max(1, size)
 
     def local(self, file: RemoteFile) -> Path:
-        """Return the file on this disk, fetched if it is not there. Raises: ConfigError, DataError as `fetch_file`."""
+        """Return the local file, fetched if necessary. Raises: ConfigError, DataError as `fetch_file`."""
         self.holds(file.size)
         path = self.folder / f"{file.sha256}.h5"
         if _is_there(path, file.size):
@@ -55,7 +55,7 @@ class ShardCache:
         return path
 
     def _reserve(self, file: RemoteFile, *, resumes: bool) -> Path:
-        """Make room for a file, and return the path to write it to, whose name states its size."""
+        """Make room for a file; return the path to write it to, whose name contains its size."""
         stem = f".{file.sha256}-{file.size}"
         with wait_for_turn(self.folder / ".room.lock", what="another process"):
             try:
@@ -72,7 +72,7 @@ class ShardCache:
         return part
 
     def _make_room(self) -> None:
-        """Remove left downloads, then the shards that were opened longest ago, until all that is reserved fits."""
+        """Remove abandoned downloads, then the least recently opened shards, until everything reserved fits."""
         shards = sorted(_found(self.folder, "*.h5"), key=lambda found: found[1])
         reserved = 0
         for path, changed, _ in list(_found(self.folder, ".*.part")):
@@ -87,7 +87,7 @@ class ShardCache:
                 return
             try:
                 path.unlink(missing_ok=True)
-            except PermissionError:  # Windows keeps what is open
+            except PermissionError:  # Windows cannot delete open files
                 continue
             total -= size
 
@@ -104,7 +104,7 @@ def _is_there(path: Path, size: int) -> bool:
 
 
 def _found(folder: Path, pattern: str) -> Iterator[tuple[Path, float, int]]:
-    """Yield (path, time of the last change, bytes) of files that may vanish meanwhile."""
+    """Yield (path, modification time, bytes) of files, which may vanish meanwhile."""
     for path in folder.glob(pattern):
         try:
             facts = path.stat()

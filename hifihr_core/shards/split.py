@@ -1,4 +1,4 @@
-"""What a shard is packed from: one split of one dataset, read pose by pose."""
+"""The input of a shard: one split of a dataset, read pose by pose."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -10,10 +10,10 @@ from hifihr_core.shards.schema import CheckFacts, DatasetFacts, Problem
 
 
 class Split(ABC):
-    """One split of one dataset, ready to be packed; pickles into worker processes.
+    """One split of a dataset, ready to be packed; it pickles into worker processes.
 
-    `count` is the number of annotated poses, `bytes_each` about what one of them takes in a shard, and `plan` the
-    small JSON description (file names, sizes, limit) by which an interrupted run recognises its own work.
+    `count` is the number of annotated poses, `bytes_each` their approximate size in a shard, and `plan` a small JSON
+    description (file names, sizes, limit) by which an interrupted run recognises its own work.
     """
 
     facts: DatasetFacts
@@ -26,8 +26,8 @@ class Split(ABC):
 
     @abstractmethod
     def read(self, start: int, stop: int) -> Iterator[Sample | Problem]:
-        """Yield the samples of the annotated poses start..stop-1, those of one pose one after the other."""
+        """Yield the samples of the annotated poses start..stop-1; samples of one pose are consecutive."""
 
     def checks(self) -> Iterator[CheckFacts]:
-        """Yield what the numbers of this split say about each other; called after `stage`."""
+        """Yield the consistency checks of this split; called after `stage`."""
         return iter(())

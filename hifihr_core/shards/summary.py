@@ -1,4 +1,4 @@
-"""Counts of what finished shards hold, and the index made of them."""
+"""Count the contents of finished shards, and make the index."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -17,13 +17,13 @@ from hifihr_core.shards.schema import (
     table_of,
 )
 
-#: The index lists so many problems; the shards list all of theirs.
+#: Maximum number of problems in the index; shards list all of theirs.
 LISTED_PROBLEMS = 100
 
 
 @dataclass
 class Tally:
-    """What the finished shards of one split hold."""
+    """The contents of the finished shards of one split."""
 
     shards: dict[str, ShardFacts] = field(default_factory=dict)
     problems: dict[str, tuple[Problem, ...]] = field(default_factory=dict)
@@ -35,7 +35,7 @@ class Tally:
 
     @property
     def listed(self) -> list[Problem]:
-        """Return what was left out, in the order of the shards."""
+        """Return the skipped samples, in the order of the shards."""
         return [problem for name in sorted(self.problems) for problem in self.problems[name]]
 
     def add_finished(self, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Write one shard: rows are collected, bytes spilled to disk, and the file appears whole or not at all.
+"""Write one shard: rows are collected, bytes are spilled to disk, and the file appears only when complete.
 
 The same samples always give the same bytes: no timestamps, a fixed HDF5 version range, contiguous datasets.
 """
@@ -37,11 +37,11 @@ _SIDES = {"right": 0, "left": 1}
 def write_shard(
     path: Path, rows: Iterable[Sample | Problem], *, facts: DatasetFacts, software: str
 ) -> tuple[ShardFacts, tuple[Problem, ...]]:
-    """Write samples to one HDF5 file and return what it holds and what was left out.
+    """Write samples to one HDF5 file; return its contents and what was skipped.
 
-    Samples of one annotation must be consecutive and share K, mask, side and labels (all but those `PER_IMAGE`).
+    Samples of one annotation must be consecutive and share K, mask, side and labels (except those in `PER_IMAGE`).
     Memory: one row of labels per sample; images and masks are spilled to a temporary file beside `path`.
-    Raises: ValueError if an annotation comes twice or its samples disagree; DataError if it cannot be written.
+    Raises: ValueError if an annotation appears twice or its samples disagree; DataError if it cannot be written.
     """
     with ExitStack() as stack:
         part = stack.enter_context(write_atomically(path))
@@ -64,7 +64,7 @@ def write_shard(
 
 
 class _Blob:
-    """Byte strings of any length, appended to a temporary file, with the place where each begins."""
+    """Byte strings of any length, appended to a temporary file, with their offsets."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
@@ -86,7 +86,7 @@ class _Blob:
 
 
 class _Collector:
-    """The rows of both tables, as they come."""
+    """The rows of both tables, collected in order."""
 
     def __init__(self, images: _Blob, masks: _Blob) -> None:
         self.images, self.masks = images, masks
@@ -103,7 +103,7 @@ class _Collector:
         self.last: Sample | None = None
 
     def add(self, row: Sample | Problem) -> None:
-        """Take one row; a sample that violates the schema becomes a problem."""
+        """Add one row; a sample that violates the schema becomes a problem."""
         if isinstance(row, Problem):
             self.problems.append(row)
             return
@@ -125,7 +125,7 @@ class _Collector:
 
     def _add_annotation(self, row: Sample) -> None:
         if row.annotation in self.annotation_keys:
-            raise ValueError(f"annotation {row.annotation} comes twice; its samples must be consecutive")
+            raise ValueError(f"annotation {row.annotation} appears twice; its samples must be consecutive")
         labels = {name: value for name, value in row.labels.items() if name not in PER_IMAGE}
         K = row.K.astype(np.float32)
         self.annotation_keys[row.annotation] = len(self.cameras)
@@ -152,7 +152,7 @@ class _Collector:
 
 
 def _agree(sample: Sample, other: Sample) -> bool:
-    """Return whether two samples of one annotation carry the same pose."""
+    """Return whether two samples of one annotation have the same pose."""
     if sample.side != other.side or sample.mask != other.mask or not _same(sample.K, other.K):
         return False
     names = sample.labels.keys() - PER_IMAGE
@@ -173,7 +173,7 @@ def _write(group: h5py.Group, name: str, values: np.ndarray) -> None:
 
 
 def _write_labels(group: h5py.Group, rows: Sequence[Mapping[str, np.ndarray]]) -> None:
-    """Write one array per label that any row carries; `present` marks the rows that do, the others are 0."""
+    """Write one array per label that any row has; `present` marks the rows that have it, others are 0."""
     values, present = group.create_group("labels"), group.create_group("present")
     for name in sorted({name for row in rows for name in row}):
         shape = next(row[name].shape for row in rows if name in row)
@@ -191,6 +191,6 @@ def _write_attributes(file: h5py.File, facts: DatasetFacts, software: str, probl
     attributes |= {name: "" if value is None else value for name, value in facts.model_dump(mode="json").items()}
     for name, value in attributes.items():
         file.attrs[name] = value
-    # An attribute holds 64 KiB at most; a list of problems may be longer.
+    # Attributes are limited to 64 KiB; a list of problems may be longer.
     text = json.dumps([problem.model_dump() for problem in problems]).encode()
     _write(file, "problems", np.frombuffer(text, "u1"))

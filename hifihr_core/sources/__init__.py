@@ -1,1 +1,1 @@
-"""Datasets as they are downloaded, each read into samples that shards can hold."""
+"""Read datasets, in the form in which they are downloaded, into samples for shards."""

@@ -1,6 +1,6 @@
-"""What the numbers of a dataset must say about each other; every check says what it measured.
+"""Consistency checks of a dataset's numbers; each check reports what it measured.
 
-A check that fails stops `prepare`: wrong frames, units or joint orders would silently train nonsense.
+A failed check stops `prepare`: with wrong frames, units or joint orders, training would silently learn nonsense.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ def skipped(name: str, reason: str) -> CheckFacts:
 
 
 def reprojection(joints_cam: np.ndarray, K: np.ndarray, *, width: int, height: int, least: float = 0.99) -> CheckFacts:
-    """At least the fraction `least` of the joints is in front of the camera and projects into the picture."""
+    """Check that at least the fraction `least` of the joints projects into the picture, from in front of the camera."""
     inside = total = 0
     for start in range(0, len(joints_cam), _BLOCK):
         joints = np.asarray(joints_cam[start : start + _BLOCK], np.float64)
@@ -48,7 +48,7 @@ def reprojection(joints_cam: np.ndarray, K: np.ndarray, *, width: int, height: i
 
 
 def projected_labels(joints_cam: np.ndarray, K: np.ndarray, joints_px: np.ndarray, *, limit_px: float) -> CheckFacts:
-    """The camera projects the annotated 3D joints onto the annotated 2D joints."""
+    """Check that the camera projects the annotated 3D joints onto the annotated 2D joints."""
     if not len(joints_cam):
         return skipped("projection", "no annotation could be read")
     found = np.stack([cutting.project(joints, camera) for joints, camera in zip(joints_cam, K, strict=True)])
@@ -57,7 +57,7 @@ def projected_labels(joints_cam: np.ndarray, K: np.ndarray, joints_px: np.ndarra
 
 
 def bone_lengths(joints_cam: np.ndarray, scale: np.ndarray) -> CheckFacts:
-    """`scale` is the length of the middle finger's proximal phalanx, to a micrometre."""
+    """Check that `scale` is the length of the middle finger's proximal phalanx, to a micrometre."""
     ends = np.asarray(joints_cam[:, SCALE_BONE, :], np.float64)
     errors = np.abs(np.linalg.norm(ends[:, 0] - ends[:, 1], axis=-1) - scale)
     worst = float(np.nanmax(errors, initial=0.0))
@@ -65,16 +65,16 @@ def bone_lengths(joints_cam: np.ndarray, scale: np.ndarray) -> CheckFacts:
 
 
 def principal_points(K: np.ndarray, image_px: int) -> CheckFacts:
-    """Principal points lie near the middle; whether they all lie exactly there is reported, not demanded."""
+    """Check that principal points are near the centre; whether they are exactly there is reported but not required."""
     centre = np.asarray(K[:, :2, 2], np.float64)
     centred = float((np.abs(centre - image_px / 2) < 1e-3).all(axis=1).mean()) if len(centre) else 1.0
     furthest = float(np.nanmax(np.abs(centre - image_px / 2), initial=0.0))
-    detail = f"{centred:.1%} at the middle of the picture, the furthest {furthest:.2f} px from it"
+    detail = f"{centred:.1%} at the centre of the picture, the farthest {furthest:.2f} px away"
     return verdict("principal points", furthest < image_px / 4, detail)
 
 
 def right_handed(joints_cam: np.ndarray) -> CheckFacts:
-    """Most hands bend like right hands: a wrong sign of one axis would turn them all into left ones.
+    """Check that most hands bend like right hands: a wrong sign of one axis would turn them all into left ones.
 
     With wrist w, index and pinky MCP i and p, a right hand's palm faces (i - w) x (p - w), and the fingertips bend
     to that side of the knuckles.
@@ -89,14 +89,14 @@ def right_handed(joints_cam: np.ndarray) -> CheckFacts:
 
 
 def in_front(joints_cam: np.ndarray) -> CheckFacts:
-    """Every hand is in front of the camera, within arm's reach of a few metres."""
+    """Check that every hand is in front of the camera, at most a few metres away."""
     depth = np.asarray(joints_cam[:, ROOT, 2], np.float64)
     good = float(((depth > 0.05) & (depth < 5)).mean()) if len(depth) else 1.0
-    return verdict("depth", good >= 0.99, f"{good:.1%} of the hands stand 0.05 to 5 m before the camera, expected 99 %")
+    return verdict("depth", good >= 0.99, f"{good:.1%} of the hands are 0.05 to 5 m from the camera, expected 99 %")
 
 
 def count(name: str, found: int, expected: Sequence[int], *, why_not: str | None = None) -> CheckFacts:
-    """The number of entries is an official one; `why_not` skips the check by name."""
+    """Check that the number of entries is an official one; `why_not` is the reason to skip the check."""
     if why_not:
         return skipped(name, why_not)
     return verdict(name, found in expected, f"{found:,}, expected {' or '.join(f'{n:,}' for n in expected)}")

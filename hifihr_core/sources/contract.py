@@ -1,7 +1,7 @@
-"""What every source is: a name, where its data comes from, and a way to open it as splits of samples.
+"""The interface of a source: a name, where its data comes from, and how to open it as splits of samples.
 
-A source never guesses. What is missing or broken is a `DataError` when the data is opened, a `Problem` when one
-sample is, and a failed `CheckFacts` when the numbers disagree with each other.
+A source never guesses. Missing or broken data is a `DataError` on opening, a broken sample is a `Problem`, and numbers
+that contradict each other are a failed `CheckFacts`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +24,7 @@ class FileState:
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked a source for. `options` holds the values of its own options, by the names in `Source`."""
+    """The user's request to a source. `options` holds the values of its own options, keyed by the names in `Source`."""
 
     root: Path
     limit: int | None = None
@@ -35,9 +35,9 @@ class Request:
 class Source:
     """One row of the table of sources.
 
-    `open` returns the splits that are there, and raises DataError, with `download` and `layout` in the message, where
-    nothing usable is. `inspect` lists what is present, missing and broken without reading images. `options` are those
-    of `hifihr prepare` that only some sources have.
+    `open` returns the available splits, or raises DataError, with `download` and `layout` in the message, if there is
+    nothing usable. `inspect` lists what is present, missing or broken without reading images. `options` are the options
+    of `hifihr prepare` that not all sources have.
     """
 
     name: str
@@ -51,14 +51,14 @@ class Source:
 
 
 def describe_file(path: str, file: RawFile | None, *, needed: bool = True) -> FileState:
-    """Return the line of one file."""
+    """Return the report line of one file."""
     if file is None:
         return FileState(path, "missing" if needed else "optional")
     return FileState(path, "present", f"{file.size:,} bytes in {file.name}")
 
 
 def describe_folder(tree: Tree, folder: str, expected: int | None, *, needed: bool = True) -> FileState:
-    """Return the line of a folder of pictures; `expected` of None takes any number of files."""
+    """Return the report line of a folder of pictures; `expected=None` accepts any number of files."""
     found = len(tree.names(folder))
     if not found:
         return FileState(folder, "missing" if needed else "optional")

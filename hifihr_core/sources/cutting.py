@@ -1,4 +1,4 @@
-"""Cutting pictures for shards: masks of surfaces, crops around the hand, and the mirror for left hands.
+"""Cut pictures for shards: masks of surfaces, crops around the hand, and mirroring of left hands.
 
 Pixels as in docs/conventions.md: (row i, column j) is centred on (j + 0.5, i + 0.5), so cutting the first column x0
 moves u by -x0, and mirroring a picture of width W moves u to W - u.
@@ -16,7 +16,7 @@ from hifihr_core.samples import LABELS, Moves
 
 
 def fill_faces(vertices_px: np.ndarray, faces: np.ndarray, *, width: int, height: int) -> np.ndarray:
-    """Return the mask that a projected surface covers, edges to 1/16 of a pixel."""
+    """Return the mask of a projected surface, with edges accurate to 1/16 of a pixel."""
     mask = np.zeros((height, width), np.uint8)
     # OpenCV centres the first pixel on (0, 0), and takes fixed-point numbers with `shift` binary places.
     corners = np.round((vertices_px - 0.5) * 16).astype(np.int32)[faces]
@@ -26,15 +26,15 @@ def fill_faces(vertices_px: np.ndarray, faces: np.ndarray, *, width: int, height
 
 
 def project(points_cam: np.ndarray, K: np.ndarray) -> np.ndarray:
-    """Return the pixels of points in front of the camera, computed in float64, as float32."""
+    """Project points in front of the camera to float32 pixels, computing in float64."""
     homogeneous = points_cam.astype(np.float64) @ K.astype(np.float64).T
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # what is not finite is looked for later
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # non-finite values are caught later
         return (homogeneous[..., :2] / homogeneous[..., 2:]).astype(np.float32)
 
 
 @dataclass(frozen=True)
 class PixelBox:
-    """A box of whole pixels, x0 <= x < x1 and y0 <= y < y1, inside a picture."""
+    """A box in whole pixels, x0 <= x < x1 and y0 <= y < y1, inside a picture."""
 
     x0: int
     y0: int
@@ -46,7 +46,7 @@ class PixelBox:
         return np.ascontiguousarray(pixels[self.y0 : self.y1, self.x0 : self.x1])
 
     def shift_K(self, K: np.ndarray) -> np.ndarray:
-        """Return the K of the cut picture."""
+        """Return K for the cut picture."""
         moved = K.astype(np.float64).copy()
         moved[:2] -= np.outer((self.x0, self.y0), moved[2])
         return moved
@@ -62,7 +62,7 @@ def scale_labels(
     scale: tuple[float, float] = (1.0, 1.0),
     shift_px: tuple[float, float] = (0.0, 0.0),
 ) -> dict[str, np.ndarray]:
-    """Return the labels after every pixel (u, v) of their picture has moved to ``scale * (u, v) + shift_px``."""
+    """Return the labels after every pixel (u, v) of their picture moves to ``scale * (u, v) + shift_px``."""
 
     def move(points_px: np.ndarray) -> np.ndarray:
         return (points_px * np.asarray(scale) + np.asarray(shift_px)).astype(np.float32)
@@ -71,14 +71,14 @@ def scale_labels(
 
 
 def crop_around(points_px: np.ndarray, *, width: int, height: int, factor: float = 3.0, least: int = 128) -> PixelBox:
-    """Return a square of `factor` times the larger extent of the points about their box's centre, cut at the border.
+    """Return a square of `factor` times the larger extent of the points, centred on their box, clipped at the border.
 
     The margin leaves room for the stream to rotate, scale and move its own crop. The square is at least `least` wide;
-    it never leaves the picture, so it may come out oblong, and it has at least one pixel.
-    Raises: DataError if a point is not finite, as behind or beside the camera.
+    it stays inside the picture, so it may become oblong, and it has at least one pixel.
+    Raises: DataError if a point is not finite, for example behind the camera.
     """
     if not np.isfinite(points_px).all():
-        raise DataError("the hand does not project into the picture: K or the joints are not those of this picture")
+        raise DataError("the hand does not project into the picture: K or the joints belong to another picture")
     low, high = points_px.min(axis=0).astype(np.float64), points_px.max(axis=0).astype(np.float64)
     half = max(factor * float((high - low).max()), least) / 2
     x, y = ((low + high) / 2).tolist()
@@ -90,7 +90,7 @@ def crop_around(points_px: np.ndarray, *, width: int, height: int, factor: float
 
 
 def mirror_K(K: np.ndarray, *, width: int) -> np.ndarray:
-    """Return the K of the mirrored picture: cx' = W - cx, and a skew changes its sign."""
+    """Return K for the mirrored picture: cx' = W - cx, and the skew changes its sign."""
     mirrored = K.astype(np.float64).copy()
     mirrored[0, 1] = -mirrored[0, 1]
     mirrored[0, 2] = width - mirrored[0, 2]
@@ -100,7 +100,7 @@ def mirror_K(K: np.ndarray, *, width: int) -> np.ndarray:
 def mirror_labels(labels: Mapping[str, np.ndarray], *, width: int) -> dict[str, np.ndarray]:
     """Return the labels of the mirrored picture: x to -x in the camera frame, u to W - u in the picture.
 
-    `global_orient` turns from R to M R M with M = diag(-1, 1, 1): the y and z part of its axis-angle change sign, as
+    `global_orient` changes from R to M R M with M = diag(-1, 1, 1): the y and z part of its axis-angle change sign, as
     do those of every joint of an axis-angle `pose`. Undetected keypoints stay (0, 0).
     """
 
@@ -110,14 +110,14 @@ def mirror_labels(labels: Mapping[str, np.ndarray], *, width: int) -> dict[str, 
     return _move(labels, {**_IN_PIXELS, **_MIRRORED}, move)
 
 
-#: How the pixels of points move.
+#: The motion of pixel coordinates.
 _Move = Callable[[np.ndarray], np.ndarray]
 
 
 def _move(
     labels: Mapping[str, np.ndarray], rules: Mapping[Moves, Callable[[np.ndarray, _Move], np.ndarray]], move: _Move
 ) -> dict[str, np.ndarray]:
-    """Apply the rule of every label that has one; a label outside `LABELS` is a mistake of the caller."""
+    """Apply the rule of every label that has one; a label outside `LABELS` is an error of the caller."""
     kinds = {name: LABELS[name].moves for name in labels}
     return {name: rules[kinds[name]](value, move) if kinds[name] in rules else value for name, value in labels.items()}
 

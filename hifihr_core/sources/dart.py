@@ -1,8 +1,8 @@
-"""DART (Gao et al., NeurIPS 2022): 800,000 rendered right hands in textures and accessories, 512 x 512.
+"""DART (Gao et al., NeurIPS 2022): 800,000 rendered right hands with textures and accessories, 512 x 512.
 
-Its camera is orthographic: pictures say nothing about depth. Per sample u = s x + tx, v = s y + ty is fitted to the
-annotation, and the hand is placed in front of an equivalent pinhole, far enough (`DISTANCE_M`) that perspective stays
-below a quarter of a pixel: f = s * distance, root at z = distance. So `root_px` and `scale_px_per_m` are exact,
+Its camera is orthographic: pictures contain no information about depth. Per sample u = s x + tx, v = s y + ty is fitted
+to the annotation, and the hand is placed in front of an equivalent pinhole, far enough (`DISTANCE_M`) that perspective
+stays below a quarter of a pixel: f = s * distance, root at z = distance. So `root_px` and `scale_px_per_m` are exact,
 absolute depth is a convention, and `camera` in the index says "orthographic".
 """
 
@@ -46,13 +46,13 @@ _GATHER = list(gather_from("dart"))
 _PART = re.compile(r"part_(\d+)\.pkl")
 LAYOUT = """\
 ROOT/{train,test}/part_0.pkl, ROOT/{train,test}/0/*.png, ROOT/{train,test}/0_wbg/*.png, ROOT/{train,test}/0_verts/*.pkl
-and so on for every part; as folders or zips, at any depth below --root (0_wbg and 0_verts may be absent)"""
+and likewise for every part; as folders or zips, at any depth below --root (0_wbg and 0_verts are optional)"""
 DOWNLOAD = "download DARTset from https://huggingface.co/datasets/Yuliang/DART and keep its train and test folders"
 
 
 @dataclass(frozen=True)
 class DartPart:
-    """One part: the tree that holds its folders, and its number."""
+    """One part: its number, and the tree with its folders."""
 
     tree: Tree
     number: int
@@ -65,7 +65,7 @@ class DartPart:
 
 @dataclass
 class DartSplit(Split):
-    """One split of DART; the parts one after the other, in the order of their numbers."""
+    """One split of DART; the parts are in order of their numbers."""
 
     parts: tuple[DartPart, ...]
     facts: DatasetFacts
@@ -78,7 +78,7 @@ class DartSplit(Split):
     starts: tuple[int, ...] = (0,)
 
     def stage(self, folder: Path) -> None:
-        """Turn each part's pickle into one mapped array and a list of file names."""
+        """Convert each part's pickle to a mapped array and a list of file names."""
         self.rows = [_stage_part(part, folder / f"part-{n}") for n, part in enumerate(self.parts)]
         self.starts = (0, *np.cumsum([len(names) for _, names in self.rows]).tolist())
 
@@ -92,7 +92,7 @@ class DartSplit(Split):
             yield attempt(key, partial(self._read, self.parts[number], key, values[row], names[row]))
 
     def checks(self) -> Iterator[CheckFacts]:
-        """How well an orthographic camera explains the 2D joints, and handedness."""
+        """Check how well an orthographic camera explains the 2D joints, and handedness."""
         rows = np.concatenate([values.mapped()[checks.probe(len(values), 200)] for values, _ in self.rows])
         rows = rows[np.isfinite(rows).all(axis=1)]
         found = [_unpack(row) for row in rows]
@@ -146,9 +146,9 @@ def fit_orthographic(joints: np.ndarray, points_px: np.ndarray) -> tuple[float, 
 def place_far(
     joints: np.ndarray, scale_px_per_m: float, shift_px: np.ndarray, *, width: int, height: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return (K, joints_cam) of the far pinhole that sees what the orthographic camera saw.
+    """Return (K, joints_cam) of the distant pinhole camera that is equivalent to the orthographic one.
 
-    The root is at z = `DISTANCE_M` on the ray through its orthographic pixel; the others keep their offsets. At
+    The root is at z = `DISTANCE_M` on the ray through its orthographic pixel; other joints keep their offsets. At
     100 m, float32 resolves 8 micrometres.
     """
     if not scale_px_per_m > 0:
@@ -162,9 +162,9 @@ def place_far(
 
 
 def read_picture(part: DartPart, name: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return (BGR, mask): the picture with background if there is one, else the cut-out over grey.
+    """Return (BGR, mask): the picture with background if it exists, else the cut-out on grey.
 
-    The mask is the alpha of the cut-out, at least half opaque, at the size of the picture.
+    The mask is where the cut-out's alpha is at least one half, at the size of the picture.
     Raises: DataError if there is neither.
     """
     cut_out = part.tree.find(f"{part.number}/{name}")
@@ -185,7 +185,7 @@ def read_picture(part: DartPart, name: str) -> tuple[np.ndarray, np.ndarray | No
 
 
 def read_vertices(part: DartPart, name: str) -> np.ndarray | None:
-    """Return MANO's vertices about the index MCP in our axes, or None without a file of them."""
+    """Return MANO's vertices relative to the index MCP in our axes, or None without their file."""
     file = part.tree.find(f"{part.number}_verts/{Path(name).stem}.pkl")
     if file is None:
         return None
@@ -204,7 +204,7 @@ def _turn(rotation: np.ndarray) -> np.ndarray:
 
 
 def _unpack(row: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return (pose, joints, points) of one packed row, joints in our axes and both in our order."""
+    """Unpack a row into (pose, joints, points); joints are in our axes, and both are in our order."""
     values = np.asarray(row, np.float64)
     edges = np.cumsum([0, *(int(np.prod(shape)) for shape in SHAPES.values())])
     pose, joints, points = (
@@ -214,7 +214,7 @@ def _unpack(row: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _stage_part(part: DartPart, target: Path) -> tuple[Rows, list[str]]:
-    """Return (rows, file names) of one part, kept as files beside `target`."""
+    """Return (rows, file names) of one part, stored as files beside `target`."""
     rows_path, names_path = target.with_suffix(".npy"), target.with_suffix(".json")
     if not (rows_path.is_file() and names_path.is_file()):
         names, rows = _pack(read_annotation(part.file), part.file.name)
@@ -235,7 +235,7 @@ def _pack(record: Any, name: str) -> tuple[list[str], np.ndarray]:
         key: len(value) if isinstance(value, list | tuple | np.ndarray) else None for key, value in lists.items()
     }
     if None in lengths.values() or len(set(lengths.values())) != 1 or not lengths["img"]:
-        raise DataError(f"{name}: lists of lengths {lengths}, expected equal ones; download the part again")
+        raise DataError(f"{name}: lists have lengths {lengths}, expected equal ones; download the part again")
     names = [image if isinstance(image, str) else "" for image in lists["img"]]  # type: ignore[union-attr]
     if bad := next((image for image in names if "/" in image or "\\" in image or not image.strip()), None):
         raise DataError(f"{name}: {bad!r} is not a file name; download the part again")
@@ -249,9 +249,9 @@ def _pack(record: Any, name: str) -> tuple[list[str], np.ndarray]:
 
 
 def find_parts(root: Path) -> tuple[dict[str, list[DartPart]], Marker]:
-    """Return the parts of each split, by number. Files in a folder called train or test belong to that split.
+    """Return the parts of each split by number. Files in a folder named train or test belong to that split.
 
-    Raises: DataError if a part is in neither.
+    Raises: DataError if a part is in neither folder.
     """
     places = find_places(root, (*ANCHORS, MARKER_NAME))
     marks = [file for place in places if (file := place.find(MARKER_NAME))]
@@ -261,7 +261,9 @@ def find_parts(root: Path) -> tuple[dict[str, list[DartPart]], Marker]:
         if folder is not None:
             splits[folder].append(place)
         elif any(_PART.fullmatch(name) for name in place.names("")):
-            raise DataError(f"{place.name}: parts of DART outside train and test; keep the folders of the download")
+            raise DataError(
+                f"{place.name}: found DART parts outside train and test; keep the folder structure of the download"
+            )
     trees = {folder: Tree(tuple(found)) for folder, found in splits.items()}
     numbers = {
         folder: sorted(int(match[1]) for name in tree.names("") if (match := _PART.fullmatch(name)))
@@ -305,7 +307,7 @@ def _open_split(folder: str, parts: tuple[DartPart, ...], marker: Marker, limit:
 
 
 def inspect_dart(request: Request) -> Sequence[FileState]:
-    """List the parts that are there, with the number of files in each folder."""
+    """List the available parts, with the number of files in each folder."""
     splits, _ = find_parts(request.root)
     found = []
     for folder in SPLITS:

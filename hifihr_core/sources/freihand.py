@@ -1,8 +1,8 @@
-"""FreiHAND v2 (Zimmermann et al., ICCV 2019): 32,560 annotated poses in four renderings of their background, 3,960 to
-evaluate on.
+"""FreiHAND v2 (Zimmermann et al., ICCV 2019): 32,560 annotated poses with four backgrounds each, and 3,960 for
+evaluation.
 
 Entry i of the annotation lists belongs to the pictures i, i + N, i + 2N and i + 3N, N being the length of the lists.
-The JPEGs are packed as they are. Joints and K are taken as given: the metre and pixel frames are already ours.
+The JPEGs are packed unchanged. Joints and K are used as given: their frames are already ours.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,9 +38,9 @@ SHAPES: Mapping[str, tuple[int, ...]] = {
     "verts": (778, 3),
     "mano": (61,),
 }
-#: Without these no sample can be made; the others are labels that may be absent (the evaluation zip was separate).
+#: Lists that every sample needs; the others are labels that may be absent (the evaluation zip was separate).
 NEEDED = {"training": ("K", "scale", "xyz", "verts", "mano"), "evaluation": ("K", "scale")}
-#: Where HiFiHR and S2HAND keep the keypoints that OpenPose found.
+#: Files in which HiFiHR and S2HAND store OpenPose's keypoints.
 DETECTIONS = {
     "training": ("outputs/freihand-train_openpose_keypoints.json", "openpose/training/detect.json"),
     "evaluation": ("openpose/evaluation/detect.json",),
@@ -74,7 +74,7 @@ class FreihandSplit(Split):
     detections: Detections | None = None
 
     def stage(self, folder: Path) -> None:
-        """Turn the JSON lists into mapped arrays. Raises: DataError if their lengths differ."""
+        """Convert the JSON lists to mapped arrays. Raises: DataError if their lengths differ."""
         for name, shape in SHAPES.items():
             file = self.tree.find(f"{self.folder}_{name}.json")
             if file is None:
@@ -83,7 +83,7 @@ class FreihandSplit(Split):
             if len(column) != self.total:
                 raise DataError(
                     f"{file.name}: {len(column):,} entries, expected {self.total:,}; "
-                    "the download is incomplete or of another version, fetch it again"
+                    "the download is incomplete or another version; fetch it again"
                 )
             self.columns[name] = column
         found = find_detections(self.tree, self.folder)
@@ -98,7 +98,7 @@ class FreihandSplit(Split):
             yield from self._read_pose(pose)
 
     def checks(self) -> Iterator[CheckFacts]:
-        """Reprojection, scale, principal points, hands in front of the camera, and MANO's regressor."""
+        """Check reprojection, scale, principal points, hand distances, and MANO's regressor."""
         columns, count = {name: column.values[: self.count] for name, column in self.columns.items()}, self.count
         yield checks.principal_points(columns["K"], IMAGE_PX)
         if "xyz" in columns:
@@ -150,7 +150,7 @@ class FreihandSplit(Split):
 
 
 def read_jpeg(tree: Tree, path: str) -> bytes:
-    """Return a picture of 224 x 224 as it is. Raises: DataError if it is missing, truncated or of another size."""
+    """Return a picture of 224 x 224 unchanged. Raises: DataError if it is missing, truncated or of another size."""
     content = tree.need(path).read()
     try:
         size = pictures.jpeg_size(content)
@@ -162,14 +162,14 @@ def read_jpeg(tree: Tree, path: str) -> bytes:
 
 
 def _training_mask(tree: Tree, name: str) -> bytes:
-    """Return the mask of a training pose: JPEG noise around 0 and 255, cut at 127."""
+    """Return the mask of a training pose, thresholded at 127 because of JPEG noise."""
     content = tree.need(f"training/mask/{name}.jpg").read()
     pictures.jpeg_size(content)
     return pictures.encode_mask(pictures.decode(content, flags=cv2.IMREAD_GRAYSCALE) > 127)
 
 
 def _evaluation_mask(tree: Tree, name: str) -> bytes | None:
-    """Return where the map of hand parts is not background; None without the evaluation zip."""
+    """Return the non-background pixels of the map of hand parts; None without the evaluation zip."""
     file = tree.find(f"evaluation/segmap/{name}.png")
     if file is None:
         return None
@@ -181,7 +181,7 @@ _MASKS: Mapping[str, Callable[[Tree, str], bytes | None]] = {"training": _traini
 
 
 def find_detections(tree: Tree, folder: str) -> RawFile | None:
-    """Return the file of detected keypoints of a split, or None."""
+    """Return a split's file of detected keypoints, or None."""
     return next((file for path in DETECTIONS[folder] if (file := tree.find(path))), None)
 
 
@@ -244,7 +244,7 @@ def _count_entries(file: RawFile) -> int:
 
 
 def inspect_freihand(request: Request) -> Sequence[FileState]:
-    """List what a FreiHAND download needs, and what is there."""
+    """List the files of a FreiHAND download, and their state."""
     tree = Tree(tuple(find_places(request.root, ANCHORS)))
     marker_file = tree.find(MARKER_NAME)
     synthetic = parse_marker(marker_file.read() if marker_file else None).synthetic

@@ -1,8 +1,8 @@
-"""HO-3D v2 and v3 (Hampali et al., CVPR 2020 and 2022): right hands with objects, 640 x 480, sequences of frames.
+"""HO-3D v2 and v3 (Hampali et al., CVPR 2020 and 2022): right hands with objects, 640 x 480, as sequences of frames.
 
-Only `train.txt` and `evaluation.txt` say which frames belong to a split: the folders hold more. Metas are in
-OpenGL's camera frame; (x, -y, -z) brings them into ours, and K, which HO-3D applies after that flip, needs no change.
-Frames are stored as padded crops around the hand, K moved with them.
+Only `train.txt` and `evaluation.txt` define which frames belong to a split: the folders contain more. Metas are in
+OpenGL's camera frame; (x, -y, -z) converts them to ours, and K, which HO-3D applies after that flip, needs no change.
+Frames are stored as padded crops around the hand, with K adjusted.
 """
 
 import json
@@ -49,7 +49,7 @@ from hifihr_core.sources.raw.raw_tree import RawFile, Tree, find_places
 from hifihr_core.sources.raw.rows import Rows, write_rows
 
 LISTS = {"train": "train.txt", "evaluation": "evaluation.txt"}
-#: The benchmark's numbers of evaluation frames; a submission must have as many.
+#: The number of evaluation frames in each version; a submission must have as many.
 EVALUATION_FRAMES = {"v2": 11_524, "v3": 20_137}
 ANCHORS = (*LISTS.values(), *(f"{folder}/" for folder in LISTS))
 LAYOUT = """\
@@ -79,7 +79,7 @@ class Ho3dSplit(Split):
     detections: dict[str, Detections] = field(default_factory=dict)
 
     def stage(self, folder: Path) -> None:
-        """Read the published ground truth of the evaluation, vote on the hand's colour, parse detections."""
+        """Read the published ground truth for evaluation, vote on the hand's colour, parse detections."""
         if self.folder == "evaluation":
             for name, shape in (("xyz", (21, 3)), ("verts", (778, 3))):
                 if file := self.tree.find(f"evaluation_{name}.json"):
@@ -93,12 +93,12 @@ class Ho3dSplit(Split):
                 self.detections[sequence] = stage_detections(file, folder / f"detect-{sequence}")
 
     def read(self, start: int, stop: int) -> Iterator[Sample | Problem]:
-        """Yield the crops of frames start..stop-1; a frame that cannot be used is a problem."""
+        """Yield the crops of frames start..stop-1; an unusable frame becomes a problem."""
         for number in range(start, stop):
             yield attempt(self.frames[number], partial(self._read_frame, number))
 
     def checks(self) -> Iterator[CheckFacts]:
-        """Projection, depth, handedness, the colour of the masks, and the number of evaluation frames."""
+        """Check projection, depth, handedness, the colour of the masks, and the number of evaluation frames."""
         frames = [self.frames[number] for number in checks.probe(self.count, 200)]
         metas = [meta for frame in frames if (meta := try_meta(self.tree, self.folder, frame))]
         joints = [(meta.joints, meta.K) for meta in metas if meta.joints is not None]
@@ -171,7 +171,7 @@ class Ho3dSplit(Split):
     def _read_mask(
         self, frame: str, crop: cutting.PixelBox, width: int, height: int, hand_px: np.ndarray | None
     ) -> bytes | None:
-        """Return the mask from the segmentation, else the outline of MANO's surface, else None."""
+        """Return the mask from the segmentation, else from MANO's projected surface, else None."""
         file = find_segmentation(self.tree, frame) if self.hand_channel is not None else None
         if file is not None:
             hand = pictures.decode(file.read())[..., self.hand_channel] > 127
@@ -197,8 +197,8 @@ class Ho3dSplit(Split):
         column = stage_column(file, target, shape=shape)
         if len(column) != len(self.frames):
             raise DataError(
-                f"{file.name}: {len(column):,} entries, expected {len(self.frames):,}, as many as evaluation.txt has "
-                "lines; it may be of the other version"
+                f"{file.name}: {len(column):,} entries, expected {len(self.frames):,}, "
+                "the number of lines in evaluation.txt; it may belong to the other version"
             )
         return column
 
@@ -213,13 +213,13 @@ class Ho3dSplit(Split):
         """Describe where masks come from."""
         without = "samples have no mask"
         if self.faces is not None:
-            without = "masks are the outline of MANO's surface, objects in front not cut out"
+            without = "masks are MANO's projected surface, including parts behind objects"
         if self.hand_channel is not None:
             return checks.verdict("masks", True, f"the hand is {('blue', 'green', 'red')[self.hand_channel]}")
         probe = self.frames[: self.count : max(1, self.count // 50)]
         if not any(find_segmentation(self.tree, frame) for frame in probe):
             return checks.skipped("masks", f"no train/<SEQ>/seg in this download; {without}")
-        return checks.skipped("masks", f"in no colour of the segmentation do {VOTE:.0%} of the joints lie; {without}")
+        return checks.skipped("masks", f"no colour of the segmentation covers {VOTE:.0%} of the joints; {without}")
 
 
 def pose_frames(tree: Tree, frames: Sequence[str]) -> np.ndarray:
@@ -249,7 +249,7 @@ def _open_tree(root: Path) -> tuple[Tree, Marker]:
         roots = [place for place in places if place.find(name)]
         if len(roots) > 1:
             names = " and ".join(place.name for place in roots)
-            raise DataError(f"{root}: {name} in {names}, expected one version; give its folder with --root")
+            raise DataError(f"{root}: found {name} in {names}, expected one version; give its folder with --root")
     tree = Tree(tuple(places))
     file = tree.find(MARKER_NAME)
     return tree, parse_marker(file.read() if file else None)
@@ -293,7 +293,7 @@ def _open_split(tree: Tree, folder: str, marker: Marker, limit: int | None) -> H
 
 
 def inspect_ho3d(request: Request) -> Sequence[FileState]:
-    """List what an HO-3D download needs, and how many frames of each list are there."""
+    """List the files of an HO-3D download, and how many frames of each list are present."""
     tree, _ = _open_tree(request.root)
     parts = []
     for folder, name in LISTS.items():
@@ -315,7 +315,7 @@ def inspect_ho3d(request: Request) -> Sequence[FileState]:
 
 HO3D = Source(
     name="ho3d",
-    summary="HO-3D v2 or v3: hands with objects, annotated frames of video",
+    summary="HO-3D v2 or v3: hands with objects, annotated video frames",
     licence="non-commercial",
     download=DOWNLOAD,
     layout=LAYOUT,

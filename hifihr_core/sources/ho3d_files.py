@@ -18,11 +18,11 @@ from hifihr_core.sources.contract import FileState
 from hifihr_core.sources.raw.pickled import need, read_annotation
 from hifihr_core.sources.raw.raw_tree import RawFile, Tree
 
-#: The extension of the colour frames tells the version.
+#: Version by the extension of the colour frames.
 VERSIONS: Mapping[str, str] = MappingProxyType({".png": "v2", ".jpg": "v3"})
 FROM_OPENGL = np.asarray((1.0, -1.0, -1.0))
 WIDTH, HEIGHT = 640, 480
-#: A segmentation channel is the hand's where at least this share of the projected joints lies on it.
+#: A segmentation channel is the hand's if it covers at least this fraction of the projected joints.
 VOTE = 0.6
 GATHER = list(gather_from("ho3d"))
 _LINE = re.compile(r"[^/\s.][^/\s]{0,200}/\d{1,20}")
@@ -43,7 +43,7 @@ class Meta:
 def _train_meta(record: Any) -> Meta:
     joints = (need(record, "handJoints3D", (21, 3)) * FROM_OPENGL)[GATHER]
     pose = need(record, "handPose", (48,)).copy()
-    # R -> D R with D = diag(1, -1, -1), a half turn about x, turns the hand from OpenGL's camera into ours.
+    # R -> D R with D = diag(1, -1, -1), a half turn about x, maps OpenGL's camera frame to ours.
     pose[:3] = (Rotation.from_matrix(np.diag(FROM_OPENGL)) * Rotation.from_rotvec(pose[:3])).as_rotvec()
     return Meta(
         K=need(record, "camMat", (3, 3)),
@@ -66,9 +66,9 @@ _METAS: Mapping[str, Callable[[Any], Meta]] = {"train": _train_meta, "evaluation
 
 
 def vote_on_channels(tree: Tree, frames: Sequence[str]) -> dict[str, float]:
-    """Return, per colour channel (OpenCV's order), the fraction of projected joints at which it is full.
+    """Return, per colour channel (OpenCV's order), the fraction of projected joints at which it is saturated.
 
-    Versions and readers disagree on the hand's colour, so some 200 training frames vote. Empty without
+    Versions and readers disagree about the hand's colour, so about 200 training frames vote. Empty without
     segmentations.
     """
     hits, total = np.zeros(3), 0
@@ -100,7 +100,7 @@ def try_meta(tree: Tree, folder: str, frame: str) -> Meta | None:
 
 
 def find_segmentation(tree: Tree, frame: str) -> RawFile | None:
-    """Return the segmentation of a training frame, under either extension, or None."""
+    """Return the segmentation of a training frame, with either extension, or None."""
     sequence, _, name = frame.partition("/")
     return next((file for ext in VERSIONS if (file := tree.find(f"train/{sequence}/seg/{name}{ext}"))), None)
 
@@ -116,20 +116,20 @@ def read_list(file: RawFile) -> tuple[str, ...]:
 
 
 def find_version(tree: Tree, folder: str, frames: Sequence[str]) -> str:
-    """Return "v2" or "v3" by the extension of the first frame that is there. Raises: DataError if none is."""
+    """Return "v2" or "v3" by the extension of the first frame found. Raises: DataError if there is none."""
     for frame in frames[:: max(1, len(frames) // 100)]:
         sequence, _, name = frame.partition("/")
         for extension, version in VERSIONS.items():
             if tree.find(f"{folder}/{sequence}/rgb/{name}{extension}"):
                 return version
     sequence = frames[0].partition("/")[0]
-    raise DataError(f"{folder}/{sequence}/rgb: no frame of the list is there; the download is incomplete")
+    raise DataError(f"{folder}/{sequence}/rgb: none of the listed frames exists; the download is incomplete")
 
 
 def count_frames(
     tree: Tree, folder: str, kind: str, extensions: Sequence[str], frames: Sequence[str], *, needed: bool
 ) -> FileState:
-    """Return the report line of one kind of file: how many frames of the list have it."""
+    """Return the report line of one kind of file: how many listed frames have it."""
     sequences = sorted({frame.partition("/")[0] for frame in frames})
     there = {
         f"{sequence}/{Path(name).stem}"

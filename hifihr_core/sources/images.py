@@ -1,9 +1,9 @@
-"""A user's own photos, with the 2D keypoints that a person or a detector gave: data for self-supervision.
+"""A user's own photos with 2D keypoints from a person or a detector: data for self-supervision.
 
-Keypoints come from, in this order: a file given by `keypoints` (or `keypoints.json` in the root), OpenPose's file
-beside a photo (`hand_keypoints.json` for `hand.jpg`), and a detector, if one is given. One sample per hand, a padded
-crop of at most `LARGEST_PX`; a left hand is mirrored. K is that of the file, else of EXIF, else a guess: `camera` in
-the index says "assumed".
+Keypoints come from the first of these that exists: the file `keypoints` (or `keypoints.json` in the root), OpenPose's
+file beside a photo (`hand_keypoints.json` for `hand.jpg`), a detector. There is one sample per hand, a padded crop of
+at most `LARGEST_PX`; left hands are mirrored. K comes from the file, else from EXIF, else it is a guess, and `camera`
+in the index is "assumed".
 """
 
 import json
@@ -42,12 +42,12 @@ LARGEST_PX = 512
 LAYOUT = f"""\
 ROOT/*.jpg, *.png ... in any folders below --root, with ROOT/{KEYPOINTS_NAME}
 {{"photo.jpg": [{{"keypoints": [[x, y, confidence] x 21], "side": "right"}}]}}, or OpenPose's photo_keypoints.json"""
-DOWNLOAD = "put your photos there, or give their folder with --root"
+DOWNLOAD = "put your photos there or give their folder with --root"
 
 
 @dataclass
 class ImagesSplit(Split):
-    """All photos below one folder; `hands` are those of a file, by photo; each worker builds its own detector."""
+    """All photos below a folder; `hands` maps photos to the hands in a file; each worker builds its own detector."""
 
     root: Path
     photos: tuple[str, ...]
@@ -68,14 +68,14 @@ class ImagesSplit(Split):
             yield from attempt_all(name, partial(self._read, name))
 
     def checks(self) -> Iterator[CheckFacts]:
-        """Photos have nothing to check."""
+        """Return no checks: photos have nothing to check."""
         return iter(())
 
     def _read(self, name: str) -> Iterator[Sample]:
         photo = read_photo(self.root / name)
         hands = self.hands.get(name) or read_openpose_photo(self.root / name) or self._detect(photo)
         if not hands:
-            raise DataError(f"no keypoints; add them to {KEYPOINTS_NAME} or give a detector")
+            raise DataError(f"no keypoints; add them to {KEYPOINTS_NAME} or choose a detector")
         for number, hand in enumerate(hands):
             yield cut_hand(f"{name}#{number}", photo, hand)
 
@@ -87,15 +87,15 @@ class ImagesSplit(Split):
 
 
 def cut_hand(key: str, photo: Photo, hand: Detection) -> Sample:
-    """Return the sample of one hand: cut out, mirrored if it is a left one, and shrunk to at most `LARGEST_PX`.
+    """Return the sample of one hand: cropped, mirrored if it is a left hand, and shrunk to at most `LARGEST_PX`.
 
-    Raises: DataError for a hand without keypoints, or one that cannot be in this photo.
+    Raises: DataError for a hand without keypoints, or one outside this photo.
     """
     check_in_photo(hand, *photo.size_px)
     camera = choose_camera(photo, detections=[hand])
     height, width = photo.image.shape[:2]
     if hand.keypoints_px is None or hand.keypoints_confidence is None or not hand.found.any():
-        raise DataError(f"hand {key}: no keypoint with confidence, expected at least one")
+        raise DataError(f"hand {key}: no keypoint with a confidence above 0, expected at least one")
     K = photo.T_image_photo @ camera.K
     labels = keypoint_labels(
         hand.keypoints_px * np.diag(photo.T_image_photo)[:2], hand.keypoints_confidence, centre_px=0.0
@@ -117,7 +117,7 @@ def cut_hand(key: str, photo: Photo, hand: Detection) -> Sample:
 def _shrink(
     pixels: np.ndarray, K: np.ndarray, labels: Mapping[str, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-    """Return a picture of at most `LARGEST_PX` per side; K and keypoints by the exact ratio of each side."""
+    """Return a picture of at most `LARGEST_PX` per side, with K and keypoints scaled by the exact ratios."""
     height, width = pixels.shape[:2]
     factor = min(1.0, LARGEST_PX / max(height, width))
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
@@ -130,9 +130,9 @@ def _shrink(
 def open_images(request: Request) -> Sequence[Split]:
     """Return one split with every photo under `request.root`.
 
-    `request.options` may hold `keypoints`, the path of a file of hands, and `detector`, a name of the table of
-    detectors for the photos that no file knows (default: the best one that can run here).
-    Raises: DataError if there is no photo, or the file of hands is broken or names other photos; ConfigError for an
+    `request.options` may hold `keypoints`, the path of a file of hands, and `detector`, the name of a detector for the
+    photos that no file covers (default: the best one available).
+    Raises: DataError if there is no photo, or if the file of hands is broken or names other photos; ConfigError for an
     unknown detector.
     """
     detector = _choose_detector(request.options.get("detector"))
@@ -162,7 +162,7 @@ def open_images(request: Request) -> Sequence[Split]:
 
 
 def _choose_detector(name: str | None) -> str | None:
-    """Return the detector that is meant; one that only gives boxes finds nothing to learn from."""
+    """Return the chosen detector, or None if it finds boxes but no keypoints."""
     chosen = choose_detector(name or "auto")
     return chosen if DETECTORS[chosen].finds_keypoints else None
 
@@ -175,7 +175,7 @@ def find_photos(root: Path) -> tuple[str, ...]:
 
 
 def inspect_images(request: Request) -> Sequence[FileState]:
-    """List the photos and where their keypoints come from."""
+    """List the photos and the sources of their keypoints."""
     photos = find_photos(request.root)
     beside = sum((request.root / name).with_name(f"{Path(name).stem}_keypoints.json").is_file() for name in photos)
     given = request.options.get("keypoints") or request.root / KEYPOINTS_NAME

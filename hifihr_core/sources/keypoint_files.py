@@ -1,9 +1,9 @@
-"""Keypoints that a 2D detector found: OpenPose's files for whole datasets, and for single photos.
+"""Keypoints from a 2D detector: OpenPose's files for whole datasets and for single photos.
 
 A file for many pictures is a JSON list `[peaks, values]` or `[peaks, values, names]`: N x 21 x 2 whole pixels (x, y), N
-x 21 (x 1) confidences, N file names; (0, 0) with 0 where nothing was found. Whole numbers name a pixel, so half a pixel
-is added to reach its centre. OpenPose's own file of one picture has `people`, each with 63 numbers (x, y, confidence)
-per hand. Our own format is that of `hifihr_core.photos.hand_files`.
+x 21 (x 1) confidences, N file names; (0, 0) with confidence 0 if nothing was found. Integers name pixels, so half a
+pixel is added to reach the centre. OpenPose's own file for one picture lists `people`, each with 63 numbers (x, y,
+confidence) per hand. Our own format is that of `hifihr_core.photos.hand_files`.
 """
 
 import json
@@ -30,13 +30,13 @@ KEYPOINTS_NAME = "keypoints.json"
 
 @dataclass
 class Detections:
-    """Found keypoints by row; `names` maps the name of a picture to its row, or is empty."""
+    """Detected keypoints by row; `names` maps picture names to rows, or is empty."""
 
     found: Rows
     names: Mapping[str, int]
 
     def labels(self, position: int, name: str) -> dict[str, np.ndarray]:
-        """Return the two keypoint labels of a picture, by its name, else by its position; empty if it has none."""
+        """Return the two keypoint labels of a picture by name, else by position; empty if it has none."""
         row = self.names.get(name, -1) if self.names else position
         if not 0 <= row < len(self.found):
             return {}
@@ -53,9 +53,9 @@ def keypoint_labels(peaks: np.ndarray, values: np.ndarray, *, centre_px: float =
 
 
 def stage_detections(file: RawFile, target: Path, *, rows: Sequence[int] = ()) -> Detections:
-    """Parse an OpenPose file of a dataset into arrays beside `target`; finished arrays are only opened.
+    """Parse an OpenPose file for a dataset into arrays beside `target`; finished arrays are only opened.
 
-    Raises: DataError if it is not such a file, or has neither names nor one of the lengths `rows` (if any).
+    Raises: DataError for any other file, or one with neither names nor one of the lengths `rows` (if any).
     """
     peaks_path, names_path = target.with_suffix(".npy"), target.with_suffix(".names.json")
     if not (peaks_path.is_file() and names_path.is_file()):
@@ -72,9 +72,9 @@ def stage_detections(file: RawFile, target: Path, *, rows: Sequence[int] = ()) -
 
 
 def _parse(file: RawFile) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Return (peaks, values, base names) of a whole file, read one entry at a time.
+    """Return (peaks, values, base names) of a file, which is read one entry at a time.
 
-    The three lists are distinguished by what an entry holds: 42 numbers, 21 numbers, or a text.
+    The three lists are distinguished by their entries: 42 numbers, 21 numbers, or a string.
     """
     numbers: dict[int, list[np.ndarray]] = {2 * NUM_JOINTS: [], NUM_JOINTS: []}
     names: list[str] = []
@@ -100,9 +100,9 @@ def _parse(file: RawFile) -> tuple[np.ndarray, np.ndarray, list[str]]:
 
 
 def read_keypoint_file(path: Path) -> dict[str, tuple[Detection, ...]]:
-    """Return the hands of every picture that a file names: ours (`hand_files`), or OpenPose's `[peaks, values, names]`.
+    """Return the hands of every picture in a file of our format (`hand_files`) or OpenPose's `[peaks, values, names]`.
 
-    Raises: DataError if it is neither, or OpenPose's list without names.
+    Raises: DataError for any other file, or OpenPose's list without names.
     """
     content = read_json(path, most_bytes=1 << 30)
     if not isinstance(content, list):
@@ -122,16 +122,16 @@ def read_openpose_photo(photo: Path) -> tuple[Detection, ...]:
     content = read_json(path, most_bytes=1 << 30)
     people = content.get("people") if isinstance(content, dict) else None
     if not isinstance(people, list) or not all(isinstance(person, dict) for person in people):
-        raise DataError(f"{path}: it has no list of people, expected a file of OpenPose; detect again")
+        raise DataError(f"{path}: it has no list of people, expected a file from OpenPose; run the detection again")
     sides: tuple[Side, ...] = ("right", "left")
     found = [(side, row) for person in people for side in sides if (row := person.get(f"hand_{side}_keypoints_2d"))]
     return tuple(hand for side, row in found for hand in _detected(str(path), row, side))
 
 
 def _detected(name: str, numbers: Any, side: Side) -> Iterator[Detection]:
-    """Yield the hand of OpenPose's 63 numbers, whose confidences may exceed 1 a little; nothing if no hand was found.
+    """Yield the hand in OpenPose's 63 numbers, whose confidences may slightly exceed 1; nothing if no hand was found.
 
-    Raises: DataError for a wrong count of numbers, or non-finite ones.
+    Raises: DataError for a wrong number of values, or non-finite ones.
     """
     try:
         rows = np.asarray(numbers, np.float64).reshape(NUM_JOINTS, 3)

@@ -1,7 +1,7 @@
-"""Whether a dataset's joints are MANO's: decides the joint definition, and catches old downloads.
+"""Check whether a dataset's joints are MANO's, which decides the joint definition and catches old downloads.
 
-MANO is the user's own file. Without it, and for trees whose vertices are not MANO's, these checks are skipped by name.
-Torch is imported only where a check is made.
+Users install MANO themselves. Without it, and for trees whose vertices are not MANO's, these checks are skipped by
+name. Torch is imported only when a check runs.
 """
 
 import numpy as np
@@ -23,9 +23,9 @@ def reason_to_skip(*, stand_in: bool) -> str | None:
 
 
 def regressed_joints(vertices: np.ndarray, joints_cam: np.ndarray, *, stand_in: bool) -> CheckFacts:
-    """MANO's regressor on the given vertices, with FreiHAND's tip vertices, reproduces the given joints within 0.5 mm.
+    """Check that MANO's regressor, with FreiHAND's tip vertices, reproduces the given joints within 0.5 mm.
 
-    FreiHAND downloads from before October 2019 use another MANO and fail here.
+    FreiHAND downloads from before October 2019 use a different MANO and fail here.
     """
     if reason := reason_to_skip(stand_in=stand_in):
         return skipped(NAME, reason)
@@ -35,11 +35,14 @@ def regressed_joints(vertices: np.ndarray, joints_cam: np.ndarray, *, stand_in: 
 
     hand = _load(Mano, joints="freihand")
     found = torch.einsum("bvc,vj->bjc", torch.from_numpy(np.asarray(vertices, np.float32)), hand.joint_weights)
-    return _compare(found.numpy(), joints_cam, limit_mm=0.5, remedy="FreiHAND before October 2019 is another version")
+    return _compare(
+        found.numpy(), joints_cam, limit_mm=0.5, remedy="FreiHAND from before October 2019 is a different version"
+    )
 
 
 def posed_joints(pose: np.ndarray, shape: np.ndarray, joints_cam: np.ndarray, *, stand_in: bool) -> CheckFacts:
-    """MANO posed with the given parameters (flat hand at zero) gives HO-3D's joints within 1 mm, root on root.
+    """Check that MANO, posed with the given parameters (flat hand at zero), gives HO-3D's joints within 1 mm,
+    root-aligned.
 
     `pose` is (B, 48) axis-angle, the global rotation first and in our camera's axes.
     """
@@ -65,7 +68,7 @@ def pose_mano(pose: np.ndarray, shape: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def mano_faces() -> np.ndarray:
-    """Return the triangles of MANO's surface as vertex numbers."""
+    """Return the triangles of MANO's surface as vertex indices."""
     from hifihr_core.hands.mano.model import Mano
 
     return _load(Mano).faces.numpy()

@@ -1,4 +1,4 @@
-"""What `hifihr prepare` does with one source: look, plan, check, pack."""
+"""The steps of `hifihr prepare` for one source: look, plan, check, pack."""
 
 import tempfile
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from hifihr_core.sources.contract import FileState, Request, Source
 
 @dataclass(frozen=True)
 class PlannedSplit:
-    """What one split would become: printed by `--dry-run`."""
+    """The plan for one split, printed by `--dry-run`."""
 
     name: str
     folder: Path
@@ -26,7 +26,7 @@ class PlannedSplit:
 
 @dataclass(frozen=True)
 class Report:
-    """What `--check` found: the parts of the download and the checks of every split."""
+    """The result of `--check`: the parts of the download and the checks of every split."""
 
     parts: tuple[FileState, ...]
     checks: dict[str, tuple[CheckFacts, ...]]
@@ -34,7 +34,7 @@ class Report:
 
     @property
     def good(self) -> bool:
-        """Return whether nothing needed is missing or broken and no check failed."""
+        """Return whether all required parts are intact and no check failed."""
         broken = any(part.state in ("missing", "broken") for part in self.parts)
         failed = any(check.status == "failed" for results in self.checks.values() for check in results)
         return not (broken or failed or self.error)
@@ -50,7 +50,7 @@ def prepare(
 ) -> dict[Path, ShardIndex]:
     """Pack every split of a source below `out` and return the index of each folder.
 
-    Raises: DataError with where to download and the expected layout, if the raw files are not there.
+    Raises: DataError, with the download address and the expected layout, if the raw files are missing.
     """
     finished = {}
     out = _of_part(out, policy)
@@ -61,14 +61,14 @@ def prepare(
 
 
 def plan(source: Source, request: Request, out: Path, *, policy: Policy = DEFAULT_POLICY) -> list[PlannedSplit]:
-    """Return what `prepare` would write, touching nothing."""
+    """Return what `prepare` would write, without changing anything."""
     planned = []
     out = _of_part(out, policy)
     for split in _open(source, request):
         folder = out / split.facts.split
         pieces = plan_pieces(split, folder, policy=policy)
         there = sum(piece.path.is_file() for piece in pieces)
-        state = "finished" if (folder / INDEX_NAME).is_file() else f"{there} of {len(pieces)} shards there"
+        state = "finished" if (folder / INDEX_NAME).is_file() else f"{there} of {len(pieces)} shards finished"
         poses = sum(piece.stop - piece.start for piece in pieces)
         planned.append(PlannedSplit(split.facts.split, folder, poses, len(pieces), poses * split.bytes_each, state))
     return planned
@@ -79,7 +79,7 @@ def _of_part(out: Path, policy: Policy) -> Path:
 
 
 def check(source: Source, request: Request) -> Report:
-    """Look at a download without packing it: what is there, and whether its numbers agree with each other.
+    """Check a download without packing it: which files exist, and whether the numbers are consistent.
 
     Annotations are staged in a temporary folder, which is removed.
     """
@@ -99,7 +99,7 @@ def check(source: Source, request: Request) -> Report:
 
 
 def _open(source: Source, request: Request) -> Sequence[Split]:
-    """Open a source; if nothing is found, say what its folder must look like."""
+    """Open a source; if nothing is found, the error shows the expected layout."""
     try:
         return source.open(request)
     except DataError as error:

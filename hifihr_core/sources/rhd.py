@@ -1,7 +1,8 @@
 """RHD, the Rendered Hand Pose dataset (Zimmermann and Brox, ICCV 2017): rendered people, 320 x 320, two hands each.
 
-One sample per picture: the hand with more visible joints, on a tie the one with more pixels, then the right one. A
-left hand is mirrored with its picture, mask, K and labels. Pictures are stored as padded crops around the hand.
+There is one sample per picture: the hand with more visible joints, on a tie the one with more pixels, then the right
+one. Left hands are mirrored with their picture, mask, K and labels. Pictures are stored as padded crops around the
+hand.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -63,7 +64,7 @@ class RhdSplit(Split):
     rows: Rows | None = None
 
     def stage(self, folder: Path) -> None:
-        """Turn the pickle of all annotations into one mapped array; an entry that is not an annotation becomes NaN."""
+        """Convert the pickle of all annotations to a mapped array; an invalid entry becomes NaN."""
         target = folder / "annotations.npy"
         if not target.is_file():
             packed = _pack(read_annotation(self.tree.need(f"anno_{self.folder}.pickle")), self.numbers)
@@ -77,7 +78,7 @@ class RhdSplit(Split):
             yield attempt(f"{self.numbers[position]:05d}", partial(self._read, position))
 
     def checks(self) -> Iterator[CheckFacts]:
-        """Count, K xyz against uv, depth, handedness of the right hands, and the ids of the masks."""
+        """Check the count, K xyz against uv, depth, handedness of the right hands, and the mask ids."""
         if not self.marker.synthetic:
             yield checks.count("pictures", len(self.numbers), [OFFICIAL[self.folder]])
         probe = checks.probe(self.count, 500)
@@ -91,7 +92,7 @@ class RhdSplit(Split):
         yield self._check_masks()
 
     def _check_masks(self) -> CheckFacts:
-        """No mask may hold an id beyond the last finger of the right hand."""
+        """Check that no mask has an id beyond the last finger of the right hand."""
         highest = 0
         for position in checks.probe(self.count, 20):
             file = self.tree.find(f"mask/{self.numbers[position]:05d}.png")
@@ -156,7 +157,7 @@ def choose_side(uv_vis: np.ndarray, ids: np.ndarray) -> Side:
     """
     visible: dict[Side, int] = {side: int((uv_vis[rows, 2] > 0.5).sum()) for side, rows in ROWS.items()}
     seen = visible
-    if visible["left"] == visible["right"]:  # counting pixels takes a twentieth of the time of a whole sample
+    if visible["left"] == visible["right"]:  # counting pixels takes a twentieth of the time per sample
         seen = {side: int(hand_mask(ids, side).sum()) for side in ROWS}
     if not any((*visible.values(), *seen.values())):
         raise DataError("no hand is visible")
@@ -193,7 +194,7 @@ def open_rhd(request: Request) -> Sequence[Split]:
 
 
 def _find_trees(root: Path) -> dict[str, tuple[Tree, Marker]]:
-    """Return the tree of every split that is there, beginning in its folder."""
+    """Return the tree of every available split, rooted in its folder."""
     places = find_places(root, (*ANCHORS, MARKER_NAME))
     marks = [file for place in places if (file := place.find(MARKER_NAME))]
     marker = parse_marker(marks[0].read() if marks else None)
@@ -205,7 +206,7 @@ def _open_split(tree: Tree, folder: str, marker: Marker, limit: int | None) -> R
     numbers = tuple(int(name[:-4]) for name in tree.names("color") if name.endswith(".png") and name[:-4].isdigit())
     if not numbers:
         raise DataError(f"{folder}/color: no pictures, expected {OFFICIAL[folder]:,}; {DOWNLOAD}")
-    if not marker.synthetic:  # an official split is complete, whatever is there: what lacks is a problem by number
+    if not marker.synthetic:  # official splits count as complete: missing pictures become problems, by number
         numbers = tuple(sorted({*numbers, *range(OFFICIAL[folder])}))
     facts = DatasetFacts(
         dataset="rhd",
@@ -229,7 +230,7 @@ def _open_split(tree: Tree, folder: str, marker: Marker, limit: int | None) -> R
 
 
 def inspect_rhd(request: Request) -> Sequence[FileState]:
-    """List what an RHD download needs, and what is there."""
+    """List the files of an RHD download, and their state."""
     trees = _find_trees(request.root)
     parts = []
     for folder, pictures_expected in OFFICIAL.items():

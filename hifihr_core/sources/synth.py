@@ -1,4 +1,4 @@
-"""Synthetic hands as a source of `prepare`: rendered while they are packed, nothing is read."""
+"""Synthetic hands as a source for `prepare`: rendered while they are packed, without any download."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,18 +19,19 @@ from hifihr_core.synthesis.as_samples import BLOCK, samples
 from hifihr_core.synthesis.generator import Synthesizer
 from hifihr_core.synthesis.options import LightKind, SynthOptions
 
-#: What lights synthetic hands, by the names of the command line.
+#: Lighting of synthetic hands, by name on the command line.
 LIGHT_KINDS: tuple[str, ...] = get_args(LightKind)
-#: What `pose` of zero means, by hand model.
+#: The meaning of a zero `pose`, by hand model.
 _POSE_ZERO: Mapping[str, Any] = {"anny": "flat", "mano": "mean"}
 
 
 @dataclass(frozen=True)
 class SynthRequest:
-    """What the command line asks this source for, passed in `Request.options`.
+    """Options of this source on the command line, passed in `Request.options`.
 
     `evaluation` is the number of samples of a second split, drawn from another seed. `light`, `environments` and `each`
-    are `light`, `environments` and `pictures_each` of `SynthOptions`; a folder of environments means their light.
+    are `light`, `environments` and `pictures_each` of `SynthOptions`; a folder of environments implies environment
+    light.
     """
 
     count: int = 10_000
@@ -46,7 +47,7 @@ class SynthRequest:
 
 @dataclass
 class SynthSplit(Split):
-    """Some number of samples from one seed; every worker process builds its own generator."""
+    """Samples from one seed; every worker process builds its own generator."""
 
     seed: int
     hand: str
@@ -69,20 +70,20 @@ class SynthSplit(Split):
         yield from samples(self.synthesizer, start, stop)
 
     def checks(self) -> Iterator[CheckFacts]:
-        """Report that there is nothing to check: labels and pictures come from the same numbers."""
+        """Return no checks: labels and pictures come from the same numbers."""
         return iter(())
 
 
 def chosen_options(wanted: SynthRequest) -> SynthOptions:
-    """Return the options of the pictures. Raises: ConfigError if they contradict each other or have no meaning."""
+    """Return the picture options. Raises: ConfigError if they contradict each other or are invalid."""
     light = wanted.light or ("environment" if wanted.environments else wanted.options.light)
     if light not in LIGHT_KINDS:
-        raise ConfigError(f"--light {light}: not known; known lights: {', '.join(LIGHT_KINDS)}")
+        raise ConfigError(f"--light {light}: unknown; known lights: {', '.join(LIGHT_KINDS)}")
     if wanted.environments and light == "lamp":
-        raise ConfigError("--environments goes with --light environment, not with a lamp; leave one of them out")
+        raise ConfigError("--environments needs --light environment, not a lamp; leave one of them out")
     each = wanted.each or wanted.options.pictures_each
     if BLOCK % each:
-        raise ConfigError(f"--each {each}: expected a divisor of {BLOCK}, the pictures that are drawn at once")
+        raise ConfigError(f"--each {each}: expected a divisor of {BLOCK}, the number of pictures drawn at once")
     return replace(
         wanted.options,
         photos=wanted.backgrounds and wanted.backgrounds.absolute(),
@@ -93,7 +94,7 @@ def chosen_options(wanted: SynthRequest) -> SynthOptions:
 
 
 def open_synth(request: Request) -> Sequence[Split]:
-    """Return the splits that were asked for. Raises: AssetError if the hand model is not installed."""
+    """Return the requested splits. Raises: AssetError if the hand model is not installed."""
     wanted = SynthRequest(**request.options)
     options = chosen_options(wanted)
     hand = load_hand(wanted.hand)
@@ -133,7 +134,7 @@ def inspect_synth(request: Request) -> Sequence[FileState]:
 
 SYNTH = Source(
     name="synth",
-    summary="synthetic photos of hands with exact labels, rendered on the spot",
+    summary="synthetic photos of hands with exact labels, rendered locally",
     licence="free",
     download="nothing to download",
     layout="nothing is read",

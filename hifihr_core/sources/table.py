@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from hifihr_core.lookup import load_attribute, lookup
 
-if TYPE_CHECKING:  # the command line reads the names for its help, which waits for nothing
+if TYPE_CHECKING:  # the command line reads these names for its help, which must be quick
     from hifihr_core.sources.contract import Source
 
 #: Name on the command line -> "module:attribute" of its `Source`.
@@ -23,11 +23,11 @@ SOURCES: Mapping[str, str] = MappingProxyType(
 
 
 def find_source(name: str) -> "Source":
-    """Return the source called `name`. Raises: ConfigError with the nearest name."""
+    """Return the source called `name`. Raises: ConfigError, with the nearest name."""
     source: "Source" = load_attribute(lookup(SOURCES, name, "dataset"))
     return source
 
 
 def owners_of(option: str) -> tuple[str, ...]:
-    """Return the sources that have an option of `hifihr prepare` that not all have."""
+    """Return the sources that support an option that not all sources have."""
     return tuple(name for name in SOURCES if option in find_source(name).options)

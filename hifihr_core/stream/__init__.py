@@ -1,1 +1,1 @@
-"""Streaming shards and synthetic hands into batches: order, decoding, augmentation, collation."""
+"""Stream shards and synthetic hands into batches: order, decoding, augmentation, collation."""

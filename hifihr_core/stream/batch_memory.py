@@ -1,4 +1,4 @@
-"""Memory of batches, reused once nothing refers to a batch: fresh pages cost as much as part of the decoding."""
+"""Reusable memory for batches: allocating new pages for each one would cost nearly as much time as decoding."""
 
 import math
 from collections import deque
@@ -6,14 +6,14 @@ from collections import deque
 import numpy as np
 from jaxtyping import Shaped
 
-#: So many blocks wait to be used again, whatever their sizes; the oldest goes first.
+#: Maximum number of idle blocks, whatever their sizes; the oldest is dropped first.
 MOST_IDLE = 8
 
 _idle: deque[np.ndarray] = deque(maxlen=MOST_IDLE)
 
 
 class _Lease:
-    """What an array over a block points to as its owner; when the last view is gone, the block is free again."""
+    """The owner of an array over a block; when the last view is gone, the block becomes idle again."""
 
     def __init__(self, block: np.ndarray) -> None:
         self.block = block
@@ -24,9 +24,9 @@ class _Lease:
 
 
 def recycled(shape: tuple[int, ...], dtype: type[np.generic]) -> Shaped[np.ndarray, "..."]:
-    """Return an array of any content, in memory of an earlier array of the same size that nothing refers to any more.
+    """Return an uninitialised array, in the memory of an earlier one of the same size that is no longer in use.
 
-    Views of it and tensors that share its memory hold it, so what a caller keeps is never written to.
+    Views and tensors that share its memory keep it alive, so data that a caller holds is never overwritten.
     """
     size = math.prod(shape) * np.dtype(dtype).itemsize
     block = _take(size)
@@ -36,7 +36,7 @@ def recycled(shape: tuple[int, ...], dtype: type[np.generic]) -> Shaped[np.ndarr
 
 
 def _take(size: int) -> np.ndarray | None:
-    """Return an idle block of `size` bytes; threads may ask at the same time, since a deque's pop is one step."""
+    """Return an idle block of `size` bytes; this is thread-safe, since a deque's pop is atomic."""
     for _ in range(len(_idle)):
         try:
             block = _idle.popleft()

@@ -1,8 +1,8 @@
-"""The stream that training and evaluation read: batches in an order that depends only on (seed, epoch).
+"""The stream for training and evaluation: batches in an order that depends only on (seed, epoch).
 
-Whole batches are made ahead by threads of this process: a worker reads, decodes and augments all samples of one.
-Decoding and drawing release the interpreter lock, and nothing is copied from process to process. The order, the random
-numbers and so every batch are the same for any number of workers, and the position is one number.
+Threads of this process prepare whole batches ahead: a worker reads, decodes and augments all samples of one batch.
+Decoding and drawing release the interpreter lock, and nothing is copied between processes. The order and the random
+numbers, and so every batch, are the same for any number of workers, and the position is a single number.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 @runtime_checkable
 class Samples(Protocol):
-    """Samples by position: a `ShardSet`, a list, or several of either laid end to end."""
+    """Samples by position: a `ShardSet`, a list, or a concatenation of several."""
 
     def __len__(self) -> int: ...
 
@@ -34,7 +34,7 @@ class Samples(Protocol):
 
 @runtime_checkable
 class Distant(Protocol):
-    """Samples from a remote store, shard by shard: only `window` shards should be in use at a time."""
+    """Samples in a remote store, read shard by shard: only `window` shards should be in use at a time."""
 
     @property
     def window(self) -> int:
@@ -47,15 +47,17 @@ class Distant(Protocol):
         ...
 
     def expect(self, order: Int64[np.ndarray, " N"]) -> None:
-        """Note the order in which samples will be read from now on."""
+        """Announce the order in which samples will be read."""
         ...
 
 
 @dataclass(frozen=True)
 class StreamPart:
-    """One dataset of a stream. `weight` is its share of the draws; None for all parts visits every sample once.
+    """One dataset in a stream. `weight` is its share of the draws; if it is None for all parts, every sample is used
+    once.
 
-    `hand_scale` says what the network sees: None the whole picture, a number the square about the hand, scaled by it.
+    `hand_scale` determines what the network sees: None for the whole picture, or the scale of the square around the
+    hand.
     """
 
     samples: Samples
@@ -65,10 +67,10 @@ class StreamPart:
 
 @dataclass(frozen=True)
 class StreamOptions:
-    """How samples become batches. `augment` None leaves crops as they are, which is what evaluation uses.
+    """How samples become batches. `augment=None` leaves crops unchanged, as evaluation needs.
 
-    `decode` says where pictures are decoded and augmented: by the workers, or on the device that trains, which then
-    gets the bytes of the files from the workers. `epoch_length` is the number of draws of a weighted epoch.
+    `decode` is where pictures are decoded and augmented: in the workers, or on the training device, which then gets
+    encoded pictures from the workers. `epoch_length` is the number of draws of a weighted epoch.
     """
 
     batch_size: int
@@ -82,20 +84,20 @@ class StreamOptions:
 
     @property
     def plan(self) -> CropPlan:
-        """Return the options that one batch depends on."""
+        """Return the options that affect a single batch."""
         return CropPlan(image_px=self.image_px, seed=self.seed, augment=self.augment)
 
 
 @dataclass(frozen=True)
 class _Ask:
-    """A worker's task: the samples of one batch, and the epoch of their augmentation."""
+    """A worker's task: the samples of one batch, and the epoch for their augmentation."""
 
     epoch: int
     positions: tuple[int, ...]
 
 
 class _Position:
-    """Where a stream is, and the tasks from there on."""
+    """The position of a stream, and the tasks from there on."""
 
     def __init__(self, parts: Sequence[StreamPart], options: StreamOptions, share: Share) -> None:
         self.samples = [part.samples for part in parts]
@@ -105,7 +107,7 @@ class _Position:
         self.epoch, self.start = 0, 0
 
     def order(self) -> np.ndarray:
-        """Return the order of the current epoch: positions in the parts laid end to end."""
+        """Return the order of the current epoch: positions in the concatenated parts."""
         order, first = self._drawn(), 0
         for samples, length in zip(self.samples, self.lengths, strict=True):
             if isinstance(samples, Distant):
@@ -124,7 +126,7 @@ class _Position:
         return order
 
     def _drawn(self) -> np.ndarray:
-        """Return the order of the current epoch as it is drawn, wherever the samples are."""
+        """Return the order of the current epoch as drawn, regardless of where samples are stored."""
         options = self.options
         if all(weight is None for weight in self.weights):
             return epoch_order(sum(self.lengths), seed=options.seed, epoch=self.epoch, shuffle=options.shuffle)
@@ -154,7 +156,7 @@ class BatchStream:
     """Endless epochs of batches over one or more datasets, resumable at any batch.
 
     ``for batch in stream`` yields the rest of the current epoch and moves on to the next one. `state_dict` counts only
-    what the caller has been given, not what workers have prepared ahead: up to `prefetch` batches for each of the
+    batches given to the caller, not those that workers have prepared ahead: up to `prefetch` batches for each of the
     `num_workers` threads; 0 makes a batch when it is requested. With a CUDA `device`, pixels are copied there as bytes
     from page-locked memory while earlier work continues; on the CPU the workers finish the batch.
     """
@@ -187,7 +189,7 @@ class BatchStream:
         return self._position.epoch
 
     def painted(self) -> Iterator[PaintedBatch | EncodedBatch]:
-        """Yield the rest of this epoch as it leaves the workers for a GPU, then move on to the next epoch."""
+        """Yield the rest of this epoch as the workers' output, for a GPU; then move on to the next epoch."""
         return self._advance(self._paint)
 
     def __iter__(self) -> Iterator[Batch]:
@@ -197,17 +199,17 @@ class BatchStream:
         return (painted.to_batch(self.device) for painted in self.painted())
 
     def state_dict(self) -> dict[str, int]:
-        """Return the position: the epoch, and how many draws of it all ranks together have been given."""
+        """Return the position: the epoch, and the number of its draws given to all ranks together."""
         return {"seed": self.options.seed, "epoch": self._position.epoch, "start": self._position.start}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go to a position. Raises: ValueError if it belongs to a stream of another seed."""
+        """Go to a position. Raises: ValueError if it belongs to a stream with another seed."""
         if state["seed"] != self.options.seed:
-            raise ValueError(f"the position is of seed {state['seed']}, expected {self.options.seed}")
+            raise ValueError(f"the position belongs to seed {state['seed']}, expected {self.options.seed}")
         self._position.epoch, self._position.start = int(state["epoch"]), int(state["start"])
 
     def _advance(self, make: Callable[[_Ask], T]) -> Iterator[T]:
-        """Yield what `make` makes of the rest of this epoch, in order; the position moves with every batch."""
+        """Yield the results of `make` for the rest of this epoch, in order; the position advances with every batch."""
         position = self._position
         made = map(make, position) if self._pool is None else map_ahead(self._pool, make, position, ahead=self._ahead)
         for batch in made:
@@ -216,7 +218,7 @@ class BatchStream:
         position.epoch, position.start = position.epoch + 1, 0
 
     def _finish(self, ask: _Ask) -> Batch:
-        """Read, decode and augment the samples of a batch for this CPU."""
+        """Read, decode and augment the samples of a batch for use on the CPU."""
         encoded = self._read(ask)
         return encoded.to_batch() if self.options.decode == "device" else encoded.paint(floats=True).to_batch()
 

@@ -1,7 +1,7 @@
-"""From pictures to a batch: draw, place, paint, move labels. There is one way, wherever the pictures come from.
+"""Make a batch from pictures: draw, place, paint, move labels; the same steps wherever the pictures come from.
 
-`Pictures` says what there is and paints crops of it: samples on a CPU worker, samples on the device that trains, or
-the crops of a finished batch (`painting`). `make_batch` does the rest.
+`Pictures` describes pictures and paints their crops: samples in a CPU worker, samples on the training device, or the
+crops of a finished batch (`painting`). `make_batch` does the rest.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ _OTHER_SIDE: Mapping[Side, Side] = {"right": "left", "left": "right"}
 
 @dataclass(frozen=True)
 class CropPlan:
-    """What a batch depends on, besides its samples and the epoch."""
+    """What a batch depends on, apart from its samples and the epoch."""
 
     image_px: int
     seed: int = 0
@@ -32,7 +32,7 @@ class CropPlan:
 
 @dataclass(frozen=True)
 class Placed:
-    """Where the crops of a batch come from."""
+    """The origin of the crops of a batch."""
 
     draws: Draws
     T_new_old: Float[np.ndarray, "B 3 3"]
@@ -43,7 +43,7 @@ class Placed:
 
 @dataclass(frozen=True)
 class Painted:
-    """Crops: bytes (B, H, W, 3), or floats (B, 3, H, W) in [0, 1]. `visible` is where the hand is seen, or None."""
+    """Crops: bytes (B, H, W, 3) or floats (B, 3, H, W) in [0, 1]. `visible` marks visible hand pixels, or is None."""
 
     image: UInt8[Tensor, "B H W 3"] | Float[Tensor, "B 3 H W"]
     visible: UInt8[Tensor, "B H W"] | Bool[Tensor, "B H W"] | None
@@ -51,7 +51,7 @@ class Painted:
 
 @runtime_checkable
 class Pictures(Protocol):
-    """The pictures of a batch, their cameras and labels, and how crops of them are painted.
+    """The pictures of a batch with their cameras and labels, and a way to paint their crops.
 
     `masked` flags the pictures that have a mask.
     """
@@ -72,7 +72,7 @@ class Pictures(Protocol):
         ...
 
     def squares(self) -> Squares:
-        """Return the square of every picture that the network sees."""
+        """Return the square in every picture that the network sees."""
         ...
 
     @property
@@ -85,13 +85,13 @@ class Pictures(Protocol):
         ...
 
     def paint(self, placed: Placed) -> Painted:
-        """Return the crops, recoloured as `placed` says."""
+        """Return the crops, recoloured according to `placed`."""
         ...
 
 
 @dataclass(frozen=True)
 class PaintedBatch:
-    """A batch as it leaves a worker: pixels as bytes, if they were painted on a CPU, and labels by name."""
+    """A worker's batch: pixels as bytes, if they were painted on a CPU, and labels by name."""
 
     painted: Painted
     K: Float[Tensor, "B 3 3"]
@@ -101,7 +101,7 @@ class PaintedBatch:
     present: Mapping[str, Bool[Tensor, " B"]]
 
     def pin_memory(self) -> "PaintedBatch":
-        """Return the batch in page-locked memory, from where a GPU copies without waiting."""
+        """Return the batch in page-locked memory, from which a GPU copies asynchronously."""
         visible = self.painted.visible
         return PaintedBatch(
             painted=Painted(self.painted.image.pin_memory(), None if visible is None else visible.pin_memory()),
@@ -115,8 +115,8 @@ class PaintedBatch:
     def to_batch(self, device: torch.device | str = "cpu") -> Batch:
         """Return the batch on a device with pictures as RGB in [0, 1]; pixels travel as bytes.
 
-        `image` is a (B, 3, H, W) tensor; painted by a worker, it is in channels-last memory, the order that
-        convolutions are fastest in.
+        `image` is a (B, 3, H, W) tensor; if it was painted by a worker, it is in channels-last memory, which is fastest
+        for convolutions.
         """
 
         def moved(values: Tensor) -> Tensor:
@@ -137,9 +137,9 @@ class PaintedBatch:
 
 
 def make_batch(pictures: Pictures, plan: CropPlan, epoch: int) -> PaintedBatch:
-    """Return the crops of some pictures with their labels: a pure function of its arguments.
+    """Return crops of the pictures with their labels: a pure function of its arguments.
 
-    Raises: DataError if a picture cannot be decoded or labels do not fit together.
+    Raises: DataError if a picture cannot be decoded or labels do not match each other.
     """
     placed = place_crops(pictures, plan, epoch)
     painted = pictures.paint(placed)
@@ -157,7 +157,7 @@ def make_batch(pictures: Pictures, plan: CropPlan, epoch: int) -> PaintedBatch:
 
 
 def place_crops(pictures: Pictures, plan: CropPlan, epoch: int) -> Placed:
-    """Draw the augmentation of every picture and return where its crop comes from."""
+    """Draw the augmentation of every picture, and return the position of its crop."""
     if plan.augment is None:
         draws = no_draws(len(pictures.keys))
     else:

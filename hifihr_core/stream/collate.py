@@ -1,4 +1,4 @@
-"""Samples side by side: their labels stacked, and which square of each picture is seen."""
+"""Collate samples: stacked labels, and the square of each picture that is seen."""
 
 from collections.abc import Sequence
 
@@ -14,9 +14,9 @@ from hifihr_core.records import Sample
 
 
 def collate_labels(samples: Sequence[Sample]) -> tuple[dict[str, Tensor], dict[str, Bool[Tensor, " B"]]]:
-    """Stack the labels that any sample carries; if one lacks a label, its row is 0 and `present` False.
+    """Stack the labels that any sample has; if a sample lacks one, its row is 0 and `present` is False.
 
-    Raises: DataError if two samples have a label of different sizes (parameters of two hand models).
+    Raises: DataError if a label differs in size between samples (parameters of different hand models).
     """
     names = sorted({name for sample in samples for name in sample.labels})
     labels, present = {}, {}
@@ -38,7 +38,7 @@ def _sizes_differ(name: str, rows: Sequence[np.ndarray], samples: Sequence[Sampl
     )
     return DataError(
         f"{key}: {name} has shape {found}, expected {rows[0].shape} as in the rest of the batch; "
-        "datasets whose parameters belong to different hand models do not mix under this label"
+        "datasets with parameters of different hand models cannot be mixed under this label"
     )
 
 
@@ -47,9 +47,9 @@ def find_squares(
 ) -> Squares:
     """Return the square of each picture that the network sees; `sizes` are (width, height), pixels.
 
-    With a `hand_scales` of None it is the whole picture. Otherwise it is the square about the hand's box, times that
-    number: the box given with the sample, or that of its joints, or that of its detected keypoints, or, if there is
-    nothing, the whole picture.
+    If `hand_scales` is None, it is the whole picture. Otherwise it is the square around the hand's box, scaled by that
+    number: the box given with the sample, or that of its joints, or of its detected keypoints, or else the whole
+    picture.
     """
     squares = [_crop_of(*each) for each in zip(samples, sizes, hand_scales, strict=True)]
     return Squares(
@@ -69,7 +69,7 @@ def _crop_of(
 
 
 def hand_box(sample: Sample) -> Float[np.ndarray, "4"] | None:
-    """Return the box x0, y0, x1, y1 given with a sample, or that of its joints or detected keypoints, if any."""
+    """Return the box x0, y0, x1, y1 given with a sample, or that of its joints or detected keypoints, or None."""
     labels = sample.labels
     if "box_px" in labels:
         return labels["box_px"]

@@ -1,4 +1,4 @@
-"""Shard folders by the names of their datasets: which samples are used, and how they become a part of a stream."""
+"""Open shard folders by dataset name: which samples are used, and how they become part of a stream."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,13 +21,13 @@ from hifihr_core.shards.shard_cache import ShardCache
 from hifihr_core.stream.batch_stream import BatchStream, StreamOptions, StreamPart
 from hifihr_core.stream.order import Share
 
-#: What shards from a store may take on this disk, unless settings say otherwise.
+#: Default limit for cached shards from a store on the local disk, bytes.
 CACHE_BYTES = 20_000_000_000
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """One shard folder of a run: which of its samples are used, the labels it carries, and its facts."""
+    """One shard folder in a run: the samples used, the available labels, and its facts."""
 
     name: str
     shards: ShardSet
@@ -36,7 +36,7 @@ class Dataset:
 
     @property
     def labels(self) -> frozenset[str]:
-        """Return the labels that it carries; stand-ins for MANO's vertices do not count."""
+        """Return the labels that it has; stand-ins for MANO's vertices do not count."""
         return carried_labels(self.shards)
 
     def part(self, weight: float | None) -> StreamPart:
@@ -49,7 +49,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class _FromAfar:
-    """Some samples of a shard folder in a store, and what a stream must know to read them shard by shard."""
+    """Some samples of a shard folder in a store, with what a stream needs to read them shard by shard."""
 
     source: RemoteShardSet
     positions: Int64[np.ndarray, " N"]
@@ -93,19 +93,21 @@ def open_dataset(
     versions: str = "first",
     cache_bytes: int = CACHE_BYTES,
 ) -> Dataset:
-    """Open the training or the evaluation split of a dataset, by its name, else by its folder's path or address.
+    """Open the training or evaluation split of a dataset by its name, or by its folder's path or address.
 
-    `labels` limits what is read from it; shards at an address (``s3://...``) are kept in a cache of `cache_bytes`.
-    Raises: DataError if there is no such shard folder; ConfigError if what reads the address is not installed.
+    `labels` restricts what is read from it; shards at an address (``s3://...``) are kept in a cache of `cache_bytes`.
+    Raises: DataError if there is no such shard folder; ConfigError if the package for the address is not installed.
     """
     sets = _find_sets(name, labels, cache_bytes)
     fitting = [shards for shards in sets if (shards.index.facts.split == "train") == training]
     chosen = (fitting if len(sets) > 1 else sets)[:1]
     if not chosen:
         wanted = "training" if training else "evaluation"
-        raise DataError(f"{name}: no {wanted} split among its shards; prepare it, or give the folder itself")
+        raise DataError(f"{name}: its shards have no {wanted} split; prepare it, or give the folder itself")
     if not len(chosen[0]):
-        raise DataError(f"{chosen[0].folder}: no samples in it; prepare the dataset again, and check what it left out")
+        raise DataError(
+            f"{chosen[0].folder}: contains no samples; prepare the dataset again, and check what was skipped"
+        )
     positions = np.arange(len(chosen[0])) if versions == "all" else first_pictures(chosen[0])
     return Dataset(name, chosen[0], positions, chosen[0].index.facts)
 
@@ -119,7 +121,7 @@ def _find_sets(name: str, labels: frozenset[str] | None, cache_bytes: int) -> Se
 
 
 def annotation_numbers(shards: ShardSet) -> Int64[np.ndarray, " N"]:
-    """Return the number of the annotation of every picture, counted over all shards."""
+    """Return the annotation index of every picture, counted over all shards."""
     counts = [shard.annotations for shard in shards.index.shards]
     return np.concatenate([shards.rows_of(shard) + sum(counts[:shard]) for shard in range(len(counts))])
 
@@ -130,12 +132,12 @@ def first_pictures(shards: ShardSet) -> Int64[np.ndarray, " N"]:
 
 
 def keep_aside(dataset: Dataset, part: float) -> tuple[Dataset, Dataset]:
-    """Hold out the last `part` of the annotations for validation; neighbours in a video stay together."""
+    """Hold out the last fraction `part` of the annotations for validation; neighbours in a video stay together."""
     numbers = annotation_numbers(dataset.shards)[dataset.positions]
     if len(np.unique(numbers)) < 2:
         raise ConfigError(
-            f"{dataset.name}: {len(np.unique(numbers))} annotations, too few to hold some out for validation; name "
-            "other data with data.validation, or train without validation by --set data.validation_part=0"
+            f"{dataset.name}: {len(np.unique(numbers))} annotations, too few to hold some out for validation; "
+            "name other data with data.validation, or train without validation with --set data.validation_part=0"
         )
     cut = int(np.ceil((numbers.max() + 1) * (1 - part)))
     cut = min(max(cut, int(numbers.min()) + 1), int(numbers.max()))
@@ -147,7 +149,7 @@ def keep_aside(dataset: Dataset, part: float) -> tuple[Dataset, Dataset]:
 
 
 def spread(dataset: Dataset, limit: int) -> Dataset:
-    """Return at most `limit` samples of a dataset, evenly spread."""
+    """Return at most `limit` evenly spread samples of a dataset."""
     chosen = np.unique(
         np.linspace(0, len(dataset.positions) - 1, min(limit, len(dataset.positions))).round().astype(int)
     )

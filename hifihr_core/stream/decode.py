@@ -1,4 +1,4 @@
-"""From the bytes of a shard to the pixels of crops: on a CPU worker, or on the device that trains."""
+"""Decode the bytes of a shard to the pixels of crops, in a CPU worker or on the training device."""
 
 import math
 import threading
@@ -23,7 +23,7 @@ _JPEG_START = b"\xff\xd8"
 
 
 def sample_size(sample: Sample, *, what: Literal["picture", "mask"] = "picture") -> tuple[int, int]:
-    """Return (width, height) of a picture or mask from its head. Raises: DataError if the bytes are not a picture."""
+    """Return (width, height) of a picture or mask from its header. Raises: DataError if the bytes are not a picture."""
     content = sample.image if what == "picture" else sample.mask or b""
     try:
         return picture_size(content)
@@ -40,7 +40,7 @@ def decode_picture(sample: Sample) -> UInt8[np.ndarray, "H W 3"]:
 
 
 def decode_mask(sample: Sample, *, height: int, width: int) -> UInt8[np.ndarray, "H W"]:
-    """Decode a mask to 0 and 255, in the size of its picture: JPEG noise is cut at one half.
+    """Decode a mask to 0 and 255, at the size of its picture; JPEG noise is thresholded at one half.
 
     Raises: DataError if the bytes are not a picture, ValueError if the sample has no mask.
     """
@@ -55,9 +55,9 @@ def decode_mask(sample: Sample, *, height: int, width: int) -> UInt8[np.ndarray,
 def _decode(
     sample: Sample, content: bytes, flags: int, what: Literal["picture", "mask"]
 ) -> UInt8[np.ndarray, "H W *C"]:
-    sample_size(sample, what=what)  # refuses what is too large before it is decoded
+    sample_size(sample, what=what)  # rejects oversized pictures before decoding
     try:
-        # K and labels are those of the stored pixels.
+        # K and labels refer to the stored pixels.
         pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error:
         pixels = None
@@ -70,7 +70,7 @@ def _decode(
 
 
 def _decoding_factor(sample: Sample, T_new_old: Float[np.ndarray, "3 3"]) -> int:
-    """Return by how much a picture may be decoded smaller without the crop losing detail: 1, 2, 4 or 8."""
+    """Return how much a picture may be downscaled in decoding without loss of detail in the crop: 1, 2, 4 or 8."""
     if not sample.image.startswith(_JPEG_START):
         return 1
     scale = image_scale(T_new_old)
@@ -78,7 +78,7 @@ def _decoding_factor(sample: Sample, T_new_old: Float[np.ndarray, "3 3"]) -> int
 
 
 def _shrink(picture: UInt8[np.ndarray, "H W *C"], factor: int) -> UInt8[np.ndarray, "h w *C"]:
-    """Average a picture over squares of `factor` pixels, as a JPEG decoder does; the last ones repeat its edge."""
+    """Average a picture over squares of `factor` pixels, as a JPEG decoder does; the last ones repeat the edge."""
     if factor == 1:
         return picture
     height, width = (-(-length // factor) for length in picture.shape[:2])
@@ -92,8 +92,8 @@ def _decode_into(sample: Sample, out: UInt8[np.ndarray, "H W C"], factor: int = 
 
     `out` has the size of the picture over `factor`, rounded up: 1, or for a JPEG 2, 4 or 8.
 
-    JPEGs are decoded in place and in the wanted order of channels; other formats, and the rare JPEG
-    that has no RGB form, go through OpenCV. Both decoders are libjpeg-turbo and give the same pixels.
+    JPEGs are decoded in place in the right channel order; other formats, and rare JPEGs that have no RGB form, are
+    decoded with OpenCV. Both decoders are libjpeg-turbo and give the same pixels.
     """
     order = "RGB" if out.shape[2] == 3 else "RGBX"
     if sample.image.startswith(_JPEG_START):
@@ -102,7 +102,7 @@ def _decode_into(sample: Sample, out: UInt8[np.ndarray, "H W C"], factor: int = 
             simplejpeg.decode_jpeg(sample.image, order, min_height=height, min_width=width, buffer=out, strict=False)
             return
         except ValueError:
-            pass  # OpenCV may read it; if not, it says so
+            pass  # OpenCV may be able to read it; if not, it raises an error
     picture = _shrink(decode_picture(sample), factor)
     if picture.shape[:2] != out.shape[:2]:
         raise DataError(
@@ -113,9 +113,9 @@ def _decode_into(sample: Sample, out: UInt8[np.ndarray, "H W C"], factor: int = 
 
 
 def _cached_bytes(size: int) -> UInt8[np.ndarray, " N"]:
-    """Return memory for decoding a picture that is used at once, deliberately 4 bytes off any alignment.
+    """Return a buffer for decoding a picture that is used immediately, deliberately 4 bytes off any alignment.
 
-    libjpeg-turbo writes aligned rows past the processor's cache, so that the next reader would wait for the memory.
+    libjpeg-turbo writes aligned rows around the processor's cache, which would make the next reader wait for memory.
     """
     memory = np.empty(size + 68, np.uint8)
     first = 4 - memory.ctypes.data % 64
@@ -123,13 +123,13 @@ def _cached_bytes(size: int) -> UInt8[np.ndarray, " N"]:
 
 
 class _Scratch(threading.local):
-    """Memory that each thread reuses for drawing, so that it stays in the processor's cache."""
+    """Memory that each thread reuses for painting, so that it stays in the processor's cache."""
 
     def __init__(self) -> None:
         self._buffers: dict[str, np.ndarray] = {}
 
     def array(self, name: str, shape: tuple[int, int, int]) -> UInt8[np.ndarray, "H W C"]:
-        """Return an array for one use, of any content."""
+        """Return an uninitialised array for temporary use."""
         size = math.prod(shape)
         if name not in self._buffers or self._buffers[name].size < size:
             self._buffers[name] = _cached_bytes(size)
@@ -153,10 +153,9 @@ def paint_crop(
 ) -> None:
     """Decode a sample of (width, height) `size` and paint its crop into `out` (RGB), its mask, 0 or 1, into `visible`.
 
-    Picture and mask go through one bilinear warp, the mask as the fourth channel (OpenCV warps four channels faster
-    than three); without a transform the crop is the picture. A JPEG that the crop shows at half its size or less is
-    decoded smaller by as much, which costs less and averages it too. `visible`, needed by a sample with a mask only,
-    stays as it is otherwise.
+    Picture and mask share one bilinear warp, the mask as the fourth channel (OpenCV warps four channels faster than
+    three); without a transform the crop is the picture. A JPEG that the crop shows at half its size or less is
+    downscaled in decoding, which is cheaper and averages it too. `visible` is only written for a sample with a mask.
     """
     width, height = size
     mask = None if sample.mask is None else decode_mask(sample, height=height, width=width)
@@ -186,7 +185,7 @@ def decode_on(
 ) -> list[UInt8[Tensor, "C _ _"]]:
     """Decode the pictures (RGB) or masks (one channel) of samples to tensors on a device; sizes may differ.
 
-    On CUDA, all JPEGs of the list go through one nvJPEG call; other formats are decoded on the CPU and copied.
+    On CUDA, all JPEGs are decoded in one nvJPEG call; other formats are decoded on the CPU and copied.
     Raises: DataError if the bytes are not a picture; nvJPEG raises RuntimeErrors of its own.
     """
     contents = [sample.image if what == "picture" else sample.mask or b"" for sample in samples]
@@ -210,10 +209,10 @@ def _decode_cuda(contents: Sequence[bytes], device: torch.device, what: str) -> 
 def warp_on_device(
     pictures: Sequence[UInt8[Tensor, "C _ _"]], T_new_old: Float[Tensor, "B 3 3"], *, image_px: int
 ) -> Float[Tensor, "B C H W"]:
-    """Draw a batch of crops on the device of its pictures: bilinear, black outside, values in [0, 1].
+    """Paint a batch of crops on the device of its pictures: bilinear, black outside, values in [0, 1].
 
-    The twin of `crops.warp_image` without its area averaging, which matters if a picture shrinks by more than a
-    quarter: store pictures near the size that the network sees, as `hifihr prepare` does.
+    The twin of `crops.warp_image` without area averaging, which matters if a picture shrinks by more than a quarter:
+    store pictures close to the network's input size, as `hifihr prepare` does.
     """
     T_old_new = torch.linalg.inv(T_new_old)
     centers = torch.arange(image_px, device=T_new_old.device, dtype=T_new_old.dtype) + 0.5

@@ -1,8 +1,8 @@
-"""In which order samples are visited: a pure function of (seed, epoch), cut into batches per rank.
+"""The order of samples: a pure function of (seed, epoch), divided into batches per rank.
 
-An epoch is one array of sample numbers, the same on every rank. A step of training takes the next `batch_size` times
-`world_size` of them, and each rank its own slice, so that the position in an epoch is one number, `start`, whatever the
-number of ranks and workers: a run resumes to the exact sample, also on a different number of GPUs.
+An epoch is one array of sample indices, the same on every rank. A training step takes the next `batch_size` times
+`world_size` of them, and each rank its own slice, so the position in an epoch is a single number, `start`, for any
+number of ranks and workers: a run resumes at the exact sample, even on a different number of GPUs.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ Order = Int64[np.ndarray, " N"]
 
 @dataclass(frozen=True)
 class Share:
-    """Which part of every step belongs to this process: `rank` of `world_size`."""
+    """The share of this process in every step: `rank` of `world_size`."""
 
     rank: int = 0
     world_size: int = 1
@@ -36,12 +36,12 @@ def epoch_order(length: int, *, seed: int, epoch: int, shuffle: bool = True) -> 
 def mixed_order(
     lengths: Sequence[int], weights: Sequence[float], *, seed: int, epoch: int, epoch_length: int | None = None
 ) -> Order:
-    """Return one epoch over several datasets laid end to end, each with its share of the draws.
+    """Return one epoch over several concatenated datasets, each with its share of the draws.
 
     Dataset d gets ``epoch_length * weights[d] / sum(weights)`` draws (rounded, none lost), spread over the epoch at
-    random. It is visited in permutations of its own that continue across epochs, so that over the epochs every sample
-    of it is seen equally often, whatever its weight. `epoch_length` is the total length unless it is given. Raises:
-    ValueError if the weights do not fit the datasets.
+    random. It is visited in its own permutations, which continue across epochs, so that in the long run all its samples
+    are seen equally often, whatever its weight. `epoch_length` defaults to the total length. Raises: ValueError if the
+    weights do not fit the datasets.
     """
     if len(weights) != len(lengths) or min(weights) < 0 or not sum(weights) > 0:
         raise ValueError(f"weights are {list(weights)}, expected {len(lengths)} numbers >= 0 with a positive sum")
@@ -58,10 +58,10 @@ def mixed_order(
 
 
 def in_windows(draws: Order, shards: Order, *, window: int, seed: int, epoch: int) -> Order:
-    """Return draws of one dataset so that at most `window` of its shards are in use at a time.
+    """Reorder the draws of one dataset so that at most `window` of its shards are in use at a time.
 
-    `shards` is the shard of every sample. Shards come in an order of their own in each epoch, `window` of them at once;
-    within these, draws keep the order they had.
+    `shards` is the shard of every sample. Shards come in a different order in each epoch, `window` at a time; within
+    these, draws keep their order.
     """
     count = int(shards.max(initial=-1)) + 1
     place = np.empty(count, np.int64)
@@ -88,11 +88,11 @@ def _walk(length: int, begin: int, end: int, *, seed: int, dataset: int) -> Orde
 def batches(
     order: Order, batch_size: int, *, share: Share | None = None, start: int = 0, drop_last: bool = True
 ) -> Iterator[Order]:
-    """Yield this rank's batches of an epoch, from its draw `start` on (a number that counts the draws of all ranks).
+    """Yield this rank's batches of an epoch, from draw `start` on (counted over all ranks).
 
-    With `drop_last`, every rank gets the same number of full batches, as training in step needs; what is left at the
-    end of an epoch, less than one step, changes with the shuffle. Without it nothing is lost: the ranks share the rest
-    as evenly as possible, and a rank may get one batch fewer.
+    With `drop_last`, every rank gets the same number of full batches, as synchronous training needs; the remainder of
+    an epoch, less than one step, changes with the shuffle. Without it nothing is lost: the ranks share the remainder as
+    evenly as possible, and some may get one batch fewer.
     """
     share = share or Share()
     step = batch_size * share.world_size

@@ -1,6 +1,4 @@
-"""Where the crops of a batch are painted: by a CPU worker, on the device that trains, or again from a finished
-batch.
-"""
+"""Paint the crops of a batch: in a CPU worker, on the training device, or again from a finished batch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +21,7 @@ from hifihr_core.stream.pixels import write_unit_floats
 
 @dataclass(frozen=True)
 class _OfSamples:
-    """What the pictures of samples have in common, wherever they are painted."""
+    """The common base for pictures of samples, wherever they are painted."""
 
     samples: tuple[Sample, ...]
     hand_scales: tuple[float | None, ...]
@@ -64,16 +62,16 @@ class _OfSamples:
 
 @dataclass(frozen=True)
 class PicturesOfWorker(_OfSamples):
-    """Samples that a CPU worker decodes and paints one by one: each goes straight from its file to the batch.
+    """Samples that a CPU worker decodes and paints one by one, each directly into the batch.
 
-    With `floats`, an unchanged picture becomes floats while its bytes are still in the processor's cache. A changed one
-    does not: writing floats would evict what its changes read repeatedly.
+    With `floats`, an unmodified picture is converted to floats while its bytes are still in the processor's cache. A
+    modified one is not: writing floats would evict data that the changes read repeatedly.
     """
 
     floats: bool = False
 
     def paint(self, placed: Placed) -> Painted:
-        """Return the crops, with every change of colour that was drawn."""
+        """Return the crops, with all colour changes that were drawn."""
         count, side = len(self.samples), placed.plan.image_px
         floats = self.floats and placed.plan.augment is None
         image = recycled((count, side, side, 3), np.float32 if floats else np.uint8)
@@ -99,7 +97,7 @@ class PicturesOfWorker(_OfSamples):
 class PicturesOnDevice(_OfSamples):
     """Samples that are decoded and painted on one device, in one batch: the twin of `PicturesOfWorker`.
 
-    JPEG compression, which may be drawn, is left out. Raises: as `decode_on`.
+    JPEG compression is skipped even if it was drawn. Raises: as `decode_on`.
     """
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
@@ -136,7 +134,7 @@ class PicturesOnDevice(_OfSamples):
 
 @dataclass(frozen=True)
 class PicturesOfBatch:
-    """The square crops of a finished batch, to be painted once more. JPEG compression is left out."""
+    """The square crops of a finished batch, to be painted again. JPEG compression is skipped."""
 
     batch: Batch
 
@@ -182,7 +180,7 @@ class PicturesOfBatch:
 
 @dataclass(frozen=True)
 class EncodedBatch:
-    """The samples of a batch as they are in the shards, and how they are processed."""
+    """The samples of a batch as stored in the shards, and how to process them."""
 
     samples: tuple[Sample, ...]
     hand_scales: tuple[float | None, ...]
@@ -190,7 +188,7 @@ class EncodedBatch:
     epoch: int = 0
 
     def paint(self, *, floats: bool = False) -> PaintedBatch:
-        """Decode, augment and collate the samples on this CPU, with `floats` not to bytes. Raises: as `make_batch`."""
+        """Decode, augment and collate the samples on the CPU, to floats or to bytes. Raises: as `make_batch`."""
         return make_batch(PicturesOfWorker(self.samples, self.hand_scales, floats), self.plan, self.epoch)
 
     def to_batch(self, device: torch.device | str = "cpu") -> Batch:
@@ -202,6 +200,6 @@ class EncodedBatch:
 
 
 def vary(batch: Batch, ranges: AugmentRanges, *, seed: int, epoch: int) -> Batch:
-    """Return the square crops of a batch moved and recoloured, labels with them: a pure function of its arguments."""
+    """Move and recolour the square crops of a batch along with its labels; a pure function of its arguments."""
     plan = CropPlan(image_px=batch.image.shape[-1], seed=seed, augment=ranges)
     return make_batch(PicturesOfBatch(batch), plan, epoch).to_batch(batch.image.device)

@@ -1,4 +1,4 @@
-"""Loops over pixels that no library does in one pass: compiled on first use, run without the interpreter lock."""
+"""Pixel loops that no library does in one pass: compiled on first use, and run without the interpreter lock."""
 
 import numpy as np
 import torch

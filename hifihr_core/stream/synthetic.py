@@ -19,16 +19,16 @@ from hifihr_core.stream.order import Share
 from hifihr_core.stream.painting import vary
 from hifihr_core.synthesis import Synthesizer
 
-#: Batches that each worker draws ahead.
+#: Number of batches that each worker prepares ahead.
 _DRAWN_AHEAD = 3
 
-#: Batches that may come again, newest last.
+#: Number of recent batches in the pool for repeats.
 POOL = 48
 
 
 @dataclass(frozen=True)
 class _Drawing(Dataset[Batch]):
-    """Maps the number of a batch to its hands; lives in the workers."""
+    """Maps a batch number to its hands; lives in the workers."""
 
     synthesizer: Synthesizer
     batch_size: int
@@ -38,7 +38,7 @@ class _Drawing(Dataset[Batch]):
 
 
 class _Numbers:
-    """Where the hands of a process are, and the batches that have to be drawn from there on."""
+    """The position of a process, and the batches to draw from there on."""
 
     def __init__(self, share: Share, batch_size: int, length: int, repeats: int) -> None:
         self.share, self.length, self.repeats = share, length, repeats
@@ -51,7 +51,7 @@ class _Numbers:
         return self.start // self.step
 
     def drawn(self) -> range:
-        """Return the places in the epoch that are drawn: those still to come and those that are repeated."""
+        """Return the positions in the epoch to draw: those to come, and those to be repeated."""
         first = self.given // self.repeats - (POOL if self.repeats > 1 else 0)
         return range(max(0, first), -(-self.length // self.repeats))
 
@@ -64,9 +64,9 @@ class SynthBatches:
     """Epochs of `length` batches of new hands; the same seed and position always give the same hands, and each process
     draws its own.
 
-    `workers` processes render ahead, on a CPU only: a GPU renders faster by itself. With `repeats` above 1, each new
-    batch is followed by re-augmented batches from a pool of recent ones: on a CPU, rendering a hand takes longer than
-    a training step. Every sample comes `repeats` times on average.
+    `workers` processes render ahead, but only on a CPU: a GPU renders faster by itself. With `repeats` above 1, each
+    new batch is followed by re-augmented batches from a pool of recent ones: on a CPU, rendering a hand takes longer
+    than a training step. Every sample is used `repeats` times on average.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class SynthBatches:
             num_workers=workers,
             prefetch_factor=_DRAWN_AHEAD if workers else None,
             persistent_workers=workers > 0,
-            # A forked child of a process that has rendered hangs in the threads that it lacks.
+            # A forked child of a process that has rendered would hang waiting for threads that it lacks.
             multiprocessing_context="spawn" if workers else None,
             worker_init_fn=start_worker,
         )
@@ -111,13 +111,13 @@ class SynthBatches:
         numbers.epoch, numbers.start = numbers.epoch + 1, 0
 
     def _again(self, pool: Sequence[Batch], place: int) -> Batch:
-        """Return a batch of samples of the pool, varied; `place` counts the batches of the epoch."""
+        """Return a re-augmented batch of samples from the pool; `place` counts the batches of the epoch."""
         numbers = self._numbers
         bits = int(stream_bits(self.seed, numbers.epoch * numbers.length + place, numbers.share.rank, "again")[0])
         return vary(pool[bits % len(pool)], AugmentRanges(), seed=self.seed, epoch=bits >> 32)
 
     def state_dict(self) -> dict[str, int]:
-        """Return the position: epoch, and draws of it by all processes."""
+        """Return the position: the epoch, and its draws by all processes."""
         return {"seed": self.seed, "epoch": self._numbers.epoch, "start": self._numbers.start}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -126,10 +126,10 @@ class SynthBatches:
 
 
 def start_worker(worker: int) -> None:
-    """Keep a worker on one core; the user chooses how many draw.
+    """Keep a worker to a single thread; the user chooses the number of workers.
 
-    A signal to the whole group of processes is for the training itself, which ends at a step's border and then stops
-    its workers.
+    Workers ignore signals sent to the process group: training handles them at the end of a step, and then stops its
+    workers.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)

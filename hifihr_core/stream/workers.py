@@ -14,7 +14,7 @@ R = TypeVar("R")
 
 
 def start_workers(count: int, device: torch.device) -> ThreadPoolExecutor:
-    """Return a pool of threads, each on one core, that may prepare page-locked memory for `device`."""
+    """Return a pool of single-core threads that may prepare page-locked memory for `device`."""
     index = torch.cuda.current_device() if device.type == "cuda" and device.index is None else device.index
     return ThreadPoolExecutor(
         count,
@@ -26,7 +26,7 @@ def start_workers(count: int, device: torch.device) -> ThreadPoolExecutor:
 
 def map_ahead(pool: ThreadPoolExecutor, make: Callable[[A], R], tasks: Iterable[A], *, ahead: int) -> Iterator[R]:
     """Yield ``make(task)`` for every task, in order, with up to `ahead` of them started before they are requested. An
-    error appears where its result would have. Leaving the loop early drops what has not begun.
+    error appears where its result would have. Leaving the loop early drops tasks that have not begun.
     """
     left = iter(tasks)
     under_way: deque[Future[R]] = deque(pool.submit(make, task) for task in islice(left, ahead))
@@ -41,10 +41,10 @@ def map_ahead(pool: ThreadPoolExecutor, make: Callable[[A], R], tasks: Iterable[
 
 
 def _start(threads: int, cuda_index: int | None) -> None:
-    """Let torch use one thread here: its small tensors gain nothing from several threads per worker.
+    """Make torch use one thread here: its small tensors do not benefit from several threads per worker.
 
-    torch keeps the number per thread, but a thread inherits the last number that was set when it first uses torch. So
-    this thread uses its own at once, and another one resets what later threads inherit to `threads`.
+    torch stores this number per thread, but a thread inherits the last number that was set when it first uses torch. So
+    this thread uses torch right away, and another one resets the inherited number to `threads`.
     """
     torch.set_num_threads(1)
     torch.get_num_threads()

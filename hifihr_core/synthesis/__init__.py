@@ -1,4 +1,4 @@
-"""Photos of hands that do not exist: an endless, seeded generator with exact labels (docs/synth.md)."""
+"""Synthetic photos of hands: an endless, seeded generator with exact labels (docs/synth.md)."""
 
 from hifihr_core.synthesis.generator import Synthesizer, synth_batches
 from hifihr_core.synthesis.options import SynthOptions

@@ -1,4 +1,4 @@
-"""Synthetic pictures as samples: the same sample for a number, whatever part of the set is requested."""
+"""Synthetic pictures as samples; sample i is the same whatever part of the set is requested."""
 
 from collections.abc import Iterator
 
@@ -9,12 +9,12 @@ from hifihr_core.randomness import uniforms
 from hifihr_core.records import Batch, Sample
 from hifihr_core.synthesis.generator import Synthesizer
 
-#: Samples are rendered in blocks of this size: sample i is row ``i % BLOCK`` of batch ``i // BLOCK``.
+#: Samples are rendered in blocks of this size: sample i is row ``i % BLOCK`` in batch ``i // BLOCK``.
 BLOCK = 16
 
 
 def samples(synthesizer: Synthesizer, start: int, stop: int) -> Iterator[Sample]:
-    """Yield samples start..stop-1 of a generator, pictures as JPEG, masks as PNG of one bit."""
+    """Yield samples start..stop-1 of a generator, with pictures as JPEG and masks as 1-bit PNG."""
     for number in range(start // BLOCK, -(-stop // BLOCK)):
         batch = synthesizer.make(number, BLOCK)
         for row in range(max(start - number * BLOCK, 0), min(stop - number * BLOCK, BLOCK)):
@@ -40,7 +40,7 @@ def as_sample(batch: Batch, row: int, key: str, synthesizer: Synthesizer) -> Sam
 
 
 def encode(batch: Batch, row: int, synthesizer: Synthesizer, extension: str = ".jpg") -> bytes:
-    """Return one picture as a file, as a JPEG whose quality varies as in the wild (drawn for its key)."""
+    """Encode one picture as a JPEG whose quality varies as in the wild (drawn for its key)."""
     pixels = np.rint(255 * batch.image[row].clamp(0, 1).permute(1, 2, 0).cpu().numpy()).astype(np.uint8)
     low, high = synthesizer.options.camera.jpeg_quality
     quality = int(low + (high - low) * uniforms([batch.keys[row]], 1, synthesizer.seed, "jpeg")[0, 0])
@@ -49,6 +49,6 @@ def encode(batch: Batch, row: int, synthesizer: Synthesizer, extension: str = ".
 
 
 def encode_mask(batch: Batch, row: int) -> bytes:
-    """Return the mask of one picture as a PNG of one bit."""
+    """Encode the mask of one picture as a 1-bit PNG."""
     mask = batch.labels["mask"][row].cpu().numpy().astype(np.uint8) * 255
     return cv2.imencode(".png", mask, (cv2.IMWRITE_PNG_BILEVEL, 1))[1].tobytes()

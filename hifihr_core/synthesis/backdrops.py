@@ -1,6 +1,6 @@
-"""What is behind a hand: photos that come with scikit-image, the user's own, and procedural rooms and clutter.
+"""Backgrounds: photos that come with scikit-image, the user's own, and procedural rooms and clutter.
 
-A bank of pictures is drawn once from a seed; every sample then shows a turned, enlarged, recoloured and blurred part of
+A bank of pictures is made once from a seed; every sample then shows a rotated, scaled, recoloured and blurred part of
 one of them.
 """
 
@@ -19,7 +19,7 @@ from hifihr_core.outside.folders import find_files
 from hifihr_core.photos.reading import read_photo
 from hifihr_core.synthesis.dice import Dice
 
-#: Photos that scikit-image carries inside its package; none of them shows a hand.
+#: Photos inside scikit-image's package; none of them shows a hand.
 _PHOTOS = ("astronaut", "chelsea", "coffee", "rocket", "brick", "grass", "gravel", "coins")
 _EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 _MAX_PHOTOS = 400
@@ -31,7 +31,7 @@ Picture = UInt8[np.ndarray, "S S 3"]
 def make_bank(*, image_px: int, count: int, seed: int, photos: Path | None = None) -> UInt8[Tensor, "N 3 S S"]:
     """Return a bank of square backgrounds, larger than small pictures: photos first, then `count` procedural ones.
 
-    With `photos`, the pictures of that folder (at most 400, at any depth) are added. Raises: DataError if it has none.
+    With `photos`, the pictures in that folder (at most 400, at any depth) are added. Raises: DataError if it has none.
     """
     random = np.random.default_rng(seed)
     side_px = min(int(_BANK_SCALE * image_px), _MAX_BANK_PX)
@@ -67,7 +67,7 @@ def _as_rgb(picture: UInt8[np.ndarray, "H W *C"]) -> UInt8[np.ndarray, "H W 3"]:
 
 
 def _square(picture: UInt8[np.ndarray, "H W 3"], side_px: int) -> Picture:
-    """Return the central square of a picture at the size of the bank."""
+    """Return the central square of a picture, resized for the bank."""
     side = min(picture.shape[:2])
     top, left = (picture.shape[0] - side) // 2, (picture.shape[1] - side) // 2
     part = picture[top : top + side, left : left + side]
@@ -75,7 +75,7 @@ def _square(picture: UInt8[np.ndarray, "H W 3"], side_px: int) -> Picture:
 
 
 def _color(bank: list[Picture], random: np.random.Generator) -> Float[np.ndarray, "3"]:
-    """Return a colour of one of the photos, or of skin, or a grey: procedural pictures keep a natural palette."""
+    """Return a colour from a photo, a skin colour or a grey: a natural palette for procedural pictures."""
     kind = random.random()
     if kind < 0.15:
         return np.array([224.0, 172.0, 140.0]) * random.uniform(0.3, 1.1)
@@ -124,7 +124,7 @@ def _weave(bank: list[Picture], random: np.random.Generator) -> Picture:
 
 
 def _clutter(bank: list[Picture], random: np.random.Generator) -> Picture:
-    """Return a table full of things: shapes cut out of other pictures of the bank, each with a soft shadow."""
+    """Return a cluttered table: shapes cut out of other pictures in the bank, each with a soft shadow."""
     picture = bank[random.integers(len(bank))].copy()
     for _ in range(random.integers(6, 25)):
         layer = np.zeros(picture.shape[:2], np.uint8)
@@ -160,7 +160,7 @@ _PAINTERS = (_wall, _clutter, _texture, _clutter, _weave, _clutter)
 
 
 def draw_backdrops(bank: UInt8[Tensor, "N 3 S S"], size_px: tuple[int, int], dice: Dice) -> Float[Tensor, "B 3 H W"]:
-    """Show a part of a picture of the bank behind each sample: turned, enlarged, mirrored, recoloured, out of focus.
+    """Show part of a picture from the bank behind each sample: rotated, scaled, mirrored, recoloured, out of focus.
 
     `size_px` is (height, width).
     """

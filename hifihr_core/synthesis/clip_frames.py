@@ -1,4 +1,4 @@
-"""Pictures of a moving scene with the labels of every frame: shutter time, something in front, a camera's noise."""
+"""Render a moving scene with labels for every frame: motion blur, an occluder, camera noise."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -23,9 +23,9 @@ from hifihr_core.synthesis.options import SynthOptions
 from hifihr_core.synthesis.scene import draw_light
 from hifihr_core.synthesis.things.props import make_props, prop_faces, skin_at_wrist
 
-#: The shutter is open for this part of a frame, seen at so many moments.
+#: The fraction of a frame for which the shutter is open, and the number of moments rendered in it.
 _SHUTTER, _MOMENTS = 0.4, 2
-#: The background is this much larger than the picture, so that the camera can shake.
+#: Size of the background relative to the picture, so that the camera can shake.
 _ROOM = 1.2
 _NOISE = 0.012
 _PROPS = SynthOptions(forearm=1.0, held_object=0.0)
@@ -33,7 +33,7 @@ _PROPS = SynthOptions(forearm=1.0, held_object=0.0)
 
 @dataclass(frozen=True)
 class ClipOptions:
-    """Size and rate of synthetic clips; `bar` is the chance that something passes in front of the hands."""
+    """Size and rate of synthetic clips; `bar` is the probability of an object that passes in front of the hands."""
 
     width: int = 640
     height: int = 480
@@ -46,7 +46,7 @@ class ClipOptions:
 
 @dataclass(frozen=True)
 class HandLabel:
-    """The truth about one hand in one frame; parameters are of the right-looking hand, all else as in the picture."""
+    """The ground truth of one hand in one frame; parameters are for the right-looking hand, the rest is as pictured."""
 
     id: int
     side: Side
@@ -58,7 +58,7 @@ class HandLabel:
 
 @dataclass(frozen=True)
 class SynthFrame:
-    """One frame of a synthetic clip with its truth."""
+    """One frame of a synthetic clip with its ground truth."""
 
     number: int
     time_s: float
@@ -69,7 +69,7 @@ class SynthFrame:
 
 
 class ClipSynthesizer:
-    """Renders clips; clip n of a seed is always the same, except for the last bit of a pixel between machines."""
+    """Renders clips; clip n of a seed is always the same, except for the last bit of pixels between machines."""
 
     def __init__(self, hand: HandModel, options: ClipOptions) -> None:
         self._hand, self.options = hand, options
@@ -83,7 +83,7 @@ class ClipSynthesizer:
 
     @torch.no_grad()
     def frames(self, clip: int) -> Iterator[SynthFrame]:
-        """Yield the frames of a clip; clips take turns through the kinds of scenes."""
+        """Yield the frames of a clip; clips cycle through the kinds of scenes."""
         options = self.options
         seed = int(stream_bits(options.seed, clip, "clip")[0]) >> 1
         random, dice = np.random.default_rng(seed), Dice(1, seed, torch.device("cpu"))
@@ -116,7 +116,7 @@ class ClipSynthesizer:
         room: Tensor,
         seed: int,
     ) -> tuple[Float[Tensor, "3 H W"], Float[Tensor, "H W"]]:
-        """Return the mean picture of the moments, and the depth of what is nearest in the first."""
+        """Return the mean picture over the moments, and the depth of the nearest surface in the first one."""
         K = torch.from_numpy(scene.K).float()[None]
         pictures = []
         nearest = torch.full((self.options.height, self.options.width), torch.inf)
@@ -139,9 +139,9 @@ class ClipSynthesizer:
     def _over(
         self, image: Tensor, place: PlaceAt, moment: int, K: Tensor, light: Light, seed: int
     ) -> tuple[Tensor, Tensor]:
-        """Draw a hand and its forearm over a picture; return it and the depth of the two.
+        """Draw a hand and its forearm over a picture; return the picture and their depth.
 
-        They are drawn in a window of their own: most of a picture shows neither.
+        They are drawn in a separate window, since most of a picture shows neither.
         """
         one = slice(moment, moment + 1)
         own = _rows(place.parameters, one)
@@ -184,7 +184,7 @@ class ClipSynthesizer:
 
 
 class _Bar:
-    """Something narrow that passes in front of everything once, with a part of the room on it."""
+    """A narrow object that passes in front of everything once, textured with part of the room."""
 
     def __init__(self, options: ClipOptions, room: Tensor, random: np.random.Generator) -> None:
         self._width = random.uniform(0.04, 0.12) * options.width
@@ -193,7 +193,7 @@ class _Bar:
         self._room = room.flip(-1)
 
     def cover(self, image: Tensor, depth: Tensor, number: int) -> tuple[Tensor, Tensor]:
-        """Return the picture and the depth with the bar of a frame drawn in; its depth is 0."""
+        """Return the picture and depth after drawing the frame's bar, whose depth is 0."""
         middle = (number - self._start) * self._speed
         columns = torch.arange(image.shape[2]) + 0.5
         share = ((self._width / 2 - (columns - middle).abs()) / 2 + 0.5).clamp(0, 1)
@@ -203,7 +203,7 @@ class _Bar:
 
 
 def _draw_two(hand: Rendered, arm: Rendered, window: Window, image: Tensor, depth: Tensor) -> None:
-    """Draw a hand and its arm, both rendered in a window, into a picture and its depth, in place."""
+    """Paste a hand and its arm, rendered in a window, into a picture and its depth, in place."""
     under = window.cut(image)
     behind = window.trim(arm.image[0]) + (1 - window.trim(arm.silhouette[0]).clamp(0, 1)) * under
     over = window.trim(hand.image[0]) + (1 - window.trim(hand.silhouette[0]).clamp(0, 1)) * behind
@@ -213,11 +213,11 @@ def _draw_two(hand: Rendered, arm: Rendered, window: Window, image: Tensor, dept
 
 
 def _nothing(image: Tensor) -> Float[Tensor, "H W"]:
-    """Return the depth of a picture that shows no surface."""
+    """Return the depth of an empty picture."""
     return torch.full(image.shape[1:], torch.inf)
 
 
 def _rows(parameters: HandParameters, rows: slice) -> HandParameters:
-    """Return some hands of a batch."""
+    """Return a subset of the hands in a batch."""
     chosen = {name: value[rows] for name, value in vars(parameters).items() if value is not None}
     return replace(parameters, **chosen)

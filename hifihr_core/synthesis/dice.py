@@ -6,14 +6,14 @@ from torch import Tensor
 
 
 class Dice:
-    """Random numbers for a batch, all from one CPU generator and moved to one device, in calling order."""
+    """Random numbers for a batch, all from one CPU generator in calling order, moved to one device."""
 
     def __init__(self, batch: int, seed: int, device: torch.device) -> None:
         self.batch, self.device = batch, device
         self.generator = torch.Generator().manual_seed(seed)
 
     def uniform(self, low: float, high: float, *shape: int) -> Float[Tensor, "B *S"]:
-        """Return numbers between `low` and `high`, one or a block of `shape` per sample."""
+        """Return uniform numbers between `low` and `high`, one or a block of `shape` per sample."""
         return (low + (high - low) * torch.rand(self.batch, *shape, generator=self.generator)).to(self.device)
 
     def log_uniform(self, low: float, high: float, *shape: int) -> Float[Tensor, "B *S"]:
@@ -26,11 +26,11 @@ class Dice:
         return torch.randn(self.batch, *shape, generator=self.generator).to(self.device)
 
     def chance(self, probability: float) -> Bool[Tensor, " B"]:
-        """Return True with a probability, per sample."""
+        """Return True with the given probability, per sample."""
         return self.uniform(0.0, 1.0) < probability
 
     def integer(self, count: int) -> Tensor:
-        """Return a number from 0 to ``count - 1`` per sample, on the CPU."""
+        """Return an integer from 0 to ``count - 1`` per sample, on the CPU."""
         return torch.randint(count, (self.batch,), generator=self.generator)
 
     def direction(self) -> Float[Tensor, "B 3"]:

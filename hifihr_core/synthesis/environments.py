@@ -1,7 +1,7 @@
-"""Light from all around: a bank of environment maps, procedural ones and the user's, and the light that each makes.
+"""Environment light: a bank of environment maps, procedural or the user's, and the light from each.
 
-A map is small (16 x 32, linear radiance), latitude by longitude, its first row straight up. What shines much brighter
-than the rest of it becomes the directional light, so that it can cast a shadow; the rest becomes the sky.
+A map is small (16 x 32, linear radiance), latitude by longitude, with the zenith in its first row. The part that is
+much brighter than the rest becomes the directional light, so that it can cast a shadow; the rest becomes the sky.
 """
 
 import math
@@ -23,11 +23,11 @@ from hifihr_core.synthesis.dice import Dice
 
 ROWS, COLUMNS = 16, 32
 _EXTENSIONS = frozenset({".hdr", ".exr"})
-#: A map of 16k x 8k pixels in Radiance's format has half of that.
+#: A Radiance map of 16k x 8k pixels has half of that.
 _MOST_MAP_BYTES = 1 << 30
-#: Radiance above this multiple of a map's mean belongs to its lamp or sun, within this cosine of the brightest place.
+#: Radiance above this multiple of a map's mean, within this cosine of the brightest spot, belongs to its lamp or sun.
 _GLARING, _LAMP = 4.0, math.cos(math.radians(35))
-#: Colours of daylight and lamps from 2700 to 9000 kelvin lie about this line through white: red up, blue down.
+#: Colours of daylight and lamps from 2700 to 9000 kelvin are close to this line through white: red up, blue down.
 _WARM = np.array([0.30, 0.02, -0.42])
 
 
@@ -44,8 +44,8 @@ def make_environments(*, count: int, seed: int, folder: Path | None = None) -> F
 
 
 def draw_environments(bank: Float[Tensor, "N 16 32 3"], dice: Dice) -> Light:
-    """Return the light of a map of the bank per sample, turned at random, seen by a camera that looks slightly up or
-    down. A white sphere in it has a mean brightness of 1; camera frame.
+    """Return the light from a random map of the bank per sample, randomly rotated, for a camera that looks slightly up
+    or down. A white sphere in it has a mean brightness of 1; camera frame.
     """
     directions, angles = (x.to(bank) for x in map_directions())
     radiance = bank[dice.integer(len(bank)).to(bank.device)].flatten(1, 2)
@@ -56,7 +56,7 @@ def draw_environments(bank: Float[Tensor, "N 16 32 3"], dice: Dice) -> Light:
 def light_of(
     radiance: Float[Tensor, "B N 3"], directions: Float[Tensor, "B N 3"], solid_angles: Float[Tensor, " N"]
 ) -> Light:
-    """Return lamp and sky of samples of surroundings, scaled to a mean brightness of 1 on a white sphere."""
+    """Split sampled surroundings into lamp and sky, scaled to a mean brightness of 1 on a white sphere."""
     share = solid_angles / (4 * math.pi)
     level = radiance.mean(dim=-1)
     limit = _GLARING * (level * share).sum(dim=1, keepdim=True)
@@ -131,7 +131,7 @@ def _lobe(middle: np.ndarray, width_rad: float) -> Float[np.ndarray, "16 32"]:
 
 
 def _base(random: np.random.Generator, up: float, down: float, warm: float) -> Float[np.ndarray, "16 32 3"]:
-    """Return surroundings that fade from a ceiling or sky to a floor, with smooth blotches."""
+    """Return surroundings with a gradient from ceiling or sky to floor, and smooth blotches."""
     height = np.cos((np.arange(ROWS) + 0.5) / ROWS * np.pi)[:, None, None]
     share = 1 / (1 + np.exp(-6 * height))
     floor = _tint(random, 0.3, 0.4) * down * np.array([1.05, 1.0, 0.93])
@@ -140,7 +140,7 @@ def _base(random: np.random.Generator, up: float, down: float, warm: float) -> F
 
 
 def _direction(random: np.random.Generator, lowest: float, highest: float) -> np.ndarray:
-    """Return a direction whose height (up is negative y) lies between two bounds."""
+    """Return a direction whose height (up is negative y) is between two bounds."""
     height, around = random.uniform(lowest, highest), random.uniform(0, 2 * np.pi)
     ring = np.sqrt(1 - height**2)
     return np.array([ring * np.cos(around), -height, ring * np.sin(around)])
@@ -162,13 +162,13 @@ def _window(random: np.random.Generator, behind: np.ndarray) -> Float[np.ndarray
 
 
 def _by_window(random: np.random.Generator) -> Float[np.ndarray, "16 32 3"]:
-    """Return a room that a window lights."""
+    """Return a room lit by a window."""
     map_ = _base(random, random.uniform(0.15, 0.5), random.uniform(0.1, 0.35), 0.0)
     return map_ + _window(random, map_)
 
 
 def _outdoors(random: np.random.Generator) -> Float[np.ndarray, "16 32 3"]:
-    """Return a sky, with the sun out in half of them."""
+    """Return a sky, in half of the cases with the sun."""
     map_ = _base(random, random.uniform(0.8, 1.6), random.uniform(0.1, 0.5), -0.5)
     if random.random() < 0.5:
         height = random.uniform(0.1, 0.95)

@@ -1,4 +1,4 @@
-"""A picture whose light, background and camera agree: the same light on both, one exposure, one white balance."""
+"""Consistent exposure: the same light on hand and background, one exposure, one white balance."""
 
 from dataclasses import replace
 
@@ -11,22 +11,21 @@ from hifihr_core.records import Light
 from hifihr_core.rendering.skylight import light_at
 from hifihr_core.synthesis.dice import Dice
 
-#: The mean brightness that a camera's metering aims at, and how far it goes there (1: all the way).
+#: The mean brightness that a camera's metering aims at, and how completely it is reached (1: fully).
 _TARGET, _METERING = (0.25, 0.55), (0.2, 1.0)
-#: How much of what is metered is the hand.
+#: The weight of the hand in metering.
 _HAND_SHARE = 0.35
-#: How much of the light's colour an automatic white balance takes away, and the deviation of its error.
+#: The fraction of the light's colour that automatic white balance removes, and the standard deviation of its error.
 _BALANCE, _BALANCE_ERROR = (0.0, 1.0), 0.025
 
 
 def expose_scene(
     light: Light, backdrop: Float[Tensor, "B 3 H W"], dice: Dice, skin: Float[Tensor, "B 3"]
 ) -> tuple[Light, Float[Tensor, "B 3 H W"]]:
-    """Return light and background as the camera shows them.
+    """Return light and background as seen by the camera.
 
-    `backdrop` holds the background's own colours; it gets the light that falls on a wall there, a bit brighter
-    or darker than at the hand. Then the camera meters background and hand (`skin` is the hand's mean albedo), and
-    balances the light's mean colour.
+    `backdrop` holds the background's own colours; it is lit like a wall, slightly brighter or darker than the hand.
+    Then the camera meters background and hand (`skin` is the hand's mean albedo), and corrects the light's mean colour.
     """
     towards = light.direction.new_tensor([0.0, 0.0, -1.0])
     normals = functional.normalize(towards + 0.4 * dice.normal(3), dim=1)
@@ -42,6 +41,6 @@ def expose_scene(
 
 
 def brighter(light: Light, gain: Float[Tensor, "B 3"]) -> Light:
-    """Return the light times a factor per channel."""
+    """Multiply the light by a factor per channel."""
     sky = None if light.sky is None else light.sky * gain[:, None]
     return replace(light, ambient=light.ambient * gain, color=light.color * gain, sky=sky)

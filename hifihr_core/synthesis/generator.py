@@ -1,4 +1,4 @@
-"""The generator: a seed and a number give a batch of pictures of hands with everything known about them."""
+"""The generator: a seed and a number give a batch of hand pictures with complete labels."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -34,15 +34,15 @@ from hifihr_core.synthesis.things.worn import gloved, wear, with_worn_faces
 from hifihr_core.synthesis.true_motion import Motion, draw_motion, with_motion
 from hifihr_core.synthesis.wider_poses import widen_poses
 
-#: A prop this much behind the hand still covers it, which hides the rim of the hand's mesh at the wrist.
+#: A prop this far behind the hand still covers it, which hides the open rim at the wrist.
 _SEAM_M = 0.0015
 
 
 class Synthesizer:
     """Renders batches of synthetic photos of one hand model.
 
-    Batch n of a seed is always the same, whatever was made before; the values of its pixels may differ in the last
-    bits between machines. The disk is used only to read `options.photos`. Pictures carry no gradient.
+    Batch n of a seed is always the same, whatever was rendered before; pixel values may differ in the last bits between
+    machines. The disk is used only to read `options.photos`. Pictures have no gradient.
     """
 
     def __init__(
@@ -114,17 +114,17 @@ class Synthesizer:
         return _Scene(parameters, posed, K, props, light, bare_skin=bare, motion=motion)
 
     def _of_people(self, drawn: HandParameters) -> HandParameters:
-        """Give the pictures of one person the shape and skin of the first of them."""
+        """Give all pictures of one person the shape and skin of the first."""
         each = self.options.pictures_each
         first = torch.arange(len(drawn.pose)) // each * each
         texture = None if drawn.texture is None else drawn.texture[first]
         return replace(drawn, shape=drawn.shape[first], texture=texture)
 
     def _lit(self, scene: "_Scene", dice: Dice) -> tuple["_Scene", Float[Tensor, "B 3 H W"]]:
-        """Return the scene under its light, and what is behind the hands.
+        """Return the scene under its light, and the background.
 
-        Under an environment map background, hand and camera go together, and the hand shades itself; a lamp lights only
-        the hand, and `lens` imitates the rest.
+        With an environment map, background, hand and camera are consistent, and the hand shades itself; a lamp lights
+        only the hand, and `lens` imitates the rest.
         """
         backdrop = draw_backdrops(self._bank, self.options.size_px, dice)
         if self._environments is None:
@@ -140,7 +140,7 @@ class Synthesizer:
         return widen_poses(self.hand, pose, dice, share) if share > 0 else pose
 
     def _render(self, scene: "_Scene", backdrop: Float[Tensor, "B 3 H W"], dice: Dice) -> tuple[Tensor, "_View"]:
-        """Draw backdrop, props and hand over each other; a prop that is nearer than the hand covers it."""
+        """Composite backdrop, props and hand; a prop that is nearer than the hand covers it."""
         options = self.options
         hand, hand_depth = self._hand_layer(scene)
         backdrop = lens.cast_shadow(backdrop, hand.silhouette, dice, options.shadow)
@@ -157,7 +157,7 @@ class Synthesizer:
         return image, _View(torch.where(covered, torch.zeros_like(nearest), nearest), seen & ~covered)
 
     def _hand_layer(self, scene: "_Scene") -> tuple[Rendered, Float[Tensor, "B H W"]]:
-        """Return the hands as the camera sees them during the exposure, and their depth in its middle."""
+        """Return the hands as the camera sees them during the exposure, and their depth at its midpoint."""
         posed, K = scene.posed, scene.K
         look = posed.hand.appearance or Appearance(torch.full_like(posed.verts_cam, 0.6))
         still = self._render_hand(posed.verts_cam, K, look, scene.light, shade=scene.shade)
@@ -172,7 +172,7 @@ class Synthesizer:
     def _props_layer(
         self, scene: "_Scene", backdrop: Float[Tensor, "B 3 H W"], hand_depth: Float[Tensor, "B H W"], dice: Dice
     ) -> tuple[Float[Tensor, "B 3 H W"], Float[Tensor, "B H W"]]:
-        """Return props and second hands in front of the backdrop, and how far away they are."""
+        """Return props and second hands in front of the backdrop, and their depth."""
         vertices, K, colors = scene.props.vertices + scene.posed.root_cam[:, None], scene.K, scene.props.colors
         still = self._render_props(vertices, K, Appearance(colors), scene.light, background=backdrop)
 
@@ -188,14 +188,14 @@ class Synthesizer:
         return over_props(self._render_other, hands, has, K, scene.light, (image, depth), hand_depth)
 
     def _photograph(self, image: Float[Tensor, "B 3 H W"], keys: tuple[str, ...], dice: Dice) -> Tensor:
-        """Let light fall off, move the camera, and apply its colours, blur and noise."""
+        """Apply light fall-off, camera motion, colours, blur and noise."""
         image = lens.expose_film(image, lens.uneven_light(image.shape[-2:], dice))
         image = lens.blur_motion(image, dice, self.options.motion_blur)
         draws = draw(self.options.camera, keys, seed=self.seed, epoch=0, image_px=max(self.options.size_px))
         return change_batch(image, None, draws)[0]
 
     def _label(self, scene: "_Scene", view: "_View", dice: Dice) -> dict[str, Mapping[str, Tensor]]:
-        """Return labels and presence; every label of `records.LABELS` is there for every sample."""
+        """Return labels and presence; every sample has every label in `records.LABELS`."""
         posed, parameters, light = scene.posed, scene.parameters, scene.light
         joints_cam, joints_px = posed.joints_cam, posed.joints_px
         visible = exact.visible_joints(joints_px, joints_cam, view.depth)
@@ -242,7 +242,7 @@ class _Scene:
 
 @dataclass(frozen=True)
 class _View:
-    """Depth of the nearest surface (infinite without one, 0 for an occluder), and where the hand is seen."""
+    """Depth of the nearest surface (infinite without one, 0 for an occluder), and the visible hand pixels."""
 
     depth: Float[Tensor, "B H W"]
     seen: Bool[Tensor, "B H W"]
@@ -258,7 +258,7 @@ def synth_batches(
     device: torch.device | str = "cpu",
     backend: BackendName = "auto",
 ) -> Iterator[Batch]:
-    """Yield batches without end, from batch number `start` on, rendered on demand."""
+    """Yield an endless sequence of batches from number `start` on, rendered on demand."""
     synthesizer = Synthesizer(hand, seed=seed, options=options, device=device, backend=backend)
     number = start
     while True:
@@ -274,7 +274,7 @@ def _environments(options: SynthOptions, seed: int, device: torch.device) -> Flo
 
 
 def _some(record: Record, rows: Tensor) -> Record:
-    """Return some samples of a record of batches, or None of None."""
+    """Return a subset of the samples in a record; None for None."""
     return map_tensors(lambda values: values[rows], record)
 
 

@@ -1,4 +1,4 @@
-"""Labels of a synthetic picture besides its parameters: boxes, visibility, and what a detector would have found."""
+"""Labels of a synthetic picture besides its parameters: boxes, visibility, and simulated detections."""
 
 import torch
 from jaxtyping import Float, Int
@@ -8,15 +8,13 @@ from hifihr_core.hands.contract import Hand, HandModel
 from hifihr_core.skeleton import SCALE_BONE, WRIST
 from hifihr_core.synthesis.dice import Dice
 
-#: A joint lies inside the hand, this much behind the surface that is seen in front of it at most.
+#: Maximum depth of a joint below the surface in front of it, metres.
 _DEPTH_OF_JOINT_M = 0.018
 _DEPTH_OF_WRIST_M = 0.03
 
 
 def stand_in_indices(hand: HandModel) -> Int[Tensor, "778"]:
-    """Return the vertices that stand in for MANO's 778 on a hand without them: spread evenly over its surface
-    vertices.
-    """
+    """Return stand-ins for MANO's 778 vertices on a hand without them, spread evenly over its surface vertices."""
     surface = torch.unique(hand.faces)
     places = torch.linspace(0, len(surface) - 1, 778, dtype=torch.float64, device=surface.device).round().long()
     return surface[places]
@@ -32,9 +30,9 @@ def mano_vertices(hand: HandModel, posed: Hand) -> Float[Tensor, "B 778 3"]:
 def visible_joints(
     joints_px: Float[Tensor, "B 21 2"], joints_cam: Float[Tensor, "B 21 3"], depth: Float[Tensor, "B H W"]
 ) -> Float[Tensor, "B 21"]:
-    """Return 1 where a joint is in the picture and nothing but the skin around it is in front of it, else 0.
+    """Return 1 for joints inside the picture that are covered only by their own skin, else 0.
 
-    `depth` is that of the nearest surface: infinite without one, 0 where something is right in front of the camera.
+    `depth` is that of the nearest surface: infinite without one, 0 for an occluder.
     """
     height, width = depth.shape[-2:]
     column, row = joints_px.floor().long().unbind(dim=-1)
@@ -54,10 +52,10 @@ def detect_keypoints(
     dice: Dice,
     missing: float,
 ) -> tuple[Float[Tensor, "B 21 2"], Float[Tensor, "B 21"]]:
-    """Return what a 2D detector would find: joints with noise, more of it where hidden, and confidences that show it.
+    """Simulate a 2D detector: noisy joints, with more noise if hidden, and confidences that reflect it.
 
     `hand_px` is the size of the hand, which scales the noise; `size_px` is (height, width) of the picture. Missing
-    joints are (0, 0) with confidence 0, as detectors' files hold them.
+    joints are (0, 0) with confidence 0, as in detectors' files.
     """
     part = torch.where(visible > 0, 0.01, 0.04) * dice.log_uniform(0.5, 2.0, 21)
     found = joints_px + (part * hand_px[:, None])[..., None] * dice.normal(21, 2)
@@ -74,7 +72,7 @@ def bone_length(joints: Float[Tensor, "B 21 3"]) -> Float[Tensor, " B"]:
 
 
 def hand_box(verts_px: Float[Tensor, "B V 2"], size_px: tuple[int, int]) -> Float[Tensor, "B 4"]:
-    """Return the box of the hand's vertices, cut at the borders of a picture of `size_px` (height, width), pixels."""
+    """Return the box of the hand's vertices, clipped to a picture of `size_px` (height, width), pixels."""
     limit = verts_px.new_tensor(size_px[::-1])
     low, high = verts_px.amin(dim=1), verts_px.amax(dim=1)
     return torch.cat((low.clamp(min=0).minimum(limit), high.clamp(min=0).minimum(limit)), dim=-1)

@@ -1,4 +1,4 @@
-"""What light and lens add to a rendered hand: darker folds, cast shadows, uneven light, motion."""
+"""Image-space effects of light and lens on a rendered hand: darker folds, cast shadows, uneven light, motion blur."""
 
 from collections.abc import Sequence
 
@@ -17,10 +17,10 @@ def darken_folds(
     depth: Float[Tensor, "B H W"],
     strength: Float[Tensor, " B"],
 ) -> Float[Tensor, "B 3 H W"]:
-    """Darken what lies deeper than its surroundings: ambient occlusion in the picture's plane, at three sizes.
+    """Darken points that are deeper than their surroundings: screen-space ambient occlusion at three scales.
 
     `depth` is infinite where there is no surface. Brightness falls by up to `strength` where a point is a centimetre or
-    more deeper than the mean of its surroundings. Works at half the size, as such shadows are soft.
+    more deeper than its surroundings on average. Computed at half size, since such shadows are soft.
     """
     seen = depth.isfinite()
     weight = F.avg_pool2d(seen.to(depth)[:, None], 2)
@@ -35,7 +35,7 @@ def darken_folds(
 
 
 def _mean(values: Float[Tensor, "B 1 H W"], radius: int) -> Float[Tensor, "B 1 H W"]:
-    """Return the mean over a square about every pixel, taken in two passes."""
+    """Return the mean over a square around every pixel, in two passes."""
     size = 2 * radius + 1
     if values.device.type == "cpu" and values.dtype == torch.float32:
         out = torch.empty_like(values)
@@ -62,13 +62,13 @@ def cast_shadow(
 
 
 def uneven_light(size_px: Sequence[int], dice: Dice) -> Float[Tensor, "B 1 H W"]:
-    """Return a smooth random field about 1: light that falls off, the shadow of something outside, a vignette."""
+    """Return a smooth random field around 1: light fall-off, shadows from outside the picture, a vignette."""
     coarse = dice.uniform(0.0, 0.22)[:, None, None, None] * dice.normal(1, 4, 4)
     return (1 + F.interpolate(coarse, size=tuple(size_px), mode="bicubic", align_corners=True)).clamp(0.35, 1.6)
 
 
 def expose_film(image: Float[Tensor, "B 3 H W"], field: Float[Tensor, "B 1 H W"]) -> Float[Tensor, "B 3 H W"]:
-    """Return pictures times a field of light, with what is brighter than white compressed softly, as cameras do."""
+    """Multiply pictures by a light field, and softly compress highlights, as cameras do."""
     if image.device.type == "cpu" and image.dtype == torch.float32:
         out = torch.empty_like(image, memory_format=torch.contiguous_format)
         for b, picture in enumerate(image.numpy()):
@@ -78,15 +78,13 @@ def expose_film(image: Float[Tensor, "B 3 H W"], field: Float[Tensor, "B 1 H W"]
 
 
 def roll_off(image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
-    """Compress what is brighter than white softly, as cameras do: the identity up to 0.7, then towards 1."""
+    """Softly compress highlights, as cameras do: the identity up to 0.7, then approaching 1."""
     over = (image - 0.7).clamp(min=0)
     return torch.where(image > 0.7, 0.7 + 0.3 * (1 - torch.exp(-over / 0.3)), image).clamp(0, 1)
 
 
 def expose(image: Float[Tensor, "B 3 H W"], dice: Dice) -> tuple[Float[Tensor, "B 3 H W"], Float[Tensor, " B"]]:
-    """Return the pictures at roughly the brightness that a camera's metering would give them, and the gain applied to
-    each.
-    """
+    """Return the pictures at roughly the brightness that a camera's metering would choose, and the gain of each."""
     brightness = image.mean(dim=(1, 2, 3)).clamp(min=0.02)
     gain = (dice.log_uniform(0.25, 0.6) / brightness).pow(0.65).clamp(0.5, 2.2)
     return image * gain[:, None, None, None], gain

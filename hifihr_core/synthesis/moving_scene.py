@@ -1,4 +1,4 @@
-"""Hands that move in front of a moving camera: paths through plausible poses, known at any time."""
+"""Moving hands in front of a moving camera: paths through plausible poses, defined at any time."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ from scipy.spatial.transform import Rotation, RotationSpline
 from hifihr_core.hands.contract import HandModel, HandParameters
 from hifihr_core.records import Side
 
-#: Seconds between the poses that a hand moves through, and between the places.
+#: Seconds between the key poses of a hand, and between its key positions.
 _POSE_EVERY_S, _PLACE_EVERY_S = 0.7, 0.8
-#: Standard deviation of the turn between two poses, radians; and of the camera's shake, radians.
+#: Standard deviations of the rotation between two poses and of the camera's shake, radians.
 _TURN_RAD, _SHAKE_RAD = 0.35, 0.012
 
 
 @dataclass(frozen=True)
 class PlaceAt:
-    """Hands of one side at some times, right-looking: mirror x to get a left hand as in the clip."""
+    """Hands of one side at given times, right-looking: mirror x to get a left hand as in the clip."""
 
     side: Side
     parameters: HandParameters
@@ -29,7 +29,7 @@ class PlaceAt:
 
 
 class MovingHand:
-    """One person's hand on smooth paths; `place` gives the middle of its palm, camera frame, metres, at some times."""
+    """One person's hand on smooth paths; `place` gives the centre of its palm at given times, camera frame, metres."""
 
     def __init__(
         self,
@@ -46,13 +46,13 @@ class MovingHand:
         self._shape, self._texture = drawn.shape[:1], None if drawn.texture is None else drawn.texture[:1]
         self._limits = hand.pose_prior().limits.double().numpy()
         self._pose = CubicSpline(times, drawn.pose.double().numpy())
-        # Held up before the camera: from the front or the back, leaning to all sides.
+        # Held up to the camera: seen from the front or the back, tilted in any direction.
         about = np.array([0.35, 0.5, 0.5]) * random.normal(size=3) + [0, np.pi * (random.random() < 0.4), 0]
         steps = Rotation.from_rotvec(_TURN_RAD * random.normal(size=(len(times), 3)))
         self._turn = RotationSpline(times, steps * Rotation.from_euler("xyz", about))
 
     def at(self, times_s: Float[np.ndarray, " T"]) -> PlaceAt:
-        """Return the hand at some times."""
+        """Return the hand at the given times."""
         pose = np.clip(self._pose(times_s), self._limits[:, 0], self._limits[:, 1])
         count = len(times_s)
         root = self._place(times_s) * np.array([-1.0 if self.side == "left" else 1.0, 1.0, 1.0])
@@ -67,7 +67,7 @@ class MovingHand:
 
 @dataclass(frozen=True)
 class MovingScene:
-    """The hands of a clip and the shake of its camera: `pan_px` says how far the background has moved at some times."""
+    """The hands of a clip and the shake of its camera: `pan_px` gives the shift of the background at given times."""
 
     kind: str
     hands: tuple[MovingHand, ...]
@@ -75,7 +75,7 @@ class MovingScene:
     pan_px: Callable[[np.ndarray], np.ndarray]
 
 
-#: Fractions of the picture's width at which the palm is over time (0 to 1), for each kind of clip and hand.
+#: Position of the palm over time (0 to 1) in fractions of the picture's width, for each kind of clip and hand.
 _PATHS: Mapping[str, tuple[tuple[Side | None, tuple[tuple[float, float], ...]], ...]] = MappingProxyType(
     {
         "alone": ((None, ()),),
@@ -92,11 +92,11 @@ KINDS = tuple(_PATHS)
 def draw_scene(
     hand: HandModel, kind: str, *, seconds: float, size_px: tuple[int, int], random: np.random.Generator
 ) -> MovingScene:
-    """Return a scene of a kind (`KINDS`); pictures are ``size_px`` (height, width). Raises: ValueError for another
+    """Return a scene of a kind in `KINDS`; pictures are ``size_px`` (height, width). Raises: ValueError for an unknown
     kind.
     """
     if kind not in _PATHS:
-        raise ValueError(f"kind {kind!r} is not known; known kinds: {', '.join(KINDS)}")
+        raise ValueError(f"unknown kind {kind!r}; known kinds: {', '.join(KINDS)}")
     height, width = size_px
     focal = 0.5 * float(np.hypot(height, width)) / np.tan(np.radians(random.uniform(50, 75)) / 2)
     K = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1.0]])
@@ -135,7 +135,7 @@ def _path(
 
     def place(times_s: np.ndarray) -> np.ndarray:
         u, v, z = spline(times_s).T
-        moved = shake(times_s)  # a camera that turns a little moves everything in its picture alike
+        moved = shake(times_s)  # a slight camera rotation shifts everything in the picture equally
         x, y = (u - width / 2) / focal + moved[:, 0], (v - height / 2) / focal + moved[:, 1]
         return np.stack((x * z, y * z, z), axis=1)
 

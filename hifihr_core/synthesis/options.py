@@ -1,4 +1,4 @@
-"""How varied synthetic pictures are."""
+"""Options for the variety of synthetic pictures."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Literal
 
 from hifihr_core.augmentation.draws import AugmentRanges
 
-#: Colours, blur and noise of a camera; stronger than training's augmentation, since nothing else varies them.
+#: Colours, blur and noise of a camera; stronger than in training augmentation, since nothing else varies them.
 CAMERA_RANGES = AugmentRanges(
     brightness=0.3,
     contrast=0.3,
@@ -23,30 +23,30 @@ CAMERA_RANGES = AugmentRanges(
     cover_probability=0.0,
 )
 
-#: What lights a hand: one lamp, or an environment map.
+#: Kinds of light on a hand: one lamp, or an environment map.
 LightKind = Literal["lamp", "environment"]
 
 
 @dataclass(frozen=True)
 class SynthOptions:
-    """Ranges of everything that is drawn; probabilities are per picture.
+    """Ranges of all random quantities; probabilities are per picture.
 
-    `view` names how the camera is placed (`scene.VIEWS`): "crop" cuts a square about the hand out of a larger photo,
+    `view` names how the camera is placed (`scene.VIEWS`): "crop" cuts a square around the hand out of a larger photo,
     with the principal point anywhere; "centered" looks at the hand, as FreiHAND's pictures do; "frame" is a whole
-    picture of a fixed camera with a hand somewhere in it, as HO-3D's are. Pictures are `image_px` wide, and square
+    picture from a fixed camera with a hand somewhere in it, as in HO-3D. Pictures are `image_px` wide, and square
     unless `height_px` is given.
 
-    `fill` is the fraction of the crop that the longer side of the hand's box takes, `shift` the largest move of the
-    box's middle as a fraction of the crop, `distance_m` the range of the root's depth (log-uniform), and `off_axis_rad`
-    the largest angle between the optical axis and the ray to the hand, so that K's principal point lies outside many
-    crops, as it does for crops of large photos. A fraction `plain_occluder` of the occluders has one random colour;
-    `wide_poses` is the fraction of poses that are moved beyond the hand's own bank. `second_hand`, `glove`, `ring` and
-    `watch` are what else a picture may show; under a glove, `present["texture"]` is False. `motion_blur` blurs the
-    whole picture along a line, `true_motion` the hand along its own way while the shutter is open. `light` is one lamp,
-    or an environment map that background and exposure go with: one of the folder `environments` (.hdr or .exr, latitude
-    by longitude), or a procedural one. `pictures_each` pictures in a row show one person: one shape and skin, each in
-    its own pose, view and light. `photos` is a folder of the user's own backgrounds, `backgrounds` the number of
-    procedural ones in the bank.
+    `fill` is the longer side of the hand's box as a fraction of the crop, `shift` the largest offset of the box's
+    centre as a fraction of the crop, `distance_m` the range of the root's depth (log-uniform), and `off_axis_rad` the
+    largest angle between the optical axis and the ray to the hand, so that K's principal point is outside many crops,
+    as for crops of large photos. A fraction `plain_occluder` of the occluders has a single random colour; `wide_poses`
+    is the fraction of poses that are moved beyond the hand's own bank. `second_hand`, `glove`, `ring` and `watch` are
+    the probabilities of these additions; under a glove, `present["texture"]` is False. `motion_blur` blurs the whole
+    picture along a line, `true_motion` the hand along its own path while the shutter is open. `light` is one lamp, or
+    an environment map that matches background and exposure: one from the folder `environments` (.hdr or .exr, latitude
+    by longitude), or a procedural one. `pictures_each` consecutive pictures show one person: the same shape and skin,
+    each with its own pose, view and light. `photos` is a folder of the user's own backgrounds, `backgrounds` the number
+    of procedural ones in the bank.
     """
 
     view: Literal["crop", "centered", "frame"] = "crop"

@@ -1,4 +1,4 @@
-"""Where the hand is, which camera sees it, and what light falls on it."""
+"""Place the hand, choose its camera, and light it."""
 
 from types import MappingProxyType
 
@@ -12,20 +12,20 @@ from hifihr_core.synthesis.options import SynthOptions
 
 Placement = tuple[Float[Tensor, "B 3"], Float[Tensor, "B 3 3"]]
 
-#: HO-3D's cameras: focal length and principal point in a picture of 640 x 480, pixels.
+#: HO-3D's cameras: focal length and principal point in 640 x 480 pictures, pixels.
 _FRAME_FOCAL, _FRAME_POINT, _FRAME_WIDTH = 617.0, (312.0, 241.0), 640
 
 
 def place_hand(verts_root: Float[Tensor, "B V 3"], dice: Dice, options: SynthOptions) -> Placement:
-    """Return (root_cam, K): where a hand is and the camera that sees it, as `options.view` says."""
+    """Return (root_cam, K): the position of a hand and its camera, according to `options.view`."""
     return VIEWS[options.view](verts_root, dice, options)
 
 
 def _crop_view(verts_root: Float[Tensor, "B V 3"], dice: Dice, options: SynthOptions) -> Placement:
-    """Put a hand somewhere in front of a camera, and cut a crop about it out of the photo.
+    """Put a hand somewhere in front of a camera, and cut out a crop around it.
 
-    Distance and direction decide the perspective. The focal length then follows from how much of the crop the hand
-    should fill, as it does when a detector's box is cut out of a larger photo.
+    Distance and direction determine the perspective. The focal length then follows from the fraction of the crop that
+    the hand should fill, as when a detector's box is cut out of a larger photo.
     """
     angle = dice.uniform(0.0, 1.0).square() * options.off_axis_rad
     around = dice.uniform(0.0, 2 * torch.pi)
@@ -40,7 +40,7 @@ def _crop_view(verts_root: Float[Tensor, "B V 3"], dice: Dice, options: SynthOpt
 
 
 def _centered_view(verts_root: Float[Tensor, "B V 3"], dice: Dice, options: SynthOptions) -> Placement:
-    """Turn the camera towards the hand, so that the principal point is the middle of the picture."""
+    """Turn the camera towards the hand, so that the principal point is the centre of the picture."""
     depth = dice.log_uniform(*options.distance_m)
     root_cam = torch.stack((torch.zeros_like(depth), torch.zeros_like(depth), depth), dim=-1)
     low, high = _slopes(verts_root + root_cam[:, None])
@@ -73,7 +73,7 @@ VIEWS = MappingProxyType({"crop": _crop_view, "centered": _centered_view, "frame
 
 
 def _slopes(points: Float[Tensor, "B V 3"]) -> tuple[Float[Tensor, "B 2"], Float[Tensor, "B 2"]]:
-    """Return the least and the greatest x / z and y / z of each hand."""
+    """Return the minimum and maximum x / z and y / z of each hand."""
     slopes = points[..., :2] / points[..., 2:]
     return slopes.amin(dim=1), slopes.amax(dim=1)
 
@@ -86,12 +86,12 @@ def _camera(focals: Float[Tensor, "B 2"], point: Float[Tensor, "B 2"]) -> Float[
 
 
 def draw_light(dice: Dice) -> Light:
-    """Draw ambient and directional light: from dim, even rooms to hard sun, warm to cold, mostly from above."""
+    """Sample ambient and directional light: from dim, even rooms to hard sun, warm to cold, mostly from above."""
     toward = dice.direction()
     up_and_front = torch.tensor([0.0, -0.7, -0.7], device=dice.device)
     direction = torch.nn.functional.normalize(toward + 0.9 * up_and_front, dim=-1)
     exposure = dice.log_uniform(0.7, 1.3)
-    share = dice.uniform(0.2, 0.75)  # of the ambient
+    share = dice.uniform(0.2, 0.75)  # of the ambient light
     return Light(
         ambient=(exposure * share)[:, None] * _tint(dice, 0.05),
         color=(1.15 * exposure * (1 - share))[:, None] * _tint(dice, 0.08) * 1.2,

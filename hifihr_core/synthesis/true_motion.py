@@ -1,6 +1,4 @@
-"""Motion blur of a hand that moved while the shutter was open: the tips blur more than the wrist, the background not at
-all.
-"""
+"""Motion blur of a hand that moves during the exposure: tips blur more than the wrist, the background does not."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,15 +12,15 @@ from hifihr_core.rendering.fragments import Rendered
 from hifihr_core.skeleton import WRIST
 from hifihr_core.synthesis.dice import Dice
 
-#: Moments at which a moving hand is drawn, in parts of the exposure about its middle, which the labels are of.
+#: Moments at which a moving hand is rendered, in fractions of the exposure about its midpoint, to which labels refer.
 _MOMENTS = tuple(step / 8 for step in range(-4, 5))
-#: Standard deviations of the turn and of the way during the exposure: radians and metres.
+#: Standard deviations of rotation and translation during the exposure: radians and metres.
 _TURN_RAD, _WAY_M = 0.09, 0.007
 
 
 @dataclass(frozen=True)
 class Motion:
-    """How some hands move during the exposure: a turn about a point and a way, camera frame; `moving` says which."""
+    """The motion of hands during the exposure (a rotation about a point, a translation; camera frame), if `moving`."""
 
     moving: Bool[Tensor, " B"]
     turn: Float[Tensor, "B 3"]
@@ -37,7 +35,7 @@ class Motion:
 
 
 def draw_motion(joints_cam: Float[Tensor, "B 21 3"], dice: Dice, share: float) -> Motion:
-    """Return a motion for a `share` of the hands, about a point near the wrist."""
+    """Return a motion about a point near the wrist for a fraction `share` of the hands."""
     moving = dice.chance(share)
     about = joints_cam[:, WRIST] + 0.05 * dice.normal(3)
     return Motion(moving, _TURN_RAD * dice.normal(3), _WAY_M * dice.normal(3), about)
@@ -46,10 +44,10 @@ def draw_motion(joints_cam: Float[Tensor, "B 21 3"], dice: Dice, share: float) -
 def with_motion(
     still: Rendered, motion: Motion | None, draw: Callable[[Tensor, Callable[[Tensor], Tensor]], Rendered]
 ) -> Rendered:
-    """Return a rendered layer whose picture and outline are the mean over the exposure where its hand moves.
+    """Return a rendered layer whose picture and outline are averaged over the exposure for moving hands.
 
-    ``draw(rows, moved)`` renders the samples `rows` with their vertices put through `moved`. Depth and labels are of
-    the middle of the exposure.
+    ``draw(rows, moved)`` renders the samples `rows` with `moved` applied to their vertices. Depth and labels refer to
+    the midpoint of the exposure.
     """
     if motion is None or not bool(motion.moving.any()):
         return still

@@ -1,4 +1,4 @@
-"""Poses beyond those that a hand model draws by itself."""
+"""Poses beyond those that a hand model samples by itself."""
 
 import torch
 from jaxtyping import Float
@@ -12,15 +12,14 @@ _MOST_ADDED = 1.0
 
 
 def widen_poses(hand: HandModel, pose: Float[Tensor, "B P"], dice: Dice, share: float) -> Float[Tensor, "B P"]:
-    """Move a fraction `share` of the poses away from what was drawn, each coefficient independently, within the joint
-    limits. The bank of gestures has gaps between its paths, where real hands may be. Fingers may touch or enter each
-    other.
+    """Perturb a fraction `share` of the poses, each coefficient independently, within the joint limits. The gesture
+    bank has gaps between its paths, which real hands may fill. Fingers may touch or intersect.
     """
     prior = hand.pose_prior()
     spread = prior.basis.square().sum(dim=0).sqrt().to(pose)
     level = _MOST_ADDED * dice.uniform(0.0, 1.0) * dice.chance(share)
     moved = pose + level[:, None] * spread * dice.normal(pose.shape[1])
     limits = prior.limits.to(pose)
-    # A drawn pose stays as it is, even where it lies a little outside the limits.
+    # A sampled pose is not clamped, even if it is slightly outside the limits.
     clamped = torch.maximum(torch.minimum(moved, limits[:, 1]), limits[:, 0])
     return torch.where(level[:, None] > 0, clamped, pose)

@@ -1,6 +1,7 @@
-"""What a run starts from if nothing was said about its network: the newest pretraining, else the shipped network.
+"""Choose the start of a run whose settings do not mention the network: the newest pretraining, else the shipped
+network.
 
-The paper's networks are one `--config` away; random heads do not begin to learn within an afternoon on a CPU.
+The paper's networks are available with `--config`; random heads learn nothing useful in an afternoon on a CPU.
 """
 
 from collections.abc import Collection
@@ -17,7 +18,7 @@ from hifihr_core.training.data import SYNTH
 from hifihr_core.training.network import richest_hand
 from hifihr_core.weight_files import read_facts
 
-#: Settings that say something about the network; with one of them given, the run is built as the settings say.
+#: Settings that describe the network; if one of them is given, the network is built from the settings.
 ABOUT_THE_NETWORK = frozenset(
     {
         *("model.backbone", "model.weights", "model.normalize", "model.geometry", "model.lifter", "model.norm"),
@@ -26,23 +27,23 @@ ABOUT_THE_NETWORK = frozenset(
     }
 )
 
-#: What a run takes over from the network that it starts from.
+#: Settings that a run inherits from the network that it starts from.
 _TAKEN_OVER = ("backbone", "normalize", "geometry", "norm", "rotation", "relative_to_ray", "light", "ambient")
 
-#: Where the command line puts pretrainings.
+#: The folder in which the command line stores pretraining runs.
 RUNS, PRETRAININGS = Path("runs"), "pretrain-*"
 
 
-#: A trained network learns on at a fraction of the learning rate that random numbers need.
+#: A trained network continues at a fraction of the learning rate that random weights need.
 FINE_TUNING_LR = 1e-4
 
 
 @dataclass(frozen=True)
 class BareStart:
-    """Settings of the network to start from, its weight file (None: only its body), and a line for the user.
+    """Settings of the starting network, its weight file (None: only the body), and a line for the user.
 
-    `layer` is below everything that the user says. `keeps` is above what a pretraining sets: heads that it does not
-    train are kept, so that a later training starts from them.
+    `layer` has lower priority than everything that the user sets. `keeps` has higher priority than the settings of
+    pretraining: heads that it does not train are kept for later training.
     """
 
     layer: Layer
@@ -54,10 +55,10 @@ class BareStart:
 def find_bare_start(
     settings: RunSettings, given: Collection[str], *, runs: Path | None = RUNS, pretraining: bool = False
 ) -> BareStart | None:
-    """Return what a run of these settings starts from, None if `given` (dotted names) describes its network.
+    """Return the start of a run with these settings; None if `given` (dotted names) describes its network.
 
-    A pretraining starts from the shipped network, anything else from the newest pretraining in `runs` for its hand, if
-    there is one. For another hand than that of the shipped network, its body is taken, with new heads.
+    A pretraining starts from the shipped network, other runs from the newest pretraining in `runs` for their hand, if
+    any. If the hand is not that of the shipped network, only its body is used, with new heads.
     """
     if ABOUT_THE_NETWORK & set(given):
         return None
@@ -69,14 +70,14 @@ def find_bare_start(
     shipped = shipped_model(IMAGE_NETWORK)
     if shipped is None:
         return None
-    return _start_from(shipped, hand, settings, "starting from the shipped network; the paper's is one --config away")
+    return _start_from(shipped, hand, settings, "starting from the shipped network; choose the paper's with --config")
 
 
 def newest_pretraining(runs: Path, hand: str) -> Path | None:
-    """Return the weight file of the newest pretraining of a hand, None if there is none that can be read."""
+    """Return the weight file of the newest readable pretraining for a hand, or None."""
     places = [folder / name for folder in runs.glob(PRETRAININGS) for name in (BEST, NEWEST)]
     found = [path for path in places if path.is_file() and _hand_of(path) == hand]
-    # A run's best weights, where it has them, of the run that was written to last.
+    # The best weights, if any, of the most recently written run.
     newest = max(found, key=lambda path: path.stat().st_mtime, default=None)
     if newest is None:
         return None
@@ -103,7 +104,7 @@ def _start_from(path: Path, hand: str, settings: RunSettings, note: str) -> Bare
             "train.lr": FINE_TUNING_LR,
             "train.freeze_statistics": True,
         }
-        if settings.train.supervision != "full":  # nothing else says how far and how large the hand is
+        if settings.train.supervision != "full":  # nothing else determines the distance and size of the hand
             values["loss.priors"] = "start"
         keeps = Layer(note, {"model.texture": source.model.texture} if source.model.texture else {})
         return BareStart(Layer(note, values), keeps, path, note)

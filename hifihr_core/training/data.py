@@ -1,4 +1,4 @@
-"""From the names of datasets to the batches of a run, and to the few that validation looks at."""
+"""Open datasets by name, for the batches of training and of validation."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -14,13 +14,13 @@ from hifihr_core.stream.datasets import Dataset, keep_aside, open_dataset, open_
 from hifihr_core.training.distributed import World
 from hifihr_core.training.made_hands import SynthData
 
-#: The name of hands that are made on the fly.
+#: The dataset name of hands that are rendered on the fly.
 SYNTH = "synth"
 
-#: The random changes of training crops, by the name in settings.
+#: The random changes of training crops, by name in the settings.
 AUGMENTATIONS: Mapping[str, AugmentRanges | None] = {
     "standard": AugmentRanges(),
-    # The original turns FreiHAND's crops in the plane and does nothing else.
+    # The original only rotates FreiHAND's crops in the plane.
     "paper": replace(NO_CHANGE, rotation_rad=AugmentRanges().rotation_rad),
     "none": None,
 }
@@ -28,7 +28,7 @@ AUGMENTATIONS: Mapping[str, AugmentRanges | None] = {
 
 @runtime_checkable
 class Batches(Protocol):
-    """Epochs of batches that can be left and taken up again: `BatchStream`, or hands made on the fly."""
+    """Resumable epochs of batches: `BatchStream`, or hands rendered on the fly."""
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield the rest of this epoch, then move on to the next."""
@@ -53,7 +53,7 @@ class Data(Protocol):
 
     @property
     def is_synthetic(self) -> bool:
-        """Return whether hands are made on the fly."""
+        """Return whether hands are rendered on the fly."""
         ...
 
     @property
@@ -63,15 +63,15 @@ class Data(Protocol):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Return lines for the user: what is unusual about the data."""
+        """Return lines for the user about unusual data."""
         ...
 
     def labels(self, hand: HandModel) -> dict[str, frozenset[str]]:
-        """Return the labels that each training dataset carries."""
+        """Return the labels of each training dataset."""
         ...
 
     def training(self, hand: HandModel, world: World, *, seed: int, batch_size: int) -> Batches:
-        """Return the training batches of this process; `batch_size` counts the samples of all processes together."""
+        """Return the training batches of this process; `batch_size` is the total over all processes."""
         ...
 
     def validation(self, hand: HandModel, world: World, *, batch_size: int) -> Batches | None:
@@ -95,17 +95,17 @@ class ShardData:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Return a line where nothing is held out for validation."""
+        """Return a line if nothing is held out for validation."""
         if self.held_out:
             return ()
-        return ("nothing is held out for validation: there are no scores, and no best checkpoint is kept",)
+        return ("no data is held out for validation: there are no scores, and no best checkpoint is kept",)
 
     def labels(self, hand: HandModel) -> dict[str, frozenset[str]]:
-        """Return the labels that each training dataset carries."""
+        """Return the labels of each training dataset."""
         return {dataset.name: dataset.labels for dataset in self.train}
 
     def training(self, hand: HandModel, world: World, *, seed: int, batch_size: int) -> Batches:
-        """Return the training batches of this process. Raises: ConfigError if sizes do not fit."""
+        """Return the training batches of this process. Raises: ConfigError if the sizes are incompatible."""
         total, settings = sum(len(dataset.positions) for dataset in self.train), self.settings
         if total < batch_size:
             raise ConfigError(
@@ -133,10 +133,10 @@ class ShardData:
 
 
 def open_data(settings: DataSettings, *, labels: frozenset[str]) -> Data:
-    """Open a run's training and validation data; training reads `labels` and nothing else.
+    """Open a run's training and validation data; training reads only `labels`.
 
-    Validation reads every label, for its metrics. Raises: DataError if data is missing; ConfigError for an impossible
-    mixture.
+    Validation reads every label, for its metrics. Raises: DataError if data is missing; ConfigError for data that
+    cannot be mixed.
     """
     if SYNTH in settings.train:
         if settings.train != (SYNTH,):
@@ -153,7 +153,9 @@ def open_data(settings: DataSettings, *, labels: frozenset[str]) -> Data:
     if settings.validation:
         held_out = [open_dataset(name, training=False, labels=None, cache_bytes=cache) for name in settings.validation]
         if empty := [dataset.name for dataset in held_out if not len(dataset.positions)]:
-            raise DataError(f"data.validation: {empty[0]} holds no samples; prepare it again, or name another")
+            raise DataError(
+                f"data.validation: {empty[0]} contains no samples; prepare it again, or name another dataset"
+            )
     elif settings.validation_part > 0:
         whole = [open_dataset(name, training=True, labels=None, cache_bytes=cache) for name in settings.train]
         held_out = [keep_aside(dataset, settings.validation_part)[1] for dataset in whole]

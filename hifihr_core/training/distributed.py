@@ -1,4 +1,4 @@
-"""Several processes as one: who we are under torchrun, and sums over all of them."""
+"""Train with several processes: ranks under torchrun, and sums over all processes."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -15,13 +15,13 @@ from hifihr_core.errors import ConfigError
 from hifihr_core.machine.device import choose_device
 from hifihr_core.stream.order import Share
 
-#: How long one process waits for the others before the run is given up (and torchrun starts it again).
+#: How long a process waits for the others before it gives up (and torchrun restarts the run).
 PATIENCE = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
 class World:
-    """This process among all: `rank` of `size`, and its device. Rank 0 writes files and prints."""
+    """This process: `rank` of `size`, and its device. Rank 0 writes files and prints."""
 
     device: torch.device
     rank: int = 0
@@ -34,11 +34,11 @@ class World:
 
     @property
     def share(self) -> Share:
-        """Return which part of every step belongs to this process."""
+        """Return the share of every step that belongs to this process."""
         return Share(self.rank, self.size)
 
     def sum(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return scalars summed over all processes, in one message. No gradient passes."""
+        """Return scalars summed over all processes, in a single message, without gradients."""
         if self.size == 1:
             return {name: value.detach() for name, value in values.items()}
         stacked = torch.stack([value.detach().double() for value in values.values()])
@@ -48,7 +48,7 @@ class World:
         return dict(zip(values, stacked.to(next(iter(values.values())).dtype).unbind(), strict=True))
 
     def part_of(self, batch_size: int) -> int:
-        """Return this process's part of a batch. Raises: ConfigError if it does not divide."""
+        """Return this process's share of a batch. Raises: ConfigError if it cannot be divided evenly."""
         if batch_size % self.size:
             raise ConfigError(f"train.batch_size: found {batch_size}, expected a multiple of the {self.size} processes")
         return batch_size // self.size
@@ -61,10 +61,10 @@ class World:
 
 @contextmanager
 def join_world(device: str = "auto") -> Iterator[World]:
-    """Join the processes that torchrun started, or work alone without it; leave at the end.
+    """Join the processes that torchrun started, or work alone without it; leave the group at the end.
 
-    Processes on CUDA take the device of their local rank and talk through NCCL, others through Gloo.
-    Raises: DeviceError if the device is not there.
+    Processes on CUDA use the device of their local rank and communicate with NCCL, others with Gloo.
+    Raises: DeviceError if the device does not exist.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     chosen = choose_device(device, local_rank=int(os.environ.get("LOCAL_RANK", "0")))
@@ -74,7 +74,7 @@ def join_world(device: str = "auto") -> Iterator[World]:
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
     store, rank, size = next(iter(rendezvous("env://", timeout=PATIENCE)))
-    # torchrun may serve the same store after a restart; without a name of its own, a new life finds old addresses.
+    # torchrun may reuse its store after a restart; without a separate name, a new attempt would find old addresses.
     store = dist.PrefixStore(f"life-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
     backend = "nccl" if chosen.type == "cuda" else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)

@@ -11,12 +11,12 @@ from hifihr_core.errors import FindingsError
 from hifihr_core.losses.terms import Ratio
 from hifihr_core.records import Batch
 
-#: Keys of broken samples that are remembered.
+#: Number of keys of broken samples to remember.
 KEYS_KEPT = 64
 
 
 def broken_samples(batch: Batch) -> Bool[Tensor, " B"]:
-    """Return which samples hold a number that is not finite, in the image, in K or in a label."""
+    """Return which samples have a non-finite number in the image, in K or in a label."""
     broken = ~batch.image.flatten(1).isfinite().all(dim=1) | ~batch.K.flatten(1).isfinite().all(dim=1)
     for values in batch.labels.values():
         if values.is_floating_point():
@@ -25,7 +25,7 @@ def broken_samples(batch: Batch) -> Bool[Tensor, " B"]:
 
 
 def leave_out(batch: Batch, broken: Bool[Tensor, " B"]) -> Batch:
-    """Return the batch with broken samples black and without labels; ``present["image"]`` says which are whole."""
+    """Return the batch with broken samples black and without labels; ``present["image"]`` marks the intact ones."""
 
     def blank(values: Tensor, fill: Tensor | float = 0.0) -> Tensor:
         shape = (-1, *[1] * (values.ndim - 1))
@@ -43,7 +43,7 @@ def leave_out(batch: Batch, broken: Bool[Tensor, " B"]) -> Batch:
 
 @dataclass
 class Guard:
-    """Counts what was left out; `limit` steps in a row with something broken stop the run."""
+    """Counts what was skipped; `limit` broken steps in a row stop the run."""
 
     limit: int
     samples_left_out: int = 0
@@ -52,7 +52,7 @@ class Guard:
     keys: list[str] = field(default_factory=list)
 
     def inspect(self, batch: Batch) -> Batch:
-        """Return the batch without its broken samples, which are counted. Raises: FindingsError at the limit."""
+        """Return the batch without its broken samples, and count those. Raises: FindingsError at the limit."""
         broken = broken_samples(batch)
         if not broken.any():
             self.in_a_row = 0
@@ -62,7 +62,7 @@ class Guard:
         return leave_out(batch, broken)
 
     def skip_step(self, keys: Iterable[str]) -> None:
-        """Count a step that was not taken. Raises: FindingsError at the limit."""
+        """Count a skipped step. Raises: FindingsError at the limit."""
         self.steps_left_out += 1
         self._count(keys)
 
@@ -71,12 +71,13 @@ class Guard:
         self.in_a_row += 1
         if self.in_a_row >= self.limit:
             raise FindingsError(
-                f"training stopped: {self.in_a_row} steps in a row met numbers that are not finite, last in "
-                f"{', '.join(self.keys[-8:]) or '(none in particular)'}; look at them, or lower train.lr, and resume"
+                f"training stopped: {self.in_a_row} steps in a row had non-finite numbers, last in "
+                f"{', '.join(self.keys[-8:]) or '(none in particular)'}; "
+                "inspect these samples or lower train.lr, and resume"
             )
 
 
 def guilty(batch: Batch, ratios: Mapping[str, Ratio]) -> tuple[str, ...]:
-    """Return the keys of the samples with a term that is not finite."""
+    """Return the keys of the samples with a non-finite term."""
     bad = torch.stack([~ratio.total.isfinite() for ratio in ratios.values()]).any(dim=0).tolist()
     return tuple(key for key, is_bad in zip(batch.keys, bad, strict=True) if is_bad)

@@ -28,7 +28,7 @@ from hifihr_core.training.validation import validate
 
 @dataclass(frozen=True)
 class Summary:
-    """How a run ended: its folder, its weights, the last validation, and what was skipped for not being finite."""
+    """The outcome of a run: its folder, its weights, the last validation, and what was skipped as non-finite."""
 
     folder: Path
     weights: Path
@@ -50,12 +50,12 @@ def fit(
     on_progress: OnProgress = lambda progress: None,
     on_note: OnNote = lambda note: None,
 ) -> Summary:
-    """Train as `settings` say and leave everything in `folder`; see docs/supervision.md for the levels.
+    """Train according to `settings` and write all results to `folder`; docs/supervision.md explains the levels.
 
-    `init` is a weight file or a run folder to start from; `resume` continues the run in `folder` where it stopped, to
-    the same bits on a CPU. Under torchrun, every process calls this. The first Ctrl-C or SIGTERM ends the run at the
-    border of a step and saves its state; the second ends it at once.
-    Raises: HifihrError for everything that a user can fix; KeyboardInterrupt where a signal ended the run.
+    `init` is a weight file or a run folder to start from; `resume` continues the run in `folder` where it stopped, bit
+    for bit on a CPU. Under torchrun, every process calls this. The first Ctrl-C or SIGTERM ends the run after the
+    current step and saves its state; the second ends it at once.
+    Raises: HifihrError for everything that a user can fix; KeyboardInterrupt if a signal ended the run.
     """
     resume = resume or was_restarted()
     with join_world(device) as world, ExitStack() as owned:
@@ -68,7 +68,7 @@ def fit(
         run = set_up(settings, folder, world, init=init, blank=saved)
         position = restore(run) if saved else Position()
         run.started_from = run.started_from or first_start(folder)
-        world.wait()  # all have looked into the folder
+        world.wait()  # all processes have checked the folder
         if not folder.exists():  # a run that cannot start leaves nothing behind
             owned.enter_context(own_folder(folder, world))
         if world.is_first:
@@ -84,7 +84,7 @@ def fit(
 
 @contextmanager
 def own_folder(folder: Path, world: World) -> Iterator[None]:
-    """Keep a second training out of the folder, and remove what a killed one left half-written."""
+    """Lock the folder against other training runs, and remove partial files of killed ones."""
     if not world.is_first:
         yield
         return
@@ -95,14 +95,14 @@ def own_folder(folder: Path, world: World) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Reports:
-    """Where a run reports: its progress, and single notes."""
+    """The outputs of a run: its progress, and individual notes."""
 
     on_progress: OnProgress
     on_note: OnNote
 
 
 def restore(run: Run) -> Position:
-    """Resume where the run in the folder stopped."""
+    """Resume the run in the folder where it stopped."""
     position = load_state(run.folder / STATE_FILE, run.network, run.optimizer, run.average, run.settings)
     state = {"seed": run.settings.train.seed, "epoch": position.epoch, "start": position.start}
     run.batches.load_state_dict(state)
@@ -110,12 +110,12 @@ def restore(run: Run) -> Position:
 
 
 def train(run: Run, position: Position, journal: Journal, report: Reports, stop: Stop) -> Summary:
-    """Take steps until the run is done, and save what was learnt, whatever ends it: all of training in one function."""
+    """Take steps until the run is done, and save the result however it ends: all of training in one function."""
     guard = Guard(run.settings.train.nan_limit)
     try:
         scores = take_steps(run, position, journal, report, stop, guard)
     except HifihrError:
-        with suppress(HifihrError):  # the first error is the one to raise
+        with suppress(HifihrError):  # raise the first error
             save(run, position)
         raise
     return Summary(
@@ -133,7 +133,7 @@ def train(run: Run, position: Position, journal: Journal, report: Reports, stop:
 def take_steps(
     run: Run, position: Position, journal: Journal, report: Reports, stop: Stop, guard: Guard
 ) -> dict[str, float]:
-    """Take steps and validations in turn and return the last scores. Raises: KeyboardInterrupt if asked to stop."""
+    """Alternate between steps and validations; return the last scores. Raises: KeyboardInterrupt if asked to stop."""
     settings, scores = run.settings.train, dict[str, float]()
     clock, started = Clock(position, settings.batch_size), part_done(run, position)
     set_training(run.network, settings.parts, freeze_statistics=settings.freeze_statistics)
@@ -167,7 +167,7 @@ def take_steps(
 
 
 def batches_until_asked(run: Run, stop: Stop) -> Iterator[Batch]:
-    """Yield the batches of this epoch; workers that died of the signal that stops the run are not an error."""
+    """Yield the batches of this epoch; workers that died from the signal that stops the run are not an error."""
     try:
         yield from run.batches
     except RuntimeError:
@@ -176,7 +176,7 @@ def batches_until_asked(run: Run, stop: Stop) -> Iterator[Batch]:
 
 
 def is_validation_due(run: Run, position: Position) -> bool:
-    """Return whether this is the end of the run or of an epoch that is validated, and it was not validated yet."""
+    """Return whether a validation is due: at the end of the run or of an epoch, if not done yet."""
     if position.validated_step == position.step:
         return False
     at_border = position.step > 0 and position.start == 0
@@ -184,7 +184,7 @@ def is_validation_due(run: Run, position: Position) -> bool:
 
 
 def leave_if_asked(run: Run, position: Position, report: Reports, stop: Stop) -> None:
-    """Save the state and leave if a signal asked for it. Raises: KeyboardInterrupt."""
+    """Save the state and stop if a signal asked for it. Raises: KeyboardInterrupt."""
     if not stop.agreed(run.world):
         return
     save(run, position)
@@ -202,7 +202,7 @@ def say_doing(run: Run, position: Position, report: Reports, doing: str) -> None
 def report_step(
     run: Run, position: Position, clock: Clock, report: Reports, loss: float | None, started: float
 ) -> None:
-    """Report a step, and once, on a CPU, that the run cannot end within a day."""
+    """Report a step, and, once and on a CPU, that the run cannot finish within a day."""
     done = part_done(run, position)
     report.on_progress(clock.report(position, epoch=epochs_of(run, position), done=done, loss=loss))
     warning = clock.warning(position, done=done, done_at_start=started)
@@ -217,11 +217,11 @@ def follow(run: Run, position: Position) -> None:
 
 
 def move_on(run: Run, position: Position, clock: Clock) -> None:
-    """Count a step, whether or not it was taken."""
+    """Count a step, whether it was taken or skipped."""
     position.step += 1
     follow(run, position)
     clock.tick(position)
-    if run.settings.train.max_minutes and run.world.size > 1:  # all must stop at the same step
+    if run.settings.train.max_minutes and run.world.size > 1:  # all processes must stop at the same step
         mean_s = run.world.sum({"s": torch.tensor(position.elapsed_s, device=run.world.device)})["s"] / run.world.size
         position.elapsed_s = float(mean_s)
 
@@ -232,7 +232,7 @@ def epochs_of(run: Run, position: Position) -> float:
 
 
 def part_done(run: Run, position: Position) -> float:
-    """Return the fraction of the run that is done, by whichever of its limits is nearest."""
+    """Return the fraction of the run that is done, by the limit that is closest."""
     settings = run.settings.train
     parts = [epochs_of(run, position) / settings.epochs]
     if settings.max_steps:
@@ -248,7 +248,7 @@ def is_done(run: Run, position: Position) -> bool:
 
 
 def is_time(count: int, every: int) -> bool:
-    """Return whether something is due that happens at every `every`-th count; 0 means never."""
+    """Return whether an event is due that happens at every `every`-th count; 0 means never."""
     return every > 0 and count % every == 0
 
 
@@ -258,10 +258,10 @@ def current_lr(run: Run) -> float:
 
 
 def check(run: Run, position: Position, journal: Journal, stop: Stop) -> dict[str, float]:
-    """Validate, write the scores down, and keep the weights if they are the best so far.
+    """Validate, record the scores, and keep the weights if they are the best so far.
 
-    "Best" is the loss that the level itself can see, so that no forbidden label chooses weights. A validation that was
-    stopped, or that had nothing to look at, is not a score and keeps nothing.
+    "Best" means the lowest loss that the level itself can compute, so that no forbidden label influences the choice. A
+    validation that was stopped or had no data is not a score and keeps nothing.
     """
     scores = validate(run, epoch=epochs_of(run, position), stop=stop)
     if scores is None:
@@ -278,14 +278,14 @@ def check(run: Run, position: Position, journal: Journal, stop: Stop) -> dict[st
 
 
 def save(run: Run, position: Position) -> None:
-    """Write the newest weights, and then the state, each whole or not at all."""
+    """Write the newest weights, then the state, each atomically."""
     write_weights(run, NEWEST, position.step)
     if run.world.is_first:
         save_state(run.folder / STATE_FILE, run.network, run.optimizer, run.average, position, run.settings)
 
 
 def write_weights(run: Run, name: Path, step: int) -> None:
-    """Write a weight file from the first process: the averaged weights if the run has them."""
+    """Write a weight file in the first process, with averaged weights if the run has them."""
     if run.world.is_first:
         state = run.network.state_dict() if run.average is None else run.average.state
         save_weights(

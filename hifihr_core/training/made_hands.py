@@ -1,4 +1,4 @@
-"""Hands rendered on the fly as the data of a run."""
+"""Hands rendered on the fly as training data."""
 
 from dataclasses import dataclass, field
 
@@ -8,16 +8,16 @@ from hifihr_core.stream.synthetic import SynthBatches
 from hifihr_core.synthesis import Synthesizer, SynthOptions
 from hifihr_core.training.distributed import World
 
-#: Seed of validation hands, counted from the run's; training never comes there.
+#: Offset of the validation seed from the run's; training never reaches it.
 VALIDATION_SEED = 1_000_003
 
-#: Side of the picture that is drawn to see which labels there are, pixels.
+#: Side of the test picture that is rendered to find the available labels, pixels.
 PROBE_PX = 32
 
 
 @dataclass(frozen=True)
 class SynthData:
-    """The data of a run that is made on the fly, with the hand of the run."""
+    """Training data that is rendered on the fly, with the hand of the run."""
 
     settings: DataSettings
     is_synthetic: bool = True
@@ -25,13 +25,13 @@ class SynthData:
     notes: tuple[str, ...] = ()
 
     def labels(self, hand: HandModel) -> dict[str, frozenset[str]]:
-        """Return the labels that a rendered hand carries, as found on a small one."""
+        """Return the labels of rendered hands, found by rendering a small one."""
         options = SynthOptions(image_px=PROBE_PX)
         batch = Synthesizer(hand, options=options, device=hand.faces.device).make(0, 1)
         return {"synth": frozenset(name for name, has in batch.present.items() if bool(has.any())) | {"mask"}}
 
     def training(self, hand: HandModel, world: World, *, seed: int, batch_size: int) -> SynthBatches:
-        """Return the training batches of this process. Raises: ConfigError if sizes do not fit."""
+        """Return the training batches of this process. Raises: ConfigError if the sizes are incompatible."""
         settings = self.settings
         return SynthBatches(
             self._synthesizer(hand, world, seed=seed),
@@ -43,7 +43,7 @@ class SynthData:
         )
 
     def validation(self, hand: HandModel, world: World, *, batch_size: int) -> SynthBatches:
-        """Return the validation batches of this process: hands of another seed, each once."""
+        """Return the validation batches of this process: hands from another seed, each used once."""
         length = max(1, self.settings.validation_limit // batch_size)
         return SynthBatches(
             self._synthesizer(hand, world, seed=VALIDATION_SEED), world.share, world.part_of(batch_size), length

@@ -1,4 +1,4 @@
-"""The network, hand and renderer of a run, from its settings."""
+"""Build the network, hand and renderer of a run from its settings."""
 
 import copy
 from collections.abc import Sequence
@@ -25,12 +25,12 @@ from hifihr_core.weight_files import read_facts, read_tensors
 
 
 def choose_hand(settings: ModelSettings, joint_definitions: Sequence[str], *, synthetic: bool = False) -> HandModel:
-    """Load the hand of a run; "auto" is the richest that is installed, with the joints of the training data.
+    """Load the hand of a run; "auto" is the most detailed one installed, with the joints of the training data.
 
-    Hands made on the fly are anny's, so "auto" is anny there.
+    Hands rendered on the fly are anny's, so "auto" means anny there.
 
-    Raises: AssetError if a hand that was named is not installed; ConfigError for a size its texture cannot have, or if
-    it has no map.
+    Raises: AssetError if the named hand is not installed; ConfigError for an invalid texture size, or a hand without a
+    texture map.
     """
     name = settings.hand
     if name == "auto":
@@ -45,11 +45,13 @@ def choose_hand(settings: ModelSettings, joint_definitions: Sequence[str], *, sy
     except ValueError as error:
         if not options:
             raise
-        raise ConfigError(f"model.texture_px: found {settings.texture_px}, the hand {name} refuses: {error}") from error
+        raise ConfigError(
+            f"model.texture_px: found {settings.texture_px}, rejected by the hand {name}: {error}"
+        ) from error
 
 
 def richest_hand() -> str:
-    """Return the name of the installed hand model of the highest rank; "anny" is always installed."""
+    """Return the name of the installed hand model with the highest rank; "anny" is always installed."""
     hands = hands_table.HANDS
     there = [name for name, row in hands.items() if row.rank >= 0 and (row.asset is None or is_installed(row.asset))]
     return max(there, key=lambda name: hands[name].rank)
@@ -58,11 +60,11 @@ def richest_hand() -> str:
 def start_network(
     settings: RunSettings, hand: HandModel, init: Path | None, *, blank: bool = False
 ) -> tuple[ImageNetwork, list[str]]:
-    """Return the network at its start and notes on what it starts from: a weight file, or backbone weights.
+    """Return the initial network and notes on its origin: a weight file, or backbone weights.
 
-    `blank` leaves random weights, for the state of a run that is about to be loaded.
+    `blank` leaves random weights, because the state of a run is about to be loaded.
 
-    Raises: AssetError or ConfigError if weights are missing or do not fit.
+    Raises: AssetError or ConfigError if weights are missing or do not match.
     """
     wanted = "none" if init or blank else settings.model.weights
     network = build_network(settings.model, hand, image_px=settings.data.image_px, weights=wanted)
@@ -77,9 +79,9 @@ def start_network(
 
 
 def start_lifter(lifter: Lifter, hand: HandModel, source: str) -> str:
-    """Load the lifter that settings name into a new network and report what was loaded.
+    """Load the lifter named in the settings into a new network, and return a note about it.
 
-    Raises: AssetError if a file that was named is missing or made for another hand.
+    Raises: AssetError if the named file is missing or belongs to another hand.
     """
     shipped = shipped_model(LIFTER)
     if source == "none" or (source == "shipped" and (shipped is None or not fits_hand(shipped, hand))):
@@ -90,10 +92,10 @@ def start_lifter(lifter: Lifter, hand: HandModel, source: str) -> str:
 
 
 def load_start(network: ImageNetwork, hand: HandModel, path: Path) -> str:
-    """Load a weight file, or the best one of a run folder, into a new network and report what was loaded.
+    """Load a weight file, or the best one in a run folder, into a new network, and return a note about it.
 
-    Texture, shape and light may be missing in the file. Raises: AssetError if the file is not one of ours; ConfigError
-    if it belongs to another hand or backbone.
+    Texture, shape and light may be missing from the file. Raises: AssetError if hifihr did not write the file;
+    ConfigError if it belongs to another hand or backbone.
     """
     path = find_checkpoint(path)
     facts = read_facts(path)
@@ -108,7 +110,7 @@ def load_start(network: ImageNetwork, hand: HandModel, path: Path) -> str:
     part_of = network.part_of()
     if strange := [name for name in missing if part_of.get(name) not in LATE]:
         raise ConfigError(
-            f"{path}: {strange[0]} does not fit this network; use the [model] settings it was trained with"
+            f"{path}: {strange[0]} does not fit this network; use the [model] settings that it was trained with"
         )
     network.load_state_dict(known | fitting)
     fresh = sorted({part_of[name] for name in missing})
@@ -116,9 +118,9 @@ def load_start(network: ImageNetwork, hand: HandModel, path: Path) -> str:
 
 
 def keep_start(network: ImageNetwork, saved: Path | None) -> ImageNetwork:
-    """Return a frozen copy of a network: as it is now, or as the file `saved` of its run holds it.
+    """Return a frozen copy of a network: in its current state, or as stored in the file `saved` of its run.
 
-    Raises: AssetError if the file is broken or does not fit.
+    Raises: AssetError if the file is broken or does not match.
     """
     start = copy.deepcopy(network).requires_grad_(False).eval()
     if saved is not None:
@@ -129,7 +131,7 @@ def keep_start(network: ImageNetwork, saved: Path | None) -> ImageNetwork:
 
 
 def as_learner(network: ImageNetwork, settings: RunSettings, world: World) -> nn.Module:
-    """Return the network as the loop calls it: compiled if wanted, and averaging gradients over all processes."""
+    """Return the network as the loop calls it: compiled if requested, with gradients averaged over processes."""
     learner: Any = torch.compile(network) if settings.train.compile else network
     if world.size == 1:
         return learner
@@ -137,7 +139,7 @@ def as_learner(network: ImageNetwork, settings: RunSettings, world: World) -> nn
 
 
 def synchronise_statistics(network: ImageNetwork, world: World) -> ImageNetwork:
-    """Let batch normalisation see the samples of all processes; torch has this only on CUDA."""
+    """Synchronise batch normalisation over all processes, which torch supports only on CUDA."""
     if world.size == 1 or world.device.type != "cuda":
         return network
     return nn.SyncBatchNorm.convert_sync_batchnorm(network)

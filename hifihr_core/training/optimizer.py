@@ -1,4 +1,4 @@
-"""Optimisers, learning-rate schedules, and what learns."""
+"""Optimisers, learning-rate schedules, and trainable parts."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -11,20 +11,20 @@ from hifihr_core.config.tree import TrainSettings
 from hifihr_core.lifting.schedules import average_decay, half_cosine, move_towards, warm_up
 from hifihr_core.models.contract import APPEARANCE, ImageNetwork
 
-#: How far a run has come: steps, epochs with their fraction, and the part of the whole run in [0, 1].
+#: Progress of a run: steps, epochs with their fraction, and the fraction of the whole run in [0, 1].
 Schedule = Callable[[int, float, float], float]
 
 
 def choose_parts(network: ImageNetwork, parts: str, *, renders: bool = True) -> None:
-    """Freeze what does not learn: with "texture", everything but texture and light; without rendering, just those."""
+    """Freeze parts that do not learn: all but texture and light with "texture", just those without rendering."""
     part_of = network.part_of()
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(renders if part_of[name] in APPEARANCE else parts == "all")
 
 
 def set_training(network: ImageNetwork, parts: str, *, freeze_statistics: bool = False) -> None:
-    """Put the learning parts in training mode; frozen ones keep their batch statistics too, or all with
-    `freeze_statistics`.
+    """Put the learning parts in training mode; frozen parts, or all with `freeze_statistics`, keep their batch
+    statistics.
     """
     network.train(parts == "all")
     if parts == "texture":
@@ -60,7 +60,7 @@ def build_optimizer(network: ImageNetwork, settings: TrainSettings) -> torch.opt
 
 
 def cosine(settings: TrainSettings) -> Schedule:
-    """Fall from 1 to `lr_end` along half a cosine over the whole run."""
+    """Decay from 1 to `lr_end` along half a cosine over the whole run."""
     return lambda step, epoch, part: half_cosine(part, end=settings.lr_end)
 
 
@@ -70,7 +70,7 @@ def steps(settings: TrainSettings) -> Schedule:
 
 
 def constant(settings: TrainSettings) -> Schedule:
-    """Stay at 1."""
+    """Return 1: a constant learning rate."""
     return lambda step, epoch, part: 1.0
 
 
@@ -78,7 +78,7 @@ SCHEDULES: dict[str, Callable[[TrainSettings], Schedule]] = {"cosine": cosine, "
 
 
 def set_lr(optimizer: torch.optim.Optimizer, settings: TrainSettings, *, step: int, epoch: float, part: float) -> float:
-    """Set the learning rate of every group for this step and return its factor; warm-up is a straight line."""
+    """Set the learning rate of every group for this step, and return its factor; warm-up is linear."""
     factor = SCHEDULES[settings.schedule](settings)(step, epoch, part) * warm_up(step, settings.warmup_steps)
     for group in optimizer.param_groups:
         group["lr"] = group["base_lr"] * factor
@@ -86,18 +86,18 @@ def set_lr(optimizer: torch.optim.Optimizer, settings: TrainSettings, *, step: i
 
 
 class MovingAverage:
-    """Exponential moving average of a network's weights and statistics; early steps count more (as in timm)."""
+    """Exponential moving average of a network's weights and statistics; early decay is faster (as in timm)."""
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.decay = decay
         self.state = {name: value.detach().clone() for name, value in network.state_dict().items()}
 
     def update(self, network: nn.Module, step: int) -> None:
-        """Move towards the network's current state; counters are copied."""
+        """Update the average towards the network's current state; counters are copied."""
         move_towards(self.state, network.state_dict(), decay=average_decay(step, self.decay))
 
 
 def clip_gradients(parameters: Iterable[nn.Parameter], clip_norm: float) -> torch.Tensor:
-    """Scale gradients down to `clip_norm` (0: leave them) and return their norm before."""
+    """Clip gradients to the norm `clip_norm` (0: do not clip), and return their norm before clipping."""
     limit = clip_norm if clip_norm > 0 else math.inf
     return torch.nn.utils.clip_grad_norm_(list(parameters), limit)

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 from hifihr_core.training.state import Position
 
-#: A CPU run that will take longer than this is worth a warning, seconds.
+#: Duration of a CPU run from which a warning is printed, seconds.
 LONG_RUN_S = 24 * 3600.0
 
-#: Steps after which the speed of a run is known; the first ones compile and fill caches.
+#: Number of steps after which the speed of a run is known; the first ones compile and fill caches.
 _STEPS_TO_JUDGE = 8
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What a run reports; `done` is the fraction of the whole run, `doing` what it does or waits for."""
+    """A progress report; `done` is the fraction of the whole run, `doing` the current activity."""
 
     doing: str = "training"
     step: int = 0
@@ -31,7 +31,7 @@ OnNote = Callable[[str], None]
 
 
 class Clock:
-    """Measures the time of steps, without the pauses between the starts of a run."""
+    """Measures the time of steps, without the pauses before a run was resumed."""
 
     def __init__(self, position: Position, batch_size: int) -> None:
         self._last = time.perf_counter()
@@ -40,7 +40,7 @@ class Clock:
         self._judged = False
 
     def tick(self, position: Position) -> None:
-        """Add the time since the last tick to the run's."""
+        """Add the time since the last tick to the run's time."""
         now = time.perf_counter()
         seconds = max(now - self._last, 1e-9)
         position.elapsed_s += seconds
@@ -49,12 +49,12 @@ class Clock:
         self._speed = speed if not self._speed else 0.9 * self._speed + 0.1 * speed
 
     def report(self, position: Position, *, epoch: float, done: float, loss: float | None) -> Progress:
-        """Return where the run is; the speed is a moving average over the last steps."""
+        """Return the progress of the run; the speed is a moving average over the last steps."""
         remaining_s = position.elapsed_s * (1 - done) / done if done > 0 else None
         return Progress("training", position.step, epoch, done, loss, self._speed, remaining_s)
 
     def warning(self, position: Position, *, done: float, done_at_start: float) -> str | None:
-        """Return a warning, once, if the run cannot end within a day at its present speed."""
+        """Return a warning, once, if the run cannot finish within a day at its current speed."""
         taken = position.step - self._start_step
         if self._judged or taken < _STEPS_TO_JUDGE:
             return None

@@ -1,4 +1,4 @@
-"""Everything a run needs, made from its settings before the first step; what does not fit is refused here."""
+"""Build everything that a run needs before the first step; settings that do not fit are rejected here."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from hifihr_core.training.distributed import World
 from hifihr_core.training.network import as_learner, choose_hand, keep_start, start_network, synchronise_statistics
 from hifihr_core.training.optimizer import MovingAverage, build_optimizer, choose_parts
 
-#: The label that holds the true root, read if the render settings ask for it.
+#: The label with the true root, read if the render settings require it.
 ROOT_LABEL = "joints_cam"
 
 
@@ -33,7 +33,7 @@ class Run:
     """What the training loop works with. `network` is the bare module, `learner` the same one as the loop calls it,
     `start` a frozen copy of what it began as, None unless priors pull there.
 
-    `notes` are lines for the user: where weights come from, and what was left out and why; `started_from` names only
+    `notes` are lines for the user about the origin of the weights and about omitted terms; `started_from` names only
     the weights.
     """
 
@@ -57,7 +57,7 @@ class Run:
 
 
 def set_up(settings: RunSettings, folder: Path, world: World, *, init: Path | None = None, blank: bool = False) -> Run:
-    """Make everything that a run needs; `blank` looks for no weights, since a saved state brings them.
+    """Build everything that a run needs; `blank` skips the search for weights, since they come from a saved state.
 
     Raises: ConfigError, DataError or AssetError, before anything is trained.
     """
@@ -95,7 +95,7 @@ def set_up(settings: RunSettings, folder: Path, world: World, *, init: Path | No
 
 
 def readable_labels(settings: RunSettings) -> frozenset[str]:
-    """Return the labels that a run may read from its data: those of its level, and the root if it is given."""
+    """Return the labels that a run may read: those of its level, and the root if rendering uses the true one."""
     given = {ROOT_LABEL} if settings.render.root == "given" else set()
     return LEVELS[settings.train.supervision].labels | given
 
@@ -103,14 +103,14 @@ def readable_labels(settings: RunSettings) -> frozenset[str]:
 def start_of(
     settings: RunSettings, network: ImageNetwork, *, saved: Path | None, is_trained: bool
 ) -> ImageNetwork | None:
-    """Return what the priors of a run pull to: a copy of its network, or of the one in the file `saved`; None if that
-    is the mean. Raises: ConfigError if the network has learnt nothing yet; AssetError if the file is missing or broken.
+    """Return the centre of a run's priors: a copy of its network, or of the one in the file `saved`; None for the mean.
+    Raises: ConfigError if the network is untrained; AssetError if the file is missing or broken.
     """
     if settings.loss.priors == "mean":
         return None
     if saved is None and not is_trained:
         raise ConfigError(
-            'loss.priors: found "start", but this run starts from random heads; give --init, or set it to "mean"'
+            'loss.priors: "start" needs a trained network, but this run has random heads; give --init, or use "mean"'
         )
     return keep_start(network, saved)
 
@@ -118,13 +118,13 @@ def start_of(
 def make_plan(settings: RunSettings, hand: HandModel, data: Data) -> Plan:
     """Choose the terms of a run and check them against its data.
 
-    Raises: ConfigError or DataError naming the setting or the label that is missing.
+    Raises: ConfigError or DataError that names the missing setting or label.
     """
     renders = settings.render.enabled
     if renders and not settings.model.texture:
-        raise ConfigError("render.enabled: rendering needs model.texture=true; set one of them")
+        raise ConfigError("render.enabled: rendering needs model.texture=true; enable the texture or disable rendering")
     if settings.train.parts == "texture" and not renders:
-        raise ConfigError("train.parts: only the texture is to learn, but rendering is off; set render.enabled=true")
+        raise ConfigError("train.parts: training only the texture needs rendering; set render.enabled=true")
     capabilities = capabilities_of(
         hand,
         renders=renders,
@@ -133,16 +133,14 @@ def make_plan(settings: RunSettings, hand: HandModel, data: Data) -> Plan:
     )
     plan = plan_terms(settings.train.supervision, capabilities, weights=settings.loss.weights)
     if not plan.terms:
-        raise ConfigError(
-            "loss.weights: every term is left out, so nothing would be learnt; give at least one a weight"
-        )
+        raise ConfigError("loss.weights: all terms are omitted, so nothing would be learnt; give at least one a weight")
     check_labels(plan, data.labels(hand), extra=(ROOT_LABEL,) if settings.render.root == "given" else ())
     return plan
 
 
 def left_out_notes(plan: Plan) -> list[str]:
-    """Return one line for each reason why terms of the level are left out."""
+    """Return one line per reason for which terms of the level are omitted."""
     reasons: dict[str, list[str]] = {}
     for name, reason in plan.left_out:
         reasons.setdefault(reason, []).append(name)
-    return [f"left out: {', '.join(names)} ({reason})" for reason, names in reasons.items()]
+    return [f"omitted loss terms: {', '.join(names)} ({reason})" for reason, names in reasons.items()]

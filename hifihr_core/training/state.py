@@ -1,6 +1,7 @@
-"""The state of a run in one file: weights, optimiser, moving average and position; written whole or not at all.
+"""The state of a run in one file: weights, optimiser, moving average and position; written atomically.
 
-Random numbers need no state: order and augmentation depend on (seed, epoch), everything in the network on (seed, step).
+Random generators need no state: order and augmentation depend on (seed, epoch), everything in the network on (seed,
+step).
 """
 
 import json
@@ -25,7 +26,7 @@ FORMAT = "hifihr-state"
 FORMAT_VERSION = "1"
 STATE_FILE = Path("checkpoints", "state.safetensors")
 
-#: Settings that may differ when a run goes on: they say how long and how often, not what is learnt.
+#: Settings that may change when a run is resumed: they affect duration and frequency, not what is learnt.
 FREE_ON_RESUME = frozenset(
     {
         "train.epochs",
@@ -45,8 +46,8 @@ FREE_ON_RESUME = frozenset(
 
 @dataclass
 class Position:
-    """Where a run is: steps taken, epoch, draws of this epoch, seconds so far, the best validation loss, and the step
-    of the last validation.
+    """The position of a run: steps taken, epoch, draws of this epoch, seconds so far, the best validation loss, and the
+    step of the last validation.
     """
 
     step: int = 0
@@ -65,7 +66,7 @@ def save_state(
     position: Position,
     settings: RunSettings,
 ) -> None:
-    """Write the whole state atomically. Raises: DataError if it cannot be written; the old file stays."""
+    """Write the whole state atomically. Raises: DataError if it cannot be written; the old file is kept."""
     tensors = {f"network/{name}": value for name, value in network.state_dict().items()}
     if average is not None:
         tensors |= {f"average/{name}": value for name, value in average.state.items()}
@@ -89,7 +90,7 @@ def load_state(
 ) -> Position:
     """Fill network, optimiser and average from a state file and return its position.
 
-    Raises: AssetError if the file is broken; ConfigError if a setting that decides what is learnt has changed.
+    Raises: AssetError if the file is broken; ConfigError if a setting that affects what is learnt has changed.
     """
     facts = read_facts(path, format=FORMAT, version=FORMAT_VERSION)
     check_same_settings(_settings_of(path, facts), settings)
@@ -109,7 +110,7 @@ def load_state(
 
 
 def _position_of(path: Path, facts: Mapping[str, str]) -> Position:
-    """Return the position in a state's metadata; every number is checked. Raises: AssetError naming what is wrong."""
+    """Return the position in a state's metadata; every number is checked. Raises: AssetError that names the damage."""
     found = parse_json(facts.get("position", ""), f"{path}: its position", error=AssetError)
     names = {field.name for field in fields(Position)}
     if not isinstance(found, dict) or not {"step", "epoch", "start"} <= found.keys() <= names:
@@ -126,7 +127,7 @@ def _position_of(path: Path, facts: Mapping[str, str]) -> Position:
 def _check_moments(
     path: Path, moments: Mapping[str, Tensor], optimizer: torch.optim.Optimizer, written: str | None
 ) -> None:
-    """Raise AssetError if moments of the optimiser are missing, unknown, of another size or not finite."""
+    """Raise AssetError if moments of the optimiser are missing, unknown, of the wrong size or non-finite."""
     shapes = {name: parameter.shape for name, parameter in _named_parameters(optimizer)}
     kinds: dict[str, set[str]] = {}
     for key, value in moments.items():
@@ -134,11 +135,11 @@ def _check_moments(
         kinds.setdefault(name, set()).add(kind)
         fits = name in shapes and (kind == "step" or value.shape == shapes[name])
         if not fits or not value.isfinite().all():
-            raise AssetError(f"{path}: {kind} of {name} does not fit the optimiser, or is not finite; start a new run")
+            raise AssetError(f"{path}: {kind} of {name} does not fit the optimiser or is not finite; start a new run")
     incomplete = [name for name, found in kinds.items() if found != {"step", "exp_avg", "exp_avg_sq"}]
     if incomplete or (written is not None and written != str(len(moments))):
         what = f"of {incomplete[0]} " if incomplete else ""
-        raise AssetError(f"{path}: moments of the optimiser {what}are missing; the file is damaged, start a new run")
+        raise AssetError(f"{path}: optimiser moments {what}are missing; the file is damaged, start a new run")
 
 
 def saved_settings(path: Path) -> RunSettings:
@@ -154,7 +155,7 @@ def _settings_of(path: Path, facts: Mapping[str, str]) -> RunSettings:
 
 
 def check_same_settings(saved: RunSettings, settings: RunSettings) -> None:
-    """Compare with the settings of the saved run. Raises: ConfigError naming the first that may not differ."""
+    """Compare with the settings of the saved run. Raises: ConfigError that names the first forbidden change."""
     then, now = flatten(saved.model_dump(mode="json")), flatten(settings.model_dump(mode="json"))
     for name in sorted(then.keys() | now.keys()):
         if name not in FREE_ON_RESUME and then.get(name) != now.get(name):
@@ -181,7 +182,7 @@ def _named_parameters(optimizer: torch.optim.Optimizer) -> list[tuple[str, Tenso
 
 
 def _named_optimizer_state(optimizer: torch.optim.Optimizer) -> list[tuple[str, Tensor]]:
-    """Return ("exp_avg/weight-name", tensor) pairs; Adam's state is all tensors."""
+    """Return ("exp_avg/weight-name", tensor) pairs; Adam's state consists only of tensors."""
     return [
         (f"{key}/{name}", value)
         for name, parameter in _named_parameters(optimizer)
@@ -192,7 +193,7 @@ def _named_optimizer_state(optimizer: torch.optim.Optimizer) -> list[tuple[str, 
 def _fill_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
     for name, parameter in _named_parameters(optimizer):
         own = {key.partition("/")[0]: v for key, v in tensors.items() if key.partition("/")[2] == name}
-        # Adam keeps its step counts on the CPU, its moments beside the parameter.
+        # Adam keeps its step counts on the CPU, and its moments on the parameter's device.
         optimizer.state[parameter] = {
             key: value.clone() if key == "step" else value.to(parameter.device).clone() for key, value in own.items()
         }

@@ -1,4 +1,4 @@
-"""One step: from a batch to new weights."""
+"""One training step: from a batch to new weights."""
 
 from dataclasses import dataclass
 
@@ -16,29 +16,29 @@ from hifihr_core.training.guard import Guard, guilty
 from hifihr_core.training.optimizer import clip_gradients
 from hifihr_core.training.setup import ROOT_LABEL, Run
 
-#: Seeds of different steps and processes must differ; any odd number far from both does.
+#: Multiplier that keeps seeds of different steps and processes distinct; any large odd number works.
 _RANK_STRIDE = 1_000_003
 
 
 @dataclass(frozen=True)
 class StepResult:
-    """What a step reports: the loss, the norm of the gradient, and every term before its weight."""
+    """The report of a step: the loss, the norm of the gradient, and every unweighted term."""
 
     loss: float
     gradient_norm: float
     terms: dict[str, float]
 
     def row(self) -> dict[str, float]:
-        """Return it as one flat row for the journal."""
+        """Return the report as a flat row for the journal."""
         return {"loss": self.loss, "gradient_norm": self.gradient_norm} | {
             f"term/{k}": v for k, v in self.terms.items()
         }
 
 
 def train_step(run: Run, batch: Batch, weights: dict[str, float], guard: Guard, *, step: int) -> StepResult | None:
-    """Take one step of the optimiser; None if it was not taken because a number was not finite.
+    """Take one optimiser step; return None if it was skipped because a number was not finite.
 
-    The loss is that of the samples of all processes together: each divides its sums by the weights of all, and
+    The loss is that of the samples of all processes together: each process divides its sums by the total weight, and
     averaging the gradients does the rest.
     """
     torch.manual_seed(run.settings.train.seed + step + _RANK_STRIDE * run.world.rank)
@@ -69,7 +69,7 @@ def train_step(run: Run, batch: Batch, weights: dict[str, float], guard: Guard, 
 
 
 def estimate_batch(run: Run, batch: Batch, network: nn.Module | None = None) -> Estimate:
-    """Run the network, or another one, in bfloat16 on CUDA if the settings say so."""
+    """Run the network, or another one, in bfloat16 on CUDA if the settings ask for it."""
     mixed = run.settings.train.mixed_precision and run.world.device.type == "cuda"
     with torch.autocast(run.world.device.type, dtype=torch.bfloat16, enabled=mixed):
         estimate: Estimate = (network or run.learner)(batch.image, batch.K)
@@ -77,12 +77,12 @@ def estimate_batch(run: Run, batch: Batch, network: nn.Module | None = None) -> 
 
 
 def predict(run: Run, batch: Batch, estimate: Estimate) -> PlacedEstimate:
-    """Place and, if the run renders, draw the estimated hands, at the annotated root if the settings say so."""
+    """Place and, if the run renders, render the estimated hands, at the annotated root if the settings ask for it."""
     return place_estimate(estimate, batch.K, run.hand, root_cam=given_root(run, batch, estimate), renderer=run.renderer)
 
 
 def given_root(run: Run, batch: Batch, estimate: Estimate) -> Float[Tensor, "B 3"] | None:
-    """Return the annotated root, the estimated one where there is none; None if the settings ask for the latter."""
+    """Return the annotated roots, with estimates where they are missing; None if the settings ask for estimates."""
     if run.settings.render.root != "given" or ROOT_LABEL not in batch.labels:
         return None
     own = place_estimate(estimate, batch.K, run.hand).root_cam
@@ -90,14 +90,14 @@ def given_root(run: Run, batch: Batch, estimate: Estimate) -> Float[Tensor, "B 3
 
 
 def inputs_of(run: Run, batch: Batch, prediction: PlacedEstimate) -> LossInputs:
-    """Return what the terms of a run read: the prediction, the batch, and what the run's start says of it."""
+    """Return the inputs of a run's terms: the prediction, the batch, and the estimate of the run's start."""
     start = None if run.start is None else predict_start(run, run.start, batch)
     return loss_inputs(prediction, batch, run.plan, run.facts, perceptual=run.perceptual, start=start)
 
 
 @torch.no_grad()
 def predict_start(run: Run, start: nn.Module, batch: Batch) -> PlacedEstimate:
-    """Return the hands as the start of a run sees them, without a picture."""
+    """Return the hands as estimated by a run's starting network, without rendering."""
     estimate = estimate_batch(run, batch, start)
     return place_estimate(estimate, batch.K, run.hand, root_cam=given_root(run, batch, estimate))
 
@@ -116,5 +116,5 @@ def all_finite(estimate: Estimate) -> Tensor:
 
 
 def untouched(estimate: Estimate) -> Tensor:
-    """Return zero, with a zero gradient to every head: DDP waits for a gradient of every parameter."""
+    """Return zero, with a zero gradient for every head: DDP waits for a gradient of every parameter."""
     return 0.0 * torch.stack([part.sum() for part in numbers_of(estimate)]).sum()

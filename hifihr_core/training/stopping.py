@@ -1,4 +1,4 @@
-"""Ending a run politely: the first Ctrl-C or SIGTERM ends it at the border of a step, the second at once."""
+"""Stop a run gracefully: the first Ctrl-C or SIGTERM ends it after the current step, the second at once."""
 
 import signal
 import threading
@@ -11,18 +11,18 @@ import torch
 
 from hifihr_core.training.distributed import World
 
-#: The signals that ask a run to end: Ctrl-C, and what `kill`, Slurm and containers send.
+#: Signals that ask a run to stop: Ctrl-C, and the one sent by `kill`, Slurm and containers.
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass
 class Stop:
-    """Whether somebody asked this run to end; `asked` is the number of the signal."""
+    """Whether this run was asked to stop; `asked` is the signal number."""
 
     asked: int | None = None
 
     def agreed(self, world: World) -> bool:
-        """Return whether the run should end now; all processes of a run answer alike, at the same step."""
+        """Return whether the run should stop now; all processes give the same answer at the same step."""
         if world.size == 1:
             return self.asked is not None
         flag = torch.tensor(float(self.asked is not None), device=world.device)
@@ -31,8 +31,8 @@ class Stop:
 
 @contextmanager
 def polite_stop() -> Iterator[Stop]:
-    """Note the first signal instead of obeying it while the body runs; the second is obeyed as usual. Outside the main
-    thread signals are not ours, and nothing is changed.
+    """While the body runs, record the first signal instead of obeying it; the second one is obeyed as usual. Outside
+    the main thread, where Python does not deliver signals, nothing changes.
     """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():

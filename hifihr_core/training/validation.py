@@ -1,4 +1,4 @@
-"""Validation: the loss that the level itself can see, and the real metrics."""
+"""Validation: the loss that the level itself can compute, and the true metrics."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,7 +23,7 @@ from hifihr_core.training.stopping import Stop
 
 MM = 1000.0
 
-#: What a validation outside a run listens to: nobody.
+#: The stop of a validation outside a run, which never happens.
 NO_STOP = Stop()
 
 
@@ -55,7 +55,7 @@ def _masked_psnr(prediction: PlacedEstimate, batch: Batch) -> Tensor:
     return hand_psnr(rendered.image, rendered.silhouette, batch.image, batch.labels["mask"].bool())
 
 
-#: Metric -> (the label it needs, whether it needs a rendered picture, one value per sample).
+#: Metric -> (required label, whether it needs a rendered picture, function for one value per sample).
 METRICS: Mapping[str, tuple[str, bool, Callable[[PlacedEstimate, Batch], Tensor]]] = MappingProxyType(
     {
         "mpjpe_mm": ("joints_cam", False, _joint_error),
@@ -69,7 +69,7 @@ METRICS: Mapping[str, tuple[str, bool, Callable[[PlacedEstimate, Batch], Tensor]
 
 
 def measure(prediction: PlacedEstimate, batch: Batch) -> dict[str, Ratio]:
-    """Return every metric that labels and prediction allow; a sample without the label has weight 0."""
+    """Return every metric that the labels and the prediction support; samples without the label have weight 0."""
     measured = {}
     for name, (label, rendered, metric) in METRICS.items():
         if label in batch.labels and (prediction.rendered is not None or not rendered):
@@ -82,9 +82,9 @@ def measure(prediction: PlacedEstimate, batch: Batch) -> dict[str, Ratio]:
 def validate(run: Run, *, epoch: float, stop: Stop = NO_STOP) -> dict[str, float] | None:
     """Return "loss" (the level's own on validation data) and the metrics, over the samples of all processes.
 
-    Lengths are millimetres, image distances pixels of the crop; a metric without labels is absent, and so is "loss"
-    where no term had anything to look at. Uses the averaged weights if the run has them. Returns an empty mapping if
-    nothing is held out, and None if a signal asked the run to stop before the end.
+    Lengths are in millimetres, image distances in pixels of the crop; a metric without labels is absent, and so is
+    "loss" if no term had data. Uses the averaged weights if the run has them. Returns an empty mapping if nothing is
+    held out, and None if a signal asked the run to stop before the end.
     """
     if run.validation is None:
         return {}
@@ -113,7 +113,7 @@ def validate(run: Run, *, epoch: float, stop: Stop = NO_STOP) -> dict[str, float
 
 @contextmanager
 def evaluation_mode(run: Run) -> Iterator[None]:
-    """Give the network the averaged weights, if there are any, and evaluation mode while the body runs."""
+    """Put the network in evaluation mode, with the averaged weights if there are any, while the body runs."""
     was_training = {module: module.training for module in run.network.modules()}
     run.network.eval()
     own = None

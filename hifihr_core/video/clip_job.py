@@ -1,4 +1,4 @@
-"""From a clip on disk to tracks on disk: what `hifihr predict` runs for clips."""
+"""Predict a clip on disk and write its tracks to disk: the work of `hifihr predict` for clips."""
 
 import copy
 import json
@@ -45,7 +45,7 @@ from hifihr_core.video.writing.video_encoders import find_encoder
 
 @dataclass(frozen=True)
 class ClipOutput:
-    """What is written, and where; `formats` are names of `TRACK_FORMATS`, `codec` one of `CODECS`."""
+    """What is written, and where; `formats` are names in `TRACK_FORMATS`, `codec` is one in `CODECS`."""
 
     folder: Path
     formats: Sequence[str] = tuple(TRACK_FORMATS)
@@ -58,9 +58,9 @@ class ClipOutput:
 
 @dataclass(frozen=True)
 class ClipDone:
-    """A finished clip: its tracks (their numbers are in the files), the files of each, and what was wrong with it.
+    """A finished clip: its tracks (their numbers are in the files), their files, and the problems found.
 
-    `files` are those of the whole clip. An earlier run did what is `kept`.
+    `files` belong to the whole clip. `kept` is True if an earlier run finished the clip.
     """
 
     name: str
@@ -75,7 +75,7 @@ class ClipDone:
     def document(self, folder: Path | None = None) -> dict[str, object]:
         """Return the entry of this clip in the JSON document on stdout and, with names in `folder`, in its index.
 
-        `hands` is empty: those are hands of photos, which readers of an index can pose by themselves.
+        `hands` is empty: those are hands of photos, which can be posed on their own.
         """
 
         def name(path: object) -> str:
@@ -93,7 +93,7 @@ class ClipDone:
         }
 
 
-#: What is done with the frames of a clip, in this order; `on_frame` is called with the stage and a frame's number.
+#: Stages of processing a clip, in this order; `on_frame` is called with the stage and a frame number.
 STAGES = ("watch", "look closer", "overlay")
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -113,11 +113,11 @@ def predict_clip(
 ) -> ClipDone:
     """Track, fit and write the hands of one clip.
 
-    Files are called after the clip: `a_track0.glb`, ..., `a_overlay.mp4`, `a.json`; `hands.json` lists them, and files
-    that it does not list are left alone. A clip that an earlier run finished is not done again; an interrupted run
-    resumes after its last finished frame, from the folder `.a_work`, which is removed at the end. Finding no hands is
-    not an error: `tracks` is empty. Raises: ConfigError for an unknown format or codec; DataError if results of other
-    settings exist, or files cannot be written.
+    Files are named after the clip: `a_track0.glb`, ..., `a_overlay.mp4`, `a.json`; `hands.json` lists them, and other
+    files are left alone. A clip that an earlier run finished is skipped; an interrupted run resumes after its last
+    finished frame, from the folder `.a_work`, which is removed at the end. A clip without hands is not an error:
+    `tracks` is empty. Raises: ConfigError for an unknown format or codec; DataError if results with other settings
+    exist, or files cannot be written.
     """
     check_track_formats(output.formats)
     if output.overlay:
@@ -130,7 +130,7 @@ def predict_clip(
 
 @dataclass(frozen=True)
 class _Job:
-    """One clip and everything that its results depend on; `K` is its camera."""
+    """A clip and everything that its results depend on; `K` is its camera."""
 
     source: FrameSource
     predictor: Predictor
@@ -142,7 +142,7 @@ class _Job:
 
     @property
     def origin(self) -> dict[str, object]:
-        """Return what the journal of a clip depends on: another clip of this name does not continue it."""
+        """Return what a clip's journal depends on: a different clip with this name must not continue it."""
         path = self.source.path
         stat = path.stat() if path is not None else None
         file = None if stat is None else [stat.st_size, stat.st_mtime_ns]
@@ -151,13 +151,13 @@ class _Job:
 
     @property
     def made_from(self) -> str:
-        """Return a text that differs if the hands would: their clip, its camera, the models and the settings."""
+        """Return a fingerprint of what the hands depend on: the clip, its camera, the models and the settings."""
         models, settings = self.predictor.source, self.predictor.settings
         return digest({**self.origin, "K": self.K.tolist(), "settings": settings, "models": models})
 
     @property
     def settings(self) -> str:
-        """Return a text that differs if the files would."""
+        """Return a fingerprint of what the files depend on."""
         output = replace(self.output, folder=Path(), formats=sorted(self.output.formats), overwrite=False)
         return digest([self.made_from, output])
 
@@ -210,7 +210,7 @@ class _Job:
         tracks: Sequence[FittedTrack],
         looks: Mapping[int, TrackLook],
     ) -> ClipDone:
-        """Write every file of a clip with hands; `ends` are the times of its first and last frame, seconds."""
+        """Write all files of a clip with hands; `ends` are the times of its first and last frame, seconds."""
         source, output = self.source, self.output
         entries = tuple(_write(track, stem, source, hand, looks[track.id], output) for track in tracks)
         pictures: tuple[Path, ...] = ()
@@ -231,7 +231,7 @@ class _Job:
 
 
 def _kept(source: FrameSource, entry: Mapping[str, Any], folder: Path) -> ClipDone:
-    """Return what an earlier run found, as its entry says."""
+    """Return the results of an earlier run from its entry."""
 
     def paths(names: Sequence[str]) -> tuple[Path, ...]:
         return tuple(folder / name for name in names)
@@ -250,14 +250,14 @@ def _kept(source: FrameSource, entry: Mapping[str, Any], folder: Path) -> ClipDo
 
 
 def clip_camera(source: FrameSource, camera: CameraChoice | None) -> np.ndarray:
-    """Return the K of a clip's upright pictures: what the user says, or a usual field of view."""
+    """Return K for a clip's upright frames: the user's, or that of a typical field of view."""
     facts = source.facts
     said = (camera or CameraChoice()).K(facts.width, facts.height)
     return said if said is not None else ideal_K(default_focal_px(facts.width, facts.height), facts.width, facts.height)
 
 
 def _on_cpu(module: Module) -> Module:
-    """Return a module on the device that solves thousands of tiny systems fastest: itself, or a copy."""
+    """Return the module, or a copy of it, on the device that solves thousands of tiny systems fastest."""
     one = next(iter((*module.parameters(), *module.buffers())))
     return module if one.device.type == "cpu" else copy.deepcopy(module).to("cpu")
 

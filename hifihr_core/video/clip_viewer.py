@@ -1,4 +1,4 @@
-"""Clips in a browser: the picture, its hands in 3D, a slider of the time, and play."""
+"""View clips in a browser: the picture, its hands in 3D, a time slider, and playback."""
 
 import threading
 import time
@@ -21,9 +21,9 @@ _UNSEEN_OPACITY = 0.45
 
 
 class ClipViewer:
-    """Serves the clips of a folder of results at ``http://host:port``.
+    """Serves the clips in a results folder at ``http://host:port``.
 
-    A hand that was bridged is translucent. Raises: ConfigError without the extra `view`; DataError for broken results.
+    Bridged hands are translucent. Raises: ConfigError without the extra `view`; DataError for broken results.
     """
 
     def __init__(self, clips: StoredClips, *, host: str = "127.0.0.1", port: int = 8080) -> None:
@@ -42,7 +42,7 @@ class ClipViewer:
         self._player.start()
 
     def stop(self) -> None:
-        """Stop playing and serving."""
+        """Stop playback and the server."""
         self._stopped.set()
         self._player.join()
         with redirect_stdout(StringIO()):
@@ -64,12 +64,12 @@ class ClipViewer:
             self.draw()
 
     def draw(self) -> None:
-        """Draw the moment that the slider shows."""
+        """Draw the moment chosen with the slider."""
         with self._lock:
             time_s = float(self.slider.value)
             depth_m = 1.25 * max(float(track.arrays["root_cam"][:, 2].max()) for track in self._tracks) + 0.1
             frame = None if self._pictures is None else self._pictures.at(time_s)
-            with self.server.atomic():  # a browser shows the hands with their own picture
+            with self.server.atomic():  # hands and picture must reach the browser together
                 if frame is not None:
                     show_picture(self.server.scene, "/picture", frame.image, self._tracks[0].K, depth_m=depth_m)
                 for place, track in enumerate(self._tracks):
@@ -107,7 +107,7 @@ class ClipViewer:
         return box
 
     def _run(self) -> None:
-        """Move the slider on while `Play` is on, at the clip's own speed."""
+        """Advance the slider at the clip's own speed while `Play` is on."""
         last = time.monotonic()
         while not self._stopped.wait(1 / 15):
             now = time.monotonic()
@@ -116,7 +116,7 @@ class ClipViewer:
             last = now
 
     def advance(self, elapsed_s: float) -> None:
-        """Move the slider on by some seconds, from the start again at the end; a moved slider draws by itself."""
+        """Advance the slider by some seconds, and wrap around at the end; moving the slider also draws."""
         with self._lock:
             later = float(self.slider.value) + elapsed_s
             self.slider.value = round(later if later <= self.slider.max else 0.0, 3)
@@ -129,7 +129,7 @@ class ClipViewer:
 
 
 class _Pictures:
-    """The pictures of a clip by their time: forwards one after another, backwards from the start again."""
+    """The pictures of a clip by time: forward seeks continue decoding, backward seeks restart it."""
 
     def __init__(self, clip: VideoFile) -> None:
         self._clip = clip
@@ -138,7 +138,7 @@ class _Pictures:
         self.last: Frame | None = None
 
     def at(self, time_s: float) -> Frame | None:
-        """Return the picture that is shown at a time; None if the clip is damaged."""
+        """Return the picture at a time; None if the clip is damaged."""
         try:
             if self.last is None or time_s < self.last.time_s - 1e-6:
                 self._frames = self._clip.frames()

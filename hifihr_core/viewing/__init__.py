@@ -1,1 +1,1 @@
-"""Results in a browser: what `hifihr view` runs."""
+"""View results in a browser: the work of `hifihr view`."""

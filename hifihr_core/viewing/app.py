@@ -1,4 +1,4 @@
-"""The viewer: a web server of viser with the photo, its hands, and switches for what is shown.
+"""The viewer: a viser server that shows the photo and its hands, with switches for what is visible.
 
 The scene is the camera frame of the photo (+x right, +y down, +z forward, metres). One photo is in memory at a time.
 """
@@ -28,15 +28,15 @@ _CLAY = (190, 190, 190)
 _FINGER_COLORS = ((230, 60, 60), (230, 160, 40), (60, 180, 75), (50, 140, 230), (170, 80, 220))
 _PALM_COLOR = (120, 120, 120)
 _SEEN_COLOR, _JOINT_COLOR, _OFFSET_COLOR = (255, 210, 0), (0, 120, 255), (255, 90, 0)
-#: Width of a mark, metres.
+#: Width of a keypoint mark, metres.
 _MARK_M = 0.004
 
 
 class HandViewer:
-    """Serves the photos of a folder of results at ``http://host:port``.
+    """Serves the photos in a results folder at ``http://host:port``.
 
-    A port that is taken is replaced by the next free one. Raises: ConfigError without the extra `view`, or if `host` is
-    not an address of this machine.
+    If the port is taken, the next free one is used. Raises: ConfigError without the extra `view`, or if `host` is not
+    an address of this machine.
     """
 
     def __init__(self, photos: StoredPhotos, *, host: str = "127.0.0.1", port: int = 8080) -> None:
@@ -53,7 +53,7 @@ class HandViewer:
         self.show(0)
 
     def stop(self) -> None:
-        """Stop serving."""
+        """Stop the server."""
         with redirect_stdout(StringIO()):
             self.server.stop()
 
@@ -76,7 +76,7 @@ class HandViewer:
             self._aim(client)
 
     def draw(self) -> None:
-        """Draw the hands as the switches and sliders say."""
+        """Draw the hands according to the switches and sliders."""
         degrees = {finger: float(slider.value) for finger, slider in self.sliders.items()}
         old, self._shown = self._shown, []
         for number, hand in enumerate(self._hands):
@@ -93,7 +93,7 @@ class HandViewer:
                 self._draw_keypoints(number, hand, visible)
         kept = {handle.name for handle in self._shown}
         for handle in old:
-            if handle.name not in kept:  # a handle of the same name was replaced
+            if handle.name not in kept:  # a handle with the same name was replaced
                 handle.remove()
 
     def _draw_lines(self, name: str, points: np.ndarray, colors: np.ndarray, visible: bool) -> None:
@@ -104,7 +104,7 @@ class HandViewer:
         )
 
     def _draw_keypoints(self, number: int, hand: HandResult, visible: bool) -> None:
-        """Draw the keypoints that were seen, the joints made from them, and the distances between them."""
+        """Draw the detected keypoints, the fitted joints, and lines between them."""
         marks = keypoint_marks(hand)
         self._draw_lines(f"/offsets/{number}", marks.offsets, np.array(_OFFSET_COLOR, dtype=np.uint8), visible)
         for name, points, color in (("seen", marks.seen, _SEEN_COLOR), ("joints", marks.joints, _JOINT_COLOR)):
@@ -160,7 +160,7 @@ class HandViewer:
                     self._pictures.append(self.server.gui.add_image(np.asarray(small), label=hand.side))
 
     def _draw_photo(self, photo: Photo | None) -> None:
-        """Draw the photo on a plane behind the hands that fills the view of its camera."""
+        """Draw the photo on a plane behind the hands that fills its camera's view."""
         for handle in self._photo_handles:
             handle.remove()
         self._photo_handles = []
@@ -178,7 +178,7 @@ class HandViewer:
             handle.visible = self.backdrop.value
 
     def _light(self) -> None:
-        """Light the scene as the hands' estimates say, turned about the vertical by the slider."""
+        """Light the scene with the estimated light, rotated about the vertical axis by the slider."""
         if not self._hands:
             return
         scene = self.server.scene
@@ -194,7 +194,7 @@ class HandViewer:
         scene.add_light_ambient("/lights/room", color=rgb, intensity=strength)
 
     def _aim(self, client: Any) -> None:
-        """Put the viewpoint of a browser where the photo's camera was, looking at the hands."""
+        """Move a browser's viewpoint to the photo's camera, looking at the hands."""
         middle = np.mean([hand.joints_cam.mean(axis=0) for hand in self._hands], axis=0)
         client.camera.up_direction = (0.0, -1.0, 0.0)
         client.camera.position = (0.0, 0.0, 0.0)
@@ -203,14 +203,14 @@ class HandViewer:
 
 
 def _lamp(color: np.ndarray) -> tuple[float, tuple[int, int, int]]:
-    """Return the intensity and the colour of a light that gives a matt surface this brightness (three.js: pi times)."""
+    """Return the intensity and colour of a light that gives a matt surface this brightness (three.js: times pi)."""
     strength = max(float(color.max()), 1e-3)
     red, green, blue = (round(255 * float(part) / strength) for part in color.clip(0))
     return np.pi * strength, (red, green, blue)
 
 
 def as_trimesh(mesh: TexturedMesh, vertices: np.ndarray, *, skin: bool, opacity: float = 1.0) -> trimesh.Trimesh:
-    """Return the mesh in the form that the viewer sends, its vertices moved; without `skin` it is grey."""
+    """Return the mesh as the viewer sends it, with moved vertices; without `skin` it is grey."""
     material = trimesh.visual.material.PBRMaterial(
         baseColorFactor=[255, 255, 255, round(255 * opacity)],
         alphaMode="BLEND" if opacity < 1 else "OPAQUE",
@@ -232,7 +232,7 @@ def as_trimesh(mesh: TexturedMesh, vertices: np.ndarray, *, skin: bool, opacity:
 
 @dataclass(frozen=True)
 class KeypointMarks:
-    """The keypoints that were seen, at the depth of their joints; those joints; and segments from one to the other."""
+    """Detected keypoints, placed at the depth of their joints; those joints; and segments between them."""
 
     seen: Float[np.ndarray, "N 3"]
     joints: Float[np.ndarray, "N 3"]
@@ -240,7 +240,7 @@ class KeypointMarks:
 
 
 def keypoint_marks(hand: HandResult) -> KeypointMarks:
-    """Return what shows how far a hand's joints are from the keypoints seen, camera frame; only of joints seen.
+    """Return marks that show the offset of a hand's joints from its detected keypoints, camera frame.
 
     Raises: ValueError for a hand without keypoints.
     """

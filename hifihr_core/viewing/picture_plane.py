@@ -1,6 +1,4 @@
-"""A picture on a plane behind hands, which fills the view of its camera: hands in front of it are where they are
-seen.
-"""
+"""A picture on a plane behind the hands that fills its camera's view, so that hands appear where they were seen."""
 
 from typing import Any
 
@@ -8,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-#: Longer side of what is sent to the browser for every frame of a clip.
+#: Longer side of the pictures sent to the browser for a clip, pixels.
 _LONGEST_PX = 960
 
 
@@ -21,9 +19,7 @@ def show_picture(
     depth_m: float,
     longest_px: int = _LONGEST_PX,
 ) -> Any:
-    """Draw a picture `depth_m` in front of its camera K, which is at the origin; a picture of the same name is
-    replaced.
-    """
+    """Draw a picture `depth_m` in front of its camera K at the origin, replacing any picture with the same name."""
     height, width = image.shape[:2]
     picture = Image.fromarray(image)
     picture.thumbnail((longest_px, longest_px))
@@ -41,7 +37,7 @@ def show_picture(
 
 
 def aim(client: Any, K: Float[np.ndarray, "3 3"], height_px: int, depth_m: float) -> None:
-    """Put the viewpoint of a browser where the camera of the picture is."""
+    """Move a browser's viewpoint to the camera of the picture."""
     client.camera.up_direction = (0.0, -1.0, 0.0)
     client.camera.position = (0.0, 0.0, 0.0)
     client.camera.look_at = (0.0, 0.0, depth_m)

@@ -1,4 +1,4 @@
-"""The photos of a folder of results, read one at a time when they are looked at."""
+"""The photos in a results folder, read one at a time on demand."""
 
 from dataclasses import replace
 from functools import lru_cache
@@ -15,7 +15,7 @@ from hifihr_core.photos.reading import Photo, read_photo
 
 
 class StoredPhotos:
-    """The photos that `hands.json` of a folder lists.
+    """The photos listed in a folder's `hands.json`.
 
     Raises: DataError for a folder without results, or without the `.json` of its hands.
     """
@@ -24,7 +24,7 @@ class StoredPhotos:
         self.folder = folder
         self._entries = [entry for entry in read_index(folder) if entry["hands"]]
         if not self._entries:
-            raise DataError(f"{folder}: no photo with hands, expected results of `hifihr predict`")
+            raise DataError(f"{folder}: no photo with hands, expected results from `hifihr predict`")
 
     def __len__(self) -> int:
         """Return the number of photos with hands."""
@@ -32,18 +32,18 @@ class StoredPhotos:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Return a name per photo, unique."""
+        """Return a unique name per photo."""
         names = [Path(entry["path"]).name for entry in self._entries]
         return tuple(f"{name} ({k + 1})" if names.count(name) > 1 else name for k, name in enumerate(names))
 
     def photo(self, number: int) -> Photo | None:
-        """Return the photo, or None if its file has gone."""
+        """Return the photo, or None if its file no longer exists."""
         named = Path(self._entries[number]["path"])
         found = next((path for path in (named, self.folder / named.name) if path.is_file()), None)
         return None if found is None else read_photo(found)
 
     def hands(self, number: int) -> list[HandResult]:
-        """Return the hands of a photo with the textures written beside them, and a stub of the forearm.
+        """Return the hands of a photo with their saved textures and a forearm stub.
 
         Raises: DataError if a file is missing or broken.
         """
@@ -63,7 +63,7 @@ class StoredPhotos:
 
 
 def before_refinement(hand: HandResult) -> TexturedMesh:
-    """Return the mesh of the hand before it was refined, with its stub; its own mesh if it was not refined."""
+    """Return the mesh of the hand before refinement, with its stub; the final mesh if it was not refined."""
     mesh = mesh_before(hand, _model(hand.hand))
     return hand.mesh if mesh is None else with_forearm(mesh)
 

@@ -1,4 +1,4 @@
-"""The tracks of the clips that a folder of results lists: numbers from their .npz, poses on request."""
+"""The tracks of the clips in a results folder: numbers from their .npz, poses on demand."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _NAMES = ("K", "global_orient", "pose", "shape", "root_cam")
 
 @dataclass(frozen=True)
 class StoredTrack:
-    """One hand through a clip, as its .npz has it; `seen` is 0 where it was bridged."""
+    """One hand over a clip, as stored in its .npz; `seen` is 0 where it was bridged."""
 
     id: int
     side: str
@@ -36,7 +36,7 @@ class StoredTrack:
         return np.asarray(self.arrays["K"])
 
     def row(self, time_s: float) -> int | None:
-        """Return the frame that is shown at a time, None before the first and after the last."""
+        """Return the frame displayed at a time; None before the first and after the last."""
         step = float(np.median(np.diff(self.times_s))) if len(self.times_s) > 1 else 0.1
         if not self.times_s[0] - 1e-6 <= time_s <= self.times_s[-1] + step:
             return None
@@ -59,13 +59,13 @@ class StoredTrack:
 
 
 class StoredClips:
-    """The clips of a folder of results. Raises: DataError for a folder without tracks, or with a broken .npz."""
+    """The clips in a results folder. Raises: DataError for a folder without tracks, or with a broken .npz."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._entries = [entry for entry in read_index(folder) if entry.get("tracks")]
         if not self._entries:
-            raise DataError(f"{folder}: no clip with hands, expected results of `hifihr predict clip.mp4`")
+            raise DataError(f"{folder}: no clip with hands, expected results from `hifihr predict clip.mp4`")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -73,7 +73,7 @@ class StoredClips:
         return tuple(Path(entry["path"]).name for entry in self._entries)
 
     def path(self, number: int) -> Path | None:
-        """Return the file of a clip, or None if it is no longer where it was."""
+        """Return the file of a clip, or None if it no longer exists."""
         named = Path(self._entries[number]["path"])
         return next((path for path in (named, self.folder / named.name) if path.is_file()), None)
 
@@ -118,11 +118,11 @@ def _check(path: Path, arrays: Mapping[str, np.ndarray], hand: HandModel) -> Non
             what = f"found {found.dtype} of shape {found.shape}, expected finite numbers of shape {shape}"
             raise DataError(f"{path}: {name}: {what}; predict the clip again")
     if (np.diff(arrays["times_s"]) < 0).any():
-        raise DataError(f"{path}: times_s: expected times that grow; predict the clip again")
+        raise DataError(f"{path}: times_s: expected increasing times; predict the clip again")
 
 
 def has_tracks(folder: Path) -> bool:
-    """Return whether a folder of results lists a clip with hands. Raises: DataError without an index."""
+    """Return whether a results folder lists a clip with hands. Raises: DataError without an index."""
     return any(entry.get("tracks") for entry in read_index(folder))
 
 

@@ -1,4 +1,4 @@
-"""The package behind pages in a browser, imported when one is needed."""
+"""Import of viser, the package behind the browser pages, on demand."""
 
 import socket
 from contextlib import redirect_stdout
@@ -14,15 +14,15 @@ def import_viser() -> ModuleType:
     try:
         import viser
     except ImportError as error:
-        raise ConfigError("the viewer needs the package viser; pip install 'hifihr[view]'") from error
+        raise ConfigError("the viewer needs the package viser; run pip install 'hifihr[view]'") from error
     return viser
 
 
 def serve(host: str, port: int) -> Any:
-    """Start a viser server and return it; its banner is kept off stdout, which is for data.
+    """Start a viser server and return it, with its banner kept off stdout, which is for data.
 
-    A port that is taken is replaced by the next free one. Raises: ConfigError as `import_viser`, and if this machine
-    does not have the address `host`.
+    If the port is taken, the next free one is used. Raises: ConfigError as `import_viser`, or if this machine does not
+    have the address `host`.
     """
     viser = import_viser()
     check_host(host)
@@ -31,7 +31,7 @@ def serve(host: str, port: int) -> Any:
 
 
 def check_host(host: str) -> None:
-    """Raise ConfigError for an address that this machine cannot serve at; the server itself would wait for ever."""
+    """Raise ConfigError if this machine cannot listen on the address; the server itself would wait forever."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind) as trial:
@@ -39,5 +39,5 @@ def check_host(host: str) -> None:
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ConfigError(
-            f"host {host!r}: cannot be served at ({reason}); expected an address of this machine, such as 127.0.0.1"
+            f"host {host!r}: cannot serve there ({reason}); expected an address of this machine, such as 127.0.0.1"
         ) from error

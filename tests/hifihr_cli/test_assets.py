@@ -179,7 +179,7 @@ def test_terms_are_shown_before_a_gated_import(run_cli, home, tmp_path):
     ended = run_cli("assets", "import", "mano-right", tmp_path)
     assert ended.code == 3
     assert ended.err.splitlines()[0].startswith("note: mano-right: MANO licence: non-commercial research")
-    assert "MANO_RIGHT.pkl is not in it" in ended.message
+    assert "contains no MANO_RIGHT.pkl" in ended.message
 
 
 def test_what_is_not_free_is_not_fetched(run_cli, home):

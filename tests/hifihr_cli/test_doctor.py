@@ -121,4 +121,4 @@ def test_a_renderer_that_draws_something_else_is_a_problem(findings, monkeypatch
     monkeypatch.setattr(doctor, "CHECKS", {"rendering": doctor.look_at_renderer})
     code, found = findings()
     assert code == 1
-    assert found["rendering", "native on cpu"]["found"] == "draws other faces than the reference"
+    assert found["rendering", "native on cpu"]["found"] == "renders different faces than the reference"

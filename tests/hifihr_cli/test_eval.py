@@ -123,7 +123,12 @@ def test_self_test_reports_each_score(benchmark, run_cli):
     document = json.loads(done.out)
     assert done.code == 1  # made-up hands are not FreiHAND's
     found = {check["prediction"]: check for check in document["checks"]}
-    assert set(found) == {"all zeros", "the ground truth itself", "its mirror image", "the ground truth doubled"}
+    assert set(found) == {
+        "all zeros",
+        "the ground truth itself",
+        "its mirror image",
+        "the ground truth at twice the size",
+    }
     done = run_cli("eval", "--dataset", "ho3d", "--version", "v3", "--gt", benchmark / "gt", "--self-test")
     assert done.code == 3
 

@@ -63,7 +63,7 @@ def test_the_fault_of_one_clip_is_named_and_the_others_are_done(
     assert (first["error"], first["tracks"]) == ("blank.mp4: it ends too soon", [])
     assert (second["path"], second["tracks"]) == (str(other), [track])
     assert "1 of 2 clips were done by an earlier run" in err
-    assert err.splitlines()[-1].endswith("1 of 2 clips could not be done; the others are")
+    assert err.splitlines()[-1].endswith("1 of 2 clips could not be processed; the rest are done")
     assert main(["predict", str(blank_clip), "--out", str(tmp_path / "out")]) == 3
     assert capsys.readouterr().err.splitlines()[-1].endswith("blank.mp4: it ends too soon")
 
@@ -82,7 +82,7 @@ def test_unknown_formats(blank_clip: Path, tmp_path: Path) -> None:
 
 def test_unknown_codecs(blank_clip: Path, tmp_path: Path, capsys) -> None:
     assert main(["predict", str(blank_clip), "--codec", "h265", "--out", str(tmp_path)]) == 2
-    assert "codec 'h265' is not known" in capsys.readouterr().err
+    assert "unknown codec 'h265'" in capsys.readouterr().err
 
 
 def test_looks_are_predicted_where_the_device_says(blank_clip: Path, tmp_path: Path, monkeypatch) -> None:

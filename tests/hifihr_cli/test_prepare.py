@@ -90,14 +90,14 @@ def test_problems_are_warnings_until_there_are_too_many(run_cli, data):
     assert "1 of 4 poses have problems, more than 1.0%: gs/00000001" in ended.message
     ended = run_cli("prepare", "freihand", "--workers", 0, "--max-problems", 0.5)
     assert ended.code == 0
-    assert "warning: left out gs/00000001: training/rgb/00000001.jpg: missing" in ended.err
+    assert "warning: skipped gs/00000001: training/rgb/00000001.jpg: missing" in ended.err
 
 
 def test_another_plan_asks_for_overwrite(run_cli, data):
     assert run_cli("prepare", "freihand", "--workers", 0, "--limit", 1).code == 0
     ended = run_cli("prepare", "freihand", "--workers", 0)
     assert ended.code == 3
-    assert "choose another --out, or --overwrite them" in ended.message
+    assert "choose another --out or --overwrite" in ended.message
     assert run_cli("prepare", "freihand", "--workers", 0, "--overwrite").code == 0
 
 
@@ -135,7 +135,7 @@ def test_photos_with_keypoints_become_samples(run_cli, tmp_path, raw_trees):
     assert run_cli(*words).code == 3  # one of three photos has no keypoints
     ended = run_cli(*words, "--max-problems", 0.5)
     assert ended.code == 0
-    assert "left out c.jpg: no keypoints" in ended.err
+    assert "skipped c.jpg: no keypoints" in ended.err
     right, left, other = sorted(ShardSet(tmp_path / "out/train"), key=lambda sample: sample.key)
     assert (right.key, left.key, other.key) == ("b.png#0", "trip/a.jpg#0", "trip/a.jpg#1")
     check_photo(left, rows, raw_trees.picture(1, 900, 700)[:, ::-1], mirrored_width=900)

@@ -28,7 +28,7 @@ def test_a_raw_tree_is_written(tmp_path, monkeypatch, run_cli):
         (["synth", "--keypoints", "k.json"], "--keypoints belongs to `images`"),
         (["rhd", "--light", "lamp"], "--light belongs to `synth`"),
         (["synth", "--light", "sun"], "known lights: lamp, environment"),
-        (["synth", "--light", "lamp", "--environments", "maps"], "--environments goes with --light environment"),
+        (["synth", "--light", "lamp", "--environments", "maps"], "--environments needs --light environment"),
         (["synth", "--each", 3], "--each 3: expected a divisor of 16"),
         (["synth", "--as", "freihand", "--light", "environment"], "--light is for shards"),
     ],
@@ -65,7 +65,7 @@ def test_a_raw_tree_is_replaced_only_when_told(tmp_path, run_cli):
     (tmp_path / "mine.txt").write_text("mine")
     for more in ((), ("--dry-run",)):
         ended = run_cli(*words, "--count", 1, *more)
-        assert (ended.code, "choose another --out, or --overwrite it" in ended.message) == (3, True)
+        assert (ended.code, "choose another --out, or use --overwrite" in ended.message) == (3, True)
         assert sorted((tmp_path / "training/rgb").iterdir()) == before
     assert run_cli(*words, "--count", 1, "--overwrite").code == 0
     assert len(list((tmp_path / "training/rgb").iterdir())) == 4
@@ -86,7 +86,7 @@ def test_parts_are_prepared_and_merged_from_the_command_line(tmp_path, run_cli):
     words = ("prepare", "synth", "--count", 2, "--hand", "anny", "--workers", 0, "--out")
     assert run_cli(*words, tmp_path / "whole").code == 0
     ended = run_cli("shards", "merge", tmp_path / "parts")
-    assert (ended.code, "no parts in it" in ended.message) == (3, True)
+    assert (ended.code, "contains no parts" in ended.message) == (3, True)
     for part in ("2/2", "1/2"):
         assert run_cli(*words, tmp_path / "parts", "--part", part).code == 0
     assert run_cli("shards", "merge", tmp_path / "parts").code == 0

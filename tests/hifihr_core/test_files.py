@@ -87,7 +87,7 @@ def test_a_missing_source_is_named_and_not_the_target(tmp_path):
 
 def test_a_file_where_a_folder_is_needed(tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(DataError, match=r"expected a folder|exists already"):
+    with pytest.raises(DataError, match=r"expected a folder|already exists"):
         write_text(tmp_path / "file" / "a.txt", "text")
 
 

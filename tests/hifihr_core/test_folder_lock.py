@@ -69,7 +69,7 @@ def test_file_systems_without_locks_are_no_error(tmp_path):
 def test_a_file_that_is_there_is_a_lock_where_it_is_asked_for(tmp_path):
     with (
         lock_folder(tmp_path, what="a test", by_presence=True),
-        pytest.raises(DataError, match=r"a test is using it; .*\(if there is none, delete \.locked there\)"),
+        pytest.raises(DataError, match=r"a test is using it; .*\(if there is no such process, delete \.locked there\)"),
         lock_folder(tmp_path, what="a test", by_presence=True, error=DataError),
     ):
         pass

@@ -1,7 +1,7 @@
-"""Ground truth and prediction files of the benchmarks: read, checked, and refused with a reason.
+"""Read and check ground-truth and prediction files of the benchmarks; bad files are rejected with a reason.
 
 Both keep the benchmark's own frame, joint order and units: FreiHAND in our camera frame and order, HO-3D in OpenGL axes
-and MANO's order. Scores do not depend on either, as long as both sides agree.
+and MANO's order. Scores depend on neither, as long as both sides agree.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ _WHERE = {
     "freihand": "FreiHAND_pub_v2_eval.zip from the FreiHAND page",
     "ho3d": "the evaluation ground truth that the HO-3D repository's README links to",
 }
-#: Predicted spread over true spread, and the unit that it gives away.
+#: Ratio of predicted to true spread, and the unit that it reveals.
 _UNITS = ((50.0, 200.0, "centimetres", 100), (500.0, 2000.0, "millimetres", 1000))
 
 
@@ -48,13 +48,13 @@ class PointSets:
         return len(self.joints)
 
     def at(self, positions: Sequence[int]) -> "PointSets":
-        """Return some of the samples."""
+        """Return a subset of the samples."""
         rows = list(positions)
         return PointSets(self.joints[rows], None if self.vertices is None else self.vertices[rows])
 
 
 def no_progress(done: int, total: int | None = None) -> None:
-    """Report to nobody."""
+    """Ignore progress reports."""
 
 
 def read_ground_truth(
@@ -67,11 +67,11 @@ def read_ground_truth(
 ) -> tuple[PointSets, Benchmark]:
     """Read `evaluation_xyz.json` and `evaluation_verts.json` below `folder`; recognise the benchmark by their length.
 
-    A truth that is not the official one, such as a generated tree (`prepare synth --as ...` marks it), may have any
-    length; its benchmark has `samples` None. Naming a `version` claims that it is the official one.
-    Raises: DataError if a file is missing or broken, or does not have the length of the named version.
+    Unofficial ground truth, such as a generated tree (marked by `prepare synth --as ...`), may have any length; the
+    `samples` of its benchmark is None. A named `version` means that it is the official one.
+    Raises: DataError if a file is missing or broken, or its length is not that of the named version.
     """
-    find_benchmark(dataset, version=version)  # refuses an unknown name before anything is read
+    find_benchmark(dataset, version=version)  # rejects an unknown name before anything is read
     joints_file = _find(folder, "evaluation_xyz.json", dataset)
     vertices_file = _find(joints_file.parent, "evaluation_verts.json", dataset)
     joints, count = _read_list(joints_file, NUM_JOINTS, limit, no_progress)
@@ -82,8 +82,8 @@ def read_ground_truth(
     vertices, vertex_count = _read_list(vertices_file, MANO_VERTICES, limit, on_progress, benchmark.samples)
     if vertex_count != count:
         raise DataError(
-            f"{vertices_file}: {vertex_count:,} entries, expected {count:,} as in {joints_file.name}; unpack both "
-            "files from one archive"
+            f"{vertices_file}: {vertex_count:,} entries, expected {count:,} as in {joints_file.name}; "
+            "unpack both files from the same archive"
         )
     truth = PointSets(joints, vertices)
     _check_finite(joints_file, joints)
@@ -102,8 +102,8 @@ def read_predictions(
     """Read a `pred.json`, or the one inside a `pred.zip`, and check it against the ground truth.
 
     With `partial`, predictions beyond the samples of `truth` are ignored.
-    Raises: DataError for a truncated or foreign file, wrong counts or joint numbers, NaN, centimetres or millimetres,
-    and axes that put hands behind the camera.
+    Raises: DataError for a truncated or foreign file, wrong numbers of samples or joints, NaN, wrong units, and axes
+    that put hands behind the camera.
     """
     groups = _read_groups(path, len(truth), on_progress)
     for name, (_, count) in zip(_GROUPS, groups, strict=True):
@@ -119,7 +119,7 @@ def read_predictions(
 
 
 def check_predictions(predictions: PointSets, truth: PointSets, benchmark: Benchmark, *, name: str | Path) -> None:
-    """Raise DataError for predictions that cannot be right: not finite, in another unit, behind the camera."""
+    """Raise DataError for impossible predictions: non-finite, in the wrong unit, or behind the camera."""
     for points in (predictions.joints, predictions.vertices):
         if points is not None:
             _check_finite(name, points)
@@ -163,9 +163,9 @@ def _check_count(path: Path, count: int, benchmark: Benchmark) -> None:
         return
     known = [other for other in benchmarks_of(benchmark.dataset) if other.samples == count]
     remedy = (
-        f"that is {known[0].version}, so pass --version {known[0].version}"
+        f"that is the length of {known[0].version}, so pass --version {known[0].version}"
         if known
-        else ("fetch the file again, or leave --version out to score it as it is")
+        else ("download the file again, or drop --version to score it anyway")
     )
     raise DataError(f"{path}: {count:,} entries, expected {benchmark.samples:,} for {benchmark.name}; {remedy}")
 
@@ -173,14 +173,12 @@ def _check_count(path: Path, count: int, benchmark: Benchmark) -> None:
 def _hint(count: int, benchmark: Benchmark) -> str:
     for other in (other for dataset in DATASETS for other in benchmarks_of(dataset)):
         if other.samples == count and other.name != benchmark.name:
-            return (
-                f" for {benchmark.name}; {count:,} is the length of {other.name}, is it the wrong dataset or --version?"
-            )
-    return f" for {benchmark.name}; predict every sample of the evaluation split once, in its order"
+            return f" for {benchmark.name}; {count:,} is the length of {other.name}; check the dataset and --version"
+    return f" for {benchmark.name}; predict every sample of the evaluation split once, in order"
 
 
 def find_marker(folder: Path) -> Marker:
-    """Return what the marker of a generated tree says, in `folder` or above the ground truth below it."""
+    """Read the marker of a generated tree, in `folder` or above the ground truth below it."""
     below = [place / MARKER_NAME for place, _, names in walk(folder) if MARKER_NAME in names]
     found = sorted(below, key=lambda path: len(path.parts))
     return parse_marker(read_whole(found[0]), str(found[0])) if found else Marker()
@@ -194,14 +192,14 @@ def _find(folder: Path, name: str, dataset: str) -> Path:
     below = [place / name for place, _, names in walk(folder) if name in names]
     found = [direct] if direct.is_file() else sorted(below, key=lambda path: len(path.parts))
     if not found:
-        raise DataError(f"{folder}: no {name} in it or below; unpack {_WHERE.get(dataset, 'the ground truth')} there")
+        raise DataError(f"{folder}: no {name} at any depth; unpack {_WHERE.get(dataset, 'the ground truth')} there")
     return found[0]
 
 
 def _read_list(
     path: Path, points_each: int, limit: int | None, on_progress: OnProgress, total: int | None = None
 ) -> tuple[np.ndarray, int]:
-    """Return the first `limit` samples of a ground-truth file and the number of all."""
+    """Return the first `limit` samples of a ground-truth file and the total number."""
     kept: list[np.ndarray] = []
     count = 0
     with RawFile(path).open() as stream:
@@ -214,18 +212,18 @@ def _read_list(
             count += 1
             on_progress(count, total)
     if not kept:
-        raise DataError(f"{path}: no samples in it; fetch the file again")
+        raise DataError(f"{path}: contains no samples; download the file again")
     return np.stack(kept), count
 
 
 def _read_groups(path: Path, keep: int, on_progress: OnProgress) -> list[tuple[np.ndarray, int]]:
-    """Return (points, number of entries) of both lists of a prediction file; entries beyond `keep` are not kept."""
+    """Return (points, number of entries) of both lists in a prediction file; entries beyond `keep` are dropped."""
     arrays: list[np.ndarray | None] = [None, None]
     counts = [0, 0]
     with _find_predictions(path).open() as stream:
         for entry in iterate_entries(stream, path, level=2, lists=len(_GROUPS), remedy=_HOW_TO_WRITE):
             if entry.group >= len(_GROUPS):
-                continue  # counted, and refused at the end
+                continue  # counted, and rejected at the end
             index, name = counts[entry.group], _GROUPS[entry.group]
             if index < keep:
                 points = _parse_points(entry, path, f"{name} of sample {index}")
@@ -233,7 +231,7 @@ def _read_groups(path: Path, keep: int, on_progress: OnProgress) -> list[tuple[n
             counts[entry.group] += 1
             on_progress(sum(counts), 2 * keep)
     if arrays[0] is None:
-        raise DataError(f"{path}: no joints in it, expected [xyz, verts] with one entry per sample")
+        raise DataError(f"{path}: contains no joints, expected [xyz, verts] with one entry per sample")
     empty = np.empty((0, 0, 3))
     return [(empty if array is None else array, count) for array, count in zip(arrays, counts, strict=True)]
 
@@ -243,7 +241,9 @@ def _keep(array: np.ndarray | None, points: np.ndarray, index: int, keep: int, p
     if array is None:
         array = np.zeros((keep, *points.shape))
     if points.shape != array.shape[1:]:
-        raise DataError(f"{path}: {what} of sample {index}: {len(points)} points, expected {array.shape[1]} as before")
+        raise DataError(
+            f"{path}: {what} of sample {index}: {len(points)} points, expected {array.shape[1]} as in earlier samples"
+        )
     array[index] = points
     return array
 
@@ -253,23 +253,23 @@ def _parse_points(entry: Entry, name: str | Path, what: str) -> np.ndarray:
     try:
         values = entry.parse()
     except ValueError as error:
-        raise DataError(f"{name}: {what}: {error}; the file is broken, write it again") from error
+        raise DataError(f"{name}: {what}: {error}; the file is damaged, write it again") from error
     try:
         points = np.asarray(values, dtype=np.float64)
     except (ValueError, TypeError, OverflowError) as error:
-        raise DataError(f"{name}: {what}: found rows of unequal length or no numbers, expected [x, y, z]") from error
+        raise DataError(f"{name}: {what}: found ragged rows or no numbers, expected [x, y, z]") from error
     if points.ndim != 2 or points.shape[1] != 3:
         raise DataError(f"{name}: {what}: found shape {points.shape}, expected N rows of [x, y, z]")
     return points
 
 
 def _find_predictions(path: Path) -> RawFile:
-    """Return the JSON file that `path` is, or the `pred.json`, else the only JSON file, inside it."""
+    """Return `path` if it is a JSON file, or the `pred.json` (or the only JSON file) inside a zip."""
     if not is_zip(path):
         return RawFile(path)
     found = [file for file in read_zip_index(RawFile(path)).files() if file.inner.lower().endswith(".json")]
     named = [file for file in found if file.inner.rpartition("/")[2] == "pred.json"]
     chosen = named if len(named) == 1 else found
     if len(chosen) != 1:
-        raise DataError(f"{path}: {len(chosen)} JSON files inside, expected one, pred.json; zip it alone")
+        raise DataError(f"{path}: contains {len(chosen)} JSON files, expected only pred.json; zip it alone")
     return chosen[0]

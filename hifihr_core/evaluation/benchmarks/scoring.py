@@ -1,4 +1,4 @@
-"""From two sets of points to the scores of a benchmark."""
+"""Compute the scores of a benchmark from two sets of points."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from hifihr_core.geometry.alignment import Similarity, align_scale_translation, 
 from hifihr_core.lookup import needed
 from hifihr_core.metrics.pose import F_THRESHOLDS_M, ErrorSummary, f_scores, summarize_errors
 
-#: From (prediction, truth) to the aligned prediction.
+#: A function of (prediction, truth) that returns the aligned prediction.
 Align = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
-#: Samples held in memory at once beyond the inputs; a fixed number, so that sums never change.
+#: Number of samples processed at once; fixed, so that sums never change.
 _CHUNK = 256
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Everything a benchmark measures. `vertices` and `f` are None if the prediction has no such points.
+    """Everything that a benchmark measures. `vertices` and `f` are None if the prediction has no such points.
 
     Concretely, ``f[alignment][n, t]`` is the F-score of sample n at ``F_THRESHOLDS_M[t]``.
     """
@@ -55,13 +55,13 @@ class Scores:
         return {key: _official_unit(name, values[name]) for key, name in self.benchmark.official.items()}
 
     def notes(self) -> list[str]:
-        """Return what a reader must know besides the numbers."""
+        """Return remarks that readers need besides the numbers."""
         if self.f is None:
             return ["no vertices: mesh errors and F-scores are not applicable"]
         if self.vertices is None:
             return [
-                f"no MANO vertices: mesh errors are not applicable, F-scores use the {self.surface_points:,} surface "
-                "points of the prediction, aligned with the transform of its joints"
+                f"no MANO vertices: mesh errors are not applicable, F-scores use the {self.surface_points:,} "
+                "surface points of the prediction, aligned like its joints"
             ]
         return []
 
@@ -75,8 +75,8 @@ def score(
 ) -> Scores:
     """Score predictions against the truth, both in the frame and joint order of the benchmark, in float64.
 
-    Joints and MANO vertices are aligned each with their own transform, as the official evaluators do. Other surface
-    points follow the transform of the joints (the official code means to, but leaves out a division). Deterministic.
+    Joints and MANO vertices are aligned separately, as in the official evaluators. Other surface points use the
+    transform of the joints (the official code intends to, but omits a division). Deterministic.
     """
     anchor, reference = benchmark.scale_bone
     align: dict[Alignment, Align] = {

@@ -1,4 +1,4 @@
-"""Does this scorer give the published numbers on this ground truth? Predictions whose scores are known beforehand."""
+"""Self-test of the scorer on predictions whose scores on the official ground truth are known."""
 
 from dataclasses import dataclass
 
@@ -12,15 +12,15 @@ from hifihr_core.metrics.pose import PCK_THRESHOLDS_M
 
 #: Half a unit of the last published digit: two decimals for errors in centimetres, three for F-scores.
 TOLERANCES = {"mean3d": 0.005, "score": 0.0005}
-#: What is exact but for a few nanometres: the official Procrustes adds 1e-8 to both norms.
+#: Tolerance for scores that are exact up to a few nanometres: the official Procrustes adds 1e-8 to both norms.
 _EXACT = 1e-4
-#: The first PCK threshold is 0, which an error of rounding misses: half a step of the official area is lost then.
+#: The first PCK threshold is 0, which rounding errors exceed: then half a step of the official area is lost.
 _FIRST_STEP = 0.5 / (len(PCK_THRESHOLDS_M) - 1)
 
 
 @dataclass(frozen=True)
 class Check:
-    """One score of one known prediction, in official units."""
+    """A score of one known prediction, in official units."""
 
     prediction: str
     metric: str
@@ -30,17 +30,18 @@ class Check:
 
     @property
     def passed(self) -> bool:
-        """Return whether the score is what it must be, with a small margin for rounding on top of the tolerance."""
+        """Return whether the score is as expected, within the tolerance and a small margin for rounding."""
         return self.found is not None and abs(self.found - self.expected) <= self.tolerance * (1 + 1e-6)
 
     @property
     def verdict(self) -> str:
-        """Return the word for a table."""
+        """Return the verdict for a table."""
         return "ok" if self.passed else "OFF"
 
 
 def run_self_test(truth: PointSets, benchmark: Benchmark, *, on_progress: OnProgress = no_progress) -> list[Check]:
-    """Score all zeros (published numbers), the truth itself, its mirror image, and the truth doubled in size.
+    """Score all zeros (published numbers), the ground truth itself, its mirror image, and the ground truth at twice the
+    size.
 
     A mirrored hand aligns exactly in the official Procrustes, which allows reflections.
     """
@@ -53,7 +54,7 @@ def run_self_test(truth: PointSets, benchmark: Benchmark, *, on_progress: OnProg
     checks += _exact("its mirror image", score(mirrored, truth, benchmark, on_progress=on_progress), aligned=True)
     doubled = PointSets(2 * truth.joints, 2 * vertices)
     checks += _exact(
-        "the ground truth doubled", score(doubled, truth, benchmark, on_progress=on_progress), aligned=True
+        "the ground truth at twice the size", score(doubled, truth, benchmark, on_progress=on_progress), aligned=True
     )
     return checks
 
@@ -67,7 +68,7 @@ def _published(scores: Scores, benchmark: Benchmark) -> list[Check]:
 
 
 def _exact(prediction: str, scores: Scores, *, aligned: bool) -> list[Check]:
-    """Return the checks of a prediction without error: in every alignment, or only after Procrustes."""
+    """Return the checks of a perfect prediction, with every alignment or only with Procrustes."""
     checks = []
     for name, value in scores.metrics().items():
         if aligned and not name.startswith("pa_"):

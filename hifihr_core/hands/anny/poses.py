@@ -1,20 +1,20 @@
-"""Drawing plausible rotations, poses and skins of the free hand from what was baked with it."""
+"""Sample plausible rotations, poses and skins of the free hand from its baked data."""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-#: Standard deviation of what is added to every angle of a drawn pose, radians: too little to close a gap of skin.
+#: Standard deviation of the noise on every angle of a sampled pose, radians: too small to make skin touch.
 _JITTER = 0.02
 
 
 def sample_poses(
     bank: Float[Tensor, "N 2 P"], limits: Float[Tensor, "P 2"], batch: int, generator: torch.Generator
 ) -> Float[Tensor, "B P"]:
-    """Draw poses, radians: a point on one of the bank's paths, plus a little noise, within the limits.
+    """Sample poses, radians: a point on one of the bank's paths, plus slight noise, within the limits.
 
-    ``bank[n]`` are the two ends of a straight path in angle space; the bank only has paths on which no finger enters
-    the palm or another finger.
+    ``bank[n]`` holds the two ends of a straight path in angle space; on all paths of the bank, no finger enters the
+    palm or another finger.
     """
     device = generator.device
     path = bank[torch.randint(len(bank), (batch,), generator=generator, device=device)]
@@ -25,23 +25,24 @@ def sample_poses(
 
 
 def sample_rotations(batch: int, generator: torch.Generator) -> Float[Tensor, "B 3"]:
-    """Draw rotation vectors, radians, uniformly over all rotations.
+    """Sample rotation vectors, radians, uniformly over all rotations.
 
-    By way of a uniform unit quaternion; written out because importing roma loads torch's compiler, most of a second.
+    Uses a uniform unit quaternion; written out because importing roma loads torch's compiler, which takes most of a
+    second.
     """
     quaternion = torch.randn(batch, 4, generator=generator, device=generator.device)
     scalar, vector = quaternion.split((1, 3), dim=-1)
     length = torch.linalg.vector_norm(vector, dim=-1, keepdim=True)
-    # q and -q are one rotation: the one with a positive scalar turns by less than half a turn.
+    # q and -q are the same rotation; a positive scalar part means less than half a turn.
     angle = 2 * torch.atan2(length, scalar.abs())
     return vector / length * angle * torch.where(scalar < 0, -1.0, 1.0)
 
 
 def sample_skins(people: Float[Tensor, "M X"], batch: int, generator: torch.Generator) -> Float[Tensor, "B X"]:
-    """Draw texture coefficients: a blend of two painted people of like tone, plus a little noise.
+    """Sample texture coefficients: a blend of two painted people of similar tone, plus slight noise.
 
-    The coefficients of people are uncorrelated but not independent (a dark hand has a light palm), so a draw from the
-    normal distribution would make skins that nobody has.
+    The coefficients of people are uncorrelated but not independent (a dark hand has a light palm), so samples from a
+    normal distribution would be skins that nobody has.
     """
     device = generator.device
     order = people[:, 0].argsort()

@@ -1,7 +1,8 @@
-"""The skeleton of the free hand: 18 joints, 24 anatomical angles, and 15 half-way bones that keep bent joints full.
+"""The skeleton of the free hand: 18 joints, 24 anatomical angles, and 15 half-way bones that preserve volume at bent
+joints.
 
-A half-way bone sits at a joint and turns by half of the joint's angles. Skin around the joint follows it instead of a
-blend of its two neighbours, which is what makes plain linear blending thin a bent finger.
+A half-way bone is at a joint and rotates by half of the joint's angles. Skin around the joint follows it instead of a
+blend of its two neighbours, which would make a bent finger too thin.
 """
 
 from types import MappingProxyType
@@ -13,7 +14,7 @@ from torch import Tensor
 from hifihr_core.hands.skinning import joint_motions
 from hifihr_core.skeleton import FINGERS
 
-#: The 18 joints. The palm carries the metacarpals of index and middle; those of ring and pinky bend a little.
+#: The 18 joints. The index and middle metacarpals are part of the palm; those of ring and pinky bend slightly.
 JOINTS = (
     "palm",
     *("thumb_cmc", "thumb_mcp", "thumb_ip"),
@@ -25,18 +26,18 @@ JOINTS = (
 
 PARENTS = (-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 0, 10, 11, 12, 0, 14, 15, 16)
 
-#: The joints with a half-way bone, which stands behind the 18 in this order.
+#: The joints with half-way bones, which follow the 18 joints in this order.
 HALVED = tuple(j for j, name in enumerate(JOINTS) if name not in ("palm", "ring_cmc", "pinky_cmc"))
 
 #: Parents of all 33 bones: the 18, then the half-way ones.
 BONE_PARENTS = PARENTS + tuple(PARENTS[j] for j in HALVED)
 
-#: Where our joints 0 to 20 stand among the 18; a tip is -1.
+#: Index of our joints 0 to 20 among the 18; -1 for tips.
 CHAIN = (0, *(1, 2, 3, -1), *(4, 5, 6, -1), *(7, 8, 9, -1), *(11, 12, 13, -1), *(15, 16, 17, -1))
 
 _FINGER_ANGLES = ("mcp_flexion", "mcp_abduction", "pip_flexion", "dip_flexion")
 
-#: The names of the 24 pose coefficients, radians. Flexion curls towards the palm, abduction leads towards the thumb's
+#: The names of the 24 pose coefficients, radians. Flexion curls towards the palm, abduction moves towards the thumb's
 #: side (for the thumb: away from the palm), opposition turns the pad of the thumb towards the fingers.
 ANGLES = (
     *("thumb_cmc_flexion", "thumb_cmc_abduction", "thumb_cmc_opposition"),
@@ -45,22 +46,22 @@ ANGLES = (
     *(f"{finger}_{angle}" for finger in FINGERS[3:] for angle in ("cmc_flexion", *_FINGER_ANGLES)),
 )
 
-#: The angle about which each of our 21 joints flexes; a tip has that of its last joint, the wrist the middle knuckle's.
+#: The flexion angle of each of our 21 joints; tips have that of their last joint, the wrist the middle knuckle's.
 FLEXION_ANGLES = (
     ANGLES.index("middle_mcp_flexion"),
     *(ANGLES.index(f"thumb_{joint}_flexion") for joint in ("cmc", "mcp", "ip", "ip")),
     *(ANGLES.index(f"{finger}_{joint}_flexion") for finger in FINGERS[1:] for joint in ("mcp", "pip", "dip", "dip")),
 )
 
-#: A joint's rotation is flexion @ abduction @ opposition: a flexed finger still spreads about its own back.
+#: A joint's rotation is flexion @ abduction @ opposition, so a flexed finger still spreads about its own dorsal axis.
 _PLACE = MappingProxyType({"flexion": 0, "abduction": 1, "opposition": 2})
 
-#: Slot of every angle in the 18 x 3 table of single-axis rotations.
+#: Index of every angle in the 18 x 3 table of single-axis rotations.
 SLOTS = tuple(3 * JOINTS.index(name.rpartition("_")[0]) + _PLACE[name.rpartition("_")[2]] for name in ANGLES)
 
 
 def bone_rotations(pose: Float[Tensor, "B P"], generators: Float[Tensor, "P 9"]) -> Float[Tensor, "B 33 3 3"]:
-    """Return the local rotation of all 33 bones for a pose in radians; the palm does not turn.
+    """Return the local rotation of all 33 bones for a pose in radians; the palm does not rotate.
 
     ``generators[p]`` is the cross-product matrix of angle p's axis. Rodrigues: R = I + sin(a) K + (1 - cos(a)) K K.
     """
@@ -78,7 +79,7 @@ def bone_rotations(pose: Float[Tensor, "B P"], generators: Float[Tensor, "P 9"])
 
 
 def bone_joints(rest_joints: Float[Tensor, "B 18 3"]) -> Float[Tensor, "B 33 3"]:
-    """Return where all 33 bones start; a half-way bone starts at its joint."""
+    """Return the start of all 33 bones; a half-way bone starts at its joint."""
     return torch.cat((rest_joints, rest_joints.index_select(1, _index(HALVED, rest_joints))), dim=1)
 
 

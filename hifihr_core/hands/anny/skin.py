@@ -1,4 +1,4 @@
-"""Reading the statistical skin of the free hand: a mean map and principal components on its UV chart."""
+"""Read the statistical skin of the free hand: a mean map and principal components on its UV chart."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +15,9 @@ _KEYS = ("mean", "components", "scale", "inside", "people")
 
 @dataclass(frozen=True)
 class SkinBasis:
-    """A skin map is ``mean + coefficients @ basis``: RGB planes, each row after row of the map.
+    """A skin map is ``mean + coefficients @ basis``: RGB planes in row-major order.
 
-    The basis is zero far from the chart. `people` are the coefficients of painted people, to draw skins from.
+    The basis is zero far from the chart. `people` holds the coefficients of painted people, for sampling skins.
     """
 
     mean: Float[Tensor, " C_T_T"]
@@ -27,9 +27,9 @@ class SkinBasis:
 
 
 def load_skin(path: Path, size_px: int) -> SkinBasis:
-    """Read the shipped skin; a smaller `size_px` is averaged from it.
+    """Read the shipped skin, averaged down if `size_px` is smaller.
 
-    The file keeps 8-bit components: the decoded basis is ``components * scale``, with one scale per component.
+    The file stores 8-bit components: the decoded basis is ``components * scale``, with one scale per component.
     Raises: AssetError for a missing or broken file, ValueError if `size_px` is below 32 or does not divide
     the size of the file.
     """
@@ -48,7 +48,7 @@ def load_skin(path: Path, size_px: int) -> SkinBasis:
 def _shrink(
     mean: Float[Tensor, "3 T T"], basis: Float[Tensor, "X 3 T T"], inside: Float[Tensor, "T T"], factor: int
 ) -> tuple[Float[Tensor, "3 t t"], Float[Tensor, "X 3 t t"]]:
-    """Average blocks of texels, counting only those that carry skin."""
+    """Average blocks of texels, counting only those with skin."""
     share = avg_pool2d(inside[None], factor)
     skin = share > 0
     share = share.clamp(min=1 / factor**2)

@@ -1,4 +1,4 @@
-"""The numbers of one MANO hand as plain arrays: checked, mirrored, kept in a plain `.npz`."""
+"""The data of one MANO hand as plain arrays: checked, mirrored, and stored in a plain `.npz`."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,11 +15,11 @@ NUM_VERTICES = 778
 PARENTS = (-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 0, 10, 11, 0, 13, 14)
 NUM_HARMONICS = 16
 
-#: Version of the `.npz`; a file of another version is imported again.
+#: Version of the `.npz`; files of other versions must be imported again.
 FORMAT = 1
 
 _MIRROR = np.array([-1.0, 1.0, 1.0])
-#: A rotation vector is mirrored with the opposite signs.
+#: Rotation vectors are mirrored with the opposite signs.
 _MIRROR_AXIS = np.array([1.0, -1.0, -1.0])
 
 
@@ -30,7 +30,7 @@ class ManoData:
     `components` are MANO's scaled principal components of the hand pose (rows; a unit coefficient is one standard
     deviation around `hands_mean`). The limits are the extremes of MANO's registered poses, with mean, as
     (lowest, highest). `harmonics` are eigenfunctions of the template surface, `frequencies` their eigenvalues.
-    `md5` is that of the pickle it came from.
+    `md5` is that of the original pickle.
     """
 
     template: Float[np.ndarray, "778 3"]
@@ -50,7 +50,7 @@ class ManoData:
 
 
 def with_statistics(coefficients: Float[np.ndarray, "N 45"], **arrays: Any) -> ManoData:
-    """Build the data from the arrays of a file and the coefficients of its registered poses."""
+    """Build the data from a file's arrays and the coefficients of its registered poses."""
     poses = coefficients @ arrays["components"] + arrays["hands_mean"]
     functions, eigenvalues = mesh_harmonics(arrays["template"], arrays["faces"], NUM_HARMONICS)
     return ManoData(
@@ -68,7 +68,7 @@ def mirror_mano(data: ManoData) -> ManoData:
     Mirrored rotation vectors (x, -y, -z) and the same shape give exactly the mirrored mesh; faces are re-wound.
     """
     turned = np.tile(_MIRROR_AXIS, 15)
-    # A feature is entry (r, c) of R - I; mirroring multiplies it by the signs of r and of c.
+    # A feature is entry (r, c) of R - I; mirroring multiplies it by the signs of r and c.
     features = np.tile(np.outer(_MIRROR, _MIRROR).ravel(), 15)
     limits = data.pose_limits * turned[:, None]
     return replace(

@@ -1,7 +1,7 @@
-"""Turn the user's `MANO_RIGHT.pkl` or `MANO_LEFT.pkl` into plain arrays, without chumpy and without running the file.
+"""Convert the user's `MANO_RIGHT.pkl` or `MANO_LEFT.pkl` to plain arrays, without chumpy and without running the file.
 
-The official pickles hold chumpy and SciPy objects; the reader sees only their state. Files that others re-pickled with
-plain arrays are read too. Whatever the source, the numbers are checked before anything is written.
+The official pickles contain chumpy and SciPy objects, of which only the state is read. Files that others re-pickled
+with plain arrays are accepted too. In either case the numbers are checked before anything is written.
 """
 
 import hashlib
@@ -46,11 +46,11 @@ class _Chumpy(Stub):
 
 
 class _Sparse(Stub):
-    """A SciPy matrix in compressed columns or rows."""
+    """A SciPy matrix with compressed columns or rows."""
 
 
 class _SparseRows(_Sparse):
-    """A SciPy matrix in compressed rows."""
+    """A SciPy matrix with compressed rows."""
 
 
 _ALLOWED = MappingProxyType(
@@ -80,7 +80,7 @@ def read_mano(source: Path, side: Side) -> ManoData:
     """Read and check a MANO pickle of the given side; the wrong sign in the left shape basis is corrected.
 
     Raises: AssetError if the file is missing, damaged, of the other side or not a MANO hand; UnsafePickleError if it
-    asks for anything that a MANO file does not need.
+    requests anything that a MANO file does not need.
     """
     if not source.exists():
         raise AssetError(f"{source}: no such file, expected MANO_{side.upper()}.pkl; {_FETCH}")
@@ -90,7 +90,7 @@ def read_mano(source: Path, side: Side) -> ManoData:
         raise _other_side(source, side)
     content = read_pickle(io.BytesIO(raw), allowed=_ALLOWED, name=str(source))
     if not isinstance(content, dict):
-        raise AssetError(f"{source}: holds a {type(content).__name__}, expected the dict of a MANO model; {_FETCH}")
+        raise AssetError(f"{source}: contains a {type(content).__name__}, expected the dict of a MANO model; {_FETCH}")
     arrays = _arrays(source, content)
     _check(source, arrays, side)
     return with_statistics(
@@ -160,10 +160,10 @@ def _plain(value: object) -> np.ndarray:
 
 
 def _check(source: Path, arrays: Mapping[str, np.ndarray], side: Side) -> None:
-    """Check what would otherwise show as a wrong hand: numbers, indices, sums, units and side."""
+    """Check for errors that would otherwise give a wrong hand: numbers, indices, sums, units and side."""
     for name, array in arrays.items():
         if not np.isfinite(array).all():
-            raise AssetError(f"{source}: {name} holds NaN or infinity, expected finite numbers; {_FETCH}")
+            raise AssetError(f"{source}: {name} contains NaN or infinity, expected finite numbers; {_FETCH}")
     template, faces = arrays["v_template"], arrays["f"]
     extent_m = float(np.ptp(template, axis=0).max())
     checks = {
@@ -191,10 +191,10 @@ def _other_side(source: Path, side: Side) -> AssetError:
 
 
 def _mended(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return the shape basis; if its x runs against y and z, as in the official left hand, x is negated.
+    """Return the shape basis; if the sign of its x contradicts y and z, as in the official left hand, x is negated.
 
-    The first component is the size of the hand: along every axis it stretches in the same sense. In `MANO_LEFT.pkl`
-    the x offsets are those of the right hand, so it would narrow a hand that it lengthens (smplx issue 48).
+    The first component is the size of the hand, which stretches all axes in the same sense. In `MANO_LEFT.pkl` the x
+    offsets are those of the right hand, so it would narrow a hand while lengthening it (smplx issue 48).
     """
     basis, template = arrays["shapedirs"], arrays["v_template"]
     centred = template - template.mean(0)

@@ -1,6 +1,6 @@
-"""MANO parameters as others write them: FreiHAND's labels on the way in, true left or right hands on the way out.
+"""MANO parameters in external conventions: FreiHAND's labels as input, true left or right hands as output.
 
-`ManoParameters` are what every MANO layer takes with a flat mean hand and without PCA, so that
+`ManoParameters` suit every MANO layer with a flat mean hand and without PCA, so that
 ``MANO(global_orient, hand_pose, betas) + transl`` is the exported mesh, on either side.
 """
 
@@ -35,7 +35,7 @@ class ManoParameters:
 def export_mano(
     model: Mano, parameters: HandParameters, root_cam: Float[Tensor, "B 3"], *, side: Side
 ) -> ManoParameters:
-    """Return the parameters of the person's hand, given those of the right hand that represents it inside.
+    """Return the parameters of the person's hand, given those of its internal right-hand representation.
 
     `root_cam` places joint 9 in the (for a left hand: mirrored) camera frame. A left hand is mirrored back in the plane
     x = 0. Raises: DataError for NaN or infinity.
@@ -57,7 +57,7 @@ def export_mano(
 def mirror_mesh(
     vertices: Float[Tensor, "B V 3"], faces: Int[Tensor, "F 3"]
 ) -> tuple[Float[Tensor, "B V 3"], Int[Tensor, "F 3"]]:
-    """Return the mesh of the other side: mirrored in the plane x = 0, faces wound so that outside stays outside."""
+    """Return the mesh of the other side: mirrored in the plane x = 0, with faces re-wound to point outwards."""
     return mirror_points(vertices), faces.flip(1)
 
 
@@ -71,6 +71,6 @@ def parameters_from_freihand(
     Layout: rotation 3, pose 45, betas 10, root in pixels 2, pixels per metre 1. Source: FreiHAND's toolbox, `model.py`.
     """
     orient, pose, shape, root_px, scale = torch.split(labels, [3, 45, 10, 2, 1], dim=1)
-    # The toolbox divides x and y by the same scale, so it is not quite the ray through the pixel where fx != fy.
+    # The toolbox divides x and y by the same scale, so this is not exactly the ray through the pixel if fx != fy.
     focal = K[:, [0, 1], [0, 1]].mean(1, keepdim=True)
     return HandParameters(orient, pose, shape), torch.cat((root_px - K[:, :2, 2], focal), 1) / scale

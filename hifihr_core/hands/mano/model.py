@@ -1,7 +1,7 @@
-"""MANO from its plain arrays: named parameters to a posed right hand.
+"""MANO from its plain arrays: from named parameters to a posed right hand.
 
-Source: Romero, Tzionas, Black, "Embodied Hands", 2017. Blend shapes run as one matrix product over pose and shape
-together, on planar vertices; skinning is `skinning.py`.
+Source: Romero, Tzionas, Black, "Embodied Hands", 2017. Blend shapes are a single matrix product over pose and shape, on
+planar vertices; skinning is in `skinning.py`.
 """
 
 from pathlib import Path
@@ -22,7 +22,7 @@ from hifihr_core.hands.skinning import move_joints, skin_planar
 from hifihr_core.records import Appearance, Side
 from hifihr_core.skeleton import ROOT, gather_from
 
-#: Vertices that stand for the tips of thumb, index, middle, ring and pinky, per joint definition.
+#: Vertices that represent the tips of thumb, index, middle, ring and pinky, per joint definition.
 TIP_VERTICES: dict[JointDefinition, tuple[int, ...]] = {
     "freihand": (744, 320, 443, 555, 672),
     "ho3d": (744, 333, 444, 555, 672),
@@ -32,11 +32,11 @@ TIP_VERTICES: dict[JointDefinition, tuple[int, ...]] = {
 class Mano(HandModel):
     """MANO, 778 vertices, per-vertex albedo.
 
-    Pose: with "axis_angle" 45 rotation values of the 15 joints in MANO's order, with "pca" coefficients of MANO's
-    scaled components. Zero is the hand's mean pose, or with `flat_hand` the flat hand. Shape: MANO's 10 betas.
-    With ``centred=False`` vertices and joints stay in MANO's own coordinates (global rotation about the wrist, joint 9
-    anywhere), as in datasets that write ``MANO(pose, shape) + translation``.
-    A mirrored `ManoData` gives a left hand, for exports and checks; the `side` of the contract stays "right".
+    Pose: 45 rotation values of the 15 joints in MANO's order with "axis_angle", or coefficients of MANO's scaled
+    components with "pca". Zero is the hand's mean pose, or the flat hand with `flat_hand`. Shape: MANO's 10 betas. With
+    ``centred=False``, vertices and joints stay in MANO's own coordinates (global rotation about the wrist, joint 9 not
+    at the origin), as in datasets that store ``MANO(pose, shape) + translation``. A mirrored `ManoData` gives a left
+    hand, for exports and checks; the interface's `side` is still "right".
     """
 
     name = "mano"
@@ -83,7 +83,7 @@ class Mano(HandModel):
         self.data_side: Side = data.side
         self.pose_dim = 45 if pose_basis == "axis_angle" else num_components
         for name, tensor in _buffers(data, joints, flat_hand).items():
-            # Not saved with checkpoints: the numbers are the user's copy of a gated file.
+            # Not saved in checkpoints: the numbers come from the user's copy of a gated file.
             self.register_buffer(name, tensor.to(dtype) if tensor.is_floating_point() else tensor, persistent=False)
         self.texture_dim = len(self.color_basis)
 
@@ -93,7 +93,7 @@ class Mano(HandModel):
         return NUM_VERTICES
 
     def forward(self, parameters: HandParameters) -> Hand:
-        """Pose a batch of hands in the root frame. Raises: ValueError if a size does not fit."""
+        """Pose a batch of hands in the root frame. Raises: ValueError if a size does not match."""
         posed, joints = self._pose(parameters)
         if self.centred:
             root = joints[:, ROOT : ROOT + 1]
@@ -102,7 +102,7 @@ class Mano(HandModel):
         return Hand(vertices, joints, mano_vertices=vertices, appearance=self._appearance(parameters.texture))
 
     def root_native(self, parameters: HandParameters) -> Float[Tensor, "B 3"]:
-        """Return joint 9 in MANO's own coordinates: what the root frame subtracts."""
+        """Return joint 9 in MANO's own coordinates, which the root frame subtracts."""
         return self._pose(parameters)[1][:, ROOT]
 
     def rig(self, parameters: HandParameters) -> Rig:
@@ -111,7 +111,7 @@ class Mano(HandModel):
         return make_rig(rest, rest_joints, motions, self.skin_weights, PARENTS, root=self.root_native(parameters))
 
     def armature(self, parameters: HandParameters) -> Armature:
-        """Return sixteen bones and five finger ends, bound to MANO's flat hand with the blend shapes of its pose."""
+        """Return sixteen bones and five fingertips, bound to MANO's flat hand with the blend shapes of its pose."""
         rig = self.rig(parameters)
         tips = rig.rest_vertices.index_select(1, self.tips)
         heads = torch.cat((rig.rest_joints, tips), 1).index_select(1, self.joint_order)
@@ -144,18 +144,18 @@ class Mano(HandModel):
         return rest, rest_joints, motions
 
     def axis_angles(self, pose: Float[Tensor, "B P"]) -> Float[Tensor, "B 45"]:
-        """Return the rotation vectors of the 15 joints against the flat hand, mean included."""
+        """Return the rotation vectors of the 15 joints relative to the flat hand, including the mean."""
         if self.pose_basis == "axis_angle":
             return pose + self.zero_pose
         return torch.addmm(self.zero_pose, pose, self.components[: self.pose_dim])
 
     @property
     def posing_bones(self) -> tuple[int, ...]:
-        """The bones of the armature that the pose turns, in the order of its rotation vectors."""
+        """The armature bones that the pose rotates, in the order of its rotation vectors."""
         return tuple(gather_from("ho3d").index(joint) for joint in range(1, len(PARENTS)))
 
     def pose_of(self, vectors: Float[Tensor, "B 45"]) -> Float[Tensor, "B P"]:
-        """Return the pose whose `axis_angles` are these, or the nearest ones if there are fewer components."""
+        """Return the pose with these `axis_angles`, or the nearest one if there are fewer components."""
         shift = vectors - self.zero_pose
         return shift if self.pose_basis == "axis_angle" else shift @ torch.linalg.pinv(self.components[: self.pose_dim])
 
@@ -187,7 +187,7 @@ class Mano(HandModel):
         return PosePrior(mean, identity, identity, self.component_limits[: self.pose_dim] + mean[:, None])
 
     def sample_parameters(self, batch: int, *, generator: torch.Generator) -> HandParameters:
-        """Draw hands from the prior; pose within the limits, rotation uniform, float32, generator's device."""
+        """Sample hands from the prior: pose within the limits, uniform rotation, float32, on the generator's device."""
         sizes = {"shape_dim": self.shape_dim, "texture_dim": self.texture_dim}
         return draw_parameters(self.pose_prior(), batch=batch, generator=generator, **sizes)
 
@@ -207,7 +207,7 @@ def freihand_joint_weights(regressor: Float[Tensor, "16 778"]) -> Float[Tensor, 
 
 
 def _buffers(data: ManoData, joints: JointDefinition, flat_hand: bool) -> dict[str, Tensor]:
-    """Arrange the arrays for one product per step; float64."""
+    """Arrange the arrays for one product per step, in float64."""
     template = torch.from_numpy(data.template)
     shape_basis, pose_basis = torch.from_numpy(data.shape_basis), torch.from_numpy(data.pose_basis)
     regressor, weights = torch.from_numpy(data.joint_regressor), torch.from_numpy(data.weights)

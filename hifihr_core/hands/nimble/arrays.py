@@ -1,4 +1,4 @@
-"""The numbers of the NIMBLE hand that posing its skin needs, as plain arrays in metres."""
+"""The data of the NIMBLE hand that is needed to pose its skin, as plain arrays in metres."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +15,14 @@ NUM_SHAPE = 20
 NUM_TEXTURE = 10
 NUM_MANO_VERTICES = 778
 
-#: Joint that each bone turns: the carpal, three of the thumb, four of each finger. Finger ends turn nothing.
+#: Joint about which each bone rotates: the carpal, three of the thumb, four of each finger. Tips have no bone.
 BONE_JOINTS = (0, 1, 2, 3, 5, 6, 7, 8, 10, 11, 12, 13, 15, 16, 17, 18, 20, 21, 22, 23)
-#: Bone that each bone hangs from.
+#: Parent of each bone.
 PARENTS = (-1, 0, 1, 2, 0, 4, 5, 6, 0, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18)
-#: Bone that carries each joint: its own, or for a finger end the last of the finger.
+#: Bone to which each joint is fixed: its own, or the finger's last one for a tip.
 JOINT_BONES = (0, 1, 2, 3, 3, 4, 5, 6, 7, 7, 8, 9, 10, 11, 11, 12, 13, 14, 15, 15, 16, 17, 18, 19, 19)
 
-#: Names and parents of the 25 joints; the metacarpals of the four fingers start at a joint that our 21 lack.
+#: Names and parents of the 25 joints; the metacarpals of the four fingers start at joints that our 21 lack.
 JOINT_NAMES = (
     *("wrist", "thumb_cmc", "thumb_mcp", "thumb_ip", "thumb_tip"),
     *(f"{finger}_{joint}" for finger in FINGERS[1:] for joint in ("cmc", "mcp", "pip", "dip", "tip")),
@@ -35,12 +35,12 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class NimbleData:
-    """NIMBLE's skin, metres: mean shape and shape basis with the deviations folded in, blend shapes, weights, joints.
+    """NIMBLE's skin, metres: mean shape, shape basis (multiplied by the deviations), blend shapes, weights, joints.
 
     `joints` are the 25 rest joints of the mean shape, `joints_basis` their shape basis. Weights are those of the 20
     bones. ``pose = pose_mean + (coefficients * pose_std + pose_offset) @ pose_basis`` are rotation vectors of bones 1
     to 19. The 778 MANO-like vertices are ``sum(mano_values * skin[mano_columns])`` per `mano_rows`. Texture maps are
-    RGB, row 0 at the top; `texture_basis` has the deviations folded in.
+    RGB, row 0 at the top; `texture_basis` is multiplied by the deviations.
     """
 
     template: Float[np.ndarray, "V 3"]
@@ -63,12 +63,12 @@ class NimbleData:
     texture_basis: Float[np.ndarray, "10 3 T T"]
 
 
-#: The maps of its texture basis alone take hundreds of megabytes.
+#: Large, because the maps of the texture basis alone take hundreds of megabytes.
 _MOST_BYTES = 4 << 30
 
 
 def save_nimble(data: NimbleData, target: Path) -> None:
-    """Write `data` as a plain `.npz`, uncompressed: noise in the texture basis would gain nothing."""
+    """Write `data` as a plain, uncompressed `.npz`: the noise in the texture basis would not compress."""
     save_record(data, target, kind="nimble", format_number=FORMAT, compress=False)
 
 

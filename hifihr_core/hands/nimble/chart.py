@@ -1,4 +1,4 @@
-"""NIMBLE's texture chart, from the lines of an OBJ file in a pickle, or from two tensor files of a fork."""
+"""NIMBLE's UV chart, from the lines of an OBJ file in a pickle, or from a fork's two tensor files."""
 
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ def read_uv_chart(
 ) -> tuple[Int[np.ndarray, "F 3"], Int[np.ndarray, "F 3"], Float[np.ndarray, "U 2"]]:
     """Return faces, the same corners on the chart, and the chart's points, origin bottom-left.
 
-    The text names each corner as vertex/point, so its own faces are used, after a check that they are those of the
-    skin. The tensor files follow the order of `skin_faces`. Raises: AssetError.
+    The text gives each corner as vertex/point, so its own faces are used, after a check that they match the skin's. The
+    tensor files follow the order of `skin_faces`. Raises: AssetError.
     """
     if text := sorted(folder.rglob("NIMBLE_TEX_FUV.pkl")):
         faces, faces_uvs, uvs = _from_lines(text[0], read_pickle(text[0], allowed=NUMPY), remedy)
@@ -51,7 +51,7 @@ def _from_lines(path: Path, lines: Any, remedy: str) -> tuple[np.ndarray, np.nda
         raise AssetError(f"{path}: not a valid OBJ file ({error}); {remedy}") from error
     faces, faces_uvs = table[..., 0], table[..., 1]
     _check(path, faces_uvs, uvs, len(faces), remedy)
-    # The lines repeat a point for every face that uses it.
+    # The lines repeat each point for every face that uses it.
     uvs, inverse = np.unique(uvs, axis=0, return_inverse=True)
     return faces, inverse.reshape(-1)[faces_uvs], uvs
 
@@ -77,13 +77,13 @@ def _check(path: Path, faces_uvs: np.ndarray, uvs: np.ndarray, faces: int, remed
     )
     if not good:
         raise AssetError(
-            f"{path}: a chart of {faces_uvs.shape} corners and {uvs.shape} points, expected ({faces}, 3) corners on "
-            f"points within [0, 1]; {remedy}"
+            f"{path}: a chart with {faces_uvs.shape} corners and {uvs.shape} points, expected ({faces}, 3) corners "
+            f"on points within [0, 1]; {remedy}"
         )
 
 
 def _canonical(faces: np.ndarray) -> np.ndarray:
-    """Return the faces so that equal sets of oriented triangles become equal arrays."""
+    """Return the faces in canonical order, so that equal sets of oriented triangles give equal arrays."""
     first = faces.argmin(1)
     turned = np.take_along_axis(faces, (first[:, None] + np.arange(3)) % 3, 1)
     return turned[np.lexsort(turned.T[::-1])]

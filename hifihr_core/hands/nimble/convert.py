@@ -1,7 +1,7 @@
-"""Turn the four NIMBLE pickles of its authors into plain arrays, without running the files.
+"""Convert the authors' four NIMBLE pickles to plain arrays, without running the files.
 
-The pickles hold torch tensors, perhaps saved on a GPU; they are read on the CPU through stand-ins. Units become metres,
-colours RGB, and only what posing the skin needs is kept.
+The pickles contain torch tensors, possibly saved on a GPU; they are read on the CPU through stand-ins. Units become
+metres, colours RGB, and only the data needed to pose the skin is kept.
 """
 
 import io
@@ -44,13 +44,13 @@ def _storage(raw: Any) -> torch.Tensor:
         raise UnsafePickleError(
             f"a tensor in the file is damaged or refers to more than plain data; {_FETCH}"
         ) from error
-    # The private name, as torch's own reader has it: the public ones warn that typed storages will go.
+    # The private class, as in torch's own reader: the public ones warn that typed storages are deprecated.
     data = storage._untyped_storage
     return torch.empty(0, dtype=storage.dtype).set_(data, 0, (data.nbytes() // storage.dtype.itemsize,), (1,))
 
 
 def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: object) -> torch.Tensor:
-    """Stand in for torch's builder of a tensor; `as_strided` refuses what lies outside the storage."""
+    """Stand in for torch's tensor builder; `as_strided` rejects anything outside the storage."""
     return torch.as_strided(storage, size, stride, offset)
 
 
@@ -107,7 +107,7 @@ def _open(folder: Path, name: str) -> tuple[Path, Any]:
 
 
 class _Entries:
-    """The entries of one pickle, asked for by name and shape."""
+    """The entries of one pickle, accessed by name and shape."""
 
     def __init__(self, path: Path, content: Any) -> None:
         self._path = path
@@ -133,16 +133,16 @@ class _Entries:
         if not fits:
             raise self.error(f"{name} has shape {array.shape}, expected {shape}")
         if not np.isfinite(array).all():
-            raise self.error(f"{name} holds NaN or infinity, expected finite numbers")
+            raise self.error(f"{name} contains NaN or infinity, expected finite numbers")
         return array.astype(dtype)
 
     def integer(self, name: str) -> int:
-        """Return a single whole number."""
+        """Return a single integer."""
         return int(self.array(name, (), np.int64))
 
 
 def _geometry(model: _Entries) -> dict[str, np.ndarray]:
-    """Return the skin's arrays and the rest joints: shape deviations folded in, metres, weights per bone."""
+    """Return the skin's arrays and the rest joints: metres, shape deviations multiplied in, weights per bone."""
     vertices = model.array("vert", (-1, 3))
     total = len(vertices)
     skin = slice(model.integer("skin_v_sep") % total, None)
@@ -181,7 +181,7 @@ def _pose(model: _Entries) -> dict[str, np.ndarray]:
 
 
 def _mano_map(entries: _Entries, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Fold the barycentric samples, averaged, into one sparse matrix from skin to MANO-like vertices."""
+    """Combine the averaged barycentric samples into a sparse matrix from skin to MANO-like vertices."""
     chosen = entries.array("lmk_faces_idx", (-1, NUM_MANO_VERTICES), np.int64)
     bary = entries.array("lmk_bary_coords", (-1, NUM_MANO_VERTICES, 3))
     if chosen.min() < 0 or chosen.max() >= len(faces) or len(chosen) != len(bary):
@@ -195,7 +195,7 @@ def _mano_map(entries: _Entries, faces: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def _diffuse(path: Path, content: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return the diffuse mean and basis as RGB maps, float32, deviations folded in. The file's channels are B, G, R."""
+    """Return the diffuse mean and basis as float32 RGB maps, scaled by the deviations; the file stores BGR."""
     diffuse = _Entries(path, _Entries(path, content)._content.get("diffuse"))
     mean = diffuse.array("mean", (-1,), np.float32)
     side = round((len(mean) / 3) ** 0.5)

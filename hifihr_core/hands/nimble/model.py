@@ -1,8 +1,8 @@
-"""NIMBLE's skin from its plain arrays: named parameters to a posed, textured right hand in metres.
+"""NIMBLE's skin from its plain arrays: from named parameters to a posed, textured right hand in metres.
 
-Source: Li et al., "NIMBLE: a non-rigid hand model with bones and muscles", 2022, and the layer of its authors. The
-original scales millimetres to metres about joint 0 and leaves joint 0 in millimetres; here everything is in metres.
-Collisions of skin and muscle are not handled, as in HiFiHR.
+Source: Li et al., "NIMBLE: a non-rigid hand model with bones and muscles", 2022, and the authors' layer. The original
+scales millimetres to metres about joint 0 and leaves joint 0 in millimetres; here everything is in metres. As in
+HiFiHR, collisions of skin and muscle are not handled.
 """
 
 from pathlib import Path
@@ -37,18 +37,18 @@ from hifihr_core.hands.skinning import move_joints, skin_planar
 from hifihr_core.records import Appearance
 from hifihr_core.skeleton import ROOT, TIPS, gather_from
 
-#: Coefficients within this many deviations count as possible; NIMBLE publishes no limits.
+#: Coefficients within this many deviations count as possible, since NIMBLE does not publish limits.
 _LIMIT = 3.0
 
 
 class Nimble(HandModel):
-    """NIMBLE, 5,990 skin vertices of which 4,994 lie on the surface, and its diffuse texture.
+    """NIMBLE: 5,990 skin vertices, of which 4,994 are on the surface, and its diffuse texture.
 
-    Pose: with "pca" `num_components` coefficients in standard deviations, with "axis_angle" the 57 rotation values of
-    bones 1 to 19. The authors' checkpoints predict 30 numbers, 3 of the global rotation and 27 coefficients: that is
-    ``global_orient`` and a pose of ``num_components=27``.
-    Joints "ho3d" are NIMBLE's own chain, with tips on the MANO-like surface; "freihand" needs MANO's joint regressor.
-    `surface` lists the vertices that faces use: boxes, normals and distances leave out the others, which lie inside.
+    Pose: `num_components` coefficients in standard deviations with "pca", or the 57 rotation values of bones 1 to 19
+    with "axis_angle". The authors' checkpoints predict 30 numbers, 3 of the global rotation and 27 coefficients: that
+    is ``global_orient`` and a pose of ``num_components=27``. Joints "ho3d" are NIMBLE's own chain, with tips on the
+    MANO-like surface; "freihand" needs MANO's joint regressor. `surface` lists the vertices that faces use: boxes,
+    normals and distances ignore the others, which are inside.
     """
 
     name = "nimble"
@@ -99,16 +99,16 @@ class Nimble(HandModel):
             **_texture_buffers(data, texture_px),
         }
         for name, tensor in buffers.items():
-            # Not saved with checkpoints: the numbers are the user's copy of a file that we may not pass on.
+            # Not saved in checkpoints: the numbers come from the user's copy of a file that we may not distribute.
             self.register_buffer(name, tensor.to(dtype) if tensor.is_floating_point() else tensor, persistent=False)
 
     @property
     def num_vertices(self) -> int:
-        """Return 5990; the last vertices may belong to no face."""
+        """Return 5990; the last vertices may not belong to any face."""
         return self.template.shape[0] // 3
 
     def forward(self, parameters: HandParameters) -> Hand:
-        """Pose a batch of hands in the root frame. Raises: ValueError if a size does not fit."""
+        """Pose a batch of hands in the root frame. Raises: ValueError if a size does not match."""
         rest, rest_joints, motions = self._bend(parameters)
         posed = skin_planar(rest, motions, self.skin_weights)
         mano = self._mano_vertices(posed)
@@ -130,7 +130,7 @@ class Nimble(HandModel):
         return make_rig(rest, bones, motions, self.skin_weights, PARENTS, root=root)
 
     def armature(self, parameters: HandParameters) -> Armature:
-        """Return NIMBLE's twenty bones and five finger ends, bound to its rest hand with its pose's blend shapes."""
+        """Return NIMBLE's twenty bones and five fingertips, bound to its rest hand with its pose's blend shapes."""
         rig = self.rig(parameters)
         _, heads, _ = self._bend(parameters)
         weights = rig.weights.new_zeros(len(rig.weights), len(JOINT_NAMES))
@@ -184,7 +184,7 @@ class Nimble(HandModel):
 
     def _mano_vertices(self, posed: Float[Tensor, "B 3 V"]) -> Float[Tensor, "B 3 778"]:
         size = (NUM_MANO_VERTICES, posed.shape[2])
-        # Built here from plain buffers: a sparse buffer would stop data-parallel training from copying the module.
+        # Built here from plain buffers: a sparse buffer would keep data-parallel training from copying the module.
         matrix = torch.sparse_coo_tensor(
             self.mano_index, self.mano_values, size, is_coalesced=True, check_invariants=False
         )
@@ -200,7 +200,7 @@ class Nimble(HandModel):
         return torch.cat((chain, tips), 1).index_select(1, self.chain_order)
 
     def pose_prior(self) -> PosePrior:
-        """Return NIMBLE's Gaussian of poses; the limits are three deviations of it, for want of published ones."""
+        """Return NIMBLE's Gaussian over poses, with limits of three deviations, since none are published."""
         if self.pose_basis == "pca":
             identity = torch.eye(self.pose_dim, dtype=self.template.dtype, device=self.template.device)
             bound = identity.new_tensor([-_LIMIT, _LIMIT]).repeat(self.pose_dim, 1)
@@ -218,9 +218,9 @@ class Nimble(HandModel):
 def build_nimble(
     path: Path, *, joints: JointDefinition = "freihand", mano_path: Path | None = None, **options: object
 ) -> Nimble:
-    """Build NIMBLE from a converted file; `mano_path` is a converted MANO file, else the asset cache is used.
+    """Build NIMBLE from a converted file; `mano_path` is a converted MANO file, by default from the asset cache.
 
-    Raises: AssetError if a file is missing or damaged. Joints "ho3d" do without MANO.
+    Joints "ho3d" do not need MANO. Raises: AssetError if a file is missing or damaged.
     """
     data = load_nimble_data(path)
     if joints == "ho3d":
@@ -261,7 +261,7 @@ def _pose_buffers(data: NimbleData, num_components: int) -> dict[str, Tensor]:
 
 def _joint_buffers(joints: JointDefinition, regressor: Float[np.ndarray, "16 778"] | None) -> dict[str, Tensor]:
     tips = torch.tensor(TIP_VERTICES[joints])
-    # The chain's 25 joints are followed by the five tips, which take the places of the finger ends.
+    # The chain's 25 joints are followed by the five tips, which replace the ends of the chain.
     order = list(gather_from("nimble"))
     for finger, place in enumerate(TIPS):
         order[place] = len(JOINT_BONES) + finger
@@ -272,7 +272,7 @@ def _joint_buffers(joints: JointDefinition, regressor: Float[np.ndarray, "16 778
 
 
 def _texture_buffers(data: NimbleData, texture_px: int | None) -> dict[str, Tensor]:
-    """Return the maps, averaged to `texture_px`: a linear model may be averaged before it is evaluated."""
+    """Return the maps averaged to `texture_px`: a linear model can be averaged before it is evaluated."""
     mean, basis = torch.from_numpy(data.texture_mean), torch.from_numpy(data.texture_basis)
     full = mean.shape[-1]
     size = full if texture_px is None else texture_px

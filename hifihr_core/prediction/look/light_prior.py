@@ -1,7 +1,7 @@
-"""What light to expect on a hand, from what its surroundings look like: a Gaussian learnt from environment maps.
+"""A prior on the light on a hand, given the colour of its surroundings: a Gaussian learnt from environment maps.
 
-A picture only shows albedo times light; this prior, with that on skins, is what tells the two apart. Scale convention
-(docs/conventions.md): albedo is that of the hand model's skins, and a light of 1 shows it as it is.
+A photo only shows albedo times light; this prior and the one on skins separate the two. Scale convention
+(docs/conventions.md): albedo is on the scale of the hand model's skins, and a light of 1 leaves it unchanged.
 """
 
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ from hifihr_core.outside.array_archives import read_arrays
 
 @dataclass(frozen=True)
 class LightPrior:
-    """The light's nine harmonics per channel, relative to the brightness that the surroundings predict.
+    """The nine harmonics of the light per channel, relative to the brightness that the surroundings predict.
 
     That is ``exp(exposure @ (1, s))`` per channel, where s is the log of the mean colour around the hand. `mean` and
-    `covariance` are of the relative coefficients, channel after channel (9 of red, 9 of green, 9 of blue).
+    `covariance` are those of the relative coefficients, channel by channel (9 red, 9 green, 9 blue).
     """
 
     exposure: Float[Tensor, "3 4"]
@@ -32,14 +32,14 @@ class LightPrior:
         return LightPrior(*(value.to(device) for value in vars(self).values()))
 
     def brightness(self, surroundings: Float[Tensor, "B 3"]) -> Float[Tensor, "B 3"]:
-        """Return the expected mean light per channel; `surroundings` are log colours, NaN where nothing is known."""
+        """Return the expected mean light per channel; `surroundings` are log colours, NaN if unknown."""
         known = torch.where(surroundings.isfinite(), surroundings, surroundings.new_tensor(0.35).log())
         ones = torch.ones_like(known[:, :1])
         return (torch.cat((ones, known), dim=1) @ self.exposure.mT).exp()
 
 
 def load_light_prior(path: Path | None = None) -> LightPrior:
-    """Read the prior that ships with the package, or another file of `tools/learn_light.py`."""
+    """Read the shipped prior, or another file written by `tools/learn_light.py`."""
     file = Path(str(files("hifihr_core.prediction.look") / "data" / "light_prior.npz")) if path is None else path
     names = ("exposure", "mean", "covariance")
     arrays = read_arrays(file, what="a prior of light", remedy="reinstall hifihr", needed=names)
@@ -47,7 +47,7 @@ def load_light_prior(path: Path | None = None) -> LightPrior:
 
 
 def fit_light_prior(coefficients: Float[Tensor, "N 9 3"], surroundings: Float[Tensor, "N 3"]) -> LightPrior:
-    """Return the prior that pairs of light and log colour of the surroundings suggest."""
+    """Return the prior fitted to pairs of light and log surrounding colour."""
     ones = torch.ones_like(surroundings[:, :1])
     design = torch.cat((ones, surroundings), dim=1)
     exposure = torch.linalg.lstsq(design, coefficients[:, 0].log()).solution.mT

@@ -1,7 +1,7 @@
-"""Where the skin of a hand is in its crop: GrabCut, started from the rendered hand.
+"""Segment the skin of a hand in its crop: GrabCut, initialised from the rendered hand.
 
-Source: Rother et al., "GrabCut: interactive foreground extraction using iterated graph cuts", SIGGRAPH 2004, as OpenCV
-has it.
+Source: Rother et al., "GrabCut: interactive foreground extraction using iterated graph cuts", SIGGRAPH 2004; OpenCV's
+implementation.
 """
 
 import cv2
@@ -15,9 +15,9 @@ _ITERATIONS = 3
 
 
 def segment_hands(image: Float[Tensor, "B 3 H W"], silhouette: Float[Tensor, "B H W"]) -> Bool[Tensor, "B H W"]:
-    """Return the pixels that look like the hand the silhouette covers.
+    """Return the pixels that look like the hand under the silhouette.
 
-    Pixels well inside the silhouette count as hand, those far outside as background, and the rest is decided by colour.
+    Pixels well inside the silhouette count as hand, those far outside as background, and colour decides the rest.
     If nothing can be decided (no hand in the crop, or no background) the silhouette itself is returned.
     """
     pictures = (image.clamp(0, 1) * 255).byte().permute(0, 2, 3, 1).cpu().numpy()
@@ -27,7 +27,7 @@ def segment_hands(image: Float[Tensor, "B 3 H W"], silhouette: Float[Tensor, "B 
 
 
 def segment_quickly(image: Float[Tensor, "B 3 H W"], covered: Bool[Tensor, "B H W"]) -> Bool[Tensor, "B H W"]:
-    """Return about the same pixels, decided on a picture of half the size: for colours, not for outlines."""
+    """Return nearly the same mask, computed at half size: good enough for colours, not for outlines."""
     size = image.shape[-2:]
     half = (size[0] // 2, size[1] // 2)
     small = functional.interpolate(image, size=half, mode="area")
@@ -46,12 +46,12 @@ def _segment(picture: np.ndarray, drawn: np.ndarray) -> np.ndarray:
     trimap[core == 1] = cv2.GC_FGD
     if not (trimap == cv2.GC_FGD).any() or not (trimap == cv2.GC_BGD).any():
         return drawn
-    cv2.setRNGSeed(0)  # its colour clusters start at random
+    cv2.setRNGSeed(0)  # its colour clusters start from random values
     background, foreground = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.grabCut(
         cv2.cvtColor(picture, cv2.COLOR_RGB2BGR),
         trimap,
-        (0, 0, 0, 0),  # no rectangle: the mask says it all
+        (0, 0, 0, 0),  # no rectangle: the mask is the whole initialisation
         background,
         foreground,
         _ITERATIONS,
@@ -63,7 +63,7 @@ def _segment(picture: np.ndarray, drawn: np.ndarray) -> np.ndarray:
 def beyond_wrist(joints_px: Float[Tensor, "B 21 2"], *, height: int, width: int) -> Bool[Tensor, "B H W"]:
     """Return the pixels on the forearm's side of the wrist, where a hand model has no surface.
 
-    The border runs through the wrist, across the line from it to the middle MCP.
+    The dividing line runs through the wrist, at right angles to the line from the wrist to the middle MCP.
     """
     wrist, palm = joints_px[:, 0], joints_px[:, 9]
     axis = functional.normalize(wrist - palm, dim=1)

@@ -1,4 +1,4 @@
-"""The skin and the light of a photo's hands, inferred together from what their crops show."""
+"""Infer the skin and light of a photo's hands jointly from their crops."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,7 +19,7 @@ from hifihr_core.prediction.look.tone_and_light import infer_tone_and_light
 from hifihr_core.records import Side
 from hifihr_core.rendering import rasterize
 
-#: Less of a hand than this part of the crop says nothing of its skin.
+#: If a hand covers less than this fraction of its crop, its skin is not inferred.
 _LEAST_SHARE = 0.002
 
 
@@ -35,10 +35,10 @@ def match_light(
     person: Int[Tensor, " B"] | None = None,
     certain: bool = False,
 ) -> LitHands:
-    """Return the hands with the skin and the light that explain their crops best; see `infer_tone_and_light`.
+    """Return the hands with the skin and light that best explain their crops; see `infer_tone_and_light`.
 
-    `mask` are the pixels of skin (found if not given), `person` numbers the people (`pairs` if not given), beyond doubt
-    if `certain`. A hand that is hardly in the picture keeps its skin and light.
+    `mask` marks the skin pixels (segmented if None); `person` numbers the people (`pairs` if None) and is not
+    questioned if `certain`. A hand that is hardly visible keeps its skin and light.
     """
     bare = replace(state.parameters, texture=None)
     verts_cam = hand(bare).vertices + state.root_cam[:, None]
@@ -60,7 +60,7 @@ def match_light(
 
 
 def pairs(sides: Sequence[Side]) -> Int[Tensor, " B"]:
-    """Return a number per hand: one person for a left and a right hand alone in a photo, else one for each hand."""
+    """Return a person number per hand: a single left and right hand are one person's, others each their own."""
     together = sorted(sides) == ["left", "right"]
     return torch.zeros(2, dtype=torch.int64) if together else torch.arange(len(sides))
 

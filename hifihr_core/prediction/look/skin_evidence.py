@@ -1,4 +1,4 @@
-"""What a photo shows of a hand's skin: the colour at every vertex that is seen well, and what surrounds the hand."""
+"""Collect what a photo shows of a hand's skin: the colour of every clearly visible vertex, and the surroundings."""
 
 from dataclasses import dataclass
 
@@ -15,18 +15,18 @@ from hifihr_core.rendering import rasterize, self_shade
 
 #: A vertex further behind the surface seen at its pixel than this is hidden, metres.
 _HIDDEN_M = 0.004
-#: Cosine between normal and view below which skin is seen too flatly, and from which it counts in full.
+#: Cosine between normal and view below which skin is too oblique to count, and from which it counts fully.
 _FACING = (0.15, 0.5)
-#: Pixels from the outline at which skin begins to count, and from which it counts in full, in widths of the crop.
+#: Distance from the outline at which skin begins to count, and from which it counts fully, in crop widths.
 _OUTLINE = (0.006, 0.025)
 
 
 @dataclass(frozen=True)
 class SkinEvidence:
-    """Colours of hands in their crops; `weight` is 0 where a vertex is hidden, flat, at an outline or not in the mask.
+    """Vertex colours of hands in their crops; `weight` is 0 for hidden, oblique, outline and unmasked vertices.
 
     `normals` are in the camera frame of the crop, `open_sky` is the fraction of the sky that reaches a vertex, and
-    `surroundings` the log of the mean colour around the hand, NaN where the crop shows nothing around it.
+    `surroundings` the log of the mean colour around the hand, NaN if the crop shows nothing around it.
     """
 
     colors: Float[Tensor, "B V 3"]
@@ -45,7 +45,7 @@ def look_at_skin(
     *,
     mask: Bool[Tensor, "B H W"] | None = None,
 ) -> SkinEvidence:
-    """Sample a hand's picture at its vertices; `mask` leaves out pixels that are not its skin."""
+    """Sample the crop at the hand's vertices; `mask` excludes pixels that are not skin."""
     height, width = image.shape[-2:]
     seen = rasterize(vertices_cam, faces, K, height=height, width=width)
     covered = seen.face >= 0
@@ -69,13 +69,13 @@ def look_at_skin(
 
 
 def smoothstep(value: Tensor, low: float, high: float) -> Tensor:
-    """Return 0 below `low`, 1 above `high`, and a smooth rise between."""
+    """Return 0 below `low`, 1 above `high`, and a smooth ramp in between."""
     t = ((value - low) / (high - low)).clamp(0, 1)
     return t * t * (3 - 2 * t)
 
 
 def _pick(planes: Float[Tensor, "B 2 H W"], pixels: Float[Tensor, "B V 2"]) -> tuple[Tensor, Tensor]:
-    """Return both planes at the pixels; outside the picture, infinite depth and no distance to the outline."""
+    """Sample both planes at the pixels; outside the image, depth is infinite and the outline distance 0."""
     height, width = planes.shape[-2:]
     column, row = pixels.floor().long().unbind(dim=-1)
     within = (column >= 0) & (column < width) & (row >= 0) & (row < height)
@@ -85,7 +85,7 @@ def _pick(planes: Float[Tensor, "B 2 H W"], pixels: Float[Tensor, "B V 2"]) -> t
 
 
 def _distance(free: Bool[Tensor, "B H W"], depth: Float[Tensor, "B H W"]) -> Float[Tensor, "B H W"]:
-    """Return the distance in pixels to the next outline: the border of `free`, or a crease in depth inside the hand."""
+    """Return the distance in pixels to the nearest outline: the border of `free`, or a depth step inside the hand."""
     rows = []
     for one, deep in zip(free.cpu().numpy(), depth.float().cpu().numpy(), strict=True):
         steep = cv2.morphologyEx(deep, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > _HIDDEN_M
@@ -94,7 +94,7 @@ def _distance(free: Bool[Tensor, "B H W"], depth: Float[Tensor, "B H W"]) -> Flo
 
 
 def _surroundings(image: Float[Tensor, "B 3 H W"], covered: Bool[Tensor, "B H W"]) -> Float[Tensor, "B 3"]:
-    """Return the log of the mean colour outside the hand and the rim about it."""
+    """Return the log of the mean colour outside the hand and a margin around it."""
     near = functional.max_pool2d(covered[:, None].to(image), 9, stride=1, padding=4)[:, 0] > 0
     around = (~near).to(image)
     count = around.sum(dim=(1, 2))

@@ -1,10 +1,10 @@
-"""Texture completion: the inferred skin of a person, and the photos' own detail where it can be trusted.
+"""Texture completion: a person's inferred skin, plus detail from the photos where it can be trusted.
 
-Each texel of the chart is a point of the posed mesh. Where a camera sees it well, the photo's colour over the light
-that falls there observes its albedo; how far it can be trusted depends on the view, the distance from outlines, and on
-whether the colour is one of skin: skin varies along melanin and blood, and little across. What is trusted moves the
-model's skin (already inferred from all of the evidence, so the unseen side has the same tone) to the photo's detail;
-elsewhere the model's skin stays as it is.
+Each texel of the chart is a point of the posed mesh. Where a camera sees it well, the photo's colour divided by the
+light that falls there gives its albedo; how far that can be trusted depends on the view, on the distance from outlines,
+and on whether it is a colour of skin: skin varies along melanin and blood, and little otherwise. Trusted texels add the
+photo's detail to the model's skin, which was already inferred from all of the evidence, so the unseen side has the same
+tone.
 """
 
 from collections.abc import Sequence
@@ -25,39 +25,39 @@ from hifihr_core.rendering.skylight import light_at
 
 #: A texel further behind the surface seen at its pixel than this is hidden, metres.
 _HIDDEN_M = 0.004
-#: Cosine between normal and view below which a texel is seen too flatly, and from which it counts in full.
+#: Cosine between normal and view below which a texel is too oblique to count, and from which it counts fully.
 _FACING = (0.2, 0.6)
-#: Distance from the outline at which a texel begins to count, and from which it counts in full, in widths of the crop.
+#: Distance from the outline at which a texel begins to count, and from which it counts fully, in crop widths.
 _OUTLINE = (0.012, 0.045)
-#: The part of the drawn hand that the mask covers below which the fit is not believed, and from which it is.
+#: Fraction of the rendered hand inside the mask below which the fit is not trusted, and from which it is trusted fully.
 _FIT = (0.75, 0.92)
 #: Light below this is too dim to divide by.
 _MIN_LIGHT = 0.1
-#: A pixel with a channel above this may be cut off by the camera.
+#: A pixel with a channel above this may be clipped.
 _WHITE = (0.92, 0.99)
 #: Directions of log colour in which skin varies: melanin, and blood (less green and blue, more red).
 _MELANIN, _BLOOD = (0.467, 0.581, 0.667), (0.875, -0.446, -0.224)
-#: Log ratio to the model's skin along each direction up to which a texel counts in full, and from where not at all.
+#: Log ratio to the model's skin, along each direction, up to which a texel counts fully, and beyond which not at all.
 _BRIGHTER, _DARKER, _REDDER, _FOREIGN = (0.2, 0.5), (0.7, 1.3), (0.12, 0.3), (0.07, 0.16)
-#: An error of the light moves all texels alike: this much of it is taken out before a colour is judged.
+#: An error in the light shifts all texels alike: this fraction of the shift is removed before colours are judged.
 _SHARED = 0.15
-#: Of differences smoother than this part of the chart most may be light that was not understood, and is left out.
+#: Differences smoother than this fraction of the chart are mostly unexplained light, and most of them is dropped.
 _SMOOTH, _KEPT = 1 / 40, 0.3
-#: Fine detail brighter or darker than this (log) is rather a glint or a gap than skin.
+#: Fine detail brighter or darker than this (log) is more likely a highlight or a gap than skin.
 _BRIGHT_DETAIL, _DARK_DETAIL = 0.12, 0.5
-#: Blurs of more than this many pixels are done on smaller planes.
+#: Blurs wider than this many pixels are computed on downscaled planes.
 _LEAST_SIGMA = 4.0
-#: Pixels that are looked up at once, in a row.
+#: Pixels sampled per call, in one row.
 _ROW = 1024
-#: Trust is lost smoothly, over this part of the chart, so that its borders are no lines.
+#: Trust fades over this fraction of the chart, so that its borders do not show as lines.
 _SOFT = 1 / 120
 
 
 @dataclass(frozen=True)
 class View:
-    """One photo of a hand, by a crop: picture, surface and light belong together (for a left hand all mirrored).
+    """One crop of a hand: its image, surface and light, all mirrored for a left hand.
 
-    `mask` are the pixels that may be skin; None for all that the mesh covers. `light` has a batch of one.
+    `mask` marks the pixels that may be skin; None for all that the mesh covers. `light` has a batch of one.
     """
 
     image: UInt8[np.ndarray, "H W 3"]
@@ -79,7 +79,7 @@ class CompletedTexture:
 def complete_texture(
     views: Sequence[View], faces: Tensor, appearance: Appearance, *, texture_px: int = 1024
 ) -> CompletedTexture:
-    """Project photos of one hand onto its chart; `appearance` (a batch of one) is the inferred skin.
+    """Project photos of one hand onto its UV chart; `appearance` (a batch of one) is the inferred skin.
 
     Raises: ValueError for an appearance without a chart.
     """
@@ -108,14 +108,14 @@ def complete_texture(
 
 @dataclass(frozen=True)
 class _Texels:
-    """Some texels of a chart: their numbers, row by row, and the corners and weights of their places on the mesh."""
+    """Some texels of a chart: their row-major indices, and their vertices and barycentric weights on the mesh."""
 
     index: Int[Tensor, " N"]
     corners: Int[Tensor, "N 3"]
     bary: Float[Tensor, "N 3"]
 
     def at(self, values: Float[Tensor, "V C"]) -> Float[Tensor, "N C"]:
-        """Return values at vertices, interpolated."""
+        """Interpolate vertex values at the texels."""
         first, second, third = (values[self.corners[:, c]] * self.bary[:, c, None] for c in range(3))
         return first + second + third
 
@@ -126,7 +126,7 @@ def _rasterize_view(view: View, faces: Tensor) -> Fragments:
 
 
 def _shown_texels(seen: Fragments, chart: Fragments, faces: Tensor) -> _Texels:
-    """Return the texels that a view may show: of faces that are `seen` in it, and of their neighbours."""
+    """Return the texels that a view may show: those of the `seen` faces and their neighbours."""
     near = torch.zeros(int(faces.max()) + 1, dtype=torch.bool, device=faces.device)
     near[faces[seen.face[seen.face >= 0].long().unique()]] = True
     shown = near[faces].any(dim=1)
@@ -138,7 +138,7 @@ def _shown_texels(seen: Fragments, chart: Fragments, faces: Tensor) -> _Texels:
 def _observe(
     view: View, seen: Fragments, texels: _Texels, faces: Tensor, model: Float[Tensor, "N 3"]
 ) -> tuple[Float[Tensor, "N 3"], Float[Tensor, " N"]]:
-    """Return the log ratio of what a view shows of some texels to the model's skin, and its trust."""
+    """Return the log ratio between a view's colours and the model's skin at some texels, and its trust."""
     vertices = view.vertices_cam
     points = texels.at(vertices)
     normals = torch.nn.functional.normalize(texels.at(vertex_normals(vertices[None], faces)[0]), dim=1)
@@ -151,7 +151,7 @@ def _observe(
 
 
 def _level(view: View, faces: Tensor, texels: _Texels, normals: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
-    """Return the light on each texel, past the rest of the hand."""
+    """Return the light that reaches each texel past the rest of the hand."""
     light = view.light
     shade = self_shade(view.vertices_cam[None], faces, light.direction)
     reach = texels.at(torch.stack((shade.sky[0], shade.sun[0]), dim=-1))
@@ -161,14 +161,14 @@ def _level(view: View, faces: Tensor, texels: _Texels, normals: Float[Tensor, "N
 
 
 def _rasterize_chart(uvs: Tensor, faces_uvs: Tensor, texture_px: int) -> Fragments:
-    """Draw the chart as a flat mesh at depth 1, so that every texel has its face and its place on it."""
+    """Rasterise the chart as a flat mesh at depth 1, which gives each texel its face and barycentric position."""
     flat = torch.stack((uvs[:, 0] * texture_px, (1 - uvs[:, 1]) * texture_px, torch.ones_like(uvs[:, 0])), dim=1)
     K = torch.eye(3, dtype=uvs.dtype, device=uvs.device)
     return rasterize(flat[None], faces_uvs, K[None], height=texture_px, width=texture_px)
 
 
 def _seen_share(vertices: Float[Tensor, "V 3"], chart: Fragments, faces: Tensor, weight: Float[Tensor, " T"]) -> float:
-    """Return the mean weight over the surface, each texel counting by the area that it covers."""
+    """Return the mean weight over the surface, each texel weighted by its surface area."""
     area = face_areas(vertices[None], faces)[0]
     face = chart.face[0].reshape(-1).long()
     inside = face >= 0
@@ -185,7 +185,7 @@ def _visibility(
     seen: Fragments,
     view: View,
 ) -> Float[Tensor, " N"]:
-    """Return how well the camera sees each texel: 0 hidden, flat or at the outline, 1 in the open."""
+    """Return how well the camera sees each texel: 0 if hidden, oblique or at the outline, 1 if fully visible."""
     height, width = view.image.shape[:2]
     covered, fit = (seen.face[0] >= 0).cpu().numpy(), 1.0
     if view.mask is not None:
@@ -196,7 +196,7 @@ def _visibility(
     column, row = column.clamp(0, width - 1), row.clamp(0, height - 1)
     open_view = (points[:, 2] - seen.depth[0][row, column]).abs() < _HIDDEN_M
     facing = (normals * torch.nn.functional.normalize(-points, dim=1)).sum(dim=1)
-    # A crease in depth inside the hand (a finger before the palm) is an outline as well.
+    # A depth step inside the hand (a finger in front of the palm) is an outline as well.
     depth = np.where(covered, seen.depth[0].cpu().numpy(), 0).astype(np.float32)
     steep = cv2.morphologyEx(depth, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > _HIDDEN_M
     free = (covered & ~steep).astype(np.uint8)
@@ -207,7 +207,7 @@ def _visibility(
 
 def _look_up(image: np.ndarray, pixels: Float[Tensor, "N 2"]) -> Float[Tensor, "N 3"]:
     grid = pixels.cpu().numpy().astype(np.float32) - 0.5
-    rows = -(-len(grid) // _ROW)  # OpenCV takes maps of at most 32767 in a direction
+    rows = -(-len(grid) // _ROW)  # OpenCV accepts maps of at most 32767 per side
     grid = np.pad(grid, ((0, rows * _ROW - len(grid)), (0, 0))).reshape(rows, _ROW, 2)
     colors = cv2.remap(image, grid[..., 0], grid[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return torch.from_numpy(colors.reshape(-1, 3)[: len(pixels)]).to(pixels) / 255
@@ -221,9 +221,10 @@ def _model_texels(appearance: Appearance, texture_px: int) -> Float[Tensor, "N 3
 
 
 def _likeness(change: Float[Tensor, "N 3"], trust: Float[Tensor, " N"]) -> Float[Tensor, " N"]:
-    """Return how well each texel could be this skin: 1 for the model's own, 0 for hair, cloth, a face or a highlight.
+    """Return how plausible each texel is as this skin: 1 for the model's own colour, 0 for hair, cloth or highlights.
 
-    `change` is the log ratio to the model. It is split along melanin, along blood, and across both.
+    `change` is the log ratio to the model. It is split into components along melanin, along blood, and orthogonal to
+    both.
     """
     well = trust > 0.5
     shared = change[well].median(dim=0).values.clamp(-_SHARED, _SHARED) if bool(well.any()) else change.new_zeros(3)
@@ -243,9 +244,9 @@ def _likeness(change: Float[Tensor, "N 3"], trust: Float[Tensor, " N"]) -> Float
 def _detail(
     change: Float[Tensor, "N 3"], seen: Int[Tensor, " N"], weight: Float[Tensor, " T"], texture_px: int
 ) -> Float[Tensor, "N 3"]:
-    """Return the log factor on the model where it is seen: fine differences, and part of the smooth ones.
+    """Return the log factor on the model's skin where it is seen: all fine differences and some of the smooth ones.
 
-    Both only along the directions in which skin varies, and both as far as they are trusted.
+    Both are limited to the directions in which skin varies, and scaled by trust.
     """
     shape = (texture_px, texture_px)
     axes = np.array([_MELANIN, _BLOOD], np.float32)
@@ -265,7 +266,7 @@ def _detail(
 
 
 def _blur_widely(planes: np.ndarray, sigma: float) -> np.ndarray:
-    """Return a Gaussian blur, of planes that are made smaller first if that makes no visible difference."""
+    """Return a Gaussian blur, computed on downscaled planes if that makes no visible difference."""
     factor = max(1, int(sigma / _LEAST_SIGMA))
     height, width = planes.shape[:2]
     if factor > 1:
@@ -275,7 +276,7 @@ def _blur_widely(planes: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def _fill_gutter(albedo: Float[Tensor, "T T 3"], inside: Bool[Tensor, "T T"]) -> Float[Tensor, "T T 3"]:
-    """Repeat the nearest texel of the chart outside it, so that filtering at the seams finds skin."""
+    """Extend the chart with its nearest texels, so that filtering at the seams reads skin."""
     known = inside.cpu().numpy()
     if not known.any():
         return albedo

@@ -1,10 +1,10 @@
-"""The skin and the light on it, told apart: the most likely pair, given what is known about skins and light.
+"""Separate skin and light: the most likely pair, given priors on both.
 
-For every skin of a bank the light that explains the hand best, given the prior on light, is a linear least-squares
-problem, and so is how likely the picture is under that skin with the light integrated out (the evidence of a Gaussian
-model, Bishop, "Pattern Recognition and Machine Learning", 3.5). Hands of one person multiply these likelihoods. The
-skins, weighted so, are then the prior of a second Gaussian, conditioned on the colours that the light leaves (an
-ensemble Kalman update): its mean is the whole skin, unseen sides included.
+For each skin in a bank, a linear least-squares problem gives the light that best explains the hand under the prior on
+light, and the likelihood of the image with the light integrated out (the evidence of a Gaussian model, Bishop, "Pattern
+Recognition and Machine Learning", 3.5). These likelihoods are multiplied over the hands of one person. The skins with
+these weights are then the prior of a second Gaussian, which is conditioned on the colours divided by the light (an
+ensemble Kalman update): its mean is the whole skin, including unseen sides.
 """
 
 from dataclasses import dataclass
@@ -19,28 +19,28 @@ from hifihr_core.prediction.look.skin_evidence import SkinEvidence
 from hifihr_core.records import Light
 from hifihr_core.rendering.skylight import as_lamp_and_sky, sky_basis
 
-#: Deviation of a vertex's colour from the model, in parts of it and on top: what a camera, a shadow, a vein adds.
+#: Noise of a vertex's colour, relative and absolute: cameras, shadows and veins that the model lacks.
 _RELATIVE, _FLOOR = 0.06, 0.01
-#: As many independent observations as all vertices of a hand count for: what the model gets wrong is wrong all over.
+#: Number of independent observations that all vertices of a hand count for, since the model's errors are correlated.
 _WORTH = 120.0
-#: Residuals beyond this many deviations lose weight (Student's t): highlights, rings, what is not skin.
+#: Residuals beyond this many deviations lose weight (Student's t): highlights, rings, anything but skin.
 _OUTLIER = 2.0
 _ROUNDS = 3
-#: A vertex brighter than this may be cut off by the camera, and says little.
+#: A vertex brighter than this may be clipped, and carries little information.
 _WHITE = 0.97
-#: Vertices that are looked at, those seen best; the rest would say the same again.
+#: Number of vertices used, the best visible ones; more would add little.
 _MOST_VERTICES = 400
-#: Two hands are taken for those of one person unless the picture is this much likelier with two skins (log odds).
-#: The likelihoods are overconfident: on drawn hands behind a camera's curves they are calibrated at about a tenth of
-#: what the model says. Of photos of one man under fifteen lights one pair in a hundred differs by 50.
+#: Two hands count as one person's unless the image is this much likelier with two skins (log odds).
+#: The likelihoods are overconfident: on rendered hands with camera tone curves they are calibrated at about a tenth of
+#: their value. In photos of one man under fifteen lights, one pair in a hundred differs by 50.
 _ODDS = 60.0
 
 
 @dataclass(frozen=True)
 class ToneAndLight:
-    """What was inferred: how likely each skin of the bank is, the whole skin's coefficients, and the light.
+    """The inferred probability of each skin in the bank, coefficients of the whole skin, and light.
 
-    The light is in the camera frame of the crop. `person` numbers the people: hands with one number share one skin.
+    The light is in the camera frame of the crop. `person` numbers the people: hands with the same number share a skin.
     """
 
     likelihood: Float[Tensor, "B M"]
@@ -60,8 +60,8 @@ def infer_tone_and_light(
 ) -> ToneAndLight:
     """Infer skin and light of every hand; hands with the same number in `person` have one skin.
 
-    Unless it is `certain` who is who, a hand whose skin does not fit that person's other hands is taken for another
-    person's. A hand that is not seen keeps the prior: the mean skin, and the light that its surroundings suggest.
+    Unless `certain`, a hand whose skin does not fit the person's other hands is assigned to another person. A hand that
+    is not visible keeps the prior: the mean skin, and the light that its surroundings suggest.
     """
     brightness = prior.brightness(evidence.surroundings)
     chosen = [_best_seen(evidence.weight[i]) for i in range(len(brightness))]
@@ -84,7 +84,7 @@ def infer_tone_and_light(
 
 @dataclass(frozen=True)
 class _Problem:
-    """One hand: its colours relative to the expected brightness, the nine basis values, and a weight per channel."""
+    """One hand: its colours relative to the expected brightness, the nine basis values, and weights per channel."""
 
     colors: Float[Tensor, "N 3"]
     basis: Float[Tensor, "N 9"]
@@ -112,34 +112,34 @@ class _Problem:
         return full, right + inverse @ prior.mean
 
     def log_evidence(self, albedo: Float[Tensor, "M N 3"], prior: LightPrior) -> Float[Tensor, " M"]:
-        """Return the log likelihood of the picture under every skin, up to a constant of the hand."""
+        """Return the log likelihood of the image under every skin, up to a constant per hand."""
         full, right = self.normal_equations(albedo, prior)
         factor = torch.linalg.cholesky(full)
         half = torch.linalg.solve_triangular(factor, right[..., None], upper=False)[..., 0]
         return half.square().sum(dim=1) / 2 - factor.diagonal(dim1=1, dim2=2).log().sum(dim=1)
 
     def light(self, albedo: Float[Tensor, "N 3"], prior: LightPrior) -> Float[Tensor, "27"]:
-        """Return the most likely light of one skin."""
+        """Return the most likely light for one skin."""
         full, right = self.normal_equations(albedo[None], prior)
         return torch.linalg.solve(full, right)[0]
 
     def level(self, relative: Float[Tensor, "27"]) -> Float[Tensor, "N 3"]:
-        """Return what albedo is multiplied by."""
+        """Return the shading: the factor on the albedo."""
         return (self.basis @ relative.reshape(3, 9).mT).clamp_min(0.05)
 
     def trust(self, albedo: Float[Tensor, "N 3"], relative: Float[Tensor, "27"]) -> Float[Tensor, " N"]:
-        """Return a weight per vertex that falls where skin and light do not explain its colour."""
+        """Return a weight per vertex that is lower if skin and light do not explain its colour."""
         residual = (self.colors - albedo * self.level(relative)) / self.deviation
         return 1 / (1 + residual.square().mean(dim=1) / _OUTLIER**2)
 
 
 def _best_seen(weight: Float[Tensor, " V"]) -> Int[Tensor, " N"]:
-    """Return the vertices with the most weight."""
+    """Return the vertices with the largest weights."""
     return weight.topk(min(_MOST_VERTICES, max(1, int((weight > 0).sum())))).indices
 
 
 def _agreeing(logs: Float[Tensor, "B M"], person: Int[Tensor, " B"] | None) -> Int[Tensor, " B"]:
-    """Return who is who: `person`, but a hand whose skin does not fit that person's other hands is on its own."""
+    """Return person numbers: `person`, except that a hand whose skin does not fit the others gets its own number."""
     who = torch.arange(len(logs), device=logs.device)
     if person is None:
         return who
@@ -165,7 +165,7 @@ def _whole_skin(
     relative: list[Tensor],
     own: Tensor,
 ) -> Float[Tensor, " X"]:
-    """Return the coefficients of the skin that the weighted bank makes most likely, given a person's hands."""
+    """Return the coefficients of the most likely skin for a person's hands, with the weighted bank as prior."""
     root = likelihood.sqrt()
     mean = likelihood @ bank.textures
     spread = root[:, None] * (bank.textures - mean)

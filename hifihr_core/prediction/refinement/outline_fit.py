@@ -1,7 +1,7 @@
 """The first half of a refinement: joints, outline and priors by damped Gauss-Newton, all hands at once.
 
-Points of the drawn hand's outline are moved onto the outline of the mask along its direction (point to line; Chen and
-Medioni, "Object modelling by registration of multiple range images", 1992), and paired again before every step.
+Points on the rendered outline are moved onto the mask's outline along its normal (point to line; Chen and
+Medioni, "Object modelling by registration of multiple range images", 1992), and paired anew before every step.
 """
 
 import math
@@ -30,18 +30,18 @@ from hifihr_core.prediction.look.masks import beyond_wrist
 from hifihr_core.prediction.refinement.outlines import find_outline, pair_outlines
 from hifihr_core.rendering.primitives import rasterize
 
-#: How far a start is usually off: its turn, the logarithm of its distance, its pose and shape.
+#: Typical error of a start: its rotation, log distance, pose and shape.
 _TURN_RAD, _LOG_DEPTH, _POSE, _SHAPE = 0.2, 0.1, 0.5, 1.0
 
 
 @dataclass(frozen=True)
 class OutlineWeights:
-    """Weights of the squared terms and up to which distance they count in full; lengths in widths of the crop.
+    """Weights of the squared terms, and the distances up to which they are quadratic; lengths in crop widths.
 
-    `start` holds a hand to where it began, which an outline alone does not fix: a small hand that is near looks like a
-    large one far away. Hands without keypoints are held more firmly: their start is all that is known of their joints.
-    `reach` is how far apart the points of a pair may be. `enough` is the fraction of the cost that a step must still
-    remove for some hand; below it the fit is done.
+    `start` holds a hand near its start, which the outline alone does not determine: a small near hand looks like a
+    large distant one. Hands without keypoints are held more firmly: their start is all that is known of their joints.
+    `reach` is the largest distance between the points of a pair. The fit ends once no hand's cost falls by the fraction
+    `enough` in a step.
     """
 
     steps: int = 4
@@ -61,7 +61,7 @@ class OutlineWeights:
 
 @dataclass(frozen=True)
 class _Paired:
-    """Points of the surface (corners of faces, and their weights), and the lines that they should move to."""
+    """Surface points (vertices of faces and barycentric weights), and the lines that they should move onto."""
 
     corners: Int[Tensor, "B N 3"]
     bary: Float[Tensor, "B N 3"]
@@ -72,7 +72,7 @@ class _Paired:
 
 @dataclass(frozen=True)
 class _Task:
-    """What hands are fitted to; lengths are in widths of the crop."""
+    """The targets of the fit; lengths are in crop widths."""
 
     hand: HandModel
     start: PlacedHands
@@ -85,7 +85,7 @@ class _Task:
     weights: OutlineWeights
 
     def repeat(self, times: int) -> "_Task":
-        """Return the task with every hand several times, copies next to each other."""
+        """Return the task with every hand repeated, copies adjacent."""
         names = ("K", "keypoints", "trust", "definition", "hold")
         numbers: dict[str, Any] = {name: _again(getattr(self, name), times) for name in names}
         return replace(self, start=map_tensors(lambda values: _again(values, times), self.start), **numbers)
@@ -95,15 +95,15 @@ class _Task:
 def fit_outlines(
     hand: HandModel, start: LitHands, crops: Crops, mask: Bool[Tensor, "B H W"], weights: OutlineWeights
 ) -> LitHands:
-    """Return the hands with joints and outlines fitted to keypoints and masks; skin and light are not touched.
+    """Return the hands with joints and outlines fitted to keypoints and masks; skin and light do not change.
 
-    A step that does not lower a hand's cost is not taken. It ends when no hand gains any more.
+    A step that does not lower a hand's cost is rejected. The fit ends when no hand improves any more.
     """
     task = _task_of(hand, start, crops, weights)
     x = crops.K.new_zeros(len(start), 6 + hand.pose_dim + hand.shape_dim)
     size, damping = x.shape[1], x.new_full((len(x),), FIRST_DAMPING)
     copies = task.repeat(size)
-    # Where the photo ends is no outline, nor are the two pixels before it.
+    # The photo's border is not an outline, nor are the two pixels next to it.
     inside = functional.max_pool2d((~crops.inside)[:, None].float(), 5, stride=1, padding=2)[:, 0] == 0
     for _ in range(weights.steps):
         paired = _pair(task, move_hands(task.start, x), mask, inside)
@@ -136,9 +136,9 @@ def _again(values: Tensor, times: int) -> Tensor:
 
 
 def _pair(task: _Task, hands: PlacedHands, mask: Bool[Tensor, "B H W"], inside: Bool[Tensor, "B H W"]) -> _Paired:
-    """Draw the hands, and pair their outlines with those of the masks `inside` the photo, on the hand's side.
+    """Render the hands, and pair their outlines with those of the masks `inside` the photo, on the hand's side.
 
-    The weight of the pseudo-Huber cost at a pair's distance keeps the problem one of least squares (Holland and Welsch,
+    Weights from the pseudo-Huber cost keep this a least-squares problem (Holland and Welsch,
     "Robust regression using iteratively reweighted least-squares", 1977).
     """
     height, width = mask.shape[-2:]
@@ -182,14 +182,14 @@ def _residuals(task: _Task, paired: _Paired, x: Float[Tensor, "B D"]) -> Float[T
 
 
 def _joint_residuals(task: _Task, joints_px: Float[Tensor, "B 21 2"]) -> Float[Tensor, "B 42"]:
-    """Return residuals whose squares sum to the pseudo-Huber cost of the keypoints."""
+    """Return residuals whose sum of squares is the pseudo-Huber cost of the keypoints."""
     offset = task.definition @ joints_px / task.width_px - task.keypoints
     robust = robust_residuals(offset, task.weights.keypoint_outlier)
     return (robust * (task.weights.keypoints * task.trust[..., None]).sqrt()).flatten(1)
 
 
 def _from_start(task: _Task, x: Float[Tensor, "B D"]) -> Float[Tensor, "B D"]:
-    """Return residuals of how far each hand is from its start; its position across the view is not penalised."""
+    """Return residuals of each hand's deviation from its start; sideways position is not penalised."""
     pose_dim, shape_dim = task.hand.pose_dim, task.hand.shape_dim
     parts = ((_TURN_RAD, 3), (math.inf, 2), (_LOG_DEPTH, 1), (_POSE, pose_dim), (_SHAPE, shape_dim))
     usual = x.new_tensor([sigma for sigma, count in parts for _ in range(count)])
@@ -197,5 +197,5 @@ def _from_start(task: _Task, x: Float[Tensor, "B D"]) -> Float[Tensor, "B D"]:
 
 
 def _mean_of(values: Float[Tensor, "B N"], weight: float) -> Float[Tensor, "B N"]:
-    """Return residuals whose squares sum to `weight` times the mean square."""
+    """Return residuals whose sum of squares is `weight` times the mean square."""
     return values * (weight / values.shape[1]) ** 0.5

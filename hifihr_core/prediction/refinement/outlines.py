@@ -1,4 +1,4 @@
-"""Outlines of hands in pictures, and which point of one belongs to which point of the other."""
+"""Outlines of hands in images, and the pairing of their points."""
 
 from dataclasses import dataclass
 
@@ -7,20 +7,20 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-#: Points of an outline that are looked at.
+#: Number of points sampled on an outline.
 _POINTS = 256
-#: Width of the blur that gives an outline its direction, in pixels of half the size.
+#: Width of the blur from which outline directions are computed, in half-size pixels.
 _BLUR = 5
-#: Points whose directions differ by more than this (cosine) are not of one side of a finger.
+#: Points whose directions differ by more than this (cosine) are on different sides of a finger.
 _SAME_SIDE = 0.3
 
 
 @dataclass(frozen=True)
 class Outline:
-    """Points on the outlines of masks: N pixels on the inner side of each, spread evenly over it.
+    """Points on the outlines of masks: N evenly spread pixels on the inner side of each.
 
-    `points_px` are the centres of those pixels, `normals` point outwards, and ``place[b, n]`` is the pixel's number,
-    row by row. A mask without an outline has `known` False, and meaningless points.
+    `points_px` are the centres of those pixels, `normals` point outwards, and ``place[b, n]`` is the row-major pixel
+    index. For a mask without an outline, `known` is False and the points are meaningless.
     """
 
     points_px: Float[Tensor, "B N 2"]
@@ -31,9 +31,9 @@ class Outline:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs of a point of one outline (its number `of`) and a point with a direction that it should move to.
+    """Pairs of an outline point (its index `of`) and a target point with a direction.
 
-    `counts` is 0 for a pair that is too far apart or looks the other way.
+    `counts` is 0 for a pair that is too far apart or faces different ways.
     """
 
     of: Int[Tensor, "B M"]
@@ -43,7 +43,7 @@ class Pairs:
 
 
 def find_outline(mask: Bool[Tensor, "B H W"], allowed: Bool[Tensor, "B H W"]) -> Outline:
-    """Return the outline of each mask where it is `allowed`; the border of the picture is not an outline."""
+    """Return the outline of each mask where `allowed`; the border of the image is not an outline."""
     width = mask.shape[-1]
     padded = functional.pad(mask[:, None].float(), (1, 1, 1, 1), mode="replicate")[:, 0] > 0.5
     inner = padded[:, :-2, 1:-1] & padded[:, 2:, 1:-1] & padded[:, 1:-1, :-2] & padded[:, 1:-1, 2:]
@@ -55,7 +55,7 @@ def find_outline(mask: Bool[Tensor, "B H W"], allowed: Bool[Tensor, "B H W"]) ->
 
 
 def _spread(edge: Bool[Tensor, " P"]) -> tuple[Int[Tensor, " N"], bool]:
-    """Return the numbers of N pixels of an edge, evenly chosen, and whether there are any."""
+    """Return the indices of N evenly chosen edge pixels, and whether there are any."""
     found = edge.nonzero()[:, 0]
     if not len(found):
         return torch.zeros(_POINTS, dtype=torch.int64, device=edge.device), False
@@ -63,7 +63,7 @@ def _spread(edge: Bool[Tensor, " P"]) -> tuple[Int[Tensor, " N"], bool]:
 
 
 def _normals(mask: Bool[Tensor, "B H W"], place: Int[Tensor, "B N"]) -> Float[Tensor, "B N 2"]:
-    """Return the direction out of each mask at some pixels, unit length where it is known."""
+    """Return the outward unit normal of each mask at some pixels."""
     width = mask.shape[-1]
     soft = functional.avg_pool2d(mask[:, None].float(), 2, ceil_mode=True)
     for _ in range(2):
@@ -81,9 +81,9 @@ def _normals(mask: Bool[Tensor, "B H W"], place: Int[Tensor, "B N"]) -> Float[Te
 
 
 def pair_outlines(own: Outline, wanted: Outline, *, reach_px: float) -> Pairs:
-    """Return for each point of either outline the nearest of the other that looks the same way.
+    """Return, for each point on either outline, the nearest point on the other that faces the same way.
 
-    Pairs further apart than `reach_px` do not count; those of `own` come first, then those of `wanted`.
+    Pairs farther apart than `reach_px` do not count; pairs from `own` come first, then those from `wanted`.
     """
     apart = torch.cdist(own.points_px, wanted.points_px)
     alike = own.normals @ wanted.normals.mT

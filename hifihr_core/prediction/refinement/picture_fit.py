@@ -1,7 +1,7 @@
-"""The second half of a refinement: the picture itself, by a few first-order steps from coarse to fine.
+"""The second half of a refinement: the image itself, by a few first-order steps from coarse to fine.
 
-The hand is rendered and compared with its crop; pose, shape, root, texture and light move. Terms are sums over hands,
-so no hand sees another.
+The hand is rendered and compared with its crop; pose, shape, root, texture and light are optimised. The cost is a sum
+over hands, so hands do not influence each other.
 """
 
 from collections.abc import Callable
@@ -23,18 +23,18 @@ from hifihr_core.records import Light
 from hifihr_core.rendering import Renderer, SelfShade, self_shade
 from hifihr_core.rendering.primitives import pack_light
 
-#: It ends when the last few steps have not taken this part off the cost.
+#: The fit ends when the last few steps have not reduced the cost by this fraction.
 _PATIENCE, _ENOUGH = 6, 1e-3
 
 
 @dataclass(frozen=True)
 class PictureWeights:
-    """Learning rates and weights of the comparison with the picture.
+    """Learning rates and weights of the comparison with the image.
 
-    Rates: `geometry` for turns, pose and shape (radians, standard deviations), `root` for the root's place (relative to
-    its depth), `appearance` for texture and light. `small` is the fraction of the steps, the first ones, that work on
-    crops of half the size. Lengths in the keypoint term are in crop widths. The priors on texture and light hold them
-    to the start, where they were inferred together: a picture alone cannot tell them apart.
+    Rates: `geometry` for rotation, pose and shape (radians, standard deviations), `root` for the root's position
+    (relative to its depth), `appearance` for texture and light. `small` is the fraction of steps, at the start, that
+    use half-size crops. Lengths in the keypoint term are in crop widths. The priors keep texture and light near the
+    start, where they were inferred jointly: an image alone cannot separate them.
     """
 
     geometry_rate: float = 0.02
@@ -55,7 +55,7 @@ class PictureWeights:
 
 @dataclass(frozen=True)
 class Compared:
-    """What hands are compared with, and what the priors tie them to."""
+    """What the hands are compared with, and the centres of the priors."""
 
     crops: Crops
     mask: Bool[Tensor, "B H W"]
@@ -64,7 +64,7 @@ class Compared:
 
 
 class Variables:
-    """The numbers that move, as leaves of the graph, and how they make hands."""
+    """The optimised variables, as leaves of the graph, and the hands they describe."""
 
     def __init__(self, start: LitHands) -> None:
         self.start = start
@@ -117,9 +117,9 @@ def fit_picture(
     steps: int,
     on_step: Callable[[int], None],
 ) -> LitHands:
-    """Return the hands after at most `steps` of Adam from `begin`, the first of them on crops of half the size.
+    """Return the hands after at most `steps` of Adam from `begin`, the first of them on half-size crops.
 
-    On the larger crops it stops when the cost of all hands together has not fallen for some steps.
+    On full-size crops it stops when the total cost of all hands has not fallen for some steps.
     """
     variables = Variables(begin)
     optimizer = torch.optim.Adam(variables.groups(weights), betas=(0.8, 0.95))
@@ -145,7 +145,7 @@ def fit_picture(
 
 
 def at_size(compared: Compared, size: int) -> Compared:
-    """Return the same comparison on crops that are `size` pixels wide and high."""
+    """Return the same comparison on crops of `size` x `size` pixels."""
     if size == compared.crops.image.shape[-1]:
         return compared
     mask = functional.interpolate(compared.mask[:, None].float(), size=(size, size), mode="area")[:, 0] > 0.5
@@ -153,7 +153,7 @@ def at_size(compared: Compared, size: int) -> Compared:
 
 
 def smaller(crops: Crops, size: int) -> Crops:
-    """Return the same crops, `size` pixels wide and high, averaged."""
+    """Return the same crops averaged to `size` x `size` pixels."""
     scale = size / crops.image.shape[-1]
     T_small_crop = torch.diag(crops.K.new_tensor([scale, scale, 1.0])).expand_as(crops.K)
     return replace(
@@ -167,7 +167,7 @@ def smaller(crops: Crops, size: int) -> Crops:
 
 @torch.no_grad()
 def draw_shaded(hand: HandModel, renderer: Renderer, state: LitHands, crops: Crops) -> tuple[DrawnHands, SelfShade]:
-    """Return the hands drawn with their own shadows, and the shadows."""
+    """Return the hands rendered with self-shadowing, and the shadows."""
     verts_cam = hand(replace(state.parameters, texture=None)).vertices + state.root_cam[:, None]
     shade = self_shade(verts_cam, hand.faces, state.light.direction)
     return draw_hands(hand, renderer, state, crops.K, shade=shade), shade

@@ -1,1 +1,1 @@
-"""The compiled CPU kernels behind the `native` back end; each is specified by its twin in `rendering._reference`."""
+"""Compiled CPU kernels of the `native` back end; each is specified by its twin in `rendering._reference`."""

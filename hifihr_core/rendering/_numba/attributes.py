@@ -7,7 +7,7 @@ from hifihr_core.machine.kernels import helper, kernel
 
 @kernel
 def interpolate(attributes, faces, face, bary, unit, row_first, row_end, out):
-    """Fill rows of `out` (H, W, C) with the mean of the corners' attributes, scaled to length one where `unit`."""
+    """Fill rows of `out` (H, W, C) with the mean of the corners' attributes, normalised if `unit`."""
     channels = attributes.shape[1]
     for row in range(row_first, row_end):
         for col in range(face.shape[1]):
@@ -68,13 +68,13 @@ def interpolate_backward(attributes, faces, face, bary, unit, grad_out, row_firs
 
 @helper
 def _place(coordinate, size):
-    """Return the two texels around a coordinate (in texels), the weight of the second, and whether it moves.
+    """Return the two texels around a coordinate (in texels), the weight of the second, and whether it has a gradient.
 
-    Beyond the outer texels' centres the border is repeated, and the gradient is zero.
+    Beyond the centres of the outer texels, values are clamped and the gradient is zero.
     """
     clamped = coordinate - 0.5
     moves = 1.0
-    if not clamped >= 0:  # also where it is not a number
+    if not clamped >= 0:  # also for NaN
         clamped, moves = 0.0, 0.0
     elif clamped > size - 1:
         clamped, moves = size - 1.0, 0.0

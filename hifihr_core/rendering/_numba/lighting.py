@@ -31,7 +31,7 @@ def _to_srgb(value):
 
 @helper
 def _highlight(normal, toward, view, half, facing, kind):
-    """Return (cosine, length of the half vector): the base of the highlight's power; 0 in the shade."""
+    """Return (cosine, length of the half vector): the base of the highlight's power; 0 on unlit surfaces."""
     if facing <= 0:
         return 0.0, 1.0
     if kind == PHONG:
@@ -97,8 +97,8 @@ def _from_above(light, has_sky, basis, c):
 def shade(albedo, normals, face, K_inverse, light, material, kind, linear, white, reach, row_first, row_end, out):
     """Fill rows of `out` (H, W, 3); `light` rows are ambient, colour, direction, sky (8 or none); 0 where no face is.
 
-    `material` is (ambient, diffuse, specular, shininess). `reach` (H, W, 2), or one with no rows for full reach, are
-    the fractions of sky and directional light that arrive.
+    `material` is (ambient, diffuse, specular, shininess). `reach` (H, W, 2), or an array without rows for full light,
+    holds the fractions of sky and directional light that arrive.
     """
     view, half, normal, toward, basis = np.empty(3), np.empty(3), np.empty(3), np.empty(3), np.empty(8)
     has_sky, shaded = light.shape[0] > 3, reach.shape[0] > 0

@@ -1,4 +1,4 @@
-"""CPU kernel: how much of the sky every vertex of a mesh sees past the rest of the mesh."""
+"""CPU kernel: the fraction of the sky that every vertex of a mesh sees past the rest of the mesh."""
 
 import math
 
@@ -11,7 +11,8 @@ _PI, _LITTLE = np.float32(math.pi), np.float32(1e-20)
 
 @kernel
 def open_sky(points, normals, areas, out):
-    """Fill `out` (V) with 1 minus what the disks hide; `points` and `normals` are planar (3, V), all in float32.
+    """Fill `out` (V) with 1 minus the fraction hidden by disks; `points` and `normals` are planar (3, V), all in
+    float32.
 
     See `_reference.open_sky`. The inner loop runs over the receivers, so that it compiles to vector instructions.
     """

@@ -1,9 +1,9 @@
-"""CPU kernels for antialiasing: where outlines cross between pixels, the blend across them, and its gradient.
+"""CPU kernels for antialiasing: crossings of outlines between pixels, the blend across them, and its gradient.
 
-An edge is an outline where both faces on it lie on the same side of the plane through the camera and the edge. A steep
-one is followed row by row, a flat one column by column, along the pixels' centres; between two centres it is crossed
-at t in [0, 1), and the pixel that the outline enters takes on |t - 1/2| of its neighbour's value. The sum over a row is
-then the exact area left of a straight outline, and so is its derivative.
+An edge is an outline if both of its faces are on the same side of the plane through the camera and the edge. A steep
+outline is followed row by row, a flat one column by column, along the pixels' centres; it crosses between two centres
+at t in [0, 1), and the pixel that it enters takes |t - 1/2| of its neighbour's value. The sum over a row is then the
+exact area left of a straight outline, and so is its derivative.
 """
 
 import math
@@ -15,7 +15,7 @@ from hifihr_core.machine.kernels import helper, kernel
 
 @helper
 def _volume(q, i, j, k):
-    """Return the determinant of three homogeneous points: on which side of the plane (camera, i, j) point k is."""
+    """Return the determinant of three homogeneous points: the side of the plane (camera, i, j) on which point k is."""
     return (
         q[k, 0] * (q[i, 1] * q[j, 2] - q[i, 2] * q[j, 1])
         + q[k, 1] * (q[i, 2] * q[j, 0] - q[i, 0] * q[j, 2])
@@ -25,7 +25,7 @@ def _volume(q, i, j, k):
 
 @helper
 def _follow(q, i, j, side, edge, across, face, depth, start, end, near, crossing_edge, crossing_at, crossing_reach):
-    """Record where an outline crosses the lines of pixel centres; `across` 0: rows (pairs left-right), 1: columns."""
+    """Record where an outline crosses lines of pixel centres; `across` is 0 for rows (left-right pairs), else 1."""
     lines, places = face.shape[across], face.shape[1 - across]
     along = 1 - across
     for line in range(max(math.ceil(start - 0.5), 0), min(math.ceil(end - 0.5), lines)):
@@ -90,7 +90,7 @@ def find_crossings(q, edges, opposite, face, depth, near, crossing_edge, crossin
 
 @helper
 def _neighbour(crossing_edge, crossing_at, row, col, direction):
-    """Return (share, row, column, pair) of what a pixel takes from its right, left, lower or upper neighbour."""
+    """Return the (share, row, column, pair) that a pixel takes from its right, left, lower or upper neighbour."""
     axis, back = direction // 2, direction % 2
     r, c = (row, col - back) if axis == 0 else (row - back, col)
     if r < 0 or c < 0 or crossing_edge[axis, r, c] < 0:
@@ -113,7 +113,7 @@ def _total(crossing_edge, crossing_at, row, col):
 
 @helper
 def _quiet(crossing_edge, row, col):
-    """Return whether no outline lies between a pixel and its four neighbours."""
+    """Return whether there is no outline between a pixel and its four neighbours."""
     return (
         crossing_edge[0, row, col] < 0
         and crossing_edge[1, row, col] < 0
@@ -124,7 +124,7 @@ def _quiet(crossing_edge, row, col):
 
 @kernel
 def blend(values, crossing_edge, crossing_at, row_first, row_end, out):
-    """Fill rows of `out` (H, W, C): every pixel moves towards its neighbours by its shares, at most all the way."""
+    """Fill rows of `out` (H, W, C): every pixel moves towards its neighbours by its shares, limited to 1 in total."""
     width, channels = values.shape[1], values.shape[2]
     for row in range(row_first, row_end):
         out[row] = values[row]
@@ -180,7 +180,7 @@ def blend_backward(values, crossing_edge, crossing_at, edges, q, grad_out, row_f
 
 @helper
 def _given(crossing_edge, crossing_at, row, col, direction):
-    """Return (share, row, column) of what the neighbour in a direction takes from this pixel."""
+    """Return the (share, row, column) that the neighbour in a direction takes from this pixel."""
     axis, back = direction // 2, direction % 2
     r, c = (row, col - back) if axis == 0 else (row - back, col)
     if r < 0 or c < 0 or crossing_edge[axis, r, c] < 0:
@@ -196,9 +196,9 @@ def _given(crossing_edge, crossing_at, row, col, direction):
 
 @helper
 def _crossing_backward(q, edges, e, axis, row, col, at, grad_t, grad_q):
-    """Add the gradient of one crossing's place to the two ends of its edge.
+    """Add the gradient of one crossing's position to the two ends of its edge.
 
-    With d = y - v z at both ends (v the line's centre) and m = z_i d_j - z_j d_i the place is
+    With d = y - v z at both ends (v the line's centre) and m = z_i d_j - z_j d_i, the position is
     u = (x_i d_j - x_j d_i) / m, hence du = (d_j (dx_i - u dz_i) - d_i (dx_j - u dz_j) + e_i dd_j - e_j dd_i) / m with
     e = x - u z.
     """

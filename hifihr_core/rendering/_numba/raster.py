@@ -1,10 +1,10 @@
-"""CPU rasteriser: which face is seen through every pixel, where on it, and the gradient of that place.
+"""CPU rasteriser: the face seen through every pixel, the position on it, and the gradient of that position.
 
 Everything is computed in homogeneous pixels q = K p = (u z, v z, z). With r = (u, v, 1) at a pixel's centre, the
 weights w_i = r . (q_j x q_k) have one sign exactly where the ray meets the triangle (Olano and Greer 1997), also when
 some of its corners are behind the camera; w_i / sum(w) are the barycentrics on the triangle in space, hence
 perspective-correct. Since sum(w_i q_i) = det(q_i, q_j, q_k) r, the depth is det / sum(w): its inverse is linear in the
-pixel, and pixels compare inverse depths, which takes no division. The near plane is a test of that depth, so faces that
+pixel, and pixels compare inverse depths, which needs no division. The near plane is a test on that depth, so faces that
 cross it are cut exactly. Coefficients are held in double precision; the edge shared by two faces has exactly opposite
 weights in them, so no pixel is lost between neighbours.
 """
@@ -16,7 +16,7 @@ import numpy as np
 from hifihr_core.machine.kernels import helper, kernel
 
 KEEP, CULL_BACK, CULL_FRONT = 0, 1, 2
-#: Columns are tested in multiples of this: the doubles of the widest vectors (512 bits).
+#: Columns are tested in multiples of this number: the doubles in the widest vectors (512 bits).
 LANES = 8
 
 
@@ -35,7 +35,7 @@ def _box(q, i, j, k, near, row_first, row_end, width):
             t = (near - za) / (zb - za)
             u, v = (q[a, 0] + t * (q[b, 0] - q[a, 0])) / near, (q[a, 1] + t * (q[b, 1] - q[a, 1])) / near
             u_low, u_high, v_low, v_high = min(u_low, u), max(u_high, u), min(v_low, v), max(v_high, v)
-    # A millionth of a pixel more on each side keeps rounding from losing a centre that lies on the border.
+    # A margin of a millionth of a pixel keeps rounding from losing a centre exactly on the border.
     row0 = math.ceil(min(max(v_low - 0.500001, float(row_first)), float(row_end)))
     row1 = math.floor(max(min(v_high - 0.499999, float(row_end - 1)), float(row_first - 1)))
     col0 = math.ceil(min(max(u_low - 0.500001, 0.0), float(width)))
@@ -47,7 +47,7 @@ def _box(q, i, j, k, near, row_first, row_end, width):
 def _weigh(q, i, j, k, cull, weights):
     """Fill `weights` (3, 3) with (a, b, c) of every corner's w = a u + b v + c, at least 0 inside; return 1 / |det|.
 
-    That times the sum of w is the inverse depth. It is 0 for a face that is not visible.
+    1 / |det| times the sum of w is the inverse depth. It is 0 for an invisible face.
     """
     x0, y0, z0 = q[i, 0], q[i, 1], q[i, 2]
     x1, y1, z1 = q[j, 0], q[j, 1], q[j, 2]
@@ -69,8 +69,8 @@ def find_faces(q, faces, near, cull, row_first, row_end, face, bary, depth):
     """Fill rows [row_first, row_end) of one image with the nearest face, its barycentrics and its depth.
 
     The previous contents of the arrays do not matter. Of faces at the same depth the first is kept. The loop over
-    columns has no branch, and turns in multiples of `LANES`, so that it compiles to vector instructions: pixels tested
-    in vain cost less than branches that are hard to predict.
+    columns has no branches and runs in multiples of `LANES`, so that it compiles to vector instructions: wasted tests
+    cost less than unpredictable branches.
     """
     limit = 1 / near
     room = (row_end - row_first, face.shape[1] + LANES)  # the last columns are tested only to fill a vector
@@ -87,7 +87,7 @@ def find_faces(q, faces, near, cull, row_first, row_end, face, bary, depth):
         if per_det == 0:
             continue
         a0, a1, a2 = w[0, 0], w[1, 0], w[2, 0]
-        # Unsigned, as numba makes a branch of an index that might count from the end.
+        # Unsigned, because numba adds a branch for indices that could be negative.
         first, end = np.uint64(col0), np.uint64(col0 + (col1 - col0 + LANES) // LANES * LANES)
         for row in range(row0, row1 + 1):
             v, line = row + 0.5, np.uint64(row - row_first)
@@ -105,7 +105,7 @@ def find_faces(q, faces, near, cull, row_first, row_end, face, bary, depth):
 
 @helper
 def _fill(nearest, found, w, row_first, row_end, face, bary, depth):
-    """Write what `find_faces` found to rows [row_first, row_end), with the barycentrics there."""
+    """Write the result of `find_faces` to rows [row_first, row_end), with barycentrics."""
     face[row_first:row_end], bary[row_first:row_end], depth[row_first:row_end] = -1, 0, math.inf
     for row in range(row_first, row_end):
         v = row + 0.5
@@ -124,7 +124,7 @@ def _fill(nearest, found, w, row_first, row_end, face, bary, depth):
 
 @kernel
 def surface_backward(q, faces, face, bary, grad_bary, grad_depth, row_first, row_end, grad_q):
-    """Add to `grad_q` (V, 3) what rows [row_first, row_end) of the gradients of bary and depth contribute."""
+    """Add the contribution of rows [row_first, row_end) of the gradients of bary and depth to `grad_q` (V, 3)."""
     for row in range(row_first, row_end):
         v = row + 0.5
         for col in range(face.shape[1]):

@@ -1,8 +1,8 @@
-"""How the work of kernels is spread over threads.
+"""Distribute the work of kernels over threads.
 
-A kernel works on one image, or on a band of its rows, without the interpreter lock; a small pool of Python threads
-runs several of them at a time, as many as torch uses. Compared with numba's own parallel loops this compiles several
-times faster, may be called from any number of threads at once, and survives a fork.
+A kernel works on one image, or on a band of its rows, without the interpreter lock; a small pool of Python threads runs
+several of them at a time, as many as torch uses. Compared with numba's own parallel loops, this compiles several times
+faster, is safe to call from any number of threads, and survives a fork.
 """
 
 import os
@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-#: Partial sums per batch in backward passes. It fixes the order of additions, whatever the number of threads.
+#: Number of partial sums per batch in backward passes, which fixes the order of additions for any number of threads.
 PARTIALS = 16
 
 _pools: dict[int, ThreadPoolExecutor] = {}
@@ -30,7 +30,7 @@ def run(work: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> list[Any]
     waiting = deque(enumerate(tasks))
     results: list[Any] = [None] * len(tasks)
     helpers = [pool.submit(_work_through, work, waiting, results) for _ in range(threads - 1)]
-    _work_through(work, waiting, results)  # the calling thread takes its share
+    _work_through(work, waiting, results)  # the calling thread works too
     for helper in helpers:
         helper.result()
     return results
@@ -43,7 +43,7 @@ def bands(batch: int, height: int) -> list[tuple[int, int, int]]:
 
 
 def partial_bands(batch: int, height: int) -> list[tuple[int, int, int, int]]:
-    """Split a batch into (image, part, first row, last row + 1), the same on every machine."""
+    """Split a batch into (image, part, first row, last row + 1), identically on every machine."""
     parts = max(1, min(PARTIALS // max(batch, 1), height // 8))
     rows = _split(batch, height, parts)
     return [(image, index % parts, first, last) for index, (image, first, last) in enumerate(rows)]
@@ -55,7 +55,7 @@ def _split(batch: int, height: int, parts: int) -> list[tuple[int, int, int]]:
 
 
 def _work_through(work: Callable[..., Any], waiting: deque[tuple[int, tuple[Any, ...]]], results: list[Any]) -> None:
-    """Do the waiting tasks one by one until none is left."""
+    """Process waiting tasks one by one until none is left."""
     while True:
         try:
             index, task = waiting.popleft()
@@ -64,5 +64,5 @@ def _work_through(work: Callable[..., Any], waiting: deque[tuple[int, tuple[Any,
         results[index] = work(*task)
 
 
-if hasattr(os, "register_at_fork"):  # the threads of a pool do not live on in a forked child
+if hasattr(os, "register_at_fork"):  # the threads of a pool do not survive in a forked child
     os.register_at_fork(after_in_child=_pools.clear)

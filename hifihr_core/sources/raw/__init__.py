@@ -1,1 +1,1 @@
-"""Reading what was downloaded: zips, folders, JSON columns, pickles."""
+"""Read downloads: zips, folders, JSON columns, pickles."""

@@ -1,4 +1,4 @@
-"""One bad annotation is one problem, whatever is wrong with it, and never the end of a whole dataset."""
+"""Turn a bad annotation into a problem, whatever is wrong with it, so that it never stops a whole dataset."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -8,7 +8,7 @@ from hifihr_core.errors import DataError
 from hifihr_core.samples import Sample
 from hifihr_core.shards.schema import Problem
 
-#: What numbers from outside make of honest arithmetic. `UnsafePickleError` is none: a file that attacks ends the run.
+#: Errors that bad numbers can cause. `UnsafePickleError` is not among them: a malicious file ends the run.
 _FAULTS = (
     ValueError,
     TypeError,
@@ -22,12 +22,12 @@ _FAULTS = (
 
 
 def attempt(key: str, make: Callable[[], Sample]) -> Sample | Problem:
-    """Return what `make` makes, or the problem called `key` that prevented it."""
+    """Return the result of `make`, or a problem named `key` if it fails."""
     return attempt_all(key, lambda: [make()])[0]
 
 
 def attempt_all(key: str, make: Callable[[], Iterable[Sample]]) -> Sequence[Sample | Problem]:
-    """Return everything that `make` makes, or the one problem called `key` that prevented it."""
+    """Return all results of `make`, or a single problem named `key` if it fails."""
     try:
         return list(make())
     except DataError as error:

@@ -1,7 +1,7 @@
-"""Annotation lists of any length, from JSON text to arrays on disk, one entry at a time.
+"""Convert annotation lists of any length from JSON to arrays on disk, one entry at a time.
 
 FreiHAND's vertices are more than a gigabyte of text. They are parsed as a stream and written as float32 to a `.npy`
-file, of which a worker reads the rows that it needs; memory stays at a few entries.
+file, from which workers read only the rows they need; only a few entries are in memory at a time.
 """
 
 import json
@@ -20,7 +20,7 @@ from hifihr_core.sources.raw.rows import Rows, write_rows
 
 @dataclass
 class Column:
-    """One list of annotations: row i is entry i, NaN where `faults` says what is wrong with it."""
+    """A list of annotations: row i is entry i, or NaN if `faults` describes what is wrong with it."""
 
     rows: Rows
     faults: dict[int, str]
@@ -40,9 +40,9 @@ class Column:
 
 
 def stage_column(file: RawFile, target: Path, *, shape: tuple[int, ...]) -> Column:
-    """Parse a JSON list of number lists and keep it as `target`; a finished `target` is only opened.
+    """Parse a JSON list of number lists and store it as `target`; a finished `target` is only opened.
 
-    Every entry is reshaped to `shape`; one with another number of values, or with anything but numbers, becomes a
+    Every entry is reshaped to `shape`; one with a different number of values, or with anything but numbers, becomes a
     fault. Values are rounded once, from float64 to float32. Raises: DataError if the text is not a JSON list or is
     truncated.
     """
@@ -57,7 +57,7 @@ def stage_column(file: RawFile, target: Path, *, shape: tuple[int, ...]) -> Colu
 
 
 def _convert(file: RawFile, target: Path, shape: tuple[int, ...]) -> dict[int, str]:
-    """Write every entry of the list as a row and return what is wrong, by entry."""
+    """Write every entry of the list as a row; return the faults by entry."""
     faults, count = {}, 0
     with file.open() as stream, write_rows(target, shape) as append:
         for entry in iterate_entries(stream, file.name, remedy="download it again"):
@@ -72,7 +72,7 @@ def _convert(file: RawFile, target: Path, shape: tuple[int, ...]) -> dict[int, s
 
 
 def _to_array(entry: Entry, shape: tuple[int, ...]) -> tuple[np.ndarray, str | None]:
-    """Return (float32 values, None), or (NaN, what is wrong)."""
+    """Return (float32 values, None), or (NaN, the fault)."""
     try:
         values = np.asarray(entry.parse(), dtype=np.float64)
     except (TypeError, ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""Annotations that a dataset keeps in pickles: numbers come out, nothing is ever run."""
+"""Read annotations from a dataset's pickles: only numbers are extracted, and no code ever runs."""
 
 import io
 import math
@@ -11,7 +11,7 @@ from hifihr_core.errors import DataError
 from hifihr_core.outside.pickles import NUMPY, read_pickle
 from hifihr_core.sources.raw.raw_tree import RawFile
 
-#: Lists in lists of an annotation go no deeper.
+#: Maximum depth of nested lists in an annotation.
 _DEEPEST = 6
 
 
@@ -24,7 +24,7 @@ class _NamedBytes(io.BytesIO):
 
 
 def read_annotation(file: RawFile) -> Any:
-    """Return what a pickle of Python 2 or 3 holds: plain containers, numbers, texts and arrays.
+    """Return the content of a Python 2 or 3 pickle: plain containers, numbers, strings and arrays.
 
     Raises: DataError if it is damaged; UnsafePickleError if it asks for anything but NumPy's arrays.
     """
@@ -32,8 +32,8 @@ def read_annotation(file: RawFile) -> Any:
 
 
 def floats(value: Any, shape: tuple[int, ...]) -> np.ndarray | None:
-    """Return a value as float64 of this shape (of any shape with the same number of entries), or None if it is not one.
-    None, texts, lists of unequal length and non-finite numbers are not.
+    """Return a value as float64 of this shape (reshaped if it has as many entries), or None if that is impossible.
+    None, strings, ragged lists and non-finite numbers give None.
     """
     size = math.prod(shape)
     if shape_of(value, most=size) is None:
@@ -48,9 +48,9 @@ def floats(value: Any, shape: tuple[int, ...]) -> np.ndarray | None:
 
 
 def shape_of(value: Any, *, most: int) -> tuple[int, ...] | None:
-    """Return the shape of an array, a number or a nested list, None for something else or more than `most` entries.
+    """Return the shape of an array, a number or a nested list; None for anything else or more than `most` entries.
 
-    A pickle can nest one list in another many times, so that a few bytes describe any number of entries.
+    A pickle can repeat one list inside another, so that a few bytes describe any number of entries.
     """
     if isinstance(value, np.ndarray):
         return value.shape if value.size <= most else None
@@ -68,9 +68,9 @@ def shape_of(value: Any, *, most: int) -> tuple[int, ...] | None:
 
 
 def need(record: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Return one array of an annotation. Raises: DataError "handPose is None, expected (48,)" and the like."""
+    """Return one array of an annotation. Raises: DataError, such as "handPose is None, expected (48,)"."""
     if not isinstance(record, dict):
-        raise DataError(f"holds {type(record).__name__}, expected a dict of annotations")
+        raise DataError(f"contains {type(record).__name__}, expected a dict of annotations")
     value = record.get(name)
     found = floats(value, shape)
     if found is None:

@@ -1,7 +1,7 @@
 """Raw downloads as one tree of files, whether they are in folders or in zips, merged from several roots.
 
-Zips are read in place, never unpacked, so that nothing is written outside the shard folder; an entry that leads out of
-its zip is refused anyway, since no dataset has one.
+Zips are read in place, never unpacked, so nothing is written outside the shard folder; zips with entries that point
+outside are rejected anyway, since no dataset has any.
 """
 
 import os
@@ -18,7 +18,7 @@ from hifihr_core.outside.zips import RawFile, ZipIndex, read_zip_index
 
 __all__ = ["FolderPlace", "Place", "RawFile", "Tree", "ZipPlace", "find_places"]
 
-#: Folders of single pictures and annotations: no dataset begins inside one.
+#: Folders with single pictures and annotations, in which no dataset can be rooted.
 _LEAVES = frozenset({"rgb", "color", "mask", "depth", "meta", "seg", "anno", "segmap", "colormap", "facemap"})
 _DEPTH = 6
 
@@ -39,7 +39,7 @@ class FolderPlace:
         full = self.path / path
         try:
             return RawFile(full) if full.is_file() else None
-        except (OSError, ValueError):  # a list may name files that no file system can have
+        except (OSError, ValueError):  # a list may contain names that are invalid on any file system
             return None
 
     def names(self, folder: str) -> Sequence[str]:
@@ -73,13 +73,13 @@ class ZipPlace:
         return [name.decode() for name in names]
 
 
-#: Where files lie by their path below a root.
+#: A place in which files are found by their path below a root.
 Place = FolderPlace | ZipPlace
 
 
 @dataclass(frozen=True)
 class Tree:
-    """Several places read as one; a file comes from the first that has it."""
+    """Several places merged into one; a file comes from the first place that has it."""
 
     places: tuple[Place, ...] = field(default_factory=tuple)
 
@@ -91,7 +91,7 @@ class Tree:
         """Return the file at `path`. Raises: DataError if no place has it."""
         file = self.find(path)
         if file is None:
-            raise DataError(f"{path}: missing, looked in {' and '.join(place.name for place in self.places)}")
+            raise DataError(f"{path}: missing, searched in {' and '.join(place.name for place in self.places)}")
         return file
 
     def names(self, folder: str) -> list[str]:
@@ -102,13 +102,13 @@ class Tree:
 def find_places(root: Path, anchors: Iterable[str]) -> list[Place]:
     """Return every folder, on disk or in a zip, at or below `root` that holds one of the `anchors`.
 
-    An anchor is a file name, with ``*`` for any part of it, or the name of a folder with a slash at its end. Places
-    come in the order of their names, folders before zips.
-    Raises: DataError if `root` is missing, or a zip is truncated, encrypted or leads out of itself.
+    An anchor is a file name, with ``*`` as a wildcard, or a folder name with a trailing slash. Places are sorted by
+    name, folders before zips.
+    Raises: DataError if `root` is missing, or a zip is truncated, encrypted or has entries that point outside it.
     """
     anchors = tuple(anchors)
     if not root.exists():
-        raise DataError(f"{root}: no such folder or zip; give the place of the download with --root")
+        raise DataError(f"{root}: no such folder or zip; give the location of the download with --root")
     if root.is_file():
         return list(_places_in_zip(RawFile(root), anchors))
     folders: list[Place] = []
@@ -141,7 +141,7 @@ def _places_in_zip(source: RawFile, anchors: tuple[str, ...]) -> Iterator[Place]
 
 
 def _plausible(names: np.ndarray, anchors: tuple[str, ...]) -> np.ndarray:
-    """Return the names with the ending of an anchor: the others, many thousand pictures, are skipped."""
+    """Return the names with the extension of an anchor: the others, thousands of pictures, are skipped."""
     endings = {Path(anchor).suffix.encode() for anchor in anchors if not anchor.endswith("/")}
     keep = np.zeros(len(names), bool)
     for ending in endings:

@@ -1,6 +1,6 @@
-"""Rows of numbers on disk: appended as they come, read one by one, and passed to worker processes as a path.
+"""Rows of numbers on disk: appended one by one, read one by one, and passed to worker processes as a path.
 
-The files are ordinary `.npy`. Rows are read, not mapped: mapped pages would pile up in the memory of every worker.
+The files are ordinary `.npy`. Rows are read, not mapped: mapped pages would accumulate in every worker's memory.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ from hifihr_core.files import describe_os_error, write_atomically
 
 
 class Rows:
-    """A `.npy` file of float32 rows; opens on first read, so it pickles as a path."""
+    """A `.npy` file of float32 rows; opened on first read, so it pickles as a path."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -52,7 +52,7 @@ class Rows:
         return np.frombuffer(bytearray(content), "<f4").reshape(self.shape[1:])
 
     def mapped(self) -> np.ndarray:
-        """Return all rows as an array over the mapped file, for a passing look at many."""
+        """Return all rows as an array over the mapped file, for occasional access to many of them."""
         return np.load(self.path, mmap_mode="r") if len(self) else np.zeros(self.shape, np.float32)
 
     def _open(self) -> BufferedIOBase:
@@ -83,7 +83,7 @@ def write_rows(target: Path, shape: tuple[int, ...]) -> Iterator[Callable[[np.nd
         yield append
         file.seek(0)
         _write_header(file, (count, *shape))
-        assert file.tell() == begin  # NumPy leaves room for a longer first axis
+        assert file.tell() == begin  # NumPy reserves space for a longer first axis
 
 
 def _write_header(file: BufferedIOBase, shape: tuple[int, ...]) -> None:

@@ -1,1 +1,1 @@
-"""Writing synthetic data in the datasets' own layouts."""
+"""Write synthetic data in the datasets' own layouts."""

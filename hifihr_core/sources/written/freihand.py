@@ -1,4 +1,4 @@
-"""FreiHAND v2's raw layout (docs/shards.md and the dataset's own toolbox say what its files mean)."""
+"""FreiHAND v2's raw layout (docs/shards.md and the dataset's own toolbox document its files)."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -50,7 +50,7 @@ def write_freihand(request: RawRequest, on_progress: OnProgress) -> None:
 
 
 def _after(done: int, total: int, on_progress: OnProgress) -> Callable[[int], None]:
-    """Return a progress callback for one split that continues the count of the splits before it."""
+    """Return a progress callback for one split that continues the count of earlier splits."""
     return lambda number: on_progress(done + number, total)
 
 
@@ -80,7 +80,7 @@ def _write_split(
 
 
 def _version(batch: Batch, version: int, seed: int) -> Batch:
-    """Return the batch as it is for version 0, and in other colours for the others."""
+    """Return the batch unchanged for version 0, and recoloured for other versions."""
     if version == 0:
         return batch
     ranges = replace(CAMERA_RANGES, blur_probability=0.0, noise_probability=0.0)
@@ -89,7 +89,7 @@ def _version(batch: Batch, version: int, seed: int) -> Batch:
 
 
 def _write_mask(folder: Path, pose: int, batch: Batch, row: int, training: bool) -> None:
-    """Write a training mask as a JPEG of three channels, an evaluation map of parts as a PNG with one part."""
+    """Write a training mask as a three-channel JPEG, or an evaluation part map as a PNG with one part."""
     mask = batch.labels["mask"][row].cpu().numpy()
     if training:
         cv2.imwrite(str(folder / "mask" / f"{pose:08d}.jpg"), np.repeat(mask[..., None] * np.uint8(255), 3, axis=2))
@@ -112,7 +112,7 @@ def _append(lists: dict[str, JsonList], folder: str, batch: Batch, row: int, han
 
 
 def _mano_numbers(batch: Batch, row: int, hand: HandModel) -> list[float]:
-    """Return the 61 numbers of `mano`: pose about the mean hand, shape, pixel and scale of the root; 0 without MANO."""
+    """Return the 61 numbers of `mano`: pose relative to the mean hand, shape, root pixel and scale; 0 without MANO."""
     labels = batch.labels
     if not hand.has_mano_vertices or labels["pose"].shape[1] != 45:
         return [0.0] * 61
@@ -131,7 +131,7 @@ def _detect(found: list[list], name: str, batch: Batch, row: int) -> None:
 
 
 def _write_detections(root: Path, found: list[list]) -> None:
-    """Write what OpenPose would have found to the file where HiFiHR keeps it: ``[peaks, values, names]``."""
+    """Write simulated OpenPose detections to the file where HiFiHR keeps them: ``[peaks, values, names]``."""
     path = root / _DETECTIONS
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8") as file:

@@ -31,7 +31,7 @@ _SEQUENCES = {"train": "ABF1{}", "evaluation": "AP1{}"}
 
 @dataclass(frozen=True)
 class _Version:
-    """How the two releases differ: extension of the frames, and size, extension and hand channel of the masks."""
+    """The differences between the two releases: frame extension, and size, extension and hand channel of the masks."""
 
     picture: str
     mask: str
@@ -91,7 +91,7 @@ def _frames(
 
 
 class _Split:
-    """One split that is being written."""
+    """One split under construction."""
 
     def __init__(self, root: Path, name: str, version: _Version, native: HandModel | None) -> None:
         self.root, self.name, self.version, self.native = root, name, version, native
@@ -111,9 +111,7 @@ class _Split:
         self.frames.append(frame)
 
     def finish(self) -> None:
-        """Write the list of frames, the detections, and in each sequence one frame without annotation, as the real
-        data has them.
-        """
+        """Write the list of frames, the detections, and one frame per sequence without annotation, as in real data."""
         (self.root / f"{self.name}.txt").write_text("".join(f"{frame}\n" for frame in self.frames), encoding="utf-8")
         for sequence in sorted({frame.split("/")[0] for frame in self.frames}):
             empty = dict.fromkeys(_COMMON_KEYS + (_TRAIN_KEYS if self.name == "train" else ("handJoints3D",)))
@@ -156,8 +154,8 @@ class _Split:
     def _parameters(self, batch: Batch, row: int) -> dict[str, np.ndarray]:
         """Return MANO's pose, shape and translation in OpenGL's frame: vertices are MANO(pose, shape) + translation.
 
-        D = diag(1, -1, -1) turns the hand: D (R (x - j) + j + t) = D R (x - j) + j + t' with t' = D (j + t) - j, where
-        j is the wrist at rest, about which MANO turns. Zero without MANO.
+        D = diag(1, -1, -1) rotates the hand: D (R (x - j) + j + t) = D R (x - j) + j + t' with t' = D (j + t) - j,
+        where j is the wrist at rest, about which MANO rotates. Zero without MANO.
         """
         if self.native is None:
             return {"handPose": np.zeros(48), "handBeta": np.zeros(10), "handTrans": np.zeros(3)}
@@ -186,7 +184,7 @@ def _evaluation_meta(batch: Batch, row: int) -> dict[str, object]:
 
 
 def _common(batch: Batch, row: int) -> dict[str, object]:
-    """Return camera and object: the object's pose is that of a box in the hand, its name one of YCB's."""
+    """Return camera and object: the object has the pose of a box in the hand and a name from YCB."""
     middle = _opengl(batch.labels["joints_cam"][row]).mean(axis=0)
     corners = np.stack(np.meshgrid(*3 * ([-0.04, 0.04],), indexing="ij"), axis=-1).reshape(8, 3)
     values = (
@@ -201,5 +199,5 @@ def _opengl(points_cam: torch.Tensor) -> np.ndarray:
 
 
 def _pickle(meta: dict[str, object]) -> bytes:
-    """Return a pickle as Python 2 wrote them: protocol 2, and NumPy's modules under their old names."""
+    """Return a pickle in Python 2 style: protocol 2, and NumPy's modules under their old names."""
     return pickle.dumps(meta, protocol=2).replace(b"numpy._core.", b"numpy.core.")

@@ -1,7 +1,7 @@
 """Write synthetic hands in the raw layouts of FreiHAND v2 and HO-3D v2 / v3, as their downloads look on disk.
 
-Every reader, evaluator and tutorial can thus be tried on files of the real format without the real data. A marker file
-says that a tree is synthetic, and whether its 778 vertices are MANO's (if MANO is installed) or stand-ins.
+Readers, evaluators and tutorials can thus be tried on files in the real format without the real data. A marker file
+states that a tree is synthetic, and whether its 778 vertices are MANO's (if MANO is installed) or stand-ins.
 """
 
 import json
@@ -22,7 +22,7 @@ from hifihr_core.sources.marker import MARKER_NAME
 
 OnProgress = Callable[[int, int], None]
 
-#: An evaluation split differs from a training split of the same seed.
+#: Makes an evaluation split differ from a training split with the same seed.
 EVALUATION_SEED = 1_000_003
 
 
@@ -30,7 +30,7 @@ EVALUATION_SEED = 1_000_003
 class RawRequest:
     """What to write: numbers of annotated poses in both splits, the seed, and where.
 
-    `hand` None means MANO if it is installed, else the free hand. `photos` and `backgrounds` are those of
+    `hand=None` means MANO if it is installed, else the free hand. `photos` and `backgrounds` are those of
     `SynthOptions`.
     """
 
@@ -61,15 +61,15 @@ LAYOUTS: Mapping[str, str] = MappingProxyType(
 def write_raw_tree(
     layout: str, request: RawRequest, *, overwrite: bool = False, on_progress: OnProgress | None = None
 ) -> None:
-    """Write a raw tree of a dataset; `on_progress` gets (poses done, poses of all).
+    """Write a raw tree of a dataset; `on_progress` gets (poses done, total).
 
-    A tree that an interrupted run left is written again; a finished one only with `overwrite`.
+    A tree left by an interrupted run is rewritten; a finished one only with `overwrite`.
     Raises: ValueError for an unknown layout; DataError if the folder holds something else, or cannot be written.
     """
     from importlib import import_module
 
     if layout not in LAYOUTS:
-        raise ValueError(f"raw layout {layout!r} is not known; known layouts: {', '.join(LAYOUTS)}")
+        raise ValueError(f"unknown raw layout {layout!r}; known layouts: {', '.join(LAYOUTS)}")
     refuse_taken(request.root, overwrite=overwrite)
     module, _, name = LAYOUTS[layout].partition(":")
     try:
@@ -82,27 +82,27 @@ def write_raw_tree(
 
 
 def write_marker(root: Path, *, stand_in_vertices: bool) -> None:
-    """Mark a tree as synthetic and unfinished. Written first, so that no part of one passes for a download."""
+    """Mark a tree as synthetic and unfinished; written first, so that a partial tree never passes for a download."""
     content = {"synthetic": True, "stand_in_vertices": stand_in_vertices, _UNFINISHED: True}
     write_text(root / MARKER_NAME, json.dumps(content) + "\n")
 
 
 def refuse_taken(root: Path, *, overwrite: bool) -> None:
-    """Refuse a folder that may hold a real download, or a finished tree, unless it may be replaced.
+    """Reject a folder that may hold a real download, or a finished tree that must not be replaced.
 
-    Raises: DataError with the remedy.
+    Raises: DataError, with the remedy.
     """
     if not root.is_dir() or not any(not is_junk(path.name) for path in root.iterdir()):
         return
     if not (root / MARKER_NAME).is_file():
         raise DataError(f"{root}: neither empty nor a synthetic tree; give an empty folder with --out")
     if not (overwrite or _UNFINISHED in read_json(root / MARKER_NAME)):
-        raise DataError(f"{root}: it already holds a synthetic tree; choose another --out, or --overwrite it")
+        raise DataError(f"{root}: already contains a synthetic tree; choose another --out, or use --overwrite")
 
 
-#: In the marker of a tree that is being written.
+#: The marker's entry for an unfinished tree.
 _UNFINISHED = "unfinished"
-#: What the layouts put into the root of a tree; nothing else is ever removed.
+#: What the layouts write to the root of a tree; nothing else is ever removed.
 _FOLDERS = ("training", "evaluation", "train", "outputs", "openpose")
 _FILES = ("training_*.json", "evaluation_*.json", "train.txt", "evaluation.txt", MARKER_NAME)
 
@@ -126,7 +126,7 @@ def _finish_marker(root: Path) -> None:
 
 
 class JsonList:
-    """A JSON list that is written entry by entry, so that long lists need no memory."""
+    """A JSON list written entry by entry, so that long lists need no memory."""
 
     def __init__(self, file: TextIO) -> None:
         self.file, self.count = file, 0

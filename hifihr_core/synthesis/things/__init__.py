@@ -1,1 +1,1 @@
-"""What a synthetic picture shows besides its hand: props, what hands wear, a second hand, occluders."""
+"""Objects in a synthetic picture besides its hand: props, rings and gloves, a second hand, occluders."""

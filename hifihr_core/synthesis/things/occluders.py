@@ -1,4 +1,4 @@
-"""Things between camera and hand that are not props of the hand: discs and slabs."""
+"""Occluders between camera and hand: discs and slabs."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -7,7 +7,7 @@ from torch import Tensor
 from hifihr_core.synthesis.dice import Dice
 from hifihr_core.synthesis.options import SynthOptions
 
-#: An occluder hides less than this part of what is seen of a hand, and so do props of all of it.
+#: Maximum fraction of the visible hand that an occluder may hide, and of the whole hand that props may hide.
 MOST_HIDDEN = 0.5
 
 
@@ -18,9 +18,9 @@ def cover(
     dice: Dice,
     options: SynthOptions,
 ) -> tuple[Float[Tensor, "B 3 H W"], Bool[Tensor, "B H W"]]:
-    """Put a disc or slab, with the backdrop of another sample on it, in front of some pictures; return where it is.
+    """Put a disc or slab, textured with another sample's backdrop, in front of some pictures; return its mask.
 
-    What would hide most of a hand is left out.
+    Occluders that would hide most of a hand are omitted.
     """
     rows, columns = ((torch.arange(n, device=dice.device) + 0.5) / n for n in options.size_px)
     v, u = torch.meshgrid(rows, columns, indexing="ij")
@@ -46,7 +46,7 @@ def keep_hand(
     props: Float[Tensor, "B 3 H W"],
     backdrop: Float[Tensor, "B 3 H W"],
 ) -> tuple[Float[Tensor, "B 3 H W"], Float[Tensor, "B H W"]]:
-    """Return what is behind the hands, and the depth of props: none for samples whose props would hide the hand."""
+    """Return the background and the depth of props, without props that would hide the hand."""
     area = hand_depth.isfinite().sum(dim=(1, 2)).clamp(min=1)
     hidden = (hand_depth.isfinite() & (props_depth < hand_depth)).sum(dim=(1, 2)) / area > MOST_HIDDEN
     image = torch.where(hidden[:, None, None, None], backdrop, props)

@@ -1,6 +1,7 @@
-"""What is seen with a hand: the forearm it hangs from, with skin or a sleeve, and an object that it holds.
+"""Props of a hand: its forearm, with skin or a sleeve, and an object that it holds.
 
-Props are meshes with one colour per vertex, one topology for all samples; what a sample lacks is collapsed to a point.
+Props are meshes with one colour per vertex and the same topology for all samples; missing props are collapsed to a
+point.
 """
 
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ _OBJECT_RINGS = 7
 _ARM_M = 0.26
 _TOWARDS_CAMERA = 0.4
 _INTO_HAND_M = 0.02
-#: Concretely, ``_JOINTS_HELD`` are the joints around whose middle a closing hand holds something.
+#: Joints around whose centre a closing hand holds an object.
 _JOINTS_HELD = (4, 6, 7, 10, 11, 14, 15)
 _INDEX_MCP, _PINKY_MCP = 5, 17
 
@@ -38,7 +39,7 @@ class Props:
 
 @lru_cache(maxsize=1)
 def prop_faces() -> Int[Tensor, "F 3"]:
-    """Return the faces of forearm, sleeve and held object, one after the other."""
+    """Return the faces of forearm, sleeve and held object, in this order."""
     parts, first = [], 0
     for rings, begins_closed in ((_ARM_RINGS, False), (_ARM_RINGS, False), (_OBJECT_RINGS, True)):
         faces, count = tube_faces(rings, begins_closed)
@@ -48,7 +49,7 @@ def prop_faces() -> Int[Tensor, "F 3"]:
 
 
 def tube_faces(rings: int, begins_closed: bool) -> tuple[Int[Tensor, "F 3"], int]:
-    """Return the faces of a tube and the number of its vertices: rings, then the middles of its first and last end."""
+    """Return the faces of a tube and the number of its vertices: rings, then the centres of its two ends."""
     i = torch.arange(_AROUND)
     j = (i + 1) % _AROUND
     sides = []
@@ -115,7 +116,7 @@ def skin_at_wrist(posed: Hand, faces: Int[Tensor, "F 3"]) -> Float[Tensor, "B 3"
 
 
 def _albedo_at_vertices(appearance: Appearance, faces: Int[Tensor, "F 3"], count: int) -> Float[Tensor, "B V 3"]:
-    """Return the albedo at every vertex; with a chart, at one of its places on it."""
+    """Return the albedo at every vertex; with a chart, at one of its UVs."""
     if appearance.uvs is None or appearance.faces_uvs is None:
         return appearance.albedo
     uv_of_vertex = faces.new_zeros(count).index_copy(0, faces.flatten().long(), appearance.faces_uvs.flatten().long())
@@ -131,7 +132,7 @@ def _where(wanted: Bool[Tensor, " B"], mesh: Float[Tensor, "B V 3"], point: Floa
 
 
 def hand_axes(joints: Float[Tensor, "B 21 3"]) -> Float[Tensor, "B 3 3"]:
-    """Return rows: across the wrist, through it (from palm to back or back to palm), and out of the hand."""
+    """Return axes as rows: across the wrist, through it (palm to back or back to palm), and out of the hand."""
     along = normalize(joints[:, WRIST] - joints[:, ROOT], dim=-1)
     across = joints[:, _INDEX_MCP] - joints[:, _PINKY_MCP]
     across = normalize(across - (across * along).sum(-1, keepdim=True) * along, dim=-1)
@@ -139,7 +140,7 @@ def hand_axes(joints: Float[Tensor, "B 21 3"]) -> Float[Tensor, "B 3 3"]:
 
 
 def _bend(axes: Float[Tensor, "B 3 3"], dice: Dice) -> Float[Tensor, "B 3 3"]:
-    """Return the axes of the forearm: those of the hand, bent at the wrist at random.
+    """Return the axes of the forearm: those of the hand, randomly bent at the wrist.
 
     An arm that points straight at the camera would hide its hand, so it is bent aside.
     """
@@ -154,7 +155,7 @@ def _bend(axes: Float[Tensor, "B 3 3"], dice: Dice) -> Float[Tensor, "B 3 3"]:
 def wrist_of(
     vertices: Float[Tensor, "B V 3"], joint: Float[Tensor, "B 3"], axes: Float[Tensor, "B 3 3"]
 ) -> tuple[Float[Tensor, "B 3"], Float[Tensor, "B 2"]]:
-    """Return where the hand's mesh ends: the centre of its last centimetre, and its half-widths there."""
+    """Return the end of the hand's mesh: the centre of its last centimetre, and its half-widths there."""
     local = (vertices - joint[:, None]) @ axes.mT
     near = (local[..., 2:] > local[..., 2:].amax(dim=1, keepdim=True) - 0.01).to(local)
     middle = (local * near).sum(dim=1) / near.sum(dim=1)
@@ -163,9 +164,9 @@ def wrist_of(
 
 
 def _forearm(wrist: Tensor, axes: Tensor, radii: Float[Tensor, "B 2"], dice: Dice) -> Float[Tensor, "B V 3"]:
-    """Return an oval tube from inside the hand to beyond the picture, thicker and rounder towards the elbow.
+    """Return an oval tube from inside the hand to beyond the picture, which gets thicker and rounder towards the elbow.
 
-    It begins thin and inside, so that it emerges from the hand's skin before the hand ends.
+    It starts thin inside the hand, so that it emerges through the skin before the hand ends.
     """
     share = torch.linspace(0, 1, _ARM_RINGS, device=wrist.device)
     along = (-_INTO_HAND_M + _ARM_M * share**1.5).expand(dice.batch, -1)
@@ -177,7 +178,7 @@ def _forearm(wrist: Tensor, axes: Tensor, radii: Float[Tensor, "B 2"], dice: Dic
 
 
 def _sleeve(wrist: Tensor, axes: Tensor, radii: Float[Tensor, "B 2"], dice: Dice) -> Float[Tensor, "B V 3"]:
-    """Return a wider tube that begins at the wrist or further up, with an uneven hem."""
+    """Return a wider tube that begins at the wrist or farther up, with an uneven hem."""
     share = torch.linspace(0, 1, _ARM_RINGS, device=wrist.device)
     begin = dice.uniform(-0.01, 0.09)[:, None]
     along = begin + (_ARM_M + 0.02 - begin) * share
@@ -187,13 +188,13 @@ def _sleeve(wrist: Tensor, axes: Tensor, radii: Float[Tensor, "B 2"], dice: Dice
 
 
 def _skin_colors(mesh: Tensor, skin: Float[Tensor, "B 3"], dice: Dice) -> Tensor:
-    """Return the hand's skin, slightly paler or darker, with faint blotches."""
+    """Return a skin slightly paler or darker than the hand's, with faint blotches."""
     tone = skin * (1 + 0.05 * dice.normal())[:, None]
     return tone[:, None] * (1 + 0.025 * dice.normal(mesh.shape[1], 1))
 
 
 def _cloth_colors(mesh: Tensor, dice: Dice) -> Tensor:
-    """Return plain or striped cloth: dark, light or of any colour."""
+    """Return plain or striped cloth: dark, light or coloured."""
     base = dice.uniform(0.02, 0.9)[:, None] * (0.4 + 0.6 * dice.uniform(0.0, 1.0, 3))
     other = dice.uniform(0.02, 0.9, 3)
     ring = torch.arange(mesh.shape[1], device=mesh.device) // _AROUND

@@ -1,4 +1,4 @@
-"""A second hand in the picture: the same person's other one, near the first."""
+"""A second hand in the picture: the same person's other hand, near the first."""
 
 from dataclasses import replace
 
@@ -13,14 +13,14 @@ from hifihr_core.rendering import Renderer
 from hifihr_core.synthesis.dice import Dice
 from hifihr_core.synthesis.things.occluders import MOST_HIDDEN
 
-#: How far the middles of the two palms are apart: across the view, in reaches of the second hand, and in depth, metres.
+#: Distance between the centres of the two palms: across the view, in reaches of the second hand, and in depth, metres.
 _APART, _DEPTH_M = (0.55, 1.2), (-0.05, 0.1)
 
 
 def draw_second_hands(
     hand: HandModel, parameters: HandParameters, root_cam: Float[Tensor, "B 3"], dice: Dice
 ) -> tuple[Float[Tensor, "B V 3"], Appearance | None]:
-    """Return left hands beside the right ones, camera frame: poses of other samples, this one's shape and skin."""
+    """Return left hands beside the right ones, camera frame, with other samples' poses and the same shape and skin."""
     other = replace(
         parameters, pose=parameters.pose.roll(1, dims=0), global_orient=parameters.global_orient.roll(1, dims=0)
     )
@@ -42,10 +42,10 @@ def over_props(
     behind: tuple[Float[Tensor, "B 3 H W"], Float[Tensor, "B H W"]],
     first_depth: Float[Tensor, "B H W"],
 ) -> tuple[Float[Tensor, "B 3 H W"], Float[Tensor, "B H W"]]:
-    """Draw the second hands of the samples that have one into pictures of props and their depth, the nearer on top.
+    """Draw the second hands of samples that have one into the pictures and depth of props, nearest on top.
 
-    The faces of `renderer` are those of a mirrored hand. Only the samples that have one are rendered. One that would
-    hide most of the first hand, which is at `first_depth`, is left out.
+    The faces of `renderer` are those of a mirrored hand. Only samples with a second hand are rendered. One that would
+    hide most of the first hand, at `first_depth`, is omitted.
     """
     rows = torch.nonzero(has)[:, 0]
     if not len(rows):

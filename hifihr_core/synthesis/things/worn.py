@@ -1,4 +1,4 @@
-"""What hands wear: rings, watches and gloves. No random number is drawn for what the options leave out."""
+"""Things that hands wear: rings, watches and gloves. No random numbers are drawn for disabled options."""
 
 from dataclasses import replace
 
@@ -14,18 +14,18 @@ from hifihr_core.synthesis.dice import Dice
 from hifihr_core.synthesis.options import SynthOptions
 from hifihr_core.synthesis.things.props import Props, hand_axes, tube, tube_faces, wrist_of
 
-#: Rings of vertices along a band, and along the case of a watch.
+#: Number of vertex rings along a band, and along the case of a watch.
 _BAND_RINGS, _CASE_RINGS = 3, 3
-#: Knuckle and next joint of the bones that carry rings: index to little finger.
+#: Knuckle and next joint of the bones that may have rings: index to little finger.
 _RING_BONES = ((5, 6), (9, 10), (13, 14), (17, 18))
-#: A vertex is of a finger if it is nearer than this to the bone, metres.
+#: A vertex belongs to a finger if it is closer than this to the bone, metres.
 _FINGER_M = 0.014
 #: Metals and plastics: gold, silver, copper, black, white.
 _COLORS = ((0.83, 0.62, 0.2), (0.75, 0.75, 0.78), (0.7, 0.42, 0.3), (0.04, 0.04, 0.05), (0.9, 0.9, 0.9))
 
 
 def with_worn_faces(others: Int[Tensor, "F 3"]) -> Int[Tensor, "G 3"]:
-    """Return the faces of the other props, and after them those of a ring, a strap and a watch."""
+    """Return the faces of the other props, followed by those of a ring, a strap and a watch."""
     parts, first = [others], int(others.max()) + 1
     for rings, begins_closed in ((_BAND_RINGS, False), (_BAND_RINGS, False), (_CASE_RINGS, True)):
         faces, count = tube_faces(rings, begins_closed)
@@ -35,7 +35,7 @@ def with_worn_faces(others: Int[Tensor, "F 3"]) -> Int[Tensor, "G 3"]:
 
 
 def wear(props: Props, posed: Hand, dice: Dice, options: SynthOptions) -> Props:
-    """Return the props with a ring and a watch on some of the hands; both are on the skin."""
+    """Return the props with a ring and a watch on some of the hands; both lie on the skin."""
     vertices, joints = posed.vertices, posed.joints
     wrist, radii = wrist_of(vertices, joints[:, WRIST], hand_axes(joints))
     has_ring, has_watch = dice.chance(options.ring), dice.chance(options.watch)
@@ -52,7 +52,7 @@ def _color(dice: Dice) -> Float[Tensor, "B 3"]:
 
 
 def _ring(vertices: Float[Tensor, "B V 3"], joints: Float[Tensor, "B 21 3"], dice: Dice) -> Float[Tensor, "B R 3"]:
-    """Return a band about a finger, as wide as the skin there."""
+    """Return a band around a finger, as wide as the skin there."""
     bones = torch.tensor(_RING_BONES, device=joints.device)[dice.integer(len(_RING_BONES)).to(joints.device)]
     rows = torch.arange(len(joints), device=joints.device)
     knuckle, next_ = joints[rows, bones[:, 0]], joints[rows, bones[:, 1]]
@@ -73,7 +73,7 @@ def _ring(vertices: Float[Tensor, "B V 3"], joints: Float[Tensor, "B 21 3"], dic
 def _watch(
     wrist: Float[Tensor, "B 3"], axes: Float[Tensor, "B 3 3"], radii: Float[Tensor, "B 2"], dice: Dice
 ) -> tuple[Float[Tensor, "B S 3"], Float[Tensor, "B C 3"]]:
-    """Return a strap about the end of the hand, and a case on its back, or below the palm."""
+    """Return a strap around the end of the hand, and a case on its back or on the palm side."""
     place = dice.uniform(-0.012, 0.006)[:, None]
     half = dice.uniform(0.006, 0.012)[:, None] * torch.linspace(-1, 1, _BAND_RINGS, device=wrist.device)
     strap = tube(wrist, axes, place + half, 1.18 * radii[:, None].expand(-1, _BAND_RINGS, 2))
@@ -88,7 +88,7 @@ def _watch(
 
 
 def gloved(posed: Hand, dice: Dice, options: SynthOptions) -> tuple[Hand, Bool[Tensor, " B"]]:
-    """Return the hands with gloves of one colour on some of them, and on which; folds of the skin show a little."""
+    """Return the hands, some with plain gloves through which skin folds show slightly, and which ones have them."""
     has, look = dice.chance(options.glove), posed.appearance
     if look is None:
         return posed, torch.zeros_like(has)

@@ -1,1 +1,1 @@
-"""What a run leaves in its folder: journal, sample pictures, report."""
+"""The contents of a run folder: journal, sample pictures, report."""

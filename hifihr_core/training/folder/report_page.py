@@ -16,7 +16,7 @@ REPORT_FILE = Path("report.html")
 #: Size of a curve and its margin, pixels of the page.
 WIDTH, HEIGHT, MARGIN = 360.0, 160.0, 34.0
 
-#: Points that a curve shows at most; longer journals are averaged over equal stretches.
+#: Maximum number of points per curve; longer journals are averaged over equal intervals.
 MOST_POINTS = 200
 
 _STYLE = """
@@ -53,14 +53,14 @@ def _section(title: str, body: str) -> str:
 
 
 def _curves(training: Sequence[Mapping[str, Any]], validations: Sequence[Mapping[str, Any]]) -> str:
-    """Return a curve of the training loss, and one of every number that validations measure."""
+    """Return the curve of the training loss, and one curve per validation metric."""
     named = [("training loss", points_of(training, "loss"))]
     named += [(f"validation {name}", points_of(validations, name)) for name in _columns(validations)]
     return "".join(draw_curve(title, points) for title, points in named)
 
 
 def points_of(rows: Sequence[Mapping[str, Any]], name: str) -> list[tuple[float, float]]:
-    """Return (step, value) of the rows that have a finite number of this name, averaged to at most `MOST_POINTS`."""
+    """Return (step, value) of the rows with a finite value of this name, averaged to at most `MOST_POINTS`."""
     found = [
         (float(row["step"]), float(row[name]))
         for row in rows
@@ -72,7 +72,7 @@ def points_of(rows: Sequence[Mapping[str, Any]], name: str) -> list[tuple[float,
 
 
 def draw_curve(title: str, points: Sequence[tuple[float, float]]) -> str:
-    """Return a figure with an SVG line over steps; an empty text without points."""
+    """Return a figure with an SVG line over steps; an empty string without points."""
     if not points:
         return ""
     xs, ys = [x for x, _ in points], [y for _, y in points]

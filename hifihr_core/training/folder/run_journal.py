@@ -1,4 +1,4 @@
-"""The run folder: settings, environment, metrics as lines and for TensorBoard."""
+"""The run folder: settings, environment, and metrics as JSON lines and for TensorBoard."""
 
 import json
 import platform
@@ -27,21 +27,19 @@ ENVIRONMENT_FILE = Path("env.json")
 METRICS_FILE = Path("metrics.jsonl")
 TENSORBOARD_FOLDER = Path("tensorboard")
 
-#: Names of temporary files: ours (`write_atomically`) and those of safetensors.
+#: Patterns of temporary files: ours (`write_atomically`) and those of safetensors.
 LEFTOVER = re.compile(
     r"\.(state|newest|best|start|config|env|metrics|report|step_\d+)-\w+\.(safetensors|toml|json|jsonl|html|png)|\.tmp\w*"
 )
 
 
 def check_folder(folder: Path, settings: RunSettings, *, resume: bool) -> None:
-    """Check, before anything is made, that a run may begin or continue in a folder. Raises: ConfigError if it holds a
-    run that is not being resumed, no run to resume, or one with other settings.
+    """Check, before anything is created, that a run may begin or continue in a folder. Raises: ConfigError if it holds
+    a run but `resume` is False, no run to resume, or a run with other settings.
     """
     holds_run = (folder / SETTINGS_FILE).exists()
     if resume and not holds_run:
-        raise ConfigError(
-            f"{folder}: no run to resume, expected {SETTINGS_FILE} in it; leave --resume out to start one"
-        )
+        raise ConfigError(f"{folder}: no run to resume, expected {SETTINGS_FILE} in it; drop --resume to start one")
     if holds_run and not resume:
         raise ConfigError(f"{folder}: already holds a run; continue it with --resume, or choose another --out")
     if resume and (folder / STATE_FILE).exists():
@@ -49,7 +47,7 @@ def check_folder(folder: Path, settings: RunSettings, *, resume: bool) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files of a killed training; call it with the folder's lock held."""
+    """Remove the temporary files of a killed training run; the caller must hold the folder's lock."""
     for place in (folder, folder / "checkpoints", folder / "samples"):
         if place.is_dir():
             for path in place.iterdir():
@@ -58,7 +56,7 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def describe_run(folder: Path, settings: RunSettings, world: World, *, started_from: str = "") -> None:
-    """Write settings and environment into the run folder; a resumed run adds its own to the list "lives".
+    """Write settings and environment to the run folder; a resumed run appends its own to the list "lives".
 
     Raises: DataError if it cannot be written.
     """
@@ -70,13 +68,13 @@ def describe_run(folder: Path, settings: RunSettings, world: World, *, started_f
 
 
 def first_start(folder: Path) -> str:
-    """Return what the run in a folder started from, as its first life wrote it down; an empty text if nothing did."""
+    """Return what the run in a folder started from, as recorded by its first life; an empty string if unknown."""
     lives = [life for life in _lives(folder / ENVIRONMENT_FILE) if isinstance(life, dict)]
     return next((str(life["started_from"]) for life in lives if life.get("started_from")), "")
 
 
 def _lives(path: Path) -> list[Any]:
-    """Return what earlier lives of the run wrote down; nothing if the file is missing or damaged."""
+    """Return the records of earlier lives of the run; empty if the file is missing or damaged."""
     if not path.exists():
         return []
     try:
@@ -85,12 +83,12 @@ def _lives(path: Path) -> list[Any]:
         return []
     if not isinstance(found, dict):
         return []
-    lives = found.get("lives", [found])  # a run of an earlier version has one life at the top
+    lives = found.get("lives", [found])  # a run of an earlier version has a single life at the top level
     return lives if isinstance(lives, list) else []
 
 
 def environment(world: World) -> dict[str, Any]:
-    """Return what the numbers of a run may depend on besides its settings."""
+    """Return the environment on which a run's numbers may depend."""
     on_cuda = world.device.type == "cuda"
     return {
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -105,9 +103,9 @@ def environment(world: World) -> dict[str, Any]:
 
 
 class Journal:
-    """Appends to `metrics.jsonl` and to TensorBoard's files; a context manager. Only the writer writes.
+    """A context manager that appends to `metrics.jsonl` and to TensorBoard's files. Only rank 0 writes.
 
-    Lines after `from_step` belong to steps that a resumed run repeats, and are dropped.
+    Lines after `from_step` belong to steps that a resumed run repeats; they are dropped.
     """
 
     def __init__(self, folder: Path, *, from_step: int, is_writer: bool) -> None:
@@ -146,12 +144,12 @@ class Journal:
 
 
 def keep_until(path: Path, step: int) -> list[str]:
-    """Return the lines of a journal up to a step; a line cut short by a crash is dropped."""
+    """Return the lines of a journal up to a step; a line truncated by a crash is dropped."""
     return [line for line, row in _rows(path) if row["step"] <= step]
 
 
 def read_journal(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a journal; lines that are damaged are left out."""
+    """Return the rows of a journal; damaged lines are skipped."""
     return [row for _, row in _rows(path)]
 
 

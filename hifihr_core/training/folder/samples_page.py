@@ -1,4 +1,4 @@
-"""Sample pictures: what the network saw, what it made of it, and the two over each other."""
+"""Draw sample pictures: the network's input, its output, and an overlay of both."""
 
 from pathlib import Path
 
@@ -16,10 +16,10 @@ from hifihr_core.training.step import predict
 
 FOLDER = Path("samples")
 
-#: Samples per picture, one under the other.
+#: Samples per picture, in rows.
 ROWS = 4
 
-#: Colours of skeletons, RGB: predicted, and what the level may compare with.
+#: Colours of skeletons, RGB: predicted, and the label of the supervision level.
 PREDICTED, TRUTH = (255, 80, 40), (60, 220, 90)
 
 
@@ -27,7 +27,7 @@ PREDICTED, TRUTH = (255, 80, 40), (60, 220, 90)
 def save_pictures(run: Run, batch: Batch, step: int) -> Path:
     """Draw the first samples of a batch as a PNG: input | render | overlay | silhouette, or input | skeletons.
 
-    The truth that is drawn is a label that the level may read. Raises: DataError if it cannot be written.
+    The ground truth drawn is a label that the supervision level may read. Raises: DataError if it cannot be written.
     """
     was_training = {module: module.training for module in run.network.modules()}
     run.network.eval()

@@ -1,1 +1,1 @@
-"""A hand through time: one shape and smooth poses, fitted to its sightings."""
+"""Fit a hand over time: one shape and smooth poses that explain its sightings."""

@@ -1,5 +1,5 @@
-"""The normal equations of a fit over time: each frame is coupled with itself and, number by number, with the two after
-it.
+"""The banded normal equations of a fit over time: each frame is coupled with itself and, per variable, with the next
+two.
 """
 
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from scipy.linalg import solveh_banded
 
 @dataclass(frozen=True)
 class TimeSystem:
-    """A symmetric system over T frames of D numbers.
+    """A symmetric system over T frames of D variables.
 
-    ``blocks[t]`` couples the numbers of frame t with each other. Concretely, ``next_one[t, d]`` couples number d of
-    frame t with number d of frame t + 1, and ``next_two[t, d]`` with that of frame t + 2; all other entries are zero.
+    ``blocks[t]`` couples the variables of frame t with each other. Concretely, ``next_one[t, d]`` couples variable d of
+    frame t with variable d of frame t + 1, and ``next_two[t, d]`` with that of frame t + 2; all other entries are zero.
     """
 
     blocks: Float[np.ndarray, "T D D"]
@@ -68,7 +68,7 @@ def add_accelerations(
     square = strength**2
     blocks, one, two = system.blocks.copy(), system.next_one.copy(), system.next_two.copy()
     diagonal = np.arange(square.shape[1])
-    for offset in range(3):  # the frame t - 2 + offset is touched by the acceleration of row t
+    for offset in range(3):  # frame t - 2 + offset enters the acceleration of row t
         added = square[2:] * weights[2:, offset, None] ** 2
         blocks[offset : len(blocks) - 2 + offset, diagonal, diagonal] += added
     one[:-2] += square[2:] * (weights[2:, 0] * weights[2:, 1])[:, None]
@@ -80,7 +80,7 @@ def add_accelerations(
 def spread_accelerations(
     weights: Float[np.ndarray, "T 3"], values: Float[np.ndarray, "T D"]
 ) -> Float[np.ndarray, "T D"]:
-    """Return the transpose of the accelerations applied to `values`: their effect on each frame's numbers."""
+    """Apply the transposed acceleration operator to `values`: their effect on each frame's variables."""
     felt = np.zeros_like(values)
     for offset in range(3):
         felt[offset : len(felt) - 2 + offset] += weights[2:, offset, None] * values[2:]

@@ -1,4 +1,4 @@
-"""A closer look at the hands of a clip: each sighting lifted with what the hand network sees in its picture."""
+"""A closer look at the hands of a clip: each sighting is lifted with the hand network's evidence from its picture."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ from hifihr_core.video.fitting.track_start import sequence_of
 from hifihr_core.video.reading.frames import Frame, FrameSource, Span
 from hifihr_core.video.tracking.journal import SeenFrame
 
-#: Sightings of a track that are lifted at once: what the network saw of more of them is not kept.
+#: Number of sightings in a track that are lifted at once, which limits the evidence held in memory.
 _BATCH = 64
 
 
@@ -30,8 +30,8 @@ _BATCH = 64
 class CloserHands:
     """The sightings of a track, lifted one by one as right-looking hands.
 
-    `rows` are their places in the track; `sigma_px` is how far the eyes' joints may be off, larger where the hand
-    network sees them elsewhere.
+    `rows` are their indices in the track; `sigma_px` is the expected error of the eyes' joints, larger where the hand
+    network disagrees.
     """
 
     rows: Int[np.ndarray, " M"]
@@ -49,7 +49,7 @@ def look_closer(
     *,
     on_frame: Callable[[int], None] = lambda number: None,
 ) -> list[SightedTrack]:
-    """Return the tracks with the hands that were lifted from each picture; see `SeenSequence.lifted`."""
+    """Return the tracks with hands lifted from each picture; see `SeenSequence.lifted`."""
     found = closer_hands(sight, hand, source, span, frames, tracks, on_frame=on_frame)
     return [with_lift(hand, track, found[track.id]) if track.id in found else track for track in tracks]
 
@@ -64,7 +64,7 @@ def closer_hands(
     *,
     on_frame: Callable[[int], None] = lambda number: None,
 ) -> dict[int, CloserHands]:
-    """Return the lifted sightings of every track by its identity; the clip is read again."""
+    """Return the lifted sightings of every track by identity; the clip is read again."""
     seen = {frame.number: frame for frame in frames}
     gathered = {track.id: _Gathered(sight, hand, track) for track in tracks}
     first_row = {track.id: {int(number): row for row, number in enumerate(track.frames)} for track in tracks}
@@ -81,7 +81,7 @@ def closer_hands(
 
 
 def with_lift(hand: HandModel, track: SightedTrack, closer: CloserHands) -> SightedTrack:
-    """Return the track with its lifted hands; sightings that the clip did not show a second time are left out."""
+    """Return the track with its lifted hands, without sightings in frames that could not be read a second time."""
     sigma_px, weight = track.seen.sigma_px.copy(), np.zeros_like(track.seen.weight)
     sigma_px[closer.rows], weight[closer.rows] = closer.sigma_px, track.seen.weight[closer.rows]
     lifted, _ = sequence_of(hand, closer.parts, track.seen.times_s, closer.rows)
@@ -91,7 +91,7 @@ def with_lift(hand: HandModel, track: SightedTrack, closer: CloserHands) -> Sigh
 def _look(
     sight: SecondSight, picture: Frame, tracks: Sequence[SightedTrack], hands: Sequence[SeenHand]
 ) -> list[Evidence]:
-    """Return what is known about each hand of a picture, in pixels of the picture in which it looks right."""
+    """Return the evidence for each hand in a picture, in pixels of the picture in which it looks like a right hand."""
     left = np.array([track.side == "left" for track in tracks])
     flips = np.where(left[:, None, None], flip_horizontal(picture.image.shape[1]), np.eye(3))
     evidence = sight.evidence(Pyramid(picture.image), hands, left, flips)
@@ -99,7 +99,7 @@ def _look(
 
 
 class _Gathered:
-    """Lifts the sightings of one track, a batch at a time."""
+    """Lifts the sightings of one track in batches."""
 
     def __init__(self, sight: SecondSight, hand: HandModel, track: SightedTrack) -> None:
         self._sight, self._hand, self._track = sight, hand, track

@@ -1,4 +1,4 @@
-"""A fitted track: the hand of every frame, as it is in the clip."""
+"""A fitted track: the hand in every frame, in the frame of the clip."""
 
 from dataclasses import dataclass, replace
 
@@ -28,8 +28,8 @@ class FittedTrack:
     """One hand in consecutive frames of a clip.
 
     `hand` is right-looking: for a left hand it is the mirrored one (negate x of its points to get them in the clip).
-    `joints_cam` (metres) and `joints_px` are those of the clip, K is its camera. `score` is that of the sightings, 0
-    in frames where the hand was lost and bridged. Every frame has the same shape, so bones keep their lengths.
+    `joints_cam` (metres) and `joints_px` are those of the clip, K is its camera. `score` is that of the sightings, and
+    0 in frames where the hand was lost and bridged. Every frame has the same shape, so bones keep their lengths.
     """
 
     id: int
@@ -48,7 +48,7 @@ class FittedTrack:
 
     @property
     def seen(self) -> Bool[np.ndarray, " T"]:
-        """Return the frames in which the hand was seen; in the others it was lost, and is bridged."""
+        """Return the frames in which the hand was seen; in the others it is bridged."""
         return np.asarray(self.score > 0)
 
     @property
@@ -68,9 +68,9 @@ class TrackFitter:
     def fit(
         self, track: SightedTrack, K: Float[np.ndarray, "3 3"], *, shape: Float[np.ndarray, " S"] | None = None
     ) -> FittedTrack:
-        """Return the smooth hand of a track in a clip whose camera is K; with the shape given, or its own.
+        """Return the smooth hand of a track in a clip with camera K, with `shape` or a shape of its own.
 
-        It starts from the hands that were lifted with what the hand network saw, where a track has them.
+        It starts from the hands lifted with the hand network's evidence, if the track has them.
         """
         seen = track.seen
         with one_thread():
@@ -85,7 +85,7 @@ class TrackFitter:
 def placed_in_clip(
     hand: HandModel, track: SightedTrack, sequence: HandSequence, K: Float[np.ndarray, "3 3"]
 ) -> FittedTrack:
-    """Return the track with its joints in the clip, whose camera is K."""
+    """Return the track with its joints in the clip with camera K."""
     axis = _MIRROR if track.side == "left" else np.ones(3)
     parts = []
     for first in range(0, len(sequence), _BATCH):

@@ -1,4 +1,4 @@
-"""A hand through time: one shape, a pose, a rotation and a position per frame; and its sightings."""
+"""A hand over time (one shape; a pose, rotation and position per frame), and its sightings."""
 
 from dataclasses import dataclass, replace
 
@@ -24,11 +24,11 @@ class HandSequence:
         return len(self.turn)
 
     def part(self, which: "slice | np.ndarray") -> "HandSequence":
-        """Return some of the frames."""
+        """Return a subset of the frames."""
         return HandSequence(self.shape, self.turn[which], self.root_cam[which], self.pose[which])
 
     def followed_by(self, other: "HandSequence") -> "HandSequence":
-        """Return both in one; the shape is this one's."""
+        """Return both sequences concatenated, with the shape of this one."""
         rows = [np.concatenate((getattr(self, name), getattr(other, name))) for name in ("turn", "root_cam", "pose")]
         return HandSequence(self.shape, *rows)
 
@@ -45,8 +45,8 @@ class SeenSequence:
     """The sightings of one right-looking hand in T frames, in pixels of the camera K.
 
     If ``weight[t, j]`` is 0, joint j was not seen in frame t and its pixel is meaningless; `sigma_px` is the standard
-    deviation of a joint along each axis. `lifted` are the hands that were lifted from the pictures with what the hand
-    network saw in them, one per frame (between its neighbours where the hand was not seen); None if nobody looked.
+    deviation of a joint along each axis. `lifted` are the hands lifted from the pictures with the hand network's
+    evidence, one per frame (interpolated where the hand was not seen); None without a closer look.
     """
 
     times_s: Float[np.ndarray, " T"]
@@ -61,7 +61,7 @@ class SeenSequence:
         return np.asarray((self.weight > 0).any(axis=1))
 
     def part(self, which: "slice | np.ndarray") -> "SeenSequence":
-        """Return some of the frames."""
+        """Return a subset of the frames."""
         lifted = None if self.lifted is None else self.lifted.part(which)
         return replace(
             self,

@@ -1,8 +1,8 @@
-"""How the joints of a hand move with each pose coefficient, from a few poses of the hand. A finger's angles move only
-that finger (against the wrist), so one angle of every finger can be moved at once and the changes told apart by where
-they are: the columns of a sparse Jacobian are grouped so that no row is in two of a group (Curtis, Powell and Reid
-1974). The free hand needs 7 poses instead of 49. Other effects of a coefficient, of a few per cent, are left out; that
-does not harm Gauss-Newton, which checks the cost itself.
+"""The derivatives of a hand's joints by pose coefficients, from a few poses of the hand. A finger's angles move only
+that finger (relative to the wrist), so one angle of every finger can be varied at once: the columns of a sparse
+Jacobian are grouped so that no row is in two columns of a group (Curtis, Powell and Reid 1974). The free hand needs 7
+poses instead of 49. Other effects of a coefficient, a few per cent, are ignored; that does not harm Gauss-Newton, which
+checks the cost itself.
 """
 
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ from hifihr_core.hands import HandModel, HandParameters
 from hifihr_core.skeleton import NUM_JOINTS, ROOT, WRIST
 
 _STEP_RAD = 1e-2
-#: A joint that moves less than this share of the one that moves most does not count as moved.
+#: A joint that moves less than this fraction of the largest movement counts as fixed.
 _MOVED_SHARE = 0.05
 _PROBES = 6
 
@@ -25,7 +25,7 @@ _PROBES = 6
 class JointMotion:
     """Joints in the root frame, and their derivatives.
 
-    Concretely, ``by_pose[b, j, :, p]`` is how joint j of hand b moves per unit of pose coefficient p, and
+    Concretely, ``by_pose[b, j, :, p]`` is the movement of joint j of hand b per unit of pose coefficient p, and
     ``by_turn[b, j, :, k]`` per radian about axis k of the camera; metres.
     """
 
@@ -35,10 +35,9 @@ class JointMotion:
 
 
 class MotionOfJoints:
-    """Derivatives of the joints of one hand model; finds the groups of coefficients once, by trying the hand.
+    """Joint derivatives of one hand model; the groups of coefficients are found once, by probing the model.
 
-    `definition` has other joints as weighted sums of the hand's, a row each (see `seen_definition`), which replace the
-    hand's own.
+    `definition` replaces the hand's joints with weighted sums of them, one row per joint (see `seen_definition`).
     """
 
     def __init__(self, hand: HandModel, definition: Float[Tensor, "21 21"] | None = None) -> None:
@@ -74,7 +73,7 @@ class MotionOfJoints:
 
 
 def moved_joints(hand: HandModel) -> Bool[Tensor, "21 P"]:
-    """Return which joints each pose coefficient moves relative to the wrist, found by trying."""
+    """Return which joints each pose coefficient moves relative to the wrist, found by probing."""
     generator = torch.Generator().manual_seed(0)
     drawn = hand.sample_parameters(_PROBES, generator=generator)
     drawn = replace(drawn, texture=None)
@@ -93,7 +92,7 @@ def moved_joints(hand: HandModel) -> Bool[Tensor, "21 P"]:
 
 
 def grouped(moved: Bool[np.ndarray, "J P"]) -> Int[np.ndarray, " P"]:
-    """Return a group for every column so that no row is moved by two columns of a group: greedy, fullest first."""
+    """Return a group for every column such that no row is affected by two columns of a group; greedy, fullest first."""
     order = np.argsort(-moved.sum(axis=0), kind="stable")
     group = np.full(moved.shape[1], -1)
     taken: list[np.ndarray] = []

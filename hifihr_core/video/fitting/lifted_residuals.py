@@ -1,7 +1,7 @@
-"""How far a moving hand is from the hands that were lifted from its frames one by one.
+"""Residuals of a moving hand from the hands lifted from its single frames.
 
-The lift has seen more of each picture than the joints: features that tell near fingers from far ones. So a smooth hand
-is held to it in what joints in a picture leave open: turn, distance along the view, pose.
+The lift uses more of each picture than the joints: features that distinguish near fingers from far ones. So a smooth
+hand is held near it in what 2D joints leave open: rotation, distance along the view, pose.
 """
 
 import numpy as np
@@ -10,13 +10,13 @@ from scipy.spatial.transform import Rotation
 
 from hifihr_core.video.fitting.hand_sequence import HandSequence
 
-#: Standard deviations: of the turn (radians), of the logarithm of the distance, and of the pose (in its own unit).
+#: Standard deviations of the rotation (radians), the log distance, and the pose (in its own unit).
 LIFT_TURN, LIFT_LOG_DEPTH, LIFT_POSE = 0.5, 0.17, 0.5
 _NEAR_M = 0.01
 
 
 class LiftedResiduals:
-    """The residuals of one sequence against lifted hands, in the frames where `counts` is 1 (elsewhere it is 0)."""
+    """The residuals of one sequence from lifted hands, in the frames where `counts` is 1 (others are 0)."""
 
     def __init__(self, lifted: HandSequence, counts: Float[np.ndarray, " T"]) -> None:
         self._lifted, self._counts = lifted, counts
@@ -30,7 +30,7 @@ class LiftedResiduals:
         return np.concatenate(parts, axis=1) * self._counts[:, None]
 
     def jacobian(self, hand: HandSequence) -> Float[np.ndarray, "T R D"]:
-        """Return their derivatives by (turn, root, pose), without the small effect of turning on turning."""
+        """Return their derivatives by (turn, root, pose), ignoring the curvature of rotations."""
         pose_dim = hand.pose.shape[1]
         found = np.zeros((len(hand), 4 + pose_dim, 6 + pose_dim))
         found[:, :3, :3] = np.eye(3) / LIFT_TURN

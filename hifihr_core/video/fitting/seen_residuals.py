@@ -1,4 +1,4 @@
-"""How far a hand is from its sightings, frame by frame: residuals, Jacobians, robust weights of joints."""
+"""The deviation of a hand from its sightings, per frame: residuals, Jacobians, robust weights of joints."""
 
 from dataclasses import dataclass
 
@@ -11,16 +11,16 @@ from hifihr_core.video.fitting.hand_sequence import HandSequence, SeenSequence
 from hifihr_core.video.fitting.joint_motion import MotionOfJoints
 from hifihr_core.video.fitting.lifted_residuals import LiftedResiduals
 
-#: Nearest depth at which a joint is projected, metres.
+#: Smallest depth at which a joint is projected, metres.
 _NEAR_M = 0.05
 
 
 @dataclass(frozen=True)
 class FrameWeights:
-    """Standard deviations of the terms of a single frame.
+    """Standard deviations of the terms within one frame.
 
-    Joints have those of their sightings; `outlier` of them from the hand a joint loses influence (Cauchy).
-    `own_share` is how far, in sizes of the hand, our joints and those of the eyes differ by definition.
+    Joints have those of their sightings, and lose influence beyond `outlier` of them (Cauchy).
+    `own_share` is the difference between our joint definition and the eyes', in hand sizes.
     """
 
     own_share: float = 0.015
@@ -36,7 +36,7 @@ FRAME_WEIGHTS = FrameWeights()
 
 @dataclass(frozen=True)
 class FrameTerms:
-    """Residuals of T frames in standard deviations and their derivatives by (turn, root, pose): D = 6 + P numbers.
+    """Residuals of T frames, in standard deviations, and their derivatives by (turn, root, pose): D = 6 + P variables.
 
     `by_shape` is None if the shape is fixed.
     """
@@ -74,7 +74,7 @@ class SeenResiduals:
         return 0.5 * (outlier**2 * distance.sum(axis=1) + prior + held)
 
     def terms(self, hand: HandSequence, *, shape: bool = False) -> FrameTerms:
-        """Return residuals and Jacobians; joints far off have the smaller weights of a Cauchy cost (IRLS)."""
+        """Return residuals and Jacobians; distant joints have the smaller weights of a Cauchy cost (IRLS)."""
         with torch.no_grad():
             placed = hand.placed()
             moved = self._motion(placed.parameters)
@@ -96,7 +96,7 @@ class SeenResiduals:
         return terms if lifted is None else _with(terms, lifted.residuals(hand), lifted.jacobian(hand))
 
     def _project(self, joints_cam: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return pixels, and their derivatives by the joint's place, (T, 21, 2, 3)."""
+        """Return pixels, and their derivatives by joint position, (T, 21, 2, 3)."""
         K = self._seen.K
         z = np.maximum(joints_cam[..., 2:], _NEAR_M)
         ray = np.concatenate((joints_cam[..., :2] / z, np.ones_like(z)), axis=-1)
@@ -106,7 +106,7 @@ class SeenResiduals:
         return (ray @ K.T)[..., :2], K[:2] @ by_ray
 
     def _shape_motion(self, hand: HandSequence) -> np.ndarray:
-        """Return how the joints move with each shape coefficient, (T, 21, 3, S)."""
+        """Return the derivatives of the joints by shape coefficients, (T, 21, 3, S)."""
         step, size, placed = 0.1, len(hand.shape), hand.placed().parameters
         moves = torch.cat((torch.zeros(1, size), torch.eye(size) * step))
         many = type(placed)(
@@ -120,7 +120,7 @@ class SeenResiduals:
 
 
 def _with(terms: FrameTerms, residuals: np.ndarray, jacobian: np.ndarray) -> FrameTerms:
-    """Return the terms and some more, which the shape does not change."""
+    """Return the terms with additional ones that do not depend on the shape."""
     by_shape = terms.by_shape
     if by_shape is not None:
         by_shape = np.concatenate((by_shape, np.zeros((*residuals.shape, by_shape.shape[2]))), axis=1)

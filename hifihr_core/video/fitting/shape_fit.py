@@ -1,4 +1,4 @@
-"""One shape for a whole track: poses of some frames and the shape that they share, fitted together."""
+"""Fit one shape to a whole track: the poses of some frames and their shared shape are fitted together."""
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -8,7 +8,7 @@ from hifihr_core.video.fitting.joint_motion import MotionOfJoints
 from hifihr_core.video.fitting.seen_residuals import FRAME_WEIGHTS, FrameTerms, FrameWeights, SeenResiduals
 from hifihr_core.video.fitting.smooth_fit import moved
 
-#: Frames that are looked at; neighbours are wrong in the same way, so so many frames count as one witness.
+#: Number of frames used, and the number of neighbours, with their correlated errors, that count as one observation.
 _MOST_FRAMES, _ONE_WITNESS = 40, 5
 _STEPS = 6
 
@@ -38,7 +38,7 @@ def fit_shape(
 
 
 def key_frames(seen: SeenSequence, most: int = _MOST_FRAMES) -> Int[np.ndarray, " M"]:
-    """Return the clearest frame of each of `most` equal parts of what was seen, in order."""
+    """Divide the seen frames into `most` equal parts; return the clearest frame of each, in order."""
     frames = np.flatnonzero(seen.seen())
     clearness = (seen.weight / np.maximum(seen.sigma_px, 1e-6)).mean(axis=1)
     parts = np.array_split(frames, min(most, len(frames)))
@@ -48,8 +48,8 @@ def key_frames(seen: SeenSequence, most: int = _MOST_FRAMES) -> Int[np.ndarray, 
 def shared_step(
     terms: FrameTerms, shape: Float[np.ndarray, " S"], held: float, damping: float
 ) -> tuple[Float[np.ndarray, "M D"], Float[np.ndarray, " S"]]:
-    """Return the Gauss-Newton step of every frame's numbers and of the shape; ``held * |shape|^2 / 2`` is its prior."""
-    assert terms.by_shape is not None  # asked for by the caller
+    """Return the Gauss-Newton steps of all frames' variables and the shape; ``held * |shape|^2 / 2`` is its prior."""
+    assert terms.by_shape is not None  # requested by the caller
     J, G, r = terms.jacobian, terms.by_shape, terms.residuals[..., None]
     Jt, Gt = J.transpose(0, 2, 1), G.transpose(0, 2, 1)
     own, both = _damped(Jt @ J, damping), Jt @ G

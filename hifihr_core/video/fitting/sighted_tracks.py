@@ -1,4 +1,4 @@
-"""From the frames of a journal to tracks: each is one hand, whose side does not change, in consecutive frames."""
+"""Turn the frames of a journal into tracks: each is one hand with a fixed side in consecutive frames."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from hifihr_core.video.fitting.hand_sequence import SeenSequence
 from hifihr_core.video.tracking.journal import SeenFrame
 from hifihr_core.video.tracking.tracks import side_odds
 
-#: A hand that was seen in fewer frames of a longer clip is a mistake of the eyes.
+#: In a longer clip, a hand seen in fewer frames than this is a false detection.
 _LEAST_FRAMES = 3
-#: Mean log-odds per sighting below which a side is doubtful, so that a hand beside a sure one is taken for the other.
+#: Mean log-odds per sighting below which a side is doubtful: next to a certain hand, this is then the opposite one.
 _DOUBTFUL = 1.0
 
 
@@ -21,8 +21,7 @@ _DOUBTFUL = 1.0
 class SightedTrack:
     """A hand in consecutive frames of a clip, from its first sighting to its last; `score` is 0 where it was lost.
 
-    `seen` is that of the right-looking hand: for a left hand the pictures are mirrored, ``u' = width - u``, and so is
-    its K.
+    `seen` holds the right-looking hand: for a left hand, pictures (``u' = width - u``) and K are mirrored.
     """
 
     id: int
@@ -35,7 +34,7 @@ class SightedTrack:
 def sighted_tracks(
     frames: Sequence[SeenFrame], K: Float[np.ndarray, "3 3"], width: int, *, side: Side | None = None
 ) -> list[SightedTrack]:
-    """Return the tracks of a clip in the order of their identities; `side` overrides what the eyes say."""
+    """Return the tracks of a clip by identity; `side` overrides the eyes."""
     places: dict[int, list[int]] = {}
     for place, frame in enumerate(frames):
         for id in frame.hands:
@@ -47,10 +46,10 @@ def sighted_tracks(
 
 
 def _sides(places: Mapping[int, list[int]], frames: Sequence[SeenFrame]) -> dict[int, Side]:
-    """Return the side that the sightings of each track suggest.
+    """Return each track's side, judged from its sightings.
 
-    People have one hand of each side: a doubtful track, most of whose frames show a surer track of the same side, is
-    of the other one.
+    People have one hand per side: a doubtful track that mostly coincides with a more certain one of the same side gets
+    the opposite side.
     """
     odds = {id: float(np.mean([side_odds(frames[at].hands[id]) for at in own])) for id, own in places.items()}
     sides: dict[int, Side] = {}
@@ -80,6 +79,6 @@ def _track(id: int, at: list[int], frames: Sequence[SeenFrame], K: np.ndarray, w
 
 
 def mirrored_K(K: Float[np.ndarray, "3 3"], width: int) -> Float[np.ndarray, "3 3"]:
-    """Return the camera of the mirrored picture, in which a mirrored hand looks the same: its own inverse."""
+    """Return the camera of the mirrored picture, in which a mirrored hand looks the same; this is its own inverse."""
     flip = np.array([[-1.0, 0.0, float(width)], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
     return flip @ K @ np.diag([-1.0, 1.0, 1.0])

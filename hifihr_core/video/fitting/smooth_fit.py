@@ -1,9 +1,9 @@
-"""The smooth fit: the poses of one track that explain its sightings with accelerations that hands have.
+"""The smooth fit: poses of one track that explain its sightings with plausible accelerations.
 
-Damped Gauss-Newton on the turn, the place and the pose of every frame at once, with one shape. A frame's own terms are
-those of a single photo; between frames, accelerations cost their square over a standard deviation, and beyond a few of
-those grow only linearly, so that a sudden stop is allowed. The normal equations are banded, and a long track is fitted
-in windows that overlap, each tied to the last two frames of the previous window: memory does not grow.
+Damped Gauss-Newton on the rotation, position and pose of all frames at once, with one shape. The terms within a frame
+are those of a single photo; between frames, the cost of an acceleration is quadratic up to a few standard deviations
+and linear beyond, so that a sudden stop is allowed. The normal equations are banded, and a long track is fitted in
+overlapping windows, each tied to the last two frames of the previous one, so memory stays bounded.
 """
 
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ from hifihr_core.video.fitting.hand_sequence import HandSequence, SeenSequence
 from hifihr_core.video.fitting.joint_motion import MotionOfJoints
 from hifihr_core.video.fitting.seen_residuals import FRAME_WEIGHTS, FrameWeights, SeenResiduals
 
-#: Accelerations are weighted so that a second counts the same at any frame rate; at this one each counts once.
+#: Accelerations are weighted so that a second counts the same at any frame rate; at this rate the weight is 1.
 _USUAL_STEP_S = 1 / 30
 
 
 @dataclass(frozen=True)
 class MotionWeights:
-    """Standard deviations of accelerations, and from how many of them on the cost is linear.
+    """Standard deviations of accelerations, and how many of them the cost is quadratic for.
 
     `turn` and `pose` are in rad/s^2 (or the unit of the coefficients), `root` in m/s^2.
     """
@@ -36,7 +36,7 @@ class MotionWeights:
 
 @dataclass(frozen=True)
 class SmoothSettings:
-    """Weights, steps of Gauss-Newton, and the frames of a window and of what two windows share."""
+    """Weights, Gauss-Newton steps, and the length and overlap of windows in frames."""
 
     frame: FrameWeights = FRAME_WEIGHTS
     motion: MotionWeights = MotionWeights()
@@ -48,9 +48,9 @@ class SmoothSettings:
 def smooth_fit(
     motion: MotionOfJoints, seen: SeenSequence, start: HandSequence, settings: SmoothSettings = SmoothSettings()
 ) -> HandSequence:
-    """Return the smooth motion of a hand, from `start` on; its shape stays.
+    """Return the smooth motion of a hand, starting from `start`; its shape is fixed.
 
-    Frames without sightings follow from their neighbours.
+    Frames without sightings are determined by their neighbours.
     """
     done = start.part(slice(0, 0))
     while len(done) < len(start):
@@ -110,7 +110,7 @@ def normal_equations(
 
 
 def moved(hand: HandSequence, step: Float[np.ndarray, "T D"]) -> HandSequence:
-    """Return the hand moved by (turn about the axes of the camera, root, pose)."""
+    """Return the hand after a step (rotation about the camera's axes, root, pose)."""
     turn = (Rotation.from_rotvec(step[:, :3]) * Rotation.from_rotvec(hand.turn)).as_rotvec()
     return HandSequence(hand.shape, turn, hand.root_cam + step[:, 3:6], hand.pose + step[:, 6:])
 
@@ -128,7 +128,7 @@ class Smoothness:
         self._bounded = weights.bounded
 
     def values(self, hand: HandSequence) -> Float[np.ndarray, "T D"]:
-        """Return the accelerations of every number; rows 0 and 1 are zero."""
+        """Return the accelerations of every variable; rows 0 and 1 are zero."""
         found = np.zeros((len(hand), 6 + hand.pose.shape[1]))
         if len(hand) < 3:
             return found
@@ -140,7 +140,7 @@ class Smoothness:
         return found
 
     def strength(self, hand: HandSequence) -> Float[np.ndarray, "T D"]:
-        """Return the factor of every acceleration in its residual; smaller for those that are bounded (IRLS)."""
+        """Return the weight of every acceleration in its residual; smaller beyond the quadratic range (IRLS)."""
         scaled = self.values(hand) * self._scale
         return self._scale * (1 + (scaled / self._bounded) ** 2) ** -0.25
 
@@ -157,7 +157,7 @@ def _cost(own: SeenResiduals, smooth: Smoothness, hand: HandSequence) -> float:
 def _hold(
     system: TimeSystem, gradient: Float[np.ndarray, "T D"], held: int
 ) -> tuple[TimeSystem, Float[np.ndarray, "T D"]]:
-    """Return the system in which the first frames do not move."""
+    """Return the system with the first frames fixed."""
     if not held:
         return system, gradient
     blocks, one, two, pull = (v.copy() for v in (system.blocks, system.next_one, system.next_two, gradient))

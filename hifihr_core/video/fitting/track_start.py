@@ -1,4 +1,4 @@
-"""The start of a track's fit: every sighting lifted by itself, gaps bridged, one shape."""
+"""The start of a track's fit: each sighting lifted separately, gaps bridged, one shape."""
 
 from collections.abc import Sequence
 
@@ -19,9 +19,14 @@ _BATCH = 128
 def lift_track(
     hand: HandModel, lifter: Lifter, seen: SeenSequence, *, steps: int = 0
 ) -> tuple[HandSequence, np.ndarray]:
-    """Return the hand of every frame lifted by itself, and the shape of each lift (of frames that were seen).
+    """Return the hand of every frame, each lifted separately, and the shape of each lift (seen frames only).
 
-    `steps` steps of the fit to keypoints follow, as for a photo. See `sequence_of`.
+    <<<<<<< HEAD
+        `steps` steps of the fit to keypoints follow, as for a photo. See `sequence_of`.
+    =======
+        `steps` steps of the keypoint fit follow, as for a photo. Unseen frames are interpolated. The sequence has the
+        median shape, and positions are adjusted so that pixels stay the same.
+    >>>>>>> 1ebfa4d (Docstrings, comments and messages of clips and viewers in plainer English)
     """
     frames = np.flatnonzero(seen.seen())
     parts = [_lift(hand, lifter, seen.part(frames[i : i + _BATCH]), steps) for i in range(0, len(frames), _BATCH)]
@@ -34,10 +39,11 @@ def sequence_of(
     times_s: Float[np.ndarray, " T"],
     frames: Int[np.ndarray, " M"],
 ) -> tuple[HandSequence, Float[np.ndarray, "M S"]]:
-    """Return lifted hands of some frames (in `parts`, one after the other) as a sequence over all, and their shapes.
+    """Join lifted hands of some frames (in consecutive `parts`) to a sequence over all frames; return it and their
+    shapes.
 
-    The shape of the sequence is the median; positions keep their pixels under it. Between the frames the hand is
-    between its neighbours.
+    The sequence has the median shape, and positions are adjusted so that pixels stay the same. Other frames are
+    interpolated.
     """
     turn, pose, shapes, root_cam = (np.concatenate(column) for column in zip(*map(_arrays, parts), strict=True))
     shape = np.median(shapes, axis=0)
@@ -46,7 +52,7 @@ def sequence_of(
 
 
 def reshaped(hand: HandModel, sequence: HandSequence, shape: np.ndarray) -> HandSequence:
-    """Return the sequence with another shape, moved along its rays so that its size in the picture stays."""
+    """Return the sequence with another shape, moved along its rays so that its apparent size stays the same."""
     shapes = np.broadcast_to(sequence.shape, (len(sequence), len(shape)))
     ratio = _size_ratio(hand, shape, shapes, sequence.pose)
     return HandSequence(shape, sequence.turn, sequence.root_cam * ratio[:, None], sequence.pose)
@@ -75,9 +81,7 @@ def _size_ratio(hand: HandModel, shape: np.ndarray, shapes: np.ndarray, pose: np
 
 
 def _between(times_s: np.ndarray, frames: np.ndarray, known: HandSequence) -> HandSequence:
-    """Return the hand at all times: rotations along the shortest way, everything else on straight lines, the ends
-    kept.
-    """
+    """Interpolate the hand at all times: rotations along the shortest arc, the rest linearly, constant at the ends."""
     at = np.clip(times_s, times_s[frames[0]], times_s[frames[-1]])
     if len(frames) == 1:
         rows = np.zeros(len(times_s), dtype=int)

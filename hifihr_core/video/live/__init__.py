@@ -1,1 +1,1 @@
-"""Hands in front of a camera, as they come: the newest frame, filters, one JSON line per picture."""
+"""Track the hands in front of a camera in real time: the newest frame, filters, one JSON line per frame."""

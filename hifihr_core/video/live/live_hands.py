@@ -1,6 +1,4 @@
-"""Hands of a picture that has just been taken: each continues from the previous frame, and nothing waits for the next
-one.
-"""
+"""Hands in the latest picture: each continues from the previous frame, and nothing waits for the next one."""
 
 from dataclasses import dataclass, field, replace
 
@@ -21,15 +19,15 @@ from hifihr_core.video.fitting.track_start import lift_track, reshaped
 from hifihr_core.video.live.one_euro import EuroSettings, OneEuro, OneEuroTurn
 from hifihr_core.video.tracking.tracker import Tracked, Tracker
 
-#: Sightings after which the shape of a hand is settled.
+#: Number of sightings after which a hand's shape is fixed.
 _SETTLED = 20
-#: Joints this far from where they were seen, in sizes of the hand, mean that the fit has lost its way.
+#: If joints are this far from their sightings, in hand sizes, the fit has failed.
 _LOST = 0.12
 
 
 @dataclass(frozen=True)
 class LiveHand:
-    """One hand in one picture, as it appears there: joints and vertices in the camera frame, metres, and in pixels.
+    """One hand in one picture: joints and vertices in the camera frame, metres, and in pixels.
 
     `parameters` are those of the right-looking hand, as in the files of a track.
     """
@@ -45,7 +43,7 @@ class LiveHand:
 
 @dataclass
 class _Past:
-    """What is kept of a hand: its last two frames, the shapes that were seen, and its filters."""
+    """The state of a hand: its last two frames, the shapes seen so far, and its filters."""
 
     sequence: HandSequence
     seen: SeenSequence
@@ -61,7 +59,7 @@ class _Past:
 
 
 class LiveHands:
-    """Tracks, fits and filters the hands of a camera whose pictures are `width` wide and seen through K."""
+    """Tracks, fits and filters the hands seen by a camera K with pictures `width` pixels wide."""
 
     def __init__(
         self, hand: HandModel, lifter: Lifter, tracker: Tracker, K: Float[np.ndarray, "3 3"], width: int

@@ -1,4 +1,4 @@
-"""What `hifihr live` says: one JSON line per picture."""
+"""The output of `hifihr live`: one JSON line per picture."""
 
 import json
 import time
@@ -21,11 +21,11 @@ def live_lines(
     on_picture: Callable[[Frame, Sequence[LiveHand]], None] = lambda frame, hands: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[str]:
-    """Yield a line for every picture that was not dropped, at most `most`; `on_hands` gets its hands before,
-    `on_picture` the picture and its hands after it.
+    """Yield a line for every picture that was not dropped, at most `most`. `on_hands` is called with its hands before,
+    `on_picture` with the picture and its hands after the line.
 
-    `latency_ms` is the time from the arrival of the picture to the line, `dropped` counts the pictures that came while
-    an earlier one was processed.
+    `latency_ms` is the time from the arrival of the picture to the line, `dropped` counts the pictures that arrived
+    while an earlier one was processed.
     """
     for arrived in islice(newest_frames(frames), most):
         found = hands.step(arrived.frame.image, arrived.frame.time_s)

@@ -1,4 +1,4 @@
-"""A page that shows the picture of a camera and its hands in 3D, as they come."""
+"""A page that shows a camera's picture and its hands in 3D, live."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from hifihr_core.video.reading.frames import Frame
 from hifihr_core.viewing.picture_plane import aim, show_picture
 from hifihr_core.viewing.viser_library import serve
 
-#: A browser gets so many pictures per second at most, on a plane this far away, metres.
+#: Maximum number of pictures per second sent to a browser, and the distance of their plane, metres.
 _MOST_PER_S, _PLANE_M = 15.0, 1.5
 _COLORS: dict[Side, tuple[int, int, int]] = {"right": (232, 182, 150), "left": (150, 190, 232)}
 

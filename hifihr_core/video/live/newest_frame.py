@@ -1,4 +1,4 @@
-"""The newest picture of a camera: a slow reader skips pictures and never falls behind."""
+"""The newest picture of a camera: slow readers skip pictures and never fall behind."""
 
 import threading
 import time
@@ -26,14 +26,14 @@ class NewestFrame:
         self._dropped, self._ended = 0, False
 
     def put(self, frame: Frame, arrived_s: float) -> None:
-        """Put a frame in; one that still waits is dropped."""
+        """Store a frame, and drop one that has not been taken yet."""
         with self._change:
             self._dropped += self._waiting is not None
             self._waiting = Arrived(frame, arrived_s, self._dropped)
             self._change.notify()
 
     def end(self) -> None:
-        """Signal that no more frames come."""
+        """Signal the end of the frames."""
         with self._change:
             self._ended = True
             self._change.notify()
@@ -47,9 +47,9 @@ class NewestFrame:
 
 
 def newest_frames(frames: Iterable[Frame]) -> Iterator[Arrived]:
-    """Yield the newest of `frames`, which are read in a thread of their own, until they end.
+    """Yield the newest of `frames`, which are read in a separate thread, until they end.
 
-    An error of the reader is raised here, after the last frame.
+    An error in the reader is raised here, after the last frame.
     """
     place, errors, stopped = NewestFrame(), [], threading.Event()
 
@@ -77,7 +77,7 @@ def newest_frames(frames: Iterable[Frame]) -> Iterator[Arrived]:
 
 
 def at_own_speed(frames: Iterable[Frame], *, sleep: Callable[[float], None] = time.sleep) -> Iterator[Frame]:
-    """Yield the frames of a file when they are due, as a camera would."""
+    """Yield the frames of a file in real time, like a camera."""
     start: float | None = None
     for frame in frames:
         start = time.monotonic() - frame.time_s if start is None else start

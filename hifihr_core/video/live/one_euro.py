@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 
 @dataclass(frozen=True)
 class EuroSettings:
-    """Cut-off frequency at rest, hertz, and how much it rises with speed (per unit and second of the number)."""
+    """Cut-off frequency at rest, hertz, and its increase with speed (per unit per second of the value)."""
 
     rest_hz: float = 1.5
     rise: float = 0.5
@@ -17,7 +17,7 @@ class EuroSettings:
 
 
 class OneEuro:
-    """Filters a vector, sample by sample."""
+    """A filter for a vector, applied sample by sample."""
 
     def __init__(self, settings: EuroSettings) -> None:
         self._settings = settings
@@ -39,7 +39,7 @@ class OneEuro:
 
 
 class OneEuroTurn:
-    """Filters a rotation vector, along the shortest way from the last filtered rotation."""
+    """A filter for a rotation vector, along the shortest arc from the last filtered rotation."""
 
     def __init__(self, settings: EuroSettings) -> None:
         self._settings = settings
@@ -63,5 +63,5 @@ class OneEuroTurn:
 
 
 def _share(cutoff_hz: "float | np.ndarray", elapsed_s: float) -> "float | np.ndarray":
-    """Return how much of a new value a first-order low-pass takes on."""
+    """Return the weight of a new value in a first-order low-pass filter."""
     return 1 / (1 + 1 / (2 * np.pi * cutoff_hz * elapsed_s))

@@ -1,4 +1,4 @@
-"""Open Sound Control messages over UDP, which music, light and animation programs read (opensoundcontrol.org, 1.0)."""
+"""Open Sound Control messages over UDP, for music, light and animation programs (opensoundcontrol.org, 1.0)."""
 
 import socket
 import struct
@@ -13,7 +13,7 @@ _LOOPBACK = "127.0.0.1"
 class OscSender:
     """Sends hands to a program that listens on a port: ``/hifihr/hand`` with id, side and the 63 joint coordinates.
 
-    Coordinates are metres in the camera frame, joint after joint. Raises: DeviceError for a host that is not known.
+    Coordinates are metres in the camera frame, joint by joint. Raises: DeviceError for an unknown host.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -21,7 +21,7 @@ class OscSender:
         try:
             self._target = (socket.gethostbyname(host), port)
         except OSError as error:
-            raise DeviceError(f"--osc {host}:{port}: no such host ({error}); expected HOST:PORT") from error
+            raise DeviceError(f"--osc {host}:{port}: unknown host ({error}); expected HOST:PORT") from error
 
     def send(self, hands: Sequence[LiveHand]) -> None:
         """Send one message per hand; a missing listener is not an error."""
@@ -44,7 +44,7 @@ def osc_message(address: str, values: Sequence[int | float | str]) -> bytes:
 
 
 def parse_target(text: str) -> tuple[str, int]:
-    """Return host and port of HOST:PORT, or of PORT on this machine. Raises: ConfigError for anything else."""
+    """Parse HOST:PORT, or PORT for this machine. Raises: ConfigError for anything else."""
     host, _, port = text.rpartition(":")
     if not port.isdigit() or not 0 < int(port) < 65536:
         raise ConfigError(f"--osc {text}: expected HOST:PORT or PORT, with a port from 1 to 65535")

@@ -1,1 +1,1 @@
-"""Clips, folders of pictures and cameras as frames with numbers and times."""
+"""Read clips, folders of pictures and cameras as frames with numbers and times."""

@@ -12,14 +12,14 @@ from hifihr_core.video.reading.frames import WHOLE, ClipFacts, Frame, FrameSourc
 
 INSTALL_LINE = "pip install 'hifihr[video]'"
 
-#: FFmpeg's readers of a single file, and files alone: playlists would read, or fetch, whatever they name.
+#: FFmpeg's readers for single files only: playlists would read, or fetch, whatever they name.
 ONE_FILE = {
     "format_whitelist": "mov,matroska,webm,avi,gif,mpegts,mpeg,flv,asf,ogg,mjpeg,h264,hevc,ivf,dv,apng,webp_pipe",
     "protocol_whitelist": "file",
 }
-#: The rate of a clip that announces none.
+#: The frame rate assumed if a clip does not state one.
 _DEFAULT_FPS = 25.0
-#: A clip that ends this many pictures before the announced number is cut short.
+#: A clip counts as truncated if it ends this many pictures early.
 _MISSING = 3
 
 
@@ -35,9 +35,9 @@ def import_av() -> Any:
 class VideoFile(FrameSource):
     """A video file.
 
-    Pictures are turned as the file's rotation says. A picture of another size than the first is fitted into that size.
-    A damaged part is left out and a truncated file ends early; `notes` says so. Raises: DataError for a file that is
-    missing, empty, not a video, or without any picture; AssetError without PyAV.
+    Pictures are rotated as the file specifies, and fitted into the size of the first. Damaged parts are skipped and
+    truncated files end early, with a line in `notes`. Raises: DataError for a missing or empty file, or one without
+    video; AssetError without PyAV.
     """
 
     def __init__(self, path: Path) -> None:
@@ -48,7 +48,7 @@ class VideoFile(FrameSource):
             stream = _video_stream(container, path)
             first = next(self._decoded(container, stream), None)
             if first is None:
-                raise DataError(f"{path}: contains no picture; the file is truncated or damaged")
+                raise DataError(f"{path}: no frame could be decoded; the file is truncated or damaged")
             height, width = _upright(first).shape[:2]
             self.facts = ClipFacts(
                 name=path.name,
@@ -75,13 +75,13 @@ class VideoFile(FrameSource):
                 if number > after and span.holds(number, time_s):
                     yield Frame(number, time_s, self._fitted(_upright(picture)))
             if ended and self.facts.num_frames and number + 1 + _MISSING <= self.facts.num_frames:
-                self.note(f"ends after {number + 1} of {self.facts.num_frames} pictures; the file is truncated")
+                self.note(f"ends after {number + 1} of {self.facts.num_frames} frames; the file is truncated")
 
     def _open(self) -> Any:
-        assert self.path is not None  # given to the constructor
+        assert self.path is not None  # passed to the constructor
         try:
             if self.path.stat().st_size == 0:
-                raise DataError(f"{self.path}: an empty file, expected a clip")
+                raise DataError(f"{self.path}: the file is empty, expected a clip")
             return self._av.open(str(self.path), metadata_errors="replace", options=dict(ONE_FILE))
         except FileNotFoundError as error:
             raise DataError(f"{self.path}: no such file; check the path") from error
@@ -89,7 +89,7 @@ class VideoFile(FrameSource):
             raise DataError(f"{self.path}: cannot be opened as a clip ({_reason(error)})") from error
 
     def _decoded(self, container: Any, stream: Any) -> Iterator[Any]:
-        """Yield decoded pictures; what cannot be decoded is counted and left out."""
+        """Yield decoded pictures; parts that cannot be decoded are counted and skipped."""
         stream.thread_type = "AUTO"
         damaged, packets = 0, container.demux(stream)
         while True:
@@ -116,7 +116,7 @@ class VideoFile(FrameSource):
 
 
 def fit_into(image: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Return the RGB picture scaled to fit a size, centred, with black beside it."""
+    """Return the RGB picture scaled to fit a size, centred on black."""
     scale = min(width / image.shape[1], height / image.shape[0])
     size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
@@ -128,13 +128,14 @@ def fit_into(image: np.ndarray, width: int, height: int) -> np.ndarray:
 
 def _video_stream(container: Any, path: Path | None) -> Any:
     if not container.streams.video:
-        raise DataError(f"{path}: holds no video, expected a clip with pictures")
+        raise DataError(f"{path}: contains no video stream, expected a clip")
     return container.streams.video[0]
 
 
 def _upright(picture: Any) -> np.ndarray:
     image = picture.to_ndarray(format="rgb24")
-    # PyAV: degrees counter-clockwise from the stored to the shown picture; a broken matrix gives an absurd number.
+    # PyAV gives degrees counter-clockwise from the stored to the displayed picture; a broken matrix gives an absurd
+    # number.
     quarters = round(picture.rotation / 90) % 4 if abs(picture.rotation) <= 360 else 0
     return np.ascontiguousarray(np.rot90(image, quarters)) if quarters else image
 

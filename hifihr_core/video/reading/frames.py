@@ -1,4 +1,4 @@
-"""Frames of a clip with their numbers and times, and what is known about the clip they come from."""
+"""Frames of a clip with their numbers and times, and the metadata of the clip."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -13,10 +13,10 @@ from hifihr_core.errors import ConfigError
 
 @dataclass(frozen=True)
 class Frame:
-    """One upright RGB picture of a clip.
+    """One upright RGB frame of a clip.
 
-    `number` counts all pictures of the clip from 0, including those that `Span` leaves out; `time_s` is seconds after
-    the first picture.
+    `number` counts all frames of the clip from 0, including those outside the `Span`; `time_s` is seconds after the
+    first frame.
     """
 
     number: int
@@ -26,10 +26,10 @@ class Frame:
 
 @dataclass(frozen=True)
 class ClipFacts:
-    """What a clip says about itself.
+    """Metadata of a clip.
 
-    Width and height are those of the upright pictures, pixels. `fps` is the mean rate. `num_frames` is the number of
-    pictures that the file announces, None if it says nothing; the file may hold fewer.
+    Width and height are those of the upright frames, pixels. `fps` is the mean rate. `num_frames` is the number of
+    frames that the file states, None if unknown; the file may contain fewer.
     """
 
     name: str
@@ -42,9 +42,9 @@ class ClipFacts:
 
 @dataclass(frozen=True)
 class Span:
-    """The part of a clip that is wanted: from `start_s` until before `end_s`, every `every`-th picture.
+    """The requested part of a clip: every `every`-th frame from `start_s` up to, not including, `end_s`.
 
-    Raises: ConfigError for a span that is always empty.
+    Raises: ConfigError for a span that must be empty.
     """
 
     start_s: float = 0.0
@@ -59,22 +59,22 @@ class Span:
             raise ConfigError(f"--from {self.start_s:g} s, --to {end}: expected 0 <= from < to")
 
     def holds(self, number: int, time_s: float) -> bool:
-        """Return whether a picture is wanted."""
+        """Return whether a frame is in the span."""
         return time_s >= self.start_s and number % self.every == 0
 
     def is_over(self, time_s: float) -> bool:
-        """Return whether this picture and all later ones are past the end."""
+        """Return whether this frame and all later ones are past the end."""
         return self.end_s is not None and time_s >= self.end_s
 
 
-#: The span of a whole clip.
+#: The span of an entire clip.
 WHOLE = Span()
 
 
 class FrameSource(ABC):
     """A source of frames: a file, a folder of pictures, a camera.
 
-    `notes` fills while frames are read: what was wrong with the clip, one sentence each.
+    `notes` collects problems with the clip while frames are read, one sentence each.
     """
 
     facts: ClipFacts
@@ -88,6 +88,6 @@ class FrameSource(ABC):
         """Yield the frames of `span` with a number above `after`, in order."""
 
     def note(self, sentence: str) -> None:
-        """Add a sentence to the notes, once."""
+        """Add a sentence to the notes, unless it is there already."""
         if sentence not in self.notes:
             self.notes.append(sentence)

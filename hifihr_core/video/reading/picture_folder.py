@@ -1,4 +1,4 @@
-"""A folder of numbered pictures as a clip."""
+"""Read a folder of numbered pictures as a clip."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,10 +13,10 @@ from hifihr_core.video.reading.frames import WHOLE, ClipFacts, Frame, FrameSourc
 
 
 class PictureSequence(FrameSource):
-    """Pictures in the order of their names, at a fixed rate.
+    """Pictures sorted by name, at a fixed frame rate.
 
-    A picture that cannot be read is left out (its number stays free), and `notes` says so. Raises: DataError if
-    there is no picture that can be read.
+    An unreadable picture is skipped (its number stays unused) with a line in `notes`. Raises: DataError if no picture
+    can be read.
     """
 
     def __init__(self, patterns: Sequence[str | Path], *, fps: float) -> None:
@@ -25,7 +25,7 @@ class PictureSequence(FrameSource):
         self.path = Path(patterns[0])
         first = next((image for image in map(self._read, self._paths) if image is not None), None)
         if first is None:
-            raise DataError(f"{self.path}: none of {len(self._paths)} pictures can be read")
+            raise DataError(f"{self.path}: none of the {len(self._paths)} pictures can be read")
         height, width = first.shape[:2]
         self.facts = ClipFacts(self.path.stem, width, height, fps, len(self._paths))
         self.notes.clear()
@@ -50,5 +50,5 @@ class PictureSequence(FrameSource):
         try:
             return read_photo(path).image
         except DataError as error:
-            self.note(f"a picture was left out: {error}")
+            self.note(f"skipped a picture: {error}")
             return None

@@ -1,4 +1,4 @@
-"""A camera of this machine, through OpenCV."""
+"""A camera on this machine, read with OpenCV."""
 
 import time
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from hifihr_core.video.reading.frames import WHOLE, ClipFacts, Frame, FrameSourc
 
 
 class Webcam(FrameSource):
-    """Camera `number` of this machine; it ends when the camera does. Raises: DeviceError if there is no camera."""
+    """Camera `number` on this machine; frames end when the camera stops. Raises: DeviceError if there is no camera."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class Webcam(FrameSource):
         self.facts = ClipFacts(f"webcam{number}", width, height, fps if 1 <= fps <= 1000 else 30.0)
 
     def frames(self, span: Span = WHOLE, *, after: int = -1) -> Iterator[Frame]:
-        """Yield pictures as they come, with the seconds since the first; the camera is released at the end."""
+        """Yield frames as they arrive, with the seconds since the first; the camera is released at the end."""
         start, number = None, after + 1
         try:
             while True:
@@ -43,7 +43,7 @@ class Webcam(FrameSource):
 
 
 def _open_quietly(number: int) -> cv2.VideoCapture:
-    """Open a camera without OpenCV's own warnings on stderr; ours says the same in one line."""
+    """Open a camera without OpenCV's warnings on stderr; our own message says the same in one line."""
     logging = cv2.utils.logging
     before = logging.getLogLevel()
     logging.setLogLevel(logging.LOG_LEVEL_SILENT)

@@ -1,1 +1,1 @@
-"""Hands from frame to frame: what the eyes see, identities and sides that stay, the journal of a clip."""
+"""Track hands from frame to frame: sightings, stable identities and sides, the journal of a clip."""

@@ -1,4 +1,4 @@
-"""The journal of a clip: what was seen in every frame, a line per frame, from which an interrupted run resumes."""
+"""The journal of a clip: one line with the hands seen in each frame, from which an interrupted run resumes."""
 
 import json
 import math
@@ -16,7 +16,7 @@ from hifihr_core.outside.json_text import parse_json
 from hifihr_core.outside.whole_files import open_regular
 
 _MOST_BYTES = 8 << 30
-#: Decimals kept of pixels, metres and shares: far below what the eyes can tell apart.
+#: Decimals kept for pixels, metres and fractions: far finer than the eyes' accuracy.
 _DECIMALS = {"metres": 5, "confidence": 4, "score": 4, "side_confidence": 4}
 _SHAPES = {
     "joints_px": (21, 2),
@@ -31,7 +31,7 @@ _SHAPES = {
 
 @dataclass(frozen=True)
 class SeenFrame:
-    """The hands of one frame by the identity of their track; `searched` says whether the whole picture was searched."""
+    """The hands of one frame, keyed by track identity; `searched` is True if the whole picture was searched."""
 
     number: int
     time_s: float
@@ -40,9 +40,9 @@ class SeenFrame:
 
 
 class Journal:
-    """A file of frames, one JSON line each, behind a line that says what they were made from.
+    """A file with one JSON line per frame, after a line that describes what they were made from.
 
-    A journal made from something else is started again, and a truncated line is dropped.
+    A journal of a different clip or settings is restarted, and a truncated line is dropped.
     Raises: DataError if it cannot be written.
     """
 
@@ -56,7 +56,7 @@ class Journal:
         self._file: IO[str] | None = None
 
     def frames(self) -> Iterator[SeenFrame]:
-        """Yield the frames that are written."""
+        """Yield the frames in the journal."""
         with open_regular(self._path, most_bytes=_MOST_BYTES) as file:
             next(file)
             for line in file:
@@ -76,7 +76,7 @@ class Journal:
             self._file = None
 
     def _whole_bytes(self) -> int:
-        """Return the length of the whole lines up to the first that is damaged, 0 for a journal of something else."""
+        """Return the length up to the first damaged line; 0 for the journal of another clip or settings."""
         if not self._path.exists():
             return 0
         length = 0
@@ -105,7 +105,7 @@ class Journal:
 
 
 def frame_to_json(frame: SeenFrame) -> str:
-    """Return a frame as one line."""
+    """Format a frame as one line."""
     hands = {
         str(id): {name: _listed(name, value) for name, value in asdict(hand).items()}
         for id, hand in frame.hands.items()
@@ -115,7 +115,7 @@ def frame_to_json(frame: SeenFrame) -> str:
 
 
 def frame_from_json(line: str | bytes) -> SeenFrame:
-    """Return the frame of a line. Raises: DataError if it is damaged."""
+    """Parse a line as a frame. Raises: DataError if it is damaged."""
     document = parse_json(line, "a line of a journal")
     try:
         hands = {int(id): _hand(hand) for id, hand in document["hands"].items()}
@@ -128,7 +128,7 @@ def frame_from_json(line: str | bytes) -> SeenFrame:
 
 
 def as_written(hand: SeenHand) -> SeenHand:
-    """Return the sighting as a journal returns it, so that a resumed run sees what the first one saw."""
+    """Return the sighting rounded as in the journal, so that a resumed run continues from identical values."""
     return _hand({name: _listed(name, value) for name, value in asdict(hand).items()})
 
 

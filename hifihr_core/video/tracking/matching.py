@@ -1,4 +1,4 @@
-"""Which sighting continues which track: the assignment of least cost (Kuhn-Munkres), no hand taken twice."""
+"""Match sightings to tracks: the assignment of least cost (Kuhn-Munkres), with no hand used twice."""
 
 from collections.abc import Sequence
 
@@ -11,26 +11,26 @@ from hifihr_core.eyes.seen_hand import SeenHand
 from hifihr_core.video.tracking.palm_motion import hand_size_px, palm_px
 from hifihr_core.video.tracking.tracks import Track
 
-#: A sighting farther than this from the expected palm, in sizes of the hand, is another hand ...
+#: A sighting farther than this from the expected palm, in hand sizes, is another hand ...
 _REACH = 0.6
-#: ... and this much more per second that the track was lost.
+#: ... plus this much per second since the track was lost.
 _REACH_PER_S = 2.0
-#: Cost of sightings that speak against the side of a track, at full confidence, of another size per factor e, and of
-#: one that is no hand at all.
+#: Cost of a sighting that contradicts the track's side, at full confidence; of a change of size per factor e; and of
+#: one that is probably not a hand.
 _OTHER_SIDE, _OTHER_SIZE, _NO_HAND = 0.5, 0.4, 0.2
-#: A joint that is farther than this from where it is expected, in sizes of the hand, costs no more.
+#: The cost of a joint saturates at this distance from its expected position, in hand sizes.
 _FAR = 0.5
-#: A sighting smaller than this, in usual sizes of the hand, is a finger that the network takes for a hand.
+#: A sighting smaller than this, relative to the hand's usual size, is a finger that the network mistakes for a hand.
 _SMALLEST = 0.5
-#: Larger than any cost that is allowed.
+#: Larger than any allowed cost.
 NEVER = 1e6
 
 
 def match(tracks: Sequence[Track], seen: Sequence[SeenHand], time_s: float) -> dict[int, int]:
-    """Return the number of the sighting that continues each track, by the number of the track.
+    """Return the index of the sighting that continues each track, keyed by track.
 
-    As many tracks as possible, then of the least total cost. Two tracks never continue with one hand: if two sightings
-    show the same, the track that it fits less gets another one, or none.
+    As many tracks as possible continue, with the least total cost. Two tracks never continue with the same hand: if two
+    sightings show one hand, the track that fits it less well gets another sighting, or none.
     """
     if not tracks or not seen:
         return {}
@@ -48,18 +48,18 @@ def match(tracks: Sequence[Track], seen: Sequence[SeenHand], time_s: float) -> d
 
 
 def same_hand(one_px: Float[np.ndarray, "21 2"], other_px: Float[np.ndarray, "21 2"]) -> bool:
-    """Return whether two sightings show one hand, or a part of one."""
+    """Return whether two sightings show the same hand, or parts of it."""
     return is_repetition(one_px, other_px) or is_repetition(other_px, one_px)
 
 
 def assigned(costs: Float[np.ndarray, "N M"]) -> dict[int, int]:
-    """Return the column of each row in the assignment of least cost, without those that cost `NEVER`."""
+    """Return the column of each row in the assignment of least cost, omitting pairs that cost `NEVER`."""
     pairs = zip(*linear_sum_assignment(costs), strict=True)
     return {int(row): int(column) for row, column in pairs if costs[row, column] < NEVER}
 
 
 def cost(track: Track, seen: SeenHand, time_s: float) -> float:
-    """Return how badly a sighting continues a track, in units of the hand's size; `NEVER` if it cannot."""
+    """Return the cost of continuing a track with a sighting, in hand sizes; `NEVER` if it cannot."""
     if hand_size_px(seen.joints_px) < _SMALLEST * track.usual_px:
         return NEVER
     lost_s = abs(time_s - track.seen_s)
@@ -70,10 +70,9 @@ def cost(track: Track, seen: SeenHand, time_s: float) -> float:
 
 
 def distance(expected_px: Float[np.ndarray, "21 2"], joints_px: Float[np.ndarray, "21 2"], lost_s: float) -> float:
-    """Return how far a hand is from where it is expected after `lost_s` seconds, in units of the hand's size, or
-    `NEVER`.
+    """Return a hand's distance from where it is expected after `lost_s` seconds, in hand sizes, or `NEVER`.
 
-    Half of it is the palm's place, half that of all joints; another size adds to it.
+    Half of it comes from the palm, half from all joints; a change of size adds to it.
     """
     sizes = hand_size_px(expected_px), hand_size_px(joints_px)
     size = max(*sizes, 1.0)

@@ -1,28 +1,25 @@
-"""The palm as a frame in the picture, place, turn and size, that moves on at a constant velocity while it is not
-seen.
-"""
+"""The palm as a frame in the picture (position, rotation and size) with constant velocity while it is not seen."""
 
 import numpy as np
 from jaxtyping import Float
 
-#: Wrist and the bases of the fingers: the part of a hand that fingers do not move.
+#: The wrist and the finger bases: the part of a hand that the fingers do not move.
 PALM = (0, 5, 9, 13, 17)
-#: An expected place is at most this many hand sizes from the last one, an expected turn this many radians, an expected
-#: size this many factors of e.
+#: Limits of the extrapolation: of position in hand sizes, of rotation in radians, and of size in factors of e.
 _FARTHEST = np.array([1.5, 1.5, 0.6, 0.25])
-#: A palm seen from its edge has no sure turn or size: turns and growth faster than this are not believed, per second.
+#: Maximum rotation and growth per second: both are unreliable for a palm seen edge-on.
 _FASTEST_TURN, _FASTEST_GROWTH = 6.0, 2.0
 
 PalmVelocity = Float[np.ndarray, "4"]
 
 
 def palm_px(joints_px: Float[np.ndarray, "21 2"]) -> Float[np.ndarray, "2"]:
-    """Return the middle of the palm."""
+    """Return the centre of the palm."""
     return joints_px[list(PALM)].mean(axis=0)
 
 
 def hand_size_px(joints_px: Float[np.ndarray, "21 2"]) -> float:
-    """Return the longer side of the box about the joints."""
+    """Return the longer side of the bounding box of the joints."""
     return float(np.ptp(joints_px, axis=0).max())
 
 
@@ -33,7 +30,7 @@ def palm_velocity(
     elapsed_s = max(elapsed_s, 1e-3)
     shift = (palm_px(after_px) - palm_px(before_px)) / elapsed_s
     one, other = (points - points.mean(axis=0) for points in (before_px[list(PALM)], after_px[list(PALM)]))
-    # The similarity that carries one palm to the other best is a complex factor (least squares in the plane).
+    # The best similarity between two palms is a complex factor (least squares in the plane).
     first, second = (points[:, 0] + 1j * points[:, 1] for points in (one, other))
     factor = (first.conj() @ second) / max(float((first.conj() @ first).real), 1e-9)
     turn = float(np.angle(factor)) / elapsed_s
@@ -50,7 +47,7 @@ def palm_velocity(
 def moved_on(
     joints_px: Float[np.ndarray, "21 2"], velocity: PalmVelocity, elapsed_s: float
 ) -> Float[np.ndarray, "21 2"]:
-    """Return the joints after some time: turned, grown and moved with the palm, a little less the longer it takes."""
+    """Extrapolate the joints in time: rotated, scaled and moved with the palm, with damping over time."""
     lasting_s = elapsed_s / (1 + 2 * elapsed_s)
     size = max(hand_size_px(joints_px), 1e-6)
     change = velocity * lasting_s / np.array([size, size, 1.0, 1.0])

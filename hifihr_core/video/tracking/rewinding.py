@@ -1,4 +1,4 @@
-"""Back in time: a hand that has just been found is followed back through earlier pictures in which it was not seen."""
+"""Rewinding: a newly found hand is followed back through earlier pictures in which it was missed."""
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -12,14 +12,14 @@ from hifihr_core.video.tracking.tracker import TrackSettings
 from hifihr_core.video.tracking.tracks import Track, new_track
 from hifihr_core.video.tracking.watching import Watcher
 
-#: Pictures that are kept, and the bytes that they may take.
+#: Maximum number of stored pictures, and their maximum size in bytes.
 _MOST_FRAMES, _MOST_BYTES = 90, 200 * 2**20
-#: A hand is given up when it was not seen for so long.
+#: A hand is given up after it has not been seen for this long.
 _GIVES_UP_S = 0.3
 
 
 class Rewinder:
-    """Keeps the last pictures of a clip; `back` follows a hand through them, from the newest to the oldest."""
+    """Stores the last pictures of a clip; `back` follows a hand through them, newest first."""
 
     def __init__(self, watcher: Watcher, settings: TrackSettings, *, picture_bytes: int) -> None:
         self._watcher, self._settings = watcher, settings
@@ -27,7 +27,7 @@ class Rewinder:
         self._frames: deque[Frame] = deque(maxlen=self.most)
 
     def push(self, frame: Frame) -> None:
-        """Keep a picture."""
+        """Store a picture."""
         self._frames.append(frame)
 
     def back(
@@ -38,9 +38,9 @@ class Rewinder:
         after: int,
         others: Callable[[int], Mapping[int, SeenHand]],
     ) -> dict[int, SeenHand]:
-        """Return where a hand, seen at `time_s`, was in the kept pictures with a number above `after`.
+        """Return the positions of a hand, seen at `time_s`, in the stored pictures with a number above `after`.
 
-        `others` gives the hands that are known in a picture, which are not this one.
+        `others` gives the other known hands of a picture.
         """
         track, found = new_track(0, seen, -time_s), {}
         for frame in reversed(self._frames):
@@ -53,7 +53,7 @@ class Rewinder:
         return found
 
     def _look(self, track: Track, frame: Frame, others: Mapping[int, SeenHand]) -> SeenHand | None:
-        """Return the hand of a track in an earlier picture: where it is expected, or else near there."""
+        """Return the hand of a track in an earlier picture: at its expected position, or else near it."""
         expected = track.expected_px(-frame.time_s)
         seen = self._own(self._watcher.follow(frame.image, expected[None]), track, frame, others)
         if seen is None:
@@ -63,7 +63,7 @@ class Rewinder:
     def _own(
         self, seen: Sequence[SeenHand], track: Track, frame: Frame, others: Mapping[int, SeenHand]
     ) -> SeenHand | None:
-        """Return the sighting that continues the track best, if one does; hands of other tracks do not count."""
+        """Return the sighting that best continues the track, if any; hands of other tracks do not count."""
         free = [
             one
             for one in seen

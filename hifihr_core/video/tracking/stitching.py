@@ -1,8 +1,8 @@
-"""Identities over a whole clip: tracks are cut where they may have been mixed up, and the pieces joined again.
+"""Global identities: tracks are cut where they may have been confused, and the pieces are joined again.
 
-A tracker decides frame by frame. Looking back, a piece has a side that all its sightings support, and a motion at each
-of its ends: the most likely joins together are an assignment of the least total cost, in which at most one other
-continues each piece.
+A tracker decides frame by frame. In hindsight, a piece has a side that all its sightings support, and a motion at
+either end: the most likely set of joins is an assignment of least total cost, in which each piece has at most one
+successor.
 """
 
 from collections.abc import Sequence
@@ -18,24 +18,24 @@ from hifihr_core.video.tracking.matching import NEVER, assigned, distance
 from hifihr_core.video.tracking.palm_motion import hand_size_px, moved_on, palm_px, palm_velocity
 from hifihr_core.video.tracking.tracks import side_odds
 
-#: Pieces with a longer gap between them are two appearances of a hand.
+#: Pieces with a longer gap between them are separate appearances.
 _LONGEST_GAP_S = 1.0
-#: Two hands nearer than this, in sizes of the larger, may be mixed up; so may a hand that jumps by this much.
+#: Two hands closer than this, in sizes of the larger one, may be confused; so may a hand that jumps this far.
 _NEAR, _JUMP = 0.9, 0.35
-#: How far a hand is from where its motion led, in sizes of the hand: standard deviation, and more per second of gap.
+#: Standard deviation of a hand from its extrapolated position, in hand sizes, and its growth per second of gap.
 _APART, _APART_PER_S = 0.25, 1.0
-#: Neighbouring sightings are wrong about the side in the same way: all of a piece count as so many at most, and the
-#: log-odds are at most these.
+#: Errors about the side are correlated: a piece counts as at most this many independent sightings, and its log-odds are
+#: limited to this.
 _WITNESSES, _MOST_ODDS = 4.0, 2.5
 _MOST_MOVED = 6.0
-#: The cost of a piece that goes on with no other, of one that goes on with a piece of another track, and how many
-#: sightings make the motion at an end.
+#: The cost of a piece without a successor, the cost of a successor from another track, and the number of sightings from
+#: which the motion at an end is computed.
 _ENDS, _ANOTHER, _MOTION_FRAMES = 25.0, 0.5, 4
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Sightings of one hand: places in the list of frames, times, hands."""
+    """Sightings of one hand: indices of frames, times, hands."""
 
     id: int
     places: tuple[int, ...]
@@ -43,12 +43,12 @@ class Piece:
     hands: tuple[SeenHand, ...]
 
     def odds(self) -> float:
-        """Return the log-odds that its sightings are those of a right hand."""
+        """Return the log-odds that its sightings show a right hand."""
         mean = float(np.mean([side_odds(one) for one in self.hands]))
         return float(np.clip(mean * min(len(self.hands), _WITNESSES), -_MOST_ODDS, _MOST_ODDS))
 
     def expected_px(self, time_s: float) -> Float[np.ndarray, "21 2"]:
-        """Return where the hand should be after its end, or before its beginning."""
+        """Extrapolate the hand beyond the end or the beginning of the piece."""
         inner = slice(-_MOTION_FRAMES, None) if time_s > self.times_s[-1] else slice(_MOTION_FRAMES - 1, None, -1)
         times, hands = self.times_s[inner], self.hands[inner]
         if len(hands) < 2:
@@ -59,7 +59,7 @@ class Piece:
 
 
 def stitched(frames: Sequence[SeenFrame]) -> list[SeenFrame]:
-    """Return the frames with the identities that are most likely over the whole clip, each that of its first piece."""
+    """Return the frames with the most likely identities over the whole clip, each that of its first piece."""
     pieces = [part for piece in _tracks(frames) for part in _cut(piece, frames)]
     if not pieces:
         return list(frames)
@@ -82,9 +82,7 @@ def stitched(frames: Sequence[SeenFrame]) -> list[SeenFrame]:
 
 
 def join_costs(pieces: Sequence[Piece]) -> Float[np.ndarray, "N M"]:
-    """Return the cost of continuing with each piece (first N columns) or with none (one column of its own per
-    piece).
-    """
+    """Return the cost of each continuation (first N columns), or of none (a separate column per piece)."""
     count = len(pieces)
     costs = np.full((count, 2 * count), NEVER)
     costs[np.arange(count), count + np.arange(count)] = _ENDS
@@ -95,7 +93,7 @@ def join_costs(pieces: Sequence[Piece]) -> Float[np.ndarray, "N M"]:
 
 
 def join_cost(one: Piece, other: Piece) -> float:
-    """Return the cost of `other` being the same hand after `one`: minus a log likelihood, or `NEVER`."""
+    """Return the cost of `other` being the same hand after `one`: a negative log likelihood, or `NEVER`."""
     gap_s = other.times_s[0] - one.times_s[-1]
     if other.places[0] <= one.places[-1] or gap_s > _LONGEST_GAP_S:
         return NEVER
@@ -129,9 +127,9 @@ def _piece(id: int, places: Sequence[int], frames: Sequence[SeenFrame]) -> Piece
 
 
 def _cut(piece: Piece, frames: Sequence[SeenFrame]) -> list[Piece]:
-    """Return the parts of a track between the moments at which it may have become another hand.
+    """Split a track at the moments at which it may have switched to another hand.
 
-    Those are gaps, jumps, where another hand comes near or leaves, and in between where the side changes most.
+    These are gaps, jumps, other hands that come close or leave, and the strongest change of side in between.
     """
     near = [_near(piece, number, frames) for number in range(len(piece.places))]
     cuts = [number for number in range(1, len(near)) if near[number] != near[number - 1] or _jumps(piece, number)]
@@ -142,7 +140,7 @@ def _cut(piece: Piece, frames: Sequence[SeenFrame]) -> list[Piece]:
 
 
 def _jumps(piece: Piece, number: int) -> bool:
-    """Return whether a hand was not seen just before, or is far from where it was."""
+    """Return whether a hand was missing just before, or has jumped."""
     before, now = (palm_px(piece.hands[k].joints_px) for k in (number - 1, number))
     apart = float(np.linalg.norm(now - before))
     gap = piece.places[number] - piece.places[number - 1] > 1
@@ -150,16 +148,16 @@ def _jumps(piece: Piece, number: int) -> bool:
 
 
 def _side_changes(piece: Piece, first: int, last: int) -> int:
-    """Return where in a part the sightings before and after differ most in their side."""
+    """Return the position at which the sides of earlier and later sightings differ most."""
     odds = np.array([side_odds(one) for one in piece.hands[first:last]])
     before, count = np.cumsum(odds)[:-1], np.arange(1, len(odds))
     apart = before / count - (odds.sum() - before) / (len(odds) - count)
-    # How much the sum of squares falls when the part is explained by two means (a change point).
+    # The fall of the sum of squares if two means explain the part (a change point).
     return first + 1 + int(np.argmax(apart**2 * count * (len(odds) - count)))
 
 
 def _near(piece: Piece, number: int, frames: Sequence[SeenFrame]) -> bool:
-    """Return whether another hand is so near that the two may be mixed up."""
+    """Return whether another hand is so close that the two may be confused."""
     own = piece.hands[number].joints_px
     others = [hand.joints_px for id, hand in frames[piece.places[number]].hands.items() if id != piece.id]
     return any(

@@ -1,4 +1,4 @@
-"""The tracker: hands from frame to frame, with an identity and a side that stay."""
+"""The tracker: hands from frame to frame, with stable identities and sides."""
 
 import math
 from collections.abc import Sequence
@@ -19,15 +19,15 @@ from hifihr_core.video.tracking.watching import Watcher
 
 @dataclass(frozen=True)
 class TrackSettings:
-    """How hands are followed.
+    """Settings of the tracker.
 
-    A lost hand is searched for near its place in every frame (`search_near`), and hands that are not known in the whole
+    A lost hand is searched for near its last position in every frame (`search_near`), and unknown hands in the whole
     picture: every `search_lost` frames while one is lost or none is known, every `search_every` frames while fewer than
-    `max_hands` are known, and every `closely_every_s` seconds closely, which takes half a second.
+    `max_hands` are known, and closely, which takes half a second, every `closely_every_s` seconds.
 
-    A track begins with a hand of a score of `begins`. Where a hand was a moment ago there is most likely one still, so
-    it goes on down to a mean presence of `goes_on`, at which a place that nothing is known of would hardly be taken for
-    a hand. It ends when it was not seen for `gap_s`.
+    A track starts with a hand whose score is at least `begins`. Where a hand was a moment ago, there most likely still
+    is one, so the track continues down to a mean presence of `goes_on`, which would not be enough for a new hand. It
+    ends once the hand has not been seen for `gap_s`.
     """
 
     max_hands: int = 2
@@ -41,11 +41,11 @@ class TrackSettings:
 
     @property
     def goes_on_score(self) -> float:
-        """The score of a hand with a presence of `goes_on`."""
+        """The score that corresponds to a presence of `goes_on`."""
         return probability_of_hand(self.goes_on)
 
 
-#: Before a camera, where a picture has no time for more.
+#: Settings for live cameras, where there is no time for more.
 LIVE_TRACKING = TrackSettings(search_every=10, search_near=False, closely_every_s=math.inf)
 
 
@@ -60,7 +60,7 @@ class Tracked:
 
 @dataclass(frozen=True)
 class TrackerState:
-    """Everything that the next frame depends on."""
+    """The state that the next frame depends on."""
 
     tracks: tuple[Track, ...] = ()
     next_id: int = 0
@@ -69,7 +69,7 @@ class TrackerState:
 
 
 class Tracker:
-    """Follows hands; call `step` with frame after frame."""
+    """Tracks hands; call `step` with each frame in turn."""
 
     def __init__(self, watcher: Watcher, settings: TrackSettings = TrackSettings()) -> None:
         self._watcher, self.settings = watcher, settings
@@ -99,7 +99,7 @@ class Tracker:
         return [Tracked(track.id, track.side, track.seen) for track in kept if track.misses == 0]
 
     def replay(self, frame: SeenFrame) -> None:
-        """Replay what an earlier run saw in the next frame: the state is then the one that `step` left."""
+        """Replay the next frame of an earlier run; the state is then the same as after `step`."""
         state = self.state
         tracks = [track for track in state.tracks if self._lives(track, frame.time_s)]
         kept = [
@@ -117,7 +117,7 @@ class Tracker:
         return TrackerState(tuple(tracks), next_id, 0, self._closely_s(time_s))
 
     def _closely_s(self, time_s: float) -> float:
-        """Return when the picture was last searched closely: now, if it is time to search again."""
+        """Return the time of the last close search: now, if another one is due."""
         last = self.state.closely_s
         return time_s if time_s - last >= self.settings.closely_every_s - 1e-6 else last
 
@@ -135,9 +135,10 @@ class Tracker:
         return [one for one in seen if one.score >= self.settings.goes_on_score]
 
     def _begun(self, tracks: Sequence[Track], free: Sequence[SeenHand], time_s: float) -> list[Track]:
-        """Return new tracks of hands that continue no track, the surest first.
+        """Return new tracks for hands that continue none, most confident first.
 
-        One that overlaps a known hand is most likely another reading of it; a hidden hand begins once it is clear.
+        A hand that overlaps a known one is most likely a second reading of it; a hidden hand starts a track once it is
+        clear.
         """
         known = [track.seen.joints_px for track in tracks if track.misses == 0]
         begun: list[Track] = []

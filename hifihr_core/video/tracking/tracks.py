@@ -1,4 +1,4 @@
-"""One hand through time as a tracker stores it."""
+"""One hand over time, as the tracker stores it."""
 
 from dataclasses import dataclass, replace
 
@@ -9,21 +9,21 @@ from hifihr_core.eyes.seen_hand import SeenHand
 from hifihr_core.records import Side
 from hifihr_core.video.tracking.palm_motion import PalmVelocity, hand_size_px, moved_on, palm_velocity
 
-#: Log-odds of the side that one sighting may add, and in total.
+#: Maximum log-odds of the side per sighting, and in total.
 _SIDE_STEP, _SIDE_MOST = 2.0, 30.0
-#: A track's side is locked once its log-odds are this far from zero.
+#: A track's side is fixed once its log-odds are this far from zero.
 _SIDE_LOCKED = 16.0
-#: How much of the measured velocity the running one takes on, and of a size (per second) the usual one.
+#: Weight of a new measurement in the running velocity, and in the usual size (per second).
 _FOLLOWS, _GROWS_PER_S = 0.5, 2.0
 
 
 @dataclass(frozen=True)
 class Track:
-    """A hand that is or was seen.
+    """A hand that is being tracked.
 
     `seen` is its last sighting, at `seen_s`; `velocity` is that of its palm (see `palm_velocity`). `right_odds` is the
-    log of the odds that it is a right hand, `usual_px` its size over the last half second. `hits` counts its sightings,
-    `misses` the frames since the last one.
+    log-odds of a right hand, `usual_px` the size over the last half second. `hits` counts its sightings, `misses` the
+    frames since the last one.
     """
 
     id: int
@@ -37,11 +37,11 @@ class Track:
 
     @property
     def side(self) -> Side:
-        """The side that its sightings suggest."""
+        """The side suggested by its sightings."""
         return "right" if self.right_odds > 0 else "left"
 
     def expected_px(self, time_s: float) -> Float[np.ndarray, "21 2"]:
-        """Return where its joints should be: moved on with its velocity, a little less the longer it is lost."""
+        """Extrapolate its joints with its velocity, damped the longer it is lost."""
         return moved_on(self.seen.joints_px, self.velocity, time_s - self.seen_s)
 
     def missed(self) -> "Track":
@@ -49,7 +49,7 @@ class Track:
         return replace(self, misses=self.misses + 1)
 
     def continued(self, seen: SeenHand, time_s: float) -> "Track":
-        """Return the track with another sighting; a locked side stays."""
+        """Return the track with another sighting; a fixed side does not change."""
         elapsed_s = time_s - self.seen_s
         measured = palm_velocity(self.seen.joints_px, seen.joints_px, elapsed_s)
         follows = _FOLLOWS if self.hits > 1 else 1.0
@@ -70,7 +70,7 @@ class Track:
 
 
 def new_track(id: int, seen: SeenHand, time_s: float) -> Track:
-    """Return a track of one sighting."""
+    """Return a track with a single sighting."""
     return Track(id, seen, time_s, np.zeros(4), side_odds(seen), hand_size_px(seen.joints_px))
 
 

@@ -1,4 +1,4 @@
-"""The first pass over a clip: see the hands of every frame, and write them down."""
+"""The first pass over a clip: find the hands in every frame and record them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -24,9 +24,9 @@ def watch_clip(
     *,
     on_frame: Callable[[int], None] = lambda number: None,
 ) -> list[SeenFrame]:
-    """Return the frames of a clip with their hands; those that are already in the journal are not looked at again.
+    """Return the frames of a clip with their hands; frames that are already in the journal are not processed again.
 
-    A hand that is found is followed back to where it was not seen, and identities are those of the whole clip.
+    A newly found hand is followed back through frames that missed it, and identities are global.
     """
     watching = _Watching(source, _AsWritten(watcher), journal, settings)
     after = watching.take_up()
@@ -42,7 +42,7 @@ def watch_clip(
 
 
 class _Watching:
-    """A pass over a clip: what was seen so far, by the number of the frame."""
+    """A pass over a clip: the hands seen so far, by frame number."""
 
     def __init__(self, source: FrameSource, watcher: Watcher, journal: Journal, settings: TrackSettings) -> None:
         self._tracker, self._journal = Tracker(watcher, settings), journal
@@ -52,7 +52,7 @@ class _Watching:
         self._last: dict[int, int] = {}
 
     def take_up(self) -> int:
-        """Replay what an earlier run saw; return the number of its last frame, or -1."""
+        """Replay an earlier run; return the number of its last frame, or -1."""
         for frame in self._journal.frames():
             if frame.number in self.seen:
                 self._add(frame)
@@ -62,7 +62,7 @@ class _Watching:
         return max(self.seen, default=-1)
 
     def step(self, picture: Frame) -> None:
-        """Look at the next picture, and from it back at earlier ones in which its hands were not seen."""
+        """Process the next picture, and go back to earlier ones that missed its hands."""
         time_s = round(picture.time_s, 6)
         hands = {one.id: one.seen for one in self._tracker.step(picture.image, time_s)}
         frame = SeenFrame(picture.number, time_s, self._tracker.state.since_search == 0, hands)
@@ -70,11 +70,13 @@ class _Watching:
         for id, seen in hands.items():
             if before >= 0 and self._last.get(id, -1) != before:
                 self._back(id, seen, time_s)
-        self._journal.append(frame)  # after what is known now of frames before, so that a stopped run does both again
+        self._journal.append(frame)  # after the update of earlier frames, so that a stopped run repeats both
         self._keep(frame)
 
     def _back(self, id: int, seen: SeenHand, time_s: float) -> None:
-        def others(number: int) -> dict[int, SeenHand]:  # a run that stopped on its way back left the hand itself, too
+        def others(
+            number: int,
+        ) -> dict[int, SeenHand]:  # a run stopped while rewinding has recorded the hand itself
             return {other: hand for other, hand in self.seen[number].hands.items() if other != id}
 
         found = self.rewinder.back(seen, time_s, after=self._last.get(id, -1), others=others)
@@ -94,7 +96,7 @@ class _Watching:
 
 
 class _AsWritten:
-    """Eyes whose sightings are rounded as the journal rounds them."""
+    """Eyes whose sightings are rounded as in the journal."""
 
     def __init__(self, watcher: Watcher) -> None:
         self._watcher = watcher

@@ -1,4 +1,4 @@
-"""What a tracker needs from the eyes, and the eyes as a tracker uses them: one quick look per hand and frame."""
+"""The interface between tracker and eyes, and its implementation: one quick look per hand and frame."""
 
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
@@ -16,13 +16,13 @@ from hifihr_core.eyes.search import SearchPlan, once, search
 from hifihr_core.eyes.seen_hand import SeenHand
 from hifihr_core.eyes.sightings import Sightings, look_again, look_at
 
-#: A palm is looked at from this score on, a hand again from that presence on, and kept from the last one on.
+#: Minimum palm score for a first look, minimum presence for a second one, and minimum presence to keep a hand.
 _PALM_SCORE, _PROMISING, _PRESENT = 0.08, 0.1, 0.6
 _MAX_PALMS = 5
-#: How a picture is searched closely.
+#: Settings of a close search.
 _CLOSELY = SearchPlan((1.0, 0.6), palm_score=0.08, rounds=1, num_looks=1, max_candidates=24)
-#: About a lost hand: the side of the view in sides of its region, the score of palms there, and regions beside its own
-#: (right, down, in sides; times as large; turned).
+#: For a lost hand: the view's side relative to its region, the minimum palm score there, and alternative regions (shift
+#: right and down in sides; scale; rotation).
 _NEAR_VIEW, _NEAR_PALM_SCORE = 1.6, 0.06
 _NEAR_MOVES = np.array(
     [
@@ -38,15 +38,15 @@ class Watcher(Protocol):
     """Finds hands in a picture, and again where they are expected."""
 
     def find(self, image: UInt8[np.ndarray, "H W 3"], *, closely: bool = False) -> Sequence[SeenHand]:
-        """Return the hands of a picture without knowing where they are; `closely` takes longer and finds more."""
+        """Return the hands of a picture without prior positions; `closely` takes longer and finds more."""
 
     def follow(self, image: UInt8[np.ndarray, "H W 3"], expected_px: Float[np.ndarray, "N 21 2"]) -> Sequence[SeenHand]:
-        """Return what is seen at each place where the joints of a hand are expected; the score may be low."""
+        """Return the sighting at each set of expected joints; its score may be low."""
 
     def search_near(
         self, image: UInt8[np.ndarray, "H W 3"], expected_px: Float[np.ndarray, "21 2"]
     ) -> Sequence[SeenHand]:
-        """Return the hands in the neighbourhood of a place where the joints of a lost hand are expected."""
+        """Return the hands near the expected joints of a lost hand."""
 
 
 class QuickEyes:
@@ -61,7 +61,7 @@ class QuickEyes:
         return cls(palm_engine(threads=threads), landmark_engine(threads=threads), num_looks=num_looks)
 
     def find(self, image: UInt8[np.ndarray, "H W 3"], *, closely: bool = False) -> list[SeenHand]:
-        """Return the hands that the palm detector finds in one view of the picture, or in several, each once."""
+        """Return the hands that the palm detector finds in one or several views of the picture, without duplicates."""
         pyramid = Pyramid(image)
         if closely:
             seen = once(search(self._palms, self._landmarks, pyramid, _CLOSELY))
@@ -70,7 +70,7 @@ class QuickEyes:
         return self._looked_at(pyramid, self._palm_regions(pyramid, whole, _PALM_SCORE))
 
     def search_near(self, image: UInt8[np.ndarray, "H W 3"], expected_px: Float[np.ndarray, "21 2"]) -> list[SeenHand]:
-        """Return the hands near a place: palms in a view about it, and what is seen a little beside and turned."""
+        """Return the hands near a position: palms in a view around it, and sightings in shifted and rotated regions."""
         pyramid, there = Pyramid(image), about_joints(expected_px[None])
         view = upright(there.center_px[0], _NEAR_VIEW * float(there.side_px[0]))
         palms = self._palm_regions(pyramid, view, _NEAR_PALM_SCORE)
@@ -82,7 +82,7 @@ class QuickEyes:
         return palms.regions[np.argsort(-palms.score, kind="stable")[:_MAX_PALMS]]
 
     def _looked_at(self, pyramid: Pyramid, regions: Regions) -> list[SeenHand]:
-        """Return the hands in some regions, each once, from a second look in the region of their own joints."""
+        """Return the hands in some regions, without duplicates, after a second look around their own joints."""
         seen = look_at(self._landmarks, pyramid, regions)
         seen = look_again(self._landmarks, pyramid, seen[seen.presence > _PROMISING], rounds=1)
         seen = seen[seen.presence >= _PRESENT]
@@ -90,7 +90,7 @@ class QuickEyes:
         return look_closely(self._landmarks, pyramid, seen, self._looks) if len(seen) else []
 
     def follow(self, image: UInt8[np.ndarray, "H W 3"], expected_px: Float[np.ndarray, "N 21 2"]) -> list[SeenHand]:
-        """Return what is seen in the region about each hand's expected joints."""
+        """Return the sighting in the region around each hand's expected joints."""
         count = len(expected_px)
         if not count:
             return []

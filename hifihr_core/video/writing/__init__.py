@@ -1,1 +1,1 @@
-"""What is written for a clip: overlay, timeline, files of every track; and clips that are recorded or synthetic."""
+"""Write the output for a clip (overlay, timeline, track files), and recorded or synthetic clips."""

@@ -1,4 +1,4 @@
-"""Writing a clip as an mp4 in which each frame keeps its own time; joining parts, and adding the original's sound."""
+"""Write a clip as an mp4 in which each frame keeps its own time, join parts, and add the original sound."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from hifihr_core.files import write_atomically
 from hifihr_core.video.reading.containers import ONE_FILE, import_av
 from hifihr_core.video.writing.video_encoders import find_encoder
 
-#: Ticks per second of the times of pictures.
+#: Ticks per second in the timestamps.
 TICKS = 90_000
 
 
@@ -31,7 +31,7 @@ class ClipWriter:
         self._stream.codec_context.time_base = Fraction(1, TICKS)
 
     def write(self, image: UInt8[np.ndarray, "H W 3"], time_s: float) -> None:
-        """Append a picture that is shown from `time_s` on."""
+        """Append a picture, displayed from `time_s` on."""
         picture = self._av.VideoFrame.from_ndarray(
             np.ascontiguousarray(image[: self._height, : self._width]), format="rgb24"
         )
@@ -50,7 +50,7 @@ class ClipWriter:
 
 @contextmanager
 def new_clip(path: Path, *, width: int, height: int, fps: float, codec: str = "auto") -> Iterator[ClipWriter]:
-    """Yield a writer; `path` exists once the block succeeds.
+    """Yield a writer; `path` exists only once the block succeeds.
 
     `codec` is a key of `CODECS`. Raises: DataError if it cannot be written; ConfigError, AssetError as `find_encoder`.
     """
@@ -69,10 +69,10 @@ def join_parts(
     start_s: float = 0.0,
     end_s: float | None = None,
 ) -> bool:
-    """Join clips of one encoding, each from its time on (seconds), without encoding again.
+    """Join clips with the same encoding, each starting at its time (seconds), without re-encoding.
 
     The sound of the file `sound` between `start_s` and `end_s` is added unchanged. Returns whether that was possible:
-    not every sound fits an mp4. Raises: DataError if it cannot be written.
+    an mp4 cannot hold every sound format. Raises: DataError if it cannot be written.
     """
     av = import_av()
     if sound is not None:

@@ -1,4 +1,4 @@
-"""Hands drawn over the frames of a clip, each in a window of its own: most of a frame shows no hand."""
+"""Draw hands over the frames of a clip, each in its own window, since most of a frame shows no hand."""
 
 from functools import lru_cache
 
@@ -9,13 +9,13 @@ from jaxtyping import Float, Int, UInt8
 from hifihr_core.records import Appearance, Light
 from hifihr_core.rendering import Renderer
 
-#: Windows are as large as a multiple of this, so that few renderers serve a clip; larger hands are drawn smaller.
+#: Window sizes are multiples of this, so that a clip needs few renderers; larger hands are drawn at lower resolution.
 _STEP_PX, _LARGEST_PX = 64, 384
 _MARGIN_PX = 3
 
 
 class HandPainter:
-    """Draws one hand, frame after frame; `faces` and appearance stay; `light` is for frames without their own."""
+    """Draws one hand in successive frames; `faces` and appearance are fixed; `light` is the default for frames."""
 
     def __init__(self, faces: Int[np.ndarray, "F 3"], appearance: Appearance, light: Light) -> None:
         self._faces = torch.from_numpy(np.ascontiguousarray(faces))
@@ -56,7 +56,7 @@ class HandPainter:
 
 
 def _window(vertices_cam: np.ndarray, K: np.ndarray, width: int, height: int) -> tuple[int, int, int, int] | None:
-    """Return left, top, right, bottom of what is drawn, in pixels; None if nothing of the hand is in the frame."""
+    """Return left, top, right, bottom of the window in pixels; None if the hand is outside the frame."""
     rays = vertices_cam @ K.T
     if (rays[:, 2] < 1e-2).any():
         return None

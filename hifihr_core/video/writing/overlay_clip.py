@@ -1,5 +1,5 @@
-"""The overlay: a clip with its hands drawn over it, in parts, so that an interrupted run resumes after the last
-complete part.
+"""The overlay: a clip with its hands drawn over it, in parts, so an interrupted run resumes after the last finished
+part.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,16 +21,16 @@ from hifihr_core.video.writing.clip_writer import join_parts, new_clip
 from hifihr_core.video.writing.hand_painter import HandPainter
 from hifihr_core.video.writing.track_look import TrackLook
 
-#: Frames of a part; as many hands are posed at once.
+#: Frames per part, and the number of hands posed at once.
 _PART = 120
 
 
 @dataclass(frozen=True)
 class OverlayRequest:
-    """Where the overlay goes, the folder for its parts, and how it is encoded (a key of `CODECS`).
+    """Where the overlay is written, the folder for its parts, and its encoding (a key of `CODECS`).
 
-    `made_from` is a digest of the clip, its camera, the models and the settings: parts that were made from others
-    are not used.
+    `made_from` is a digest of the clip, its camera, the models and the settings: parts with another digest are not
+    used.
     """
 
     path: Path
@@ -49,9 +49,9 @@ def write_overlay(
     *,
     on_frame: Callable[[int], None] = lambda number: None,
 ) -> Path:
-    """Write the overlay of a clip, its sound kept; return its path.
+    """Write the overlay of a clip with the original sound; return its path.
 
-    Parts that an earlier run finished are kept. Raises: DataError if it cannot be written.
+    Parts that an earlier run finished are reused. Raises: DataError if it cannot be written.
     """
     painters = {track.id: _painter(hand, track, looks.get(track.id)) for track in tracks}
     parts: list[tuple[Path, float]] = []
@@ -68,7 +68,7 @@ def write_overlay(
                     on_frame(frame.number)
     sound = source.path if facts.has_audio else None
     if not join_parts(request.path, parts, sound=sound, start_s=first_s or 0.0, end_s=request.span.end_s):
-        source.note("its sound does not fit an mp4 and was left out of the overlay")
+        source.note("the overlay has no sound: the format of the original does not fit an mp4")
     return request.path
 
 
@@ -89,7 +89,7 @@ def _painted(
     for frame in frames:
         canvas = frame.image.copy()
         here = [(id, of[frame.number]) for id, of in posed.items() if frame.number in of]
-        for id, vertices in sorted(here, key=lambda one: -one[1][:, 2].mean()):  # the nearest hand is drawn last
+        for id, vertices in sorted(here, key=lambda one: -one[1][:, 2].mean()):  # the nearest hand last
             look = looks.get(id)
             light = None if look is None else look.light_at(np.array([frame.time_s]))
             painters[id].paint(canvas, vertices, K, light)

@@ -1,4 +1,4 @@
-"""Recording a camera to a clip, which is then predicted like any other."""
+"""Record a camera to a clip, which is then predicted like any other."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from hifihr_core.video.writing.clip_writer import ClipWriter
 
 
 def record(camera: FrameSource, folder: Path, *, end_s: float | None = None) -> VideoFile:
-    """Write what a camera shows to a clip in `folder` until `end_s` seconds, its own end, or Ctrl-C; return the clip.
+    """Record a camera to a clip in `folder` until `end_s` seconds, the camera's end, or Ctrl-C; return the clip.
 
     Raises: DataError if it cannot be written or the camera gave no picture.
     """
@@ -22,5 +22,5 @@ def record(camera: FrameSource, folder: Path, *, end_s: float | None = None) -> 
             for frame in camera.frames(Span(end_s=end_s)):
                 writer.write(frame.image, frame.time_s)
         except KeyboardInterrupt:
-            pass  # which is how a recording without an end is stopped
+            pass  # the way to stop an open-ended recording
     return VideoFile(path)

@@ -1,4 +1,4 @@
-"""Synthetic clips on disk: an mp4 and the truth of every frame, the measure of tracking."""
+"""Write synthetic clips, an mp4 and the ground truth of every frame, to measure tracking."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ def write_synth_clips(
 ) -> list[Path]:
     """Write `clip_0000.mp4`, `clip_0000.jsonl` and so on; return the clips.
 
-    A line of the .jsonl is a frame: number, time, K, and per hand its side, joints, which of them are visible, and
+    Each line of the .jsonl is a frame: number, time, K, and for each hand its side, joints, their visibility, and
     parameters. A clip whose two files exist is kept, so that an interrupted run resumes.
     Raises: DataError if it cannot be written.
     """

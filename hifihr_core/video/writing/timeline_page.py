@@ -1,4 +1,4 @@
-"""A page with the overlay of a clip and a line per track: when its hand was seen, and when it was bridged."""
+"""A page with the overlay of a clip and one line per track that shows when its hand was seen or bridged."""
 
 from collections.abc import Sequence
 from html import escape
@@ -34,7 +34,7 @@ video.ontimeupdate = () => document.querySelectorAll("line").forEach(mark => {{
 def write_timeline(path: Path, overlay: Path, tracks: Sequence[FittedTrack], *, start_s: float, end_s: float) -> Path:
     """Write the page beside the overlay, which shows the clip from `start_s` to `end_s`; return its path.
 
-    A click on a line goes to that moment. Raises: DataError if it cannot be written.
+    A click on a line jumps to that moment. Raises: DataError if it cannot be written.
     """
     seconds = max(end_s - start_s, 1e-3)
     rows = "\n".join(_row(track, start_s, seconds) for track in tracks)
@@ -60,7 +60,7 @@ def _row(track: FittedTrack, start_s: float, seconds: float) -> str:
 
 
 def runs(seen: Bool[np.ndarray, " T"]) -> list[tuple[int, int]]:
-    """Return the first and last place of every run of equal values, in order."""
+    """Return the first and last index of every run of equal values, in order."""
     ends = np.flatnonzero(np.diff(seen.astype(int)))
     firsts, lasts = np.concatenate(([0], ends + 1)), np.concatenate((ends, [len(seen) - 1]))
     return list(zip(firsts.tolist(), lasts.tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""Files of one track: numbers as .npz and .jsonl, the moving hand as .glb and .bvh, each a row of a table."""
+"""The files of one track: numbers as .npz and .jsonl, the animated hand as .glb and .bvh; a table row per format."""
 
 import io
 import json
@@ -31,9 +31,9 @@ _BATCH = 128
 
 @dataclass(frozen=True)
 class TrackContext:
-    """What the files of a track hold besides the track; without a look the mesh is grey.
+    """Additional content of a track's files; without a look the mesh is grey.
 
-    With `forearm` the hand of a scene ends in a short stub, as that of a photo does.
+    With `forearm` the hand in a scene ends in a short stub, as for a photo.
     """
 
     clip: ClipFacts
@@ -46,23 +46,23 @@ class TrackContext:
 def write_track(
     folder: Path, stem: str, track: FittedTrack, formats: Iterable[str], context: TrackContext
 ) -> list[Path]:
-    """Write one track in every format named; return the files. Raises: DataError if it cannot be written."""
+    """Write one track in the given formats; return the files. Raises: DataError if it cannot be written."""
     return [path for name in formats for path in TRACK_FORMATS[name](folder / f"{stem}.{name}", track, context)]
 
 
 def check_track_formats(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the names, each once. Raises: ConfigError for one that is not known."""
+    """Return the names without duplicates. Raises: ConfigError for an unknown one."""
     chosen = tuple(dict.fromkeys(names))
     for name in chosen:
         if name not in TRACK_FORMATS:
-            raise ConfigError(f"format {name!r} is not known for clips; expected {', '.join(TRACK_FORMATS)}")
+            raise ConfigError(f"unknown format {name!r} for clips; expected {', '.join(TRACK_FORMATS)}")
     return chosen
 
 
 def frame_document(
     track: FittedTrack, row: int, lights: Mapping[str, np.ndarray] = MappingProxyType({})
 ) -> dict[str, object]:
-    """Return what one line of the .jsonl says."""
+    """Return the content of one .jsonl line."""
     hand = track.hand
     return {
         "frame": int(track.frames[row]),
@@ -85,7 +85,7 @@ def frame_document(
 
 
 def track_lights(track: FittedTrack, look: TrackLook | None) -> dict[str, Float[np.ndarray, "T *N"]]:
-    """Return the light of every frame, in the camera frame of the clip, by its part; nothing without a look."""
+    """Return the light of every frame, camera frame of the clip, by component; empty without a look."""
     if look is None:
         return {}
     parts = vars(look.light_at(track.times_s))
@@ -93,9 +93,9 @@ def track_lights(track: FittedTrack, look: TrackLook | None) -> dict[str, Float[
 
 
 def track_rig(hand: HandModel, track: FittedTrack) -> tuple[Rig, Clip] | None:
-    """Return the armature of a track in its first frame and its motion, or None for a model without one.
+    """Return a track's armature in its first frame and its motion, or None if the model has none.
 
-    Both are as in the clip: those of a left hand are mirrored.
+    Both are in the frame of the clip: mirrored for a left hand.
     """
     flip = np.diag([*track.axis, 1.0])
     frames, rig = [], None
@@ -118,7 +118,7 @@ def track_rig(hand: HandModel, track: FittedTrack) -> tuple[Rig, Clip] | None:
 
 
 def even_clip(clip: Clip) -> Clip:
-    """Return the clip with equal steps, for formats with one rate: each new frame is the nearest old one in time."""
+    """Resample the clip at a constant rate, for formats that need one: each new frame is the nearest old one."""
     if len(clip.times_s) < 3:
         return clip
     step = float(np.median(np.diff(clip.times_s)))
@@ -201,9 +201,9 @@ def _bvh(path: Path, track: FittedTrack, context: TrackContext) -> list[Path]:
 
 
 def _first_mesh(track: FittedTrack, context: TrackContext) -> TexturedMesh:
-    """Return the textured mesh of the first frame, as in the clip."""
+    """Return the textured mesh of the first frame, in the frame of the clip."""
     vertices = vertices_cam(context.hand, track, slice(0, 1))[0]
-    if context.look is not None:  # its mesh is that of the clip, mirrored where the hand is
+    if context.look is not None:  # the mesh is in the frame of the clip, so mirrored for a left hand
         return replace(context.look.mesh, vertices=vertices)
     faces = context.hand.faces.long().numpy()
     grey: Float[np.ndarray, "V 3"] = np.full((len(vertices), 3), 0.7)
@@ -211,7 +211,7 @@ def _first_mesh(track: FittedTrack, context: TrackContext) -> TexturedMesh:
     return TexturedMesh(vertices, faces, vertex_colors=grey, lid_faces=context.hand.lid_faces)
 
 
-#: Every format of a track, by the ending of its file.
+#: Every format of a track, by file extension.
 TRACK_FORMATS: Mapping[str, Callable[[Path, FittedTrack, TrackContext], list[Path]]] = MappingProxyType(
     {"glb": _glb, "bvh": _bvh, "npz": _npz, "jsonl": _jsonl}
 )

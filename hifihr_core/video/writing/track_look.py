@@ -1,4 +1,4 @@
-"""The look of a tracked hand: skin and light, from a few clear frames."""
+"""Infer the look of a tracked hand, its skin and light, from a few clear frames."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,16 +18,16 @@ from hifihr_core.video.fitting.shape_fit import key_frames
 from hifihr_core.video.fitting.sighted_tracks import SightedTrack
 from hifihr_core.video.reading.frames import Frame, FrameSource, Span
 
-#: Frames whose looks make that of a track: about one per second, and few where each is refined.
+#: Number of frames from which a look is inferred: about one per second, and few if each is refined.
 _LEAST_FRAMES, _MOST_FRAMES, _REFINED_FRAMES = 3, 8, 3
 
 
 @dataclass(frozen=True)
 class TrackLook:
-    """Skin and light of a track; `mesh` carries chart and texture (its vertices are one frame's).
+    """Skin and light of a track; `mesh` holds the chart and texture (its vertices are those of one frame).
 
-    There is one skin, and a light per frame (`light_at`), which is between those of the frames that were looked at.
-    `lights` are a batch in the camera frame of the clip, at `times_s`. `shape` is the refined one, None without a
+    There is one skin, and a light per frame (`light_at`), interpolated between the frames used.
+    `lights` are a batch in the camera frame of the clip, at `times_s`. `shape` is the refined shape, None without
     refinement.
     """
 
@@ -38,7 +38,7 @@ class TrackLook:
     licences: Mapping[str, str]
 
     def light_at(self, times_s: Float[np.ndarray, " T"]) -> Light:
-        """Return the light at some times, a batch: on straight lines between those that were seen, the ends held."""
+        """Return the light at the given times, a batch: linear between the known ones, constant beyond the ends."""
 
         def between(values: torch.Tensor) -> torch.Tensor:
             flat = values.flatten(1).double().numpy()
@@ -54,7 +54,7 @@ class TrackLook:
 def look_at_tracks(
     predictor: Predictor, source: FrameSource, span: Span, tracks: Sequence[SightedTrack], K: Float[np.ndarray, "3 3"]
 ) -> dict[int, TrackLook]:
-    """Return the look of every track: its clearest frames, predicted as photos of one person.
+    """Return the look of every track, from its clearest frames predicted as photos of one person.
 
     With `same_person` in the predictor's settings all tracks of the clip share that skin. Raises: DataError if none of
     a track's clearest frames can be read a second time.
@@ -74,8 +74,8 @@ def look_at_tracks(
         if not found:
             numbers = ", ".join(map(str, sorted(wanted[id])))
             raise DataError(
-                f"{source.facts.name}: frames {numbers} of track {id} were there and cannot be read a second time; "
-                "wait until the clip is whole, then run again"
+                f"{source.facts.name}: frames {numbers} of track {id} could not be read a second time; "
+                "wait until the clip is complete, then run again"
             )
     return {id: _look(found, refined=settings.refine) for id, found in results.items()}
 
@@ -93,9 +93,9 @@ class _Shot:
 def _groups(
     frames: Iterable[Frame], tracks: Sequence[SightedTrack], wanted: Mapping[int, set[int]], *, one_person: bool
 ) -> Iterator[list[_Shot]]:
-    """Yield the frames whose hands share a skin: those of each track, as soon as the last has come, or all.
+    """Yield groups of frames whose hands share a skin: each track's, once complete, or all together.
 
-    `wanted` are the numbers of the frames by the track.
+    `wanted` maps each track to its frame numbers.
     """
     last = max((max(own) for own in wanted.values()), default=-1)
     shots: dict[int, list[_Shot]] = {track.id: [] for track in tracks}
@@ -108,7 +108,7 @@ def _groups(
                     yield shots.pop(track.id)
         if frame.number >= last:
             break
-    rest = [own for own in shots.values() if own]  # of a clip that gives fewer pictures the second time, too
+    rest = [own for own in shots.values() if own]  # even if the clip yields fewer frames the second time
     yield from [[shot for own in rest for shot in own]] if one_person and rest else rest
 
 

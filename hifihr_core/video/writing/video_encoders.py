@@ -1,6 +1,6 @@
-"""Which encoder writes clips: each codec has the encoders that can write it, the best first.
+"""Choose the encoder for clips: each codec lists the encoders that can write it, best first.
 
-None reorders frames, so that parts can be joined, and files are about as large as a phone's.
+No encoder reorders frames, so that parts can be joined, and files are about as large as a phone's.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from hifihr_core.errors import AssetError, ConfigError
 
 @dataclass(frozen=True)
 class VideoEncoder:
-    """An encoder of FFmpeg, by FFmpeg's name, and its options."""
+    """An FFmpeg encoder, by FFmpeg's name, and its options."""
 
     name: str
     options: Mapping[str, str]
@@ -25,8 +25,8 @@ _VP9 = VideoEncoder(
     "libvpx-vp9", {"crf": "28", "b": "0", "deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0", "row-mt": "1"}
 )
 
-#: Every codec by the name that a user gives. H.264 plays everywhere; VP9 needs neither a GPL library nor a licence of
-#: H.264's patents, plays in browsers and VLC, and not in QuickTime.
+#: Every codec by the name on the command line. H.264 plays everywhere; VP9 needs neither a GPL library nor H.264 patent
+#: licences, and plays in browsers and VLC, but not in QuickTime.
 CODECS: Mapping[str, tuple[VideoEncoder, ...]] = MappingProxyType(
     {"auto": (_OPENH264, _X264, _VP9), "h264": (_OPENH264, _X264), "vp9": (_VP9,)}
 )
@@ -35,14 +35,14 @@ CODECS: Mapping[str, tuple[VideoEncoder, ...]] = MappingProxyType(
 def find_encoder(av: Any, codec: str = "auto") -> VideoEncoder:
     """Return the first encoder of a codec that this installation of PyAV (the module `av`) has.
 
-    Raises: ConfigError for a codec that is not known; AssetError if none of its encoders is available.
+    Raises: ConfigError for an unknown codec; AssetError if none of its encoders is available.
     """
     if codec not in CODECS:
-        raise ConfigError(f"codec {codec!r} is not known; expected {', '.join(CODECS)}")
+        raise ConfigError(f"unknown codec {codec!r}; expected {', '.join(CODECS)}")
     for encoder in CODECS[codec]:
         try:
             av.codec.Codec(encoder.name, "w")
-        except ValueError:  # PyAV: no codec of this name
+        except ValueError:  # PyAV has no codec with this name
             continue
         return encoder
     names = " or ".join(encoder.name for encoder in CODECS[codec])

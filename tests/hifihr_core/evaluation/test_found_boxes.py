@@ -127,8 +127,8 @@ def test_pictures_without_any_hand_are_an_error(shards, finding, checkpoint_path
 
 def test_boxes_that_are_found_are_not_divided_into_parts(shards, checkpoint_path, tmp_path):
     options = RunOptions(boxes="predicted")
-    with pytest.raises(ValueError, match="not divided into parts"):
+    with pytest.raises(ValueError, match="cannot be divided into parts"):
         collect_part(checkpoint_path, "ho3d", WHOLE, tmp_path, shards=shards, options=options)
-    with pytest.raises(ValueError, match="not divided into parts"):
+    with pytest.raises(ValueError, match="cannot be divided into parts"):
         evaluate_checkpoint(checkpoint_path, "ho3d", shards=shards, options=options, parts=tmp_path)
     assert not list(tmp_path.iterdir())

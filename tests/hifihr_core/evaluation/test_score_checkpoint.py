@@ -235,7 +235,7 @@ def test_parts_merged_are_one_run_to_the_last_byte(evaluated, in_parts, checkpoi
             r"part-2.*not a complete safetensors file",
         ),
         (lambda parts: (parts / "part-1-of-2.safetensors").touch(), "parts of 2 and of 3"),
-        (lambda parts: [path.unlink() for path in parts.iterdir()], "no parts in it"),
+        (lambda parts: [path.unlink() for path in parts.iterdir()], "contains no parts"),
     ],
 )
 def test_parts_that_are_not_whole_are_named(evaluated, in_parts, checkpoint_path, tmp_path, change, said):

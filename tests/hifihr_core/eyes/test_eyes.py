@@ -171,7 +171,7 @@ def test_a_hand_larger_than_the_picture_is_no_error(eyes, shot):
 
 
 def test_an_unknown_effort_is_named(eyes):
-    with pytest.raises(ValueError, match="effort 'hard' is not known; known efforts: fast, auto, thorough"):
+    with pytest.raises(ValueError, match="unknown effort 'hard'; known efforts: fast, auto, thorough"):
         eyes.find(np.zeros((8, 8, 3), dtype=np.uint8), "hard")
 
 

@@ -70,7 +70,7 @@ def test_weights_that_are_not_finite_are_refused(load, whole, bad):
     name = "trunk.0.weight"
     value = whole[0][name].clone()
     value[0, 0] = bad
-    with pytest.raises(AssetError, match=r"tensor trunk\.0\.weight holds NaN or infinity"):
+    with pytest.raises(AssetError, match=r"tensor trunk\.0\.weight contains NaN or infinity"):
         load(state={name: value})
 
 

@@ -59,7 +59,7 @@ def test_a_truncated_text_is_named(cut):
         ("[[[[1, 2, 3]]], []] trailing", "more text follows"),
         ("[[[[1, 2, 3]]], []] [[]]", "more text follows"),
         ("[[[[1, 2, 3]]], null]", "found 'null'"),
-        ("[[" + "[" * 200_000, "more than 64 brackets are open at once"),
+        ("[[" + "[" * 200_000, "brackets are nested more than 64 deep"),
     ],
 )
 def test_a_foreign_text_is_named(text, reason):

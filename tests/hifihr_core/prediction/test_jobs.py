@@ -67,7 +67,7 @@ def test_one_page_shows_the_photos_of_a_run(predictor: Predictor, photo: Path, t
     assert photo.name in (tmp_path / "out" / "index.html").read_text()
     other = photo.with_name("b.png")
     shutil.copy(photo, other)
-    with pytest.raises(DataError, match=r"index\.html: exists"):
+    with pytest.raises(DataError, match=r"index\.html: already exists"):
         list(predict_files(predictor, [other], output))
 
 
@@ -308,7 +308,7 @@ def test_a_part_waits_for_another_one_that_writes_the_index(tmp_path: Path) -> N
     lock = tmp_path / ".hands.lock"
     with (
         wait_for_turn(lock, what="one"),
-        pytest.raises(DataError, match="another part has held it for too long"),
+        pytest.raises(DataError, match="another part has held the lock for too long"),
         wait_for_turn(lock, what="another part", wait_s=0.0),
     ):
         pass

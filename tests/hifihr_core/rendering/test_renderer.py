@@ -213,7 +213,7 @@ def test_tiny_images(make_scene, size):
 def test_unknown_back_ends_and_devices():
     with pytest.raises(ValueError, match="'opengl', expected one of auto, native, reference, pytorch3d"):
         backends.get_backend("opengl", torch.device("cpu"))
-    with pytest.warns(RuntimeWarning, match="mps uses the slow plain-torch reference: there are no compiled kernels"):
+    with pytest.warns(RuntimeWarning, match="mps uses the slow plain-torch reference: it has no compiled kernels"):
         backends._native.__wrapped__("mps")
     with warnings.catch_warnings():
         warnings.simplefilter("error")

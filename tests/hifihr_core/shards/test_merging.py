@@ -90,14 +90,14 @@ def test_a_stopped_part_and_a_stopped_merge_go_on(tmp_path, whole, monkeypatch):
 
 
 def test_what_is_no_whole_set_of_parts_is_named(tmp_path):
-    with pytest.raises(DataError, match="no parts in it"):
+    with pytest.raises(DataError, match="contains no parts"):
         merge_parts(tmp_path)
     pack(tmp_path, Part(1, 3))
     with pytest.raises(DataError, match="2/3, 3/3 missing"):
         merge_parts(tmp_path)
     pack(tmp_path, Part(2, 3))
     pack(tmp_path, Part(3, 3), plan=2)
-    with pytest.raises(DataError, match="parts that belong to different plans"):
+    with pytest.raises(DataError, match="parts belong to different plans"):
         merge_parts(tmp_path)
     for number, of in ((0, 3), (4, 3), (1, 0)):
         with pytest.raises(ConfigError, match="expected I/N"):

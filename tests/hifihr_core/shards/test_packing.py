@@ -108,7 +108,9 @@ def test_a_run_killed_in_its_last_moment_is_tidied(tmp_path, whole):
 
 
 def test_another_plan_is_refused_or_overwrites(tmp_path, whole):
-    with pytest.raises(DataError, match=r"finished shards of another plan \(other poses, toy\); choose another --out"):
+    with pytest.raises(
+        DataError, match=r"finished shards of another plan \(different poses, toy\); choose another --out"
+    ):
         pack_split(ToySplit(6), tmp_path / "whole", policy=SMALL)
     assert digests(tmp_path / "whole") == whole
     pack_split(ToySplit(6), tmp_path / "whole", policy=Policy(shard_bytes=3000, overwrite=True))
@@ -201,7 +203,7 @@ def test_an_empty_split_has_an_index(tmp_path):
 
 def test_a_damaged_finished_folder_is_named(tmp_path, whole):
     (tmp_path / "whole/train-00002.h5").unlink()
-    with pytest.raises(DataError, match=r"train-00002\.h5: missing or of a size other.*--overwrite"):
+    with pytest.raises(DataError, match=r"train-00002\.h5: missing, or its size differs.*--overwrite"):
         pack_split(ToySplit(), tmp_path / "whole", policy=SMALL)
 
 
@@ -290,7 +292,7 @@ def test_progress_counts_poses(tmp_path):
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]), "the JPEG is cut short"),
+        (lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]), "the JPEG is truncated"),
         (lambda path: path.unlink(), "missing"),
         (lambda path: path.write_bytes(b"hello"), "not a JPEG"),
     ],

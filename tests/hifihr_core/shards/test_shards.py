@@ -134,7 +134,7 @@ def test_samples_of_one_pose_must_agree_and_follow_each_other(tmp_path):
     moved = Sample(second.key, second.annotation, second.image, second.K + 1, second.labels, second.mask)
     with pytest.raises(ValueError, match="share an annotation and differ"):
         write_shard(tmp_path / "a.h5", [first, moved], facts=FACTS, software="t")
-    with pytest.raises(ValueError, match="comes twice"):
+    with pytest.raises(ValueError, match="appears twice"):
         write_shard(tmp_path / "a.h5", [first, third, second], facts=FACTS, software="t")
     assert list(tmp_path.iterdir()) == []
 
@@ -144,10 +144,10 @@ def test_samples_of_one_pose_must_agree_and_follow_each_other(tmp_path):
     [
         ({"image": b""}, "image is empty"),
         ({"K": np.zeros((3, 3), np.float32)}, "K is not a valid camera"),
-        ({"labels": {"jonts": np.zeros((21, 3), np.float32)}}, "label 'jonts' is not known"),
+        ({"labels": {"jonts": np.zeros((21, 3), np.float32)}}, "unknown label 'jonts'"),
         ({"labels": {"joints_cam": np.zeros((20, 3), np.float32)}}, r"joints_cam is float32 \(20, 3\)"),
         ({"labels": {"joints_cam": np.zeros((21, 3))}}, "joints_cam is float64"),
-        ({"labels": {"bone_m": np.asarray(np.nan, np.float32)}}, "bone_m holds a number that is not finite"),
+        ({"labels": {"bone_m": np.asarray(np.nan, np.float32)}}, "bone_m contains a non-finite number"),
     ],
 )
 def test_a_sample_that_breaks_the_schema_is_left_out_and_listed(tmp_path, change, reason):
@@ -220,7 +220,7 @@ def test_missing_and_foreign_files_are_named(folder, tmp_path_factory):
         ShardReader(folder / "none.h5")[0]
     with h5py.File(folder / "other.h5", "w") as file:
         file["x"] = 1
-    with pytest.raises(DataError, match="an HDF5 file of another kind"):
+    with pytest.raises(DataError, match="an unrelated HDF5 file"):
         ShardReader(folder / "other.h5")[0]
     assert any("not listed in index.json" in line for line in verify(folder))
     (folder / "train-00001.h5").unlink()
@@ -298,26 +298,26 @@ def _replace(name, values, **options):
 
 
 HOSTILE = {
-    "a label of variable length": (_vlen, "bone_m is of type object"),
-    "data in another file": (_external, "bytes is not stored in one piece"),
-    "a virtual array": (_virtual, "checksum is not stored in one piece"),
+    "a label of variable length": (_vlen, "bone_m has type object"),
+    "data in another file": (_external, "bytes is not contiguous inside the file"),
+    "a virtual array": (_virtual, "checksum is not contiguous inside the file"),
     "a soft link": (lambda f: _relink(f, "samples/key", h5py.SoftLink("/annotations/key")), "key is a link"),
     "another file": (lambda f: _relink(f, "samples", h5py.ExternalLink("other.h5", "/samples")), "samples is a link"),
     "a group for an array": (lambda f: _relink(f, "samples/key", f["samples/image"]), "key is not an array"),
     "an array for a group": (lambda f: _relink(f, "samples/image", f["samples/key"]), "image is not a group"),
     "a missing column": (lambda f: f.__delitem__("annotations/K"), "K is missing"),
-    "chunks": (_replace("samples/checksum", np.zeros(8, "u4"), chunks=(2,)), "not stored in one piece"),
-    "other numbers": (_replace("annotations/K", np.zeros((4, 3, 3))), "K is of type float64"),
+    "chunks": (_replace("samples/checksum", np.zeros(8, "u4"), chunks=(2,)), "not contiguous inside the file"),
+    "other numbers": (_replace("annotations/K", np.zeros((4, 3, 3))), "K has type float64"),
     "other shapes": (_replace("annotations/K", np.zeros((4, 9), "f4")), r"K has shape \(4, 9\)"),
-    "strings without end": (_replace("samples/key", ["a"] * 8, dtype=h5py.string_dtype()), "key is of type object"),
+    "strings without end": (_replace("samples/key", ["a"] * 8, dtype=h5py.string_dtype()), "key has type object"),
     "an annotation that is not there": (_replace("samples/annotation", np.full(8, 4)), "annotation 4, expected 0 to 3"),
     "a negative annotation": (_replace("samples/annotation", np.full(8, -1)), "annotation -1"),
-    "a third side": (_replace("annotations/side", np.full(4, 2, "u1")), "a side of 2"),
+    "a third side": (_replace("annotations/side", np.full(4, 2, "u1")), "has side 2"),
     "offsets out of order": (
         _replace("samples/image/offsets", np.array([0, 50, 40, *range(100, 600, 100), 410])),
-        "images are not one after the other",
+        "images are not contiguous",
     ),
-    "offsets beyond the end": (_replace("samples/image/offsets", np.arange(9) * 10**12), "images are not one"),
+    "offsets beyond the end": (_replace("samples/image/offsets", np.arange(9) * 10**12), "images are not contiguous"),
     "problems of another kind": (_replace("problems", np.frombuffer(b'[{"key": 1}]', "u1")), "Problem"),
     "problems nested for ever": (_replace("problems", np.full(10_000, ord("["), "u1")), "nested too deeply"),
 }

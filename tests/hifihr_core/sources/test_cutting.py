@@ -34,7 +34,7 @@ def test_the_size_is_read_from_the_head(options):
     [
         (b"", "not a JPEG"),
         (b"\x89PNG", "not a JPEG"),
-        (jpeg()[: len(jpeg()) // 2], "cut short"),
+        (jpeg()[: len(jpeg()) // 2], "truncated"),
         (b"\xff\xd8\xff\xd9", "cannot be decoded"),
     ],
 )

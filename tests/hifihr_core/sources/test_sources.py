@@ -248,7 +248,7 @@ class TestHo3d:
         index = pack_split(split, tmp_path / "out", policy=Policy(force=True))  # a mitten's fingers bend nowhere
         found = {check.name: check for check in index.checks}
         assert found["MANO joints"].status == "passed"
-        assert "the outline of MANO's surface" in found["masks"].detail
+        assert "MANO's projected surface" in found["masks"].detail
         for row, sample in enumerate(ShardSet(tmp_path / "out")):
             assert np.allclose(sample.labels["joints_cam"], joints[row], atol=1e-6)
             surface = sample.labels["mano_vertices_cam"]
@@ -275,7 +275,7 @@ class TestHo3d:
     def test_truth_of_the_other_version_is_refused(self, raw_trees, tmp_path):
         raw_trees.write_ho3d(tmp_path / "raw")
         (tmp_path / "raw/evaluation_xyz.json").write_text(json.dumps(np.zeros((2, 21, 3)).tolist()))
-        with pytest.raises(DataError, match=r"2 entries, expected 3, as many as evaluation\.txt has lines"):
+        with pytest.raises(DataError, match=r"2 entries, expected 3, the number of lines in evaluation\.txt"):
             pack("ho3d", tmp_path / "raw", tmp_path / "out")
 
     def test_a_malicious_meta_is_refused_and_not_run(self, raw_trees, tmp_path):

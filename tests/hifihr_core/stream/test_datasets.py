@@ -48,7 +48,7 @@ def test_a_dataset_is_found_by_name_or_path_and_split(home):
 
 def test_a_split_without_samples_is_refused(home):
     pack_split(Poses(0), home / "none/train")
-    with pytest.raises(DataError, match="no samples in it; prepare the dataset again"):
+    with pytest.raises(DataError, match="contains no samples; prepare the dataset again"):
         open_dataset("none", training=True, labels=None)
     pack_split(Poses(2), home / "half/train")
     pack_split(Poses(2, "other"), home / "half/train2")

@@ -57,7 +57,7 @@ def test_a_world_of_one_sums_to_itself():
 
 
 def test_a_device_that_is_not_there_is_named():
-    with pytest.raises(DeviceError, match="device 'abacus' is not known; expected auto, cpu, cuda"):
+    with pytest.raises(DeviceError, match="unknown device 'abacus'; expected auto, cpu, cuda"):
         choose_device("abacus")
     if not torch.cuda.is_available():
         with pytest.raises(DeviceError, match="device cuda:0: 0 CUDA devices found"):

@@ -40,7 +40,7 @@ def test_without_validation_there_is_no_score_and_no_best(settings, tmp_path):
     summary = fit(run, tmp_path / "run", device="cpu", on_note=notes.append)
     assert summary.validation == {}
     assert not (tmp_path / "run" / "checkpoints" / "best.safetensors").exists()
-    assert "nothing is held out for validation: there are no scores, and no best checkpoint is kept" in notes
+    assert "no data is held out for validation: there are no scores, and no best checkpoint is kept" in notes
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert {row["kind"] for row in rows} == {"train"}
 
@@ -65,5 +65,5 @@ def test_named_validation_data_must_hold_something(settings, samples, tree, monk
         return dataset if options["training"] else type(dataset)(name, dataset.shards, np.zeros(0, int), dataset.facts)
 
     monkeypatch.setattr(data, "open_dataset", emptied)
-    with pytest.raises(DataError, match=r"data\.validation: .* holds no samples"):
+    with pytest.raises(DataError, match=r"data\.validation: .* contains no samples"):
         open_data(run.data, labels=frozenset({"joints_cam"}))

@@ -104,7 +104,7 @@ def test_every_life_of_a_run_is_written_down(settings, tmp_path, monkeypatch):
         fit(settings, tmp_path / "run", resume=number > 0, device="cpu")
     lives = json.loads((tmp_path / "run" / "env.json").read_text())["lives"]
     assert [life["arguments"] for life in lives] == [["train", "--number=0"], ["train", "--number=1"]]
-    assert lives[0]["started_from"] == "backbone weights: none, random numbers"
+    assert lives[0]["started_from"] == "backbone weights: none, random weights"
 
 
 def test_a_run_that_cannot_start_leaves_no_folder(settings, tmp_path):
@@ -175,17 +175,17 @@ def test_a_damaged_position_is_named(damage, position, reason):
 
 def test_damaged_tensors_of_a_state_are_named(damage):
     first = "optimizer/exp_avg/trunk.0.weight"
-    with pytest.raises(AssetError, match=r"moments of the optimiser of trunk\.0\.weight are missing"):
+    with pytest.raises(AssetError, match=r"optimiser moments of trunk\.0\.weight are missing"):
         damage(lambda tensors: {name: value for name, value in tensors.items() if name != first})
-    with pytest.raises(AssetError, match="moments of the optimiser are missing"):
+    with pytest.raises(AssetError, match="optimiser moments are missing"):
         damage(
             lambda tensors: (
                 {name: v for name, v in tensors.items() if not name.endswith("/trunk.0.weight")}
                 | {name: tensors[name] for name in ("network/trunk.0.weight", "average/trunk.0.weight")}
             )
         )
-    with pytest.raises(AssetError, match=r"exp_avg of trunk\.0\.weight does not fit the optimiser, or is not finite"):
+    with pytest.raises(AssetError, match=r"exp_avg of trunk\.0\.weight does not fit the optimiser or is not finite"):
         damage(lambda tensors: tensors | {first: tensors[first] * float("nan")})
-    with pytest.raises(AssetError, match=r"tensor trunk\.0\.weight holds NaN"):
+    with pytest.raises(AssetError, match=r"tensor trunk\.0\.weight contains NaN"):
         damage(lambda tensors: tensors | {"network/trunk.0.weight": tensors["network/trunk.0.weight"] / 0})
     assert damage().steps == 3

@@ -94,7 +94,7 @@ def test_a_finished_clip_is_not_done_again_and_other_settings_are_refused(tmp_pa
     again = _job(clip, quick, eyes, tmp_path, **SMALL)
     assert (again.kept, eyes.searches, _contents(tmp_path)) == (True, searches, before)
     assert again.document() == first.document()
-    with pytest.raises(DataError, match=r"already has its results, of other settings.*--overwrite"):
+    with pytest.raises(DataError, match=r"already holds results with other settings.*--overwrite"):
         _job(clip, quick, eyes, tmp_path, **SMALL, codec="mpeg4")
     os.utime(clip.path, ns=(1, 1))
     with pytest.raises(DataError, match="another version of it"):

@@ -118,7 +118,7 @@ def test_a_missing_prediction_file_and_a_broken_zip_are_named(benchmarks, make_t
     with zipfile.ZipFile(tmp_path / "two.zip", "w") as archive:
         archive.writestr("a.json", "[]")
         archive.writestr("b.json", "[]")
-    with pytest.raises(DataError, match="2 JSON files inside"):
+    with pytest.raises(DataError, match="contains 2 JSON files"):
         read_predictions(tmp_path / "two.zip", make_truth("freihand"), benchmarks["freihand"])
 
 
@@ -160,7 +160,7 @@ def test_a_ground_truth_of_another_length_is_scored_unofficially(benchmarks, mak
     evaluation = evaluate_files(tmp_path / "pred.json", tmp_path, "freihand")
     assert evaluation.document["protocol"]["complete"] is False
     assert "3 samples, not the official set of 5: these are not official scores" in evaluation.document["notes"]
-    with pytest.raises(DataError, match=r"3 entries, expected 6 for ho3d-v2; .*leave --version out"):
+    with pytest.raises(DataError, match=r"3 entries, expected 6 for ho3d-v2; .*drop --version"):
         read_ground_truth(tmp_path, "ho3d", version="v2")
 
 
@@ -195,7 +195,7 @@ def zipped(benchmarks, make_truth, tmp_path):
 def test_zips_of_finder_and_powershell_are_read(zipped):
     assert len(zipped({"pred.json": None, "__MACOSX/._pred.json": "junk", "._pred.json": "junk", ".DS_Store": ""})) == 5
     assert len(zipped({"out\\pred.json": None, "out\\notes.json": "{}"})) == 5
-    with pytest.raises(DataError, match="2 JSON files inside, expected one"):
+    with pytest.raises(DataError, match="contains 2 JSON files, expected only"):
         zipped({"a.json": None, "b.json": None})
 
 

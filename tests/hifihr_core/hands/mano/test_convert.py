@@ -129,7 +129,7 @@ def test_malicious(make_fake_mano, tmp_path, place, monkeypatch):
     ("changes", "message"),
     [
         ({"v_template": np.zeros((777, 3))}, r"v_template has shape \(777, 3\), expected \(778, 3\)"),
-        ({"v_template": np.full((778, 3), np.nan)}, "v_template holds NaN"),
+        ({"v_template": np.full((778, 3), np.nan)}, "v_template contains NaN"),
         ({"weights": np.ones((778, 16))}, "skin weights that sum to 1"),
         ({"J_regressor": np.ones((16, 778))}, "joint regressor rows that sum to 1"),
         ({"f": np.full((1538, 3), 778)}, "face indices"),
@@ -150,7 +150,7 @@ def test_millimetres(make_fake_mano, tmp_path):
 
 
 def test_another_pickle(tmp_path):
-    refuse([1, 2], tmp_path, "holds a list, expected the dict")
+    refuse([1, 2], tmp_path, "contains a list, expected the dict")
     refuse({"v_template": 1}, tmp_path, "lacks posedirs")
 
 

@@ -215,7 +215,7 @@ def altered(contents, which, changes):
         (0, lambda d: {"skin_v_sep": -5000}, "skin_v_sep leaves 5000 skin vertices"),
         (0, lambda d: {"skin_f": d["skin_f"] + 2000}, "skin_f reaches vertex"),
         (0, lambda d: {"vert": d["vert"] / 1000}, "expected 0.1 to 0.3 m from a file in millimetres"),
-        (0, lambda d: {"vert": d["vert"] * float("nan")}, "vert holds NaN"),
+        (0, lambda d: {"vert": d["vert"] * float("nan")}, "vert contains NaN"),
         (0, lambda d: {"all_sw": d["all_sw"] * 2}, "do not sum to 1"),
         (0, lambda d: {"pose_basis": d["pose_basis"][..., :45]}, "pose_basis has shape"),
         (0, lambda d: {"jreg_bone": "text"}, "jreg_bone has dtype"),

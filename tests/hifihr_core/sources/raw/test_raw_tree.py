@@ -41,7 +41,7 @@ def test_a_zip_reads_like_its_folder(tmp_path, files, kind):
             assert (file.read(), file.size) == (content, len(content))
             with file.open() as stream:
                 assert b"".join(iter(lambda: stream.read(777), b"")) == content
-    with pytest.raises(DataError, match=r"rgb/9\.jpg: missing, looked in .*x\.zip/top/a"):
+    with pytest.raises(DataError, match=r"rgb/9\.jpg: missing, searched in .*x\.zip/top/a"):
         trees[1].need("rgb/9.jpg")
 
 
@@ -83,7 +83,7 @@ def test_entries_that_climb_out_are_refused(tmp_path, name):
     write_zip(tmp_path / "evil.zip", {"train.txt": b"", name.replace("\\", "~"): b"x"})
     content = (tmp_path / "evil.zip").read_bytes()
     (tmp_path / "evil.zip").write_bytes(content.replace(name.replace("\\", "~").encode(), name.encode()))
-    with pytest.raises(DataError, match="leads out of the zip; no dataset has that"):
+    with pytest.raises(DataError, match="points outside the zip; no dataset contains such entries"):
         find_places(tmp_path, ["train.txt"])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["evil.zip"]
 
@@ -110,7 +110,7 @@ def test_a_zip_whose_index_lies_is_refused(tmp_path, files):
     file = read_zip_index(RawFile(path)).find("a/rgb/0.jpg")
     (offset, packed, size, crc, deflated) = file.entry
     for entry, reason in (
-        ((offset + 1, packed, size, crc, deflated), "no entry where the zip's index says"),
+        ((offset + 1, packed, size, crc, deflated), "no entry at the offset in the zip's index"),
         ((offset, packed, size + 1, crc, deflated), "ends too early"),
         ((offset, packed // 2, size, crc, deflated), "ends too early|wrong checksum"),
     ):
@@ -143,7 +143,7 @@ def test_a_zip_of_a_later_version_is_refused(tmp_path):
 
 
 def test_no_root_is_an_error_with_a_remedy(tmp_path):
-    with pytest.raises(DataError, match="no such folder or zip; give the place of the download with --root"):
+    with pytest.raises(DataError, match="no such folder or zip; give the location of the download with --root"):
         find_places(tmp_path / "none", ["x"])
     assert struct.calcsize("<4s22xHH") == 30  # the local header of a zip, as PKWARE's note lays it out
 
