@@ -52,6 +52,34 @@ def test_a_message_falls_into_its_parts(messages: SimpleNamespace, tmp_path: Pat
     assert found.remedy == "fetch it again; or use --force"
 
 
+#: Messages on the page for users that come from other programs.
+ELSEWHERE = {"operator torchvision::nms does not exist"}
+
+
+def texts_of_the_package() -> str:
+    """Return all strings in the source, one per line, with the ellipsis for what varies."""
+    lines = []
+    for path in (*(ROOT / "hifihr_core").rglob("*.py"), *(ROOT / "hifihr_cli").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                lines.append("".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                lines.append(node.value)
+    return "\n".join(lines)
+
+
+def test_messages_quoted_for_users_are_those_of_the_program() -> None:
+    """The first column of the page for users quotes messages in backticks, with an ellipsis for what varies."""
+    page = (ROOT / "docs" / "guides" / "troubleshooting.md").read_text(encoding="utf-8")
+    quoted = [
+        one for line in page.splitlines() if line.startswith("|") for one in re.findall(r"`(.+?)`", line.split("|")[1])
+    ]
+    assert len(quoted) > 12
+    texts = texts_of_the_package()
+    pieces = [(one, piece) for one in quoted if one not in ELSEWHERE for piece in one.split("…")]
+    assert [one for one, piece in pieces if piece.strip() not in texts] == []
+
+
 @cache
 def docstrings() -> list[tuple[str, str]]:
     found = []
