@@ -144,6 +144,6 @@ def _fingerprint(hand: HandModel, model: Fittable) -> str:
     """Return a digest that identifies the two models: their mean hands, to a tenth of a millimetre."""
     digest = hashlib.sha256(str(FORMAT).encode())
     for one in (hand, model):
-        vertices = one(replace(one.mean_parameters(), texture=None)).vertices
+        vertices = one(one.mean_parameters().untextured).vertices
         digest.update((vertices * 1e4).round().int().numpy().tobytes())
     return digest.hexdigest()[:16]

@@ -36,6 +36,11 @@ class HandParameters:
     shape: Float[Tensor, "B S"]
     texture: Float[Tensor, "B X"] | None = None
 
+    @property
+    def untextured(self) -> "HandParameters":
+        """The same hands, of which no appearance is wanted: posing them makes no maps."""
+        return replace(self, texture=None)
+
 
 @dataclass(frozen=True)
 class Hand:
@@ -130,7 +135,7 @@ class HandModel(nn.Module, ABC):
 
     def joints_of(self, parameters: HandParameters) -> Float[Tensor, "B 21 3"]:
         """Return only the joints of `forward`; a model may compute them without posing its whole surface."""
-        return self(replace(parameters, texture=None)).joints
+        return self(parameters.untextured).joints
 
     def with_small_maps(self, texture_px: int) -> "HandModel":
         """Return the same hand with maps of at most `texture_px`, for small pictures; itself if it has no maps.

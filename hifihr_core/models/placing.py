@@ -1,6 +1,6 @@
 """Turn an estimate into a hand in front of its crop's camera: posed, placed, projected and, on demand, rendered."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
@@ -44,7 +44,7 @@ def place_estimate(
     if root_cam is None:
         root_cam = place_root(estimate.root_px, estimate.scale_px_per_m, K)
     if renderer is None:
-        bare = PlacedHands(replace(estimate.parameters, texture=None), root_cam)
+        bare = PlacedHands(estimate.parameters.untextured, root_cam)
         return PlacedEstimate(**vars(pose_hands(hand_model, bare, K)), estimate=estimate)
     if estimate.light is None or estimate.parameters.texture is None:
         raise ValueError("rendering needs an estimate with light and texture; build the network with texture=True")

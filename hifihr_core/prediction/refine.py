@@ -96,7 +96,7 @@ def _fit_on_small_crops(hand: HandModel, start: LitHands, crops: Crops, outlines
     small, placed = smaller(crops, crops.image.shape[-1] // 2), start
     height, width = small.image.shape[-2:]
     for weights in outlines:
-        bare = PlacedHands(replace(placed.parameters, texture=None), placed.root_cam)
+        bare = PlacedHands(placed.parameters.untextured, placed.root_cam)
         verts_cam = pose_hands(hand, bare, small.K).verts_cam
         covered = rasterize(verts_cam, hand.faces, small.K, height=height, width=width).face >= 0
         placed = fit_outlines(hand, placed, small, segment_hands(small.image, covered.float()), weights)

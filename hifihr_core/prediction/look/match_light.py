@@ -40,8 +40,7 @@ def match_light(
     `mask` marks the skin pixels (segmented if None); `person` numbers the people (`pairs` if None) and is not
     questioned if `certain`. A hand that is hardly visible keeps its skin and light.
     """
-    bare = replace(state.parameters, texture=None)
-    verts_cam = hand(bare).vertices + state.root_cam[:, None]
+    verts_cam = hand(state.parameters.untextured).vertices + state.root_cam[:, None]
     height, width = crops.image.shape[-2:]
     covered = rasterize(verts_cam, hand.faces, crops.K, height=height, width=width).face >= 0
     shown = covered.flatten(1).float().mean(dim=1) > _LEAST_SHARE

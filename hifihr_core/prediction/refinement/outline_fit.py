@@ -122,7 +122,7 @@ def fit_outlines(
 
 def _task_of(hand: HandModel, start: LitHands, crops: Crops, weights: OutlineWeights) -> _Task:
     width_px = crops.image.shape[-1]
-    bare = PlacedHands(replace(start.parameters, texture=None), start.root_cam)
+    bare = PlacedHands(start.parameters.untextured, start.root_cam)
     points = torch.where(crops.confidence[..., None] > 0, crops.keypoints_px, 0.0)
     trust = crops.confidence / crops.confidence.sum(dim=1, keepdim=True).clamp_min(1e-3)
     known = (crops.confidence > 0).any(dim=1)

@@ -168,7 +168,7 @@ def smaller(crops: Crops, size: int) -> Crops:
 @torch.no_grad()
 def draw_shaded(hand: HandModel, renderer: Renderer, state: LitHands, crops: Crops) -> tuple[DrawnHands, SelfShade]:
     """Return the hands rendered with self-shadowing, and the shadows."""
-    verts_cam = hand(replace(state.parameters, texture=None)).vertices + state.root_cam[:, None]
+    verts_cam = hand(state.parameters.untextured).vertices + state.root_cam[:, None]
     shade = self_shade(verts_cam, hand.faces, state.light.direction)
     return draw_hands(hand, renderer, state, crops.K, shade=shade), shade
 

@@ -111,5 +111,5 @@ def vertices_cam(hand: HandModel, track: FittedTrack, which: "slice | np.ndarray
     """Return the vertices of some frames in the camera frame of the clip, metres."""
     placed: PlacedHands = track.hand.part(which).placed()
     with torch.no_grad():
-        posed = hand(replace(placed.parameters, texture=None)).vertices + placed.root_cam[:, None]
+        posed = hand(placed.parameters.untextured).vertices + placed.root_cam[:, None]
     return posed.double().numpy() * track.axis

@@ -5,7 +5,7 @@ poses instead of 49. Other effects of a coefficient, a few per cent, are ignored
 checks the cost itself.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -76,7 +76,6 @@ def moved_joints(hand: HandModel) -> Bool[Tensor, "21 P"]:
     """Return which joints each pose coefficient moves relative to the wrist, found by probing."""
     generator = torch.Generator().manual_seed(0)
     drawn = hand.sample_parameters(_PROBES, generator=generator)
-    drawn = replace(drawn, texture=None)
     size = hand.pose_dim
     moves = torch.cat((torch.zeros(1, size), torch.eye(size) * _STEP_RAD))
     many = HandParameters(

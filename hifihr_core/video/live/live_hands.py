@@ -1,6 +1,6 @@
 """Hands in the latest picture: each continues from the previous frame, and nothing waits for the next one."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -130,7 +130,7 @@ class LiveHands:
         pose = smooth_pose(last.pose[0], time_s)
         placed = HandSequence(last.shape, turn[None], root[None], pose[None]).placed()
         with torch.no_grad():
-            posed = self.hand(replace(placed.parameters, texture=None))
+            posed = self.hand(placed.parameters.untextured)
         axis = np.array([-1.0 if tracked.side == "left" else 1.0, 1.0, 1.0])
         joints = (posed.joints[0].double().numpy() + root) * axis
         rays = joints @ self.K.T

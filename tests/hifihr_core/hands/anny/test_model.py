@@ -290,7 +290,7 @@ def winding_numbers(points, vertices, faces):
 def test_no_finger_tip_lies_inside_the_hand(hand):
     """Points in the middle of every last bone are inside their own finger and nothing else."""
     drawn = hand.sample_parameters(40, generator=torch.Generator().manual_seed(9))
-    posed = hand(replace(drawn, texture=None))
+    posed = hand(drawn.untextured)
     inner = torch.stack(
         [0.3 * posed.joints[:, tip - 1] + 0.7 * posed.joints[:, tip] for tip in TIPS]
         + [0.8 * posed.joints[:, tip - 1] + 0.2 * posed.joints[:, tip] for tip in TIPS],

@@ -248,7 +248,7 @@ def test_colors(data):
     assert (spread > within).all()  # hands differ more from each other than from place to place
     plain = model(replace(drawn, texture=torch.zeros(8, model.texture_dim))).appearance.albedo
     assert plain.std(1).max() < 1e-6
-    assert model(replace(drawn, texture=None)).appearance is None
+    assert model(drawn.untextured).appearance is None
 
 
 def test_float32_is_close_and_state_is_empty(data):
