@@ -36,6 +36,8 @@ from hifihr_core.video.writing.synthetic_clips import read_truth
 
 #: A hand counts as there with so many visible joints, and as found with its palm this near, in sizes of the hand.
 _VISIBLE, _FOUND = 11, 0.4
+#: More than any two distances that count as found.
+_KEPT = 1.0
 
 COUNTS = ("hands", "unseen", "lost", "switches", "wrong_side", "gaps", "bridged")
 
@@ -108,7 +110,7 @@ def follow(seen: list[SeenFrame], truth: list[dict]) -> dict:
     """Match tracks to true hands in every frame; count hands that are there, lost, with another identity; gaps."""
     matches, last, hidden, counts = {}, {}, defaultdict(int), defaultdict(int)
     for frame, true in zip(seen, truth, strict=True):
-        pairs = _pairs(frame, true)
+        pairs = _pairs(frame, true, last)
         for hand in true["hands"]:
             id = pairs.get(hand["id"])
             visible = sum(hand["visible"]) >= _VISIBLE
@@ -128,8 +130,10 @@ def follow(seen: list[SeenFrame], truth: list[dict]) -> dict:
     return {"matches": matches, **{name: int(counts[name]) for name in names}}
 
 
-def _pairs(frame: SeenFrame, true: dict) -> dict[int, int]:
-    """Return the track of each true hand of a frame."""
+def _pairs(frame: SeenFrame, true: dict, last: dict[int, int]) -> dict[int, int]:
+    """Return the track of each true hand of a frame: its `last` one where that is still near enough (as CLEAR MOT
+    does, since two hands may be at one place), of the others the assignment of the least total distance.
+    """
     ids, hands = list(frame.hands), true["hands"]
     if not ids:
         return {}
@@ -140,6 +144,8 @@ def _pairs(frame: SeenFrame, true: dict) -> dict[int, int]:
         for column, id in enumerate(ids):
             own = frame.hands[id].joints_px[list(PALM)].mean(axis=0)
             costs[row, column] = np.linalg.norm(own - joints[list(PALM)].mean(axis=0)) / size
+            if costs[row, column] < _FOUND and last.get(hand["id"]) == id:
+                costs[row, column] -= _KEPT
     return {
         hands[row]["id"]: ids[column]
         for row, column in zip(*linear_sum_assignment(costs), strict=True)

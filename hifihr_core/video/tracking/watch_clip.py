@@ -9,6 +9,7 @@ from jaxtyping import Float, UInt8
 from hifihr_core.eyes.seen_hand import SeenHand
 from hifihr_core.video.reading.frames import WHOLE, Frame, FrameSource, Span
 from hifihr_core.video.tracking.journal import Journal, SeenFrame, as_written
+from hifihr_core.video.tracking.parts_of_hands import without_parts
 from hifihr_core.video.tracking.rewinding import Rewinder
 from hifihr_core.video.tracking.stitching import stitched
 from hifihr_core.video.tracking.tracker import Tracker, TrackSettings
@@ -38,7 +39,7 @@ def watch_clip(
             watching.rewinder.push(picture)
     finally:
         journal.close()
-    return stitched(list(watching.seen.values()))
+    return without_parts(stitched(list(watching.seen.values())))
 
 
 class _Watching:
