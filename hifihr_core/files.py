@@ -59,7 +59,8 @@ def write_atomically(path: Path) -> Iterator[Path]:
         handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
         os.close(handle)
     except OSError as error:
-        raise DataError(describe_os_error(error, path)) from error
+        temporary = error.filename is not None and Path(error.filename).absolute().parent == path.absolute().parent
+        raise DataError(f"{path}: {_reason(error)}" if temporary else describe_os_error(error, path)) from error
     part = Path(name)
     try:
         yield part

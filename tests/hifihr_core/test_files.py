@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+import tempfile
 
 import pytest
 
@@ -83,6 +84,16 @@ def test_a_missing_source_is_named_and_not_the_target(tmp_path):
 
     with pytest.raises(DataError, match=r"source\.txt: no such file"):
         work()
+
+
+def test_a_file_that_cannot_even_begin_has_the_name_of_the_target(tmp_path, monkeypatch):
+    def refuse(**options):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(tmp_path / ".a-1234.txt"))
+
+    monkeypatch.setattr(tempfile, "mkstemp", refuse)
+    with pytest.raises(DataError, match="read-only") as caught:
+        write_text(tmp_path / "a.txt", "text")
+    assert str(caught.value).startswith(f"{tmp_path / 'a.txt'}: ")
 
 
 def test_a_file_where_a_folder_is_needed(tmp_path):
