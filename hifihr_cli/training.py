@@ -110,17 +110,24 @@ def choose_folder(out: Path | None, name: str, *, resume: bool) -> Path:
 
 def run_training(settings: "RunSettings", folder: Path, *, json: bool, **options: Any) -> None:
     """Train with progress on stderr; print the weight file, or with `json` the whole summary, on stdout."""
-    from hifihr_core.training.loop import fit
+    from hifihr_core.training.loop import PREPARING, fit
 
     is_first = int(os.environ.get("RANK", "0")) == 0
-    if is_first:
-        say(f"run folder: {folder}; curves, sample pictures and settings are in report.html there", kind="note")
-        say(f"or watch the run with `tensorboard --logdir {folder}`", kind="note")
+    hints = [
+        f"run folder: {folder}; curves, sample pictures and settings are in report.html there",
+        f"or watch the run with `tensorboard --logdir {folder}`",
+    ] * is_first
     with progress("training") as report:
+
+        def on_progress(now: "Progress") -> None:
+            while hints and now.doing != PREPARING:  # a run that cannot start has no folder to look into
+                say(hints.pop(0), kind="note")
+            report(int(1000 * now.done), 1000, describe(now))
+
         summary = fit(
             settings,
             folder,
-            on_progress=lambda now: report(int(1000 * now.done), 1000, describe(now)),
+            on_progress=on_progress,
             on_note=lambda note: say(note, kind="note"),
             **options,
         )

@@ -40,6 +40,10 @@ class Summary:
     steps_left_out: int
 
 
+#: What a run does before its folder is made.
+PREPARING = "preparing data and network"
+
+
 def fit(
     settings: RunSettings,
     folder: Path,
@@ -63,7 +67,7 @@ def fit(
             owned.enter_context(own_folder(folder, world))
         check_folder(folder, settings, resume=resume)
         on_progress = on_progress if world.is_first else lambda progress: None
-        on_progress(Progress("preparing data and network"))
+        on_progress(Progress(PREPARING))
         saved = resume and (folder / STATE_FILE).exists()
         run = set_up(settings, folder, world, init=init, blank=saved)
         position = restore(run) if saved else Position()

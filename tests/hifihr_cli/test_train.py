@@ -24,6 +24,7 @@ def test_pretraining_then_training_on_hands_made_on_the_fly(run_cli, here):
     weights = Path(first.out.strip())
     assert weights == Path("runs/pretrain-1/checkpoints/newest.safetensors")
     assert "rendering is off" in first.err
+    assert "report.html there" in first.err
     second = run_cli("train", "--supervision", "self", "--data", "synth", "--init", weights, "--json", *SMALL)
     assert second.code == 0, second.err
     summary = json.loads(second.out)
@@ -51,6 +52,7 @@ def test_a_run_folder_is_not_overwritten(run_cli, here):
     ended = run_cli("pretrain", "--data", "synth", "--out", folder, *SMALL)
     assert ended.code == 2
     assert "already holds a run; continue it with --resume" in ended.message
+    assert ended.err.count("\n") == 1  # no hint to watch a run that has not begun
 
 
 def test_resuming_needs_a_run(run_cli, here):
