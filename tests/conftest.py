@@ -112,7 +112,6 @@ def run_fresh() -> Callable[..., Ended]:
             text=True,
             encoding="utf-8",
             env={**os.environ, **variables},
-            timeout=120,
         )
         return Ended(done.returncode, done.stdout, done.stderr)
 

@@ -36,9 +36,7 @@ def test_there_are_examples() -> None:
 
 def test_asking_the_demo_for_help_starts_nothing(tmp_path: Path) -> None:
     script = Path(__file__).parent.parent / "tools" / "demo.py"
-    ended = subprocess.run(
-        [sys.executable, script, "--help"], capture_output=True, text=True, cwd=tmp_path, timeout=120
-    )
+    ended = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True, cwd=tmp_path)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout.startswith("usage: demo.py")
     assert list(tmp_path.iterdir()) == []

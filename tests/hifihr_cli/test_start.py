@@ -41,7 +41,7 @@ def send_itself(tmp_path, module, words, *, sent="SIGINT", handler=None):
     """Run a command line; the signal comes while `module` is imported, or at the end where it has no name."""
     handler = handler or {"SIGINT": "default_int_handler", "SIGTERM": "SIG_DFL"}[sent]
     code = SENDER.format(module=module, words=words, sent=sent, handler=handler)
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
 
 
 @pytest.mark.parametrize("sent", ["SIGINT", "SIGTERM"])
@@ -70,7 +70,7 @@ def test_a_signal_that_a_module_turns_into_another_error_is_an_interruption_all_
     code = SENDER.replace("            os.kill(os.getpid(), signal.{sent})\n\n", SWALLOWED).format(
         module="hifihr_core.assets", words=["assets", "list"], sent="SIGTERM", handler="SIG_DFL"
     )
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert ended.returncode == 130
     assert ended.stderr.startswith("error: interrupted")
     assert ended.stderr.count("\n") == 1

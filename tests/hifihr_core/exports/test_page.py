@@ -88,7 +88,6 @@ def _open(page: Path, fragment: str, folder: Path) -> dict[str, str]:
         ],
         capture_output=True,
         text=True,
-        timeout=120,
         check=True,
     )
     body = re.search(r"<body([^>]*)>", ended.stdout).group(1)

@@ -132,7 +132,7 @@ def test_parts_that_are_killed_and_started_again_are_one_run(tmp_path, whole):
         pose = dice.choice(own)
         words = [sys.executable, "-c", KILLED, tmp_path / "out", f"{number}/3", str(pose)]
         places = os.pathsep.join((str(tmp_path / "code"), os.environ.get("PYTHONPATH", ""), str(ROOT)))
-        ended = subprocess.run(words, env=os.environ | {"PYTHONPATH": places}, capture_output=True, timeout=200)
+        ended = subprocess.run(words, env=os.environ | {"PYTHONPATH": places}, capture_output=True)
         assert ended.returncode == -signal.SIGKILL, ended.stderr
         pack(tmp_path / "out", Part(number, 3))
     merge_parts(tmp_path / "out")

@@ -231,7 +231,7 @@ def test_the_workers_end_with_the_stream():
     assert len(at_work()) > others
     del batches, stream
     gc.collect()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while len(at_work()) > others and time.monotonic() < deadline:
         time.sleep(0.01)
     assert len(at_work()) == others

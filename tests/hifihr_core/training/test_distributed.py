@@ -28,7 +28,7 @@ def torchrun(settings, folder: Path, **variables: str) -> tuple[int, str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         try:
-            errors = process.communicate(timeout=240)[1]
+            errors = process.communicate()[1]
             return process.returncode, errors
         finally:
             process.terminate()  # a hung torchrun takes its processes along

@@ -110,10 +110,9 @@ def test_a_run_killed_while_it_writes_goes_on(settings_for, shards, tmp_path):
     folder = tmp_path / "run"
     command = [sys.executable, str(WORKER), str(tmp_path / "settings.toml"), str(folder)]
     process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not (folder / STATE_FILE).exists() and time.monotonic() < deadline:
+    while not (folder / STATE_FILE).exists() and process.poll() is None:
         time.sleep(0.02)
-    while not list((folder / "checkpoints").glob(".*")) and time.monotonic() < deadline:
+    while not list((folder / "checkpoints").glob(".*")) and process.poll() is None:
         time.sleep(0.001)  # a temporary file: a checkpoint is being written now
     process.kill()
     process.wait()

@@ -49,7 +49,7 @@ class Browser:
         self.number += 1
         self.socket.send(json.dumps({"id": self.number, "method": method, "params": parameters}))
         while True:
-            answer = json.loads(self.socket.recv(timeout=60))
+            answer = json.loads(self.socket.recv(timeout=600))
             if answer.get("id") == self.number:
                 return answer.get("result", {})
             if answer["method"] == "Runtime.exceptionThrown" or answer.get("params", {}).get("type") == "error":
@@ -66,7 +66,7 @@ class Browser:
     def close(self) -> None:
         self.socket.close()
         self.process.terminate()
-        self.process.wait(timeout=30)
+        self.process.wait(timeout=600)
         self.process.stderr.close()
 
 
@@ -78,7 +78,7 @@ def browser(tmp_path: Path) -> Iterator[Browser]:
     one.close()
 
 
-def wait_for(found: Callable[[], bool], *, at_most_s: float = 40.0) -> None:
+def wait_for(found: Callable[[], bool], *, at_most_s: float = 400.0) -> None:
     end = time.monotonic() + at_most_s
     while not found():
         assert time.monotonic() < end, "the browser did not get there"
