@@ -10,6 +10,7 @@ from hifihr_core.shards.packing import DEFAULT_POLICY, OnProgress, Policy, pack_
 from hifihr_core.shards.schema import INDEX_NAME, CheckFacts, ShardIndex
 from hifihr_core.shards.split import Split
 from hifihr_core.sources.contract import FileState, Request, Source
+from hifihr_core.sources.written.layouts import LAYOUTS
 
 
 @dataclass(frozen=True)
@@ -106,4 +107,10 @@ def _open(source: Source, request: Request) -> Sequence[Split]:
         if request.root.exists():
             raise
         layout = " | ".join(line.strip() for line in source.layout.splitlines())
-        raise DataError(f"{error}; {source.download}; expected layout: {layout}") from error
+        raise DataError(f"{error}; {source.download}{_instead(source)}; expected layout: {layout}") from error
+
+
+def _instead(source: Source) -> str:
+    """Return how to try hifihr without the download, if synthetic data can be written in its layout."""
+    written = next((name for name in LAYOUTS if name.partition("-")[0] == source.name), None)
+    return "" if written is None else f"; or try it on synthetic data: `hifihr prepare synth --as {written} --count 64`"

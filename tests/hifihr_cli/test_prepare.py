@@ -70,6 +70,7 @@ def test_missing_data_says_where_to_get_it_and_how_it_must_look(run_cli, tmp_pat
     assert ended.code == 3
     assert len(ended.err.strip().splitlines()) == 1
     assert "expected layout: ROOT/" in ended.message
+    assert ("hifihr prepare synth --as" in ended.message) == (source in ("freihand", "ho3d"))
     assert "--root" in ended.message or "http" in ended.message
 
 
@@ -115,7 +116,7 @@ def test_a_malicious_meta_ends_with_3_and_runs_nothing(run_cli, tmp_path, raw_tr
     (tmp_path / "raw/train/ABF10/meta/0000.pkl").write_bytes(b"cos\nmkdir\n(S'" + bytes(tmp_path / "owned") + b"'\ntR.")
     ended = run_cli("prepare", "ho3d", "--root", tmp_path / "raw", "--out", tmp_path / "out", "--workers", 0)
     assert ended.code == 3
-    assert "asks for os.mkdir" in ended.message
+    assert "requests os.mkdir" in ended.message
     assert not (tmp_path / "owned").exists()
 
 

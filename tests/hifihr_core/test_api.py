@@ -41,7 +41,7 @@ def test_public_names_exist_and_are_documented(name):
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones():
-    with pytest.raises(AttributeError, match="public are predict, train"):
+    with pytest.raises(AttributeError, match="public names: predict, train"):
         _ = hifihr.prediction_of
 
 
