@@ -111,7 +111,7 @@ class _Gathered:
     def add(self, row: int, evidence: Evidence) -> None:
         self.rows.append(row)
         self._waiting.append(evidence)
-        if len(self._waiting) == _BATCH:
+        if len(self._waiting) == _BATCH or row == len(self._track.frames) - 1:
             self._lift()
 
     def finished(self) -> CloserHands:

@@ -14,7 +14,7 @@ from hifihr_core.photos.camera_choice import CameraChoice
 from hifihr_core.placed_hands import default_light
 from hifihr_core.prediction.predictor import Predictor, PredictSettings
 from hifihr_core.video import clip_job
-from hifihr_core.video.clip_job import ClipOutput, predict_clip
+from hifihr_core.video.clip_job import STAGES, ClipOutput, predict_clip
 from hifihr_core.video.reading.containers import VideoFile
 from hifihr_core.video.writing import overlay_clip
 from hifihr_core.video.writing.track_look import TrackLook
@@ -53,12 +53,15 @@ class _Killed(Exception):
     pass
 
 
-def _job(clip, predictor, eyes, folder: Path, **options):
-    return predict_clip(clip, predictor, eyes, ClipOutput(folder, **options), camera=CameraChoice(focal_px=700.0))
+def _job(clip, predictor, eyes, folder: Path, on_frame=lambda stage, number: None, **options):
+    output, camera = ClipOutput(folder, **options), CameraChoice(focal_px=700.0)
+    return predict_clip(clip, predictor, eyes, output, camera=camera, on_frame=on_frame)
 
 
 def test_a_clip_becomes_tracks(tmp_path: Path, clip, predictor, eyes) -> None:
-    done = _job(clip, predictor, eyes, tmp_path / "out")
+    stages: list[tuple[str, int]] = []
+    done = _job(clip, predictor, eyes, tmp_path / "out", lambda *seen: stages.append(seen))
+    assert stages == [(stage, number) for stage in STAGES for number in range(COUNT)]
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     tracks = [f"two_track{n}.{ending}" for n in (0, 1) for ending in ("bvh", "glb", "jsonl", "npz")]
     assert names == ["hands.json", "two.json", "two_overlay.mp4", "two_timeline.html", *tracks]
