@@ -47,7 +47,9 @@ def learn_and_score(path: Path, words: tuple[object, ...], arguments: argparse.N
     What is there already is kept, so that a stopped benchmark goes on.
     """
     if not path.exists():
-        run_tool("train_hand_network", *words, "--out", path)
+        part = path.with_name(f"unfinished-{path.name}")  # the tool saves along the way, too
+        run_tool("train_hand_network", *words, "--out", part)
+        part.rename(path)
     found = path.with_suffix(".json")
     if not found.exists():
         hand = load_hand("anny", texture_px=64)

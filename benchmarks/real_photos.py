@@ -34,6 +34,8 @@ from hifihr_core.training.setup import set_up
 from hifihr_core.training.validation import validate
 
 NEAR = (0.05, 0.1)
+#: Steps of warm-up; a bare run has more of them than these short runs have steps.
+WARM_UP = 5
 
 
 def main() -> None:
@@ -76,7 +78,7 @@ def _packed(root: Path, out: Path, *, limit: int | None = None, keypoints: Path 
     """Return the shards of photos, whose hands the eyes search for unless a file has them."""
     if not (out / "train").exists():
         words = [sys.executable, "-m", "hifihr_cli", "prepare", "images", "--root", root, "--out", out]
-        words += ["--workers", 0, "--max-problems", 1]
+        words += ["--workers", 0, "--max-problems", 1, "--detector", "fast"]
         words += [] if limit is None else ["--limit", limit]
         words += [] if keypoints is None else ["--keypoints", keypoints]
         subprocess.run(list(map(str, words)), check=True, stdout=subprocess.DEVNULL)
@@ -97,7 +99,7 @@ def _labelled(folder: Path, out: Path) -> Path:
 def _settings(level: str, picture: str, shards: list[Path], steps: int) -> tuple[RunSettings, Path]:
     """Return the settings and the start of a bare `hifihr train` on these shards."""
     given = [f"data.train={json.dumps(list(map(str, shards)))}", "data.validation_part=0", f"train.max_steps={steps}"]
-    given += ["train.epochs=10000", "train.pictures_every_steps=0"]
+    given += ["train.epochs=10000", "train.pictures_every_steps=0", f"train.warmup_steps={min(steps, WARM_UP)}"]
     given += ["model.hand=anny"] + ([] if picture == "with" else ["render.enabled=false"])
     flags: dict[str, Any] = {"train.supervision": level}
     start = bare_start(resolve(None, given, flags, paper=False, resumed=None), given, pretraining=False)

@@ -33,6 +33,15 @@ def as_seen(joints: Float[Tensor, "B 21 D"], joint_definition: str) -> Float[Ten
     return joints if weights is None else weights.to(joints) @ joints
 
 
+def from_seen(seen: Float[Tensor, "B 21 D"], joint_definition: str) -> Float[Tensor, "B 21 D"]:
+    """Return joints as a hand defines them, of joints that the eyes saw: `as_seen` the other way round.
+
+    Exact in space and for a distant camera; joints of an unknown definition stay.
+    """
+    weights = seen_definition(joint_definition)
+    return seen if weights is None else torch.linalg.solve(weights.to(seen), seen)
+
+
 @cache
 def _weights() -> dict[str, list[list[float]]]:
     return read_json(Path(str(files("hifihr_core.lifting") / "data" / _FILE)), remedy="reinstall hifihr")

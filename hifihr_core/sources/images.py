@@ -8,7 +8,7 @@ in the index is "assumed".
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,8 @@ from hifihr_core.sources.keypoint_files import (
 from hifihr_core.sources.raw.attempts import attempt_all
 
 LARGEST_PX = 512
+#: How joints are defined that a detector found.
+LABELLED_AS = "freihand"
 LAYOUT = f"""\
 ROOT/*.jpg, *.png ... in any folders below --root, with ROOT/{KEYPOINTS_NAME}
 {{"photo.jpg": [{{"keypoints": [[x, y, confidence] x 21], "side": "right"}}]}}, or OpenPose's photo_keypoints.json"""
@@ -83,7 +85,19 @@ class ImagesSplit(Split):
         if self.detector_name is None:
             return []
         self.detector = self.detector or build_detector(self.detector_name)
-        return [hand for hand in detect(photo, self.detector) if hand.keypoints_px is not None]
+        return [as_labels(hand) for hand in detect(photo, self.detector) if hand.keypoints_px is not None]
+
+
+def as_labels(hand: Detection) -> Detection:
+    """Return a hand that the eyes saw with its joints where labels and hand models have them; other hands stay."""
+    if hand.seen is None or hand.keypoints_px is None or not hand.found.all():
+        return hand
+    import torch  # nothing else that prepares photos needs it
+
+    from hifihr_core.lifting.seen_definition import from_seen
+
+    seen_px = torch.from_numpy(np.asarray(hand.keypoints_px, np.float64))
+    return replace(hand, keypoints_px=from_seen(seen_px[None], LABELLED_AS)[0].numpy())
 
 
 def cut_hand(key: str, photo: Photo, hand: Detection) -> Sample:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from hifihr_core.hands import HandModel, load_hand
-from hifihr_core.lifting.seen_definition import seen_definition
+from hifihr_core.lifting.seen_definition import as_seen, from_seen, seen_definition
 from hifihr_core.skeleton import TIPS, WRIST
 
 
@@ -55,3 +55,9 @@ def test_the_map_is_learned_from_hands_of_which_some_are_misread(load_tool):
     left = np.linalg.norm((found - weights) @ ours_px, axis=-1) / size
     moved = np.linalg.norm((weights - np.eye(21)) @ ours_px, axis=-1) / size
     assert left[:, [0, 4, 8, 12, 16, 20]].mean() < 0.35 * moved[:, [0, 4, 8, 12, 16, 20]].mean()
+
+
+@pytest.mark.parametrize("definition", ["freihand", "ho3d", "other"])
+def test_from_seen_is_the_way_back(definition):
+    joints = load_hand("anny").joints_of(load_hand("anny").mean_parameters(2))
+    torch.testing.assert_close(from_seen(as_seen(joints, definition), definition), joints, rtol=0, atol=1e-6)

@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 
 from hifihr_core.errors import DataError
+from hifihr_core.eyes.seen_hand import SeenHand
 from hifihr_core.geometry.lenses import default_focal_px
+from hifihr_core.hands import load_hand
+from hifihr_core.lifting.seen_definition import as_seen
 from hifihr_core.photos.detections import Detection
+from hifihr_core.photos.seen_hands import as_detection
 from hifihr_core.shards.folder import ShardSet
 from hifihr_core.shards.packing import pack_split
 from hifihr_core.sources import images
@@ -80,6 +84,20 @@ def test_a_detector_is_asked_where_no_file_knows(tmp_path, raw_trees, monkeypatc
     moved = sample.labels["keypoints_px"][:, 0]
     assert np.allclose(moved - moved[0], expected - expected[0])
     assert np.allclose(sample.K[0, 0], default_focal_px(300, 200))
+
+
+def test_joints_that_the_eyes_saw_go_where_labels_have_them():
+    hand = load_hand("anny")
+    joints_px = 100 + 1000 * hand.joints_of(hand.mean_parameters(1))[..., :2]
+    eyes_px = as_seen(joints_px, hand.joint_definition)[0].numpy()
+    zeros = np.zeros(21)
+    seen = SeenHand(eyes_px, zeros, np.zeros((21, 3)), zeros, zeros + 0.9, 0.9, "right", 0.9)
+    found = images.as_labels(as_detection(seen))
+    assert np.abs(eyes_px - joints_px[0].numpy()).max() > 5
+    assert np.allclose(found.keypoints_px, joints_px[0], atol=1e-3)
+    assert np.array_equal(found.box_px, seen.box_px)
+    of_a_file = Detection(seen.box_px, 0.9, "right", eyes_px)
+    assert images.as_labels(of_a_file) is of_a_file
 
 
 def test_a_keypoint_file_for_other_photos_is_refused(tmp_path, raw_trees):
