@@ -13,6 +13,8 @@ _INTERRUPTED = 130
 _is_interrupted = False
 #: What Ctrl-C sends, and what `kill`, Slurm and containers send.
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+#: So long after an interruption that was dropped comes the next, seconds.
+_SOON_S = 0.05
 
 
 def leave_at_once(number: int, frame: FrameType | None) -> NoReturn:
@@ -36,6 +38,18 @@ def is_interrupted() -> bool:
     return _is_interrupted
 
 
+def interrupt_again(unraisable: "sys.UnraisableHookArgs") -> None:
+    """Repeat an interruption that came inside a `__del__` or the callback of a weak reference, where it is dropped."""
+    if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(unraisable)
+        return
+    import _thread
+    import threading
+
+    number = next((one for one in _SIGNALS if signal.getsignal(one) is not signal.SIG_IGN), signal.SIGINT)
+    threading.Timer(_SOON_S, _thread.interrupt_main, [number]).start()  # once the main thread has left that place
+
+
 def run() -> NoReturn:
     """Run the command line of this process."""
     # A parent may have set a signal to be ignored, as shells do for background jobs.
@@ -45,6 +59,7 @@ def run() -> NoReturn:
     from hifihr_cli.main import main, prepare_streams
 
     prepare_streams()
+    sys.unraisablehook = interrupt_again
     try:
         for number in heeded:
             signal.signal(number, interrupt)

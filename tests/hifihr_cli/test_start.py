@@ -76,6 +76,30 @@ def test_a_signal_that_a_module_turns_into_another_error_is_an_interruption_all_
     assert ended.stderr.count("\n") == 1
 
 
+#: What the collector of garbage may do when a signal arrives: Python drops whatever a callback raises.
+DROPPED = """
+            class Thing: pass
+            thing = Thing()
+            reference = weakref.ref(thing, lambda gone: (os.kill(os.getpid(), signal.{sent}), sum(range(10000))))
+            del thing
+
+"""
+
+
+@pytest.mark.parametrize("sent", ["SIGINT", "SIGTERM"])
+def test_a_signal_that_is_dropped_in_a_callback_comes_again(tmp_path, sent):
+    code = "import weakref\n" + SENDER.replace("            os.kill(os.getpid(), signal.{sent})\n\n", DROPPED).format(
+        module="hifihr_core.assets",
+        words=["assets", "list"],
+        sent=sent,
+        handler={"SIGINT": "default_int_handler", "SIGTERM": "SIG_DFL"}[sent],
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert ended.returncode == 130
+    assert ended.stderr.startswith("error: interrupted")
+    assert ended.stderr.count("\n") == 1
+
+
 def test_a_job_in_the_background_of_a_shell_goes_on_ignoring_ctrl_c(tmp_path):
     ended = send_itself(tmp_path, "typer", ["--version"], handler="SIG_IGN")
     assert (ended.returncode, ended.stderr) == (0, "")
