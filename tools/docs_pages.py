@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 # MkDocs looks for modules beside this file while it loads it.
+import error_messages
 from docs_links import outside_as_code
-from error_messages import page as messages
 from mkdocs.structure.files import File, Files
 from pydantic_core import PydanticUndefined
 
@@ -22,6 +22,11 @@ def on_files(files: Files, config: Any) -> Files:
     for path, make in ((f"reference/{name}.md", make) for name, make in pages.items()):
         files.append(File.generated(config, path, content=make()))
     return files
+
+
+def messages() -> str:
+    """Return the page of every message of the program."""
+    return error_messages.page(list(error_messages.rows()))
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:

@@ -6,7 +6,7 @@ documentation is made from them when it is built, so it is never older than the 
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,9 +94,8 @@ def rows(package: Path = ROOT) -> Iterator[Message]:
                 yield message
 
 
-def page() -> str:
-    """Return the page: a table per room."""
-    found = list(rows())
+def page(found: Sequence[Message]) -> str:
+    """Return the page of some messages: a table per room."""
     lines = [
         "# Error messages",
         "",
@@ -196,4 +195,4 @@ _NOT_NAMES = frozenset(
 
 
 if __name__ == "__main__":
-    print(page())
+    print(page(list(rows())))
