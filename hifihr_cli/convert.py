@@ -38,9 +38,11 @@ def convert(
     MANO_RIGHT.pkl`, or `hifihr assets import nimble FOLDER`.
     """
     if to not in ("mano", "nimble"):
-        raise typer.BadParameter(f"{to!r} is not one of mano, nimble", param_hint="--to")
+        raise typer.BadParameter(f"unknown model {to!r}; expected one of mano, nimble", param_hint="--to")
     if joints not in ("freihand", "openpose", "ho3d"):
-        raise typer.BadParameter(f"{joints!r} is not one of freihand, openpose, ho3d", param_hint="--joints")
+        raise typer.BadParameter(
+            f"unknown joint order {joints!r}; expected one of freihand, openpose, ho3d", param_hint="--joints"
+        )
     with quick_imports():
         from hifihr_core.conversion.convert_results import convert_files
         from hifihr_core.conversion.joint_choice import joint_definition

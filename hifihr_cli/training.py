@@ -141,7 +141,7 @@ def show(summary: "Summary", json: bool) -> None:
         emit_json(asdict(summary))
         return
     if summary.samples_left_out:
-        say(f"{summary.samples_left_out} samples had non-finite values and were left out", kind="warning")
+        say(f"{summary.samples_left_out} samples had non-finite values and were skipped", kind="warning")
     if summary.steps_left_out:
         say(f"{summary.steps_left_out} steps produced non-finite values and were skipped", kind="warning")
     scores = ", ".join(f"{name} {value:.4g}" for name, value in summary.validation.items())

@@ -175,7 +175,7 @@ def _covers(u: Float[np.ndarray, "2 B"], sides: Float[np.ndarray, "2 B"], image_
 
 @dataclass(frozen=True)
 class Squares:
-    """The square in every picture that the network sees, before augmentation."""
+    """The square that the network sees in every picture, before augmentation."""
 
     center_px: Float[np.ndarray, "B 2"]
     side_px: Float[np.ndarray, " B"]

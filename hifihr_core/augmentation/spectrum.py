@@ -19,7 +19,7 @@ def jitter_spectrum(
 ) -> UInt8[np.ndarray, "H W 3"]:
     """Return a picture whose amplitudes are multiplied by ``1 + sigma * normal``, with unchanged phases.
 
-    ``sigma = strength * (distance to frequency 0 / the largest) ** growth + floor``; the mean colour stays.
+    ``sigma = strength * (distance to frequency 0 / the largest) ** growth + floor``; the mean colour is unchanged.
     """
     spectrum = np.fft.rfft2(picture.astype(np.float32), axes=(0, 1))
     sigma = strength * _distance(*picture.shape[:2]) ** growth + floor

@@ -28,7 +28,7 @@ _NUM_VERTICES = 778
 
 #: Meaning of the numbers under `mano` in a result.
 CONVENTIONS: Mapping[str, str] = {
-    "model": "smplx.MANO of the side; vertices = MANO(global_orient, hand_pose, betas) + transl, camera frame, metres",
+    "model": "smplx.MANO for the side; vertices = MANO(global_orient, hand_pose, betas) + transl, camera frame, metres",
     "hand_pose": "axis-angle of 15 joints in MANO's order, flat_hand_mean=True, use_pca=False",
     "hand_pose_pca": "the same pose as coefficients of hands_components about hands_mean; for smplx the first n < 45 "
     "of them with flat_hand_mean=False, use_pca=True, num_pca_comps=n",

@@ -1,7 +1,7 @@
 """The eyes: find the hands in a photo and the 21 joints of each.
 
 eyes = Eyes.load()
-hands = eyes.find(image_rgb)           # tuple of SeenHand, the surest first
+hands = eyes.find(image_rgb)           # tuple of SeenHand, most certain first
 hands = eyes.look(image_rgb, boxes)    # one per box x0, y0, x1, y1
 """
 

@@ -58,7 +58,7 @@ def box_around(points_px: Float[np.ndarray, "N 2"]) -> Float[np.ndarray, "4"]:
 
 
 def transform_points(points_px: Float[np.ndarray, "N 2"], T_new_old: Affine) -> Float[np.ndarray, "N 2"]:
-    """Return where pixels of the old picture are in the new one."""
+    """Return the positions of the old picture's pixels in the new one."""
     return points_px @ T_new_old[:2, :2].T + T_new_old[:2, 2]
 
 

@@ -21,7 +21,7 @@ def region_mean(values: Float[Tensor, "B C H W"], region: Float[Tensor, "B H W"]
 def composite(
     rendered: Float[Tensor, "B 3 H W"], photo: Float[Tensor, "B 3 H W"], region: Float[Tensor, "B H W"]
 ) -> Float[Tensor, "B 3 H W"]:
-    """Return the photo with the region replaced by the rendered picture, so that the rest compares as equal."""
+    """Return the photo with the region replaced by the rendered picture, so that the rest is equal."""
     return torch.lerp(photo, rendered, region[:, None])
 
 

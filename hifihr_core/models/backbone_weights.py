@@ -136,7 +136,7 @@ def _from_shipped(backbone: str) -> BackboneWeights | None:
 
 
 def hub_answers() -> bool:
-    """Return whether the model hub can be reached; it is asked once and given `HUB_PATIENCE_S`."""
+    """Return whether the model hub can be reached, asking once for at most `HUB_PATIENCE_S`."""
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         return False
     address = os.environ.get("HF_ENDPOINT", "https://huggingface.co")

@@ -89,7 +89,7 @@ class Reconstructor(ImageNetwork):
         }
 
     def backbone_origin(self) -> str:
-        """Return where the weights came from that the backbone was built with."""
+        """Return the origin of the backbone's initial weights."""
         return self.encoder.origin
 
     def raw(self, image: Float[Tensor, "B 3 H W"]) -> dict[str, Tensor]:

@@ -27,7 +27,7 @@ CameraSource = Literal["given", "hands file", "exif", "assumed"]
 class PhotoCamera:
     """The camera of a photo.
 
-    `K` is in pixels of the upright full-size photo. `notes` list its oddities.
+    `K` is in pixels of the upright full-size photo. `notes` describe anything unusual.
     """
 
     K: Float[np.ndarray, "3 3"]

@@ -194,7 +194,7 @@ class Predictor:
         found = [work.done for work in works if work.done is not None]
         if not found:
             return tuple(self._finish(work) for work in works)
-        skins = needed(self._skins, "the bank of skins, which is drawn with the first hand")
+        skins = needed(self._skins, "the bank of skins, which is created with the first hand")
         shared = share_skin(self.hand, found, skins, self._light_prior)
         with torch.no_grad():
             views = iter(views_of_each(self.hand, shared, texture_px=self.settings.texture_px))

@@ -26,7 +26,7 @@ class Fragments:
 
 @dataclass(frozen=True)
 class Material:
-    """How a surface reflects light; the factors multiply what `shade` describes.
+    """How a surface reflects light; the factors scale the terms of `shade`.
 
     With `white_highlight` the highlight does not have the light's colour.
     """

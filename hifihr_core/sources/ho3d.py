@@ -183,7 +183,7 @@ class Ho3dSplit(Split):
         return pictures.encode_mask(crop.cut(whole))
 
     def _stage_vertices(self, folder: Path) -> None:
-        """Pose MANO for every frame, so that samples carry its vertices and, without segmentations, its outline."""
+        """Pose MANO for every frame, so that samples have its vertices and, without segmentations, its outline."""
         vertices, faces = folder / "vertices.npy", folder / "faces.npy"
         if not (vertices.is_file() and faces.is_file()):
             with write_atomically(faces) as part, part.open("wb") as out:

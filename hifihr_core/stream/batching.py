@@ -72,7 +72,7 @@ class Pictures(Protocol):
         ...
 
     def squares(self) -> Squares:
-        """Return the square in every picture that the network sees."""
+        """Return the square that the network sees in every picture."""
         ...
 
     @property

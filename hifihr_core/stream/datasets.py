@@ -71,7 +71,7 @@ class _FromAfar:
         return np.searchsorted(self.source.starts, self.positions, side="right") - 1
 
     def expect(self, order: Int64[np.ndarray, " N"]) -> None:
-        """Note the order in which samples will be read from now on."""
+        """Announce the order in which samples will be read from now on."""
         self.source.expect(self.positions[order])
 
 

@@ -47,7 +47,7 @@ class _OfSamples:
         return np.stack([sample.K for sample in self.samples]).astype(np.float64)
 
     def squares(self) -> Squares:
-        """Return the square of every picture that the network sees."""
+        """Return the square that the network sees in every picture."""
         return find_squares(self.samples, self.sizes, self.hand_scales)
 
     @property
@@ -154,7 +154,7 @@ class PicturesOfBatch:
         return self.batch.K.double().cpu().numpy()
 
     def squares(self) -> Squares:
-        """Return the square of every picture that the network sees."""
+        """Return the square that the network sees in every picture."""
         count, side = len(self.batch), float(self.batch.image.shape[-1])
         return Squares(np.full((count, 2), side / 2), np.full(count, side), np.full(count, side))
 

@@ -53,7 +53,7 @@ class StoredTrack:
         return vertices.double().numpy() * np.array([-1.0 if self.side == "left" else 1.0, 1.0, 1.0])
 
     def faces(self) -> Int[np.ndarray, "F 3"]:
-        """Return the faces, outside first."""
+        """Return the faces, counter-clockwise from outside."""
         faces = self.hand.faces.long().numpy()
         return faces[:, ::-1].copy() if self.side == "left" else faces
 

@@ -165,11 +165,11 @@ class Nimble(HandModel):
 
     @property
     def posing_bones(self) -> tuple[int, ...]:
-        """The bones of the armature that the pose turns, in the order of its rotation vectors."""
+        """The armature bones that the pose rotates, in the order of its rotation vectors."""
         return BONE_JOINTS[1:]
 
     def pose_of(self, vectors: Float[Tensor, "B 57"]) -> Float[Tensor, "B P"]:
-        """Return the pose whose `axis_angles` are these, or the nearest ones if there are fewer components."""
+        """Return the pose with these `axis_angles`, or the nearest one if there are fewer components."""
         if self.pose_basis == "axis_angle":
             return vectors
         return (vectors - self.zero_pose) @ torch.linalg.pinv(self.components)
@@ -210,7 +210,7 @@ class Nimble(HandModel):
         return PosePrior(self.zero_pose, self.components, torch.linalg.pinv(self.components), limits)
 
     def sample_parameters(self, batch: int, *, generator: torch.Generator) -> HandParameters:
-        """Draw hands from the prior; pose within the limits, rotation uniform, float32, generator's device."""
+        """Sample hands from the prior; pose within the limits, rotation uniform, float32, generator's device."""
         sizes = {"shape_dim": self.shape_dim, "texture_dim": self.texture_dim}
         return draw_parameters(self.pose_prior(), batch=batch, generator=generator, **sizes)
 

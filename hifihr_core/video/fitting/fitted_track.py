@@ -68,7 +68,7 @@ class TrackFitter:
     def fit(
         self, track: SightedTrack, K: Float[np.ndarray, "3 3"], *, shape: Float[np.ndarray, " S"] | None = None
     ) -> FittedTrack:
-        """Return the smooth hand of a track in a clip with camera K, with `shape` or a shape of its own.
+        """Return the smooth hand of a track in a clip with camera K, with the given `shape` or its own.
 
         It starts from the hands lifted with the hand network's evidence, if the track has them.
         """
@@ -108,7 +108,7 @@ def placed_in_clip(
 
 
 def vertices_cam(hand: HandModel, track: FittedTrack, which: "slice | np.ndarray") -> Float[np.ndarray, "M V 3"]:
-    """Return the vertices of some frames in the camera frame of the clip, metres."""
+    """Return the vertices of the given frames in the camera frame of the clip, metres."""
     placed: PlacedHands = track.hand.part(which).placed()
     with torch.no_grad():
         posed = hand(placed.parameters.untextured).vertices + placed.root_cam[:, None]

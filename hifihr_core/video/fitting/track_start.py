@@ -68,7 +68,7 @@ def _lift(hand: HandModel, lifter: Lifter, seen: SeenSequence, steps: int) -> Pl
 
 
 def _size_ratio(hand: HandModel, shape: np.ndarray, shapes: np.ndarray, pose: np.ndarray) -> np.ndarray:
-    """Return how much larger each pose is with `shape` than with its own of `shapes`."""
+    """Return how much larger each pose is with `shape` than with its own shape from `shapes`."""
 
     def size(of: np.ndarray) -> torch.Tensor:
         zeros = torch.zeros(len(pose), 3)

@@ -26,7 +26,7 @@ class OneEuro:
         self._time_s = 0.0
 
     def __call__(self, value: Float[np.ndarray, " N"], time_s: float) -> Float[np.ndarray, " N"]:
-        """Return the filtered value at `time_s`, which ascends."""
+        """Return the filtered value at `time_s`, which must increase."""
         if self._value is None:
             self._value, self._speed, self._time_s = value.copy(), np.zeros_like(value), time_s
             return value
@@ -48,7 +48,7 @@ class OneEuroTurn:
         self._time_s = 0.0
 
     def __call__(self, turn: Float[np.ndarray, "3"], time_s: float) -> Float[np.ndarray, "3"]:
-        """Return the filtered rotation vector at `time_s`, which ascends."""
+        """Return the filtered rotation vector at `time_s`, which must increase."""
         new = Rotation.from_rotvec(turn)
         if self._turn is None:
             self._turn, self._time_s = new, time_s

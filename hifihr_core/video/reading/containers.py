@@ -105,7 +105,7 @@ class VideoFile(FrameSource):
                 if damaged > 1000:
                     break
         if damaged:
-            self.note(f"{damaged} damaged {'part was' if damaged == 1 else 'parts were'} left out")
+            self.note(f"{damaged} damaged {'part was' if damaged == 1 else 'parts were'} skipped")
 
     def _fitted(self, image: np.ndarray) -> np.ndarray:
         height, width = image.shape[:2]
