@@ -27,7 +27,7 @@ def keypoint_maps(inputs: LossInputs) -> Ratio:
 
 def _maps(inputs: LossInputs, points_px: Float[Tensor, "B 21 2"], trust: Tensor) -> Ratio:
     """Average over the joints inside the crop; the maps do not cover others."""
-    found = needed(inputs.prediction.estimate.keypoints, "the maps of joints")
+    found = needed(inputs.prediction.estimate.keypoints, "the joint maps")
     height, width = inputs.image.shape[-2:]
     points = points_px / points_px.new_tensor([width, height])
     inside = ((points > 0) & (points < 1)).all(dim=-1)

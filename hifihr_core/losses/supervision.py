@@ -123,7 +123,7 @@ CAPABILITIES: Mapping[str, str] = MappingProxyType(
         "mano_edges": "this hand has no MANO faces",
         "render": "rendering is off",
         "region": "rendering is off",
-        "keypoints": 'the network has no maps of joints (model.geometry is "pooled")',
+        "keypoints": 'the network has no joint maps (model.geometry is "pooled")',
         "start": 'loss.priors is "mean"',
         "perceptual": "the VGG19 weights are not installed (`hifihr assets fetch vgg19`)",
     }

@@ -121,7 +121,7 @@ def _before(start: LitHands | None, i: int) -> dict[str, np.ndarray] | None:
 
 
 def _score(detection: Detection, confidence: float) -> float:
-    """Return the detector's confidence, times the network's in its joints if the detector gave no keypoints."""
+    """Return the detector's confidence, times the network's confidence if the detector gave no keypoints."""
     return detection.score if detection.keypoints_px is not None else detection.score * confidence
 
 

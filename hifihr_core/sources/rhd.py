@@ -73,7 +73,7 @@ class RhdSplit(Split):
         self.rows = Rows(target)
 
     def read(self, start: int, stop: int) -> Iterator[Sample | Problem]:
-        """Yield one hand per picture, positions start..stop-1 of the sorted numbers."""
+        """Yield one hand per picture, for positions start..stop-1 of the sorted numbers."""
         for position in range(start, stop):
             yield attempt(f"{self.numbers[position]:05d}", partial(self._read, position))
 

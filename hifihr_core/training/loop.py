@@ -252,7 +252,7 @@ def is_done(run: Run, position: Position) -> bool:
 
 
 def is_time(count: int, every: int) -> bool:
-    """Return whether an event is due that happens at every `every`-th count; 0 means never."""
+    """Return whether an event that recurs every `every` counts is due; 0 means never."""
     return every > 0 and count % every == 0
 
 

@@ -198,7 +198,7 @@ def cost(
 def _keypoint_cost(
     hand: HandModel, joints_px: Float[Tensor, "B 21 2"], crops: Crops, outlier: float
 ) -> Float[Tensor, " B"]:
-    """Return the pseudo-Huber cost of the keypoints, crop widths squared, weighted by confidence."""
+    """Return the pseudo-Huber cost of the keypoints in squared crop widths, weighted by confidence."""
     offset = (crops.definitions(hand.joint_definition) @ joints_px - crops.keypoints_px) / crops.image.shape[-1]
     robust = 2 * outlier**2 * ((1 + offset.square().sum(dim=-1) / outlier**2).sqrt() - 1)
     return (robust * crops.confidence).sum(dim=1) / crops.confidence.sum(dim=1).clamp_min(1e-3)

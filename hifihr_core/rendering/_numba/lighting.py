@@ -95,7 +95,8 @@ def _from_above(light, has_sky, basis, c):
 
 @kernel
 def shade(albedo, normals, face, K_inverse, light, material, kind, linear, white, reach, row_first, row_end, out):
-    """Fill rows of `out` (H, W, 3); `light` rows are ambient, colour, direction, sky (8 or none); 0 where no face is.
+    """Fill rows of `out` (H, W, 3); `light` rows are ambient, colour, direction, sky (8 or none); 0 where there is no
+    face.
 
     `material` is (ambient, diffuse, specular, shininess). `reach` (H, W, 2), or an array without rows for full light,
     holds the fractions of sky and directional light that arrive.

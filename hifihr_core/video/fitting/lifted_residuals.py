@@ -30,7 +30,7 @@ class LiftedResiduals:
         return np.concatenate(parts, axis=1) * self._counts[:, None]
 
     def jacobian(self, hand: HandSequence) -> Float[np.ndarray, "T R D"]:
-        """Return their derivatives by (turn, root, pose), ignoring the curvature of rotations."""
+        """Return their derivatives with respect to (turn, root, pose), ignoring the curvature of rotations."""
         pose_dim = hand.pose.shape[1]
         found = np.zeros((len(hand), 4 + pose_dim, 6 + pose_dim))
         found[:, :3, :3] = np.eye(3) / LIFT_TURN

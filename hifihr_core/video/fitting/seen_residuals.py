@@ -36,7 +36,8 @@ FRAME_WEIGHTS = FrameWeights()
 
 @dataclass(frozen=True)
 class FrameTerms:
-    """Residuals of T frames, in standard deviations, and their derivatives by (turn, root, pose): D = 6 + P variables.
+    """Residuals of T frames, in standard deviations, and their derivatives with respect to (turn, root, pose): D = 6 +
+    P variables.
 
     `by_shape` is None if the shape is fixed.
     """
@@ -96,7 +97,7 @@ class SeenResiduals:
         return terms if lifted is None else _with(terms, lifted.residuals(hand), lifted.jacobian(hand))
 
     def _project(self, joints_cam: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return pixels, and their derivatives by joint position, (T, 21, 2, 3)."""
+        """Return pixels, and their derivatives with respect to joint positions, (T, 21, 2, 3)."""
         K = self._seen.K
         z = np.maximum(joints_cam[..., 2:], _NEAR_M)
         ray = np.concatenate((joints_cam[..., :2] / z, np.ones_like(z)), axis=-1)
