@@ -25,9 +25,9 @@ def lock_folder(
 ) -> Iterator[bool]:
     """Hold the folder's lock while the body runs; yield whether the file system has locks at all.
 
-    Without locks, nothing is locked, or with `by_presence` the existence of a file is the lock, which a killed process
-    leaves behind. Raises: `error` that names `what` if another process holds the lock; DataError if the folder cannot
-    be written.
+    On a file system without locks, nothing is locked; with `by_presence`, the existence of a file is the lock, which a
+    killed process leaves behind. Raises: `error` that names `what` if another process holds the lock; DataError if the
+    folder cannot be written.
     """
     busy = error(f"{folder}: {what} is using it; wait until it ends, or choose another folder")
     stale = error(f"{busy} (if there is no such process, delete {PRESENCE_NAME} there)")

@@ -42,13 +42,13 @@ def read_facts(path: Path, *, format: str = FORMAT, version: str = FORMAT_VERSIO
     with _open(path) as file:
         facts: dict[str, str] = file.metadata() or {}
     if facts.get("format") != format:
-        raise AssetError(f"{path}: a {facts.get('format', 'safetensors file of another program')}, expected {format}")
+        raise AssetError(f"{path}: a {facts.get('format', 'safetensors file from another program')}, expected {format}")
     if facts.get("format_version") != version:
         raise AssetError(
             f"{path}: {format} version {facts.get('format_version')}, expected {version}; use the version that wrote it"
         )
     if format == FORMAT and (missing := [name for name in FIELDS if name not in facts]):
-        raise AssetError(f"{path}: its metadata lacks {missing[0]}; the file is damaged, get it again")
+        raise AssetError(f"{path}: its metadata lacks {missing[0]}; the file is damaged, so get it again")
     return facts
 
 

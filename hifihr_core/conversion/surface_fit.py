@@ -18,7 +18,7 @@ _STEP = 1e-4
 
 @dataclass(frozen=True)
 class FitTrust:
-    """Standard deviations of vertices and joints from their target points, metres, and of the model's priors."""
+    """Standard deviations of vertices and joints from their target points in metres, and of the model's priors."""
 
     vertex_m: float = 2e-3
     joint_m: float = 4e-3

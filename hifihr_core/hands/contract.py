@@ -38,7 +38,7 @@ class HandParameters:
 
     @property
     def untextured(self) -> "HandParameters":
-        """The same hands, of which no appearance is wanted: posing them makes no maps."""
+        """The same hands without appearance: posing them makes no maps."""
         return replace(self, texture=None)
 
 

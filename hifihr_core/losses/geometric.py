@@ -132,7 +132,7 @@ def bone_direction_2d(inputs: LossInputs) -> Ratio:
 
 @term("keypoints_2d", labels=("keypoints_px", "keypoints_confidence"))
 def keypoints_2d(inputs: LossInputs) -> Ratio:
-    """Robust distance to detected keypoints, pixels, weighted by squared confidence (paper: open_2dj; S2HAND).
+    """Robust distance to detected keypoints in pixels, weighted by squared confidence (paper: open_2dj; S2HAND).
 
     The wrist counts double and the fingertips one and a half times, inside the square.
     """

@@ -80,7 +80,7 @@ class _Call:
         return self._function(*args)
 
     def __setstate__(self, state: object) -> None:
-        raise UnsafePickleError("the file sets attributes of a function; it is not a data file, delete it")
+        raise UnsafePickleError("the file sets attributes of a function; it is not a data file, so delete it")
 
 
 class _DType:
@@ -139,7 +139,7 @@ def _blank_array(*_: object) -> _Array:
 def _from_buffer(data: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
     plain = dtype.plain()
     if plain.hasobject:
-        raise UnsafePickleError("the file tries to read objects from raw bytes; it is not a data file, delete it")
+        raise UnsafePickleError("the file tries to read objects from raw bytes; it is not a data file, so delete it")
     return np.frombuffer(_sized(data, shape, plain), plain).reshape(shape, order="F" if order == "F" else "C").copy()
 
 
@@ -184,7 +184,7 @@ class _Reader(pickle.Unpickler):
         if (module, name) not in self._allowed:
             raise UnsafePickleError(
                 f"{self._name}: requests {module}.{name}, which no file of this kind needs; "
-                "nothing in it was run, get the file from its authors again"
+                "nothing in it was run; get the file from its authors again"
             )
         found = self._allowed[module, name]
         return found if isinstance(found, type) or not callable(found) else _Call(found)
@@ -252,5 +252,5 @@ def read_pickle(
     except _DAMAGE as problem:
         reason = str(problem) or type(problem).__name__
         raise error(
-            f"{name}: not a readable pickle ({reason}); it is damaged or truncated, get the file again"
+            f"{name}: not a readable pickle ({reason}); it is damaged or truncated; get the file again"
         ) from problem

@@ -301,7 +301,7 @@ def _path_of(zip_name: str, info: zipfile.ZipInfo) -> str:
     pure = PurePosixPath(path)
     if pure.is_absolute() or ".." in pure.parts or "\0" in path or ":" in path.split("/")[0]:
         raise DataError(
-            f"{zip_name}: entry {path!r} points outside the zip; no dataset contains such entries, delete the file"
+            f"{zip_name}: entry {path!r} points outside the zip; no dataset contains such entries, so delete the file"
         )
     if info.flag_bits & 1:
         raise DataError(f"{zip_name}: entry {path!r} is encrypted; unpack it and give the contents")

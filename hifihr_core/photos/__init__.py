@@ -1,1 +1,1 @@
-"""Photos of users: reading, cameras, and the hands found in them."""
+"""Users' photos: reading, cameras, and the hands found in them."""

@@ -105,7 +105,7 @@ def _read_K(hand: HandEntry, value: Any) -> None:
 
 
 def _read_nothing(hand: HandEntry, value: Any) -> None:
-    """A key of a result, or of another program, that does not affect the position of the hand."""
+    """A key of a result, or from another program, that does not affect the position of the hand."""
 
 
 _Reader = Callable[[HandEntry, Any], None]

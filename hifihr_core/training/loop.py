@@ -193,7 +193,7 @@ def leave_if_asked(run: Run, position: Position, report: Reports, stop: Stop) ->
         return
     save(run, position)
     report.on_note(
-        f"stopped after step {position.step:,}, the state is saved; continue with --resume --out {run.folder}"
+        f"stopped after step {position.step:,}, and the state is saved; continue with --resume --out {run.folder}"
     )
     raise KeyboardInterrupt
 

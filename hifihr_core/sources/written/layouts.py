@@ -28,7 +28,7 @@ EVALUATION_SEED = 1_000_003
 
 @dataclass(frozen=True)
 class RawRequest:
-    """What to write: numbers of annotated poses in both splits, the seed, and where.
+    """What to write: the numbers of annotated poses in both splits, the seed, and the folder.
 
     `hand=None` means MANO if it is installed, else the free hand. `photos` and `backgrounds` are those of
     `SynthOptions`.

@@ -39,8 +39,8 @@ def sequence_of(
     times_s: Float[np.ndarray, " T"],
     frames: Int[np.ndarray, " M"],
 ) -> tuple[HandSequence, Float[np.ndarray, "M S"]]:
-    """Join lifted hands of some frames (in consecutive `parts`) to a sequence over all frames; return it and their
-    shapes.
+    """Join the lifted hands of some frames (in consecutive `parts`) into a sequence over all frames; return it and
+    their shapes.
 
     The sequence has the median shape, and positions are adjusted so that pixels stay the same. Other frames are
     interpolated.

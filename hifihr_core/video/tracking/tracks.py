@@ -41,7 +41,7 @@ class Track:
         return "right" if self.right_odds > 0 else "left"
 
     def expected_px(self, time_s: float) -> Float[np.ndarray, "21 2"]:
-        """Extrapolate its joints with its velocity, damped the longer it is lost."""
+        """Extrapolate its joints with its velocity, damped more the longer it is lost."""
         return moved_on(self.seen.joints_px, self.velocity, time_s - self.seen_s)
 
     def missed(self) -> "Track":

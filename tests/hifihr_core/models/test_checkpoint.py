@@ -84,7 +84,7 @@ def test_foreign_and_broken_files_are_named(saved, tmp_path):
     with pytest.raises(AssetError, match="no such file, expected a weight file"):
         load_checkpoint(tmp_path / "none.safetensors")
     save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
-    with pytest.raises(AssetError, match="file of another program, expected hifihr-weights"):
+    with pytest.raises(AssetError, match="file from another program, expected hifihr-weights"):
         load_checkpoint(tmp_path / "other.safetensors")
     (tmp_path / "cut.safetensors").write_bytes(path.read_bytes()[:5000])
     with pytest.raises(AssetError, match="not a complete safetensors file"):
