@@ -41,7 +41,7 @@ def read_numbers(path: Path, *, remedy: str = "write it again", error: type[Hifi
 def parse_npy(content: bytes | bytearray, *, kinds: str = "biuf") -> np.ndarray:
     """Return the array in a `.npy` file, sharing its memory; `kinds` are the allowed NumPy type kinds.
 
-    Raises: ValueError and others, as NumPy's header reader.
+    Raises: ValueError and others, as NumPy's header reader does.
     """
     stream = io.BytesIO(content[:_MOST_HEADER_BYTES])
     version = npy.read_magic(stream)

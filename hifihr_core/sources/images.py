@@ -163,7 +163,7 @@ def open_images(request: Request) -> Sequence[Split]:
         licence="unknown",
         joint_definition="other",
         camera="assumed",
-        provenance="photos of the user",
+        provenance="the user's photos",
     )
     plan = {
         "photos": json.loads(json.dumps([[name, (root / name).stat().st_size] for name in photos])),

@@ -40,7 +40,7 @@ class Dataset:
         return carried_labels(self.shards)
 
     def part(self, weight: float | None) -> StreamPart:
-        """Return it as a part of a stream."""
+        """Return the dataset as part of a stream."""
         if isinstance(self.shards, RemoteShardSet):
             return StreamPart(_FromAfar(self.shards, self.positions), weight, self.facts.crop_scale)
         samples: Any = Subset(self.shards, self.positions.tolist())  # type: ignore[arg-type]

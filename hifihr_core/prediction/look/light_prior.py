@@ -42,7 +42,7 @@ def load_light_prior(path: Path | None = None) -> LightPrior:
     """Read the shipped prior, or another file written by `tools/learn_light.py`."""
     file = Path(str(files("hifihr_core.prediction.look") / "data" / "light_prior.npz")) if path is None else path
     names = ("exposure", "mean", "covariance")
-    arrays = read_arrays(file, what="a prior of light", remedy="reinstall hifihr", needed=names)
+    arrays = read_arrays(file, what="a prior on light", remedy="reinstall hifihr", needed=names)
     return LightPrior(*(torch.from_numpy(arrays[name]).float() for name in names))
 
 

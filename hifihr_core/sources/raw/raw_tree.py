@@ -141,7 +141,7 @@ def _places_in_zip(source: RawFile, anchors: tuple[str, ...]) -> Iterator[Place]
 
 
 def _plausible(names: np.ndarray, anchors: tuple[str, ...]) -> np.ndarray:
-    """Return the names with the extension of an anchor: the others, thousands of pictures, are skipped."""
+    """Return the names with an anchor's extension: the others, thousands of pictures, are skipped."""
     endings = {Path(anchor).suffix.encode() for anchor in anchors if not anchor.endswith("/")}
     keep = np.zeros(len(names), bool)
     for ending in endings:
