@@ -119,7 +119,7 @@ def test_one_file_of_several_is_not_enough(tmp_path, home):
 def test_two_files_that_fit_a_pattern_are_a_question(tmp_path, home):
     for name in ("a.t7", "b.t7"):
         _write(tmp_path / name, b"x")
-    with pytest.raises(AssetError, match=r"a\.t7, b\.t7 all fit \*\.t7, expected one; give the file itself"):
+    with pytest.raises(AssetError, match=r"a\.t7, b\.t7 all match \*\.t7, expected one; give the file itself"):
         import_asset(find_asset("hifihr-t7"), tmp_path)
 
 

@@ -66,4 +66,4 @@ def test_priors_of_random_heads_pull_to_the_mean(settings_for, shards, tmp_path)
     notes = []
     fit(settings_for(shards, *SELF), tmp_path / "run", device="cpu", on_note=notes.append)
     assert not (tmp_path / "run" / START).exists()
-    assert 'left out: start_depth (loss.priors is "mean")' in notes
+    assert 'omitted loss terms: start_depth (loss.priors is "mean")' in notes
