@@ -10,6 +10,8 @@ import torch
 from hifihr_core.conversion.converters import Convert
 from hifihr_core.errors import ConfigError
 from hifihr_core.exports.results import HandResult
+from hifihr_core.geometry.projection import project_points
+from hifihr_core.geometry.sides import mirror_axis
 from hifihr_core.hands import HandParameters, load_hand
 from hifihr_core.hands.contract import JointDefinition
 from hifihr_core.lookup import lookup
@@ -33,11 +35,11 @@ def convert_joints(hand_name: str, definition: JointDefinition) -> Convert:
         named = {name: torch.from_numpy(np.asarray(value)).float()[None] for name, value in result.parameters.items()}
         with torch.no_grad():
             posed = model(HandParameters(named["global_orient"], named["pose"], named["shape"]))
-        axis = np.array([-1.0 if result.side == "left" else 1.0, 1.0, 1.0])
+        axis = mirror_axis(result.side)
         vertices, joints = (values[0].double().numpy() * axis for values in (posed.vertices, posed.joints))
         joints_cam = joints + (result.mesh.vertices[: len(vertices)] - vertices).mean(axis=0)
-        joints_px = joints_cam @ result.K.T
+        joints_px = project_points(joints_cam, result.K)
         report = {**result.report, "joints": definition}
-        return replace(result, joints_cam=joints_cam, joints_px=joints_px[:, :2] / joints_px[:, 2:], report=report)
+        return replace(result, joints_cam=joints_cam, joints_px=joints_px, report=report)
 
     return convert

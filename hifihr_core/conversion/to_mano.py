@@ -14,6 +14,7 @@ from hifihr_core.conversion.surface_map import SurfaceMap, surface_map
 from hifihr_core.exports.results import HandResult
 from hifihr_core.exports.surfaces import vertex_colors
 from hifihr_core.exports.textured_meshes import TexturedMesh, hand_rig, mirror_x
+from hifihr_core.geometry.projection import project_points
 from hifihr_core.hands import HandModel, HandParameters, load_hand
 from hifihr_core.hands.contract import JointDefinition
 from hifihr_core.hands.mano.interchange import export_mano
@@ -95,7 +96,6 @@ class ManoConverter:
         named = {name: torch.from_numpy(np.asarray(value)).double()[None] for name, value in result.parameters.items()}
         fit = self.fit(HandParameters(named["global_orient"], named["pose"], named["shape"]), named["root_cam"])
         mesh, joints_cam = self._mesh(fit.hands, result)
-        joints = joints_cam @ result.K.T
         parameters = {
             name: getattr(fit.hands.parameters, name)[0].numpy() for name in ("global_orient", "pose", "shape")
         }
@@ -104,7 +104,7 @@ class ManoConverter:
             hand="mano",
             mesh=mesh,
             joints_cam=joints_cam,
-            joints_px=joints[:, :2] / joints[:, 2:],
+            joints_px=project_points(joints_cam, result.K),
             parameters={**parameters, "root_cam": fit.hands.root_cam[0].numpy()},
             licences={**result.licences, "mano": self.mano.licence},
             mano=self._document(fit, result),

@@ -17,6 +17,8 @@ from hifihr_core.conversion.surface_map import SurfaceMap, mapped_vertices, surf
 from hifihr_core.exports.results import HandResult
 from hifihr_core.exports.surfaces import vertex_colors
 from hifihr_core.exports.textured_meshes import mirror_x, posed_mesh
+from hifihr_core.geometry.projection import project_points
+from hifihr_core.geometry.sides import mirror_axis
 from hifihr_core.hands import HandModel, HandParameters, load_hand
 from hifihr_core.hands.contract import JointDefinition
 from hifihr_core.hands.nimble.model import Nimble
@@ -86,21 +88,16 @@ class NimbleConverter:
         )
         colors = self.places.points(torch.from_numpy(vertex_colors(result.mesh))[None], self.hand.faces)[0]
         parameters = replace(fitted.parameters, texture=self._texture(colors)[None])
-        left = result.side == "left"
         mesh = posed_mesh(self.nimble, PlacedHands(parameters, fitted.root_cam))
-        joints_cam = (self.nimble.joints_of(parameters) + fitted.root_cam[:, None])[0].numpy() * [
-            -1 if left else 1,
-            1,
-            1,
-        ]
-        joints = joints_cam @ result.K.T
+        joints_cam = (self.nimble.joints_of(parameters) + fitted.root_cam[:, None])[0].numpy()
+        joints_cam = joints_cam * mirror_axis(result.side)
         values = {name: getattr(parameters, name)[0].numpy() for name in ("global_orient", "pose", "shape", "texture")}
         return replace(
             result,
             hand=self.nimble.name,
-            mesh=mirror_x(mesh) if left else mesh,
+            mesh=mirror_x(mesh) if result.side == "left" else mesh,
             joints_cam=joints_cam,
-            joints_px=joints[:, :2] / joints[:, 2:],
+            joints_px=project_points(joints_cam, result.K),
             parameters={**values, "root_cam": fitted.root_cam[0].numpy()},
             report={**result.report, RESIDUAL: _residual(errors)},
             licences={**result.licences, "nimble": self.nimble.licence},

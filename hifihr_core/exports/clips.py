@@ -67,9 +67,9 @@ def local_transforms(
     return local
 
 
-def quaternions(turns: Float[np.ndarray, "T 3 3"]) -> Float[np.ndarray, "T 4"]:
+def quaternions(turns: Float[np.ndarray, "T *N 3 3"]) -> Float[np.ndarray, "T *N 4"]:
     """Return unit quaternions (x, y, z, w) of rotations over time; signs are chosen so that neighbours are close."""
-    found = Rotation.from_matrix(turns).as_quat()
-    flips = np.sign(np.sum(found[1:] * found[:-1], axis=1))
-    signs = np.cumprod(np.concatenate(([1.0], np.where(flips < 0, -1.0, 1.0))))
-    return found * signs[:, None]
+    found = Rotation.from_matrix(turns.reshape(-1, 3, 3)).as_quat().reshape(*turns.shape[:-2], 4)
+    flips = np.sum(found[1:] * found[:-1], axis=-1) < 0
+    signs = np.cumprod(np.concatenate((np.ones_like(found[:1, ..., 0]), np.where(flips, -1.0, 1.0))), axis=0)
+    return found * signs[..., None]

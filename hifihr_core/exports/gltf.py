@@ -3,9 +3,11 @@
 glTF 2.0 is right-handed, +y up, metres; our camera frame turned half a circle about x. `scenes.py` puts parts together.
 """
 
+import json
 import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pygltflib as gltf
@@ -40,7 +42,7 @@ class Document:
         self._data.extend(b"\0" * (-len(self._data) % 4))
         if self._data:
             self.file.buffers = [gltf.Buffer(byteLength=len(self._data))]
-        text = self.file.gltf_to_json(separators=(",", ":"), indent=None).encode()
+        text = json.dumps(plain(self.file), separators=(",", ":"), allow_nan=False).encode()
         chunks = _chunk(b"JSON", text + b" " * (-len(text) % 4))
         if self._data:  # an empty chunk is not allowed, and pygltflib would write one
             chunks += _chunk(b"BIN\0", bytes(self._data))
@@ -111,6 +113,27 @@ class Document:
         return len(self.file.meshes) - 1
 
 
+def plain(value: Any) -> Any:
+    """Return a part of a glTF file as JSON has it, without what is not set: `gltf_to_json` of pygltflib, but quick.
+
+    What extensions hold stays as it is, since an empty object means something there.
+    """
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    members = value if isinstance(value, dict) else getattr(value, "__dict__", None)
+    if members is None:
+        return value
+    return {
+        name: member if name == "extensions" else plain(member)
+        for name, member in members.items()
+        if not _is_unset(member)
+    }
+
+
+def _is_unset(value: Any) -> bool:
+    return value is None or (isinstance(value, (str, list, tuple, dict)) and not value)
+
+
 def _chunk(kind: bytes, payload: bytes) -> bytes:
     return struct.pack("<I4s", len(payload), kind) + payload
 
@@ -153,11 +176,11 @@ def add_skin(document: Document, rig: Rig, nodes: Sequence[int], name: str) -> i
 def add_clip(document: Document, clip: Clip, parents: tuple[int, ...], nodes: Sequence[int], name: str) -> None:
     """Append an animation of the bones at `nodes`; bones that do not move get no channel."""
     local = _local_gltf(clip.T_cam_bone, parents)
-    animation = gltf.Animation(name=name)
+    animation, turns = gltf.Animation(name=name), quaternions(local[..., :3, :3])
     times = document.accessor(_f32(clip.times_s), gltf.SCALAR, bounds=True)
     for bone, node in enumerate(nodes):
         tracks = (
-            ("rotation", gltf.VEC4, quaternions(local[:, bone, :3, :3])),
+            ("rotation", gltf.VEC4, turns[:, bone]),
             ("translation", gltf.VEC3, local[:, bone, :3, 3]),
         )
         for path, kind, values in tracks:
@@ -177,7 +200,11 @@ def strongest_influences(
 ) -> tuple[np.ndarray, Float[np.ndarray, "V 4"]]:
     """Return the four strongest bones of every vertex (uint16) and their weights, which sum to one."""
     padded = np.pad(weights, ((0, 0), (0, max(0, _INFLUENCES - weights.shape[1]))))
-    order = np.argsort(-padded, axis=1, kind="stable")[:, :_INFLUENCES]
+    rows, left = np.arange(len(padded)), padded.copy()
+    order = np.empty((len(padded), _INFLUENCES), dtype=np.intp)
+    for k in range(_INFLUENCES):  # far quicker than to sort them all; of equal ones the first
+        order[:, k] = left.argmax(axis=1)
+        left[rows, order[:, k]] = -1.0
     strongest = np.take_along_axis(padded, order, axis=1)
     strongest = strongest / strongest.sum(axis=1, keepdims=True)
     return np.where(strongest > 0, order, 0).astype(np.uint16), strongest

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from hifihr_core.drawing import to_bytes
 from hifihr_core.geometry.meshes import vertex_normals
+from hifihr_core.geometry.sides import mirror_axis
 from hifihr_core.hands import Hand, HandModel, HandParameters
 from hifihr_core.lookup import needed
 from hifihr_core.placed_hands import PlacedHands
@@ -71,9 +72,10 @@ def split_at_seams(mesh: TexturedMesh) -> SplitMesh:
     """
     if mesh.uvs is None or mesh.faces_uvs is None:
         raise ValueError("split_at_seams: the mesh has no UV chart")
-    corners = np.stack((mesh.faces.ravel(), mesh.faces_uvs.ravel()), axis=1)
-    pairs, inverse = np.unique(corners, axis=0, return_inverse=True)
-    return SplitMesh(source=pairs[:, 0], uvs=mesh.uvs[pairs[:, 1]], faces=inverse.reshape(mesh.faces.shape))
+    places = len(mesh.uvs)
+    pairs, inverse = np.unique(mesh.faces.ravel() * places + mesh.faces_uvs.ravel(), return_inverse=True)
+    source, place = np.divmod(pairs, places)
+    return SplitMesh(source=source, uvs=mesh.uvs[place], faces=inverse.reshape(mesh.faces.shape))
 
 
 def unsplit(mesh: TexturedMesh) -> SplitMesh:
@@ -88,7 +90,7 @@ def mirror_x(mesh: TexturedMesh) -> TexturedMesh:
     The rig is mirrored with it: for M = diag(-1, 1, 1, 1), each bone's transform T becomes M T M, which is a rotation
     again, and a positive turn about a bone's +x still curls the finger.
     """
-    axis = np.array([-1.0, 1.0, 1.0])
+    axis = mirror_axis("left")
     return replace(
         mesh,
         vertices=mesh.vertices * axis,

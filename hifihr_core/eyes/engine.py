@@ -1,6 +1,5 @@
 """Run the networks of the eyes in onnxruntime, on the CPU."""
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,6 +10,7 @@ from torch import nn
 
 from hifihr_core.eyes.networks import LANDMARK_PX, PALM_PX, LandmarkNetwork, PalmNetwork, load_network
 from hifihr_core.eyes.onnx_graph import onnx_bytes
+from hifihr_core.machine.device import usable_cores
 from hifihr_core.machine.onnx_runtime import import_onnxruntime
 
 _INPUT_PX: dict[type[nn.Module], int] = {PalmNetwork: PALM_PX, LandmarkNetwork: LANDMARK_PX}
@@ -26,7 +26,7 @@ class Engine:
     def __init__(self, network: nn.Module, *, threads: int = 0, image_px: int | None = None) -> None:
         onnxruntime = import_onnxruntime()
         self.image_px = image_px or _INPUT_PX[type(network)]
-        self._threads = threads or _usable_cores()
+        self._threads = threads or usable_cores()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.log_severity_level = 3
@@ -46,12 +46,6 @@ class Engine:
 
     def _run(self, picture: UInt8[np.ndarray, "H W 3"]) -> list[Float32[np.ndarray, "1 ..."]]:
         return self._session.run(None, {self._input: cv2.dnn.blobFromImage(picture, scalefactor=1 / 255)})
-
-
-def _usable_cores() -> int:
-    """Return how many cores this process may use."""
-    allowed = getattr(os, "sched_getaffinity", None)  # not available on every system
-    return len(allowed(0)) if allowed else os.cpu_count() or 1
 
 
 def palm_engine(*, threads: int = 0) -> Engine:

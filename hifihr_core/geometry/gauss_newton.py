@@ -40,6 +40,21 @@ def numeric_jacobian(
     return ((moved - values[:, None]) / _DIFFERENCE).mT
 
 
+def values_and_jacobian(
+    residuals: Callable[[Float[Tensor, "M D"]], Float[Tensor, "M R"]], x: Float[Tensor, "B D"]
+) -> tuple[Float[Tensor, "B R"], Float[Tensor, "B R D"]]:
+    """Return residuals at `x` and their derivatives by differences, all in one call.
+
+    `residuals` is given D + 1 copies of every row of `x`, next to each other: the row itself, then each moved along one
+    axis. For models of many small operations that is half the time of two calls.
+    """
+    size = x.shape[1]
+    steps = torch.eye(size + 1, size, dtype=x.dtype, device=x.device).roll(1, dims=0) * _DIFFERENCE
+    found = residuals((x[:, None] + steps).flatten(0, 1)).unflatten(0, (len(x), size + 1))
+    values, moved = found[:, 0], found[:, 1:]
+    return values, ((moved - values[:, None]) / _DIFFERENCE).mT
+
+
 def damped_step(
     jacobian: Float[Tensor, "B R D"], residuals: Float[Tensor, "B R"], damping: Float[Tensor, " B"]
 ) -> Float[Tensor, "B D"]:

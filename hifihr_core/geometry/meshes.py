@@ -1,4 +1,4 @@
-"""Triangle meshes in plain torch: normals, areas, edges with their adjacent faces, Laplacians.
+"""Triangle meshes in plain torch: normals, areas, edges with their adjacent faces.
 
 Faces are counter-clockwise seen from outside, so that (p1 - p0) x (p2 - p0) points outwards.
 """
@@ -37,11 +37,6 @@ def face_areas(verts: Float[Tensor, "*B V 3"], faces: Int[Tensor, "F 3"]) -> Flo
     return torch.where(positive, squared.where(positive, squared.new_ones(())).sqrt() / 2, 0)
 
 
-def face_normals(verts: Float[Tensor, "*B V 3"], faces: Int[Tensor, "F 3"]) -> Float[Tensor, "*B F 3"]:
-    """Return the outward unit normal of every face; 0, with gradient 0, for a face without area."""
-    return _unit(face_cross(verts, faces))
-
-
 def vertex_normals(verts: Float[Tensor, "*B V 3"], faces: Int[Tensor, "F 3"]) -> Float[Tensor, "*B V 3"]:
     """Return the area-weighted mean of the normals around every vertex, unit length; 0 for a vertex without area."""
     cross = face_cross(verts, faces)
@@ -67,37 +62,6 @@ def edge_adjacency(faces: Int[Tensor, "F 3"]) -> EdgeAdjacency:
 def edges(faces: Int[Tensor, "F 3"]) -> Int[Tensor, "E 2"]:
     """Return every undirected edge once as (i, j) with i < j, ordered."""
     return torch.unique(edge_adjacency(faces).edges, dim=0)
-
-
-def uniform_laplacian(faces: Int[Tensor, "F 3"], num_vertices: int) -> Float[Tensor, "V V"]:
-    """Return the sparse float32 matrix L with (L x)_i = mean of the neighbours of i minus x_i; 0 without neighbours."""
-    pairs = edges(faces)
-    pairs = torch.cat([pairs, pairs.flip(1)])
-    degree = torch.bincount(pairs[:, 0], minlength=num_vertices).float()
-    diagonal = torch.arange(num_vertices, device=faces.device)
-    index = torch.cat([pairs.T, diagonal.expand(2, -1)], dim=1)
-    values = torch.cat([1 / degree[pairs[:, 0]], -(degree > 0).float()])
-    return torch.sparse_coo_tensor(index, values, (num_vertices, num_vertices), check_invariants=False).coalesce()
-
-
-def cotangent_laplacian(verts: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"]) -> Float[Tensor, "V V"]:
-    """Return the sparse symmetric cotangent matrix C, (C x)_i = sum_j w_ij (x_j - x_i), w_ij = (cot a + cot b) / 2.
-
-    Positive means that x is higher around i (Pinkall and Polthier 1993). Faces without area add nothing.
-    """
-    rows, columns, values = [], [], []
-    for corner in range(3):
-        at, to, away = (faces[:, (corner + k) % 3].long() for k in range(3))
-        first, second = verts[to] - verts[at], verts[away] - verts[at]
-        twice_area = torch.linalg.cross(first, second, dim=-1).norm(dim=-1)
-        half_cot = (first * second).sum(dim=-1) / (2 * twice_area).clamp_min(torch.finfo(verts.dtype).tiny)
-        half_cot = half_cot.where(twice_area > 0, torch.zeros_like(half_cot))
-        rows += [to, away, to, away]
-        columns += [away, to, to, away]
-        values += [half_cot, half_cot, -half_cot, -half_cot]
-    index = torch.stack([torch.cat(rows), torch.cat(columns)])
-    size = (verts.shape[0], verts.shape[0])
-    return torch.sparse_coo_tensor(index, torch.cat(values), size, check_invariants=False).coalesce()
 
 
 def _unit(vectors: Float[Tensor, "*B N 3"]) -> Float[Tensor, "*B N 3"]:

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -117,8 +117,10 @@ def _depths(parents: tuple[int, ...]) -> list[int]:
     return depths
 
 
-def _index(values: list[int], device: torch.device) -> Tensor:
-    # Cached below, so it must be usable in training even if the first call is in inference mode.
+@lru_cache(maxsize=64)
+def constant_index(values: tuple[int, ...], device: torch.device) -> Int[Tensor, " N"]:
+    """Return a constant list of numbers as a tensor, the same one every time."""
+    # Cached, so it must be usable in training even if the first call is in inference mode.
     with torch.inference_mode(mode=False):
         return torch.tensor(values, dtype=torch.int64, device=device)
 
@@ -148,8 +150,10 @@ def tree_levels(
     listed = [joint for level in levels for joint in level]
     back = [listed.index(joint) for joint in range(len(parents))]
     return (
-        _index(listed, device),
+        constant_index(tuple(listed), device),
         [len(level) for level in levels],
-        tuple(None if plain else _index(place, device) for place, plain in zip(places, beside, strict=True)),
-        _index(back, device),
+        tuple(
+            None if plain else constant_index(tuple(place), device) for place, plain in zip(places, beside, strict=True)
+        ),
+        constant_index(tuple(back), device),
     )

@@ -7,6 +7,7 @@ works with any model that follows the contract.
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -18,8 +19,8 @@ from hifihr_core.geometry.gauss_newton import (
     FIRST_DAMPING,
     damped_step,
     next_damping,
-    numeric_jacobian,
     robust_residuals,
+    values_and_jacobian,
 )
 from hifihr_core.hands import HandModel
 from hifihr_core.placed_hands import PlacedHands, map_tensors
@@ -108,16 +109,18 @@ def fit_keypoints(
 def _descend(problem: _Problem, steps: int) -> Float[Tensor, "B D"]:
     batch, pose_dim = problem.start.parameters.pose.shape
     size = 6 + pose_dim + problem.hand.shape_dim
+    around = partial(_residuals, _repeat(problem, size + 1))
     x = problem.keypoints_px.new_zeros(batch, size)
     damping = x.new_full((batch,), FIRST_DAMPING)
-    residuals, copies = _residuals(problem, x), _repeat(problem, size)
-    for _ in range(steps):
-        jacobian = numeric_jacobian(lambda moved: _residuals(copies, moved), x, residuals)
+    residuals, jacobian = values_and_jacobian(around, x)
+    for step in range(1, steps + 1):
         trial = x + damped_step(jacobian, residuals, damping)
-        trial_residuals = _residuals(problem, trial)
-        better = trial_residuals.square().sum(dim=1) < residuals.square().sum(dim=1)
+        # Nobody asks for the slopes at the last trial.
+        found, slopes = values_and_jacobian(around, trial) if step < steps else (_residuals(problem, trial), jacobian)
+        better = found.square().sum(dim=1) < residuals.square().sum(dim=1)
         x = torch.where(better[:, None], trial, x)
-        residuals = torch.where(better[:, None], trial_residuals, residuals)
+        residuals = torch.where(better[:, None], found, residuals)
+        jacobian = torch.where(better[:, None, None], slopes, jacobian)
         damping = next_damping(damping, better)
     return x
 

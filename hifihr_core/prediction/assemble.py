@@ -11,10 +11,12 @@ from torch import Tensor
 from hifihr_core.drawing import to_bytes
 from hifihr_core.exports.results import HandResult
 from hifihr_core.exports.textured_meshes import TexturedMesh, hand_mesh, mirror_x
-from hifihr_core.geometry.cameras import project
 from hifihr_core.geometry.crops import image_scale, warp_image
+from hifihr_core.geometry.projection import project_points
+from hifihr_core.geometry.sides import mirror_axis
 from hifihr_core.hands import HandModel, HandParameters
 from hifihr_core.lifting.seen_definition import as_seen
+from hifihr_core.machine.device import side_by_side
 from hifihr_core.photos.camera_choice import PhotoCamera
 from hifihr_core.photos.detections import Detection
 from hifihr_core.photos.reading import Photo
@@ -70,14 +72,17 @@ def assemble(
     if views is None:
         views = [[view] for view in views_of(model, done, texture_px=texture_px)]
     spread = relative_spread(model, done.hands.parameters)
+    hands = [map_tensors(lambda values, row=i: values[row : row + 1], done.hands) for i in range(len(done.detections))]
+    meshes = side_by_side(
+        lambda i: _mesh(model, posed, hands[i], i, views[i] if views else (), texture_px), range(len(hands))
+    )
     results = []
     for i, detection in enumerate(done.detections):
         side = done.crops.sides[i]
-        axis = np.array([-1.0 if side == "left" else 1.0, 1.0, 1.0])
+        axis = mirror_axis(side)
         joints_cam = _numpy(posed.joints_cam[i]) * axis
-        joints_px = _project(joints_cam, done.camera.K)
-        hand = map_tensors(lambda values, row=i: values[row : row + 1], done.hands)
-        mesh, seen = _mesh(model, posed, hand, i, views[i] if views else (), texture_px)
+        joints_px = project_points(joints_cam, done.camera.K)
+        hand, (mesh, seen) = hands[i], meshes[i]
         results.append(
             HandResult(
                 side=side,
@@ -218,10 +223,6 @@ def _report(done: Reconstruction, joints_px: Float[np.ndarray, "21 2"], definiti
 def _quality(quality: Quality, i: int) -> dict[str, float | None]:
     values = {name: float(value[i]) for name, value in vars(quality).items()}
     return {name: None if np.isnan(value) else round(value, 3) for name, value in values.items()}
-
-
-def _project(joints_cam: np.ndarray, K: np.ndarray) -> np.ndarray:
-    return project(torch.from_numpy(joints_cam), torch.from_numpy(K)).numpy()
 
 
 def _arrays(record: HandParameters | Light) -> dict[str, np.ndarray]:

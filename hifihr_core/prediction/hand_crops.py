@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from hifihr_core.geometry.crops import flip_horizontal, square_around, square_crop, transform_points
+from hifihr_core.geometry.sides import mirror_axis
 from hifihr_core.lifting.seen_definition import seen_definition
 from hifihr_core.photos.detections import GIVEN_BOX_SCALE, KEYPOINT_BOX_SCALE, Detection, check_in_photo
 from hifihr_core.photos.reading import Photo
@@ -91,7 +92,7 @@ def _cut(
     T_crop_photo = square_crop(center_px, side_px, image_px=image_px) @ turn
     crop = photo.warp(T_crop_photo, width=image_px, height=image_px)
     # Mirroring the picture mirrors the world: K' = T K M with M = diag(-1, 1, 1) keeps the focal lengths positive.
-    mirror = np.diag([1.0 if side == "right" else -1.0, 1.0, 1.0])
+    mirror = np.diag(mirror_axis(side))
     if one.keypoints_px is None or one.keypoints_confidence is None:
         keypoints, confidence = np.zeros((21, 2)), np.zeros(21)
     else:

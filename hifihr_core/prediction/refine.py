@@ -11,10 +11,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from hifihr_core.hands import HandModel
+from hifihr_core.machine.device import usable_cores
 from hifihr_core.metrics.psnr import hand_psnr
 from hifihr_core.placed_hands import DrawnHands, LitHands, PlacedHands, choose, pose_hands
 from hifihr_core.prediction.hand_crops import Crops
-from hifihr_core.prediction.look.masks import beyond_wrist, segment_hands
+from hifihr_core.prediction.look.masks import NARROW, beyond_wrist, segment_hands
 from hifihr_core.prediction.refinement.outline_fit import OutlineWeights, fit_outlines
 from hifihr_core.prediction.refinement.picture_fit import (
     Compared,
@@ -24,7 +25,7 @@ from hifihr_core.prediction.refinement.picture_fit import (
     fit_picture,
     smaller,
 )
-from hifihr_core.rendering import Renderer, rasterize
+from hifihr_core.rendering import Renderer, kernels_on, rasterize
 from hifihr_core.rendering.skylight import with_sky
 
 
@@ -79,11 +80,12 @@ def refine(
     start = replace(start, light=with_sky(start.light))
     placed = _fit_on_small_crops(hand, start, crops, settings.outlines)
     drawn, shade = draw_shaded(hand, renderer, placed, crops)
-    mask = segment_hands(crops.image, drawn.rendered.silhouette)
+    mask = segment_hands(crops.image, drawn.rendered.silhouette, reach=NARROW)
     lit = look(placed, mask)
     lit = replace(lit, light=with_sky(lit.light))
     compared = Compared(crops, mask, shade, lit)
-    last = fit_picture(hand, renderer, lit, compared, settings.picture, steps=settings.steps, on_step=on_step)
+    with kernels_on(min(usable_cores(), len(lit))):  # one hand is too little to be worth waking a thread for
+        last = fit_picture(hand, renderer, lit, compared, settings.picture, steps=settings.steps, on_step=on_step)
     with torch.no_grad():
         costs = [cost(hand, renderer, one, compared, settings.picture) for one in (last, start)]
         state = choose(costs[0] <= costs[1], last, start)

@@ -1,5 +1,6 @@
 """Differentiable rendering of hands: five primitives, and a renderer that composes them."""
 
+from hifihr_core.rendering._numba.threads import kernels_on
 from hifihr_core.rendering.fragments import PAPER, SKIN, Fragments, Material, Rendered, SelfShade
 from hifihr_core.rendering.primitives import NEAR_M, antialias, interpolate, rasterize, sample_texture, shade
 from hifihr_core.rendering.renderer import Renderer
@@ -16,6 +17,7 @@ __all__ = [
     "SelfShade",
     "antialias",
     "interpolate",
+    "kernels_on",
     "rasterize",
     "sample_texture",
     "self_shade",

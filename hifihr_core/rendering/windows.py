@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hifihr_core.geometry.projection import project_points
+
 #: Points nearer than this cannot be projected, metres; then the window is the whole picture.
 _NEAR_M = 1e-2
 
@@ -57,8 +59,7 @@ def window_about(
     if (points_cam[:, 2] < _NEAR_M).any():
         low, high = np.zeros(2, dtype=int), np.array([width, height])
     else:
-        rays = points_cam @ K.T
-        pixels, most = rays[:, :2] / rays[:, 2:], (width, height)
+        pixels, most = project_points(points_cam, K), (width, height)
         low = np.floor(pixels.min(axis=0) - margin_px).clip(0, most).astype(int)
         high = np.ceil(pixels.max(axis=0) + margin_px).clip(0, most).astype(int)
     if (high - low).min() < 1:

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from hifihr_core.errors import DataError
+from hifihr_core.geometry.projection import project_points
 from hifihr_core.samples import LABELS, Moves
 
 
@@ -27,9 +28,8 @@ def fill_faces(vertices_px: np.ndarray, faces: np.ndarray, *, width: int, height
 
 def project(points_cam: np.ndarray, K: np.ndarray) -> np.ndarray:
     """Project points in front of the camera to float32 pixels, computing in float64."""
-    homogeneous = points_cam.astype(np.float64) @ K.astype(np.float64).T
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # non-finite values are caught later
-        return (homogeneous[..., :2] / homogeneous[..., 2:]).astype(np.float32)
+        return project_points(points_cam.astype(np.float64), K.astype(np.float64)).astype(np.float32)
 
 
 @dataclass(frozen=True)

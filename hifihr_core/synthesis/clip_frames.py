@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from hifihr_core.geometry.cameras import project
+from hifihr_core.geometry.sides import mirror_axis
 from hifihr_core.hands.contract import HandModel, HandParameters
 from hifihr_core.randomness import stream_bits
 from hifihr_core.records import Appearance, Light, Side
@@ -147,7 +148,7 @@ class ClipSynthesizer:
         own = _rows(place.parameters, one)
         posed = self._hand(own)
         root = torch.from_numpy(place.root_cam[one]).float()[:, None]
-        axis = torch.tensor([-1.0 if place.side == "left" else 1.0, 1.0, 1.0])
+        axis = torch.from_numpy(mirror_axis(place.side)).float()
         dice = Dice(1, seed % 2**62, torch.device("cpu"))  # the same arm and sleeve in every frame
         skin = skin_at_wrist(posed, self._hand.faces)
         props = make_props(posed.vertices, posed.joints, skin, dice, _PROPS)
@@ -166,7 +167,7 @@ class ClipSynthesizer:
 
     def _label(self, id: int, place: PlaceAt, scene: MovingScene, depth: Tensor) -> HandLabel:
         own = _rows(place.parameters, slice(0, 1))
-        axis = torch.tensor([-1.0 if place.side == "left" else 1.0, 1.0, 1.0])
+        axis = torch.from_numpy(mirror_axis(place.side)).float()
         root = torch.from_numpy(place.root_cam[:1]).float()
         joints_cam = (self._hand.joints_of(own) + root[:, None]) * axis
         joints_px = project(joints_cam, torch.from_numpy(scene.K).float()[None])

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from scipy.interpolate import CubicSpline
 from scipy.spatial.transform import Rotation, RotationSpline
 
+from hifihr_core.geometry.sides import mirror_axis
 from hifihr_core.hands.contract import HandModel, HandParameters
 from hifihr_core.records import Side
 
@@ -55,7 +56,7 @@ class MovingHand:
         """Return the hand at the given times."""
         pose = np.clip(self._pose(times_s), self._limits[:, 0], self._limits[:, 1])
         count = len(times_s)
-        root = self._place(times_s) * np.array([-1.0 if self.side == "left" else 1.0, 1.0, 1.0])
+        root = self._place(times_s) * mirror_axis(self.side)
         parameters = HandParameters(
             torch.from_numpy(self._turn(times_s).as_rotvec()).float(),
             torch.from_numpy(pose).float(),

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 
 from hifihr_core.errors import DataError
 from hifihr_core.exports.run_index import read_index
+from hifihr_core.geometry.sides import mirror_axis
 from hifihr_core.hands import HandModel, HandParameters, load_hand
 from hifihr_core.hands.table import HAND_NAMES
 from hifihr_core.outside.array_archives import read_arrays
@@ -50,7 +51,7 @@ class StoredTrack:
         shape = torch.from_numpy(self.arrays["shape"][None]).float()
         with torch.no_grad():
             vertices = self.hand(HandParameters(turn, pose, shape)).vertices[0] + root
-        return vertices.double().numpy() * np.array([-1.0 if self.side == "left" else 1.0, 1.0, 1.0])
+        return vertices.double().numpy() * mirror_axis(self.side)
 
     def faces(self) -> Int[np.ndarray, "F 3"]:
         """Return the faces, counter-clockwise from outside."""

@@ -31,7 +31,7 @@ from hifihr_core.hands.armature import Armature, build_armature
 from hifihr_core.hands.contract import Hand, HandModel, HandParameters, JointDefinition, PosePrior, Rig
 from hifihr_core.hands.rigs import make_rig
 from hifihr_core.hands.rotations import rotation_matrices
-from hifihr_core.hands.skinning import move_joints, skin_planar
+from hifihr_core.hands.skinning import constant_index, move_joints, skin_planar
 from hifihr_core.outside.array_archives import read_arrays
 from hifihr_core.records import Appearance
 from hifihr_core.skeleton import ROOT, TIPS
@@ -44,6 +44,8 @@ _NUMBERS = (
     *("uvs", "vertices", "joints", "shape_basis", "joint_basis", "joint_weights"),
     *("pose_mean", "pose_basis_z", "pose_whiten", "limits", "pose_bank"),
 )
+#: Where each of our joints is among the 18 of the skeleton and the five tips after them.
+_JOINT_ORDER = tuple(j if j >= 0 else len(JOINTS) + TIPS.index(k) for k, j in enumerate(CHAIN))
 _KEYS = {*_INDICES, *_NUMBERS, "weights", "axes"}
 
 
@@ -75,6 +77,8 @@ class AnnyHand(HandModel):
     rest_basis: Tensor
     near: Tensor
     near_weights: Tensor
+    near_rest: Tensor
+    near_basis: Tensor
     pose_mean: Tensor
     pose_basis_z: Tensor
     pose_whiten: Tensor
@@ -117,6 +121,9 @@ class AnnyHand(HandModel):
         rings = self.joint_vertices.flatten() if joint_definition == "freihand" else self.tips[:0]
         self._keep("near", torch.cat((self.tips, rings)))
         self._keep("near_weights", self.weights[:, self.near].contiguous())
+        moving = torch.cat((self.near, len(self.vertices) + torch.arange(len(self.joints))))
+        self._keep("near_rest", self.rest[:, moving].contiguous())
+        self._keep("near_basis", self.rest_basis.unflatten(1, (3, -1))[..., moving].flatten(1).contiguous())
 
     def _keep(self, name: str, value: Tensor) -> None:
         self.register_buffer(name, value, persistent=False)
@@ -142,9 +149,9 @@ class AnnyHand(HandModel):
     def joints_of(self, parameters: HandParameters) -> Float[Tensor, "B 21 3"]:
         """Return the joints of `forward`, posing only the vertices that they depend on."""
         self._check(parameters)
-        rest_vertices, rest_joints = self._rest(parameters.shape)
+        rest_near, rest_joints = self._rest_near(parameters.shape)
         motions = bone_motions(parameters.pose, rest_joints, self.generators)
-        near = skin_planar(rest_vertices.index_select(2, self.near), motions, self.near_weights)
+        near = skin_planar(rest_near, motions, self.near_weights)
         joints = self._joints(near, motions, rest_joints)
         turn = rotation_matrices(parameters.global_orient)
         return (turn @ (joints - joints[..., ROOT, None])).transpose(1, 2)
@@ -198,6 +205,12 @@ class AnnyHand(HandModel):
         num_vertices = self.vertices.shape[0]
         return rest[..., :num_vertices], rest[..., num_vertices:].transpose(1, 2)
 
+    def _rest_near(self, shape: Float[Tensor, "B S"]) -> tuple[Float[Tensor, "B 3 N"], Float[Tensor, "B 18 3"]]:
+        """Return the same for the vertices that joints are made of."""
+        rest = (shape @ self.near_basis).reshape(shape.shape[0], 3, -1) + self.near_rest
+        count = self.near.shape[0]
+        return rest[..., :count], rest[..., count:].transpose(1, 2)
+
     def _joints(
         self, near: Float[Tensor, "B 3 N"], motions: Float[Tensor, "B 33 3 4"], rest_joints: Float[Tensor, "B 18 3"]
     ) -> Float[Tensor, "B 3 21"]:
@@ -207,8 +220,7 @@ class AnnyHand(HandModel):
             inner = move_joints(motions[:, : len(JOINTS)], rest_joints).transpose(1, 2)
         else:
             inner = (rings.reshape(*rings.shape[:2], *self.joint_weights.shape) * self.joint_weights).sum(-1)
-        columns = [inner[..., j] if j >= 0 else tips[..., TIPS.index(k)] for k, j in enumerate(CHAIN)]
-        return torch.stack(columns, dim=-1)
+        return torch.cat((inner, tips), dim=2).index_select(2, constant_index(_JOINT_ORDER, inner.device))
 
     def _appearance(self, texture: Float[Tensor, "B X"]) -> Appearance:
         size = self.texture_px

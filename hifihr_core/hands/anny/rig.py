@@ -8,10 +8,10 @@ blend of its two neighbours, which would make a bent finger too thin.
 from types import MappingProxyType
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from hifihr_core.hands.skinning import joint_motions
+from hifihr_core.hands.skinning import constant_index, joint_motions
 from hifihr_core.skeleton import FINGERS
 
 #: The 18 joints. The index and middle metacarpals are part of the palm; those of ring and pinky bend slightly.
@@ -71,16 +71,16 @@ def bone_rotations(pose: Float[Tensor, "B P"], generators: Float[Tensor, "P 9"])
     angles = torch.stack((pose, pose / 2), dim=1)
     single = angles.sin()[..., None] * generators + (1 - angles.cos())[..., None] * square
     table = pose.new_zeros(batch, 2, 3 * len(JOINTS), 9)
-    table = table.index_copy(2, _index(SLOTS, pose), single)
+    table = table.index_copy(2, constant_index(SLOTS, pose.device), single)
     eye = torch.eye(3, dtype=pose.dtype, device=pose.device)
     turns = (table.reshape(batch, 2, len(JOINTS), 3, 3, 3) + eye).unbind(3)
     joint = turns[0] @ turns[1] @ turns[2]
-    return torch.cat((joint[:, 0], joint[:, 1].index_select(1, _index(HALVED, pose))), dim=1)
+    return torch.cat((joint[:, 0], joint[:, 1].index_select(1, constant_index(HALVED, pose.device))), dim=1)
 
 
 def bone_joints(rest_joints: Float[Tensor, "B 18 3"]) -> Float[Tensor, "B 33 3"]:
     """Return the start of all 33 bones; a half-way bone starts at its joint."""
-    return torch.cat((rest_joints, rest_joints.index_select(1, _index(HALVED, rest_joints))), dim=1)
+    return torch.cat((rest_joints, rest_joints.index_select(1, constant_index(HALVED, rest_joints.device))), dim=1)
 
 
 def bone_motions(
@@ -95,7 +95,3 @@ def cross_matrices(axes: Float[Tensor, "P 3"]) -> Float[Tensor, "P 9"]:
     x, y, z = axes.unbind(-1)
     zero = torch.zeros_like(x)
     return torch.stack((zero, -z, y, z, zero, -x, -y, x, zero), dim=-1)
-
-
-def _index(values: tuple[int, ...], like: Tensor) -> Int[Tensor, " N"]:
-    return torch.tensor(values, dtype=torch.int64, device=like.device)

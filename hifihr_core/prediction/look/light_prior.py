@@ -4,7 +4,8 @@ A photo only shows albedo times light; this prior and the one on skins separate 
 (docs/conventions.md): albedo is on the scale of the hand model's skins, and a light of 1 leaves it unchanged.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 
@@ -29,7 +30,12 @@ class LightPrior:
 
     def to(self, device: torch.device) -> "LightPrior":
         """Return the same prior on another device."""
-        return LightPrior(*(value.to(device) for value in vars(self).values()))
+        return LightPrior(*(getattr(self, field.name).to(device) for field in fields(self)))
+
+    @cached_property
+    def precision(self) -> Float[Tensor, "27 27"]:
+        """The inverse of `covariance`."""
+        return torch.linalg.inv(self.covariance)
 
     def brightness(self, surroundings: Float[Tensor, "B 3"]) -> Float[Tensor, "B 3"]:
         """Return the expected mean light per channel; `surroundings` are log colours, NaN if unknown."""

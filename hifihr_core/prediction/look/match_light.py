@@ -42,12 +42,13 @@ def match_light(
     """
     verts_cam = hand(state.parameters.untextured).vertices + state.root_cam[:, None]
     height, width = crops.image.shape[-2:]
-    covered = rasterize(verts_cam, hand.faces, crops.K, height=height, width=width).face >= 0
+    seen = rasterize(verts_cam, hand.faces, crops.K, height=height, width=width)
+    covered = seen.face >= 0
     shown = covered.flatten(1).float().mean(dim=1) > _LEAST_SHARE
     if not bool(shown.any()):
         return state
     found = segment_quickly(crops.image, covered) if mask is None else mask
-    evidence = look_at_skin(crops.image, verts_cam, hand.faces, crops.K, mask=found & crops.inside)
+    evidence = look_at_skin(crops.image, verts_cam, hand.faces, crops.K, mask=found & crops.inside, seen=seen)
     result = infer_tone_and_light(
         evidence, bank, prior, person=pairs(crops.sides) if person is None else person, certain=certain
     )

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from hifihr_core.geometry.cameras import project
 from hifihr_core.geometry.meshes import face_areas, vertex_normals
-from hifihr_core.rendering import rasterize, self_shade
+from hifihr_core.rendering import Fragments, rasterize, self_shade
 
 #: A vertex further behind the surface seen at its pixel than this is hidden, metres.
 _HIDDEN_M = 0.004
@@ -44,10 +44,14 @@ def look_at_skin(
     K: Float[Tensor, "B 3 3"],
     *,
     mask: Bool[Tensor, "B H W"] | None = None,
+    seen: Fragments | None = None,
 ) -> SkinEvidence:
-    """Sample the crop at the hand's vertices; `mask` excludes pixels that are not skin."""
+    """Sample the crop at the hand's vertices; `mask` excludes pixels that are not skin.
+
+    `seen` is the hand as `rasterize` draws it, if that was done before.
+    """
     height, width = image.shape[-2:]
-    seen = rasterize(vertices_cam, faces, K, height=height, width=width)
+    seen = rasterize(vertices_cam, faces, K, height=height, width=width) if seen is None else seen
     covered = seen.face >= 0
     normals = vertex_normals(vertices_cam, faces)
     pixels = project(vertices_cam, K)
@@ -95,7 +99,8 @@ def _distance(free: Bool[Tensor, "B H W"], depth: Float[Tensor, "B H W"]) -> Flo
 
 def _surroundings(image: Float[Tensor, "B 3 H W"], covered: Bool[Tensor, "B H W"]) -> Float[Tensor, "B 3"]:
     """Return the log of the mean colour outside the hand and a margin around it."""
-    near = functional.max_pool2d(covered[:, None].to(image), 9, stride=1, padding=4)[:, 0] > 0
+    rows = functional.max_pool2d(covered[:, None].to(image), (1, 9), stride=1, padding=(0, 4))
+    near = functional.max_pool2d(rows, (9, 1), stride=1, padding=(4, 0))[:, 0] > 0
     around = (~near).to(image)
     count = around.sum(dim=(1, 2))
     mean = (image * around[:, None]).sum(dim=(2, 3)) / count[:, None].clamp_min(1)

@@ -8,6 +8,7 @@ ensemble Kalman update): its mean is the whole skin, including unseen sides.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from jaxtyping import Float, Int
@@ -30,6 +31,8 @@ _ROUNDS = 3
 _WHITE = 0.97
 #: Number of vertices used, the best visible ones; more would add little.
 _MOST_VERTICES = 400
+#: Skins that are less likely than this are left out of the blend.
+_UNLIKELY = 1e-6
 #: Two hands count as one person's unless the image is this much likelier with two skins (log odds).
 #: The likelihoods are overconfident: on rendered hands with camera tone curves they are calibrated at about a tenth of
 #: their value. In photos of one man under fifteen lights, one pair in a hundred differs by 50.
@@ -66,13 +69,13 @@ def infer_tone_and_light(
     brightness = prior.brightness(evidence.surroundings)
     chosen = [_best_seen(evidence.weight[i]) for i in range(len(brightness))]
     trust = [torch.ones_like(evidence.weight[i][seen]) for i, seen in enumerate(chosen)]
-    skins = [bank.colors[:, seen] for seen in chosen]
+    skins = [_Skins.of(bank, seen) for seen in chosen]
     for _ in range(_ROUNDS):
         problems = [_Problem.of(evidence, i, seen, trust[i], brightness[i]) for i, seen in enumerate(chosen)]
         logs = torch.stack([p.log_evidence(skins[i], prior) for i, p in enumerate(problems)])
         who = person.to(logs.device) if certain and person is not None else _agreeing(logs, person)
         likelihood = torch.zeros_like(logs).index_add(0, who, logs)[who].softmax(dim=1)
-        albedo = [torch.einsum("m,mvc->vc", likelihood[i], skin) for i, skin in enumerate(skins)]
+        albedo = [torch.einsum("m,cmn->nc", likelihood[i], skin.colors) for i, skin in enumerate(skins)]
         relative = [p.light(albedo[i], prior) for i, p in enumerate(problems)]
         trust = [p.trust(albedo[i], relative[i]) for i, p in enumerate(problems)]
     coefficients = torch.stack(relative).unflatten(1, (3, 9)).mT * brightness[:, None]
@@ -80,6 +83,23 @@ def infer_tone_and_light(
         [_whole_skin(likelihood[i], bank, skins, problems, relative, who == who[i]) for i in range(len(who))]
     )
     return ToneAndLight(likelihood, texture, as_lamp_and_sky(_as_light(coefficients)), who)
+
+
+@dataclass(frozen=True)
+class _Skins:
+    """The colours of M skins at N vertices, channel by channel, and their squares, which every round needs."""
+
+    colors: Float[Tensor, "3 M N"]
+    squared: Float[Tensor, "3 M N"]
+
+    @classmethod
+    def of(cls, bank: SkinBank, vertices: Int[Tensor, " N"]) -> "_Skins":
+        colors = bank.colors[:, vertices].permute(2, 0, 1).contiguous()
+        return cls(colors, colors.square())
+
+    @classmethod
+    def one(cls, albedo: Float[Tensor, "N 3"]) -> "_Skins":
+        return cls(albedo.mT[:, None], albedo.mT[:, None].square())
 
 
 @dataclass(frozen=True)
@@ -99,28 +119,28 @@ class _Problem:
         deviation = (_RELATIVE * colors + _FLOOR) / brightness
         return cls(colors / brightness, basis * open_sky[:, None], share, deviation)
 
-    def normal_equations(self, albedo: Float[Tensor, "M N 3"], prior: LightPrior) -> tuple[Tensor, Tensor]:
+    def normal_equations(self, skins: "_Skins", prior: LightPrior) -> tuple[Tensor, Tensor]:
         """Return precision (M, 27, 27) and right-hand side (M, 27) of the light, prior included."""
-        count, precision = len(albedo), self.share[:, None] / self.deviation.square()
-        outer = (self.basis[:, :, None] * self.basis[:, None]).flatten(1)
-        blocks = ((albedo.square() * precision).mT.flatten(0, 1) @ outer).reshape(count, 3, 9, 9)
-        right = ((albedo * (precision * self.colors)).mT @ self.basis).flatten(1)
-        inverse = torch.linalg.inv(prior.covariance)
-        full = inverse.expand(count, 27, 27).clone()
+        precision = self.share[:, None] / self.deviation.square()
+        rows, columns, both = _symmetric(9, self.basis.device)
+        outer = self.basis[:, rows] * self.basis[:, columns]
+        blocks = (skins.squared @ (outer * precision.mT[..., None]))[..., both].unflatten(2, (9, 9))
+        right = skins.colors @ (self.basis * (precision * self.colors).mT[..., None])
+        full = prior.precision.expand(blocks.shape[1], 27, 27).clone()
         for c in range(3):
-            full[:, 9 * c : 9 * c + 9, 9 * c : 9 * c + 9] += blocks[:, c]
-        return full, right + inverse @ prior.mean
+            full[:, 9 * c : 9 * c + 9, 9 * c : 9 * c + 9] += blocks[c]
+        return full, right.transpose(0, 1).flatten(1) + prior.precision @ prior.mean
 
-    def log_evidence(self, albedo: Float[Tensor, "M N 3"], prior: LightPrior) -> Float[Tensor, " M"]:
+    def log_evidence(self, skins: "_Skins", prior: LightPrior) -> Float[Tensor, " M"]:
         """Return the log likelihood of the image under every skin, up to a constant per hand."""
-        full, right = self.normal_equations(albedo, prior)
+        full, right = self.normal_equations(skins, prior)
         factor = torch.linalg.cholesky(full)
         half = torch.linalg.solve_triangular(factor, right[..., None], upper=False)[..., 0]
         return half.square().sum(dim=1) / 2 - factor.diagonal(dim1=1, dim2=2).log().sum(dim=1)
 
     def light(self, albedo: Float[Tensor, "N 3"], prior: LightPrior) -> Float[Tensor, "27"]:
         """Return the most likely light for one skin."""
-        full, right = self.normal_equations(albedo[None], prior)
+        full, right = self.normal_equations(_Skins.one(albedo), prior)
         return torch.linalg.solve(full, right)[0]
 
     def level(self, relative: Float[Tensor, "27"]) -> Float[Tensor, "N 3"]:
@@ -131,6 +151,16 @@ class _Problem:
         """Return a weight per vertex that is lower if skin and light do not explain its colour."""
         residual = (self.colors - albedo * self.level(relative)) / self.deviation
         return 1 / (1 + residual.square().mean(dim=1) / _OUTLIER**2)
+
+
+@lru_cache(maxsize=4)
+def _symmetric(size: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Return rows and columns of the upper half of a symmetric matrix, and where in that half each entry is."""
+    with torch.inference_mode(mode=False):  # cached, and training may follow an inference call
+        rows, columns = torch.triu_indices(size, size, device=device)
+        place = torch.zeros(size, size, dtype=torch.int64, device=device)
+        place[rows, columns] = place[columns, rows] = torch.arange(len(rows), device=device)
+        return rows, columns, place.flatten()
 
 
 def _best_seen(weight: Float[Tensor, " V"]) -> Int[Tensor, " N"]:
@@ -160,23 +190,25 @@ def _agreeing(logs: Float[Tensor, "B M"], person: Int[Tensor, " B"] | None) -> I
 def _whole_skin(
     likelihood: Float[Tensor, " M"],
     bank: SkinBank,
-    skins: list[Tensor],
+    skins: list[_Skins],
     problems: list[_Problem],
     relative: list[Tensor],
     own: Tensor,
 ) -> Float[Tensor, " X"]:
     """Return the coefficients of the most likely skin for a person's hands, with the weighted bank as prior."""
+    likely = (likelihood > _UNLIKELY).nonzero()[:, 0]
+    likelihood = likelihood[likely] / likelihood[likely].sum()
     root = likelihood.sqrt()
-    mean = likelihood @ bank.textures
-    spread = root[:, None] * (bank.textures - mean)
+    mean = likelihood @ bank.textures[likely]
+    spread = root[:, None] * (bank.textures[likely] - mean)
     full, right = torch.eye(len(root)).to(root), torch.zeros_like(root)
     for i in own.nonzero()[:, 0].tolist():
-        problem, level = problems[i], problems[i].level(relative[i])
-        center = torch.einsum("m,mnc->nc", likelihood, skins[i])
-        ways = (root[:, None, None] * (skins[i] - center)).flatten(1)
-        precision = (problem.share[:, None] * (level / problem.deviation).square()).flatten()
+        problem, level, colors = problems[i], problems[i].level(relative[i]), skins[i].colors[:, likely].transpose(0, 1)
+        center = torch.einsum("m,mcn->cn", likelihood, colors)
+        ways = (root[:, None, None] * (colors - center)).flatten(1)
+        precision = (problem.share[:, None] * (level / problem.deviation).square()).mT.flatten()
         full = full + (ways * precision) @ ways.mT
-        right = right + (ways * precision) @ (problem.colors / level - center).flatten()
+        right = right + (ways * precision) @ ((problem.colors / level).mT - center).flatten()
     return mean + torch.linalg.solve(full, right) @ spread
 
 

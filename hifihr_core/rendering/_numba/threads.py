@@ -7,8 +7,10 @@ faster, is safe to call from any number of threads, and survives a fork.
 
 import os
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -16,12 +18,31 @@ import torch
 #: Number of partial sums per batch in backward passes, which fixes the order of additions for any number of threads.
 PARTIALS = 16
 
+_chosen: ContextVar[int | None] = ContextVar("threads of the kernels", default=None)
 _pools: dict[int, ThreadPoolExecutor] = {}
 
 
+@contextmanager
+def kernels_on(threads: int) -> Iterator[None]:
+    """Let kernels that are called from this thread work on that many, whatever torch uses, while the body runs."""
+    token = _chosen.set(threads)
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
+
+
+def _most() -> int:
+    """Return how many threads kernels may work on."""
+    return _chosen.get() or torch.get_num_threads()
+
+
 def run(work: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> list[Any]:
-    """Call ``work(*task)`` for every task on at most `torch.get_num_threads()` threads; return the results in order."""
-    threads = min(torch.get_num_threads(), len(tasks))
+    """Call ``work(*task)`` for every task; return the results in order.
+
+    At most on as many threads as `kernels_on` says, else as torch uses.
+    """
+    threads = min(_most(), len(tasks))
     if threads <= 1:
         return [work(*task) for task in tasks]
     pool = _pools.get(threads)
@@ -38,7 +59,7 @@ def run(work: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> list[Any]
 
 def bands(batch: int, height: int) -> list[tuple[int, int, int]]:
     """Split a batch into (image, first row, last row + 1), at least two parts per thread."""
-    wanted = max(1, -(-2 * torch.get_num_threads() // max(batch, 1))) if torch.get_num_threads() > 1 else 1
+    wanted = max(1, -(-2 * _most() // max(batch, 1))) if _most() > 1 else 1
     return _split(batch, height, min(wanted, max(1, height // 8)))
 
 

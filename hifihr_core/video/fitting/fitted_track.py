@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
+from hifihr_core.geometry.sides import mirror_axis
 from hifihr_core.hands import HandModel
 from hifihr_core.lifting.lifter import Lifter
 from hifihr_core.lifting.seen_definition import seen_definition
@@ -20,7 +21,6 @@ from hifihr_core.video.fitting.smooth_fit import SmoothSettings, smooth_fit
 from hifihr_core.video.fitting.track_start import lift_track, reshaped
 
 _BATCH = 256
-_MIRROR = np.array([-1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class FittedTrack:
     @property
     def axis(self) -> Float[np.ndarray, "3"]:
         """The factors that turn points of the right-looking hand into those of the clip."""
-        return _MIRROR if self.side == "left" else np.ones(3)
+        return mirror_axis(self.side)
 
 
 class TrackFitter:
@@ -86,7 +86,7 @@ def placed_in_clip(
     hand: HandModel, track: SightedTrack, sequence: HandSequence, K: Float[np.ndarray, "3 3"]
 ) -> FittedTrack:
     """Return the track with its joints in the clip with camera K."""
-    axis = _MIRROR if track.side == "left" else np.ones(3)
+    axis = mirror_axis(track.side)
     parts = []
     for first in range(0, len(sequence), _BATCH):
         placed = sequence.part(slice(first, first + _BATCH)).placed()

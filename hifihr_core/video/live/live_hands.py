@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
+from hifihr_core.geometry.projection import project_points
+from hifihr_core.geometry.sides import mirror_axis
 from hifihr_core.hands import HandModel
 from hifihr_core.lifting.lifter import Lifter
 from hifihr_core.lifting.seen_definition import seen_definition
@@ -119,8 +121,7 @@ class LiveHands:
         placed = one.placed()
         with torch.no_grad():
             joints = (self._motion.joints(placed.parameters) + placed.root_cam[:, None])[0].double().numpy()
-        rays = joints @ seen.K.T
-        apart = np.linalg.norm(rays[:, :2] / rays[:, 2:] - seen.joints_px[0], axis=1).mean()
+        apart = np.linalg.norm(project_points(joints, seen.K) - seen.joints_px[0], axis=1).mean()
         return bool(apart > _LOST * max(float(np.ptp(seen.joints_px[0], axis=0).max()), 1.0))
 
     def _shown(self, tracked: Tracked, past: _Past, time_s: float) -> LiveHand:
@@ -131,14 +132,13 @@ class LiveHands:
         placed = HandSequence(last.shape, turn[None], root[None], pose[None]).placed()
         with torch.no_grad():
             posed = self.hand(placed.parameters.untextured)
-        axis = np.array([-1.0 if tracked.side == "left" else 1.0, 1.0, 1.0])
+        axis = mirror_axis(tracked.side)
         joints = (posed.joints[0].double().numpy() + root) * axis
-        rays = joints @ self.K.T
         return LiveHand(
             id=tracked.id,
             side=tracked.side,
             score=tracked.seen.score,
-            joints_px=rays[:, :2] / rays[:, 2:],
+            joints_px=project_points(joints, self.K),
             joints_cam=joints,
             vertices_cam=(posed.vertices[0].double().numpy() + root) * axis,
             parameters={"global_orient": turn, "pose": pose, "shape": last.shape, "root_cam": root},

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
 
+from hifihr_core.geometry.projection import project_points
 from hifihr_core.records import Appearance, Light
 from hifihr_core.rendering import Renderer
 
@@ -57,10 +58,9 @@ class HandPainter:
 
 def _window(vertices_cam: np.ndarray, K: np.ndarray, width: int, height: int) -> tuple[int, int, int, int] | None:
     """Return left, top, right, bottom of the window in pixels; None if the hand is outside the frame."""
-    rays = vertices_cam @ K.T
-    if (rays[:, 2] < 1e-2).any():
+    if (vertices_cam[:, 2] < 1e-2).any():
         return None
-    pixels = rays[:, :2] / rays[:, 2:]
+    pixels = project_points(vertices_cam, K)
     low = np.floor(pixels.min(axis=0) - _MARGIN_PX).clip(0, (width, height)).astype(int)
     high = np.ceil(pixels.max(axis=0) + _MARGIN_PX).clip(0, (width, height)).astype(int)
     return None if (high - low).min() < 1 else (int(low[0]), int(low[1]), int(high[0]), int(high[1]))

@@ -6,6 +6,7 @@ from hifihr_core.geometry.gauss_newton import (
     next_damping,
     numeric_jacobian,
     robust_residuals,
+    values_and_jacobian,
 )
 
 
@@ -48,3 +49,17 @@ def test_squares_of_robust_residuals_are_the_pseudo_huber_cost() -> None:
     distance = torch.tensor([0.0, 0.005, 5.0])
     expected = 2 * 0.05**2 * ((1 + (distance / 0.05) ** 2).sqrt() - 1)
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-9)
+
+
+def test_values_and_slopes_in_one_call_are_those_of_two() -> None:
+    x = torch.tensor([[0.3, -0.2], [1.0, 0.5]])
+    calls = []
+
+    def residuals(at: torch.Tensor) -> torch.Tensor:
+        calls.append(len(at))
+        return torch.stack((at[:, 0] ** 2, at[:, 0] * at[:, 1], at[:, 1].sin()), dim=1)
+
+    values, jacobian = values_and_jacobian(residuals, x)
+    assert calls == [2 * 3]
+    torch.testing.assert_close(values, residuals(x))
+    torch.testing.assert_close(jacobian, numeric_jacobian(residuals, x, residuals(x)))

@@ -1,4 +1,5 @@
 import math
+import threading
 
 import pytest
 import torch
@@ -205,5 +206,23 @@ def test_work_is_shared_and_errors_come_through():
         assert threads.run(lambda x: x * x, [(i,) for i in range(20)]) == [i * i for i in range(20)]
         with pytest.raises(ZeroDivisionError):
             threads.run(lambda x: 1 / x, [(i,) for i in range(-5, 5)])
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_kernels_can_have_more_threads_than_torch():
+    before, names = torch.get_num_threads(), set()
+    meet = threading.Barrier(2, timeout=30)
+
+    def work(number):
+        names.add(threading.current_thread().name)
+        return meet.wait() >= 0 and number
+
+    try:
+        torch.set_num_threads(1)
+        with threads.kernels_on(2):
+            assert threads.run(work, [(1,), (2,)]) == [1, 2]
+        assert len(names) == 2
+        assert threads.run(lambda x: threading.current_thread(), [(1,), (2,)]) == [threading.current_thread()] * 2
     finally:
         torch.set_num_threads(before)

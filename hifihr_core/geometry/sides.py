@@ -1,0 +1,11 @@
+"""Left hands: every model is of a right hand, and a left one is its mirror image."""
+
+import numpy as np
+from jaxtyping import Float
+
+from hifihr_core.samples import Side
+
+
+def mirror_axis(side: Side) -> Float[np.ndarray, "3"]:
+    """Return what points of a right-looking hand are multiplied by to be of `side`: x is negated for a left hand."""
+    return np.array([-1.0 if side == "left" else 1.0, 1.0, 1.0])
