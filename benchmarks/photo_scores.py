@@ -59,7 +59,7 @@ def _box(label: Float[np.ndarray, "21 3"]) -> Float[np.ndarray, "4"]:
 @torch.no_grad()
 def score_labelled(hand: HandModel, network: HandNetwork, seen: dict[str, torch.Tensor]) -> dict[str, float]:
     """Return PCK and mean error of the lifted hand, and PCK of the joints of the network's own blocks, in parts of the
-    size of each hand's labelled box. The hand's joints are compared as the eyes define them, as photos are labelled.
+    size of each hand's labelled box. All are compared as the eyes define joints, as photos are labelled.
     """
     second_px, features = network.see(seen["body"].contiguous(memory_format=torch.channels_last), seen["T_crop_photo"])
     evidence = Evidence(
@@ -74,7 +74,8 @@ def score_labelled(hand: HandModel, network: HandNetwork, seen: dict[str, torch.
     joints_cam = hand.joints_of(lifted.parameters) + lifted.root_cam[:, None]
     errors = _errors(project(in_front(as_seen(joints_cam, hand.joint_definition)), seen["K"]), seen["label_px"])
     near = {f"photos: PCK@{part}": float((errors < part).float().mean()) for part in _NEAR}
-    own = float((_errors(second_px, seen["label_px"]) < _NEAR[0]).float().mean())
+    own_px = as_seen(second_px, hand.joint_definition)
+    own = float((_errors(own_px, seen["label_px"]) < _NEAR[0]).float().mean())
     return {**near, "mean error": float(errors.mean()), f"own joints: PCK@{_NEAR[0]}": own}
 
 
