@@ -21,7 +21,7 @@ def _complete(incomplete: str) -> list[str]:
 
 
 AssetId = Annotated[
-    str, typer.Argument(help="Name of the asset, see `hifihr assets list`.", metavar="ID", autocompletion=_complete)
+    str, typer.Argument(help="Name of the asset; see `hifihr assets list`.", metavar="ID", autocompletion=_complete)
 ]
 AssetIds = Annotated[
     list[str] | None, typer.Argument(help="Names of assets.", metavar="[ID]...", autocompletion=_complete)

@@ -92,7 +92,7 @@ class RenderSettings(Settings):
 
 
 class LossSettings(Settings):
-    """Changes to the loss weights of the supervision level, see docs/supervision.md."""
+    """Changes to the loss weights of the supervision level; see docs/supervision.md."""
 
     weights: dict[str, Weight] = Field(default_factory=dict)
     """Weight of a term that replaces the level's; 0 disables the term."""

@@ -66,7 +66,7 @@ def load_hand(
 
     `path` is a converted model file, or the authors' published files (`MANO_RIGHT.pkl`, NIMBLE's folder), which are
     read without running any code in them; by default the asset cache is used (`anny` ships with the package). `joints`
-    names the joint definition, see docs/conventions.md. `options` are passed to the model: `texture_px` for `anny`;
+    names the joint definition; see docs/conventions.md. `options` are passed to the model: `texture_px` for `anny`;
     `flat_hand`, `num_components`, `centred` and `dtype` for `mano`; `num_components`, `texture_px`, `mano_path` and
     `dtype` for `nimble`.
     Raises: ValueError for an unknown name, basis or option, or a value that the model rejects; AssetError if the file

@@ -40,7 +40,7 @@ def build_network(
 ) -> ImageNetwork:
     """Return an untrained network according to `settings` for this hand.
 
-    `weights` are for the backbone, see `build_encoder`. Random weights come from torch's global generator. Raises:
+    `weights` are for the backbone; see `build_encoder`. Random weights come from torch's global generator. Raises:
     ConfigError for an unknown network or backbone; AssetError if weights are missing.
     """
     build = load_attribute(network_row(settings).builder)

@@ -4,7 +4,7 @@
 
 Pixels are those of the upright full-size photo, with the corner of the first pixel at (0, 0). A hand needs a box or
 keypoints; the rest is optional. A result of `predict` (one hand, or the `--json` document) is also such a file. Keys of
-HaMeR, WiLoR and MediaPipe are accepted too, see `hand_keys`; any other key is an error.
+HaMeR, WiLoR and MediaPipe are accepted too (see `hand_keys`); any other key is an error.
 """
 
 from collections.abc import Mapping

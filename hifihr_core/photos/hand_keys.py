@@ -152,4 +152,4 @@ def reason(error: Exception) -> str:
     """Return what was expected; numpy and Python raise their own errors for non-numbers."""
     text = str(error)
     ours = type(error) is ValueError and not text.startswith(("could not convert", "setting an array", "invalid"))
-    return text if ours else "numbers of the documented form, see docs/prediction.md"
+    return text if ours else "numbers of the documented form; see docs/prediction.md"

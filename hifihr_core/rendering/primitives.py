@@ -35,7 +35,7 @@ def rasterize(
     Faces are cut exactly at the plane z = `near_m`; corners behind the camera are fine. Faces without area, or seen
     edge-on, cover nothing. Of faces at the same depth the one with the lowest index is kept. `cull` omits the faces
     seen from behind ("back") or from outside ("front"). Gradients reach `verts_cam` and `K` through bary and depth; the
-    choice of the face has none, see `antialias`.
+    choice of the face has none; see `antialias`.
     Raises: ValueError for non-finite values, indices out of range, or sizes that do not match.
     """
     check_size(height, width)

@@ -80,8 +80,8 @@ class Renderer(nn.Module):
         """Render `verts_cam` (camera frame, metres) with K for an image of this renderer's size.
 
         `background` is one colour, a colour per sample, or an image per sample; black if it is None. `shade` is the
-        fraction of the light that each vertex receives, see `self_shade`; it has no gradient. Gradients reach vertices,
-        K, albedo, light and background, including at outlines if `antialiased`.
+        fraction of the light that each vertex receives (see `self_shade`); it has no gradient. Gradients reach
+        vertices, K, albedo, light and background, including at outlines if `antialiased`.
         Raises: ValueError for non-finite values or sizes that do not match.
         """
         check_batches(verts_cam=verts_cam, K=K, albedo=appearance.albedo, ambient=light.ambient)

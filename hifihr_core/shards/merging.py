@@ -38,7 +38,7 @@ def find_parts(out: Path) -> Mapping[Part, Path]:
     of = found[0][0]
     missing = sorted(set(range(1, of + 1)) - {number for total, number in found if total == of})
     if missing or found[-1][0] != of:
-        names = ", ".join(f"{number}/{of}" for number in missing) or "parts of another number"
+        names = ", ".join(f"{number}/{of}" for number in missing) or "some parts"
         raise DataError(f"{out}: {names} missing or mixed; run `hifihr prepare --part` for each of {of} parts")
     return {Part(number, of): out / Part(number, of).name for _, number in found}
 

@@ -169,7 +169,7 @@ def _training_mask(tree: Tree, name: str) -> bytes:
 
 
 def _evaluation_mask(tree: Tree, name: str) -> bytes | None:
-    """Return the non-background pixels of the map of hand parts; None without the evaluation zip."""
+    """Return the non-background pixels of the hand-part map; None without the evaluation zip."""
     file = tree.find(f"evaluation/segmap/{name}.png")
     if file is None:
         return None

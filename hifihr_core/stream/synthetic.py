@@ -117,7 +117,7 @@ class SynthBatches:
         return vary(pool[bits % len(pool)], AugmentRanges(), seed=self.seed, epoch=bits >> 32)
 
     def state_dict(self) -> dict[str, int]:
-        """Return the position: the epoch, and its draws by all processes."""
+        """Return the position: the seed, the epoch, and its start over all processes."""
         return {"seed": self.seed, "epoch": self._numbers.epoch, "start": self._numbers.start}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

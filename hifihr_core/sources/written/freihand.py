@@ -98,7 +98,7 @@ def _write_mask(folder: Path, pose: int, batch: Batch, row: int, training: bool)
 
 
 def _append(lists: dict[str, JsonList], folder: str, batch: Batch, row: int, hand: HandModel) -> None:
-    """Append one pose to every annotation list, in float64: `scale` is exactly the bone of `xyz`."""
+    """Append one pose to every annotation list, in float64: `scale` is exactly the bone length in `xyz`."""
     joints = batch.labels["joints_cam"][row].double()
     values = {
         "K": batch.K[row].double().tolist(),

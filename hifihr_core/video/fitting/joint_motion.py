@@ -1,8 +1,8 @@
-"""The derivatives of a hand's joints by pose coefficients, from a few poses of the hand. A finger's angles move only
-that finger (relative to the wrist), so one angle of every finger can be varied at once: the columns of a sparse
-Jacobian are grouped so that no row is in two columns of a group (Curtis, Powell and Reid 1974). The free hand needs 7
-poses instead of 49. Other effects of a coefficient, a few per cent, are ignored; that does not harm Gauss-Newton, which
-checks the cost itself.
+"""The derivatives of a hand's joints with respect to pose coefficients, from a few poses of the hand. A finger's angles
+move only that finger (relative to the wrist), so one angle of every finger can be varied at once: the columns of a
+sparse Jacobian are grouped so that no row is in two columns of a group (Curtis, Powell and Reid 1974). The free hand
+needs 7 poses instead of 49. Other effects of a coefficient, a few per cent, are ignored; that does not harm
+Gauss-Newton, which checks the cost itself.
 """
 
 from dataclasses import dataclass
