@@ -82,11 +82,11 @@ def measure(
     watched = follow(seen, truth)
     tracks = {track.id: track for track in sighted_tracks(seen, K, source.facts.width)}
     closer = closer_hands(sight, fitter.hand, source, WHOLE, seen, list(tracks.values()))
-    tracks = {id: with_lift(fitter.hand, track, closer[id]) for id, track in tracks.items()}
     errors: dict[str, list[float]] = defaultdict(list)
     written = [replace(frame, hands={}) for frame in seen]
     for track in tracks.values():
-        smooth, alone = fitter.fit(track, K), frame_by_frame(fitter, track, closer[track.id], K)
+        smooth = fitter.fit(with_lift(fitter.hand, track, closer[track.id]), K)
+        alone = frame_by_frame(fitter, track, closer[track.id], K)
         for name, fitted in (("smooth", smooth), ("alone", alone)):
             pa, acceleration = against_truth(fitted, watched["matches"], truth, source.facts.fps)
             errors[f"pa_{name}"] += pa

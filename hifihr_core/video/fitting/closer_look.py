@@ -24,6 +24,8 @@ from hifihr_core.video.tracking.journal import SeenFrame
 
 #: Number of sightings in a track that are lifted at once, which limits the evidence held in memory.
 _BATCH = 64
+#: Expected error of the hand network's own joints along an axis, in hand sizes.
+_NETWORK_SIGMA = 0.08
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,13 @@ class CloserHands:
     """The sightings of a track, lifted one by one as right-looking hands.
 
     `rows` are their indices in the track; `sigma_px` is the expected error of the eyes' joints, larger where the hand
-    network disagrees.
+    network disagrees. `second_px` are the hand network's joints as the eyes define them.
     """
 
     rows: Int[np.ndarray, " M"]
     parts: tuple[PlacedHands, ...]
     sigma_px: Float[np.ndarray, "M 21"]
+    second_px: Float[np.ndarray, "M 21 2"]
 
 
 def look_closer(
@@ -81,11 +84,21 @@ def closer_hands(
 
 
 def with_lift(hand: HandModel, track: SightedTrack, closer: CloserHands) -> SightedTrack:
-    """Return the track with its lifted hands, without sightings in frames that could not be read a second time."""
-    sigma_px, weight = track.seen.sigma_px.copy(), np.zeros_like(track.seen.weight)
-    sigma_px[closer.rows], weight[closer.rows] = closer.sigma_px, track.seen.weight[closer.rows]
-    lifted, _ = sequence_of(hand, closer.parts, track.seen.times_s, closer.rows)
-    return replace(track, seen=replace(track.seen, sigma_px=sigma_px, weight=weight, lifted=lifted))
+    """Return the track with its lifted hands, and joints that both networks have seen: means, weighted by precision.
+
+    Where the two agree the eyes' joints hardly change; a hand that the eyes misread is where the hand network sees it.
+    Sightings in frames that could not be read a second time are left out.
+    """
+    rows, seen = closer.rows, track.seen
+    joints_px, sigma_px, weight = seen.joints_px.copy(), seen.sigma_px.copy(), np.zeros_like(seen.weight)
+    size_px = np.ptp(joints_px[rows], axis=1).max(axis=1)[:, None]
+    eyes, network = np.maximum(closer.sigma_px, 1e-6) ** -2.0, (_NETWORK_SIGMA * np.maximum(size_px, 1.0)) ** -2.0
+    share = (network / (eyes + network))[..., None]
+    joints_px[rows] += share * (closer.second_px - joints_px[rows])
+    sigma_px[rows], weight[rows] = (eyes + network) ** -0.5, seen.weight[rows]
+    lifted, _ = sequence_of(hand, closer.parts, seen.times_s, rows)
+    better = replace(seen, joints_px=joints_px, sigma_px=sigma_px, weight=weight, lifted=lifted)
+    return replace(track, seen=better)
 
 
 def _look(
@@ -106,6 +119,7 @@ class _Gathered:
         self._waiting: list[Evidence] = []
         self._parts: list[PlacedHands] = []
         self._sigma_px: list[Tensor] = []
+        self._second_px: list[Tensor] = []
         self.rows: list[int] = []
 
     def add(self, row: int, evidence: Evidence) -> None:
@@ -117,8 +131,8 @@ class _Gathered:
     def finished(self) -> CloserHands:
         if self._waiting:
             self._lift()
-        sigma_px = torch.cat(self._sigma_px).double().numpy()
-        return CloserHands(np.array(self.rows), tuple(self._parts), sigma_px)
+        sigma_px, second_px = (torch.cat(own).double().numpy() for own in (self._sigma_px, self._second_px))
+        return CloserHands(np.array(self.rows), tuple(self._parts), sigma_px, second_px)
 
     @torch.no_grad()
     def _lift(self) -> None:
@@ -137,4 +151,5 @@ class _Gathered:
         self._parts.append(map_tensors(Tensor.cpu, placed))
         second_px = as_seen(evidence.second_px, self._hand.joint_definition)
         self._sigma_px.append(doubted_sigma(points, sigma_px, second_px))
+        self._second_px.append(second_px)
         self._waiting = []
