@@ -69,7 +69,7 @@ def test_the_dataset_card_has_what_hubs_ask_for() -> None:
     data = front_matter("dataset_card.md")
     assert {"pretty_name", "task_categories", "tags", "size_categories", "annotations_creators"} <= set(data)
     text = (CARDS / "dataset_card.md").read_text(encoding="utf-8")
-    for word in ("Contents", "Made from", "Why", "Representation", "Limits", "Licence", "Maintenance"):
+    for word in ("Contents", "Made from", "Purpose", "Representation", "Limits", "Licence", "Maintenance"):
         assert f"**{word}.**" in text
 
 
