@@ -103,7 +103,7 @@ def draw_hands(
 ) -> DrawnHands:
     """Pose, place, project and render hands; `renderer` must have the image size of `K`.
 
-    `shade` is the fraction of the light that reaches each vertex past the hand itself.
+    `shade` holds the fractions of the light that the hand itself does not block at each vertex.
 
     Raises: ValueError for a hand model without an appearance.
     """

@@ -38,9 +38,10 @@ class HandResult:
     is True if the focal length was known; distance and size still assume a hand of average size. `report` says how the
     result came about (start, reprojection error, refinement). `licences` are those of all files it was made from.
     `doubtful` marks a hand that may be a false positive or misread. `joint_confidence` is the probability that a
-    keypoint is within a twentieth of the hand's size, and `side_confidence` is that of the side; both are None unless
-    the eyes found the hand. `keypoints_px` are the keypoints that the hand was fitted to, NaN if a joint was not seen;
-    `before` holds the parameters before refinement, as `parameters` but without a texture. Both may be None.
+    keypoint is less than a twentieth of the hand's size from the truth, and `side_confidence` is that of the side; both
+    are None unless the eyes found the hand. `keypoints_px` are the keypoints that the hand was fitted to, NaN if a
+    joint was not seen; `before` holds the parameters before refinement, as `parameters` but without a texture. Both may
+    be None.
     `mano` holds MANO's parameters in smplx's conventions, if the hand was converted.
     """
 

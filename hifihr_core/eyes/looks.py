@@ -35,7 +35,7 @@ _PRESENCE_SLOPE, _PRESENCE_OFFSET = 4.0, 6.7
 def look_closely(
     engine: Engine, pyramid: Pyramid, seen: Sightings, looks: Float[np.ndarray, "K 5"] = LOOKS
 ) -> list[SeenHand]:
-    """Return each sighted hand as the mean of several looks."""
+    """Return the hand of each sighting, as the mean of several looks at it."""
     count = len(looks)
     moves = np.tile(looks, (len(seen), 1))
     regions = seen.regions().repeated(count).moved(moves[:, :2], NEARER * (1 + moves[:, 2]), moves[:, 3])

@@ -21,7 +21,7 @@ _THUMB_FLEXION = (0.06, -0.55, 0.83)
 class Armature:
     """Bones, bind pose and pose of a batch of hands.
 
-    Every bone has its origin at its joint, +y towards its child, +x along its flexion axis and +z out of the palm's
+    Every bone has its origin at its joint, +y towards its child, +x along its flexion axis and +z towards the palmar
     side: a positive turn about +x curls the finger. The bind frame is that of the wrist bone, so ``T_bind_bone[:, 0]``
     is the identity: +y from the wrist to the middle knuckle. Concretely, vertex v is at
     ``sum_n weights[v, n] * (T_root_bone[b, n] @ inverse(T_bind_bone[b, n]) @ bind_vertices[b, v])`` in the root frame.

@@ -26,7 +26,9 @@ _ALIKE = 0.01
 
 @dataclass(frozen=True)
 class HandTraining:
-    """Duration, sizes and proportions of training; a run ends annealed after `steps` or `max_minutes`.
+    """Duration, sizes and proportions of training.
+
+    A run ends after `steps` or `max_minutes`, whichever comes first; by then the learning rate has been annealed.
 
     Each step uses `rendered` hands, `photos` hands and `clean` sets of keypoints without a picture. `aligned` is the
     weight of the joints after Procrustes, `joints` that of the blocks' own joints, `lifted` that of the lifted joints

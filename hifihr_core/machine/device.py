@@ -26,7 +26,10 @@ def choose_device(name: str, *, local_rank: int = 0) -> torch.device:
         count = torch.cuda.device_count()
         index = local_rank if device.index is None else device.index
         if index >= count:
-            raise DeviceError(f"device cuda:{index}: {count} CUDA devices found; use --device cpu or fewer processes")
+            raise DeviceError(
+                f"device cuda:{index}: no such device (CUDA devices found: {count}); use a lower number, fewer "
+                "processes or --device cpu"
+            )
         return torch.device("cuda", index)
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise DeviceError("device mps: not available here; use --device cpu")

@@ -306,5 +306,8 @@ def _path_of(zip_name: str, info: zipfile.ZipInfo) -> str:
     if info.flag_bits & 1:
         raise DataError(f"{zip_name}: entry {path!r} is encrypted; unpack it and give the contents")
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise DataError(f"{zip_name}: entry {path!r} uses an unusual compression; unpack it and give the contents")
+        raise DataError(
+            f"{zip_name}: entry {path!r} uses an unsupported compression method; unpack the zip and pass its "
+            "contents instead"
+        )
     return path.removeprefix("./")

@@ -19,7 +19,7 @@ class FoundPhotos:
     left_out: tuple[Path, ...] = ()
 
     def left_out_line(self) -> str | None:
-        """Return one line with the number and names of skipped files, or None."""
+        """Return one line with the number of skipped files, in total and by suffix, or None if there are none."""
         if not self.left_out:
             return None
         kinds = Counter(path.suffix.lower() or path.name for path in self.left_out)

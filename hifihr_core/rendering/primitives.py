@@ -147,7 +147,7 @@ def pack_light(light: Light) -> Float[Tensor, "B R 3"]:
 
 
 def homogeneous_px(verts_cam: Float[Tensor, "B V 3"], K: Float[Tensor, "B 3 3"]) -> Float[Tensor, "B V 3"]:
-    """Return K p = (u z, v z, z), in float32 or float64 also under autocast.
+    """Return K p = (u z, v z, z), in float32 or float64 even under autocast.
 
     A matrix product would run in half precision under autocast, but a hundredth of a pixel matters here.
     """

@@ -51,10 +51,9 @@ def window_about(
     step_px: int = 64,
     margin_px: int = 3,
 ) -> Window | None:
-    """Return the window around points in front of a camera, rendered in multiples of `step_px`; None if all are
-    outside.
+    """Return the window around points seen by a camera, or None if all are outside.
 
-    Points are in the camera frame, metres.
+    Its rendered size is rounded up to multiples of `step_px`. Points are in the camera frame, metres.
     """
     if (points_cam[:, 2] < _NEAR_M).any():
         low, high = np.zeros(2, dtype=int), np.array([width, height])

@@ -104,7 +104,7 @@ class ShardReader:
 
     @property
     def label_counts(self) -> dict[str, int]:
-        """Return how many rows of its table have each label."""
+        """Return, for each label, how many rows of the label's table have it."""
         layout = self.layout
         return {name: int(has.sum()) for t in (layout.annotations, layout.samples) for name, has in t.present.items()}
 

@@ -204,7 +204,7 @@ def _turn(rotation: np.ndarray) -> np.ndarray:
 
 
 def _unpack(row: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Unpack a row into (pose, joints, points); joints are in our axes, and both are in our order."""
+    """Unpack a row into (pose, joints, points); joints and points are in our order, joints also in our axes."""
     values = np.asarray(row, np.float64)
     edges = np.cumsum([0, *(int(np.prod(shape)) for shape in SHAPES.values())])
     pose, joints, points = (

@@ -79,7 +79,7 @@ class Ho3dSplit(Split):
     detections: dict[str, Detections] = field(default_factory=dict)
 
     def stage(self, folder: Path) -> None:
-        """Read the published ground truth for evaluation, vote on the hand's colour, parse detections."""
+        """Stage the published ground truth (evaluation) or the hand's colour and vertices (train), and detections."""
         if self.folder == "evaluation":
             for name, shape in (("xyz", (21, 3)), ("verts", (778, 3))):
                 if file := self.tree.find(f"evaluation_{name}.json"):

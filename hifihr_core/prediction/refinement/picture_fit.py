@@ -117,9 +117,10 @@ def fit_picture(
     steps: int,
     on_step: Callable[[int], None],
 ) -> LitHands:
-    """Return the hands after at most `steps` of Adam from `begin`, the first of them on half-size crops.
+    """Return the hands after at most `steps` steps of Adam from `begin`.
 
-    On full-size crops it stops when the total cost of all hands has not fallen for some steps.
+    The first steps, a fraction `weights.small` of them, use half-size crops. On full-size crops, the fit stops when the
+    total cost of all hands has not fallen for some steps.
     """
     variables = Variables(begin)
     optimizer = torch.optim.Adam(variables.groups(weights), betas=(0.8, 0.95))

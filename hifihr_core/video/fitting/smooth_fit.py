@@ -72,7 +72,7 @@ def fit_window(
     held: int = 0,
     settings: SmoothSettings = SmoothSettings(),
 ) -> HandSequence:
-    """Return the smooth motion in one window; its first `held` frames do not move."""
+    """Return the smooth motion in one window; its first `held` frames stay as in `start`."""
     own = SeenResiduals(motion, seen, settings.frame)
     smooth = Smoothness(seen.times_s, settings.motion, start.pose.shape[1])
     hand, damping = start, 1e-3

@@ -217,14 +217,17 @@ def test_every_damaged_zip_is_refused_in_one_line(zipped, benchmarks, make_truth
     assert refused > 30
 
 
-@pytest.mark.parametrize(("offset", "value", "reason"), [(6, 1, "encrypted"), (8, 9, "compression")])
+@pytest.mark.parametrize(
+    ("offset", "value", "reason"),
+    [(6, 1, "encrypted; unpack it and give the contents"), (8, 9, "compression method; unpack the zip and pass its")],
+)
 def test_zips_that_python_cannot_read_name_the_way_out(zipped, benchmarks, make_truth, tmp_path, offset, value, reason):
     zipped({"pred.json": None})
     content = bytearray((tmp_path / "pred.zip").read_bytes())
     directory = content.rindex(b"PK\x01\x02")
     content[offset], content[directory + offset + 2] = value, value
     (tmp_path / "pred.zip").write_bytes(content)
-    with pytest.raises(DataError, match=f"{reason}.*unpack it and give the contents"):
+    with pytest.raises(DataError, match=reason):
         read_predictions(tmp_path / "pred.zip", make_truth("freihand"), benchmarks["freihand"])
 
 

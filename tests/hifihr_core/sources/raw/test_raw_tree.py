@@ -127,7 +127,7 @@ def test_encrypted_and_unusual_entries_are_refused(tmp_path):
     with pytest.raises(DataError, match="is encrypted; unpack it and give the contents"):
         find_places(tmp_path, ["train.txt"])
     write_zip(path, {"train.txt": b"x" * 99}, zipfile.ZIP_BZIP2)
-    with pytest.raises(DataError, match="unusual compression; unpack it"):
+    with pytest.raises(DataError, match="uses an unsupported compression method; unpack the zip"):
         find_places(tmp_path, ["train.txt"])
 
 
