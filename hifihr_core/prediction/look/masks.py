@@ -4,6 +4,8 @@ Source: Rother et al., "GrabCut: interactive foreground extraction using iterate
 implementation.
 """
 
+from itertools import product
+
 import cv2
 import numpy as np
 import torch
@@ -14,6 +16,8 @@ from torch.nn import functional
 from hifihr_core.machine.device import side_by_side
 
 _ITERATIONS = 3
+#: Colour clusters start at random, and for some pictures that decides what is hand; so several starts vote.
+_STARTS = 5
 #: Pixels further from the drawn hand than `WIDE` are background, or than `NARROW` where the hand is known to fit: what
 #: is between its fingers then counts as background, too. Those further inside than half of `_DEPTH` are hand. In parts
 #: of the square root of the hand's area.
@@ -23,7 +27,7 @@ _QUICK_PX = 56
 
 
 def segment_hands(
-    image: Float[Tensor, "B 3 H W"], silhouette: Float[Tensor, "B H W"], *, reach: float = WIDE
+    image: Float[Tensor, "B 3 H W"], silhouette: Float[Tensor, "B H W"], *, reach: float = WIDE, starts: int = _STARTS
 ) -> Bool[Tensor, "B H W"]:
     """Return the pixels that look like the hand under the silhouette, up to `reach` away from it.
 
@@ -32,8 +36,12 @@ def segment_hands(
     """
     pictures = (image.clamp(0, 1) * 255).byte().permute(0, 2, 3, 1).cpu().numpy()
     drawn = (silhouette > 0.5).cpu().numpy()
-    masks = side_by_side(lambda i: _segment(pictures[i], drawn[i], reach), range(len(drawn)))
-    return torch.from_numpy(np.stack(masks)).to(image.device)
+    votes = side_by_side(
+        lambda job: _segment(pictures[job[0]], drawn[job[0]], reach, seed=job[1]),
+        list(product(range(len(drawn)), range(starts))),
+    )
+    masks = np.stack(votes).reshape(len(drawn), starts, *drawn.shape[1:])
+    return torch.from_numpy(2 * masks.sum(axis=1) > starts).to(image.device)
 
 
 def segment_quickly(image: Float[Tensor, "B 3 H W"], covered: Bool[Tensor, "B H W"]) -> Bool[Tensor, "B H W"]:
@@ -42,15 +50,15 @@ def segment_quickly(image: Float[Tensor, "B 3 H W"], covered: Bool[Tensor, "B H 
     less = tuple(min(side // 2, _QUICK_PX) for side in size)
     small = functional.interpolate(image, size=less, mode="area")
     drawn = functional.interpolate(covered[:, None].to(image), size=less, mode="area")[:, 0]
-    mask = segment_hands(small, drawn)[:, None].to(image)
+    mask = segment_hands(small, drawn, starts=1)[:, None].to(image)
     return functional.interpolate(mask, size=size, mode="bilinear")[:, 0] > 0.5
 
 
-def _segment(picture: np.ndarray, drawn: np.ndarray, reach: float) -> np.ndarray:
+def _segment(picture: np.ndarray, drawn: np.ndarray, reach: float, seed: int) -> np.ndarray:
     trimap = _trimap(drawn, reach)
     if not (trimap == cv2.GC_FGD).any() or not (trimap == cv2.GC_BGD).any():
         return drawn
-    cv2.setRNGSeed(0)  # its colour clusters start from random values
+    cv2.setRNGSeed(seed)
     background, foreground = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.grabCut(
         cv2.cvtColor(picture, cv2.COLOR_RGB2BGR),
