@@ -92,7 +92,7 @@ class ManoConverter:
         than the converter's.
         """
         if result.hand != self.hand.name:
-            raise ValueError(f"the hand has the model {result.hand}, the converter needs {self.hand.name}")
+            raise ValueError(f"the model of the hand: found {result.hand}, expected {self.hand.name}")
         named = {name: torch.from_numpy(np.asarray(value)).double()[None] for name, value in result.parameters.items()}
         fit = self.fit(HandParameters(named["global_orient"], named["pose"], named["shape"]), named["root_cam"])
         mesh, joints_cam = self._mesh(fit.hands, result)

@@ -22,7 +22,10 @@ from hifihr_core.placed_hands import PlacedHands, in_front
 
 @dataclass(frozen=True)
 class LifterTraining:
-    """Duration and sizes of training; it ends annealed after `steps`, or after `max_minutes` if that comes first."""
+    """Duration and sizes of training.
+
+    A run ends after `steps` or `max_minutes`, whichever comes first; by then the learning rate has been annealed.
+    """
 
     steps: int = 20_000
     max_minutes: float | None = None

@@ -304,7 +304,7 @@ def _path_of(zip_name: str, info: zipfile.ZipInfo) -> str:
             f"{zip_name}: entry {path!r} points outside the zip; no dataset contains such entries, so delete the file"
         )
     if info.flag_bits & 1:
-        raise DataError(f"{zip_name}: entry {path!r} is encrypted; unpack it and give the contents")
+        raise DataError(f"{zip_name}: entry {path!r} is encrypted; unpack the zip and pass its contents instead")
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise DataError(
             f"{zip_name}: entry {path!r} uses an unsupported compression method; unpack the zip and pass its "

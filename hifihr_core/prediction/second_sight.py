@@ -117,7 +117,7 @@ class SecondSight:
         return to_photo(found, T_net_photo).numpy(), features
 
     def lift(self, sighted: Sighted, crops: Crops) -> PlacedHands:
-        """Return the sighted hands, lifted from their keypoints in the crops and the evidence."""
+        """Return the hands that the network saw, lifted from their keypoints in the crops and the evidence."""
         which = sighted.which
         found = (crops.confidence[which] > 0).float()
         return self.lift_seen(crops.keypoints_px[which], found, crops.K[which], sighted.evidence)
@@ -138,7 +138,7 @@ class SecondSight:
         return next(self._network.parameters()).device
 
     def start(self, hand: HandModel, sighted: Sighted, crops: Crops, weights: FitWeights = SEEN_HANDS) -> PlacedHands:
-        """Return the sighted hands, lifted and fitted; see `fit_seen`."""
+        """Return the hands that the network saw, lifted and fitted; see `fit_seen`."""
         which = sighted.which
         points, found = crops.keypoints_px[which], (crops.confidence[which] > 0).float()
         return fit_seen(

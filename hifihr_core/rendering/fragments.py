@@ -41,7 +41,7 @@ class Material:
 
 @dataclass(frozen=True)
 class SelfShade:
-    """The fractions (0 to 1) of a hand's light that reach each vertex past the hand itself.
+    """The fractions (0 to 1) of the light that the hand itself does not block at each vertex.
 
     `sky` is for ambient and sky light (ambient occlusion), `sun` for directional light (cast shadow).
     """

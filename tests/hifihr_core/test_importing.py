@@ -163,5 +163,5 @@ def test_an_encrypted_zip_names_the_way_out(mano, tmp_path):
     directory = content.rindex(b"PK\x01\x02")
     content[6] = content[directory + 8] = 1
     path.write_bytes(content)
-    with pytest.raises(AssetError, match="is encrypted; unpack it and give the contents"):
+    with pytest.raises(AssetError, match="is encrypted; unpack the zip and pass its contents"):
         import_asset(mano, path)

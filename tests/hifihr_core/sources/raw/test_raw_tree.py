@@ -124,7 +124,7 @@ def test_encrypted_and_unusual_entries_are_refused(tmp_path):
     central = content.index(b"PK\x01\x02")
     content[central + 8] |= 1
     path.write_bytes(content)
-    with pytest.raises(DataError, match="is encrypted; unpack it and give the contents"):
+    with pytest.raises(DataError, match="is encrypted; unpack the zip and pass its contents"):
         find_places(tmp_path, ["train.txt"])
     write_zip(path, {"train.txt": b"x" * 99}, zipfile.ZIP_BZIP2)
     with pytest.raises(DataError, match="uses an unsupported compression method; unpack the zip"):
