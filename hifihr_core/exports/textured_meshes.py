@@ -22,8 +22,8 @@ class Rig:
 
     Concretely, vertex v is at ``sum_n weights[v, n] * (T_cam_bone[n] @ inverse(T_bind_bone[n]) @
     bind_vertices[v])``. `names` are our names of the joints where bones start; the parent of bone n is ``parents[n]``
-    (-1: none). Each bone has +y towards its child, +x along its flexion axis, +z towards the palmar side. The bind frame
-    is that of the wrist bone. Metres.
+    (-1: none). Each bone has +y towards its child, +x along its flexion axis, +z towards the palmar side. The bind
+    frame is that of the wrist bone. Metres.
     """
 
     names: tuple[str, ...]
