@@ -24,6 +24,17 @@ class EdgeAdjacency:
     faces: Int[Tensor, "E 2"]
 
 
+def last_corners(faces: Int[Tensor, "F 3"]) -> Int[Tensor, " V"]:
+    """Return the last corner at which each vertex occurs, an index into the flat faces; each vertex must be in a face.
+
+    A vertex on a seam of the chart has several texture coordinates. Writing all of them to its row would leave to the
+    scheduling of threads which one remains.
+    """
+    flat = faces.reshape(-1).long()
+    corners = torch.arange(len(flat), device=flat.device)
+    return corners.new_zeros(int(flat.max()) + 1).scatter_reduce(0, flat, corners, "amax", include_self=False)
+
+
 def face_cross(verts: Float[Tensor, "*B V 3"], faces: Int[Tensor, "F 3"]) -> Float[Tensor, "*B F 3"]:
     """Return the outward normal of every face, with a length of twice its area."""
     corner = [verts.index_select(-2, faces[:, c]) for c in range(3)]

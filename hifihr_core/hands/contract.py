@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hifihr_core.geometry.meshes import last_corners
 from hifihr_core.hands.armature import Armature
 from hifihr_core.records import Appearance
 
@@ -156,8 +157,7 @@ class HandModel(nn.Module, ABC):
         """Sample maps on the chart at vertices, bilinearly. Raises: ValueError without a chart."""
         if self.uvs is None or self.faces_uvs is None:
             raise ValueError(f"{self.name} has no chart")
-        at = self.uvs.new_zeros(self.num_vertices, 2)
-        at[self.faces.reshape(-1).long()] = self.uvs[self.faces_uvs.reshape(-1).long()]
+        at = self.uvs[self.faces_uvs.reshape(-1)[last_corners(self.faces)].long()]
         grid = torch.stack((at[:, 0], 1 - at[:, 1]), dim=-1) * 2 - 1
         grid = grid[None, None].expand(len(maps), 1, -1, 2)
         picked = functional.grid_sample(maps, grid, padding_mode="border", align_corners=False)

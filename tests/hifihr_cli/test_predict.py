@@ -180,7 +180,7 @@ def test_wrong_command_lines(here, run_cli, words, code, said):
 def test_an_empty_folder_is_no_success(here, run_cli):
     (here / "nothing").mkdir()
     ended = run_cli("predict", "nothing")
-    assert (ended.code, "without photos" in ended.message) == (3, True)
+    assert (ended.code, "contains no photos" in ended.message) == (3, True)
 
 
 def test_nothing_that_can_reconstruct(here, run_cli, monkeypatch):

@@ -250,7 +250,7 @@ def test_parts_that_are_not_whole_are_named(evaluated, in_parts, checkpoint_path
 def test_parts_of_other_options_do_not_merge(evaluated, in_parts, checkpoint_path):
     _, folder = evaluated
     for options, said in (
-        (RunOptions(batch_size=2), "of another batch_size"),
+        (RunOptions(batch_size=2), "with a different batch_size"),
         (RunOptions("gt", limit=3, batch_size=3), "samples and root"),
     ):
         with pytest.raises(DataError, match=said):

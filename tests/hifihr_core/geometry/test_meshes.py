@@ -7,6 +7,7 @@ from hifihr_core.geometry.meshes import (
     edges,
     face_areas,
     face_cross,
+    last_corners,
     vertex_normals,
 )
 
@@ -76,3 +77,8 @@ def test_normals_gradcheck(tetrahedron):
     verts.requires_grad_()
     assert torch.autograd.gradcheck(lambda v: vertex_normals(v, faces), verts)
     assert torch.autograd.gradcheck(lambda v: face_areas(v, faces), verts)
+
+
+def test_each_vertex_has_its_last_corner():
+    faces = torch.tensor([[0, 1, 2], [2, 1, 3], [3, 0, 2]], dtype=torch.int32)
+    assert last_corners(faces).tolist() == [7, 4, 8, 6]

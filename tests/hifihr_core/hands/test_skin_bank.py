@@ -34,3 +34,17 @@ def test_colours_at_vertices_are_those_of_the_map(hand: HandModel) -> None:
     rough = interpolate(bank.colors, seen, hand.faces)
     assert (exact - rough)[seen.face >= 0].abs().mean() < 0.03
     torch.testing.assert_close(skin_bank_of(hand, bank.textures[:1]).colors, bank.colors[:1])
+
+
+def test_colours_at_seams_do_not_depend_on_threads(hand: HandModel) -> None:
+    size = hand.texture_px
+    maps = hand.skin_basis.reshape(-1, 3, size, size)
+    threads, sampled = torch.get_num_threads(), []
+    try:
+        for count in (1, 2, 4, 4):
+            torch.set_num_threads(count)
+            sampled.append(hand.sample_at_vertices(maps))
+    finally:
+        torch.set_num_threads(threads)
+    for other in sampled[1:]:
+        torch.testing.assert_close(other, sampled[0], atol=0, rtol=0)

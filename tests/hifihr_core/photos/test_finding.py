@@ -37,7 +37,7 @@ def test_a_pattern_enters_sub_folders(folder: Path) -> None:
 
 def test_what_matches_nothing_is_refused(folder: Path) -> None:
     (folder / "none").mkdir()
-    with pytest.raises(DataError, match="folder without photos"):
+    with pytest.raises(DataError, match="the folder contains no photos"):
         find_photos([folder / "none"])
     for missing in ("*.gif", "absent.jpg", "a" * 300):
         with pytest.raises(DataError):

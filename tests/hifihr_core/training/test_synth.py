@@ -103,10 +103,10 @@ def test_a_smaller_texture_map_serves_small_crops(settings_for, shards, tmp_path
     settings = settings_for(shards, "model.texture_px=64", "train.max_steps=1", "data.validation_part=0")
     weights = fit(settings, tmp_path / "run", device="cpu").weights
     assert load_checkpoint(weights).hand.texture_px == 512  # the same coefficients, whatever map they were learnt on
-    with pytest.raises(ConfigError, match=r"model\.texture_px: found 100, the hand anny refuses"):
+    with pytest.raises(ConfigError, match=r"model\.texture_px: found 100, rejected by the hand anny"):
         fit(settings_for(shards, "model.texture_px=100"), tmp_path / "odd", device="cpu")
 
 
 def test_a_hand_without_a_map_refuses_a_size_for_it():
-    with pytest.raises(ConfigError, match="found 64, the hand mano refuses: mano has no option texture_px"):
+    with pytest.raises(ConfigError, match="found 64, rejected by the hand mano: mano has no option texture_px"):
         choose_hand(ModelSettings(hand="mano", texture_px=64), ["freihand"])

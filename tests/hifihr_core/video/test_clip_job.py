@@ -100,7 +100,7 @@ def test_a_finished_clip_is_not_done_again_and_other_settings_are_refused(tmp_pa
     with pytest.raises(DataError, match=r"already holds results with other settings.*--overwrite"):
         _job(clip, quick, eyes, tmp_path, **SMALL, codec="mpeg4")
     os.utime(clip.path, ns=(1, 1))
-    with pytest.raises(DataError, match="another version of it"):
+    with pytest.raises(DataError, match="another version of this clip"):
         _job(clip, quick, eyes, tmp_path, **SMALL)
     assert _contents(tmp_path) == before
 

@@ -101,7 +101,7 @@ def test_bad_but_possible_predictions_are_read(benchmark, make_truth, function):
         ("[[], []]", "no joints"),
         ("not json", "expected"),
         ("[[[[1, 2, 3]]], [], [[[1, 2, 3]]]]", "3 lists, expected 2"),
-        ("[[[[1, 2, 3]], [[1, 2, 3], [4, 5, 6]]], []]", "2 points, expected 1 as before"),
+        ("[[[[1, 2, 3]], [[1, 2, 3], [4, 5, 6]]], []]", "2 points, expected 1 as in earlier samples"),
         ("[[[[1, 2, 3", "truncated"),
     ],
 )
@@ -128,7 +128,9 @@ def test_missing_and_mismatched_ground_truth_is_named(benchmarks, make_truth, wr
     with pytest.raises(DataError, match=r"no evaluation_xyz\.json.*FreiHAND_pub_v2_eval\.zip"):
         read_ground_truth(tmp_path, "freihand")
     write_truth(make_truth("ho3d-v3"), tmp_path)
-    with pytest.raises(DataError, match="7 entries, expected 6 for ho3d-v2; that is v3, so pass --version v3"):
+    with pytest.raises(
+        DataError, match="7 entries, expected 6 for ho3d-v2; that is the length of v3, so pass --version v3"
+    ):
         read_ground_truth(tmp_path, "ho3d", version="v2")
     (tmp_path / "evaluation_verts.json").write_text(json.dumps(make_truth("ho3d-v2").vertices.tolist()))
     with pytest.raises(DataError, match=r"6 entries, expected 7 as in evaluation_xyz\.json"):
@@ -148,7 +150,7 @@ def test_protocols_are_found_by_name_version_and_length():
         find_benchmark("hands")
     with pytest.raises(ConfigError, match="expected one of v2, v3"):
         find_benchmark("ho3d", version="v4")
-    with pytest.raises(ConfigError, match="leave it out"):
+    with pytest.raises(ConfigError, match="drop the option"):
         find_benchmark("freihand", version="v2")
 
 

@@ -72,7 +72,7 @@ def test_a_cut_clip_gives_what_it_holds(tmp_path: Path, write_clip) -> None:
     clip = VideoFile(cut)
     frames = list(clip.frames())
     assert 10 <= len(frames) < 40
-    assert any("of 40 pictures" in note for note in clip.notes)
+    assert any("of 40 frames" in note for note in clip.notes)
 
 
 def test_damage_in_the_middle_is_survived(tmp_path: Path, write_clip) -> None:
@@ -107,7 +107,7 @@ def test_files_without_pictures_are_refused(tmp_path: Path, gradient_frames, wri
     whole = write_clip(tmp_path / "a.mp4", gradient_frames(5))
     (tmp_path / "header.mp4").write_bytes(whole.read_bytes()[:40])
     for name, words in (
-        ("empty", "empty file"),
+        ("empty", "the file is empty"),
         ("text", "cannot be opened"),
         ("header", "cannot be opened"),
         ("none", "no such"),
