@@ -16,6 +16,7 @@ from hifihr_core.geometry.sides import mirror_axis
 from hifihr_core.hands import HandModel, HandParameters, load_hand
 from hifihr_core.hands.table import HAND_NAMES
 from hifihr_core.outside.array_archives import read_arrays
+from hifihr_core.samples import Side
 
 _NAMES = ("K", "global_orient", "pose", "shape", "root_cam")
 
@@ -25,7 +26,7 @@ class StoredTrack:
     """One hand over a clip, as stored in its .npz; `seen` is 0 where it was bridged."""
 
     id: int
-    side: str
+    side: Side
     hand: HandModel
     times_s: Float[np.ndarray, " T"]
     seen: Int[np.ndarray, " T"]
@@ -100,7 +101,8 @@ class StoredClips:
         _check(files[0], arrays, hand)
         times_s, seen = arrays["times_s"], arrays["seen"].astype(int)
         values = {name: arrays[name] for name in _NAMES}
-        return StoredTrack(_number(entry), str(entry.get("side")), hand, times_s, seen, values)
+        side: Side = "left" if entry.get("side") == "left" else "right"
+        return StoredTrack(_number(entry), side, hand, times_s, seen, values)
 
 
 def _number(entry: Mapping[str, Any]) -> int:

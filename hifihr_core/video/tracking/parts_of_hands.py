@@ -44,10 +44,8 @@ def _shrunken(
     bad = np.zeros(len(ids), dtype=bool)
     for id in np.unique(ids):
         own = np.flatnonzero(ids == id)
-        first, last = (
-            np.searchsorted(times_s[own], times_s[own] + offset, side=side)
-            for offset, side in ((-_NEAR_S, "left"), (_NEAR_S, "right"))
-        )
+        first = np.searchsorted(times_s[own], times_s[own] - _NEAR_S, side="left")
+        last = np.searchsorted(times_s[own], times_s[own] + _NEAR_S, side="right")
         usual = [np.median(sizes[own[low:high]]) for low, high in zip(first, last, strict=True)]
         bad[own] = sizes[own] < _PART * np.array(usual)
     return bad
