@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
-from hifihr_core.samples import Side
+from hifihr_core.records import Side
 
 
 def mirror_axis(side: Side) -> Float[np.ndarray, "3"]:

@@ -16,7 +16,7 @@ from hifihr_core.geometry.sides import mirror_axis
 from hifihr_core.hands import HandModel, HandParameters, load_hand
 from hifihr_core.hands.table import HAND_NAMES
 from hifihr_core.outside.array_archives import read_arrays
-from hifihr_core.samples import Side
+from hifihr_core.records import Side
 
 _NAMES = ("K", "global_orient", "pose", "shape", "root_cam")
 
