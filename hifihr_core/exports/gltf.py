@@ -3,11 +3,9 @@
 glTF 2.0 is right-handed, +y up, metres; our camera frame turned half a circle about x. `scenes.py` puts parts together.
 """
 
-import json
 import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pygltflib as gltf
@@ -42,7 +40,7 @@ class Document:
         self._data.extend(b"\0" * (-len(self._data) % 4))
         if self._data:
             self.file.buffers = [gltf.Buffer(byteLength=len(self._data))]
-        text = json.dumps(plain(self.file), separators=(",", ":"), allow_nan=False).encode()
+        text = self.file.gltf_to_json(separators=(",", ":"), indent=None).encode()
         chunks = _chunk(b"JSON", text + b" " * (-len(text) % 4))
         if self._data:  # an empty chunk is not allowed, and pygltflib would write one
             chunks += _chunk(b"BIN\0", bytes(self._data))
@@ -111,27 +109,6 @@ class Document:
         )
         self.file.meshes.append(gltf.Mesh(name=name, primitives=[primitive]))
         return len(self.file.meshes) - 1
-
-
-def plain(value: Any) -> Any:
-    """Return a part of a glTF file as JSON has it, without what is not set: `gltf_to_json` of pygltflib, but quick.
-
-    What extensions hold stays as it is, since an empty object means something there.
-    """
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    members = value if isinstance(value, dict) else getattr(value, "__dict__", None)
-    if members is None:
-        return value
-    return {
-        name: member if name == "extensions" else plain(member)
-        for name, member in members.items()
-        if not _is_unset(member)
-    }
-
-
-def _is_unset(value: Any) -> bool:
-    return value is None or (isinstance(value, (str, list, tuple, dict)) and not value)
 
 
 def _chunk(kind: bytes, payload: bytes) -> bytes:
