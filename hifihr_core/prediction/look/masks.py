@@ -35,12 +35,12 @@ def segment_hands(
     If nothing can be decided (no hand in the crop, or no background) the silhouette itself is returned.
     """
     pictures = (image.clamp(0, 1) * 255).byte().permute(0, 2, 3, 1).cpu().numpy()
-    drawn = (silhouette > 0.5).cpu().numpy()
+    trimaps = [_trimap(drawn, reach) for drawn in (silhouette > 0.5).cpu().numpy()]
     votes = side_by_side(
-        lambda job: _segment(pictures[job[0]], drawn[job[0]], reach, seed=job[1]),
-        list(product(range(len(drawn)), range(starts))),
+        lambda job: _segment(pictures[job[0]], trimaps[job[0]], seed=job[1]),
+        list(product(range(len(trimaps)), range(starts))),
     )
-    masks = np.stack(votes).reshape(len(drawn), starts, *drawn.shape[1:])
+    masks = np.stack(votes).reshape(len(trimaps), starts, *silhouette.shape[1:])
     return torch.from_numpy(2 * masks.sum(axis=1) > starts).to(image.device)
 
 
@@ -54,21 +54,20 @@ def segment_quickly(image: Float[Tensor, "B 3 H W"], covered: Bool[Tensor, "B H 
     return functional.interpolate(mask, size=size, mode="bilinear")[:, 0] > 0.5
 
 
-def _segment(picture: np.ndarray, drawn: np.ndarray, reach: float, seed: int) -> np.ndarray:
-    trimap = _trimap(drawn, reach)
-    if not (trimap == cv2.GC_FGD).any() or not (trimap == cv2.GC_BGD).any():
-        return drawn
-    cv2.setRNGSeed(seed)
-    background, foreground = np.zeros((1, 65)), np.zeros((1, 65))
-    cv2.grabCut(
-        cv2.cvtColor(picture, cv2.COLOR_RGB2BGR),
-        trimap,
-        (0, 0, 0, 0),  # no rectangle: the mask is the whole initialisation
-        background,
-        foreground,
-        _ITERATIONS,
-        cv2.GC_INIT_WITH_MASK,
-    )
+def _segment(picture: np.ndarray, trimap: np.ndarray, seed: int) -> np.ndarray:
+    if (trimap == cv2.GC_FGD).any() and (trimap == cv2.GC_BGD).any():
+        trimap = trimap.copy()
+        cv2.setRNGSeed(seed)
+        background, foreground = np.zeros((1, 65)), np.zeros((1, 65))
+        cv2.grabCut(
+            cv2.cvtColor(picture, cv2.COLOR_RGB2BGR),
+            trimap,
+            (0, 0, 0, 0),  # no rectangle: the mask is the whole initialisation
+            background,
+            foreground,
+            _ITERATIONS,
+            cv2.GC_INIT_WITH_MASK,
+        )
     return (trimap == cv2.GC_FGD) | (trimap == cv2.GC_PR_FGD)
 
 
