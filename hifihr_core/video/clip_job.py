@@ -20,7 +20,7 @@ from hifihr_core.lookup import needed
 from hifihr_core.photos.camera_choice import CameraChoice
 from hifihr_core.prediction.predictor import Predictor
 from hifihr_core.prediction.result_folder import digest, remove_leftovers
-from hifihr_core.video.fitting.closer_look import look_closer
+from hifihr_core.video.fitting.closer_look import closer_hands, with_lift
 from hifihr_core.video.fitting.fitted_track import FittedTrack, TrackFitter
 from hifihr_core.video.fitting.sighted_tracks import sighted_tracks
 from hifihr_core.video.reading.containers import import_av
@@ -177,7 +177,7 @@ class _Job:
         looks = look_at_tracks(self.predictor, source, self.span, sighted, self.K)
         hand, sight = _on_cpu(self.predictor.hand), self.predictor.second_sight
         if sight is not None:
-            sighted = look_closer(
+            closer = closer_hands(
                 sight,
                 hand,
                 source,
@@ -186,6 +186,7 @@ class _Job:
                 sighted,
                 on_frame=lambda number: self.on_frame("look closer", number),
             )
+            sighted = [with_lift(hand, track, closer.get(track.id)) for track in sighted]
         fitter = TrackFitter(hand, _on_cpu(needed(self.predictor.lifter, "the lifter of a predictor for clips")))
         tracks = [fitter.fit(track, self.K, shape=looks[track.id].shape) for track in sighted]
         earlier = index.names(clip_key(source))

@@ -42,21 +42,6 @@ class CloserHands:
     second_px: Float[np.ndarray, "M 21 2"]
 
 
-def look_closer(
-    sight: SecondSight,
-    hand: HandModel,
-    source: FrameSource,
-    span: Span,
-    frames: Sequence[SeenFrame],
-    tracks: Sequence[SightedTrack],
-    *,
-    on_frame: Callable[[int], None] = lambda number: None,
-) -> list[SightedTrack]:
-    """Return the tracks with hands lifted from each picture; see `SeenSequence.lifted`."""
-    found = closer_hands(sight, hand, source, span, frames, tracks, on_frame=on_frame)
-    return [with_lift(hand, track, found[track.id]) if track.id in found else track for track in tracks]
-
-
 def closer_hands(
     sight: SecondSight,
     hand: HandModel,
@@ -83,12 +68,16 @@ def closer_hands(
     return {id: own.finished() for id, own in gathered.items() if own.rows}
 
 
-def with_lift(hand: HandModel, track: SightedTrack, closer: CloserHands) -> SightedTrack:
+def with_lift(hand: HandModel, track: SightedTrack, closer: CloserHands | None) -> SightedTrack:
     """Return the track with its lifted hands, and joints that both networks have seen: means, weighted by precision.
+
+    See `SeenSequence.lifted`. A track that the network has not looked at stays as it is.
 
     Where the two agree the eyes' joints hardly change; a hand that the eyes misread is where the hand network sees it.
     Sightings in frames that could not be read a second time are left out.
     """
+    if closer is None:
+        return track
     rows, seen = closer.rows, track.seen
     joints_px, sigma_px, weight = seen.joints_px.copy(), seen.sigma_px.copy(), np.zeros_like(seen.weight)
     size_px = np.ptp(joints_px[rows], axis=1).max(axis=1)[:, None]

@@ -13,7 +13,7 @@ from hifihr_core.photos.reading import as_photo
 from hifihr_core.photos.seen_hands import shared_eyes
 from hifihr_core.prediction.second_sight import SecondSight
 from hifihr_core.video.fitting import closer_look
-from hifihr_core.video.fitting.closer_look import look_closer
+from hifihr_core.video.fitting.closer_look import closer_hands, with_lift
 from hifihr_core.video.fitting.sighted_tracks import SightedTrack, sighted_tracks
 from hifihr_core.video.reading.frames import WHOLE, ClipFacts, Frame, FrameSource, Span
 from hifihr_core.video.tracking.journal import SeenFrame
@@ -63,8 +63,8 @@ def _frames(hands: list[SeenHand]) -> list[SeenFrame]:
 def _looked(anny: HandModel, sight: SecondSight, clip: _Pictures, frames: list[SeenFrame]) -> SightedTrack:
     width, height = clip.facts.width, clip.facts.height
     K = np.array([[float(width), 0, width / 2], [0, float(width), height / 2], [0, 0, 1]])
-    [track] = look_closer(sight, anny, clip, WHOLE, frames, sighted_tracks(frames, K, width))
-    return track
+    [track] = sighted_tracks(frames, K, width)
+    return with_lift(anny, track, closer_hands(sight, anny, clip, WHOLE, frames, [track]).get(track.id))
 
 
 def test_a_left_hand_is_the_mirrored_right_one(
