@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-import onnxruntime
 from torch import Tensor, nn
 
 from hifihr_core.eyes.networks import LANDMARK_PX, LandmarkNetwork, load_network
 from hifihr_core.eyes.onnx_graph import onnx_bytes
 from hifihr_core.lifting.hand_network import FROZEN_BLOCKS
+from hifihr_core.machine.onnx_runtime import import_onnxruntime
 
 
 class _FirstBlocks(LandmarkNetwork):
@@ -26,6 +26,7 @@ class BodyEngine:
     def __init__(self, threads: int = 1) -> None:
         network: nn.Module = _FirstBlocks()
         network.load_state_dict(load_network(LandmarkNetwork).state_dict())
+        onnxruntime = import_onnxruntime()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         content = onnx_bytes(network, (3, LANDMARK_PX, LANDMARK_PX))
