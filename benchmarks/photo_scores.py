@@ -6,8 +6,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float
 from learning.feature_engine import BodyEngine
+from learning.labelled_photos import NEAR, box_of, errors_of
 from learning.photo_hands import as_right_hand, see_crops, stacked
 
 from hifihr_core.eyes.eyes import Eyes
@@ -18,10 +18,6 @@ from hifihr_core.lifting.evidence import Evidence
 from hifihr_core.lifting.hand_network import HandNetwork
 from hifihr_core.lifting.seen_definition import as_seen
 from hifihr_core.placed_hands import in_front
-
-#: Margin of a box about the labelled joints, in parts of its longer side.
-_MARGIN = 0.1
-_NEAR = (0.05, 0.1)
 
 
 def see_labelled(folder: Path, cache: Path) -> dict[str, torch.Tensor]:
@@ -42,18 +38,12 @@ def _see(eyes: Eyes, engine: BodyEngine, folder: Path, entry: dict) -> list[dict
     image = cv2.cvtColor(cv2.imread(str(folder / entry["file"])), cv2.COLOR_BGR2RGB)
     labels = [np.array(one["keypoints"], np.float64) for one in entry["hands"]]
     rows = []
-    for label, seen in zip(labels, eyes.look(image, np.stack([_box(label) for label in labels])), strict=True):
+    for label, seen in zip(labels, eyes.look(image, np.stack([box_of(label) for label in labels])), strict=True):
         if seen.side != "right":
             label[:, 0] = image.shape[1] - label[:, 0]
         (row,) = see_crops(engine, *as_right_hand(image, seen), views=1, random=np.random.default_rng(0))
         rows.append({**row, "label_px": label})
     return rows
-
-
-def _box(label: Float[np.ndarray, "21 3"]) -> Float[np.ndarray, "4"]:
-    points = label[label[:, 2] > 0, :2]
-    margin = _MARGIN * np.ptp(points, axis=0).max()
-    return np.concatenate((points.min(axis=0) - margin, points.max(axis=0) + margin))
 
 
 @torch.no_grad()
@@ -72,15 +62,9 @@ def score_labelled(hand: HandModel, network: HandNetwork, seen: dict[str, torch.
     points = seen["joints_px"]
     lifted = network.lifter(points, torch.ones_like(points[..., 0]), seen["K"], evidence=evidence)
     joints_cam = hand.joints_of(lifted.parameters) + lifted.root_cam[:, None]
-    errors = _errors(project(in_front(as_seen(joints_cam, hand.joint_definition)), seen["K"]), seen["label_px"])
-    near = {f"photos: PCK@{part}": float((errors < part).float().mean()) for part in _NEAR}
+    lifted_px = project(in_front(as_seen(joints_cam, hand.joint_definition)), seen["K"])
     own_px = as_seen(second_px, hand.joint_definition)
-    own = float((_errors(own_px, seen["label_px"]) < _NEAR[0]).float().mean())
-    return {**near, "mean error": float(errors.mean()), f"own joints: PCK@{_NEAR[0]}": own}
-
-
-def _errors(found_px: torch.Tensor, label_px: torch.Tensor) -> torch.Tensor:
-    known, true_px = label_px[..., 2] > 0, label_px[..., :2]
-    low = torch.where(known[..., None], true_px, torch.inf).amin(dim=1)
-    high = torch.where(known[..., None], true_px, -torch.inf).amax(dim=1)
-    return ((found_px - true_px).norm(dim=-1) / (high - low).amax(dim=1, keepdim=True))[known]
+    labels = list(seen["label_px"].numpy())
+    errors, own = (np.concatenate(errors_of(found.numpy(), labels)) for found in (lifted_px, own_px))
+    near = {f"photos: PCK@{part}": float((errors < part).mean()) for part in NEAR}
+    return {**near, "mean error": float(errors.mean()), f"own joints: PCK@{NEAR[0]}": float((own < NEAR[0]).mean())}

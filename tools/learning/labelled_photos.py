@@ -1,6 +1,7 @@
 """How well the start of `predict` meets the labelled joints of photos, from boxes."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,14 +47,14 @@ def score_photos(
         photo = as_photo(folder / entry["file"])
         labels = [np.array(one["keypoints"], np.float64) for one in entry["hands"]]
         for name, found_px in _found(hand, photo, labels, lifter, second).items():
-            errors.setdefault(name, []).extend(_errors(found_px, labels))
+            errors.setdefault(name, []).extend(errors_of(found_px, labels))
     return {name: _summary(np.concatenate(rows)) for name, rows in errors.items()}
 
 
 def _found(
     hand: HandModel, photo: Photo, labels: list[np.ndarray], lifter: Lifter, second: SecondSight | None
 ) -> dict[str, Float[np.ndarray, "N 21 2"]]:
-    seen = shared_eyes().look(photo.image, np.stack([_box(label) for label in labels]))
+    seen = shared_eyes().look(photo.image, np.stack([box_of(label) for label in labels]))
     detections = [as_detection(one).resized(tuple(1 / np.diag(photo.T_image_photo)[:2])) for one in seen]
     crops = _crops(photo, detections)
     lifted = lifter(crops.keypoints_px, crops.confidence, crops.K)
@@ -81,13 +82,15 @@ def _joints_px(hand: HandModel, placed: PlacedHands, crops: Crops) -> Float[np.n
     return np.stack([transform_points(one, T) for one, T in zip(points, back, strict=True)])
 
 
-def _box(label: Float[np.ndarray, "21 3"]) -> Float[np.ndarray, "4"]:
+def box_of(label: Float[np.ndarray, "21 3"]) -> Float[np.ndarray, "4"]:
+    """Return the box around the labelled joints of a hand, with a margin, pixels."""
     points = label[label[:, 2] > 0, :2]
     margin = _MARGIN * np.ptp(points, axis=0).max()
     return np.concatenate((points.min(axis=0) - margin, points.max(axis=0) + margin))
 
 
-def _errors(found_px: np.ndarray, labels: list[np.ndarray]) -> list[np.ndarray]:
+def errors_of(found_px: np.ndarray, labels: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Return the errors of the labelled joints of each hand, as fractions of the size of its labelled box."""
     rows = []
     for points, label in zip(found_px, labels, strict=True):
         known = label[:, 2] > 0
