@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from hifihr_core.hands import HandModel
+from hifihr_core.lifting.hand_crops import Crops
+from hifihr_core.photos.masks import segment_hands
 from hifihr_core.placed_hands import LitHands, choose, map_tensors
-from hifihr_core.prediction.hand_crops import Crops
-from hifihr_core.prediction.look.masks import segment_hands
 from hifihr_core.prediction.refine import Refined, measure
 from hifihr_core.prediction.refinement.picture_fit import Compared, PictureWeights, Variables, cost, draw_shaded
 from hifihr_core.rendering import Renderer

@@ -29,8 +29,8 @@ from torch import Tensor
 
 from hifihr_core.hands import load_hand
 from hifihr_core.hands.skin_bank import SkinBank, skin_bank_of
+from hifihr_core.lifting.hand_crops import Crops
 from hifihr_core.placed_hands import LitHands, default_light
-from hifihr_core.prediction.hand_crops import Crops
 from hifihr_core.prediction.look.light_prior import load_light_prior
 from hifihr_core.prediction.look.match_light import match_light
 from hifihr_core.prediction.look.texture import View, complete_texture

@@ -26,13 +26,13 @@ from hifihr_core.geometry import turns
 from hifihr_core.geometry.cameras import project
 from hifihr_core.hands import HandModel, HandParameters, load_hand
 from hifihr_core.hands.skin_bank import SkinBank, draw_skin_bank
+from hifihr_core.lifting.hand_crops import Crops
 from hifihr_core.lifting.lifter import Lifter, load_lifter
 from hifihr_core.metrics.pose import pa_mpjpe
 from hifihr_core.models.checkpoint import Checkpoint, load_checkpoint
 from hifihr_core.models.joint_maps import KeypointEstimate
 from hifihr_core.models.shipped import IMAGE_NETWORK, LIFTER
 from hifihr_core.placed_hands import LitHands, default_light
-from hifihr_core.prediction.hand_crops import Crops
 from hifihr_core.prediction.look.light_prior import LightPrior, load_light_prior
 from hifihr_core.prediction.look.match_light import match_light
 from hifihr_core.prediction.predictor import REFINED_MAP_PX

@@ -26,11 +26,11 @@ from torch import Tensor
 
 from hifihr_core.drawing import to_bytes
 from hifihr_core.hands import HandModel
+from hifihr_core.lifting.hand_crops import Crops
 from hifihr_core.machine.device import one_thread
 from hifihr_core.photos.finding import find_photos
 from hifihr_core.placed_hands import LitHands, map_tensors
 from hifihr_core.prediction import predictor as predicting
-from hifihr_core.prediction.hand_crops import Crops
 from hifihr_core.prediction.predictor import REFINED_MAP_PX, Predictor, PredictSettings
 from hifihr_core.prediction.refine import Refined, measure, refine
 from hifihr_core.prediction.refinement.picture_fit import draw_shaded

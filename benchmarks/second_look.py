@@ -16,11 +16,11 @@ from reporting import report
 from shipped_common import shipped_path
 
 from hifihr_core.geometry.crops import transform_points
+from hifihr_core.lifting.hand_crops import cut_crops
 from hifihr_core.models.shipped import IMAGE_NETWORK
 from hifihr_core.photos.detections import Detection
 from hifihr_core.photos.detectors import whole_image
 from hifihr_core.photos.reading import as_photo
-from hifihr_core.prediction.hand_crops import cut_crops
 from hifihr_core.prediction.load_models import LoadedModels, load_models
 from hifihr_core.prediction.starts import centred, look
 from hifihr_core.synthesis import Synthesizer, SynthOptions

@@ -17,10 +17,10 @@ from scipy.optimize import linear_sum_assignment
 
 from hifihr_core.geometry.alignment import procrustes
 from hifihr_core.lifting.fitting import SEEN_HANDS, fit_keypoints
+from hifihr_core.lifting.second_sight import FIT_STEPS, SecondSight, trust_of_sigma
 from hifihr_core.lifting.seen_definition import seen_definition
 from hifihr_core.machine.device import one_thread
 from hifihr_core.prediction.load_models import load_models
-from hifihr_core.prediction.second_sight import FIT_STEPS, SecondSight, trust_of_sigma
 from hifihr_core.video.fitting.closer_look import CloserHands, closer_hands, with_lift
 from hifihr_core.video.fitting.fitted_track import FittedTrack, TrackFitter, placed_in_clip
 from hifihr_core.video.fitting.sighted_tracks import SightedTrack, sighted_tracks

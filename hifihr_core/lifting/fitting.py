@@ -53,7 +53,7 @@ class FitWeights:
 
 #: For hands that the eyes saw and the hand network lifted, compared in the eyes' joint definition: the priors are
 #: weaker than elsewhere, so that the fit follows the eyes and stays near the lift in what the joints leave open.
-#: Doubtful keypoints already have less weight (see `prediction/second_sight.py`), so hardly any counts as an outlier.
+#: Doubtful keypoints already have less weight (see `lifting/second_sight.py`), so hardly any counts as an outlier.
 SEEN_HANDS = FitWeights(
     keypoint=0.035,
     outlier=0.4,

@@ -15,13 +15,13 @@ from hifihr_core.geometry.crops import image_scale, warp_image
 from hifihr_core.geometry.projection import project_points
 from hifihr_core.geometry.sides import mirror_axis
 from hifihr_core.hands import HandModel, HandParameters
+from hifihr_core.lifting.hand_crops import Crops
 from hifihr_core.lifting.seen_definition import as_seen
 from hifihr_core.machine.device import side_by_side
 from hifihr_core.photos.camera_choice import PhotoCamera
 from hifihr_core.photos.detections import Detection
 from hifihr_core.photos.reading import Photo
 from hifihr_core.placed_hands import LitHands, PosedHands, appearance_of, map_tensors, pose_hands
-from hifihr_core.prediction.hand_crops import Crops
 from hifihr_core.prediction.hand_length import relative_spread
 from hifihr_core.prediction.look.texture import View, complete_texture
 from hifihr_core.prediction.refine import Quality, Refined

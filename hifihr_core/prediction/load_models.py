@@ -10,10 +10,10 @@ from hifihr_core.errors import AssetError
 from hifihr_core.hands import HandModel, load_hand
 from hifihr_core.lifting.hand_network import load_hand_network, network_fits_hand
 from hifihr_core.lifting.lifter import Lifter, fits_hand, load_lifter
+from hifihr_core.lifting.second_sight import SecondSight
 from hifihr_core.models.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
 from hifihr_core.models.contract import ImageNetwork
 from hifihr_core.models.shipped import HAND_NETWORK, IMAGE_NETWORK, LIFTER, shipped_model
-from hifihr_core.prediction.second_sight import SecondSight
 
 
 @dataclass(frozen=True)

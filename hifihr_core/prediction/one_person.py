@@ -7,9 +7,9 @@ import torch
 
 from hifihr_core.hands import HandModel
 from hifihr_core.hands.skin_bank import SkinBank
+from hifihr_core.lifting.hand_crops import Crops
 from hifihr_core.placed_hands import LitHands, map_tensors
 from hifihr_core.prediction.assemble import Reconstruction, views_of
-from hifihr_core.prediction.hand_crops import Crops
 from hifihr_core.prediction.look.light_prior import LightPrior
 from hifihr_core.prediction.look.match_light import match_light
 from hifihr_core.prediction.look.texture import View

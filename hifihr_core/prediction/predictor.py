@@ -14,7 +14,9 @@ from hifihr_core.errors import AssetError
 from hifihr_core.exports.results import PhotoResult
 from hifihr_core.hands import HandModel
 from hifihr_core.hands.skin_bank import SkinBank, draw_skin_bank
+from hifihr_core.lifting.hand_crops import Crops, cut_crops
 from hifihr_core.lifting.lifter import Lifter
+from hifihr_core.lifting.second_sight import SecondSight
 from hifihr_core.lookup import needed
 from hifihr_core.machine.device import one_thread
 from hifihr_core.models.checkpoint import find_checkpoint
@@ -27,7 +29,6 @@ from hifihr_core.photos.reading import Photo, as_photo
 from hifihr_core.photos.seen_hands import complete
 from hifihr_core.placed_hands import LitHands
 from hifihr_core.prediction.assemble import Reconstruction, assemble
-from hifihr_core.prediction.hand_crops import Crops, cut_crops
 from hifihr_core.prediction.hand_length import hand_lengths_m, with_length
 from hifihr_core.prediction.load_models import LoadedModels, load_models
 from hifihr_core.prediction.look.light_prior import load_light_prior
@@ -35,7 +36,6 @@ from hifihr_core.prediction.look.match_light import match_light
 from hifihr_core.prediction.look.texture import View
 from hifihr_core.prediction.one_person import share_skin, views_of_each
 from hifihr_core.prediction.refine import Refined, RefineSettings, refine
-from hifihr_core.prediction.second_sight import SecondSight
 from hifihr_core.prediction.starts import Start, centred, start_hands
 from hifihr_core.records import Side
 from hifihr_core.rendering import Renderer

@@ -11,11 +11,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from hifihr_core.hands import HandModel
+from hifihr_core.lifting.hand_crops import Crops
 from hifihr_core.machine.device import usable_cores
 from hifihr_core.metrics.psnr import hand_psnr
+from hifihr_core.photos.masks import NARROW, beyond_wrist, segment_hands
 from hifihr_core.placed_hands import DrawnHands, LitHands, PlacedHands, choose, pose_hands
-from hifihr_core.prediction.hand_crops import Crops
-from hifihr_core.prediction.look.masks import NARROW, beyond_wrist, segment_hands
 from hifihr_core.prediction.refinement.outline_fit import OutlineWeights, fit_outlines
 from hifihr_core.prediction.refinement.picture_fit import (
     Compared,

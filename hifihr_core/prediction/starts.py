@@ -15,12 +15,12 @@ from hifihr_core.geometry.cameras import place_root, transform_K
 from hifihr_core.geometry.crops import transform_points
 from hifihr_core.hands import HandModel
 from hifihr_core.lifting.fitting import fit_keypoints
+from hifihr_core.lifting.hand_crops import Crops
 from hifihr_core.lifting.lifter import Lifter
+from hifihr_core.lifting.second_sight import SecondSight, Sighted
 from hifihr_core.models.contract import Estimate, ImageNetwork
 from hifihr_core.photos.detections import GIVEN_BOX_SCALE, KEYPOINT_BOX_SCALE, Detection
 from hifihr_core.placed_hands import LitHands, choose, default_light, map_tensors, mean_texture
-from hifihr_core.prediction.hand_crops import Crops
-from hifihr_core.prediction.second_sight import SecondSight, Sighted
 
 #: Mean confidence in the network's joints from which its position for the hand is trusted.
 _SURE = 0.6

@@ -12,16 +12,16 @@ from hifihr_core.geometry.cameras import project
 from hifihr_core.geometry.crops import transform_points
 from hifihr_core.hands import HandModel
 from hifihr_core.lifting.fitting import fit_keypoints
+from hifihr_core.lifting.hand_crops import Crops, cut_crops
 from hifihr_core.lifting.hand_network import load_hand_network
 from hifihr_core.lifting.lifter import Lifter, load_lifter
+from hifihr_core.lifting.second_sight import SecondSight
 from hifihr_core.lifting.seen_definition import as_seen
 from hifihr_core.models.shipped import LIFTER, shipped_model
 from hifihr_core.photos.detections import Detection
 from hifihr_core.photos.reading import Photo, as_photo
 from hifihr_core.photos.seen_hands import as_detection, shared_eyes
 from hifihr_core.placed_hands import PlacedHands
-from hifihr_core.prediction.hand_crops import Crops, cut_crops
-from hifihr_core.prediction.second_sight import SecondSight
 
 NEAR = (0.05, 0.1)
 _MARGIN = 0.1

@@ -12,13 +12,13 @@ from hifihr_core.lifting.fitting import fit_keypoints
 from hifihr_core.lifting.hand_network import HandNetwork, load_hand_network
 from hifihr_core.lifting.lifter import Lifter, load_lifter
 from hifihr_core.lifting.noisy_keypoints import KeypointBatch
+from hifihr_core.lifting.second_sight import fit_seen
 from hifihr_core.lifting.seen_batch import SeenHands
 from hifihr_core.lifting.seen_definition import as_seen
 from hifihr_core.lifting.train_hand_network import look_with
 from hifihr_core.metrics.pose import mpjpe, pa_mpjpe
 from hifihr_core.models.shipped import LIFTER, shipped_model
 from hifihr_core.placed_hands import PlacedHands, in_front
-from hifihr_core.prediction.second_sight import fit_seen
 
 BATCH = 64
 

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from hifihr_core.hands import HandModel
 from hifihr_core.hands.skin_bank import SkinBank
+from hifihr_core.lifting.hand_crops import Crops
 from hifihr_core.lookup import needed
+from hifihr_core.photos.masks import segment_quickly
 from hifihr_core.placed_hands import LitHands
-from hifihr_core.prediction.hand_crops import Crops
 from hifihr_core.prediction.look.light_prior import LightPrior
-from hifihr_core.prediction.look.masks import segment_quickly
 from hifihr_core.prediction.look.skin_evidence import look_at_skin
 from hifihr_core.prediction.look.tone_and_light import infer_tone_and_light
 from hifihr_core.records import Side

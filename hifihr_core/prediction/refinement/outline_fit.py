@@ -24,9 +24,9 @@ from hifihr_core.geometry.gauss_newton import (
 )
 from hifihr_core.hands import HandModel
 from hifihr_core.lifting.fitting import move_hands
+from hifihr_core.lifting.hand_crops import Crops
+from hifihr_core.photos.masks import beyond_wrist
 from hifihr_core.placed_hands import LitHands, PlacedHands, in_front, map_tensors, pose_hands
-from hifihr_core.prediction.hand_crops import Crops
-from hifihr_core.prediction.look.masks import beyond_wrist
 from hifihr_core.prediction.refinement.outlines import find_outline, pair_outlines
 from hifihr_core.rendering.primitives import rasterize
 

@@ -15,10 +15,10 @@ from torch.nn import functional
 from hifihr_core.geometry import turns
 from hifihr_core.geometry.cameras import transform_K
 from hifihr_core.hands import HandModel, HandParameters
+from hifihr_core.lifting.hand_crops import Crops
 from hifihr_core.lookup import needed
+from hifihr_core.photos.masks import beyond_wrist
 from hifihr_core.placed_hands import DrawnHands, LitHands, draw_hands, map_tensors
-from hifihr_core.prediction.hand_crops import Crops
-from hifihr_core.prediction.look.masks import beyond_wrist
 from hifihr_core.records import Light
 from hifihr_core.rendering import Renderer, SelfShade, self_shade
 from hifihr_core.rendering.primitives import pack_light

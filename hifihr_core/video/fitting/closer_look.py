@@ -14,9 +14,9 @@ from hifihr_core.eyes.seen_hand import SeenHand
 from hifihr_core.geometry.crops import flip_horizontal
 from hifihr_core.hands import HandModel
 from hifihr_core.lifting.evidence import Evidence
+from hifihr_core.lifting.second_sight import SecondSight, doubted_sigma
 from hifihr_core.lifting.seen_definition import as_seen
 from hifihr_core.placed_hands import PlacedHands, map_tensors
-from hifihr_core.prediction.second_sight import SecondSight, doubted_sigma
 from hifihr_core.video.fitting.sighted_tracks import SightedTrack
 from hifihr_core.video.fitting.track_start import sequence_of
 from hifihr_core.video.reading.frames import Frame, FrameSource, Span

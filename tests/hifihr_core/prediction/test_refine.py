@@ -8,10 +8,10 @@ import torch
 
 from hifihr_core.geometry.cameras import project
 from hifihr_core.hands import HandModel
+from hifihr_core.lifting.hand_crops import Crops, cut_crops
+from hifihr_core.photos.masks import beyond_wrist, segment_hands
 from hifihr_core.photos.reading import as_photo
 from hifihr_core.placed_hands import LitHands, choose, default_light, map_tensors, mean_texture
-from hifihr_core.prediction.hand_crops import Crops, cut_crops
-from hifihr_core.prediction.look.masks import beyond_wrist, segment_hands
 from hifihr_core.prediction.refine import Refined, RefineSettings, refine
 from hifihr_core.prediction.refinement.picture_fit import PictureWeights
 from hifihr_core.rendering import Renderer

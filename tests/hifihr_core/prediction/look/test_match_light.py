@@ -7,8 +7,8 @@ import torch
 
 from hifihr_core.hands import HandModel
 from hifihr_core.hands.skin_bank import SkinBank, draw_skin_bank, skin_bank_of
+from hifihr_core.lifting.hand_crops import Crops
 from hifihr_core.placed_hands import LitHands, default_light, draw_hands
-from hifihr_core.prediction.hand_crops import Crops
 from hifihr_core.prediction.look.light_prior import LightPrior, fit_light_prior, load_light_prior
 from hifihr_core.prediction.look.match_light import match_light, pairs
 from hifihr_core.prediction.look.tone_and_light import _agreeing

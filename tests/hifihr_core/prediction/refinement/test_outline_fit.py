@@ -5,9 +5,9 @@ import torch
 
 from hifihr_core.geometry.cameras import project
 from hifihr_core.hands import HandModel
+from hifihr_core.lifting.hand_crops import Crops
 from hifihr_core.lifting.seen_definition import as_seen
 from hifihr_core.placed_hands import LitHands, default_light, map_tensors, mean_texture, pose_hands
-from hifihr_core.prediction.hand_crops import Crops
 from hifihr_core.prediction.refinement.outline_fit import OutlineWeights, fit_outlines
 from hifihr_core.rendering import rasterize
 

@@ -9,9 +9,9 @@ import torch
 from hifihr_core.eyes.seen_hand import SeenHand
 from hifihr_core.hands import HandModel
 from hifihr_core.lifting.hand_network import build_hand_network
+from hifihr_core.lifting.second_sight import SecondSight
 from hifihr_core.photos.reading import as_photo
 from hifihr_core.photos.seen_hands import shared_eyes
-from hifihr_core.prediction.second_sight import SecondSight
 from hifihr_core.video.fitting import closer_look
 from hifihr_core.video.fitting.closer_look import closer_hands, with_lift
 from hifihr_core.video.fitting.sighted_tracks import SightedTrack, sighted_tracks

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hifihr_core.prediction.look.masks import segment_hands, segment_quickly
+from hifihr_core.photos.masks import segment_hands, segment_quickly
 
 RADIUS = 0.25
 

@@ -19,12 +19,12 @@ from hifihr_core.geometry.crops import flip_horizontal, image_scale
 from hifihr_core.hands import HandModel
 from hifihr_core.lifting.evidence import Evidence
 from hifihr_core.lifting.fitting import SEEN_HANDS, FitWeights, fit_keypoints
+from hifihr_core.lifting.hand_crops import Crops
 from hifihr_core.lifting.hand_network import HandNetwork, to_photo, whole_network
 from hifihr_core.lifting.seen_definition import as_seen, seen_definition
 from hifihr_core.photos.detections import Detection
 from hifihr_core.photos.reading import Photo
 from hifihr_core.placed_hands import PlacedHands
-from hifihr_core.prediction.hand_crops import Crops
 
 #: A keypoint with an expected error of this fraction of half the hand's size has weight 1; the maximum is
 #: `_MOST_TRUST`.

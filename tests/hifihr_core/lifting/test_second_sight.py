@@ -7,13 +7,13 @@ import torch
 
 from hifihr_core.geometry.cameras import project
 from hifihr_core.hands import HandModel, load_hand
+from hifihr_core.lifting.hand_crops import cut_crops
 from hifihr_core.lifting.hand_network import build_hand_network
+from hifihr_core.lifting.second_sight import SecondSight, Sighted, trust_of
 from hifihr_core.photos.detections import Detection
 from hifihr_core.photos.reading import Photo, as_photo
 from hifihr_core.photos.seen_hands import as_detection, shared_eyes
 from hifihr_core.placed_hands import PlacedHands
-from hifihr_core.prediction.hand_crops import cut_crops
-from hifihr_core.prediction.second_sight import SecondSight, Sighted, trust_of
 
 PHOTO = Path(__file__).parents[3] / "examples" / "hand.jpg"
 
