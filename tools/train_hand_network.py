@@ -10,12 +10,12 @@ The file is written every few minutes; its metadata holds the settings and the e
 
 import argparse
 import json
-import time
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from learning.hand_scores import score
+from learning.saved_runs import SavedRun
 from learning.seen_files import read_photos, read_seen
 
 from hifihr_core.hands import HandModel, load_hand
@@ -55,35 +55,21 @@ def main() -> None:
         seed=arguments.seed,
     )
     network = random_start(hand, arguments.seed) if arguments.random else _start(arguments.start, hand)
-    began, saved = time.monotonic(), [time.monotonic()]
-
-    def save(step: int, average: HandNetwork) -> None:
-        found = {} if held_out is None else score(hand, average, held_out)
-        facts = {
-            "data": f"{len(seen)} rendered hands, {0 if photos is None else len(photos)} in photos",
-            "licence": "free",
-            "joints": hand.joint_definition,
-            "settings": json.dumps(asdict(settings)),
-            "steps": str(step),
-            "score": json.dumps({name: round(value, 4) for name, value in found.items()}),
-        }
-        save_hand_network(arguments.out, average, hand, facts)
-        print(f"step {step}, {(time.monotonic() - began) / 60:.1f} min: {facts['score']}", flush=True)
-
-    last = [0]
-
-    def on_step(step: int, terms: dict[str, float], average: HandNetwork) -> None:
-        last[0] = step + 1
-        if step % 50 == 0:
-            text = ", ".join(f"{name} {value:.3f}" for name, value in terms.items())
-            print(f"step {step}, {(time.monotonic() - began) / 60:.1f} min: {text}", flush=True)
-        if time.monotonic() - saved[0] > SAVE_EVERY_S:
-            saved[0] = time.monotonic()
-            save(step + 1, average)
-
+    facts = {
+        "data": f"{len(seen)} rendered hands, {0 if photos is None else len(photos)} in photos",
+        "licence": "free",
+        "joints": hand.joint_definition,
+        "settings": json.dumps(asdict(settings)),
+    }
+    run: SavedRun[HandNetwork] = SavedRun(
+        write=lambda average, facts: save_hand_network(arguments.out, average, hand, facts),
+        score=lambda average: {} if held_out is None else score(hand, average, held_out),
+        facts=facts,
+        print_every=50,
+        save_every_s=SAVE_EVERY_S,
+    )
     with quick_convolutions():
-        trained = train_hand_network(hand, network, seen, settings, photos=photos, on_step=on_step)
-    save(last[0], trained)
+        run.save(train_hand_network(hand, network, seen, settings, photos=photos, on_step=run.on_step))
 
 
 def random_start(hand: HandModel, seed: int) -> HandNetwork:

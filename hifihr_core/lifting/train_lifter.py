@@ -1,7 +1,5 @@
 """Train the keypoint lifter on an endless stream of hands: random poses and cameras, with a detector's mistakes."""
 
-import copy
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -13,9 +11,9 @@ from hifihr_core.geometry import turns
 from hifihr_core.geometry.alignment import procrustes
 from hifihr_core.geometry.cameras import project
 from hifihr_core.hands import HandModel
+from hifihr_core.lifting.averaged_training import OnStep, Schedule, train_average
 from hifihr_core.lifting.lifter import Lifter, build_lifter
 from hifihr_core.lifting.noisy_keypoints import DetectorNoise, KeypointBatch, sample_keypoints
-from hifihr_core.lifting.schedules import average_decay, half_cosine, move_towards, warm_up
 from hifihr_core.metrics.pose import mpjpe, pa_mpjpe
 from hifihr_core.placed_hands import PlacedHands, in_front
 
@@ -79,7 +77,7 @@ def train_lifter(
     settings: LifterTraining = LifterTraining(),
     *,
     start: Lifter | None = None,
-    on_step: Callable[[int, dict[str, float], Lifter], None] = lambda step, terms, average: None,
+    on_step: OnStep[Lifter] = lambda step, terms, average: None,
 ) -> Lifter:
     """Train a lifter for `hand` on its own device; the result is the moving average of its weights.
 
@@ -90,32 +88,16 @@ def train_lifter(
     generator = torch.Generator(device=device).manual_seed(settings.seed)
     torch.manual_seed(settings.seed)
     lifter = build_lifter(hand, width=settings.width, blocks=settings.blocks) if start is None else start
-    lifter = lifter.to(device).train()
-    trained = copy.deepcopy(lifter).eval()
+    lifter = lifter.to(device)
     optimizer = torch.optim.AdamW(lifter.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
-    began = time.monotonic()
-    for step in range(settings.steps):
-        done = _share_done(settings, step, time.monotonic() - began)
-        if done >= 1:
-            break
-        for group in optimizer.param_groups:
-            group["lr"] = settings.lr * warm_up(step, settings.lr_warmup_steps) * half_cosine(done)
+    schedule = Schedule(settings.steps, settings.max_minutes, settings.lr_warmup_steps, settings.ema, most_gradient=1.0)
+
+    def terms() -> dict[str, Float[Tensor, ""]]:
         with torch.no_grad():
             truth = sample_keypoints(hand, settings.batch_size, generator=generator, noise=settings.noise)
-        terms = lifter_loss(hand, lifter(truth.keypoints_px, truth.confidence, truth.K), truth)
-        optimizer.zero_grad(set_to_none=True)
-        torch.stack(list(terms.values())).sum().backward()
-        torch.nn.utils.clip_grad_norm_(lifter.parameters(), 1.0)
-        optimizer.step()
-        mean, new = dict(trained.named_parameters()), dict(lifter.named_parameters())
-        move_towards(mean, new, decay=average_decay(step, settings.ema))
-        on_step(step, {name: value.item() for name, value in terms.items()}, trained)
-    return trained
+        return lifter_loss(hand, lifter(truth.keypoints_px, truth.confidence, truth.K), truth)
 
-
-def _share_done(settings: LifterTraining, step: int, seconds: float) -> float:
-    by_steps = step / settings.steps
-    return by_steps if settings.max_minutes is None else max(by_steps, seconds / 60 / settings.max_minutes)
+    return train_average(lifter, optimizer, terms, schedule, on_step)
 
 
 @dataclass(frozen=True)
