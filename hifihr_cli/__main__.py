@@ -1,4 +1,4 @@
-"""`python -m hifihr_cli`: the same program as `hifihr`, for launchers that want a module (torchrun)."""
+"""`python -m hifihr_cli`: the same program as `hifihr`, for launchers that need a module (torchrun)."""
 
 from hifihr_cli.start import run
 

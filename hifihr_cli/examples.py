@@ -8,7 +8,7 @@ EXAMPLES: Mapping[str, Sequence[tuple[str, str]]] = {
         ("prepare freihand --check", "see what is present, missing or broken"),
         ("prepare freihand", "pack the download in $HIFIHR_DATA/raw/freihand"),
         ("prepare images --root my_photos", "your own photos, labelled by the detector"),
-        ("prepare synth --as freihand --count 64", "a small FreiHAND tree of synthetic hands"),
+        ("prepare synth --as freihand --count 64", "synthetic hands in FreiHAND's file layout"),
     ),
     "pretrain": (
         ("pretrain --data synth", "synthetic hands, rendered on the fly"),

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class SideName(str, Enum):
-    """Side of the hand, for detectors that do not tell it."""
+    """Side of the hand, for detectors that do not report it."""
 
     auto = "auto"
     left = "left"

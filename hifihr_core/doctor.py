@@ -28,7 +28,7 @@ EXTRAS = {
     "av": ("av", "clips for predict and live", "pip install 'hifihr[video]'"),
     "pytorch3d": (
         "pytorch3d",
-        "second rendering back end, not needed",
+        "alternative rendering back end, optional",
         "see https://github.com/facebookresearch/pytorch3d/blob/main/INSTALL.md",
     ),
 }

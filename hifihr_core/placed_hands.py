@@ -33,7 +33,7 @@ class PlacedHands:
 class LitHands(PlacedHands):
     """Placed hands with everything needed for their picture; `parameters.texture` must be set.
 
-    Raises: ValueError without a texture.
+    Raises: ValueError if there is no texture.
     """
 
     light: Light

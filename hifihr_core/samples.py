@@ -46,7 +46,7 @@ LABELS: Mapping[str, Label] = MappingProxyType(
         "keypoints_px": Label((21, 2), "joints found by a 2D detector, pixels; (0, 0) if not found", "found_px", True),
         "keypoints_confidence": Label((21,), "the detector's confidence per joint, 0 to 1", per_picture=True),
         "mano_vertices_cam": Label(
-            (778, 3), "MANO vertices (or the 778 stand-ins of a synthetic tree), camera frame, metres", "cam"
+            (778, 3), "MANO vertices (without MANO, 778 points of a synthetic hand), camera frame, metres", "cam"
         ),
         "root_cam": Label(
             (3,), "the root joint given with the sample, camera frame, metres; the wrist in HO-3D's evaluation", "cam"
@@ -66,7 +66,7 @@ LABELS: Mapping[str, Label] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Sample:
-    """One right-looking hand in one picture, as read by a source and stored in a shard.
+    """One right (or mirrored left) hand in one picture, as read by a source and stored in a shard.
 
     The picture of a left hand has been mirrored along with K and labels; `side` is the original side.
     `labels` holds float32 arrays under the names of `LABELS`, except `mask`, which stays encoded in `mask`.

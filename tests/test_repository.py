@@ -86,6 +86,12 @@ def python_files():
     )
 
 
+def test_no_file_contains_the_markers_of_a_merge_conflict():
+    texts = [*python_files(), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md")]
+    marker = re.compile(r"^ *(<<<<<<< |>>>>>>> |=======$)", re.MULTILINE)
+    assert [path.name for path in texts if marker.search(path.read_text(encoding="utf-8"))] == []
+
+
 def test_files_keep_a_readable_size():
     long = {str(path.relative_to(ROOT)): count for path in python_files() if (count := _lines(path)) > 500}
     assert long == {}

@@ -22,8 +22,8 @@ class AugmentRanges:
     """Ranges of the changes; `NO_CHANGE` does nothing. Probabilities are per picture.
 
     `rotation_rad` is the largest roll to either side, `scale` the range of scales (log-uniform), `shift` the largest
-    shift to either side as a fraction of the crop. `flip` mirrors a picture, which gives a left-looking hand: only for
-    training on such hands. `brightness`, `contrast`, `saturation` and `white_balance` are the largest relative changes;
+    shift to either side as a fraction of the crop. `flip` mirrors a picture, which then shows a left hand: only for
+    training on left hands. `brightness`, `contrast`, `saturation` and `white_balance` are the largest relative changes;
     `gamma` is the range of the exponent. Sizes of occluding rectangles are fractions of the crop.
     """
 

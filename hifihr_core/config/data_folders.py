@@ -12,14 +12,14 @@ def data_home() -> Path:
 def raw_folder(dataset: str) -> Path:
     """Return the folder in which the raw files of a dataset are expected.
 
-    If there is no download, a generated tree in its layout is used, if `prepare synth --as` has written one.
+    If there is no download, a generated dataset in its layout is used, if `prepare synth --as` has written one.
     """
     place = data_home() / "raw" / dataset
     return place if place.exists() else next(iter(generated_trees(dataset)), place)
 
 
 def generated_trees(dataset: str = "") -> list[Path]:
-    """Return the generated raw trees in the data folder, for one dataset's layout or for all."""
+    """Return the folders of generated datasets in the data folder, for one dataset's layout or for all."""
     return sorted(path for path in (data_home() / "raw").glob(f"synth-{dataset}*") if path.is_dir())
 
 

@@ -114,7 +114,7 @@ class NimbleConverter:
         return torch.linalg.solve(normal, share * scaled.T @ wanted)
 
     def _linear_skin(self) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "X N 3"]]:
-        """Return the mean colours of the mapped vertices, and their derivatives with respect to its coefficients."""
+        """Return the mean colours of the mapped vertices, and their derivatives by texture coefficient."""
         if self._skin is None:
             model = self.nimble
             mean = model.sample_at_vertices(model.texture_mean[None])[0, self.which]

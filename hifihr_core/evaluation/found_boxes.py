@@ -74,7 +74,7 @@ class FoundSamples:
 def find_boxes(
     samples: Samples, positions: Sequence[int], detector: Detector, *, on_progress: OnProgress = no_progress
 ) -> FoundBoxes:
-    """Search for the labelled hand in each sample's stored picture, which is cropped around a right-looking hand.
+    """Search for the labelled hand in each sample's stored picture, a crop that shows a right (or mirrored left) hand.
 
     Raises: DataError if a picture cannot be decoded, or no hand is found in any.
     """

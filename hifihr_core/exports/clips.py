@@ -21,7 +21,7 @@ SHARES = MappingProxyType({"cmc": 0.25, "mcp": 0.9, "pip": 1.1, "dip": 0.8, "ip"
 class Clip:
     """An animation of one rig: ``T_cam_bone[t, n]`` is bone n in the camera frame at ``times_s[t]``, which ascend.
 
-    The camera frame is that of `Rig.T_cam_bone`; a left hand is a left hand. A video gives one time per frame.
+    The camera frame is that of `Rig.T_cam_bone`; left hands are not mirrored. A video gives one time per frame.
     """
 
     name: str

@@ -125,7 +125,7 @@ class RunIndex:
 
 
 def read_index(folder: Path) -> list[dict]:
-    """Return the entries of a results folder. Raises: DataError without an index that hifihr wrote."""
+    """Return the entries of a results folder. Raises: DataError if hifihr wrote no index there."""
     path = folder / INDEX_FILE
     if not path.is_file() and not _journals(folder):
         raise DataError(f"{path}: no such file, expected a folder written by `hifihr predict --out`")

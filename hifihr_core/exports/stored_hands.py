@@ -93,7 +93,7 @@ def hand_from_document(document: Mapping, hand: HandModel) -> HandResult:
 def _shaped(document: Mapping, name: str, *shape: int) -> np.ndarray:
     array = np.asarray(document[name], dtype=np.float64)
     if array.shape != shape:
-        raise ValueError(f"{name} of shape {array.shape}, expected {shape}")
+        raise ValueError(f"{name} has shape {array.shape}, expected {shape}")
     return array
 
 
@@ -129,7 +129,7 @@ def _points(rows: Any) -> np.ndarray | None:
         return None
     points = np.array([(np.nan, np.nan) if row is None else row for row in rows], dtype=np.float64)
     if points.shape != (NUM_JOINTS, 2):
-        raise ValueError(f"keypoints_px of shape {points.shape}, expected {(NUM_JOINTS, 2)}")
+        raise ValueError(f"keypoints_px has shape {points.shape}, expected {(NUM_JOINTS, 2)}")
     return points
 
 

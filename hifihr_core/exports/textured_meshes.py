@@ -118,7 +118,7 @@ def skinned_vertices(rig: Rig) -> Float[np.ndarray, "V 3"]:
 
 
 def posed_mesh(model: HandModel, hand: PlacedHands) -> TexturedMesh:
-    """Return the (right-looking) mesh of one hand in the camera frame, with the model's own appearance and its rig.
+    """Return the mesh of one right hand in the camera frame, with its rig and the model's own appearance.
 
     Raises: ValueError for parameters without a texture.
     """
@@ -145,7 +145,7 @@ def surface_normals(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "
 
 
 def hand_rig(hand: HandModel, parameters: HandParameters, root_cam: Float[Tensor, "1 3"]) -> Rig | None:
-    """Return the rig of one (right-looking) hand with joint 9 at `root_cam`, or None if its model has none."""
+    """Return the rig of one right hand with joint 9 at `root_cam`, or None if its model has none."""
     armature = hand.armature(parameters)
     if armature is None:
         return None

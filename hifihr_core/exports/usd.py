@@ -29,7 +29,7 @@ def write_usdz(path: Path, hands: Sequence[SceneHand], *, bones: str = "vrm") ->
     """Write the hands to one USDZ. A hand's first clip, if any, becomes its animation; otherwise the hand holds its
     pose.
 
-    Raises: ConfigError without the extra `usd`; DataError if it cannot be written.
+    Raises: ConfigError if the extra `usd` is not installed; DataError if it cannot be written.
     """
     usd = _library()
     with TemporaryDirectory() as folder:

@@ -62,7 +62,7 @@ def align_scale_translation(
     """Scale `source` to the true length of the bone anchor-reference, and move the anchor to its true position.
 
     HO-3D's second alignment (`align_sc_tr` of its evaluator), with the wrist as anchor and the middle MCP as
-    reference. A predicted bone without length counts as one metre. Order and rounding of the operations are the
+    reference. A predicted bone of length zero counts as one metre. Order and rounding of the operations are the
     official ones, hence numpy (torch's square root is not correctly rounded everywhere): the PCK at threshold 0 counts
     errors that are exactly zero, so that the last digit of a perfect prediction matters.
     """

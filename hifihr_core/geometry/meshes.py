@@ -27,8 +27,8 @@ class EdgeAdjacency:
 def last_corners(faces: Int[Tensor, "F 3"]) -> Int[Tensor, " V"]:
     """Return the last corner at which each vertex occurs, an index into the flat faces; each vertex must be in a face.
 
-    A vertex on a seam of the chart has several texture coordinates. Writing all of them to its row would leave to the
-    scheduling of threads which one remains.
+    A vertex on a seam of the chart has several texture coordinates. If all of them were written to its row, the
+    scheduling of threads would decide which one remains.
     """
     flat = faces.reshape(-1).long()
     corners = torch.arange(len(flat), device=flat.device)

@@ -7,5 +7,5 @@ from hifihr_core.records import Side
 
 
 def mirror_axis(side: Side) -> Float[np.ndarray, "3"]:
-    """Return what points of a right-looking hand are multiplied by to be of `side`: x is negated for a left hand."""
+    """Return the factors that turn points of a right hand into those of a hand of `side`: a left one has x negated."""
     return np.array([-1.0 if side == "left" else 1.0, 1.0, 1.0])

@@ -154,7 +154,7 @@ class HandModel(nn.Module, ABC):
         return torch.cat(parts)
 
     def sample_at_vertices(self, maps: Float[Tensor, "M C T T"]) -> Float[Tensor, "M V C"]:
-        """Sample maps on the chart at vertices, bilinearly. Raises: ValueError without a chart."""
+        """Sample maps on the chart at vertices, bilinearly. Raises: ValueError if there is no chart."""
         if self.uvs is None or self.faces_uvs is None:
             raise ValueError(f"{self.name} has no chart")
         at = self.uvs[self.faces_uvs.reshape(-1)[last_corners(self.faces)].long()]

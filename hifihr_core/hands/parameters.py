@@ -17,7 +17,7 @@ def check_sizes(model: HandModel, parameters: HandParameters) -> None:
     for name, size in expected.items():
         tensor = getattr(parameters, name)
         if tensor is not None and tensor.shape[-1] != size:
-            raise ValueError(f"{name} has {tensor.shape[-1]} coefficients, expected {size} of {model.name}")
+            raise ValueError(f"{name} has {tensor.shape[-1]} coefficients, expected {size} for {model.name}")
 
 
 def check_finite(parameters: HandParameters) -> None:

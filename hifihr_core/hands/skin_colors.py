@@ -18,11 +18,11 @@ _LOCAL = 0.14
 def skin_color_basis(
     functions: Float[Tensor, "V K"], frequencies: Float[Tensor, " K"]
 ) -> tuple[Float[Tensor, " M"], Float[Tensor, "X M"]]:
-    """Return the mean log-odds (V * 3) and a basis (3 K, V * 3) on which unit coefficients are one deviation.
+    """Return the mean log-odds (V * 3) and a basis (3 K, V * 3); a coefficient of 1 is one standard deviation.
 
-    `functions` are eigenfunctions of the surface and `frequencies` their eigenvalues. The deviation of a varying
-    function decreases as 1 / (1 + frequency / f), where f is the fourth frequency; the constant one sets the overall
-    tone. Coefficient 3 k + t is tone t on function k.
+    `functions` are eigenfunctions of the surface and `frequencies` their eigenvalues. The standard deviation of a
+    varying function decreases as 1 / (1 + frequency / f), where f is the fourth frequency; the constant one sets the
+    overall tone. Coefficient 3 k + t is tone t on function k.
     """
     unit = functions / functions.square().mean(0).sqrt()
     size = _LOCAL / (1 + frequencies / frequencies[min(4, len(frequencies) - 1)])

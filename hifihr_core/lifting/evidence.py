@@ -23,12 +23,12 @@ _NUM_NUMBERS = 21 + 21 + 63 + 42
 
 @dataclass(frozen=True)
 class Evidence:
-    """The eyes' and the hand network's output for right-looking hands, beyond keypoints.
+    """The eyes' and the hand network's output for right (or mirrored left) hands, beyond keypoints.
 
     `spread_px` is the standard deviation (of n - 1) of the looks at a joint along an axis, `depth_px` is the depth of
     each joint relative to the wrist, both in pixels of the keypoints' picture. `metres` are the joints relative to the
     centre of the hand, in the axes of that picture. `features` and `second_px` are the hand network's pooled features
-    and its own joints, from an upright, right-looking crop.
+    and its own joints, from an upright crop of a right hand.
     """
 
     spread_px: Float[Tensor, "B 21"]

@@ -36,7 +36,7 @@ class FitWeights:
 
     `keypoint` is in units of half the hand's size in the image; beyond `outlier` of them a keypoint loses influence.
     `start_pose` (radians), `start_turn` (radians) and `start_shape` hold a hand near its start, and `start_log_depth`
-    its distance: a start from more than the keypoints must not be spoilt by their errors. Infinite: not held.
+    its distance: if the start is based on more than the keypoints, their errors must not spoil it. Infinite: not held.
     """
 
     keypoint: float = 0.045
@@ -90,7 +90,7 @@ def fit_keypoints(
     weights: FitWeights = FitWeights(),
     definition: Float[Tensor, "21 21"] | None = None,
 ) -> PlacedHands:
-    """Move right-looking hands from `start` onto their keypoints; steps that do not lower the cost are rejected.
+    """Move right hands from `start` onto their keypoints; steps that do not lower the cost are rejected.
 
     Joints of confidence 0 are ignored. If the keypoints are defined differently, `definition` gives them as weighted
     sums of the hand's joints, one row each (see `seen_definition`); the hands keep their own definition. No gradients.

@@ -1,4 +1,4 @@
-"""Cut the detections of a photo into a batch of right-looking crops, each with its camera."""
+"""Cut the detections of a photo into a batch of crops with their cameras, in which left hands are mirrored."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Crops:
 
     @property
     def inside(self) -> Bool[Tensor, "B H W"]:
-        """The pixels that the photo covers: beyond its border a crop is exactly black, as neither skin nor noise is."""
+        """The pixels that the photo covers: beyond its border a crop is exactly black; skin and noise never are."""
         return self.image.amax(dim=1) > 0
 
     def definitions(self, joint_definition: str) -> Float[Tensor, "B 21 21"]:

@@ -69,7 +69,7 @@ class Lifter(nn.Module):
         context: Float[Tensor, "B W"] | None = None,
         evidence: Evidence | None = None,
     ) -> PlacedHands:
-        """Lift right-looking hands. Joints of confidence 0 are ignored; their pixels may have any finite value.
+        """Lift right hands. Joints of confidence 0 are ignored; their pixels may have any finite value.
 
         `context`, as wide as the hidden layers, encodes what is known beyond keypoints; `evidence` comes from the eyes,
         and a lifter without a reader ignores it.

@@ -83,7 +83,7 @@ class SecondSight:
         left: Bool[np.ndarray, " N"],
         T_crop_image: Float[np.ndarray, "N 3 3"],
     ) -> Evidence:
-        """Return the evidence for each hand in pixels and axes of its right-looking crop.
+        """Return the evidence for each hand in pixels and axes of its crop, in which a left hand is mirrored.
 
         `seen` are hands in the picture of `pyramid`.
         """
@@ -129,7 +129,7 @@ class SecondSight:
         K: Float[Tensor, "B 3 3"],
         evidence: Evidence,
     ) -> PlacedHands:
-        """Return right-looking hands, lifted from their keypoints (if `found` is 1) and the evidence."""
+        """Return right hands, lifted from their keypoints (if `found` is 1) and the evidence."""
         return self._network.lifter(keypoints_px, found, K, evidence=evidence)
 
     @property

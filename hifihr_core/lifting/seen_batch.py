@@ -58,7 +58,7 @@ class SeenHands:
 
 @dataclass(frozen=True)
 class SeenPhotos:
-    """N right-looking hands in photos: the feature map of each crop, and the eyes' output, in pixels of the photos.
+    """N right (or mirrored left) hands in photos: feature maps of their crops, and the eyes' output in photo pixels.
 
     `weight` is the trust in each joint, 0 to 1; `K` is a typical camera, since the true one is unknown.
     """

@@ -34,9 +34,9 @@ def as_seen(joints: Float[Tensor, "B 21 D"], joint_definition: str) -> Float[Ten
 
 
 def from_seen(seen: Float[Tensor, "B 21 D"], joint_definition: str) -> Float[Tensor, "B 21 D"]:
-    """Return joints as a hand defines them, of joints that the eyes saw: `as_seen` the other way round.
+    """Return joints that the eyes saw as a hand model defines them: the inverse of `as_seen`.
 
-    Exact in space and for a distant camera; joints of an unknown definition stay.
+    Exact in 3D and for a distant camera; joints of an unknown definition are unchanged.
     """
     weights = seen_definition(joint_definition)
     return seen if weights is None else torch.linalg.solve(weights.to(seen), seen)

@@ -1,6 +1,7 @@
 """Terms without labels: priors on hands, skins and meshes.
 
-Priors of pose, shape and texture pull to the mean, or, in a run whose settings say so, to what its start saw.
+Priors of pose, shape and texture pull towards the mean or, if the settings say so, towards the estimates of the run's
+starting network.
 """
 
 from collections.abc import Callable

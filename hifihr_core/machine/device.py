@@ -64,7 +64,7 @@ Answer = TypeVar("Answer")
 def side_by_side(work: Callable[[Item], Answer], items: Sequence[Item]) -> list[Answer]:
     """Return ``work(item)`` for every item in their order, without gradients, on as many threads as there are cores.
 
-    For work that lets go of the interpreter lock; within `one_thread` each thread of torch is one of them.
+    For work that releases the interpreter lock; within `one_thread`, torch adds no threads of its own.
     """
 
     def alone(item: Item) -> Answer:

@@ -60,7 +60,7 @@ class ErrorSummary:
 def summarize_errors(chunks: Iterable[Float[np.ndarray, "_ P"]]) -> ErrorSummary:
     """Collect the point errors of all samples, chunk by chunk, so that they are never in memory together.
 
-    Raises: ValueError without any chunk.
+    Raises: ValueError if there are no chunks.
     """
     per_sample, per_point, counts = [], [], np.zeros(len(PCK_THRESHOLDS_M), dtype=np.int64)
     for errors_m in chunks:

@@ -33,7 +33,7 @@ class EyesBackbone(nn.Module):
     def forward_intermediates(
         self, image: Float[Tensor, "B 3 H W"], *, indices: Sequence[int], output_fmt: str = "NCHW"
     ) -> tuple[Tensor, list[Tensor]]:
-        """Return the last map and those of `feature_info[index]`."""
+        """Return the last map, and the map of `feature_info[index]` for each of `indices`."""
         last = self.stem(image)
         found, first = [last], 0
         for end, _, _ in _STAGES:

@@ -132,7 +132,7 @@ class MobileNetV4(nn.Module):
     def forward_intermediates(
         self, x: Float[Tensor, "B 3 H W"], *, indices: Sequence[int], output_fmt: str = "NCHW"
     ) -> tuple[Tensor, list[Tensor]]:
-        """Return the last map and those of `feature_info[index]`."""
+        """Return the last map, and the map of `feature_info[index]` for each of `indices`."""
         found: dict[int, Tensor] = {}
         x = self.act1(self.bn1(self.conv_stem(x)))
         found[0] = x

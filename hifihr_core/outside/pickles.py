@@ -114,7 +114,7 @@ class _Array(np.ndarray):
         plain = dtype.plain()
         if plain.hasobject:
             if not isinstance(data, list) or len(data) != math.prod(shape):
-                raise ValueError(f"object array of shape {shape} without its list")
+                raise ValueError(f"an object array of shape {shape} does not contain a list of that length")
             fill: Any = data
         else:
             fill = _sized(data, shape, plain)
@@ -125,10 +125,10 @@ class _Array(np.ndarray):
 # The stand-ins below accept anything from a file, so their arguments are deliberately unchecked.
 def _sized(data: Any, shape: Any, dtype: np.dtype) -> bytes:
     if not isinstance(data, str | bytes | bytearray):  # bytes() of a number would give that many zeros
-        raise ValueError(f"array of shape {shape} with {type(data).__name__} for its bytes")
+        raise ValueError(f"the content of an array of shape {shape}: found {type(data).__name__}, expected bytes")
     raw = data.encode("latin1") if isinstance(data, str) else bytes(data)
     if any(size < 0 for size in shape) or len(raw) != math.prod(shape) * dtype.itemsize:
-        raise ValueError(f"array of shape {shape} and dtype {dtype} with {len(raw)} bytes")
+        raise ValueError(f"an array of shape {shape} and dtype {dtype} does not fit its {len(raw)} bytes")
     return raw
 
 

@@ -189,4 +189,4 @@ def _grey_to_8_bit(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
     white = 1.0 if image.mode == "F" and top <= 1 else 2.0**bits - 1
     grey = Image.fromarray(np.rint(np.clip(values * (255.0 / white), 0, 255)).astype(np.uint8))
     is_usual = white == 255 or (white == 65535 and image.mode != "F")
-    return grey, () if is_usual else (f"a grey picture up to {top:g}: {white:g} is taken for white",)
+    return grey, () if is_usual else (f"a grey picture with values up to {top:g}: {white:g} is taken as white",)

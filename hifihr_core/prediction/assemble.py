@@ -40,8 +40,8 @@ SAID_LENGTH_SPREAD, ASSUMED_FOCAL_SPREAD, UNSEEN_SIZE_SPREAD = 0.02, 0.3, 0.1
 class Reconstruction:
     """Everything known about the hands of one photo once they are reconstructed, in the order of `detections`.
 
-    `hands` are right-looking, in the cameras of `crops`; `origins` and `confidence` are those of `Started`. `sized` is
-    True if the length of the hands was given; `start` are the hands before they were refined.
+    `hands` are right hands (left ones mirrored), in the cameras of `crops`; `origins` and `confidence` are those of
+    `Started`. `sized` is True if the length of the hands was given; `start` are the hands before they were refined.
     """
 
     photo: Photo
@@ -145,7 +145,7 @@ def _side_confidence(detection: Detection, side: Side) -> float | None:
 def _mesh(
     model: HandModel, posed: PosedHands, hand: LitHands, i: int, views: Sequence[View], texture_px: int
 ) -> tuple[TexturedMesh, float | None]:
-    """Return the right-looking mesh of hand i in the camera frame, and how much of its texture comes from the photo.
+    """Return the mesh of hand i as a right hand in the camera frame, and how much of its texture comes from the photo.
 
     The fraction is None without views: then the texture is only the inferred skin.
     """

@@ -74,8 +74,8 @@ class ShardReader:
         if self._layout is None:
             layout = read_layout(self.path, self._memory)
             if self.samples not in (None, len(layout.rows)):
-                found = f"{len(layout.rows):,} samples, expected {self.samples:,}"
-                raise DataError(f"{self.path}: {found} by its index; prepare the dataset again")
+                found = f"{len(layout.rows):,} samples, expected {self.samples:,} as in its index"
+                raise DataError(f"{self.path}: {found}; prepare the dataset again")
             self._layout = layout
         return self._layout
 

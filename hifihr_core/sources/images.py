@@ -89,7 +89,7 @@ class ImagesSplit(Split):
 
 
 def as_labels(hand: Detection) -> Detection:
-    """Return a hand that the eyes saw with its joints where labels and hand models have them; other hands stay."""
+    """Return a hand with the eyes' joints moved to where labels define them; other hands are unchanged."""
     if hand.seen is None or hand.keypoints_px is None or not hand.found.all():
         return hand
     import torch  # nothing else that prepares photos needs it
@@ -182,7 +182,7 @@ def _choose_detector(name: str | None) -> str | None:
 
 
 def find_photos(root: Path) -> tuple[str, ...]:
-    """Return the photos below a folder, in natural order, relative to it. Raises: DataError without a folder."""
+    """Return the photos below a folder, in natural order, relative to it. Raises: DataError if it is missing."""
     if not root.is_dir():
         raise DataError(f"{root}: no such folder; {DOWNLOAD}")
     return tuple(path.relative_to(root).as_posix() for path in find_files(root, PHOTO_SUFFIXES))

@@ -1,6 +1,6 @@
 """Check whether a dataset's joints are MANO's, which decides the joint definition and catches old downloads.
 
-Users install MANO themselves. Without it, and for trees whose vertices are not MANO's, these checks are skipped by
+Users install MANO themselves. Without it, and for data whose vertices are not MANO's, these checks are skipped by
 name. Torch is imported only when a check runs.
 """
 
@@ -18,7 +18,7 @@ _MISSING = "MANO is not installed (`hifihr assets import mano-right PATH`)"
 def reason_to_skip(*, stand_in: bool) -> str | None:
     """Return why MANO cannot be used, or None."""
     if stand_in:
-        return "the vertices of this synthetic tree are not MANO's"
+        return "the vertices of this synthetic dataset are not MANO's"
     return None if is_installed("mano-right") else _MISSING
 
 

@@ -1,18 +1,18 @@
-"""The marker file of a generated raw tree."""
+"""The marker file of a generated dataset."""
 
 from dataclasses import dataclass
 
 from hifihr_core.errors import DataError
 from hifihr_core.outside.json_text import parse_json
 
-#: A file in the root of a raw tree written by `prepare synth --as ...`:
+#: A file in the root of a dataset written by `prepare synth --as ...`:
 #: ``{"synthetic": true, "stand_in_vertices": true|false}``.
 MARKER_NAME = "hifihr_synthetic.json"
 
 
 @dataclass(frozen=True)
 class Marker:
-    """The facts about a raw tree. `stand_in_vertices`: its 778 vertices are not MANO's."""
+    """What the marker states. `stand_in_vertices`: the dataset's 778 vertices are not MANO's."""
 
     synthetic: bool = False
     stand_in_vertices: bool = False
@@ -23,7 +23,7 @@ def parse_marker(text: bytes | None, name: str = MARKER_NAME) -> Marker:
     if text is None:
         return Marker()
     try:
-        content = parse_json(text, name, remedy="write the tree again")
+        content = parse_json(text, name, remedy="generate the dataset again")
         return Marker(synthetic=bool(content["synthetic"]), stand_in_vertices=bool(content["stand_in_vertices"]))
     except (TypeError, KeyError) as error:
-        raise DataError(f"{name}: not the marker of a synthetic tree ({error}); write the tree again") from error
+        raise DataError(f"{name}: not the marker of a synthetic dataset ({error}); generate it again") from error

@@ -63,7 +63,7 @@ def _decode(
         pixels = None
     if pixels is None:
         raise DataError(
-            f"{sample.key}: the {what} cannot be decoded ({len(content):,} bytes), expected a whole JPEG or PNG; "
+            f"{sample.key}: the {what} cannot be decoded ({len(content):,} bytes), expected a complete JPEG or PNG; "
             "check the shards with `hifihr shards verify`"
         )
     return pixels
@@ -106,7 +106,7 @@ def _decode_into(sample: Sample, out: UInt8[np.ndarray, "H W C"], factor: int = 
     picture = _shrink(decode_picture(sample), factor)
     if picture.shape[:2] != out.shape[:2]:
         raise DataError(
-            f"{sample.key}: the picture is {picture.shape[1]} x {picture.shape[0]}, but its head says "
+            f"{sample.key}: the picture is {picture.shape[1]} x {picture.shape[0]}, but its header says "
             f"{out.shape[1]} x {out.shape[0]}; check the shards with `hifihr shards verify`"
         )
     out[..., :3] = picture

@@ -47,7 +47,7 @@ class ClipOptions:
 
 @dataclass(frozen=True)
 class HandLabel:
-    """The ground truth of one hand in one frame; parameters are for the right-looking hand, the rest is as pictured."""
+    """The ground truth of one hand in one frame; parameters are those of a right hand, the rest is as pictured."""
 
     id: int
     side: Side

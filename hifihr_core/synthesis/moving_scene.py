@@ -22,7 +22,7 @@ _TURN_RAD, _SHAKE_RAD = 0.35, 0.012
 
 @dataclass(frozen=True)
 class PlaceAt:
-    """Hands of one side at given times, right-looking: mirror x to get a left hand as in the clip."""
+    """Hands of one side at given times, all as right hands: mirror x to get a left hand as in the clip."""
 
     side: Side
     parameters: HandParameters

@@ -31,7 +31,7 @@ ROOT_LABEL = "joints_cam"
 @dataclass
 class Run:
     """What the training loop works with. `network` is the bare module, `learner` the same one as the loop calls it,
-    `start` a frozen copy of what it began as, None unless priors pull there.
+    `start` a frozen copy of its initial state, None unless the priors are centred on its estimates.
 
     `notes` are lines for the user about the origin of the weights and about omitted terms; `started_from` names only
     the weights.

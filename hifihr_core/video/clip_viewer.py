@@ -23,7 +23,8 @@ _UNSEEN_OPACITY = 0.45
 class ClipViewer:
     """Serves the clips in a results folder at ``http://host:port``.
 
-    Bridged hands are translucent. Raises: ConfigError without the extra `view`; DataError for broken results.
+    Bridged hands are translucent. Raises: ConfigError if the extra `view` is not installed; DataError for broken
+    results.
     """
 
     def __init__(self, clips: StoredClips, *, host: str = "127.0.0.1", port: int = 8080) -> None:

@@ -35,8 +35,8 @@ _MARK_M = 0.004
 class HandViewer:
     """Serves the photos in a results folder at ``http://host:port``.
 
-    If the port is taken, the next free one is used. Raises: ConfigError without the extra `view`, or if `host` is not
-    an address of this machine.
+    If the port is taken, the next free one is used. Raises: ConfigError if the extra `view` is not installed or
+    `host` is not an address of this machine.
     """
 
     def __init__(self, photos: StoredPhotos, *, host: str = "127.0.0.1", port: int = 8080) -> None:

@@ -52,7 +52,9 @@ class StoredPhotos:
     def _hand(self, files: list[str]) -> HandResult:
         documents = [self.folder / name for name in files if name.endswith(".json")]
         if not documents:
-            raise DataError(f"{self.folder}: a hand without its .json; run `hifihr predict --format json,obj` again")
+            raise DataError(
+                f"{self.folder}: the .json of a hand is missing; run `hifihr predict --format json,obj` again"
+            )
         document = read_hand_document(documents[0])
         hand = hand_from_document(document, _model(document["hand"]))
         pictures = [self.folder / name for name in files if name.endswith("_texture.png")]

@@ -86,7 +86,9 @@ class StoredClips:
     def _track(self, entry: Mapping[str, Any]) -> StoredTrack:
         files = [self.folder / Path(name).name for name in entry["files"] if str(name).endswith(".npz")]
         if not files or not files[0].is_file():
-            raise DataError(f"{self.folder}: a track without its .npz; run `hifihr predict --format npz,glb` again")
+            raise DataError(
+                f"{self.folder}: the .npz of a track is missing; run `hifihr predict --format npz,glb` again"
+            )
         arrays = read_arrays(
             files[0],
             what="the numbers of a track",
@@ -125,7 +127,7 @@ def _check(path: Path, arrays: Mapping[str, np.ndarray], hand: HandModel) -> Non
 
 
 def has_tracks(folder: Path) -> bool:
-    """Return whether a results folder lists a clip with hands. Raises: DataError without an index."""
+    """Return whether a results folder lists a clip with hands. Raises: DataError if it has no index."""
     return any(entry.get("tracks") for entry in read_index(folder))
 
 

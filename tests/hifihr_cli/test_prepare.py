@@ -50,7 +50,7 @@ def test_check_prints_a_tree_and_packs_nothing(run_cli, data):
     assert "  ok      training_K.json" in ended.out
     assert "    ok      rgb  (16 files)" in ended.out
     assert "  passed  scale: worst" in ended.out
-    assert "  skipped MANO joints: the vertices of this synthetic tree" in ended.out
+    assert "  skipped MANO joints: the vertices of this synthetic dataset" in ended.out
     assert not (data / "shards").exists()
 
 

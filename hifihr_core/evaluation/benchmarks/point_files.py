@@ -67,7 +67,7 @@ def read_ground_truth(
 ) -> tuple[PointSets, Benchmark]:
     """Read `evaluation_xyz.json` and `evaluation_verts.json` below `folder`; recognise the benchmark by their length.
 
-    Unofficial ground truth, such as a generated tree (marked by `prepare synth --as ...`), may have any length; the
+    Unofficial ground truth, such as that of a dataset generated with `prepare synth --as`, may have any length; the
     `samples` of its benchmark is None. A named `version` means that it is the official one.
     Raises: DataError if a file is missing or broken, or its length is not that of the named version.
     """
@@ -178,7 +178,7 @@ def _hint(count: int, benchmark: Benchmark) -> str:
 
 
 def find_marker(folder: Path) -> Marker:
-    """Read the marker of a generated tree, in `folder` or above the ground truth below it."""
+    """Read the marker of a generated dataset, in `folder` or above the ground truth below it."""
     below = [place / MARKER_NAME for place, _, names in walk(folder) if MARKER_NAME in names]
     found = sorted(below, key=lambda path: len(path.parts))
     return parse_marker(read_whole(found[0]), str(found[0])) if found else Marker()

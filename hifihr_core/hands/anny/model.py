@@ -206,7 +206,7 @@ class AnnyHand(HandModel):
         return rest[..., :num_vertices], rest[..., num_vertices:].transpose(1, 2)
 
     def _rest_near(self, shape: Float[Tensor, "B S"]) -> tuple[Float[Tensor, "B 3 N"], Float[Tensor, "B 18 3"]]:
-        """Return the same for the vertices that joints are made of."""
+        """Return the same as `_rest`, for the vertices that define the joints."""
         rest = (shape @ self.near_basis).reshape(shape.shape[0], 3, -1) + self.near_rest
         count = self.near.shape[0]
         return rest[..., :count], rest[..., count:].transpose(1, 2)

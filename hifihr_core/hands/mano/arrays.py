@@ -28,7 +28,7 @@ class ManoData:
     """One MANO hand, metres, in the axes of the file: `template` + blend shapes, skinned along `PARENTS`.
 
     `components` are MANO's scaled principal components of the hand pose (rows; a unit coefficient is one standard
-    deviation around `hands_mean`). The limits are the extremes of MANO's registered poses, with mean, as
+    deviation around `hands_mean`). The limits are the extremes of MANO's registered poses, including the mean, as
     (lowest, highest). `harmonics` are eigenfunctions of the template surface, `frequencies` their eigenvalues.
     `md5` is that of the original pickle.
     """

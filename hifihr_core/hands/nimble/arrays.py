@@ -35,12 +35,12 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class NimbleData:
-    """NIMBLE's skin, metres: mean shape, shape basis (multiplied by the deviations), blend shapes, weights, joints.
+    """NIMBLE's skin, metres: mean shape, shape basis (times standard deviations), blend shapes, weights, joints.
 
     `joints` are the 25 rest joints of the mean shape, `joints_basis` their shape basis. Weights are those of the 20
     bones. ``pose = pose_mean + (coefficients * pose_std + pose_offset) @ pose_basis`` are rotation vectors of bones 1
     to 19. The 778 MANO-like vertices are ``sum(mano_values * skin[mano_columns])`` per `mano_rows`. Texture maps are
-    RGB, row 0 at the top; `texture_basis` is multiplied by the deviations.
+    RGB, row 0 at the top; `texture_basis` includes the standard deviations.
     """
 
     template: Float[np.ndarray, "V 3"]

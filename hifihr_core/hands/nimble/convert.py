@@ -142,7 +142,7 @@ class _Entries:
 
 
 def _geometry(model: _Entries) -> dict[str, np.ndarray]:
-    """Return the skin's arrays and the rest joints: metres, shape deviations multiplied in, weights per bone."""
+    """Return the skin's arrays and the rest joints: metres, shape basis times standard deviations, weights per bone."""
     vertices = model.array("vert", (-1, 3))
     total = len(vertices)
     skin = slice(model.integer("skin_v_sep") % total, None)
@@ -195,7 +195,7 @@ def _mano_map(entries: _Entries, faces: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def _diffuse(path: Path, content: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return the diffuse mean and basis as float32 RGB maps, scaled by the deviations; the file stores BGR."""
+    """Return the diffuse mean and basis as float32 RGB maps, scaled by the standard deviations; the file stores BGR."""
     diffuse = _Entries(path, _Entries(path, content)._content.get("diffuse"))
     mean = diffuse.array("mean", (-1,), np.float32)
     side = round((len(mean) / 3) ** 0.5)

@@ -37,7 +37,7 @@ from hifihr_core.hands.skinning import move_joints, skin_planar
 from hifihr_core.records import Appearance
 from hifihr_core.skeleton import ROOT, TIPS, gather_from
 
-#: Coefficients within this many deviations count as possible, since NIMBLE does not publish limits.
+#: Coefficients within this many standard deviations count as possible, since NIMBLE does not publish limits.
 _LIMIT = 3.0
 
 
@@ -200,7 +200,7 @@ class Nimble(HandModel):
         return torch.cat((chain, tips), 1).index_select(1, self.chain_order)
 
     def pose_prior(self) -> PosePrior:
-        """Return NIMBLE's Gaussian over poses, with limits of three deviations, since none are published."""
+        """Return NIMBLE's Gaussian over poses, with limits at three standard deviations, since none are published."""
         if self.pose_basis == "pca":
             identity = torch.eye(self.pose_dim, dtype=self.template.dtype, device=self.template.device)
             bound = identity.new_tensor([-_LIMIT, _LIMIT]).repeat(self.pose_dim, 1)

@@ -24,7 +24,7 @@ from hifihr_core.rendering.skylight import as_lamp_and_sky, sky_basis
 _RELATIVE, _FLOOR = 0.06, 0.01
 #: Number of independent observations that all vertices of a hand count for, since the model's errors are correlated.
 _WORTH = 120.0
-#: Residuals beyond this many deviations lose weight (Student's t): highlights, rings, anything but skin.
+#: Residuals beyond this many standard deviations lose weight (Student's t): highlights, rings, anything but skin.
 _OUTLIER = 2.0
 _ROUNDS = 3
 #: A vertex brighter than this may be clipped, and carries little information.

@@ -74,7 +74,7 @@ def write_rows(target: Path, shape: tuple[int, ...]) -> Iterator[Callable[[np.nd
         def append(rows: np.ndarray) -> None:
             nonlocal count
             if rows.shape[-len(shape) or rows.ndim :] != shape:
-                raise ValueError(f"rows of shape {rows.shape}, expected {shape}")
+                raise ValueError(f"the rows have shape {rows.shape}, expected {shape}")
             file.write(np.ascontiguousarray(rows, "<f4").tobytes())
             count += rows.size // max(1, int(np.prod(shape)))
 

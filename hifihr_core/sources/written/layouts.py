@@ -1,7 +1,7 @@
 """Write synthetic hands in the raw layouts of FreiHAND v2 and HO-3D v2 / v3, as their downloads look on disk.
 
 Readers, evaluators and tutorials can thus be tried on files in the real format without the real data. A marker file
-states that a tree is synthetic, and whether its 778 vertices are MANO's (if MANO is installed) or stand-ins.
+states that a dataset is synthetic, and whether its 778 vertices are MANO's (if MANO is installed) or other points.
 """
 
 import json
@@ -61,9 +61,9 @@ LAYOUTS: Mapping[str, str] = MappingProxyType(
 def write_raw_tree(
     layout: str, request: RawRequest, *, overwrite: bool = False, on_progress: OnProgress | None = None
 ) -> None:
-    """Write a raw tree of a dataset; `on_progress` gets (poses done, total).
+    """Write a synthetic dataset in a raw layout; `on_progress` gets (poses done, total).
 
-    A tree left by an interrupted run is rewritten; a finished one only with `overwrite`.
+    A dataset left by an interrupted run is rewritten; a finished one only with `overwrite`.
     Raises: ValueError for an unknown layout; DataError if the folder holds something else, or cannot be written.
     """
     from importlib import import_module
@@ -82,22 +82,22 @@ def write_raw_tree(
 
 
 def write_marker(root: Path, *, stand_in_vertices: bool) -> None:
-    """Mark a tree as synthetic and unfinished; written first, so that a partial tree never passes for a download."""
+    """Mark a dataset as synthetic and unfinished; written first, so that a partial one never passes for a download."""
     content = {"synthetic": True, "stand_in_vertices": stand_in_vertices, _UNFINISHED: True}
     write_text(root / MARKER_NAME, json.dumps(content) + "\n")
 
 
 def refuse_taken(root: Path, *, overwrite: bool) -> None:
-    """Reject a folder that may hold a real download, or a finished tree that must not be replaced.
+    """Reject a folder that may hold a real download, or a finished dataset that must not be replaced.
 
     Raises: DataError, with the remedy.
     """
     if not root.is_dir() or not any(not is_junk(path.name) for path in root.iterdir()):
         return
     if not (root / MARKER_NAME).is_file():
-        raise DataError(f"{root}: neither empty nor a synthetic tree; give an empty folder with --out")
+        raise DataError(f"{root}: neither empty nor a synthetic dataset; give an empty folder with --out")
     if not (overwrite or _UNFINISHED in read_json(root / MARKER_NAME)):
-        raise DataError(f"{root}: already contains a synthetic tree; choose another --out, or use --overwrite")
+        raise DataError(f"{root}: already contains a synthetic dataset; choose another --out, or use --overwrite")
 
 
 #: The marker's entry for an unfinished tree.
@@ -108,7 +108,7 @@ _FILES = ("training_*.json", "evaluation_*.json", "train.txt", "evaluation.txt",
 
 
 def _clear(root: Path) -> None:
-    """Remove the synthetic tree in a folder."""
+    """Remove the synthetic dataset in a folder."""
     if not (root / MARKER_NAME).is_file():
         return
     for name in _FOLDERS:
@@ -126,7 +126,7 @@ def _finish_marker(root: Path) -> None:
 
 
 class JsonList:
-    """A JSON list written entry by entry, so that long lists need no memory."""
+    """A JSON list written entry by entry, so that a long list is never in memory."""
 
     def __init__(self, file: TextIO) -> None:
         self.file, self.count = file, 0

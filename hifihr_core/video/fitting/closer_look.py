@@ -30,7 +30,7 @@ _NETWORK_SIGMA = 0.08
 
 @dataclass(frozen=True)
 class CloserHands:
-    """The sightings of a track, lifted one by one as right-looking hands.
+    """The sightings of a track, lifted one by one as right hands.
 
     `rows` are their indices in the track; `sigma_px` is the expected error of the eyes' joints, larger where the hand
     network disagrees. `second_px` are the hand network's joints as the eyes define them.

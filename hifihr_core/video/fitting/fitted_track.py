@@ -27,7 +27,7 @@ _BATCH = 256
 class FittedTrack:
     """One hand in consecutive frames of a clip.
 
-    `hand` is right-looking: for a left hand it is the mirrored one (negate x of its points to get them in the clip).
+    `hand` is a right hand: for a left one it is the mirror image (negate x of its points to get them in the clip).
     `joints_cam` (metres) and `joints_px` are those of the clip, K is its camera. `score` is that of the sightings, and
     0 in frames where the hand was lost and bridged. Every frame has the same shape, so bones keep their lengths.
     """
@@ -53,7 +53,7 @@ class FittedTrack:
 
     @property
     def axis(self) -> Float[np.ndarray, "3"]:
-        """The factors that turn points of the right-looking hand into those of the clip."""
+        """The factors that turn points of `hand` into those of the clip."""
         return mirror_axis(self.side)
 
 

@@ -12,7 +12,7 @@ from hifihr_core.placed_hands import PlacedHands
 
 @dataclass(frozen=True)
 class HandSequence:
-    """A right-looking hand in T frames: `turn` is the global rotation vector and `root_cam` joint 9, metres."""
+    """A right (or mirrored left) hand in T frames: `turn` is its global rotation vector, `root_cam` joint 9, metres."""
 
     shape: Float[np.ndarray, " S"]
     turn: Float[np.ndarray, "T 3"]
@@ -42,7 +42,7 @@ class HandSequence:
 
 @dataclass(frozen=True)
 class SeenSequence:
-    """The sightings of one right-looking hand in T frames, in pixels of the camera K.
+    """The sightings of one right (or mirrored left) hand in T frames, in pixels of the camera K.
 
     If ``weight[t, j]`` is 0, joint j was not seen in frame t and its pixel is meaningless; `sigma_px` is the standard
     deviation of a joint along each axis. `lifted` are the hands lifted from the pictures with the hand network's

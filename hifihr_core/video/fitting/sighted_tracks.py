@@ -21,7 +21,7 @@ _DOUBTFUL = 1.0
 class SightedTrack:
     """A hand in consecutive frames of a clip, from its first sighting to its last; `score` is 0 where it was lost.
 
-    `seen` holds the right-looking hand: for a left hand, pictures (``u' = width - u``) and K are mirrored.
+    `seen` holds a right hand: for a left one, pictures (``u' = width - u``) and K are mirrored.
     """
 
     id: int

@@ -21,12 +21,7 @@ def lift_track(
 ) -> tuple[HandSequence, np.ndarray]:
     """Return the hand of every frame, each lifted separately, and the shape of each lift (seen frames only).
 
-    <<<<<<< HEAD
-        `steps` steps of the fit to keypoints follow, as for a photo. See `sequence_of`.
-    =======
-        `steps` steps of the keypoint fit follow, as for a photo. Unseen frames are interpolated. The sequence has the
-        median shape, and positions are adjusted so that pixels stay the same.
-    >>>>>>> 1ebfa4d (Docstrings, comments and messages of clips and viewers in plainer English)
+    `steps` steps of the fit to keypoints follow, as for a photo. See `sequence_of`.
     """
     frames = np.flatnonzero(seen.seen())
     parts = [_lift(hand, lifter, seen.part(frames[i : i + _BATCH]), steps) for i in range(0, len(frames), _BATCH)]

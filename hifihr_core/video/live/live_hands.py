@@ -31,7 +31,7 @@ _LOST = 0.12
 class LiveHand:
     """One hand in one picture: joints and vertices in the camera frame, metres, and in pixels.
 
-    `parameters` are those of the right-looking hand, as in the files of a track.
+    `parameters` are those of a right (or mirrored left) hand, as in the files of a track.
     """
 
     id: int

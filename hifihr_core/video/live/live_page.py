@@ -23,7 +23,7 @@ _COLORS: dict[Side, tuple[int, int, int]] = {"right": (232, 182, 150), "left": (
 class LivePage:
     """Serves the hands in front of a camera K at ``http://host:port``; `faces` are those of the right hand.
 
-    Raises: ConfigError without the extra `view`.
+    Raises: ConfigError if the extra `view` is not installed.
     """
 
     def __init__(

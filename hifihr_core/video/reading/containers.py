@@ -37,7 +37,7 @@ class VideoFile(FrameSource):
 
     Pictures are rotated as the file specifies, and fitted into the size of the first. Damaged parts are skipped and
     truncated files end early, with a line in `notes`. Raises: DataError for a missing or empty file, or one without
-    video; AssetError without PyAV.
+    video; AssetError if PyAV is not installed.
     """
 
     def __init__(self, path: Path) -> None:

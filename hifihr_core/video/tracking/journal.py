@@ -137,7 +137,7 @@ def _hand(document: Mapping[str, object]) -> SeenHand:
     values = {name: np.array(one, float) if isinstance(one, list) else one for name, one in values.items()}
     wrong = [name for name, shape in _SHAPES.items() if np.shape(values[name]) != shape]
     if wrong:
-        raise ValueError(f"{wrong[0]} of shape {np.shape(values[wrong[0]])}")
+        raise ValueError(f"{wrong[0]} has shape {np.shape(values[wrong[0]])}")
     return SeenHand(**values)
 
 

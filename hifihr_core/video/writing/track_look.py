@@ -56,7 +56,7 @@ def look_at_tracks(
 ) -> dict[int, TrackLook]:
     """Return the look of every track, from its clearest frames predicted as photos of one person.
 
-    With `same_person` in the predictor's settings all tracks of the clip share that skin. Raises: DataError if none of
+    With `same_person` in the predictor's settings, all tracks of the clip share one skin. Raises: DataError if none of
     a track's clearest frames can be read a second time.
     """
     settings = predictor.settings

@@ -101,7 +101,7 @@ def test_the_report_says_what_it_depends_on(evaluated):
     assert document["texture"]["paper"]["lpips"] is None
     assert document["texture"]["paper"]["mask"] == "silhouette"
     assert document["texture"]["strict"]["samples"] == 4
-    assert "stand-ins" in document["notes"][0]
+    assert "778 fixed points" in document["notes"][0]
     assert (folder / "report" / "pck.png").read_bytes().startswith(b"\x89PNG")
     page = (folder / "report" / "samples.html").read_text()
     assert page.count("data:image/png;base64,") == 4

@@ -126,7 +126,7 @@ def test_a_grey_of_more_than_8_bits_has_its_own_white(tmp_path: Path, bits: int)
     Image.fromarray(ramp).save(tmp_path / "a.png")
     photo = read_photo(tmp_path / "a.png")
     np.testing.assert_allclose(photo.image[0, :, 0], np.linspace(0, 255, WIDTH), atol=1)
-    assert (f"{top} is taken for white" in "".join(photo.notes)) == (bits != 16)
+    assert (f"{top} is taken as white" in "".join(photo.notes)) == (bits != 16)
 
 
 def test_a_float_grey_from_0_to_1(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_a_float_grey_from_0_to_1(tmp_path: Path) -> None:
     Image.fromarray(ramp).save(tmp_path / "a.tif")
     photo = read_photo(tmp_path / "a.tif")
     np.testing.assert_allclose(photo.image[0, :, 0], np.linspace(0, 255, WIDTH), atol=1)
-    assert "1 is taken for white" in photo.notes[0]
+    assert "1 is taken as white" in photo.notes[0]
 
 
 @pytest.mark.parametrize("mode", ["I;16", "P", "1", "LA"])

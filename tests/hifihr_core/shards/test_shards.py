@@ -355,7 +355,7 @@ def test_a_shard_shorter_than_its_index_says_is_named(folder):
     index = json.loads((folder / "index.json").read_text())
     index["shards"][1]["samples"] = 5
     (folder / "index.json").write_text(json.dumps(index))
-    with pytest.raises(DataError, match=r"train-00001\.h5: 3 samples, expected 5 by its index"):
+    with pytest.raises(DataError, match=r"train-00001\.h5: 3 samples, expected 5 as in its index"):
         ShardSet(folder)[12]
 
 

@@ -160,7 +160,7 @@ def _number(image: np.ndarray) -> int:
 
 @dataclass(frozen=True)
 class TrueHand:
-    """A hand that moves as is known: `sequence` is right-looking; `seen` are its sightings in the clip."""
+    """A hand with a known motion: `sequence` is a right hand; `seen` are its sightings in the clip."""
 
     side: str
     sequence: HandSequence

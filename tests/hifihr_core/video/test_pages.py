@@ -61,7 +61,7 @@ def test_damaged_and_missing_tracks_are_named(results: Path) -> None:
     with pytest.raises(DataError, match=r"a_track0.npz: not the numbers of a track"):
         StoredClips(results).tracks(0)
     (results / "a_track0.npz").unlink()
-    with pytest.raises(DataError, match=r"without its \.npz"):
+    with pytest.raises(DataError, match=r"the \.npz of a track is missing"):
         StoredClips(results).tracks(0)
 
 

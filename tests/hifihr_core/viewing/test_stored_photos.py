@@ -34,5 +34,5 @@ def test_folders_without_hands_are_named(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no photo with hands"):
         StoredPhotos(tmp_path / "none")
     write_index(tmp_path / "bare", [{"path": "a.png", "hands": [{"files": ["a_0.obj"]}]}])
-    with pytest.raises(DataError, match=r"without its \.json"):
+    with pytest.raises(DataError, match=r"the \.json of a hand is missing"):
         StoredPhotos(tmp_path / "bare").hands(0)

@@ -42,7 +42,7 @@ def test_no_rows_are_rows_too(tmp_path):
 
 def test_other_shapes_and_cut_files_are_refused(tmp_path):
     with (
-        pytest.raises(ValueError, match=r"rows of shape \(3,\), expected \(2,\)"),
+        pytest.raises(ValueError, match=r"rows have shape \(3,\), expected \(2,\)"),
         write_rows(tmp_path / "x", (2,)) as add,
     ):
         add(np.zeros(3, np.float32))
