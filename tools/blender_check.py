@@ -1,9 +1,9 @@
-"""Open our files in Blender: bones along the fingers, a finger curled by bones alone, a round trip.
+"""Check our files in Blender: bones lie along the fingers, bones curl a finger, a round trip changes nothing.
 
     python tools/blender_check.py make FOLDER     # with hifihr: scenes with a right, a left, and both hands
     python tools/blender_check.py check FOLDER    # with bpy (pip install bpy): findings and pictures
 
-`nox -s blender` does both. `check` ends with code 1 where a check fails.
+`nox -s blender` does both. `check` exits with code 1 if a check fails.
 """
 
 import argparse
@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def make(folder: Path) -> None:
-    """Write right.glb, left.glb and both.glb: drawn hands of the free model half a metre from the camera."""
+    """Write right.glb, left.glb and both.glb: sampled hands of the free model half a metre from the camera."""
     import torch
 
     from hifihr_core.exports.forearm import with_forearm
@@ -55,7 +55,7 @@ def make(folder: Path) -> None:
 
 
 def check(path: Path) -> list[str]:
-    """Return what is wrong with a scene in Blender; pictures of its first hand are written beside it."""
+    """Return the problems of a scene in Blender; pictures of its first hand are written beside it."""
     failures: list[str] = []
     _open(path)
     armatures = _armatures()
@@ -98,7 +98,7 @@ def _vertices(armature) -> np.ndarray:
 
 
 def _check_bones(armature) -> list[str]:
-    """Every bone points at its child, or for a finger's last bone at the finger's end."""
+    """Check that every bone points at its child, or the last bone of a finger at its tip."""
     failures = []
     for bone in armature.data.bones:
         if not bone.children or bone.name.endswith("Hand"):
@@ -111,7 +111,7 @@ def _check_bones(armature) -> list[str]:
 
 
 def _check_pose(armature, path: Path) -> list[str]:
-    """The first frame shows the photo's hand."""
+    """Check that the first frame shows the photo's hand."""
     expected = np.load(path.with_suffix(".npz"))[armature.name.removesuffix("_armature")]
     shown = _vertices(armature) @ np.array([[1.0, 0, 0], [0, 0, 1], [0, 1, 0]])  # Blender's (x, y, z) is our (x, z, -y)
     shown = shown * [1, -1, 1]
@@ -120,7 +120,7 @@ def _check_pose(armature, path: Path) -> list[str]:
 
 
 def _curl(armature, finger: str) -> None:
-    """Bring the armature to its rest pose and curl one finger about the bones' own x."""
+    """Check that rotations about the bones' own x curl a finger of the armature in its rest pose."""
     import bpy
     import mathutils
 
@@ -136,7 +136,7 @@ def _curl(armature, finger: str) -> None:
 
 
 def _check_round_trip(path: Path) -> list[str]:
-    """A posed bone survives export and import."""
+    """Check that a posed bone survives export and import."""
     import bpy
 
     _open(path)
@@ -201,7 +201,7 @@ def _render(path: Path, eye: np.ndarray, look: np.ndarray) -> None:
 
 
 def _draw_bones(armature) -> None:
-    """Draw every bone as the viewport does: a slim octahedron from head to tail."""
+    """Draw every bone as in the viewport: a slim octahedron from head to tail."""
     import bpy
     import mathutils
 

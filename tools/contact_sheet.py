@@ -1,4 +1,4 @@
-"""Render the contact sheet of the free hand: 24 drawn hands over poses, shapes, skins and views.
+"""Render the contact sheet of the free hand: 24 sampled hands with various poses, shapes, skins and views.
 
 python tools/contact_sheet.py --out docs/images/anny_sheet.png
 """
@@ -47,7 +47,7 @@ def render(seed: int) -> Tensor:
     parameters = HandParameters(_views(count, generator), drawn.pose, drawn.shape, drawn.texture)
     hand = model(parameters)
     if hand.appearance is None:
-        raise ValueError("the hand model gave no appearance")
+        raise ValueError("the hand model has no appearance")
     middle = (hand.vertices.amax(1) + hand.vertices.amin(1)) / 2
     verts_cam = hand.vertices - middle[:, None] + torch.tensor([0.0, 0.0, _DISTANCE_M])
     extent = (hand.vertices - middle[:, None])[..., :2].abs().amax((1, 2))
@@ -59,7 +59,7 @@ def render(seed: int) -> Tensor:
 
 
 def _views(count: int, generator: torch.Generator) -> Tensor:
-    """Return global rotations: palm, back and both sides in turn, each leaning a little."""
+    """Return global rotations: palm, back and both sides in turn, each slightly tilted."""
     turn = torch.tensor([0.0, math.pi, 0.7, math.pi - 0.7, -0.9, math.pi + 0.8]).repeat(math.ceil(count / 6))[:count]
     lean = torch.randn(count, 3, generator=generator) * torch.tensor([0.3, 0.2, 0.35])
     about_y = torch.stack((torch.zeros(count), turn, torch.zeros(count)), dim=1)

@@ -1,9 +1,9 @@
-"""The whole story, small: prepare synth -> pretrain -> train full, weak, self -> eval -> predict.
+"""The whole pipeline on a small scale: prepare synth -> pretrain -> train full, weak, self -> eval -> predict.
 
     python tools/demo.py demo
 
 Runs in a few minutes on two cores and leaves a folder with shards, runs, scores, pictures, curves and `table.md`. The
-numbers show that every part works with every other; a network that saw 1,200 hands for two minutes is no good model.
+numbers show that all parts work together; a network trained for two minutes on 1,200 hands is not a good model.
 """
 
 import argparse
@@ -26,7 +26,7 @@ SMALL = (
     *("--set", "data.validation_limit=48", "--set", "train.validate_every=0", "--set", "train.pictures_every_steps=0"),
 )
 LEVELS = ("full", "weak", "self")
-#: Where a column's number stands in the report of `hifihr eval`, and its heading.
+#: The key of a column's number in the report of `hifihr eval`, and its heading.
 COLUMNS = {
     "metrics.pa_mpjpe_mm": "PA-MPJPE, mm",
     "metrics.mpjpe_mm": "MPJPE, mm",
@@ -60,7 +60,7 @@ def main(folder: Path) -> None:
 
 
 def hifihr(*words: object) -> str:
-    """Run one command line of this installation and return its stdout; stop where it fails."""
+    """Run one command line of this installation and return its stdout; stop if it fails."""
     line = [str(word) for word in words]
     print("$ hifihr", " ".join(line), file=sys.stderr)
     command = [sys.executable, "-m", "hifihr_cli", *line]
@@ -73,14 +73,14 @@ def find_shards(folder: Path, split: str) -> Path:
 
 
 def score(run: Path, shards: Path, out: Path) -> dict[str, float]:
-    """Score the newest weights of a run on held-out hands; return its numbers, flat."""
+    """Score the newest weights of a run on held-out hands; return its numbers as a flat mapping."""
     weights = run / "checkpoints" / "newest.safetensors"
     options = ("--checkpoint", weights, "--data", shards, "--out", out, "--json")
     return flatten(json.loads(hifihr("eval", "--dataset", "synth", *options)))
 
 
 def flatten(document: object, name: str = "") -> dict[str, float]:
-    """Return the numbers of a nested document under names joined by dots."""
+    """Return the numbers in a nested document, keyed by dotted names."""
     if isinstance(document, dict):
         nested = (flatten(value, f"{name}.{key}" if name else str(key)) for key, value in document.items())
         return {key: value for part in nested for key, value in part.items()}
@@ -88,7 +88,7 @@ def flatten(document: object, name: str = "") -> dict[str, float]:
 
 
 def write_table(path: Path, reports: dict[str, dict[str, float]], *, minutes: float) -> None:
-    """Write one row per run; "-" where its report has no such number."""
+    """Write one row per run; "-" if its report lacks that number."""
     lines = ["| run | " + " | ".join(COLUMNS.values()) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
     for name, report in reports.items():
         cells = [f"{report[column]:.2f}" if column in report else "-" for column in COLUMNS]

@@ -1,4 +1,4 @@
-"""Links of documentation pages that lead out of `docs/`: the site does not hold their targets, so they become code."""
+"""Links in documentation pages to files outside `docs/`: the site lacks their targets, so they are shown as code."""
 
 import re
 
@@ -6,7 +6,7 @@ _UPWARDS = re.compile(r"\[`?([^\]`]+)`?\]\(((?:\.\./)+)[^)]*\)")
 
 
 def outside_as_code(markdown: str, page: str) -> str:
-    """Return the page with links to files outside `docs/` as code; `page` is its path in `docs/`."""
+    """Return the page with links to files outside `docs/` shown as code; `page` is its path in `docs/`."""
     depth = page.count("/")
 
     def shown(match: re.Match[str]) -> str:

@@ -1,7 +1,7 @@
-"""Hooks of MkDocs: pages made from the code itself, and links that lead out of `docs/`.
+"""MkDocs hooks: pages generated from the code, and links to files outside `docs/`.
 
 `reference/command_line.md` comes from the Typer commands, `reference/settings.md` from the settings tree and
-`reference/messages.md` from the errors that the source raises, so none can fall behind the code.
+`reference/messages.md` from the errors that the source raises, so they always match the code.
 """
 
 import inspect
@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-# MkDocs looks for modules beside this file while it loads it.
+# MkDocs finds modules beside this file only while loading it.
 import error_messages
 from docs_links import outside_as_code
 from mkdocs.structure.files import File, Files
@@ -25,7 +25,7 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def messages() -> str:
-    """Return the page of every message of the program."""
+    """Return the page with all error messages."""
     return error_messages.page(list(error_messages.rows()))
 
 
@@ -35,7 +35,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 
 
 def command_line() -> str:
-    """Return the page of every command: what it does, its arguments and options, its examples."""
+    """Return the page with all commands: what they do, their arguments and options, and examples."""
     from hifihr_cli.main import build_app
 
     root = build_app()
@@ -81,7 +81,7 @@ def _cell(text: str) -> str:
 
 
 def settings() -> str:
-    """Return the page of every setting: its name, default and meaning."""
+    """Return the page with all settings: name, default and meaning."""
     from hifihr_core.config.tree import RunSettings
 
     intro = """

@@ -1,10 +1,10 @@
-"""Draw pictures of the free hand to learn from, in chunks that a later run goes on from.
+"""Render training pictures of the free hand in chunks; a later run continues with the next chunk.
 
     python tools/draw_hands.py --out learn/drawn --count 30000 --minutes 60
     python tools/draw_hands.py --out learn/held_out --count 2048 --plain --seed 1000003 --image-px 224
 
-Each chunk is a pure function of the seed, its number and the options. `--plain` draws as `SynthOptions` does by
-default, for pictures to measure on; without it the ranges are wider (`LEARNING`).
+Each chunk is a pure function of the seed, its number and the options. `--plain` uses the defaults of `SynthOptions`,
+for test pictures; without it the ranges are wider (`LEARNING`).
 """
 
 import argparse
@@ -20,8 +20,8 @@ from hifihr_core.synthesis.generator import Synthesizer
 from hifihr_core.synthesis.options import SynthOptions
 
 BATCH, BATCHES = 16, 16
-#: Pictures to learn from: hands of every size in the crop, cut by its border, in wider poses, behind more things,
-#: beside a second one, moving, and with what hands wear.
+#: Training pictures: hands of all sizes in the crop, cut by its border, in wider poses, behind more objects, beside a
+#: second hand, moving, and with rings, watches and gloves.
 LEARNING = SynthOptions(
     fill=(0.4, 1.05),
     shift=0.12,
@@ -39,7 +39,7 @@ LEARNING = SynthOptions(
 
 
 def main() -> None:
-    """Draw every chunk that is not there yet."""
+    """Render all missing chunks."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--count", type=int, default=30_000)
@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--image-px", type=int, default=192)
     parser.add_argument("--seed", type=int, default=17)
     parser.add_argument("--plain", action="store_true")
-    parser.add_argument("--photos", type=Path, default=None, help="folder of further backgrounds")
+    parser.add_argument("--photos", type=Path, default=None, help="folder of additional backgrounds")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     options = replace(SynthOptions() if arguments.plain else LEARNING, image_px=arguments.image_px)

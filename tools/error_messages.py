@@ -1,7 +1,7 @@
-"""Every error message of the package, read from its source: what happened, what was expected, what to do.
+"""All error messages of the package, read from its source: what happened, what was expected, what to do.
 
-`rows` finds every ``raise SomeError("...")`` of a child of `HifihrError`; the page `reference/messages.md` of the
-documentation is made from them when it is built, so it is never older than the code.
+`rows` finds every ``raise SomeError("...")`` of a subclass of `HifihrError`; the documentation page
+`reference/messages.md` is generated from them, so it always matches the code.
 """
 
 import ast
@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 
-#: Class of an error -> exit code of the command line, as in `hifihr_core/errors.py`.
+#: Error class -> exit code of the command line, as in `hifihr_core/errors.py`.
 EXIT_CODES = {
     "FindingsError": 1,
     "ConfigError": 2,
@@ -23,7 +23,7 @@ EXIT_CODES = {
     "DeviceError": 5,
 }
 
-#: Room of the package -> heading of the page, in the order of the page.
+#: Package folder -> heading on the page, in the order of the page.
 ROOMS = {
     "hifihr_cli": "Options of commands",
     "photos": "Photos and given hands",
@@ -59,7 +59,7 @@ ROOMS = {
 
 @dataclass(frozen=True)
 class Message:
-    """One error: where it is raised, its class, and its template with names in braces for what varies."""
+    """One error: where it is raised, its class, and its template with variable parts as names in braces."""
 
     room: str
     error: str
@@ -67,24 +67,24 @@ class Message:
 
     @property
     def happened(self) -> str:
-        """What a reader sees first: the thing and what was found."""
+        """The beginning of the message: the thing and what was found."""
         return re.split(r"[,;:] expected ", self.template.partition("; ")[0] or self.template)[0]
 
     @property
     def expected(self) -> str:
-        """What was expected, empty if the message does not say."""
+        """What was expected; empty if the message does not state it."""
         found = re.search(r"[,;:] expected (.*?)(?:; |$)", self.template)
         return found[1] if found else ""
 
     @property
     def remedy(self) -> str:
-        """What to do, empty if the message does not say."""
+        """What to do; empty if the message does not state it."""
         parts = [part for part in self.template.split("; ")[1:] if not part.startswith("expected ")]
         return "; ".join(parts)
 
 
 def rows(package: Path = ROOT) -> Iterator[Message]:
-    """Yield the messages of the package, room by room, each once."""
+    """Yield the messages of the package, folder by folder, without duplicates."""
     seen = set()
     for path in sorted([*(package / "hifihr_core").rglob("*.py"), *(package / "hifihr_cli").rglob("*.py")]):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -95,7 +95,7 @@ def rows(package: Path = ROOT) -> Iterator[Message]:
 
 
 def page(found: Sequence[Message]) -> str:
-    """Return the page of some messages: a table per room."""
+    """Return a page with some messages: a table per folder."""
     lines = [
         "# Error messages",
         "",
@@ -116,7 +116,7 @@ def _line(message: Message) -> str:
 
 
 def _cell(text: str) -> str:
-    """Return a text for a table, its placeholders in italics: Markdown takes braces for attributes."""
+    """Return a text for a table, with placeholders in italics, since Markdown interprets braces as attributes."""
     return re.sub(r"\{(.*?)\}", r"*\1*", text.replace("|", "\\|").replace("<", "&lt;"))
 
 
@@ -132,7 +132,7 @@ def _message(node: ast.AST, room: str) -> Message | None:
     if name not in EXIT_CODES:
         return None
     template = _template(node.exc.args[0])
-    # A message that another function words has nothing to show here.
+    # A message composed by another function has no text here.
     return Message(room, name, template) if re.search(r"[a-z]{3}", re.sub(r"\{.*?\}", "", template)) else None
 
 
@@ -156,7 +156,7 @@ def _part(part: ast.expr) -> str:
     return f"{{{shown}}}"
 
 
-#: Words of an expression that do not name a thing.
+#: Words in an expression that do not name anything.
 _NOT_NAMES = frozenset(
     [
         "self",

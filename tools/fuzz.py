@@ -1,11 +1,11 @@
-"""Damage small valid files of every kind that hifihr reads, and see that each is read or refused in one line.
+"""Damage small valid files of every kind that hifihr reads; check that each is read or rejected in one line.
 
     python tools/fuzz.py                    # some thousand files, at most three minutes
     python tools/fuzz.py --count 5000 --minutes 60 --seed 7 --only shard
 
-Anything else is a failure, and ends with exit code 1: another exception, a crash, more than 20 s or 2 GiB for a file.
-A failure is named by reader, seed and number; the same words with `--only READER --seed SEED --first NUMBER --count 1`
-show it again. The same seed gives the same files.
+Anything else is a failure (exit code 1): another exception, a crash, more than 20 s or 2 GiB for a file. A failure is
+identified by reader, seed and number; `--only READER --seed SEED --first NUMBER --count 1` reproduces it. The same seed
+gives the same files.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-os.environ["OMP_NUM_THREADS"] = "1"  # a forked child has no other threads
+os.environ["OMP_NUM_THREADS"] = "1"  # threads do not survive a fork
 
 import cv2
 import torch
@@ -27,7 +27,7 @@ def main() -> int:
     """Run and report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=220, help="damaged files per reader")
-    parser.add_argument("--minutes", type=float, default=3.0, help="stop after so long")
+    parser.add_argument("--minutes", type=float, default=3.0, help="stop after this many minutes")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0, help="number of the first file")
     parser.add_argument("--only", action="append", choices=list(READERS), help="one reader; may be repeated")
@@ -39,7 +39,8 @@ def main() -> int:
     deadline, tallies = time.monotonic() + 60 * arguments.minutes, {}
     for place, name in enumerate(names):
         left = deadline - time.monotonic()
-        share = time.monotonic() + max(1.0, left / (len(names) - place))  # what one leaves, the next ones have
+        # Time that one reader does not use is left to the others.
+        share = time.monotonic() + max(1.0, left / (len(names) - place))
         tallies[name] = run_reader(
             name,
             READERS[name],

@@ -1,9 +1,9 @@
-"""Learn the prior on light from environment maps, and write it where the package keeps it.
+"""Learn the prior on light from environment maps, and write it into the package.
 
     python tools/learn_light.py FOLDER_OF_HDR_MAPS
 
-Each map is turned at random, lights a background of the generator's, and is exposed and balanced as a camera would; the
-light's nine harmonics are then set against the colour of that background.
+Each map is rotated randomly and lights a background of the generator, with the exposure and white balance of a camera;
+then the light's nine harmonics are regressed on the colour of that background.
 """
 
 import argparse

@@ -1,9 +1,9 @@
-"""Learn where the eyes put the joints, in terms of ours, from drawn hands whose truth is known.
+"""Learn the eyes' joint definition in terms of ours, from rendered hands with ground truth.
 
     python tools/learn_seen_definition.py learn/seen
 
-The folder is what `tools/see_hands.py` wrote. Only hands that the eyes are sure of and joints that are visible count.
-Writes `hifihr_core/lifting/data/seen_definition.json`.
+The folder is the output of `tools/see_hands.py`. Only hands of which the eyes are certain, and visible joints, are
+used. Writes `hifihr_core/lifting/data/seen_definition.json`.
 """
 
 import argparse
@@ -27,7 +27,7 @@ def main() -> None:
     """Learn one map per definition and write them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("seen", type=Path)
-    parser.add_argument("--most", type=int, default=40, help="use at most so many chunks")
+    parser.add_argument("--most", type=int, default=40, help="maximum number of chunks")
     parser.add_argument("--out", type=Path, default=TARGET)
     arguments = parser.parse_args()
     chunks = list(read_chunks(sorted(arguments.seen.glob("*.seen.npz"))[: arguments.most]))
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def read_chunks(paths: list[Path]) -> Iterator[dict[str, np.ndarray]]:
-    """Yield the hands of each chunk that the eyes are sure of."""
+    """Yield, for each chunk, the hands of which the eyes are certain."""
     names = ("global_orient", "pose", "shape", "joints_cam", "K")
     for path in paths:
         with np.load(path) as file:
@@ -58,7 +58,7 @@ def read_chunks(paths: list[Path]) -> Iterator[dict[str, np.ndarray]]:
 
 @torch.no_grad()
 def joints_px(hand: HandModel, drawn_with: HandModel, chunk: dict[str, np.ndarray]) -> np.ndarray:
-    """Return the joints of `hand` in the pictures, for hands that were drawn with another definition of joints."""
+    """Return the joints of `hand` in the pictures, for hands that were rendered with another joint definition."""
     values = {name: torch.from_numpy(chunk[name]) for name in ("global_orient", "pose", "shape", "joints_cam", "K")}
     parameters = HandParameters(values["global_orient"], values["pose"], values["shape"])
     ours, theirs = hand(parameters), drawn_with(parameters)
@@ -67,7 +67,7 @@ def joints_px(hand: HandModel, drawn_with: HandModel, chunk: dict[str, np.ndarra
 
 
 def errors(true_px: np.ndarray, seen_px: np.ndarray, weights: np.ndarray) -> list[tuple[float, float]]:
-    """Return the median error of every joint in sizes of the hand, without and with the map."""
+    """Return the median error of every joint in hand sizes, without and with the map."""
     size = np.ptp(true_px, axis=1).max(axis=1)[:, None]
     both = [np.linalg.norm(seen_px - points, axis=-1) / size for points in (true_px, weights @ true_px)]
     return list(zip(*(np.median(error, axis=0).tolist() for error in both), strict=True))

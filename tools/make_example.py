@@ -1,9 +1,9 @@
-"""Render `examples/hand.jpg`: one photo-like picture of a hand that never was, so that nobody's licence is needed.
+"""Render `examples/hand.jpg`, a photo-like picture of a synthetic hand that needs nobody's licence.
 
     python tools/make_example.py examples
 
-`hand.json` beside it holds its box and keypoints, rounded to whole pixels as a person or a detector would give them, in
-the form that `hifihr predict --boxes` reads.
+`hand.json` beside it has its box and keypoints, rounded to whole pixels as from a person or a detector, in the format
+of `hifihr predict --boxes`.
 """
 
 import json
@@ -17,7 +17,7 @@ from PIL import Image
 from hifihr_core.hands import load_hand
 from hifihr_core.synthesis import SynthOptions, synth_batches
 
-#: A clean camera; the hand fills about half of the picture, as a person would frame it.
+#: A camera without defects; the hand fills about half of the picture, as a person would frame it.
 OPTIONS = SynthOptions(
     image_px=512,
     fill=(0.5, 0.62),
@@ -35,7 +35,7 @@ OPTIONS = SynthOptions(
         saturation=0.1,
     ),
 )
-#: The picture chosen by eye: seed, batch and place in the batch.
+#: The picture, chosen by eye: seed, batch and row of the batch.
 SEED, BATCH, PLACE = 11, 2, 5
 
 

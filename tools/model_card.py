@@ -1,9 +1,9 @@
-"""Bring the files named in the model card up to date: size and sha256 of every weight file that ships.
+"""Update the files in the model card: size and sha256 of every shipped weight file.
 
     python tools/model_card.py            # rewrite the block `files` of docs/cards/model_card.md
     python tools/model_card.py --check    # exit code 1 if it is out of date
 
-What the networks reach is written by hand, beside the page that measured it.
+The scores in the card are written by hand, from the pages that measured them.
 """
 
 import argparse
@@ -18,7 +18,7 @@ _BLOCK = re.compile(r"(?<=\nfiles:\n)(?:  .*\n)+")
 
 
 def main() -> None:
-    """Rewrite the block, or say that it is old."""
+    """Rewrite the block, or check it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true")
     arguments = parser.parse_args()

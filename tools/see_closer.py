@@ -1,11 +1,11 @@
-"""Keep what the first blocks of the landmark network see of crops of drawn hands.
+"""Store the feature maps of the landmark network's first blocks for crops of rendered hands.
 
     python tools/see_closer.py learn/drawn --out learn/closer --views 2
     python tools/see_closer.py learn/held_out --seen learn/held_out_seen --out learn/held_out_closer
 
-With `--seen`, for measuring, there is one crop per hand, about the joints that the eyes saw, or with `--network FILE`
-about those that a hand network found there, as `predict` looks. Chunks that are there
-already are left as they are; with `--minutes` the run waits for further ones until then.
+With `--seen`, for measurements, there is one crop per hand, around the joints that the eyes saw or, with `--network
+FILE`, around those that a hand network found there, as in `predict`. Existing results are kept; with `--minutes` the
+run waits that long for further chunks.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from hifihr_core.lifting.hand_network import load_hand_network
 
 
 def main() -> None:
-    """Look at every chunk that has not been looked at."""
+    """Process all chunks without a result."""
     arguments = _arguments()
     cv2.setNumThreads(1)
     engine = BodyEngine()

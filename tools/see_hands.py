@@ -1,11 +1,10 @@
-"""Let the landmark network look at drawn pictures, and keep what it says beside the truth.
+"""Run the landmark network on rendered pictures, and store its output with the ground truth.
 
     python tools/see_hands.py learn/drawn --out learn/seen --minutes 60
     python tools/see_hands.py learn/held_out --out learn/held_out_seen --plain
 
-`--plain` is for pictures to measure on: no jitter of the spectrum, and the eyes find the hand in its box and
-take five looks.
-Chunks that are there already are left as they are; with `--minutes` the run waits for further ones until then.
+`--plain` is for test pictures: the spectrum is not jittered, and the eyes find the hand in its box and take five looks.
+Existing results are kept; with `--minutes` the run waits that long for further chunks.
 """
 
 import argparse
@@ -21,7 +20,7 @@ from hifihr_core.eyes.engine import landmark_engine
 
 
 def main() -> None:
-    """See every chunk that has not been seen."""
+    """Process all chunks without a result."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("drawn", type=Path)
     parser.add_argument("--out", type=Path, required=True)

@@ -1,4 +1,4 @@
-"""Let the eyes look at folders of photos, and keep what they see of each hand: labels to learn from without a person.
+"""Run the eyes on folders of photos, and store what they see of each hand: labels that no person has to make.
 
     python tools/see_photos.py photos/one photos/two --out learn/photos --step 2 --views 3
 
@@ -24,8 +24,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--step", type=int, default=1, help="take every so many-th photo")
-    parser.add_argument("--views", type=int, default=1, help="crops of each hand, all but the first moved and turned")
+    parser.add_argument("--step", type=int, default=1, help="use every N-th photo")
+    parser.add_argument("--views", type=int, default=1, help="crops per hand, all but the first moved and rotated")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     cv2.setNumThreads(1)

@@ -1,8 +1,9 @@
-"""Turn the weights of a training run into the image network that ships with the package: 16-bit floats, licence free.
+"""Turn the weights of a training run into the image network that ships with the package: 16-bit floats, licence class
+free.
 
     python tools/ship_network.py runs/shipped/checkpoints/newest.safetensors
 
-Run benchmarks/shipped_network.py afterwards; docs/models.md is the model's card.
+Run benchmarks/shipped_network.py afterwards; docs/models.md describes the model.
 """
 
 import argparse

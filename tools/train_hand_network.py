@@ -1,11 +1,11 @@
-"""Train the hand network that ships with the package on what the eyes saw of drawn hands, and of photos if given.
+"""Train the shipped hand network on the eyes' output for rendered hands and, if given, photos.
 
     python tools/train_hand_network.py --seen learn/seen --closer learn/closer --minutes 30
     python tools/train_hand_network.py --seen A B --closer C D --photos learn/photos --photo-share 0.25
     python tools/train_hand_network.py --seen A B --closer C D --random --minutes 30 --threads 2 --batch 40 --clean 0
         --lr 1e-3 --blocks-lr 5e-4 --photo-share 0
 
-The file is written every few minutes; its metadata holds the settings and the errors on the held-out hands.
+The file is written every few minutes; its metadata has the settings and the errors on held-out hands.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from hifihr_core.models.shipped import LIFTER, shipped_model
 
 TARGET = Path(shipped.__file__).with_name("data") / shipped.HAND_NETWORK
 SAVE_EVERY_S = 480.0
-#: Held-out hands that are looked at during the run.
+#: Number of held-out hands scored during the run.
 MEASURED = 512
 
 
@@ -73,13 +73,13 @@ def main() -> None:
 
 
 def random_start(hand: HandModel, seed: int) -> HandNetwork:
-    """Return a network that sees as the eyes do and lifts with random weights."""
+    """Return a network with the eyes' weights and a random lifter."""
     torch.manual_seed(seed)
     return build_hand_network(hand)
 
 
 def _start(path: Path | None, hand: HandModel) -> HandNetwork:
-    """Return the network of a file, or one that sees as the eyes do and lifts keypoints as the shipped lifter does."""
+    """Return the network in a file, or one with the weights of the eyes and the shipped lifter."""
     if path is not None:
         return load_hand_network(path, hand)
     network, lifter = build_hand_network(hand), shipped_model(LIFTER)
@@ -91,19 +91,19 @@ def _start(path: Path | None, hand: HandModel) -> HandNetwork:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seen", type=Path, nargs="+", required=True)
-    parser.add_argument("--closer", type=Path, nargs="+", required=True, help="a folder for each of --seen")
+    parser.add_argument("--closer", type=Path, nargs="+", required=True, help="one folder for each in --seen")
     parser.add_argument("--held-out", type=Path, nargs=2, default=None, metavar=("SEEN", "CLOSER"))
     parser.add_argument("--photos", type=Path, default=None)
-    parser.add_argument("--photo-share", type=float, default=0.25, help="of the hands of a step")
-    parser.add_argument("--most", type=int, default=None, help="use at most so many rendered hands")
+    parser.add_argument("--photo-share", type=float, default=0.25, help="fraction of the hands in a step")
+    parser.add_argument("--most", type=int, default=None, help="maximum number of rendered hands")
     start = parser.add_mutually_exclusive_group()
-    start.add_argument("--start", type=Path, default=None, help="a hand network to go on from")
-    start.add_argument("--random", action="store_true", help="lift with random weights at first")
-    parser.add_argument("--frozen", action="store_true", help="leave the eyes' last blocks as they are")
+    start.add_argument("--start", type=Path, default=None, help="hand network to start from")
+    start.add_argument("--random", action="store_true", help="start with a random lifter")
+    parser.add_argument("--frozen", action="store_true", help="freeze the eyes' last blocks")
     parser.add_argument("--out", type=Path, default=TARGET)
     parser.add_argument("--minutes", type=float, default=None)
     parser.add_argument("--steps", type=int, default=HandTraining.steps)
-    parser.add_argument("--batch", type=int, default=64, help="hands of a step, drawn and in photos")
+    parser.add_argument("--batch", type=int, default=64, help="hands per step, rendered and in photos")
     parser.add_argument("--lr", type=float, default=HandTraining.lr)
     parser.add_argument("--blocks-lr", type=float, default=HandTraining.blocks_lr)
     parser.add_argument("--clean", type=int, default=HandTraining.clean, help="keypoints without a picture per step")

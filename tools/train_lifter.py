@@ -1,9 +1,9 @@
-"""Make the keypoint lifter that ships with the package: trained on synthetic keypoints of the free hand alone.
+"""Train the shipped keypoint lifter, only on synthetic keypoints of the free hand.
 
     python tools/train_lifter.py --minutes 45
 
-The file is written every few minutes, so that a run that is stopped leaves its best; its metadata names seed, steps,
-and the errors on fresh hands.
+The file is written every few minutes, so a stopped run leaves its latest weights; its metadata has the seed, the steps,
+and the errors on new hands.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""A child process per reader, with bounds: seconds per file, memory, and no exception but ours."""
+"""A child process per reader, with limits on time per file and memory; only our own exceptions are allowed."""
 
 import json
 import os
@@ -27,7 +27,7 @@ class Reader:
     """A reader and a small valid file of its kind.
 
     `prepare` writes whatever the reader needs into a folder and returns the file that is damaged; `read` reads it, or
-    the folder around it. Damaged or not, it may end with a `HifihrError` of one line and with nothing else.
+    the folder around it. Whether the file is damaged or not, the only exception allowed is a one-line `HifihrError`.
     """
 
     prepare: Callable[[Path], Path]
@@ -37,7 +37,7 @@ class Reader:
 
 @dataclass
 class Tally:
-    """What came of the damaged files of one reader."""
+    """The results of one reader on its damaged files."""
 
     files: int = 0
     refused: int = 0
@@ -47,7 +47,7 @@ class Tally:
 
 
 def run_reader(name: str, reader: Reader, *, first: int = 0, count: int, seed: int, deadline: float) -> Tally:
-    """Read the damaged files from number `first` to `count`; a child that dies or hangs is a failure, and replaced."""
+    """Read damaged files `first` to `count`; a child that dies or hangs counts as a failure and is replaced."""
     tally, number = Tally(), first
     while number < count and time.monotonic() < deadline:
         number = _run_child(name, reader, number, count, seed, deadline, tally)
@@ -55,7 +55,7 @@ def run_reader(name: str, reader: Reader, *, first: int = 0, count: int, seed: i
 
 
 def _run_child(name: str, reader: Reader, first: int, count: int, seed: int, deadline: float, tally: Tally) -> int:
-    """Let a forked child read the files from `first` on; return the number of the next file."""
+    """Let a forked child read the files from `first` on; return the number of the first unread file."""
     inlet, outlet = os.pipe()
     child = os.fork()
     if child == 0:
@@ -115,7 +115,7 @@ def _work(name: str, reader: Reader, first: int, count: int, seed: int, outlet: 
     code, said = 1, 2
     try:
         said = os.dup(2)
-        for stream in (1, 2):  # what libraries say of damaged files
+        for stream in (1, 2):  # warnings of libraries about damaged files
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
         with tempfile.TemporaryDirectory() as folder:
             path = reader.prepare(Path(folder))
@@ -153,7 +153,7 @@ def _peak() -> int:
 
 
 def _limit_memory() -> None:
-    """Let no file take the machine down: twice the bound, beyond what is mapped already."""
+    """Limit memory, so that no file brings the machine down: twice the bound, beyond what is already mapped."""
     pages = int(Path("/proc/self/statm").read_text().split()[0]) if Path("/proc/self/statm").exists() else 0
     if pages:
         limit = pages * resource.getpagesize() + 2 * MEMORY_BYTES

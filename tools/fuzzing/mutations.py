@@ -1,4 +1,4 @@
-"""Damage: bytes of any file, values of JSON, columns of a shard; every kind a pure function of a `random.Random`."""
+"""Kinds of damage (bytes, JSON values, columns of a shard), each a pure function of a `random.Random`."""
 
 import io
 import json
@@ -29,7 +29,7 @@ _VALUES: tuple[Any, ...] = (*_NUMBERS, None, True, "", "text", "\ud83d", "a\nb",
 
 
 def damage_bytes(content: bytes, dice: random.Random) -> bytes:
-    """Flip, overwrite, cut, double, insert or drop bytes, a few times."""
+    """Flip, overwrite, cut, duplicate, insert or drop bytes, a few times."""
     found = bytearray(content)
     for _ in range(dice.choice((1, 1, 1, 2, 4, 16))):
         place = dice.randrange(len(found) + 1)
@@ -52,7 +52,7 @@ def damage_bytes(content: bytes, dice: random.Random) -> bytes:
 
 
 def damage_json(content: bytes, dice: random.Random) -> bytes:
-    """Replace, drop or double values somewhere in a JSON document."""
+    """Replace, drop or duplicate values somewhere in a JSON document."""
     document = json.loads(content)
     for _ in range(dice.choice((1, 1, 2, 5))):
         document = _damage_value(document, dice)
@@ -139,7 +139,7 @@ _CHANGES = (_drop, _link, _external, _values, _values, _retype, _retype, _regrou
 
 
 def damage_npz(content: bytes, dice: random.Random) -> bytes:
-    """Change an array of an .npz: its type, its shape, its numbers; or leave it out."""
+    """Change the type, shape or numbers of an array in an .npz, or drop the array."""
     with np.load(io.BytesIO(content)) as found:
         arrays = dict(found)
     for _ in range(dice.choice((1, 1, 2))):
@@ -168,7 +168,7 @@ def _damage_array(array: np.ndarray, dice: random.Random) -> np.ndarray:
 
 
 def damage_either(structural: Mutate) -> Mutate:
-    """Return damage that is now structural, now of bytes."""
+    """Return damage that is sometimes structural and sometimes to bytes."""
 
     def damage(content: bytes, dice: random.Random) -> bytes:
         return (structural if dice.random() < 0.5 else damage_bytes)(content, dice)

@@ -1,4 +1,4 @@
-"""Every reader of a file from outside, with a small valid file of its kind. A new reader is a new row of `READERS`."""
+"""All readers of external files, each with a small valid file. A new reader is a new row of `READERS`."""
 
 import io
 import json
@@ -37,13 +37,13 @@ from hifihr_core.sources.raw.raw_tree import Tree, find_places
 from hifihr_core.sources.table import find_source
 from hifihr_core.stream.batch_stream import BatchStream, StreamOptions, StreamPart
 
-#: The writers of raw trees that the tests use.
+#: The tests' writers of small downloads.
 _RAW_TREES = runpy.run_path(str(Path(__file__).parents[2] / "tests" / "raw_trees.py"))
 _FORGIVING = Policy(max_problems=1.0, force=True)
 
 
 def _read_shard(path: Path) -> None:
-    """Verify a shard whose index says that it is as it is, and stream it; what verifying says is one line each."""
+    """Verify a shard against an index that matches its bytes, and stream it; verifying yields one-line messages."""
 
     index = json.loads((path.parent / "index.json").read_text())
     index["shards"][0]["bytes"] = max(1, path.stat().st_size)
@@ -63,7 +63,7 @@ def _read_index(path: Path) -> None:
 
 
 def _source_reader(name: str, damaged: str, mutate: Callable = damage_bytes, **options: Any) -> Reader:
-    """Return a reader of one file of a raw tree, through the whole of `prepare`."""
+    """Return a reader that runs `prepare` on a download with one damaged file."""
 
     def prepare(folder: Path) -> Path:
         _RAW_TREES[f"write_{name}"](folder / "raw", **options)

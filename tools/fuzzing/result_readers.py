@@ -1,4 +1,4 @@
-"""Readers of what hifihr wrote itself, of clips and of assets, each with a small valid file of its kind."""
+"""Readers of hifihr's own results, of clips and of assets, each with a small valid file."""
 
 import io
 import json
@@ -261,7 +261,7 @@ def _photo(name: str, **options: object) -> Reader:
 
 
 def _lines(damage: Callable) -> Callable:
-    """Return damage to one line of a file of JSON lines, or to the whole file."""
+    """Return damage to a single line of a JSON Lines file, or to the whole file."""
 
     def on_lines(content: bytes, dice) -> bytes:
         lines = content.splitlines(keepends=True)

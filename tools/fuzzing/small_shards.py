@@ -1,4 +1,4 @@
-"""A small valid folder of shards, which readers of folders and of stores damage."""
+"""A small valid shard folder for the readers of folders and of stores."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ _FACTS = DatasetFacts(dataset="toy", split="train", version="1", licence="free",
 
 
 def picture(side: int = 32, extension: str = ".jpg") -> bytes:
-    """Return a picture of coloured clouds, encoded."""
+    """Return an encoded picture of coloured clouds."""
     pixels = np.random.default_rng(0).integers(0, 255, (side, side, 3)).astype(np.uint8)
     return cv2.imencode(extension, cv2.GaussianBlur(pixels, (0, 0), 2))[1].tobytes()
 

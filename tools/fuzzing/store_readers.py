@@ -1,4 +1,4 @@
-"""Readers of shards in an object store: its index, its shards, the answers of a server, the cache on this disk."""
+"""Readers of shards in an object store: the index, the shards, a server's answers, and the local cache."""
 
 import hashlib
 import json
@@ -36,7 +36,7 @@ def _index(folder: Path) -> Path:
 
 
 def _read_shard(path: Path) -> None:
-    """Read a shard that its index promises as it is: a store may say what it likes."""
+    """Read a shard whose index matches its damaged bytes, since a store may claim anything."""
     place, content = path.with_name("index.json"), path.read_bytes()
     index = json.loads(place.read_text())
     index["shards"][0] |= {"bytes": max(1, len(content)), "sha256": hashlib.sha256(content).hexdigest()}
@@ -55,7 +55,7 @@ def _read_cached(path: Path) -> None:
 
 
 def _half(folder: Path) -> Path:
-    """Write what a killed download leaves: the beginning of a shard."""
+    """Write what a killed download leaves behind: the beginning of a shard."""
     whole = _cached(folder)
     part = whole.with_name(f".{whole.stem}-{whole.stat().st_size}.part")
     part.write_bytes(whole.read_bytes()[:5_000])
@@ -69,7 +69,7 @@ def _read_half(path: Path) -> None:
 
 
 def _answer(folder: Path) -> Path:
-    """Write what a server says when it is asked for an index."""
+    """Write a server's answer to a request for an index."""
     content = small_shard(folder).with_name("index.json").read_bytes()
     head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
     (folder / "answer").write_bytes(head.encode() + content)
@@ -77,7 +77,7 @@ def _answer(folder: Path) -> Path:
 
 
 def _read_answer(path: Path) -> None:
-    """Ask a server for a folder whose answer to everything is the damaged one."""
+    """Request a folder from a server that gives the damaged answer to every request."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         Thread(target=_serve, args=(server, path.read_bytes()), daemon=True).start()
         find_remote_folders(f"http://127.0.0.1:{server.getsockname()[1]}/toy", ShardCache(path.parent, 10**8, _QUICK))
@@ -87,7 +87,7 @@ def _serve(server: socket.socket, answer: bytes) -> None:
     while True:
         try:
             asked, _ = server.accept()
-        except OSError:  # it was closed
+        except OSError:  # the connection was closed
             return
         with asked:
             asked.settimeout(5.0)

@@ -1,4 +1,4 @@
-"""A coarse body of the hand, 16 capsules on its bones, to measure how deep parts enter each other."""
+"""A coarse hand of 16 capsules on its bones, to measure how deeply parts penetrate each other."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from hifihr_core.hands.anny.rig import HALVED, JOINTS, PARENTS
 
 @dataclass(frozen=True)
 class Capsules:
-    """Capsules carried by bones, and the pairs of them that can meet."""
+    """Capsules attached to bones, and the pairs that can touch."""
 
     bones: Tensor  # (C,)
     starts: Tensor  # (C, 3) rest pose
@@ -20,7 +20,7 @@ class Capsules:
     pairs: Tensor  # (2, M)
 
     def depth(self, motions: Tensor) -> Tensor:
-        """Return (N, M): how deep, metres, the capsules of every pair enter each other; negative where apart."""
+        """Return (N, M): the penetration depth of every pair of capsules, metres; negative if they are apart."""
         turn, shift = motions[:, self.bones].split((3, 1), dim=-1)
         start = (turn @ self.starts[..., None] + shift)[..., 0]
         end = (turn @ self.ends[..., None] + shift)[..., 0]
@@ -57,7 +57,7 @@ def fit_capsules(vertices: np.ndarray, weights: np.ndarray, joints: np.ndarray, 
 
 
 def _pairs(names: list[str], chains: list[str]) -> list[tuple[int, int]]:
-    """Return pairs that can meet: not bones of one finger, not a finger's first bone and the palm it grows from."""
+    """Return the pairs that can touch: not two bones of one finger, nor a finger's first bone and its palm bone."""
     pairs = []
     for a in range(len(names)):
         for b in range(a + 1, len(names)):
@@ -96,7 +96,7 @@ def _palm(
 
 
 def _owners(weights: np.ndarray) -> np.ndarray:
-    """Return the bone of the 18 that owns every vertex, half-way bones counted for their own joint."""
+    """Return the bone (of 18) to which every vertex belongs; half-way bones count for their joint."""
     full = weights[:, : len(JOINTS)].copy()
     for k, j in enumerate(HALVED):
         full[:, j] += weights[:, len(JOINTS) + k] / 2

@@ -1,4 +1,4 @@
-"""Aligning hands, closing the wrist, finding finger tips, fitting the chart into the unit square."""
+"""Align hands, close the wrist, find fingertips, and fit the chart into the unit square."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import numpy as np
 from hand_baking import rig
 from hand_baking.source import Source
 
-#: The chart's own margin inside the unit square: room for the padding of the maps.
+#: The chart's margin inside the unit square, which leaves room for the padding of the maps.
 _CHART_MARGIN = 0.02
 
 
@@ -19,7 +19,7 @@ class Aligned:
 
 
 def align(raw: Source) -> Aligned:
-    """Bring every person's hand into the hand frame and to its length, wrist to middle tip."""
+    """Move every person's hand to the hand frame, and scale it to its length from wrist to middle tip."""
     turns = np.stack([rig.hand_frame(heads) for heads in raw.heads])
     wrist = raw.heads[:, :1]
     vertices = np.einsum("sxy,svy->svx", turns, raw.vertices - wrist)
@@ -30,9 +30,9 @@ def align(raw: Source) -> Aligned:
 
 
 def close_wrist(faces: np.ndarray, faces_uvs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Close the wrist with a strip of triangles, all in the colour of one point of the rim."""
+    """Close the wrist with a strip of triangles that all have the colour of one point on the rim."""
     loop, uvs = _rim(faces, faces_uvs)
-    # The rim runs along the faces' own direction; the lid runs against it, so that it looks outwards too.
+    # The rim follows the direction of the faces; the lid runs the opposite way, so that it also faces outwards.
     loop, uvs = loop[::-1], uvs[::-1]
     low, high, turn = 0, len(loop) - 1, True
     lid, colours = [], []
@@ -63,7 +63,7 @@ def _rim(faces: np.ndarray, faces_uvs: np.ndarray) -> tuple[list[int], list[int]
 
 
 def finger_tips(vertices: np.ndarray, heads: np.ndarray) -> np.ndarray:
-    """Return the vertex at the end of every finger: farthest along the last bone, close to its axis."""
+    """Return the tip vertex of every finger: the farthest along the last bone among those close to its axis."""
     tips = []
     for end, before in ((3, 2), (7, 6), (11, 10), (15, 14), (19, 18)):
         along = heads[end] - heads[before]
@@ -76,6 +76,6 @@ def finger_tips(vertices: np.ndarray, heads: np.ndarray) -> np.ndarray:
 
 
 def fit_chart(uvs: np.ndarray) -> np.ndarray:
-    """Scale the chart, shape kept, to fill the unit square up to a margin."""
+    """Scale the chart uniformly to fill the unit square up to a margin."""
     low, high = uvs.min(0), uvs.max(0)
     return (uvs - (low + high) / 2) / (high - low).max() * (1 - 2 * _CHART_MARGIN) + 0.5

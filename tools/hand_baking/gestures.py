@@ -1,7 +1,7 @@
 """Gestures as a person would describe them: anatomical degrees, 0 = straight.
 
 A finger is (MCP flexion, abduction towards the thumb's side, PIP flexion, DIP flexion); the thumb is (CMC flexion,
-abduction, opposition, MCP flexion, MCP abduction, IP flexion), its saddle joint counted from the open rest pose.
+abduction, opposition, MCP flexion, MCP abduction, IP flexion), with its saddle joint relative to the open rest pose.
 """
 
 from dataclasses import dataclass, field
@@ -14,13 +14,13 @@ from hifihr_core.skeleton import FINGERS
 Finger = tuple[float, float, float, float]
 Thumb = tuple[float, float, float, float, float, float]
 
-#: Sideways lean, degrees, that brings the spread fingers of the rest pose together, and that spreads them further.
+#: Sideways angles, degrees, that bring the spread fingers of the rest pose together, and that spread them further.
 CLOSED = {"index": -8.0, "middle": -1.0, "ring": 7.0, "pinky": 14.0}
 WIDE = {"index": 7.0, "middle": 1.0, "ring": -5.0, "pinky": -9.0}
 REST = dict.fromkeys(CLOSED, 0.0)
 
 
-#: What the thumb's pad can touch: the bone, and which of its sides.
+#: What the thumb's pad can touch: a bone, and a side of it.
 TARGETS = {
     "index": ("index_dip", "pad"),
     "middle": ("middle_dip", "pad"),
@@ -35,7 +35,7 @@ TARGETS = {
 
 @dataclass(frozen=True)
 class Gesture:
-    """One gesture: `touch` names what the thumb's pad meets, `loose` how much it may vary (1 = a usual hand)."""
+    """One gesture: `touch` names what the thumb's pad touches, `loose` how much the gesture may vary (1: normally)."""
 
     thumb: Thumb
     fingers: tuple[Finger, Finger, Finger, Finger]
@@ -45,7 +45,7 @@ class Gesture:
 
 
 def _all(mcp: float, pip: float, dip: float, lean: dict[str, float], slope: float = 0.0) -> tuple[Finger, ...]:
-    """Return four like fingers; `slope` adds flexion from index to pinky."""
+    """Return four equal fingers; `slope` adds flexion from index to pinky."""
     return tuple((mcp + slope * k, lean[f], pip + slope * k, dip + 0.5 * slope * k) for k, f in enumerate(FINGERS[1:]))
 
 
@@ -134,7 +134,7 @@ GESTURES: dict[str, Gesture] = {
 
 
 def anatomical(gesture: Gesture) -> np.ndarray:
-    """Return the 24 angles, radians, of a gesture: the metacarpals of ring and pinky fold with their fingers."""
+    """Return the 24 angles, radians, of a gesture: the metacarpals of ring and pinky flex with their fingers."""
     values: dict[str, float] = {}
     thumb = ("cmc_flexion", "cmc_abduction", "cmc_opposition", "mcp_flexion", "mcp_abduction", "ip_flexion")
     values |= {f"thumb_{angle}": degrees for angle, degrees in zip(thumb, gesture.thumb, strict=True)}

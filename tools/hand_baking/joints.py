@@ -1,4 +1,4 @@
-"""Joints that follow shape, and joints read off the posed skin."""
+"""Joints that follow the shape, and joints computed from the posed skin."""
 
 import numpy as np
 from hand_baking import poses, shapes
@@ -10,7 +10,7 @@ _FITTED_POSES = 240
 
 
 def follow_shape(found: shapes.Shapes, joints: np.ndarray) -> np.ndarray:
-    """Return (10, 18, 3): how each joint moves with the shape, as a fixed average of the skin around it."""
+    """Return (10, 18, 3): the motion of each joint with the shape, as a fixed average of the skin around it."""
     moved = []
     for joint in joints:
         ring, share = shapes.ring_regressor(found.vertices[None], joint[None], ring=_RING)
@@ -21,7 +21,7 @@ def follow_shape(found: shapes.Shapes, joints: np.ndarray) -> np.ndarray:
 
 
 def posed_regressor(hand: "poses.BakedHand", bank: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return (18, ring) vertices and weights that find the chain's joints on the posed skin.
+    """Return (18, ring) vertices and weights whose sums on the posed skin are the chain's joints.
 
     The counterpart of MANO's regressor on posed vertices: fitted over gestures and shapes.
     """

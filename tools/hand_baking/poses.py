@@ -1,4 +1,4 @@
-"""The bank of gestures: variations of named gestures, settled so that pads meet and nothing enters anything."""
+"""The bank of gestures: variations of named gestures, adjusted so that pads touch and no parts intersect."""
 
 from dataclasses import dataclass
 
@@ -16,14 +16,14 @@ from hifihr_core.skeleton import FINGERS
 PATHS = 2048
 PRIOR_SIZE = 12
 _ROUNDS, _DRAWN, _STEPS = 4, 700, 110
-#: Depth, metres, to which capsules of flesh may press into each other: skin gives that much.
+#: Depth, metres, to which capsules may penetrate each other, since skin yields that much.
 _SOFT_M = 0.0025
 _SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 
 @dataclass(frozen=True)
 class BakedHand:
-    """Everything that poses the hand."""
+    """Everything needed to pose the hand."""
 
     vertices: np.ndarray
     rig: Rig
@@ -34,13 +34,13 @@ class BakedHand:
     joint_basis: np.ndarray
 
     def motions(self, angles: Tensor) -> Tensor:
-        """Return the motions (N, 33, 3, 4) of the mean hand's bones for angles counted from the rest pose."""
+        """Return the motions (N, 33, 3, 4) of the mean hand's bones for angles relative to the rest pose."""
         joints = torch.as_tensor(self.rig.joints, dtype=angles.dtype).expand(len(angles), -1, -1)
         generators = cross_matrices(torch.as_tensor(self.rig.axes, dtype=angles.dtype))
         return bone_motions(angles, joints, generators)
 
     def pose(self, angles: np.ndarray, shape: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Return posed vertices (N, V, 3) and joints (N, 18, 3); the mean shape without `shape`."""
+        """Return posed vertices (N, V, 3) and joints (N, 18, 3); of the mean shape if `shape` is None."""
         shape = np.zeros((len(angles), len(self.shape_basis))) if shape is None else shape
         rest = torch.as_tensor(self.vertices + np.einsum("nk,kvx->nvx", shape, self.shape_basis))
         joints = torch.as_tensor(self.rig.joints + np.einsum("nk,kjx->njx", shape, self.joint_basis))
@@ -51,7 +51,7 @@ class BakedHand:
 
 
 def gesture_bank(hand: BakedHand, seed: int) -> np.ndarray:
-    """Return (PATHS, 2, 24): pairs of settled poses, and nothing is entered on the straight way between them."""
+    """Return (PATHS, 2, 24): pairs of adjusted poses, without intersections on the straight path between them."""
     rng = np.random.default_rng(seed)
     capsules = fit_capsules(hand.vertices, hand.weights, hand.rig.joints, hand.vertices[hand.tips])
     touch = _touch_points(hand)
@@ -68,7 +68,7 @@ def gesture_bank(hand: BakedHand, seed: int) -> np.ndarray:
     bank: list[np.ndarray] = []
     while len(bank) < PATHS:
         ends = poses[rng.integers(kept, size=(1024, 2))]
-        # Half of the paths stay near one pose, half lead to another gesture.
+        # Half of the paths stay near one pose, the others lead to another gesture.
         short = rng.random(1024) < 0.5
         ends[short, 1] = ends[short, 0] + 0.25 * (ends[short, 1] - ends[short, 0])
         walked = np.stack([(1 - s) * ends[:, 0] + s * ends[:, 1] for s in _SHARES], axis=1)
@@ -89,7 +89,7 @@ def gaussian(bank: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _draw(rig: Rig, rng: np.random.Generator, count: int) -> tuple[np.ndarray, list[str]]:
-    """Draw varied gestures: a common loosening, one per finger, one per angle; DIP follows PIP as tendons make it."""
+    """Sample varied gestures: a common variation, one per finger, one per angle; DIP follows PIP as in real hands."""
     table = list(GESTURES)
     share = np.array([GESTURES[name].weight for name in table])
     chosen = [table[k] for k in rng.choice(len(table), size=count, p=share / share.sum())]
@@ -107,7 +107,7 @@ def _draw(rig: Rig, rng: np.random.Generator, count: int) -> tuple[np.ndarray, l
 def _settle(
     hand: BakedHand, capsules: Capsules, touch: tuple[list[int], Tensor], drawn: np.ndarray, chosen: list[str]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Move poses a little until nothing enters and touching parts meet; return them and their depth, metres."""
+    """Adjust poses until touching parts meet and none intersect; return them and their penetration depth, metres."""
     start = torch.as_tensor(drawn, dtype=torch.float32)
     angles = start.clone().requires_grad_()
     low, high = torch.as_tensor(hand.rig.limits, dtype=torch.float32).unbind(1)

@@ -1,4 +1,4 @@
-"""From the bones of the source to our 18 joints, their axes and the limits of their angles."""
+"""Derive our 18 joints, their axes and the limits of their angles from the bones of the source."""
 
 from dataclasses import dataclass
 
@@ -8,18 +8,18 @@ from hifihr_core.hands.anny.rig import ANGLES, JOINTS, PARENTS
 
 #: Our 18 joints among the source's bones (`source.BONES`).
 _FROM_BONES = (0, 1, 2, 3, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19)
-#: The source's metacarpal base of every long finger's MCP.
+#: The metacarpal base in the source for the MCP of every long finger.
 _BASES = {"index": 4, "middle": 8, "ring": 12, "pinky": 16}
 
 #: The source hinges the long fingers near the web. Published proportions of the phalanges (Buryanov and Kotiuk, 2010)
-#: put the knuckles deeper; we go about half of the way: this share of the metacarpal.
+#: put the knuckles deeper; we go about halfway: this fraction of the metacarpal.
 _KNUCKLE_BACK = {"index": 0.105, "middle": 0.07, "ring": 0.08, "pinky": 0.10}
-#: The source's joints lie right under the back. Depth of the joint in the finger, from back (0) to pad (1).
+#: Depth of a joint in the finger, from back (0) to pad (1); the source's joints are right under the back.
 _DEPTH = {"mcp": 0.36, "pip": 0.42, "dip": 0.43, "ip": 0.45}
-#: The saddle joint of the thumb, moved from the source's place by this (metres, hand frame): radial, proximal, palmar.
+#: Shift of the thumb's saddle joint from its position in the source (metres, hand frame): radial, proximal, palmar.
 _SADDLE_SHIFT = np.array([0.003, 0.007, -0.004])
 
-#: Lowest and highest anatomical angle, degrees, 0 = straight; about the range of healthy adults with some laxity.
+#: Lowest and highest anatomical angle, degrees, 0 = straight; roughly the range of healthy adults, with some laxity.
 _RANGE = {
     "thumb_cmc_flexion": (-30, 35),
     "thumb_cmc_abduction": (-25, 40),
@@ -42,9 +42,9 @@ class Rig:
 
     joints: np.ndarray  # (18, 3)
     axes: np.ndarray  # (24, 3)
-    limits: np.ndarray  # (24, 2), counted from the rest pose
+    limits: np.ndarray  # (24, 2), relative to the rest pose
     rest_angles: np.ndarray  # (24,) anatomical angle of the rest pose: anatomical = pose + rest
-    backs: np.ndarray  # (5, 3) unit vectors out of the nails
+    backs: np.ndarray  # (5, 3) unit normals of the nails
 
 
 def hand_frame(heads: np.ndarray) -> np.ndarray:
@@ -75,7 +75,7 @@ def place_joints(vertices: np.ndarray, heads: np.ndarray, faces: np.ndarray, bac
 
 
 def nail_backs(vertices: np.ndarray, heads: np.ndarray, faces: np.ndarray, nails: np.ndarray) -> np.ndarray:
-    """Return the unit vector out of each finger's nail: the direction of the back of the finger."""
+    """Return the unit normal of each finger's nail: the direction of the back of the finger."""
     corners = vertices[faces]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     ends = heads[[3, 7, 11, 15, 19]]
@@ -101,7 +101,7 @@ def build_rig(joints: np.ndarray, tips: np.ndarray, backs: np.ndarray) -> Rig:
 
 def _axis(joint: str, kind: str, joints: np.ndarray, tips: np.ndarray, back: np.ndarray) -> np.ndarray:
     if joint.endswith("cmc") and not joint.startswith("thumb"):
-        # The ring's and pinky's metacarpals fold about the line towards the base of the thumb's side.
+        # The metacarpals of ring and pinky flex about the line towards the base of the thumb's side.
         return _unit(np.array([1.0, -0.25, 0.0]))
     along = _bone(joint, joints, tips)
     finger = joint.partition("_")[0]
@@ -116,14 +116,14 @@ def _axis(joint: str, kind: str, joints: np.ndarray, tips: np.ndarray, back: np.
 
 
 def _bone(joint: str, joints: np.ndarray, tips: np.ndarray) -> np.ndarray:
-    """Return the unit direction from a joint to the next one of its finger, or to the tip."""
+    """Return the unit direction from a joint to the next one in its finger, or to the tip."""
     j = JOINTS.index(joint)
     after = tips[_finger(joint.partition("_")[0])] if j not in PARENTS else joints[PARENTS.index(j)]
     return _unit(after - joints[j])
 
 
 def _rest_flexion(joint: str, axis: np.ndarray, joints: np.ndarray, tips: np.ndarray) -> float:
-    """Return how far the rest pose is flexed already at a joint, radians."""
+    """Return the flexion of a joint in the rest pose, radians."""
     above = JOINTS[PARENTS[JOINTS.index(joint)]]
     before = (
         np.array([0.0, -1.0, 0.0]) if joint.endswith("mcp") and "thumb" not in joint else _bone(above, joints, tips)
@@ -134,14 +134,14 @@ def _rest_flexion(joint: str, axis: np.ndarray, joints: np.ndarray, tips: np.nda
 
 
 def _centred(vertices: np.ndarray, faces: np.ndarray, point: np.ndarray, back: np.ndarray, depth: float) -> np.ndarray:
-    """Move a point along `back` so that it lies at `depth` between the back and the pad."""
+    """Move a point along `back` to the fraction `depth` between the back and the pad."""
     above, below = _distance(vertices, faces, point, back), _distance(vertices, faces, point, -back)
-    below = min(below, 3.2 * above)  # a knuckle stands on the palm: count a finger's thickness only
+    below = min(below, 3.2 * above)  # a knuckle is above the palm: count only a finger's thickness
     return point + back * (above - depth * (above + below))
 
 
 def _distance(vertices: np.ndarray, faces: np.ndarray, origin: np.ndarray, direction: np.ndarray) -> float:
-    """Return how far the ray goes until it meets the skin (Moeller and Trumbore, 1997)."""
+    """Return the distance along a ray to the skin (Moeller and Trumbore, 1997)."""
     a, b, c = (vertices[faces[:, k]] for k in range(3))
     h = np.cross(direction, c - a)
     det = np.einsum("fx,fx->f", b - a, h)

@@ -15,7 +15,7 @@ class Shapes:
 
     vertices: np.ndarray  # (V, 3)
     basis: np.ndarray  # (10, V, 3)
-    explained: np.ndarray  # (10,) share of the variance
+    explained: np.ndarray  # (10,) fraction of the variance
 
 
 def shape_basis(vertices: np.ndarray, components: int) -> Shapes:
@@ -30,10 +30,11 @@ def shape_basis(vertices: np.ndarray, components: int) -> Shapes:
 
 
 def vary(vertices: np.ndarray, weights: np.ndarray, joints: np.ndarray, tips: np.ndarray, seed: int) -> np.ndarray:
-    """Give every person's hand proportions of its own: length and girth of each finger, breadth and depth of the palm.
+    """Give every person's hand individual proportions: length and girth of each finger, breadth and depth of the palm.
 
-    The source's targets move all fingers alike. The spreads are those of measured adults (about 3 % per finger against
-    the hand's length, 5 % in breadth and girth). `weights` are those of the 18 bones; all hands share `joints`.
+    The source's targets move all fingers alike. The standard deviations are those of measured adults (about 3 % per
+    finger relative to the hand's length, 5 % in breadth and girth). `weights` are those of the 18 bones; all hands
+    share `joints`.
     """
     rng = np.random.default_rng(seed)
     count = len(vertices)
@@ -60,15 +61,15 @@ def vary(vertices: np.ndarray, weights: np.ndarray, joints: np.ndarray, tips: np
 
 
 def ring_regressor(points: np.ndarray, targets: np.ndarray, *, ring: int) -> tuple[np.ndarray, np.ndarray]:
-    """Find few vertices whose convex average follows a joint.
+    """Find a few vertices whose convex average follows a joint.
 
-    `points` is (S, V, 3) and `targets` (S, 3) over the same S hands. Returns (ring,) vertices and weights that sum
-    to 1; unused places have weight 0. Non-negative least squares over the vertices nearest to the joint.
+    `points` is (S, V, 3) and `targets` (S, 3) over the same S hands. Returns (ring,) vertices and weights that sum to
+    1; unused entries have weight 0. Solved as non-negative least squares over the vertices nearest to the joint.
     """
     near = np.argsort(np.linalg.norm(points - targets[:, None], axis=-1).mean(0))[: 4 * ring]
     system = points[:, near] - targets[:, None]
     rows = np.concatenate((system.transpose(0, 2, 1).reshape(-1, len(near)) * 1e3, np.full((1, len(near)), 1e3)))
-    # A small ridge spreads the weight over the ring, so that one noisy vertex does not carry a joint.
+    # A small ridge spreads the weight over the ring, so that no joint depends on a single noisy vertex.
     rows = np.concatenate((rows, 3.0 * np.eye(len(near))))
     goal = np.zeros(len(rows))
     goal[3 * len(points)] = 1e3

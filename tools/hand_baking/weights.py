@@ -6,7 +6,7 @@ from scipy.sparse.linalg import splu
 
 from hifihr_core.hands.anny.rig import HALVED, JOINTS, PARENTS
 
-#: How fast heat of the nearest bone flows into the skin; larger is a sharper change from bone to bone.
+#: How fast heat flows from the nearest bone into the skin; larger values give sharper changes between bones.
 _HEAT = 1.6
 
 
@@ -26,9 +26,9 @@ def skin_weights(vertices: np.ndarray, faces: np.ndarray, joints: np.ndarray, ti
 
 
 def with_halves(weights: np.ndarray) -> np.ndarray:
-    """Return (V, 33) weights: the skin shared by a bone and its parent goes to the half-way bone between them.
+    """Return (V, 33) weights: skin shared by a bone and its parent is assigned to the half-way bone between them.
 
-    Shares (1 - t, t) become a triangle in t: all half-way at t = 1/2, none at the ends.
+    The weight of the half-way bone is a triangle function of t for weights (1 - t, t): 1 at t = 1/2, 0 at the ends.
     """
     out = np.concatenate((weights, np.zeros((len(weights), len(HALVED)))), axis=1)
     for k, j in enumerate(HALVED):
@@ -40,7 +40,7 @@ def with_halves(weights: np.ndarray) -> np.ndarray:
 
 
 def _segments(joints: np.ndarray, tips: np.ndarray) -> list[list[tuple[np.ndarray, np.ndarray]]]:
-    """Return the line segments of every bone; the palm has one per finger it carries."""
+    """Return the line segments of every bone; the palm has one per finger."""
     ends: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in JOINTS]
     for j, parent in enumerate(PARENTS):
         if parent >= 0:

@@ -1,4 +1,4 @@
-"""Looking at chunks of drawn pictures as they come."""
+"""Process chunks of rendered pictures as they appear."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -13,9 +13,9 @@ from hifihr_core.files import write_atomically
 def look_at_chunks(
     drawn: Path, out: Path, suffix: str, look: Callable[[Path], Mapping[str, np.ndarray]], *, minutes: float
 ) -> None:
-    """Write what `look` returns of each chunk of a folder to `out`, named by `suffix`.
+    """Write the result of `look` for each chunk in a folder to `out`, with `suffix` in its name.
 
-    Chunks that are there already are left as they are; further ones are waited for until `minutes` have passed.
+    Existing results are kept; further chunks are waited for until `minutes` have passed.
     """
     ends = time.monotonic() + 60 * minutes
     while True:
@@ -32,5 +32,5 @@ def look_at_chunks(
 
 
 def number_of(path: Path) -> int:
-    """Return the number of a chunk, which seeds what is drawn by chance for it."""
+    """Return the number of a chunk, which seeds its random numbers."""
     return int(path.name.split(".")[0])

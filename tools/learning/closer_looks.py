@@ -1,6 +1,6 @@
-"""What the first blocks of the landmark network see of crops of drawn hands.
+"""Feature maps of the landmark network's first blocks for crops of rendered hands.
 
-These blocks stay as they are, so that what they see is kept and never computed again.
+These blocks are frozen, so their maps are stored and not recomputed.
 """
 
 import numpy as np
@@ -25,10 +25,10 @@ def look_closer(
     *,
     spectrum_share: float = SPECTRUM_SHARE,
 ) -> dict[str, np.ndarray]:
-    """Return `body` (N, V, C, h, w) and `T_crop_photo` (N, V, 3, 3) of crops to learn from.
+    """Return `body` (N, V, C, h, w) and `T_crop_photo` (N, V, 3, 3) of training crops.
 
-    They are about the true joints, some of them far off, so that the network also learns to find a hand that the eyes
-    nearly lost.
+    Crops are around the true joints, some of them far off centre, so that the network also learns to find a hand that
+    the eyes nearly lost.
     """
     random = np.random.default_rng(seed)
     crops, transforms = [], []
@@ -45,7 +45,7 @@ def look_closer(
 def look_twice(
     engine: BodyEngine, network: HandNetwork, drawn: DrawnHands, joints_px: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Return the same of the crop about the joints that a hand network finds in the one about `joints_px`."""
+    """Return the same for the crop around the joints that a hand network finds in the crop around `joints_px`."""
     first = {
         name: torch.from_numpy(value[:, 0]).float() for name, value in look_where(engine, drawn, joints_px).items()
     }
@@ -55,7 +55,7 @@ def look_twice(
 
 
 def look_where(engine: BodyEngine, drawn: DrawnHands, joints_px: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the same of one crop per hand, about `joints_px` (N, 21, 2), as `predict` cuts it."""
+    """Return the same for one crop per hand, around `joints_px` (N, 21, 2), as `predict` cuts it."""
     regions = nearer(about_joints(joints_px.astype(np.float64)))
     crops = [_cut(drawn.picture(row), regions[row : row + 1]) for row in range(len(drawn.pictures))]
     return _kept(engine, crops, [regions.transforms(LANDMARK_PX)], 1)

@@ -1,4 +1,4 @@
-"""Chunks of drawn pictures on the disk: JPEG bytes beside everything that is known of each hand."""
+"""Chunks of rendered pictures on disk: JPEG bytes with the ground truth of each hand."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from hifihr_core.records import Batch
 from hifihr_core.synthesis.as_samples import encode
 from hifihr_core.synthesis.generator import Synthesizer
 
-#: What is kept of the labels of a picture; the camera K and the JPEG lie beside them.
+#: The labels that are stored for a picture, in addition to its camera K and JPEG.
 KEPT = ("joints_cam", "joints_px", "joints_visible", "root_cam", "global_orient", "pose", "shape", "texture", "light")
 
 
 @dataclass(frozen=True)
 class DrawnHands:
-    """N pictures as JPEG, and `truth`: name to an array with N rows."""
+    """N pictures as JPEG, and `truth`, which maps names to arrays with N rows."""
 
     pictures: list[bytes]
     truth: dict[str, np.ndarray]
@@ -30,7 +30,7 @@ class DrawnHands:
 
 
 def draw_chunk(synthesizer: Synthesizer, first_batch: int, batches: int, batch_size: int) -> DrawnHands:
-    """Draw some batches of a generator."""
+    """Render some batches of a generator."""
     pictures, rows = [], []
     for number in range(first_batch, first_batch + batches):
         batch = synthesizer.make(number, batch_size)
@@ -45,7 +45,7 @@ def _truth(batch: Batch) -> dict[str, np.ndarray]:
 
 
 def write_drawn(path: Path, drawn: DrawnHands) -> None:
-    """Write a chunk; a run that is stopped leaves no half of one."""
+    """Write a chunk atomically."""
     sizes = np.array([len(picture) for picture in drawn.pictures])
     content = np.frombuffer(b"".join(drawn.pictures), np.uint8)
     with write_atomically(path) as part:
@@ -62,5 +62,5 @@ def read_drawn(path: Path) -> DrawnHands:
 
 
 def chunk_paths(folder: Path, suffix: str) -> Iterator[Path]:
-    """Yield the chunks of a folder in their order."""
+    """Yield the chunks of a folder in order."""
     yield from sorted(folder.glob(f"*.{suffix}.npz"))

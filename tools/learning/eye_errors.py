@@ -1,4 +1,4 @@
-"""How far the eyes' joints of drawn hands may be off, as the eyes say it of photos."""
+"""The expected error of the eyes' joints on rendered hands, as the eyes estimate it on photos."""
 
 import numpy as np
 import torch
@@ -7,7 +7,7 @@ from torch import Tensor
 from hifihr_core.eyes.looks import sigma_of
 from hifihr_core.lifting.seen_batch import SeenHands
 
-#: The eyes' presence hardly matters; this is a usual one.
+#: A typical presence; its value hardly matters.
 _PRESENCE = 0.98
 
 

@@ -1,4 +1,4 @@
-"""The networks of the eyes in onnxruntime, with what learning keeps of them."""
+"""The networks of the eyes in onnxruntime, and the part that training keeps frozen."""
 
 from collections.abc import Sequence
 
@@ -15,13 +15,13 @@ from hifihr_core.machine.onnx_runtime import import_onnxruntime
 class _FirstBlocks(LandmarkNetwork):
     def forward(self, crop: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
         body = self.stem(crop)
-        for block in list(self.blocks)[:FROZEN_BLOCKS]:  # one by one, as the ONNX writer follows modules by their names
+        for block in list(self.blocks)[:FROZEN_BLOCKS]:  # one by one, since the ONNX writer finds modules by name
             body = block(body)
         return (body,)
 
 
 class BodyEngine:
-    """Runs the first blocks of the landmark network on crops: the map that stays as it is in training."""
+    """Runs the first blocks of the landmark network on crops; their maps do not change during training."""
 
     def __init__(self, threads: int = 1) -> None:
         network: nn.Module = _FirstBlocks()

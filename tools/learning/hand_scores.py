@@ -1,4 +1,4 @@
-"""Errors of a hand network on hands whose truth is known."""
+"""Errors of a hand network on hands with ground truth."""
 
 import torch
 
@@ -12,16 +12,16 @@ from hifihr_core.metrics.pose import mpjpe, pa_mpjpe
 from hifihr_core.placed_hands import in_front
 
 BATCH = 64
-#: Hands whose eyes are right: a mean error below this share of the hand's size.
+#: The eyes are right about a hand if their mean error is below this fraction of its size.
 RIGHT = 0.06
 
 
 @torch.no_grad()
 def score(hand: HandModel, network: HandNetwork, seen: SeenHands) -> dict[str, float]:
-    """Return the means over hands, millimetres and per cent of the picture's width where the name says so.
+    """Return the means over hands in the units that their names give (mm, or per cent of the picture's width).
 
-    `right` marks the hands whose keypoints are right to `RIGHT`; `clean` and `noisy` are keypoints alone, exact and
-    off by 3 % of the hand's size.
+    `right` marks the hands whose keypoints are accurate to `RIGHT`; `clean` and `noisy` use keypoints alone, exact or
+    with noise of 3 % of the hand's size.
     """
     rows: dict[str, list[torch.Tensor]] = {}
     for which in torch.arange(len(seen)).split(BATCH):

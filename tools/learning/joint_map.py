@@ -1,13 +1,14 @@
-"""Robust regression of joints of one definition on those of another."""
+"""Robust regression from the joints of one definition to those of another."""
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from hifihr_core.skeleton import FINGERS, NUM_JOINTS, WRIST
 
-#: Knuckles that every finger's joints may follow, and those that the thumb's may.
+#: The knuckles on which a finger's joints may depend, and those on which the thumb's may.
 _KNUCKLES, _OF_THUMB = (5, 9, 13, 17), (5, 9, 17)
-#: An error of this share of the hand's size halves a joint's weight: some are misread, not defined otherwise.
+#: An error of this fraction of the hand's size halves a joint's weight: some joints are misread rather than defined
+#: differently.
 _MISREAD = 0.02
 _ROUNDS = 15
 _RIDGE = 30.0
@@ -18,8 +19,8 @@ def learn_joint_map(
 ) -> Float[np.ndarray, "21 21"]:
     """Return weights with ``to = weights @ from``, whose rows sum to 1.
 
-    A joint follows those of its finger, the wrist and the knuckles, so that the map turns and scales with the hand.
-    Cauchy's cost with a small ridge towards "the same joint", by reweighted least squares.
+    A joint depends on those of its finger, the wrist and the knuckles, so that the map rotates and scales with the
+    hand. A Cauchy cost with a small ridge towards the identity, minimised by reweighted least squares.
     """
     weights = np.eye(NUM_JOINTS)
     size = np.ptp(from_px, axis=1).max(axis=1)[:, None, None]
@@ -34,7 +35,7 @@ def learn_joint_map(
 
 
 def support(joint: int) -> list[int]:
-    """Return the joints that one may follow."""
+    """Return the joints on which one may depend."""
     finger = (joint - 1) // (NUM_JOINTS // len(FINGERS))
     chain = [] if joint == WRIST else [4 * finger + 1 + i for i in range(4)]
     base = (1, *_KNUCKLES) if joint == WRIST else (WRIST, *(_OF_THUMB if finger == 0 else _KNUCKLES))

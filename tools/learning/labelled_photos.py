@@ -1,4 +1,4 @@
-"""How well the start of `predict` meets the labelled joints of photos, from boxes."""
+"""How well the start of `predict` fits the labelled joints of photos, given boxes."""
 
 import json
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from hifihr_core.placed_hands import PlacedHands
 
 NEAR = (0.05, 0.1)
 _MARGIN = 0.1
-#: Focal length of a photo without one, in longer sides.
+#: Focal length of a photo that states none, as a multiple of its longer side.
 _FOCAL = 1.0
 
 
@@ -33,9 +33,9 @@ _FOCAL = 1.0
 def score_photos(
     hand: HandModel, folder: Path, network_path: Path | None, *, most: int | None
 ) -> dict[str, dict[str, float]]:
-    """Return PCK of the labelled joints, at parts of the size of each hand's labelled box, and the mean error.
+    """Return the PCK of the labelled joints at fractions of each hand's labelled box, and the mean error.
 
-    Photos are labelled as the eyes define joints, so the joints of hands are compared as the eyes define them.
+    Photos are labelled in the eyes' joint definition, so the hands' joints are converted to it for comparison.
     """
     lifter_path = shipped_model(LIFTER)
     assert lifter_path is not None

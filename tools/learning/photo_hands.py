@@ -1,4 +1,4 @@
-"""Hands in photos as the eyes see them, each turned into a right one, with what the frozen blocks see of its crop."""
+"""Hands in photos as the eyes see them, mirrored to right hands, with the frozen blocks' maps of their crops."""
 
 from collections.abc import Sequence
 
@@ -13,20 +13,20 @@ from hifihr_core.eyes.pyramid import Pyramid
 from hifihr_core.eyes.regions import Regions, about_joints
 from hifihr_core.eyes.seen_hand import SeenHand
 
-#: Hands that the eyes are less sure of teach nothing.
+#: Hands of which the eyes are less certain are not used.
 MIN_SCORE, MIN_SIDE = 0.85, 0.9
 
 
 def hands_in(eyes: Eyes, image: np.ndarray, boxes_px: np.ndarray | None) -> list[SeenHand]:
-    """Return the sure hands of a photo: those in `boxes_px`, or all that a search finds."""
+    """Return the certain hands of a photo: those in `boxes_px`, or all that a search finds."""
     found = eyes.find(image, "fast") if boxes_px is None else eyes.look(image, boxes_px)
     return [one for one in found if one.score >= MIN_SCORE and one.side_confidence >= MIN_SIDE]
 
 
 def as_right_hand(image: np.ndarray, seen: SeenHand) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Return the photo in which the hand looks like a right one, and where its joints are in it."""
+    """Return the photo, mirrored if the hand is a left one, and the position of its joints in it."""
     height, width = image.shape[:2]
-    focal_px = float(max(height, width))  # a usual camera, as none is known
+    focal_px = float(max(height, width))  # a typical camera, since the true one is unknown
     kept = {
         "joints_px": seen.joints_px,
         "depth_px": seen.depth_px,
@@ -46,7 +46,9 @@ def as_right_hand(image: np.ndarray, seen: SeenHand) -> tuple[np.ndarray, dict[s
 def see_crops(
     engine: BodyEngine, image: np.ndarray, hand: dict[str, np.ndarray], views: int, random: np.random.Generator
 ) -> list[dict[str, np.ndarray]]:
-    """Return what is kept of each of `views` crops of a right hand: the first as `predict` cuts it, the others off."""
+    """Return the data stored for each of `views` crops of a right hand: the first as `predict` cuts it, the others
+    perturbed.
+    """
     rows = [_see_crop(engine, image, hand, nearer(about_joints(hand["joints_px"][None])))]
     for _ in range(views - 1):
         size = Crops.far if random.random() < Crops.far_share else Crops.near
@@ -58,7 +60,7 @@ def see_crops(
 def _see_crop(
     engine: BodyEngine, image: np.ndarray, hand: dict[str, np.ndarray], region: Regions
 ) -> dict[str, np.ndarray]:
-    """Return the map of a crop, and how much each joint is trusted."""
+    """Return the map of a crop, and the trust in each joint."""
     T_crop_photo = region.transforms(LANDMARK_PX)
     body = engine(Pyramid(image).cut(region, LANDMARK_PX))[0]
     size = np.ptp(hand["joints_px"], axis=0).max()

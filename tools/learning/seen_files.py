@@ -1,4 +1,4 @@
-"""Reading what `tools/see_hands.py`, `tools/see_closer.py` and `tools/see_photos.py` wrote."""
+"""Read the output of `tools/see_hands.py`, `tools/see_closer.py` and `tools/see_photos.py`."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields
@@ -15,9 +15,9 @@ from hifihr_core.lifting.seen_batch import SeenHands, SeenPhotos
 
 
 def read_seen(seen: Sequence[Path], closer: Sequence[Path], *, most: int | None = None) -> SeenHands:
-    """Return the drawn hands of some folders, at most `most`: what the eyes say, and the maps of crops, in pairs.
+    """Return at most `most` rendered hands from pairs of folders: the eyes' output, and the maps of crops.
 
-    Chunks that have not been looked at in both ways are left out. Raises: DataError if there is none.
+    Chunks without both are skipped. Raises: DataError if none is left.
     """
     chunks: list[dict[str, np.ndarray]] = []
     for first, second in zip(seen, closer, strict=True):

@@ -1,4 +1,4 @@
-"""What the eyes say of drawn pictures, beside the truth: the data that lifter and hand network learn from."""
+"""The eyes' output for rendered pictures with ground truth: training data of lifter and hand network."""
 
 from dataclasses import dataclass
 
@@ -13,17 +13,17 @@ from hifihr_core.eyes.pyramid import Pyramid
 from hifihr_core.eyes.regions import Regions, about_joints
 from hifihr_core.eyes.sightings import Sightings, look_at
 
-#: The looks of the eyes are taken a little nearer than the region about the joints.
+#: The eyes look at a region slightly smaller than that around the joints.
 NEARER = 0.9
-#: Part of the pictures to learn from whose amplitude spectrum is jittered.
+#: Fraction of the training pictures whose amplitude spectrum is jittered.
 SPECTRUM_SHARE = 0.35
-#: The box that measuring gives the eyes is larger than that of the joints by this share of its longer side.
+#: For measurements, the eyes' box is larger than that of the joints by this fraction of its longer side.
 _BOX_MARGIN = 0.1
 
 
 @dataclass(frozen=True)
 class Crops:
-    """Two ways to draw the regions to learn from: how far off they are (standard deviation, in sides), how often."""
+    """Two ways to sample training regions: standard deviations of their offsets, in sides, and their frequencies."""
 
     near: float = 0.05
     far: float = 0.16
@@ -33,11 +33,11 @@ class Crops:
 def see_chunk(
     engine: Engine, drawn: DrawnHands, seed: int, *, plain: bool, spectrum_share: float = SPECTRUM_SHARE
 ) -> dict[str, np.ndarray]:
-    """Return the arrays of a chunk: `seen_*` beside the truth.
+    """Return the arrays of a chunk: `seen_*` and the ground truth.
 
-    `plain` is for measuring: the eyes find the hand in its box and take five looks, as in `Eyes.look`. Otherwise two
-    looks are taken at a region about the true joints, a little off, one of them at the mirror image, with a jittered
-    spectrum at times.
+    With `plain`, for measurements, the eyes find the hand in its box and take five looks, as in `Eyes.look`. Otherwise
+    they take two looks at a slightly perturbed region around the true joints, one of them at the mirror image,
+    sometimes with a jittered spectrum.
     """
     random = np.random.default_rng(seed)
     share = 0.0 if plain else spectrum_share
@@ -76,19 +76,19 @@ def _kept(looks: Sightings) -> dict[str, np.ndarray]:
 
 
 def jittered(picture: np.ndarray, random: np.random.Generator, share: float = SPECTRUM_SHARE) -> np.ndarray:
-    """Return the picture, with a jittered amplitude spectrum at times."""
+    """Return the picture, sometimes with a jittered amplitude spectrum."""
     if random.random() >= share:
         return picture
     return jitter_spectrum(picture, random, strength=random.uniform(0, 2), floor=random.uniform(0, 0.2))
 
 
 def nearer(regions: Regions) -> Regions:
-    """Return the regions as the looks are taken at them."""
+    """Return slightly smaller regions, at which the looks are taken."""
     return regions.moved(np.zeros((len(regions), 2)), np.full(len(regions), NEARER), np.zeros(len(regions)))
 
 
 def perturbed(regions: Regions, random: np.random.Generator, size: float) -> Regions:
-    """Return regions that are moved, scaled and turned at random."""
+    """Return randomly moved, scaled and rotated regions."""
     count = len(regions)
     shift = random.normal(0, 0.7 * size, (count, 2))
     return regions.moved(shift, np.exp(random.normal(0, 1.5 * size, count)), random.normal(0, 3 * size, count))

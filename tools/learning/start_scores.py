@@ -1,4 +1,4 @@
-"""Errors of every way from the eyes' joints to a hand, on drawn hands whose truth is known."""
+"""Errors of all ways from the eyes' joints to a hand, on rendered hands with ground truth."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What the skin needs to know about every texel: palm or back, which bone, how far from a joint, where on a nail."""
+"""Anatomical fields over the texels: palm or back, bones, distances from joints, positions on nails."""
 
 from dataclasses import dataclass
 
@@ -27,7 +27,7 @@ class Anatomy:
 
     position: np.ndarray  # (N, 3)
     palm: np.ndarray  # (N,) 1 on the palmar side, 0 on the back
-    bones: np.ndarray  # (N, 18) share of every bone
+    bones: np.ndarray  # (N, 18) weight of every bone
     joints: np.ndarray  # (18, 3)
     tips: np.ndarray  # (5, 3)
     nails: tuple[Nail, ...]
@@ -37,7 +37,7 @@ class Anatomy:
         return self.joints[JOINTS.index(name)]
 
     def along(self, name: str) -> np.ndarray:
-        """Return (N,) how far beyond a joint every texel lies, along the bisector of the bones that meet there."""
+        """Return (N,) the distance of every texel beyond a joint, along the bisector of the adjacent bones."""
         j = JOINTS.index(name)
         before = self.joints[j] - self.joints[PARENTS[j]]
         after = self._next(j) - self.joints[j]
@@ -47,7 +47,7 @@ class Anatomy:
         return (self.position - self.joints[j]) @ axis
 
     def on_finger(self, finger: str) -> np.ndarray:
-        """Return (N,) the share of a finger's own bones, without its metacarpal."""
+        """Return (N,) the total weight of a finger's bones, without its metacarpal."""
         own = [j for j, name in enumerate(JOINTS) if name.startswith(finger) and not name.endswith("cmc")]
         return self.bones[:, own].sum(1)
 
@@ -140,7 +140,7 @@ def _backs(joints: np.ndarray, tips: np.ndarray, nail_normals: list[np.ndarray])
 
 
 def _bones(weights: np.ndarray) -> np.ndarray:
-    """Give the half-way bones' shares back to the two bones that they stand between."""
+    """Divide the half-way bones' weights between the two adjacent bones."""
     bones = weights[:, : len(JOINTS)].copy()
     for k, j in enumerate(HALVED):
         bones[:, j] += weights[:, len(JOINTS) + k] / 2

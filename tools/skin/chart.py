@@ -1,24 +1,24 @@
-"""The chart of the free hand as texels: where every texel lies on the hand, and what pads the borders."""
+"""The texels of the free hand's chart: their positions on the hand, and the padding of the borders."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
-#: How far, texels, the skin is continued beyond the borders of the chart, so that filtering never meets the ground.
+#: How far, texels, the skin extends beyond the borders of the chart, so that filtering never reads the background.
 PADDING_PX = 10
 
 
 @dataclass(frozen=True)
 class Chart:
-    """Texels that carry skin. Row 0 of the map is v = 1; texels are numbered row after row."""
+    """Texels with skin. Row 0 of the map is v = 1; texels are numbered row after row."""
 
     size_px: int
     texels: np.ndarray  # (N,) numbers of the texels inside the chart
-    faces: np.ndarray  # (N,) the face that each lies on
+    faces: np.ndarray  # (N,) the face of each
     barycentric: np.ndarray  # (N, 3)
     padded: np.ndarray  # (M,) numbers of all texels to fill, inside and around
-    nearest: np.ndarray  # (M,) which of the N each of them repeats
+    nearest: np.ndarray  # (M,) the one of the N that each of them repeats
 
     def carry(self, corner_values: np.ndarray, faces: np.ndarray) -> np.ndarray:
         """Interpolate per-vertex values to the N texels."""

@@ -1,4 +1,4 @@
-"""Painting one person's hand: pigments from anatomy and chance, then marks, then nails."""
+"""Paint one person's hand: pigments from anatomy and random numbers, then marks, then nails."""
 
 from dataclasses import dataclass
 
@@ -10,12 +10,12 @@ from skin.tone import encode, skin_colour
 
 @dataclass(frozen=True)
 class Person:
-    """What makes one skin differ from another; all but the first two are amounts around 1 or strengths from 0."""
+    """The parameters of a skin; all but the first two are amounts around 1 or strengths from 0."""
 
     melanin: float  # 0.03 very light to 2.3 very dark
     blood: float  # 0.12 pale to 0.45 flushed
     carotene: float
-    palm_melanin: float  # share of the back's melanin that the palm has
+    palm_melanin: float  # melanin of the palm as a fraction of the back's
     contrast: float  # of blood between pads and hollows
     creases: float
     wrinkles: float
@@ -70,7 +70,7 @@ def read_marks(a: Anatomy) -> Marks:
 
 
 def draw_person(rng: np.random.Generator) -> Person:
-    """Draw one skin; the tones spread evenly over the human range as it is seen, in lightness."""
+    """Sample one skin; tones are spread evenly over the human range of perceived lightness."""
     melanin = float(2.15 * rng.uniform(0.02, 1.0) ** 1.9 + 0.03)
     old = rng.random() ** 2
     return Person(
@@ -115,7 +115,7 @@ def paint(a: Anatomy, m: Marks, person: Person) -> np.ndarray:
 
 
 def _melanin(a: Anatomy, m: Marks, person: Person) -> np.ndarray:
-    """Return melanin density: little of it in the palm, more in creases, joints and spots."""
+    """Return the melanin density: low in the palm, higher in creases, at joints and in spots."""
     palm = 0.025 + person.palm_melanin * person.melanin
     pale = smoothstep(0.12, 0.88, a.palm)
     density = person.melanin * (1 - pale) + np.minimum(palm, person.melanin) * pale
@@ -128,7 +128,7 @@ def _melanin(a: Anatomy, m: Marks, person: Person) -> np.ndarray:
 
 
 def _nails(a: Anatomy, person: Person, colour: np.ndarray) -> np.ndarray:
-    """Lay nails: a glossy pink bed, the pale moon at its root, the free edge, a darker fold around."""
+    """Add nails: a glossy pink bed, the pale moon at its root, the free edge, a darker fold around it."""
     bed_melanin = 0.03 + 0.33 * person.melanin
     bed = skin_colour(*(np.array([v]) for v in (bed_melanin, 0.9 * person.blood + 0.03, 0.10, 0.0)))[0]
     moon = 1 - (1 - bed) * (1 - 0.30 * person.nail_pallor)
@@ -151,7 +151,7 @@ def _nails(a: Anatomy, person: Person, colour: np.ndarray) -> np.ndarray:
 
 
 def _extras(a: Anatomy, person: Person, colour: np.ndarray) -> np.ndarray:
-    """Lay what is not skin: a sleeve over the wrist, a ring, dirt. The shipped basis has none of them."""
+    """Add what is not skin: a sleeve over the wrist, a ring, dirt. The shipped basis has none of these."""
     if person.sleeve is not None:
         weave = 1 + 0.06 * np.sin(2.2 * a.position[:, 1]) * np.sin(2.2 * a.position[:, 0])
         on = smoothstep(-15.0, -13.5, a.position[:, 1])[:, None]

@@ -7,7 +7,7 @@ _LONG = ("index", "middle", "ring", "pinky")
 
 
 def noise(position: np.ndarray, wavelength_mm: float, seed: int, waves: int = 48) -> np.ndarray:
-    """Return smooth random values over space, mean 0 and standard deviation about 1: a sum of random plane waves."""
+    """Return a smooth random function of position, mean 0, standard deviation about 1: a sum of random plane waves."""
     rng = np.random.default_rng(seed)
     directions = rng.normal(size=(waves, 3))
     directions *= 2 * np.pi / wavelength_mm / np.linalg.norm(directions, axis=1, keepdims=True)
@@ -65,7 +65,7 @@ def palm_creases(a: Anatomy) -> np.ndarray:
 
 
 def fine_palm_lines(a: Anatomy) -> np.ndarray:
-    """Return the faint net of small lines on the palm."""
+    """Return the faint network of fine lines on the palm."""
     warp = 1.2 * noise(a.position, 18.0, 21)
     slanted = a.position[:, 0] * 0.6 + a.position[:, 1] * 0.8 + warp
     crossed = a.position[:, 0] * 0.9 - a.position[:, 1] * 0.45 + warp
@@ -82,7 +82,7 @@ def knuckle_wrinkles(a: Anatomy) -> np.ndarray:
         here = a.on_finger(finger) * back**2
         for joint, reach, spacing, strength in _WRINKLED[finger == "thumb"]:
             at = a.along(f"{finger}_{joint}")
-            # Lines bow around the joint: those before it one way, those behind it the other.
+            # Lines curve around the joint: those before it one way, those behind it the other.
             side = np.linalg.norm(a.position - a.joint(f"{finger}_{joint}"), axis=1) ** 2 - at**2
             bowed = at * (1 + 0.0022 * side) + wave
             total = np.maximum(
@@ -130,7 +130,7 @@ def eminences(a: Anatomy) -> np.ndarray:
 
 
 def veins(a: Anatomy) -> np.ndarray:
-    """Return the veins of the back of the hand: an arch fed from between the knuckles, two trunks to the wrist."""
+    """Return the veins on the back of the hand: an arch fed from between the knuckles, and two trunks to the wrist."""
     index, middle, ring, pinky = (a.joint(f"{f}_mcp")[:2] for f in _LONG)
     arch = (_by(index, 4, 24), _by(middle, 6, 36), _by(ring, 8, 38), _by(pinky, 6, 32))
     curves = (
@@ -177,7 +177,7 @@ def _wrap(x: np.ndarray, period: float) -> np.ndarray:
 
 
 def _to_curve(points: np.ndarray, knots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return distance to a smooth curve through the knots, and the share of its length where it is nearest."""
+    """Return the distance to a smooth curve through the knots, and the fraction of its length at the nearest point."""
     from scipy.interpolate import make_interp_spline
     from scipy.spatial import cKDTree
 

@@ -1,8 +1,8 @@
-"""Colour of skin from its pigments: melanin, blood and carotene over a pale ground, each absorbing by Beer and Lambert.
+"""The colour of skin from its pigments: melanin, blood and carotene over a pale ground (Beer-Lambert absorption).
 
 The absorptions are per sRGB primary, in the proportions of the published spectra at about 610, 545 and 465 nm (melanin
-falls with wavelength; haemoglobin peaks in green; carotene takes blue), flattened towards grey for melanin, because
-light that melanin takes in blue is scattered before it gets deep. See docs/hands_anny.md.
+falls with wavelength; haemoglobin peaks in green; carotene absorbs blue), flattened towards grey for melanin, because
+blue light that melanin absorbs is scattered before it gets deep. See docs/hands_anny.md.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ GROUND = np.array([0.89, 0.75, 0.62])
 MELANIN = np.array([1.05, 1.27, 1.45])
 BLOOD = np.array([0.07, 1.00, 0.80])
 CAROTENE = np.array([0.03, 0.16, 1.00])
-#: What a vein under the skin adds: it takes red first, which reads as blue or green.
+#: The absorption of a vein under the skin: mostly red, so that it looks blue or green.
 VEIN = np.array([1.0, 0.42, 0.25])
 
 
