@@ -1,13 +1,12 @@
-"""Claim: from a bare command, `train` makes the shipped network no worse, and starts soon.
+"""Claim: a bare `train` command does not make the shipped network worse, and starts quickly.
 
-1. `prepare synth --as freihand --count 64` and `prepare freihand` in a fresh folder, beside 128 held-out hands of
-   another seed. Then, from what a bare `hifihr train --supervision LEVEL` starts from, with and without the picture:
-2. every column of validation before and after a number of steps;
-3. processor seconds and seconds to the first step, from the start of the process.
+1. `prepare synth --as freihand --count 64` and `prepare freihand` in a new folder, with 128 held-out hands from
+   another seed. Then, from the start of a bare `hifihr train --supervision LEVEL`, with and without the picture:
+2. every validation score before and after a number of steps;
+3. processor time and time to the first step, from the start of the process, seconds.
 
 Usage: python benchmarks/bare_training.py --out FOLDER [--steps 100] [--levels self weak] [--set NAME=VALUE ...]
-[--json FILE].
-Finished rows are kept, so a stopped run goes on.
+[--json FILE]. Finished rows are kept, so a stopped run can be resumed.
 """
 
 import argparse
@@ -104,7 +103,7 @@ def _print(row: dict[str, Any]) -> None:
         print(f"  {name}: {one['processor_s']:.1f} s of processor, {one['clock_s']:.1f} s by the clock", flush=True)
 
 
-#: When the process began: the imports of this file are the first thing that it does.
+#: The time when the process began: importing this file is the first thing that it does.
 _BEGAN = time.monotonic()
 
 if __name__ == "__main__":

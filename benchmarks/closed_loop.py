@@ -1,16 +1,16 @@
-"""Claim: at every level of supervision the method learns what it should, from end to end, on the free hand and a CPU.
+"""Claim: at every level of supervision the method learns what it should, end to end, with the free hand on a CPU.
 
 1. Hands are rendered and packed: a home domain A and a shifted domain B (other skins, lights, backgrounds and cameras).
 2. `pretrain` on A, light backbone, limited time: held-out PA-MPJPE at most half that of the mean hand.
-3. `train full` with texture on A: masked PSNR at least 3 dB above that of the mean texture under a plain light, where
-   the network puts the hand and, what the look alone is worth, on the true geometry.
-4. On B, from there, every level with and without texture, with only its labels: weak and self improve 2D error and PSNR
-   over the start, and their root-relative error is no worse.
+3. `train full` with texture on A: masked PSNR at least 3 dB above that of the mean texture under a plain light, with
+   the hand where the network puts it, and on the true geometry, which shows the gain of the look alone.
+4. On B, starting there, every level with and without texture, with only its labels: weak and self improve 2D error and
+   PSNR over the start, and their root-relative error does not increase.
 
 Usage: python benchmarks/closed_loop.py --out FOLDER [--train 4000] [--test 500] [--pretrain-minutes 30]
-       [--train-minutes 15] [--start FILE] [--json FILE]. Finished stages are kept, so a stopped run goes on.
-With --start, such as the geometry of the shipped network, the question is the user's: what do more photos of another
-domain add?
+       [--train-minutes 15] [--start FILE] [--json FILE]. Finished stages are kept, so a stopped run can be resumed.
+With --start, such as the geometry of the shipped network, the question is that of a user: what do more photos from
+another domain add?
 """
 
 import argparse
@@ -38,7 +38,7 @@ from hifihr_core.training.guard import broken_samples, leave_out
 from hifihr_core.training.loop import fit
 from hifihr_core.training.validation import measure
 
-#: Domain -> (seed, how its pictures are drawn).
+#: Domain -> (seed, options of its pictures).
 DOMAINS: Mapping[str, tuple[int, dict[str, Any]]] = {
     "A": (0, {}),
     "B": (77, {"view": "centered", "texture_spread": 1.4, "shadow": 0.8, "held_object": 0.5, "distance_m": (0.4, 0.8)}),
@@ -46,24 +46,26 @@ DOMAINS: Mapping[str, tuple[int, dict[str, Any]]] = {
 
 LEVELS = ("full", "weak", "self")
 
-#: Rows of `KINDS` that tell what the look alone is worth.
+#: Rows of `KINDS` that measure the look alone.
 LOOKS = ("mean look", "its look, true geometry", "mean look, true geometry", "true hand")
 
-#: Weights at which appearance is learnt in minutes: the paper's priors would hold the texture at its mean for long.
+#: Weights with which appearance is learnt in minutes: the paper's priors would keep the texture at its mean for a long
+#: time.
 APPEARANCE = (
     "loss.weights.photometric=5",
     "loss.weights.mean_color=1",
     "loss.weights.ssim=0.2",
     "loss.weights.texture_prior=1e-3",
 )
-#: Without masks the picture also pulls at hands that stand wrong; the paper weighs it a seventh of full supervision's.
+#: Without masks the picture also pulls at misplaced hands; the paper gives it a seventh of its weight in full
+#: supervision.
 APPEARANCE_SELF = ("loss.weights.photometric=0.75", "loss.weights.mean_color=0.5", "loss.weights.ssim=0.05")
-#: What holds pose and shape, at every level alike; without 3D labels nothing else does.
+#: Priors on pose and shape, the same at every level; without 3D labels nothing else constrains them.
 PRIOR_WEIGHTS = {"pose_prior": 0.003, "shape_prior": 0.003}
 PRIORS = tuple(f"loss.weights.{name}={weight}" for name, weight in PRIOR_WEIGHTS.items())
-#: Fingers right whatever the turn of the hand, at the one level with 3D labels.
+#: Correct fingers regardless of the hand's rotation, at the one level with 3D labels.
 ALIGNED = {"full": ("loss.weights.joints_aligned=200",)}
-#: Geometry is learnt once the maps of joints mean something: the lifter must not learn to look away from them.
+#: Geometry is learnt only once the joint maps are meaningful, so that the lifter does not learn to ignore them.
 FIRST_MAPS = 12
 GEOMETRY = tuple(
     f"loss.weights.{name}=[[0, 0.0], [{FIRST_MAPS}, {weight}]]"
@@ -107,7 +109,7 @@ def settings_for(data: Path, minutes: float, arguments: argparse.Namespace, *ove
         "model.geometry=keypoints",
         f"model.backbone={arguments.backbone}",
         "model.weights=none",
-        "model.texture_px=256",  # enough at 96 px, and half the time of a step
+        "model.texture_px=256",  # sufficient at 96 px, and halves the time of a step
         f"train.batch_size={arguments.batch_size}",
         f"train.max_minutes={minutes}",
         "train.epochs=1000",
@@ -153,7 +155,7 @@ def pretrain(data: Path, arguments: argparse.Namespace) -> Path:
     """Learn geometry from random weights and return the weight file."""
     print("pretrain on A", flush=True)
     alone = ("render.enabled=false", "model.texture=false", "train.clip_norm=20", "loss.weights.joint_maps=2")
-    # The lifter comes trained and wants small steps; the backbone has everything to learn.
+    # The lifter is already trained and needs small steps; the backbone has everything to learn.
     rates = ("train.lr=2e-3", "train.backbone_lr_factor=2.5")
     settings = settings_for(data, arguments.pretrain_minutes, arguments, *alone, *rates, *GEOMETRY)
     return stage(settings, arguments.out / "pretrain")
@@ -184,7 +186,7 @@ def run(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
     scores["full with texture on A"] = after["network"]
     scores |= {f"full with texture on A: {kind}": after[kind] for kind in LOOKS}
     scores["start on B"] = score(whole, folders["B"], px, "network")["network"]
-    # The lifter knows hands and no label says more of depth; what the backbone sees is what a new domain changes.
+    # The lifter knows hands, and no label adds depth; a new domain changes what the backbone sees.
     tune = ("train.lr=1e-4", "train.backbone_lr_factor=4", "train.warmup_steps=50")
     for level in LEVELS:
         for texture in (False, True):
@@ -201,7 +203,7 @@ def run(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
 
 
 def judge(scores: Mapping[str, Mapping[str, float]], *, pretrained: bool) -> dict[str, bool]:
-    """Return each claim and whether it holds; the first is only judged where the start was pretrained here."""
+    """Return each claim and whether it holds; the first one only if the start was pretrained here."""
     start = scores["start on B"]
     claims = {}
     if pretrained:
@@ -227,7 +229,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--train", type=int, default=4000)
     parser.add_argument("--test", type=int, default=500)
-    parser.add_argument("--start", type=Path, help="weights to start from, in place of pretraining on A")
+    parser.add_argument("--start", type=Path, help="weights to start from, instead of pretraining on A")
     parser.add_argument("--pretrain-minutes", type=float, default=30)
     parser.add_argument("--train-minutes", type=float, default=15)
     parser.add_argument("--image-px", type=int, default=96)

@@ -1,4 +1,4 @@
-"""What the benchmarks of the data path share: large generated FreiHAND trees."""
+"""Shared by the benchmarks of the data path: large generated FreiHAND datasets."""
 
 import json
 import os
@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def raw_trees() -> ModuleType:
-    """Return the writers of raw trees that the tests use."""
+    """Return the tests' writers of small downloads."""
     spec = spec_from_file_location("raw_trees", ROOT / "tests" / "raw_trees.py")
     assert spec is not None
     assert spec.loader is not None
@@ -23,7 +23,7 @@ def raw_trees() -> ModuleType:
 
 
 def jpegs(count: int) -> list[bytes]:
-    """Return JPEGs of 224 x 224 about as large as FreiHAND's (11 KB on average)."""
+    """Return 224 x 224 JPEGs about as large as FreiHAND's (11 KB on average)."""
     trees, rng = raw_trees(), np.random.default_rng(0)
     pictures = [trees.picture(seed, 224, 224).astype(np.float32) for seed in range(count)]
     noisy = [np.clip(picture + rng.normal(0, 3.5, (224, 224, 1)), 0, 255).astype(np.uint8) for picture in pictures]
@@ -53,5 +53,5 @@ def _link(folder: Path, contents: list[bytes], count: int) -> None:
     for number, content in enumerate(contents[:count]):
         (folder / f"{number:08d}.jpg").write_bytes(content)
     for number in range(len(contents), count):
-        # A file system allows some 60,000 links to one file.
+        # File systems allow about 60,000 links to one file.
         os.link(folder / f"{number % len(contents):08d}.jpg", folder / f"{number:08d}.jpg")

@@ -1,14 +1,14 @@
-"""Question: what is each ingredient of the drawn pictures worth to the hand network?
+"""Question: how much does each ingredient of the rendered pictures help the hand network?
 
-A small set of hands is drawn and looked at per row: as `SynthOptions` draws by default, as `tools/draw_hands.py` draws
-to learn from, and as that draws without one group of ingredients. Then `--seeds` trainings per row, all from the same
-start and of the same number of hands and steps; a row is their mean. The start sees as the eyes do and lifts as the
-shipped lifter does. The noise is printed below: the standard deviation of one training over its seed, pooled over rows;
-that of the set of hands shows in "all, other hands", which differs from "all" in nothing but the seed of its hands.
+For each row a small set of hands is rendered and seen by the eyes: with the defaults of `SynthOptions`, with the
+training options of `tools/draw_hands.py`, and with these minus one group of ingredients. Then `--seeds` trainings per
+row, all from the same start and with the same number of hands and steps, are averaged. The start has the weights of the
+eyes and of the shipped lifter. The noise is printed below: the standard deviation over training seeds, pooled over
+rows; that over sets of hands shows in "all, other hands", which differs from "all" only in the seed of its hands.
 
 Usage: python benchmarks/drawn_ingredients.py --held-out SEEN CLOSER --labelled FOLDER --out FOLDER [--rows plain ...]
 [--have NAME SEEN CLOSER ...] [--hands 1024] [--steps 150] [--seeds 2] [--batch 32] [--json FILE]. `--have` adds a row
-whose hands are there already; finished sets and trainings are kept.
+from existing hands; finished sets and trainings are kept.
 """
 
 import argparse
@@ -39,7 +39,7 @@ PLAIN, IMAGE_PX, SEED = SynthOptions(), 192, 29
 
 @dataclass(frozen=True)
 class Row:
-    """How the pictures of a row are drawn, the part of them with a jittered amplitude spectrum, and their seed."""
+    """The options of a row's pictures, the fraction with a jittered amplitude spectrum, and the seed."""
 
     options: SynthOptions = LEARNING
     spectrum_share: float = SPECTRUM_SHARE

@@ -1,7 +1,7 @@
 """Claim: all FreiHAND metrics of 3,960 samples (21 joints, 778 vertices, F-scores raw and aligned) within 15 s, 2 GiB.
 
-Reading the JSON files is measured apart: ours against `json.load`. The F-score kernel is measured against building and
-asking two k-d trees per sample, in one run, on samples of the same data.
+Reading the JSON files is measured separately: ours against `json.load`. The F-score kernel is compared with building
+and querying two k-d trees per sample, in one run, on samples of the same data.
 
 Usage: python benchmarks/eval_speed.py [--samples 3960] [--threads 2] [--json FILE]
 """
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def make_points(samples: int, *, noise_m: float) -> PointSets:
-    """Return clouds of the size of hands; all calls share them up to the noise."""
+    """Return hand-sized clouds of points; calls differ only by noise."""
     rng = np.random.default_rng(0)
     vertices = rng.normal(size=(samples, 778, 3)) * [0.04, 0.06, 0.02] + [0, 0, 0.7]
     vertices += noise_m * np.random.default_rng(1).normal(size=vertices.shape)
@@ -79,7 +79,7 @@ def kernel_against_trees(pred: PointSets, truth: PointSets) -> dict[str, float]:
 
 
 def reading(pred: PointSets, truth: PointSets) -> dict[str, float]:
-    """Return seconds to read a prediction file, ours and `json.load` with arrays made of it."""
+    """Return the seconds to read a prediction file with our reader and with `json.load` and conversion to arrays."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "pred.json"
         path.write_text(json.dumps([pred.joints.tolist(), pred.vertices.tolist()]))

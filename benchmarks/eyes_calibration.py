@@ -1,9 +1,9 @@
-"""Claim: joints that the eyes say are within r of the truth are within r as often as said.
+"""Claim: joints are within r of the truth as often as the eyes predict.
 
-On rendered hands, whose truth is known: the eyes look at each in its box. A joint is defined a little otherwise by the
-networks than by our hand, so the median offset of each joint, in the frame of the hand, is not counted. `--folder` adds
-a folder of photos with labelled keypoints (see eyes_common.py). `--fit` prints the factor on
-the constants of `eyes/looks.py` that fits the rendered hands best.
+On rendered hands with ground truth, the eyes look at each hand in its box. The networks define joints slightly
+differently from our hand, so the median offset of each joint, in the frame of the hand, is subtracted. `--folder` adds
+a folder of photos with labelled keypoints (see eyes_common.py). `--fit` prints the factor on the constants of
+`eyes/looks.py` that fits the rendered hands best.
 
 Usage: python benchmarks/eyes_calibration.py [--pictures 200] [--folder FOLDER] [--plot FILE.png] [--fit] [--json FILE]
 """
@@ -28,7 +28,7 @@ _BINS = 10
 
 @dataclass(frozen=True)
 class Errors:
-    """Errors of joints in sizes of their hands, and sigma as said, in the same unit."""
+    """Errors of joints in hand sizes, and the predicted sigma in the same unit."""
 
     error: np.ndarray
     sigma: np.ndarray
@@ -94,13 +94,13 @@ def labelled_errors(eyes: Eyes, folder: Path) -> Errors:
 
 
 def shares(errors: Errors) -> dict[str, float]:
-    """Return for each radius how many joints are said to be within it, and how many are."""
+    """Return, for each radius, the predicted and the actual fraction of joints within it."""
     said = {f"within {r}: said": float(looks.probability_within(r, errors.sigma).mean()) for r in RADII}
     return {**said, **{f"within {r}: are": float((errors.error < r).mean()) for r in RADII}}
 
 
 def fitted(errors: Errors) -> dict[str, float]:
-    """Return the factor on `looks.SCALE` and the degrees of freedom of the greatest likelihood."""
+    """Return the factor on `looks.SCALE` and the degrees of freedom with the greatest likelihood."""
     error, sigma = errors.error, errors.sigma
 
     def loss(x: np.ndarray) -> float:
@@ -112,7 +112,7 @@ def fitted(errors: Errors) -> dict[str, float]:
 
 
 def plot(found: dict[str, Errors], target: Path) -> None:
-    """Draw the share of joints that are within 0.05 of the hand's size over the probability that was said."""
+    """Plot the fraction of joints within 0.05 of the hand's size over the predicted probability."""
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(4.5, 4.2), layout="constrained")
@@ -121,7 +121,7 @@ def plot(found: dict[str, Errors], target: Path) -> None:
         said, right = looks.probability_within(0.05, errors.sigma).ravel(), errors.error.ravel() < 0.05
         parts = np.array_split(np.argsort(said), _BINS)
         axes.plot([said[part].mean() for part in parts], [right[part].mean() for part in parts], marker="o", label=name)
-    axes.set(xlabel="said: within a twentieth of the hand's size", ylabel="are", xlim=(0, 1), ylim=(0, 1))
+    axes.set(xlabel="predicted: within a twentieth of the hand's size", ylabel="measured", xlim=(0, 1), ylim=(0, 1))
     axes.legend(frameon=False)
     target.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(target, dpi=110)

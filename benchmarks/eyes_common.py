@@ -1,9 +1,9 @@
-"""What the benchmarks of the eyes share: labelled folders, hands found by us or by another program, and matching.
+"""Shared by the benchmarks of the eyes: labelled folders, hands found by us or by another program, and matching.
 
 A folder of photos has either `annotations.json` ([{"file", "hands": [{"keypoints": [[x, y, v] * 21], "side"}]}], our
-joint order, v = 0 where a joint is not labelled) or `index.json` ([{"file", "boxes": [[x, y, width, height]]}]).
-Another program's hands come as JSON: {"a.jpg": [{"joints": [[x, y] * 21], "side": "left"}]}, as
-`official_hands.py` writes it.
+joint order, v = 0 for a joint that is not labelled) or `index.json` ([{"file", "boxes": [[x, y, width, height]]}]).
+Another program's hands are JSON: {"a.jpg": [{"joints": [[x, y] * 21], "side": "left"}]}, as `official_hands.py` writes
+it.
 """
 
 import json
@@ -16,7 +16,7 @@ from scipy.optimize import linear_sum_assignment
 
 from hifihr_core.eyes import Eyes, SeenHand
 
-#: Boxes that overlap by this much (intersection over union) are one hand.
+#: Boxes with at least this overlap (intersection over union) are the same hand.
 SAME_BOX = 0.2
 
 
@@ -64,7 +64,7 @@ def _with_box(box: list[float]) -> Labelled:
 
 
 def our_hands(eyes: Eyes, path: Path, effort: str) -> list[Found]:
-    """Return what the eyes find in a photo."""
+    """Return the hands that the eyes find in a photo."""
     return [our_hand(hand) for hand in eyes.find(read_photo(path), effort)]
 
 
@@ -74,13 +74,13 @@ def our_hand(hand: SeenHand) -> Found:
 
 
 def read_hands(path: Path) -> dict[str, list[Found]]:
-    """Return what another program found in each photo."""
+    """Return the hands that another program found in each photo."""
     document = json.loads(path.read_text())
     return {name: [Found(np.array(one["joints"]), one["side"]) for one in hands] for name, hands in document.items()}
 
 
 def matched(found: list[Found], labelled: list[Labelled]) -> list[tuple[int, int]]:
-    """Return pairs (number among found, number among labelled): boxes that overlap enough, best pairs first."""
+    """Return pairs (index of found hand, index of labelled hand) whose boxes overlap enough, best pairs first."""
     overlap = np.array([[_overlap(box_of(one), label.box_px) for label in labelled] for one in found])
     if not overlap.size:
         return []
@@ -89,7 +89,7 @@ def matched(found: list[Found], labelled: list[Labelled]) -> list[tuple[int, int
 
 
 def box_of(hand: Found) -> np.ndarray:
-    """Return the box about the joints."""
+    """Return the box around the joints."""
     return np.concatenate((hand.joints_px.min(axis=0), hand.joints_px.max(axis=0)))
 
 

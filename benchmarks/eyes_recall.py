@@ -1,8 +1,8 @@
-"""Claim: the eyes find at least half of the hands that MediaPipe's pipeline misses, with no more false ones.
+"""Claim: the eyes find at least half of the hands that MediaPipe's pipeline misses, without more false ones.
 
-And on folders with keypoints: sides at least 0.99 right, PCK@0.05 of the labelled joints at least 0.85. A keypoint is
-right if it is nearer to its label than 0.05 of the longer side of the box about the hand's labels; one of a hand that
-was not found is wrong. Every photo and every label counts.
+On folders with keypoints, also: at least 0.99 of the sides right, PCK@0.05 of the labelled joints at least 0.85. A
+keypoint is right if its distance from its label is less than 0.05 of the longer side of the box around the hand's
+labels; those of a missed hand are wrong. Every photo and every label counts.
 
 Usage: python benchmarks/eyes_recall.py FOLDER... [--effort auto] [--official FILE.json...] [--step 1] [--json FILE]
 """
@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument(
         "--official", type=Path, nargs="*", default=[], help="one file per folder, of official_hands.py"
     )
-    parser.add_argument("--step", type=int, default=1, help="take every such photo")
+    parser.add_argument("--step", type=int, default=1, help="use every N-th photo")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     eyes, values = Eyes.load(), {}
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def scores(found: Mapping[str, list[Found]], labels: Mapping[str, list[Labelled]]) -> dict[str, float | list[str]]:
-    """Return counts of hands, and shares of sides and joints where they are labelled."""
+    """Return counts of hands, and fractions of correct sides and joints where they are labelled."""
     pairs = {name: matched(found[name], labelled) for name, labelled in labels.items()}
     hands = [hand for labelled in labels.values() for hand in labelled]
     counts: dict[str, float | list[str]] = {
@@ -63,7 +63,7 @@ def scores(found: Mapping[str, list[Found]], labels: Mapping[str, list[Labelled]
 
 
 def _errors(one: Found, label: Labelled) -> np.ndarray:
-    """Return the error of each labelled joint in sizes of the hand."""
+    """Return the error of each labelled joint in hand sizes."""
     seen = label.keypoints[:, 2] > 0
     size = np.ptp(label.keypoints[seen, :2], axis=0).max()
     return np.linalg.norm(one.joints_px[seen] - label.keypoints[seen, :2], axis=1) / size

@@ -1,7 +1,7 @@
 """Claim: a photo of 1 megapixel with one hand takes at most 120 ms from pixels to joints, 40 ms with `fast`.
 
-Warm, all cores. The photo is rendered. The quickest and the median of several rounds are printed, since clock times
-mean little beside other work; the number of passes of each network does not depend on the machine.
+Warm, all cores. The photo is rendered. The fastest and the median of several rounds are printed, since clock times mean
+little on a busy machine; the number of passes of each network does not depend on the machine.
 
 Usage: python benchmarks/eyes_speed.py [--rounds 20] [--photo FILE] [--json FILE]
 """
@@ -23,7 +23,7 @@ from hifihr_core.synthesis import Synthesizer, SynthOptions
 
 
 class Counted:
-    """An engine that counts what passes through it."""
+    """An engine that counts its inputs."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine, self.image_px, self.passes = engine, engine.image_px, 0
@@ -38,7 +38,7 @@ def main() -> None:
     """Measure, print, and write JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--photo", type=Path, help="a photo of one's own instead of the rendered one")
+    parser.add_argument("--photo", type=Path, help="your own photo instead of the rendered one")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     began = time.perf_counter()
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def timed(work: Callable[[], object], rounds: int) -> dict[str, float]:
-    """Return the quickest and the median time, milliseconds."""
+    """Return the fastest and the median time, milliseconds."""
     times = []
     for _ in range(rounds):
         began = time.perf_counter()
@@ -70,7 +70,7 @@ def timed(work: Callable[[], object], rounds: int) -> dict[str, float]:
 
 
 def rendered_photo() -> np.ndarray:
-    """Return a photo of 1152 x 864 with one hand of a third of its height."""
+    """Return a photo of 1152 x 864 with one hand, a third of its height."""
     options = SynthOptions(view="centered", forearm=0.0, held_object=0.0, occluder=0.0, fill=(0.6, 0.7))
     batch = Synthesizer(load_hand("anny"), seed=3, options=options).make(0, 1)
     hand = (batch.image[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Refinement as it was: first-order steps alone, on crops of full size, with a new mask halfway. To compare with."""
+"""The former refinement, for comparison: only first-order steps on full-size crops, with a new mask halfway."""
 
 from dataclasses import replace
 
@@ -19,7 +19,7 @@ WEIGHTS = PictureWeights(geometry_rate=0.02, root_rate=0.004, appearance_rate=0.
 
 
 def refine_first_order(hand: HandModel, renderer: Renderer, start: LitHands, crops: Crops) -> Refined:
-    """Return the hands after 80 steps of Adam from `start`, or the start where that explains the crop better."""
+    """Return the hands after 80 steps of Adam from `start`, or the start if it explains the crop better."""
     start = replace(start, light=with_sky(start.light))
     drawn, shade = draw_shaded(hand, renderer, start, crops)
     mask = segment_hands(crops.image, drawn.rendered.silhouette)

@@ -1,4 +1,4 @@
-"""What the benchmarks of the hand network's training share: its tools as commands, and one row of scores."""
+"""Shared by the benchmarks of the hand network's training: its tools as commands, and one row of scores."""
 
 import argparse
 import json
@@ -30,7 +30,7 @@ DRAWN = {
 
 
 def add_judges(parser: argparse.ArgumentParser) -> None:
-    """Add the options that name the hands to score on, none of them learnt from: drawn ones, and labelled photos."""
+    """Add the options for the held-out hands to score: rendered ones, and labelled photos."""
     parser.add_argument("--held-out", type=Path, nargs=2, required=True, metavar=("SEEN", "CLOSER"))
     parser.add_argument("--labelled", type=Path, required=True, help="photos, as `tools/score_hands.py` reads them")
 
@@ -42,12 +42,12 @@ def run_tool(name: str, *words: object) -> None:
 
 
 def learn_and_score(path: Path, words: tuple[object, ...], arguments: argparse.Namespace) -> dict[str, float]:
-    """Return the scores of a network that `tools/train_hand_network.py` makes with the options `words`.
+    """Return the scores of a network that `tools/train_hand_network.py` trains with the options `words`.
 
-    What is there already is kept, so that a stopped benchmark goes on.
+    Existing results are kept, so a stopped benchmark can be resumed.
     """
     if not path.exists():
-        part = path.with_name(f"unfinished-{path.name}")  # the tool saves along the way, too
+        part = path.with_name(f"unfinished-{path.name}")  # the tool also saves intermediate weights
         run_tool("train_hand_network", *words, "--out", part)
         part.rename(path)
     found = path.with_suffix(".json")

@@ -1,7 +1,7 @@
 """Claim: `hifihr --help`, and that of every command, answers in less than 0.4 s (median), since it never loads torch.
 
-Every run is a fresh interpreter. An interpreter that does nothing, and one that imports torch, are timed in the same
-round, so that the ratios hold on a busy machine too; there the processor time is what an idle machine would show.
+Every run is a new interpreter. An interpreter that does nothing, and one that imports torch, are timed in the same
+round, so that the ratios also hold on a busy machine, whose processor time is what an idle machine would show.
 
 Usage: python benchmarks/help_time.py [--rounds 9] [--json FILE]
 """
@@ -32,7 +32,7 @@ def command_lines() -> list[list[str]]:
 
 
 def seconds(*arguments: str) -> tuple[float, float]:
-    """Return how long a fresh interpreter takes by the clock, and how much processor time it uses."""
+    """Return the wall-clock time of a new interpreter, and its processor time."""
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
     after, clock = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter() - started
@@ -40,7 +40,9 @@ def seconds(*arguments: str) -> tuple[float, float]:
 
 
 def measure(rounds: int) -> dict[str, tuple[float, float]]:
-    """Return the median (clock, processor) seconds of every command line and of the two yardsticks, taken in turns."""
+    """Return the median (clock, processor) seconds of every command line and of the two references, measured
+    alternately.
+    """
     runs = {"(python, nothing)": ["-c", "pass"], "(python, import torch)": ["-c", "import torch"]}
     runs |= {" ".join(["hifihr", *words, "--help"]): ["-c", RUN, *words, "--help"] for words in command_lines()}
     for arguments in runs.values():
@@ -53,7 +55,7 @@ def measure(rounds: int) -> dict[str, tuple[float, float]]:
 
 
 def main() -> int:
-    """Print the table, write the JSON where asked, and return 1 where a command is slower than the limit."""
+    """Print the table, write the JSON if requested, and return 1 if a command is slower than the limit."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--json", type=Path)

@@ -1,8 +1,8 @@
-"""What the kill loops share: command lines in children that can be killed, stopped at random moments, started again.
+"""Shared by the kill loops: command lines in child processes, stopped at random moments and started again.
 
-A warm child is forked from this process, which has imported everything and done nothing, so that a stop meets the work
-and not the imports; every fifth is a cold one, a new interpreter, which a stop mostly meets in its imports. Both run
-the console script's own function and end with its exit code.
+A warm child is forked from this process, which has imported everything and done nothing else, so that a stop hits the
+work rather than the imports; every fifth is a cold one, a new interpreter, which is mostly stopped during its imports.
+Both run the console script's own function and end with its exit code.
 """
 
 import argparse
@@ -28,7 +28,7 @@ SIGNALS = ("INT", "TERM", "KILL")
 #: How a run may end: by itself, or by the signal it was sent.
 _ENDS = {"INT": (0, 130, -signal.SIGINT), "TERM": (0, 130, -signal.SIGTERM), "KILL": (0, -signal.SIGKILL)}
 _MOST_S = 900.0
-#: A server of workers whose parent was killed notices it when its imports are done.
+#: A worker server whose parent was killed notices that only after its imports.
 _PATIENCE_S = 30.0
 
 
@@ -42,7 +42,7 @@ def parser_of(claim: str) -> argparse.ArgumentParser:
 
 
 def warm_up(*modules: str) -> None:
-    """Import what the children need; the parent must not work with it, since threads do not survive a fork."""
+    """Import what the children need; the parent must not use it, since threads do not survive a fork."""
     for name in ("hifihr_cli.main", *modules):
         importlib.import_module(name)
     cv2.setNumThreads(0)
@@ -51,7 +51,7 @@ def warm_up(*modules: str) -> None:
 
 @dataclass
 class Stops:
-    """What happened: how often each signal was sent, how runs ended, and what they should not have said."""
+    """The events: how often each signal was sent, how runs ended, and unexpected output."""
 
     sent: Counter[str] = field(default_factory=Counter)
     ends: Counter[str] = field(default_factory=Counter)
@@ -68,7 +68,7 @@ class Stops:
 
 
 class Command:
-    """One command line in a child and a session of its own."""
+    """One command line in a child process with its own session."""
 
     def __init__(self, words: Sequence[str], errors: Path, *, cold: bool) -> None:
         self._errors = errors
@@ -83,7 +83,7 @@ class Command:
         self.pid = int(self._child.pid or 0)
 
     def wait(self, seconds: float) -> int | None:
-        """Return the exit code, or None where it still runs after so long."""
+        """Return the exit code, or None if it is still running after this time."""
         if isinstance(self._child, subprocess.Popen):
             try:
                 return self._child.wait(seconds)
@@ -93,13 +93,13 @@ class Command:
         return self._child.exitcode
 
     def errors(self) -> str:
-        """Return what it wrote to stderr."""
+        """Return its stderr."""
         return self._errors.read_text(errors="replace") if self._errors.exists() else ""
 
 
 def _run(words: list[str], errors: Path) -> None:
     os.setsid()
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # the background of a shell ignores it
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     out, err = os.open(os.devnull, os.O_WRONLY), os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     os.dup2(out, 1)
     os.dup2(err, 2)
@@ -120,8 +120,8 @@ def finished_folders(
 ) -> Iterator[Path]:
     """Run undisturbed in `place / "whole"`, then yield folders of stopped runs until each signal was sent `each` times.
 
-    `lines` returns the command lines that may work on a folder: the first is the undisturbed one, every other start
-    draws one.
+    `lines` returns the possible command lines for a folder: the first is used undisturbed, every other start picks one
+    at random.
     """
 
     def drawn(out: Path) -> Sequence[str]:
@@ -138,7 +138,7 @@ def finished_folders(
 
 
 def run_whole(words: Sequence[str], errors: Path) -> float:
-    """Run undisturbed and return the seconds it took. Raises: SystemExit where it fails."""
+    """Run undisturbed and return the seconds it took. Raises: SystemExit if it fails."""
     started = time.monotonic()
     command = Command(words, errors, cold=False)
     code = command.wait(_MOST_S)
@@ -157,7 +157,8 @@ def stop_until_done(
     *,
     cold_every: int,
 ) -> None:
-    """Stop a command at random moments and start it again until it ends by itself; `left` is what is to be sent.
+    """Stop a command at random moments and start it again until it ends by itself; `left` counts the signals still to
+    be sent.
 
     `lines` returns the command line for the next start.
     """
@@ -171,7 +172,7 @@ def stop_until_done(
         code, name = None, ""
         if wanted:
             code = command.wait(dice.uniform(0.02, 1.0) * (min(length_s, stops.shortest_s) + 2.0 * cold))
-            if code == 0:  # the machine has become faster, and what it had to do the first time is done
+            if code == 0:  # later runs are faster: caches are filled, and the machine may be less busy
                 stops.shortest_s = min(stops.shortest_s, time.monotonic() - started)
             if code is None:
                 name = dice.choice(wanted)
@@ -186,7 +187,7 @@ def stop_until_done(
 
 
 def _judge(command: Command, code: int | None, name: str, stops: Stops) -> None:
-    """Note how a run ended, and what is wrong with it."""
+    """Record how a run ended, and any fault."""
     stops.ends[f"{name or 'none'}: {code}"] += 1
     said = command.errors()
     if code is None:
@@ -204,12 +205,12 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def differing(first: Mapping[str, object], second: Mapping[str, object]) -> list[str]:
-    """Return the names that two folders do not hold alike."""
+    """Return the names of files that differ between two folders."""
     return sorted(name for name in {*first, *second} if first.get(name) != second.get(name))
 
 
 def processes_left(stops: Stops) -> int:
-    """Return how many processes that the runs started do not end by themselves within a while (Linux)."""
+    """Return how many processes started by the runs do not end by themselves within some time (Linux)."""
     ends = time.monotonic() + _PATIENCE_S
     while (found := _count_alive(stops.sessions)) and time.monotonic() < ends:
         time.sleep(0.5)
@@ -217,13 +218,13 @@ def processes_left(stops: Stops) -> int:
 
 
 def _count_alive(sessions: set[int]) -> int:
-    """Return how many processes of these sessions have not ended; every run is a session of its own."""
+    """Return how many processes of these sessions have not ended; every run has its own session."""
     found = 0
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
                 state, _, _, session = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()[:4]
-            except OSError:  # it has ended meanwhile
+            except OSError:  # it has ended in the meantime
                 continue
             found += state != "Z" and int(session) in sessions
     return found

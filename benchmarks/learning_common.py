@@ -1,4 +1,4 @@
-"""What the benchmarks of learning share: what stands beside an estimate, from the mean hand to the true one."""
+"""Shared by the benchmarks of learning: what an estimate is compared with, from the mean hand to the true one."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -30,7 +30,7 @@ def mean_hand(estimate: Estimate, batch: Batch, hand: HandModel) -> Estimate:
 
 
 def true_geometry(estimate: Estimate, batch: Batch, hand: HandModel) -> Estimate:
-    """Return the estimate's look on the true hand at its true place: what is wrong then is the look."""
+    """Return the estimate's look on the true hand at its true position: all errors are errors of the look."""
     geometry = {name: batch.labels[name] for name in ("global_orient", "pose", "shape")}
     root_px, scale = measure_root(batch.labels["root_cam"], batch.K)
     parameters = replace(estimate.parameters, **geometry)
@@ -38,19 +38,19 @@ def true_geometry(estimate: Estimate, batch: Batch, hand: HandModel) -> Estimate
 
 
 def mean_look_true_geometry(estimate: Estimate, batch: Batch, hand: HandModel) -> Estimate:
-    """Return the mean look on the true hand at its true place."""
+    """Return the mean look on the true hand at its true position."""
     return mean_look(true_geometry(estimate, batch, hand), batch, hand)
 
 
 def true_hand(estimate: Estimate, batch: Batch, hand: HandModel) -> Estimate:
-    """Return what the labels say. What is wrong then no label knows: folds' shade, uneven light, exposure, noise."""
+    """Return the hand of the labels. Its errors are in no label: shaded folds, uneven light, exposure, noise."""
     known = true_geometry(estimate, batch, hand)
     ambient, color, direction = batch.labels["light"].split(3, dim=-1)
     parameters = replace(known.parameters, texture=batch.labels["texture"])
     return replace(known, parameters=parameters, light=Light(ambient, color, direction))
 
 
-#: What is scored beside an estimate, by the name of its row.
+#: Name of a row -> what it scores.
 KINDS: Mapping[str, Callable[[Estimate, Batch, HandModel], Estimate]] = {
     "network": as_estimated,
     "mean look": mean_look,
@@ -62,7 +62,7 @@ KINDS: Mapping[str, Callable[[Estimate, Batch, HandModel], Estimate]] = {
 
 
 def compared(kind: str, estimate: Estimate, batch: Batch, hand: HandModel) -> Estimate:
-    """Return what the row `kind` of `KINDS` scores; an estimate that has no look yet takes the mean one."""
+    """Return what the row `kind` of `KINDS` scores; an estimate without a look gets the mean one."""
     if estimate.light is None or estimate.parameters.texture is None:
         estimate = mean_look(estimate, batch, hand)
     return KINDS[kind](estimate, batch, hand)

@@ -1,16 +1,17 @@
-"""How well the look of a person is recovered: skin apart from light, and sides that no picture showed.
+"""How well the look of a person is recovered: skin separately from light, including sides that no picture showed.
 
     python benchmarks/look.py --people 16 --tone 500
 
-Every person (held-out skin with marks of its own) is in four input pictures, each with another pose, view and light,
-and is reconstructed from one, two and four of them. The recovered look is then drawn on the true hand and compared with
-the truth, inside the hand: (a) in the first input picture, under the light that was inferred; (b) the same from 60
-degrees aside, the light turned along; (c) in another pose under another, known light; (d) from behind, where the first
-picture saw nothing, under a white lamp. Geometry is given, so what is wrong is the look. PSNR, SSIM, colour difference
-(CIEDE2000); and the tone: correlation over people and mean absolute error of the mean albedo.
+Every person (held-out skin with individual marks) is in four input pictures, each with a different pose, view and
+light, and is reconstructed from one, two and four of them. The recovered look is then rendered on the true hand and
+compared with the ground truth inside the hand: (a) in the first input picture, under the inferred light; (b) the same
+from 60 degrees to the side, with the light rotated along; (c) in another pose under another, known light; (d) from
+behind, where the first picture showed nothing, under a white lamp. Geometry is given, so all errors are errors of the
+look. Scores are PSNR, SSIM, colour difference (CIEDE2000), and the tone: correlation over people and mean absolute
+error of the mean albedo.
 
 Rows: "labels" (the skin's true coefficients, without its marks), "mean, true light" (the mean texture), "mean, its
-light" (the mean texture under the light that explains the picture best with it; in c and d that of the other picture),
+light" (the mean texture under the light with which it best explains the picture; in c and d that of the other picture),
 "skin" (refinement off: the inferred skin without photo detail), and "skin and photo" with 1, 2 and 4 pictures.
 """
 
@@ -50,7 +51,7 @@ def crops_of(shots: Shots) -> Crops:
 
 
 def unknown(shots: Shots) -> LitHands:
-    """Return the true hands with the mean texture under a default light: what is known before looking."""
+    """Return the true hands with the mean texture under a default light, as known before the look is inferred."""
     parameters = replace(shots.truth.parameters, texture=torch.zeros_like(shots.truth.texture))
     return replace(shots.truth, parameters=parameters, light=default_light(shots.truth.root_cam))
 
@@ -68,7 +69,7 @@ def joined(shots: list[Shots]) -> Shots:
 
 
 def infer(studio: Studio, shots: list[Shots], bank: SkinBank, *, refined: bool) -> LitHands:
-    """Return skin and light of all pictures, those of a person sharing one skin."""
+    """Return skin and light of all pictures; those of one person share a skin."""
     batch = joined(shots)
     crops, person = crops_of(batch), torch.arange(len(batch.K)) % len(shots[0].K)
     prior = load_light_prior()
@@ -127,7 +128,7 @@ def score(
     scenes: Mapping[str, Shots],
     true_look: Appearance,
 ) -> dict:
-    """Return the scores of one look in every scene, under the light that the scene says it is drawn with."""
+    """Return the scores of one look in every scene, under the light of that scene."""
     result = {}
     for name, shots in scenes.items():
         inside = silhouette(studio, shots.truth, shots.K)
@@ -138,7 +139,7 @@ def score(
 
 
 def on_chart(look: Appearance) -> Tensor:
-    """Return which texels of a map some triangle shows, (T, T)."""
+    """Return which texels of a map are shown by some triangle, (T, T)."""
     assert look.uvs is not None
     assert look.faces_uvs is not None
     size = look.albedo.shape[-1]
@@ -152,7 +153,7 @@ def on_chart(look: Appearance) -> Tensor:
 def tone(studio: Studio, look: Appearance, true_look: Appearance) -> dict[str, list[float]]:
     """Return correlation over people and mean error of the mean albedo per channel, of the texels on the chart.
 
-    What lies beside the chart is never shown: completed maps repeat its border there.
+    Texels outside the chart are never shown: completed maps repeat its border there.
     """
     inside = on_chart(look)
     ours, truth = (x.albedo[:, :, inside].mean(dim=2).numpy() for x in (look, true_look))
@@ -205,7 +206,7 @@ def turned_light(shots: Shots, light: Light) -> Light:
 
 
 def tones(studio: Studio, count: int, *, at_once: int = 50) -> dict:
-    """Return correlation and error of the inferred skins of many held-out hands, beside those of the mean texture."""
+    """Return correlation and error of the inferred skins of many held-out hands, and those of the mean texture."""
     ours, truth = [], []
     for number in range(count // at_once):
         shapes, skins = replace_seed(studio, 100 + number).people(at_once)

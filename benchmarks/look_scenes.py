@@ -1,4 +1,4 @@
-"""Synthetic people in several pictures each, with everything known: what `look.py` scores looks on."""
+"""Synthetic people with several pictures each and full ground truth, on which `look.py` scores looks."""
 
 from dataclasses import dataclass, replace
 
@@ -41,7 +41,7 @@ class Shots:
 
 
 class Studio:
-    """Draws people and pictures; the same seed gives the same. Skins in `held_out` were not those of `bank`."""
+    """Renders people and pictures; the same seed gives the same ones. Skins in `held_out` are not in `bank`."""
 
     def __init__(self, hand: HandModel, *, environments: Tensor | None = None, seed: int = 0) -> None:
         self.hand, self.seed = hand, seed
@@ -84,7 +84,7 @@ class Studio:
 def picture(
     studio: Studio, hands: LitHands, K: Tensor, look: Appearance, *, background: Tensor | None = None
 ) -> Tensor:
-    """Return hands drawn with a look, with their own shadows."""
+    """Return hands rendered with a look, including self-shadows."""
     posed = posed_of(studio, hands, K)
     shade = self_shade(posed.verts_cam, studio.hand.faces, hands.light.direction)
     return studio.renderer(posed.verts_cam, K, look, hands.light, background, shade).image
@@ -101,7 +101,7 @@ def posed_of(studio: Studio, hands: LitHands, K: Tensor) -> PosedHands:
 
 
 def with_marks(look: Appearance, seed: int) -> Appearance:
-    """Return skins with moles and blotches that no statistical skin knows."""
+    """Return skins with moles and blotches that no statistical skin contains."""
     random = torch.Generator().manual_seed(seed)
     maps = look.albedo.clone()
     count, _, side, _ = maps.shape

@@ -2,11 +2,12 @@
 
     python benchmarks/look_terms.py --rows start "labels alone" --parts backbone geometry texture light
 
-Parts of the shipped network (the heads of texture and light, unless `--parts` says more) learn for a few steps on
-drawn hands under lights that it has not seen (environment maps). Pictures are drawn on the true geometry, so what is
-wrong is the look. Rows: "start" (no step), "photometric" (what the preset train_synth_texture says of the picture),
-"labels" (those terms, `albedo` and `light`), and "labels alone" (`albedo` and `light`, nothing is drawn). Scored on
-held-out hands: correlation over people and error of the mean albedo, and the difference of the light on white surfaces.
+Parts of the shipped network (the heads of texture and light, unless `--parts` says more) are trained for a few steps on
+rendered hands under lights that it has not seen (environment maps). Pictures are rendered on the true geometry, so all
+errors are errors of the look. Rows: "start" (no step), "photometric" (the photometric terms of the preset
+train_synth_texture), "labels" (these terms, `albedo` and `light`), and "labels alone" (`albedo` and `light`, without
+rendering). Scored on held-out hands: correlation over people and error of the mean albedo, and the difference of the
+light on white surfaces.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,14 +39,14 @@ ROWS: Mapping[str, Mapping[str, float]] = {
 
 
 def only(weights: Mapping[str, float]) -> dict[str, float]:
-    """Return weights that leave every other term of the level out."""
+    """Return weights that disable all other terms of the level."""
     return dict.fromkeys(LEVELS["full"].weights, 0.0) | dict(weights)
 
 
 def learn(
     checkpoint: Checkpoint, batches: list[Batch], weights: Mapping[str, float], parts: Sequence[str], *, steps: int
 ) -> None:
-    """Train some parts of the network; it draws where a term needs the picture."""
+    """Train some parts of the network; it renders if a term needs the picture."""
     network, hand = checkpoint.network.eval(), checkpoint.hand
     draws = "photometric" in weights
     settings = checkpoint.settings
@@ -88,7 +89,7 @@ def score(checkpoint: Checkpoint, batches: list[Batch]) -> dict[str, object]:
 
 
 def main() -> None:
-    """Draw, learn, score and report."""
+    """Render, train, score and report."""
     parser = arguments(__doc__ or "")
     parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS))
     parser.add_argument("--parts", nargs="+", default=["texture", "light"], help="parts of the network that learn")

@@ -1,4 +1,4 @@
-"""How well MANO stands for hands of the free model: residuals of the fit on drawn hands, both sides.
+"""How well MANO represents hands of the free model: residuals of the fit on sampled hands, both sides.
 
     python benchmarks/mano_fit.py --hands 200
 

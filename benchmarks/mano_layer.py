@@ -2,10 +2,10 @@
 
 Usage: python benchmarks/mano_layer.py MANO_RIGHT.pkl [--threads 2] [--rounds 100] [--json FILE]
 
-smplx is compared where it can be imported (it is no dependency of ours, and its licence is not free); without it only
-our own time and that of the bare products (blend shapes and skinning, forward and backward) are reported. Every round
-times each in turn, so that ratios hold on a busy machine; the median of the rounds' ratios counts. Processor time is
-given too: on a machine that others use, it is the fairer figure.
+smplx is compared if it is installed (it is not a dependency, and its licence is not free); without it only our time and
+that of the bare products (blend shapes and skinning, forward and backward) are reported. Every round times each in
+turn, so that ratios hold on a busy machine; the median of the rounds' ratios counts. Processor time is also given: on a
+shared machine it is the fairer figure.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from hifihr_core.hands.mano.convert import read_mano
 from hifihr_core.hands.mano.model import Mano
 
 BATCH = 32
-#: Places of our 21 joints that hold chain joints, and MANO's number of each.
+#: Those of our 21 joints that are joints of the chain, and MANO's index of each.
 PLACES = (0, 1, 2, 3, 5, 6, 7, 9, 10, 11, 13, 14, 15, 17, 18, 19)
 CHAIN = (0, 13, 14, 15, 1, 2, 3, 4, 5, 6, 10, 11, 12, 7, 8, 9)
 
@@ -53,7 +53,7 @@ def our_layer(data: ManoData, dtype: torch.dtype) -> Layer:
 
 
 def smplx_layer(data: ManoData, dtype: torch.dtype) -> Layer | None:
-    """Return smplx's MANO on the same numbers, or None where smplx is not installed."""
+    """Return smplx's MANO with the same numbers, or None if smplx is not installed."""
     try:
         smplx, utils = importlib.import_module("smplx"), importlib.import_module("smplx.utils")
     except ImportError:
@@ -81,7 +81,7 @@ def smplx_layer(data: ManoData, dtype: torch.dtype) -> Layer | None:
 
 
 def bare_products(data: ManoData) -> Callable[[], None]:
-    """Return the products that no implementation can do without: blend shapes and skinning, forward and backward."""
+    """Return the products that every implementation needs: blend shapes and skinning, forward and backward."""
     basis = torch.randn(145, 3 * 778)
     weights = torch.from_numpy(data.weights.T.copy()).float()
     coefficients, motions, grad = torch.randn(BATCH, 145), torch.randn(BATCH, 12, 16), torch.randn(BATCH, 12, 778)
@@ -98,7 +98,7 @@ def bare_products(data: ManoData) -> Callable[[], None]:
 
 
 def step(layer: Layer) -> Callable[[], None]:
-    """Return one forward and backward of a layer."""
+    """Return a function that runs a layer forward and backward."""
     inputs, out = draw(0, BATCH, torch.float32), torch.randn(BATCH, 778, 3)
 
     def run() -> None:
@@ -150,7 +150,7 @@ def measure(runs: dict[str, Callable[[], None]], rounds: int) -> dict[str, dict[
 
 
 def main() -> None:
-    """Measure, print, and write JSON where asked."""
+    """Measure, print, and write JSON if requested."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("mano", type=Path)
     parser.add_argument("--threads", type=int, default=2)

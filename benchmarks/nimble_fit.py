@@ -1,10 +1,10 @@
-"""How well NIMBLE is fitted to hands of the free model, on a stand-in of NIMBLE's form, or on NIMBLE itself.
+"""How well NIMBLE fits hands of the free model: with a substitute of NIMBLE's structure, or with NIMBLE itself.
 
     python benchmarks/nimble_fit.py --hands 50            # a stand-in: the free hand's surface on NIMBLE's bones
     python benchmarks/nimble_fit.py --hands 50 --real     # the imported NIMBLE
 
-The stand-in has NIMBLE's chain of 25 joints and 20 bones, a pose basis of 57 free angles of which 30 are kept, and 20
-shapes; its surface is the free hand's, so what is left after the fit is what bones, basis and map cannot follow.
+The substitute has NIMBLE's chain of 25 joints and 20 bones, 30 components of a pose basis for 57 angles, and 20 shapes;
+its surface is the free hand's, so the residual of the fit is due to bones, basis and map.
 """
 
 import argparse
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def stand_in(hand: HandModel, components: int) -> Nimble:
-    """Return a model of NIMBLE's form whose surface, weights and joints are those of the free hand."""
+    """Return a model with NIMBLE's structure and the surface, weights and joints of the free hand."""
     armature = hand.armature(hand.mean_parameters())
     assert armature is not None
     heads = armature.T_bind_bone[0, :, :3, 3].numpy()
@@ -90,7 +90,7 @@ def _head(name: str, heads: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
 
 
 def _shapes(hand: HandModel, template: np.ndarray, joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return how the free hand's own shapes move the surface and the joints of the flat hand."""
+    """Return the effect of the free hand's shapes on the surface and the joints of the flat hand."""
     vertex_moves, joint_moves = np.zeros((NUM_SHAPE, *template.shape)), np.zeros((NUM_SHAPE, *joints.shape))
     for number in range(min(NUM_SHAPE, hand.shape_dim)):
         mean = hand.mean_parameters()
@@ -105,7 +105,7 @@ def _shapes(hand: HandModel, template: np.ndarray, joints: np.ndarray) -> tuple[
 
 
 def _poses(hand: HandModel) -> np.ndarray:
-    """Return the main directions of the free hand's drawn poses, as rotation vectors of NIMBLE's bones; 57 rows."""
+    """Return the principal directions of the free hand's poses, as rotation vectors of NIMBLE's bones; 57 rows."""
     from hifihr_core.conversion.initial import pose_like
 
     free = stand_in(hand, 57)

@@ -1,6 +1,6 @@
-"""Writes the hands that MediaPipe's own pipeline finds, for comparison with the eyes.
+"""Write the hands that MediaPipe's own pipeline finds, for comparison with the eyes.
 
-Runs in an environment of its own: `pip install mediapipe==0.10.21`, and nothing of hifihr.
+Runs in a separate environment with `pip install mediapipe==0.10.21` and without hifihr.
 
 Usage: python benchmarks/official_hands.py FOLDER OUT.json [--step 6]
 """
@@ -12,16 +12,16 @@ from pathlib import Path
 import cv2
 import mediapipe
 
-#: MediaPipe names sides as if the picture were a mirror's.
+#: MediaPipe names sides as if the picture were mirrored.
 SIDES = {"Left": "right", "Right": "left"}
 
 
 def main() -> None:
-    """Look at every photo of a folder, as static pictures, with up to 20 hands."""
+    """Process every photo of a folder as a static picture with up to 20 hands."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--step", type=int, default=1, help="take every such photo")
+    parser.add_argument("--step", type=int, default=1, help="use every N-th photo")
     options = parser.parse_args()
     hands = mediapipe.solutions.hands.Hands(
         static_image_mode=True, max_num_hands=20, min_detection_confidence=0.5, model_complexity=1

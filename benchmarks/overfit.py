@@ -1,7 +1,7 @@
-"""Claim: the whole method can learn: 8 rendered hands to less than 2 mm of joint error and more than 32 dB masked PSNR.
+"""Claim: the method as a whole can learn: 8 rendered hands to less than 2 mm joint error and over 32 dB masked PSNR.
 
-The hands are drawn by the renderer itself, so that a perfect answer exists. What is measured is what `train
---supervision full` does, with rendering: network, hand, placement, renderer, losses, optimiser.
+The hands are rendered by the same renderer, so that a perfect answer exists. The benchmark runs `train --supervision
+full` with rendering: network, hand, placement, renderer, losses, optimiser.
 
 Usage: python benchmarks/overfit.py [--steps 2500] [--image-px 128] [--backbone mobilenetv4_conv_small]
     [--set NAME=VALUE ...] [--json FILE]
@@ -34,7 +34,7 @@ LIMITS = {"mpjpe_mm": 2.0, "psnr_db": 32.0}
 
 @dataclass
 class OneBatch:
-    """The same batch again and again, as the data of a run."""
+    """The same batch repeated, as the data of a run."""
 
     batch: Batch
     epoch: int = 0
@@ -57,7 +57,7 @@ class OneBatch:
 
 @torch.no_grad()
 def draw_batch(hand: HandModel, count: int, image_px: int, *, seed: int = 0) -> Batch:
-    """Draw plausible hands, skins and lights before coloured backgrounds."""
+    """Render plausible hands, skins and lights in front of coloured backgrounds."""
     generator = torch.Generator().manual_seed(seed)
     parameters = hand.sample_parameters(count, generator=generator)
     noise = torch.rand(count, 12, generator=generator)
@@ -86,7 +86,7 @@ def draw_batch(hand: HandModel, count: int, image_px: int, *, seed: int = 0) -> 
 
 
 def overfit(steps: int, image_px: int, backbone: str, folder: Path, *, overrides: Sequence[str]) -> dict[str, float]:
-    """Train on one batch and return its scores; `overrides` are settings of a run, applied last."""
+    """Train on one batch and return its scores; `overrides` are run settings that are applied last."""
     settings = load_settings(
         RunSettings,
         overrides=(
@@ -95,7 +95,7 @@ def overfit(steps: int, image_px: int, backbone: str, folder: Path, *, overrides
             "model.hand=anny",
             f"model.backbone={backbone}",
             "model.weights=none",
-            # Scores are taken with running statistics, whose variance from 8 samples is off by 8 / 7
+            # Scores use running statistics, whose variance from 8 samples is off by 8 / 7
             # (docs/benchmarks/learning.md).
             "model.norm=layer",
             "train.batch_size=8",
@@ -132,7 +132,7 @@ def overfit(steps: int, image_px: int, backbone: str, folder: Path, *, overrides
 
 
 def main() -> None:
-    """Print the scores beside their limits, and write them with --json."""
+    """Print the scores with their limits, and write them if --json is given."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=2500)
     parser.add_argument("--image-px", type=int, default=128)

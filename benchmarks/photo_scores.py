@@ -1,4 +1,4 @@
-"""Scores of a hand network on photos with labelled joints, which the eyes and its first blocks look at only once."""
+"""Score a hand network on photos with labelled joints; the output of the eyes and of its first blocks is cached."""
 
 import json
 from pathlib import Path
@@ -21,8 +21,8 @@ from hifihr_core.placed_hands import in_front
 
 
 def see_labelled(folder: Path, cache: Path) -> dict[str, torch.Tensor]:
-    """Return what the eyes and the first blocks see of each labelled hand, turned into a right one, and `label_px`
-    (N, 21, 3), whose third column says whether a joint is labelled. It is kept in `cache`.
+    """Return the output of the eyes and the first blocks for each labelled hand, mirrored to a right one, and
+    `label_px` (N, 21, 3), whose third column is 1 for a labelled joint. The result is stored in `cache`.
     """
     if not cache.exists():
         eyes, engine = Eyes.load(threads=1), BodyEngine()
@@ -48,8 +48,8 @@ def _see(eyes: Eyes, engine: BodyEngine, folder: Path, entry: dict) -> list[dict
 
 @torch.no_grad()
 def score_labelled(hand: HandModel, network: HandNetwork, seen: dict[str, torch.Tensor]) -> dict[str, float]:
-    """Return PCK and mean error of the lifted hand, and PCK of the joints of the network's own blocks, in parts of the
-    size of each hand's labelled box. All are compared as the eyes define joints, as photos are labelled.
+    """Return PCK and mean error of the lifted hand, and PCK of the joints of the network's own blocks, as fractions of
+    the size of each hand's labelled box. All are compared in the eyes' joint definition, in which photos are labelled.
     """
     second_px, features = network.see(seen["body"].contiguous(memory_format=torch.channels_last), seen["T_crop_photo"])
     evidence = Evidence(

@@ -1,7 +1,8 @@
-"""Question: how many of a step's hands should be in real photos, when the hand network learns?
+"""Question: what fraction of the hand network's training hands should be in real photos?
 
-One training per share, all from the same start and of the same number of steps and hands, scored on drawn hands and on
-labelled photos of people that no training shows. The start sees as the eyes do and lifts as the shipped lifter does.
+One training per fraction, all from the same start and with the same number of steps and hands, scored on rendered hands
+and on labelled photos of people who are in no training set. The start has the weights of the eyes and of the shipped
+lifter.
 
 Usage: python benchmarks/photo_shares.py --seen S --closer C --photos P --held-out SEEN CLOSER --labelled FOLDER
 --out FOLDER [--shares 0 0.25 0.5] [--steps 500] [--batch 40] [--json FILE]. Folders are those of tools/see_hands.py,
@@ -16,7 +17,7 @@ from reporting import write
 
 
 def main() -> None:
-    """Measure every share and print the table."""
+    """Measure every fraction and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seen", type=Path, nargs="+", required=True)
     parser.add_argument("--closer", type=Path, nargs="+", required=True)

@@ -1,12 +1,12 @@
-"""How right a prediction is on rendered photos with known truth, and what refinement and texture completion add.
+"""How accurate predictions are on rendered photos with ground truth, and what refinement and texture completion add.
 
     python benchmarks/predict_accuracy.py --hands 16
 
 Photos come from the generator of `hifihr prepare synth` (props, backdrops, forearms, occluders). "keypoints": the
-detector's keypoints are the true ones with normal noise of 2 % of the hand's size. "perturbed": the start is the
-truth with turned wrist (0.15 rad), pose (0.15 rad), root (5 % of depth, 5 mm) and the mean shape and texture, once with
-those keypoints and once ("blind") with none. "image": no keypoints are given; the shipped image network starts the
-hand; in "image-held" the joints that it found hold the refinement as a detector's would. As in `hifihr predict`, the
+detector's keypoints are the true ones with normal noise of 2 % of the hand's size. "perturbed": the start is the truth
+with rotated wrist (0.15 rad), pose (0.15 rad), root (5 % of depth, 5 mm) and the mean shape and texture, once with
+those keypoints and once ("blind") without. "image": no keypoints are given; the shipped image network starts the hand;
+in "image-held" the joints that it found constrain the refinement as a detector's would. As in `hifihr predict`, the
 light of the starts from keypoints and from the image is matched to the photo; the perturbed starts keep the default.
 """
 
@@ -48,7 +48,7 @@ KEYPOINT_NOISE = 0.02
 
 @dataclass(frozen=True)
 class Scene:
-    """Crops of photos with their truth, and what starts a hand in them."""
+    """Crops of photos with ground truth, and the models that start a hand in them."""
 
     hand: HandModel
     batch: Batch
@@ -78,7 +78,7 @@ class Scene:
 
     @torch.no_grad()
     def look_at(self, crops: Crops) -> tuple[LitHands, KeypointEstimate | None]:
-        """Return the hands that the image network sees, under the photo's light, and the joints that it found."""
+        """Return the image network's hands, under the photo's light, and the joints that it found."""
         estimate, K = look(self.trained.network, crops, network_px=self.trained.settings.data.image_px)
         return self.match(from_image(self.hand, estimate, K), crops), estimate.keypoints
 
@@ -91,12 +91,12 @@ def keypoint_start(scene: Scene) -> tuple[LitHands, Crops]:
 
 
 def perturbed_start(scene: Scene) -> tuple[LitHands, Crops]:
-    """Start from the truth with everything about it disturbed; keypoints hold the refinement."""
+    """Start from the truth with everything perturbed; keypoints constrain the refinement."""
     return perturbed(scene.hand, scene.batch, torch.Generator().manual_seed(2)), scene.seen()
 
 
 def blind_start(scene: Scene) -> tuple[LitHands, Crops]:
-    """Start from the same disturbed truth; nothing but the picture leads back."""
+    """Start from the same perturbed truth; only the picture leads back to it."""
     return perturbed_start(scene)[0], scene.unseen()
 
 
@@ -107,7 +107,7 @@ def image_start(scene: Scene) -> tuple[LitHands, Crops]:
 
 
 def held_start(scene: Scene) -> tuple[LitHands, Crops]:
-    """Start from the image network; the joints that it found hold the refinement."""
+    """Start from the image network; the joints that it found constrain the refinement."""
     crops = scene.unseen()
     state, found = scene.look_at(crops)
     if found is None:
@@ -126,7 +126,7 @@ STARTS: Mapping[str, Callable[[Scene], tuple[LitHands, Crops]]] = {
 
 
 def perturbed(hand: HandModel, batch: Batch, generator: torch.Generator) -> LitHands:
-    """Return the truth with everything about it disturbed."""
+    """Return the truth with everything perturbed."""
     count = len(batch)
 
     def noise(*size: int) -> Tensor:
@@ -174,7 +174,7 @@ def _means(refined: Refined, when: str) -> dict[str, float]:
 
 
 def open_scene(hands: int, image_px: int, weights: Path | None, *, first: int = 0) -> Scene:
-    """Return held-out synthetic photos and the models, the shipped image network where no `weights` are given."""
+    """Return held-out synthetic photos and the models; without `weights`, the image network is the shipped one."""
     hand = load_hand("anny")
     return Scene(
         hand,

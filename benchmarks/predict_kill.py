@@ -1,8 +1,9 @@
-"""Claim: `predict` on a folder, ended by a signal at any moment, goes on with the rest and ends with the same files.
+"""Claim: `predict` on a folder, stopped by a signal at any moment, resumes and ends with the same files.
 
-One undisturbed run is the measure. Then runs on the same photos are stopped at random moments and started again until
-one ends by itself, folder after folder, until each signal was sent `--each` times. Every finished folder holds the same
-files as the undisturbed one, to the byte (`hands.json` without its seconds), and no other, hidden ones included.
+One undisturbed run is the reference. Then runs on the same photos are stopped at random moments and started again until
+one ends by itself, folder after folder, until each signal has been sent `--each` times. Every finished folder contains
+the same files as the undisturbed one, to the byte (`hands.json` without its times), and no others, not even hidden
+ones.
 
 Usage: python benchmarks/predict_kill.py [--each 20] [--photos 6] [--seed 0] [--json FILE]
 """
@@ -14,7 +15,7 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-os.environ["OMP_NUM_THREADS"] = "1"  # a forked child has no other threads
+os.environ["OMP_NUM_THREADS"] = "1"  # threads do not survive a fork
 
 import cv2
 from kill_common import Stops, contents, differing, finished_folders, parser_of, warm_up
@@ -45,7 +46,7 @@ def _lines(photos: Path, out: Path) -> list[list[str]]:
 
 
 def _write_photos(folder: Path, count: int) -> Path:
-    """Write the example photo in sizes of its own, so that no two results are equal."""
+    """Write the example photo in different sizes, so that no two results are equal."""
     folder.mkdir()
     picture = cv2.imread(str(EXAMPLE))
     for number in range(count):
@@ -57,7 +58,7 @@ def _write_photos(folder: Path, count: int) -> Path:
 
 
 def _results(folder: Path) -> dict[str, object]:
-    """Return the files of a folder, and of `hands.json` the photos by path, without their seconds."""
+    """Return the files of a folder, with `hands.json` as its photos by path, without their times."""
     found = contents(folder)
     photos = json.loads(found["hands.json"])["photos"]
     for photo in photos:

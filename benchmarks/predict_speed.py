@@ -1,8 +1,8 @@
-"""How long a prediction takes: per hand when warm, a first photo with all imports, refinement, a folder, and memory.
+"""Time and memory of predictions: one hand when warm, a first photo with all imports, refinement, and a folder.
 
     python benchmarks/predict_speed.py
 
-The models are the shipped ones. Clock times; the processor time beside them is what an idle machine would need.
+The models are the shipped ones. Processor times, printed with clock times, are what an idle machine would need.
 """
 
 import argparse
@@ -69,7 +69,7 @@ def predictor() -> Predictor:
 
 
 def detection(points: np.ndarray, *, keypoints: bool) -> Detection:
-    """Return what a detector would say, with or without its keypoints."""
+    """Return a detector's output, with or without keypoints."""
     box = np.concatenate((points.min(axis=0), points.max(axis=0)))
     return Detection(box, 1.0, "right", points if keypoints else None, np.ones(21) if keypoints else None)
 

@@ -1,8 +1,8 @@
 """Claim: stopped by a signal at any moment, `prepare` loses nothing finished and ends with the same bytes.
 
-One uninterrupted run of every source is the measure. Then runs are stopped by a signal at random moments and started
-again until one ends by itself, folder after folder, until each signal was sent `--each` times; every start packs in its
-own process or with two workers, as chance decides. Finished shards never vanish, every finished folder equals the
+One uninterrupted run of every source is the reference. Then runs are stopped by a signal at random moments and started
+again until one ends by itself, folder after folder, until each signal has been sent `--each` times; every start packs
+in its own process or with two workers, at random. Finished shards never vanish, every finished folder equals the
 uninterrupted one to the byte, hidden files included, and no process is left behind.
 
 Usage: python benchmarks/prepare_kill.py [--source freihand ...] [--each 20] [--seed 0] [--json FILE]
@@ -15,13 +15,13 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-os.environ["OMP_NUM_THREADS"] = "1"  # a forked child has no other threads
+os.environ["OMP_NUM_THREADS"] = "1"  # threads do not survive a fork
 
 from data_common import ROOT, raw_trees
 from kill_common import Stops, contents, differing, finished_folders, parser_of, processes_left, warm_up
 from reporting import report
 
-#: Source -> how its raw tree of a few dozen poses is written, where `tests/raw_trees.py` writes it.
+#: Source -> how `tests/raw_trees.py` writes a small download of a few dozen poses.
 TREES = {
     "freihand": {"training": 60, "evaluation": 0},
     "ho3d": {"train": 40, "evaluation": 1},
@@ -33,9 +33,9 @@ TREES = {
 #: Source -> options of its command line.
 OPTIONS = {"synth": ["--count", "40"], "images": ["--detector", "fast"]}
 HEAVY = ("hifihr_core.sources.prepare", "hifihr_core.synthesis.options", "hifihr_core.eyes.networks")
-#: What must be empty or zero in the report.
+#: Entries of the report that must be empty or zero.
 BAD = ("faults", "files that differ", "processes left behind")
-#: About five poses of any source in a shard, so that there are shards to lose.
+#: About five poses of any source per shard, so that there are shards to lose.
 SHARD_BYTES = 100_000
 
 
@@ -59,14 +59,14 @@ def main() -> None:
 
 
 def _small_shards() -> None:
-    """Let the command line, which has no such option, pack small shards."""
+    """Make the command line pack small shards, for which it has no option."""
     from hifihr_core.shards import packing
 
     packing.Policy = partial(packing.Policy, shard_bytes=SHARD_BYTES)  # type: ignore[assignment, misc]
 
 
 def _try(place: Path, source: str, each: int, dice: random.Random) -> dict[str, object]:
-    """Stop one source until every signal was sent often enough."""
+    """Stop one source until every signal has been sent often enough."""
     _write_raw(place / "raw", source)
     stops, different = Stops(), []
     for out in finished_folders(partial(_lines, source, place / "raw"), place, dice, each, stops, cold_every=0):

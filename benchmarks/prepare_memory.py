@@ -1,8 +1,8 @@
-"""Claim: `prepare freihand` of the full size stays within 1.5 GiB, all processes together.
+"""Claim: `prepare freihand` at full size stays within 1.5 GiB, over all processes.
 
 A generated FreiHAND of 32,560 x 4 pictures with a `training_verts.json` of 1.5 GB, prepared by the command line with
-worker processes. Every 50 ms the memory of the whole process tree is summed: resident (pages that processes share count
-each time) and proportional (shared pages count once).
+worker processes. Every 50 ms the memory of the whole process tree is summed: resident (shared pages count for each
+process) and proportional (shared pages count once).
 
 Usage: python benchmarks/prepare_memory.py [--poses 32560] [--workers 2] [--json FILE]
 """
@@ -64,7 +64,7 @@ def _watch(process: subprocess.Popen) -> tuple[int, int, int]:
 
 
 def _tree(pid: int) -> list[int]:
-    """Return a process and all below it."""
+    """Return a process and all its descendants."""
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:
@@ -73,7 +73,7 @@ def _tree(pid: int) -> list[int]:
 
 
 def _memory(pid: int) -> tuple[int, int] | None:
-    """Return (resident, proportional) bytes of a process, or None when it is gone."""
+    """Return (resident, proportional) bytes of a process, or None if it has ended."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:

@@ -1,8 +1,8 @@
-"""Claim: `prepare` in parts, run in any order and each killed at random moments, merges to the bytes of one run.
+"""Claim: parts of `prepare`, run in any order and killed at random moments, merge to the bytes of one run.
 
-One undivided run is the measure. Then the parts run in a random order; each is killed (SIGKILL) `--kills` times, at a
-moment drawn uniformly from the time that an undisturbed part took, and started again until it ends by itself. The
-merged folder must equal that of the undivided run to the byte, and `verify` must find nothing.
+One undivided run is the reference. Then the parts run in a random order; each is killed (SIGKILL) `--kills` times, at a
+moment sampled uniformly from the duration of an undisturbed part, and started again until it ends by itself. The merged
+folder must equal that of the undivided run to the byte, and `verify` must find nothing.
 
 Usage: python benchmarks/prepare_parts_kill.py [--parts 4] [--kills 2] [--json FILE]
 """
@@ -41,7 +41,7 @@ def start(out: Path, part: str) -> subprocess.Popen[bytes]:
 
 
 def pack_in_spite(out: Path, part: str, kills: int, length_s: float, dice: random.Random) -> int:
-    """Pack a part that is killed so many times; return how many kills found it at work."""
+    """Pack a part that is killed the given number of times; return how many kills hit it at work."""
     met = 0
     for _ in range(kills):
         process = start(out, part)

@@ -1,7 +1,7 @@
-"""Claim: `prepare freihand` packs at least 2,000 images per second and core, JSON parsing apart.
+"""Claim: `prepare freihand` packs at least 2,000 images per second and core, without JSON parsing.
 
-A generated FreiHAND of 2,000 x 4 pictures, packed in this process (one core). In the same run, in turns: a bare loop of
-`cv2.imdecode` over the same pictures, so that the ratio holds on a busy machine too.
+A generated FreiHAND of 2,000 x 4 pictures, packed in this process (one core). A bare loop of `cv2.imdecode` over the
+same pictures alternates with it, so that the ratio also holds on a busy machine.
 
 Usage: python benchmarks/prepare_speed.py [--poses 2000] [--rounds 3] [--json FILE]
 """
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def _pack(split: object, folder: Path) -> float:
-    """Return the processor seconds of reading, checking, checksumming and writing all pictures."""
+    """Return the processor time of reading, checking, checksumming and writing all pictures, seconds."""
     folder.mkdir()
     started = time.process_time()
     for piece in plan_pieces(split, folder):

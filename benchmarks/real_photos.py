@@ -1,12 +1,12 @@
 """The paper's question on real photos: does the picture help the pose beyond the 2D joints?
 
-The shipped image network learns from photos as `prepare images` packs them, with the joints that the eyes see, at level
-self; and, with --outlined, at level weak from shards that have outlines (photos have none). Each with and without the
-picture, for the same number of steps, scored on photos with labelled joints of other people, and on drawn hands.
+The shipped image network is trained on photos packed by `prepare images`, with the joints that the eyes see, at level
+self; and, with --outlined, at level weak on shards with outlines (photos have none). Each is run with and without the
+picture, for the same number of steps, and scored on labelled photos of other people and on rendered hands.
 
-Usage: python benchmarks/real_photos.py --photos FOLDER ... --labelled FOLDER --held-out SHARDS --out FOLDER
-[--outlined SHARDS] [--limit 300] [--steps 60] [--json FILE]. `--labelled` is as `tools/score_hands.py` reads it.
-Finished rows are kept.
+Usage: python benchmarks/real_photos.py --photos FOLDER ... --labelled FOLDER --held-out SHARDS --out FOLDER [--outlined
+SHARDS] [--limit 300] [--steps 60] [--json FILE]. `--labelled` has the format of `tools/score_hands.py`. Finished rows
+are kept.
 """
 
 import argparse
@@ -34,7 +34,7 @@ from hifihr_core.training.setup import set_up
 from hifihr_core.training.validation import validate
 
 NEAR = (0.05, 0.1)
-#: Steps of warm-up; a bare run has more of them than these short runs have steps.
+#: Warm-up steps; a bare run has more of them than these short runs have steps.
 WARM_UP = 5
 
 
@@ -75,7 +75,7 @@ def _kept(path: Path, make: Any) -> dict[str, float]:
 
 
 def _packed(root: Path, out: Path, *, limit: int | None = None, keypoints: Path | None = None) -> Path:
-    """Return the shards of photos, whose hands the eyes search for unless a file has them."""
+    """Return the shards of photos, whose hands the eyes find unless a file contains them."""
     if not (out / "train").exists():
         words = [sys.executable, "-m", "hifihr_cli", "prepare", "images", "--root", root, "--out", out]
         words += ["--workers", 0, "--max-problems", 1, "--detector", "fast"]
@@ -126,7 +126,7 @@ def _scores(weights: Path | None, labelled: Path, held_out: Path) -> dict[str, f
 
 @torch.no_grad()
 def _photo_scores(found: Checkpoint, labelled: Path) -> dict[str, float]:
-    """Return PCK and the mean error of labelled joints, in parts of the longer side of their box."""
+    """Return the PCK and the mean error of labelled joints, as fractions of the longer side of their box."""
     dataset = open_dataset(str(labelled), training=True, labels=None)
     options = StreamOptions(batch_size=32, image_px=found.settings.data.image_px, shuffle=False, drop_last=False)
     errors = []

@@ -1,12 +1,12 @@
-"""The refinement beside the one before it, on the same hands in one run: how right, and how much processor time.
+"""Compare the refinement with the former one on the same hands in one run: accuracy and processor time.
 
     python benchmarks/refinement.py --hands 50 [--photos FOLDER] [--sheet sheet.png]
 
 "first order" is 80 steps of Adam (`first_order.py`), "now" what `hifihr predict --refine` does. Synthetic hands are
-those of `predict_accuracy`, from noisy keypoints; keypoint error is that to those given, IoU with the true mask.
-Photos are a folder of one's own, with the hands that the eyes find; their masks are those that either refinement
-ended with, and the IoU is the mean of both. PSNR inside the mask is that of the hand as it is delivered: with skin and
-light inferred anew after the refinement. A sheet shows each photo's hands: crop, start, first order, now.
+those of `predict_accuracy`, from noisy keypoints; keypoint errors are distances from the given keypoints, and the IoU
+is with the true mask. Photos are a folder of your own, with the hands that the eyes find; their masks are the final
+ones of both refinements, and the IoU is the mean of both. PSNR inside the mask is that of the final result, with skin
+and light inferred again after the refinement. A sheet shows each photo's hands: crop, start, first order, now.
 """
 
 import argparse
@@ -41,7 +41,7 @@ Look = Callable[[LitHands, Tensor], LitHands]
 
 @dataclass(frozen=True)
 class Case:
-    """Hands to refine: what `refine` is called with, and how skin and light are inferred."""
+    """Hands to refine: the arguments of `refine`, and how skin and light are inferred."""
 
     hand: HandModel
     renderer: Renderer
@@ -52,7 +52,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The hands of a method as they are delivered, its mask, and its processor time, seconds per hand."""
+    """The final hands of a method, its masks, and its processor time, seconds per hand."""
 
     hands: LitHands
     mask: Tensor
@@ -60,7 +60,7 @@ class Outcome:
 
 
 def first_order(case: Case) -> Refined:
-    """Refine as before."""
+    """Refine as formerly."""
     return refine_first_order(case.hand, case.renderer, case.start, case.crops)
 
 
@@ -73,7 +73,7 @@ METHODS: dict[str, Callable[[Case], Refined]] = {"first order": first_order, "no
 
 
 def outcomes(case: Case) -> dict[str, Outcome]:
-    """Return what each method makes of the same hands; the start is among them, without a time."""
+    """Return the results of each method for the same hands; the start is included, without a time."""
     found = {}
     for name, method in METHODS.items():
         began = time.process_time()
@@ -84,7 +84,7 @@ def outcomes(case: Case) -> dict[str, Outcome]:
 
 
 def scores(case: Case, hands: LitHands, masks: list[Tensor]) -> dict[str, list[float]]:
-    """Return keypoint error, IoU and PSNR of every hand, the means over the masks."""
+    """Return keypoint error, IoU and PSNR of every hand, as means over the masks."""
     drawn = draw_shaded(case.hand, case.renderer, hands, case.crops)[0]
     rows = [measure(case.hand, drawn, case.crops, mask) for mask in masks]
     return {name: torch.stack([getattr(row, name) for row in rows]).mean(dim=0).tolist() for name in vars(rows[0])}
@@ -102,7 +102,7 @@ def synthetic(first: int, count: int) -> tuple[Scene, Case]:
 
 
 def photos(folder: Path) -> Iterator[Case]:
-    """Yield the hands of every photo as the predictor is about to refine them."""
+    """Yield the hands of every photo as they are before the predictor refines them."""
     own = Predictor.load(settings=PredictSettings(refine=True))
     for path in find_photos([str(folder)]).photos:
         cases: list[Case] = []
@@ -118,7 +118,7 @@ def photos(folder: Path) -> Iterator[Case]:
 
 
 def strip(case: Case, found: dict[str, Outcome]) -> np.ndarray:
-    """Return a row of pictures per hand: the crop, then each method's hand over it."""
+    """Return a row of pictures per hand: the crop, then each method's hand drawn over it."""
     rows = []
     for i in range(len(case.start)):
         cells = [to_bytes(case.crops.image[i])]
@@ -179,7 +179,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="The refinement beside the one before it.")
     parser.add_argument("--hands", type=int, default=50)
     parser.add_argument("--first", type=int, default=0, help="Number of the first synthetic hand.")
-    parser.add_argument("--photos", type=Path, default=None, help="A folder of photos of one's own.")
+    parser.add_argument("--photos", type=Path, default=None, help="A folder of your own photos.")
     parser.add_argument("--sheet", type=Path, default=None)
     parser.add_argument("--json", type=Path, default=None)
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""What the benchmarks of the renderer share: hands to draw, clocks and options."""
+"""Shared by the benchmarks of the renderer: hands to render, timers and options."""
 
 import argparse
 import os
@@ -21,7 +21,7 @@ FOCAL, DISTANCE_M = 640.0, 0.6
 
 @dataclass(frozen=True)
 class Scene:
-    """Posed hands before a camera of 224 x 224 pixels."""
+    """Posed hands in front of a camera of 224 x 224 pixels."""
 
     name: str
     verts: Tensor
@@ -62,7 +62,7 @@ def _mano():
 
 
 def fastest(work: Callable[[], object], *, repeats: int = 20, synchronize: Callable[[], None] | None = None) -> dict:
-    """Return the least wall and CPU seconds of several runs after one to warm up; other work on the machine adds."""
+    """Return the smallest wall-clock and processor times of several runs after a warm-up, seconds."""
     work()
     walls, cpus = [], []
     for _ in range(repeats):
@@ -78,7 +78,7 @@ def fastest(work: Callable[[], object], *, repeats: int = 20, synchronize: Calla
 
 
 def arguments(description: str) -> argparse.ArgumentParser:
-    """Return a parser that every benchmark here extends."""
+    """Return the parser that these benchmarks extend."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--json", type=Path, help="write the results to this file")
     parser.add_argument("--threads", type=int, default=2)

@@ -1,4 +1,6 @@
-"""Time the CPU renderer: rasteriser against PyTorch3D's, the whole renderer forward and backward, how cost grows."""
+"""Time the CPU renderer: the rasteriser compared with PyTorch3D's, the whole renderer forward and backward, and
+scaling.
+"""
 
 import os
 import warnings
@@ -10,7 +12,7 @@ from reporting import report
 from hifihr_core.rendering import Renderer, pytorch3d, rasterize
 from hifihr_core.rendering.primitives import homogeneous_px
 
-#: Runs of each side: on both the least counts, and a run of a millisecond needs more of them to meet a quiet moment.
+#: Numbers of runs: the fastest counts on both sides, and short runs need more repetitions to hit a quiet moment.
 REPEATS, PYTORCH3D_REPEATS = 200, 3
 
 
@@ -66,7 +68,7 @@ def whole_render(s: Scene) -> dict:
 
 
 def growth() -> dict:
-    """Time the rasteriser against the size of the picture at a fixed view, and against the batch."""
+    """Time the rasteriser for various picture sizes at a fixed view, and for various batch sizes."""
     result = {}
     for image_px in (112, 224, 448, 896):
         s = scene("anny", 4, image_px=image_px)

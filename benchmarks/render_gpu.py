@@ -1,6 +1,7 @@
-"""On a GPU: the renderer forward and backward against PyTorch3D doing the original's job, and against the backbone.
+"""On a GPU: compare the renderer, forward and backward, with PyTorch3D's rendering in the original, and with the
+backbone.
 
-Batch 48, 12,856 faces, 224 x 224. The original's job is hard Phong at 672 x 672, averaged 3 x 3 (needs PyTorch3D).
+Batch 48, 12,856 faces, 224 x 224. The original renders with hard Phong at 672 x 672, averaged 3 x 3 (needs PyTorch3D).
 Peak memory is recorded. `--check` first compares CUDA with the CPU on the same scene. Without a GPU `--device cpu
 --batch 1` runs the same code.
 """
@@ -31,7 +32,7 @@ def measure(work, device: str, batch: int, repeats: int) -> dict:
 
 
 def ours(s: Scene, colors: Tensor, backend: str):
-    """Return one step of our renderer: image, silhouette, and gradients to vertices, colours and light."""
+    """Return a step of our renderer: image, silhouette, and gradients to vertices, colours and light."""
     renderer = Renderer(s.faces, height=224, width=224, backend=backend).to(s.verts.device)
     leaves = [x.detach().clone().requires_grad_() for x in (s.verts, colors, *vars(s.light).values()) if x is not None]
 
@@ -43,7 +44,7 @@ def ours(s: Scene, colors: Tensor, backend: str):
 
 
 def original(s: Scene, colors: Tensor, device: str):
-    """Return one step of PyTorch3D's hard Phong renderer at 672 x 672 with 3 x 3 averaging."""
+    """Return a step of PyTorch3D's hard Phong renderer at 672 x 672 with 3 x 3 averaging."""
     from pytorch3d import renderer as p3d
     from pytorch3d.structures import Meshes
 
@@ -66,7 +67,7 @@ def original(s: Scene, colors: Tensor, device: str):
 
 
 def backbone(batch: int, device: str):
-    """Return one training step's forward and backward of the original's encoder."""
+    """Return a forward and backward pass of the original's encoder."""
     model = timm.create_model("tf_efficientnet_b3", pretrained=False, num_classes=0).to(device)
     images = torch.rand(batch, 3, 224, 224, device=device)
 
@@ -96,7 +97,7 @@ def check(batch: int) -> dict:
 
 
 def main() -> None:
-    """Run what this machine can and report."""
+    """Run what this machine supports and report."""
     parser = arguments(__doc__)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--batch", type=int, default=48)

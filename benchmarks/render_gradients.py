@@ -1,8 +1,8 @@
-"""Silhouette gradients against finite differences of the true covered area, over many random meshes.
+"""Compare silhouette gradients with finite differences of the true covered area, over many random meshes.
 
-The true area is that of 32 x 32 samples per pixel of the hard rasteriser. Every mesh is a bumpy closed surface that
-hides parts of itself, or a posed hand; the derivative is that of a smoothly weighed silhouette along a random smooth
-deformation of at most 0.4 pixels.
+The true area is measured with 32 x 32 samples per pixel of the hard rasteriser. Every mesh is a bumpy closed surface
+that hides parts of itself, or a posed hand; the derivative is that of a smoothly weighted silhouette along a random
+smooth deformation of at most 0.4 pixels.
 """
 
 import math

@@ -1,8 +1,9 @@
-"""Time of a render with gradients under a sky, with ambient occlusion and cast shadow, against plain light, in one run.
+"""Time a render with gradients under a sky, with ambient occlusion and cast shadow, relative to plain light, in one
+run.
 
     python benchmarks/render_light.py
 
-Runs of both kinds alternate, so that other work on the machine slows both. Shade is found anew for every image.
+Runs of both kinds alternate, so that other work on the machine slows both. Shade is recomputed for every image.
 """
 
 import time
@@ -20,7 +21,7 @@ BATCH = 8
 
 
 def work(s: Scene, *, sky: bool, shaded: bool) -> Callable[[], object]:
-    """Return one render forward and backward, with gradients to vertices, texture and light."""
+    """Return a render, forward and backward, with gradients to vertices, texture and light."""
     renderer = Renderer(s.faces, height=224, width=224)
     appearance, light = s.appearance, s.light
     assert appearance is not None
@@ -41,7 +42,7 @@ def work(s: Scene, *, sky: bool, shaded: bool) -> Callable[[], object]:
 
 
 def main() -> None:
-    """Time the kinds in turn and report each one's least and median time over the plain one's."""
+    """Time the kinds in turn and report the least and median time of each relative to the plain one."""
     parser = arguments(__doc__)
     parser.add_argument("--repeats", type=int, default=40)
     options = parser.parse_args()

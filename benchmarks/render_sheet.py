@@ -1,8 +1,8 @@
-"""Draw the same hands through every back end, with difference images: docs/images/rendering_backends.png.
+"""Render the same hands with every back end, with difference images: docs/images/rendering_backends.png.
 
-Columns: native CPU, plain-torch reference, PyTorch3D where it is installed, CUDA where there is one; below each its
-difference to the first, 20 times enlarged. Last row: coverage, depth and normals of the first, and the original's
-renderer (hard Phong, 3 x 3 averaging, white background).
+Columns: native CPU, plain-torch reference, PyTorch3D if it is installed, CUDA if available; below each its difference
+from the first, amplified 20 times. Last row: coverage, depth and normals of the first, and the original's renderer
+(hard Phong, 3 x 3 averaging, white background).
 """
 
 import argparse
@@ -22,7 +22,7 @@ PX = 224
 
 
 def draw(s: Scene, renderer: Renderer, background: float = 0.85) -> Rendered:
-    """Render a scene before a plain background."""
+    """Render a scene in front of a plain background."""
     assert s.appearance is not None
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")

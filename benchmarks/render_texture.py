@@ -1,6 +1,6 @@
-"""Does filtering the texture help at 224 px? Bilinear lookup in the map, and in maps averaged 2 x 2, against the truth.
+"""Does filtering the texture help at 224 px? Compare bilinear lookup in the map, and in averaged maps, with the truth.
 
-The truth is the same picture drawn 8 times larger in both directions and averaged. PSNR on fully covered pixels.
+The truth is the same picture rendered 8 times larger in both directions and averaged. PSNR on fully covered pixels.
 """
 
 import torch

@@ -1,4 +1,4 @@
-"""Where the results of a benchmark go: JSON with the machine and the commit that they belong to.
+"""Report the results of a benchmark: JSON with machine and commit.
 
 `report` prints it; a script that prints a table for people calls `write` instead. `help_time` times a command line that
 never loads torch, so nothing here loads it either.
@@ -14,17 +14,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
-#: Taken at import, before the work that a benchmark itself puts on the machine.
+#: Measured at import, before the benchmark itself loads the machine.
 LOAD_AT_START = round(os.getloadavg()[0], 1)
 
 
 def report(name: str, values: Mapping[str, object], target: Path | None) -> None:
-    """Print the results of the benchmark `name` with machine and commit, and write them to `target` where given."""
+    """Print the results of the benchmark `name` with machine and commit, and write them to `target` if given."""
     print(write(name, values, target))
 
 
 def write(name: str, values: Mapping[str, object], target: Path | None) -> str:
-    """Write the results of the benchmark `name` with machine and commit to `target` where given; return the text."""
+    """Write the results of the benchmark `name` with machine and commit to `target` if given; return the text."""
     text = json.dumps({"benchmark": name, **_conditions(), **values}, indent=1)
     if target is not None:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -40,7 +40,7 @@ def _conditions() -> dict[str, object]:
         "load_at_start": LOAD_AT_START,
     }
     conditions = {"commit": _commit(), "python": platform.python_version(), "machine": machine}
-    # Only a benchmark that has loaded torch depends on its version and its threads.
+    # torch's version and threads matter only to a benchmark that has loaded it.
     if (torch := sys.modules.get("torch")) is not None:
         machine["threads"] = torch.get_num_threads()
         conditions["torch"] = torch.__version__
@@ -54,5 +54,5 @@ def _commit() -> str | None:
     try:
         found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     except OSError:
-        return None  # an hour of results is not lost because git is not installed
+        return None  # results must not be lost because git is not installed
     return found.stdout.strip() or None

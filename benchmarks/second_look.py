@@ -1,9 +1,9 @@
-"""How much nearer the image network finds the joints when it looks a second time, at the square about the first ones.
+"""How much more accurate the image network's joints are after a second look, at the square around the first ones.
 
     python benchmarks/second_look.py --hands 80
 
-Photos of 320 pixels come from the generator, taken whole, as `hifihr predict` takes a photo without a box. The error is
-the mean distance of the found joints from the true ones in per cent of the hand's size in the photo.
+Photos of 320 pixels come from the generator and are used as a whole, like a photo without a box in `hifihr predict`.
+The error is the mean distance of the found joints from the true ones in per cent of the hand's size in the photo.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from hifihr_core.synthesis import Synthesizer, SynthOptions
 
 PHOTO_PX, CROP_PX = 320, 224
 
-#: Part of the photo that the hand's longer side takes, and its largest shift from the middle.
+#: The hand's longer side as a fraction of the photo, and its largest shift from the centre.
 SIZES = (((0.5, 0.92), 0.08), ((0.35, 0.5), 0.12), ((0.25, 0.35), 0.2))
 
 

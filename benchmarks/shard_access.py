@@ -1,7 +1,7 @@
 """Claim: reading a random sample from a shard and decoding its picture takes less than 1.2 times the decoding alone.
 
-A shard folder of generated FreiHAND pictures; the same pictures, in the same random order, once from memory
-(decoding alone), once from the shards with all labels (reading and decoding), in turns. Files are in the disk cache.
+A shard folder of generated FreiHAND pictures: the same pictures in the same random order, alternately from memory (only
+decoding) and from the shards with all labels (reading and decoding). Files are in the disk cache.
 
 Usage: python benchmarks/shard_access.py [--poses 2000] [--rounds 5] [--json FILE]
 """

@@ -1,9 +1,9 @@
-"""Claim: the shipped image network is right on hands it never saw: PA-MPJPE at most 13 mm (9 mm if trained on a GPU),
-masked PSNR at least 20 dB, with its error of the root's place beside them.
+"""Claim: the shipped image network is accurate on unseen hands: PA-MPJPE at most 13 mm (9 mm if trained on a GPU),
+masked PSNR at least 20 dB. The error of the root's position is also reported.
 
-Hands are drawn by the generator with a seed that neither training nor validation uses. The mean hand, placed by the
+Hands are rendered by the generator with a seed that neither training nor validation uses. The mean hand, placed by the
 network, and the mean texture under a plain light are measured on the same pictures; so are the network's look on the
-true geometry, and the true hand, whose PSNR is what a network that knows every label would reach.
+true geometry, and the true hand, whose PSNR a network with perfect estimates of all labels would reach.
 
 Usage: python benchmarks/shipped_network.py [--weights FILE] [--hands 1000] [--seed 7000003] [--json FILE]
 """
@@ -34,7 +34,7 @@ LIMITS = {"pa_mpjpe_mm": 13.0, "psnr_db": 20.0}
 
 @torch.no_grad()
 def score(trained: Checkpoint, hands: int, seed: int) -> dict[str, dict[str, float]]:
-    """Return the mean of every metric, for the network and what stands beside it."""
+    """Return the mean of every metric, for the network and what it is compared with."""
     side, hand = trained.settings.data.image_px, trained.hand
     synthesizer = Synthesizer(hand, seed=seed, options=SynthOptions(image_px=side))
     renderer = Renderer(hand.faces, height=side, width=side)
@@ -51,7 +51,7 @@ def score(trained: Checkpoint, hands: int, seed: int) -> dict[str, dict[str, flo
 
 
 def scores_of(estimate: Estimate, batch: Batch, hand: HandModel, renderer: Renderer) -> dict[str, torch.Tensor]:
-    """Return (sum, weight) of every metric, those of the found joints and of relative depth among them."""
+    """Return (sum, weight) of every metric, including those of the found joints and of relative depth."""
     batch = replace(batch, present={**batch.present, "image": torch.ones(len(batch), dtype=torch.bool)})
     prediction = place_estimate(estimate, batch.K, hand, renderer=renderer)
     rows = {
@@ -68,7 +68,7 @@ def scores_of(estimate: Estimate, batch: Batch, hand: HandModel, renderer: Rende
 
 
 def main() -> None:
-    """Print a table and the claims, and write them with --json."""
+    """Print a table and the claims, and write them if --json is given."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--weights", type=Path, default=None, help="An image network, else the shipped one.")
     parser.add_argument("--hands", type=int, default=1000)

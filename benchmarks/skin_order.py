@@ -1,8 +1,8 @@
-"""Claim: `predict` gives dark hands a darker skin than light ones, in the order in which a person puts them.
+"""Claim: `predict` gives dark hands a darker skin than light ones, in the order that a person finds.
 
-`ORDER.json` says how light a person finds each hand of a photo, on any scale, in the order in which `predict` lists
-them, null for a hand that does not count: ``{"one.jpg": [2.5], "two.jpg": [6, null]}``; names are relative to the file.
-The lightness L* is that of the mean colour of the exported map where some triangle shows it.
+`ORDER.json` states how light a person finds each hand of a photo, on any scale, in the order in which `predict` lists
+them, or null for a hand that is not counted: ``{"one.jpg": [2.5], "two.jpg": [6, null]}``; names are relative to the
+file. The lightness L* is that of the mean colour of the exported map's texels that some triangle shows.
 
 Usage: python benchmarks/skin_order.py ORDER.json [--refine] [--threads 1] [--json FILE]
 """

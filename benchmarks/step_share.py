@@ -1,8 +1,8 @@
-"""Claim: rendering, losses and data take at most 15 % of a training step beside EfficientNet-B3 (batch 8, two cores).
+"""Claim: rendering, losses and data take at most 15 % of a training step with EfficientNet-B3 (batch 8, two cores).
 
-Three things are timed in turns, so that the ratios hold on a busy machine too: a whole training step of `train
+Three things are timed alternately, so that the ratios also hold on a busy machine: a whole training step of `train
 --supervision full` with texture; the same step without hand, renderer and losses (network forward and backward,
-optimiser); and the decoding and augmenting of one batch from shards. Both the clock and the processor's time are given.
+optimiser); and the decoding and augmenting of one batch from shards. Both wall-clock and processor time are given.
 
 Usage: python benchmarks/step_share.py [--rounds 5] [--backbone tf_efficientnet_b3] [--json FILE]
 """
@@ -46,7 +46,7 @@ def make_run(scratch: Path, backbone: str, batch_size: int) -> Run:
 
 
 def network_step(run: Run, batch: Batch) -> None:
-    """Take a step of the network alone: a sum of its outputs stands for hand, renderer and losses."""
+    """Take a step of the network alone: a sum of its outputs replaces hand, renderer and losses."""
     loss = torch.stack([part.square().mean() for part in numbers_of(estimate_batch(run, batch))]).sum()
     run.optimizer.zero_grad(set_to_none=True)
     loss.backward()
@@ -61,7 +61,7 @@ def seconds(work: Callable[[], object]) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Print the shares and write them with --json."""
+    """Print the fractions, and write them if --json is given."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--backbone", default="tf_efficientnet_b3")

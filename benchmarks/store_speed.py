@@ -1,10 +1,11 @@
-"""Claim: training from an object store is, after the first epoch, as quick as from the disk; wrong bytes never arrive.
+"""Claim: after the first epoch, training from an object store is as fast as from disk, and wrong bytes are never used.
 
 Shards of 224 px pictures are served on the loopback, with `--faults` by a server that drops three answers in twenty,
-cuts as many, and sends wrong bytes for one in ten. The stream reads them through a cache of two shards; beside it, the
-same stream reads them from the disk. Epochs of both alternate, the first of each apart; figures are images per second
-by the clock and of processor time, and their ratio. `--shards 2` fits in the cache; with more, every epoch fetches all
-shards anew, ahead of their use. Serving runs in the same process, and is part of the store's time.
+truncates as many, and sends wrong bytes for one in ten. The stream reads them through a cache of two shards; for
+comparison, the same stream reads them from disk. Epochs of both alternate, and the first of each is reported
+separately; figures are images per second by the clock and of processor time, and their ratio. `--shards 2` fits in the
+cache; with more, every epoch fetches all shards again, ahead of their use. The server runs in the same process, so its
+time is included in the store's.
 
 Usage: python benchmarks/store_speed.py [--shards 2] [--epochs 5] [--faults] [--json FILE]
 """
@@ -38,7 +39,7 @@ FACTS = DatasetFacts(
 
 
 class Store(ThreadingHTTPServer):
-    """Serves a folder with ranges; `faults` is a source of accidents or None."""
+    """Serves a folder with range requests; `faults` generates random faults, or is None."""
 
     daemon_threads = True
 
@@ -51,7 +52,7 @@ class _Answer(BaseHTTPRequestHandler):
     server: Store
 
     def do_GET(self) -> None:
-        """Answer one request, or have an accident."""
+        """Answer one request, possibly with a fault."""
         path = self.server.folder / self.path.lstrip("/")
         if not path.is_file():
             self.send_error(404)
@@ -77,7 +78,7 @@ class _Answer(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def write_folder(folder: Path, count: int) -> int:
@@ -94,7 +95,7 @@ def write_folder(folder: Path, count: int) -> int:
 
 
 def open_one(name: str, cache_bytes: int) -> BatchStream:
-    """Return the stream of a dataset, as training opens it."""
+    """Return the stream of a dataset as opened by training."""
     dataset = open_dataset(name, training=True, labels=None, versions="all", cache_bytes=cache_bytes)
     options = StreamOptions(batch_size=BATCH, image_px=IMAGE_PX)
     return BatchStream([dataset.part(None)], options, num_workers=2)

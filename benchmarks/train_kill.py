@@ -1,9 +1,10 @@
-"""Claim: ended by SIGINT, SIGTERM or SIGKILL at any moment, a training resumes to the same bits and leaves no litter.
+"""Claim: a training stopped by SIGINT, SIGTERM or SIGKILL at any moment resumes to the same bits and leaves no stray
+files.
 
-One uninterrupted run is the measure. Then a run is ended at a random moment and resumed, again and again until it ends
-by itself, folder after folder, until each signal was sent `--each` times. At the end the newest weights equal those of
-the uninterrupted run in every tensor, and the folder holds no temporary file. Moments are drawn over the time that the
-uninterrupted run took; `kill_common.py` says how runs are started.
+One uninterrupted run is the reference. Then a run is stopped at a random moment and resumed, repeatedly until it ends
+by itself, folder after folder, until each signal has been sent `--each` times. At the end the newest weights equal
+those of the uninterrupted run in every tensor, and the folder contains no temporary file. Moments are sampled from the
+duration of the uninterrupted run; `kill_common.py` explains how runs are started.
 
 Usage: python benchmarks/train_kill.py [--each 20] [--steps 12] [--seed 0] [--json FILE]
 """
@@ -14,7 +15,7 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-os.environ["OMP_NUM_THREADS"] = "1"  # a forked child has no other threads
+os.environ["OMP_NUM_THREADS"] = "1"  # threads do not survive a fork
 
 import torch
 from kill_common import Stops, finished_folders, parser_of, warm_up
@@ -23,7 +24,7 @@ from safetensors.torch import load_file
 
 HEAVY = ("hifihr_core.training.loop", "hifihr_core.stream.synthetic", "hifihr_core.models.table", "timm")
 
-#: Nothing of a finished run folder has a name like this.
+#: Nothing in a finished run folder has such a name.
 LITTER = (".state-*", ".newest-*", ".best-*", ".metrics-*", ".report-*", ".tmp*")
 
 
@@ -44,7 +45,7 @@ def main() -> None:
 
 
 def _lines(steps: int, folder: Path) -> list[list[str]]:
-    """Return the command line of a run, from its beginning or from where it was stopped."""
+    """Return the command line that starts a run, or resumes it."""
     settings = ("model.hand=anny", "model.backbone=mobilenetv3_small_050", "model.weights=none", "data.image_px=64")
     settings += ("data.workers=0", "data.validation_limit=4", "data.synth_epoch=32", "train.batch_size=4")
     settings += (f"train.max_steps={steps}", "train.schedule=constant", "train.save_every_steps=4")

@@ -1,9 +1,9 @@
-"""How fast clips are worked through, how late live hands are, and whether memory grows.
+"""How fast clips are processed, the latency of live hands, and whether memory grows.
 
     python benchmarks/video_speed.py clip.mp4 --frames 300 --memory-frames 2000
 
-The clip is played in a loop, resized to 720 rows. Frames per second count processor time of one thread as well as
-time on the clock: on a busy machine the first says what an idle core would do.
+The clip is played in a loop, resized to 720 rows. Frames per second are given in processor time of one thread and by
+the clock: on a busy machine the former shows what an idle core would do.
 """
 
 import argparse

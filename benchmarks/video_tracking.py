@@ -1,4 +1,4 @@
-"""Tracking and the smooth fit against the truth of synthetic clips, and against prediction frame by frame.
+"""Compare tracking and the smooth fit with the ground truth of synthetic clips, and with prediction frame by frame.
 
 hifihr prepare synth --clips 6 --frames 120 --seed 7 --out clips
 python benchmarks/video_tracking.py clips
@@ -34,9 +34,10 @@ from hifihr_core.video.tracking.watch_clip import watch_clip
 from hifihr_core.video.tracking.watching import QuickEyes
 from hifihr_core.video.writing.synthetic_clips import read_truth
 
-#: A hand counts as there with so many visible joints, and as found with its palm this near, in sizes of the hand.
+#: The number of visible joints with which a hand counts as present, and the distance of its palm, in hand sizes, within
+#: which it counts as found.
 _VISIBLE, _FOUND = 11, 0.4
-#: More than any two distances that count as found.
+#: More than the sum of any two distances within which hands count as found.
 _KEPT = 1.0
 
 COUNTS = ("hands", "unseen", "lost", "switches", "wrong_side", "gaps", "bridged")
@@ -73,8 +74,8 @@ def measure(
 ) -> dict[str, float | int]:
     """Return counts of tracking and errors of the fit of one clip.
 
-    A hand is lost in a frame where no track that is written has it, bridged frames included; `unseen` counts those that
-    no sighting has.
+    A hand is lost in a frame if no written track has it there, bridged frames included; `unseen` counts those without a
+    sighting.
     """
     source, K = VideoFile(path), np.array(truth[0]["K"])
     with tempfile.TemporaryDirectory() as folder:
@@ -107,7 +108,9 @@ def measure(
 
 
 def follow(seen: list[SeenFrame], truth: list[dict]) -> dict:
-    """Match tracks to true hands in every frame; count hands that are there, lost, with another identity; gaps."""
+    """Match tracks to true hands in every frame; count hands that are present, lost, or have changed identity, and
+    gaps.
+    """
     matches, last, hidden, counts = {}, {}, defaultdict(int), defaultdict(int)
     for frame, true in zip(seen, truth, strict=True):
         pairs = _pairs(frame, true, last)
@@ -131,8 +134,8 @@ def follow(seen: list[SeenFrame], truth: list[dict]) -> dict:
 
 
 def _pairs(frame: SeenFrame, true: dict, last: dict[int, int]) -> dict[int, int]:
-    """Return the track of each true hand of a frame: its `last` one where that is still near enough (as CLEAR MOT
-    does, since two hands may be at one place), of the others the assignment of the least total distance.
+    """Return the track of each true hand of a frame: its `last` one if that is still near enough (as in CLEAR MOT,
+    since two hands may be in one place), otherwise by the assignment with the least total distance.
     """
     ids, hands = list(frame.hands), true["hands"]
     if not ids:
@@ -154,7 +157,7 @@ def _pairs(frame: SeenFrame, true: dict, last: dict[int, int]) -> dict[int, int]
 
 
 def frame_by_frame(fitter: TrackFitter, track: SightedTrack, closer: CloserHands, K: np.ndarray) -> FittedTrack:
-    """Return the track as photos would be predicted: every frame lifted and fitted by itself, with its own shape."""
+    """Return the track predicted like photos: every frame lifted and fitted separately, with its own shape."""
     points, frames, hand = torch.from_numpy(track.seen.joints_px[closer.rows]).float(), closer.rows, fitter.hand
     sigma_px, own_K = torch.from_numpy(closer.sigma_px).float(), torch.from_numpy(track.seen.K).float()
     definition, fitted, first = seen_definition(hand.joint_definition), [], 0

@@ -1,4 +1,4 @@
-"""How soon `hifihr view` is usable, and what it holds in memory: a folder of 20 photos with 40 hands.
+"""How soon `hifihr view` is usable, and how much memory it needs, for a folder of 20 photos with 40 hands.
 
     python benchmarks/view_speed.py RESULTS
 
