@@ -15,6 +15,7 @@ import multiprocessing
 import statistics
 import tempfile
 import time
+from dataclasses import replace
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -26,7 +27,8 @@ import torch
 from reporting import report
 
 from hifihr_core.augmentation.draws import AugmentRanges
-from hifihr_core.records import Sample
+from hifihr_core.sample_batches import SampleBatch
+from hifihr_core.samples import Sample
 from hifihr_core.shards.reader import ShardReader
 from hifihr_core.shards.schema import DatasetFacts
 from hifihr_core.shards.writer import write_shard
@@ -179,9 +181,9 @@ def measure(path: Path, samples: list[Sample], workers: int, rounds: int) -> dic
 class _Unmasked(ShardReader):
     """The same shard without masks."""
 
-    def __getitem__(self, index: int) -> Sample:
-        sample = super().__getitem__(index)
-        return Sample(**{**vars(sample), "mask": None})
+    def read(self, indices: np.ndarray) -> SampleBatch:
+        batch = super().read(indices)
+        return replace(batch, pictures=tuple(picture._replace(mask=None) for picture in batch.pictures))
 
 
 def main() -> None:

@@ -13,9 +13,9 @@ from hifihr_core.evaluation.benchmarks.point_files import OnProgress, no_progres
 from hifihr_core.photos.detections import KEYPOINT_BOX_SCALE, Detection
 from hifihr_core.photos.detectors import Detector
 from hifihr_core.samples import Sample
-from hifihr_core.stream.batch_stream import Samples
 from hifihr_core.stream.collate import hand_box
 from hifihr_core.stream.decode import decode_picture
+from hifihr_core.stream.sample_sets import Samples
 
 #: A detected hand is the labelled one if their boxes overlap by this much (intersection over union).
 _SAME_HAND = 0.2
@@ -82,7 +82,7 @@ def find_boxes(
     for number, position in enumerate(positions):
         sample = samples[position]
         hands = detector(decode_picture(sample))
-        chosen, overlap = labelled_hand(hands, hand_box(sample))
+        chosen, overlap = labelled_hand(hands, hand_box(sample.labels))
         others += len(hands) - (chosen is not None)
         if chosen is None:
             missed.append(sample.key)

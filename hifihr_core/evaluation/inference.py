@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.utils.data import Subset
 
 from hifihr_core.config.data_folders import shards_folder
 from hifihr_core.errors import DataError
@@ -18,7 +18,8 @@ from hifihr_core.models.checkpoint import Checkpoint
 from hifihr_core.models.placing import PlacedEstimate, build_renderer, place_estimate
 from hifihr_core.records import Batch
 from hifihr_core.shards.folder import ShardSet, find_shard_folders
-from hifihr_core.stream.batch_stream import BatchStream, Samples, StreamOptions, StreamPart
+from hifihr_core.stream.batch_stream import BatchStream, StreamOptions, StreamPart
+from hifihr_core.stream.sample_sets import ChosenSamples, Samples
 from hifihr_core.synthesis.labels import stand_in_indices
 
 RootChoice = Literal["predicted", "gt"]
@@ -57,7 +58,7 @@ def open_batches(
     device: torch.device | str = "cpu",
 ) -> Iterator[Batch]:
     """Yield crops of the samples at `positions`, in that order, without augmentation; see `StreamPart`."""
-    part = StreamPart(Subset(samples, list(positions)), hand_scale=hand_scale)  # type: ignore[arg-type]
+    part = StreamPart(ChosenSamples(samples, np.array(positions)), hand_scale=hand_scale)
     options = StreamOptions(batch_size=batch_size, image_px=image_px, shuffle=False, drop_last=False)
     return iter(BatchStream([part], options, num_workers=workers, device=device))
 

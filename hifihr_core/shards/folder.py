@@ -10,6 +10,7 @@ from jaxtyping import Int64
 from hifihr_core.errors import DataError
 from hifihr_core.outside.folders import walk
 from hifihr_core.outside.whole_files import sha256_of
+from hifihr_core.sample_batches import SampleBatch, join_batches
 from hifihr_core.samples import Sample
 from hifihr_core.shards.reader import ShardReader
 from hifihr_core.shards.schema import INDEX_NAME, ShardIndex, read_index
@@ -41,6 +42,18 @@ class ShardSet:
         """Read one sample; negative positions count from the end. Raises: IndexError outside."""
         shard, row = self.locate(position)
         return self.readers[shard][row]
+
+    def read(self, positions: Int64[np.ndarray, " B"]) -> SampleBatch:
+        """Read several samples at once, shard by shard.
+
+        Raises: IndexError outside 0 to N - 1; DataError if a label differs in size between shards.
+        """
+        shards = np.searchsorted(self.starts, positions, side="right") - 1
+        numbers = list(dict.fromkeys(shards.tolist()))
+        places = [np.flatnonzero(shards == number) for number in numbers]
+        return join_batches(
+            [self.readers[s].read(positions[b] - self.starts[s]) for s, b in zip(numbers, places, strict=True)], places
+        )
 
     def __iter__(self) -> Iterator[Sample]:
         """Yield all samples in order."""

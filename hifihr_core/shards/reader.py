@@ -7,8 +7,10 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int64
 
 from hifihr_core.errors import DataError
+from hifihr_core.sample_batches import EncodedPicture, SampleBatch
 from hifihr_core.samples import Sample, Side
 from hifihr_core.shards.layout import Column, Layout, Table, map_file, read_layout
 from hifihr_core.shards.schema import Problem, annotation_checksum, sample_checksum
@@ -16,7 +18,7 @@ from hifihr_core.shards.schema import Problem, annotation_checksum, sample_check
 _SIDES: tuple[Side, Side] = ("right", "left")
 
 #: Per label: its name, its values over the mapped file, and which rows have it.
-_Labels = tuple[tuple[str, np.ndarray, list[bool]], ...]
+_Labels = tuple[tuple[str, np.ndarray, np.ndarray], ...]
 
 
 class ShardReader:
@@ -51,10 +53,8 @@ class ShardReader:
         layout = self.layout
         index = range(len(layout.rows))[index]
         row = int(layout.rows[index])
-        if self._wanted is None:
-            self._wanted = self._choose(layout.annotations), self._choose(layout.samples)
         labels = {}
-        for columns, place in zip(self._wanted, (row, index), strict=True):
+        for columns, place in zip(self._columns, (row, index), strict=True):
             for name, values, present in columns:
                 if present[place]:
                     labels[name] = np.array(values[place])
@@ -67,6 +67,54 @@ class ShardReader:
             mask=self._read_blob(layout.annotations, row) or None,
             side=_SIDES[layout.sides[row]],
         )
+
+    def read(self, indices: Int64[np.ndarray, " B"]) -> SampleBatch:
+        """Read several samples, each label as one block: for a batch, much faster than one by one.
+
+        Raises: IndexError outside 0 to N - 1; DataError as for one sample.
+        """
+        layout = self.layout
+        if not ((indices >= 0) & (indices < len(layout.rows))).all():
+            raise IndexError(f"samples {indices.min()} to {indices.max()} of {len(layout.rows)}")
+        rows = layout.rows[indices]
+        labels, present = {}, {}
+        for columns, places in zip(self._columns, (rows, indices), strict=True):
+            for name, values, has in columns:
+                having = has[places]
+                if having.any():
+                    labels[name], present[name] = values[places], having
+                    if not having.all():
+                        labels[name][~having] = 0
+        return SampleBatch(
+            pictures=self._read_pictures(indices, rows),
+            sides=tuple(_SIDES[side] for side in layout.sides[rows].tolist()),
+            K=layout.cameras[rows],
+            labels=labels,
+            present=present,
+        )
+
+    def _read_pictures(
+        self, indices: Int64[np.ndarray, " B"], rows: Int64[np.ndarray, " B"]
+    ) -> tuple[EncodedPicture, ...]:
+        samples, annotations, memory = self.layout.samples, self.layout.annotations, self._memory
+
+        def blobs(table: Table, places: np.ndarray) -> list[bytes]:
+            starts = (table.offsets[places] + table.blob.offset).tolist()
+            stops = (table.offsets[places + 1] + table.blob.offset).tolist()
+            return [memory[start:stop] for start, stop in zip(starts, stops, strict=True)]
+
+        images, masks = blobs(samples, indices), blobs(annotations, rows)
+        return tuple(
+            EncodedPicture(samples.keys[index], image, mask or None)
+            for index, image, mask in zip(indices.tolist(), images, masks, strict=True)
+        )
+
+    @property
+    def _columns(self) -> tuple[_Labels, _Labels]:
+        """Return the columns that are read for every sample: of annotations, and of samples."""
+        if self._wanted is None:
+            self._wanted = self._choose(self.layout.annotations), self._choose(self.layout.samples)
+        return self._wanted
 
     @property
     def layout(self) -> Layout:
@@ -147,7 +195,7 @@ class ShardReader:
     def _choose(self, table: Table) -> _Labels:
         """Return the columns of a table that are read for every sample."""
         wanted = table.labels if self.labels is None else table.labels.keys() & self.labels
-        return tuple((name, self._view(table.labels[name]), table.present[name].tolist()) for name in sorted(wanted))
+        return tuple((name, self._view(table.labels[name]), table.present[name]) for name in sorted(wanted))
 
     def _read_labels(self, table: Table, row: int) -> dict[str, np.ndarray]:
         """Return all labels of a row."""

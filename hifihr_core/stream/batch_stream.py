@@ -7,48 +7,21 @@ numbers, and so every batch, are the same for any number of workers, and the pos
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Int64
 
 from hifihr_core.augmentation.draws import AugmentRanges
-from hifihr_core.records import Batch, Sample
+from hifihr_core.records import Batch
+from hifihr_core.sample_batches import join_batches
 from hifihr_core.stream.batching import CropPlan, PaintedBatch
 from hifihr_core.stream.order import Share, batches, count_batches, epoch_order, in_windows, mixed_order
 from hifihr_core.stream.painting import EncodedBatch
+from hifihr_core.stream.sample_sets import Distant, Samples, read_samples
 from hifihr_core.stream.workers import map_ahead, start_workers
 
 T = TypeVar("T")
-
-
-@runtime_checkable
-class Samples(Protocol):
-    """Samples by position: a `ShardSet`, a list, or a concatenation of several."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, position: int) -> Sample: ...
-
-
-@runtime_checkable
-class Distant(Protocol):
-    """Samples in a remote store, read shard by shard: only `window` shards should be in use at a time."""
-
-    @property
-    def window(self) -> int:
-        """Return how many shards may be read at the same time."""
-        ...
-
-    @property
-    def shards(self) -> Int64[np.ndarray, " N"]:
-        """Return the shard of every sample."""
-        ...
-
-    def expect(self, order: Int64[np.ndarray, " N"]) -> None:
-        """Announce the order in which samples will be read."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -231,14 +204,19 @@ class BatchStream:
         return painted.pin_memory() if self.device.type == "cuda" else painted
 
     def _read(self, ask: _Ask) -> EncodedBatch:
-        """Read the samples of a batch."""
-        owners = np.searchsorted(self._first, ask.positions, side="right") - 1
+        """Read the samples of a batch, dataset by dataset."""
+        positions = np.array(ask.positions)
+        owners = np.searchsorted(self._first, positions, side="right") - 1
+        numbers = list(dict.fromkeys(owners.tolist()))
+        places = [np.flatnonzero(owners == number) for number in numbers]
+        parts = [self._parts[number] for number in numbers]
+        read = [
+            read_samples(part.samples, positions[b] - self._first[number])
+            for part, number, b in zip(parts, numbers, places, strict=True)
+        ]
         return EncodedBatch(
-            samples=tuple(
-                self._parts[owner].samples[int(position - self._first[owner])]
-                for owner, position in zip(owners, ask.positions, strict=True)
-            ),
-            hand_scales=tuple(self._parts[owner].hand_scale for owner in owners),
+            samples=join_batches(read, places),
+            hand_scales=tuple(self._parts[owner].hand_scale for owner in owners.tolist()),
             plan=self.options.plan,
             epoch=ask.epoch,
         )

@@ -1,76 +1,35 @@
-"""Collate samples: stacked labels, and the square of each picture that is seen."""
+"""The square of each picture that the network sees."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-import torch
-from jaxtyping import Bool, Float
-from torch import Tensor
+from jaxtyping import Float
 
 from hifihr_core.augmentation.draws import Squares
-from hifihr_core.errors import DataError
 from hifihr_core.geometry.crops import box_around, square_around
-from hifihr_core.records import Sample
-
-
-def collate_labels(samples: Sequence[Sample]) -> tuple[dict[str, Tensor], dict[str, Bool[Tensor, " B"]]]:
-    """Stack the labels that any sample has; if a sample lacks one, its row is 0 and `present` is False.
-
-    Raises: DataError if a label differs in size between samples (parameters of different hand models).
-    """
-    names = sorted({name for sample in samples for name in sample.labels})
-    labels, present = {}, {}
-    for name in names:
-        having = [name in sample.labels for sample in samples]
-        absent = np.zeros_like(samples[having.index(True)].labels[name])
-        rows = [sample.labels.get(name, absent) for sample in samples]
-        try:
-            labels[name] = torch.from_numpy(np.stack(rows))
-        except ValueError:
-            raise _sizes_differ(name, rows, samples) from None
-        present[name] = torch.tensor(having)
-    return labels, present
-
-
-def _sizes_differ(name: str, rows: Sequence[np.ndarray], samples: Sequence[Sample]) -> DataError:
-    key, found = next(
-        (sample.key, row.shape) for sample, row in zip(samples, rows, strict=True) if row.shape != rows[0].shape
-    )
-    return DataError(
-        f"{key}: {name} has shape {found}, expected {rows[0].shape} as in the rest of the batch; "
-        "datasets with parameters of different hand models cannot be mixed under this label"
-    )
+from hifihr_core.sample_batches import SampleBatch
 
 
 def find_squares(
-    samples: Sequence[Sample], sizes: Sequence[tuple[int, int]], hand_scales: Sequence[float | None]
+    samples: SampleBatch, sizes: Sequence[tuple[int, int]], hand_scales: Sequence[float | None]
 ) -> Squares:
     """Return the square of each picture that the network sees; `sizes` are (width, height), pixels.
 
-    If `hand_scales` is None, it is the whole picture. Otherwise it is the square around the hand's box, scaled by that
+    If a hand scale is None, it is the whole picture. Otherwise it is the square around the hand's box, scaled by that
     number: the box given with the sample, or that of its joints, or of its detected keypoints, or else the whole
     picture.
     """
-    squares = [_crop_of(*each) for each in zip(samples, sizes, hand_scales, strict=True)]
-    return Squares(
-        center_px=np.array([center for center, _ in squares], dtype=np.float64).reshape(-1, 2),
-        side_px=np.array([side for _, side in squares], dtype=np.float64),
-        width_px=np.array([width for width, _ in sizes], dtype=np.float64),
-    )
+    size_px = np.array(sizes, dtype=np.float64).reshape(-1, 2)
+    center_px, side_px = size_px / 2, size_px.max(axis=1)
+    for b, hand_scale in enumerate(hand_scales):
+        box = None if hand_scale is None else hand_box(samples.labels_of(b))
+        if box is not None and (box[2:] - box[:2]).max() > 1:
+            center_px[b], side_px[b] = square_around(box.astype(np.float64), scale=hand_scale or 1.0)
+    return Squares(center_px=center_px, side_px=side_px, width_px=size_px[:, 0].copy())
 
 
-def _crop_of(
-    sample: Sample, size: tuple[int, int], hand_scale: float | None
-) -> tuple[np.ndarray | tuple[float, float], float]:
-    box = None if hand_scale is None else hand_box(sample)
-    if box is None or not (box[2:] - box[:2]).max() > 1:
-        return (size[0] / 2, size[1] / 2), float(max(size))
-    return square_around(box.astype(np.float64), scale=hand_scale or 1.0)
-
-
-def hand_box(sample: Sample) -> Float[np.ndarray, "4"] | None:
-    """Return the box x0, y0, x1, y1 given with a sample, or that of its joints or detected keypoints, or None."""
-    labels = sample.labels
+def hand_box(labels: Mapping[str, np.ndarray]) -> Float[np.ndarray, "4"] | None:
+    """Return the box x0, y0, x1, y1 among the labels of a sample, or that of its joints or detected keypoints."""
     if "box_px" in labels:
         return labels["box_px"]
     if "joints_px" in labels:

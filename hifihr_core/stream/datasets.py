@@ -3,15 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Int64
-from torch.utils.data import Subset
 
 from hifihr_core.config.data_folders import cache_folder, shards_folder
 from hifihr_core.errors import ConfigError, DataError
+from hifihr_core.sample_batches import SampleBatch
 from hifihr_core.samples import Sample
 from hifihr_core.shards.fetching import is_url
 from hifihr_core.shards.folder import ShardSet, find_shard_folders
@@ -20,6 +19,7 @@ from hifihr_core.shards.schema import DatasetFacts
 from hifihr_core.shards.shard_cache import ShardCache
 from hifihr_core.stream.batch_stream import BatchStream, StreamOptions, StreamPart
 from hifihr_core.stream.order import Share
+from hifihr_core.stream.sample_sets import ChosenSamples
 
 #: Default limit for cached shards from a store on the local disk, bytes.
 CACHE_BYTES = 20_000_000_000
@@ -43,8 +43,7 @@ class Dataset:
         """Return the dataset as part of a stream."""
         if isinstance(self.shards, RemoteShardSet):
             return StreamPart(_FromAfar(self.shards, self.positions), weight, self.facts.crop_scale)
-        samples: Any = Subset(self.shards, self.positions.tolist())  # type: ignore[arg-type]
-        return StreamPart(samples, weight, self.facts.crop_scale)
+        return StreamPart(ChosenSamples(self.shards, self.positions), weight, self.facts.crop_scale)
 
 
 @dataclass(frozen=True)
@@ -59,6 +58,10 @@ class _FromAfar:
 
     def __getitem__(self, number: int) -> Sample:
         return self.source[int(self.positions[number])]
+
+    def read(self, numbers: Int64[np.ndarray, " B"]) -> SampleBatch:
+        """Read several samples."""
+        return self.source.read(self.positions[numbers])
 
     @property
     def window(self) -> int:

@@ -16,13 +16,17 @@ from torchvision.io import ImageReadMode, decode_jpeg
 
 from hifihr_core.errors import DataError
 from hifihr_core.geometry.crops import image_scale, warp_image
-from hifihr_core.records import Sample
+from hifihr_core.sample_batches import EncodedPicture
+from hifihr_core.samples import Sample
 from hifihr_core.shards.pictures import picture_size
 
 _JPEG_START = b"\xff\xd8"
 
+#: What is decoded: only the key, picture and mask matter here.
+Encoded = EncodedPicture | Sample
 
-def sample_size(sample: Sample, *, what: Literal["picture", "mask"] = "picture") -> tuple[int, int]:
+
+def sample_size(sample: Encoded, *, what: Literal["picture", "mask"] = "picture") -> tuple[int, int]:
     """Return (width, height) of a picture or mask from its header. Raises: DataError if the bytes are not a picture."""
     content = sample.image if what == "picture" else sample.mask or b""
     try:
@@ -34,12 +38,12 @@ def sample_size(sample: Sample, *, what: Literal["picture", "mask"] = "picture")
         ) from error
 
 
-def decode_picture(sample: Sample) -> UInt8[np.ndarray, "H W 3"]:
+def decode_picture(sample: Encoded) -> UInt8[np.ndarray, "H W 3"]:
     """Decode a picture of any format to RGB. Raises: DataError if the bytes are not a picture."""
     return cv2.cvtColor(_decode(sample, sample.image, cv2.IMREAD_COLOR, "picture"), cv2.COLOR_BGR2RGB)
 
 
-def decode_mask(sample: Sample, *, height: int, width: int) -> UInt8[np.ndarray, "H W"]:
+def decode_mask(sample: Encoded, *, height: int, width: int) -> UInt8[np.ndarray, "H W"]:
     """Decode a mask to 0 and 255, at the size of its picture; JPEG noise is thresholded at one half.
 
     Raises: DataError if the bytes are not a picture, ValueError if the sample has no mask.
@@ -53,7 +57,7 @@ def decode_mask(sample: Sample, *, height: int, width: int) -> UInt8[np.ndarray,
 
 
 def _decode(
-    sample: Sample, content: bytes, flags: int, what: Literal["picture", "mask"]
+    sample: Encoded, content: bytes, flags: int, what: Literal["picture", "mask"]
 ) -> UInt8[np.ndarray, "H W *C"]:
     sample_size(sample, what=what)  # rejects oversized pictures before decoding
     try:
@@ -69,7 +73,7 @@ def _decode(
     return pixels
 
 
-def _decoding_factor(sample: Sample, T_new_old: Float[np.ndarray, "3 3"]) -> int:
+def _decoding_factor(sample: Encoded, T_new_old: Float[np.ndarray, "3 3"]) -> int:
     """Return how much a picture may be downscaled in decoding without loss of detail in the crop: 1, 2, 4 or 8."""
     if not sample.image.startswith(_JPEG_START):
         return 1
@@ -87,7 +91,7 @@ def _shrink(picture: UInt8[np.ndarray, "H W *C"], factor: int) -> UInt8[np.ndarr
     return cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA)
 
 
-def _decode_into(sample: Sample, out: UInt8[np.ndarray, "H W C"], factor: int = 1) -> None:
+def _decode_into(sample: Encoded, out: UInt8[np.ndarray, "H W C"], factor: int = 1) -> None:
     """Decode a picture into `out`, which has three (RGB) or four channels (the last is ignored).
 
     `out` has the size of the picture over `factor`, rounded up: 1, or for a JPEG 2, 4 or 8.
@@ -145,7 +149,7 @@ def scratch_picture(side: int) -> UInt8[np.ndarray, "H W 3"]:
 
 
 def paint_crop(
-    sample: Sample,
+    sample: Encoded,
     size: tuple[int, int],
     T_new_old: Float[np.ndarray, "3 3"] | None,
     out: UInt8[np.ndarray, "H W 3"],
@@ -181,7 +185,7 @@ def paint_crop(
 
 
 def decode_on(
-    device: torch.device, samples: Sequence[Sample], *, what: Literal["picture", "mask"] = "picture"
+    device: torch.device, samples: Sequence[Encoded], *, what: Literal["picture", "mask"] = "picture"
 ) -> list[UInt8[Tensor, "C _ _"]]:
     """Decode the pictures (RGB) or masks (one channel) of samples to tensors on a device; sizes may differ.
 
@@ -194,7 +198,7 @@ def decode_on(
     return [decoded[i] if i in decoded else _decode_cpu(sample, what).to(device) for i, sample in enumerate(samples)]
 
 
-def _decode_cpu(sample: Sample, what: str) -> UInt8[Tensor, "C _ _"]:
+def _decode_cpu(sample: Encoded, what: str) -> UInt8[Tensor, "C _ _"]:
     if what == "picture":
         return torch.from_numpy(decode_picture(sample)).permute(2, 0, 1)
     return torch.from_numpy(_decode(sample, sample.mask or b"", cv2.IMREAD_GRAYSCALE, "mask"))[None]

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from hifihr_core.augmentation.colors import change_batch, change_picture
 from hifihr_core.augmentation.draws import AugmentRanges, Squares
-from hifihr_core.records import Batch, Sample, Side
+from hifihr_core.records import Batch, Side
+from hifihr_core.sample_batches import SampleBatch
 from hifihr_core.stream.batch_memory import recycled
 from hifihr_core.stream.batching import CropPlan, Painted, PaintedBatch, Placed, make_batch
-from hifihr_core.stream.collate import collate_labels, find_squares
+from hifihr_core.stream.collate import find_squares
 from hifihr_core.stream.decode import binarize, decode_on, paint_crop, sample_size, scratch_picture, warp_on_device
 from hifihr_core.stream.pixels import write_unit_floats
 
@@ -23,28 +24,28 @@ from hifihr_core.stream.pixels import write_unit_floats
 class _OfSamples:
     """The common base for pictures of samples, wherever they are painted."""
 
-    samples: tuple[Sample, ...]
+    samples: SampleBatch
     hand_scales: tuple[float | None, ...]
 
     @cached_property
     def sizes(self) -> Sequence[tuple[int, int]]:
         """Return (width, height) of every picture."""
-        return [sample_size(sample) for sample in self.samples]
+        return [sample_size(picture) for picture in self.samples.pictures]
 
     @property
     def keys(self) -> tuple[str, ...]:
         """Return the keys of the samples."""
-        return tuple(sample.key for sample in self.samples)
+        return self.samples.keys
 
     @property
     def sides(self) -> tuple[Side, ...]:
         """Return the anatomical sides."""
-        return tuple(sample.side for sample in self.samples)
+        return self.samples.sides
 
     @property
     def K(self) -> Float[np.ndarray, "B 3 3"]:
         """Return the cameras, in float64."""
-        return np.stack([sample.K for sample in self.samples]).astype(np.float64)
+        return self.samples.K.astype(np.float64)
 
     def squares(self) -> Squares:
         """Return the square that the network sees in every picture."""
@@ -53,11 +54,15 @@ class _OfSamples:
     @property
     def masked(self) -> Bool[Tensor, " B"]:
         """Return which pictures have a mask."""
-        return torch.tensor([sample.mask is not None for sample in self.samples])
+        return torch.tensor([picture.mask is not None for picture in self.samples.pictures])
 
     def labels(self) -> tuple[dict[str, Tensor], dict[str, Bool[Tensor, " B"]]]:
         """Return (labels, present) without the mask."""
-        return collate_labels(self.samples)
+        labels, present = self.samples.labels, self.samples.present
+        return (
+            {name: torch.from_numpy(values) for name, values in labels.items()},
+            {name: torch.from_numpy(having) for name, having in present.items()},
+        )
 
 
 @dataclass(frozen=True)
@@ -75,10 +80,10 @@ class PicturesOfWorker(_OfSamples):
         count, side = len(self.samples), placed.plan.image_px
         floats = self.floats and placed.plan.augment is None
         image = recycled((count, side, side, 3), np.float32 if floats else np.uint8)
-        any_mask = any(sample.mask is not None for sample in self.samples)
+        any_mask = any(picture.mask is not None for picture in self.samples.pictures)
         visible = np.zeros((count, side, side), np.uint8) if any_mask else None
         still = (placed.T_new_old == np.eye(3)).all(axis=(1, 2)) & (np.array(self.sizes) == side).all(axis=1)
-        for b, sample in enumerate(self.samples):
+        for b, sample in enumerate(self.samples.pictures):
             seen = None if visible is None else visible[b]
             picture = scratch_picture(side) if floats else image[b]
             paint_crop(sample, self.sizes[b], None if still[b] else placed.T_new_old[b], picture, seen)
@@ -105,7 +110,7 @@ class PicturesOnDevice(_OfSamples):
     @cached_property
     def pictures(self) -> list[UInt8[Tensor, "3 _ _"]]:
         """Return the decoded pictures."""
-        return decode_on(self.device, self.samples)
+        return decode_on(self.device, self.samples.pictures)
 
     @cached_property
     def sizes(self) -> Sequence[tuple[int, int]]:
@@ -123,10 +128,10 @@ class PicturesOnDevice(_OfSamples):
 
     def _warp_masks(self, T_new_old: Float[Tensor, "B 3 3"], side: int) -> Bool[Tensor, "B H W"] | None:
         """Return the warped masks, False for samples without one, or None if no sample has one."""
-        having = [b for b, sample in enumerate(self.samples) if sample.mask is not None]
+        having = [b for b, picture in enumerate(self.samples.pictures) if picture.mask is not None]
         if not having:
             return None
-        masks = decode_on(self.device, [self.samples[b] for b in having], what="mask")
+        masks = decode_on(self.device, [self.samples.pictures[b] for b in having], what="mask")
         visible = torch.zeros(len(self.samples), side, side, dtype=torch.bool, device=self.device)
         visible[having] = binarize(warp_on_device(masks, T_new_old[having], image_px=side))
         return visible
@@ -182,7 +187,7 @@ class PicturesOfBatch:
 class EncodedBatch:
     """The samples of a batch as stored in the shards, and how to process them."""
 
-    samples: tuple[Sample, ...]
+    samples: SampleBatch
     hand_scales: tuple[float | None, ...]
     plan: CropPlan
     epoch: int = 0

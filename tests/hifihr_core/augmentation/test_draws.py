@@ -14,6 +14,7 @@ from hifihr_core.augmentation.moves import move_labels
 from hifihr_core.geometry.cameras import project
 from hifihr_core.records import LABELS, Sample
 from hifihr_core.rendering.skylight import sky_basis
+from hifihr_core.sample_batches import stack_samples
 from hifihr_core.stream.batching import CropPlan
 from hifihr_core.stream.painting import EncodedBatch
 
@@ -205,7 +206,7 @@ def test_pixels_move_with_the_labels(flip):
         one = sample(key=str(seed), seed=seed, image=encoded(np.dstack([picture] * 3)), mask=encoded(picture))
         ranges = replace(NO_CHANGE, rotation_rad=np.pi, scale=(0.9, 1.2), shift=0.05, flip=flip)
         plan = CropPlan(image_px=224, augment=ranges)
-        batch = EncodedBatch((one,), (None,), plan).paint().to_batch()
+        batch = EncodedBatch(stack_samples((one,)), (None,), plan).paint().to_batch()
         weights = batch.image[0, 1].double()
         centers = torch.arange(224) + 0.5
         u = (weights.sum(0) * centers).sum() / weights.sum()
@@ -273,7 +274,7 @@ def test_draws_keep_their_ranges():
 def test_the_hand_box_decides_the_crop():
     one = sample()
     box = one.labels["box_px"]
-    batch = EncodedBatch((one,), (1.5,), CropPlan(image_px=90)).paint().to_batch()
+    batch = EncodedBatch(stack_samples((one,)), (1.5,), CropPlan(image_px=90)).paint().to_batch()
     side = 1.5 * max(box[2] - box[0], box[3] - box[1])
     found = batch.labels["box_px"][0]
     assert torch.isclose((found[2:] - found[:2]).max(), torch.tensor(90 / 1.5), atol=1e-3)

@@ -28,7 +28,7 @@ def finding(monkeypatch, shards):
     """Return ``install(missed=(1,))``: a detector named "auto" that finds the labelled hands, all but some."""
 
     def install(missed=(), grown=0.0, shards=shards):
-        boxes = [hand_box(sample) for sample in ShardSet(shards)]
+        boxes = [hand_box(sample.labels) for sample in ShardSet(shards)]
         answers = iter(
             [] if number in missed else [hand(*(box + np.array([-grown, -grown, grown, grown]))), hand(0, 0, 5, 5)]
             for number, box in enumerate(boxes)
@@ -66,8 +66,8 @@ def test_what_is_found_replaces_the_label_and_what_is_missed_is_named(shards, fi
     assert found.overlap == pytest.approx(1.0)
     boxed = FoundSamples(samples, found)
     assert len(boxed) == len(samples)
-    np.testing.assert_allclose(boxed[0].labels["box_px"], hand_box(samples[0]))
-    np.testing.assert_array_equal(hand_box(boxed[1]), hand_box(samples[1]))
+    np.testing.assert_allclose(boxed[0].labels["box_px"], hand_box(samples[0].labels))
+    np.testing.assert_array_equal(hand_box(boxed[1].labels), hand_box(samples[1].labels))
 
 
 def test_the_same_boxes_give_the_same_scores_and_others_do_not(shards, finding, checkpoint_path):

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hifihr_core.errors import DataError
-from hifihr_core.records import Sample
+from hifihr_core.sample_batches import stack_samples
+from hifihr_core.samples import Sample
 from hifihr_core.shards import layout
 from hifihr_core.shards.folder import ShardSet, find_shard_folders, verify
 from hifihr_core.shards.reader import ShardReader
@@ -172,6 +173,33 @@ def test_a_set_is_one_sequence(folder):
     assert shards.column("joints_cam")[0].shape == (11, 21, 3)
     with pytest.raises(IndexError, match="sample 11 of 11"):
         shards[11]
+
+
+@pytest.mark.parametrize("positions", [[7], [0, 1, 2], [10, 3, 8, 3, 0, 9], list(range(11))])
+def test_samples_read_together_are_those_read_one_by_one(folder, positions):
+    shards = ShardSet(folder)
+    together, stacked = shards.read(np.array(positions)), stack_samples([shards[position] for position in positions])
+    assert together.pictures == stacked.pictures
+    assert together.sides == stacked.sides
+    np.testing.assert_array_equal(together.K, stacked.K)
+    assert together.labels.keys() == together.present.keys() == stacked.labels.keys()
+    for name in stacked.labels:
+        np.testing.assert_array_equal(together.labels[name], stacked.labels[name])
+        np.testing.assert_array_equal(together.present[name], stacked.present[name])
+
+
+def test_samples_read_together_are_within_the_set(folder):
+    for positions in ([0, 11], [-1, 0]):
+        with pytest.raises(IndexError):
+            ShardSet(folder).read(np.array(positions))
+    with pytest.raises(IndexError, match="samples 0 to 8 of 8"):
+        ShardReader(folder / "train-00000.h5").read(np.array([0, 8]))
+
+
+def test_labels_that_were_not_asked_for_are_not_read_together(folder):
+    read = ShardSet(folder, labels={"bone_m"}).read(np.array([9, 0]))
+    assert list(read.labels) == ["bone_m"]
+    assert read.labels_of(1) == {"bone_m": np.float32(0.03)}
 
 
 def test_verify_is_silent_about_whole_shards(folder):

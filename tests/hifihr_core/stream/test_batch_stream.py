@@ -19,12 +19,17 @@ from hifihr_core.augmentation.colors import (
 )
 from hifihr_core.augmentation.draws import NO_CHANGE, AugmentRanges, draw
 from hifihr_core.errors import DataError
-from hifihr_core.records import Sample
+from hifihr_core.sample_batches import stack_samples
+from hifihr_core.samples import Sample
+from hifihr_core.shards.reader import ShardReader
+from hifihr_core.shards.schema import DatasetFacts
+from hifihr_core.shards.writer import write_shard
 from hifihr_core.stream import decode
 from hifihr_core.stream.batch_stream import BatchStream, StreamOptions, StreamPart
 from hifihr_core.stream.batching import CropPlan
 from hifihr_core.stream.order import Share
 from hifihr_core.stream.painting import EncodedBatch
+from hifihr_core.stream.sample_sets import ChosenSamples
 from hifihr_core.stream.workers import map_ahead, start_workers
 
 SIDE = 48
@@ -122,7 +127,7 @@ def test_datasets_mix_by_weight():
 
 def test_a_label_that_some_lack_is_absent_there():
     mixed = [make_sample(0), make_sample(1, mask=False, pose=np.ones(45))]
-    batch = EncodedBatch(tuple(mixed), (None, None), CropPlan(image_px=SIDE)).paint().to_batch()
+    batch = EncodedBatch(stack_samples(tuple(mixed)), (None, None), CropPlan(image_px=SIDE)).paint().to_batch()
     assert batch.present["pose"].tolist() == [False, True]
     assert batch.labels["pose"].sum(1).tolist() == [0, 45]
     assert batch.present["mask"].tolist() == [True, False]
@@ -133,7 +138,7 @@ def test_a_label_that_some_lack_is_absent_there():
 
 def test_samples_without_labels_make_a_batch():
     bare = Sample(key="a", annotation="a", image=SAMPLES[0].image, K=SAMPLES[0].K, labels={})
-    batch = EncodedBatch((bare,), (2.0,), CropPlan(image_px=32)).paint().to_batch()
+    batch = EncodedBatch(stack_samples((bare,)), (2.0,), CropPlan(image_px=32)).paint().to_batch()
     assert batch.image.shape == (1, 3, 32, 32)
     assert dict(batch.labels) == {}
 
@@ -141,13 +146,13 @@ def test_samples_without_labels_make_a_batch():
 def test_labels_of_two_hand_models_do_not_mix():
     mixed = (make_sample(0, pose=np.ones(45)), make_sample(1, pose=np.ones(20)))
     with pytest.raises(DataError, match=r"s1: pose has shape \(20,\), expected \(45,\)"):
-        EncodedBatch(mixed, (None, None), CropPlan(image_px=SIDE)).paint()
+        EncodedBatch(stack_samples(mixed), (None, None), CropPlan(image_px=SIDE)).paint()
 
 
 def test_a_broken_picture_is_named():
     broken = replace(make_sample(7), image=b"no picture")
     with pytest.raises(DataError, match="s7: the picture cannot be decoded"):
-        EncodedBatch((broken,), (None,), CropPlan(image_px=SIDE)).paint()
+        EncodedBatch(stack_samples((broken,)), (None,), CropPlan(image_px=SIDE)).paint()
 
 
 def test_a_broken_picture_in_a_worker_stops_the_stream_with_its_name():
@@ -160,7 +165,7 @@ def test_a_broken_picture_in_a_worker_stops_the_stream_with_its_name():
 @pytest.mark.parametrize("augment", [None, AugmentRanges(jpeg_probability=0.0, noise_probability=1.0)])
 def test_the_device_path_is_the_twin_of_the_workers(augment):
     samples = tuple(make_sample(i, side=60 if i % 2 else SIDE, extension=".png", mask=i % 3 > 0) for i in range(8))
-    raw = EncodedBatch(samples, (None,) * 8, CropPlan(image_px=SIDE, augment=augment), epoch=2)
+    raw = EncodedBatch(stack_samples(samples), (None,) * 8, CropPlan(image_px=SIDE, augment=augment), epoch=2)
     fast, slow = raw.paint().to_batch(), raw.to_batch("cpu")
     torch.testing.assert_close(slow.K, fast.K)
     assert slow.labels.keys() == fast.labels.keys()
@@ -270,9 +275,9 @@ def test_pictures_of_any_size_and_format_share_the_memory_they_are_drawn_in():
     sizes, extensions = (60, 30, 90, 48), (".jpg", ".png", ".webp", ".bmp")
     samples = [make_sample(i, side=sizes[i % 4], extension=extensions[i // 4]) for i in range(16)]
     plan = CropPlan(image_px=SIDE, augment=AugmentRanges())
-    together = EncodedBatch(tuple(samples), (None,) * 16, plan).paint()
+    together = EncodedBatch(stack_samples(tuple(samples)), (None,) * 16, plan).paint()
     for b, sample in enumerate(samples):
-        alone = EncodedBatch((sample,), (None,), plan).paint()
+        alone = EncodedBatch(stack_samples((sample,)), (None,), plan).paint()
         assert torch.equal(alone.painted.image[0], together.painted.image[b])
         assert torch.equal(alone.painted.visible[0], together.painted.visible[b])
 
@@ -287,7 +292,7 @@ def test_a_jpeg_decodes_to_the_pixels_that_opencv_reads(options, channels):
     )
     content = cv2.imencode(".jpg", picture, options)[1]
     sample = replace(make_sample(0), image=content.tobytes())
-    batch = EncodedBatch((sample,), (None,), CropPlan(image_px=SIDE)).paint()
+    batch = EncodedBatch(stack_samples((sample,)), (None,), CropPlan(image_px=SIDE)).paint()
     expected = cv2.cvtColor(cv2.imdecode(content, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
     assert np.abs(batch.painted.image[0].numpy().astype(int) - expected).max() <= 1
 
@@ -308,7 +313,7 @@ def test_a_jpeg_that_is_shown_small_is_decoded_small_and_stays_in_place(size, sh
         mask=encoded(np.where(dot > 0.5, 255, 0).astype(np.uint8), ".png"),
     )
     ranges = replace(NO_CHANGE, rotation_rad=1.0)
-    raw = EncodedBatch((sample,), (None,), CropPlan(image_px=side, augment=ranges))
+    raw = EncodedBatch(stack_samples((sample,)), (None,), CropPlan(image_px=side, augment=ranges))
     sizes = decoded_sizes(monkeypatch)
     batch = raw.paint().to_batch()
     assert sizes[0][0] <= 0.51 * height
@@ -336,7 +341,7 @@ def decoded_sizes(monkeypatch):
 
 def test_a_jpeg_that_only_opencv_reads_is_shrunk_after_decoding(monkeypatch):
     sample = make_sample(2, side=96)
-    raw = EncodedBatch((sample,), (None,), CropPlan(image_px=24))
+    raw = EncodedBatch(stack_samples((sample,)), (None,), CropPlan(image_px=24))
     direct = raw.paint().painted.image
 
     def refuse(*_, **__):
@@ -351,10 +356,28 @@ def test_a_jpeg_that_only_opencv_reads_is_shrunk_after_decoding(monkeypatch):
 
 def test_floats_are_written_as_the_bytes_say():
     for augment in (None, AugmentRanges()):
-        raw = EncodedBatch(tuple(SAMPLES[:6]), (None,) * 6, CropPlan(image_px=SIDE, augment=augment))
+        raw = EncodedBatch(stack_samples(tuple(SAMPLES[:6])), (None,) * 6, CropPlan(image_px=SIDE, augment=augment))
         at_once, later = raw.paint(floats=True).to_batch(), raw.paint().to_batch()
         assert torch.equal(at_once.image, later.image)
         assert at_once.image.stride() == later.image.stride()
+
+
+def test_samples_in_shards_and_in_memory_make_the_same_batches(tmp_path):
+    facts = DatasetFacts(dataset="toy", split="train", version="1", licence="free", joint_definition="freihand")
+    write_shard(tmp_path / "a.h5", SAMPLES, facts=facts, software="t")
+    more = [make_sample(i, pose=np.ones(45)) for i in range(100, 107)]
+    write_shard(tmp_path / "b.h5", more, facts=facts, software="t")
+    chosen = ChosenSamples(ShardReader(tmp_path / "a.h5"), np.arange(20))
+    stored = BatchStream([StreamPart(chosen), StreamPart(ShardReader(tmp_path / "b.h5"))], OPTIONS)
+    held = BatchStream([StreamPart(SAMPLES[:20]), StreamPart(more)], OPTIONS)
+    for one, other in zip(stored, held, strict=True):
+        assert one.keys == other.keys
+        assert torch.equal(one.image, other.image)
+        assert torch.equal(one.K, other.K)
+        assert one.labels.keys() == other.labels.keys()
+        for name in other.labels:
+            assert torch.equal(one.labels[name], other.labels[name])
+            assert torch.equal(one.present[name], other.present[name])
 
 
 class Afar:
