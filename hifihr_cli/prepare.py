@@ -37,6 +37,14 @@ DetectorName = Annotated[
     str | None,
     typer.Option("--detector", help="images: detector for photos without keypoints (auto, fast, thorough or none)."),
 ]
+Outlines = Annotated[
+    bool | None,
+    typer.Option(
+        "--outlines/--no-outlines",
+        help="images: also outline the hands that the detector finds, for --supervision weak; default: yes.",
+        show_default=False,
+    ),
+]
 Count = Annotated[int | None, typer.Option("--count", min=1, help="synth: number of hands to render; default 10,000.")]
 Evaluation = Annotated[
     int | None,
@@ -94,6 +102,7 @@ def prepare(
     check: Check = False,
     keypoints: Keypoints = None,
     detector: DetectorName = None,
+    outlines: Outlines = None,
     count: Count = None,
     evaluation: Evaluation = None,
     seed: Seed = None,
@@ -127,7 +136,7 @@ def prepare(
 
     row = find_source(source)
     asked = {"keypoints": keypoints, "detector": detector, "count": count, "evaluation": evaluation, "seed": seed}
-    asked |= {"hand": hand, "backgrounds": backgrounds, "as": layout}
+    asked |= {"outlines": outlines, "hand": hand, "backgrounds": backgrounds, "as": layout}
     asked |= {"light": light, "environments": environments, "each": each}
     options = {name: value for name, value in asked.items() if value is not None}
     _refuse_foreign(row, options)

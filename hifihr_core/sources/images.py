@@ -3,7 +3,8 @@
 Keypoints come from the first of these that exists: the file `keypoints` (or `keypoints.json` in the root), OpenPose's
 file beside a photo (`hand_keypoints.json` for `hand.jpg`), a detector. There is one sample per hand, a padded crop of
 at most `LARGEST_PX`; left hands are mirrored. K comes from the file, else from EXIF, else it is a guess, and `camera`
-in the index is "assumed".
+in the index is "assumed". Hands that the eyes found also get an outline if it can be trusted (`photo_outlines`), and
+then their joints count as annotated, too (`joints_px`): data for weak supervision.
 """
 
 import json
@@ -11,10 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+from jaxtyping import Bool
 
 from hifihr_core.errors import DataError
 from hifihr_core.files import PHOTO_SUFFIXES
@@ -38,7 +40,12 @@ from hifihr_core.sources.keypoint_files import (
 )
 from hifihr_core.sources.raw.attempts import attempt_all
 
+if TYPE_CHECKING:
+    from hifihr_core.sources.photo_outlines import Outliner
+
 LARGEST_PX = 512
+#: True where a hand is, in the pixels of a photo's picture.
+Mask = Bool[np.ndarray, "H W"]
 #: How joints are defined that a detector found.
 LABELLED_AS = "freihand"
 LAYOUT = f"""\
@@ -49,20 +56,25 @@ DOWNLOAD = "put your photos there or give their folder with --root"
 
 @dataclass
 class ImagesSplit(Split):
-    """All photos below a folder; `hands` maps photos to the hands in a file; each worker builds its own detector."""
+    """All photos below a folder; `hands` maps photos to the hands in a file; each worker builds its own detector.
+
+    `outlines` says whether hands that the eyes find are also outlined.
+    """
 
     root: Path
     photos: tuple[str, ...]
     hands: Mapping[str, tuple[Detection, ...]]
     detector_name: str | None
+    outlines: bool
     facts: DatasetFacts
     count: int
     plan: Mapping[str, Any]
     bytes_each: int = 60_000
     detector: Detector | None = field(default=None, repr=False)
+    outliner: "Outliner | None" = field(default=None, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"detector": None}
+        return self.__dict__ | {"detector": None, "outliner": None}
 
     def read(self, start: int, stop: int) -> Iterator[Sample | Problem]:
         """Yield the hands of photos start..stop-1."""
@@ -75,17 +87,29 @@ class ImagesSplit(Split):
 
     def _read(self, name: str) -> Iterator[Sample]:
         photo = read_photo(self.root / name)
-        hands = self.hands.get(name) or read_openpose_photo(self.root / name) or self._detect(photo)
+        known = self.hands.get(name) or read_openpose_photo(self.root / name)
+        hands = [(hand, None) for hand in known] if known else self._detect(photo)
         if not hands:
             raise DataError(f"no keypoints; add them to {KEYPOINTS_NAME} or choose a detector")
-        for number, hand in enumerate(hands):
-            yield cut_hand(f"{name}#{number}", photo, hand)
+        for number, (hand, mask) in enumerate(hands):
+            yield cut_hand(f"{name}#{number}", photo, hand, mask)
 
-    def _detect(self, photo: Photo) -> list[Detection]:
+    def _detect(self, photo: Photo) -> list[tuple[Detection, Mask | None]]:
+        """Return the hands that the detector finds, with their masks in `photo.image` if they can be trusted."""
         if self.detector_name is None:
             return []
         self.detector = self.detector or build_detector(self.detector_name)
-        return [as_labels(hand) for hand in detect(photo, self.detector) if hand.keypoints_px is not None]
+        hands = [hand for hand in detect(photo, self.detector) if hand.keypoints_px is not None]
+        return [(as_labels(hand), mask) for hand, mask in zip(hands, self._outline(photo, hands), strict=True)]
+
+    def _outline(self, photo: Photo, hands: Sequence[Detection]) -> list[Mask | None]:
+        if not self.outlines or all(hand.seen is None for hand in hands):
+            return [None] * len(hands)
+        from hifihr_core.sources.photo_outlines import Outliner  # torch, which nothing else here needs
+
+        self.outliner = self.outliner or Outliner.load()
+        found = self.outliner(photo, hands)
+        return [outline.mask if outline is not None and outline.trusted else None for outline in found]
 
 
 def as_labels(hand: Detection) -> Detection:
@@ -100,9 +124,10 @@ def as_labels(hand: Detection) -> Detection:
     return replace(hand, keypoints_px=from_seen(seen_px[None], LABELLED_AS)[0].numpy())
 
 
-def cut_hand(key: str, photo: Photo, hand: Detection) -> Sample:
+def cut_hand(key: str, photo: Photo, hand: Detection, mask: Mask | None = None) -> Sample:
     """Return the sample of one hand: cropped, mirrored if it is a left hand, and shrunk to at most `LARGEST_PX`.
 
+    With a mask in `photo.image`, its joints count as annotated: the label `joints_px`.
     Raises: DataError for a hand without keypoints, or one outside this photo.
     """
     check_in_photo(hand, *photo.size_px)
@@ -115,17 +140,30 @@ def cut_hand(key: str, photo: Photo, hand: Detection) -> Sample:
         hand.keypoints_px * np.diag(photo.T_image_photo)[:2], hand.keypoints_confidence, centre_px=0.0
     )
     points = labels["keypoints_px"][hand.found]
+    if mask is not None:
+        labels["joints_px"] = labels["keypoints_px"]
     pixels = photo.image[..., ::-1]
     if hand.side == "left":
-        pixels = pixels[:, ::-1]
+        pixels, mask = pixels[:, ::-1], None if mask is None else mask[:, ::-1]
         points = np.stack((width - points[:, 0], points[:, 1]), axis=-1)
         K, labels = cutting.mirror_K(K, width=width), cutting.mirror_labels(labels, width=width)
     crop = cutting.crop_around(np.clip(points, 0, (width, height)), width=width, height=height)
     pixels, K, labels = _shrink(crop.cut(pixels), crop.shift_K(K), crop.shift_labels(labels))
-    image = pictures.encode_jpeg(pixels)
     return Sample(
-        key=key, annotation=key, image=image, K=K.astype(np.float32), labels=labels, side=hand.side or "right"
+        key=key,
+        annotation=key,
+        image=pictures.encode_jpeg(pixels),
+        K=K.astype(np.float32),
+        labels=labels,
+        mask=None if mask is None else _encode_cut(crop.cut(mask), pixels.shape),
+        side=hand.side or "right",
     )
+
+
+def _encode_cut(mask: Mask, shape: tuple[int, ...]) -> bytes:
+    """Return an encoded mask, shrunk to the height and width of its picture."""
+    shades = cv2.resize(mask.astype(np.uint8) * 255, (shape[1], shape[0]), interpolation=cv2.INTER_AREA)
+    return pictures.encode_mask(shades > 127)
 
 
 def _shrink(
@@ -144,12 +182,14 @@ def _shrink(
 def open_images(request: Request) -> Sequence[Split]:
     """Return one split with every photo under `request.root`.
 
-    `request.options` may hold `keypoints`, the path of a file of hands, and `detector`, the name of a detector for the
-    photos that no file covers (default: the best one available).
+    `request.options` may hold `keypoints`, the path of a file of hands, `detector`, the name of a detector for the
+    photos that no file covers (default: the best one available), and `outlines`, whether to outline the hands that the
+    eyes find (default: True).
     Raises: DataError if there is no photo, or if the file of hands is broken or names other photos; ConfigError for an
     unknown detector.
     """
     detector = _choose_detector(request.options.get("detector"))
+    outlines = bool(request.options.get("outlines", True)) and detector is not None
     root, photos = request.root, find_photos(request.root)
     if not photos:
         raise DataError(f"{root}: no photo found, expected {', '.join(sorted(PHOTO_SUFFIXES))}; {DOWNLOAD}")
@@ -169,10 +209,11 @@ def open_images(request: Request) -> Sequence[Split]:
         "photos": json.loads(json.dumps([[name, (root / name).stat().st_size] for name in photos])),
         "keypoints": path.stat().st_size if path else None,
         "detector": detector,
+        "outlines": outlines,
         "limit": request.limit,
     }
     count = min(len(photos), request.limit) if request.limit else len(photos)
-    return [ImagesSplit(root, photos, hands, detector, facts, count, plan)]
+    return [ImagesSplit(root, photos, hands, detector, outlines, facts, count, plan)]
 
 
 def _choose_detector(name: str | None) -> str | None:
@@ -208,5 +249,5 @@ IMAGES = Source(
     layout=LAYOUT,
     open=open_images,
     inspect=inspect_images,
-    options=frozenset({"keypoints", "detector"}),
+    options=frozenset({"keypoints", "detector", "outlines"}),
 )
