@@ -1,4 +1,4 @@
-"""What every test stands on: settings of hypothesis, a cache of its own, command lines run here or afresh."""
+"""Shared by all tests: hypothesis settings, a separate cache, command lines run in this process or a new one."""
 
 import os
 import random
@@ -22,12 +22,12 @@ settings.load_profile("hifihr")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--shuffle SEED`: the tests in an order by chance, files and the tests of each file."""
+    """Add `--shuffle SEED`: files, and the tests of each file, in random order."""
     parser.addoption("--shuffle", type=int, metavar="SEED", help="run the tests in a random order")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Shuffle the tests where it was asked for; those of a file stay together, since they share costly fixtures."""
+    """Shuffle the tests if requested; those of a file stay together, since they share costly fixtures."""
     seed = config.getoption("--shuffle")
     if seed is None:
         return
@@ -43,13 +43,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Return how many processes `-n auto` starts: one per core of this process, four at most, each a gigabyte large."""
+    """Return how many processes `-n auto` starts: one per core, at most four, as each needs a gigabyte."""
     return min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    """Give each process whole files: the tests of one share costly fixtures."""
+    """Assign whole files to processes, since the tests of a file share costly fixtures."""
     from xdist.scheduler import LoadFileScheduling
 
     return LoadFileScheduling(config, log)
@@ -71,7 +71,7 @@ class Ended:
 
 @pytest.fixture(scope="session", autouse=True)
 def _apart_from_the_user(tmp_path_factory):
-    """Keep every test away from the user's cache, data and colours; real assets come by HIFIHR_TEST_... variables."""
+    """Isolate every test from the user's cache, data and colours; HIFIHR_TEST_... variables name real assets."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HIFIHR_HOME", str(tmp_path_factory.mktemp("home")))
         patch.setenv("HIFIHR_DATA", str(tmp_path_factory.mktemp("data")))
@@ -81,7 +81,7 @@ def _apart_from_the_user(tmp_path_factory):
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """Return an empty cache folder of this test's own."""
+    """Return an empty cache folder for this test alone."""
     folder = tmp_path / "cache home"
     monkeypatch.setenv("HIFIHR_HOME", str(folder))
     return folder
@@ -119,7 +119,7 @@ def run_fresh() -> Callable[..., Ended]:
 
 
 def pytest_runtest_setup(item):
-    """Skip tests marked `gpu` where there is no CUDA device, unless HIFIHR_REQUIRE_GPU asks them to fail."""
+    """Skip tests marked `gpu` without a CUDA device, unless HIFIHR_REQUIRE_GPU makes them fail."""
     if item.get_closest_marker("gpu") and not os.environ.get("HIFIHR_REQUIRE_GPU"):
         import torch
 
@@ -129,14 +129,14 @@ def pytest_runtest_setup(item):
 
 @pytest.fixture(scope="session")
 def load_tool() -> Callable[[str], SimpleNamespace]:
-    """Return a function that loads a file of `tools/`, which is not a package, by its path there."""
+    """Return a function that loads a file in `tools/`, which is not a package, by its path."""
     tools = Path(__file__).parent.parent / "tools"
     return lambda name: SimpleNamespace(**runpy.run_path(str(tools / name)))
 
 
 @pytest.fixture(scope="session")
 def raw_trees():
-    """Return the module `raw_trees.py`: writers of tiny raw trees of every dataset, in the formats of the downloads."""
+    """Return the module `raw_trees.py`: writers of tiny downloads of every dataset, in the original formats."""
     spec = spec_from_file_location("raw_trees", Path(__file__).with_name("raw_trees.py"))
     module = module_from_spec(spec)
     spec.loader.exec_module(module)

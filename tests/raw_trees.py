@@ -1,4 +1,4 @@
-"""Writers of tiny raw trees in the formats of the real downloads, traps included; loaded by the `raw_trees` fixture."""
+"""Writers of tiny datasets in the formats of the downloads, pitfalls included; loaded by the fixture `raw_trees`."""
 
 import json
 import pickle
@@ -25,7 +25,7 @@ def right_hand() -> np.ndarray:
 
 
 def hands(count: int, *, seed: int, depth: float = 0.6) -> np.ndarray:
-    """Return `count` right hands before a camera, jittered: (count, 21, 3)."""
+    """Return `count` right hands in front of a camera, jittered: (count, 21, 3)."""
     rng = np.random.default_rng(seed)
     joints = right_hand() + rng.normal(0, 0.002, (count, 21, 3))
     return joints + rng.uniform(-0.02, 0.02, (count, 1, 3)) + (0, 0, depth)
@@ -56,7 +56,7 @@ def project(joints: np.ndarray, K: np.ndarray) -> np.ndarray:
 
 
 def mark(root: Path, *, stand_in: bool = True) -> None:
-    """Write the file that says that a tree is synthetic."""
+    """Write the file that marks a dataset as synthetic."""
     root.mkdir(parents=True, exist_ok=True)
     (root / "hifihr_synthetic.json").write_text(json.dumps({"synthetic": True, "stand_in_vertices": stand_in}))
 
@@ -80,7 +80,7 @@ def freihand_lists(count: int, *, seed: int) -> dict[str, list]:
 def write_freihand(
     root: Path, *, training: int = 6, evaluation: int = 3, seed: int = 0, evaluation_root: Path | None = None
 ) -> dict[str, dict[str, list]]:
-    """Write a FreiHAND tree; `evaluation_root` takes what comes with the evaluation zip. Returns the lists."""
+    """Write a FreiHAND dataset; `evaluation_root` gets the content of the evaluation zip. Returns the lists."""
     mark(root)
     written = {}
     for folder, count, versions in (("training", training, 4), ("evaluation", evaluation, 1)):
@@ -118,7 +118,7 @@ def zip_folder(folder: Path, target: Path, *, prefix: str = "", stored: bool = F
 
 
 class Python2Pickler(pickle._Pickler):
-    """Pickles as Python 2 with NumPy 1 did: protocol 2, byte strings for all text, NumPy's old module names."""
+    """Pickles like Python 2 with NumPy 1: protocol 2, byte strings for all text, NumPy's old module names."""
 
     dispatch: ClassVar = dict(pickle._Pickler.dispatch)
 
@@ -161,7 +161,7 @@ def write_ho3d(
     truth: bool = True,
     hand_channel: int | None = 0,
 ) -> dict[str, dict]:
-    """Write an HO-3D tree with a frame that no list names (all its values None). Returns what was annotated."""
+    """Write an HO-3D dataset with a frame that no list names (all its values are None). Returns the annotations."""
     mark(root)
     extension = {"v2": ".png", "v3": ".jpg"}[version]
     K = np.asarray([[617.3, 0, 312.4], [0, 617.0, 241.2], [0, 0, 1]])
@@ -210,7 +210,7 @@ def write_ho3d(
 
 
 def write_rhd(root: Path, *, training: int = 6, evaluation: int = 2, seed: int = 0) -> dict[str, dict]:
-    """Write an RHD tree: even pictures show the right hand better, odd ones the left. Returns the annotations."""
+    """Write an RHD dataset: even pictures show the right hand better, odd ones the left. Returns the annotations."""
     mark(root)
     written = {}
     for folder, count in (("training", training), ("evaluation", evaluation)):
@@ -243,7 +243,7 @@ def write_rhd(root: Path, *, training: int = 6, evaluation: int = 2, seed: int =
 def write_dart(
     root: Path, *, parts: int = 2, each: int = 3, seed: int = 0, background: bool = True
 ) -> dict[tuple, dict]:
-    """Write a DART tree with one test part. Returns, per (folder, part), what was annotated."""
+    """Write a DART dataset with one test part. Returns the annotations per (folder, part)."""
     mark(root, stand_in=False)
     written = {}
     for folder, numbers in (("train", range(parts)), ("test", range(1))):

@@ -1,4 +1,4 @@
-"""The model card and the dataset statement: front matter that model hubs read, and that fits what ships."""
+"""The model card and the dataset statement: front matter for model hubs that matches the shipped files."""
 
 import re
 from pathlib import Path

@@ -22,7 +22,7 @@ def shell_lines(text: str) -> list[str]:
 
 
 def commands_of(text: str) -> list[list[str]]:
-    """Return the words after every `hifihr` that a page tells a reader to type."""
+    """Return the words after every `hifihr` that a page asks a reader to type."""
     found = []
     lines = shell_lines(text) + re.findall(r"`(hifihr [^`\n]+)`", text)
     for line in lines:

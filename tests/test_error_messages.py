@@ -93,7 +93,7 @@ def docstrings() -> list[tuple[str, str]]:
 
 
 def test_errors_are_named_in_one_spelling() -> None:
-    """`Raises: SomeError if ...`; never `Raises SomeError`, `:raises`, or a section of its own."""
+    """`Raises: SomeError if ...`; never `Raises SomeError`, `:raises`, or a separate section."""
     other = re.compile(r"\bRaises [A-Z`]|:raises|Raises:\s*\n\s+\w+:|Throws")
     assert [place for place, text in docstrings() if other.search(text)] == []
 

@@ -1,4 +1,4 @@
-"""The numbered programs of examples/ run as they stand, in an empty folder."""
+"""The numbered programs in examples/ run unchanged, in an empty folder."""
 
 import json
 import runpy

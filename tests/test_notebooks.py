@@ -1,4 +1,4 @@
-"""The notebooks run from top to bottom, in an empty folder with the examples beside it, and hold no outputs."""
+"""The notebooks run from top to bottom, in an empty folder beside the examples, and contain no outputs."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""What comes from outside comes through `hifihr_core/outside`: nothing else in the package opens a file of a user."""
+"""External data is read only through `hifihr_core/outside`: nothing else in the package opens a user's file."""
 
 import ast
 import re
@@ -85,7 +85,7 @@ def _reads(call, ours):
 
 
 def _is_harmless(call, name, owner):
-    """Return whether a call of this name writes, or opens what is no file on disk."""
+    """Return whether a call of this name writes, or opens something other than a file on disk."""
     arguments = [*call.args, *(keyword.value for keyword in call.keywords if keyword.arg == "mode")]
     texts = [one.value for argument in arguments for one in ast.walk(argument) if isinstance(one, ast.Constant)]
     modes = [text for text in texts if isinstance(text, str) and re.fullmatch(r"[rwax][bt]?\+?", text)]

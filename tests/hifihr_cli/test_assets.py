@@ -1,4 +1,4 @@
-"""`hifihr assets` from the outside: data on stdout, messages on stderr, and no hostile file gets anywhere."""
+"""`hifihr assets` from the outside: data on stdout, messages on stderr, and hostile files are rejected."""
 
 import contextlib
 import json
@@ -58,7 +58,7 @@ def _stack_global(module, name, argument):
 
 
 def _getattr_chain(shell):
-    """Spell ``getattr(__import__("os"), "system")(shell)`` in pickle's own words."""
+    """Write ``getattr(__import__("os"), "system")(shell)`` in pickle opcodes."""
     return f"cbuiltins\ngetattr\n(c__builtin__\n__import__\n(Vos\ntRVsystem\ntR(V{shell}\ntR.".encode()
 
 

@@ -1,4 +1,4 @@
-"""`hifihr doctor`: every part is looked at, every failure comes with the line that mends it."""
+"""`hifihr doctor`: every part is checked, and every failure comes with the command that fixes it."""
 
 import json
 
@@ -44,7 +44,7 @@ def test_everything_the_contract_names_is_looked_at(findings):
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Leave out the checks that take their time."""
+    """Skip the slow checks."""
     monkeypatch.setattr(doctor, "CHECKS", {name: doctor.CHECKS[name] for name in ("assets", "data", "folders")})
 
 

@@ -1,4 +1,4 @@
-"""File names may hold anything; on a terminal they are text."""
+"""File names may contain anything; on a terminal they are plain text."""
 
 import json
 import subprocess

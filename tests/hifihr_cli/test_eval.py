@@ -10,7 +10,7 @@ from hifihr_core.evaluation.benchmarks import table as table_module
 
 @pytest.fixture
 def benchmark(tmp_path, monkeypatch):
-    """Return a folder with the ground truth of a FreiHAND of four samples, and a `pred.json` beside it."""
+    """Return a folder with the ground truth of a FreiHAND with four samples, and a `pred.json` beside it."""
     from dataclasses import replace
 
     table = {name: replace(row, samples=4 if row.samples else None) for name, row in table_module.BENCHMARKS.items()}

@@ -1,4 +1,4 @@
-"""The first run of a new user: a fresh folder, no network, the bare lines in their order."""
+"""The first run of a new user: a new folder, no network, the bare commands in order."""
 
 import json
 import shutil
@@ -18,7 +18,7 @@ SHORT = (
 
 @pytest.fixture
 def fresh(tmp_path, monkeypatch):
-    """Return a new folder in which there is no data, no cache and no network."""
+    """Return a new folder without data, cache or network."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HIFIHR_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("HIFIHR_HOME", str(tmp_path / "home"))

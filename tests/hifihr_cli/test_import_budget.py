@@ -1,4 +1,4 @@
-"""What `predict` may import: a photo is done in the time that some packages take to load."""
+"""What `predict` may import: some packages take longer to load than a photo takes to predict."""
 
 import shutil
 from pathlib import Path

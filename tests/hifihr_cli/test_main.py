@@ -117,7 +117,7 @@ def test_a_wrong_command_line_is_one_line_with_the_nearest_name(run_cli, words, 
 
 @pytest.fixture
 def raising(monkeypatch):
-    """Return ``raising(error)``: from now on `hifihr assets list` raises it."""
+    """Return ``raising(error)``, which makes `hifihr assets list` raise it."""
 
     def plant(error):
         def fail():

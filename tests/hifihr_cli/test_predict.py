@@ -37,7 +37,7 @@ def picture(small_hand):
 
 @pytest.fixture
 def here(tmp_path, monkeypatch, picture, small_hand):
-    """Stand in a folder with `hand.png` and `boxes.json`; the hand's own texture is small, for speed."""
+    """Run in a folder with `hand.png` and `boxes.json`; the hand's texture is small, for speed."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(load_models, "load_hand", lambda name: small_hand)
     Image.fromarray(picture[0]).save("hand.png")

@@ -1,4 +1,4 @@
-"""`hifihr pretrain` and `hifihr train` as a user meets them."""
+"""`hifihr pretrain` and `hifihr train` as a user runs them."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Fixtures of the core: stand-ins for the licensed hand models, and rendered photos of the free hand with known truth.
+"""Fixtures of the core: substitutes for the licensed hand models, and rendered photos with ground truth.
 
 
 ``fake_mano`` gives the entries of a `MANO_RIGHT.pkl`; ``write_mano`` writes them in the official form (chumpy and SciPy
@@ -217,7 +217,7 @@ def make_fake_nimble():
 
 @pytest.fixture(scope="session")
 def nimble_folder(tmp_path_factory) -> Path:
-    """Return a folder with NIMBLE's four pickles, of our own numbers."""
+    """Return a folder with NIMBLE's four pickles, with made-up numbers."""
     folder = tmp_path_factory.mktemp("nimble")
     for name, content in zip(NIMBLE_FILES, make_nimble(), strict=True):
         (folder / name).write_bytes(pickle.dumps(content, 4))
@@ -248,7 +248,7 @@ def write_mano():
 
 @pytest.fixture(scope="session")
 def mano_pickle(tmp_path_factory) -> Path:
-    """Return a `MANO_RIGHT.pkl` of our own numbers."""
+    """Return a `MANO_RIGHT.pkl` with made-up numbers."""
     return write_official(make_mano(), tmp_path_factory.mktemp("mano") / "MANO_RIGHT.pkl")
 
 
@@ -264,7 +264,7 @@ def mano_path(mano_pickle) -> Path:
 
 @pytest.fixture
 def installed_mano(mano_path, tmp_path, monkeypatch):
-    """A cache with a MANO of our own numbers."""
+    """A cache with a MANO of made-up numbers."""
     from hifihr_core.assets.registry import find_asset
     from hifihr_core.assets.store import installed_path
 
@@ -279,7 +279,7 @@ HEIGHT, WIDTH, FOCAL_PX = 120, 160, 220.0
 
 @dataclass(frozen=True)
 class Shot:
-    """A photo (H, W, 3) of one right hand, its camera, the hand in it, and what a perfect detector would say."""
+    """A photo (H, W, 3) of one right hand, its camera, the hand in it, and the output of a perfect detector."""
 
     image: np.ndarray
     K: np.ndarray
@@ -288,7 +288,7 @@ class Shot:
     detection: Detection
 
     def mirrored(self) -> "Shot":
-        """Return the photo of the mirrored world: a left hand."""
+        """Return the mirrored photo, which shows a left hand."""
         width = self.image.shape[1]
         K = self.K.copy()
         K[0, 2] = width - K[0, 2]
@@ -314,7 +314,7 @@ def lifter(hand: HandModel) -> Lifter:
 
 @pytest.fixture(scope="session")
 def shoot(hand: HandModel) -> Callable[..., Shot]:
-    """Return ``shoot(seed=0, zoom=1) -> Shot``: the mean hand's shape before a coloured wall, palm to the camera."""
+    """Return ``shoot(seed=0, zoom=1) -> Shot``: the mean hand in front of a coloured wall, palm to the camera."""
 
     def make(seed: int = 0, zoom: int = 1) -> Shot:
         height, width, focal_px = zoom * HEIGHT, zoom * WIDTH, zoom * FOCAL_PX
@@ -343,7 +343,7 @@ def shoot(hand: HandModel) -> Callable[..., Shot]:
 
 @pytest.fixture(scope="session")
 def golden_recipe() -> types.ModuleType:
-    """Return the module `models/golden_recipe.py`: weights and pictures that any machine can make again."""
+    """Return the module `models/golden_recipe.py`: weights and pictures that any machine can reproduce."""
     spec = spec_from_file_location("golden_recipe", Path(__file__).with_name("models") / "golden_recipe.py")
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -352,7 +352,7 @@ def golden_recipe() -> types.ModuleType:
 
 @pytest.fixture
 def authors_weights(golden_recipe, nimble_path, mano_path, home, tmp_path) -> Path:
-    """Return a converted checkpoint of the authors, of made-up numbers, and install the hand models that it needs."""
+    """Return a converted checkpoint of the authors, with made-up numbers, and install the hand models that it needs."""
     from hifihr_core.models.checkpoint import save_weights
 
     for asset, source, name in (("nimble", nimble_path, "nimble.npz"), ("mano-right", mano_path, "mano_right.npz")):

@@ -1,4 +1,4 @@
-"""Files are written whole or not at all, and a refusing disk is told in one line."""
+"""Files are written completely or not at all, and disk errors are reported in one line."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""The lock of a folder: one process at a time, none where the file system has no locks."""
+"""The lock of a folder: one process at a time, and no lock on file systems without them."""
 
 import errno
 

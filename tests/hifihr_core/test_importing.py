@@ -1,4 +1,4 @@
-"""Whatever a user has, a file, a folder or a zip, becomes the same installed asset; anything else is refused."""
+"""A file, a folder or a zip from the user becomes the same installed asset; anything else is rejected."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""What is new is its own file and one row of a table, and everything else finds it there."""
+"""An addition is one new file and one row in a table; everything else finds it there."""
 
 import json
 import sys
@@ -74,7 +74,7 @@ TOY = Source(
 
 @pytest.fixture
 def toy_dataset(tmp_path, monkeypatch):
-    """Put the toy dataset into its own file and one row; return the folder of its raw files."""
+    """Add the toy dataset as a file and a row; return the folder of its raw files."""
     import numpy as np
 
     from hifihr_core.hands import load_hand
@@ -192,7 +192,7 @@ def build_toy_network(hand, settings, *, image_px, weights):
 
 @pytest.fixture
 def toy_hand_term_and_network(tmp_path, monkeypatch):
-    """Put a hand model, a loss term and an image network into a file each, and a row each into the tables."""
+    """Add a hand model, a loss term and an image network, each as a file and a row."""
     from hifihr_core.hands import table as hands_table
     from hifihr_core.losses import terms
     from hifihr_core.models import table as networks_table
@@ -280,7 +280,7 @@ def write_toy(folder, stem, hand, context):
 
 @pytest.fixture
 def toy_detector_and_format(tmp_path, monkeypatch):
-    """Put a detector and an output format into a file each, and a row each into their tables."""
+    """Add a detector and an output format, each as a file and a row."""
     from hifihr_core.exports import formats
     from hifihr_core.photos import detectors
 

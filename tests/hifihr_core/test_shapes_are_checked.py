@@ -1,4 +1,4 @@
-"""The shapes in signatures are checked while tests run; without this, every annotation would be decoration."""
+"""The shapes in signatures are checked while tests run; otherwise annotations would only be decoration."""
 
 import pytest
 import torch

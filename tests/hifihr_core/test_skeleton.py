@@ -1,4 +1,4 @@
-"""Joint orders: the tables as the datasets document them, and round trips."""
+"""Joint orders: as documented by the datasets, and round trips."""
 
 import pytest
 

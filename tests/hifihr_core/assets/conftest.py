@@ -65,7 +65,7 @@ def web():
 
 @pytest.fixture
 def served(web, home):
-    """Return a free asset whose file the server holds."""
+    """Return a free asset whose file is on the server."""
     from hifihr_core.assets.registry import Asset, Source
 
     return Asset(

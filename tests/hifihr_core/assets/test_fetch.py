@@ -1,4 +1,4 @@
-"""Downloads: whole or resumed, checked, and every fault of a network told in one line."""
+"""Downloads: complete or resumed, checked, and every network fault reported in one line."""
 
 import errno
 import os

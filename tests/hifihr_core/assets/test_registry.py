@@ -1,4 +1,4 @@
-"""The table of assets holds together, and agrees with the libraries that name the same files."""
+"""The table of assets is consistent, and agrees with the libraries that name the same files."""
 
 import re
 

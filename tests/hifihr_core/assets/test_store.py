@@ -1,4 +1,4 @@
-"""The user's cache: where files lie, and what is known of their state."""
+"""The user's cache: where files are, and what is known about their state."""
 
 from pathlib import Path
 

@@ -39,7 +39,7 @@ GOLDEN = {
 
 
 def camera(random):
-    """A camera with unequal focal lengths, a skew, and a principal point away from the middle."""
+    """A camera with unequal focal lengths, a skew, and a principal point off the centre."""
     fx, fy = random.uniform(150, 500, 2)
     return np.array([[fx, random.uniform(-5, 5), 107.1], [0, fy, 70.4], [0, 0, 1]])
 
@@ -163,7 +163,7 @@ def test_no_change_changes_nothing():
 
 
 def test_a_whole_picture_without_changes_is_not_drawn_again():
-    """The transform is the identity to the last bit, whatever K: half a step off and every picture would be warped."""
+    """The transform is the identity to the last bit for any K; otherwise every picture would be warped."""
     K = np.stack([camera(np.random.default_rng(seed)).astype(np.float32) for seed in range(200)]).astype(np.float64)
     crops = Squares(np.full((200, 2), 112.0), np.full(200, 224.0), np.full(200, 224.0))
     T, K_new, motion = place(no_draws(200), K, crops, image_px=224)
@@ -230,7 +230,7 @@ def test_draws_depend_on_seed_epoch_and_key_alone():
 
 
 def test_every_column_of_random_numbers_is_used_once(monkeypatch):
-    """A column that two draws shared would tie, say, the blur of a picture to its noise."""
+    """A column shared by two draws would couple, for example, the blur of a picture with its noise."""
     assert len(set(COLUMNS)) == len(COLUMNS)
     ranges = AugmentRanges(flip=0.5, gamma_probability=1.0, blur_probability=1.0, jpeg_probability=1.0)
     ranges = replace(ranges, cover_probability=1.0, noise_probability=1.0)

@@ -1,4 +1,4 @@
-"""Settings: every layer in its order, every mistake named with its layer and the nearest right name."""
+"""Settings: layers in order, and every mistake named with its layer and the nearest valid name."""
 
 from pathlib import Path
 from typing import Literal
@@ -158,7 +158,7 @@ def test_a_missing_or_binary_file(tmp_path):
 
 
 class Required(Settings):
-    """A tree with something to fill in."""
+    """A tree with a required setting."""
 
     name: str
     inner: Optimizer

@@ -1,4 +1,4 @@
-"""Settings of earlier versions: under today's names, or dropped where they are gone."""
+"""Settings of earlier versions: renamed, or dropped if they no longer exist."""
 
 import json
 from types import MappingProxyType

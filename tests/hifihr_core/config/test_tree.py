@@ -32,7 +32,7 @@ def test_a_preset_makes_a_plan(path):
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
 def test_a_paper_preset_says_every_weight_of_its_row(path):
-    """What a file weighs does not change with our own table."""
+    """The weights in a file do not change with our table."""
     settings = load_settings(RunSettings, file=path)
     if settings.train.optimizer == "adam":
         left_out = {name for name, row in TERMS.items() if row.requires & beyond(settings)}

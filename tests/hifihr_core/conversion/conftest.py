@@ -1,4 +1,4 @@
-"""A hand of the free model as a result, MANO of our own numbers, and a converter between them with any map."""
+"""A result with a hand of the free model, MANO with made-up numbers, and a converter with an arbitrary map."""
 
 from collections.abc import Callable
 
@@ -36,13 +36,13 @@ def any_map() -> SurfaceMap:
 
 @pytest.fixture
 def converter(anny: HandModel, mano: Mano, any_map: SurfaceMap) -> ManoConverter:
-    """A converter whose map is any: the fit and the files do not ask how it was found."""
+    """A converter with an arbitrary map: the fit and the files do not depend on how it was found."""
     return ManoConverter(anny, mano, places=any_map)
 
 
 @pytest.fixture
 def result_of() -> Callable[[HandModel, str], HandResult]:
-    """Return ``result_of(anny, side)``: a drawn hand before a camera."""
+    """Return ``result_of(anny, side)``: a sampled hand in front of a camera."""
     return _result
 
 

@@ -1,4 +1,4 @@
-"""Small benchmarks: a handful of made-up hands as ground truth, and benchmarks that expect no more."""
+"""Small benchmarks: a few made-up hands as ground truth, and benchmarks that expect just these."""
 
 import json
 from dataclasses import replace
@@ -12,7 +12,7 @@ JOINT_VERTICES = np.linspace(0, 777, 21).astype(int)
 
 @pytest.fixture
 def benchmarks(monkeypatch):
-    """Let every benchmark have a handful of samples; return the table."""
+    """Give every benchmark only a few samples; return the table."""
     from hifihr_core.evaluation.benchmarks import table as module
 
     table = {
@@ -55,7 +55,7 @@ def write_truth():
 
 @pytest.fixture(scope="session")
 def write_predictions():
-    """Return ``write(points, path)``: a `pred.json` as the official scripts dump it."""
+    """Return ``write(points, path)``: a `pred.json` as written by the official scripts."""
 
     def write(points, path):
         vertices = [] if points.vertices is None else points.vertices.tolist()

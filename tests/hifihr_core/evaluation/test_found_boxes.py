@@ -1,4 +1,4 @@
-"""Boxes that a detector finds in place of the labels: which hand is meant, what is missed, and what is scored."""
+"""Detected boxes instead of labels: which hand is the labelled one, what is missed, and what is scored."""
 
 import numpy as np
 import pytest

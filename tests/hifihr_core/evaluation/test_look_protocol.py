@@ -1,4 +1,4 @@
-"""The look of persons: whose pictures belong together, and what the truth and a wrong skin score."""
+"""The look of people: which pictures belong together, and the scores of the truth and of a wrong skin."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Reports: what is written, what a bound means, and the self-test."""
+"""Reports: their content, the meaning of bounds, and the self-test."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Running a network over shards, and a predictor that knows the answer: frames, orders and roots must fit."""
+"""Run a network over shards, and a predictor that knows the answer: frames, orders and roots must match."""
 
 import json
 import shutil
@@ -208,7 +208,7 @@ def test_checkpoints_and_shards_are_found_or_named(write_shards, checkpoint_path
 
 @pytest.fixture(scope="module")
 def in_parts(evaluated, checkpoint_path, tmp_path_factory):
-    """Return a folder with the same evaluation in three parts, of which one has nothing to do."""
+    """Return a folder with the same evaluation in three parts, one of which has nothing to do."""
     _, folder = evaluated
     parts = tmp_path_factory.mktemp("parts")
     for number in (3, 1, 2):

@@ -1,4 +1,4 @@
-"""A small rigged mesh, and a viewer that reads GLB files by itself."""
+"""A small rigged mesh, and an independent reader of GLB files."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -13,7 +13,7 @@ from hifihr_core.skeleton import JOINT_NAMES, PARENTS
 
 @pytest.fixture
 def rig() -> Rig:
-    """Return 21 bones in random turns; every bone keeps its length."""
+    """Return 21 randomly rotated bones; every bone keeps its length."""
     draw = np.random.default_rng(3)
     local = np.tile(np.eye(4), (2, 21, 1, 1))
     local[0, :, :3, :3], local[1, :, :3, :3] = (Rotation.random(21, rng=draw).as_matrix() for _ in range(2))

@@ -79,7 +79,7 @@ def test_the_page_shows_the_hand_and_a_slider_moves_a_finger(tmp_path: Path, han
 
 
 def _open(page: Path, fragment: str, folder: Path) -> dict[str, str]:
-    """Return what the page says of itself in a headless browser; an error in its console fails."""
+    """Return the page's report about itself in a headless browser; an error in its console fails."""
     ended = subprocess.run(
         [
             *(CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--use-angle=swiftshader"),

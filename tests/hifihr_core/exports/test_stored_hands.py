@@ -1,4 +1,4 @@
-"""A hand's `.json` as `predict` writes it comes back; anything else is one line."""
+"""A hand's `.json` from `predict` is read back; anything else is a one-line error."""
 
 import json
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""The eyes on rendered photos whose hands are known, and on pictures that are not photos of hands."""
+"""The eyes on rendered photos with known hands, and on pictures without hands."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ NEAR = 0.09
 
 
 def error(hand: SeenHand, joints_px: np.ndarray) -> float:
-    """Return the mean error in sizes of the hand."""
+    """Return the mean error in hand sizes."""
     return float(np.linalg.norm(hand.joints_px - joints_px, axis=1).mean() / np.ptp(joints_px, axis=0).max())
 
 
@@ -117,7 +117,7 @@ def test_strips_of_noise_have_no_hands(eyes, shape):
 
 
 class Everywhere(Engine):
-    """A network that sees a hand wherever it looks, each time another one, and counts how often it looked."""
+    """A network that sees a different hand in every look, and counts its looks."""
 
     def __init__(self, image_px: int, answer) -> None:
         self.image_px, self.pictures, self.answer = image_px, 0, answer

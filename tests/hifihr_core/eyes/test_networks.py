@@ -1,4 +1,4 @@
-"""The port: the original interpreter's answers (tools/port_eyes.py), the torch modules, and onnxruntime agree."""
+"""The port: the original interpreter's outputs (tools/port_eyes.py), the torch modules and onnxruntime agree."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Procrustes and scale-translation: known transforms come back, and the official formulas, derived anew, agree."""
+"""Procrustes and scale-translation: known transforms are recovered, and the official formulas agree."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The camera that is assumed where nobody measured one."""
+"""The assumed camera."""
 
 from math import radians, tan
 

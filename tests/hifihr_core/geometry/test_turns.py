@@ -1,4 +1,4 @@
-"""Every conversion against roma, its twin, near no rotation and near half a turn too."""
+"""Every conversion against roma, including rotations near zero and near half a turn."""
 
 import pytest
 import roma

@@ -1,4 +1,4 @@
-"""The written-out gradient of bones against the recorded one, and rotations against roma."""
+"""The explicit gradient of bones against autograd's, and rotations against roma."""
 
 import pytest
 import roma
@@ -39,7 +39,7 @@ def test_gradcheck(tree):
 
 
 def test_single_precision_gradient_near_zero():
-    """The coefficient (cos h - sin h / h) / h^2 cancels; what is left of it must not show."""
+    """The coefficient (cos h - sin h / h) / h^2 suffers from cancellation, which must not show."""
     for size in (1e-7, 1e-4, 1e-2):
         vectors, joints = problem(2, MANO, size, torch.float32)
         exact = [tensor.detach().double().requires_grad_() for tensor in (vectors, joints)]

@@ -1,4 +1,4 @@
-"""The Laplace-Beltrami operator: a triangle by hand, the sphere's spectrum, and what its eigenfunctions must keep."""
+"""The Laplace-Beltrami operator: a triangle by hand, the sphere's spectrum, and the properties of eigenfunctions."""
 
 import numpy as np
 import trimesh

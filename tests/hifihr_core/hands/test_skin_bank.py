@@ -1,4 +1,4 @@
-"""A bank of skins: coefficients and the colours that they give every vertex."""
+"""A bank of skins: coefficients, and the colour of every vertex."""
 
 from dataclasses import replace
 

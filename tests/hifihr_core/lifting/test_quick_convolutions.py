@@ -7,7 +7,7 @@ from hifihr_core.lifting.quick_convolutions import quick_convolutions
 
 
 def _gradients(layer: nn.Module, image: Tensor) -> dict[str, Tensor]:
-    """Return output and gradients of a layer whose output is weighted at random."""
+    """Return output and gradients of a layer, for random output gradients."""
     layer.zero_grad()
     image = image.clone().requires_grad_(True)
     found = layer(image)

@@ -1,4 +1,4 @@
-"""The eyes' joints in terms of a hand's: weighted sums that turn and scale with the hand."""
+"""The eyes' joints in terms of a hand's: weighted sums that rotate and scale with the hand."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from hifihr_core.skeleton import TIPS, WRIST
 
 
 def moved(hand: HandModel) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the mean hand's joints, and how far the eyes' are from them, in sizes of the hand."""
+    """Return the mean hand's joints, and the distances of the eyes' joints from them, in hand sizes."""
     joints = hand.joints_of(hand.mean_parameters(1))[0]
     size = (joints.amax(dim=0) - joints.amin(dim=0)).max()
     weights = seen_definition(hand.joint_definition)

@@ -1,4 +1,4 @@
-"""A inputs in which the prediction is the truth, and how to move away from it."""
+"""Inputs in which the prediction is the truth, and ways to deviate from it."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,7 +25,7 @@ def anny() -> HandModel:
 
 @pytest.fixture(scope="session")
 def estimate(anny) -> Estimate:
-    """Return three plausible hands in the middle of their crops."""
+    """Return three plausible hands in the centre of their crops."""
     parameters = anny.sample_parameters(3, generator=torch.Generator().manual_seed(3))
     direction = torch.tensor([[0.0, 0.0, -1.0]]).expand(3, 3)
     light = Light(ambient=torch.full((3, 3), 0.5), color=torch.full((3, 3), 0.5), direction=direction)

@@ -1,4 +1,4 @@
-"""The trunk of the perceptual term, from a file of the right form with random numbers in it."""
+"""The trunk of the perceptual term, from a file of the right form with random numbers."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ from hifihr_core.losses.terms import TERMS
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """Return a file that holds the trunk's part of torchvision's state dict."""
+    """Return a file with the trunk's part of torchvision's state dict."""
     with torch.device("meta"):
         shapes = vgg19(weights=None, init_weights=False).features[:NUM_LAYERS].state_dict()
     generator = torch.Generator().manual_seed(0)

@@ -1,4 +1,4 @@
-"""Skin and light by themselves: the same picture from another split of the two is not free."""
+"""Terms on skin and light: the same picture from a different pair of the two has a cost."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ def mean_of(ratio):
 
 
 def test_half_the_skin_under_twice_the_light_costs_in_both(make_inputs, estimate):
-    """What a photometric term cannot see."""
+    """A difference that no photometric term can see."""
     dark = replace(estimate.parameters, texture=estimate.parameters.texture - 2.0)
     bright = Light(2 * estimate.light.ambient, 2 * estimate.light.color, estimate.light.direction)
     inputs = make_inputs(replace(estimate, parameters=dark, light=bright))

@@ -1,4 +1,4 @@
-"""Terms on the maps of joints: least at the truth, a gradient towards it, and blind to what is not there."""
+"""Terms on joint maps: lowest at the truth, a gradient towards it, and no effect of missing labels."""
 
 from dataclasses import replace
 
@@ -26,7 +26,7 @@ def true_logits(inputs):
 
 @pytest.fixture
 def inputs(make_inputs):
-    """Return a inputs whose joints all stand well inside the crop."""
+    """Return inputs whose joints are all well inside the crop."""
     made = make_inputs()
     inside = made.labels["joints_px"].clamp(0.1 * made.image.shape[-1], 0.9 * made.image.shape[-1])
     return replace(made, labels={**made.labels, "joints_px": inside, "keypoints_px": inside})

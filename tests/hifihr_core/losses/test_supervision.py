@@ -81,7 +81,7 @@ def test_weights_follow_the_rule_of_the_last_step():
 
 
 def test_the_page_shows_the_table():
-    """Every row of docs/supervision.md has the labels and weights of the code."""
+    """Every row in docs/supervision.md has the labels and weights of the code."""
     rows = [line.strip("| ").split(" | ") for line in DOC.read_text().splitlines() if line.startswith("| `")]
     shown = {row[0].strip("`"): [cell.strip() for cell in row[1:]] for row in rows}
     for name, level in LEVELS.items():

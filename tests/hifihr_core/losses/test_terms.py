@@ -1,4 +1,4 @@
-"""Every term: zero at the truth, right by hand, a gradient elsewhere, and blind to samples without the label."""
+"""Every term: zero at the truth, checked by hand, a gradient elsewhere, and no effect of samples without the label."""
 
 from dataclasses import replace
 
@@ -32,7 +32,7 @@ def loss_of(name, inputs):
 
 
 def moved(estimate, amount=0.1):
-    """Return the estimate with every parameter off by about `amount`, as leaves that take gradients."""
+    """Return the estimate with every parameter off by about `amount`, as leaves that require gradients."""
     generator = torch.Generator().manual_seed(0)
 
     def leaf(values, scale=1.0):

@@ -1,4 +1,4 @@
-"""A worker that keeps its memory does not ask for the same pages again and again."""
+"""A worker that keeps its memory does not request the same pages repeatedly."""
 
 import platform
 import subprocess

@@ -24,7 +24,7 @@ def box_mask(size=96, rows=(20, 60), columns=(30, 80)):
 
 
 def make_pair(color=0.4, photo=0.5, mask=None, coverage=None):
-    """A render of one colour before a photo of another."""
+    """A render of one colour over a photo of another."""
     mask = box_mask() if mask is None else mask
     coverage = mask.astype(float) if coverage is None else coverage
     part = coverage[..., None]

@@ -1,7 +1,7 @@
-"""Weights and pictures that any machine can make again, so that golden files hold outputs alone.
+"""Weights and pictures that any machine can reproduce, so that golden files contain only outputs.
 
-The golden files were recorded with the release of November 2026 (3053dc0). `run.json` and `t7.json` hold the metadata
-and the tensor shapes of a weight file of that release: of a run of two steps (`hifihr train --data synth --set
+The golden files were recorded with the release of November 2026 (3053dc0). `run.json` and `t7.json` contain the
+metadata and the tensor shapes of a weight file of that release: of a run of two steps (`hifihr train --data synth --set
 model.backbone=mobilenetv3_small_050 --set model.weights=none --set data.image_px=64 --set train.batch_size=2 --set
 train.max_steps=2`), and of a converted checkpoint of the authors. Their numbers come from `fill`.
 """
@@ -22,7 +22,7 @@ CELL_PX = 16
 
 
 def fill(shapes: dict[str, list]) -> dict[str, Tensor]:
-    """Return a tensor for every ``name -> [dtype, *shape]``; its numbers depend on its name alone."""
+    """Return a tensor for every ``name -> [dtype, *shape]``; its numbers depend only on its name."""
     return {name: _tensor(name, kind, tuple(shape)) for name, (kind, *shape) in shapes.items()}
 
 
@@ -43,7 +43,7 @@ def _tensor(name: str, kind: str, shape: tuple[int, ...]) -> Tensor:
 
 
 def shapes_of(state: dict[str, Tensor]) -> dict[str, list]:
-    """Return ``name -> [dtype, *shape]``, what `fill` asks for."""
+    """Return ``name -> [dtype, *shape]``, the input of `fill`."""
     return {name: [str(value.dtype).removeprefix("torch."), *value.shape] for name, value in state.items()}
 
 
@@ -60,7 +60,7 @@ def pictures(image_px: int) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def outputs(checkpoint, place_estimate, build_renderer) -> dict[str, np.ndarray]:
-    """Return what a checkpoint says about `pictures`, as arrays."""
+    """Return a checkpoint's output for `pictures`, as arrays."""
     settings = checkpoint.settings
     image, K = pictures(settings.data.image_px)
     renderer = build_renderer(checkpoint.hand, settings.render, settings.data.image_px)

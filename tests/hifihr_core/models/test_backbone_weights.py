@@ -1,4 +1,4 @@
-"""Where pretrained weights come from, in which order, and what is said where there are none; no test asks the hub."""
+"""Where pretrained weights come from, in which order, and the error if there are none; no test contacts the hub."""
 
 import sys
 import types
@@ -17,7 +17,7 @@ SHIPPED = "mobilenetv4_conv_small"
 
 @pytest.fixture(autouse=True)
 def offline(monkeypatch, home, tmp_path):
-    """Let no test reach the hub or this user's caches; return the addresses that were asked."""
+    """Keep tests from the hub and this user's caches; return the requested addresses."""
     asked = []
 
     def refuse(request, timeout):
@@ -32,7 +32,7 @@ def offline(monkeypatch, home, tmp_path):
 
 @pytest.fixture
 def package(monkeypatch, tmp_path):
-    """Return a package that carries EfficientNet-Lite0 under the names of another implementation."""
+    """Return a package that contains EfficientNet-Lite0 under the names of another implementation."""
     state = timm.create_model("tf_efficientnet_lite0", pretrained=False).state_dict()
     renamed = {f"_layer{number}.{name.rpartition('.')[2]}": value for number, (name, value) in enumerate(state.items())}
     (tmp_path / "models").mkdir()

@@ -1,4 +1,4 @@
-"""Weight files: what they keep, how small they get, and how they refuse."""
+"""Weight files: their content, their size, and what they reject."""
 
 import json
 

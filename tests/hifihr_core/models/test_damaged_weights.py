@@ -1,4 +1,4 @@
-"""Weight files with damaged metadata or numbers: each is refused in one line that names what is wrong."""
+"""Weight files with damaged metadata or numbers: each is rejected in one line that names the problem."""
 
 import json
 

@@ -1,7 +1,7 @@
-"""What weight files of the release of November 2026 gave, they give today.
+"""Weight files of the release of November 2026 still give the same outputs.
 
 The outputs were recorded on one machine, where they come out bit-identical; elsewhere convolutions and matrix products
-add up in another order, so the test allows for that: 2e-5 of the largest number of an output.
+sum in a different order, so the test allows for that: 2e-5 of the largest number of an output.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ from hifihr_core.models.shipped import IMAGE_NETWORK, shipped_model
 
 @pytest.fixture
 def check(golden_recipe):
-    """Return ``check(path, "run")``: compare what a weight file gives with the golden outputs."""
+    """Return ``check(path, "run")``: compare a weight file's outputs with the golden ones."""
 
     def compare(path, name):
         checkpoint = load_checkpoint(path)

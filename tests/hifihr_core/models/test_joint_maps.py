@@ -1,4 +1,4 @@
-"""Keypoints first: maps are read where they peak, and an untrained network is its lifter."""
+"""Keypoints first: maps are read at their peaks, and an untrained network gives its lifter's hand."""
 
 import pytest
 import torch

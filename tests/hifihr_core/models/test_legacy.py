@@ -1,4 +1,4 @@
-"""The authors' files: mapped by hand-made tensors of their layout; hostile and foreign ones refused."""
+"""The authors' files: tensors in their layout are mapped; hostile and foreign files are rejected."""
 
 from argparse import Namespace
 from collections import OrderedDict
@@ -20,7 +20,7 @@ def head(*sizes: int) -> nn.Sequential:
 
 
 class HandEncoder(nn.Module):
-    """The published layout: shared layers, then one head per parameter; two heads feed nothing."""
+    """The published layout: shared layers, then one head per parameter; two heads are unused."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class LightEstimator(nn.Module):
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
-    """Return a file of the published layout, and the modules that made it."""
+    """Return a file in the published layout, and the modules that made it."""
     torch.manual_seed(0)
     encoder, hand, light = (
         build_encoder("tf_efficientnet_b3", normalize=False).eval(),

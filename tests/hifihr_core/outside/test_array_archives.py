@@ -1,4 +1,4 @@
-"""`.npz` files: whole ones come as NumPy reads them; every damage is one line, before anything large is allocated."""
+"""`.npz` files: intact ones are read as by NumPy; any damage is one line, before anything large is allocated."""
 
 import io
 import os

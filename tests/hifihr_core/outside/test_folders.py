@@ -1,4 +1,4 @@
-"""One walk for all: links, loops, and what operating systems leave behind."""
+"""The walk through folders: links, loops, and files that operating systems leave behind."""
 
 import os
 

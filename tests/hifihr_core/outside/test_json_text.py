@@ -1,4 +1,4 @@
-"""JSON from outside: what people's tools write is read, what harms is refused in one line."""
+"""External JSON: the output of common tools is read, harmful texts are rejected in one line."""
 
 import json
 import math

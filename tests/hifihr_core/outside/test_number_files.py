@@ -1,4 +1,4 @@
-"""Numbers from files: three forms, every damage one line."""
+"""Numbers from files: three formats, and any damage is one line."""
 
 import io
 import pickle

@@ -1,4 +1,4 @@
-"""The reader must give back plain data exactly, and must run nothing of a hostile file."""
+"""The reader must return plain data exactly, and must not run anything in a hostile file."""
 
 import contextlib
 import copyreg
@@ -29,7 +29,7 @@ def read(data, **options):
 
 
 class Fires:
-    """Pickles to a call of `function`."""
+    """Its pickle calls `function`."""
 
     def __init__(self, function, *args):
         self.call = (function, args)
@@ -173,7 +173,7 @@ def test_a_stub_takes_no_arguments():
 @given(cut=st.integers(0, 200), flips=st.lists(st.tuples(st.integers(0, 250), st.integers(0, 255)), max_size=3))
 @settings(max_examples=300, deadline=None)
 def test_damage_is_one_clear_error(cut, flips):
-    """Whatever is cut or altered, the outcome is plain data or our own error."""
+    """Whatever is truncated or altered, the result is plain data or our own error."""
     data = bytearray(pickle.dumps({"a": np.arange(6.0).reshape(2, 3), "b": "t"}, 2))
     for place, value in flips:
         data[place % len(data)] = value
@@ -196,13 +196,13 @@ def test_missing_file(tmp_path):
 
 @pytest.mark.parametrize("tail", [b"r" + struct.pack("<I", 2**31 - 1), b"p2147483000\n"])
 def test_a_place_of_the_memo_that_nothing_needs_is_refused(tail):
-    """Python would make room for two billion places before it stores one."""
+    """Python would allocate two billion entries before it stores one."""
     with pytest.raises(AssetError, match="in a file of"):
         read(b"N" + tail + b".")
 
 
 def test_a_number_for_the_bytes_of_an_array_is_refused():
-    """Where bytes(10**10) would be ten gigabytes of zeros."""
+    """bytes(10**10) would be ten gigabytes of zeros."""
     state = b"(I1\n(I10000000000\ntcnumpy\ndtype\n(Vu1\nI0\nI1\ntR" + b"I00\nI10000000000\nt"
     start = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR"
     with pytest.raises(AssetError, match="found int, expected bytes"):

@@ -1,4 +1,4 @@
-"""Files of hands in photos: our form, other programs' spellings, and everything that would place a hand wrongly."""
+"""Files of hands in photos: our format, other programs' keys, and everything that would misplace a hand."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Masks of a hand in a picture whose colours say where it is."""
+"""Masks of a hand in a picture whose colours show where it is."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ def disc(px: int, *, right: float = 0.0) -> torch.Tensor:
 
 
 def picture(px: int) -> torch.Tensor:
-    """A light disc with some noise before a darker ground with stripes."""
+    """A light disc with some noise on a darker background with stripes."""
     generator = torch.Generator().manual_seed(0)
     ground = torch.where(torch.arange(px) % 8 < 4, 0.2, 0.35).expand(3, px, px)
     skin = torch.tensor([0.8, 0.6, 0.5])[:, None, None]

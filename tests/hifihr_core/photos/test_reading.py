@@ -14,7 +14,7 @@ WIDTH, HEIGHT = 48, 32
 
 @pytest.fixture
 def picture() -> Image.Image:
-    """Red on the left, blue on the right, so that every turn shows."""
+    """Red on the left, blue on the right, so that every rotation shows."""
     values = np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8)
     values[:, : WIDTH // 2, 0] = 255
     values[:, WIDTH // 2 :, 2] = 255

@@ -1,7 +1,7 @@
-"""The example photo must give the hands that it gave before; `example_hands.json` holds them, metres, camera frame.
+"""The example photo must give the same hands as before; `example_hands.json` has them, metres, camera frame.
 
-A change of these numbers is a change that users notice: say it in CHANGELOG.md, and write the file anew. Hands without
-keypoints start from the image network here (`--start image`), as they did before there were eyes.
+Users notice a change of these numbers: describe it in CHANGELOG.md, and rewrite the file. Hands without keypoints start
+from the image network here (`--start image`), as they did before the eyes existed.
 """
 
 import json

@@ -110,7 +110,7 @@ def test_results_of_other_settings_or_of_a_changed_photo_are_refused_before_any_
 
 
 def test_files_of_others_are_never_touched(predictor: Predictor, photo: Path, tmp_path: Path) -> None:
-    """Photos named like results, and annotations beside them, in the very folder of the results."""
+    """Photos named like results, and annotations beside them, in the same folder as the results."""
     second = photo.with_name("a [1]_1.png")
     shutil.copy(photo, second)
     notes = {photo.with_name(f"a_[1]_{end}"): end for end in ("0.json", "1.json", "7.glb", "overlay.jpg")}
@@ -273,7 +273,7 @@ def test_parts_of_photos_are_all_photos_and_names_that_meet_stay_together(of: in
 def test_parts_that_write_to_one_folder_at_once_leave_what_one_run_does(
     predictor: Predictor, photo: Path, tmp_path: Path
 ) -> None:
-    """Three parts that take turns photo by photo, the second of which is stopped and started again."""
+    """Three parts that take turns photo by photo, the second of which is stopped and restarted."""
     photos = [photo.with_name(name) for name in ("a.png", "b.png", "c.png", "d.png", "e.png", "f.png", "a_0.png")]
     for path in photos:
         shutil.copy(photo, path)

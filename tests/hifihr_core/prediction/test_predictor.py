@@ -164,7 +164,7 @@ def test_what_cannot_be_reconstructed_is_said(predictor: Predictor, hand: HandMo
 
 
 class _Oracle(ImageNetwork):
-    """An image network that knows one answer: the truth, whatever the crop's camera."""
+    """An image network that always returns the truth, whatever the crop's camera."""
 
     def __init__(self, shot: object, image_px: int) -> None:
         super().__init__()
@@ -213,7 +213,7 @@ def test_geometry_is_from_keypoints_where_there_are_some(hand: HandModel, lifter
 
 
 class _Finder(_Oracle):
-    """Also finds the joints, sure of them or not, and remembers where they stood in every crop it saw."""
+    """Also finds the joints, with given confidence, and remembers their positions in every crop."""
 
     def __init__(self, shot: object, image_px: int, confidence: float = 1.0) -> None:
         super().__init__(shot, image_px)

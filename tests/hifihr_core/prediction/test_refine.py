@@ -21,7 +21,7 @@ SIZE = 96
 
 @pytest.fixture(scope="module")
 def scene(hand: HandModel, shoot: Callable) -> tuple[Crops, LitHands, LitHands]:
-    """Return a crop with its keypoints, the truth, and a start that is off in everything."""
+    """Return a crop with its keypoints, the truth, and a start with every parameter perturbed."""
     shot = shoot(1)
     crops = cut_crops(as_photo(shot.image), [shot.detection], shot.K, image_px=SIZE)
     generator = torch.Generator().manual_seed(0)

@@ -120,7 +120,7 @@ def test_gradcheck(make_scene):
 
 
 def test_silhouette_gradient_agrees_with_finite_differences_of_the_true_area(make_scene):
-    """Directional derivatives of smoothly weighed silhouettes against those of 16 x 16 samples per pixel."""
+    """Directional derivatives of smoothly weighted silhouettes against those of 16 x 16 samples per pixel."""
     size, fine, ours, truth = 64, 16, [], []
     ramp = (torch.arange(size, dtype=F64) + 0.5) / size
     for seed in range(10):

@@ -251,7 +251,7 @@ print("done")
 
 
 def test_nowhere_to_cache_and_a_fork(tmp_path):
-    """A process with a read-only cache place renders all the same, and so does its forked child."""
+    """A process with a read-only cache folder renders all the same, and so does its forked child."""
     blocked = tmp_path / "file"
     blocked.write_text("a file where a folder is expected")
     done = subprocess.run(

@@ -21,7 +21,7 @@ def packed(light):
 
 
 def one_pixel(normal, toward, material, *, linear=False, albedo=0.5, backend="native"):
-    """Shade the pixel in the middle of the image, seen along -z."""
+    """Shade the pixel in the centre of the image, seen along -z."""
     fragments = Fragments(torch.zeros(1, 1, 1, dtype=torch.int32), torch.ones(1, 1, 1, 3) / 3, torch.ones(1, 1, 1))
     light = Light(*(torch.tensor([x], dtype=F64) for x in ([0.2, 0.2, 0.2], [1.0, 0.5, 0.0], toward)))
     K = torch.tensor([[[100.0, 0, 0.5], [0, 100, 0.5], [0, 0, 1]]], dtype=F64)

@@ -1,4 +1,4 @@
-"""The CUDA kernels: their logic in Triton's interpreter, and that they compile for GPUs that are not here."""
+"""The CUDA kernels: their logic in Triton's interpreter, and whether they compile for absent GPUs."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Parts packed apart and merged are the bytes of one run, in any order and after any interruption."""
+"""Parts packed separately and merged equal one run byte for byte, in any order and after any interruption."""
 
 import os
 import random
@@ -123,7 +123,7 @@ pack(Path(sys.argv[1]), parse_part(sys.argv[2]), split=Killed())
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="the system has no SIGKILL")
 def test_parts_that_are_killed_and_started_again_are_one_run(tmp_path, whole):
-    """Each part is killed once at a pose of its own, by the system, which lets nothing be tidied up."""
+    """Each part is killed once, at a different pose, with SIGKILL, so nothing can be cleaned up."""
     (tmp_path / "code").mkdir()
     shutil.copy(__file__, tmp_path / "code/tests_of_merging.py")
     dice = random.Random(3)

@@ -1,4 +1,4 @@
-"""Packing: interrupted anywhere, the same command ends with the same bytes; the disk's refusals are clear messages."""
+"""Packing: interrupted anywhere, the same command ends with the same bytes; disk errors are clear messages."""
 
 import errno
 import json
@@ -32,7 +32,7 @@ SMALL = Policy(shard_bytes=3 * 1000)
 
 
 class ToySplit(Split):
-    """Twelve poses; `bad` ones are problems, and `fail_at` stops as a full stop of the machine would."""
+    """Twelve poses; `bad` ones are problems, and at `fail_at` reading stops as in a crash."""
 
     def __init__(self, count=12, bad=(), fail_at=None):
         self.facts, self.count, self.bytes_each, self.plan = FACTS, count, 1000, {"toy": count}
@@ -89,7 +89,7 @@ def test_a_finished_folder_is_not_packed_again(tmp_path, whole):
 
 
 def test_shards_of_the_first_release_are_kept(tmp_path, whole):
-    """Its plan does not know the size of crops."""
+    """Its plan lacks the size of crops."""
     path = tmp_path / "whole/index.json"
     index = json.loads(path.read_text())
     for facts in (index["facts"], index["plan"]["facts"]):
@@ -160,7 +160,7 @@ def test_workers_give_the_same_bytes(tmp_path, raw_trees):
 
 
 class StickingSplit(ToySplit):
-    """Later poses are never read to their end."""
+    """Later poses are never read completely."""
 
     def read(self, start: int, stop: int) -> Iterator[Sample | Problem]:
         yield from super().read(start, min(stop, 6))
@@ -320,7 +320,7 @@ def test_a_nan_is_one_problem(tmp_path, raw_trees):
 @pytest.mark.slow
 @pytest.mark.parametrize(("workers", "kills"), [(0, 6), (2, 1)])
 def test_killed_at_random_moments_it_ends_with_the_same_bytes(tmp_path, raw_trees, workers, kills):
-    """A few kills here; `benchmarks/prepare_kill.py` does twenty and more."""
+    """Only a few kills; `benchmarks/prepare_kill.py` does twenty or more."""
     raw_trees.write_freihand(tmp_path / "raw", training=16, evaluation=0)
     (split,) = find_source("freihand").open(Request(tmp_path / "raw"))
     policy = Policy(workers=workers, shard_bytes=2 * split.bytes_each)

@@ -1,4 +1,4 @@
-"""Shards behind an address, from a server that cuts, lies, stalls and loses: right bytes, or an error in time."""
+"""Shards at an address, from a server that truncates, falsifies and drops answers: correct bytes, or a timely error."""
 
 import threading
 import time
@@ -162,7 +162,7 @@ def test_a_store_that_stays_bad_is_named_in_time(
 
 
 def test_a_download_that_was_cut_goes_on_where_it_was(store: Store, folder: Path, tmp_path: Path) -> None:
-    """A process was killed after 80,000 bytes: the next one asks for the rest alone."""
+    """A process was killed after 80,000 bytes: the next one requests only the rest."""
     shard = ShardSet(folder).index.shards[0]
     (tmp_path / f".{shard.sha256}-{shard.bytes}.part").write_bytes((folder / shard.file).read_bytes()[:80_000])
     check_all(RemoteShardSet(f"{store.url}/train", ShardCache(tmp_path, ROOMY, QUICK)), folder)
@@ -187,7 +187,7 @@ def test_the_cache_keeps_its_bound_and_what_was_used_last(store: Store, folder: 
 
 
 def test_many_readers_fetch_a_shard_once(store: Store, folder: Path, tmp_path: Path) -> None:
-    """Each has its own cache object, as processes do; locks of files are those of processes, too."""
+    """Each has its own cache object, like separate processes; file locks also work between these."""
     sets = [RemoteShardSet(f"{store.url}/train", ShardCache(tmp_path, ROOMY, QUICK)) for _ in range(4)]
     blocks = -(-sets[0].index.shards[2].bytes // QUICK.block_bytes)
     with ThreadPoolExecutor(4) as pool:

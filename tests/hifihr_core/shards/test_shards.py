@@ -1,4 +1,4 @@
-"""Shards: what goes in comes out, the same rows give the same bytes, and damage is found."""
+"""Shards: data survives a round trip, equal rows give equal bytes, and damage is found."""
 
 import json
 import pickle
@@ -277,7 +277,7 @@ def test_another_layout_version_is_refused(folder):
 
 @pytest.mark.parametrize(("dataset", "scale"), [("freihand", None), ("ho3d", 2.2), ("rhd", 1.8), ("mine", 2.0)])
 def test_an_index_of_the_first_release_opens_with_the_crops_it_had(folder, dataset, scale):
-    """There the size of crops hung on the name of the dataset; now it is a fact in the index."""
+    """There the size of crops depended on the name of the dataset; now it is a fact in the index."""
     index = json.loads((folder / "index.json").read_text())
     index["facts"] = {"dataset": dataset} | {
         n: v for n, v in index["facts"].items() if n not in ("dataset", "crop_scale")

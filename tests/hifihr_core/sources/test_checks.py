@@ -1,4 +1,4 @@
-"""Checks: what is right passes, one wrong sign, unit or order fails, and what cannot be asked is skipped by name."""
+"""Checks: correct data passes, a wrong sign, unit or order fails, and impossible checks are skipped by name."""
 
 import numpy as np
 import pytest

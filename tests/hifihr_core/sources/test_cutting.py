@@ -1,4 +1,4 @@
-"""Pictures: heads of JPEGs, crops and mirrors that keep every label on its pixel."""
+"""Pictures: JPEG headers, and crops and mirroring that keep every label on its pixel."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""Keypoint files: ours and OpenPose's, and what is neither; photos without the command line."""
+"""Keypoint files: ours, OpenPose's, and others; photos without the command line."""
 
 import json
 

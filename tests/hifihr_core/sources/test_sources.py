@@ -1,4 +1,4 @@
-"""Sources: raw trees of the real formats come out in our frame, units and joint order, exact to float32."""
+"""Sources: downloads in the real formats are converted to our frame, units and joint order, exact to float32."""
 
 import json
 
@@ -43,7 +43,7 @@ def mask_of(sample):
 
 @pytest.fixture(scope="module")
 def tree(raw_trees, tmp_path_factory):
-    """A FreiHAND tree in two roots, and its lists."""
+    """A FreiHAND download in two roots, and its lists."""
     root = tmp_path_factory.mktemp("freihand")
     return root, raw_trees.write_freihand(root / "raw/main", evaluation_root=root / "raw/late/deep")
 

@@ -1,4 +1,4 @@
-"""Memory of batches comes again when nobody holds it, and never before."""
+"""Memory of batches is reused once nothing refers to it, and never before."""
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ def test_memory_that_nobody_holds_is_used_again():
 
 
 def test_what_is_held_is_left_alone():
-    """A tensor over a part of the memory, behind several views, still holds it."""
+    """A tensor over a part of the memory, through several views, still keeps it alive."""
     first = recycled((4, 8, 3), np.uint8)
     first[:] = 7
     held = torch.from_numpy(first).permute(2, 0, 1)[1:]

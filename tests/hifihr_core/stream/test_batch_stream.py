@@ -300,7 +300,7 @@ def test_a_jpeg_decodes_to_the_pixels_that_opencv_reads(options, channels):
 @pytest.mark.parametrize("size", [(640, 480), (333, 251)])
 @pytest.mark.parametrize("shown", [0.45, 0.24, 0.11])
 def test_a_jpeg_that_is_shown_small_is_decoded_small_and_stays_in_place(size, shown, monkeypatch):
-    """The crop is that of the whole picture, averaged, and a dot stays where its label is."""
+    """The crop is that of the whole picture, averaged, and a dot stays at its label."""
     width, height = size
     v, u = np.mgrid[:height, :width] + 0.5
     x, y = 0.52 * width, 0.47 * height
@@ -381,7 +381,7 @@ def test_samples_in_shards_and_in_memory_make_the_same_batches(tmp_path):
 
 
 class Afar:
-    """Samples in three shards, of which one is in use at a time; it remembers what it was told and asked for."""
+    """Samples in three shards, one of which is in use at a time; records the announced and requested samples."""
 
     window = 1
 

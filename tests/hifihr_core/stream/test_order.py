@@ -8,7 +8,7 @@ from hifihr_core.stream.order import Share, batches, count_batches, epoch_order,
 
 
 def test_the_order_of_an_epoch_is_fixed_for_ever():
-    """Golden: a resumed run must find the order it left, also after an update of numpy."""
+    """Golden: a resumed run must find the same order, even after an update of numpy."""
     assert epoch_order(8, seed=0, epoch=0).tolist() == GOLDEN_ORDER
     np.testing.assert_allclose(uniforms(["a", "b"], 2, 0, 0), GOLDEN_UNIFORMS, rtol=0, atol=1e-15)
 

@@ -1,4 +1,4 @@
-"""A finished batch that is moved and coloured anew: labels go with the pixels, the same for the same seed."""
+"""A finished batch that is moved and recoloured: labels follow the pixels, and the seed determines everything."""
 
 import pytest
 import torch
@@ -33,7 +33,7 @@ def test_three_dimensions_still_project_onto_two(batch):
 
 
 def test_the_mask_moves_with_the_picture(batch):
-    """Without colours, what the mask shows has the colours it had."""
+    """Without colour changes, the pixels in the mask keep their colours."""
     turned = vary(batch, AugmentRanges(**{**vars(NO_CHANGE), "rotation_rad": 3.0}), seed=2, epoch=0)
     for image, mask, new_image, new_mask in zip(
         batch.image, batch.labels["mask"], turned.image, turned.labels["mask"], strict=True

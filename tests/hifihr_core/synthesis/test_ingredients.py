@@ -26,7 +26,7 @@ def _batch(hand: HandModel, **shares: float) -> Batch:
 
 
 def _changed(one: Batch, other: Batch) -> torch.Tensor:
-    """Return the share of the pixels that differ visibly, per sample."""
+    """Return the fraction of pixels that differ visibly, per sample."""
     return ((one.image - other.image).abs().amax(dim=1) > 0.1).float().mean(dim=(1, 2))
 
 
@@ -84,6 +84,6 @@ def test_motion_moves_tips_further_than_the_wrist_and_is_still_in_its_middle(han
 
 @pytest.mark.parametrize("name", ["second_hand", "glove", "ring", "watch", "true_motion"])
 def test_what_is_left_out_draws_nothing_from_the_dice(hand: HandModel, name: str) -> None:
-    """What never comes true but is not left out draws, and shifts all later draws."""
+    """An ingredient with a probability near zero still draws numbers, which shifts all later draws."""
     assert torch.equal(_batch(hand, **{name: 0.0}).image, _batch(hand).image)
     assert not torch.equal(_batch(hand, **{name: NEVER}).image, _batch(hand).image)

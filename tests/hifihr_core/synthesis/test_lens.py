@@ -1,4 +1,4 @@
-"""What is compiled for a CPU gives what torch gives, which any other device uses."""
+"""The compiled CPU code gives the same results as torch, which other devices use."""
 
 import torch
 

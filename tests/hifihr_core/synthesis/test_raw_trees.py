@@ -20,7 +20,7 @@ REAL_MANO = os.environ.get("HIFIHR_TEST_MANO")
 
 @pytest.fixture(scope="module")
 def trees(tmp_path_factory):
-    """One small tree per layout, with stand-in vertices."""
+    """One small dataset per layout, whose vertices are not MANO's."""
     root = tmp_path_factory.mktemp("raw")
     for layout in LAYOUTS:
         write_raw_tree(layout, RawRequest(root / layout, count=6, evaluation=2, seed=1, hand="anny", backgrounds=4))

@@ -1,4 +1,4 @@
-"""Small hands in shards, drawn by the renderer itself, and the settings of runs that take seconds."""
+"""Small hands in shards, drawn by our renderer, and the settings of runs that take seconds."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -41,7 +41,7 @@ def encode(picture: np.ndarray) -> bytes:
 
 
 def draw_samples(hand: HandModel, count: int, *, seed: int) -> list[Sample]:
-    """Draw plausible hands before a grey background, with every label that a level may ask for."""
+    """Render plausible hands in front of a grey background, with every label that a level may need."""
     generator = torch.Generator().manual_seed(seed)
     parameters = hand.sample_parameters(count, generator=generator)
     noise = torch.rand(count, 3, generator=generator)
@@ -93,12 +93,12 @@ def samples(anny) -> list[Sample]:
 
 @dataclass(frozen=True)
 class Tree:
-    """Shard folders below one place."""
+    """Shard folders below one folder."""
 
     home: Path
 
     def write(self, samples: Sequence[Sample], name: str = "hands", split: str = "train") -> str:
-        """Pack samples into a folder and return its path as settings name it."""
+        """Pack samples into a folder and return its path as used in settings."""
         folder = self.home / name / split
         pack_split(ListSplit(samples, name, split), folder, policy=Policy())
         return str(folder)

@@ -1,4 +1,4 @@
-"""Where runs start if nothing was said about their network."""
+"""Where runs start if nothing is specified about their network."""
 
 import os
 
@@ -28,7 +28,7 @@ def weights(tmp_path_factory):
 
 @pytest.fixture
 def write_run(tmp_path, weights):
-    """Return ``write("pretrain-2", BEST, at=3)``: a weight file in a run folder, written to at a time."""
+    """Return ``write("pretrain-2", BEST, at=3)``: a weight file in a run folder, with a modification time."""
 
     def write(name, which=NEWEST, at=1.0):
         path = tmp_path / name / which

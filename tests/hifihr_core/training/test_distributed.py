@@ -19,7 +19,7 @@ WORKER = Path(__file__).with_name("ddp_worker.py")
 
 
 def torchrun(settings, folder: Path, **variables: str) -> tuple[int, str]:
-    """Run two processes that torchrun may start again once; return the exit code and stderr."""
+    """Run two processes that torchrun may restart once; return the exit code and stderr."""
     save_settings(settings, folder.with_suffix(".toml"))
     command = (
         *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=1"),
@@ -41,7 +41,7 @@ def losses(folder: Path) -> list[float]:
 
 @pytest.mark.slow
 def test_two_processes_are_one_and_a_killed_one_comes_back(settings_for, shards, tmp_path):
-    """The loss curve is that of the summed batch; with a rank killed and started again by torchrun, too."""
+    """The loss curve is that of the summed batch, even if torchrun restarts a killed rank."""
     # Layer normalisation: batch statistics are those of one process on the CPU, where torch cannot synchronise them.
     settings = settings_for(shards, "model.backbone=convnext_atto", "model.norm=layer", "train.validate_every=0")
     fit(settings, tmp_path / "one", device="cpu")

@@ -1,4 +1,4 @@
-"""What can go wrong in the middle of a run: nothing that was saved is lost, and one line says what happened."""
+"""Faults in the middle of a run: nothing that was saved is lost, and one line says what happened."""
 
 import json
 import os
@@ -56,7 +56,7 @@ def test_the_guard_names_samples_and_stops_at_its_limit():
 
 
 def test_a_broken_picture_changes_nothing_but_its_own_part(settings_for, shards, tmp_path, monkeypatch):
-    """A run with one NaN image goes on, counts it, and its weights stay finite."""
+    """A run with one NaN image continues and counts it, and its weights stay finite."""
     step, spoilt = loop.train_step, []
 
     def spoiling(run, batch, *arguments, **options):
@@ -84,7 +84,7 @@ def test_a_corrupt_shard_ends_the_run_and_saves_it(settings_for, samples, tree, 
 
 
 def test_a_full_disk_keeps_the_last_checkpoint(settings_for, shards, tmp_path, monkeypatch):
-    """Limiting the size of files stands for a full disk: the write fails half-way, the old files stay whole."""
+    """A limit on file sizes simulates a full disk: the write fails half-way, and the old files stay intact."""
     settings = settings_for(shards)
     fit(settings, tmp_path / "run", device="cpu")
     before = (tmp_path / "run" / STATE_FILE).read_bytes()
@@ -104,7 +104,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(settings_for, shards, tmp_path, m
 
 @pytest.mark.slow
 def test_a_run_killed_while_it_writes_goes_on(settings_for, shards, tmp_path):
-    """SIGKILL at whatever moment after the first checkpoint, most of them inside one: the state is whole."""
+    """SIGKILL at any moment after the first checkpoint, mostly while one is written: the state is intact."""
     settings = settings_for(shards, "train.max_steps=1000", "train.epochs=1000", "train.validate_every=0")
     save_settings(settings, tmp_path / "settings.toml")
     folder = tmp_path / "run"

@@ -1,4 +1,4 @@
-"""What is held out for validation: something, or it is said; nothing is never a score."""
+"""Data held out for validation: at least something, or a note; an empty validation is never a score."""
 
 import json
 
@@ -12,7 +12,7 @@ from hifihr_core.training.loop import fit
 
 @pytest.fixture
 def settings(settings_for, samples, tree):
-    """Return ``settings(count, *overrides)``: a run on so many samples, with the default fraction held out."""
+    """Return ``settings(count, *overrides)``: a run on this many samples, with the default fraction held out."""
 
     def make(count, *overrides):
         return settings_for(tree.write(samples[:count]), "data.validation_part=0.02", *overrides)

@@ -1,4 +1,4 @@
-"""Runs whose priors pull to what the network that they start from sees."""
+"""Runs whose priors are centred on the estimates of their starting network."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Whole runs of a few steps: what they leave, that they resume to the same bits, and what they may read."""
+"""Complete runs of a few steps: their files, resuming to the same bits, and what they may read."""
 
 import json
 
@@ -71,7 +71,7 @@ def test_another_preset_on_resume_is_refused(settings_for, shards, tmp_path):
 
 @pytest.mark.slow
 def test_a_few_hands_are_learnt_by_heart(settings_for, samples, tree, tmp_path):
-    """Four samples again and again: joints and picture come near (benchmarks/overfit.py goes on)."""
+    """Four samples repeated: joints and picture get close (benchmarks/overfit.py trains longer)."""
     settings = settings_for(
         tree.write(samples[:4]),
         *("data.validation_part=0", "data.augmentation=none", "train.max_steps=40", "train.epochs=40"),

@@ -1,4 +1,4 @@
-"""Interruptions and run folders: what Ctrl-C, SIGTERM and a kill leave, and who may write into a folder."""
+"""Interruptions and run folders: what Ctrl-C, SIGTERM and SIGKILL leave behind, and who may write to a folder."""
 
 import json
 import os

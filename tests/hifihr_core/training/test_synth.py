@@ -1,4 +1,4 @@
-"""Hands made on the fly: the same for the same place, whoever draws them and wherever a run goes on."""
+"""Hands rendered on the fly: the same for the same position, in whichever process and wherever a run resumes."""
 
 import itertools
 

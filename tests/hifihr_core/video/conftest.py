@@ -40,7 +40,7 @@ def _write_clip(
     codec: str = "libx264",
     options: dict[str, str] | None = None,
 ) -> Path:
-    """Write a clip; `times_ms` are the times of its pictures where they are not even."""
+    """Write a clip; `times_ms` are the times of its pictures if they are uneven."""
     with av.open(str(path), "w", options=options or {}) as container:
         stream = container.add_stream(codec, rate=fps)
         stream.height, stream.width = frames[0].shape[:2]
@@ -61,7 +61,7 @@ def _write_clip(
 
 
 def _write_rotation(path: Path, degrees: int) -> None:
-    """Set the matrix of an mp4's track: the pictures are shown turned counter-clockwise by so many degrees."""
+    """Set the matrix of an mp4's track: the pictures are shown rotated counter-clockwise by this many degrees."""
     content = bytearray(path.read_bytes())
     place = content.index(b"tkhd") + 4 + 40  # the matrix follows version, times, id, duration, layer and volume
     cos, sin = (round(np.cos(np.deg2rad(degrees))), round(np.sin(np.deg2rad(degrees))))
@@ -117,7 +117,7 @@ def _seen_hand(
 
 
 class ScriptedEyes:
-    """Eyes that see what a script says: ``script[picture]`` lists the sightings of a picture that is its own number."""
+    """Eyes that follow a script: ``script[n]`` lists the sightings in a picture that encodes the number n."""
 
     def __init__(self, script: Sequence[Sequence[SeenHand]]) -> None:
         self.script, self.searches = script, 0
@@ -147,7 +147,7 @@ class ScriptedEyes:
 
 
 def numbered_picture(number: int) -> np.ndarray:
-    """Return a picture that says its number to `ScriptedEyes`, after compression too."""
+    """Return a picture that encodes its number for `ScriptedEyes`, even after compression."""
     image = np.zeros((480, 640, 3), dtype=np.uint8)
     image[:240], image[240:] = number // 16 * 16, number % 16 * 16
     return image
@@ -172,7 +172,7 @@ CLIP_K = np.array([[700.0, 0, 320], [0, 700, 240], [0, 0, 1]])
 
 
 def _true_hand(hand: HandModel, side: str, count: int, *, seed: int = 3, x_m: float = 0.0) -> TrueHand:
-    """Return a hand that turns and bends between two drawn poses; the eyes' joints of it, a pixel of noise off."""
+    """Return a hand that rotates and bends between two sampled poses, and the eyes' joints with a pixel of noise."""
     drawn = hand.sample_parameters(2, generator=torch.Generator().manual_seed(seed))
     at = (1 - np.cos(np.linspace(0, np.pi, count))) / 2
     pose = drawn.pose[0].double().numpy() + at[:, None] * (drawn.pose[1] - drawn.pose[0]).double().numpy()

@@ -29,7 +29,7 @@ def predictor() -> Predictor:
 
 @pytest.fixture
 def quick(predictor: Predictor, anny: HandModel, monkeypatch: pytest.MonkeyPatch) -> Predictor:
-    """Return a predictor that takes no closer look, beside which every hand is grey: files are tested, not hands."""
+    """Return a predictor without the closer look or texture: files are tested, not hands."""
     faces = anny.faces.long().numpy()
     grey = TexturedMesh(np.zeros((anny.num_vertices, 3)), faces, vertex_colors=np.full((anny.num_vertices, 3), 0.7))
     look = TrackLook(grey, np.zeros(1), default_light(torch.zeros(1)), None, {})

@@ -1,4 +1,4 @@
-"""The viewer in a headless Chromium: no error in its console, the hand on the screen, a slider that changes it."""
+"""The viewer in a headless Chromium: no error in its console, the hand on the screen, and a slider that changes it."""
 
 import base64
 import io

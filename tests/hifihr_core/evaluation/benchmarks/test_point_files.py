@@ -1,4 +1,4 @@
-"""Ground truth and predictions: read as they are, and refused with the reason where they cannot be meant."""
+"""Ground truth and predictions: read unchanged, or rejected with the reason if they are implausible."""
 
 import json
 import zipfile
@@ -16,7 +16,7 @@ from hifihr_core.sources.marker import MARKER_NAME
 
 
 def change(points, function):
-    """Return both arrays changed; not a `PointSets`, which would refuse a wrong number of joints itself."""
+    """Return both arrays, changed; not a `PointSets`, which itself rejects a wrong number of joints."""
     return SimpleNamespace(joints=function(points.joints), vertices=function(points.vertices))
 
 

@@ -1,4 +1,4 @@
-"""Our scores against the official formulas, derived anew here from their definition, sample by sample."""
+"""Our scores against the official formulas, implemented here from their definition, sample by sample."""
 
 import numpy as np
 import pytest

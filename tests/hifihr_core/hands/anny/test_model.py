@@ -1,4 +1,4 @@
-"""The free hand: geometry a ruler would confirm, anatomy that bends the right way, gradients, and broken files."""
+"""The free hand: plausible sizes, joints that bend the right way, gradients, and broken files."""
 
 import shutil
 from dataclasses import replace
@@ -125,7 +125,7 @@ def test_the_thumb_opposes(hand):
 
 
 def test_bent_joints_keep_their_girth(hand):
-    """Around a bent joint the skin keeps its distance; blending two bones alone would leave cos(0.8) = 0.7 of it."""
+    """Around a bent joint the skin keeps its distance; blending just two bones would leave cos(0.8) = 0.7 of it."""
     ring = (hand.weights[len(JOINTS) + 4] > 0.5).nonzero()[:, 0]  # the half-way bone of index_pip
     assert len(ring) >= 8
     pip = JOINT_NAMES.index("index_pip")
@@ -279,7 +279,7 @@ def test_shipped_files_are_small():
 
 
 def winding_numbers(points, vertices, faces):
-    """How often the surface winds round each point: 0 outside, 1 inside, 2 where one part lies in another."""
+    """The winding number of the surface around each point: 0 outside, 1 inside, 2 where two parts overlap."""
     a, b, c = (vertices[faces[:, k]][None] - points[:, None] for k in range(3))
     la, lb, lc = (x.norm(dim=-1) for x in (a, b, c))
     triple = (a * torch.linalg.cross(b, c)).sum(-1)

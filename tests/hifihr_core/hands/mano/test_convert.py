@@ -1,4 +1,4 @@
-"""Reading MANO pickles: the official form, re-pickled ones, and all that is refused with nothing written."""
+"""Read MANO pickles: the official form, re-pickled ones, and files that are rejected without writing anything."""
 
 import os
 import pickle
@@ -72,7 +72,7 @@ def test_round_trip_through_the_cache_file(mano_pickle, mano_path):
 
 
 def mirrored(arrays):
-    """The left hand as MANO's authors ship it: everything mirrored but the x of the shape basis."""
+    """The left hand as shipped by MANO's authors: everything is mirrored except the x of the shape basis."""
     sign, turn = np.array([-1.0, 1, 1]), np.tile([1.0, -1, -1], 15)
     features = np.tile(np.outer(sign, sign).ravel(), 15)
     return {
@@ -87,7 +87,7 @@ def mirrored(arrays):
 
 
 def test_left_hand_and_its_shape_fault(make_fake_mano, write_mano, tmp_path, mano_pickle):
-    """Mended or not in the file, the left shape basis is the mirror of the right one."""
+    """Whether corrected in the file or not, the left shape basis is the mirror image of the right one."""
     left = mirrored(make_fake_mano())
     mended = {**left, "shapedirs": left["shapedirs"] * np.array([-1.0, 1, 1])[:, None]}
     right = read_mano(mano_pickle, "right")

@@ -1,4 +1,4 @@
-"""MANO on a stand-in of its schema: a slow twin, both joint definitions, both sides, priors, and FreiHAND's labels."""
+"""MANO with made-up numbers: a slow twin, both joint definitions, both sides, priors, and FreiHAND's labels."""
 
 import math
 from dataclasses import replace
@@ -30,7 +30,7 @@ def draw(seed, batch=2, pose_dim=45, dtype=torch.float64):
 
 
 def slow_mano(data, vectors, betas):
-    """MANO as its paper writes it, one hand, one joint at a time: vertices and chain joints, uncentred."""
+    """MANO as in its paper, one hand and one joint at a time: vertices and chain joints, uncentred."""
     tensor = lambda name: torch.from_numpy(getattr(data, name))  # noqa: E731
     rotations = [torch.linalg.matrix_exp(cross(v)) for v in vectors.reshape(16, 3)]
     shaped = tensor("template") + tensor("shape_basis") @ betas

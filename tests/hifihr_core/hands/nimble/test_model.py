@@ -1,4 +1,4 @@
-"""NIMBLE on a stand-in of its schema: a slow twin, joints, texture, chart, and files that must be refused."""
+"""NIMBLE on made-up numbers in its schema: a slow twin, joints, texture, chart, and files that must be rejected."""
 
 import os
 import pickle
@@ -40,7 +40,7 @@ def draw(seed, pose_dim=30, batch=2):
 
 
 def slow_nimble(contents, parameters, count=30):
-    """The first hand as the authors' layer poses it: all vertices, millimetres, one joint after the other."""
+    """The first hand as posed by the authors' layer: all vertices, millimetres, one joint after the other."""
     model, _, registration, _ = contents
     part = {name: t.squeeze(0).double() for name, t in model.items() if torch.is_tensor(t) and t.ndim > 1}
     betas = parameters.shape[0] * part["shape_pm_std"][:20] + part["shape_pm_mean"][:20]
@@ -115,7 +115,7 @@ def test_axis_angle_equals_pca(load):
 
 
 def test_texture(load, make_fake_nimble):
-    """B, G, R texels in rows from the top become RGB maps; deviations standardise the coefficients."""
+    """B, G, R texels in rows from the top become RGB maps; standard deviations standardise the coefficients."""
     model, parameters = load(), draw(4)
     maps = make_fake_nimble()[1]["diffuse"]
     texels = maps["mean"] + maps["basis"][:, :10] @ (parameters.texture[1].float() * maps["std"][:10])
@@ -130,7 +130,7 @@ def test_texture(load, make_fake_nimble):
 
 
 def test_chart_follows_the_faces(load):
-    """Corner c of face f lies at uvs[faces_uvs[f, c]]; the stand-in puts vertex v at a place that tells its number."""
+    """Corner c of face f is at uvs[faces_uvs[f, c]]; here the position of a vertex encodes its index."""
     model = load()
     u, v = model.uvs[model.faces_uvs].unbind(-1)
     numbers = (torch.round((v - 0.05) / 0.9 * 499) * 10 + torch.round((u - 0.1) / 0.08)).long()
@@ -249,7 +249,7 @@ def test_malicious(make_fake_nimble, tmp_path, monkeypatch):
 
 
 def test_malicious_inside_a_tensor(make_fake_nimble, tmp_path, monkeypatch):
-    """The bytes of a tensor's storage are a pickle of their own."""
+    """The bytes of a tensor's storage are a separate pickle."""
     monkeypatch.chdir(tmp_path)
 
     class Storage:

@@ -1,4 +1,4 @@
-"""Skin and light of a photo are told apart by what is known of both."""
+"""Skin and light of a photo are separated by the priors on both."""
 
 from dataclasses import replace
 
@@ -31,7 +31,7 @@ def renderer(hand: HandModel) -> Renderer:
 
 @pytest.fixture(scope="module")
 def scene(hand: HandModel, renderer: Renderer, bank: SkinBank) -> tuple[LitHands, Crops]:
-    """Hands from dark to light, each in its photo under a white light before a grey wall."""
+    """Hands from dark to light, each in its own photo under a white light in front of a grey wall."""
     by_tone = bank.textures[bank.colors.mean(dim=(1, 2)).argsort()]
     textures = by_tone[torch.linspace(2, len(by_tone) - 3, PEOPLE).long()]
     parameters = replace(hand.mean_parameters(PEOPLE), texture=textures)

@@ -13,7 +13,7 @@ K = torch.tensor([[160.0, 0.0, 32.0], [0.0, 160.0, 32.0], [0.0, 0.0, 1.0]])
 
 
 def _box() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return a plate before the camera and one behind it that faces away, each with half of the chart."""
+    """Return a plate in front of the camera and one behind that plate facing away, each with half of the chart."""
     corners = torch.tensor([[-0.1, -0.1, 0.6], [0.1, -0.1, 0.6], [-0.1, 0.1, 0.6], [0.1, 0.1, 0.6]])
     vertices = torch.cat((corners, corners + torch.tensor([0.0, 0.0, 0.05])))
     faces = torch.tensor([[0, 2, 1], [1, 2, 3], [4, 5, 6], [5, 7, 6]])

@@ -17,7 +17,7 @@ WEIGHTS = OutlineWeights(steps=8, outline=8000.0)
 
 @pytest.fixture(scope="module")
 def scene(hand: HandModel) -> tuple[LitHands, LitHands, Crops, torch.Tensor]:
-    """Return the truth, a start beside it, crops with the true keypoints, and the true masks of two hands."""
+    """Return the truth, a perturbed start, crops with the true keypoints, and the true masks of two hands."""
     generator = torch.Generator().manual_seed(3)
     parameters = mean_texture(hand, hand.mean_parameters(2))
     parameters = replace(parameters, pose=parameters.pose + 0.15 * torch.randn(2, hand.pose_dim, generator=generator))
@@ -106,7 +106,7 @@ def test_it_ends_when_nothing_improves(hand: HandModel, scene: tuple, monkeypatc
 
 
 def test_without_keypoints_a_hand_stays_where_it_began(hand: HandModel, scene: tuple) -> None:
-    """A large hand's outline is also that of a usual hand that is nearer."""
+    """A large hand has the same outline as an average hand that is nearer."""
     truth, _, crops, _ = scene
     large = replace(truth, parameters=replace(truth.parameters, shape=torch.full((2, hand.shape_dim), 1.0)))
     verts_cam = pose_hands(hand, large, crops.K).verts_cam

@@ -1,4 +1,4 @@
-"""Annotation lists: exact to float32, faults by entry, broken text named."""
+"""Annotation lists: exact to float32, faults recorded by entry, broken text reported."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Numbers of annotations: what has the shape that is asked for, however it is nested, and nothing that explodes."""
+"""Numbers of annotations: anything with the requested shape, however nested, and nothing that explodes."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Raw trees: folders and zips alike, merged; hostile and broken zips refused."""
+"""Raw trees: folders and zips alike, merged; hostile and broken zips rejected."""
 
 import pickle
 import struct
@@ -149,7 +149,7 @@ def test_no_root_is_an_error_with_a_remedy(tmp_path):
 
 
 def test_a_zip_of_windows_has_the_same_files(tmp_path):
-    """`Compress-Archive` of an old PowerShell separates folders by backslashes."""
+    """`Compress-Archive` in old versions of PowerShell separates folders with backslashes."""
     path = write_zip(tmp_path / "x.zip", {"data/train.txt": b"list", "data/rgb/0.jpg": b"one", "data/empty/": b""})
     path.write_bytes(path.read_bytes().replace(b"data/", b"data\\").replace(b"rgb/", b"rgb\\").replace(b"ty/", b"ty\\"))
     (place,) = find_places(tmp_path, ["train.txt"])

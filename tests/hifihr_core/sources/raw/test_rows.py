@@ -1,4 +1,4 @@
-"""Rows on disk: what is appended is read, row by row, in any process."""
+"""Rows on disk: appended rows are read back, one by one, in any process."""
 
 import pickle
 

@@ -1,4 +1,4 @@
-"""`report.html`: everything of a run on one page, whatever the run has so far."""
+"""`report.html`: everything about a run on one page, at any stage of the run."""
 
 import json
 from xml.etree import ElementTree

@@ -22,7 +22,7 @@ PHOTO = Path(__file__).parents[4] / "examples" / "hand.jpg"
 
 
 class _Pictures(FrameSource):
-    """A clip that shows some pictures, numbered from 0."""
+    """A clip of some pictures, numbered from 0."""
 
     def __init__(self, images: dict[int, np.ndarray]) -> None:
         super().__init__()

@@ -18,7 +18,7 @@ def _draw(hand: HandModel, batch: int) -> HandParameters:
 
 
 def _dense(hand: HandModel, own: HandParameters) -> torch.Tensor:
-    """Return the derivatives by moving every coefficient by itself: the plain twin."""
+    """Return the derivatives by moving every coefficient separately: the plain twin."""
     columns = []
     for step in torch.eye(hand.pose_dim) * 1e-2:
         further, back = (

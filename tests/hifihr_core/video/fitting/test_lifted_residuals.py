@@ -32,7 +32,7 @@ def test_the_jacobian_is_that_of_the_residuals(anny: HandModel) -> None:
 
 
 def test_what_joints_leave_open_stays_as_it_was_lifted(anny: HandModel) -> None:
-    """A hand from afar and a smaller one nearby look alike, and so do fingers bent to and from the camera."""
+    """A distant hand and a smaller near one look alike, and so do fingers bent towards and away from the camera."""
     K = np.array([[800.0, 0, 320], [0, 800, 240], [0, 0, 1]])
     true = _sequence(anny, 1).part(np.zeros(12, dtype=int))
     placed = true.placed()

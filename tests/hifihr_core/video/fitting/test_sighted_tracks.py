@@ -36,7 +36,7 @@ def test_mirrored_camera_sees_the_mirrored_point(clip_K) -> None:
 
 
 def test_a_doubtful_hand_beside_a_sure_one_is_the_other(seen_hand, clip_K) -> None:
-    """Its sightings say right a little more often; the other hand is a right one beyond doubt."""
+    """Its sightings suggest right slightly more often; the other hand is clearly a right one."""
     doubtful = ["right", "left", "right", "left", "right"] * 4
     frames = [
         SeenFrame(n, n / 30, False, {0: seen_hand(200.0, side=side), 1: seen_hand(500.0)})

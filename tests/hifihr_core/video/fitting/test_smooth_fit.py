@@ -35,7 +35,7 @@ def motion(hand: HandModel) -> MotionOfJoints:
 
 
 def _truth(hand: HandModel, count: int) -> HandSequence:
-    """Return a hand that moves smoothly between three drawn poses."""
+    """Return a hand that moves smoothly between three sampled poses."""
     drawn = hand.sample_parameters(3, generator=torch.Generator().manual_seed(2))
     at = (1 - np.cos(np.linspace(0, np.pi, count))) / 2 * 2
     pose = np.stack([np.interp(at, range(3), column) for column in drawn.pose.double().numpy().T], axis=1)
@@ -77,7 +77,7 @@ def _acceleration(joints: np.ndarray) -> float:
 
 
 def test_step_is_that_of_the_dense_problem(hand: HandModel, motion: MotionOfJoints) -> None:
-    """The banded step against numpy on the whole Jacobian, its time terms by finite differences."""
+    """The banded step against numpy on the full Jacobian, with time terms by finite differences."""
     truth = _truth(hand, 6)
     seen, start = _see(hand, truth, 1.0), _disturbed(truth, 0.1)
     settings = SmoothSettings()
@@ -170,7 +170,7 @@ def test_short_tracks_can_be_fitted(hand: HandModel, motion: MotionOfJoints, cou
 
 
 def test_shape_is_that_of_the_person(hand: HandModel, motion: MotionOfJoints) -> None:
-    """Bones get nearer to the truth than the mean hand's, and stay one length over the track."""
+    """Bone lengths get closer to the truth than the mean hand's, and are constant over the track."""
     truth = _truth(hand, 30)
     seen = _see(hand, truth, 1.5)
     start = HandSequence(

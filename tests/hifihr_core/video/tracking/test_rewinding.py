@@ -13,7 +13,7 @@ from hifihr_core.video.tracking.watch_clip import watch_clip
 
 
 class _Blind:
-    """Eyes that find no hand by themselves before some picture, and follow one that they are shown."""
+    """Eyes that find no hand before some picture, but follow one at a given position."""
 
     def __init__(self, eyes, until: int) -> None:
         self._eyes, self._until, self._found = eyes, until, 0

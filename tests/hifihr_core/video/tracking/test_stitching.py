@@ -26,7 +26,7 @@ def test_a_hand_that_comes_back_later_or_elsewhere_is_another_one(seen_hand) -> 
 
 
 def test_identities_that_were_exchanged_are_put_right(seen_hand) -> None:
-    """The hands cross at frame 40, and the tracker takes each for the other from then on."""
+    """The hands cross at frame 40, and from then on the tracker confuses them."""
     rows = []
     for n in range(80):
         right, left = seen_hand(100.0 + 5 * n, 235.0), seen_hand(500.0 - 5 * n, 250.0, side="left")

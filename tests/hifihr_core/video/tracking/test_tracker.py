@@ -24,7 +24,7 @@ def test_one_hand_keeps_its_identity(scripted_eyes, seen_hand, numbered) -> None
 
 
 def test_two_hands_pass_each_other(scripted_eyes, seen_hand, numbered) -> None:
-    """Where they overlap only the front hand is seen; afterwards each is itself again."""
+    """While they overlap only the front hand is seen; afterwards each keeps its identity."""
     script = []
     for n in range(80):
         right, left = seen_hand(100.0 + 5 * n), seen_hand(500.0 - 5 * n, 250.0, side="left")

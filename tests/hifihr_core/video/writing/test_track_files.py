@@ -20,7 +20,7 @@ FACTS = ClipFacts("a.mp4", 640, 480, 30.0)
 
 @pytest.fixture(scope="module")
 def fitted(anny, lifter, true_hand) -> dict[str, tuple]:
-    """Return a fitted right and left hand with their truths; frames 9 to 12 were not seen."""
+    """Return a fitted right and left hand with their ground truths; frames 9 to 12 were not seen."""
     K, fitter, found = np.array([[700.0, 0, 320], [0, 700, 240], [0, 0, 1]]), TrackFitter(anny, lifter), {}
     for side in ("right", "left"):
         truth = true_hand(side, 24)

@@ -35,7 +35,7 @@ def test_light_is_between_the_frames_that_were_looked_at() -> None:
 
 
 class _Predictor(Predictor):
-    """Predicts a light as bright as the number of the picture, and says how many pictures it got at once."""
+    """Predicts a light whose brightness encodes the picture's number, and records how many pictures it got at once."""
 
     def __init__(self, *, refine: bool = False, same_person: bool = False) -> None:
         self.settings, self.asked = SimpleNamespace(refine=refine, same_person=same_person), []
@@ -60,7 +60,7 @@ def _track(id: int, first: int, count: int) -> SightedTrack:
 
 
 class _Source(FrameSource):
-    """As many pictures, each of which shows its number."""
+    """This many pictures, each of which encodes its number."""
 
     def __init__(self, count: int) -> None:
         super().__init__()
