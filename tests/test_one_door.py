@@ -137,6 +137,6 @@ def test_nothing_outside_the_door_opens_a_file():
         ("Image.open(path)", True),
     ],
 )
-def test_the_test_knows_a_reader_when_it_sees_one(tmp_path, line, is_found):
+def test_the_test_recognises_a_reader(tmp_path, line, is_found):
     (tmp_path / "a.py").write_text(line)
     assert bool(list(calls(tmp_path / "a.py"))) == is_found

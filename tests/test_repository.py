@@ -59,7 +59,7 @@ def test_every_dependency_is_pinned_and_open_upwards():
     assert not [requirement for requirement in wanted if re.search(r",\s*<", requirement)]
 
 
-def test_every_module_of_the_core_stands_in_a_layer():
+def test_every_module_of_the_core_is_in_a_layer():
     (contract,) = PROJECT["tool"]["importlinter"]["contracts"]
     placed = {name.strip() for row in contract["layers"] for name in row.split("|")}
     core = ROOT / "hifihr_core"

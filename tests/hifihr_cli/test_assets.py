@@ -182,7 +182,7 @@ def test_terms_are_shown_before_a_gated_import(run_cli, home, tmp_path):
     assert "contains no MANO_RIGHT.pkl" in ended.message
 
 
-def test_what_is_not_free_is_not_fetched(run_cli, home):
+def test_assets_that_are_not_free_are_not_fetched(run_cli, home):
     ended = run_cli("assets", "fetch", "nimble")
     assert ended.code == 3
     assert "only free assets are downloaded" in ended.message

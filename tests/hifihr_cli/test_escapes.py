@@ -37,7 +37,7 @@ def test_stdout_is_utf8_wherever_it_goes(run_fresh, tmp_path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a shell that closes files")
-def test_a_closed_stdout_is_no_fault() -> None:
+def test_a_closed_stdout_is_not_an_error() -> None:
     ended = subprocess.run(
         f'"{sys.executable}" -m hifihr_cli assets list >&-', shell=True, capture_output=True, text=True
     )

@@ -46,7 +46,7 @@ def test_every_line_of_a_first_run_ends_well(fresh, run_cli, monkeypatch):
     assert predicted.code == 0, predicted.err
 
 
-def test_without_any_data_eval_still_says_what_to_prepare(fresh, run_cli):
+def test_without_any_data_eval_names_what_to_prepare(fresh, run_cli):
     ended = run_cli("eval", "--dataset", "ho3d", "--device", "cpu")
     assert ended.code == 3
     assert "hifihr prepare" in ended.message

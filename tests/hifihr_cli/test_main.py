@@ -201,7 +201,7 @@ sys.exit(main.main(["assets", "list"]))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes as POSIX has them")
-def test_a_reader_that_went_away_is_no_error(tmp_path):
+def test_a_vanished_reader_is_not_an_error(tmp_path):
     code = "from hifihr_cli.start import run; run()"
     process = subprocess.Popen(
         [sys.executable, "-c", code, "assets", "list", "--json"],

@@ -177,20 +177,20 @@ def test_wrong_command_lines(here, run_cli, words, code, said):
     assert not (here / "predictions").exists()
 
 
-def test_an_empty_folder_is_no_success(here, run_cli):
+def test_an_empty_folder_is_not_a_success(here, run_cli):
     (here / "nothing").mkdir()
     ended = run_cli("predict", "nothing")
     assert (ended.code, "contains no photos" in ended.message) == (3, True)
 
 
-def test_nothing_that_can_reconstruct(here, run_cli, monkeypatch):
+def test_no_model_that_can_reconstruct(here, run_cli, monkeypatch):
     monkeypatch.setattr(load_models, "shipped_model", lambda name: None)
     ended = run_cli("predict", "hand.png", "--detector", "none")
     assert ended.code == 3
     assert "--checkpoint" in ended.message
 
 
-def test_a_part_does_its_photos_and_one_without_any_is_no_failure(here, run_cli):
+def test_a_part_does_its_photos_and_an_empty_part_is_not_a_failure(here, run_cli):
     words = ("predict", "hand.png", "--boxes", "boxes.json", "--format", "json", "--no-overlay", "--json")
     first = run_cli(*words, "--part", "1/2")
     assert first.code == 0, first.err
@@ -201,7 +201,7 @@ def test_a_part_does_its_photos_and_one_without_any_is_no_failure(here, run_cli)
 
 
 @pytest.mark.parametrize("words", [("--page",), ("--same-person",), ("--fps", "30")])
-def test_what_needs_all_photos_does_not_go_with_a_part(here, run_cli, words):
+def test_options_that_need_all_photos_cannot_be_combined_with_a_part(here, run_cli, words):
     ended = run_cli("predict", "hand.png", "--part", "1/2", *words)
     assert ended.code == 2
     assert "cannot be combined" in ended.err

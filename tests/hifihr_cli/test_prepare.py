@@ -20,7 +20,7 @@ def data(tmp_path, monkeypatch, raw_trees):
     return tmp_path / "data"
 
 
-def test_bare_prepare_finds_and_writes_the_default_places(run_cli, data):
+def test_bare_prepare_uses_the_default_folders(run_cli, data):
     ended = run_cli("prepare", "freihand", "--workers", 0)
     assert ended.code == 0
     assert ended.out.splitlines()[0] == "folder\tsamples\tposes\tshards\tproblems"
@@ -35,7 +35,7 @@ def test_json_is_one_document(run_cli, data):
     assert found[f"{data}/shards/freihand/train"]["samples"] == 8
 
 
-def test_dry_run_touches_nothing(run_cli, data):
+def test_a_dry_run_touches_nothing(run_cli, data):
     before = sorted(data.rglob("*"))
     ended = run_cli("prepare", "freihand", "--dry-run")
     assert ended.code == 0
@@ -65,7 +65,7 @@ def test_check_names_what_is_missing_and_ends_with_3(run_cli, data):
 
 
 @pytest.mark.parametrize("source", [name for name in SOURCES if name not in ("synth",)])
-def test_missing_data_says_where_to_get_it_and_how_it_must_look(run_cli, tmp_path, source):
+def test_missing_data_names_the_download_and_the_layout(run_cli, tmp_path, source):
     ended = run_cli("prepare", source, "--root", tmp_path / "none")
     assert ended.code == 3
     assert len(ended.err.strip().splitlines()) == 1
@@ -192,7 +192,7 @@ class TestShards:
         found = json.loads(run_cli("shards", "info", folder / "freihand/train", "--json").out)
         assert found[f"{folder}/freihand/train"]["facts"]["mano_stand_in"] is True
 
-    def test_verify_is_content_with_whole_shards(self, run_cli, folder):
+    def test_verify_accepts_intact_shards(self, run_cli, folder):
         ended = run_cli("shards", "verify", folder)
         assert (ended.code, "2 shard folder(s), all checksums match" in ended.out) == (0, True)
 

@@ -3,7 +3,7 @@ import json
 import pytest
 
 
-def test_a_raw_tree_is_written(tmp_path, monkeypatch, run_cli):
+def test_a_raw_dataset_is_written(tmp_path, monkeypatch, run_cli):
     written = []
     monkeypatch.setattr(
         "hifihr_core.sources.written.layouts.write_raw_tree",
@@ -51,14 +51,14 @@ def test_light_and_people_are_chosen_on_the_command_line(tmp_path, run_cli):
     assert (shape[0] == shape[1]).all()
 
 
-def test_a_dry_run_of_a_raw_tree_touches_nothing(tmp_path, run_cli):
+def test_a_dry_run_of_a_raw_dataset_touches_nothing(tmp_path, run_cli):
     ended = run_cli("prepare", "synth", "--as", "freihand", "--count", 30, "--dry-run", "--out", tmp_path / "x")
     assert ended.code == 0
     assert "would hold 30 training and 3 evaluation poses of anny" in ended.out
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_raw_tree_is_replaced_only_when_told(tmp_path, run_cli):
+def test_a_raw_dataset_is_replaced_only_on_request(tmp_path, run_cli):
     words = ("prepare", "synth", "--as", "freihand", "--hand", "anny", "--evaluation", 0, "--out", tmp_path)
     assert run_cli(*words, "--count", 2).code == 0
     before = sorted((tmp_path / "training/rgb").iterdir())
@@ -72,7 +72,7 @@ def test_a_raw_tree_is_replaced_only_when_told(tmp_path, run_cli):
     assert (tmp_path / "mine.txt").read_text() == "mine"
 
 
-def test_a_raw_tree_that_was_not_finished_is_written_anew(tmp_path, run_cli):
+def test_an_unfinished_raw_dataset_is_rewritten(tmp_path, run_cli):
     words = ("prepare", "synth", "--as", "freihand", "--hand", "anny", "--evaluation", 0, "--out", tmp_path)
     assert run_cli(*words, "--count", 1).code == 0
     marker = tmp_path / "hifihr_synthetic.json"

@@ -100,6 +100,6 @@ def test_a_signal_that_is_dropped_in_a_callback_comes_again(tmp_path, sent):
     assert ended.stderr.count("\n") == 1
 
 
-def test_a_job_in_the_background_of_a_shell_goes_on_ignoring_ctrl_c(tmp_path):
+def test_a_background_job_of_a_shell_keeps_ignoring_ctrl_c(tmp_path):
     ended = send_itself(tmp_path, "typer", ["--version"], handler="SIG_IGN")
     assert (ended.returncode, ended.stderr) == (0, "")

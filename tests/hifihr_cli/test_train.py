@@ -37,7 +37,7 @@ def test_pretraining_then_training_on_hands_made_on_the_fly(run_cli, here):
     assert max(row["step"] for row in rows) == 3
 
 
-def test_the_bare_command_says_what_to_do_without_data(run_cli, here):
+def test_the_bare_command_names_the_remedy_without_data(run_cli, here):
     ended = run_cli("train", "--supervision", "self")
     assert ended.code == 3
     assert "shards" in ended.message

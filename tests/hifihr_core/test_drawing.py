@@ -24,7 +24,7 @@ def test_bones_have_the_colour_of_their_finger_and_a_rim() -> None:
     assert rimmed.max(axis=2).min() < 100  # darker than both the bones and the paper
 
 
-def test_joints_that_are_nowhere_draw_without_a_fault() -> None:
+def test_joints_without_a_position_are_drawn_without_an_error() -> None:
     picture = np.zeros((40, 40, 3), np.uint8)
     joints = np.full((21, 2), 1e12)
     joints[3] = np.nan

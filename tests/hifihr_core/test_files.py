@@ -121,7 +121,7 @@ def test_text_comes_back(tmp_path):
     assert read_text(tmp_path / "a.txt") == "grün\n"
 
 
-def test_bytes_that_are_no_text_are_refused(tmp_path):
+def test_bytes_that_are_not_text_are_refused(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"ok \xff")
     with pytest.raises(DataError, match="byte 3 is not UTF-8"):
         read_text(tmp_path / "a.txt")
@@ -134,7 +134,7 @@ def test_reading_a_folder_or_nothing(tmp_path):
         read_text(tmp_path / "nothing")
 
 
-def test_an_unknown_error_keeps_the_words_of_the_system():
+def test_an_unknown_error_keeps_the_text_of_the_system():
     assert describe_os_error(OSError(errno.ELOOP, "Too many levels")) == "too many levels"
 
 

@@ -22,7 +22,7 @@ def test_a_folder_has_one_owner_at_a_time(tmp_path):
     assert not list((tmp_path / "new").iterdir())
 
 
-def test_the_lock_of_a_file_that_its_holder_removes_meanwhile_is_none(tmp_path, monkeypatch):
+def test_a_lock_on_a_file_that_its_holder_has_removed_is_not_a_lock(tmp_path, monkeypatch):
     asked, lock = [], folder_lock._lock
 
     def end_the_other(handle):
@@ -59,14 +59,14 @@ def no_locks(monkeypatch):
 
 
 @pytest.mark.usefixtures("no_locks")
-def test_file_systems_without_locks_are_no_error(tmp_path):
+def test_file_systems_without_locks_are_not_an_error(tmp_path):
     with lock_folder(tmp_path, what="a test") as has_locks, lock_folder(tmp_path, what="a test"):
         assert not has_locks
         assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.usefixtures("no_locks")
-def test_a_file_that_is_there_is_a_lock_where_it_is_asked_for(tmp_path):
+def test_an_existing_file_is_a_lock_if_requested(tmp_path):
     with (
         lock_folder(tmp_path, what="a test", by_presence=True),
         pytest.raises(DataError, match=r"a test is using it; .*\(if there is no such process, delete \.locked there\)"),

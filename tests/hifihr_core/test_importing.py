@@ -61,7 +61,7 @@ def test_mano_from_every_form_gives_the_same_arrays(mano, mano_pickle, mano_path
         (lambda folder: _write(folder / "a.zip", b"not a zip"), r"suffix \.zip, expected \.pkl"),
     ],
 )
-def test_what_does_not_hold_the_file_is_refused_with_the_name_of_what_is_needed(mano, tmp_path, make, words):
+def test_a_source_without_the_file_is_refused_with_the_name_of_the_needed_file(mano, tmp_path, make, words):
     with pytest.raises(AssetError, match=words) as caught:
         import_asset(mano, make(tmp_path))
     assert "mano-right is made from MANO_RIGHT.pkl" in str(caught.value)
@@ -116,14 +116,14 @@ def test_one_file_of_several_is_not_enough(tmp_path, home):
         import_asset(nimble, path)
 
 
-def test_two_files_that_fit_a_pattern_are_a_question(tmp_path, home):
+def test_two_files_that_match_a_pattern_are_ambiguous(tmp_path, home):
     for name in ("a.t7", "b.t7"):
         _write(tmp_path / name, b"x")
     with pytest.raises(AssetError, match=r"a\.t7, b\.t7 all match \*\.t7, expected one; give the file itself"):
         import_asset(find_asset("hifihr-t7"), tmp_path)
 
 
-def test_a_free_file_brought_by_hand_is_checked_and_copied(tmp_path, home):
+def test_a_free_file_imported_by_hand_is_checked_and_copied(tmp_path, home):
     data = b"weights" * 100
     source = Source(url="https://example.org/w.pth", sha256=hashlib.sha256(data).hexdigest())
     asset = find_asset("vgg19").model_copy(update={"source": source})
@@ -157,7 +157,7 @@ def test_pipes_and_devices_are_refused_at_once(mano, tmp_path):
         import_asset(mano, tmp_path)
 
 
-def test_an_encrypted_zip_names_the_way_out(mano, tmp_path):
+def test_the_error_about_an_encrypted_zip_names_the_remedy(mano, tmp_path):
     path = zipped(tmp_path / "a.zip", {"MANO_RIGHT.pkl": b"x" * 100}, zipfile.ZIP_STORED)
     content = bytearray(path.read_bytes())
     directory = content.rindex(b"PK\x01\x02")

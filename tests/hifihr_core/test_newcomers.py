@@ -230,7 +230,7 @@ def test_a_hand_a_loss_and_a_network_train_and_come_back(toy_hand_term_and_netwo
     assert not checkpoint.network.has_appearance
 
 
-def test_a_term_that_a_network_cannot_serve_is_left_out_and_said(toy_hand_term_and_network, run_cli, tmp_path):
+def test_a_term_that_a_network_does_not_support_is_omitted_and_reported(toy_hand_term_and_network, run_cli, tmp_path):
     small = ("model.backbone=mobilenetv3_small_050", "model.weights=none", "data.image_px=64", "data.workers=0")
     small += ("data.validation_limit=2", "train.batch_size=2", "train.max_steps=1", "loss.weights.toy_center=1")
     words = [word for setting in small for word in ("--set", setting)]

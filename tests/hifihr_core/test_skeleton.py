@@ -38,7 +38,7 @@ def test_documented_orders():
     assert [rhd[place] for place in gather_from("rhd")] == ours
 
 
-def test_unknown_and_one_way_orders():
+def test_unknown_and_irreversible_orders():
     with pytest.raises(ValueError, match="known orders: freihand, ho3d"):
         gather_from("coco")
     with pytest.raises(ValueError, match="cannot be reversed"):

@@ -33,7 +33,7 @@ def test_a_download_arrives_and_is_verified(served, content):
     assert sorted(entry.name for entry in path.parent.iterdir()) == ["file.bin", "receipt.json"]
 
 
-def test_a_cut_download_goes_on_where_it_stopped(served, web, content):
+def test_a_cut_download_resumes_where_it_stopped(served, web, content):
     web.mode = "cut"
     with pytest.raises(AssetError, match="run again to resume"):
         fetch(served)
@@ -90,7 +90,7 @@ def test_a_checksum_in_the_name_is_enough_and_is_checked(served, web, content):
         fetch(bad)
 
 
-def test_a_file_that_is_gone(served, web):
+def test_a_missing_file(served, web):
     web.mode = "gone"
     with pytest.raises(AssetError, match=r"answered 404 Not Found; get .* on another machine, then run `hifihr assets"):
         fetch(served)
@@ -108,7 +108,7 @@ def test_an_unknown_host(served):
         fetch(asset)
 
 
-def test_too_little_space_is_told_before_the_download(served, monkeypatch):
+def test_too_little_space_is_reported_before_the_download(served, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(1, 1, 1000))
     with pytest.raises(AssetError, match="0 MB free, expected 1 MB; free some space"):
@@ -126,7 +126,7 @@ def test_a_disk_that_fills_up_meanwhile(served, monkeypatch):
     assert not installed_path(served).exists()
 
 
-def test_an_interruption_keeps_what_arrived_for_the_next_time(served, content):
+def test_an_interruption_keeps_the_bytes_already_received(served, content):
     def stop(done, total):
         if done > len(content) // 2:
             raise KeyboardInterrupt
@@ -139,14 +139,14 @@ def test_an_interruption_keeps_what_arrived_for_the_next_time(served, content):
 
 
 @pytest.mark.parametrize("asset_id", ["mano-right", "nimble", "hifihr-t7"])
-def test_what_is_not_free_is_never_downloaded(asset_id, monkeypatch, home):
+def test_assets_that_are_not_free_are_never_downloaded(asset_id, monkeypatch, home):
     monkeypatch.setattr(fetching, "urlopen", lambda *args, **kwargs: pytest.fail("the network was asked"))
     with pytest.raises(AssetError, match=f"only free assets are downloaded; .*hifihr assets import {asset_id} PATH"):
         fetch(find_asset(asset_id))
     assert not home.exists()
 
 
-def test_a_body_without_an_end_is_left(served, web, content):
+def test_an_endless_body_is_abandoned(served, web, content):
     web.mode = "endless"
     asset = with_source(served, size=None).model_copy(update={"largest_bytes": 3 * len(content)})
     with pytest.raises(AssetError, match="sent more than the expected 3,145,728 bytes"):
@@ -156,12 +156,12 @@ def test_a_body_without_an_end_is_left(served, web, content):
         fetch(with_source(served, size=len(content)))
 
 
-def test_a_length_that_is_no_number_does_not_count(served, web, content):
+def test_a_length_that_is_not_a_number_is_ignored(served, web, content):
     web.mode = "odd length"
     assert fetch(served).read_bytes() == content
 
 
 @pytest.mark.parametrize("url", ["ftp://example.org/a-12345678.bin", "file:///etc/passwd"])
-def test_only_the_web_is_asked(served, url):
+def test_only_web_addresses_are_requested(served, url):
     with pytest.raises(AssetError, match="expected an address starting with https://"):
         fetch(with_source(served, url=url))

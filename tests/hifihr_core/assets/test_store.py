@@ -27,7 +27,7 @@ def test_the_cache_is_where_the_user_says(monkeypatch, tmp_path):
     assert cache_home().name == "hifihr"
 
 
-def test_a_missing_asset_says_how_to_get_it(asset):
+def test_a_missing_asset_names_how_to_get_it(asset):
     assert not is_installed(asset.id)
     assert check(asset) == "missing"
     with pytest.raises(AssetError, match=r"vgg19: not installed, expected .*; run `hifihr assets fetch vgg19`"):

@@ -9,7 +9,7 @@ def _picture() -> np.ndarray:
     return smooth.astype(np.uint8)
 
 
-def test_amplitudes_change_and_the_mean_colour_stays() -> None:
+def test_amplitudes_change_and_the_mean_colour_does_not() -> None:
     picture = _picture()
     changed = jitter_spectrum(picture, np.random.default_rng(0))
     assert changed.shape == picture.shape

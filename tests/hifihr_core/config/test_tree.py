@@ -31,7 +31,7 @@ def test_a_preset_makes_a_plan(path):
 
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
-def test_a_paper_preset_says_every_weight_of_its_row(path):
+def test_a_paper_preset_sets_every_weight_of_its_row(path):
     """The weights in a file do not change with our table."""
     settings = load_settings(RunSettings, file=path)
     if settings.train.optimizer == "adam":

@@ -49,14 +49,14 @@ def test_the_labelled_hand_is_the_one_that_overlaps_most():
     assert labelled_hand([], np.array([10.0, 10.0, 50.0, 50.0])) == (None, None)
 
 
-def test_without_a_label_it_is_the_surest_right_hand():
+def test_without_a_label_it_is_the_most_certain_right_hand():
     left, right, surest = hand(0, 0, 9, 9, side="left", score=1.0), hand(9, 9, 20, 20, score=0.6), hand(0, 0, 8, 8)
     assert labelled_hand([left, right, surest], None) == (surest, None)
     assert labelled_hand([left], None) == (left, None)
     assert labelled_hand([], None) == (None, None)
 
 
-def test_what_is_found_replaces_the_label_and_what_is_missed_is_named(shards, finding):
+def test_found_boxes_replace_labels_and_missed_hands_are_named(shards, finding):
     samples = ShardSet(shards)
     found = find_boxes(samples, [0, 1, 2], finding(missed=(1,)))
     assert found.positions == [0, 2]

@@ -63,7 +63,7 @@ def test_the_true_skin_is_right_wherever_it_is_drawn(hand: HandModel, batch: Bat
     assert result["rows"]["mean texture"]["tone"]["correlation"] == [None] * 3
 
 
-def test_a_skin_that_the_light_explains_only_in_its_own_picture_is_found_out(hand: HandModel, batch: Batch) -> None:
+def test_a_skin_that_fits_only_in_its_own_picture_has_a_worse_score(hand: HandModel, batch: Batch) -> None:
     wrong = batch.labels["texture"].clone()
     wrong[:, 0] += 2.0
     row = document(hand, batch, wrong)["rows"]["1 picture"]
@@ -71,7 +71,7 @@ def test_a_skin_that_the_light_explains_only_in_its_own_picture_is_found_out(han
     assert row["other"]["psnr"] < 35
 
 
-def test_one_picture_a_person_says_nothing(hand: HandModel, batch: Batch) -> None:
+def test_one_picture_per_person_gives_no_score(hand: HandModel, batch: Batch) -> None:
     first = replace(
         batch,
         image=batch.image[::2],
@@ -84,7 +84,7 @@ def test_one_picture_a_person_says_nothing(hand: HandModel, batch: Batch) -> Non
     assert document(hand, first, first.labels["texture"]) is None
 
 
-def test_what_parts_have_gathered_scores_as_what_one_has(hand, batch):
+def test_merged_parts_score_like_one_run(hand, batch):
     whole, together = LookScorer(hand), LookScorer(hand)
     whole.add(batch, found(hand, batch, 0.8 * batch.labels["texture"]))
     rows = whole.tensors()

@@ -30,5 +30,5 @@ def test_a_curled_finger_nears_the_palm_and_the_others_stay(rig: Rig) -> None:
     np.testing.assert_allclose(curled.T_cam_bone[others], rig.T_cam_bone[others], atol=1e-12)
 
 
-def test_no_curl_is_no_change(rig: Rig) -> None:
+def test_no_curl_changes_nothing(rig: Rig) -> None:
     np.testing.assert_allclose(skinned_vertices(curl_fingers(rig, {})), skinned_vertices(rig), atol=1e-12)

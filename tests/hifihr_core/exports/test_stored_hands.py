@@ -118,7 +118,7 @@ def test_a_damaged_hand_before_is_an_error_of_the_data(result: HandResult, hand:
         mesh_before(replace(result, before=before), hand)
 
 
-def test_what_was_not_refined_has_no_mesh_before(result: HandResult, hand: HandModel, tmp_path: Path) -> None:
+def test_an_unrefined_hand_has_no_mesh_before_refinement(result: HandResult, hand: HandModel, tmp_path: Path) -> None:
     plain = replace(result, before=None, keypoints_px=None)
     [path] = write_hand(tmp_path, "a_0", plain, ("json",), ExportContext("a.jpg"))
     again = hand_from_document(read_hand_document(path), hand)
@@ -127,6 +127,6 @@ def test_what_was_not_refined_has_no_mesh_before(result: HandResult, hand: HandM
     assert mesh_before(again, hand) is None
 
 
-def test_a_path_that_is_not_there_is_named_itself(tmp_path: Path) -> None:
+def test_a_missing_path_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"nowhere: no such file or folder; check the path"):
         result_files(tmp_path / "nowhere")

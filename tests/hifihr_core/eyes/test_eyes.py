@@ -153,13 +153,13 @@ def test_the_work_is_bounded_however_much_looks_like_a_hand(effort):
     assert len(hands) <= MAX_READINGS
 
 
-def test_sky_has_no_hands_however_thoroughly_one_looks(eyes):
+def test_a_sky_has_no_hands_even_in_a_thorough_search(eyes):
     rows = np.linspace(0, 1, 240)[:, None, None]
     sky = np.broadcast_to((1 - rows) * [90, 140, 220] + rows * [200, 220, 240], (240, 320, 3)).astype(np.uint8)
     assert eyes.find(sky, "thorough") == ()
 
 
-def test_a_hand_larger_than_the_picture_is_no_error(eyes, shot):
+def test_a_hand_larger_than_the_picture_is_not_an_error(eyes, shot):
     middle = shot.detection.keypoints_px.mean(axis=0).astype(int)
     part = np.ascontiguousarray(shot.image[middle[1] - 40 : middle[1] + 40, middle[0] - 40 : middle[0] + 40])
     for hand in eyes.find(part):
@@ -187,5 +187,5 @@ def test_views_cover_the_photo_and_are_not_too_many(size):
         assert (high.max(axis=0) >= np.array(size) - 1e-6).all()
 
 
-def test_loading_uses_the_threads_that_it_is_told():
+def test_loading_uses_the_given_number_of_threads():
     assert Eyes.load(threads=1).find(np.zeros((8, 8, 3), dtype=np.uint8)) == ()

@@ -28,7 +28,7 @@ def test_score_and_spread_can_be_read_back_from_a_hand(presence):
     np.testing.assert_allclose(spread_of(summary(some)), spread_px(some), rtol=2e-2)
 
 
-def test_looks_that_agree_are_surer():
+def test_looks_that_agree_are_more_certain():
     near, far = summary(looks(0.5, 0.99)), summary(looks(8.0, 0.99))
     assert (near.sigma_px < far.sigma_px).all()
     assert (near.confidence > far.confidence).all()

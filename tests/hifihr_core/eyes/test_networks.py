@@ -33,7 +33,7 @@ def pictures(image_px: int) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("network", [PalmNetwork, LandmarkNetwork])
-def test_both_ways_of_running_answer_as_the_original(network):
+def test_both_ways_of_running_agree_with_the_original(network):
     module = load_network(network)
     engine = Engine(module, threads=1)
     shown = pictures(engine.image_px)

@@ -16,7 +16,7 @@ def test_a_region_that_is_not_turned_is_a_crop():
     np.testing.assert_allclose(corners, [[0, 0], [224, 224]], atol=1e-9)
 
 
-def test_what_points_right_in_the_photo_points_up_in_a_region_turned_by_a_quarter():
+def test_a_hand_that_points_right_points_up_in_a_region_rotated_by_a_quarter_turn():
     T_crop_photo = region(np.pi / 2).transforms(224)[0]
     middle, right_of_it = transform_points(np.array([[100.0, 60.0], [125.0, 60.0]]), T_crop_photo)
     np.testing.assert_allclose(middle, [112, 112], atol=1e-9)

@@ -19,7 +19,7 @@ def test_another_sighting_of_one_hand(other, is_one):
     assert is_repetition(other, OPEN) == is_one
 
 
-def test_a_knuckle_inside_a_hand_is_a_part_of_it_whoever_is_surer():
+def test_a_knuckle_inside_a_hand_is_a_part_of_it_whichever_is_more_certain():
     knuckle = OPEN.mean(axis=0) + (OPEN - 50) * 0.2 + 12
     assert is_repetition(knuckle, OPEN)
     np.testing.assert_array_equal(each_once(np.stack((knuckle, OPEN)), [0.99, 0.9]), [1])

@@ -32,7 +32,7 @@ def test_a_linear_problem_is_solved_in_one_step() -> None:
     assert (shorter.norm(dim=1) < 0.5 * step.norm(dim=1)).all()
 
 
-def test_an_unknown_that_nothing_depends_on_stays() -> None:
+def test_an_unknown_without_influence_does_not_change() -> None:
     jacobian = torch.tensor([[[1.0, 0.0], [2.0, 0.0]]])
     step = damped_step(jacobian, torch.ones(1, 2), torch.tensor([FIRST_DAMPING]))
     assert step[0, 1] == 0

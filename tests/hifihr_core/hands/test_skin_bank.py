@@ -11,7 +11,7 @@ from hifihr_core.records import Appearance
 from hifihr_core.rendering import interpolate, rasterize, sample_texture
 
 
-def test_the_bank_is_the_same_again_and_as_varied_as_people(hand: HandModel) -> None:
+def test_the_bank_is_reproducible_and_as_varied_as_people(hand: HandModel) -> None:
     bank = draw_skin_bank(hand, count=40)
     torch.testing.assert_close(bank.textures, draw_skin_bank(hand, count=40).textures)
     assert bank.colors.shape == (40, hand.num_vertices, 3)

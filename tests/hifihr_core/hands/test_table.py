@@ -70,7 +70,7 @@ def test_an_unknown_option_is_named_before_any_file_is_read(name, option, known)
         load_hand(name, **{option: 1})
 
 
-def test_missing_asset_says_how_to_get_it(tmp_path, monkeypatch):
+def test_a_missing_asset_names_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setenv("HIFIHR_HOME", str(tmp_path))
     with pytest.raises(AssetError, match="hifihr assets import mano-right"):
         load_hand("mano")

@@ -71,7 +71,7 @@ def test_one_wild_keypoint_does_not_drag_the_hand(hand: HandModel, truth: tuple[
     assert _error_px(hand, fitted, points)[:, others].mean() < 4.0
 
 
-def test_without_any_confidence_only_the_prior_speaks(hand: HandModel, truth: tuple[PlacedHands, torch.Tensor]) -> None:
+def test_without_any_confidence_only_the_prior_counts(hand: HandModel, truth: tuple[PlacedHands, torch.Tensor]) -> None:
     lifted, points = truth
     fitted = fit_keypoints(hand, lifted, points, torch.zeros(3, 21), K.expand(3, 3, 3), steps=3)
     torch.testing.assert_close(fitted.root_cam, lifted.root_cam)

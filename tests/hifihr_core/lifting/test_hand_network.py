@@ -77,7 +77,7 @@ def seen(hand: HandModel) -> SeenHands:
     )
 
 
-def test_an_untrained_network_sees_as_the_eyes_do(network: HandNetwork) -> None:
+def test_an_untrained_network_sees_like_the_eyes(network: HandNetwork) -> None:
     eyes, crop = load_network(LandmarkNetwork), torch.rand(1, 3, LANDMARK_PX, LANDMARK_PX, generator=_generator())
     with torch.no_grad():
         body = eyes.stem(crop)
@@ -151,7 +151,7 @@ def test_a_saved_network_lifts_the_same(hand: HandModel, network: HandNetwork, s
         load_hand_network(path, hand)
 
 
-def test_an_untrained_reader_says_nothing(hand: HandModel, network: HandNetwork, seen: SeenHands) -> None:
+def test_an_untrained_reader_contributes_nothing(hand: HandModel, network: HandNetwork, seen: SeenHands) -> None:
     which = torch.arange(6)
     truth = seen.truth(which)
     evidence = Evidence(

@@ -95,7 +95,7 @@ def test_a_hand_that_the_eyes_nearly_lost_is_looked_at_again(
     assert float(apart) < 0.05 * float(hand_px)
 
 
-def test_hands_that_the_eyes_did_not_see_are_left_out(second: SecondSight, photo: Photo, detection: Detection) -> None:
+def test_hands_that_the_eyes_did_not_see_are_skipped(second: SecondSight, photo: Photo, detection: Detection) -> None:
     blind = replace(detection, seen=None)
     assert _look(second, photo, [blind])[0] is None
     sighted, _ = _look(second, photo, [blind, detection])

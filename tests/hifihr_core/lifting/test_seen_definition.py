@@ -58,6 +58,6 @@ def test_the_map_is_learned_from_hands_of_which_some_are_misread(load_tool):
 
 
 @pytest.mark.parametrize("definition", ["freihand", "ho3d", "other"])
-def test_from_seen_is_the_way_back(definition):
+def test_from_seen_is_the_inverse(definition):
     joints = load_hand("anny").joints_of(load_hand("anny").mean_parameters(2))
     torch.testing.assert_close(from_seen(as_seen(joints, definition), definition), joints, rtol=0, atol=1e-6)

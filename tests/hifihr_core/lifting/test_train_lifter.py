@@ -78,7 +78,7 @@ def test_time_ends_a_run(hand: HandModel) -> None:
     assert len(steps) <= 1
 
 
-def test_score_of_the_truth_is_zero_and_the_shipped_lifter_keeps_its_word(hand: HandModel) -> None:
+def test_the_truth_scores_zero_and_the_shipped_lifter_is_as_accurate_as_stated(hand: HandModel) -> None:
     exact = sample_keypoints(hand, 64, generator=_generator(1_000_003), noise=EXACT)
     perfect = evaluate_lifter(hand, lambda *_: PlacedHands(exact.parameters, exact.root_cam), hands=64)
     assert perfect.joints_mm < 1e-2

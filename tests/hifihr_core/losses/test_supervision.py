@@ -15,7 +15,7 @@ DOC = Path(__file__).parents[3] / "docs" / "supervision.md"
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_a_level_weighs_only_what_it_may_read(level):
+def test_a_level_has_weights_only_for_what_it_may_read(level):
     row = LEVELS[level]
     for name in row.weights:
         assert TERMS[name].labels <= row.labels
@@ -32,7 +32,7 @@ def test_capabilities_are_the_ones_that_terms_ask_for():
     assert {need for row in TERMS.values() for need in row.requires} == set(CAPABILITIES)
 
 
-def test_a_term_that_the_hand_cannot_serve_is_left_out_with_its_reason():
+def test_a_term_that_the_hand_does_not_support_is_omitted_with_its_reason():
     plan = plan_terms("full", frozenset({"render", "region"}))
     assert "vertices_3d" not in plan.terms
     assert ("vertices_3d", "this hand has no MANO vertices") in plan.left_out
@@ -49,7 +49,7 @@ def test_photometric_terms_need_the_labels_of_the_region():
     assert "keypoints_confidence" in plan_terms("self", EVERYTHING).terms["photometric"].labels
 
 
-def test_a_weight_of_zero_leaves_a_term_out_and_a_new_one_brings_it_in():
+def test_a_weight_of_zero_omits_a_term_and_a_new_weight_adds_it():
     plan = plan_terms("full", EVERYTHING, weights={"joints_3d": 0.0, "laplacian": 0.1})
     assert "joints_3d" not in plan.terms
     assert plan.weights_at(0)["laplacian"] == 0.1

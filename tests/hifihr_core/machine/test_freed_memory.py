@@ -24,7 +24,7 @@ print(faults())
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can keep freed memory")
-def test_large_blocks_are_used_again():
+def test_large_blocks_are_reused():
     ended = subprocess.run([sys.executable, "-c", COUNT], capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     assert int(ended.stdout) < 1000

@@ -11,7 +11,7 @@ print(import_onnxruntime().__name__, os.environ["ORT_DISABLE_TELEMETRY"])
 """
 
 
-def test_telemetry_is_off_and_an_unwritable_home_is_no_matter(run_fresh, tmp_path):
+def test_telemetry_is_off_and_an_unwritable_home_does_no_harm(run_fresh, tmp_path):
     (tmp_path / "file").touch()
     ended = run_fresh("-c", CODE, HOME=str(tmp_path / "file"))
     assert (ended.code, ended.out, ended.err) == (0, "onnxruntime 1\n", "")

@@ -50,7 +50,7 @@ def test_strict_means_are_over_the_hand():
     assert values["iou"] == pytest.approx(1)
 
 
-def test_a_part_left_out_is_white_in_paper_and_black_in_strict():
+def test_a_missing_part_is_white_in_paper_and_black_in_strict():
     mask = box_mask()
     coverage = mask.astype(float)
     coverage[:40] = 0

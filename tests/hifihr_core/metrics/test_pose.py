@@ -25,7 +25,7 @@ def test_errors_are_distances():
     torch.testing.assert_close(mpjpe(pred, truth), torch.tensor([3.0]))
 
 
-def test_pa_mpjpe_forgives_a_similarity_and_a_reflection_unless_told():
+def test_pa_mpjpe_forgives_a_similarity_and_by_default_a_reflection():
     truth = torch.from_numpy(np.random.default_rng(0).normal(size=(2, 21, 3)))
     pred = 3 * truth * torch.tensor([-1.0, 1.0, 1.0]) + 5
     assert pa_mpjpe(pred, truth).max() < 1e-6

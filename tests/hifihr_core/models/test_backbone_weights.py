@@ -78,7 +78,7 @@ def test_the_hub_is_asked_for_the_pretraining_of_the_asset(monkeypatch):
 
 
 @pytest.mark.parametrize("wanted", ["auto", "hub"])
-def test_without_any_source_every_way_out_is_named(wanted):
+def test_without_any_source_all_remedies_are_named(wanted):
     with pytest.raises(AssetError, match=r"weights of resnet18: .*hub cannot be reached.*weights=FILE.*weights=none"):
         find_backbone_weights("resnet18", wanted)
 
@@ -99,7 +99,7 @@ def test_the_switch_of_the_hub_is_obeyed(monkeypatch, offline):
     assert offline == [("https://mirror.example", backbone_weights.HUB_PATIENCE_S)]
 
 
-def test_a_file_that_is_no_state_dict_is_named(tmp_path):
+def test_a_file_that_is_not_a_state_dict_is_named(tmp_path):
     torch.save([1, 2], tmp_path / "list.pth")
     with pytest.raises(AssetError, match=r"list\.pth: not a state dict"):
         find_backbone_weights("resnet18", str(tmp_path / "list.pth"))

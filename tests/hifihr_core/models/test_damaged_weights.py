@@ -81,7 +81,7 @@ def test_tensors_of_another_kind_are_refused(load, whole):
         load(state={"extra": torch.zeros(1)})
 
 
-def test_random_damage_never_ends_in_another_error(load, whole, tmp_path):
+def test_random_damage_never_raises_another_error(load, whole, tmp_path):
     load()
     content = (tmp_path / "w.safetensors").read_bytes()
     header = int.from_bytes(content[:8], "little")

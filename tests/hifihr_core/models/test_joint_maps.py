@@ -66,7 +66,7 @@ def test_features_are_those_at_the_joint():
     assert torch.allclose(read_maps(logits, places).features, points, atol=2e-3)
 
 
-def test_the_spread_of_a_target_is_what_confidence_forgives():
+def test_confidence_tolerates_the_spread_of_a_target():
     found = read_maps(
         target_maps(torch.full((1, 21, 2), 0.5), height=64, width=64).clamp(min=1e-20).log(), torch.zeros(1, 1, 64, 64)
     )
@@ -79,7 +79,7 @@ def test_the_pyramid_is_the_last_map_of_every_stride(strides, indices):
     assert pyramid_indices(strides) == indices
 
 
-def test_an_untrained_network_says_what_its_lifter_says(network, anny, images, K):
+def test_an_untrained_network_gives_the_hand_of_its_lifter(network, anny, images, K):
     estimate = network(images, K)
     found = estimate.keypoints
     lifted = network.lifter(found.points * 64, found.confidence, K)

@@ -100,7 +100,7 @@ def test_backbone_weights_come_from_a_file(tmp_path):
     assert torch.equal(encoder.backbone.conv1.weight, backbone.conv1.weight)
 
 
-def test_an_untrained_network_says_the_mean_hand_in_the_middle(anny, network, images, K):
+def test_an_untrained_network_gives_the_mean_hand_in_the_centre(anny, network, images, K):
     estimate = network(images, K)
     assert estimate.parameters.pose.shape == (2, anny.pose_dim)
     assert torch.allclose(estimate.parameters.pose, anny.pose_prior().mean.expand(2, -1), atol=0.5)
@@ -164,7 +164,7 @@ def test_the_papers_light_has_no_negative_colours():
 
 
 @pytest.mark.parametrize("side", [56, 28, 32, 14])
-def test_the_light_head_takes_maps_of_any_size(side):
+def test_the_light_head_accepts_maps_of_any_size(side):
     assert LightHead(32)(torch.rand(2, 32, side, side)).shape == (2, 9)
 
 
@@ -190,7 +190,7 @@ def test_six_numbers_are_a_rotation(numbers):
     assert torch.allclose(R[:, 0], a / a.norm(), atol=1e-6)
 
 
-def test_the_view_of_a_crop_looks_along_its_own_ray():
+def test_the_view_of_a_crop_is_along_its_own_ray():
     K = K_from_focal(100.0, width=64, height=64)[None].clone()
     assert torch.allclose(crop_view(K, height=64, width=64), torch.eye(3)[None], atol=1e-6)
     K[0, 0, 2] += 40.0

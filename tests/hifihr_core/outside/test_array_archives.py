@@ -93,7 +93,7 @@ def test_other_files_are_one_line(tmp_path):
         read(tmp_path, error=DataError)
 
 
-def test_what_unpacks_to_more_than_was_asked_for_is_not_unpacked(tmp_path):
+def test_a_file_that_unpacks_to_more_than_allowed_is_not_unpacked(tmp_path):
     path = zipped(tmp_path / "a.npz", {"angles.npy": npy(np.zeros(1 << 20))})
     assert path.stat().st_size < 20_000
     with pytest.raises(AssetError, match="8,388,736 bytes, expected at most 1,000,000"):

@@ -21,7 +21,7 @@ def test_files_come_in_the_order_that_people_count_in(tmp_path):
     assert len(find_files(tmp_path)) == 4
 
 
-def test_what_operating_systems_leave_is_skipped(tmp_path):
+def test_files_that_operating_systems_leave_are_skipped(tmp_path):
     touch(*(tmp_path / name for name in ("a.jpg", "._a.jpg", ".DS_Store", "__MACOSX/a.jpg", "Thumbs.db")))
     assert [path.name for path in find_files(tmp_path)] == ["a.jpg"]
     assert not is_junk(".hidden.jpg")

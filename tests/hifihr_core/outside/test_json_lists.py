@@ -62,20 +62,20 @@ def test_a_truncated_text_is_named(cut):
         ("[[" + "[" * 200_000, "brackets are nested more than 64 deep"),
     ],
 )
-def test_a_foreign_text_is_named(text, reason):
+def test_a_text_that_is_not_a_list_is_named(text, reason):
     with pytest.raises(DataError) as caught:
         read(text, 2)
     assert reason in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_the_number_of_lists_may_be_told():
+def test_the_number_of_lists_may_be_given():
     stream = io.BytesIO(b"[[1], [2]]")
     with pytest.raises(DataError, match="2 lists, expected 3; ask again"):
         list(iterate_entries(stream, "x", level=2, lists=3, remedy="ask again"))
 
 
-def test_an_entry_without_end_is_not_kept(monkeypatch):
+def test_an_endless_entry_is_not_stored(monkeypatch):
     monkeypatch.setattr(json_lists, "_BLOCK_BYTES", 100)
     monkeypatch.setattr(json_lists, "MOST_ENTRY_BYTES", 1000)
     with pytest.raises(DataError, match="an entry of more than 1,000 bytes"):
@@ -83,6 +83,6 @@ def test_an_entry_without_end_is_not_kept(monkeypatch):
 
 
 @pytest.mark.parametrize("text", ["[[1, 2", "[nonsense]", '["a" "b]', f"[{'9' * 5000}]", r'["\ud800"]'])
-def test_an_entry_that_is_no_json_is_an_error_of_its_own(text):
+def test_an_entry_that_is_not_json_is_a_separate_error(text):
     with pytest.raises((DataError, ValueError)):
         read(text)

@@ -20,7 +20,7 @@ from hifihr_core.outside.whole_files import read_whole, sha256_of
         max_leaves=20,
     )
 )
-def test_what_json_writes_is_read(value):
+def test_output_of_json_is_read(value):
     for encoding in ("utf-8", "utf-8-sig", "utf-16", "utf-32"):
         assert parse_json(json.dumps(value, ensure_ascii=False).encode(encoding), "x") == value
 
@@ -43,7 +43,7 @@ def test_brackets_inside_texts_are_not_deep():
         (r'{"name": "\ud83d"}', "half a character"),
     ],
 )
-def test_what_harms_is_refused_in_one_line(text, reason):
+def test_harmful_texts_are_refused_in_one_line(text, reason):
     with pytest.raises(AssetError, match=reason) as caught:
         parse_json(text, "file.json", error=AssetError, remedy="ask again")
     assert "\n" not in str(caught.value)

@@ -104,7 +104,7 @@ def test_dotted_names_are_refused():
 
 
 @pytest.mark.parametrize("cached", [False, True])
-def test_extension_registry_is_no_way_around(cached):
+def test_the_extension_registry_is_not_a_way_around(cached):
     copyreg.add_extension("os", "getcwd", 0xF0)
     try:
         data = b"\x80\x02\x82\xf0)R."
@@ -195,7 +195,7 @@ def test_missing_file(tmp_path):
 
 
 @pytest.mark.parametrize("tail", [b"r" + struct.pack("<I", 2**31 - 1), b"p2147483000\n"])
-def test_a_place_of_the_memo_that_nothing_needs_is_refused(tail):
+def test_an_unneeded_memo_index_is_refused(tail):
     """Python would allocate two billion entries before it stores one."""
     with pytest.raises(AssetError, match="in a file of"):
         read(b"N" + tail + b".")
@@ -209,6 +209,6 @@ def test_a_number_for_the_bytes_of_an_array_is_refused():
         read(start + state + b"b.")
 
 
-def test_large_places_in_the_numbers_of_an_array_are_no_matter():
+def test_large_persistent_indices_in_an_array_do_no_harm():
     array = np.frombuffer(b"rrrrrrrrp99999999\n" * 4000, np.uint8)
     np.testing.assert_array_equal(np.asarray(read(pickle.dumps([array, array.copy()], 4))[1]), array)

@@ -41,7 +41,7 @@ def test_nothing_in_a_file_is_run(tmp_path, is_zip):
     assert not marker.exists()
 
 
-def test_a_type_is_read_only_where_it_was_allowed(tmp_path):
+def test_a_type_is_read_only_if_allowed(tmp_path):
     torch.save({"args": Namespace(lr=1)}, tmp_path / "a.pt")
     with pytest.raises(UnsafePickleError):
         read(tmp_path / "a.pt")

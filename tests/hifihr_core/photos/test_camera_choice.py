@@ -15,7 +15,7 @@ PHOTO = Photo(None, np.zeros((600, 800, 3), dtype=np.uint8), (1600, 1200))
 K = np.array([[1500.0, 0, 800], [0, 1500, 600], [0, 0, 1]])
 
 
-def test_the_users_word_comes_first_then_the_file_then_exif_then_an_assumption() -> None:
+def test_the_user_comes_first_then_the_file_then_exif_then_an_assumption() -> None:
     hand = Detection([0.0, 0, 9, 9], K=K)
     with_exif = replace(PHOTO, focal_px=1400.0)
     assert choose_camera(with_exif, CameraChoice(focal_px=1300.0), [hand]).K[0].tolist() == [1300, 0, 800]
@@ -42,7 +42,7 @@ def test_a_camera_that_sees_more_or_less_than_cameras_do_is_refused(choice: Came
         choose_camera(PHOTO, choice)
 
 
-def test_an_implausible_focal_length_of_exif_is_not_believed() -> None:
+def test_an_implausible_focal_length_in_exif_is_ignored() -> None:
     assert choose_camera(replace(PHOTO, focal_px=90_000.0)).source == "assumed"
 
 

@@ -27,7 +27,7 @@ def test_lists_are_converted_and_keypoints_count_in_full() -> None:
         ({"K": "K"}, "K is 'K'"),
     ],
 )
-def test_a_wrong_call_says_what_is_expected(wrong: dict, said: str) -> None:
+def test_a_wrong_call_names_what_is_expected(wrong: dict, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         Detection(**{"box_px": BOX, **wrong})
 
@@ -71,7 +71,7 @@ def test_keypoints_belong_to_their_box_and_their_photo() -> None:
     check_in_photo(Detection(BOX, keypoints_px=POINTS * lost[:, None], keypoints_confidence=lost), 640, 480)
 
 
-def test_a_few_keypoints_or_a_heap_of_them_are_put_aside_with_a_note() -> None:
+def test_too_few_or_clustered_keypoints_are_ignored_with_a_note() -> None:
     good = Detection(BOX, keypoints_px=POINTS)
     assert without_poor_keypoints(good) is good
     three = without_poor_keypoints(Detection(BOX, 1.0, None, POINTS, np.where(np.arange(21) < 3, 1.0, 0.0)))

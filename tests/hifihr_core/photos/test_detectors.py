@@ -14,7 +14,7 @@ def test_the_whole_image_is_a_hand_of_unknown_side() -> None:
     assert hand.side is None
 
 
-def test_what_is_found_in_a_reduced_photo_is_in_pixels_of_the_photo() -> None:
+def test_hands_found_in_a_reduced_photo_are_in_pixels_of_the_photo() -> None:
     [hand] = detect(Photo(None, np.zeros((30, 40, 3), dtype=np.uint8), (80, 90)), whole_image)
     np.testing.assert_array_equal(hand.box_px, [0, 0, 80, 90])
 

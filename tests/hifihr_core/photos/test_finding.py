@@ -35,7 +35,7 @@ def test_a_pattern_enters_sub_folders(folder: Path) -> None:
     assert find_photos([str(folder / "**" / "*.jpg")]).photos == (folder / "b.jpg", folder / "x" / "y" / "deep.jpg")
 
 
-def test_what_matches_nothing_is_refused(folder: Path) -> None:
+def test_a_pattern_without_matches_is_refused(folder: Path) -> None:
     (folder / "none").mkdir()
     with pytest.raises(DataError, match="the folder contains no photos"):
         find_photos([folder / "none"])

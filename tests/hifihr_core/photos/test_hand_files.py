@@ -110,7 +110,7 @@ def test_keypoints_as_pairs_or_records() -> None:
         ({"joints_px": [], "parameters": {}}, "earlier version"),
     ],
 )
-def test_what_is_wrong_is_named(document: Any, said: str) -> None:
+def test_problems_are_named(document: Any, said: str) -> None:
     with pytest.raises(DataError, match=said) as caught:
         parse_hands(document, "hands.json")
     assert "hands.json" in str(caught.value)
@@ -118,7 +118,7 @@ def test_what_is_wrong_is_named(document: Any, said: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["{", "[" * 100_000, '{"a": ' + "9" * 6000 + "}", ""])
-def test_what_is_not_a_file_of_hands_is_named(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_not_a_file_of_hands_is_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / "h.json"
     path.write_text(text)
     with pytest.raises(DataError, match=r"h\.json"):

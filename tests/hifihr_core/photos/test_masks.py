@@ -35,12 +35,12 @@ def test_a_quick_mask_is_right_to_a_few_pixels() -> None:
     assert iou(segment_quickly(picture(160), disc(160, right=0.03)), disc(160)) > 0.93
 
 
-def test_what_is_out_of_reach_stays_background() -> None:
+def test_pixels_out_of_reach_are_background() -> None:
     narrow, wide = (segment_hands(picture(112), disc(112, right=0.06).float(), reach=reach) for reach in (0.04, 0.15))
     assert iou(narrow, disc(112)) + 0.02 < iou(wide, disc(112)) > 0.9
 
 
-def test_hands_do_not_see_each_other() -> None:
+def test_hands_do_not_affect_each_other() -> None:
     pictures = torch.cat((picture(112), 1 - picture(112)))
     drawn = disc(112, right=0.03).float().repeat(2, 1, 1)
     both = segment_hands(pictures, drawn)

@@ -26,14 +26,14 @@ def test_the_exact_name_comes_first_and_capitals_decide_where_both_exist() -> No
     assert match_photos({"./IMG.jpg": HAND}, photos, "h.json").hands == {"IMG.jpg": HAND}
 
 
-def test_a_name_that_may_be_two_photos_is_refused() -> None:
+def test_an_ambiguous_name_is_refused() -> None:
     with pytest.raises(DataError, match=r"'img\.jpg' matches a/img\.jpg and b/img\.jpg; give more of the path"):
         match_photos({"img.jpg": HAND}, ["a/img.jpg", "b/img.jpg"], "h.json")
     with pytest.raises(DataError, match="two entries match"):
         match_photos({"a/img.jpg": HAND, "./a/img.jpg": HAND}, ["a/img.jpg"], "h.json")
 
 
-def test_a_name_that_meets_no_photo_is_said() -> None:
+def test_a_name_that_matches_no_photo_is_reported() -> None:
     matched = match_photos({"img.jpg": HAND, "imgg.jpg": HAND}, ["img.jpg"], "h.json")
     assert matched.unmatched == ("imgg.jpg",)
     with pytest.raises(DataError, match=r"match none of the photos \(entry 'imgg\.jpg', photo 'img\.jpg'"):

@@ -33,14 +33,14 @@ def hands(shoot) -> LitHands:
     )
 
 
-def test_the_length_of_a_hand_does_not_hang_on_its_pose(hand, hands):
+def test_the_length_of_a_hand_does_not_depend_on_its_pose(hand, hands):
     flat = replace(hands.parameters, pose=torch.zeros_like(hands.parameters.pose))
     bent, straight = hand_lengths_m(hand, hands.parameters), hand_lengths_m(hand, flat)
     torch.testing.assert_close(bent, straight, rtol=0.02, atol=0)
     assert 0.15 < float(bent[0]) < 0.22
 
 
-def test_a_hand_gets_the_length_that_is_said_and_looks_the_same(hand, hands):
+def test_a_hand_gets_the_given_length_and_looks_the_same(hand, hands):
     wanted = torch.tensor([0.165, 0.21])
     sized = with_length(hand, hands, wanted)
     torch.testing.assert_close(hand_lengths_m(hand, sized.parameters), wanted, rtol=0, atol=1e-4)
@@ -52,12 +52,12 @@ def test_a_hand_gets_the_length_that_is_said_and_looks_the_same(hand, hands):
     assert float((before - after).norm(dim=-1).mean()) < 0.03 * size
 
 
-def test_people_s_hands_differ_by_some_percent(hand, hands):
+def test_hand_lengths_differ_by_a_few_percent_between_people(hand, hands):
     spread = relative_spread(hand, hands.parameters)
     assert ((spread > 0.02) & (spread < 0.15)).all()
 
 
-def test_a_known_length_fixes_size_and_makes_depth_surer(hand, lifter, shoot):
+def test_a_known_length_fixes_size_and_makes_depth_more_certain(hand, lifter, shoot):
     shot = shoot(0)
     results = {}
     for length_m in (None, 0.2):

@@ -109,7 +109,7 @@ def test_results_of_other_settings_or_of_a_changed_photo_are_refused_before_any_
     assert not done.kept
 
 
-def test_files_of_others_are_never_touched(predictor: Predictor, photo: Path, tmp_path: Path) -> None:
+def test_foreign_files_are_never_touched(predictor: Predictor, photo: Path, tmp_path: Path) -> None:
     """Photos named like results, and annotations beside them, in the same folder as the results."""
     second = photo.with_name("a [1]_1.png")
     shutil.copy(photo, second)

@@ -120,7 +120,7 @@ def test_refinement_and_texture_reach_the_result(predictor: Predictor, shoot: Ca
     np.testing.assert_allclose(result.hands[0].keypoints_px, shot.detection.keypoints_px, atol=1e-9)
 
 
-def test_without_K_a_camera_is_assumed_and_said(predictor: Predictor, shoot: Callable) -> None:
+def test_without_K_a_camera_is_assumed_and_reported(predictor: Predictor, shoot: Callable) -> None:
     shot = shoot(9)
     [hand] = predictor.predict(shot.image, detections=[shot.detection]).hands
     assert not hand.metric
@@ -143,7 +143,9 @@ def test_side_of_the_settings_rules(predictor: Predictor, shoot: Callable) -> No
     assert predictor.predict(shot.image).hands[0].side == "left"
 
 
-def test_what_cannot_be_reconstructed_is_said(predictor: Predictor, hand: HandModel, shoot: Callable) -> None:
+def test_photos_that_cannot_be_reconstructed_are_reported(
+    predictor: Predictor, hand: HandModel, shoot: Callable
+) -> None:
     shot = shoot(1)
     blind = replace(shot.detection, keypoints_px=None, keypoints_confidence=None)
     with pytest.raises(AssetError, match=r"detect.*--boxes.*--checkpoint"):
@@ -245,7 +247,7 @@ def test_a_network_that_finds_joints_looks_again_from_nearer(hand: HandModel, sh
     np.testing.assert_allclose(result.box_px, [0, 0, *shot.image.shape[1::-1]])
 
 
-def test_a_second_look_far_smaller_than_a_given_box_is_not_believed(hand: HandModel, shoot: Callable) -> None:
+def test_a_second_look_far_smaller_than_a_given_box_is_ignored(hand: HandModel, shoot: Callable) -> None:
     shot = shoot(3)
     network = _Finder(shot, 64)
     predictor = Predictor(hand, network=network, lifter=None, settings=SETTINGS, network_px=64)
@@ -260,7 +262,9 @@ def test_a_second_look_far_smaller_than_a_given_box_is_not_believed(hand: HandMo
         assert (second > first * 1.02) == believed
 
 
-def test_a_few_keypoints_leave_the_start_to_the_image(hand: HandModel, lifter: Lifter, shoot: Callable) -> None:
+def test_with_too_few_keypoints_the_hand_starts_from_the_image(
+    hand: HandModel, lifter: Lifter, shoot: Callable
+) -> None:
     shot = shoot(3)
     predictor = Predictor(hand, network=_Oracle(shot, 64), lifter=lifter, settings=SETTINGS, network_px=64)
     three = Detection(shot.detection.box_px, 1.0, "right", shot.detection.keypoints_px, np.arange(21) < 3)
@@ -281,7 +285,7 @@ def test_the_keypoint_error_counts_what_was_found(predictor: Predictor, shoot: C
     assert expected < 10
 
 
-def test_an_unsure_network_keeps_the_box(hand: HandModel, shoot: Callable) -> None:
+def test_an_uncertain_network_keeps_the_box(hand: HandModel, shoot: Callable) -> None:
     shot = shoot(3)
     network = _Finder(shot, 64, confidence=0.3)
     predictor = Predictor(hand, network=network, lifter=None, settings=SETTINGS, network_px=64)
@@ -289,7 +293,7 @@ def test_an_unsure_network_keeps_the_box(hand: HandModel, shoot: Callable) -> No
     np.testing.assert_allclose(network.seen[0], network.seen[-1])
 
 
-def test_a_hand_that_no_detector_found_is_as_sure_as_its_joints_which_hold_no_refinement(
+def test_a_hand_without_detection_is_as_certain_as_its_joints_which_do_not_constrain_refinement(
     hand: HandModel, shoot: Callable
 ) -> None:
     shot = shoot(3)

@@ -64,7 +64,7 @@ def test_without_keypoints_the_picture_alone_leads(hand: HandModel, scene: tuple
     assert torch.isnan(refined.after.keypoint_px).all()
 
 
-def test_hands_do_not_see_each_other(hand: HandModel, scene: tuple) -> None:
+def test_hands_do_not_affect_each_other(hand: HandModel, scene: tuple) -> None:
     crops, truth, start = scene
     pair = map_tensors(lambda a, b: torch.cat((a, b)), start, truth)
     both = replace(map_tensors(lambda values: torch.cat((values, values)), crops), sides=("right", "right"))

@@ -25,7 +25,7 @@ def rectangle(left, top, right, bottom, z=1.0):
 
 @pytest.mark.parametrize("backend", ["native", "reference"])
 @pytest.mark.parametrize("edge", [3.5, 3.7, 4.0, 4.2, 4.4999])
-def test_a_straight_edge_covers_what_it_covers(backend, edge):
+def test_a_straight_edge_covers_its_exact_area(backend, edge):
     verts, faces = rectangle(-9, -9, edge, 99)
     row = silhouette(verts[None], faces, IDENTITY, 8, backend)[0, 4]
     assert torch.allclose(row, (edge - torch.arange(8, dtype=F64)).clamp(0, 1))
@@ -71,7 +71,7 @@ def test_hidden_outlines_and_inner_edges_do_nothing(make_scene):
     assert torch.equal(antialias(noise, out, verts, both, IDENTITY), noise)
 
 
-def test_a_speck_stays_between_nothing_and_all():
+def test_a_speck_is_partly_covered():
     verts, faces = rectangle(3.45, 3.45, 3.55, 3.55)
     covered = silhouette(verts[None], faces, IDENTITY, 8)
     assert covered.min() >= 0

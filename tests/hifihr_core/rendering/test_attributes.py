@@ -72,7 +72,7 @@ def test_texture_gradcheck():
     assert torch.autograd.gradcheck(sample_texture, (texture, uv))
 
 
-def test_uv_that_is_no_number_does_no_harm():
+def test_a_uv_that_is_not_a_number_does_no_harm():
     uv = torch.full((1, 1, 1, 2), float("nan"))
     assert sample_texture(torch.ones(1, 1, 4, 4), uv).shape == (1, 1, 1, 1)
 

@@ -39,7 +39,7 @@ def test_same_picture_and_gradient(make_scene):
     assert (grad - other_grad).norm() < 0.02 * grad.norm()
 
 
-def test_what_it_cannot_do_is_said(make_scene):
+def test_unsupported_steps_are_reported(make_scene):
     scene = make_scene(dtype=torch.float32)
     with pytest.raises(ValueError, match="cull is 'front'"):
         rasterize(scene.verts, scene.faces, scene.K, height=8, width=8, cull="front", backend="pytorch3d")

@@ -31,7 +31,7 @@ def test_native_is_the_reference(make_scene, draw, options):
         torch.testing.assert_close(getattr(ours, name), getattr(theirs, name), rtol=1e-6, atol=1e-6)
 
 
-def test_what_a_sphere_looks_like(make_scene, draw):
+def test_a_sphere_seen_from_a_camera(make_scene, draw):
     out = draw(make_scene(dtype=torch.float32))
     seen = out.silhouette == 1
     assert 0.1 < seen.float().mean() < 0.9
@@ -220,7 +220,7 @@ def test_unknown_back_ends_and_devices():
         assert backends.get_backend("auto", torch.device("cpu")).name == "native"
 
 
-def test_missing_pytorch3d_says_what_to_do(monkeypatch):
+def test_missing_pytorch3d_names_the_remedy(monkeypatch):
     from hifihr_core.rendering import pytorch3d as adapter
 
     monkeypatch.setattr(adapter, "is_available", lambda: False)
@@ -250,7 +250,7 @@ print("done")
 """
 
 
-def test_nowhere_to_cache_and_a_fork(tmp_path):
+def test_a_read_only_cache_and_a_fork(tmp_path):
     """A process with a read-only cache folder renders all the same, and so does its forked child."""
     blocked = tmp_path / "file"
     blocked.write_text("a file where a folder is expected")

@@ -128,7 +128,7 @@ def test_gradcheck_under_a_sky(surface, native, linear):
 
 
 @pytest.mark.parametrize("backend", ["native", "reference"])
-def test_what_is_hidden_from_the_light_keeps_the_sky_and_the_reverse(backend):
+def test_surfaces_hidden_from_the_light_keep_the_sky_and_vice_versa(backend):
     fragments = Fragments(torch.zeros(1, 1, 1, dtype=torch.int32), torch.ones(1, 1, 1, 3) / 3, torch.ones(1, 1, 1))
     light = Light(*(torch.tensor([x], dtype=F64) for x in ([0.2] * 3, [0.7] * 3, [0.0, 0, -1])))
     surface = (torch.full((1, 1, 1, 3), 0.5, dtype=F64), torch.tensor([0.0, 0, -1], dtype=F64).reshape(1, 1, 1, 3))

@@ -23,7 +23,7 @@ def test_points_beside_the_camera_take_the_whole_picture() -> None:
     assert (window.left, window.top, window.right, window.bottom) == (0, 0, 100, 80)
 
 
-def test_what_is_drawn_lands_where_it_belongs() -> None:
+def test_drawings_are_in_the_right_place() -> None:
     window, picture = Window(3, 2, 7, 5, 8, 8), torch.zeros(3, 10, 12)
     shifted = window.K(torch.from_numpy(K)[None])[0]
     assert shifted[:2, 2].tolist() == [47.0, 38.0]

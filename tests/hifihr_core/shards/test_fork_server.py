@@ -33,7 +33,7 @@ if __name__ == "__main__":
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for semaphores where Linux has them")
 @pytest.mark.parametrize(("preload", "shown"), [([], True), (["hifihr_core.shards.fork_server"], False)])
-def test_a_worker_whose_parent_is_killed_while_it_starts_says_nothing(tmp_path, run_fresh, preload, shown):
+def test_a_worker_whose_parent_is_killed_while_it_starts_is_silent(tmp_path, run_fresh, preload, shown):
     (tmp_path / "parent.py").write_text(ORPHAN.replace("PRELOAD", repr(preload)))
     ended = run_fresh(tmp_path / "parent.py")
     assert ended.code == -9

@@ -70,7 +70,7 @@ def test_parts_in_any_order_are_one_run(tmp_path, whole, of):
     assert list(verify(tmp_path / "out/train")) == []
 
 
-def test_a_stopped_part_and_a_stopped_merge_go_on(tmp_path, whole, monkeypatch):
+def test_a_stopped_part_and_a_stopped_merge_resume(tmp_path, whole, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         pack(tmp_path / "out", Part(1, 2), fail_at=13)
     pack(tmp_path / "out", Part(2, 2))
@@ -89,7 +89,7 @@ def test_a_stopped_part_and_a_stopped_merge_go_on(tmp_path, whole, monkeypatch):
     assert contents(tmp_path / "out") == whole
 
 
-def test_what_is_no_whole_set_of_parts_is_named(tmp_path):
+def test_an_incomplete_set_of_parts_is_named(tmp_path):
     with pytest.raises(DataError, match="contains no parts"):
         merge_parts(tmp_path)
     pack(tmp_path, Part(1, 3))

@@ -69,7 +69,7 @@ def test_a_run_leaves_shards_and_an_index_and_nothing_else(tmp_path, whole):
     assert list(verify(tmp_path / "whole")) == []
 
 
-def test_an_interrupted_run_goes_on_where_it_was(tmp_path, whole):
+def test_an_interrupted_run_resumes_where_it_was(tmp_path, whole):
     with pytest.raises(KeyboardInterrupt):
         pack_split(ToySplit(fail_at=7), tmp_path / "out", policy=SMALL)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [".work", "train-00000.h5", "train-00001.h5"]
@@ -118,14 +118,14 @@ def test_another_plan_is_refused_or_overwrites(tmp_path, whole):
     assert len(list((tmp_path / "whole").iterdir())) == 3
 
 
-def test_an_unfinished_folder_of_another_plan_starts_afresh(tmp_path, whole):
+def test_an_unfinished_folder_of_another_plan_is_restarted(tmp_path, whole):
     with pytest.raises(KeyboardInterrupt):
         pack_split(ToySplit(11, fail_at=9), tmp_path / "out", policy=SMALL)
     pack_split(ToySplit(), tmp_path / "out", policy=SMALL)
     assert digests(tmp_path / "out") == whole
 
 
-def test_an_interrupted_overwrite_goes_on_too(tmp_path, whole):
+def test_an_interrupted_overwrite_resumes_too(tmp_path, whole):
     again = Policy(shard_bytes=3000, overwrite=True)
     pack_split(ToySplit(9), tmp_path / "out", policy=SMALL)
     with pytest.raises(KeyboardInterrupt):
@@ -136,7 +136,7 @@ def test_an_interrupted_overwrite_goes_on_too(tmp_path, whole):
     assert digests(tmp_path / "out") == whole
 
 
-def test_files_of_others_in_the_folder_are_left_alone(tmp_path, whole):
+def test_foreign_files_in_the_folder_are_left_alone(tmp_path, whole):
     (tmp_path / "out").mkdir()
     for name in ("mine.h5", ".hidden.json", "train-me.h5"):
         (tmp_path / "out" / name).write_text("mine")

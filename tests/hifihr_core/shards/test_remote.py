@@ -161,7 +161,7 @@ def test_a_store_that_stays_bad_is_named_in_time(
     assert found[10].key == "10-0"
 
 
-def test_a_download_that_was_cut_goes_on_where_it_was(store: Store, folder: Path, tmp_path: Path) -> None:
+def test_an_interrupted_download_resumes_where_it_stopped(store: Store, folder: Path, tmp_path: Path) -> None:
     """A process was killed after 80,000 bytes: the next one requests only the rest."""
     shard = ShardSet(folder).index.shards[0]
     (tmp_path / f".{shard.sha256}-{shard.bytes}.part").write_bytes((folder / shard.file).read_bytes()[:80_000])
@@ -196,7 +196,7 @@ def test_many_readers_fetch_a_shard_once(store: Store, folder: Path, tmp_path: P
     assert store.asked[sets[0].index.shards[2].file] == blocks
 
 
-def test_shards_come_before_they_are_read(store: Store, folder: Path, tmp_path: Path) -> None:
+def test_shards_are_fetched_before_they_are_read(store: Store, folder: Path, tmp_path: Path) -> None:
     largest = max(shard.bytes for shard in ShardSet(folder).index.shards)
     found = RemoteShardSet(f"{store.url}/train", ShardCache(tmp_path, 2 * largest, QUICK))
     found.expect(np.array([35, 30, 5, 12, 20, 36]))
@@ -246,6 +246,6 @@ def test_addresses_that_cannot_be(tmp_path: Path, store: Store, monkeypatch: pyt
         RemoteFile("s3://bucket/a.h5", 10, "../../etc/passwd")
 
 
-def test_an_index_is_not_read_without_end(store: Store, folder: Path) -> None:
+def test_an_endless_index_is_not_read(store: Store, folder: Path) -> None:
     with pytest.raises(DataError, match="more than 100 bytes, expected an index"):
         fetching.read_small(f"{store.url}/train/index.json", most_bytes=100, patience=QUICK)

@@ -123,7 +123,7 @@ def test_a_reader_reads_only_the_labels_asked_for_and_pickles(shard):
         reader.column("light")
 
 
-def test_labels_that_come_back_may_be_changed_without_harm(shard):
+def test_returned_labels_may_be_changed_safely(shard):
     reader = ShardReader(shard[0])
     reader[0].labels["joints_cam"][:] = 0
     reader[0].K[:] = 0
@@ -151,7 +151,7 @@ def test_samples_of_one_pose_must_agree_and_follow_each_other(tmp_path):
         ({"labels": {"bone_m": np.asarray(np.nan, np.float32)}}, "bone_m contains a non-finite number"),
     ],
 )
-def test_a_sample_that_breaks_the_schema_is_left_out_and_listed(tmp_path, change, reason):
+def test_a_sample_that_violates_the_schema_is_skipped_and_listed(tmp_path, change, reason):
     good = next(samples())
     bad = Sample(**{**good.__dict__, "key": "bad", "annotation": "bad", **change})
     facts, problems = write_shard(tmp_path / "a.h5", [bad, good], facts=FACTS, software="t")
@@ -202,7 +202,7 @@ def test_labels_that_were_not_asked_for_are_not_read_together(folder):
     assert read.labels_of(1) == {"bone_m": np.float32(0.03)}
 
 
-def test_verify_is_silent_about_whole_shards(folder):
+def test_verify_is_silent_about_intact_shards(folder):
     assert list(verify(folder)) == []
     assert find_shard_folders(folder) == [folder]
 

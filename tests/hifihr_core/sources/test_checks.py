@@ -22,7 +22,7 @@ def test_right_hands_pass_and_mirrored_ones_fail(hands):
     assert checks.right_handed(hands * (1, -1, -1)).status == "passed"  # a half turn mirrors nothing
 
 
-def test_reprojection_wants_joints_in_the_picture(hands):
+def test_reprojection_needs_joints_in_the_picture(hands):
     cameras = np.repeat(K[None], 8, axis=0)
     assert checks.reprojection(hands, cameras, width=224, height=224).status == "passed"
     for wrong in (hands * (1, 1, -1), hands * 1000 + (500, 0, 0), hands * (1, 1, 0.1)):
@@ -30,7 +30,7 @@ def test_reprojection_wants_joints_in_the_picture(hands):
     assert checks.reprojection(hands * np.nan, cameras, width=224, height=224).detail.startswith("0.00%")
 
 
-def test_scale_is_the_bone_to_a_micrometre(hands):
+def test_scale_is_the_length_of_the_bone_to_a_micrometre(hands):
     scale = np.linalg.norm(hands[:, 9] - hands[:, 10], axis=-1)
     assert checks.bone_lengths(hands, scale).status == "passed"
     assert checks.bone_lengths(hands, scale + 2e-6).status == "failed"
@@ -55,7 +55,7 @@ def test_principal_points_are_reported(hands):
     assert checks.principal_points(moved, 224).status == "failed"
 
 
-def test_hands_stand_before_the_camera(hands):
+def test_hands_are_in_front_of_the_camera(hands):
     assert checks.in_front(hands).status == "passed"
     assert checks.in_front(-hands).status == checks.in_front(hands * 1000).status == "failed"
 

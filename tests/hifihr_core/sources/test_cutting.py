@@ -38,7 +38,7 @@ def test_the_size_is_read_from_the_head(options):
         (b"\xff\xd8\xff\xd9", "cannot be decoded"),
     ],
 )
-def test_what_is_no_whole_jpeg_is_said(content, reason):
+def test_an_incomplete_jpeg_is_reported(content, reason):
     with pytest.raises(DataError, match=reason):
         pictures.jpeg_size(content)
 

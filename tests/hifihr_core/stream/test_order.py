@@ -7,7 +7,7 @@ from hifihr_core.randomness import shuffled, stream_bits, uniforms
 from hifihr_core.stream.order import Share, batches, count_batches, epoch_order, in_windows, mixed_order
 
 
-def test_the_order_of_an_epoch_is_fixed_for_ever():
+def test_the_order_of_an_epoch_never_changes():
     """Golden: a resumed run must find the same order, even after an update of numpy."""
     assert epoch_order(8, seed=0, epoch=0).tolist() == GOLDEN_ORDER
     np.testing.assert_allclose(uniforms(["a", "b"], 2, 0, 0), GOLDEN_UNIFORMS, rtol=0, atol=1e-15)
@@ -46,7 +46,7 @@ def test_ranks_share_an_epoch_without_overlap_or_loss(length, batch_size, world_
 
 
 @given(done=st.integers(0, 10), world_size=st.integers(1, 3))
-def test_a_resumed_epoch_goes_on_where_it_stopped(done, world_size):
+def test_a_resumed_epoch_continues_where_it_stopped(done, world_size):
     order = epoch_order(97, seed=3, epoch=0)
     share = Share(world_size - 1, world_size)
     whole = list(batches(order, 4, share=share))

@@ -30,7 +30,7 @@ def sphere_brightness(light: Light) -> torch.Tensor:
     return (level * angles).sum(dim=1) / angles.sum()
 
 
-def test_the_maps_are_the_same_again_and_lit_from_above() -> None:
+def test_the_maps_are_reproducible_and_lit_from_above() -> None:
     bank = make_environments(count=24, seed=4)
     assert torch.equal(bank, make_environments(count=24, seed=4))
     assert not torch.equal(bank, make_environments(count=24, seed=5))

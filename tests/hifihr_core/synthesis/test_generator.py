@@ -90,7 +90,7 @@ def test_a_batch_is_a_function_of_seed_and_number(hand, synthesizer, batch):
     assert not torch.equal(Synthesizer(hand, seed=4, options=OPTIONS).make(0, 12).K, batch.K)
 
 
-def test_batches_go_on_without_end(hand, batch):
+def test_batches_never_end(hand, batch):
     numbered = synth_batches(hand, 12, seed=3, start=0, options=OPTIONS)
     first, second = itertools.islice(numbered, 2)
     assert torch.equal(first.image, batch.image)

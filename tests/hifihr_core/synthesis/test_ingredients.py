@@ -33,7 +33,7 @@ def _changed(one: Batch, other: Batch) -> torch.Tensor:
 @pytest.mark.parametrize(
     ("name", "least", "most"), [("ring", 2e-4, 0.03), ("watch", 1e-3, 0.15), ("second_hand", 0.01, 0.7)]
 )
-def test_an_ingredient_is_seen_and_leaves_the_hand_as_it_is(
+def test_an_ingredient_is_visible_and_does_not_change_the_hand(
     hand: HandModel, name: str, least: float, most: float
 ) -> None:
     without, with_it = _batch(hand, **{name: NEVER}), _batch(hand, **{name: 1.0})
@@ -83,7 +83,7 @@ def test_motion_moves_tips_further_than_the_wrist_and_is_still_in_its_middle(han
 
 
 @pytest.mark.parametrize("name", ["second_hand", "glove", "ring", "watch", "true_motion"])
-def test_what_is_left_out_draws_nothing_from_the_dice(hand: HandModel, name: str) -> None:
+def test_disabled_ingredients_draw_no_random_numbers(hand: HandModel, name: str) -> None:
     """An ingredient with a probability near zero still draws numbers, which shifts all later draws."""
     assert torch.equal(_batch(hand, **{name: 0.0}).image, _batch(hand).image)
     assert not torch.equal(_batch(hand, **{name: NEVER}).image, _batch(hand).image)

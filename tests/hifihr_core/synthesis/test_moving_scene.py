@@ -35,7 +35,7 @@ def test_crossing_hands_change_places(hand) -> None:
     assert apart[0] < 0 < apart[1]
 
 
-def test_frames_have_the_truth(hand) -> None:
+def test_frames_have_the_ground_truth(hand) -> None:
     options = ClipOptions(width=160, height=120, frames=3, seed=2, kinds=("crossing",))
     frames = list(ClipSynthesizer(hand, options).frames(0))
     again = next(iter(ClipSynthesizer(hand, options).frames(0)))

@@ -38,7 +38,7 @@ def open_splits(root, tmp_path):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_the_readers_take_the_trees_for_real_ones(trees, tmp_path, layout):
+def test_the_readers_accept_generated_datasets_like_real_ones(trees, tmp_path, layout):
     splits = open_splits(trees / layout, tmp_path)
     assert [split.facts.split for split in splits] == ["train", "evaluation"]
     assert [split.count for split in splits] == [6, 2]
@@ -91,7 +91,7 @@ def test_ho3d_ground_truth_is_in_opengl_order_and_axes(trees):
     assert (root / "evaluation.txt").read_text().splitlines() == ["AP10/0000", "AP10/0001"]
 
 
-def test_a_tree_says_what_it_is(trees):
+def test_a_dataset_states_what_it_is(trees):
     for layout in LAYOUTS:
         marker = json.loads((trees / layout / MARKER_NAME).read_text())
         assert marker == {"synthetic": True, "stand_in_vertices": True}

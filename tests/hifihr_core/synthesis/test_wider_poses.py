@@ -16,6 +16,6 @@ def test_a_share_of_the_poses_moves_within_the_limits(hand: HandModel) -> None:
     assert float((wider - pose)[moved].std()) > 0.05
 
 
-def test_no_share_moves_nothing(hand: HandModel) -> None:
+def test_a_share_of_zero_moves_nothing(hand: HandModel) -> None:
     pose = hand.sample_parameters(20, generator=torch.Generator().manual_seed(0)).pose
     torch.testing.assert_close(widen_poses(hand, pose, Dice(20, 1, torch.device("cpu")), 0.0), pose)

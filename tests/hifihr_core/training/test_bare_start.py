@@ -61,7 +61,7 @@ def test_without_labels_in_space_priors_pull_to_the_start(level, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["model.backbone", "model.weights", "model.geometry", "data.image_px"])
-def test_what_is_said_of_the_network_counts(name, tmp_path):
+def test_settings_about_the_network_count(name, tmp_path):
     assert find_bare_start(RunSettings(), {name}, runs=tmp_path) is None
     assert find_bare_start(RunSettings(), {"train.lr", "model.hand"}, runs=tmp_path) is not None
 

@@ -51,12 +51,12 @@ def test_two_processes_are_one_and_a_killed_one_comes_back(settings_for, shards,
     assert len(losses(tmp_path / "two")) == 3
 
 
-def test_a_world_of_one_sums_to_itself():
+def test_a_single_process_sums_to_itself():
     world = World(torch.device("cpu"))
     assert world.sum({"a": torch.tensor(2.0)}) == {"a": torch.tensor(2.0)}
 
 
-def test_a_device_that_is_not_there_is_named():
+def test_a_missing_device_is_named():
     with pytest.raises(DeviceError, match="unknown device 'abacus'; expected auto, cpu, cuda"):
         choose_device("abacus")
     if not torch.cuda.is_available():

@@ -34,7 +34,7 @@ def a_batch(count: int = 3) -> Batch:
 
 
 @pytest.mark.parametrize("where", ["image", "K", "label"])
-def test_a_number_that_is_not_finite_is_found_and_left_out(where):
+def test_a_non_finite_number_is_found_and_excluded(where):
     batch = a_batch()
     {"image": batch.image, "K": batch.K, "label": batch.labels["joints_cam"]}[where][1] = torch.nan
     assert broken_samples(batch).tolist() == [False, True, False]
@@ -103,7 +103,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(settings_for, shards, tmp_path, m
 
 
 @pytest.mark.slow
-def test_a_run_killed_while_it_writes_goes_on(settings_for, shards, tmp_path):
+def test_a_run_killed_while_it_writes_resumes(settings_for, shards, tmp_path):
     """SIGKILL at any moment after the first checkpoint, mostly while one is written: the state is intact."""
     settings = settings_for(shards, "train.max_steps=1000", "train.epochs=1000", "train.validate_every=0")
     save_settings(settings, tmp_path / "settings.toml")

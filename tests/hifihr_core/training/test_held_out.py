@@ -45,7 +45,7 @@ def test_without_validation_there_is_no_score_and_no_best(settings, tmp_path):
     assert {row["kind"] for row in rows} == {"train"}
 
 
-def test_a_validation_in_which_every_sample_is_broken_is_no_score(settings, tmp_path, monkeypatch):
+def test_a_validation_in_which_every_sample_is_broken_is_not_a_score(settings, tmp_path, monkeypatch):
     from hifihr_core.training import validation
 
     monkeypatch.setattr(validation, "broken_samples", lambda batch: batch.present["joints_cam"] | True)

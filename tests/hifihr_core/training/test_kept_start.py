@@ -46,7 +46,7 @@ def test_the_start_is_kept_and_priors_begin_at_zero(settings_for, shards, start,
         assert first[name] == 0 < last[name], name
 
 
-def test_a_resumed_run_remembers_where_it_began(settings_for, shards, start, tmp_path):
+def test_a_resumed_run_knows_its_first_start(settings_for, shards, start, tmp_path):
     settings = settings_for(shards, *HELD, "train.schedule=constant")
     fit(settings, tmp_path / "whole", init=start, device="cpu")
     part = settings.model_copy(update={"train": settings.train.model_copy(update={"max_steps": 1})})

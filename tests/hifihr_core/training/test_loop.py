@@ -70,7 +70,7 @@ def test_another_preset_on_resume_is_refused(settings_for, shards, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_few_hands_are_learnt_by_heart(settings_for, samples, tree, tmp_path):
+def test_a_few_hands_are_memorised(settings_for, samples, tree, tmp_path):
     """Four samples repeated: joints and picture get close (benchmarks/overfit.py trains longer)."""
     settings = settings_for(
         tree.write(samples[:4]),

@@ -85,7 +85,7 @@ def test_a_second_training_is_refused(settings, tmp_path):
         fit(settings, tmp_path / "run", device="cpu")
 
 
-def test_what_a_killed_training_left_is_removed(settings, tmp_path):
+def test_files_left_by_a_killed_training_are_removed(settings, tmp_path):
     fit(settings, tmp_path / "run", device="cpu")
     folder = tmp_path / "run" / "checkpoints"
     left = [folder / ".state-ab_12c.safetensors", folder / ".newest-x1.safetensors", folder / ".tmpA1b2"]
@@ -98,7 +98,7 @@ def test_what_a_killed_training_left_is_removed(settings, tmp_path):
     assert all(path.exists() for path in foreign)
 
 
-def test_every_life_of_a_run_is_written_down(settings, tmp_path, monkeypatch):
+def test_every_start_of_a_run_is_recorded(settings, tmp_path, monkeypatch):
     for number in range(2):
         monkeypatch.setattr("sys.argv", ["hifihr", "train", f"--number={number}"])
         fit(settings, tmp_path / "run", resume=number > 0, device="cpu")
@@ -114,7 +114,7 @@ def test_a_run_that_cannot_start_leaves_no_folder(settings, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_every_step_is_reported_and_so_is_what_a_run_waits_for(settings, tmp_path):
+def test_every_step_and_every_wait_is_reported(settings, tmp_path):
     seen = []
     fit(settings, tmp_path / "run", device="cpu", on_progress=seen.append)
     assert [progress.step for progress in seen if progress.doing == "training"] == [1, 2, 3]

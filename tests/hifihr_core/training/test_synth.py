@@ -32,7 +32,7 @@ def equal(first, second):
 
 
 @pytest.mark.parametrize("repeats", [1, 3])
-def test_a_run_goes_on_at_any_batch(synthesizer, repeats):
+def test_a_run_resumes_at_any_batch(synthesizer, repeats):
     def fresh():
         return SynthBatches(synthesizer, ALONE, 1, LENGTH, repeats=repeats)
 
@@ -81,7 +81,7 @@ def test_a_network_that_finds_joints_first_trains_at_every_level(level, settings
     assert "lifter: the shipped one" in notes
 
 
-def test_it_learns_from_hands_made_on_the_fly(settings_for, tmp_path):
+def test_it_learns_from_hands_rendered_on_the_fly(settings_for, tmp_path):
     settings = settings_for(
         "synth", "model.geometry=keypoints", "data.image_px=32", "data.synth_repeats=2", "data.validation_limit=4"
     )

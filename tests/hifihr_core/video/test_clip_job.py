@@ -105,7 +105,7 @@ def test_a_finished_clip_is_not_done_again_and_other_settings_are_refused(tmp_pa
     assert _contents(tmp_path) == before
 
 
-def test_what_a_clip_no_longer_has_is_removed(tmp_path: Path, clip, quick, eyes, scripted_eyes) -> None:
+def test_results_that_a_clip_no_longer_has_are_removed(tmp_path: Path, clip, quick, eyes, scripted_eyes) -> None:
     _job(clip, quick, eyes, tmp_path, **SMALL)
     one_hand = scripted_eyes([seen[:1] for seen in eyes.script])
     _job(clip, quick, one_hand, tmp_path, overwrite=True, **SMALL)
@@ -116,7 +116,7 @@ def test_what_a_clip_no_longer_has_is_removed(tmp_path: Path, clip, quick, eyes,
 
 
 @pytest.mark.parametrize("name", ["two.json", "two_track1.npz", "two_timeline.html"])
-def test_files_of_others_are_never_touched(tmp_path: Path, clip, quick, eyes, name: str) -> None:
+def test_foreign_files_are_never_touched(tmp_path: Path, clip, quick, eyes, name: str) -> None:
     (tmp_path / name).write_text("mine")
     for _ in range(2):
         done = _job(clip, quick, eyes, tmp_path, overwrite=True, **SMALL)
@@ -146,7 +146,7 @@ def _contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize(("stage", "at"), [("watch", 4), ("overlay", 7)])
-def test_a_killed_run_goes_on(tmp_path: Path, clip, quick, eyes, stage: str, at: int) -> None:
+def test_a_killed_run_resumes(tmp_path: Path, clip, quick, eyes, stage: str, at: int) -> None:
     def kill(now: str, number: int) -> None:
         if (now, number) == (stage, at):
             raise _Killed

@@ -24,7 +24,7 @@ def test_pictures_of_a_folder_are_a_clip(tmp_path: Path, gradient_frames) -> Non
     np.testing.assert_array_equal(frames[1].image, written[2])
 
 
-def test_a_broken_picture_is_left_out(tmp_path: Path, gradient_frames) -> None:
+def test_a_broken_picture_is_skipped(tmp_path: Path, gradient_frames) -> None:
     _write(tmp_path, gradient_frames(4))
     (tmp_path / "frame_001.png").write_bytes(b"no picture")
     Image.new("RGB", (128, 96)).save(tmp_path / "frame_003.png")
@@ -39,7 +39,7 @@ def test_no_readable_picture_is_an_error(tmp_path: Path) -> None:
         PictureSequence([tmp_path], fps=30.0)
 
 
-def test_a_camera_that_is_not_there() -> None:
+def test_a_missing_camera() -> None:
     with pytest.raises(DeviceError, match="camera 97") as caught:
         Webcam(97)
     assert caught.value.exit_code == 5

@@ -77,7 +77,7 @@ def test_damaged_and_missing_tracks_are_named(results: Path) -> None:
         ({"K": np.full((3, 3), "a")}, "K: found <U1"),
     ],
 )
-def test_numbers_that_are_no_track_are_named(results: Path, change: dict, message: str) -> None:
+def test_numbers_that_are_not_a_track_are_named(results: Path, change: dict, message: str) -> None:
     with np.load(results / "a_track0.npz") as found:
         arrays = {**found, **change}
     np.savez(results / "a_track0.npz", **arrays)

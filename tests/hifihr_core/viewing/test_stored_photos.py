@@ -20,7 +20,7 @@ def test_photos_with_hands_are_read_with_their_textures(folder: Path) -> None:
     assert len(left.mesh.vertices) == len(mirrored) > 1609  # both have their stub of the forearm
 
 
-def test_a_photo_that_is_gone_is_none_and_its_hands_stay(folder: Path) -> None:
+def test_a_missing_photo_is_none_and_its_hands_stay(folder: Path) -> None:
     (folder.parent / "a.png").unlink()
     photos = StoredPhotos(folder)
     assert photos.photo(0) is None

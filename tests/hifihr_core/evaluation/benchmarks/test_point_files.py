@@ -31,7 +31,7 @@ def benchmark(benchmarks, make_truth, tmp_path, write_predictions):
     return read
 
 
-def test_ground_truth_comes_back_exactly_wherever_it_lies(benchmarks, make_truth, write_truth, tmp_path):
+def test_ground_truth_is_read_exactly_wherever_it_is(benchmarks, make_truth, write_truth, tmp_path):
     truth = make_truth("ho3d-v3")
     write_truth(truth, tmp_path / "HO3D_v3" / "nested")
     found, benchmark = read_ground_truth(tmp_path, "ho3d")
@@ -40,7 +40,7 @@ def test_ground_truth_comes_back_exactly_wherever_it_lies(benchmarks, make_truth
     np.testing.assert_array_equal(found.vertices, truth.vertices)
 
 
-def test_a_generated_tree_may_have_any_length(benchmarks, make_truth, write_truth, tmp_path):
+def test_a_generated_dataset_may_have_any_length(benchmarks, make_truth, write_truth, tmp_path):
     write_truth(make_truth("freihand", samples=2), tmp_path)
     (tmp_path / "hifihr_synthetic.json").write_text('{"synthetic": true, "stand_in_vertices": true}')
     found, benchmark = read_ground_truth(tmp_path, "freihand")
@@ -82,7 +82,7 @@ def test_predictions_without_vertices_are_read(benchmark, make_truth):
         ("ho3d-v2", lambda p: np.concatenate((p, p[:1])), r"7 joints entries, .* the length of ho3d-v3"),
     ],
 )
-def test_predictions_that_cannot_be_meant_are_refused(benchmark, make_truth, name, function, reason):
+def test_implausible_predictions_are_refused(benchmark, make_truth, name, function, reason):
     with pytest.raises(DataError, match=reason) as caught:
         benchmark(change(make_truth(name), function), name)
     assert "pred.json" in str(caught.value)
@@ -166,7 +166,7 @@ def test_a_ground_truth_of_another_length_is_scored_unofficially(benchmarks, mak
         read_ground_truth(tmp_path, "ho3d", version="v2")
 
 
-def test_the_licence_is_that_of_the_source_or_of_the_tree(benchmarks, make_truth, write_truth, tmp_path):
+def test_the_licence_is_that_of_the_source_or_of_the_generated_dataset(benchmarks, make_truth, write_truth, tmp_path):
     write_truth(make_truth("freihand"), tmp_path)
     for marker, licence in ((None, "non-commercial"), (True, "free"), (False, "gated")):
         if marker is not None:
@@ -223,7 +223,7 @@ def test_every_damaged_zip_is_refused_in_one_line(zipped, benchmarks, make_truth
     ("offset", "value", "reason"),
     [(6, 1, "encrypted; unpack the zip and pass its"), (8, 9, "compression method; unpack the zip and pass its")],
 )
-def test_zips_that_python_cannot_read_name_the_way_out(zipped, benchmarks, make_truth, tmp_path, offset, value, reason):
+def test_errors_about_unsupported_zips_name_the_remedy(zipped, benchmarks, make_truth, tmp_path, offset, value, reason):
     zipped({"pred.json": None})
     content = bytearray((tmp_path / "pred.zip").read_bytes())
     directory = content.rindex(b"PK\x01\x02")

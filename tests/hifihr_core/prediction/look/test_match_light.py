@@ -76,7 +76,7 @@ def test_light_and_dark_people_are_told_apart(
     assert (drawn.image - crops.image).abs().mean() < 0.035
 
 
-def test_a_warm_light_is_no_darker_skin(
+def test_warm_light_does_not_darken_the_skin(
     hand: HandModel, renderer: Renderer, bank: SkinBank, scene: tuple[LitHands, Crops]
 ) -> None:
     state, crops = scene
@@ -133,7 +133,7 @@ def test_a_hand_outside_its_crop_keeps_its_look(
     torch.testing.assert_close(matched.texture, away.texture)
 
 
-def test_a_prior_learns_what_the_surroundings_foretell() -> None:
+def test_a_prior_learns_what_the_surroundings_predict() -> None:
     random = torch.Generator().manual_seed(2)
     around = 0.5 * torch.randn(400, 3, generator=random)
     coefficients = 0.05 * torch.randn(400, 9, 3, generator=random)

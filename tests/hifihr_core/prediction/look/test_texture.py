@@ -62,7 +62,7 @@ def test_the_detail_of_the_photo_is_added_where_it_is_seen() -> None:
     torch.testing.assert_close(unseen, torch.tensor([0.7, 0.5, 0.4])[:, None, None].expand_as(unseen))
 
 
-def test_the_share_that_rests_on_the_photo_is_said() -> None:
+def test_the_fraction_of_texture_from_the_photo_is_reported() -> None:
     truth, vertices = _skin_map(), _box()[0]
     seen = _complete(truth, _flat((0.7, 0.5, 0.4)), _light()).seen_share
     assert 0.2 < seen < 0.5  # one of two plates, less its rim
@@ -71,7 +71,7 @@ def test_the_share_that_rests_on_the_photo_is_said() -> None:
     assert vertices.shape[0] == 8
 
 
-def test_what_is_no_skin_stays_out() -> None:
+def test_pixels_that_are_not_skin_are_ignored() -> None:
     truth = _skin_map()
     truth[:, :, 4:12, 3:7] = torch.tensor([0.02, 0.02, 0.03]).view(1, 3, 1, 1)  # hair before the hand
     truth[:, :, 20:28, 3:7] = torch.tensor([0.1, 0.3, 0.9]).view(1, 3, 1, 1)  # a sleeve

@@ -69,7 +69,7 @@ def test_without_an_outline_the_keypoints_lead(hand: HandModel, scene: tuple) ->
     assert (error_px(hand, fitted, crops) < 0.4 * error_px(hand, start, crops)).all()
 
 
-def test_where_the_photo_ends_is_no_outline(hand: HandModel, scene: tuple) -> None:
+def test_the_border_of_the_photo_is_not_an_outline(hand: HandModel, scene: tuple) -> None:
     truth, _, crops, mask = scene
     cut = SIZE // 2
     image = crops.image.clone()

@@ -19,7 +19,7 @@ def test_outline_of_a_disc_lies_on_its_circle_and_points_outwards() -> None:
     assert outline.known.tolist() == [True]
 
 
-def test_the_border_of_the_picture_and_what_is_not_allowed_are_no_outline() -> None:
+def test_the_picture_border_and_excluded_pixels_are_not_outlines() -> None:
     mask = torch.zeros(2, 32, 32, dtype=torch.bool)
     mask[0, 10:, :] = True
     allowed = torch.ones_like(mask)

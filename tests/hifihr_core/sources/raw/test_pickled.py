@@ -34,7 +34,7 @@ LOOP.append(LOOP)
 @pytest.mark.parametrize(
     "value", [None, "text", [[1], [2, 3]], [1, None], [10**400, 1], [np.nan, 1], bomb(), LOOP, [[[]]], {}, [b"1", b"2"]]
 )
-def test_what_is_no_array_of_numbers_is_none(value):
+def test_anything_but_an_array_of_numbers_is_rejected(value):
     assert floats(value, (2,)) is None
     with pytest.raises(DataError, match="pose is"):
         need({"pose": value}, "pose", (2,))

@@ -158,7 +158,7 @@ def test_a_zip_of_windows_has_the_same_files(tmp_path):
     assert place.find("rgb/0.jpg").read() == b"one"
 
 
-def test_what_macos_leaves_in_a_zip_is_skipped(tmp_path):
+def test_files_that_macos_adds_to_a_zip_are_skipped(tmp_path):
     files = {"d/train.txt": b"a", "__MACOSX/d/._train.txt": b"b", "d/.DS_Store": b"c", "__MACOSX/d/train.txt": b"d"}
     write_zip(tmp_path / "x.zip", files)
     (place,) = find_places(tmp_path, ["train.txt"])
@@ -178,7 +178,7 @@ def test_a_damaged_zip_is_one_line_or_read_in_part(tmp_path, files, seed):
             file.read()
 
 
-def test_zips_do_not_nest_for_ever(tmp_path):
+def test_zips_do_not_nest_endlessly(tmp_path):
     inner = write_zip(tmp_path / "0.zip", {"train.txt": b"x"}).read_bytes()
     (tmp_path / "0.zip").unlink()
     for _ in range(5):

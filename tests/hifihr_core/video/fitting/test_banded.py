@@ -51,7 +51,7 @@ def test_a_parabola_has_one_acceleration_at_any_times() -> None:
     assert not weights[:2].any()
 
 
-def test_what_frames_feel_is_the_transpose() -> None:
+def test_the_effect_on_frames_is_the_transpose() -> None:
     _, _, weights, strength = _random(7, 3)
     matrix = _dense_accelerations(weights, 3)
     np.testing.assert_allclose(spread_accelerations(weights, strength).ravel(), matrix.T @ strength.ravel())

@@ -31,7 +31,7 @@ def test_the_jacobian_is_that_of_the_residuals(anny: HandModel) -> None:
     assert not held.jacobian(lifted)[1].any()
 
 
-def test_what_joints_leave_open_stays_as_it_was_lifted(anny: HandModel) -> None:
+def test_pose_that_joints_do_not_determine_stays_as_lifted(anny: HandModel) -> None:
     """A distant hand and a smaller near one look alike, and so do fingers bent towards and away from the camera."""
     K = np.array([[800.0, 0, 320], [0, 800, 240], [0, 0, 1]])
     true = _sequence(anny, 1).part(np.zeros(12, dtype=int))

@@ -35,7 +35,7 @@ def test_mirrored_camera_sees_the_mirrored_point(clip_K) -> None:
     np.testing.assert_allclose(mirrored_K(mirrored_K(K, 640), 640), K)
 
 
-def test_a_doubtful_hand_beside_a_sure_one_is_the_other(seen_hand, clip_K) -> None:
+def test_a_doubtful_hand_beside_a_certain_one_is_the_other(seen_hand, clip_K) -> None:
     """Its sightings suggest right slightly more often; the other hand is clearly a right one."""
     doubtful = ["right", "left", "right", "left", "right"] * 4
     frames = [

@@ -65,7 +65,7 @@ def test_one_picture_is_a_clip(tmp_path: Path, gradient_frames, write_clip) -> N
     assert len(list(VideoFile(write_clip(tmp_path / "a.mp4", gradient_frames(1))).frames())) == 1
 
 
-def test_a_cut_clip_gives_what_it_holds(tmp_path: Path, write_clip) -> None:
+def test_a_truncated_clip_gives_its_remaining_frames(tmp_path: Path, write_clip) -> None:
     whole = write_clip(tmp_path / "a.mp4", _noise(40), options={"movflags": "faststart"})
     cut = tmp_path / "cut.mp4"
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 6 // 10])
@@ -131,7 +131,7 @@ def test_playlists_that_name_other_files_are_refused(tmp_path: Path, text: str, 
         VideoFile(tmp_path / "a.mp4")
 
 
-def test_sound_alone_is_no_clip(tmp_path: Path) -> None:
+def test_sound_alone_is_not_a_clip(tmp_path: Path) -> None:
     import av
 
     with av.open(str(tmp_path / "a.mp4"), "w") as container:

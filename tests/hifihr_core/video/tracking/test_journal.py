@@ -21,7 +21,7 @@ def test_a_frame_comes_back_from_its_line(seen_hand) -> None:
     assert again.hands[4].side == "right"
 
 
-def test_a_journal_goes_on_after_a_cut_line(tmp_path: Path, seen_hand) -> None:
+def test_a_journal_continues_after_a_truncated_line(tmp_path: Path, seen_hand) -> None:
     path, frames = tmp_path / "work" / "seen.jsonl", _frames(seen_hand, 5)
     journal = Journal(path, {"clip": "a"})
     for frame in frames:
@@ -49,7 +49,7 @@ def test_a_journal_goes_on_after_a_cut_line(tmp_path: Path, seen_hand) -> None:
         lambda line: line.replace('"hands":{"4"', '"hands":{"four"'),
     ],
 )
-def test_a_journal_goes_on_before_a_damaged_line(tmp_path: Path, seen_hand, change: Callable[[str], str]) -> None:
+def test_a_journal_continues_before_a_damaged_line(tmp_path: Path, seen_hand, change: Callable[[str], str]) -> None:
     journal = Journal(tmp_path / "seen.jsonl", {"clip": "a"})
     for frame in _frames(seen_hand, 5):
         journal.append(frame)
@@ -62,7 +62,7 @@ def test_a_journal_goes_on_before_a_damaged_line(tmp_path: Path, seen_hand, chan
         frame_from_json(change(lines[3]))
 
 
-def test_the_journal_of_another_clip_is_not_gone_on_with(tmp_path: Path, seen_hand) -> None:
+def test_the_journal_of_another_clip_is_not_continued(tmp_path: Path, seen_hand) -> None:
     journal = Journal(tmp_path / "seen.jsonl", {"clip": "a"})
     journal.append(_frames(seen_hand, 1)[0])
     journal.close()

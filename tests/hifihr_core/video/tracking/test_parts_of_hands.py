@@ -15,7 +15,7 @@ def _kept(hands: list[dict[int, SeenHand]]) -> list[list[int]]:
     return [sorted(frame.hands) for frame in without_parts(_frames(hands))]
 
 
-def test_a_finger_that_a_track_jumped_to_is_left_out(seen_hand: MakeHand) -> None:
+def test_a_finger_that_a_track_jumped_to_is_skipped(seen_hand: MakeHand) -> None:
     hands = [{0: seen_hand(200 + 2 * number)} for number in range(20)]
     hands[9] = {0: seen_hand(230, size=30.0)}
     assert _kept(hands) == [[0]] * 9 + [[]] + [[0]] * 10

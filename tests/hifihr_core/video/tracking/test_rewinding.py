@@ -44,7 +44,7 @@ def test_a_found_hand_is_followed_back(scripted_eyes, seen_hand, numbered) -> No
     assert all(found[n] is script[n][0] for n in found)
 
 
-def test_hands_of_others_are_not_taken(scripted_eyes, seen_hand, numbered) -> None:
+def test_hands_of_other_tracks_are_not_taken(scripted_eyes, seen_hand, numbered) -> None:
     script = [[seen_hand(100.0 + 5 * n)] for n in range(31)]
     rewinder = _rewinder(scripted_eyes(script), numbered, 30)
     found = rewinder.back(
@@ -80,7 +80,7 @@ def test_a_clip_shows_a_hand_before_it_was_found(tmp_path: Path, moving_clip, sc
 
 
 @pytest.mark.parametrize("stop", [5, 11, 12, 18])
-def test_a_stopped_pass_goes_on_and_sees_the_same(
+def test_a_stopped_pass_resumes_and_sees_the_same(
     tmp_path: Path, moving_clip, scripted_eyes, seen_hand, stop: int
 ) -> None:
     script = [[seen_hand(100.0 + 5 * n)] for n in range(24)]

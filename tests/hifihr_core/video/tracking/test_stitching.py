@@ -25,7 +25,7 @@ def test_a_hand_that_comes_back_later_or_elsewhere_is_another_one(seen_hand) -> 
         assert {id for frame in stitched(_frames(rows)) for id in frame.hands} == {0, 3}
 
 
-def test_identities_that_were_exchanged_are_put_right(seen_hand) -> None:
+def test_exchanged_identities_are_corrected(seen_hand) -> None:
     """The hands cross at frame 40, and from then on the tracker confuses them."""
     rows = []
     for n in range(80):
@@ -35,7 +35,7 @@ def test_identities_that_were_exchanged_are_put_right(seen_hand) -> None:
     assert sides == [{0: "right", 1: "left"}] * 80
 
 
-def test_what_was_right_stays(seen_hand) -> None:
+def test_correct_data_is_unchanged(seen_hand) -> None:
     rows = [{0: seen_hand(100.0 + 5 * n, 235.0), 1: seen_hand(500.0 - 5 * n, 250.0, side="left")} for n in range(80)]
     assert _places(stitched(_frames(rows))) == _places(_frames(rows))
     assert stitched([]) == []

@@ -43,7 +43,7 @@ def test_parts_are_joined_with_the_sound(tmp_path: Path, gradient_frames, write_
     assert 0.8 < seconds < 1.3
 
 
-def test_sound_that_does_not_fit_is_left_out(tmp_path: Path, gradient_frames) -> None:
+def test_sound_that_does_not_fit_is_omitted(tmp_path: Path, gradient_frames) -> None:
     part = _write(tmp_path / "0.mp4", gradient_frames(5), np.arange(5) / 30)
     (tmp_path / "broken.mp4").write_bytes(b"no sound here")
     assert not join_parts(tmp_path / "a.mp4", [(part, 0.0)], sound=tmp_path / "broken.mp4")
