@@ -20,6 +20,8 @@ _BLOCK_BYTES = 1 << 22
 MOST_ENTRY_BYTES = 16 << 20
 _BETWEEN = b" \t\r\n,"
 _ESCAPE = re.compile(rb"\\.", re.DOTALL)
+#: Every byte's step in depth, as a signed byte.
+_STEPS = bytes({**dict.fromkeys(b"[{", 1), **dict.fromkeys(b"]}", 255)}.get(code, 0) for code in range(256))
 _SCALAR = re.compile(rb'"(?:[^"\\]|\\.)*"|[^\s,"]+|"', re.DOTALL)
 
 
@@ -136,15 +138,15 @@ def _cut_scalars(text: bytes) -> tuple[bytes, bytes]:
 def _brackets(block: bytes, state: _State) -> tuple[np.ndarray, np.ndarray]:
     """Return the positions of brackets outside strings, and 1 for opening, -1 for closing ones."""
     has_text = state.in_string or b'"' in block
-    codes = np.frombuffer(_ESCAPE.sub(b"__", block) if has_text else block, np.uint8)
-    folded = codes | 0x20  # '[' is 0x5B and '{' 0x7B: one bit apart, and likewise their ends
-    places = np.flatnonzero((folded == ord("{")) | (folded == ord("}")))
+    text = _ESCAPE.sub(b"__", block) if has_text else block
+    steps = np.frombuffer(text.translate(_STEPS), np.int8)
+    places = np.flatnonzero(steps != 0)
     if has_text:
-        quotes = np.flatnonzero(codes == ord('"'))
+        quotes = np.flatnonzero(np.frombuffer(text, np.uint8) == ord('"'))
         inside = (np.searchsorted(quotes, places) + state.in_string) % 2 == 1
         places = places[~inside]
         state.in_string = bool((len(quotes) + state.in_string) % 2)
-    return places, np.where(folded[places] == ord("{"), 1, -1)
+    return places, steps[places].astype(np.int64)
 
 
 def _check_ends(block: bytes, places: np.ndarray, after: np.ndarray, state: _State) -> None:

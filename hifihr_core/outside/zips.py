@@ -22,6 +22,7 @@ from hifihr_core.errors import DataError
 from hifihr_core.files import describe_os_error
 from hifihr_core.lookup import needed
 from hifihr_core.outside.folders import is_junk
+from hifihr_core.outside.whole_files import open_found
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _ENTRY = np.dtype([("offset", "<i8"), ("packed", "<i8"), ("size", "<i8"), ("crc", "<u4"), ("deflated", "u1")])
@@ -58,9 +59,9 @@ class RawFile:
 
     def read(self) -> bytes:
         """Return the whole content. Raises: DataError if it is missing, too long, truncated or damaged."""
-        if self.size > MOST_BYTES:
+        if self.entry and self.size > MOST_BYTES:
             raise DataError(f"{self.name}: {self.size:,} bytes, expected at most {MOST_BYTES:,}; it is damaged")
-        with self.open() as stream:
+        with self.open() if self.entry else open_found(self.path, most_bytes=MOST_BYTES) as stream:
             try:
                 return stream.read()
             except OSError as error:
@@ -68,12 +69,7 @@ class RawFile:
 
     def open(self) -> BufferedIOBase:
         """Open the file for reading from its beginning. Raises: DataError if that fails."""
-        try:
-            if not self.path.is_file():
-                raise DataError(f"{self.path}: no such file, or a pipe or device; check the path")
-            file = self.path.open("rb")
-        except OSError as error:
-            raise DataError(describe_os_error(error, self.path)) from error
+        file = open_found(self.path)
         return io.BufferedReader(_ZipEntry(file, self), 1 << 16) if self.entry else file
 
 

@@ -162,14 +162,18 @@ def _renew(content: dict[str, Any]) -> dict[str, Any]:
     return content
 
 
-def find_problem(sample: Sample) -> str | None:
-    """Return why a sample is invalid, or None: unknown label, wrong shape or type, non-finite number."""
+def find_problem(sample: Sample, *, sibling: Sample | None = None) -> str | None:
+    """Return why a sample is invalid, or None: unknown label, wrong shape or type, non-finite number.
+
+    Arrays that it shares with `sibling`, a valid sample of the same annotation, are not checked again.
+    """
+    checked = sibling.labels if sibling is not None and sibling.annotation == sample.annotation else {}
     if not sample.image:
         return "the image is empty"
     if sample.K.shape != (3, 3) or not np.isfinite(sample.K).all() or sample.K[0, 0] <= 0 or sample.K[1, 1] <= 0:
         return f"K is not a valid camera matrix: {sample.K.tolist()}"
     for name, value in sample.labels.items():
-        reason = _find_label_problem(name, value)
+        reason = None if checked.get(name) is value else _find_label_problem(name, value)
         if reason:
             return reason
     return None

@@ -107,7 +107,7 @@ class _Collector:
         if isinstance(row, Problem):
             self.problems.append(row)
             return
-        reason = find_problem(row)
+        reason = find_problem(row, sibling=self.last)
         if reason:
             self.problems.append(Problem(key=row.key, reason=reason))
             return

@@ -3,6 +3,7 @@
 The files are ordinary `.npy`. Rows are read, not mapped: mapped pages would accumulate in every worker's memory.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BufferedIOBase
@@ -26,6 +27,7 @@ class Rows:
             npy.read_magic(file)
             self.shape, _, _ = npy.read_array_header_1_0(file)
             self._offset = file.tell()
+        self._row_bytes = 4 * math.prod(self.shape[1:])
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_file": None}
@@ -42,12 +44,11 @@ class Rows:
     def __getitem__(self, index: int) -> np.ndarray:
         """Return a copy of one row. Raises: IndexError outside; DataError if the file was truncated."""
         index = range(len(self))[index]
-        size = 4 * int(np.prod(self.shape[1:], dtype=np.int64))
         if self._file is None:
             self._file = self._open()
-        self._file.seek(self._offset + index * size)
-        content = self._file.read(size)
-        if len(content) != size:
+        self._file.seek(self._offset + index * self._row_bytes)
+        content = self._file.read(self._row_bytes)
+        if len(content) != self._row_bytes:
             raise DataError(f"{self.path}: ends within row {index}; delete the folder {self.path.parent} and run again")
         return np.frombuffer(bytearray(content), "<f4").reshape(self.shape[1:])
 
@@ -68,7 +69,7 @@ def write_rows(target: Path, shape: tuple[int, ...]) -> Iterator[Callable[[np.nd
 
     Nothing is kept in memory. Raises: ValueError for rows of a wrong shape; DataError if it cannot be written.
     """
-    count = 0
+    count, numbers = 0, max(1, math.prod(shape))
     with write_atomically(target) as part, part.open("wb") as file:
 
         def append(rows: np.ndarray) -> None:
@@ -76,7 +77,7 @@ def write_rows(target: Path, shape: tuple[int, ...]) -> Iterator[Callable[[np.nd
             if rows.shape[-len(shape) or rows.ndim :] != shape:
                 raise ValueError(f"the rows have shape {rows.shape}, expected {shape}")
             file.write(np.ascontiguousarray(rows, "<f4").tobytes())
-            count += rows.size // max(1, int(np.prod(shape)))
+            count += rows.size // numbers
 
         _write_header(file, (0, *shape))
         begin = file.tell()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hifihr_core.errors import AssetError, DataError
 from hifihr_core.outside.json_text import finite_json, parse_json, read_json
-from hifihr_core.outside.whole_files import read_whole, sha256_of
+from hifihr_core.outside.whole_files import open_found, read_whole, sha256_of
 
 
 @given(
@@ -68,6 +68,25 @@ def test_only_regular_files_of_a_bounded_size_are_read(tmp_path):
     (tmp_path / "zero").symlink_to("/dev/zero")
     with pytest.raises(DataError, match="a pipe or device"):
         read_whole(tmp_path / "zero")
+
+
+def test_what_takes_the_place_of_a_file_that_was_found_is_refused_once_it_is_open(tmp_path):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(b"123456")
+    with open_found(path, most_bytes=6) as file:
+        assert file.read() == b"123456"
+    with pytest.raises(DataError, match="6 bytes, expected at most 5"):
+        open_found(path, most_bytes=5)
+    path.unlink()
+    with pytest.raises(DataError, match="no such file"):
+        open_found(path)
+    os.mkfifo(path)
+    with pytest.raises(DataError, match="a pipe or device"):
+        open_found(path)
+    with pytest.raises(DataError, match="a folder, expected a file"):
+        open_found(tmp_path)
+    with pytest.raises(DataError, match="null"):
+        open_found(tmp_path / "a\0b")
 
 
 def test_numbers_that_json_lacks_become_null():

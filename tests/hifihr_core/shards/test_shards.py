@@ -161,6 +161,16 @@ def test_a_sample_that_violates_the_schema_is_skipped_and_listed(tmp_path, chang
     assert find_problem(good) is None
 
 
+def test_only_arrays_shared_with_a_sibling_are_not_checked_again():
+    good = next(samples())
+    good.labels["joints_cam"][0] = np.nan
+    assert find_problem(good, sibling=good) is None
+    other_pose = Sample(**{**good.__dict__, "annotation": "other"})
+    assert "joints_cam" in find_problem(other_pose, sibling=good)
+    copied = Sample(**{**good.__dict__, "labels": {name: value.copy() for name, value in good.labels.items()}})
+    assert "joints_cam" in find_problem(copied, sibling=good)
+
+
 def test_a_set_is_one_sequence(folder):
     shards = ShardSet(folder)
     expected = [*samples(), *samples(3, 1, seed=9)]
