@@ -13,7 +13,7 @@ _INTERRUPTED = 130
 _is_interrupted = False
 #: What Ctrl-C sends, and what `kill`, Slurm and containers send.
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-#: So long after an interruption that was dropped comes the next, seconds.
+#: Seconds between an interruption that was dropped and its repetition.
 _SOON_S = 0.05
 
 

@@ -1,4 +1,4 @@
-"""Several samples label by label: read as columns, stacked from single samples, or joined."""
+"""Several samples with stacked labels: read as columns, stacked from single samples, or joined."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class EncodedPicture(NamedTuple):
 class SampleBatch:
     """Samples whose labels are stacked.
 
-    Where ``present[name][b]`` is False, ``labels[name][b]`` is 0. A label that no sample has is in neither of the two.
+    Where ``present[name][b]`` is False, ``labels[name][b]`` is 0. A label that no sample has is in neither.
     """
 
     pictures: tuple[EncodedPicture, ...]

@@ -13,7 +13,7 @@ from hifihr_core.exports.textured_meshes import Rig
 #: Key times of a photo's clip, seconds: the photo's pose, the same (held), the flat hand, the photo's pose.
 _SHOW_TIMES_S = (0.0, 0.5, 1.25, 2.0)
 
-#: The share of a finger's curl at each of its joints.
+#: The fraction of a finger's curl at each of its joints.
 SHARES = MappingProxyType({"cmc": 0.25, "mcp": 0.9, "pip": 1.1, "dip": 0.8, "ip": 0.9})
 
 

@@ -179,7 +179,7 @@ def strongest_influences(
     padded = np.pad(weights, ((0, 0), (0, max(0, _INFLUENCES - weights.shape[1]))))
     rows, left = np.arange(len(padded)), padded.copy()
     order = np.empty((len(padded), _INFLUENCES), dtype=np.intp)
-    for k in range(_INFLUENCES):  # far quicker than to sort them all; of equal ones the first
+    for k in range(_INFLUENCES):  # much faster than sorting all; the first of equal ones
         order[:, k] = left.argmax(axis=1)
         left[rows, order[:, k]] = -1.0
     strongest = np.take_along_axis(padded, order, axis=1)

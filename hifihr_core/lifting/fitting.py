@@ -115,7 +115,7 @@ def _descend(problem: _Problem, steps: int) -> Float[Tensor, "B D"]:
     residuals, jacobian = values_and_jacobian(around, x)
     for step in range(1, steps + 1):
         trial = x + damped_step(jacobian, residuals, damping)
-        # Nobody asks for the slopes at the last trial.
+        # The derivatives at the last trial are not needed.
         found, slopes = values_and_jacobian(around, trial) if step < steps else (_residuals(problem, trial), jacobian)
         better = found.square().sum(dim=1) < residuals.square().sum(dim=1)
         x = torch.where(better[:, None], trial, x)

@@ -18,11 +18,11 @@ from hifihr_core.machine.device import side_by_side
 _ITERATIONS = 3
 #: Colour clusters start at random, and for some pictures that decides what is hand; so several starts vote.
 _STARTS = 5
-#: Pixels further from the drawn hand than `WIDE` are background, or than `NARROW` where the hand is known to fit: what
-#: is between its fingers then counts as background, too. Those further inside than half of `_DEPTH` are hand. In parts
-#: of the square root of the hand's area.
+#: Pixels farther from the rendered hand than `WIDE` are background; for a hand that is known to fit, farther than
+#: `NARROW`, so that gaps between its fingers also count as background. Those more than half of `_DEPTH` inside are
+#: hand. As fractions of the square root of the hand's area.
 WIDE, NARROW, _DEPTH = 1 / 8, 1 / 12, 1 / 8
-#: Skin and light of drawn hands in crops of 224 pixels come out as right from masks of this size as from larger ones.
+#: On rendered hands in crops of 224 pixels, skin and light from masks of this size are as accurate as from larger ones.
 _QUICK_PX = 56
 
 

@@ -1,7 +1,7 @@
 """Outlines of the hands that the eyes saw in a photo: masks for weak supervision.
 
-The hand network places each hand in its crop; a segmentation by colour then decides what is skin near the rendered
-hand (`photos.masks`). Forearms are left out, as hand models have none. Only outlines that can be trusted are given; see
+The hand network places each hand in its crop; a segmentation by colour then decides what is skin near the rendered hand
+(`photos.masks`). Forearms are excluded, since hand models have none. Outlines that cannot be trusted are marked; see
 `Outline.trusted`.
 """
 
@@ -30,22 +30,22 @@ from hifihr_core.placed_hands import pose_hands
 from hifihr_core.rendering import rasterize
 
 _CROP_PX = 224
-#: What an outline that is trusted has: the intersection over union with the rendered hand, the share of the eyes'
-#: joints that lie on it, and the eyes' mean confidence in them; and at most these shares of the rendered hand outside
-#: the photo, and under another hand.
+#: Minimum values of a trusted outline: its intersection over union with the rendered hand, the fraction of the eyes'
+#: joints on it, and the eyes' mean confidence in them; and the maximum fractions of the rendered hand outside the
+#: photo, and under another hand.
 LEAST_IOU, LEAST_ON_MASK, LEAST_CONFIDENCE = 0.8, 0.95, 0.6
 MOST_OUTSIDE, MOST_SHARED = 0.02, 0.05
-#: Joints may lie so far off the mask, in parts of the crop's side: fingers are narrower than the eyes are exact.
+#: Joints may be this far off the mask, as a fraction of the crop's side: fingers are narrower than the eyes' errors.
 _NEAR = 0.02
 
 
 @dataclass(frozen=True)
 class Outline:
-    """The mask of one hand, in pixels of `Photo.image`, and what decides whether it is trusted.
+    """The mask of one hand, in pixels of `Photo.image`, and the measures that decide whether it is trusted.
 
-    `iou` is that of the mask and the rendered hand; `on_mask` the share of the eyes' joints on the mask; `confidence`
-    the eyes' mean confidence in their joints; `outside` and `shared` are the shares of the rendered hand outside the
-    photo, and under another hand's mask.
+    `iou` is that of the mask and the rendered hand; `on_mask` is the fraction of the eyes' joints on the mask,
+    `confidence` the eyes' mean confidence in their joints; `outside` and `shared` are the fractions of the rendered
+    hand outside the photo, and under another hand's mask.
     """
 
     mask: Bool[np.ndarray, "H W"]
@@ -63,7 +63,7 @@ class Outline:
 
 
 class Outliner:
-    """Outlines the hands of photos; it holds the shipped hand network and the free hand."""
+    """Outlines the hands in photos, with the shipped hand network and the free hand."""
 
     def __init__(self, hand: HandModel, second: SecondSight) -> None:
         self.hand, self.second = hand, second
@@ -73,7 +73,7 @@ class Outliner:
         """Return an outliner. Raises: AssetError if this installation has no hand network."""
         path, hand = shipped_model(HAND_NETWORK), load_hand("anny", texture_px=64)
         if path is None:
-            raise AssetError(f"{HAND_NETWORK} is missing, and outlines need it; use --no-outlines, or install again")
+            raise AssetError(f"{HAND_NETWORK} is missing, but outlines need it; use --no-outlines, or reinstall hifihr")
         return cls(hand, SecondSight(load_hand_network(path, hand), threads=1))
 
     @torch.no_grad()
@@ -127,7 +127,7 @@ def _share(part: Tensor, whole: Tensor) -> float:
 
 
 def _on_mask(mask: Bool[Tensor, "H W"], joints_px: Float[Tensor, "21 2"]) -> float:
-    """Return the share of the joints that lie on the mask, or nearly."""
+    """Return the fraction of the joints on the mask, or nearly on it."""
     width = 2 * round(_NEAR * _CROP_PX) + 1
     near = cv2.dilate(mask.cpu().numpy().astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width)))
     columns, rows = np.floor(joints_px.cpu().numpy()).astype(int).clip(0, _CROP_PX - 1).T
@@ -143,7 +143,7 @@ def _in_photo(mask: Bool[Tensor, "h w"], T_crop_photo: Float[Tensor, "3 3"], pho
 
 
 def _shared(drawn: Sequence[np.ndarray], masks: Sequence[np.ndarray], row: int) -> float:
-    """Return the share of a rendered hand that lies under the masks of others."""
+    """Return the fraction of a rendered hand that is under the masks of others."""
     others = [mask for number, mask in enumerate(masks) if number != row]
     if not others:
         return 0.0

@@ -48,7 +48,7 @@ class Distant(Protocol):
 
 
 def read_samples(samples: Samples, positions: Int64[np.ndarray, " B"]) -> SampleBatch:
-    """Read samples together if they can be read so, else one by one."""
+    """Read samples together if their set supports it, else one by one."""
     if isinstance(samples, Columns):
         return samples.read(positions)
     return stack_samples([samples[position] for position in positions.tolist()])

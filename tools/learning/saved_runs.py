@@ -1,4 +1,4 @@
-"""What the tools that train a network do after each step: print the loss now and then, and write the average."""
+"""What the training tools do after each step: print the loss occasionally, and write the average."""
 
 import json
 import time
@@ -13,7 +13,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 @dataclass
 class SavedRun(Generic[Network]):
-    """Writes the average of a run every `save_every_s` seconds, so that a stopped run leaves its latest.
+    """Writes the average of a run every `save_every_s` seconds, so that a stopped run leaves its latest weights.
 
     `write(network, facts)` writes the file; its facts are `facts`, the steps, and the means that `score` measures.
     """
@@ -28,7 +28,7 @@ class SavedRun(Generic[Network]):
     saved: float = field(default_factory=time.monotonic)
 
     def on_step(self, step: int, terms: Mapping[str, float], average: Network) -> None:
-        """Note that a step is done."""
+        """Record that a step is done."""
         self.steps = step + 1
         if step % self.print_every == 0:
             self._say(step, ", ".join(f"{name} {value:.3f}" for name, value in terms.items()))

@@ -100,9 +100,9 @@ def refuse_taken(root: Path, *, overwrite: bool) -> None:
         raise DataError(f"{root}: already contains a synthetic dataset; choose another --out, or use --overwrite")
 
 
-#: The marker's entry for an unfinished tree.
+#: The marker's entry for an unfinished dataset.
 _UNFINISHED = "unfinished"
-#: What the layouts write to the root of a tree; nothing else is ever removed.
+#: What the layouts write to the root of a dataset; nothing else is ever removed.
 _FOLDERS = ("training", "evaluation", "train", "outputs", "openpose")
 _FILES = ("training_*.json", "evaluation_*.json", "train.txt", "evaluation.txt", MARKER_NAME)
 

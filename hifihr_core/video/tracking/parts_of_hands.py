@@ -13,9 +13,9 @@ from jaxtyping import Bool, Float
 from hifihr_core.video.tracking.journal import SeenFrame
 from hifihr_core.video.tracking.palm_motion import hand_size_px
 
-#: Hands within this time have about one size; a sighting smaller than this share of it is a part of a hand.
+#: Within this time a hand keeps about the same size; a sighting below this fraction of it is a part of a hand.
 _NEAR_S, _PART = 0.5, 0.5
-#: A track that is smaller than this share of another hand is only believed if it is seen for longer than this.
+#: A track smaller than this fraction of another hand is only accepted if it is seen for longer than this.
 _SMALL, _BRIEF_S = 0.6, 0.25
 #: A track that was not seen for longer than this was lost in between.
 _STEADY_S = 0.1
