@@ -6,6 +6,7 @@ works with any model that follows the contract.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -23,6 +24,7 @@ from hifihr_core.geometry.gauss_newton import (
     values_and_jacobian,
 )
 from hifihr_core.hands import HandModel
+from hifihr_core.hands.rotations import rotation_matrices
 from hifihr_core.placed_hands import PlacedHands, map_tensors
 from hifihr_core.skeleton import TIPS, WRIST
 
@@ -127,9 +129,12 @@ def _descend(problem: _Problem, steps: int) -> Float[Tensor, "B D"]:
 
 def _residuals(problem: _Problem, x: Float[Tensor, "B D"]) -> Float[Tensor, "B R"]:
     weights = problem.weights
-    lifted = move_hands(problem.start, x)
-    parameters = lifted.parameters
-    joints_cam = problem.hand.joints_of(parameters) + lifted.root_cam[:, None]
+    turn, across, log_depth, pose, shape = _parts(problem.start, x)
+    start = problem.start.parameters
+    parameters = replace(start, pose=start.pose + pose, shape=start.shape + shape)
+    # Turning the joints about the root takes less time than a new global rotation.
+    joints = problem.hand.joints_of(parameters) @ rotation_matrices(turn).mT
+    joints_cam = joints + _moved_root(problem.start, across, log_depth)[:, None]
     if problem.definition is not None:
         joints_cam = problem.definition.to(joints_cam) @ joints_cam
     offset = (project(joints_cam, problem.K) - problem.keypoints_px) / problem.unit_px[:, None, None]
@@ -161,13 +166,22 @@ def move_hands(start: PlacedHands, x: Float[Tensor, "B D"]) -> PlacedHands:
     Units: radians, fractions of the root's depth, the logarithm of its distance, and those of pose and shape.
     """
     parameters = start.parameters
-    turn, across, log_depth, pose, shape = x.split(
-        (3, 2, 1, parameters.pose.shape[1], parameters.shape.shape[1]), dim=1
-    )
+    turn, across, log_depth, pose, shape = _parts(start, x)
     orient = turns.compose_rotvecs(turn, parameters.global_orient)
-    root = start.root_cam + torch.cat((across * start.root_cam[:, 2:], torch.zeros_like(log_depth)), dim=1)
     moved = replace(parameters, global_orient=orient, pose=parameters.pose + pose, shape=parameters.shape + shape)
-    return PlacedHands(moved, root * log_depth.clamp(-3, 3).exp())
+    return PlacedHands(moved, _moved_root(start, across, log_depth))
+
+
+def _parts(start: PlacedHands, x: Float[Tensor, "B D"]) -> Sequence[Tensor]:
+    """Return the step's rotation, the root across and along its ray, pose and shape."""
+    return x.split((3, 2, 1, start.parameters.pose.shape[1], start.parameters.shape.shape[1]), dim=1)
+
+
+def _moved_root(
+    start: PlacedHands, across: Float[Tensor, "B 2"], log_depth: Float[Tensor, "B 1"]
+) -> Float[Tensor, "B 3"]:
+    root = start.root_cam + torch.cat((across * start.root_cam[:, 2:], torch.zeros_like(log_depth)), dim=1)
+    return root * log_depth.clamp(-3, 3).exp()
 
 
 def _repeat(problem: _Problem, times: int) -> _Problem:

@@ -4,7 +4,7 @@ Source: Rother et al., "GrabCut: interactive foreground extraction using iterate
 implementation.
 """
 
-from itertools import product
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -16,8 +16,9 @@ from torch.nn import functional
 from hifihr_core.machine.device import side_by_side
 
 _ITERATIONS = 3
-#: Colour clusters start at random, and for some pictures that decides what is hand; so several starts vote.
-_STARTS = 5
+#: Colour clusters start at random, and for some pictures that decides what is hand; so several starts vote: the first
+#: number of them if they agree on all but this fraction of the hand, else the second.
+_STARTS, _AGREED = (2, 5), 0.01
 #: Pixels farther from the rendered hand than `WIDE` are background; for a hand that is known to fit, farther than
 #: `NARROW`, so that gaps between its fingers also count as background. Those more than half of `_DEPTH` inside are
 #: hand. As fractions of the square root of the hand's area.
@@ -27,21 +28,37 @@ _QUICK_PX = 56
 
 
 def segment_hands(
-    image: Float[Tensor, "B 3 H W"], silhouette: Float[Tensor, "B H W"], *, reach: float = WIDE, starts: int = _STARTS
+    image: Float[Tensor, "B 3 H W"],
+    silhouette: Float[Tensor, "B H W"],
+    *,
+    reach: float = WIDE,
+    starts: Sequence[int] = _STARTS,
 ) -> Bool[Tensor, "B H W"]:
     """Return the pixels that look like the hand under the silhouette, up to `reach` away from it.
 
-    Pixels well inside the silhouette count as hand, those far outside as background, and colour decides the rest.
+    Pixels well inside the silhouette count as hand, those far outside as background, and colour decides the rest:
+    most of the random starts, the first of the numbers in `starts` if these agree, else the next.
     If nothing can be decided (no hand in the crop, or no background) the silhouette itself is returned.
     """
     pictures = (image.clamp(0, 1) * 255).byte().permute(0, 2, 3, 1).cpu().numpy()
     trimaps = [_trimap(drawn, reach) for drawn in (silhouette > 0.5).cpu().numpy()]
-    votes = side_by_side(
-        lambda job: _segment(pictures[job[0]], trimaps[job[0]], seed=job[1]),
-        list(product(range(len(trimaps)), range(starts))),
-    )
-    masks = np.stack(votes).reshape(len(trimaps), starts, *silhouette.shape[1:])
-    return torch.from_numpy(2 * masks.sum(axis=1) > starts).to(image.device)
+    votes: list[list[np.ndarray]] = [[] for _ in trimaps]
+    for count in starts:
+        open_ones = [hand for hand, cast in enumerate(votes) if _disagree(cast)]
+        jobs = [(hand, seed) for hand in open_ones for seed in range(len(votes[hand]), count)]
+        cast = side_by_side(lambda job: _segment(pictures[job[0]], trimaps[job[0]], seed=job[1]), jobs)
+        for (hand, _), vote in zip(jobs, cast, strict=True):
+            votes[hand].append(vote)
+    masks = [2 * np.sum(cast, axis=0) > len(cast) for cast in votes]
+    return torch.from_numpy(np.stack(masks)).to(image.device)
+
+
+def _disagree(votes: Sequence[np.ndarray]) -> bool:
+    """Return whether votes on a mask differ in so many pixels that more are needed."""
+    if not votes:
+        return True
+    some, every = np.any(votes, axis=0), np.all(votes, axis=0)
+    return bool((some & ~every).sum() > _AGREED * some.sum())
 
 
 def segment_quickly(image: Float[Tensor, "B 3 H W"], covered: Bool[Tensor, "B H W"]) -> Bool[Tensor, "B H W"]:
@@ -50,7 +67,7 @@ def segment_quickly(image: Float[Tensor, "B 3 H W"], covered: Bool[Tensor, "B H 
     less = tuple(min(side // 2, _QUICK_PX) for side in size)
     small = functional.interpolate(image, size=less, mode="area")
     drawn = functional.interpolate(covered[:, None].to(image), size=less, mode="area")[:, 0]
-    mask = segment_hands(small, drawn, starts=1)[:, None].to(image)
+    mask = segment_hands(small, drawn, starts=(1,))[:, None].to(image)
     return functional.interpolate(mask, size=size, mode="bilinear")[:, 0] > 0.5
 
 

@@ -1,10 +1,14 @@
 """Refinement: fit a hand to its photo, first by joints and outline, then by appearance.
 
-All hands of a photo are refined at once but independently. Both halves stop early once nothing improves.
+All hands of a photo are refined independently, in small groups side by side. Both halves stop early once nothing
+improves.
 """
 
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -12,10 +16,10 @@ from torch import Tensor
 
 from hifihr_core.hands import HandModel
 from hifihr_core.lifting.hand_crops import Crops
-from hifihr_core.machine.device import usable_cores
+from hifihr_core.machine.device import side_by_side, usable_cores
 from hifihr_core.metrics.psnr import hand_psnr
 from hifihr_core.photos.masks import NARROW, beyond_wrist, segment_hands
-from hifihr_core.placed_hands import DrawnHands, LitHands, PlacedHands, choose, pose_hands
+from hifihr_core.placed_hands import DrawnHands, LitHands, PlacedHands, Record, choose, map_tensors, pose_hands
 from hifihr_core.prediction.refinement.outline_fit import OutlineWeights, fit_outlines
 from hifihr_core.prediction.refinement.picture_fit import (
     Compared,
@@ -25,8 +29,12 @@ from hifihr_core.prediction.refinement.picture_fit import (
     fit_picture,
     smaller,
 )
-from hifihr_core.rendering import Renderer, kernels_on, rasterize
+from hifihr_core.rendering import Renderer, SelfShade, kernels_on, rasterize
 from hifihr_core.rendering.skylight import with_sky
+
+#: Number of hands that are refined in one batch: enough to share the cost of small operations, few enough for other
+#: cores to work on the rest.
+_GROUP = 2
 
 
 @dataclass(frozen=True)
@@ -74,21 +82,72 @@ def refine(
     """Refine hands from `start` on their crops; `renderer` must have the size of the crops. `start` is not modified.
 
     `look` infers skin and light again once the outline fits (`match_light`); without it they stay as they are.
-    `on_step` gets the number of finished steps on the image. The result is the last state, or the start if that
-    explains the crop better (measured by the same cost).
+    `on_step` gets the number of finished steps on the image; with several groups of hands, each counts its own. The
+    result is the last state, or the start if that explains the crop better (measured by the same cost).
     """
     start = replace(start, light=with_sky(start.light))
-    placed = _fit_on_small_crops(hand, start, crops, settings.outlines)
-    drawn, shade = draw_shaded(hand, renderer, placed, crops)
-    mask = segment_hands(crops.image, drawn.rendered.silhouette, reach=NARROW)
-    lit = look(placed, mask)
+    outlined = _by_group(partial(_fit_outlines, hand, renderer, outlines=settings.outlines), start, crops)
+    lit = look(outlined.hands, outlined.mask)
     lit = replace(lit, light=with_sky(lit.light))
-    compared = Compared(crops, mask, shade, lit)
-    with kernels_on(min(usable_cores(), len(lit))):  # one hand is too little to be worth waking a thread for
-        last = fit_picture(hand, renderer, lit, compared, settings.picture, steps=settings.steps, on_step=on_step)
-    with torch.no_grad():
-        costs = [cost(hand, renderer, one, compared, settings.picture) for one in (last, start)]
-        state = choose(costs[0] <= costs[1], last, start)
+    compared = Compared(crops, outlined.mask, outlined.shade, lit)
+    pictured = partial(_fit_picture, hand, renderer, settings=settings, on_step=on_step)
+    return _by_group(pictured, start, compared)
+
+
+def _by_group(work: Callable[..., Record], *records: Any) -> Record:
+    """Return what `work` makes of all hands, given the rows of `_GROUP` hands of each record at a time, side by side.
+
+    Groups are the same on any number of cores, and so are the results. A GPU works on all hands at once.
+    """
+    count, on_cpu = len(records[0]), records[0].root_cam.device.type == "cpu"
+    size = _GROUP if on_cpu else count
+    groups = [slice(first, first + size) for first in range(0, count, size)]
+    parts = [tuple(_rows(one, some) for one in records) for some in groups]
+    # One hand is too little to be worth waking a thread for.
+    with kernels_on(max(1, min(usable_cores() // len(groups), size, count))):
+        context = copy_context()
+        made = side_by_side(lambda part: context.copy().run(work, *part), parts)
+    return map_tensors(lambda *values: torch.cat(values), *made)
+
+
+def _rows(record: Record, some: slice) -> Record:
+    return map_tensors(lambda values: values[some], record)
+
+
+@dataclass(frozen=True)
+class _Outlined:
+    """Hands that fit their outlines, their masks on full-size crops, and their shadows."""
+
+    hands: LitHands
+    mask: Bool[Tensor, "B H W"]
+    shade: SelfShade
+
+
+def _fit_outlines(
+    hand: HandModel, renderer: Renderer, start: LitHands, crops: Crops, *, outlines: Sequence[OutlineWeights]
+) -> _Outlined:
+    placed = _fit_on_small_crops(hand, start, crops, outlines)
+    drawn, shade = draw_shaded(hand, renderer, placed, crops)
+    return _Outlined(placed, segment_hands(crops.image, drawn.rendered.silhouette, reach=NARROW), shade)
+
+
+def _fit_picture(
+    hand: HandModel,
+    renderer: Renderer,
+    start: LitHands,
+    compared: Compared,
+    *,
+    settings: RefineSettings,
+    on_step: Callable[[int], None],
+) -> Refined:
+    """Return the hands fitted to the picture, or the start of those that it explains better."""
+    crops, mask = compared.crops, compared.mask
+    with torch.enable_grad():
+        last = fit_picture(
+            hand, renderer, compared.start, compared, settings.picture, steps=settings.steps, on_step=on_step
+        )
+    costs = [cost(hand, renderer, one, compared, settings.picture) for one in (last, start)]
+    state = choose(costs[0] <= costs[1], last, start)
     before, after = (measure(hand, draw_shaded(hand, renderer, one, crops)[0], crops, mask) for one in (start, state))
     return Refined(state, mask, before, after)
 

@@ -6,6 +6,7 @@ own generator in `tools/skin`. Neither tool is needed here. See docs/hands_anny.
 
 import copy
 from collections.abc import Mapping
+from functools import cached_property
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from hifihr_core.hands.anny.bones import load_bone_weights
 from hifihr_core.hands.anny.poses import sample_poses, sample_rotations, sample_skins
+from hifihr_core.hands.anny.quick_joints import JointMoments, joint_moments, quick_joints
 from hifihr_core.hands.anny.rig import (
     ANGLES,
     BONE_PARENTS,
@@ -147,14 +149,45 @@ class AnnyHand(HandModel):
         )
 
     def joints_of(self, parameters: HandParameters) -> Float[Tensor, "B 21 3"]:
-        """Return the joints of `forward`, posing only the vertices that they depend on."""
+        """Return the joints of `forward`, posing only the vertices that they depend on.
+
+        On the CPU, joints without gradients come from one compiled loop, see `quick_joints`.
+        """
         self._check(parameters)
+        if self._is_plain(parameters):
+            local = quick_joints(parameters.pose.detach().numpy(), parameters.shape.detach().numpy(), self._moments)
+            joints = torch.from_numpy(local).transpose(1, 2)
+        else:
+            joints = self._joints_of(parameters)
+        turn = rotation_matrices(parameters.global_orient)
+        return (turn @ (joints - joints[..., ROOT, None])).transpose(1, 2)
+
+    def _joints_of(self, parameters: HandParameters) -> Float[Tensor, "B 3 21"]:
         rest_near, rest_joints = self._rest_near(parameters.shape)
         motions = bone_motions(parameters.pose, rest_joints, self.generators)
         near = skin_planar(rest_near, motions, self.near_weights)
-        joints = self._joints(near, motions, rest_joints)
-        turn = rotation_matrices(parameters.global_orient)
-        return (turn @ (joints - joints[..., ROOT, None])).transpose(1, 2)
+        return self._joints(near, motions, rest_joints)
+
+    def _is_plain(self, parameters: HandParameters) -> bool:
+        """Return whether the joints need no gradient, and are numbers on the CPU in single precision."""
+        given = parameters.pose, parameters.shape
+        recorded = torch.is_grad_enabled() and any(values.requires_grad for values in given)
+        plain = all(values.device.type == "cpu" and values.dtype == torch.float32 for values in given)
+        return plain and not recorded and self.joint_definition == "freihand" and self.near_rest.is_cpu
+
+    @cached_property
+    def _moments(self) -> JointMoments:
+        mixes = np.zeros((21, len(self.near)))
+        for j, place in enumerate(_JOINT_ORDER):
+            if place >= len(JOINTS):
+                mixes[j, place - len(JOINTS)] = 1.0
+            else:
+                width = self.joint_weights.shape[1]
+                first = len(TIPS) + place * width
+                mixes[j, first : first + width] = self.joint_weights[place].numpy()
+        basis = self.near_basis.unflatten(1, (3, -1)).numpy()
+        arrays = self.near_rest.numpy(), basis, self.near_weights.numpy()
+        return joint_moments(*arrays, mixes, self.axes.numpy())
 
     def rig(self, parameters: HandParameters) -> Rig:
         """Return the 33 bones that pose these hands, including the half-way bones."""
