@@ -18,7 +18,7 @@ from hifihr_core.machine.device import side_by_side
 _ITERATIONS = 3
 #: Colour clusters start at random, and for some pictures that decides what is hand; so several starts vote: the first
 #: number of them if they agree on all but this fraction of the hand, else the second.
-_STARTS, _AGREED = (2, 5), 0.01
+_STARTS, _AGREED = (2, 5), 0.005
 #: Pixels farther from the rendered hand than `WIDE` are background; for a hand that is known to fit, farther than
 #: `NARROW`, so that gaps between its fingers also count as background. Those more than half of `_DEPTH` inside are
 #: hand. As fractions of the square root of the hand's area.

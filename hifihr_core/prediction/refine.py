@@ -32,9 +32,9 @@ from hifihr_core.prediction.refinement.picture_fit import (
 from hifihr_core.rendering import Renderer, SelfShade, kernels_on, rasterize
 from hifihr_core.rendering.skylight import with_sky
 
-#: Number of hands that are refined in one batch: enough to share the cost of small operations, few enough for other
-#: cores to work on the rest.
-_GROUP = 2
+#: Hands are refined in so many batches side by side, of at least so many hands: fewer, larger batches share the cost of
+#: small operations, but only their rendering uses more than one core.
+_BATCHES, _LEAST_HANDS = 2, 2
 
 
 @dataclass(frozen=True)
@@ -95,12 +95,12 @@ def refine(
 
 
 def _by_group(work: Callable[..., Record], *records: Any) -> Record:
-    """Return what `work` makes of all hands, given the rows of `_GROUP` hands of each record at a time, side by side.
+    """Return what `work` makes of all hands, given the rows of a group of them in each record, side by side.
 
     Groups are the same on any number of cores, and so are the results. A GPU works on all hands at once.
     """
     count, on_cpu = len(records[0]), records[0].root_cam.device.type == "cpu"
-    size = _GROUP if on_cpu else count
+    size = max(_LEAST_HANDS, -(-count // _BATCHES)) if on_cpu else count
     groups = [slice(first, first + size) for first in range(0, count, size)]
     parts = [tuple(_rows(one, some) for one in records) for some in groups]
     # One hand is too little to be worth waking a thread for.

@@ -1,8 +1,10 @@
 """Masks of a hand in a picture whose colours show where it is."""
 
+import numpy as np
 import pytest
 import torch
 
+from hifihr_core.photos import masks
 from hifihr_core.photos.masks import segment_hands, segment_quickly
 
 RADIUS = 0.25
@@ -38,6 +40,21 @@ def test_a_quick_mask_is_right_to_a_few_pixels() -> None:
 def test_pixels_out_of_reach_are_background() -> None:
     narrow, wide = (segment_hands(picture(112), disc(112, right=0.06).float(), reach=reach) for reach in (0.04, 0.15))
     assert iou(narrow, disc(112)) + 0.02 < iou(wide, disc(112)) > 0.9
+
+
+def test_more_starts_vote_only_where_the_first_ones_disagree(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    right = disc(48)[0].numpy()
+
+    def segment(image: np.ndarray, trimap: np.ndarray, seed: int) -> np.ndarray:
+        asked.append(seed)
+        return right & (seed > 0) if image.mean() < 100 else right
+
+    monkeypatch.setattr(masks, "_segment", segment)
+    two = torch.cat((torch.full((1, 3, 48, 48), 0.8), torch.full((1, 3, 48, 48), 0.2)))
+    found = segment_hands(two, disc(48).float().repeat(2, 1, 1))
+    assert sorted(asked) == [0, 0, 1, 1, 2, 3, 4]
+    assert torch.equal(found, disc(48).repeat(2, 1, 1))  # four of five starts against one
 
 
 def test_hands_do_not_affect_each_other() -> None:

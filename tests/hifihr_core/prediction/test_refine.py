@@ -74,6 +74,16 @@ def test_hands_do_not_affect_each_other(hand: HandModel, scene: tuple) -> None:
     torch.testing.assert_close(together.hands.root_cam[:1], alone.hands.root_cam, atol=1e-3, rtol=1e-3)
 
 
+def test_batches_side_by_side_are_put_together_in_order(hand: HandModel, scene: tuple) -> None:
+    crops, truth, start = scene
+    three = map_tensors(lambda *rows: torch.cat(rows), start, start, truth)
+    images = map_tensors(lambda values: values.expand(3, *values.shape[1:]).contiguous(), crops)
+    together = _refine(hand, three, replace(images, sides=("right",) * 3), steps=3)
+    torch.testing.assert_close(together.hands.root_cam[2:], _refine(hand, truth, crops, steps=3).hands.root_cam)
+    assert together.mask.shape == (3, SIZE, SIZE)
+    assert together.after.iou[2] > together.before.iou[0]
+
+
 def test_look_is_asked_once_the_outline_fits(hand: HandModel, scene: tuple) -> None:
     crops, _, start = scene
     asked: list[LitHands] = []
