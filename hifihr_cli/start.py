@@ -68,4 +68,7 @@ def run() -> NoReturn:
             signal.signal(number, leave_at_once)
     except KeyboardInterrupt:  # between a command and its report
         leave_at_once(signal.SIGINT, None)
+    # Under `python -m`, Python ends by SIGINT instead of this code if an interruption came inside the last `exec` of a
+    # text (dataclasses are made so); this one is now the last.
+    exec("")
     sys.exit(code)

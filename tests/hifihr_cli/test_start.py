@@ -100,6 +100,28 @@ def test_a_signal_that_is_dropped_in_a_callback_comes_again(tmp_path, sent):
     assert ended.stderr.count("\n") == 1
 
 
+#: A signal that arrives while the text of a dataclass or a named tuple is run.
+IN_A_TEXT = """
+            exec("os.kill(os.getpid(), signal.{sent}); sum(range(10000))", globals())
+
+"""
+
+
+@pytest.mark.parametrize("sent", ["SIGINT", "SIGTERM"])
+def test_a_signal_inside_an_exec_ends_a_module_with_130_too(tmp_path, sent):
+    code = SENDER.replace("            os.kill(os.getpid(), signal.{sent})\n\n", IN_A_TEXT).format(
+        module="hifihr_core.assets",
+        words=["assets", "list"],
+        sent=sent,
+        handler={"SIGINT": "default_int_handler", "SIGTERM": "SIG_DFL"}[sent],
+    )
+    (tmp_path / "sender.py").write_text(code)
+    ended = subprocess.run([sys.executable, "-m", "sender"], capture_output=True, text=True, cwd=tmp_path)
+    assert ended.returncode == 130
+    assert ended.stderr.startswith("error: interrupted")
+    assert ended.stderr.count("\n") == 1
+
+
 def test_a_background_job_of_a_shell_keeps_ignoring_ctrl_c(tmp_path):
     ended = send_itself(tmp_path, "typer", ["--version"], handler="SIG_IGN")
     assert (ended.returncode, ended.stderr) == (0, "")
