@@ -30,8 +30,8 @@ class FitTrust:
 class Targets:
     """Target positions of vertices and the 21 joints, camera frame, metres; a weight of 0 means no target.
 
-    Point n belongs to vertex ``which[n]``; without `which` every vertex has a point. With `normals` a vertex is held
-    across the surface, and a tenth as strongly along it.
+    Point n belongs to vertex ``which[n]``; without `which` every vertex has a point. With `normals`, distances along
+    the normal count fully, and distances within the surface a tenth as much.
     """
 
     vertices: Float[Tensor, "B N 3"]

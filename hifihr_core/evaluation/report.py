@@ -1,4 +1,4 @@
-"""The output of an evaluation: `metrics.json`, a table for people, PCK curves, findings."""
+"""The output of an evaluation: `metrics.json`, a readable table, PCK curves, findings."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -54,7 +54,7 @@ def score_document(scores: Scores, *, complete: bool) -> dict[str, Any]:
 
 
 def score_table(scores: Scores) -> tuple[list[str], list[list[str]]]:
-    """Return the header and rows of the table for people: one row per alignment, errors in millimetres."""
+    """Return the header and rows of the readable table: one row per alignment, errors in millimetres."""
     values = scores.metrics()
     rows = []
     for alignment in scores.benchmark.joint_alignments:
@@ -77,7 +77,7 @@ def texture_table(document: Mapping[str, Any]) -> tuple[list[str], list[list[str
 
 
 def look_table(document: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Return the header and rows for people's looks: PSNR and CIEDE2000 of every scene, and the tone."""
+    """Return the header and rows of the look metrics: PSNR and CIEDE2000 of every scene, and the tone."""
     look = document.get("look") or {}
     scenes = ("input", "other", "behind")
     rows = []

@@ -1,6 +1,6 @@
 """Results of a prediction: numbers for programs, a mesh for people.
 
-Everything is in the frame of the original photo: left hands are left hands, pixels are those of the upright full-size
+Everything is in the frame of the original photo: left hands are not mirrored, pixels are those of the upright full-size
 photo, and K projects `joints_cam` onto `joints_px`.
 """
 
@@ -38,11 +38,10 @@ class HandResult:
     is True if the focal length was known; distance and size still assume a hand of average size. `report` says how the
     result came about (start, reprojection error, refinement). `licences` are those of all files it was made from.
     `doubtful` marks a hand that may be a false positive or misread. `joint_confidence` is the probability that a
-    keypoint is less than a twentieth of the hand's size from the truth, and `side_confidence` is that of the side; both
-    are None unless the eyes found the hand. `keypoints_px` are the keypoints that the hand was fitted to, NaN if a
+    keypoint is less than a twentieth of the hand's size from the truth, and `side_confidence` that the side is right;
+    both are None unless the eyes found the hand. `keypoints_px` are the keypoints that the hand was fitted to, NaN if a
     joint was not seen; `before` holds the parameters before refinement, as `parameters` but without a texture. Both may
-    be None.
-    `mano` holds MANO's parameters in smplx's conventions, if the hand was converted.
+    be None. `mano` holds MANO's parameters in smplx's conventions, if the hand was converted.
     """
 
     side: Side

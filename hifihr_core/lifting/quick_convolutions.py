@@ -22,7 +22,7 @@ _CHANNELS_AT_ONCE = 64
 
 @contextmanager
 def quick_convolutions() -> Iterator[None]:
-    """Make every `SameConv2d` compute this way."""
+    """Make every `SameConv2d` use these implementations."""
     own = SameConv2d.forward
     setattr(SameConv2d, "forward", _forward)  # noqa: B010
     try:

@@ -1,13 +1,13 @@
-"""The one place that imports onnxruntime: its builds may report their use to Microsoft, and here they do not."""
+"""The one place that imports onnxruntime: its builds may report their use to Microsoft, which is disabled here."""
 
 import os
 from typing import Any
 
 
 def import_onnxruntime() -> Any:
-    """Return the module `onnxruntime`, which sends no telemetry unless ORT_DISABLE_TELEMETRY says that it may.
+    """Return the module `onnxruntime`, which sends no telemetry unless ORT_DISABLE_TELEMETRY allows it.
 
-    Version 1.32 also warns, in colour, where it can store no identifier of the machine.
+    Otherwise version 1.32 also warns, in colour, if it cannot store an identifier of the machine.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime

@@ -160,7 +160,9 @@ def in_timms_names(state: Mapping[str, Tensor], backbone: str) -> dict[str, Tens
     names = [name for name in known if not name.endswith("num_batches_tracked")]
     values = [value for name, value in state.items() if not name.endswith("num_batches_tracked")]
     if len(names) != len(values) or any(known[n].shape != v.shape for n, v in zip(names, values, strict=True)):
-        raise AssetError(f"weights of {backbone}: {len(values)} tensors that do not fit its {len(names)}")
+        raise AssetError(
+            f"weights of {backbone}: {len(values)} tensors, expected {len(names)} with the shapes of timm's"
+        )
     return {name: value for name, value in known.items() if name not in names} | dict(zip(names, values, strict=True))
 
 

@@ -51,7 +51,7 @@ def load_models(checkpoint: Path | None, *, device: torch.device) -> LoadedModel
         lifter=lifter,
         second_sight=_second_sight(hand) if lifter is not None else None,
         network_px=loaded.settings.data.image_px if loaded is not None else 224,
-        licences={"hand": hand.licence, "weights": "free" if checkpoint is None else "as its training data"},
+        licences={"hand": hand.licence, "weights": "free" if checkpoint is None else "that of the training data"},
     )
 
 

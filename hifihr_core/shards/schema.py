@@ -85,9 +85,11 @@ class ShardFacts(_Record):
 
     @model_validator(mode="after")
     def _fits(self) -> "ShardFacts":
-        """Check that there is at least one byte per sample."""
+        """Check that every sample can have at least one byte."""
         if max(self.samples, self.annotations) > self.bytes:
-            raise ValueError(f"{self.file}: {self.samples:,} samples in {self.bytes:,} bytes")
+            raise ValueError(
+                f"{self.file}: {self.bytes:,} bytes cannot hold {max(self.samples, self.annotations):,} samples"
+            )
         return self
 
 

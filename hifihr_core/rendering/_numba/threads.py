@@ -24,7 +24,7 @@ _pools: dict[int, ThreadPoolExecutor] = {}
 
 @contextmanager
 def kernels_on(threads: int) -> Iterator[None]:
-    """Let kernels that are called from this thread work on that many, whatever torch uses, while the body runs."""
+    """Let kernels called from this thread use this many threads, whatever torch uses, while the body runs."""
     token = _chosen.set(threads)
     try:
         yield
@@ -33,14 +33,14 @@ def kernels_on(threads: int) -> Iterator[None]:
 
 
 def _most() -> int:
-    """Return how many threads kernels may work on."""
+    """Return how many threads kernels may use."""
     return _chosen.get() or torch.get_num_threads()
 
 
 def run(work: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> list[Any]:
     """Call ``work(*task)`` for every task; return the results in order.
 
-    At most on as many threads as `kernels_on` says, else as torch uses.
+    Uses at most as many threads as set by `kernels_on`, or else as torch uses.
     """
     threads = min(_most(), len(tasks))
     if threads <= 1:

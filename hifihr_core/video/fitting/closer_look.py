@@ -71,10 +71,10 @@ def closer_hands(
 def with_lift(hand: HandModel, track: SightedTrack, closer: CloserHands | None) -> SightedTrack:
     """Return the track with its lifted hands, and joints that both networks have seen: means, weighted by precision.
 
-    See `SeenSequence.lifted`. A track that the network has not looked at stays as it is.
+    See `SeenSequence.lifted`. A track without a closer look is returned unchanged.
 
-    Where the two agree the eyes' joints hardly change; a hand that the eyes misread is where the hand network sees it.
-    Sightings in frames that could not be read a second time are left out.
+    If the two agree, the eyes' joints hardly change; the joints of a hand that the eyes misread move to those of the
+    hand network. Sightings in frames that could not be read a second time are excluded.
     """
     if closer is None:
         return track

@@ -1,7 +1,7 @@
-"""Residuals of a moving hand from the hands lifted from its single frames.
+"""Residuals of a moving hand from the hands lifted from its individual frames.
 
-The lift uses more of each picture than the joints: features that distinguish near fingers from far ones. So a smooth
-hand is held near it in what 2D joints leave open: rotation, distance along the view, pose.
+The lift uses more of each picture than the joints: features that distinguish near fingers from far ones. So these
+residuals keep a smooth hand near the lifts where 2D joints determine little: rotation, distance along the view, pose.
 """
 
 import numpy as np

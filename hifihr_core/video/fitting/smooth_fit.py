@@ -23,7 +23,7 @@ _USUAL_STEP_S = 1 / 30
 
 @dataclass(frozen=True)
 class MotionWeights:
-    """Standard deviations of accelerations, and how many of them the cost is quadratic for.
+    """Standard deviations of accelerations, and the number of them up to which the cost is quadratic.
 
     `turn` and `pose` are in rad/s^2 (or the unit of the coefficients), `root` in m/s^2.
     """
