@@ -1,12 +1,12 @@
 """The paper's question on real photos: does the picture help the pose beyond the 2D joints?
 
-The shipped image network is trained on photos packed by `prepare images`, with the joints that the eyes see, at level
-self; and, with --outlined, at level weak on shards with outlines (photos have none). Each is run with and without the
-picture, for the same number of steps, and scored on labelled photos of other people and on rendered hands.
+The shipped image network learns from photos as `prepare images` packs them, with the joints that the eyes see, at level
+self, and at level weak with their outlines; with `--synth`, half of each batch are drawn hands. Each with and without
+the picture, for the same number of steps, scored on photos with labelled joints of other people, and on drawn hands.
 
-Usage: python benchmarks/real_photos.py --photos FOLDER ... --labelled FOLDER --held-out SHARDS --out FOLDER [--outlined
-SHARDS] [--limit 300] [--steps 60] [--json FILE]. `--labelled` has the format of `tools/score_hands.py`. Finished rows
-are kept.
+Usage: python benchmarks/real_photos.py --photos FOLDER ... --labelled FOLDER --held-out SHARDS --out FOLDER
+[--levels self weak] [--limit 300] [--synth 512] [--steps 60] [--json FILE]. `--labelled` is as `tools/score_hands.py`
+reads it. Finished rows are kept.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from hifihr_core.lifting.seen_definition import as_seen
 from hifihr_core.models.checkpoint import Checkpoint, load_checkpoint
 from hifihr_core.models.placing import place_estimate
 from hifihr_core.models.shipped import IMAGE_NETWORK, shipped_model
+from hifihr_core.shards.schema import read_index
 from hifihr_core.stream.batch_stream import StreamOptions
 from hifihr_core.stream.datasets import open_dataset, open_stream
 from hifihr_core.training.distributed import join_world
@@ -44,7 +45,8 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, nargs="+", required=True)
     parser.add_argument("--labelled", type=Path, required=True)
     parser.add_argument("--held-out", type=Path, required=True)
-    parser.add_argument("--outlined", type=Path, default=None)
+    parser.add_argument("--levels", nargs="+", choices=("self", "weak"), default=["self", "weak"])
+    parser.add_argument("--synth", type=int, default=0, help="draw so many hands for the other half of each batch")
     parser.add_argument("--limit", type=int, default=300, help="photos of each folder")
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--out", type=Path, required=True)
@@ -54,18 +56,19 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     photos = [_packed(folder, arguments.out / folder.name, limit=arguments.limit) for folder in arguments.photos]
     judges = _labelled(arguments.labelled, arguments.out), arguments.held_out.resolve()
-    data = {"self": photos} | ({"weak": [arguments.outlined.resolve()]} if arguments.outlined else {})
+    data = _mixed(photos, arguments.out, synth=arguments.synth)
     rows = {"start": _kept(arguments.out / "start.json", lambda: _scores(shipped_model(IMAGE_NETWORK), *judges))}
-    for level, shards in data.items():
+    for level in arguments.levels:
         for picture in ("without", "with"):
             folder = arguments.out / f"{level}-{picture}-{arguments.steps}"
-            settings, init = _settings(level, picture, shards, arguments.steps)
+            settings, init = _settings(level, picture, data, arguments.steps)
             fit_once = _learnt(settings, init, folder)
             rows[f"{level}, {picture} the picture"] = _kept(
                 folder.with_suffix(".json"), lambda learn=fit_once: _scores(learn(), *judges)
             )
             _print(rows)
-    write("real_photos", {"rows": rows, "steps": arguments.steps}, arguments.json)
+    facts = {"steps": arguments.steps, "hands": {path.parent.name: _count(path) for path in data}}
+    write("real_photos", {"rows": rows, **facts}, arguments.json)
 
 
 def _kept(path: Path, make: Any) -> dict[str, float]:
@@ -85,6 +88,21 @@ def _packed(root: Path, out: Path, *, limit: int | None = None, keypoints: Path 
     return out.resolve() / "train"
 
 
+def _mixed(photos: list[Path], out: Path, *, synth: int) -> dict[Path, float]:
+    """Return the shards to learn from, each with its share: photos by their number, and drawn hands for half."""
+    total, drawn = sum(map(_count, photos)), out.resolve() / "synth" / "train"
+    if not synth:
+        return {path: _count(path) / total for path in photos}
+    if not drawn.exists():
+        words = [sys.executable, "-m", "hifihr_cli", "prepare", "synth", "--count", synth, "--out", drawn.parent]
+        subprocess.run([*map(str, words), "--workers", "0"], check=True, stdout=subprocess.DEVNULL)
+    return {path: 0.5 * _count(path) / total for path in photos} | {drawn: 0.5}
+
+
+def _count(shards: Path) -> int:
+    return read_index(shards).samples
+
+
 def _labelled(folder: Path, out: Path) -> Path:
     entries = json.loads((folder / "annotations.json").read_text(encoding="utf-8"))
     hands = {
@@ -96,9 +114,10 @@ def _labelled(folder: Path, out: Path) -> Path:
     return _packed(folder, out / "labelled", keypoints=path)
 
 
-def _settings(level: str, picture: str, shards: list[Path], steps: int) -> tuple[RunSettings, Path]:
+def _settings(level: str, picture: str, shards: dict[Path, float], steps: int) -> tuple[RunSettings, Path]:
     """Return the settings and the start of a bare `hifihr train` on these shards."""
     given = [f"data.train={json.dumps(list(map(str, shards)))}", "data.validation_part=0", f"train.max_steps={steps}"]
+    given += [f"data.proportions={json.dumps(list(shards.values()))}"]
     given += ["train.epochs=10000", "train.pictures_every_steps=0", f"train.warmup_steps={min(steps, WARM_UP)}"]
     given += ["model.hand=anny"] + ([] if picture == "with" else ["render.enabled=false"])
     flags: dict[str, Any] = {"train.supervision": level}
@@ -115,7 +134,7 @@ def _learnt(settings: RunSettings, init: Path, folder: Path) -> Any:
 def _scores(weights: Path | None, labelled: Path, held_out: Path) -> dict[str, float]:
     assert weights is not None
     found = load_checkpoint(weights)
-    settings, _ = _settings("self", "with", [held_out], 1)
+    settings, _ = _settings("self", "with", {held_out: 1.0}, 1)
     settings = settings.model_copy(update={"data": settings.data.model_copy(update={"validation": (str(held_out),)})})
     with join_world("cpu") as world:
         run = set_up(settings, weights.parent / "none", world, init=weights)
