@@ -5,8 +5,8 @@ self, and at level weak with their outlines; with `--synth`, half of each batch 
 the picture, for the same number of steps, scored on photos with labelled joints of other people, and on drawn hands.
 
 Usage: python benchmarks/real_photos.py --photos FOLDER ... --labelled FOLDER --held-out SHARDS --out FOLDER
-[--levels self weak] [--limit 300] [--synth 512] [--steps 60] [--json FILE]. `--labelled` is as `tools/score_hands.py`
-reads it. Finished rows are kept.
+[--levels self weak] [--pictures without with] [--limit 300] [--synth 512] [--steps 60] [--json FILE]. `--labelled` is
+as `tools/score_hands.py` reads it. Finished rows are kept, so that each may be a command of its own.
 """
 
 import argparse
@@ -47,6 +47,7 @@ def main() -> None:
     parser.add_argument("--held-out", type=Path, required=True)
     parser.add_argument("--levels", nargs="+", choices=("self", "weak"), default=["self", "weak"])
     parser.add_argument("--synth", type=int, default=0, help="draw so many hands for the other half of each batch")
+    parser.add_argument("--pictures", nargs="+", choices=("without", "with"), default=["without", "with"])
     parser.add_argument("--limit", type=int, default=300, help="photos of each folder")
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--out", type=Path, required=True)
@@ -59,7 +60,7 @@ def main() -> None:
     data = _mixed(photos, arguments.out, synth=arguments.synth)
     rows = {"start": _kept(arguments.out / "start.json", lambda: _scores(shipped_model(IMAGE_NETWORK), *judges))}
     for level in arguments.levels:
-        for picture in ("without", "with"):
+        for picture in arguments.pictures:
             folder = arguments.out / f"{level}-{picture}-{arguments.steps}"
             settings, init = _settings(level, picture, data, arguments.steps)
             fit_once = _learnt(settings, init, folder)
