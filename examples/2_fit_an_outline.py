@@ -1,4 +1,4 @@
-"""Move a hand onto a silhouette by gradient descent: the outline itself carries the gradient."""
+"""Move a hand onto a silhouette by gradient descent: the gradient comes from the outline itself."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ light = Light(torch.ones(1, 3), torch.zeros(1, 3), torch.tensor([[0.0, 0.0, -1.0
 
 
 def silhouette(root_cam: torch.Tensor) -> torch.Tensor:
-    """Return the covered part of every pixel for a hand at `root_cam`."""
+    """Return the covered fraction of every pixel for a hand at `root_cam`."""
     return renderer(posed.vertices + root_cam, K, grey, light).silhouette
 
 

@@ -1,4 +1,4 @@
-"""Draw a batch of synthetic photos with exact labels: what `hifihr pretrain --data synth` learns from."""
+"""Render a batch of synthetic photos with exact labels: the training data of `hifihr pretrain --data synth`."""
 
 from pathlib import Path
 
