@@ -26,7 +26,7 @@ class Counted:
     """An engine that counts its inputs."""
 
     def __init__(self, engine: Engine) -> None:
-        self.engine, self.image_px, self.passes = engine, engine.image_px, 0
+        self.engine, self.image_px, self.threads, self.passes = engine, engine.image_px, engine.threads, 0
 
     def __call__(self, pictures: list[np.ndarray]) -> list[np.ndarray]:
         """Count and run."""

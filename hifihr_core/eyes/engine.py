@@ -1,5 +1,6 @@
 """Run the networks of the eyes in onnxruntime, on the CPU."""
 
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -23,10 +24,12 @@ class Engine:
     time: the networks are too small to be split, and the results of a picture do not depend on the others.
     """
 
+    threads = 1
+
     def __init__(self, network: nn.Module, *, threads: int = 0, image_px: int | None = None) -> None:
         onnxruntime = import_onnxruntime()
         self.image_px = image_px or _INPUT_PX[type(network)]
-        self._threads = threads or usable_cores()
+        self.threads = threads or usable_cores()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.log_severity_level = 3
@@ -36,12 +39,26 @@ class Engine:
 
     def __call__(self, pictures: Sequence[UInt8[np.ndarray, "H W 3"]]) -> list[Float32[np.ndarray, "B ..."]]:
         """Return the network's outputs for square pictures of its size, in the order of its `forward`."""
-        workers = min(self._threads, len(pictures))
-        if workers <= 1:
-            answers = [self._run(picture) for picture in pictures]
+        answers: list[list[np.ndarray]] = [[] for _ in pictures]
+        waiting = deque(range(len(pictures)))
+
+        def work() -> None:
+            while True:
+                try:
+                    number = waiting.popleft()
+                except IndexError:  # nothing is waiting any more
+                    return
+                answers[number] = self._run(pictures[number])
+
+        helpers = min(self.threads, len(pictures)) - 1
+        if helpers < 1:
+            work()
         else:
-            with ThreadPoolExecutor(workers) as pool:  # cheap compared with one picture, and leaves nothing running
-                answers = list(pool.map(self._run, pictures))
+            with ThreadPoolExecutor(helpers) as pool:  # cheap compared with one picture, and leaves nothing running
+                others = [pool.submit(work) for _ in range(helpers)]
+                work()
+            for other in others:
+                other.result()
         return [np.concatenate(outputs) for outputs in zip(*answers, strict=True)]
 
     def _run(self, picture: UInt8[np.ndarray, "H W 3"]) -> list[Float32[np.ndarray, "1 ..."]]:

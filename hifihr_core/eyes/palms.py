@@ -1,6 +1,10 @@
 """Turn the palm detector's output into palms in the photo: anchors, scores, weighted suppression."""
 
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -34,9 +38,39 @@ def find_palms(engine: Engine, pyramid: Pyramid, views: Regions, *, min_score: f
         palms, logits = engine(pyramid.cut(some, PALM_PX, border=cv2.BORDER_CONSTANT))
         for T_view_photo, numbers, logit in zip(some.transforms(PALM_PX), palms, logits, strict=True):
             found.append(_in_photo(*suppressed(numbers, logit[:, 0], min_score=min_score), T_view_photo))
-    if not found:
+    return join_palms(found)
+
+
+def join_palms(parts: Sequence[Palms]) -> Palms:
+    """Concatenate palms."""
+    if not parts:
         return Palms(joined([]), np.zeros(0))
-    return Palms(joined([one.regions for one in found]), np.concatenate([one.score for one in found]))
+    return Palms(joined([one.regions for one in parts]), np.concatenate([one.score for one in parts]))
+
+
+@contextmanager
+def palms_ahead(
+    engine: Engine, pyramid: Pyramid, views: Sequence[Regions], *, min_score: float
+) -> Iterator[Callable[[int], Palms]]:
+    """Yield a function that returns the palms in one of several sets of views, to be asked for in order.
+
+    Meanwhile the other sets are searched in the background, if the engine may use more than one core.
+    """
+    find = partial(find_palms, engine, pyramid, min_score=min_score)
+    if engine.threads < 2 or len(views) < 2:
+        yield lambda number: find(views[number])
+        return
+    with ThreadPoolExecutor(1) as pool:
+        later = [[pool.submit(find, some[i : i + 1]) for i in range(len(some))] for some in views[1:]]
+
+        def found(number: int) -> Palms:
+            if number == 0:
+                return find(views[0])
+            begun = [one for one in later[number - 1] if not one.cancel()]
+            rest = find(views[number][len(begun) :])  # on all cores
+            return join_palms([*(one.result() for one in begun), rest])
+
+        yield found
 
 
 def anchors_px() -> Float[np.ndarray, "A 2"]:

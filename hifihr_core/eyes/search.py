@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from hifihr_core.eyes.engine import Engine
-from hifihr_core.eyes.palms import Palms, find_palms
+from hifihr_core.eyes.palms import Palms, find_palms, palms_ahead
 from hifihr_core.eyes.pyramid import Pyramid
 from hifihr_core.eyes.regions import Regions, joined, same_regions, upright
 from hifihr_core.eyes.same_hand import each_once, is_repetition
@@ -105,14 +105,22 @@ def search(palm_engine: Engine, landmark_engine: Engine, pyramid: Pyramid, plan:
     """Return the likely hands in a photo, most certain first; a hand may appear in several readings."""
     longer = max(pyramid.width, pyramid.height)
     seen, before = look_at(landmark_engine, pyramid, joined([])), 1.0
-    for side in (*plan.view_sides, *plan.finer_sides):
-        if side in plan.finer_sides and not (once(seen).size_px() < _SMALL * before * longer).any():
-            break
-        views = square_views(pyramid.width, pyramid.height, (side,), plan.view_turns)
-        palms = find_palms(palm_engine, pyramid, views, min_score=plan.palm_score)
-        regions = distinct(palms, seen.regions())[: plan.max_candidates]
-        seen = readings(place_by_place(landmark_engine, pyramid, regions, seen, rounds=plan.rounds))
-        before = side
+
+    def views(side: float) -> Regions:
+        return square_views(pyramid.width, pyramid.height, (side,), plan.view_turns)
+
+    always = [views(side) for side in plan.view_sides]
+    with palms_ahead(palm_engine, pyramid, always, min_score=plan.palm_score) as palms_in:
+        for number, side in enumerate((*plan.view_sides, *plan.finer_sides)):
+            if number < len(always):
+                palms = palms_in(number)
+            elif (once(seen).size_px() < _SMALL * before * longer).any():
+                palms = find_palms(palm_engine, pyramid, views(side), min_score=plan.palm_score)
+            else:
+                break
+            regions = distinct(palms, seen.regions())[: plan.max_candidates]
+            seen = readings(place_by_place(landmark_engine, pyramid, regions, seen, rounds=plan.rounds))
+            before = side
     if plan.window_sides:
         windows = square_views(pyramid.width, pyramid.height, plan.window_sides, _QUARTERS)
         more = voted(landmark_engine, pyramid, windows, seen, rounds=plan.rounds, votes=plan.votes)

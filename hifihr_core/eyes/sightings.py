@@ -85,9 +85,7 @@ def look_at(
         some, flip = regions[start : start + _CROPS_AT_ONCE], mirrored[start : start + _CROPS_AT_ONCE]
         if not len(some):
             return _nothing()
-        crops = [
-            crop[:, ::-1] if turned else crop for crop, turned in zip(pyramid.cut(some, LANDMARK_PX), flip, strict=True)
-        ]
+        crops = pyramid.cut(some, LANDMARK_PX, mirrored=flip)
         parts.append(_in_photo(engine(crops), some, flip))
     return join_sightings(parts)
 

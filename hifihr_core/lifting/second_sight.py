@@ -108,9 +108,7 @@ class SecondSight:
         """Return the photo joints and the features that the network finds in crops around the given joints."""
         regions = about_joints(about_px)
         regions = regions.moved(np.zeros((len(left), 2)), np.full(len(left), NEARER), np.zeros(len(left)))
-        cut = pyramid.cut(regions, LANDMARK_PX)
-        crops = [np.ascontiguousarray(crop[:, ::-1]) if flip else crop for crop, flip in zip(cut, left, strict=True)]
-        joints, features = self._engine(crops)
+        joints, features = self._engine(pyramid.cut(regions, LANDMARK_PX, mirrored=left))
         flips = np.where(left[:, None, None], flip_horizontal(LANDMARK_PX), np.eye(3))
         T_net_photo = torch.from_numpy(flips @ regions.transforms(LANDMARK_PX))
         found = torch.from_numpy(joints.reshape(-1, 21, 3)[..., :2]).double()

@@ -1,6 +1,12 @@
-import numpy as np
+import threading
 
-from hifihr_core.eyes.palms import anchors_px, suppressed
+import numpy as np
+import pytest
+
+from hifihr_core.eyes.engine import Engine
+from hifihr_core.eyes.palms import anchors_px, find_palms, palms_ahead, suppressed
+from hifihr_core.eyes.pyramid import Pyramid
+from hifihr_core.eyes.search import square_views
 
 
 def test_anchors_are_cell_centres_two_of_the_fine_grid_then_six_of_the_coarse():
@@ -34,3 +40,34 @@ def test_nothing_above_the_score_is_nothing():
     palms, scores = suppressed(*network_output({}), min_score=0.05)
     assert palms.shape == (0, 9, 2)
     assert scores.shape == (0,)
+
+
+class Striped(Engine):
+    """Finds one palm per view, whose score tells the view's mean colour; notes the thread of each call."""
+
+    def __init__(self, threads: int) -> None:
+        self.image_px, self.threads, self.calls = 192, threads, []
+
+    def __call__(self, pictures):
+        self.calls.append((threading.current_thread(), len(pictures)))
+        numbers = np.zeros((len(pictures), 2016, 18), np.float32)
+        numbers[:, 0, 2:4], numbers[:, 0, 4:] = 40.0, np.arange(14)
+        logits = np.full((len(pictures), 2016, 1), -50.0, np.float32)
+        logits[:, 0, 0] = [picture.mean() / 100 for picture in pictures]
+        return [numbers, logits]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_palms_found_ahead_are_those_found_one_after_another(threads):
+    image = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
+    views = [square_views(90, 60, (side,), (0.0,)) for side in (1.0, 0.6, 0.36)]
+    engine = Striped(threads)
+    with palms_ahead(engine, Pyramid(image), views, min_score=0.1) as palms_in:
+        ahead = [palms_in(number) for number in range(len(views))]
+    for some, found in zip(views, ahead, strict=True):
+        expected = find_palms(Striped(1), Pyramid(image), some, min_score=0.1)
+        np.testing.assert_array_equal(found.score, expected.score)
+        np.testing.assert_array_equal(found.regions.center_px, expected.regions.center_px)
+    if threads == 1:
+        assert {thread for thread, _ in engine.calls} == {threading.current_thread()}
+    assert sum(count for _, count in engine.calls) == sum(map(len, views))

@@ -59,3 +59,10 @@ def test_a_small_cut_of_a_large_photo_is_its_average():
     image = np.repeat(checkers[..., None], 3, axis=2).astype(np.uint8)
     cut = Pyramid(image).cut(upright(np.array([256.0, 256.0]), 512.0), 64)[0]
     assert abs(cut.astype(int) - 127).max() <= 2
+
+
+def test_mirrored_cuts_are_the_others_left_to_right():
+    image = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    two = joined([upright(np.array([30.0, 20.0]), 50.0)] * 2)
+    plain, mirrored = Pyramid(image).cut(two, 32, mirrored=np.array([False, True]))
+    np.testing.assert_array_equal(mirrored, plain[:, ::-1])
