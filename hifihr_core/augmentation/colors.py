@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from hifihr_core.augmentation.draws import Draws
+from hifihr_core.augmentation.draws import Draws, PixelChanges
 from hifihr_core.augmentation.pixel_loops import add_noise, recolor
 from hifihr_core.randomness import uniforms
 
@@ -25,37 +25,38 @@ MAX_NOISE = 0.08
 _TILE_SLACK = 64
 _BLUR_REACH = 2.5  # kernel radius in standard deviations
 _GREYS = np.linspace(0, 1, 256)
-_OFFSET_IN_UINT8 = np.array([1.0, 1.0, 1.0, 255.0])
 
 
 def change_picture(
-    picture: UInt8[np.ndarray, "H W 3"], visible: UInt8[np.ndarray, "H W"] | None, draws: Draws, b: int
+    picture: UInt8[np.ndarray, "H W 3"], visible: UInt8[np.ndarray, "H W"] | None, changes: PixelChanges
 ) -> None:
-    """Apply the colour draws of sample b in place; a covered part of the hand is no longer `visible`."""
-    x0, y0, x1, y1 = draws.cover_px[b].tolist()
-    if x1 > x0 and y1 > y0:
-        picture[y0:y1, x0:x1] = np.rint(255 * draws.cover_color[b])
+    """Apply the changes of a picture in place; a covered part of the hand is no longer `visible`."""
+    if changes.cover_px is not None:
+        x0, y0, x1, y1 = changes.cover_px
+        picture[y0:y1, x0:x1] = changes.cover_color
         if visible is not None:
             visible[y0:y1, x0:x1] = 0
-    if draws.blur_sigma_px[b] > 0:
-        weights = cv2.getGaussianKernel(
-            2 * _blur_radius(draws.blur_sigma_px[b]) + 1, draws.blur_sigma_px[b], cv2.CV_32F
-        )
+    if changes.blur_sigma_px > 0:
+        weights = _blur_weights(changes.blur_sigma_px)
         cv2.sepFilter2D(picture, -1, weights, weights, dst=picture)  # takes half the time of cv2.GaussianBlur
-    if draws.recolored[b]:
-        cv2.transform(picture, draws.color[b] * _OFFSET_IN_UINT8, dst=picture)
-    if draws.gamma[b] != 1:
-        cv2.LUT(picture, np.rint(255 * _GREYS ** draws.gamma[b]).astype(np.uint8), dst=picture)
-    if draws.noise[b] > 0:
-        rises, falls = _noise_bank(max(picture.shape[:2]))
-        level = noise_level(draws.noise[b])
-        row, column = noise_place(int(draws.noise_seed[b]))
-        window = (level, slice(row, row + picture.shape[0]), slice(column, column + picture.shape[1]))
-        cv2.add(picture, rises[window], dst=picture)
-        cv2.subtract(picture, falls[window], dst=picture)
-    if draws.jpeg_quality[b] > 0:
-        _, content = cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, int(draws.jpeg_quality[b])))
+    if changes.color_uint8 is not None:
+        cv2.transform(picture, changes.color_uint8, dst=picture)
+    if changes.gamma != 1:
+        cv2.LUT(picture, np.rint(255 * _GREYS**changes.gamma).astype(np.uint8), dst=picture)
+    if changes.noise > 0:
+        _add_noise_bytes(picture, changes.noise, changes.noise_seed)
+    if changes.jpeg_quality > 0:
+        _, content = cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, changes.jpeg_quality))
         picture[:] = cv2.imdecode(content, cv2.IMREAD_COLOR)  # encoded with red and blue swapped, and decoded likewise
+
+
+def _add_noise_bytes(picture: UInt8[np.ndarray, "H W 3"], sigma: float, seed: int) -> None:
+    height, width = picture.shape[:2]
+    rises, falls = _noise_bank(max(height, width))
+    row, column = noise_place(seed)
+    window = (noise_level(sigma), slice(row, row + height), slice(column, column + width))
+    cv2.add(picture, rises[window], dst=picture)
+    cv2.subtract(picture, falls[window], dst=picture)
 
 
 def change_batch(
@@ -97,9 +98,7 @@ def _change_on_cpu(
         x0, y0, x1, y1 = draws.cover_px[b].tolist()
         picture[:, y0:y1, x0:x1] = draws.cover_color[b][:, None, None]
         if draws.blur_sigma_px[b] > 0:
-            weights = cv2.getGaussianKernel(
-                2 * _blur_radius(draws.blur_sigma_px[b]) + 1, draws.blur_sigma_px[b], cv2.CV_32F
-            )
+            weights = _blur_weights(draws.blur_sigma_px[b])
             for plane in picture:
                 cv2.sepFilter2D(plane, -1, weights, weights, dst=plane, borderType=cv2.BORDER_REFLECT_101)
         recolor(picture, matrices[b])
@@ -154,6 +153,10 @@ def _noise(draws: Draws, height: int, width: int) -> Float[Tensor, "B 3 H W"]:
         sigma = MAX_NOISE * (noise_level(draws.noise[b]) + 1) / NOISE_LEVELS
         out[b] = sigma * tile[row : row + height, column : column + width]
     return torch.from_numpy(out).permute(0, 3, 1, 2)
+
+
+def _blur_weights(sigma_px: float) -> Float[np.ndarray, "N 1"]:
+    return cv2.getGaussianKernel(2 * _blur_radius(sigma_px) + 1, sigma_px, cv2.CV_32F)
 
 
 def _blur_radius(sigma_px: float) -> int:

@@ -8,12 +8,14 @@ finished crop (`photometric`). Draws are pure functions of (seed, epoch, sample 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
 
 from hifihr_core.augmentation.moves import Motion
+from hifihr_core.augmentation.moving_loops import place_crops
 from hifihr_core.randomness import uniforms
 
 
@@ -64,6 +66,22 @@ NO_CHANGE = AugmentRanges(
 )
 
 
+_OFFSET_IN_UINT8 = np.array([1.0, 1.0, 1.0, 255.0])
+
+
+class PixelChanges(NamedTuple):
+    """What happens to the pixels of one picture, if not None or 0; `gamma` 1 does nothing. Colours are bytes."""
+
+    cover_px: tuple[int, int, int, int] | None
+    cover_color: tuple[float, float, float]
+    blur_sigma_px: float
+    color_uint8: Float[np.ndarray, "3 4"] | None
+    gamma: float
+    noise: float
+    noise_seed: int
+    jpeg_quality: int
+
+
 @dataclass(frozen=True)
 class Draws:
     """The random numbers of a batch, ready to use. Zero in `blur_sigma_px`, `noise`, `jpeg_quality` means none.
@@ -90,9 +108,27 @@ class Draws:
         return len(self.scale)
 
     @cached_property
-    def recolored(self) -> tuple[bool, ...]:
-        """Return whether `color` changes anything, per picture."""
-        return tuple((self.color != np.eye(3, 4)).any(axis=(1, 2)).tolist())
+    def pixel_changes(self) -> tuple["PixelChanges", ...]:
+        """Return what happens to each picture's pixels after its warp, in plain numbers."""
+        x0, y0, x1, y1 = self.cover_px.T
+        columns = (
+            self.cover_px,
+            (x1 > x0) & (y1 > y0),
+            np.rint(255 * self.cover_color),
+            self.blur_sigma_px,
+            (self.color != np.eye(3, 4)).any(axis=(1, 2)),
+            self.gamma,
+            self.noise,
+            self.noise_seed,
+            self.jpeg_quality,
+        )
+        colors_uint8 = self.color * _OFFSET_IN_UINT8
+        return tuple(
+            PixelChanges(cover if covered else None, tint, blur, colors_uint8[b] if recolored else None, *others)
+            for b, (cover, covered, tint, blur, recolored, *others) in enumerate(
+                zip(*(column.tolist() for column in columns), strict=True)
+            )
+        )
 
 
 #: The purpose of each column of random numbers. New names are appended, so that old draws never change.
@@ -113,36 +149,61 @@ COLUMNS = (
 
 def draw(ranges: AugmentRanges, keys: Sequence[str], *, seed: int, epoch: int, image_px: int) -> Draws:
     """Draw the augmentation of each sample: row b depends only on (seed, epoch, ``keys[b]``) and the ranges."""
-    u = dict(zip(COLUMNS, uniforms(keys, len(COLUMNS), seed, epoch, "augment").T, strict=True))
-
-    def between(name: str, low: float | int, high: float | int) -> np.ndarray:
-        return low + (high - low) * u[name]
-
-    def sometimes(name: str, probability: float, values: np.ndarray) -> np.ndarray:
-        return np.where(u[f"is_{name}"] < probability, values, 0)
+    low, span, probability = _scales(ranges)
+    u = uniforms(keys, len(COLUMNS), seed, epoch, "augment")
+    value = dict(zip(COLUMNS, np.ascontiguousarray((low + span * u).T), strict=True))
+    happens = dict(zip(COLUMNS, np.ascontiguousarray((u < probability).T), strict=True))
 
     def several(*names: str) -> np.ndarray:
-        return np.stack([u[name] for name in names])
+        return np.stack([value[name] for name in names])
 
-    low, high = np.log(ranges.scale[0]), np.log(ranges.scale[1])
-    sides = np.stack((between("cover_width", *ranges.cover_side), between("cover_height", *ranges.cover_side)))
-    shift = ranges.shift
+    is_cover = happens["is_cover"]
     return Draws(
-        mirrored=u["mirrored"] < ranges.flip,
-        angle_rad=between("angle", -ranges.rotation_rad, ranges.rotation_rad),
-        scale=np.exp(between("scale", low, high)),
-        shift=np.stack((between("shift_u", -shift, shift), between("shift_v", -shift, shift)), axis=-1),
+        mirrored=happens["mirrored"],
+        angle_rad=value["angle"],
+        scale=np.exp(value["scale"]),
+        shift=several("shift_u", "shift_v").T.copy(),
         color=_color_matrices(
-            ranges, several("white_red", "white_green", "white_blue", "saturation", "contrast", "brightness")
+            *(value[name] for name in ("saturation", "contrast", "brightness")),
+            gain=several("white_red", "white_green", "white_blue").T,
         ),
-        gamma=np.where(u["is_gamma"] < ranges.gamma_probability, between("gamma", *ranges.gamma), 1.0),
-        blur_sigma_px=sometimes("blur", ranges.blur_probability, between("blur", *ranges.blur_sigma_px)),
-        noise=sometimes("noise", ranges.noise_probability, ranges.noise * u["noise"] ** 2),
-        noise_seed=(u["noise_seed"] * 2**31).astype(np.int64),
-        jpeg_quality=sometimes("jpeg", ranges.jpeg_probability, between("jpeg", *ranges.jpeg_quality)).astype(np.int64),
-        cover_px=_covers(several("cover_u", "cover_v"), sometimes("cover", ranges.cover_probability, sides), image_px),
+        gamma=np.where(happens["is_gamma"], value["gamma"], 1.0),
+        blur_sigma_px=value["blur"] * happens["is_blur"],
+        noise=ranges.noise * value["noise"] ** 2 * happens["is_noise"],
+        noise_seed=value["noise_seed"].astype(np.int64),
+        jpeg_quality=(value["jpeg"] * happens["is_jpeg"]).astype(np.int64),
+        cover_px=_covers(several("cover_u", "cover_v"), several("cover_width", "cover_height") * is_cover, image_px),
         cover_color=several("cover_red", "cover_green", "cover_blue").T.copy(),
     )
+
+
+@lru_cache(maxsize=8)
+def _scales(ranges: AugmentRanges) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (low, span, probability) of each column: its value is ``low + span * u``, it happens if u is below."""
+    between = {
+        "angle": (-ranges.rotation_rad, ranges.rotation_rad),
+        "scale": (np.log(ranges.scale[0]), np.log(ranges.scale[1])),
+        "gamma": ranges.gamma,
+        "blur": ranges.blur_sigma_px,
+        "jpeg": ranges.jpeg_quality,
+        "noise_seed": (0, 2**31),
+        **dict.fromkeys(("shift_u", "shift_v"), (-ranges.shift, ranges.shift)),
+        **dict.fromkeys(("cover_width", "cover_height"), ranges.cover_side),
+        **dict.fromkeys(
+            ("white_red", "white_green", "white_blue"), (1 - ranges.white_balance, 1 + ranges.white_balance)
+        ),
+        "saturation": (1 - ranges.saturation, 1 + ranges.saturation),
+        "contrast": (1 - ranges.contrast, 1 + ranges.contrast),
+        "brightness": (1 - ranges.brightness, 1 + ranges.brightness),
+    }
+    chances = {
+        "mirrored": ranges.flip,
+        **{
+            f"is_{name}": getattr(ranges, f"{name}_probability") for name in ("gamma", "blur", "noise", "jpeg", "cover")
+        },
+    }
+    low, high = np.array([between.get(name, (0.0, 1.0)) for name in COLUMNS], dtype=np.float64).T
+    return low, high - low, np.array([chances.get(name, 0.0) for name in COLUMNS], dtype=np.float64)
 
 
 @lru_cache(maxsize=8)
@@ -151,18 +212,23 @@ def no_draws(count: int) -> Draws:
     return draw(NO_CHANGE, [""] * count, seed=0, epoch=0, image_px=1)
 
 
-def _color_matrices(ranges: AugmentRanges, u: Float[np.ndarray, "6 B"]) -> Float[np.ndarray, "B 3 4"]:
+_GREY = np.array([0.299, 0.587, 0.114])
+
+
+def _color_matrices(
+    saturation: Float[np.ndarray, " B"],
+    contrast: Float[np.ndarray, " B"],
+    brightness: Float[np.ndarray, " B"],
+    *,
+    gain: Float[np.ndarray, "B 3"],
+) -> Float[np.ndarray, "B 3 4"]:
     """Return white balance, then saturation, contrast about mid-grey and brightness, as one affine map of RGB."""
-    signed = 2 * u - 1
-    gain = 1 + ranges.white_balance * signed[:3].T
-    saturation = 1 + ranges.saturation * signed[3]
-    contrast = 1 + ranges.contrast * signed[4]
-    brightness = 1 + ranges.brightness * signed[5]
-    grey = np.array([0.299, 0.587, 0.114])
-    mix = saturation[:, None, None] * np.eye(3) + (1 - saturation)[:, None, None] * grey
-    linear = (brightness * contrast)[:, None, None] * mix * gain[:, None, :]
-    offset = brightness * 0.5 * (1 - contrast)
-    return np.concatenate((linear, np.broadcast_to(offset[:, None, None], (len(offset), 3, 1))), axis=-1)
+    color = np.empty((len(gain), 3, 4))
+    color[..., :3] = (1 - saturation)[:, None, None] * _GREY
+    color[:, [0, 1, 2], [0, 1, 2]] += saturation[:, None]
+    color[..., :3] *= (brightness * contrast)[:, None, None] * gain[:, None, :]
+    color[..., 3] = (brightness * 0.5 * (1 - contrast))[:, None]
+    return color
 
 
 def _covers(u: Float[np.ndarray, "2 B"], sides: Float[np.ndarray, "2 B"], image_px: int) -> Int64[np.ndarray, "B 4"]:
@@ -191,39 +257,22 @@ def place(
     The roll rotates picture and crop about the principal point, so the crop shows the same part of the scene; scale and
     shift then change only the crop.
     """
-    T_flip, mirror = _flips(draws, squares)
-    K_flipped = T_flip @ K @ mirror
-    roll = _rolls(draws.angle_rad)
-    turned = (draws.angle_rad != 0) | draws.mirrored
-    T_rolled = np.tile(np.eye(3), (len(draws), 1, 1))  # exact without a roll: K K^-1 is rounded for many K
-    T_rolled[turned] = (K_flipped @ roll)[turned] @ np.linalg.inv(K_flipped[turned]) @ T_flip[turned]
-    center = (T_rolled @ np.concatenate((squares.center_px, np.ones((len(draws), 1))), axis=1)[..., None])[:, :2, 0]
-    zoom = draws.scale * image_px / squares.side_px
-    T_crop = np.zeros_like(T_flip)
-    T_crop[:, 0, 0] = T_crop[:, 1, 1] = zoom
-    T_crop[:, :2, 2] = image_px / 2 + draws.shift * image_px - zoom[:, None] * center
-    T_crop[:, 2, 2] = 1
-    T_new_old = T_crop @ T_rolled
-    T_new_old[:, 2] = (0, 0, 1)  # likewise
+    T_new_old, K_new, M_new_old = (np.empty((len(draws), 3, 3)) for _ in range(3))
+    place_crops(
+        draws.angle_rad,
+        draws.mirrored,
+        draws.scale * image_px / squares.side_px,
+        (0.5 + draws.shift) * image_px,
+        K,
+        squares.center_px,
+        squares.width_px,
+        T_new_old,
+        K_new,
+        M_new_old,
+    )
     motion = Motion(
         T_new_old=torch.from_numpy(T_new_old.astype(np.float32)),
-        M_new_old=torch.from_numpy((roll @ mirror).astype(np.float32)),
+        M_new_old=torch.from_numpy(M_new_old.astype(np.float32)),
         mirrored=torch.from_numpy(draws.mirrored),
     )
-    return T_new_old, T_crop @ K_flipped, motion
-
-
-def _flips(draws: Draws, squares: Squares) -> tuple[Float[np.ndarray, "B 3 3"], Float[np.ndarray, "B 3 3"]]:
-    """Return the mirroring of pixels and of the camera frame per sample; identities if it is not mirrored."""
-    sign = np.where(draws.mirrored, -1.0, 1.0)
-    mirror = np.tile(np.eye(3), (len(draws), 1, 1))
-    mirror[:, 0, 0] = sign
-    T_flip = mirror.copy()
-    T_flip[:, 0, 2] = np.where(draws.mirrored, squares.width_px, 0.0)
-    return T_flip, mirror
-
-
-def _rolls(angle_rad: Float[np.ndarray, " B"]) -> Float[np.ndarray, "B 3 3"]:
-    """Return the rotation about the optical axis that turns +x towards +y (clockwise in the picture)."""
-    cos, sin, zero, one = np.cos(angle_rad), np.sin(angle_rad), np.zeros_like(angle_rad), np.ones_like(angle_rad)
-    return np.stack((cos, -sin, zero, sin, cos, zero, zero, zero, one), axis=-1).reshape(-1, 3, 3)
+    return T_new_old, K_new, motion

@@ -1,21 +1,25 @@
 """Move the labels of a batch with their pictures: 2D by an affine map of the picture, 3D by a rotation of the camera.
 
-Everything is batched torch on the device of the labels. `samples.LABELS` names the rule by which each label moves; this
-module contains the rules.
+Everything is batched torch on the device of the labels; on a CPU, frequent labels are moved by compiled loops instead.
+`samples.LABELS` names the rule by which each label moves; this module contains the rules.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from hifihr_core.augmentation.moving_loops import move_points_px, turn_points, turn_rotations
 from hifihr_core.geometry import turns
 from hifihr_core.records import LABELS
 from hifihr_core.rendering.skylight import turn_sky
 from hifihr_core.samples import Moves
+
+_EYE = torch.eye(3)
 
 
 @dataclass(frozen=True)
@@ -44,10 +48,10 @@ def move_labels(
     The rotation and pose of a right-hand model cannot describe a mirrored hand, so a mirrored sample loses these
     labels. Raises: ValueError for a label that is not in `LABELS`.
     """
-    turned = not torch.equal(motion.M_new_old, torch.eye(3).expand_as(motion.M_new_old).to(motion.M_new_old.device))
+    turned = not torch.equal(motion.M_new_old, _EYE.expand_as(motion.M_new_old).to(motion.M_new_old.device))
     rules = {name: _rule(name) for name in labels}
     moved = {
-        name: rules[name].move(values, motion) if turned or rules[name].in_pixels else values
+        name: _move(rules[name], values, motion) if turned or rules[name].in_pixels else values
         for name, values in labels.items()
     }
     if not turned:
@@ -57,6 +61,15 @@ def move_labels(
     for name in lost:
         moved[name] = moved[name] * kept[name][:, None]
     return moved, kept
+
+
+def _move(rule: "_Rule", values: Tensor, motion: Motion) -> Tensor:
+    """Move a label by its rule, in a compiled loop where there is one."""
+    if rule.loop is None or values.device.type != "cpu" or values.dtype != torch.float32:
+        return rule.move(values, motion)
+    out = np.empty(values.shape, np.float32)
+    rule.loop(values.contiguous().numpy(), motion.T_new_old.numpy(), motion.M_new_old.numpy(), out)
+    return torch.from_numpy(out)
 
 
 def _points_px(points: Float[Tensor, "B N 2"], motion: Motion) -> Float[Tensor, "B N 2"]:
@@ -103,23 +116,37 @@ def _same(values: Tensor, motion: Motion) -> Tensor:
     return values
 
 
+#: A compiled loop: it reads values, T_new_old and M_new_old, and writes the moved values into its last argument.
+_Loop = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], None]
+
+
 @dataclass(frozen=True)
 class _Rule:
-    """How a kind of label moves. `in_pixels`: it moves even if the camera does not rotate."""
+    """How a kind of label moves. `in_pixels`: it moves even if the camera does not rotate.
+
+    `loop` does the same as `move` for a float32 label on a CPU.
+    """
 
     move: Callable[[Tensor, Motion], Tensor]
     in_pixels: bool = False
     of_right_hand: bool = False
+    loop: _Loop | None = None
+
+
+def _turn_any(points: np.ndarray, T: np.ndarray, M: np.ndarray, out: np.ndarray) -> None:
+    turn_points(points.reshape(len(M), -1, 3), M, out.reshape(len(M), -1, 3))
 
 
 _RULES: Mapping[Moves, _Rule] = MappingProxyType(
     {
         "not": _Rule(_same),
-        "cam": _Rule(_cam),
-        "px": _Rule(_points_px, in_pixels=True),
-        "found_px": _Rule(_detected_px, in_pixels=True),
+        "cam": _Rule(_cam, loop=_turn_any),
+        "px": _Rule(_points_px, in_pixels=True, loop=lambda px, T, _, out: move_points_px(px, T, False, out)),
+        "found_px": _Rule(_detected_px, in_pixels=True, loop=lambda px, T, _, out: move_points_px(px, T, True, out)),
         "box_px": _Rule(_box_px, in_pixels=True),
-        "global_rotation": _Rule(_rotation, of_right_hand=True),
+        "global_rotation": _Rule(
+            _rotation, of_right_hand=True, loop=lambda turns, _, M, out: turn_rotations(turns, M, out)
+        ),
         "joint_rotations": _Rule(_same, of_right_hand=True),
         "light": _Rule(_light),
         "sky": _Rule(_sky),

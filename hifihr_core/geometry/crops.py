@@ -74,6 +74,18 @@ def opencv_matrix(T_new_old: Affine) -> Float[np.ndarray, "2 3"]:
     return np.array([(a, b, c + (0.5 * (a + b) - 0.5)) for a, b, c in rows])
 
 
+def image_scales(T_new_old: Float[np.ndarray, "B 3 3"]) -> Float[np.ndarray, " B"]:
+    """Return the scale of each transform, as `image_scale`."""
+    return np.abs(T_new_old[:, 0, 0] * T_new_old[:, 1, 1] - T_new_old[:, 0, 1] * T_new_old[:, 1, 0]) ** 0.5
+
+
+def opencv_matrices(T_new_old: Float[np.ndarray, "B 3 3"]) -> Float[np.ndarray, "B 2 3"]:
+    """Return the transforms as `opencv_matrix` does."""
+    matrices = T_new_old[:, :2].copy()
+    matrices[..., 2] += 0.5 * (matrices[..., 0] + matrices[..., 1]) - 0.5
+    return matrices
+
+
 def warp_image(
     image: UInt8[np.ndarray, "H W *C"],
     T_new_old: Affine,

@@ -3,6 +3,7 @@
 import math
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import cv2
@@ -15,7 +16,7 @@ from torch import Tensor
 from torchvision.io import ImageReadMode, decode_jpeg
 
 from hifihr_core.errors import DataError
-from hifihr_core.geometry.crops import image_scale, warp_image
+from hifihr_core.geometry.crops import ANTIALIAS_BELOW, image_scales, opencv_matrices, warp_image
 from hifihr_core.sample_batches import EncodedPicture
 from hifihr_core.samples import Sample
 from hifihr_core.shards.pictures import picture_size
@@ -73,11 +74,24 @@ def _decode(
     return pixels
 
 
-def _decoding_factor(sample: Encoded, T_new_old: Float[np.ndarray, "3 3"]) -> int:
+@dataclass(frozen=True)
+class Warps:
+    """The crops of a batch: transforms of whole pictures, and the same as OpenCV's matrices, with their scales."""
+
+    T_new_old: Float[np.ndarray, "B 3 3"]
+    matrices: tuple[Float[np.ndarray, "2 3"], ...]
+    scales: tuple[float, ...]
+
+    @classmethod
+    def of(cls, T_new_old: Float[np.ndarray, "B 3 3"]) -> "Warps":
+        """Return the warps of some transforms."""
+        return cls(T_new_old, tuple(opencv_matrices(T_new_old)), tuple(image_scales(T_new_old).tolist()))
+
+
+def _decoding_factor(content: bytes, scale: float) -> int:
     """Return how much a picture may be downscaled in decoding without loss of detail in the crop: 1, 2, 4 or 8."""
-    if not sample.image.startswith(_JPEG_START):
+    if scale > 0.5 or not content.startswith(_JPEG_START):
         return 1
-    scale = image_scale(T_new_old)
     return next((factor for factor in (8, 4, 2) if scale * factor <= 1), 1)
 
 
@@ -131,13 +145,17 @@ class _Scratch(threading.local):
 
     def __init__(self) -> None:
         self._buffers: dict[str, np.ndarray] = {}
+        self._arrays: dict[str, np.ndarray] = {}
 
     def array(self, name: str, shape: tuple[int, int, int]) -> UInt8[np.ndarray, "H W C"]:
         """Return an uninitialised array for temporary use."""
-        size = math.prod(shape)
-        if name not in self._buffers or self._buffers[name].size < size:
-            self._buffers[name] = _cached_bytes(size)
-        return self._buffers[name][:size].reshape(shape)
+        found = self._arrays.get(name)
+        if found is None or found.shape != shape:
+            size = math.prod(shape)
+            if name not in self._buffers or self._buffers[name].size < size:
+                self._buffers[name] = _cached_bytes(size)
+            found = self._arrays[name] = self._buffers[name][:size].reshape(shape)
+        return found
 
 
 _scratch = _Scratch()
@@ -151,37 +169,55 @@ def scratch_picture(side: int) -> UInt8[np.ndarray, "H W 3"]:
 def paint_crop(
     sample: Encoded,
     size: tuple[int, int],
-    T_new_old: Float[np.ndarray, "3 3"] | None,
+    warps: Warps | None,
+    b: int,
     out: UInt8[np.ndarray, "H W 3"],
     visible: UInt8[np.ndarray, "H W"] | None,
 ) -> None:
     """Decode a sample of (width, height) `size` and paint its crop into `out` (RGB), its mask, 0 or 1, into `visible`.
 
-    Picture and mask share one bilinear warp, the mask as the fourth channel (OpenCV warps four channels faster than
-    three); without a transform the crop is the picture. A JPEG that the crop shows at half its size or less is
-    downscaled in decoding, which is cheaper and averages it too. `visible` is only written for a sample with a mask.
+    Picture and mask share one bilinear warp, that of number b, the mask as the fourth channel (OpenCV warps four
+    channels faster than three); without warps the crop is the picture. `visible` is only written for a sample with a
+    mask.
     """
     width, height = size
     mask = None if sample.mask is None else decode_mask(sample, height=height, width=width)
-    if T_new_old is None:
+    if warps is None:
         _decode_into(sample, out)
     else:
-        factor = _decoding_factor(sample, T_new_old)
-        if factor > 1:
-            width, height = -(-width // factor), -(-height // factor)
-            T_new_old = T_new_old @ np.diag([factor, factor, 1.0])
-            mask = None if mask is None else _shrink(mask, factor)
-        layers = _scratch.array("layers", (height, width, 4))
-        _decode_into(sample, layers, factor)
-        if mask is not None:
-            cv2.insertChannel(mask, layers, 3)
         crop = _scratch.array("crop", (*out.shape[:2], 4))
-        warp_image(layers, T_new_old, width=out.shape[1], height=out.shape[0], out=crop)
+        _warp_layers(sample, size, mask, warps, b, crop)
         cv2.cvtColor(crop, cv2.COLOR_RGBA2RGB, dst=out)
         mask = None if mask is None else cv2.extractChannel(crop, 3)
     if mask is not None:
         assert visible is not None
         cv2.threshold(mask, 127, 1, cv2.THRESH_BINARY, dst=visible)
+
+
+def _warp_layers(
+    sample: Encoded,
+    size: tuple[int, int],
+    mask: UInt8[np.ndarray, "H W"] | None,
+    warps: Warps,
+    b: int,
+    crop: UInt8[np.ndarray, "h w 4"],
+) -> None:
+    """Decode a picture and warp it together with its mask.
+
+    A JPEG that the crop shows at half its size or less is downscaled in decoding, which is cheaper and averages it too.
+    """
+    (width, height), scale = size, warps.scales[b]
+    factor = _decoding_factor(sample.image, scale)
+    width, height = -(-width // factor), -(-height // factor)
+    layers = _scratch.array("layers", (height, width, 4))
+    _decode_into(sample, layers, factor)
+    if mask is not None:
+        cv2.insertChannel(mask if factor == 1 else _shrink(mask, factor), layers, 3)
+    if factor == 1 and scale >= ANTIALIAS_BELOW:
+        cv2.warpAffine(layers, warps.matrices[b], (crop.shape[1], crop.shape[0]), crop, cv2.INTER_LINEAR)
+    else:
+        T_new_old = warps.T_new_old[b] @ np.diag([factor, factor, 1.0])
+        warp_image(layers, T_new_old, width=crop.shape[1], height=crop.shape[0], out=crop)
 
 
 def decode_on(

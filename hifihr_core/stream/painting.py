@@ -16,7 +16,15 @@ from hifihr_core.sample_batches import SampleBatch
 from hifihr_core.stream.batch_memory import recycled
 from hifihr_core.stream.batching import CropPlan, Painted, PaintedBatch, Placed, make_batch
 from hifihr_core.stream.collate import find_squares
-from hifihr_core.stream.decode import binarize, decode_on, paint_crop, sample_size, scratch_picture, warp_on_device
+from hifihr_core.stream.decode import (
+    Warps,
+    binarize,
+    decode_on,
+    paint_crop,
+    sample_size,
+    scratch_picture,
+    warp_on_device,
+)
 from hifihr_core.stream.pixels import write_unit_floats
 
 
@@ -82,13 +90,15 @@ class PicturesOfWorker(_OfSamples):
         image = recycled((count, side, side, 3), np.float32 if floats else np.uint8)
         any_mask = any(picture.mask is not None for picture in self.samples.pictures)
         visible = np.zeros((count, side, side), np.uint8) if any_mask else None
+        warps = Warps.of(placed.T_new_old)
         still = (placed.T_new_old == np.eye(3)).all(axis=(1, 2)) & (np.array(self.sizes) == side).all(axis=1)
+        whole = still.tolist()
         for b, sample in enumerate(self.samples.pictures):
             seen = None if visible is None else visible[b]
             picture = scratch_picture(side) if floats else image[b]
-            paint_crop(sample, self.sizes[b], None if still[b] else placed.T_new_old[b], picture, seen)
+            paint_crop(sample, self.sizes[b], None if whole[b] else warps, b, picture, seen)
             if placed.plan.augment is not None:
-                change_picture(picture, seen, placed.draws, b)
+                change_picture(picture, seen, placed.draws.pixel_changes[b])
             if floats:
                 write_unit_floats(picture, image[b])
         pixels = torch.from_numpy(image)

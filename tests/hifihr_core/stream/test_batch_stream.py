@@ -189,7 +189,7 @@ def test_colours_of_both_twins_agree():
     image = torch.from_numpy(pictures.transpose(0, 3, 1, 2) / 255.0)
     slow, seen = change_batch(image, torch.ones(6, 40, 40, dtype=torch.bool), draws)
     for b in range(6):
-        change_picture(pictures[b], visible[b], draws, b)
+        change_picture(pictures[b], visible[b], draws.pixel_changes[b])
     assert (slow - torch.from_numpy(pictures.transpose(0, 3, 1, 2) / 255.0)).abs().max() < 8 / 255
     assert (slow - torch.from_numpy(pictures.transpose(0, 3, 1, 2) / 255.0)).abs().mean() < 1 / 255
     np.testing.assert_array_equal(seen.numpy(), visible.astype(bool))
@@ -199,7 +199,7 @@ def test_colours_of_both_twins_agree():
 def test_no_change_leaves_every_pixel():
     picture = np.random.default_rng(0).integers(0, 255, (16, 16, 3)).astype(np.uint8)
     changed = picture.copy()
-    change_picture(changed, None, draw(NO_CHANGE, ["a"], seed=0, epoch=0, image_px=16), 0)
+    change_picture(changed, None, draw(NO_CHANGE, ["a"], seed=0, epoch=0, image_px=16).pixel_changes[0])
     np.testing.assert_array_equal(changed, picture)
 
 
@@ -207,7 +207,7 @@ def test_compression_keeps_the_colours_in_place():
     ranges = replace(NO_CHANGE, jpeg_probability=1.0, jpeg_quality=(85, 90))
     picture = np.zeros((32, 32, 3), np.uint8)
     picture[..., 0] = 200
-    change_picture(picture, None, draw(ranges, ["a"], seed=0, epoch=0, image_px=32), 0)
+    change_picture(picture, None, draw(ranges, ["a"], seed=0, epoch=0, image_px=32).pixel_changes[0])
     np.testing.assert_allclose(picture.mean((0, 1)), (200, 0, 0), atol=6)
 
 
@@ -219,7 +219,7 @@ def test_the_noise_is_normal():
     draws = draw(ranges, [str(i) for i in range(40)], seed=0, epoch=0, image_px=64)
     loudest = int(draws.noise.argmax())
     picture = np.full((64, 64, 3), 128, np.uint8)
-    change_picture(picture, None, draws, loudest)
+    change_picture(picture, None, draws.pixel_changes[loudest])
     level = np.rint(draws.noise[loudest] / 0.08 * NOISE_LEVELS) / NOISE_LEVELS * 0.08
     assert abs(picture.std() / 255 - level) < 0.003
     assert abs(picture.mean() - 128) < 0.5
