@@ -47,7 +47,7 @@ class ModelSettings(Settings):
     joints: Literal["auto", "freihand", "ho3d"] = "auto"
     """Joint definition; "auto" is that of the training data."""
     backbone: str = "tf_efficientnet_b3"
-    """Any timm model with intermediate maps (the paper: tf_efficientnet_b3), or "eyes", which was trained on hands."""
+    """Any timm model with feature maps (the paper: tf_efficientnet_b3), or "eyes", which was trained on hands."""
     weights: str = "auto"
     """Initial backbone weights: "auto" (cache, hub, package, shipped network), "hub", "shipped", "none", or a file."""
     normalize: bool = True

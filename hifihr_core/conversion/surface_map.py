@@ -1,8 +1,8 @@
 """Positions of MANO or NIMBLE vertices on another hand model's surface, computed once and kept on the user's machine.
 
 Two templates look alike but fold in different places, so a map found in a single pose slides along the fingers. Here
-the model is fitted to the other hand in many poses at once, and each of its vertices is mapped to the point that is
-nearest over all poses, with a matching normal. No data of the model is needed beforehand, and none is shipped.
+MANO or NIMBLE is fitted to the other model in many poses at once, and each of its vertices is mapped to the point that
+is nearest over all poses, with a matching normal. No data of MANO or NIMBLE is shipped for this.
 """
 
 import hashlib
@@ -39,9 +39,10 @@ _NORMAL_M = 8e-3
 
 @dataclass(frozen=True)
 class SurfaceMap:
-    """Mapped vertex v is at ``sum_c bary[v, c] * vertices[faces[face[v], c]]`` of the other hand.
+    """Positions of one model's vertices on the surface of another: a face and barycentric coordinates for each.
 
-    The mapped vertices are those of `mapped_vertices`, in that order.
+    Concretely, vertex v of `mapped_vertices` is at ``sum_c bary[v, c] * vertices[faces[face[v], c]]``, with `vertices`
+    and `faces` of the other model.
     """
 
     face: Int[np.ndarray, " N"]

@@ -88,11 +88,11 @@ class ManoConverter:
     def convert(self, result: HandResult) -> HandResult:
         """Convert the hand of a photo to MANO: mesh, rig, joints, parameters, and the block `mano` of its document.
 
-        Colours are taken from the other hand at MANO's vertices. Raises: ValueError for a hand of a different model
-        than the converter's.
+        Colours are those of `result` at MANO's vertices. Raises: ValueError if `result` is of another model than the
+        converter's.
         """
         if result.hand != self.hand.name:
-            raise ValueError(f"the model of the hand: found {result.hand}, expected {self.hand.name}")
+            raise ValueError(f"the hand is of the model {result.hand}, expected {self.hand.name}")
         named = {name: torch.from_numpy(np.asarray(value)).double()[None] for name, value in result.parameters.items()}
         fit = self.fit(HandParameters(named["global_orient"], named["pose"], named["shape"]), named["root_cam"])
         mesh, joints_cam = self._mesh(fit.hands, result)

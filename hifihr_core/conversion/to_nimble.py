@@ -77,11 +77,11 @@ class NimbleConverter:
     def convert(self, result: HandResult) -> HandResult:
         """Convert the hand of a photo to NIMBLE: mesh, rig, joints, parameters; the residual is in its `report`.
 
-        The texture is NIMBLE's, fitted to the colours of the other hand. Raises: ValueError for a hand of a different
-        model than the converter's.
+        The texture is NIMBLE's, fitted to the colours of `result`. Raises: ValueError if `result` is of another model
+        than the converter's.
         """
         if result.hand != self.hand.name:
-            raise ValueError(f"the model of the hand: found {result.hand}, expected {self.hand.name}")
+            raise ValueError(f"the hand is of the model {result.hand}, expected {self.hand.name}")
         named = {name: torch.from_numpy(np.asarray(value)).double()[None] for name, value in result.parameters.items()}
         fitted, errors = self.fit(
             HandParameters(named["global_orient"], named["pose"], named["shape"]), named["root_cam"]

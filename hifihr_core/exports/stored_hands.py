@@ -110,7 +110,9 @@ def mesh_before(result: HandResult, hand: HandModel) -> TexturedMesh | None:
         texture = root_cam.new_zeros(1, hand.texture_dim)
         mesh = posed_mesh(hand, PlacedHands(HandParameters(**named, texture=texture), root_cam))
     except (LookupError, TypeError, ValueError, RuntimeError) as error:
-        raise DataError(f"a hand's file: before: {error}; expected one that `hifihr predict` wrote") from error
+        raise DataError(
+            f"a hand's file: its entry `before` does not fit ({error}); expected one that `hifihr predict` wrote"
+        ) from error
     mesh = mirror_x(mesh) if result.side == "left" else mesh
     return replace(mesh, texture=result.mesh.texture, vertex_colors=result.mesh.vertex_colors)
 

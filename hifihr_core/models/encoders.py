@@ -110,7 +110,7 @@ def build_encoder(name: str, *, weights: Pretrained = "none", normalize: bool = 
 
 
 def _from_timm(name: str, *, pretrained: bool, image_px: int) -> Any:
-    """Return timm's model without its classifier. Raises: ConfigError for an unknown model, or one without maps."""
+    """Return timm's model without its classifier. Raises: ConfigError if it is unknown or has no feature maps."""
     import timm  # takes longer to import than a prediction
 
     if not timm.is_model(name):
@@ -118,7 +118,7 @@ def _from_timm(name: str, *, pretrained: bool, image_px: int) -> Any:
         raise ConfigError(f"model.backbone: timm has no model {name!r}; expected one such as {', '.join(close)}")
     backbone = _create(name, pretrained=pretrained, image_px=image_px)
     if not hasattr(backbone, "forward_intermediates"):
-        raise ConfigError(f"model.backbone: {name} gives no intermediate maps; choose a timm model that does")
+        raise ConfigError(f"model.backbone: {name} has no feature maps; choose a timm model that has them")
     return backbone
 
 

@@ -27,10 +27,10 @@ def check_regular(path: Path, *, most_bytes: int | None = None, error: type[Hifi
 
 
 def open_found(path: Path, *, most_bytes: int | None = None, error: type[HifihrError] = DataError) -> BufferedReader:
-    """Open a file that was found to be regular a moment ago; what is open is checked again, in one system call.
+    """Open a file that was found to be regular a moment ago, and check it again once it is open.
 
-    For the thousands of pictures of a dataset. (Opening alone may wait for a pipe or start a device, so other paths
-    belong to `open_regular`.) Raises: `error` as `open_regular`.
+    Saves one system call for each of a dataset's many pictures. Use `open_regular` for all other paths: opening a pipe
+    may block, and opening a device may start it. Raises: `error` in the same cases as `open_regular`.
     """
     try:
         file = open(path, "rb", opener=_open_without_waiting)  # noqa: SIM115
@@ -76,7 +76,7 @@ def read_whole(path: Path, *, most_bytes: int = MOST_BYTES, error: type[HifihrEr
 
 
 def read_head(path: Path, count: int, *, error: type[HifihrError] = DataError) -> bytes:
-    """Return the first `count` bytes of a regular file, however long it is. Raises: `error` as `read_whole`."""
+    """Return the first `count` bytes of a regular file, however long it is. Raises: `error` if it cannot be read."""
     try:
         with open_regular(path, most_bytes=None, error=error) as file:
             return file.read(count)
@@ -85,7 +85,7 @@ def read_head(path: Path, count: int, *, error: type[HifihrError] = DataError) -
 
 
 def read_text(path: Path, *, most_bytes: int = MOST_BYTES, error: type[HifihrError] = DataError) -> str:
-    """Return the text of a UTF-8 file. Raises: `error` as `read_whole`, and if it is not text."""
+    """Return the text of a UTF-8 file. Raises: `error` if it cannot be read or is not text."""
     try:
         text = read_whole(path, most_bytes=most_bytes, error=error).decode("utf-8")
     except UnicodeDecodeError as problem:

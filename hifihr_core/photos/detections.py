@@ -101,9 +101,11 @@ def _array(name: str, value: object, shape: tuple[int, ...]) -> np.ndarray:
     try:
         array = np.asarray(value, np.float64)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} is {value!r:.80}, expected {shape} numbers") from error
-    if array.shape != shape or not np.isfinite(array).all():
-        raise ValueError(f"{name} has shape {array.shape}, expected {shape} finite numbers")
+        raise ValueError(f"{name} is {value!r:.80}, expected numbers of shape {shape}") from error
+    if array.shape != shape:
+        raise ValueError(f"{name} has shape {array.shape}, expected {shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} contains NaN or infinity, expected finite numbers")
     return array
 
 

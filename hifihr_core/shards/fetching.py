@@ -72,7 +72,7 @@ def open_store(url: str) -> tuple[Any, str]:
 
 
 def read_small(url: str, *, most_bytes: int, patience: Patience) -> bytes | None:
-    """Return the content of a small file, None if it does not exist. Raises: DataError as `fetch_file`."""
+    """Return the content of a small file, None if it does not exist. Raises: DataError if it cannot be read."""
     store, path = open_store(url)
 
     def read() -> bytes | None:

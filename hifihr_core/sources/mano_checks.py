@@ -36,7 +36,10 @@ def regressed_joints(vertices: np.ndarray, joints_cam: np.ndarray, *, stand_in: 
     hand = _load(Mano, joints="freihand")
     found = torch.einsum("bvc,vj->bjc", torch.from_numpy(np.asarray(vertices, np.float32)), hand.joint_weights)
     return _compare(
-        found.numpy(), joints_cam, limit_mm=0.5, remedy="FreiHAND from before October 2019 is a different version"
+        found.numpy(),
+        joints_cam,
+        limit_mm=0.5,
+        cause="the download may be from before October 2019, a different version",
     )
 
 
@@ -50,7 +53,7 @@ def posed_joints(pose: np.ndarray, shape: np.ndarray, joints_cam: np.ndarray, *,
         return skipped(NAME, reason)
     _, found = pose_mano(pose, shape)
     rooted = joints_cam - joints_cam[:, ROOT : ROOT + 1]
-    return _compare(found, rooted, limit_mm=1.0, remedy="another joint order, other axes, or another mean pose")
+    return _compare(found, rooted, limit_mm=1.0, cause="the joint order, the axes or the mean pose may differ")
 
 
 def pose_mano(pose: np.ndarray, shape: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -82,9 +85,9 @@ def _load(kind: type, **options: object):
     return hand
 
 
-def _compare(found: np.ndarray, joints: np.ndarray, *, limit_mm: float, remedy: str) -> CheckFacts:
+def _compare(found: np.ndarray, joints: np.ndarray, *, limit_mm: float, cause: str) -> CheckFacts:
     whole = np.isfinite(found).all(axis=(1, 2)) & np.isfinite(joints).all(axis=(1, 2))
     distances = np.linalg.norm(found[whole] - joints[whole], axis=-1) * 1000
     mean = float(distances.mean()) if distances.size else 0.0
     detail = f"mean distance {mean:.3f} mm, limit {limit_mm} mm"
-    return verdict(NAME, mean < limit_mm, detail if mean < limit_mm else f"{detail}: {remedy}")
+    return verdict(NAME, mean < limit_mm, detail if mean < limit_mm else f"{detail}; {cause}")

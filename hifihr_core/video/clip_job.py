@@ -58,9 +58,9 @@ class ClipOutput:
 
 @dataclass(frozen=True)
 class ClipDone:
-    """A finished clip: its tracks (their numbers are in the files), their files, and the problems found.
+    """A finished clip: a summary of each track with the names of its files, and the problems found (`notes`).
 
-    `files` belong to the whole clip. `kept` is True if an earlier run finished the clip.
+    `files` belong to the whole clip, not to a track. `kept` is True if an earlier run finished the clip.
     """
 
     name: str

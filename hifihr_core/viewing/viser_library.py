@@ -21,8 +21,8 @@ def import_viser() -> ModuleType:
 def serve(host: str, port: int) -> Any:
     """Start a viser server and return it, with its banner kept off stdout, which is for data.
 
-    If the port is taken, the next free one is used. Raises: ConfigError as `import_viser`, or if this machine does not
-    have the address `host`.
+    If the port is taken, the next free one is used. Raises: ConfigError if viser is not installed, or if this machine
+    does not have the address `host`.
     """
     viser = import_viser()
     check_host(host)

@@ -59,7 +59,10 @@ class Piece:
 
 
 def stitched(frames: Sequence[SeenFrame]) -> list[SeenFrame]:
-    """Return the frames with the most likely identities over the whole clip, each that of its first piece."""
+    """Return the frames with the most likely identities over the whole clip.
+
+    Pieces that are joined get the identity of the first of them.
+    """
     pieces = [part for piece in _tracks(frames) for part in _cut(piece, frames)]
     if not pieces:
         return list(frames)

@@ -85,7 +85,7 @@ def frame_document(
 
 
 def track_lights(track: FittedTrack, look: TrackLook | None) -> dict[str, Float[np.ndarray, "T *N"]]:
-    """Return the light of every frame, camera frame of the clip, by component; empty without a look."""
+    """Return the components of the light at every time of a track, in the clip's camera axes; empty without a look."""
     if look is None:
         return {}
     parts = vars(look.light_at(track.times_s))
