@@ -26,7 +26,7 @@ def export(network: Network, to: Target = "onnx", out: OutFile = None, json: Jso
     if to != "onnx":
         raise typer.BadParameter(f"{to!r} is not a known format, expected onnx", param_hint="--to")
 
-    from hifihr_core.onnx_export import export_onnx
+    from hifihr_core.models.onnx_export import export_onnx
 
     path = out or Path(f"{Path(network).stem or 'network'}.onnx")
     difference = export_onnx(network, path)

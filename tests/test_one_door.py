@@ -19,7 +19,7 @@ ALLOWED = {
     "hifihr_core/weight_files.py": "the door for safetensors, which hold nothing that runs",
     "hifihr_core/eyes/networks.py": "networks that ship with the package",
     "hifihr_core/eyes/engine.py": "networks that ship with the package, as bytes",
-    "hifihr_core/onnx_export.py": "what was exported a moment ago, as bytes",
+    "hifihr_core/models/onnx_export.py": "what was exported a moment ago, as bytes",
     "hifihr_core/hands/nimble/convert.py": "bytes inside a pickle that the door reads, by torch's restricted reader",
     "hifihr_core/exports/page.py": "a template that ships with the package",
     "hifihr_core/exports/usd.py": "what was written a moment ago",

@@ -25,7 +25,10 @@ from hifihr_core.shards.split import Split
 from hifihr_core.skeleton import ROOT, WRIST
 from hifihr_core.sources import checks, cutting, mano_checks
 from hifihr_core.sources.contract import FileState, Request, Source, describe_file
-from hifihr_core.sources.ho3d_files import (
+from hifihr_core.sources.keypoint_files import Detections, stage_detections
+from hifihr_core.sources.marker import MARKER_NAME, Marker, parse_marker
+from hifihr_core.sources.raw.attempts import attempt
+from hifihr_core.sources.raw.ho3d_files import (
     FROM_OPENGL,
     GATHER,
     HEIGHT,
@@ -41,9 +44,6 @@ from hifihr_core.sources.ho3d_files import (
     try_meta,
     vote_on_channels,
 )
-from hifihr_core.sources.keypoint_files import Detections, stage_detections
-from hifihr_core.sources.marker import MARKER_NAME, Marker, parse_marker
-from hifihr_core.sources.raw.attempts import attempt
 from hifihr_core.sources.raw.json_columns import Column, stage_column
 from hifihr_core.sources.raw.raw_tree import RawFile, Tree, find_places
 from hifihr_core.sources.raw.rows import Rows, write_rows

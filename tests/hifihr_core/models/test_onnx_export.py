@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from hifihr_core import onnx_export
 from hifihr_core.errors import AssetError, ConfigError
 from hifihr_core.machine.onnx_runtime import import_onnxruntime
-from hifihr_core.onnx_export import NETWORKS, export_onnx, largest_difference
+from hifihr_core.models import onnx_export
+from hifihr_core.models.onnx_export import NETWORKS, export_onnx, largest_difference
 
 pytest.importorskip("onnxscript", reason="the extra onnx is not installed")
 
