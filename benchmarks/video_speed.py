@@ -41,14 +41,14 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=300)
     parser.add_argument("--memory-frames", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     models = load_models(None, device=torch.device("cpu"))
     values: dict[str, object] = {"one thread, no overlay": _run(arguments, models, overlay=False)}
     values["one thread, with overlay"] = _run(arguments, models, overlay=True)
     if arguments.memory_frames:
         values["memory"] = _memory(arguments, models)
-    report("video_speed", values, arguments.out)
+    report("video_speed", values, arguments.json)
 
 
 def _run(arguments: argparse.Namespace, models: LoadedModels, *, overlay: bool) -> dict[str, object]:
