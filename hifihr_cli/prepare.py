@@ -233,9 +233,9 @@ def _pack(source: "Source", request: "Request", out: Path, policy: "Policy", jso
     with progress(source.name, unit="poses") as bar:
         finished = run(source, request, out, policy=policy, on_progress=lambda _, done, total: bar(done, total))
     for folder, index in finished.items():
-        skipped = [check.name for check in index.checks if check.status == "skipped"]
-        if skipped:
-            say(f"{folder}: not checked: {', '.join(skipped)}", kind="note")
+        for check in index.checks:
+            if check.status == "skipped":
+                say(f"{folder}: not checked: {check.name} ({check.detail})", kind="note")
         for problem in index.problems[:10]:
             say(f"skipped {problem.key}: {problem.reason}", kind="warning")
         if index.problem_count > 10:

@@ -1,7 +1,7 @@
 """What `pretrain` and `train` share: merged settings, the run folder, progress, and the result."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -47,19 +47,19 @@ def launch(
 ) -> None:
     """Run `pretrain` or `train`: settings, run folder, training, result. `layer` names one of `config.named_layers`."""
     is_bare = not (config or paper or init or resume)
+    start = None
     settings = resolve(config, overrides, flags, layer=layer, paper=paper, resumed=out if resume else None)
     if is_bare and (start := bare_start(settings, overrides, pretraining=layer is not None)) is not None:
         settings = resolve(config, overrides, flags, layer=layer, paper=paper, resumed=None, start=start)
         init = start.init
-        if int(os.environ.get("RANK", "0")) == 0 and not print_config:
-            say(start.note, kind="note")
     if print_config:
         from hifihr_core.config import dump_toml
 
         emit(dump_toml(settings).rstrip())
         return
     folder = choose_folder(out, name.format(level=settings.train.supervision), resume=resume)
-    run_training(settings, folder, json=json, init=init, resume=resume, device=device)
+    notes = (start.note,) if start else ()
+    run_training(settings, folder, json=json, notes=notes, init=init, resume=resume, device=device)
 
 
 def bare_start(settings: "RunSettings", overrides: list[str] | None, *, pretraining: bool) -> "BareStart | None":
@@ -108,27 +108,41 @@ def choose_folder(out: Path | None, name: str, *, resume: bool) -> Path:
     return Path("runs") / f"{name}-{number}"
 
 
-def run_training(settings: "RunSettings", folder: Path, *, json: bool, **options: Any) -> None:
-    """Train with progress on stderr; print the weight file, or with `json` the whole summary, on stdout."""
+def run_training(
+    settings: "RunSettings", folder: Path, *, json: bool, notes: Sequence[str] = (), **options: Any
+) -> None:
+    """Train with progress on stderr; print the weight file, or with `json` the whole summary, on stdout.
+
+    `notes` are shown once the run has its folder: a run that cannot start shows its error alone.
+    """
     from hifihr_core.training.loop import PREPARING, fit
 
     is_first = int(os.environ.get("RANK", "0")) == 0
     hints = [
+        *notes,
         f"run folder: {folder}; curves, sample pictures and settings are in report.html there",
         f"or watch the run with `tensorboard --logdir {folder}`",
     ] * is_first
     with progress("training") as report:
 
-        def on_progress(now: "Progress") -> None:
-            while hints and now.doing != PREPARING:  # a run that cannot start has no folder to look into
+        def give_hints() -> None:
+            while hints:
                 say(hints.pop(0), kind="note")
+
+        def on_note(note: str) -> None:
+            give_hints()
+            say(note, kind="note")
+
+        def on_progress(now: "Progress") -> None:
+            if now.doing != PREPARING:
+                give_hints()
             report(int(1000 * now.done), 1000, describe(now))
 
         summary = fit(
             settings,
             folder,
             on_progress=on_progress,
-            on_note=lambda note: say(note, kind="note"),
+            on_note=on_note,
             **options,
         )
     if is_first:
@@ -145,7 +159,8 @@ def show(summary: "Summary", json: bool) -> None:
     if summary.steps_left_out:
         say(f"{summary.steps_left_out} steps produced non-finite values and were skipped", kind="warning")
     scores = ", ".join(f"{name} {value:.4g}" for name, value in summary.validation.items())
-    say(f"{summary.steps} steps in {summary.minutes:.1f} min{'; ' + scores if scores else ''}", kind="done")
+    steps = f"{summary.steps} step{'s' * (summary.steps != 1)}"
+    say(f"{steps} in {summary.minutes:.1f} min{'; ' + scores if scores else ''}", kind="done")
     emit(str(summary.weights))
 
 
@@ -154,7 +169,8 @@ def describe(now: "Progress") -> str:
     if now.loss is None and now.doing != "training":
         return f"step {now.step:,}  {now.doing}" if now.step else now.doing
     loss = "not finite" if now.loss is None else f"{now.loss:.4g}"
-    line = f"step {now.step:,}  epoch {now.epoch:.2f}  loss {loss}  {now.images_per_s:.0f} images/s"
+    images_per_s = f"{now.images_per_s:.{int(now.images_per_s < 10)}f}"
+    line = f"step {now.step:,}  epoch {now.epoch:.2f}  loss {loss}  {images_per_s} images/s"
     if now.remaining_s is None:
         return line
     minutes, seconds = divmod(int(now.remaining_s), 60)

@@ -160,6 +160,10 @@ def evaluate_checkpoint(
     document = _document(job, scores, collected) | {"camera": _camera_errors(camera, truth)}
     document["look"] = looks and looks.document()
     document["notes"] += made
+    if path is None:
+        document["notes"] += [
+            "these scores are the shipped network's; for your own, give --checkpoint and its run folder"
+        ]
     return Evaluation(
         scores=scores,
         document=document,

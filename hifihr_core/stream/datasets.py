@@ -120,6 +120,10 @@ def _find_sets(name: str, labels: frozenset[str] | None, cache_bytes: int) -> Se
         return find_remote_folders(name, ShardCache(cache_folder(), cache_bytes), labels=labels)
     named = shards_folder(name)
     is_name = len(Path(name).parts) == 1 and (named.exists() or not Path(name).exists())
+    if is_name and not named.exists():
+        raise DataError(
+            f"{named}: no such folder, expected a finished shard folder; run `hifihr prepare {name}` to make it"
+        )
     return [ShardSet(folder, labels=labels) for folder in find_shard_folders(named if is_name else Path(name))]
 
 

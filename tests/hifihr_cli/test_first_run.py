@@ -41,7 +41,9 @@ def test_every_line_of_a_first_run_ends_well(fresh, run_cli, monkeypatch):
     assert (fresh / "runs" / "train-self-1" / "report.html").exists()
     scored = run_cli("eval", "--dataset", "ho3d", "--json", "--device", "cpu")
     assert scored.code == 0, scored.err
-    assert any("these scores are not comparable with ho3d's" in note for note in json.loads(scored.out)["notes"])
+    notes = json.loads(scored.out)["notes"]
+    assert "these scores are the shipped network's; for your own, give --checkpoint and its run folder" in notes
+    assert any("these scores are not comparable with ho3d's" in note for note in notes)
     predicted = run_cli("predict", "img.jpg", "--device", "cpu")
     assert predicted.code == 0, predicted.err
 
@@ -50,3 +52,11 @@ def test_without_any_data_eval_names_what_to_prepare(fresh, run_cli):
     ended = run_cli("eval", "--dataset", "ho3d", "--device", "cpu")
     assert ended.code == 3
     assert "hifihr prepare" in ended.message
+
+
+def test_without_any_data_train_says_what_to_prepare_and_nothing_else(fresh, run_cli):
+    ended = run_cli("train", "--supervision", "self", "--device", "cpu")
+    assert ended.code == 3
+    assert "run `hifihr prepare freihand` to make it" in ended.message
+    assert [line for line in ended.err.splitlines() if line.startswith("note:")] == []
+    assert not (fresh / "runs").exists()
