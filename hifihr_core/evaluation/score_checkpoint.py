@@ -186,8 +186,8 @@ def collect_part(
 ) -> Path:
     """Run a checkpoint over one part of the evaluation samples and write the results to a file in `folder`.
 
-    `evaluate_checkpoint` with the same arguments and ``parts=folder`` combines all parts into one evaluation.
-    Raises: as `evaluate_checkpoint`; ValueError for predicted boxes, which cannot be divided.
+    `evaluate_checkpoint` with the same arguments and ``parts=folder`` combines all parts into one evaluation. Raises:
+    the same as `evaluate_checkpoint`; ValueError for predicted boxes, which cannot be divided.
     """
     _refuse_predicted_boxes(options)
     find_benchmark(dataset, version=version)

@@ -176,7 +176,9 @@ def write_photo(
     formats: Iterable[str] = DEFAULT_FORMATS,
     context: ExportContext = ExportContext(),
 ) -> list[Path]:
-    """Write all hands of a photo in those `formats` that combine them; return the files. Raises: as `write_hand`."""
+    """Write all hands of a photo in those `formats` that combine them; return the files. Raises: the same as
+    `write_hand`.
+    """
     writers = [FORMATS[name].write_photo for name in check_formats(formats)]
     return [file for write in writers if write is not None for file in write(folder, stem, hands, context)]
 
@@ -192,7 +194,7 @@ def _scene_hands(stem: str, hands: Sequence[HandResult], context: ExportContext)
 
 
 def _light(hands: Sequence[HandResult]) -> SceneLight | None:
-    """Return one light for the scene, the mean of the estimates per hand; None without hands."""
+    """Return one light for the scene, the mean of the hands' estimates; None if there are no hands."""
     if not hands:
         return None
     color, direction, ambient = (

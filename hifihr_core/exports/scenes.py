@@ -85,7 +85,7 @@ def write_scene(
 
 
 def write_glb(path: Path, mesh: TexturedMesh, *, name: str = "hand", side: Side = "right", bones: str = "vrm") -> None:
-    """Write one mesh with its appearance, and its armature if it has one. Raises: as `write_scene`."""
+    """Write one mesh with its appearance, and its armature if it has one. Raises: the same as `write_scene`."""
     write_scene(path, [SceneHand(mesh, name, side)], bones=bones)
 
 

@@ -47,7 +47,7 @@ def build_pooled(hand: HandModel, settings: ModelSettings, *, image_px: int, wei
 def build_keypoints(
     hand: HandModel, settings: ModelSettings, *, image_px: int, weights: Pretrained
 ) -> KeypointReconstructor:
-    """Return an untrained network that finds 21 joints in the crop and lifts them. Raises: as `build_pooled`."""
+    """Return an untrained network that finds and lifts 21 joints in the crop. Raises: the same as `build_pooled`."""
     encoder, shared = _body(settings, image_px=image_px, weights=weights)
     look, light = _look(hand, settings, encoder)
     return KeypointReconstructor(

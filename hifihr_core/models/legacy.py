@@ -79,7 +79,7 @@ def load_t7(path: Path) -> Reconstructor:
 
 
 def convert_t7(source: Path, target: Path) -> None:
-    """Convert the authors' checkpoint to our weight file, for the asset cache. Raises: as `load_t7`."""
+    """Convert the authors' checkpoint to our weight file, for the asset cache. Raises: the same as `load_t7`."""
     network = load_t7(source)
     model = SETTINGS.model.model_copy(
         update={"mean_shape": "shape" not in network.branches, "texture": "texture" in network.branches}

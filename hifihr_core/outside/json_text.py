@@ -61,7 +61,7 @@ def read_json(
     most_bytes: int = MOST_BYTES,
     error: type[HifihrError] = DataError,
 ) -> Any:
-    """Read a JSON file. Raises: `error` if it cannot be read or is too long, or as `parse_json`."""
+    """Read a JSON file. Raises: `error` if it cannot be read, is too long, or is not valid."""
     return parse_json(read_whole(path, most_bytes=most_bytes, error=error), path, remedy=remedy, error=error)
 
 

@@ -30,7 +30,7 @@ def open_found(path: Path, *, most_bytes: int | None = None, error: type[HifihrE
     """Open a file that was found to be regular a moment ago, and check it again once it is open.
 
     Saves one system call for each of a dataset's many pictures. Use `open_regular` for all other paths: opening a pipe
-    may block, and opening a device may start it. Raises: `error` in the same cases as `open_regular`.
+    may block, and opening a device may start it. Raises: the same as `open_regular`.
     """
     try:
         file = open(path, "rb", opener=_open_without_waiting)  # noqa: SIM115

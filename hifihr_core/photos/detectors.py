@@ -64,6 +64,6 @@ def choose_detector(name: str) -> str:
 def build_detector(name: str, *, max_hands: int | None = None, min_score: float | None = None) -> Detector:
     """Build a detector from the table.
 
-    Raises: ConfigError as above, AssetError if the weights of the eyes are missing.
+    Raises: ConfigError for an unknown name; AssetError if the weights of the eyes are missing.
     """
     return DETECTORS[choose_detector(name)].build(max_hands=max_hands, min_score=min_score)

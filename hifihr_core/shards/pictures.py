@@ -39,7 +39,7 @@ def picture_size(content: bytes) -> tuple[int, int]:
 def jpeg_size(content: bytes) -> tuple[int, int]:
     """Return (width, height) of a JPEG from its first and last bytes; nothing is decoded.
 
-    Raises: DataError "not a JPEG", "truncated" or as `picture_size`; the caller adds the name.
+    Raises: DataError if it is not a JPEG, truncated or too large; the caller adds the name.
     """
     if not content.startswith(_JPEG_START):
         raise DataError("not a JPEG")

@@ -23,8 +23,8 @@ class RemoteShardSet(ShardSet):
 
     Shards are fetched to `cache` and checked there. Any order works, but reading is quick only if nearby positions are
     in few shards (see `window`); `expect` announces the order, so that shards are fetched ahead of use. `index` is the
-    folder's index, read from the address if it is not given.
-    Raises: DataError if there is no index at the address or the store does not answer; ConfigError as `ShardCache`.
+    folder's index, read from the address if it is not given. Raises: DataError if there is no index at the address or
+    the store does not answer; ConfigError if the cache is too small.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class RemoteShardSet(ShardSet):
 
 
 def find_remote_folders(url: str, cache: ShardCache, *, labels: Collection[str] | None = None) -> list[RemoteShardSet]:
-    """Return the shard folders at an address: itself, or those of its splits. Raises: as `RemoteShardSet`."""
+    """Return the shard folders at an address: itself, or those of its splits. Raises: the same as `RemoteShardSet`."""
     url = url.rstrip("/")
     for places in ([url], [f"{url}/train", f"{url}/evaluation"]):
         found = {place: index for place in places if (index := _read_remote_index(place, cache)) is not None}

@@ -41,7 +41,9 @@ class ShardCache:
         return self.most_bytes // max(1, size)
 
     def local(self, file: RemoteFile) -> Path:
-        """Return the local file, fetched if necessary. Raises: ConfigError, DataError as `fetch_file`."""
+        """Return the local file, fetched if needed. Raises: ConfigError if it exceeds the cache; DataError if fetching
+        fails.
+        """
         self.holds(file.size)
         path = self.folder / f"{file.sha256}.h5"
         if _is_there(path, file.size):

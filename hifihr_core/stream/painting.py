@@ -112,7 +112,7 @@ class PicturesOfWorker(_OfSamples):
 class PicturesOnDevice(_OfSamples):
     """Samples that are decoded and painted on one device, in one batch: the twin of `PicturesOfWorker`.
 
-    JPEG compression is skipped even if it was drawn. Raises: as `decode_on`.
+    JPEG compression is skipped even if it was drawn. Raises: the same as `decode_on`.
     """
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
@@ -203,13 +203,11 @@ class EncodedBatch:
     epoch: int = 0
 
     def paint(self, *, floats: bool = False) -> PaintedBatch:
-        """Decode, augment and collate the samples on the CPU, to floats or to bytes. Raises: as `make_batch`."""
+        """Decode, augment and collate the samples on the CPU, to floats or bytes. Raises: the same as `make_batch`."""
         return make_batch(PicturesOfWorker(self.samples, self.hand_scales, floats), self.plan, self.epoch)
 
     def to_batch(self, device: torch.device | str = "cpu") -> Batch:
-        """Decode, augment and collate the samples on a device. Raises: as `make_batch`; nvJPEG raises errors of its
-        own.
-        """
+        """Decode, augment and collate the samples on a device. Raises: the same as `make_batch`; errors of nvJPEG."""
         pictures = PicturesOnDevice(self.samples, self.hand_scales, torch.device(device))
         return make_batch(pictures, self.plan, self.epoch).to_batch(device)
 

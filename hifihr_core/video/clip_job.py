@@ -75,7 +75,7 @@ class ClipDone:
     def document(self, folder: Path | None = None) -> dict[str, object]:
         """Return the entry of this clip in the JSON document on stdout and, with names in `folder`, in its index.
 
-        `hands` is empty: those are hands of photos, which can be posed on their own.
+        `hands`, which lists the hands of photos, is empty.
         """
 
         def name(path: object) -> str:

@@ -52,7 +52,7 @@ class ClipWriter:
 def new_clip(path: Path, *, width: int, height: int, fps: float, codec: str = "auto") -> Iterator[ClipWriter]:
     """Yield a writer; `path` exists only once the block succeeds.
 
-    `codec` is a key of `CODECS`. Raises: DataError if it cannot be written; ConfigError, AssetError as `find_encoder`.
+    `codec` is a key of `CODECS`. Raises: DataError if it cannot be written; the same as `find_encoder`.
     """
     with (
         write_atomically(path) as part,
