@@ -68,7 +68,7 @@ def run() -> NoReturn:
             signal.signal(number, leave_at_once)
     except KeyboardInterrupt:  # between a command and its report
         leave_at_once(signal.SIGINT, None)
-    # Under `python -m`, Python ends by SIGINT instead of this code if an interruption came inside the last `exec` of a
-    # text (dataclasses are made so); this one is now the last.
+    # Under `python -m`, Python ends with SIGINT instead of this code if an interruption came during the last `exec` of
+    # a string (which is how dataclasses are made); after this line, that `exec` is no longer the last.
     exec("")
     sys.exit(code)

@@ -41,6 +41,7 @@ ROOMS = {
     "sources": "Datasets",
     "shards": "Shards",
     "stream": "Reading shards in training",
+    "sample_batches": "Batches of samples",
     "synthesis": "Synthetic data",
     "config": "Settings",
     "losses": "Losses",

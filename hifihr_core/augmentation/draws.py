@@ -70,7 +70,7 @@ _OFFSET_IN_UINT8 = np.array([1.0, 1.0, 1.0, 255.0])
 
 
 class PixelChanges(NamedTuple):
-    """What happens to the pixels of one picture, if not None or 0; `gamma` 1 does nothing. Colours are bytes."""
+    """The changes of one picture's pixels; None or 0, and `gamma` 1, mean no change. Colours are bytes."""
 
     cover_px: tuple[int, int, int, int] | None
     cover_color: tuple[float, float, float]
@@ -179,7 +179,9 @@ def draw(ranges: AugmentRanges, keys: Sequence[str], *, seed: int, epoch: int, i
 
 @lru_cache(maxsize=8)
 def _scales(ranges: AugmentRanges) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return (low, span, probability) of each column: its value is ``low + span * u``, it happens if u is below."""
+    """Return (low, span, probability) of each column: its value is ``low + span * u``, and a change is applied if u is
+    below its probability.
+    """
     between = {
         "angle": (-ranges.rotation_rad, ranges.rotation_rad),
         "scale": (np.log(ranges.scale[0]), np.log(ranges.scale[1])),

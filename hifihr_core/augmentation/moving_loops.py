@@ -91,7 +91,8 @@ def place_crops(
     K_new: Float[np.ndarray, "B 3 3"],
     M_new_old: Float[np.ndarray, "B 3 3"],
 ) -> None:
-    """Write the geometry of every crop; see `draws.place`. `shift_px` is the crop's position of the square's centre.
+    """Write the geometry of every crop; see `draws.place`. `shift_px` is the position of the square's centre in the
+    crop.
 
     A picture that is neither rolled nor mirrored is only scaled and shifted, without rounding by K K^-1.
     """

@@ -52,7 +52,7 @@ def join_palms(parts: Sequence[Palms]) -> Palms:
 def palms_ahead(
     engine: Engine, pyramid: Pyramid, views: Sequence[Regions], *, min_score: float
 ) -> Iterator[Callable[[int], Palms]]:
-    """Yield a function that returns the palms in one of several sets of views, to be asked for in order.
+    """Yield a function that returns the palms in one of several sets of views, which must be requested in order.
 
     Meanwhile the other sets are searched in the background, if the engine may use more than one core.
     """

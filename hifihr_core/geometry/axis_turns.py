@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from hifihr_core.geometry import turns
 
-#: Below this cosine, two unit vectors point in opposite directions, and any axis across them will do.
+#: Below this cosine, two unit vectors count as opposite, and any axis orthogonal to them is valid.
 _OPPOSITE = -1 + 1e-12
 
 

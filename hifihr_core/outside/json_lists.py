@@ -20,7 +20,7 @@ _BLOCK_BYTES = 1 << 22
 MOST_ENTRY_BYTES = 16 << 20
 _BETWEEN = b" \t\r\n,"
 _ESCAPE = re.compile(rb"\\.", re.DOTALL)
-#: Every byte's step in depth, as a signed byte.
+#: The change of depth at every byte value, as a signed byte.
 _STEPS = bytes({**dict.fromkeys(b"[{", 1), **dict.fromkeys(b"]}", 255)}.get(code, 0) for code in range(256))
 _SCALAR = re.compile(rb'"(?:[^"\\]|\\.)*"|[^\s,"]+|"', re.DOTALL)
 

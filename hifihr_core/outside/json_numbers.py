@@ -1,7 +1,7 @@
-"""Read JSON arrays of numbers of a known shape twice as fast as `json`: annotations are gigabytes of them.
+"""Read JSON arrays of numbers with a known shape, twice as fast as `json`; annotations contain gigabytes of them.
 
 NumPy reads the numbers, to the same bits as `json`, but also accepts some that JSON does not have (``+1``, ``01``,
-``.5``, ``1.``); they are recognised by the three characters around every place of the text.
+``.5``, ``1.``); these are recognised by looking at every three neighbouring characters.
 """
 
 import math
@@ -29,7 +29,7 @@ _NEXT = {
 
 
 def _is_json(first: int, middle: int, last: int) -> bool:
-    """Return whether three neighbouring characters of these classes occur in JSON numbers."""
+    """Return whether neighbouring characters of these three classes can occur in JSON numbers."""
     leading_zero = first in (_OTHER, _MINUS) and middle == _ZERO and last in (_ZERO, _DIGIT)
     return middle in _NEXT[first] and last in _NEXT[middle] and not leading_zero
 
@@ -40,7 +40,7 @@ _TRIPLES = bytes(36 * a + 6 * b + c for a, b, c in product(range(6), repeat=3) i
 def parse_numbers(text: bytes, shape: tuple[int, ...]) -> np.ndarray | None:
     """Return a JSON array of `shape` as float64, or None for anything but plain numbers in this shape.
 
-    None is no verdict: a few rare spellings of JSON (``1e+5``) are left to `json` too.
+    None does not mean invalid: a few rare spellings (``1e+5``) are also left to `json`.
     """
     count = math.prod(shape)
     if text.translate(None, _IN_NUMBERS + _WHITE) != _skeleton(shape) or _count_numbers(text) != count:
@@ -61,12 +61,12 @@ def _skeleton(shape: tuple[int, ...]) -> bytes:
 
 
 def _count_numbers(text: bytes) -> int | None:
-    """Return the count of numbers, or None unless they look like JSON's wherever one looks at three characters."""
+    """Return the count of numbers, or None if any three neighbouring characters cannot occur in JSON numbers."""
     codes = np.frombuffer(bytearray(b" %b " % text.translate(_CLASSES)), np.uint8)
     codes[[0, -1]] = _OTHER
     minus = np.flatnonzero(codes == _E) + 1
     minus = minus[codes[minus] == _MINUS]
-    codes[minus] = _E  # after "e-", unlike after "-", a zero may lead
+    codes[minus] = _E  # after "e-", unlike after "-", leading zeros are allowed
     triples = 36 * codes[:-2] + 6 * codes[1:-1] + codes[2:]
     if triples.tobytes().translate(None, _TRIPLES):
         return None

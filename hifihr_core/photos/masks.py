@@ -16,8 +16,8 @@ from torch.nn import functional
 from hifihr_core.machine.device import side_by_side
 
 _ITERATIONS = 3
-#: Colour clusters start at random, and for some pictures that decides what is hand; so several starts vote: the first
-#: number of them if they agree on all but this fraction of the hand, else the second.
+#: Colour clusters are initialised at random, which affects the mask in some pictures, so several starts vote: the first
+#: number of them if they agree on all but this fraction of the hand, else the second number.
 _STARTS, _AGREED = (2, 5), 0.005
 #: Pixels farther from the rendered hand than `WIDE` are background; for a hand that is known to fit, farther than
 #: `NARROW`, so that gaps between its fingers also count as background. Those more than half of `_DEPTH` inside are
@@ -36,9 +36,9 @@ def segment_hands(
 ) -> Bool[Tensor, "B H W"]:
     """Return the pixels that look like the hand under the silhouette, up to `reach` away from it.
 
-    Pixels well inside the silhouette count as hand, those far outside as background, and colour decides the rest:
-    most of the random starts, the first of the numbers in `starts` if these agree, else the next.
-    If nothing can be decided (no hand in the crop, or no background) the silhouette itself is returned.
+    Pixels well inside the silhouette count as hand, those far outside as background, and colour decides the rest, by a
+    majority of random starts: as many as the first number in `starts`, or the second if those disagree. If nothing can
+    be decided (no hand in the crop, or no background) the silhouette itself is returned.
     """
     pictures = (image.clamp(0, 1) * 255).byte().permute(0, 2, 3, 1).cpu().numpy()
     trimaps = [_trimap(drawn, reach) for drawn in (silhouette > 0.5).cpu().numpy()]
@@ -54,7 +54,7 @@ def segment_hands(
 
 
 def _disagree(votes: Sequence[np.ndarray]) -> bool:
-    """Return whether votes on a mask differ in so many pixels that more are needed."""
+    """Return whether the votes on a mask differ in too many pixels, so that more are needed."""
     if not votes:
         return True
     some, every = np.any(votes, axis=0), np.all(votes, axis=0)

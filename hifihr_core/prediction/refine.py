@@ -32,7 +32,7 @@ from hifihr_core.prediction.refinement.picture_fit import (
 from hifihr_core.rendering import Renderer, SelfShade, kernels_on, rasterize
 from hifihr_core.rendering.skylight import with_sky
 
-#: Hands are refined in so many batches side by side, of at least so many hands: fewer, larger batches share the cost of
+#: Number of batches refined in parallel, and minimum number of hands in each: fewer, larger batches share the cost of
 #: small operations, but only their rendering uses more than one core.
 _BATCHES, _LEAST_HANDS = 2, 2
 
@@ -95,7 +95,7 @@ def refine(
 
 
 def _by_group(work: Callable[..., Record], *records: Any) -> Record:
-    """Return what `work` makes of all hands, given the rows of a group of them in each record, side by side.
+    """Return the result of `work` for all hands, called in parallel with the rows of one group of hands in each record.
 
     Groups are the same on any number of cores, and so are the results. A GPU works on all hands at once.
     """
@@ -103,7 +103,7 @@ def _by_group(work: Callable[..., Record], *records: Any) -> Record:
     size = max(_LEAST_HANDS, -(-count // _BATCHES)) if on_cpu else count
     groups = [slice(first, first + size) for first in range(0, count, size)]
     parts = [tuple(_rows(one, some) for one in records) for some in groups]
-    # One hand is too little to be worth waking a thread for.
+    # A single hand is not worth another thread.
     with kernels_on(max(1, min(usable_cores() // len(groups), size, count))):
         context = copy_context()
         made = side_by_side(lambda part: context.copy().run(work, *part), parts)

@@ -1,4 +1,4 @@
-"""What a stream reads from: samples by position, in shards near and far, or some of them."""
+"""The input of a stream: samples by position, in local or remote shards, or subsets of them."""
 
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -56,7 +56,7 @@ def read_samples(samples: Samples, positions: Int64[np.ndarray, " B"]) -> Sample
 
 @dataclass(frozen=True)
 class ChosenSamples:
-    """The samples at some positions of others."""
+    """A subset of samples, by their positions in another set."""
 
     samples: Samples
     positions: Int64[np.ndarray, " N"]

@@ -19,7 +19,7 @@ from hifihr_core.outside.json_text import read_json
 from hifihr_core.sources.raw.raw_tree import RawFile
 from hifihr_core.sources.raw.rows import Rows, write_rows
 
-#: Entries of so many numbers are read faster by NumPy than by `json`.
+#: From this many numbers on, NumPy reads an entry faster than `json`.
 _LONG = 40
 
 
