@@ -20,8 +20,8 @@ class ParameterScorer:
     """Compares predicted with true parameters of the same hand model.
 
     Shape is compared as the mean distance of the vertices of both hands in the model's mean pose, without rotation,
-    millimetres relative to joint 9; texture as the mean absolute difference of the albedos, RGB in [0, 1]; light as
-    that of both colours, and the angle between the directions, degrees.
+    millimetres relative to joint 9; texture as the mean absolute difference of the albedos, RGB in [0, 1]; light as the
+    mean absolute difference of both colours, and the angle between the directions, degrees.
     """
 
     hand: HandModel

@@ -60,7 +60,8 @@ class Sightings:
     def rank(self) -> Float[np.ndarray, " N"]:
         """Return a rank for sightings of the same hand: by certainty, ties by size.
 
-        Shown part of a hand, the network squeezes all joints into it, with the same confidence as for a whole hand.
+        If it is shown only a part of a hand, the network squeezes all joints into it, with the same confidence as for a
+        whole hand.
         """
         return np.round(self.presence / _AS_SURE) + 1 - 1 / (1 + self.size_px())
 

@@ -26,9 +26,9 @@ _HEADERS: Mapping[tuple[int, int], Callable] = MappingProxyType(
 def read_numbers(path: Path, *, remedy: str = "write it again", error: type[HifihrError] = DataError) -> np.ndarray:
     """Return the numbers in a file as float64, with their shape.
 
-    `.npy` files contain plain numbers, `.json` files nested lists, and all others text, with a row of numbers,
-    separated by spaces or commas, on each line. The suffix may be upper case.
-    Raises: `error` if the file cannot be read, or contains anything else or ragged rows.
+    `.npy` files contain plain numbers and `.json` files nested lists; all other files are text, with a row of numbers,
+    separated by spaces or commas, on each line. The suffix may be upper case. Raises: `error` if the file cannot be
+    read, or contains anything else or ragged rows.
     """
     content = read_whole(path, most_bytes=_MOST_BYTES, error=error)
     try:

@@ -30,7 +30,7 @@ def fingerprint(path: Path) -> dict[str, int]:
 
 
 def digest(facts: object) -> str:
-    """Return a short text that is the same for the same settings."""
+    """Return a short text that identifies the settings."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 

@@ -67,8 +67,9 @@ def parameters_from_freihand(
     """Split FreiHAND's `mano` labels into parameters and the camera position of joint 9, metres.
 
     The parameters are those of `load_hand("mano")` with rotation vectors around the mean hand, the default; with its
-    FreiHAND joints, vertices plus root are the dataset's vertices up to its own rounding. `K` is that of the image.
-    Layout: rotation 3, pose 45, betas 10, root in pixels 2, pixels per metre 1. Source: FreiHAND's toolbox, `model.py`.
+    FreiHAND joints, vertices plus root are the dataset's vertices up to the dataset's rounding. `K` is that of the
+    image. Layout: rotation 3, pose 45, betas 10, root in pixels 2, pixels per metre 1. Source: FreiHAND's toolbox,
+    `model.py`.
     """
     orient, pose, shape, root_px, scale = torch.split(labels, [3, 45, 10, 2, 1], dim=1)
     # The toolbox divides x and y by the same scale, so this is not exactly the ray through the pixel if fx != fy.

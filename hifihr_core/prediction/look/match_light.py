@@ -60,7 +60,9 @@ def match_light(
 
 
 def pairs(sides: Sequence[Side]) -> Int[Tensor, " B"]:
-    """Return a person number per hand: a single left and right hand are one person's, others each their own."""
+    """Return a person number per hand: just one left and one right hand belong to one person, all other hands to
+    different people.
+    """
     together = sorted(sides) == ["left", "right"]
     return torch.zeros(2, dtype=torch.int64) if together else torch.arange(len(sides))
 

@@ -79,6 +79,6 @@ def _track(id: int, at: list[int], frames: Sequence[SeenFrame], K: np.ndarray, w
 
 
 def mirrored_K(K: Float[np.ndarray, "3 3"], width: int) -> Float[np.ndarray, "3 3"]:
-    """Return the camera of the mirrored picture, in which a mirrored hand looks the same; this is its own inverse."""
+    """Return the camera of the mirrored picture, which shows the mirrored hand; applied twice, it gives K again."""
     flip = np.array([[-1.0, 0.0, float(width)], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
     return flip @ K @ np.diag([-1.0, 1.0, 1.0])
