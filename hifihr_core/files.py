@@ -2,6 +2,7 @@
 
 import errno
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,8 +53,9 @@ def write_atomically(path: Path) -> Iterator[Path]:
 
     The temporary file has the suffix of `path` and exists, empty; missing folders are created. Readers see the old file
     or the complete new one, never a part. Any exception in the block, including Ctrl-C, leaves `path` unchanged.
-    Raises: DataError if the operating system reports an error.
+    Raises: DataError if `path` is a folder, a pipe or a device, or the operating system reports an error.
     """
+    _refuse_other_kinds(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
@@ -74,6 +76,17 @@ def write_atomically(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+def check_writable(path: Path) -> None:
+    """Raise DataError if no file can be written to `path`; for a look before long work, which leaves nothing there."""
+    _refuse_other_kinds(path)
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise DataError(f"{path}: {_reason(error)}") from error
+
+
 def plain_name(name: str) -> str:
     """Return a name that is safe inside a file: white space and control characters become `_`."""
     return "".join(letter if letter.isprintable() and not letter.isspace() else "_" for letter in name)
@@ -83,6 +96,17 @@ def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` as UTF-8, atomically."""
     with write_atomically(path) as part:
         part.write_text(text, encoding="utf-8")
+
+
+def _refuse_other_kinds(path: Path) -> None:
+    """Raise DataError if moving a file to `path` would replace a folder, a pipe or a device, such as /dev/null."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # there is nothing yet; or it cannot be inspected, and then not written either
+        return
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or device"
+        raise DataError(f"{path}: {kind}, which is never replaced, expected a file or a new name; choose another path")
 
 
 def _reason(error: OSError) -> str:

@@ -178,7 +178,7 @@ def _read_index_file(folder: Path) -> list[Entry]:
     path = folder / INDEX_FILE
     if not path.is_file():
         return []
-    remedy = "move it away, or give another --out"
+    remedy = "move it away and predict again, or choose another folder"
     document = read_json(path, remedy=remedy, most_bytes=_MOST_BYTES)
     found = document if isinstance(document, dict) else {}
     version, photos = found.get("format"), found.get("photos")

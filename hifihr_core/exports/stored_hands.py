@@ -31,6 +31,8 @@ def result_files(path: Path) -> list[Path]:
         raise DataError(f"{path}: no such file or folder; check the path")
     if path.is_file() and path.name != INDEX_FILE:
         return [path]
+    if not path.is_dir() and not path.is_file():
+        raise DataError(f"{path}: a pipe or device, expected a hand's .json or a folder from `hifihr predict`")
     folder = path if path.is_dir() else path.parent
     names = [name for photo in read_index(folder) for hand in photo["hands"] for name in hand["files"]]
     found = [folder / name for name in names if name.endswith(".json")]

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from hifihr_core.errors import AssetError, ConfigError
 from hifihr_core.eyes.networks import LANDMARK_PX, PALM_PX, LandmarkNetwork, PalmNetwork, load_network
-from hifihr_core.files import write_atomically
+from hifihr_core.files import check_writable, write_atomically
 from hifihr_core.hands import load_hand
 from hifihr_core.lifting.lifter import Lifter, load_lifter
 from hifihr_core.machine.onnx_runtime import import_onnxruntime
@@ -133,12 +133,14 @@ def export_onnx(network: str, path: Path) -> float:
     """Write a network as ONNX with a free batch size, and return its largest relative difference from torch.
 
     `network` is a name in `NETWORKS`, a weight file, or a run folder. Raises: AssetError if the weights are missing or
-    broken, or the written file gives different results; ConfigError if the package `onnx` is missing.
+    broken, or the written file gives different results; ConfigError if the package `onnx` is missing; DataError if
+    `path` cannot be written.
     """
     if network not in NETWORKS and not Path(network).exists():
         raise ConfigError(
             f"{network}: neither a file or run folder nor a shipped network; expected {', '.join(NETWORKS)} or a path"
         )
+    check_writable(path)  # rather than after a minute of work
     portable = NETWORKS[network]() if network in NETWORKS else _image(Path(network))
     content = onnx_content(portable)
     difference = max(largest_difference(portable, content, count) for count in (1, 3))

@@ -108,10 +108,10 @@ def _check(found: os.stat_result, path: Path, most_bytes: int | None, error: typ
 
 
 def sha256_of(path: Path, *, error: type[HifihrError] = DataError) -> str:
-    """Return the SHA-256 of a file as hexadecimal digits. Raises: `error` if it cannot be read."""
+    """Return the SHA-256 of a regular file as hexadecimal digits. Raises: `error` if it cannot be read."""
     digest = hashlib.sha256()
     try:
-        with path.open("rb") as file:
+        with open_regular(path, most_bytes=None, error=error) as file:
             while block := file.read(_BLOCK_BYTES):
                 digest.update(block)
     except OSError as problem:

@@ -33,6 +33,8 @@ def find_parts(out: Path) -> Mapping[Part, Path]:
     """Return the folder of every part below `out`. Raises: DataError if one is missing."""
     parts = [part for path in out.glob("part-*-of-*") if (part := named_part(path.name)) is not None]
     found = sorted((part.of, part.number) for part in parts)
+    if not out.is_dir():
+        raise DataError(f"{out}: {'a file' if out.exists() else 'no such folder'}, expected the folder given as --out")
     if not found:
         raise DataError(f"{out}: contains no parts, expected folders like part-1-of-4; run `hifihr prepare --part 1/4`")
     of = found[0][0]

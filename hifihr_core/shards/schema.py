@@ -133,7 +133,7 @@ def read_index(folder: Path) -> ShardIndex:
     """Read the index of a shard folder. Raises: DataError if it is missing, broken or of another version."""
     path = folder / INDEX_NAME
     if not path.is_file():
-        found = "no such folder" if not folder.is_dir() else f"no {INDEX_NAME}"
+        found = f"no {INDEX_NAME}" if folder.is_dir() else "a file" if folder.exists() else "no such folder"
         raise DataError(f"{folder}: {found}, expected a finished shard folder; run `hifihr prepare` (again) to make it")
     return _validate(read_json(path, remedy="prepare the dataset again"), path)
 

@@ -8,7 +8,7 @@ import tempfile
 import pytest
 
 from hifihr_core.errors import DataError
-from hifihr_core.files import describe_os_error, write_atomically, write_text
+from hifihr_core.files import check_writable, describe_os_error, write_atomically, write_text
 from hifihr_core.outside.whole_files import read_text, read_whole
 
 
@@ -26,6 +26,29 @@ def test_a_finished_block_replaces_the_file(tmp_path):
             assert not path.exists() or path.read_text() == "old"
     assert path.read_text() == "new"
     assert leftovers(tmp_path) == ["a.npz", "deep", "er"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes and devices as POSIX has them")
+def test_what_is_no_file_is_never_replaced(tmp_path):
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/null")
+    before = leftovers(tmp_path)
+    for name, kind in {"folder": "a folder", "pipe": "a pipe or device", "link": "a pipe or device"}.items():
+        with pytest.raises(DataError, match=f"{name}: {kind}, which is never replaced"):
+            write_text(tmp_path / name, "x")
+        with pytest.raises(DataError, match=f"{name}: {kind}, which is never replaced"):
+            check_writable(tmp_path / name)
+    assert leftovers(tmp_path) == before
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_a_look_ahead_leaves_nothing(tmp_path):
+    check_writable(tmp_path / "new" / "deep" / "a.onnx")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match=r"a\.onnx: a part of this path is a file"):
+        check_writable(tmp_path / "file" / "a.onnx")
+    assert leftovers(tmp_path) == ["file"]
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), KeyboardInterrupt(), SystemExit(1)])

@@ -80,6 +80,11 @@ def test_anything_else_is_one_line(
     assert "\n" not in str(caught.value)
 
 
+def test_a_pipe_or_device_is_named() -> None:
+    with pytest.raises(DataError, match="/dev/null: a pipe or device, expected a hand's"):
+        result_files(Path("/dev/null"))
+
+
 @pytest.fixture
 def result(hand: HandModel) -> HandResult:
     """Return a left hand that a refinement moved by a centimetre."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from hifihr_core.errors import AssetError, ConfigError
+from hifihr_core.errors import AssetError, ConfigError, DataError
 from hifihr_core.machine.onnx_runtime import import_onnxruntime
 from hifihr_core.models import onnx_export
 from hifihr_core.models.onnx_export import NETWORKS, export_onnx, largest_difference
@@ -51,6 +51,12 @@ def test_a_file_that_computes_something_else_is_not_written(tmp_path, monkeypatc
     with pytest.raises(AssetError, match="differs from torch by 1"):
         export_onnx("plain", tmp_path / "a.onnx")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_path_that_cannot_be_written_is_refused_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(onnx_export, "NETWORKS", {})
+    with pytest.raises(DataError, match="a folder, which is never replaced"):
+        export_onnx(str(tmp_path), tmp_path)
 
 
 def test_an_unknown_network_is_named(tmp_path):

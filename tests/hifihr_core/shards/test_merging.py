@@ -92,6 +92,11 @@ def test_a_stopped_part_and_a_stopped_merge_resume(tmp_path, whole, monkeypatch)
 def test_an_incomplete_set_of_parts_is_named(tmp_path):
     with pytest.raises(DataError, match="contains no parts"):
         merge_parts(tmp_path)
+    (tmp_path / "file").write_text("")
+    for name, found in {"none": "no such folder", "file": "a file"}.items():
+        with pytest.raises(DataError, match=f"{name}: {found}, expected the folder given as --out"):
+            merge_parts(tmp_path / name)
+    (tmp_path / "file").unlink()
     pack(tmp_path, Part(1, 3))
     with pytest.raises(DataError, match="2/3, 3/3 missing"):
         merge_parts(tmp_path)

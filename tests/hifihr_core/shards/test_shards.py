@@ -269,6 +269,9 @@ def test_missing_and_foreign_files_are_named(folder, tmp_path_factory):
         ShardSet(empty)
     with pytest.raises(DataError, match="no such folder"):
         ShardSet(empty / "none")
+    (empty / "file").write_text("")
+    with pytest.raises(DataError, match="a file, expected a finished shard folder"):
+        ShardSet(empty / "file")
 
 
 def test_another_layout_version_is_refused(folder):
