@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from hifihr_core.errors import ConfigError
 
-_NAME = re.compile(r"part-(\d+)-of-(\d+)", re.ASCII)
+#: Python refuses to read integers of more than a few thousand digits.
+_NUMBER = re.compile(r"\d{1,9}", re.ASCII)
+_NAME = re.compile(r"part-(\d{1,9})-of-(\d{1,9})", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,8 @@ WHOLE = Part(1, 1)
 def parse_part(text: str) -> Part:
     """Parse ``I/N``. Raises: ConfigError for anything else."""
     number, _, total = text.partition("/")
-    if not (number.isdecimal() and total.isdecimal()):
-        raise ConfigError(f"--part {text}: expected I/N, such as 1/4")
+    if not (_NUMBER.fullmatch(number) and _NUMBER.fullmatch(total)):
+        raise ConfigError(f"--part {text:.40}: expected I/N, such as 1/4")
     return Part(int(number), int(total))
 
 

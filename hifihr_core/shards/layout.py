@@ -22,6 +22,7 @@ from hifihr_core.files import describe_os_error
 from hifihr_core.outside.json_text import parse_json
 from hifihr_core.samples import LABELS
 from hifihr_core.shards.schema import ANNOTATIONS, FORMAT, FORMAT_VERSION, SAMPLES, Problem
+from hifihr_core.shards.string_heaps import check_string_heaps
 
 #: Exceptions of h5py and the conversions after it for a damaged file.
 _DAMAGE = (
@@ -101,6 +102,7 @@ def read_layout(path: Path, memory: mmap.mmap) -> Layout:
     truncated, not a shard, of another version, or holds anything but the columns of the schema.
     """
     try:
+        check_string_heaps(memory)
         with h5py.File(path, "r", locking=False) as file:
             _check_version(path, file)
             return _Checker(memory).read(file)

@@ -237,6 +237,23 @@ def test_verify_finds_one_changed_bit_anywhere(whole, place, bit):
     assert list(verify(folder))
 
 
+@pytest.mark.parametrize("size", [0, 8, 1 << 40])
+def test_a_heap_of_strings_that_hdf5_reads_without_end_is_refused(whole, size):
+    folder, content = whole
+    heap = content.index(b"GCOL")
+    first = content.index(b"toy", heap) - 16  # the first string of the attributes, after its 16 bytes
+    zeroed = content[:first] + b"\0\0" + content[first + 2 : first + 8] + size.to_bytes(8, "little")
+    path = folder / "train-00000.h5"
+    path.write_bytes(zeroed + content[first + 16 :])
+    with pytest.raises(DataError, match=r"train-00000\.h5: not a complete shard \(a string in a heap has"):
+        ShardReader(path)[0]
+    path.write_bytes(content[: heap + 8] + (1 << 50).to_bytes(8, "little") + content[heap + 16 :])
+    with pytest.raises(DataError, match="a heap of strings has"):
+        ShardReader(path)[0]
+    path.write_bytes(content)
+    assert len(ShardReader(path)) == 8
+
+
 def test_verify_names_the_row_that_changed(folder):
     path = folder / "train-00000.h5"
     with h5py.File(path, "r+") as file:
