@@ -195,7 +195,7 @@ class Synthesizer:
         return change_batch(image, None, draws)[0]
 
     def _label(self, scene: "_Scene", view: "_View", dice: Dice) -> dict[str, Mapping[str, Tensor]]:
-        """Return labels and presence; every sample has every label in `records.LABELS`."""
+        """Return labels and presence; every sample has every label in `samples.LABELS`."""
         posed, parameters, light = scene.posed, scene.parameters, scene.light
         joints_cam, joints_px = posed.joints_cam, posed.joints_px
         visible = exact.visible_joints(joints_px, joints_cam, view.depth)
