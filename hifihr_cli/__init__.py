@@ -1,1 +1,1 @@
-"""The command line `hifihr`: one file per command, each thin over one function of `hifihr_core`."""
+"""The command line `hifihr`: one file per command, each a thin layer over one function of `hifihr_core`."""

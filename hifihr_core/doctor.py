@@ -176,7 +176,7 @@ def look_at_eyes() -> Iterator[Row]:
 
     hands = Eyes.load().find(np.zeros((64, 64, 3), np.uint8), "fast")
     state: State = "problem" if hands else "ok"
-    found = f"{len(hands)} hands in a black picture" if hands else "run"
+    found = f"found {len(hands)} hands in a black picture" if hands else "run"
     yield "palms and joints", state, f"{found}, onnxruntime {version('onnxruntime')}", REINSTALL if hands else ""
 
 

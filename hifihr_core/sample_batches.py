@@ -65,7 +65,7 @@ def stack_samples(samples: Sequence[Sample]) -> SampleBatch:
 
 
 def join_batches(batches: Sequence[SampleBatch], places: Sequence[Sequence[int] | np.ndarray]) -> SampleBatch:
-    """Return one batch, in which sample i of batch g is at ``places[g][i]``. Together, `places` are 0 to B - 1.
+    """Return one batch, in which sample i of batch g is at ``places[g][i]``; `places` have each of 0 to B - 1 once.
 
     Raises: DataError if a label differs in size between batches.
     """

@@ -156,7 +156,7 @@ def describe(error: ValidationError, cls: type[Settings], layers: list[tuple[str
     if first["type"] == "missing" and name in names:
         return f"{name}: not set, and it has no default; give it with --set {name}=VALUE{more}"
     if first["type"] == "missing":  # an element of a list with a fixed length
-        return f"{source}: {'.'.join(parts[:-1])}: found {_show(first['input'])}, expected more values{more}"
+        return f"{source}: {'.'.join(parts[:-1])}: found {_show(first['input'])}, which has too few values{more}"
     return f"{source}: {name}: found {_show(first['input'])}, {_expected(first)}{more}"
 
 

@@ -142,7 +142,7 @@ class TrainSettings(Settings):
     freeze_statistics: bool = False
     """Freeze batch-normalisation statistics, so that a trained network can be fine-tuned on few samples."""
     mixed_precision: bool = True
-    """Use Use bfloat16 in the network on CUDA; geometry and rendering stay in float32."""
+    """Use bfloat16 in the network on CUDA; geometry and rendering stay in float32."""
     compile: bool = False
     """Compile the network with torch.compile."""
     nan_limit: PositiveInt = 20

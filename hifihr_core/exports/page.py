@@ -63,7 +63,7 @@ def show_result(result: PhotoResult, photo: Photo, page: Path | None, *, browser
     """Write the page of one photo and open it; return its path.
 
     If `page` is None, the file is in a new temporary folder, which is kept since the browser reads it later. If
-    `browser` is None, it is opened if there is a screen. Raises: DataError if the page cannot be written.
+    `browser` is None, the page is opened only if there is a screen. Raises: DataError if the page cannot be written.
     """
     path = Path(tempfile.mkdtemp(prefix="hifihr-")) / PAGE_FILE if page is None else page
     name = "photo" if result.path is None else result.path.name

@@ -45,8 +45,8 @@ def values_and_jacobian(
 ) -> tuple[Float[Tensor, "B R"], Float[Tensor, "B R D"]]:
     """Return residuals at `x` and their derivatives by differences, all in one call.
 
-    `residuals` is given D + 1 copies of every row of `x`, next to each other: the row itself, then each moved along one
-    axis. For models of many small operations that is half the time of two calls.
+    `residuals` gets D + 1 adjacent copies of every row of `x`: the row itself, then copies perturbed along one axis
+    each. For models of many small operations this takes half the time of two calls.
     """
     size = x.shape[1]
     steps = torch.eye(size + 1, size, dtype=x.dtype, device=x.device).roll(1, dims=0) * _DIFFERENCE

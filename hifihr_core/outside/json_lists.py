@@ -126,7 +126,7 @@ def _split(block: bytes, state: _State, level: int) -> Iterator[Entry]:
         yield from _scalars(whole, state, state.depth == level)
     state.pending = rest
     if len(rest) > MOST_ENTRY_BYTES:
-        raise _Foreign(f"an entry of more than {MOST_ENTRY_BYTES:,} bytes")
+        raise _Foreign(f"an entry has more than {MOST_ENTRY_BYTES:,} bytes")
 
 
 def _cut_scalars(text: bytes) -> tuple[bytes, bytes]:

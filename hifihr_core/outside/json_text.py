@@ -78,7 +78,7 @@ def finite_json(value: object) -> Any:
 
 def _parse_int(digits: str) -> int:
     if len(digits) > MOST_DIGITS:
-        raise ValueError(f"a number with {len(digits):,} digits")
+        raise ValueError(f"a number has {len(digits):,} digits")
     return int(digits)
 
 

@@ -209,7 +209,7 @@ def _check_memo(content: bytes) -> None:
             digits = content[place : content.find(b"\n", place)].strip()
             index = int(digits[:_MOST_DIGITS]) if digits.isdigit() else 0
         if index > end:
-            raise ValueError(f"memo index {index:,} in a file of {end:,} bytes")
+            raise ValueError(f"memo index {index:,} is larger than the file, which has {end:,} bytes")
         fixed = _FIXED.get(code)
         if fixed is not None:
             place += fixed

@@ -216,5 +216,5 @@ class _Checker:
         # An empty array has no location in the file, and is never read.
         column = Column(data.id.get_offset() or 0, data.shape, np.dtype(f"S{itemsize}") if is_text else np.dtype(dtype))
         if not 0 <= column.offset <= column.end <= len(self.memory):
-            raise ValueError(f"{name} ends at byte {column.end:,} of {len(self.memory):,}")
+            raise ValueError(f"{name} ends at byte {column.end:,}, but the file has {len(self.memory):,}")
         return column

@@ -75,7 +75,8 @@ class ShardReader:
         """
         layout = self.layout
         if not ((indices >= 0) & (indices < len(layout.rows))).all():
-            raise IndexError(f"samples {indices.min()} to {indices.max()} of {len(layout.rows)}")
+            found = f"{indices.min()} to {indices.max()}"
+            raise IndexError(f"sample indices are {found}, expected 0 to {len(layout.rows) - 1}")
         rows = layout.rows[indices]
         labels, present = {}, {}
         for columns, places in zip(self._columns, (rows, indices), strict=True):

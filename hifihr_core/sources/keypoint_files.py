@@ -67,7 +67,9 @@ def stage_detections(file: RawFile, target: Path, *, rows: Sequence[int] = ()) -
     names = read_json(names_path, most_bytes=1 << 30, remedy=f"delete {target.parent} and run again")
     if rows and not names and len(packed) not in rows:
         expected = " or ".join(f"{length:,}" for length in rows)
-        raise DataError(f"{file.name}: {len(packed):,} entries without names, expected {expected}; detect again")
+        raise DataError(
+            f"{file.name}: {len(packed):,} entries without names, expected {expected}; run the detector again"
+        )
     return Detections(packed, {name: row for row, name in enumerate(names)})
 
 
@@ -94,7 +96,8 @@ def _parse(file: RawFile) -> tuple[np.ndarray, np.ndarray, list[str]]:
     peaks, values = numbers[2 * NUM_JOINTS], numbers[NUM_JOINTS]
     if not peaks or len(peaks) != len(values) or (names and len(names) != len(peaks)):
         raise DataError(
-            f"{file.name}: {len(peaks):,} peaks, {len(values):,} values, {len(names):,} names; detect again"
+            f"{file.name}: has {len(peaks):,} peaks, {len(values):,} values and {len(names):,} names, expected equal "
+            "numbers; run the detector again"
         )
     return np.stack(peaks).reshape(-1, NUM_JOINTS, 2), np.stack(values), names
 
@@ -109,7 +112,9 @@ def read_keypoint_file(path: Path) -> dict[str, tuple[Detection, ...]]:
         return parse_hands(content, str(path))
     peaks, values, names = _parse(RawFile(path))
     if not names:
-        raise DataError(f"{path}: OpenPose keypoints without file names, expected a third list of names; detect again")
+        raise DataError(
+            f"{path}: OpenPose keypoints without file names, expected a third list of names; run the detector again"
+        )
     rows = np.concatenate((peaks + np.float32(0.5), values.reshape(-1, NUM_JOINTS, 1)), axis=2)
     return {name: tuple(_detected(str(path), hand, "right")) for name, hand in zip(names, rows, strict=True)}
 

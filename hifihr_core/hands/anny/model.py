@@ -169,7 +169,7 @@ class AnnyHand(HandModel):
         return self._joints(near, motions, rest_joints)
 
     def _is_plain(self, parameters: HandParameters) -> bool:
-        """Return whether the joints need no gradient, and are numbers on the CPU in single precision."""
+        """Return whether the compiled loop can compute the joints: on the CPU, in float32, without gradients."""
         given = parameters.pose, parameters.shape
         recorded = torch.is_grad_enabled() and any(values.requires_grad for values in given)
         plain = all(values.device.type == "cpu" and values.dtype == torch.float32 for values in given)

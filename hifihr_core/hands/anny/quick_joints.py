@@ -1,8 +1,7 @@
 """The 21 joints of many poses in one compiled loop, for fits that pose a hand hundreds of times.
 
-A joint is a weighted mean of skinned vertices, and skinning is linear in the vertices: sums over vertices, computed
-once per bone, replace hundreds of vertices by about a hundred moments. `AnnyHand.joints_of` in plain torch is the
-specification.
+A joint is a weighted mean of skinned vertices, and skinning is linear in the vertices: summed per bone beforehand,
+hundreds of vertices become about a hundred moments. `AnnyHand.joints_of` in plain torch is the specification.
 """
 
 from dataclasses import dataclass
@@ -13,15 +12,17 @@ from jaxtyping import Float, Int
 from hifihr_core.hands.anny.rig import BONE_PARENTS, HALVED, JOINTS, SLOTS
 from hifihr_core.machine.kernels import helper, kernel
 
-#: Smaller weights of a bone on a joint are dropped, which moves joints by at most 1e-7 of a hand's size.
+#: Smaller weights of a bone on a joint are left out: at most 1e-7 of a hand's size in all.
 _NOTHING = 1e-9
 
 
 @dataclass(frozen=True)
 class JointMoments:
-    """How bones move joints. Concretely, moment m of a hand with coefficients s is the point ``rest[m] + s @ basis[:,
-    m]``, which moves with bone ``bone[m]`` and adds to joint ``joint[m]``; ``share[m]`` is the weight of the bone's
-    shift. `heads` and `heads_basis` give the rest positions of the skeleton's 18 joints in the same way.
+    """How bones move joints.
+
+    Concretely, moment m of a hand with shape coefficients s is the point ``rest[m] + s @ basis[:, m]``, already
+    multiplied by its weight ``share[m]``; bone ``bone[m]`` moves it, and it is added to joint ``joint[m]``. The 18
+    joints of the skeleton are at ``heads + s @ heads_basis``.
     """
 
     rest: Float[np.ndarray, "M 3"]
@@ -43,7 +44,7 @@ def joint_moments(
 ) -> JointMoments:
     """Return the moments of joints that are `mixes` of V vertices skinned with `weights`.
 
-    `rest` and `basis` contain the vertices, followed by the 18 joints of the skeleton.
+    `rest` and `basis` are the vertices and, after them, the 18 joints of the skeleton.
     """
     count = weights.shape[1]
     both = mixes[:, None] * weights  # (21, 33, V)

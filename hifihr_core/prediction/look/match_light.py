@@ -37,8 +37,8 @@ def match_light(
 ) -> LitHands:
     """Return the hands with the skin and light that best explain their crops; see `infer_tone_and_light`.
 
-    `mask` marks the skin pixels (segmented if None); `person` numbers the people (`pairs` if None) and is not
-    questioned if `certain`. A hand that is hardly visible keeps its skin and light.
+    `mask` marks the skin pixels (segmented if None). `person` numbers the people (`pairs` if None); unless `certain`,
+    it may be overruled. A hand that is hardly visible keeps its skin and light.
     """
     verts_cam = hand(state.parameters.untextured).vertices + state.root_cam[:, None]
     height, width = crops.image.shape[-2:]

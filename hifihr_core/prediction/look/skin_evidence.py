@@ -48,7 +48,7 @@ def look_at_skin(
 ) -> SkinEvidence:
     """Sample the crop at the hand's vertices; `mask` excludes pixels that are not skin.
 
-    `seen` is the hand as `rasterize` draws it, if that was done before.
+    `seen` is the result of `rasterize` for this hand, if the caller has it.
     """
     height, width = image.shape[-2:]
     seen = rasterize(vertices_cam, faces, K, height=height, width=width) if seen is None else seen

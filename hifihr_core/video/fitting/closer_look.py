@@ -93,7 +93,7 @@ def with_lift(hand: HandModel, track: SightedTrack, closer: CloserHands | None) 
 def _look(
     sight: SecondSight, picture: Frame, tracks: Sequence[SightedTrack], hands: Sequence[SeenHand]
 ) -> list[Evidence]:
-    """Return the evidence for each hand in a picture, in pixels of the picture in which it looks like a right hand."""
+    """Return the evidence for each hand in a picture, in its pixels; for a left hand, in those of the mirrored one."""
     left = np.array([track.side == "left" for track in tracks])
     flips = np.where(left[:, None, None], flip_horizontal(picture.image.shape[1]), np.eye(3))
     evidence = sight.evidence(Pyramid(picture.image), hands, left, flips)

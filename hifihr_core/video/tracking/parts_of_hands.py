@@ -40,7 +40,7 @@ def without_parts(frames: Sequence[SeenFrame]) -> list[SeenFrame]:
 def _shrunken(
     times_s: Float[np.ndarray, " N"], ids: np.ndarray, sizes: Float[np.ndarray, " N"]
 ) -> Bool[np.ndarray, " N"]:
-    """Return which sightings are much smaller than their own track is about that time; times ascend."""
+    """Return which sightings are much smaller than their own track is around that time; times ascend."""
     bad = np.zeros(len(ids), dtype=bool)
     for id in np.unique(ids):
         own = np.flatnonzero(ids == id)

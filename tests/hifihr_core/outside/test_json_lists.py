@@ -78,7 +78,7 @@ def test_the_number_of_lists_may_be_given():
 def test_an_endless_entry_is_not_stored(monkeypatch):
     monkeypatch.setattr(json_lists, "_BLOCK_BYTES", 100)
     monkeypatch.setattr(json_lists, "MOST_ENTRY_BYTES", 1000)
-    with pytest.raises(DataError, match="an entry of more than 1,000 bytes"):
+    with pytest.raises(DataError, match="an entry has more than 1,000 bytes"):
         read("[[" + "1, " * 10_000)
 
 

@@ -202,7 +202,7 @@ def test_samples_read_together_are_within_the_set(folder):
     for positions in ([0, 11], [-1, 0]):
         with pytest.raises(IndexError):
             ShardSet(folder).read(np.array(positions))
-    with pytest.raises(IndexError, match="samples 0 to 8 of 8"):
+    with pytest.raises(IndexError, match="indices are 0 to 8, expected 0 to 7"):
         ShardReader(folder / "train-00000.h5").read(np.array([0, 8]))
 
 
