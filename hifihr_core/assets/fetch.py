@@ -1,7 +1,6 @@
 """Download free assets: resumable, checked against the registry, and moved into place when complete."""
 
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPMessage
 from io import BufferedIOBase
@@ -16,14 +15,13 @@ from hifihr_core.errors import AssetError
 from hifihr_core.files import describe_os_error
 from hifihr_core.lookup import needed
 from hifihr_core.outside.whole_files import sha256_of
+from hifihr_core.progress import OnProgress, no_progress
 
 TIMEOUT_S = 30.0
 BLOCK_BYTES = 1 << 18
 
-OnProgress = Callable[[int, int | None], None]
 
-
-def fetch(asset: Asset, on_progress: OnProgress = lambda done, total: None) -> Path:
+def fetch(asset: Asset, on_progress: OnProgress = no_progress) -> Path:
     """Download `asset` into the cache and return its path; an interrupted download resumes.
 
     `on_progress` is called with the bytes so far and the total. Partial downloads are kept as `<file>.download`.

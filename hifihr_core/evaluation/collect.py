@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from hifihr_core.errors import DataError
-from hifihr_core.evaluation.benchmarks.point_files import OnProgress, no_progress
 from hifihr_core.evaluation.benchmarks.table import Benchmark
 from hifihr_core.evaluation.inference import PredictBatch, Surface
 from hifihr_core.evaluation.look_protocol import LookScorer
@@ -17,6 +16,7 @@ from hifihr_core.lookup import needed
 from hifihr_core.metrics.image import TexturePair, paper_metrics, strict_metrics
 from hifihr_core.metrics.perceptual import Lpips
 from hifihr_core.models.placing import PlacedEstimate
+from hifihr_core.progress import OnProgress, no_progress
 from hifihr_core.records import Batch
 
 Row = Mapping[str, float | None]

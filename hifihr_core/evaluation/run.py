@@ -9,10 +9,8 @@ import torch
 
 from hifihr_core import __version__
 from hifihr_core.evaluation.benchmarks.point_files import (
-    OnProgress,
     PointSets,
     find_marker,
-    no_progress,
     read_ground_truth,
     read_predictions,
 )
@@ -30,6 +28,7 @@ from hifihr_core.evaluation.report import (
 )
 from hifihr_core.geometry.alignment import procrustes
 from hifihr_core.outside.whole_files import sha256_of
+from hifihr_core.progress import OnProgress, no_progress
 from hifihr_core.skeleton import gather_from
 from hifihr_core.sources.table import find_source
 

@@ -12,7 +12,7 @@ from hifihr_core import __version__
 from hifihr_core.assets.registry import find_asset
 from hifihr_core.assets.store import asset_path, is_installed, remedy
 from hifihr_core.errors import AssetError, DataError
-from hifihr_core.evaluation.benchmarks.point_files import OnProgress, PointSets, no_progress, read_ground_truth
+from hifihr_core.evaluation.benchmarks.point_files import PointSets, read_ground_truth
 from hifihr_core.evaluation.benchmarks.scoring import Scores, score
 from hifihr_core.evaluation.benchmarks.submission import anchor_root, to_submission
 from hifihr_core.evaluation.benchmarks.table import Benchmark, find_benchmark
@@ -48,6 +48,7 @@ from hifihr_core.metrics.perceptual import LPIPS_ASSETS, Lpips, load_lpips
 from hifihr_core.models.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
 from hifihr_core.outside.whole_files import sha256_of
 from hifihr_core.photos.detectors import build_detector
+from hifihr_core.progress import OnProgress, no_progress
 from hifihr_core.records import Batch
 from hifihr_core.shards.folder import ShardSet
 from hifihr_core.shards.schema import INDEX_NAME, DatasetFacts

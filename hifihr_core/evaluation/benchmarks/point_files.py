@@ -4,7 +4,7 @@ Both keep the benchmark's own frame, joint order and units: FreiHAND in our came
 and MANO's order. Scores depend on neither, as long as both sides agree.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,11 +17,11 @@ from hifihr_core.outside.folders import walk
 from hifihr_core.outside.json_lists import Entry, iterate_entries
 from hifihr_core.outside.whole_files import read_whole
 from hifihr_core.outside.zips import RawFile, is_zip, read_zip_index
+from hifihr_core.progress import OnProgress, no_progress
 from hifihr_core.skeleton import NUM_JOINTS
 from hifihr_core.sources.marker import MARKER_NAME, Marker, parse_marker
 
 MANO_VERTICES = 778
-OnProgress = Callable[[int, int | None], None]
 
 _GROUPS = ("joints", "vertices")
 _HOW_TO_WRITE = "write the file with json.dump([xyz, verts], file)"
@@ -51,10 +51,6 @@ class PointSets:
         """Return a subset of the samples."""
         rows = list(positions)
         return PointSets(self.joints[rows], None if self.vertices is None else self.vertices[rows])
-
-
-def no_progress(done: int, total: int | None = None) -> None:
-    """Ignore progress reports."""
 
 
 def read_ground_truth(

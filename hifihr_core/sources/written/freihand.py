@@ -12,12 +12,12 @@ from hifihr_core.augmentation.colors import change_batch
 from hifihr_core.augmentation.draws import draw
 from hifihr_core.geometry.cameras import focal_px, project
 from hifihr_core.hands import HandModel, load_hand
+from hifihr_core.progress import OnProgress
 from hifihr_core.records import Batch
 from hifihr_core.skeleton import ROOT
 from hifihr_core.sources.written.layouts import (
     EVALUATION_SEED,
     JsonList,
-    OnProgress,
     RawRequest,
     json_lists,
     write_marker,

@@ -13,9 +13,10 @@ import torch
 
 from hifihr_core.geometry import turns
 from hifihr_core.hands import HandModel, HandParameters, load_hand
+from hifihr_core.progress import OnProgress
 from hifihr_core.records import Batch
 from hifihr_core.skeleton import WRIST, scatter_to
-from hifihr_core.sources.written.layouts import EVALUATION_SEED, OnProgress, RawRequest, json_lists, write_marker
+from hifihr_core.sources.written.layouts import EVALUATION_SEED, RawRequest, json_lists, write_marker
 from hifihr_core.synthesis.as_samples import encode
 from hifihr_core.synthesis.generator import Synthesizer
 from hifihr_core.synthesis.options import SynthOptions

@@ -6,7 +6,7 @@ states that a dataset is synthetic, and whether its 778 vertices are MANO's (if 
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +18,8 @@ from hifihr_core.errors import DataError
 from hifihr_core.files import describe_os_error, write_text
 from hifihr_core.outside.folders import is_junk
 from hifihr_core.outside.json_text import read_json
+from hifihr_core.progress import OnProgress, no_progress
 from hifihr_core.sources.marker import MARKER_NAME
-
-OnProgress = Callable[[int, int], None]
 
 #: Makes an evaluation split differ from a training split with the same seed.
 EVALUATION_SEED = 1_000_003
@@ -59,7 +58,7 @@ LAYOUTS: Mapping[str, str] = MappingProxyType(
 
 
 def write_raw_tree(
-    layout: str, request: RawRequest, *, overwrite: bool = False, on_progress: OnProgress | None = None
+    layout: str, request: RawRequest, *, overwrite: bool = False, on_progress: OnProgress = no_progress
 ) -> None:
     """Write a synthetic dataset in a raw layout; `on_progress` gets (poses done, total).
 
@@ -75,7 +74,7 @@ def write_raw_tree(
     try:
         _clear(request.root)
         request.root.mkdir(parents=True, exist_ok=True)
-        getattr(import_module(module), name)(request, on_progress or (lambda done, total: None))
+        getattr(import_module(module), name)(request, on_progress)
         _finish_marker(request.root)
     except OSError as error:
         raise DataError(describe_os_error(error, request.root)) from error

@@ -1,7 +1,7 @@
 """Write synthetic clips, an mp4 and the ground truth of every frame, to measure tracking."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ from hifihr_core.files import write_atomically
 from hifihr_core.hands import load_hand
 from hifihr_core.outside.json_text import parse_json
 from hifihr_core.outside.whole_files import read_text
+from hifihr_core.progress import OnProgress, no_progress
 from hifihr_core.synthesis.clip_frames import ClipOptions, ClipSynthesizer, HandLabel, SynthFrame
 from hifihr_core.video.writing.clip_writer import new_clip
 
@@ -20,7 +21,7 @@ def write_synth_clips(
     options: ClipOptions,
     *,
     overwrite: bool = False,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: OnProgress = no_progress,
 ) -> list[Path]:
     """Write `clip_0000.mp4`, `clip_0000.jsonl` and so on; return the clips.
 

@@ -1,0 +1,10 @@
+"""How work that takes long reports how much of it is done."""
+
+from collections.abc import Callable
+
+#: Called with what is done and the total, None if unknown; the unit depends on the work.
+OnProgress = Callable[[int, int | None], None]
+
+
+def no_progress(done: int, total: int | None = None) -> None:
+    """Ignore progress reports."""
