@@ -10,8 +10,8 @@ from hifihr_cli.console import emit_json, emit_table, progress, say
 from hifihr_cli.params import Device, Json, Limit, OutFolder, PartOf, Workers
 
 if TYPE_CHECKING:
+    from hifihr_core.evaluation.checkpoint_job import RunOptions
     from hifihr_core.evaluation.run import Evaluation
-    from hifihr_core.evaluation.score_checkpoint import RunOptions
 
 
 class BoxesFrom(str, Enum):
@@ -97,7 +97,7 @@ def evaluate(
         _self_test(gt, dataset, version, json)
         return
     if part is not None:
-        from hifihr_core.evaluation.score_checkpoint import RunOptions
+        from hifihr_core.evaluation.checkpoint_job import RunOptions
         from hifihr_core.machine.device import choose_device
 
         _work_on_part(
@@ -123,7 +123,8 @@ def evaluate(
                 on_progress=on_progress,
             )
         else:
-            from hifihr_core.evaluation.score_checkpoint import RunOptions, evaluate_checkpoint
+            from hifihr_core.evaluation.checkpoint_job import RunOptions
+            from hifihr_core.evaluation.score_checkpoint import evaluate_checkpoint
             from hifihr_core.machine.device import choose_device
 
             evaluation = evaluate_checkpoint(

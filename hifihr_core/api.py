@@ -12,8 +12,9 @@ import numpy as np
 from hifihr_core.config import find_config, load_settings
 from hifihr_core.config.data_folders import raw_folder
 from hifihr_core.config.tree import RunSettings
+from hifihr_core.evaluation.checkpoint_job import RunOptions
 from hifihr_core.evaluation.run import Evaluation, evaluate_files
-from hifihr_core.evaluation.score_checkpoint import RunOptions, evaluate_checkpoint
+from hifihr_core.evaluation.score_checkpoint import evaluate_checkpoint
 from hifihr_core.exports.results import PhotoResult
 from hifihr_core.machine.device import choose_device
 from hifihr_core.prediction.predictor import Predictor, PredictSettings

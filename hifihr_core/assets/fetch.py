@@ -14,8 +14,8 @@ from hifihr_core.assets.store import install, installed_path, remedy
 from hifihr_core.errors import AssetError
 from hifihr_core.files import describe_os_error
 from hifihr_core.lookup import needed
+from hifihr_core.machine.progress import OnProgress, no_progress
 from hifihr_core.outside.whole_files import sha256_of
-from hifihr_core.progress import OnProgress, no_progress
 
 TIMEOUT_S = 30.0
 BLOCK_BYTES = 1 << 18

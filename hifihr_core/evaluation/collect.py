@@ -13,10 +13,10 @@ from hifihr_core.evaluation.inference import PredictBatch, Surface
 from hifihr_core.evaluation.look_protocol import LookScorer
 from hifihr_core.evaluation.predicted_parameters import ParameterScorer
 from hifihr_core.lookup import needed
+from hifihr_core.machine.progress import OnProgress, no_progress
 from hifihr_core.metrics.image import TexturePair, paper_metrics, strict_metrics
 from hifihr_core.metrics.perceptual import Lpips
 from hifihr_core.models.placing import PlacedEstimate
-from hifihr_core.progress import OnProgress, no_progress
 from hifihr_core.records import Batch
 
 Row = Mapping[str, float | None]

@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Float
 
 from hifihr_core.errors import DataError
+from hifihr_core.machine.progress import OnProgress, no_progress
 from hifihr_core.photos.detections import KEYPOINT_BOX_SCALE, Detection
 from hifihr_core.photos.detectors import Detector
-from hifihr_core.progress import OnProgress, no_progress
 from hifihr_core.samples import Sample
 from hifihr_core.stream.collate import hand_box
 from hifihr_core.stream.decode import decode_picture

@@ -27,8 +27,8 @@ from hifihr_core.evaluation.report import (
     write_document,
 )
 from hifihr_core.geometry.alignment import procrustes
+from hifihr_core.machine.progress import OnProgress, no_progress
 from hifihr_core.outside.whole_files import sha256_of
-from hifihr_core.progress import OnProgress, no_progress
 from hifihr_core.skeleton import gather_from
 from hifihr_core.sources.table import find_source
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from hifihr_core.config.data_folders import data_home, generated_trees, shards_folder
-from hifihr_core.progress import OnProgress, no_progress
+from hifihr_core.machine.progress import OnProgress, no_progress
 from hifihr_core.sources.contract import Request
 from hifihr_core.sources.prepare import prepare
 from hifihr_core.sources.table import find_source

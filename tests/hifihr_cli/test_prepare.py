@@ -25,7 +25,7 @@ def test_bare_prepare_uses_the_default_folders(run_cli, data):
     assert ended.code == 0
     assert ended.out.splitlines()[0] == "folder\tsamples\tposes\tshards\tproblems"
     assert f"{data}/shards/freihand/train\t16\t4\t1\t0" in ended.out
-    assert "not checked: MANO joints (the vertices of this synthetic tree are not MANO's)" in ended.err
+    assert "not checked: MANO joints (the vertices of this synthetic dataset are not MANO's)" in ended.err
     assert len(ShardSet(data / "shards/freihand/evaluation")) == 2
     assert run_cli("prepare", "freihand", "--workers", 0).code == 0  # finished: nothing to do
 

@@ -13,11 +13,11 @@ from jaxtyping import Float
 
 from hifihr_core.errors import DataError
 from hifihr_core.evaluation.benchmarks.table import DATASETS, Benchmark, benchmarks_of, find_benchmark
+from hifihr_core.machine.progress import OnProgress, no_progress
 from hifihr_core.outside.folders import walk
 from hifihr_core.outside.json_lists import Entry, iterate_entries
 from hifihr_core.outside.whole_files import read_whole
 from hifihr_core.outside.zips import RawFile, is_zip, read_zip_index
-from hifihr_core.progress import OnProgress, no_progress
 from hifihr_core.skeleton import NUM_JOINTS
 from hifihr_core.sources.marker import MARKER_NAME, Marker, parse_marker
 

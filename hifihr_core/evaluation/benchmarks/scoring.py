@@ -11,8 +11,8 @@ from hifihr_core.evaluation.benchmarks.point_files import MANO_VERTICES, PointSe
 from hifihr_core.evaluation.benchmarks.table import MESH_ALIGNMENTS, PREFIXES, Alignment, Benchmark
 from hifihr_core.geometry.alignment import Similarity, align_scale_translation, distance, procrustes
 from hifihr_core.lookup import needed
+from hifihr_core.machine.progress import OnProgress, no_progress
 from hifihr_core.metrics.pose import F_THRESHOLDS_M, ErrorSummary, f_scores, summarize_errors
-from hifihr_core.progress import OnProgress, no_progress
 
 #: A function of (prediction, truth) that returns the aligned prediction.
 Align = Callable[[np.ndarray, np.ndarray], np.ndarray]

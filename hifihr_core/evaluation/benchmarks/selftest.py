@@ -8,8 +8,8 @@ from hifihr_core.evaluation.benchmarks.point_files import PointSets
 from hifihr_core.evaluation.benchmarks.scoring import Scores, score
 from hifihr_core.evaluation.benchmarks.table import Benchmark
 from hifihr_core.lookup import needed
+from hifihr_core.machine.progress import OnProgress, no_progress
 from hifihr_core.metrics.pose import PCK_THRESHOLDS_M
-from hifihr_core.progress import OnProgress, no_progress
 
 #: Half a unit of the last published digit: two decimals for errors in centimetres, three for F-scores.
 TOLERANCES = {"mean3d": 0.005, "score": 0.0005}

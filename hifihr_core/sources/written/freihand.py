@@ -12,7 +12,7 @@ from hifihr_core.augmentation.colors import change_batch
 from hifihr_core.augmentation.draws import draw
 from hifihr_core.geometry.cameras import focal_px, project
 from hifihr_core.hands import HandModel, load_hand
-from hifihr_core.progress import OnProgress
+from hifihr_core.machine.progress import OnProgress
 from hifihr_core.records import Batch
 from hifihr_core.skeleton import ROOT
 from hifihr_core.sources.written.layouts import (

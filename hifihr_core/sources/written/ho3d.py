@@ -13,7 +13,7 @@ import torch
 
 from hifihr_core.geometry import turns
 from hifihr_core.hands import HandModel, HandParameters, load_hand
-from hifihr_core.progress import OnProgress
+from hifihr_core.machine.progress import OnProgress
 from hifihr_core.records import Batch
 from hifihr_core.skeleton import WRIST, scatter_to
 from hifihr_core.sources.written.layouts import EVALUATION_SEED, RawRequest, json_lists, write_marker

@@ -16,9 +16,9 @@ from typing import TextIO
 from hifihr_core.assets.store import is_installed
 from hifihr_core.errors import DataError
 from hifihr_core.files import describe_os_error, write_text
+from hifihr_core.machine.progress import OnProgress, no_progress
 from hifihr_core.outside.folders import is_junk
 from hifihr_core.outside.json_text import read_json
-from hifihr_core.progress import OnProgress, no_progress
 from hifihr_core.sources.marker import MARKER_NAME
 
 #: Makes an evaluation split differ from a training split with the same seed.

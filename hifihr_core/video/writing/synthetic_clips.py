@@ -8,9 +8,9 @@ import numpy as np
 
 from hifihr_core.files import write_atomically
 from hifihr_core.hands import load_hand
+from hifihr_core.machine.progress import OnProgress, no_progress
 from hifihr_core.outside.json_text import parse_json
 from hifihr_core.outside.whole_files import read_text
-from hifihr_core.progress import OnProgress, no_progress
 from hifihr_core.synthesis.clip_frames import ClipOptions, ClipSynthesizer, HandLabel, SynthFrame
 from hifihr_core.video.writing.clip_writer import new_clip
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from hifihr_core.evaluation.score_checkpoint import RunOptions, evaluate_checkpoint
+from hifihr_core.evaluation.checkpoint_job import RunOptions
+from hifihr_core.evaluation.score_checkpoint import evaluate_checkpoint
 from hifihr_core.models.checkpoint import load_checkpoint
 from hifihr_core.photos.detectors import whole_image
 from hifihr_core.prediction.load_models import load_models

@@ -5,8 +5,9 @@ import pytest
 
 from hifihr_core.errors import DataError
 from hifihr_core.evaluation.benchmarks.submission import to_submission
+from hifihr_core.evaluation.checkpoint_job import RunOptions
 from hifihr_core.evaluation.found_boxes import FoundSamples, find_boxes, labelled_hand
-from hifihr_core.evaluation.score_checkpoint import RunOptions, collect_part, evaluate_checkpoint
+from hifihr_core.evaluation.score_checkpoint import collect_part, evaluate_checkpoint
 from hifihr_core.machine.parts import WHOLE
 from hifihr_core.photos import detectors
 from hifihr_core.photos.detections import Detection

@@ -10,12 +10,12 @@ import torch
 
 from hifihr_core.errors import AssetError, DataError, HifihrError
 from hifihr_core.evaluation.benchmarks.table import BENCHMARKS
+from hifihr_core.evaluation.checkpoint_job import RunOptions
 from hifihr_core.evaluation.collect import collect
 from hifihr_core.evaluation.inference import choose_surface, open_batches, open_evaluation_shards
 from hifihr_core.evaluation.predicted_parameters import ParameterScorer
 from hifihr_core.evaluation.run import write_evaluation
 from hifihr_core.evaluation.score_checkpoint import (
-    RunOptions,
     collect_part,
     evaluate_checkpoint,
     find_checkpoint,
