@@ -148,9 +148,11 @@ def _template(node: ast.expr) -> str:
 
 
 def _part(part: ast.expr) -> str:
-    if isinstance(part, ast.Constant):
-        return str(part.value)
-    words = re.findall(r"[A-Za-z_]+", ast.unparse(part.value)) if isinstance(part, ast.FormattedValue) else []
+    if not isinstance(part, ast.FormattedValue):
+        return str(part.value) if isinstance(part, ast.Constant) else "{...}"
+    if isinstance(part.value, ast.Subscript) and isinstance(part.value.value, ast.Constant):
+        return f"({part.value.value.value})"  # the plural of the word before it
+    words = re.findall(r"[A-Za-z_]+", ast.unparse(part.value))
     plain = [word for word in words if word not in _NOT_NAMES and not word.startswith("__")]
     shown = plain[-1].strip("_").lower() if plain else "name" if "name" in words else "..."
     return f"{{{shown}}}"

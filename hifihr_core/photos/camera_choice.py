@@ -113,7 +113,7 @@ def read_intrinsics(path: Path) -> Float[np.ndarray, "3 3"]:
     """Read K: nine numbers as JSON (3 x 3), text, or `.npy`. Raises: DataError for anything else."""
     values = read_numbers(path, remedy=_K_FORM)
     if values.size != 9:
-        raise DataError(f"{path}: {values.size} numbers; {_K_FORM}")
+        raise DataError(f"{path}: contains {values.size} numbers; {_K_FORM}")
     K = values.reshape(3, 3)
     if not (np.isfinite(K).all() and K[0, 0] > 0 and K[1, 1] > 0 and np.allclose(K[2], (0, 0, 1))):
         raise DataError(f"{path}: not a camera matrix; {_K_FORM}")

@@ -134,7 +134,9 @@ def check_in_photo(detection: Detection, width: int, height: int) -> None:
     if (np.abs(box) <= 1).all():
         raise DataError(f"{said} looks normalised to 0..1; multiply by the width and height of {photo}")
     if (box[2:] - box[:2]).min() < MIN_BOX_PX:
-        raise DataError(f"{said} is too small, expected at least {MIN_BOX_PX:.0f} pixels each way in {photo}")
+        raise DataError(
+            f"{said} is too small, expected a width and height of at least {MIN_BOX_PX:.0f} pixels in {photo}"
+        )
     if (box[2:] <= 0).any() or (box[:2] >= size).any():
         raise DataError(f"{said} is outside {photo}")
     if (box[:2] < -_FARTHEST * size).any() or (box[2:] > (1 + _FARTHEST) * size).any():
