@@ -14,7 +14,7 @@ Clip = Annotated[
     Path | None,
     typer.Argument(help="Clip to play in real time instead of a camera.", metavar="CLIP", show_default=False),
 ]
-Camera = Annotated[int, typer.Option("--webcam", min=0, help="Index of the camera.", metavar="N")]
+Camera = Annotated[int, typer.Option("--webcam", min=0, max=999, help="Index of the camera.", metavar="N")]
 Osc = Annotated[
     str | None,
     typer.Option(

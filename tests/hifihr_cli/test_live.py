@@ -10,4 +10,5 @@ def test_wrong_command_lines(capsys) -> None:
     assert main(["live", "--focal", "500", "--fov", "60"]) == 2
     assert main(["live", "--osc", "nowhere"]) == 2
     assert main(["live", "none.mp4"]) == 3
-    assert capsys.readouterr().err.count("\n") == 3
+    assert main(["live", "--webcam", "9" * 25]) == 2
+    assert capsys.readouterr().err.count("\n") == 4

@@ -2,6 +2,9 @@ import json
 
 import pytest
 
+from hifihr_core.errors import DataError
+from hifihr_core.sources.written.layouts import refuse_taken
+
 
 def test_a_raw_dataset_is_written(tmp_path, monkeypatch, run_cli):
     written = []
@@ -70,6 +73,17 @@ def test_a_raw_dataset_is_replaced_only_on_request(tmp_path, run_cli):
     assert run_cli(*words, "--count", 1, "--overwrite").code == 0
     assert len(list((tmp_path / "training/rgb").iterdir())) == 4
     assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
+def test_files_of_the_operating_system_are_no_reason_to_refuse_a_folder_for_a_raw_dataset(tmp_path):
+    (tmp_path / ".DS_Store").write_text("")
+    refuse_taken(tmp_path, overwrite=False)
+    (tmp_path / "hifihr_synthetic.json").write_text("null")
+    with pytest.raises(DataError, match="already contains a synthetic dataset"):
+        refuse_taken(tmp_path, overwrite=False)
+    (tmp_path / "hifihr_synthetic.json").rename(tmp_path / "mine.json")
+    with pytest.raises(DataError, match="neither empty nor a synthetic dataset"):
+        refuse_taken(tmp_path, overwrite=False)
 
 
 def test_an_unfinished_raw_dataset_is_rewritten(tmp_path, run_cli):

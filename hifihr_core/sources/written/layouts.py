@@ -95,7 +95,8 @@ def refuse_taken(root: Path, *, overwrite: bool) -> None:
         return
     if not (root / MARKER_NAME).is_file():
         raise DataError(f"{root}: neither empty nor a synthetic dataset; give an empty folder with --out")
-    if not (overwrite or _UNFINISHED in read_json(root / MARKER_NAME)):
+    marker = read_json(root / MARKER_NAME)
+    if not (overwrite or (isinstance(marker, dict) and _UNFINISHED in marker)):
         raise DataError(f"{root}: already contains a synthetic dataset; choose another --out, or use --overwrite")
 
 

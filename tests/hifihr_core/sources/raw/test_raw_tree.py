@@ -165,6 +165,15 @@ def test_files_that_macos_adds_to_a_zip_are_skipped(tmp_path):
     assert place.names("") == ["train.txt"]
 
 
+def test_files_that_macos_adds_to_a_folder_are_skipped(tmp_path):
+    for name in ("train.txt", "._train.txt", ".DS_Store", "rgb/0.jpg", "rgb/._0.jpg", "__MACOSX/train.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    (place,) = find_places(tmp_path, ["train.txt"])
+    assert place.names("") == ["train.txt"]
+    assert place.names("rgb") == ["0.jpg"]
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_a_damaged_zip_is_one_line_or_read_in_part(tmp_path, files, seed):
     random = np.random.default_rng(seed)
