@@ -45,10 +45,14 @@ Outlines = Annotated[
         show_default=False,
     ),
 ]
-Count = Annotated[int | None, typer.Option("--count", min=1, help="synth: number of hands to render; default 10,000.")]
+Count = Annotated[
+    int | None, typer.Option("--count", min=1, max=10**9, help="synth: number of hands to render; default 10,000.")
+]
 Evaluation = Annotated[
     int | None,
-    typer.Option("--evaluation", min=0, help="synth: size of the evaluation split; default 0, or a tenth with --as."),
+    typer.Option(
+        "--evaluation", min=0, max=10**9, help="synth: size of the evaluation split; default 0, or a tenth with --as."
+    ),
 ]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="synth: random seed; default 0.")]
 Layout = Annotated[

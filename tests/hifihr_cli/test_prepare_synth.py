@@ -96,6 +96,12 @@ def test_an_unfinished_raw_dataset_is_rewritten(tmp_path, run_cli):
     assert marker.read_text() == whole
 
 
+@pytest.mark.parametrize("option", ["--count", "--evaluation"])
+def test_a_count_beyond_any_disk_is_refused_instead_of_planned(tmp_path, run_cli, option):
+    ended = run_cli("prepare", "synth", option, "9" * 25, "--dry-run", "--out", tmp_path)
+    assert (ended.code, option in ended.message) == (2, True)
+
+
 def test_parts_are_prepared_and_merged_from_the_command_line(tmp_path, run_cli):
     words = ("prepare", "synth", "--count", 2, "--hand", "anny", "--workers", 0, "--out")
     assert run_cli(*words, tmp_path / "whole").code == 0
