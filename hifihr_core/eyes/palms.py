@@ -70,7 +70,10 @@ def palms_ahead(
             rest = find(views[number][len(begun) :])  # on all cores
             return join_palms([*(one.result() for one in begun), rest])
 
-        yield found
+        try:
+            yield found
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def anchors_px() -> Float[np.ndarray, "A 2"]:

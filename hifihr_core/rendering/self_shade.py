@@ -32,16 +32,32 @@ def self_shade(
     *,
     backend: BackendName = "auto",
 ) -> SelfShade:
-    """Return the fractions of the sky and of the light from `direction` (towards the light) that reach every vertex.
+    """Return the fractions of the sky and of the light from `direction` (towards the light) that reach every vertex."""
+    normals, areas = vertex_normals(verts_cam, faces), vertex_areas(verts_cam, faces)
+    return SelfShade(sky_shade(verts_cam, normals, areas, backend=backend), _lit(verts_cam, faces, direction, backend))
+
+
+@torch.no_grad()
+def sky_shade(
+    verts_cam: Float[Tensor, "B V 3"],
+    normals: Float[Tensor, "B V 3"],
+    areas: Float[Tensor, "B V"],
+    *,
+    backend: BackendName = "auto",
+) -> Float[Tensor, "B V"]:
+    """Return the fraction of the sky that reaches every vertex; `areas` are those of `vertex_areas`.
 
     Where the mesh hides the fraction 1 - s of the sky, it reflects light instead: s / (1 - r (1 - s)) arrives, with r =
     0.5 for skin.
     """
-    normals = vertex_normals(verts_cam, faces)
-    third = face_areas(verts_cam, faces)[..., None].expand(-1, -1, 3) / 3
-    areas = torch.zeros_like(verts_cam[..., 0]).index_add(1, faces.reshape(-1), third.flatten(1))
     sky = get_backend(backend, verts_cam.device).open_sky(verts_cam, normals, areas)
-    return SelfShade(sky / (1 - _PASSED_ON * (1 - sky)), _lit(verts_cam, faces, direction, backend))
+    return sky / (1 - _PASSED_ON * (1 - sky))
+
+
+def vertex_areas(verts_cam: Float[Tensor, "B V 3"], faces: Int[Tensor, "F 3"]) -> Float[Tensor, "B V"]:
+    """Return a third of the area of the faces around each vertex."""
+    third = face_areas(verts_cam, faces)[..., None].expand(-1, -1, 3) / 3
+    return torch.zeros_like(verts_cam[..., 0]).index_add(1, faces.reshape(-1), third.flatten(1))
 
 
 def _lit(verts_cam: Tensor, faces: Tensor, direction: Tensor, backend: BackendName) -> Float[Tensor, "B V"]:

@@ -10,8 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from hifihr_core.geometry.cameras import project
-from hifihr_core.geometry.meshes import face_areas, vertex_normals
-from hifihr_core.rendering import Fragments, rasterize, self_shade
+from hifihr_core.geometry.meshes import vertex_normals
+from hifihr_core.rendering import Fragments, rasterize
+from hifihr_core.rendering.self_shade import sky_shade, vertex_areas
 
 #: A vertex further behind the surface seen at its pixel than this is hidden, metres.
 _HIDDEN_M = 0.004
@@ -63,13 +64,10 @@ def look_at_skin(
     facing = -(normals * functional.normalize(vertices_cam, dim=-1)).sum(dim=-1)
     weight = smoothstep(facing, *_FACING) * smoothstep(inward, *_OUTLINE)
     weight = weight * ((vertices_cam[..., 2] - depth).abs() < _HIDDEN_M)
-    third = face_areas(vertices_cam, faces)[..., None].expand(-1, -1, 3).flatten(1) / 3
-    areas = torch.zeros_like(weight).index_add(1, faces.reshape(-1), third)
+    areas = vertex_areas(vertices_cam, faces)
     colors = functional.grid_sample(image, grid[:, :, None], padding_mode="border", align_corners=False)[..., 0].mT
-    towards = normals.new_tensor([0.0, 0.0, -1.0]).expand(len(K), 3)
-    shade = self_shade(vertices_cam, faces, towards)
     share = weight * areas * facing.clamp_min(0)
-    return SkinEvidence(colors, share, normals, shade.sky, _surroundings(image, covered))
+    return SkinEvidence(colors, share, normals, sky_shade(vertices_cam, normals, areas), _surroundings(image, covered))
 
 
 def smoothstep(value: Tensor, low: float, high: float) -> Tensor:
@@ -99,9 +97,8 @@ def _distance(free: Bool[Tensor, "B H W"], depth: Float[Tensor, "B H W"]) -> Flo
 
 def _surroundings(image: Float[Tensor, "B 3 H W"], covered: Bool[Tensor, "B H W"]) -> Float[Tensor, "B 3"]:
     """Return the log of the mean colour outside the hand and a margin around it."""
-    rows = functional.max_pool2d(covered[:, None].to(image), (1, 9), stride=1, padding=(0, 4))
-    near = functional.max_pool2d(rows, (9, 1), stride=1, padding=(4, 0))[:, 0] > 0
-    around = (~near).to(image)
+    near = np.stack([cv2.dilate(one, np.ones((9, 9), np.uint8)) for one in covered.to(torch.uint8).cpu().numpy()])
+    around = torch.from_numpy(1 - near).to(image)
     count = around.sum(dim=(1, 2))
     mean = (image * around[:, None]).sum(dim=(2, 3)) / count[:, None].clamp_min(1)
     enough = count > 0.02 * around[0].numel()

@@ -8,6 +8,7 @@ from hifihr_core.records import Appearance, Light
 from hifihr_core.rendering import Material, Renderer, SelfShade, self_shade
 from hifihr_core.rendering._reference import open_sky as plain
 from hifihr_core.rendering.backends import get_backend
+from hifihr_core.rendering.self_shade import sky_shade, vertex_areas
 
 TOWARDS_CAMERA = torch.tensor([[0.0, 0.0, -1.0]])
 
@@ -33,6 +34,12 @@ def test_twins(make_scene):
     inputs = disks(scene.verts, scene.faces)
     native = get_backend("native", torch.device("cpu"))
     assert torch.allclose(native.open_sky(*inputs), plain(*inputs), atol=1e-4)
+
+
+def test_the_sky_alone_is_that_of_the_whole_shade():
+    verts, faces, _ = two_spheres()
+    alone = sky_shade(verts, vertex_normals(verts, faces), vertex_areas(verts, faces))
+    assert torch.equal(alone, self_shade(verts, faces, TOWARDS_CAMERA).sky)
 
 
 def test_a_sphere_hides_nothing_from_itself():
