@@ -1,20 +1,19 @@
 """Convert hands of any model with our 21-joint armature to MANO, with true left-hand parameters."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hifihr_core.conversion.converted_hand import converted_hand, hand_to_convert
 from hifihr_core.conversion.initial import pose_like
 from hifihr_core.conversion.surface_fit import FitTrust, Targets, fit_to_surface
 from hifihr_core.conversion.surface_map import SurfaceMap, surface_map
 from hifihr_core.exports.results import HandResult
 from hifihr_core.exports.surfaces import vertex_colors
-from hifihr_core.exports.textured_meshes import TexturedMesh, hand_rig, mirror_x
-from hifihr_core.geometry.projection import project_points
+from hifihr_core.exports.textured_meshes import TexturedMesh, hand_rig
 from hifihr_core.hands import HandModel, HandParameters, load_hand
 from hifihr_core.hands.contract import JointDefinition
 from hifihr_core.hands.mano.interchange import export_mano
@@ -91,38 +90,18 @@ class ManoConverter:
         Colours are those of `result` at MANO's vertices. Raises: ValueError if `result` is of another model than the
         converter's.
         """
-        if result.hand != self.hand.name:
-            raise ValueError(f"the hand is of the model {result.hand}, expected {self.hand.name}")
-        named = {name: torch.from_numpy(np.asarray(value)).double()[None] for name, value in result.parameters.items()}
-        fit = self.fit(HandParameters(named["global_orient"], named["pose"], named["shape"]), named["root_cam"])
-        mesh, joints_cam = self._mesh(fit.hands, result)
-        parameters = {
-            name: getattr(fit.hands.parameters, name)[0].numpy() for name in ("global_orient", "pose", "shape")
-        }
-        return replace(
-            result,
-            hand="mano",
-            mesh=mesh,
-            joints_cam=joints_cam,
-            joints_px=project_points(joints_cam, result.K),
-            parameters={**parameters, "root_cam": fit.hands.root_cam[0].numpy()},
-            licences={**result.licences, "mano": self.mano.licence},
-            mano=self._document(fit, result),
-            before=None,
-        )
+        fit = self.fit(*hand_to_convert(result, self.hand))
+        document = self._document(fit, result)
+        return converted_hand(result, self.mano, fit.hands, self._mesh(fit.hands, result), mano=document)
 
-    def _mesh(self, hands: PlacedHands, result: HandResult) -> tuple[TexturedMesh, np.ndarray]:
-        posed = self.mano(hands.parameters)
+    def _mesh(self, hands: PlacedHands, result: HandResult) -> TexturedMesh:
         colors = torch.from_numpy(vertex_colors(result.mesh))[None]
-        mesh = TexturedMesh(
-            (posed.vertices + hands.root_cam[:, None])[0].numpy(),
+        return TexturedMesh(
+            (self.mano(hands.parameters).vertices + hands.root_cam[:, None])[0].numpy(),
             self.mano.faces.numpy(),
             vertex_colors=self.places.points(colors, self.hand.faces)[0].clamp(0, 1).numpy(),
             rig=hand_rig(self.mano, hands.parameters, hands.root_cam),
         )
-        joints_cam = (posed.joints + hands.root_cam[:, None])[0].numpy()
-        left = result.side == "left"
-        return (mirror_x(mesh), joints_cam * [-1, 1, 1]) if left else (mesh, joints_cam)
 
     def _document(self, fit: ManoFit, result: HandResult) -> dict[str, object]:
         exported = export_mano(self.mano, fit.hands.parameters, fit.hands.root_cam, side=result.side)

@@ -6,19 +6,17 @@ A left hand's parameters are those of the mirrored right hand, as elsewhere in r
 from collections.abc import Mapping
 from dataclasses import replace
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hifihr_core.conversion.converted_hand import converted_hand, hand_to_convert
 from hifihr_core.conversion.initial import pose_like
 from hifihr_core.conversion.surface_fit import FitTrust, Targets, fit_to_surface
 from hifihr_core.conversion.surface_map import SurfaceMap, mapped_vertices, surface_map
 from hifihr_core.exports.results import HandResult
 from hifihr_core.exports.surfaces import vertex_colors
-from hifihr_core.exports.textured_meshes import mirror_x, posed_mesh
-from hifihr_core.geometry.projection import project_points
-from hifihr_core.geometry.sides import mirror_axis
+from hifihr_core.exports.textured_meshes import posed_mesh
 from hifihr_core.hands import HandModel, HandParameters, load_hand
 from hifihr_core.hands.contract import JointDefinition
 from hifihr_core.hands.nimble.model import Nimble
@@ -80,29 +78,11 @@ class NimbleConverter:
         The texture is NIMBLE's, fitted to the colours of `result`. Raises: ValueError if `result` is of another model
         than the converter's.
         """
-        if result.hand != self.hand.name:
-            raise ValueError(f"the hand is of the model {result.hand}, expected {self.hand.name}")
-        named = {name: torch.from_numpy(np.asarray(value)).double()[None] for name, value in result.parameters.items()}
-        fitted, errors = self.fit(
-            HandParameters(named["global_orient"], named["pose"], named["shape"]), named["root_cam"]
-        )
+        fitted, errors = self.fit(*hand_to_convert(result, self.hand))
         colors = self.places.points(torch.from_numpy(vertex_colors(result.mesh))[None], self.hand.faces)[0]
-        parameters = replace(fitted.parameters, texture=self._texture(colors)[None])
-        mesh = posed_mesh(self.nimble, PlacedHands(parameters, fitted.root_cam))
-        joints_cam = (self.nimble.joints_of(parameters) + fitted.root_cam[:, None])[0].numpy()
-        joints_cam = joints_cam * mirror_axis(result.side)
-        values = {name: getattr(parameters, name)[0].numpy() for name in ("global_orient", "pose", "shape", "texture")}
-        return replace(
-            result,
-            hand=self.nimble.name,
-            mesh=mirror_x(mesh) if result.side == "left" else mesh,
-            joints_cam=joints_cam,
-            joints_px=project_points(joints_cam, result.K),
-            parameters={**values, "root_cam": fitted.root_cam[0].numpy()},
-            report={**result.report, RESIDUAL: _residual(errors)},
-            licences={**result.licences, "nimble": self.nimble.licence},
-            before=None,
-        )
+        hands = replace(fitted, parameters=replace(fitted.parameters, texture=self._texture(colors)[None]))
+        report = {**result.report, RESIDUAL: _residual(errors)}
+        return converted_hand(result, self.nimble, hands, posed_mesh(self.nimble, hands), report=report)
 
     def _texture(self, colors: Float[Tensor, "N 3"]) -> Float[Tensor, " X"]:
         """Return texture coefficients that give the mapped vertices these colours, with the mean skin as prior."""
