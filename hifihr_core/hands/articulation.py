@@ -1,19 +1,25 @@
 """Convert rotation vectors to the motions of all bones in one step, with an explicit gradient.
 
 Posing a hand takes two large products and about sixty tiny operations on (B, J, 3, 3) tensors; recorded separately, the
-tiny ones take most of the time. Here they are one function with one gradient. `articulate_slowly` is its specification
-in plain torch.
+tiny ones take most of the time. Here they are one function with one gradient, on a CPU in compiled loops.
+`articulate_slowly` is its specification in plain torch.
 """
 
+from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from hifihr_core.hands.articulation_loops import bend_bones, unbend_bones
 from hifihr_core.hands.rotations import bend_matrices, products_to_bends, rotation_quaternions
 from hifihr_core.hands.skinning import joint_motions, tree_levels
+
+#: The types of numbers for which there are compiled loops on a CPU.
+_COMPILED = (torch.float32, torch.float64)
 
 
 def articulate(
@@ -24,6 +30,8 @@ def articulate(
     ``vectors[b, j]`` is the rotation vector of joint j relative to its parent, radians. Once differentiable in
     `vectors` and `rest_joints`; for second derivatives, use `articulate_slowly`.
     """
+    if vectors.device.type == "cpu" and vectors.dtype == rest_joints.dtype and vectors.dtype in _COMPILED:
+        return _ArticulateInLoops.apply(vectors, rest_joints, parents)
     return _Articulate.apply(vectors, rest_joints, parents)
 
 
@@ -34,6 +42,33 @@ def articulate_slowly(
     bends = bend_matrices(vectors)
     identity = torch.eye(3, dtype=bends.dtype, device=bends.device)
     return bends, joint_motions(bends + identity, rest_joints, parents)
+
+
+class _ArticulateInLoops(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, vectors: Tensor, rest_joints: Tensor, parents: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+        vectors, rest_joints = vectors.detach().contiguous(), rest_joints.detach().contiguous()
+        bends, motions = vectors.new_empty(*vectors.shape, 3), vectors.new_empty(*vectors.shape, 4)
+        bend_bones(*(t.numpy() for t in (vectors, rest_joints)), _as_array(parents), bends.numpy(), motions.numpy())
+        ctx.save_for_backward(vectors, rest_joints, bends, motions)
+        ctx.parents = parents
+        return bends, motions
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_bends: Tensor, grad_motions: Tensor) -> tuple[Tensor, Tensor, None]:
+        vectors, rest_joints, bends, motions = (tensor.detach() for tensor in ctx.saved_tensors)
+        grads = torch.empty_like(vectors), torch.empty_like(rest_joints)
+        inputs = (bends, motions, grad_bends.contiguous(), grad_motions.contiguous(), *grads)
+        unbend_bones(
+            vectors.numpy(), rest_joints.numpy(), _as_array(ctx.parents), *(tensor.numpy() for tensor in inputs)
+        )
+        return *grads, None
+
+
+@lru_cache(maxsize=16)
+def _as_array(parents: tuple[int, ...]) -> Int64[np.ndarray, " J"]:
+    return np.array(parents, np.int64)
 
 
 class _Articulate(torch.autograd.Function):
