@@ -86,20 +86,18 @@ def test_the_originals_renderer_has_no_gradient_at_outlines(make_scene):
     assert (out.image.movedim(1, -1)[out.silhouette == 0] == 1).all()
 
 
+def leaves_of(scene):
+    """Return the tensors of a scene that gradients reach, all of which now require one."""
+    light = scene.light
+    leaves = [scene.verts, scene.K, scene.appearance.albedo, light.ambient, light.color, light.direction]
+    return [leaf.requires_grad_() for leaf in leaves]
+
+
 def test_same_bits_twice_forward_and_backward(make_scene):
     results = []
     for _ in range(2):
         scene = make_scene(dtype=torch.float32)
-        leaves = [
-            scene.verts,
-            scene.K,
-            scene.appearance.albedo,
-            scene.light.ambient,
-            scene.light.color,
-            scene.light.direction,
-        ]
-        for leaf in leaves:
-            leaf.requires_grad_()
+        leaves = leaves_of(scene)
         out = Renderer(scene.faces, height=40, width=40)(scene.verts, scene.K, scene.appearance, scene.light)
         loss = sum(x.sin().sum() for x in vars(out).values())
         results.append([*vars(out).values(), *torch.autograd.grad(loss, leaves)])
@@ -118,16 +116,7 @@ def test_half_precision_does_not_reach_the_geometry(make_scene, draw):
 def test_gradients_reach_everything(make_scene, draw):
     scene = make_scene()
     background = torch.zeros(2, 3, 40, 40, dtype=F64, requires_grad=True)
-    leaves = [
-        scene.verts,
-        scene.K,
-        scene.appearance.albedo,
-        scene.light.ambient,
-        scene.light.color,
-        scene.light.direction,
-    ]
-    for leaf in leaves:
-        leaf.requires_grad_()
+    leaves = leaves_of(scene)
     out = draw(scene, background)
     for grad in torch.autograd.grad(out.image.square().sum(), [*leaves, background], retain_graph=True):
         assert torch.isfinite(grad).all()
