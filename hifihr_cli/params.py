@@ -15,7 +15,7 @@ SeedOfRun = Annotated[
     typer.Option("--seed", min=0, help="Random seed; default: from --config, else 0.", metavar="N"),
 ]
 Workers = Annotated[
-    int, typer.Option("--workers", min=0, help="Worker processes; 0 works in this process.", metavar="N")
+    int, typer.Option("--workers", min=0, max=1024, help="Worker processes; 0 works in this process.", metavar="N")
 ]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Stop after N samples.", metavar="N")]
 OutFolder = Annotated[Path | None, typer.Option("--out", help="Output folder.", metavar="FOLDER")]

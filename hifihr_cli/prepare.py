@@ -28,7 +28,9 @@ Limit = Annotated[
 ]
 Workers = Annotated[
     int | None,
-    typer.Option("--workers", min=0, help="Worker processes; default: one per core; 0 works in this process."),
+    typer.Option(
+        "--workers", min=0, max=1024, help="Worker processes; default: one per core; 0 works in this process."
+    ),
 ]
 Keypoints = Annotated[
     Path | None, typer.Option("--keypoints", help="images: keypoint file, ours or OpenPose's.", metavar="FILE")

@@ -86,13 +86,16 @@ def is_plausible(focal_px: float, width: int, height: int) -> bool:
     return PLAUSIBLE_FOV_DEG[0] <= _fov_deg(focal_px, width, height) <= PLAUSIBLE_FOV_DEG[1]
 
 
-def check_camera(K: Float[np.ndarray, "3 3"], width: int, height: int) -> tuple[str, ...]:
-    """Return the oddities of a camera for a photo of this size. Raises: DataError if it cannot belong to the photo."""
+def check_camera(K: Float[np.ndarray, "3 3"], width: int, height: int, *, what: str = "a photo of") -> tuple[str, ...]:
+    """Return the oddities of a camera for a photo of this size. Raises: DataError if it cannot belong to the photo.
+
+    `what` comes before the size in the message.
+    """
     low, high = (focal_from_fov(fov, width, height) for fov in reversed(PLAUSIBLE_FOV_DEG))
     for focal_px in (K[0, 0], K[1, 1]):
         if not low <= focal_px <= high:
             raise DataError(
-                f"a focal length of {focal_px:.6g} pixels does not fit a photo of {width} x {height}, expected "
+                f"a focal length of {focal_px:.6g} pixels does not fit {what} {width} x {height}, expected "
                 f"{low:.0f} to {high:.0f} pixels ({PLAUSIBLE_FOV_DEG[1]:.0f} to {PLAUSIBLE_FOV_DEG[0]:.0f} degrees of "
                 "view); give it in pixels of this photo, not in millimetres, normalised, or for another resolution"
             )

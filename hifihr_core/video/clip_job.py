@@ -17,7 +17,7 @@ from hifihr_core.exports.run_index import RunIndex
 from hifihr_core.geometry.lenses import default_focal_px, ideal_K
 from hifihr_core.hands import HandModel
 from hifihr_core.lookup import needed
-from hifihr_core.photos.camera_choice import CameraChoice
+from hifihr_core.photos.camera_choice import CameraChoice, check_camera
 from hifihr_core.prediction.predictor import Predictor
 from hifihr_core.prediction.result_folder import digest, remove_leftovers
 from hifihr_core.video.fitting.closer_look import closer_hands, with_lift
@@ -251,10 +251,15 @@ def _kept(source: FrameSource, entry: Mapping[str, Any], folder: Path) -> ClipDo
 
 
 def clip_camera(source: FrameSource, camera: CameraChoice | None) -> np.ndarray:
-    """Return K for a clip's upright frames: the user's, or that of a typical field of view."""
-    facts = source.facts
-    said = (camera or CameraChoice()).K(facts.width, facts.height)
-    return said if said is not None else ideal_K(default_focal_px(facts.width, facts.height), facts.width, facts.height)
+    """Return K for a clip's upright frames: the user's, or that of a typical field of view.
+
+    Raises: DataError for an implausible field of view.
+    """
+    name, width, height = source.facts.name, source.facts.width, source.facts.height
+    said = (camera or CameraChoice()).K(width, height)
+    K = ideal_K(default_focal_px(width, height), width, height) if said is None else said
+    check_camera(K, width, height, what=f"frames of {name}, which have")
+    return K
 
 
 def _on_cpu(module: Module) -> Module:

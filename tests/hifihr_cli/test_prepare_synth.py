@@ -96,8 +96,8 @@ def test_an_unfinished_raw_dataset_is_rewritten(tmp_path, run_cli):
     assert marker.read_text() == whole
 
 
-@pytest.mark.parametrize("option", ["--count", "--evaluation"])
-def test_a_count_beyond_any_disk_is_refused_instead_of_planned(tmp_path, run_cli, option):
+@pytest.mark.parametrize("option", ["--count", "--evaluation", "--workers"])
+def test_a_count_beyond_any_machine_is_refused_instead_of_planned(tmp_path, run_cli, option):
     ended = run_cli("prepare", "synth", option, "9" * 25, "--dry-run", "--out", tmp_path)
     assert (ended.code, option in ended.message) == (2, True)
 

@@ -49,6 +49,13 @@ def eyes(scripted_eyes, true_hand):
     return scripted_eyes([[one, other] for one, other in zip(right.seen, left.seen, strict=True)])
 
 
+@pytest.mark.parametrize("focal_px", [28.0, 1e300, float("inf")])
+def test_a_camera_that_sees_more_or_less_than_cameras_do_is_refused_for_clips_too(clip, focal_px: float) -> None:
+    with pytest.raises(DataError, match=r"a focal length of .* does not fit frames of two\.mp4, which have"):
+        clip_job.clip_camera(clip, CameraChoice(focal_px))
+    assert clip_job.clip_camera(clip, None)[0, 0] > 0
+
+
 class _Killed(Exception):
     pass
 
