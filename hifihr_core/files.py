@@ -77,7 +77,7 @@ def write_atomically(path: Path) -> Iterator[Path]:
 
 
 def check_writable(path: Path) -> None:
-    """Raise DataError if no file can be written to `path`; for a look before long work, which leaves nothing there."""
+    """Raise DataError if no file can be written to `path`: a check before long work, which leaves no file behind."""
     _refuse_other_kinds(path)
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     try:

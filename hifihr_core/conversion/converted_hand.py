@@ -22,7 +22,7 @@ def hand_to_convert(result: HandResult, hand: HandModel) -> tuple[HandParameters
     Raises: ValueError if the result is not a hand of the model `hand`.
     """
     if result.hand != hand.name:
-        raise ValueError(f"the model of the hand: found {result.hand}, expected {hand.name}")
+        raise ValueError(f"the hand is of the model {result.hand}, expected {hand.name}")
     named = {name: torch.from_numpy(np.asarray(value)).double()[None] for name, value in result.parameters.items()}
     return HandParameters(named["global_orient"], named["pose"], named["shape"]), named["root_cam"]
 

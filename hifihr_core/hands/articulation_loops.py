@@ -101,7 +101,10 @@ def _local(bend: Any, rest: Any, out: Any) -> None:
 
 @helper
 def _to_parent(above: Any, own: Any, grad: Any, grad_above: Any, turn: Any, shift: Any) -> None:
-    """Add to the gradient of the parent's motion, and write that of the local motion: [A R | A t + a] = above own."""
+    """Add to the gradient of the parent's motion (`above`), and write that of the local motion (`own`).
+
+    The motion of the bone is their product, [A R | A t + a] for above = [A | a] and own = [R | t].
+    """
     for i in range(3):
         for k in range(3):
             grad_above[i, k] += (

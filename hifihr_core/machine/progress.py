@@ -1,8 +1,8 @@
-"""How work that takes long reports how much of it is done."""
+"""Progress reports of long work."""
 
 from collections.abc import Callable
 
-#: Called with what is done and the total, None if unknown; the unit depends on the work.
+#: Called with the amount done and the total (None if unknown); the unit depends on the work.
 OnProgress = Callable[[int, int | None], None]
 
 

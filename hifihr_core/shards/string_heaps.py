@@ -1,4 +1,4 @@
-"""Check HDF5's heaps of strings, which the library itself reads without end if a size in them is zero.
+"""Check HDF5's heaps of strings: if a size in one is zero, the HDF5 library itself never stops reading.
 
 See "Global Heap" in the HDF5 file format specification: a collection is ``GCOL``, a version, its size, and objects of
 16 bytes and their content; object 0 is the free rest, whose size includes its own 16 bytes.
@@ -33,5 +33,5 @@ def _check_collection(memory: mmap.mmap, place: int) -> None:
         number, _, _, length = _OBJECT.unpack_from(memory, at)
         step = length if number == 0 else _OBJECT.size + -(-length // 8) * 8
         if not _OBJECT.size <= step <= end - at:
-            raise ValueError(f"a string in a heap has {length:,} bytes")
+            raise ValueError(f"a string in a heap has the impossible size of {length:,} bytes")
         at += step
