@@ -86,7 +86,7 @@ def predict_clips(
     checkpoint, settings, device = models
     predictor = Predictor.load(checkpoint, settings=settings, device=choose_device(device))
     if predictor.lifter is None:
-        raise AssetError(f"clips need a lifter, and the hand {predictor.hand.name} has none; drop --checkpoint")
+        raise AssetError(f"clips need a lifter, and the hand {predictor.hand.name} has none; leave out --checkpoint")
     watcher = QuickEyes.load()
     done: list[_Clip] = []
     for source in sources:

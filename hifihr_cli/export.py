@@ -24,7 +24,7 @@ def export(network: Network, to: Target = "onnx", out: OutFile = None, json: Jso
     Needs the extra `onnx`. Input and output names and shapes: docs/onnx.md. Prints the path of the file.
     """
     if to != "onnx":
-        raise typer.BadParameter(f"{to!r} is not a known format, expected onnx", param_hint="--to")
+        raise typer.BadParameter(f"unknown format {to!r}, expected onnx", param_hint="--to")
 
     from hifihr_core.models.onnx_export import export_onnx
 

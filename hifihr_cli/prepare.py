@@ -212,7 +212,7 @@ def _write_raw(
     if foreign := next((name for name in ("light", "environments", "each") if name in options), None):
         raise ConfigError(f"--{foreign} is for shards of `synth`, not for --as {layout}; leave one of them out")
     if layout not in LAYOUTS:
-        raise ConfigError(f"--as {layout}: unknown layout; known layouts: {', '.join(LAYOUTS)}")
+        raise ConfigError(f"unknown layout --as {layout}, expected one of {', '.join(LAYOUTS)}")
     count = options.pop("count", 200)
     evaluation = options.pop("evaluation", max(1, count // 10))
     photos = options.pop("backgrounds", None)

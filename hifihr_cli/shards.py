@@ -60,7 +60,7 @@ def verify(folder: Folder, json: Json = False) -> None:
     if json:
         emit_json({"folders": [str(path) for path in folders], "differences": differences})
     if differences:
-        raise DataError(f"{folder}: {len(differences)} checksum mismatches; prepare the dataset again")
+        raise DataError(f"{folder}: {len(differences)} checksums do not match; prepare the dataset again")
     if not json:
         emit(f"{folder}: {len(folders)} shard folder(s), all checksums match")
 

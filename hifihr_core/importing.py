@@ -63,7 +63,7 @@ def gather(asset: Asset, source: Path, scratch: Path) -> Path:
         below = {str(path.relative_to(source)): path for path in _shallow_first(source)}
         found = {wanted: below[name] for wanted, name in _choose(asset, source, below).items()}
     elif len(asset.wanted) > 1:
-        raise AssetError(f"{source}: a single file, but {asset.id} has {len(asset.wanted)}; {_expected(asset)}")
+        raise AssetError(f"{source}: is one file, but {asset.id} has {len(asset.wanted)}; {_expected(asset)}")
     else:
         return _check_suffix(asset, source)
     if len(found) == 1:

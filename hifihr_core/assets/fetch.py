@@ -136,7 +136,7 @@ def _check_space(part: Path, total: int | None, have: int) -> None:
     free = shutil.disk_usage(part.parent).free
     if total is not None and total - have > free:
         raise AssetError(
-            f"{part.parent}: {free / 1e6:,.0f} MB free, expected {(total - have) / 1e6:,.0f} MB; "
+            f"{part.parent}: {free / 1e6:,.0f} MB are free, but {(total - have) / 1e6:,.0f} MB are needed; "
             "free some space, or set HIFIHR_HOME to another folder"
         )
 

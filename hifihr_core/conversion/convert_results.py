@@ -49,7 +49,7 @@ def convert_files(
     for name in chosen:
         if FORMATS[name].write_hand is None:
             known = ", ".join(known for known, row in FORMATS.items() if row.write_hand is not None)
-            raise DataError(f"format {name!r} is for whole photos; expected {known}")
+            raise DataError(f"format {name!r} is for whole photos, expected {known}")
     files = [file for path in paths for file in result_files(path) if not file.stem.endswith(_ENDS)]
     targets = [(folder or file.parent) / f"{file.stem}_{to}" for file in files]
     if not overwrite:
@@ -59,7 +59,7 @@ def convert_files(
     for number, (file, target) in enumerate(zip(files, targets, strict=True), start=1):
         document = read_hand_document(file)
         if document["hand"] != hand.name:
-            raise DataError(f"{file}: a hand of the model {document['hand']}, expected {hand.name}")
+            raise DataError(f"{file}: is a hand of the model {document['hand']}, expected {hand.name}")
         with one_thread():
             result = convert(hand_from_document(document, hand))
             written = write_hand(target.parent, target.name, result, chosen, ExportContext(document.get("photo")))

@@ -191,7 +191,7 @@ def parse_bound(text: str, benchmark: Benchmark) -> Bound:
         raise ConfigError(f"--fail-under {text}: expected METRIC=VALUE, such as pa_mpjpe_mm=12") from None
     if metric not in (names := bound_names(benchmark)):
         raise ConfigError(
-            f"--fail-under {text}: {benchmark.name} has no metric {metric!r}; expected one of {', '.join(names)}"
+            f"--fail-under {text}: {benchmark.name} has no metric {metric!r}, expected one of {', '.join(names)}"
         )
     return Bound(metric, value)
 

@@ -134,7 +134,10 @@ def _truth(collected: Collected, job: Job, ground_truth: Path | None) -> PointSe
         count = job.count
         truth, _ = read_ground_truth(ground_truth, benchmark.dataset, version=benchmark.version, limit=count)
         if len(truth) != count:
-            raise DataError(f"{ground_truth}: {len(truth):,} samples, but {count:,} in {shards.folder}")
+            raise DataError(
+                f"{ground_truth}: {len(truth):,} samples, expected {count:,} as in {shards.folder}; "
+                "give the ground truth of that dataset"
+            )
         return truth if job.found is None else truth.at(job.positions)
     joints = collected.label("joints_cam")
     if joints is None:

@@ -57,4 +57,4 @@ def bone_names(joints: Sequence[str], side: Side, style: str = "vrm") -> tuple[s
 def check_bone_style(style: str) -> None:
     """Raise ConfigError for an unknown style of bone names."""
     if style not in BONE_STYLES:
-        raise ConfigError(f"unknown bone names {style!r}; expected {', '.join(BONE_STYLES)}")
+        raise ConfigError(f"unknown bone names {style!r}, expected one of {', '.join(BONE_STYLES)}")

@@ -137,7 +137,7 @@ def check_formats(names: Iterable[str]) -> tuple[str, ...]:
     chosen = tuple(dict.fromkeys(names))
     for name in chosen:
         if name not in FORMATS:
-            raise ConfigError(f"unknown format {name!r}; expected {', '.join(FORMATS)}")
+            raise ConfigError(f"unknown format {name!r}, expected one of {', '.join(FORMATS)}")
     return chosen
 
 

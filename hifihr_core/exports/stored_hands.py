@@ -89,7 +89,7 @@ def hand_from_document(document: Mapping, hand: HandModel) -> HandResult:
             before=_finite_arrays(document["before"]) if "before" in document else None,
         )
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as error:
-        raise DataError(f"a hand's file: {error}; expected one that `hifihr predict` wrote") from error
+        raise DataError(f"a hand's file is damaged: {error}; give one that `hifihr predict` wrote") from error
 
 
 def _shaped(document: Mapping, name: str, *shape: int) -> np.ndarray:
@@ -113,7 +113,7 @@ def mesh_before(result: HandResult, hand: HandModel) -> TexturedMesh | None:
         mesh = posed_mesh(hand, PlacedHands(HandParameters(**named, texture=texture), root_cam))
     except (LookupError, TypeError, ValueError, RuntimeError) as error:
         raise DataError(
-            f"a hand's file: its entry `before` does not fit ({error}); expected one that `hifihr predict` wrote"
+            f"a hand's file is damaged: its entry `before` does not fit ({error}); give one that `hifihr predict` wrote"
         ) from error
     mesh = mirror_x(mesh) if result.side == "left" else mesh
     return replace(mesh, texture=result.mesh.texture, vertex_colors=result.mesh.vertex_colors)

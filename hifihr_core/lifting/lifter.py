@@ -157,7 +157,7 @@ def load_lifter(path: Path, hand: HandModel) -> Lifter:
     """
     facts = read_facts(path, format=FORMAT, version=FORMAT_VERSION)
     if not fits_hand(path, hand):
-        raise AssetError(f"{path}: a lifter for the hand {facts.get('hand')}, expected one for {hand.name}")
+        raise AssetError(f"{path}: is a lifter for the hand {facts.get('hand')}, expected one for {hand.name}")
     lifter = build_lifter(
         hand,
         width=int(facts["width"]),

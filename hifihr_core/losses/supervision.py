@@ -210,7 +210,7 @@ def check_labels(plan: Plan, datasets: Mapping[str, frozenset[str]], *, extra: S
 
 def _known_term(name: str) -> Term:
     if name not in TERMS:
-        raise ConfigError(f"loss.weights.{name}: unknown term; expected one of {', '.join(sorted(TERMS))}")
+        raise ConfigError(f"loss.weights.{name}: unknown term, expected one of {', '.join(sorted(TERMS))}")
     return TERMS[name]
 
 

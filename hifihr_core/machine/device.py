@@ -21,7 +21,7 @@ def choose_device(name: str, *, local_rank: int = 0) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise DeviceError(f"unknown device {name!r}; expected auto, cpu, cuda, cuda:N or mps") from error
+        raise DeviceError(f"unknown device {name!r}, expected auto, cpu, cuda, cuda:N or mps") from error
     if device.type == "cuda":
         count = torch.cuda.device_count()
         index = local_rank if device.index is None else device.index

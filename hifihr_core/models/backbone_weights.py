@@ -176,7 +176,7 @@ def _read_file(path: Path, backbone: str) -> Mapping[str, Tensor]:
         raise AssetError(f"{path}: no such file, expected weights of {backbone}; check --set model.weights")
     if path.suffix == ".safetensors":
         return read_tensors(path)
-    state = read_torch_file(path, what=f"weights of {backbone}", remedy="fetch it again")
+    state = read_torch_file(path, what=f"weights of {backbone}", remedy="download it again")
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise AssetError(f"{path}: not a state dict, expected named tensors of {backbone}; fetch it again")
+        raise AssetError(f"{path}: not a state dict, expected named tensors of {backbone}; download it again")
     return state

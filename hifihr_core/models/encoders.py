@@ -115,7 +115,7 @@ def _from_timm(name: str, *, pretrained: bool, image_px: int) -> Any:
 
     if not timm.is_model(name):
         close = timm.list_models(f"*{name.split('_')[0].rstrip('0123456789')}*")[:5] or ["tf_efficientnet_b3"]
-        raise ConfigError(f"model.backbone: timm has no model {name!r}; expected one such as {', '.join(close)}")
+        raise ConfigError(f"model.backbone: timm has no model {name!r}, expected one such as {', '.join(close)}")
     backbone = _create(name, pretrained=pretrained, image_px=image_px)
     if not hasattr(backbone, "forward_intermediates"):
         raise ConfigError(f"model.backbone: {name} has no feature maps; choose a timm model that has them")
@@ -151,6 +151,6 @@ def _load_state(backbone: nn.Module, state: Mapping[str, Tensor], name: str, ori
         first = (missing + wrong)[0]
         raise AssetError(
             f"{origin}: {len(missing) + len(wrong)} tensors of {name} are missing or of the wrong size, first "
-            f"{first}; expected a state dict of that timm model"
+            f"{first}, expected a state dict of that timm model"
         )
     backbone.load_state_dict({key: state[key] for key in known})

@@ -71,7 +71,7 @@ def load_t7(path: Path) -> Reconstructor:
         if name not in theirs or theirs[name].shape != value.shape:
             found = tuple(theirs[name].shape) if name in theirs else "nothing"
             raise AssetError(
-                f"{path}: {name} is {found}, expected {tuple(value.shape)}; not a HiFiHR network with NIMBLE"
+                f"{path}: {name} is {found}, expected {tuple(value.shape)}; it is not a HiFiHR network with NIMBLE"
             )
         ours[name] = theirs[name]
     network.load_state_dict(ours)
@@ -141,7 +141,7 @@ def _encoder_state(state: Mapping[str, Tensor], backbone: nn.Module) -> dict[str
     names = [n for n in backbone.state_dict() if not n.endswith("num_batches_tracked")]
     if len(theirs) != len(names):
         raise AssetError(
-            f"encoder: {len(theirs)} tensors, expected the {len(names)} of EfficientNet-B3; it has another backbone"
+            f"encoder: {len(theirs)} tensors, expected the {len(names)} of EfficientNet-B3; its backbone is another one"
         )
     return {f"encoder.backbone.{name}": value for name, value in zip(names, theirs, strict=True)}
 

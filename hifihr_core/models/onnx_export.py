@@ -138,7 +138,7 @@ def export_onnx(network: str, path: Path) -> float:
     """
     if network not in NETWORKS and not Path(network).exists():
         raise ConfigError(
-            f"{network}: neither a file or run folder nor a shipped network; expected {', '.join(NETWORKS)} or a path"
+            f"{network}: neither a file or run folder nor a shipped network, expected {', '.join(NETWORKS)} or a path"
         )
     check_writable(path)  # rather than after a minute of work
     portable = NETWORKS[network]() if network in NETWORKS else _image(Path(network))
@@ -160,7 +160,7 @@ def onnx_content(portable: Portable) -> bytes:
         import onnx  # noqa: F401
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise ConfigError(f"{error.name} is not installed; pip install 'hifihr[onnx]'") from error
+        raise ConfigError(f"ONNX export needs the package {error.name}; run pip install 'hifihr[onnx]'") from error
     example = portable.example(2)
     batch = torch.export.Dim("batch", min=1)
     # The exporter prints to both streams and warns about its own internals; its result is checked below instead.

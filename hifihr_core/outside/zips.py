@@ -235,13 +235,13 @@ def read_zip_index(source: RawFile) -> ZipIndex:
             infos = archive.infolist()
     except NotImplementedError as error:  # raised by zipfile for an entry in a later version of the format
         raise DataError(
-            f"{source.name}: an unsupported kind of zip ({error}); unpack it and give the folder"
+            f"{source.name}: is an unsupported kind of zip ({error}); unpack it and give the folder"
         ) from error
     except OSError as error:
         raise DataError(describe_os_error(error, source.path)) from error
     except _BROKEN as error:
         raise DataError(
-            f"{source.name}: not a complete zip ({error}); the download is incomplete, fetch it again"
+            f"{source.name}: not a complete zip ({error}); the download is incomplete, so download it again"
         ) from error
     end = start + source.size
     grouped: dict[str, list[tuple[bytes, tuple[int, ...]]]] = {}
@@ -281,7 +281,7 @@ def _open_zip(source: RawFile) -> Iterator[tuple[BufferedIOBase, int]]:
             return
         offset, _, size, _, deflated = source.entry
         if deflated:
-            raise DataError(f"{source.name}: a zip that is compressed inside another; unpack the outer one first")
+            raise DataError(f"{source.name}: is a zip compressed inside another; unpack the outer one first")
         start = _find_content(disk, source, offset)
         with io.BufferedReader(_Window(disk, start, size)) as inner:
             yield inner, start

@@ -138,9 +138,9 @@ def check_in_photo(detection: Detection, width: int, height: int) -> None:
             f"{said} is too small, expected a width and height of at least {MIN_BOX_PX:.0f} pixels in {photo}"
         )
     if (box[2:] <= 0).any() or (box[:2] >= size).any():
-        raise DataError(f"{said} is outside {photo}")
+        raise DataError(f"{said} is outside {photo}, expected pixels of this photo")
     if (box[:2] < -_FARTHEST * size).any() or (box[2:] > (1 + _FARTHEST) * size).any():
-        raise DataError(f"{said} is far larger than {photo}; expected pixels of this photo")
+        raise DataError(f"{said} is far larger than {photo}, expected pixels of this photo")
     if detection.keypoints_px is None or not detection.found.any():
         return
     points = detection.keypoints_px[detection.found]
@@ -148,7 +148,9 @@ def check_in_photo(detection: Detection, width: int, height: int) -> None:
         raise DataError(f"keypoints look normalised to 0..1; multiply by the width and height of {photo}")
     around = box_around(points)
     if (around[2:] < box[:2]).any() or (around[:2] > box[2:]).any():
-        raise DataError(f"keypoints {_rounded(around)} (x0, y0, x1, y1) are outside their {said}")
+        raise DataError(
+            f"keypoints {_rounded(around)} (x0, y0, x1, y1) are outside their {said}; give both in pixels of the photo"
+        )
 
 
 def without_poor_keypoints(detection: Detection) -> Detection:

@@ -37,7 +37,7 @@ def read_hand_file(path: Path) -> Hands:
 def parse_hands(document: Any, name: str) -> Hands:
     """Return the hands of a parsed file called `name`. Raises: DataError, see `read_hand_file`."""
     if not isinstance(document, Mapping):
-        raise DataError(f"{name}: a JSON {type(document).__name__}, expected {_FORM}")
+        raise DataError(f"{name}: found a JSON {type(document).__name__}, expected {_FORM}")
     return {photo: _hands(f"{name}: {photo}", hands) for photo, hands in _photos(document, name).items()}
 
 
@@ -91,7 +91,7 @@ def _detection(name: str, hand: HandEntry) -> Detection:
     box = hand.box_px
     if box is None:
         if points is None or found is None or not found.any():
-            raise DataError(f"{name}: neither a box nor a keypoint with confidence; expected {_FORM}")
+            raise DataError(f"{name}: has neither a box nor a keypoint with a confidence above 0, expected {_FORM}")
         around = box_around(points[found])
         half = np.maximum(around[2:] - around[:2], MIN_BOX_PX) / 2
         middle = (around[:2] + around[2:]) / 2

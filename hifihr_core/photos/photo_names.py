@@ -43,7 +43,9 @@ def match_photos(
     if unmatched and not matched:
         close = get_close_matches(_parts(unmatched[0])[-1], [_parts(photo)[-1] for photo in photos], n=1)
         likely = close[0] if close else Path(photos[0]).name if photos else "none"
-        raise DataError(f"{name}: its entries match none of the photos (entry {unmatched[0]!r}, photo {likely!r})")
+        raise DataError(
+            f"{name}: its entries match none of the photos (entry {unmatched[0]!r}, photo {likely!r}); name the photos"
+        )
     return MatchedHands(matched, tuple(unmatched))
 
 

@@ -94,9 +94,9 @@ def read_photo(path: str | Path) -> Photo:
             with _open(path) as file:
                 return _decode(path, file)
     except (Image.DecompressionBombError, MemoryError) as error:
-        raise DataError(f"{path}: {error}; expected a photo below 178 megapixels; shrink it first") from error
+        raise DataError(f"{path}: {error}, expected a photo below 178 megapixels; shrink it first") from error
     except UnidentifiedImageError as error:
-        raise DataError(f"{path}: not an image in a known format; expected JPEG, PNG, WebP, TIFF, ...") from error
+        raise DataError(f"{path}: not a photo in a known format, expected JPEG, PNG, WebP, TIFF, ...") from error
     except _DAMAGED as error:
         raise DataError(f"{path}: {_cause(error, path)}") from error
 
@@ -114,7 +114,7 @@ def _cause(error: Exception, path: Path) -> str:
 
 def _open(path: Path) -> Image.Image:
     if path.exists() and not path.is_file():
-        raise DataError(f"{path}: a folder, pipe or device, expected a file; check the path")
+        raise DataError(f"{path}: is a folder, pipe or device, expected a file; check the path")
     with path.open("rb") as file:
         head = file.read(12)
     if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
@@ -131,7 +131,7 @@ def _register_heif(path: Path) -> None:
     try:
         from pillow_heif import register_heif_opener
     except ImportError as error:
-        raise DataError(f"{path}: a HEIC photo, which needs the package pillow-heif; {HEIF_LINE}") from error
+        raise DataError(f"{path}: HEIC photos need the package pillow-heif; run {HEIF_LINE}") from error
     register_heif_opener()
 
 

@@ -65,7 +65,7 @@ def open_store(url: str) -> tuple[Any, str]:
         store, path = url_to_fs(url)
     except ImportError as error:
         package = _PACKAGES.get(scheme, f"fsspec's package for {scheme}")
-        raise ConfigError(f"{url}: {scheme}:// needs a package that is not installed: pip install {package}") from error
+        raise ConfigError(f"{url}: {scheme}:// needs the package {package}; run pip install {package}") from error
     except ValueError as error:
         raise ConfigError(f"{url}: unknown scheme {scheme}://, expected s3, gs, https, memory or similar") from error
     return store, path

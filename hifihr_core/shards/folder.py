@@ -84,10 +84,14 @@ class ShardSet:
     def column(self, label: str) -> tuple[np.ndarray, np.ndarray]:
         """Return (values, present) of one label for all samples. Raises: DataError if no shard has it."""
         if label not in self.index.labels:
-            raise DataError(f"{self.folder}: no label {label!r}; it holds {', '.join(self.index.labels) or 'none'}")
+            raise DataError(
+                f"{self.folder}: no label {label!r}; its shards hold {', '.join(self.index.labels) or 'none'}"
+            )
         shapes = [reader.label_shapes[label] for reader in self.readers if label in reader.label_shapes]
         if len(set(shapes)) != 1:
-            raise DataError(f"{self.folder}: {label} has different shapes {shapes} in its shards; prepare it again")
+            raise DataError(
+                f"{self.folder}: {label} has different shapes {shapes} in its shards; prepare the dataset again"
+            )
         parts = [_column_or_nothing(reader, label, shapes[0]) for reader in self.readers]
         return np.concatenate([values for values, _ in parts]), np.concatenate([present for _, present in parts])
 

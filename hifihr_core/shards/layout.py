@@ -115,7 +115,7 @@ def read_layout(path: Path, memory: mmap.mmap) -> Layout:
 
 def _check_version(path: Path, file: h5py.File) -> None:
     if _attribute(file, "format") != FORMAT:
-        raise DataError(f"{path}: an unrelated HDF5 file, expected a shard written by `hifihr prepare`")
+        raise DataError(f"{path}: not a shard but another HDF5 file, expected a shard written by `hifihr prepare`")
     version = _attribute(file, "format_version")
     if version != FORMAT_VERSION:
         raise DataError(f"{path}: layout version {version}, expected {FORMAT_VERSION}; prepare the dataset again")

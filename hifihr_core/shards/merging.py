@@ -41,7 +41,7 @@ def find_parts(out: Path) -> Mapping[Part, Path]:
     missing = sorted(set(range(1, of + 1)) - {number for total, number in found if total == of})
     if missing or found[-1][0] != of:
         names = ", ".join(f"{number}/{of}" for number in missing) or "some parts"
-        raise DataError(f"{out}: {names} missing or mixed; run `hifihr prepare --part` for each of {of} parts")
+        raise DataError(f"{out}: missing or mixed parts ({names}); run `hifihr prepare --part` for each of {of} parts")
     return {Part(number, of): out / Part(number, of).name for _, number in found}
 
 

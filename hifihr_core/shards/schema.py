@@ -147,7 +147,9 @@ def _validate(content: Any, path: Path | str) -> ShardIndex:
     try:
         version = content.get("format_version") if isinstance(content, dict) else None
         if version != FORMAT_VERSION:
-            raise DataError(f"{path}: layout version {version!r:.40}, expected {FORMAT_VERSION}; prepare it again")
+            raise DataError(
+                f"{path}: layout version {version!r:.40}, expected {FORMAT_VERSION}; prepare the dataset again"
+            )
         return ShardIndex.model_validate(_renew(content))
     except ValidationError as error:
         first = error.errors()[0]

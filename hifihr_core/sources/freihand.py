@@ -83,7 +83,7 @@ class FreihandSplit(Split):
             if len(column) != self.total:
                 raise DataError(
                     f"{file.name}: {len(column):,} entries, expected {self.total:,}; "
-                    "the download is incomplete or another version; fetch it again"
+                    "the download is incomplete or another version; download it again"
                 )
             self.columns[name] = column
         found = find_detections(self.tree, self.folder)

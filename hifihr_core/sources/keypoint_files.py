@@ -127,7 +127,7 @@ def read_openpose_photo(photo: Path) -> tuple[Detection, ...]:
     content = read_json(path, most_bytes=1 << 30)
     people = content.get("people") if isinstance(content, dict) else None
     if not isinstance(people, list) or not all(isinstance(person, dict) for person in people):
-        raise DataError(f"{path}: it has no list of people, expected a file from OpenPose; run the detection again")
+        raise DataError(f"{path}: has no list of people, expected a file from OpenPose; run the detector again")
     sides: tuple[Side, ...] = ("right", "left")
     found = [(side, row) for person in people for side in sides if (row := person.get(f"hand_{side}_keypoints_2d"))]
     return tuple(hand for side, row in found for hand in _detected(str(path), row, side))

@@ -78,12 +78,12 @@ def chosen_options(wanted: SynthRequest) -> SynthOptions:
     """Return the picture options. Raises: ConfigError if they contradict each other or are invalid."""
     light = wanted.light or ("environment" if wanted.environments else wanted.options.light)
     if light not in LIGHT_KINDS:
-        raise ConfigError(f"--light {light}: unknown; known lights: {', '.join(LIGHT_KINDS)}")
+        raise ConfigError(f"unknown light --light {light}, expected one of {', '.join(LIGHT_KINDS)}")
     if wanted.environments and light == "lamp":
         raise ConfigError("--environments needs --light environment, not a lamp; leave one of them out")
     each = wanted.each or wanted.options.pictures_each
     if BLOCK % each:
-        raise ConfigError(f"--each {each}: expected a divisor of {BLOCK}, the number of pictures drawn at once")
+        raise ConfigError(f"--each {each}: expected a divisor of {BLOCK}, the number of pictures rendered at once")
     return replace(
         wanted.options,
         photos=wanted.backgrounds and wanted.backgrounds.absolute(),

@@ -154,7 +154,7 @@ def open_data(settings: DataSettings, *, labels: frozenset[str]) -> Data:
         held_out = [open_dataset(name, training=False, labels=None, cache_bytes=cache) for name in settings.validation]
         if empty := [dataset.name for dataset in held_out if not len(dataset.positions)]:
             raise DataError(
-                f"data.validation: {empty[0]} contains no samples; prepare it again, or name another dataset"
+                f"data.validation: {empty[0]} contains no samples; prepare the dataset again, or name another one"
             )
     elif settings.validation_part > 0:
         whole = [open_dataset(name, training=True, labels=None, cache_bytes=cache) for name in settings.train]

@@ -137,8 +137,8 @@ def test_a_broken_photo_among_good_ones_is_a_finding(here, run_cli):
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("text.jpg", b"not a picture", "not an image"),
-        ("empty.png", b"", "not an image"),
+        ("text.jpg", b"not a picture", "not a photo in a known format"),
+        ("empty.png", b"", "not a photo in a known format"),
         ("cut.png", None, "truncated"),
     ],
 )

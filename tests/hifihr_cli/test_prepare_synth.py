@@ -26,11 +26,11 @@ def test_a_raw_dataset_is_written(tmp_path, monkeypatch, run_cli):
     [
         (["freihand", "--seed", "3"], "--seed belongs to `synth`"),
         (["rhd", "--backgrounds", "x"], "--backgrounds belongs to `synth`"),
-        (["synth", "--as", "rhd"], "known layouts: freihand"),
+        (["synth", "--as", "rhd"], "unknown layout --as rhd, expected one of freihand"),
         (["freihand", "--as", "freihand"], "--as belongs to `synth`"),
         (["synth", "--keypoints", "k.json"], "--keypoints belongs to `images`"),
         (["rhd", "--light", "lamp"], "--light belongs to `synth`"),
-        (["synth", "--light", "sun"], "known lights: lamp, environment"),
+        (["synth", "--light", "sun"], "unknown light --light sun, expected one of lamp, environment"),
         (["synth", "--light", "lamp", "--environments", "maps"], "--environments needs --light environment"),
         (["synth", "--each", 3], "--each 3: expected a divisor of 16"),
         (["synth", "--as", "freihand", "--light", "environment"], "--light is for shards"),

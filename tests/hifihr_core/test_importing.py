@@ -112,7 +112,7 @@ def test_several_files_are_gathered_from_one_or_many_folders(tmp_path, home):
 def test_one_file_of_several_is_not_enough(tmp_path, home):
     nimble = find_asset("nimble")
     path = _write(tmp_path / nimble.files[0], b"x")
-    with pytest.raises(AssetError, match=f"a single file, but nimble has {len(nimble.files)}"):
+    with pytest.raises(AssetError, match=f"is one file, but nimble has {len(nimble.files)}"):
         import_asset(nimble, path)
 
 

@@ -137,7 +137,7 @@ def _check_axes(predictions: PointSets, benchmark: Benchmark, name: str | Path) 
         frame = "OpenGL axes (multiply x, y, z by 1, -1, -1)" if sign > 0 else "OpenCV axes, z forward"
         raise DataError(
             f"{name}: all z are {'positive' if sign > 0 else 'negative'} in {int(behind.sum()):,} of {len(behind):,} "
-            f"samples, which puts them behind the camera; expected {frame}"
+            f"samples, which puts them behind the camera, expected {frame}"
         )
 
 
@@ -149,7 +149,7 @@ def _check_finite(name: str | Path, points: np.ndarray) -> None:
     bad = ~np.isfinite(points).all(axis=(1, 2))
     if bad.any():
         raise DataError(
-            f"{name}: NaN or infinite numbers in {int(bad.sum()):,} samples, the first is {int(bad.argmax())}; "
+            f"{name}: NaN or infinite numbers in {int(bad.sum()):,} samples, the first is {int(bad.argmax())}, "
             "expected finite metres"
         )
 

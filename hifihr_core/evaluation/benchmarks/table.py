@@ -191,10 +191,8 @@ def find_benchmark(dataset: str, *, version: str | None = None, samples: int | N
         named = [benchmark for benchmark in found if benchmark.version == version]
         if not named:
             versions = ", ".join(str(benchmark.version) for benchmark in found if benchmark.version)
-            expected = (
-                f"expected one of {versions}" if versions else "this dataset has only one version; drop the option"
-            )
-            raise ConfigError(f"--version {version}: {dataset} has no such version; {expected}")
+            expected = f", expected one of {versions}" if versions else "; it has only one, so leave the option out"
+            raise ConfigError(f"--version {version}: {dataset} has no such version{expected}")
         return named[0]
     fitting = [benchmark for benchmark in found if samples is not None and benchmark.samples == samples]
     return (fitting or found)[0]

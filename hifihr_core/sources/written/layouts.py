@@ -68,7 +68,7 @@ def write_raw_tree(
     from importlib import import_module
 
     if layout not in LAYOUTS:
-        raise ValueError(f"unknown raw layout {layout!r}; known layouts: {', '.join(LAYOUTS)}")
+        raise ValueError(f"unknown raw layout {layout!r}, expected one of {', '.join(LAYOUTS)}")
     refuse_taken(request.root, overwrite=overwrite)
     module, _, name = LAYOUTS[layout].partition(":")
     try:

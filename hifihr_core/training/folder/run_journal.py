@@ -39,7 +39,9 @@ def check_folder(folder: Path, settings: RunSettings, *, resume: bool) -> None:
     """
     holds_run = (folder / SETTINGS_FILE).exists()
     if resume and not holds_run:
-        raise ConfigError(f"{folder}: no run to resume, expected {SETTINGS_FILE} in it; drop --resume to start one")
+        raise ConfigError(
+            f"{folder}: no run to resume, expected {SETTINGS_FILE} in it; leave out --resume to start one"
+        )
     if holds_run and not resume:
         raise ConfigError(f"{folder}: already holds a run; continue it with --resume, or choose another --out")
     if resume and (folder / STATE_FILE).exists():

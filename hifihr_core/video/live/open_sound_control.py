@@ -21,7 +21,7 @@ class OscSender:
         try:
             self._target = (socket.gethostbyname(host), port)
         except OSError as error:
-            raise DeviceError(f"--osc {host}:{port}: unknown host ({error}); expected HOST:PORT") from error
+            raise DeviceError(f"--osc {host}:{port}: unknown host ({error}), expected HOST:PORT") from error
 
     def send(self, hands: Sequence[LiveHand]) -> None:
         """Send one message per hand; a missing listener is not an error."""

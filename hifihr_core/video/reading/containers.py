@@ -28,7 +28,7 @@ def import_av() -> Any:
     try:
         import av
     except ImportError as error:
-        raise AssetError(f"clips need the package av, which is not installed; {INSTALL_LINE}") from error
+        raise AssetError(f"clips need the package av; run {INSTALL_LINE}") from error
     return av
 
 

@@ -55,7 +55,7 @@ def check_track_formats(names: Iterable[str]) -> tuple[str, ...]:
     chosen = tuple(dict.fromkeys(names))
     for name in chosen:
         if name not in TRACK_FORMATS:
-            raise ConfigError(f"unknown format {name!r} for clips; expected {', '.join(TRACK_FORMATS)}")
+            raise ConfigError(f"unknown format {name!r} for clips, expected one of {', '.join(TRACK_FORMATS)}")
     return chosen
 
 

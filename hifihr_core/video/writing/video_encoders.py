@@ -38,7 +38,7 @@ def find_encoder(av: Any, codec: str = "auto") -> VideoEncoder:
     Raises: ConfigError for an unknown codec; AssetError if none of its encoders is available.
     """
     if codec not in CODECS:
-        raise ConfigError(f"unknown codec {codec!r}; expected {', '.join(CODECS)}")
+        raise ConfigError(f"unknown codec {codec!r}, expected one of {', '.join(CODECS)}")
     for encoder in CODECS[codec]:
         try:
             av.codec.Codec(encoder.name, "w")

@@ -111,7 +111,7 @@ def test_an_unknown_host(served):
 def test_too_little_space_is_reported_before_the_download(served, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(1, 1, 1000))
-    with pytest.raises(AssetError, match="0 MB free, expected 1 MB; free some space"):
+    with pytest.raises(AssetError, match="0 MB are free, but 1 MB are needed; free some space"):
         fetch(served)
     assert not partial(served).exists()
 

@@ -120,7 +120,7 @@ def test_keypoints_and_the_hand_before_come_back(result: HandResult, hand: HandM
 def test_a_damaged_hand_before_is_an_error_of_the_data(result: HandResult, hand: HandModel, change: dict) -> None:
     before = {name: value for name, value in {**result.before, **change}.items() if value is not None}
     with pytest.raises(
-        DataError, match=r"a hand's file: its entry `before` does not fit .*; expected one that `hifihr predict` wrote"
+        DataError, match=r"file is damaged: its entry `before` does not fit .*; give one that `hifihr predict` wrote"
     ):
         mesh_before(replace(result, before=before), hand)
 

@@ -60,7 +60,7 @@ def test_a_forbidden_label_is_named():
         ConfigError, match=r"loss\.weights\.joints_3d: supervision self may not read the label joints_cam"
     ):
         plan_terms("self", EVERYTHING, weights={"joints_3d": 1.0})
-    with pytest.raises(ConfigError, match="unknown term; expected one of albedo, bone_direction_2d"):
+    with pytest.raises(ConfigError, match="unknown term, expected one of albedo, bone_direction_2d"):
         plan_terms("self", EVERYTHING, weights={"joint_3d": 1.0})
     with pytest.raises(ConfigError, match="expected one of full, weak, self"):
         plan_terms("strong", EVERYTHING)

@@ -109,7 +109,12 @@ def test_broken_files_are_named(tmp_path: Path, picture: Image.Image) -> None:
     picture.save(tmp_path / "whole.jpg")
     (tmp_path / "half.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:300])
     Image.new("RGB", (1, 1)).save(tmp_path / "dot.png")
-    for name, word in {"empty": "not an image", "text": "not an image", "half": "truncated", "dot": "at least"}.items():
+    for name, word in {
+        "empty": "not a photo in a known format",
+        "text": "not a photo in a known format",
+        "half": "truncated",
+        "dot": "at least",
+    }.items():
         path = tmp_path / f"{name}.{'png' if name == 'dot' else 'jpg'}"
         with pytest.raises(DataError, match=word) as caught:
             read_photo(path)
@@ -185,7 +190,7 @@ def test_heic_without_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     (tmp_path / "a.heic").write_bytes(b"\x00\x00\x00\x18ftypheic" + bytes(100))
-    with pytest.raises(DataError, match=r"pillow-heif; pip install 'hifihr\[heic\]'"):
+    with pytest.raises(DataError, match=r"pillow-heif; run pip install 'hifihr\[heic\]'"):
         read_photo(tmp_path / "a.heic")
 
 

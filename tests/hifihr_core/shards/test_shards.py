@@ -275,7 +275,7 @@ def test_missing_and_foreign_files_are_named(folder, tmp_path_factory):
         ShardReader(folder / "none.h5")[0]
     with h5py.File(folder / "other.h5", "w") as file:
         file["x"] = 1
-    with pytest.raises(DataError, match="an unrelated HDF5 file"):
+    with pytest.raises(DataError, match="not a shard but another HDF5 file"):
         ShardReader(folder / "other.h5")[0]
     assert any("not listed in index.json" in line for line in verify(folder))
     (folder / "train-00001.h5").unlink()

@@ -101,7 +101,7 @@ def test_a_real_download_is_never_overwritten(tmp_path):
     (tmp_path / "training_K.json").write_text("[]")
     with pytest.raises(DataError, match="nor a synthetic dataset"):
         write_raw_tree("freihand", RawRequest(tmp_path, count=1, evaluation=0, hand="anny"))
-    with pytest.raises(ValueError, match="known layouts: freihand"):
+    with pytest.raises(ValueError, match="expected one of freihand"):
         write_raw_tree("rhd", RawRequest(tmp_path, count=1, evaluation=0, hand="anny"))
 
 

@@ -57,7 +57,7 @@ def test_a_single_process_sums_to_itself():
 
 
 def test_a_missing_device_is_named():
-    with pytest.raises(DeviceError, match="unknown device 'abacus'; expected auto, cpu, cuda"):
+    with pytest.raises(DeviceError, match="unknown device 'abacus', expected auto, cpu, cuda"):
         choose_device("abacus")
     if not torch.cuda.is_available():
         with pytest.raises(DeviceError, match=r"device cuda:0: no such device \(CUDA devices found: 0\); use"):
