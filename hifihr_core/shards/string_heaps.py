@@ -27,7 +27,7 @@ def _check_collection(memory: mmap.mmap, place: int) -> None:
         raise ValueError("a heap of strings is truncated")
     _, size = _HEAD.unpack_from(memory, place)
     if not _HEAD.size <= size <= min(_LARGEST, len(memory) - place):
-        raise ValueError(f"a heap of strings has {size:,} bytes")
+        raise ValueError(f"a heap of strings has the impossible size of {size:,} bytes")
     at, end = place + _HEAD.size, place + size
     while end - at >= _OBJECT.size:
         number, _, _, length = _OBJECT.unpack_from(memory, at)
