@@ -3,7 +3,10 @@
 The same samples always give the same bytes: no timestamps, a fixed HDF5 version range, contiguous datasets.
 """
 
+import errno
 import json
+import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -31,6 +34,8 @@ from hifihr_core.shards.schema import (
 )
 
 _BLOCK_BYTES = 4 << 20
+#: Room for keys and HDF5's tables.
+_ROOM_BYTES = 4 << 20
 _SIDES = {"right": 0, "left": 1}
 
 
@@ -50,6 +55,7 @@ def write_shard(
         collector = _Collector(images, masks)
         for row in rows:
             collector.add(row)
+        _check_room(path.parent, collector.count_bytes())
         with h5py.File(part, "w", libver=("earliest", "v110"), track_order=False, locking=False) as file:
             _write_attributes(file, facts, software, collector.problems)
             collector.write(file)
@@ -61,6 +67,12 @@ def write_shard(
             sha256=sha256_of(part),
         )
     return summary, tuple(collector.problems)
+
+
+def _check_room(folder: Path, size: int) -> None:
+    """Raise OSError on a disk that is too full: HDF5 would crash the process when it closes a file there."""
+    if shutil.disk_usage(folder).free < size + _ROOM_BYTES:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 class _Blob:
@@ -135,6 +147,11 @@ class _Collector:
         self.sides.append(_SIDES[row.side])
         self.masks.add(row.mask or b"")
 
+    def count_bytes(self) -> int:
+        """Return the size of the file, without HDF5's own tables."""
+        blobs = self.images.offsets[-1] + self.masks.offsets[-1]
+        return blobs + _count_label_bytes(self.sample_labels) + _count_label_bytes(self.annotation_labels)
+
     def write(self, file: h5py.File) -> None:
         samples = file.create_group(SAMPLES)
         _write(samples, "key", _encode(self.sample_keys))
@@ -149,6 +166,11 @@ class _Collector:
         _write(annotations, "checksum", np.asarray(self.annotation_checksums, "<u4"))
         self.masks.write(annotations, "mask")
         _write_labels(annotations, self.annotation_labels)
+
+
+def _count_label_bytes(rows: Sequence[Mapping[str, np.ndarray]]) -> int:
+    sizes = {name: value.nbytes + 1 for row in rows for name, value in row.items()}
+    return len(rows) * sum(sizes.values())
 
 
 def _agree(sample: Sample, other: Sample) -> bool:

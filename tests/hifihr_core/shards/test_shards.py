@@ -5,6 +5,7 @@ import pickle
 import re
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -159,6 +160,16 @@ def test_a_sample_that_violates_the_schema_is_skipped_and_listed(tmp_path, chang
     assert [problem.key for problem in problems] == ["bad"]
     assert re.search(reason, problems[0].reason)
     assert find_problem(good) is None
+
+
+def test_a_shard_that_the_disk_has_no_room_for_is_not_begun(tmp_path, monkeypatch):
+    """HDF5 crashes the process if the disk is full when it closes a file."""
+    need = sum(len(sample.image) for sample in samples()) + (4 << 20)
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=need))
+    monkeypatch.setattr(h5py, "File", None)
+    with pytest.raises(DataError, match=r"a\.h5: the disk is full"):
+        write_shard(tmp_path / "a.h5", samples(), facts=FACTS, software="t")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_only_arrays_shared_with_a_sibling_are_not_checked_again():
