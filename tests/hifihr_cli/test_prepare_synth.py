@@ -105,6 +105,7 @@ def test_a_count_beyond_any_machine_is_refused_instead_of_planned(tmp_path, run_
 def test_parts_are_prepared_and_merged_from_the_command_line(tmp_path, run_cli):
     words = ("prepare", "synth", "--count", 2, "--hand", "anny", "--workers", 0, "--out")
     assert run_cli(*words, tmp_path / "whole").code == 0
+    (tmp_path / "parts").mkdir()
     ended = run_cli("shards", "merge", tmp_path / "parts")
     assert (ended.code, "contains no parts" in ended.message) == (3, True)
     for part in ("2/2", "1/2"):
