@@ -95,8 +95,8 @@ def labelled_errors(eyes: Eyes, folder: Path) -> Errors:
 
 def shares(errors: Errors) -> dict[str, float]:
     """Return, for each radius, the predicted and the actual fraction of joints within it."""
-    said = {f"within {r}: said": float(looks.probability_within(r, errors.sigma).mean()) for r in RADII}
-    return {**said, **{f"within {r}: are": float((errors.error < r).mean()) for r in RADII}}
+    predicted = {f"within {r}: predicted": float(looks.probability_within(r, errors.sigma).mean()) for r in RADII}
+    return {**predicted, **{f"within {r}: measured": float((errors.error < r).mean()) for r in RADII}}
 
 
 def fitted(errors: Errors) -> dict[str, float]:
@@ -118,9 +118,11 @@ def plot(found: dict[str, Errors], target: Path) -> None:
     figure, axes = pyplot.subplots(figsize=(4.5, 4.2), layout="constrained")
     axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
     for name, errors in found.items():
-        said, right = looks.probability_within(0.05, errors.sigma).ravel(), errors.error.ravel() < 0.05
-        parts = np.array_split(np.argsort(said), _BINS)
-        axes.plot([said[part].mean() for part in parts], [right[part].mean() for part in parts], marker="o", label=name)
+        predicted, right = looks.probability_within(0.05, errors.sigma).ravel(), errors.error.ravel() < 0.05
+        parts = np.array_split(np.argsort(predicted), _BINS)
+        axes.plot(
+            [predicted[part].mean() for part in parts], [right[part].mean() for part in parts], marker="o", label=name
+        )
     axes.set(xlabel="predicted: within a twentieth of the hand's size", ylabel="measured", xlim=(0, 1), ylim=(0, 1))
     axes.legend(frameon=False)
     target.parent.mkdir(parents=True, exist_ok=True)
