@@ -1,7 +1,7 @@
 """Convert MediaPipe's palm detector and hand landmark network to our weight files.
 
-    pip download --no-deps mediapipe==0.10.21 # the last release that contains both; unpack the wheel python
-    tools/port_eyes.py UNPACKED/mediapipe/modules --golden tests/hifihr_core/eyes/golden.npz
+    pip download --no-deps mediapipe==0.10.21    # the last release that contains both; unpack the wheel
+    python tools/port_eyes.py UNPACKED/mediapipe/modules --golden tests/hifihr_core/eyes/golden.npz
 
 Needs the package `tflite` (reads the files) and, for --golden, an interpreter (`ai-edge-litert` or `tflite-runtime`).
 Weights stay in half precision, as in the originals.
