@@ -62,6 +62,7 @@ def test_a_hand_in_plain_view_has_an_outline_around_its_joints(
     assert (outline.outside, outline.shared) == (0.0, 0.0)
 
 
+@pytest.mark.usefixtures("unsure")
 def test_a_hand_that_the_border_cuts_is_not_trusted(outliner: Outliner, photo: Photo, hand: Detection) -> None:
     cut = as_photo(np.ascontiguousarray(photo.image[:, : int(hand.box_px[[0, 2]].mean())]))
     outline = _outline(outliner, cut, hand)
@@ -69,6 +70,7 @@ def test_a_hand_that_the_border_cuts_is_not_trusted(outliner: Outliner, photo: P
     assert not outline.trusted
 
 
+@pytest.mark.usefixtures("unsure")
 def test_a_hand_under_another_one_is_not_trusted(outliner: Outliner, photo: Photo, hand: Detection) -> None:
     first, second = outliner(photo, [hand, hand])
     assert first is not None
