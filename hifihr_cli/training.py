@@ -155,9 +155,9 @@ def show(summary: "Summary", json: bool) -> None:
         emit_json(asdict(summary))
         return
     if summary.samples_left_out:
-        say(f"{summary.samples_left_out} samples had non-finite values and were skipped", kind="warning")
+        say(f"samples skipped because of non-finite values: {summary.samples_left_out}", kind="warning")
     if summary.steps_left_out:
-        say(f"{summary.steps_left_out} steps produced non-finite values and were skipped", kind="warning")
+        say(f"steps skipped because of non-finite values: {summary.steps_left_out}", kind="warning")
     scores = ", ".join(f"{name} {value:.4g}" for name, value in summary.validation.items())
     steps = f"{summary.steps} step{'s' * (summary.steps != 1)}"
     say(f"{steps} in {summary.minutes:.1f} min{'; ' + scores if scores else ''}", kind="done")

@@ -133,7 +133,9 @@ def _check_suffix(asset: Asset, source: Path) -> Path:
 
 def _expected(asset: Asset) -> str:
     what = ", ".join(asset.wanted)
-    return f"{asset.id} is made from {what}; give that file, or a folder or zip with it, from {asset.homepage}"
+    one = len(asset.wanted) == 1
+    given = "this file, or a folder or zip that contains it" if one else "a folder or zip that contains these files"
+    return f"{asset.id} is made from {what}; give {given}, from {asset.homepage}"
 
 
 def _copy(source: Path, target: Path) -> None:

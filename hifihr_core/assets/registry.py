@@ -40,10 +40,10 @@ class Source(BaseModel):
 class Asset(BaseModel):
     """One entry of the registry.
 
-    The class `licence` determines what hifihr may do: `free` files can be fetched; `gated`, `non-commercial` and
-    `unknown` ones are imported by the user, and never downloaded or copied into outputs. `file` is its name in the
-    cache, `files` are the names (or patterns) that `hifihr assets import` looks for in the user's file or folder. None
-    of its files is larger than `largest_bytes`; a larger one is damaged or malicious.
+    The field `licence` determines what hifihr may do: `free` files can be fetched; `gated`, `non-commercial` and
+    `unknown` ones are imported by the user, and never downloaded or copied into outputs. `file` is the name in the
+    cache, `files` are the names (or patterns) that `hifihr assets import` looks for in the user's file or folder. No
+    file is larger than `largest_bytes`; a larger one is damaged or malicious.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

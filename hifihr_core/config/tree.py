@@ -30,7 +30,7 @@ class DataSettings(Settings):
     image_px: int = Field(224, ge=16, le=4096)
     """Side of the square crop that the network sees, pixels."""
     augmentation: Literal["standard", "paper", "none"] = "standard"
-    """Random changes of training crops: ours, in-plane rotation only as in the paper, or none."""
+    """Augmentation of training crops: ours, the paper's (only in-plane rotation), or none."""
     versions: Literal["first", "all"] = "first"
     """Which pictures to use if an annotation has several (FreiHAND has four); the paper used the first."""
     cache_gb: PositiveFloat = 20.0

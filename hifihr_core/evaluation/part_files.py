@@ -79,11 +79,11 @@ def _find_parts(folder: Path) -> list[Path]:
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    remedy = "run `hifihr eval --part` for it again"
+    remedy = "evaluate this part again with `hifihr eval --part`"
     facts = read_facts(path, format=_FORMAT, version=_VERSION)
     found, tensors = parse_json(facts.get("found", ""), path, remedy=remedy), read_tensors(path)
     if not _is_whole(found, tensors):
-        raise DataError(f"{path}: not a part of an evaluation; {remedy}")
+        raise DataError(f"{path}: not a complete part of an evaluation; {remedy}")
     return found, tensors
 
 

@@ -129,7 +129,7 @@ def hand_mesh(model: HandModel, hand: PlacedHands, posed: Hand, i: int) -> Textu
     """The same for row `i` of the batch `posed`."""
     appearance = posed.appearance
     if appearance is None:
-        raise ValueError(f"{model.name}: parameters have no texture, expected one to show")
+        raise ValueError(f"{model.name}: the parameters have no texture, expected one for the mesh")
     vertices, faces = _numpy(posed.vertices[i] + hand.root_cam[0]), _integers(model.faces)
     rig = hand_rig(model, hand.parameters, hand.root_cam)
     mesh = TexturedMesh(vertices, faces, rig=rig, lid_faces=model.lid_faces)

@@ -24,7 +24,8 @@ class Crops:
 
     `T_crop_photo[b]` maps pixels of the full-size photo to those of crop b (including the flip of a left hand);
     `K` is the camera of the crop, in which a left hand's x is negated. Without keypoints, `confidence` is 0.
-    `by_eyes` marks hands whose keypoints come from the eyes, which define joints in their own way; None means none do.
+    `by_eyes` marks hands whose keypoints come from the eyes, which define joints in their own way; None
+    if there are none.
     """
 
     image: Float[Tensor, "B 3 H W"]

@@ -24,7 +24,7 @@ class FoundPhotos:
             return None
         kinds = Counter(path.suffix.lower() or path.name for path in self.left_out)
         named = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(5))
-        return f"{len(self.left_out)} files in the folders are not photos: {named}{', ...'[: 5 * (len(kinds) > 5)]}"
+        return f"files in the folders that are not photos: {len(self.left_out)} ({named})"
 
 
 def find_photos(patterns: Sequence[str | Path]) -> FoundPhotos:

@@ -1,6 +1,6 @@
 """Refinement: fit a hand to its photo, first by joints and outline, then by appearance.
 
-All hands of a photo are refined independently, in small groups side by side. Both halves stop early once nothing
+All hands of a photo are refined independently, in small groups side by side. Both stages stop early once nothing
 improves.
 """
 
@@ -39,10 +39,10 @@ _BATCHES, _LEAST_HANDS = 2, 2
 
 @dataclass(frozen=True)
 class RefineSettings:
-    """The maximum number of first-order steps on the image, and the weights of both halves.
+    """The maximum number of first-order steps on the image, and the weights of both stages.
 
-    `outlines` are the successive fits of joints and outline, each to its own mask. Their outlines have
-    little weight, since masks are often less accurate than keypoints and pixels.
+    `outlines` are those of the first stage: successive fits of joints and outline, each to its own mask. The outline
+    has little weight in them, since masks are often less accurate than keypoints and pixels.
     """
 
     steps: int = 60
@@ -140,7 +140,7 @@ def _fit_picture(
     settings: RefineSettings,
     on_step: Callable[[int], None],
 ) -> Refined:
-    """Return the hands fitted to the picture, or the start of those that it explains better."""
+    """Return the fitted hands; a hand that explained its picture better before the fit keeps its start."""
     crops, mask = compared.crops, compared.mask
     with torch.enable_grad():
         last = fit_picture(

@@ -85,7 +85,7 @@ def centred(
 
 
 def from_image(hand: HandModel, estimate: Estimate, K: Float[Tensor, "B 3 3"]) -> LitHands:
-    """Return the hands of an estimate, with the mean appearance if it has none; `K` as from `look`."""
+    """Return the hands of an estimate, with the mean appearance if it has none; `K` is the one that `look` returned."""
     parameters = estimate.parameters
     if parameters.texture is None:
         parameters = mean_texture(hand, parameters)
@@ -151,18 +151,18 @@ def start_hands(
 
 def _check_keypoints(seen: Bool[Tensor, " B"], lifter: Lifter | None, hand: HandModel) -> None:
     if lifter is None:
-        raise AssetError(f"start keypoints: no lifter is installed for the hand {hand.name}; use --start image")
+        raise AssetError(f"--start keypoints: no lifter is installed for the hand {hand.name}; use --start image")
     if not bool(seen.all()):
         missing = int((~seen).sum())
         raise ConfigError(
-            f"start keypoints: {missing} of {len(seen)} hands have no keypoints; use --detector auto, "
+            f"--start keypoints: {missing} of {len(seen)} hands have no keypoints; use --detector auto, "
             "or give them in --boxes"
         )
 
 
 def _nothing_reconstructs(start: Start, lifter: Lifter | None) -> str:
     if start == "image" or lifter is None:
-        return "start image: no image network is installed; give --checkpoint FILE from a training run"
+        return f"--start {start}: no image network is installed; give --checkpoint FILE from a training run"
     return (
         "a hand without keypoints needs an image network, and none is installed; find keypoints with --detector auto, "
         "give them in --boxes, or give --checkpoint FILE from a training run"

@@ -30,7 +30,7 @@ def check_batches(**tensors: Tensor) -> None:
     for name in others:
         if tensors[name].shape[0] != tensors[first].shape[0]:
             raise ValueError(
-                f"{name} has batch {tensors[name].shape[0]}, expected {tensors[first].shape[0]} as {first} has"
+                f"{name} has batch size {tensors[name].shape[0]}, expected that of {first}, {tensors[first].shape[0]}"
             )
         if tensors[name].device != tensors[first].device:
             raise ValueError(f"{name} is on {tensors[name].device}, expected {tensors[first].device} as {first} is")

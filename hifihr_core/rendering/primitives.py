@@ -62,7 +62,9 @@ def interpolate(
     """
     batched = values if values.ndim == 3 else values[None]
     if batched.shape[0] not in (1, fragments.face.shape[0]):
-        raise ValueError(f"values have batch {batched.shape[0]}, expected {fragments.face.shape[0]} as fragments have")
+        raise ValueError(
+            f"values have batch size {batched.shape[0]}, expected 1 or that of fragments, {fragments.face.shape[0]}"
+        )
     check_faces(faces, batched.shape[1])
     chosen = get_backend(backend, batched.device)
     return chosen.interpolate(batched.to(fragments.bary.dtype), faces, fragments.face, fragments.bary, unit)

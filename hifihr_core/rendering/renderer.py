@@ -122,7 +122,8 @@ class Renderer(nn.Module):
             return chosen.interpolate(appearance.albedo.to(dtype), self.faces, face, bary, False)
         if appearance.faces_uvs.shape != self.faces.shape:
             raise ValueError(
-                f"faces_uvs is {tuple(appearance.faces_uvs.shape)}, expected {tuple(self.faces.shape)} as faces are"
+                f"faces_uvs has shape {tuple(appearance.faces_uvs.shape)}, "
+                f"expected that of faces, {tuple(self.faces.shape)}"
             )
         check_faces(appearance.faces_uvs, appearance.uvs.shape[0], "faces_uvs")
         uv = chosen.interpolate(appearance.uvs[None].to(dtype), appearance.faces_uvs, face, bary, False)

@@ -64,8 +64,9 @@ def open_store(url: str) -> tuple[Any, str]:
 
         store, path = url_to_fs(url)
     except ImportError as error:
-        package = _PACKAGES.get(scheme, f"fsspec's package for {scheme}")
-        raise ConfigError(f"{url}: {scheme}:// needs the package {package}; run pip install {package}") from error
+        package = _PACKAGES.get(scheme)
+        remedy = f"run pip install {package}" if package else f"install the one that fsspec names: {error}"
+        raise ConfigError(f"{url}: the package for {scheme}:// is not installed; {remedy}") from error
     except ValueError as error:
         raise ConfigError(f"{url}: unknown scheme {scheme}://, expected s3, gs, https, memory or similar") from error
     return store, path

@@ -131,7 +131,7 @@ def keep_start(network: ImageNetwork, saved: Path | None) -> ImageNetwork:
 
 
 def as_learner(network: ImageNetwork, settings: RunSettings, world: World) -> nn.Module:
-    """Return the network as the loop calls it: compiled if requested, with gradients averaged over processes."""
+    """Return what the loop calls: the network, compiled if requested, with gradients averaged over processes."""
     learner: Any = torch.compile(network) if settings.train.compile else network
     if world.size == 1:
         return learner

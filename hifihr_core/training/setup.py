@@ -30,11 +30,12 @@ ROOT_LABEL = "joints_cam"
 
 @dataclass
 class Run:
-    """What the training loop works with. `network` is the bare module, `learner` the same one as the loop calls it,
-    `start` a frozen copy of its initial state, None unless the priors are centred on its estimates.
+    """What the training loop works with.
 
-    `notes` are lines for the user about the origin of the weights and about omitted terms; `started_from` names only
-    the weights.
+    `network` is the bare module; `learner` is what the loop calls: `network`, compiled or wrapped for several processes
+    if requested. `start` is a frozen copy of the initial network, or None unless the priors are centred on its
+    estimates. `notes` are lines for the user about the origin of the weights and about omitted terms; `started_from`
+    names only the weights.
     """
 
     settings: RunSettings

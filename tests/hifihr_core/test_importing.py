@@ -114,6 +114,8 @@ def test_one_file_of_several_is_not_enough(tmp_path, home):
     path = _write(tmp_path / nimble.files[0], b"x")
     with pytest.raises(AssetError, match=f"is one file, but nimble has {len(nimble.files)}"):
         import_asset(nimble, path)
+    with pytest.raises(AssetError, match="give a folder or zip that contains these files, from https://"):
+        import_asset(nimble, tmp_path / "nothing")
 
 
 def test_two_files_that_match_a_pattern_are_ambiguous(tmp_path, home):

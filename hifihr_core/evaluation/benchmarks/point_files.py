@@ -123,8 +123,8 @@ def check_predictions(predictions: PointSets, truth: PointSets, benchmark: Bench
     for low, high, unit, factor in _UNITS:
         if low <= ratio <= high:
             raise DataError(
-                f"{name}: hands are {ratio:.0f} times as large as the true ones, so this is in {unit}, expected "
-                f"metres; divide by {factor:,}"
+                f"{name}: hands are {ratio:.0f} times as large as the true ones, so its points are in {unit}, "
+                f"expected metres; divide by {factor:,}"
             )
     _check_axes(predictions, benchmark, name)
 

@@ -20,7 +20,7 @@ def to_submission(
 ) -> PointSets:
     """Convert to the frame and joint order of a benchmark: for HO-3D, OpenGL axes and MANO's joint order.
 
-    Vertices are converted too. Both sides are in the camera frame, metres.
+    Vertices are converted too. Input and output are in the camera's frame, metres.
     """
     axes = np.asarray(benchmark.axes)
     vertices = None if vertices_cam is None else vertices_cam.astype(np.float64) * axes

@@ -64,7 +64,10 @@ def add_accelerations(
     weights: Float[np.ndarray, "T 3"],
     strength: Float[np.ndarray, "T D"],
 ) -> TimeSystem:
-    """Return the system with the squares of ``strength[t, d] * a[t, d]`` added, a as from `accelerations`."""
+    """Return the system with the squares of ``strength[t, d] * a[t, d]`` added.
+
+    ``a`` is the acceleration computed with `weights`, which `accelerations` returns.
+    """
     square = strength**2
     blocks, one, two = system.blocks.copy(), system.next_one.copy(), system.next_two.copy()
     diagonal = np.arange(square.shape[1])

@@ -162,7 +162,7 @@ def test_wrong_values_are_named(make_scene):
 
 def test_wrong_sizes_are_named(make_scene):
     scene = make_scene()
-    with pytest.raises(ValueError, match="K has batch 3, expected 2 as verts_cam has"):
+    with pytest.raises(ValueError, match="K has batch size 3, expected that of verts_cam, 2"):
         check_batches(verts_cam=scene.verts, K=scene.K[[0, 1, 0]])
     with pytest.raises(ValueError, match=r"faces is \(4, 2\)"):
         check_faces(torch.zeros(4, 2, dtype=torch.int64), 3)
@@ -229,7 +229,7 @@ assert seen() == 10
 try:
     rasterize(verts, faces, K.expand(2, 3, 3), height=4, width=4)
 except ValueError as error:
-    assert "batch 2, expected 1" in str(error)
+    assert "batch size 2, expected that of verts_cam, 1" in str(error)
 if hasattr(os, "fork"):
     child = os.fork()
     if child == 0:

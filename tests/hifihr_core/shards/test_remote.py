@@ -242,6 +242,8 @@ def test_addresses_that_cannot_be(tmp_path: Path, store: Store, monkeypatch: pyt
     monkeypatch.setattr("fsspec.core.url_to_fs", without)
     with pytest.raises(ConfigError, match="pip install s3fs"):
         open_store("s3://bucket/a")
+    with pytest.raises(ConfigError, match=r"the package for smb:// is not installed; .* no s3fs"):
+        open_store("smb://server/a")
     with pytest.raises(DataError, match="lacks the SHA-256"):
         RemoteFile("s3://bucket/a.h5", 10, "../../etc/passwd")
 
