@@ -66,9 +66,12 @@ def palms_ahead(
         def found(number: int) -> Palms:
             if number == 0:
                 return find(views[0])
-            begun = [one for one in later[number - 1] if not one.cancel()]
-            rest = find(views[number][len(begun) :])  # on all cores
-            return join_palms([*(one.result() for one in begun), rest])
+            ahead = later[number - 1]
+            begun = len(ahead)
+            while begun and ahead[begun - 1].cancel():  # from the last one: the other thread goes on from the first
+                begun -= 1
+            rest = find(views[number][begun:])  # on all cores
+            return join_palms([*(one.result() for one in ahead[:begun]), rest])
 
         try:
             yield found

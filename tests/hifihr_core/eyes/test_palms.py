@@ -1,4 +1,5 @@
 import threading
+from concurrent.futures import Future
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ import pytest
 from hifihr_core.eyes.engine import Engine
 from hifihr_core.eyes.palms import anchors_px, find_palms, palms_ahead, suppressed
 from hifihr_core.eyes.pyramid import Pyramid
+from hifihr_core.eyes.regions import joined, upright
 from hifihr_core.eyes.search import square_views
 
 
@@ -71,3 +73,34 @@ def test_palms_found_ahead_are_those_found_one_after_another(threads):
     if threads == 1:
         assert {thread for thread, _ in engine.calls} == {threading.current_thread()}
     assert sum(count for _, count in engine.calls) == sum(map(len, views))
+
+
+def test_a_view_that_begins_while_others_are_cancelled_is_searched_once(monkeypatch):
+    """The other thread finishes its first view as soon as one is cancelled, and begins another before the next is."""
+    begun, cancelled, begun_again, cancel = *(threading.Event() for _ in range(3)), Future.cancel
+
+    class Paced(Striped):
+        def __call__(self, pictures):
+            if threading.current_thread() is threading.main_thread():
+                assert begun.wait(10)
+            elif begun.is_set():
+                begun_again.set()
+            else:
+                begun.set()
+                assert cancelled.wait(10)
+            return super().__call__(pictures)
+
+    def cancel_slowly(future):
+        done = cancel(future)
+        if done and not cancelled.is_set():
+            cancelled.set()
+            assert begun_again.wait(10)
+        return done
+
+    monkeypatch.setattr(Future, "cancel", cancel_slowly)
+    image = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
+    views = [joined([upright(np.array([x, 30.0]), 30.0) for x in places]) for places in ([20.0], [20.0, 40.0, 60.0])]
+    with palms_ahead(Paced(2), Pyramid(image), views, min_score=0.1) as palms_in:
+        found = [palms_in(number) for number in range(2)]
+    expected = find_palms(Striped(1), Pyramid(image), views[1], min_score=0.1)
+    np.testing.assert_array_equal(found[1].regions.center_px, expected.regions.center_px)
