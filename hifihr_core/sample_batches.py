@@ -1,11 +1,11 @@
 """Several samples with stacked labels: read as columns, stacked from single samples, or joined."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32
+from jaxtyping import Bool, Float, Float32, Int64
 
 from hifihr_core.errors import DataError
 from hifihr_core.samples import Sample, Side
@@ -64,14 +64,24 @@ def stack_samples(samples: Sequence[Sample]) -> SampleBatch:
     )
 
 
-def join_batches(batches: Sequence[SampleBatch], places: Sequence[Sequence[int] | np.ndarray]) -> SampleBatch:
-    """Return one batch, in which sample i of batch g is at ``places[g][i]``; `places` have each of 0 to B - 1 once.
+def read_by_owner(
+    owners: Int64[np.ndarray, " B"],
+    numbers: Int64[np.ndarray, " B"],
+    read: Callable[[int, Int64[np.ndarray, " N"]], SampleBatch],
+) -> SampleBatch:
+    """Return the samples with these numbers, read from all their owners (shards, datasets) by ``read(owner, numbers)``.
 
-    Raises: DataError if a label differs in size between batches.
+    Raises: DataError if a label differs in size between owners.
     """
-    if len(batches) == 1 and not np.any(np.diff(places[0]) != 1):
+    places = {owner: np.flatnonzero(owners == owner) for owner in dict.fromkeys(owners.tolist())}
+    return _joined([read(owner, numbers[place]) for owner, place in places.items()], list(places.values()))
+
+
+def _joined(batches: Sequence[SampleBatch], places: Sequence[Int64[np.ndarray, "_"]]) -> SampleBatch:
+    """Return one batch, in which sample i of batch g is at ``places[g][i]``."""
+    if len(batches) == 1:
         return batches[0]
-    order = np.argsort(np.concatenate([np.asarray(place) for place in places]))
+    order = np.argsort(np.concatenate(places))
     pictures = [picture for batch in batches for picture in batch.pictures]
     sides = [side for batch in batches for side in batch.sides]
     names = sorted({name for batch in batches for name in batch.labels})

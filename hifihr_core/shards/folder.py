@@ -10,7 +10,7 @@ from jaxtyping import Int64
 from hifihr_core.errors import DataError
 from hifihr_core.outside.folders import walk
 from hifihr_core.outside.whole_files import sha256_of
-from hifihr_core.sample_batches import SampleBatch, join_batches
+from hifihr_core.sample_batches import SampleBatch, read_by_owner
 from hifihr_core.samples import Sample
 from hifihr_core.shards.reader import ShardReader
 from hifihr_core.shards.schema import INDEX_NAME, ShardIndex, read_index
@@ -49,11 +49,8 @@ class ShardSet:
         Raises: IndexError outside 0 to N - 1; DataError if a label differs in size between shards.
         """
         shards = np.searchsorted(self.starts, positions, side="right") - 1
-        numbers = list(dict.fromkeys(shards.tolist()))
-        places = [np.flatnonzero(shards == number) for number in numbers]
-        return join_batches(
-            [self.readers[s].read(positions[b] - self.starts[s]) for s, b in zip(numbers, places, strict=True)], places
-        )
+        rows = positions - np.take(self.starts, shards)
+        return read_by_owner(shards, rows, lambda shard, some: self.readers[shard].read(some))
 
     def __iter__(self) -> Iterator[Sample]:
         """Yield all samples in order."""

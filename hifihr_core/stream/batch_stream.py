@@ -14,7 +14,7 @@ import torch
 
 from hifihr_core.augmentation.draws import AugmentRanges
 from hifihr_core.records import Batch
-from hifihr_core.sample_batches import join_batches
+from hifihr_core.sample_batches import read_by_owner
 from hifihr_core.stream.batching import CropPlan, PaintedBatch
 from hifihr_core.stream.order import Share, batches, count_batches, epoch_order, in_windows, mixed_order
 from hifihr_core.stream.painting import EncodedBatch
@@ -207,15 +207,9 @@ class BatchStream:
         """Read the samples of a batch, dataset by dataset."""
         positions = np.array(ask.positions)
         owners = np.searchsorted(self._first, positions, side="right") - 1
-        numbers = list(dict.fromkeys(owners.tolist()))
-        places = [np.flatnonzero(owners == number) for number in numbers]
-        parts = [self._parts[number] for number in numbers]
-        read = [
-            read_samples(part.samples, positions[b] - self._first[number])
-            for part, number, b in zip(parts, numbers, places, strict=True)
-        ]
+        numbers = positions - self._first[owners]
         return EncodedBatch(
-            samples=join_batches(read, places),
+            samples=read_by_owner(owners, numbers, lambda owner, some: read_samples(self._parts[owner].samples, some)),
             hand_scales=tuple(self._parts[owner].hand_scale for owner in owners.tolist()),
             plan=self.options.plan,
             epoch=ask.epoch,
