@@ -10,8 +10,6 @@ from jaxtyping import Int64
 
 from hifihr_core.config.data_folders import cache_folder, shards_folder
 from hifihr_core.errors import ConfigError, DataError
-from hifihr_core.sample_batches import SampleBatch
-from hifihr_core.samples import Sample
 from hifihr_core.shards.fetching import is_url
 from hifihr_core.shards.folder import ShardSet, find_shard_folders
 from hifihr_core.shards.remote_folder import RemoteShardSet, find_remote_folders
@@ -47,35 +45,24 @@ class Dataset:
 
 
 @dataclass(frozen=True)
-class _FromAfar:
+class _FromAfar(ChosenSamples):
     """Some samples of a shard folder in a store, with what a stream needs to read them shard by shard."""
 
-    source: RemoteShardSet
-    positions: Int64[np.ndarray, " N"]
-
-    def __len__(self) -> int:
-        return len(self.positions)
-
-    def __getitem__(self, number: int) -> Sample:
-        return self.source[int(self.positions[number])]
-
-    def read(self, numbers: Int64[np.ndarray, " B"]) -> SampleBatch:
-        """Read several samples."""
-        return self.source.read(self.positions[numbers])
+    samples: RemoteShardSet
 
     @property
     def window(self) -> int:
         """Return how many shards may be read at the same time."""
-        return self.source.window
+        return self.samples.window
 
     @property
     def shards(self) -> Int64[np.ndarray, " N"]:
         """Return the shard of every sample."""
-        return np.searchsorted(self.source.starts, self.positions, side="right") - 1
+        return np.searchsorted(self.samples.starts, self.positions, side="right") - 1
 
     def expect(self, order: Int64[np.ndarray, " N"]) -> None:
         """Announce the order in which samples will be read from now on."""
-        self.source.expect(self.positions[order])
+        self.samples.expect(self.positions[order])
 
 
 def carried_labels(shards: ShardSet) -> frozenset[str]:
