@@ -24,8 +24,6 @@ class Engine:
     time: the networks are too small to be split, and the results of a picture do not depend on the others.
     """
 
-    threads = 1
-
     def __init__(self, network: nn.Module, *, threads: int = 0, image_px: int | None = None) -> None:
         onnxruntime = import_onnxruntime()
         self.image_px = image_px or _INPUT_PX[type(network)]

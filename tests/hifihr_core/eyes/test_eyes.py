@@ -120,7 +120,7 @@ class Everywhere(Engine):
     """A network that sees a different hand in every look, and counts its looks."""
 
     def __init__(self, image_px: int, answer) -> None:
-        self.image_px, self.pictures, self.answer = image_px, 0, answer
+        self.image_px, self.threads, self.pictures, self.answer = image_px, 1, 0, answer
         self.random = np.random.default_rng(1)
 
     def __call__(self, pictures):
