@@ -2,7 +2,8 @@
 
 A transform `T_new_old` is a 3 x 3 affine that maps homogeneous pixels (u, v, 1) of the old picture to the new one, in
 the half-pixel convention of docs/conventions.md; K follows by ``transform_K(K, T_new_old)``. Everything here is numpy
-in float64, for one picture; batches of labels are moved by `hifihr_core.augmentation.moves`.
+in float64, for one picture, except for `image_scales` and `opencv_matrices`; batches of labels are moved by
+`hifihr_core.augmentation.moves`.
 """
 
 import cv2
