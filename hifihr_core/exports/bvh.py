@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
+from scipy.spatial.transform import Rotation
 
 from hifihr_core.exports.bone_names import bone_names
 from hifihr_core.exports.clips import Clip
@@ -68,8 +69,6 @@ def _hierarchy(rig: Rig, names: tuple[str, ...], bone: int, depth: int) -> Itera
 
 def _motion(frames: Float[np.ndarray, "T N 4 4"], rig: Rig, moving: list[int]) -> Float[np.ndarray, "T C"]:
     """Return the root position and the angles of every moving bone, degrees, one row per frame."""
-    from scipy.spatial.transform import Rotation  # takes long to load, and most predictions write no BVH
-
     turned = (T_GLTF_CAM @ frames)[..., :3, :3] @ rig.T_bind_bone[:, :3, :3].transpose(0, 2, 1)
     columns = [(T_GLTF_CAM @ frames[:, 0])[:, :3, 3]]
     for bone in moving:

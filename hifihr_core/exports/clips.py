@@ -6,9 +6,9 @@ from types import MappingProxyType
 
 import numpy as np
 from jaxtyping import Float
+from scipy.spatial.transform import Rotation
 
 from hifihr_core.exports.textured_meshes import Rig
-from hifihr_core.geometry.axis_turns import turn_about, unit_quaternions
 
 #: Key times of a photo's clip, seconds: the photo's pose, the same (held), the flat hand, the photo's pose.
 _SHOW_TIMES_S = (0.0, 0.5, 1.25, 2.0)
@@ -48,7 +48,7 @@ def curl_fingers(rig: Rig, degrees: Mapping[str, float]) -> Rig:
     for bone, name in enumerate(rig.names):
         finger, _, joint = name.partition("_")
         angle = degrees.get(finger, 0.0) * SHARES.get(joint, 0.0)
-        local[bone, :3, :3] = local[bone, :3, :3] @ turn_about("x", np.radians(angle))
+        local[bone, :3, :3] = local[bone, :3, :3] @ Rotation.from_euler("x", angle, degrees=True).as_matrix()
     world = local.copy()
     for bone, parent in enumerate(rig.parents):
         if parent >= 0:
@@ -69,7 +69,7 @@ def local_transforms(
 
 def quaternions(turns: Float[np.ndarray, "T *N 3 3"]) -> Float[np.ndarray, "T *N 4"]:
     """Return unit quaternions (x, y, z, w) of rotations over time; signs are chosen so that neighbours are close."""
-    found = unit_quaternions(turns)
+    found = Rotation.from_matrix(turns.reshape(-1, 3, 3)).as_quat().reshape(*turns.shape[:-2], 4)
     flips = np.sum(found[1:] * found[:-1], axis=-1) < 0
     signs = np.cumprod(np.concatenate((np.ones_like(found[:1, ..., 0]), np.where(flips, -1.0, 1.0))), axis=0)
     return found * signs[..., None]

@@ -210,10 +210,8 @@ def _extras(hands: Sequence[HandResult], context: ExportContext) -> dict[str, ob
 
 def write_picture(path: Path, image: np.ndarray) -> None:
     """Write an RGB uint8 picture; the suffix names the format."""
-    Image.preinit()  # the common formats; asking for all of them would load them
-    suffix = path.suffix.lower()
     with write_atomically(path) as part:
-        Image.fromarray(image).save(part, format=Image.EXTENSION.get(suffix) or Image.registered_extensions()[suffix])
+        Image.fromarray(image).save(part, format=Image.registered_extensions()[path.suffix.lower()])
 
 
 def refuse_existing(paths: Iterable[Path]) -> None:

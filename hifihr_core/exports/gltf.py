@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pygltflib as gltf
 from jaxtyping import Float
+from scipy.spatial.transform import Rotation
 
 from hifihr_core import __version__
 from hifihr_core.exports.clips import Clip, local_transforms, quaternions
 from hifihr_core.exports.encoding import encode_png
 from hifihr_core.exports.textured_meshes import Rig, SplitMesh, TexturedMesh, split_at_seams, surface_normals, unsplit
 from hifihr_core.files import write_atomically
-from hifihr_core.geometry.axis_turns import unit_quaternions
 
 #: Rotates the OpenCV camera frame to glTF's: x stays, y and z change sign.
 T_GLTF_CAM = np.diag([1.0, -1.0, -1.0, 1.0])
@@ -127,7 +127,7 @@ def add_skeleton(document: Document, rig: Rig, names: Sequence[str], *, parent: 
     """Append one posed node per bone below the node `parent`; return the nodes."""
     nodes: list[int] = []
     placed = _local_gltf(rig.T_cam_bone, rig.parents)
-    turns = unit_quaternions(placed[:, :3, :3])  # glTF's order: x, y, z, w
+    turns = Rotation.from_matrix(placed[:, :3, :3]).as_quat()  # glTF's order: x, y, z, w
     for bone, (local, turn) in enumerate(zip(placed, turns, strict=True)):
         above = parent if rig.parents[bone] < 0 else nodes[rig.parents[bone]]
         nodes.append(

@@ -12,13 +12,13 @@ import numpy as np
 import pygltflib as gltf
 from jaxtyping import Float, UInt8
 from PIL import Image
+from scipy.spatial.transform import Rotation
 
 from hifihr_core.exports.bone_names import bone_names
 from hifihr_core.exports.clips import Clip, flat_to_photo
 from hifihr_core.exports.encoding import encode_jpeg
 from hifihr_core.exports.gltf import T_GLTF_CAM, Document, add_clip, add_mesh, add_skeleton, add_skin
 from hifihr_core.exports.textured_meshes import TexturedMesh
-from hifihr_core.geometry.axis_turns import shortest_turn
 from hifihr_core.records import Side
 
 _NEAR_M = 0.01
@@ -128,10 +128,10 @@ def _add_light(document: Document, light: SceneLight) -> None:
     }
     document.file.extensions = {"KHR_lights_punctual": {"lights": [lamp]}}
     towards = T_GLTF_CAM[:3, :3] @ (light.direction / np.linalg.norm(light.direction))
-    turn = shortest_turn(np.array([0.0, 0.0, 1.0]), towards)  # a light shines along its -z
+    turn, _ = Rotation.align_vectors(towards[None], np.array([[0.0, 0.0, 1.0]]))  # a light shines along its -z
     document.node(
         "photo_light",
-        rotation=turn.tolist(),
+        rotation=turn.as_quat().tolist(),
         extensions={"KHR_lights_punctual": {"light": 0}},
         extras={"ambient": light.ambient.tolist()},
     )

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from hifihr_core.errors import ConfigError
 from hifihr_core.exports.bone_names import bone_names
@@ -20,7 +21,6 @@ from hifihr_core.exports.gltf import T_GLTF_CAM, strongest_influences
 from hifihr_core.exports.scenes import SceneHand
 from hifihr_core.exports.textured_meshes import Rig, TexturedMesh
 from hifihr_core.files import write_atomically
-from hifihr_core.geometry.axis_turns import unit_quaternions
 
 _FRAMES_PER_S = 30.0
 
@@ -148,7 +148,7 @@ def _add_motion(usd: Any, stage: Any, rig: Rig, joints: list[str], clip: Clip | 
     shifts, turns = motion.CreateTranslationsAttr(), motion.CreateRotationsAttr()
     for time, local in zip(times, local_transforms(T_GLTF_CAM @ frames, rig.parents), strict=True):
         shifts.Set(usd.Vt.Vec3fArray.FromNumpy(local[:, :3, 3].astype(np.float32)), time)
-        parts = unit_quaternions(local[:, :3, :3])
+        parts = Rotation.from_matrix(local[:, :3, :3]).as_quat()
         turns.Set(
             usd.Vt.QuatfArray([usd.Gf.Quatf(float(w), float(x), float(y), float(z)) for x, y, z, w in parts]), time
         )

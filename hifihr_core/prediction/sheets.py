@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
+from scipy.spatial.transform import Rotation
 
 from hifihr_core.drawing import blend, draw_skeleton
 from hifihr_core.exports.results import HandResult
 from hifihr_core.exports.textured_meshes import TexturedMesh, appearance_of
-from hifihr_core.geometry.axis_turns import turn_about
 from hifihr_core.geometry.crops import square_around, square_crop, transform_points
 from hifihr_core.photos.reading import Photo
 from hifihr_core.records import Light
@@ -71,7 +71,7 @@ def _turned(hand: HandResult, K: np.ndarray, angle_deg: float) -> np.ndarray:
     """Render the hand rotated about the vertical axis through its centre, in soft light on grey."""
     mesh = hand.mesh
     middle = mesh.vertices.mean(axis=0)
-    turn = turn_about("y", np.radians(angle_deg))
+    turn = Rotation.from_euler("y", angle_deg, degrees=True).as_matrix()
     turned = TexturedMesh(**{**vars(mesh), "vertices": (mesh.vertices - middle) @ turn.T + middle})
     K = K.copy()
     K[:2, 2] += _TILE_PX / 2 - (K @ (middle / middle[2]))[:2]

@@ -7,7 +7,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 #: Loaded by training, evaluation or tests; each takes from a tenth of a second to two seconds.
 BANNED = (
     *("timm", "torchvision", "roma", "trimesh", "skimage", "matplotlib", "tensorboard", "lpips", "h5py", "mediapipe"),
-    *("torch._dynamo", "sympy", "networkx", "pandas", "rich", "scipy.spatial", "scipy.sparse"),
+    *("torch._dynamo", "sympy", "networkx", "pandas", "rich"),
 )
 CODE = """
 import sys
