@@ -1,7 +1,7 @@
 """Compiled loops that place crops and move labels on a CPU: one call per batch instead of many small array operations.
 
-In a worker, the arrays of a batch are small and the processor's cache is full of pixels, so that each call of a library
-costs more than its arithmetic. The twins in plain NumPy and torch are `moves` and the tests.
+The arrays of a batch are small, so that each call of a library costs more than its arithmetic. The twins in
+plain NumPy and torch are `moves` and the tests.
 """
 
 import math

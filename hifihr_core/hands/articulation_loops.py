@@ -1,6 +1,7 @@
 """Articulation on a CPU as compiled loops: one call in place of thirty operations on tiny tensors.
 
-Everything is computed in double precision, bone by bone from the wrist outwards, and the gradient in reverse.
+The arithmetic is in double precision; results have the type of their arrays. Bones are computed one by one from the
+wrist outwards, and the gradient in reverse.
 """
 
 import math
