@@ -6,8 +6,9 @@ import pytest
 
 from hifihr_core.shards.fork_server import lost_its_parent
 
-#: A parent that starts a worker; while the worker reads what it shall do, it kills the parent and waits until the
-#: semaphore that it reads next has gone.
+#: A parent that starts a worker; while the worker reads its task, it waits until the parent, about to end, has removed
+#: the semaphore that comes next in the task, and kills the parent, which waits for its worker. (Killed before, the
+#: parent would never remove it.)
 ORPHAN = """
 import os, signal, time
 from multiprocessing import get_context
@@ -19,9 +20,9 @@ class Kill:
         return kill, (self.pid, self.name)
 
 def kill(pid, name):
-    os.kill(pid, signal.SIGKILL)
     while os.path.exists("/dev/shm/sem." + name.strip("/")):
         time.sleep(0.01)
+    os.kill(pid, signal.SIGKILL)
 
 if __name__ == "__main__":
     context = get_context("forkserver")
