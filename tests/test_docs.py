@@ -100,6 +100,11 @@ def test_only_links_out_of_the_documentation_become_code(load_tool) -> None:
     assert module.outside_as_code("[tool](../tools/demo.py)", "files.md") == "`tool`"
 
 
+def test_the_readme_is_short() -> None:
+    words = (ROOT / "README.md").read_text(encoding="utf-8").split()
+    assert len(words) < 900  # marks of tables and code included
+
+
 def linked(page: Path) -> set[Path]:
     """Return the pages that a page links to."""
     if not page.exists():  # a generated page
