@@ -6,10 +6,12 @@ the picture, for the same number of steps, scored on photos with labelled joints
 
 Usage: python benchmarks/real_photos.py --photos FOLDER ... --labelled FOLDER --held-out SHARDS --out FOLDER
 [--levels self weak] [--pictures without with] [--limit 300] [--synth 512] [--steps 60] [--json FILE]. `--labelled` is
-as `tools/score_hands.py` reads it. Finished rows are kept, so that each may be a command of its own.
+as `tools/score_hands.py` reads it. Finished rows are kept under names that depend on everything that changes them, so
+that each row may be a command of its own, and runs with other photos or steps may share a folder.
 """
 
 import argparse
+import hashlib
 import json
 import subprocess
 import sys
@@ -55,13 +57,20 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    photos = [_packed(folder, arguments.out / folder.name, limit=arguments.limit) for folder in arguments.photos]
+    photos = [
+        _packed(folder, _named(arguments.out, folder.name, folder.resolve(), arguments.limit), limit=arguments.limit)
+        for folder in arguments.photos
+    ]
     judges = _labelled(arguments.labelled, arguments.out), arguments.held_out.resolve()
     data = _mixed(photos, arguments.out, synth=arguments.synth)
-    rows = {"start": _kept(arguments.out / "start.json", lambda: _scores(shipped_model(IMAGE_NETWORK), *judges))}
+    network = shipped_model(IMAGE_NETWORK)
+    assert network is not None
+    same = (hashlib.sha256(network.read_bytes()).hexdigest(), *judges)
+    start = _named(arguments.out, "start", *same).with_suffix(".json")
+    rows = {"start": _kept(start, lambda: _scores(network, *judges))}
     for level in arguments.levels:
         for picture in arguments.pictures:
-            folder = arguments.out / f"{level}-{picture}-{arguments.steps}"
+            folder = _named(arguments.out, f"{level}-{picture}-{arguments.steps}", *same, *data.items())
             settings, init = _settings(level, picture, data, arguments.steps)
             fit_once = _learnt(settings, init, folder)
             rows[f"{level}, {picture} the picture"] = _kept(
@@ -70,6 +79,11 @@ def main() -> None:
             _print(rows)
     facts = {"steps": arguments.steps, "hands": {path.parent.name: _count(path) for path in data}}
     write("real_photos", {"rows": rows, **facts}, arguments.json)
+
+
+def _named(out: Path, name: str, *facts: object) -> Path:
+    """Return a path in `out` that is another one if any of the facts differs."""
+    return out / f"{name}-{hashlib.sha256(repr(facts).encode()).hexdigest()[:8]}"
 
 
 def _kept(path: Path, make: Any) -> dict[str, float]:
@@ -91,7 +105,7 @@ def _packed(root: Path, out: Path, *, limit: int | None = None, keypoints: Path 
 
 def _mixed(photos: list[Path], out: Path, *, synth: int) -> dict[Path, float]:
     """Return the shards to learn from, each with its share: photos by their number, and drawn hands for half."""
-    total, drawn = sum(map(_count, photos)), out.resolve() / "synth" / "train"
+    total, drawn = sum(map(_count, photos)), out.resolve() / f"synth-{synth}" / "train"
     if not synth:
         return {path: _count(path) / total for path in photos}
     if not drawn.exists():
@@ -110,9 +124,10 @@ def _labelled(folder: Path, out: Path) -> Path:
         entry["file"]: [{"keypoints": one["keypoints"], "side": one["side"]} for one in entry["hands"]]
         for entry in entries
     }
-    path = out / "labelled.json"
+    packed = _named(out, "labelled", folder.resolve())
+    path = packed.with_suffix(".json")
     path.write_text(json.dumps(hands), encoding="utf-8")
-    return _packed(folder, out / "labelled", keypoints=path)
+    return _packed(folder, packed, keypoints=path)
 
 
 def _settings(level: str, picture: str, shards: dict[Path, float], steps: int) -> tuple[RunSettings, Path]:
@@ -132,8 +147,7 @@ def _learnt(settings: RunSettings, init: Path, folder: Path) -> Any:
     return lambda: fit(settings, folder, init=init, resume=folder.exists()).weights
 
 
-def _scores(weights: Path | None, labelled: Path, held_out: Path) -> dict[str, float]:
-    assert weights is not None
+def _scores(weights: Path, labelled: Path, held_out: Path) -> dict[str, float]:
     found = load_checkpoint(weights)
     settings, _ = _settings("self", "with", {held_out: 1.0}, 1)
     settings = settings.model_copy(update={"data": settings.data.model_copy(update={"validation": (str(held_out),)})})

@@ -2,8 +2,8 @@
 
     python tools/train_hand_network.py --seen learn/seen --closer learn/closer --minutes 30
     python tools/train_hand_network.py --seen A B --closer C D --photos learn/photos --photo-share 0.25
-    python tools/train_hand_network.py --seen A B --closer C D --random --minutes 30 --threads 2 --batch 40 --clean 0
-        --lr 1e-3 --blocks-lr 5e-4 --photo-share 0
+    python tools/train_hand_network.py --seen A B --closer C D --random --minutes 30 --threads 2 --batch 40 \\
+        --clean 0 --lr 1e-3 --blocks-lr 5e-4 --photo-share 0
 
 The file is written every few minutes; its metadata has the settings and the errors on held-out hands.
 """
