@@ -14,7 +14,7 @@ ALLOWED = {
     "hifihr_core/photos/reading.py": "the door for pictures: regular files in Pillow's formats, bounded in pixels",
     "hifihr_core/video/reading/containers.py": "the door for clips: FFmpeg's demuxers, no network",
     "hifihr_core/video/reading/webcam.py": "a camera, by number",
-    "hifihr_core/shards/layout.py": "the door for shards: HDF5 compared with the schema before anything is mapped",
+    "hifihr_core/shards/layout.py": "the door for shards: compared with the schema before anything is read",
     "hifihr_core/shards/pictures.py": "bytes of a shard that the layout has bounded",
     "hifihr_core/weight_files.py": "the door for safetensors, which hold nothing that runs",
     "hifihr_core/eyes/networks.py": "networks that ship with the package",

@@ -2,44 +2,58 @@
 short ones.
 
 A shard is data, not a program. HDF5 files can link to other files, store data externally, compute it, or contain
-pointers; none of that is followed. HDF5 is only used to locate contiguous arrays of known types, which must be inside
-the file; the numbers are then read from the mapped file.
+pointers; none of that is followed. Only contiguous arrays of known types inside the file are located, without the HDF5
+library, and the numbers are then read from the mapped file.
 """
 
 import math
 import mmap
+import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
-import h5py
 import numpy as np
-from pydantic import ValidationError
 
 from hifihr_core.errors import DataError
 from hifihr_core.files import describe_os_error
 from hifihr_core.outside.json_text import parse_json
 from hifihr_core.samples import LABELS
-from hifihr_core.shards.schema import ANNOTATIONS, FORMAT, FORMAT_VERSION, SAMPLES, Problem
-from hifihr_core.shards.string_heaps import check_string_heaps
-
-#: Exceptions of h5py and the conversions after it for a damaged file.
-_DAMAGE = (
-    OSError,
-    LookupError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    AttributeError,
-    ArithmeticError,
-    MemoryError,
-    ValidationError,
+from hifihr_core.shards.hdf5_objects import (
+    DATASPACE,
+    DATATYPE,
+    EXTERNAL,
+    FILTERS,
+    LAYOUT,
+    NOWHERE,
+    Hdf5Object,
+    Hdf5Objects,
+    find_attribute,
 )
+from hifihr_core.shards.schema import ANNOTATIONS, FORMAT_VERSION, SAMPLES, Problem
+
+#: The types of columns as they are in HDF5 files: class, properties, size, first and last bit; floats also their parts.
+_TYPES: Mapping[str, bytes] = MappingProxyType(
+    {
+        "<i8": bytes.fromhex("10080000 08000000 00004000"),
+        "<u4": bytes.fromhex("10000000 04000000 00002000"),
+        "u1": bytes.fromhex("10000000 01000000 00000800"),
+        "<f4": bytes.fromhex("11201f00 04000000 00002000 17080017 7f000000"),
+        "S": bytes.fromhex("13010000"),  # text of any fixed length, which follows
+    }
+)
+_TYPE_NAMES = MappingProxyType(
+    {"<i8": "int64", "<u4": "uint32", "u1": "uint8", "<f4": "float32", "S": "text of a fixed length"}
+)
+_CONTIGUOUS = b"\3\1"
 _LARGEST_KEY = 4096
 #: Maximum size of columns that are read at once, and of a picture, bytes.
 _LARGEST_SHORT = 256 << 20
 _LONGEST_PICTURE = 64 << 20
+
+#: The members of a group by name: their addresses, None for a link.
+Members = Mapping[str, int | None]
 
 
 @dataclass(frozen=True, eq=False)  # hashed by identity: it is looked up for every label of every sample
@@ -102,40 +116,45 @@ def read_layout(path: Path, memory: mmap.mmap) -> Layout:
     truncated, not a shard, of another version, or holds anything but the columns of the schema.
     """
     try:
-        check_string_heaps(memory)
-        with h5py.File(path, "r", locking=False) as file:
-            _check_version(path, file)
-            return _Checker(memory).read(file)
-    except _DAMAGE as error:
-        if isinstance(error, OSError) and error.errno:
-            raise DataError(describe_os_error(error, path)) from error
+        objects = Hdf5Objects(memory)
+        root = objects.read_root()
+        _check_version(path, root)
+        return _Checker(objects).read(root)
+    except (ValueError, MemoryError) as error:
         reason = " ".join(str(error).split())[:200]
         raise DataError(f"{path}: not a complete shard ({reason}); delete it and prepare the dataset again") from error
 
 
-def _check_version(path: Path, file: h5py.File) -> None:
-    if _attribute(file, "format") != FORMAT:
+def _check_version(path: Path, root: Hdf5Object) -> None:
+    version = find_attribute(root, "format_version")
+    if version is None or find_attribute(root, "format") is None:
         raise DataError(f"{path}: not a shard but another HDF5 file, expected a shard written by `hifihr prepare`")
-    version = _attribute(file, "format_version")
-    if version != FORMAT_VERSION:
-        raise DataError(f"{path}: layout version {version}, expected {FORMAT_VERSION}; prepare the dataset again")
+    kind, shape, content = version
+    if not kind.startswith(_TYPES["<i8"]) or _read_shape(shape) or len(content) < 8:
+        raise ValueError("its layout version is not a number")
+    (found,) = struct.unpack("<q", content[:8])
+    if found != FORMAT_VERSION:
+        raise DataError(f"{path}: layout version {found}, expected {FORMAT_VERSION}; prepare the dataset again")
 
 
-def _attribute(file: h5py.File, name: str) -> object:
-    """Return a single number or string from the file; None if it is anything else."""
-    if name not in file.attrs or file.attrs.get_id(name).shape != ():
-        return None
-    value = file.attrs[name]
-    return value.item() if isinstance(value, np.generic) else value
+def _read_shape(content: bytes | None) -> tuple[int, ...]:
+    """Return the shape of an array from the message about it."""
+    version, rank = struct.unpack("<2B", (content or b"")[:2].ljust(2, b"\0"))
+    sizes = (content or b"")[8 : 8 + 8 * rank]
+    if version != 1 or len(sizes) != 8 * rank:
+        raise ValueError("an array has a damaged shape")
+    return struct.unpack(f"<{rank}Q", sizes)
 
 
 class _Checker:
     """Reads the columns of a shard one by one, and raises ValueError at the first one that violates the schema."""
 
-    def __init__(self, memory: mmap.mmap) -> None:
-        self.memory = memory
+    def __init__(self, objects: Hdf5Objects) -> None:
+        self.objects = objects
+        self.memory = objects.memory
 
-    def read(self, file: h5py.File) -> Layout:
+    def read(self, root: Hdf5Object) -> Layout:
+        file = self.objects.list_members(root)
         samples, annotations = self._group(file, SAMPLES), self._group(file, ANNOTATIONS)
         keys, poses = self._keys(samples), self._keys(annotations)
         rows = self._short(samples, "annotation", "<i8", (len(keys),))
@@ -154,7 +173,7 @@ class _Checker:
             problems=tuple(Problem.model_validate(row) for row in parse_json(problems, "problems", error=ValueError)),
         )
 
-    def _table(self, group: h5py.Group, keys: tuple[str, ...], blob: str) -> Table:
+    def _table(self, group: Members, keys: tuple[str, ...], blob: str) -> Table:
         count = len(keys)
         offsets = self._short(self._group(group, blob), "offsets", "<i8", (count + 1,))
         content = self._locate(self._group(group, blob), "bytes", "u1", (-1,))
@@ -163,7 +182,7 @@ class _Checker:
         if np.diff(offsets).max(initial=0) > _LONGEST_PICTURE:
             raise ValueError(f"one {blob} has more than {_LONGEST_PICTURE:,} bytes")
         values, present = self._group(group, "labels"), self._group(group, "present")
-        names = [name for name in LABELS if values.get(name, getlink=True) is not None]
+        names = [name for name in LABELS if name in values]
         return Table(
             keys=keys,
             offsets=offsets,
@@ -175,46 +194,56 @@ class _Checker:
             present=MappingProxyType({name: self._short(present, name, "u1", (count,)).astype(bool) for name in names}),
         )
 
-    def _keys(self, group: h5py.Group) -> tuple[str, ...]:
+    def _keys(self, group: Members) -> tuple[str, ...]:
         keys = self._short(group, "key", "S", (-1,))
         return tuple(key.decode() for key in keys.tolist())
 
-    def _short(self, group: h5py.Group, name: str, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
+    def _short(self, group: Members, name: str, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
         """Return a copy of a column."""
         column = self._locate(group, name, dtype, shape)
         if column.end - column.offset > _LARGEST_SHORT:
             raise ValueError(f"{name} takes {column.end - column.offset:,} bytes, expected at most {_LARGEST_SHORT:,}")
         return column.view(self.memory).copy()
 
-    def _group(self, parent: h5py.Group, name: str) -> h5py.Group:
+    def _group(self, parent: Members, name: str) -> Members:
         found = self._open(parent, name)
-        if not isinstance(found, h5py.Group):
+        if found.find(DATATYPE) is not None:
             raise ValueError(f"{name} is not a group")
-        return found
+        return self.objects.list_members(found)
 
-    def _open(self, parent: h5py.Group, name: str) -> h5py.Group | h5py.Dataset:
-        link = parent.get(name, getlink=True)
-        if not isinstance(link, h5py.HardLink):
-            raise ValueError(f"{name} is missing" if link is None else f"{name} is a link")
-        return parent[name]
+    def _open(self, parent: Members, name: str) -> Hdf5Object:
+        if name not in parent:
+            raise ValueError(f"{name} is missing")
+        address = parent[name]
+        if address is None:
+            raise ValueError(f"{name} is a link")
+        return self.objects.read_object(address)
 
-    def _locate(self, parent: h5py.Group, name: str, dtype: str, shape: tuple[int, ...]) -> Column:
+    def _locate(self, parent: Members, name: str, dtype: str, shape: tuple[int, ...]) -> Column:
         """Return the location of a column; -1 in `shape` matches any size."""
         data = self._open(parent, name)
-        if not isinstance(data, h5py.Dataset):
+        kind, form = data.find(DATATYPE), data.find(LAYOUT)
+        if kind is None or form is None:
             raise ValueError(f"{name} is not an array")
-        plist = data.id.get_create_plist()
-        if plist.get_layout() != h5py.h5d.CONTIGUOUS or plist.get_external_count() or plist.get_nfilters():
+        if not kind.startswith(_TYPES[dtype]):
+            raise ValueError(f"{name} has another type than {_TYPE_NAMES[dtype]}")
+        found = _read_shape(data.find(DATASPACE))
+        if len(found) != len(shape) or any(want not in (-1, got) for want, got in zip(shape, found, strict=True)):
+            raise ValueError(f"{name} has shape {found}, expected {shape}")
+        if form[:2] != _CONTIGUOUS or len(form) < 10 or data.find(EXTERNAL) or data.find(FILTERS):
             raise ValueError(f"{name} is not contiguous inside the file")
-        found, itemsize = data.dtype, data.dtype.itemsize
-        is_text = dtype == "S" and found.kind == "S" and 0 < itemsize <= _LARGEST_KEY
-        if not (is_text or (dtype != "S" and found == np.dtype(dtype))):
-            raise ValueError(f"{name} has type {found}, expected {dtype}")
-        fits = len(data.shape) == len(shape)
-        if not fits or any(want not in (-1, got) for want, got in zip(shape, data.shape, strict=True)):
-            raise ValueError(f"{name} has shape {data.shape}, expected {shape}")
-        # An empty array has no location in the file, and is never read.
-        column = Column(data.id.get_offset() or 0, data.shape, np.dtype(f"S{itemsize}") if is_text else np.dtype(dtype))
-        if not 0 <= column.offset <= column.end <= len(self.memory):
+        column = Column(struct.unpack("<Q", form[2:10])[0], found, self._element(name, dtype, kind))
+        if column.offset == NOWHERE and 0 in found:  # an array without elements, which is never read
+            column = replace(column, offset=0)
+        if max(column.end, *found, 0) > len(self.memory):
             raise ValueError(f"{name} ends at byte {column.end:,}, but the file has {len(self.memory):,}")
         return column
+
+    def _element(self, name: str, dtype: str, kind: bytes) -> np.dtype:
+        """Return the type of an array's elements; of text, with the length in the file."""
+        if dtype != "S":
+            return np.dtype(dtype)
+        size = int.from_bytes(kind[4:8], "little")
+        if not 0 < size <= _LARGEST_KEY:
+            raise ValueError(f"{name} has texts of {size:,} bytes, expected 1 to {_LARGEST_KEY:,}")
+        return np.dtype(f"S{size}")
