@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from kept_rows import named
 from reporting import write
 
 HELD_OUT, HELD_OUT_SEED = 128, 71
@@ -42,7 +43,7 @@ def main() -> None:
     rows = []
     for level in arguments.levels:
         for picture in ("with", "without"):
-            path = arguments.out / f"{level}-{picture}-{arguments.steps}.json"
+            path = named(arguments.out / f"{level}-{picture}-{arguments.steps}.json", *arguments.set)
             if not path.exists():
                 environment = {**os.environ, "HIFIHR_DATA": str(data[0])}
                 row = ["--row", level, picture, "--out", str(arguments.out), "--steps", str(arguments.steps)]
@@ -85,13 +86,14 @@ def _measure(out: Path, steps: int, level: str, picture: str, chosen: list[str])
         key = "first step" if progress.step else progress.doing
         times.setdefault(key, (time.process_time(), time.monotonic() - _BEGAN))
 
-    folder = out / "runs" / f"{level}-{picture}-{steps}"
+    path = named(out / f"{level}-{picture}-{steps}.json", *chosen)
+    folder = out / "runs" / path.stem
     summary = fit(settings, folder, init=start.init, resume=folder.exists(), on_progress=note)
     with join_world("cpu") as world:
         before = validate(set_up(settings, out / "runs" / "none", world, init=start.init), epoch=0)
     row = {"level": level, "picture": picture, "steps": steps, "before": before, "after": summary.validation}
     row["times"] = {name: {"processor_s": one, "clock_s": two} for name, (one, two) in times.items()}
-    (out / f"{level}-{picture}-{steps}.json").write_text(json.dumps(row, indent=1), encoding="utf-8")
+    path.write_text(json.dumps(row, indent=1), encoding="utf-8")
 
 
 def _print(row: dict[str, Any]) -> None:

@@ -1,13 +1,13 @@
 """Shared by the benchmarks of the hand network's training: its tools as commands, and one row of scores."""
 
 import argparse
-import json
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from kept_rows import kept, named
 from reporting import ROOT
 
 from hifihr_core.hands import HandModel, load_hand
@@ -44,23 +44,27 @@ def run_tool(name: str, *words: object) -> None:
 def learn_and_score(path: Path, words: tuple[object, ...], arguments: argparse.Namespace) -> dict[str, float]:
     """Return the scores of a network that `tools/train_hand_network.py` trains with the options `words`.
 
-    Existing results are kept, so a stopped benchmark can be resumed.
+    Results are kept under names that depend on the options, so that a stopped benchmark can be resumed.
     """
+    path = named(path, *words)
     if not path.exists():
         part = path.with_name(f"unfinished-{path.name}")  # the tool also saves intermediate weights
         run_tool("train_hand_network", *words, "--out", part)
         part.rename(path)
-    found = path.with_suffix(".json")
-    if not found.exists():
-        hand = load_hand("anny", texture_px=64)
-        found.write_text(json.dumps(_score(hand, load_hand_network(path, hand), path.parent, arguments), indent=1))
-    return dict(json.loads(found.read_text(encoding="utf-8")))
+    judges = [Path(one).resolve() for one in (*arguments.held_out, arguments.labelled)]
+    hand = load_hand("anny", texture_px=64)
+    return kept(
+        named(path.with_suffix(".json"), *judges),
+        lambda: _score(hand, load_hand_network(path, hand), path.parent, arguments),
+    )
 
 
 def _score(hand: HandModel, network: HandNetwork, out: Path, arguments: argparse.Namespace) -> dict[str, float]:
     torch.set_num_threads(1)
     drawn = score(hand, network, read_seen(*([path] for path in arguments.held_out)))
-    photos = score_labelled(hand, network, see_labelled(arguments.labelled, out / "labelled.npz"))
+    photos = score_labelled(
+        hand, network, see_labelled(arguments.labelled, named(out / "labelled.npz", arguments.labelled.resolve()))
+    )
     return {title: factor * drawn[name] for name, (factor, title) in DRAWN.items()} | photos
 
 

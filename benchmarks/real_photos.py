@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from kept_rows import kept, named
 from reporting import write
 
 from hifihr_cli.training import bare_start, resolve
@@ -58,7 +59,7 @@ def main() -> None:
     torch.set_num_threads(1)
     arguments.out.mkdir(parents=True, exist_ok=True)
     photos = [
-        _packed(folder, _named(arguments.out, folder.name, folder.resolve(), arguments.limit), limit=arguments.limit)
+        _packed(folder, named(arguments.out / folder.name, folder.resolve(), arguments.limit), limit=arguments.limit)
         for folder in arguments.photos
     ]
     judges = _labelled(arguments.labelled, arguments.out), arguments.held_out.resolve()
@@ -66,30 +67,19 @@ def main() -> None:
     network = shipped_model(IMAGE_NETWORK)
     assert network is not None
     same = (hashlib.sha256(network.read_bytes()).hexdigest(), *judges)
-    start = _named(arguments.out, "start", *same).with_suffix(".json")
-    rows = {"start": _kept(start, lambda: _scores(network, *judges))}
+    start = named(arguments.out / "start.json", *same)
+    rows = {"start": kept(start, lambda: _scores(network, *judges))}
     for level in arguments.levels:
         for picture in arguments.pictures:
-            folder = _named(arguments.out, f"{level}-{picture}-{arguments.steps}", *same, *data.items())
+            folder = named(arguments.out / f"{level}-{picture}-{arguments.steps}", *same, *data.items())
             settings, init = _settings(level, picture, data, arguments.steps)
             fit_once = _learnt(settings, init, folder)
-            rows[f"{level}, {picture} the picture"] = _kept(
+            rows[f"{level}, {picture} the picture"] = kept(
                 folder.with_suffix(".json"), lambda learn=fit_once: _scores(learn(), *judges)
             )
             _print(rows)
     facts = {"steps": arguments.steps, "hands": {path.parent.name: _count(path) for path in data}}
     write("real_photos", {"rows": rows, **facts}, arguments.json)
-
-
-def _named(out: Path, name: str, *facts: object) -> Path:
-    """Return a path in `out` that is another one if any of the facts differs."""
-    return out / f"{name}-{hashlib.sha256(repr(facts).encode()).hexdigest()[:8]}"
-
-
-def _kept(path: Path, make: Any) -> dict[str, float]:
-    if not path.exists():
-        path.write_text(json.dumps(make(), indent=1), encoding="utf-8")
-    return dict(json.loads(path.read_text(encoding="utf-8")))
 
 
 def _packed(root: Path, out: Path, *, limit: int | None = None, keypoints: Path | None = None) -> Path:
@@ -124,7 +114,7 @@ def _labelled(folder: Path, out: Path) -> Path:
         entry["file"]: [{"keypoints": one["keypoints"], "side": one["side"]} for one in entry["hands"]]
         for entry in entries
     }
-    packed = _named(out, "labelled", folder.resolve())
+    packed = named(out / "labelled", folder.resolve())
     path = packed.with_suffix(".json")
     path.write_text(json.dumps(hands), encoding="utf-8")
     return _packed(folder, packed, keypoints=path)

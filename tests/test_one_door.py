@@ -45,7 +45,7 @@ READERS = {
     "is_zipfile",
 }
 MODULES_THAT_LOAD = {"np", "numpy", "json", "pickle", "torch", "trimesh", "onnx", "scipy", "joblib"}
-#: What has an `open` of its own, which is the door's or opens no file: sources, files of the door.
+#: Objects whose `open` method goes through the door or opens no file.
 OPENERS = {"os", "source", "find_source(source)", "file", "packed", "RawFile(path)", "_find_predictions(path)"}
 
 

@@ -46,7 +46,7 @@ def test_a_folder_is_listed_though_it_is_not_entered(tmp_path):
     assert [folder.name for folder, _, _ in walk(tmp_path, most_depth=0)] == [tmp_path.name]
 
 
-def test_a_folder_without_a_door_counts_as_empty(tmp_path):
+def test_a_missing_folder_and_a_pipe_contain_no_files(tmp_path):
     assert list(walk(tmp_path / "none")) == []
     os.mkfifo(tmp_path / "pipe")
     assert find_files(tmp_path) == []

@@ -160,7 +160,7 @@ def test_workers_give_the_same_bytes(tmp_path, raw_trees):
 
 
 class StickingSplit(ToySplit):
-    """Later poses are never read completely."""
+    """Reading poses after the sixth never ends."""
 
     def read(self, start: int, stop: int) -> Iterator[Sample | Problem]:
         yield from super().read(start, min(stop, 6))

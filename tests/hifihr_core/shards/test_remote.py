@@ -25,7 +25,7 @@ from hifihr_core.shards.split import Split
 
 pytest.importorskip("aiohttp", reason="reading https:// needs the extra `remote`: pip install 'hifihr[remote]'")
 
-#: Quick to try again; so patient with an answer that a busy machine gives it in time.
+#: Retries start at once, but an answer may take long, so that a busy machine does not fail the tests.
 QUICK = Patience(block_s=120.0, tries=3, pause_s=0.01, block_bytes=40_000)
 ROOMY = 10**9
 

@@ -20,7 +20,7 @@ def align_procrustes(truth, pred):
 
 
 def align_bone(truth, pred):
-    """HO-3D's joints 0 (wrist) and 4 (middle MCP)."""
+    """Give the bone from HO-3D's joint 0 (wrist) to 4 (middle MCP) its true length, and the wrist its true position."""
     length = np.sqrt(np.square(pred[4] - pred[0]).sum())
     scaled = (pred / length if length > 0 else pred) * np.sqrt(np.square(truth[4] - truth[0]).sum())
     return scaled - scaled[0] + truth[0]
