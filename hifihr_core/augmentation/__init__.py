@@ -1,1 +1,1 @@
-"""Augmentation as pure functions of (seed, epoch, key): draws, motion of pixels and labels, colours."""
+"""Augmentation as pure functions of (seed, epoch, key): random draws, motion of pixels and labels, and colours."""

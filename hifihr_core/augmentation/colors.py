@@ -1,8 +1,9 @@
 """Change the colours, blur, noise and occlusion of a finished crop, as lenses, sensors and file formats do.
 
-Three implementations apply the same draws: OpenCV on one uint8 picture in a worker (`change_picture`), torch on a batch
-on any device (`change_on_device`), which is the specification, and picture by picture on a float batch on a CPU; they
-differ only by rounding. Only the first one does JPEG: on a GPU it would not be worth its cost.
+Three implementations apply the same draws, and differ only by rounding: `change_picture` uses OpenCV on one uint8
+picture in a worker, `change_on_device`, the specification, uses torch on a batch on any device, and `_change_on_cpu`
+processes a float batch on a CPU, picture by picture. Only the first one does JPEG compression: on a GPU it would not be
+worth its cost.
 """
 
 from functools import lru_cache
@@ -21,7 +22,7 @@ from hifihr_core.randomness import uniforms
 NOISE_LEVELS = 16
 #: Maximum standard deviation of the noise per channel, for values in [0, 1].
 MAX_NOISE = 0.08
-#: Maximum shift between tiles of the noise.
+#: Maximum shift of a picture's window into the noise tile, pixels.
 _TILE_SLACK = 64
 _BLUR_REACH = 2.5  # kernel radius in standard deviations
 _GREYS = np.linspace(0, 1, 256)
@@ -30,7 +31,7 @@ _GREYS = np.linspace(0, 1, 256)
 def change_picture(
     picture: UInt8[np.ndarray, "H W 3"], visible: UInt8[np.ndarray, "H W"] | None, changes: PixelChanges
 ) -> None:
-    """Apply the changes of a picture in place; a covered part of the hand is no longer `visible`."""
+    """Apply the changes of a picture in place, and set `visible` to 0 where the hand is covered."""
     if changes.cover_px is not None:
         x0, y0, x1, y1 = changes.cover_px
         picture[y0:y1, x0:x1] = changes.cover_color
@@ -62,7 +63,7 @@ def _add_noise_bytes(picture: UInt8[np.ndarray, "H W 3"], sigma: float, seed: in
 def change_batch(
     image: Float[Tensor, "B 3 H W"], visible: Bool[Tensor, "B H W"] | None, draws: Draws
 ) -> tuple[Float[Tensor, "B 3 H W"], Bool[Tensor, "B H W"] | None]:
-    """Return a batch with its colour draws applied, except JPEG, and the remaining visible hand pixels."""
+    """Return a batch with its pixels changed as drawn, except JPEG, and the hand pixels that are still visible."""
     if image.device.type == "cpu" and image.dtype == torch.float32:
         return _change_on_cpu(image, visible, draws)
     return change_on_device(image, visible, draws)
@@ -71,7 +72,7 @@ def change_batch(
 def change_on_device(
     image: Float[Tensor, "B 3 H W"], visible: Bool[Tensor, "B H W"] | None, draws: Draws
 ) -> tuple[Float[Tensor, "B 3 H W"], Bool[Tensor, "B H W"] | None]:
-    """The same as `change_batch` in plain torch, on any device: the specification of all three."""
+    """Return the same as `change_batch`, in plain torch on any device: the specification of all implementations."""
     device = image.device
 
     def on_device(values: np.ndarray) -> Tensor:
@@ -90,7 +91,7 @@ def change_on_device(
 def _change_on_cpu(
     image: Float[Tensor, "B 3 H W"], visible: Bool[Tensor, "B H W"] | None, draws: Draws
 ) -> tuple[Float[Tensor, "B 3 H W"], Bool[Tensor, "B H W"] | None]:
-    """The same as `change_on_device`, one picture at a time, so that it stays in the processor's cache."""
+    """Return the same as `change_on_device`; one picture at a time, so that it stays in the processor's cache."""
     height, width = image.shape[2:]
     out = image.detach().contiguous().clone()
     matrices, tile = draws.color.astype(np.float32), _planar_noise(max(height, width))
@@ -114,18 +115,18 @@ def _change_on_cpu(
 
 
 def noise_level(sigma: float) -> int:
-    """Return the row of the noise bank that is closest to a standard deviation."""
+    """Return the index of the noise level, of `NOISE_LEVELS`, that is closest to a standard deviation."""
     return min(max(round(float(sigma) / MAX_NOISE * NOISE_LEVELS), 1), NOISE_LEVELS) - 1
 
 
 def noise_place(seed: int) -> tuple[int, int]:
-    """Return (row, column) of the start of the window into the noise tile."""
+    """Return (row, column) of the first pixel of a picture's window into the noise tile."""
     return seed % _TILE_SLACK, seed // _TILE_SLACK % _TILE_SLACK
 
 
 @lru_cache(maxsize=4)
 def noise_tile(image_px: int) -> Float[np.ndarray, "H W 3"]:
-    """Return a tile of standard normal numbers, larger than a crop, the same on every machine."""
+    """Return a tile of standard normal numbers, somewhat larger than a crop; it is the same on every machine."""
     side = image_px + _TILE_SLACK
     u = uniforms([f"noise {row}" for row in range(side)], side * 6, 0).reshape(side, side, 3, 2)
     return np.sqrt(-2 * np.log1p(-u[..., 0])) * np.cos(2 * np.pi * u[..., 1])  # Box-Muller transform
@@ -133,7 +134,7 @@ def noise_tile(image_px: int) -> Float[np.ndarray, "H W 3"]:
 
 @lru_cache(maxsize=4)
 def _planar_noise(image_px: int) -> Float[np.ndarray, "3 H W"]:
-    """Return the noise tile, channel by channel."""
+    """Return the noise tile in float32, with channels first."""
     return np.ascontiguousarray(noise_tile(image_px).transpose(2, 0, 1), dtype=np.float32)
 
 
@@ -171,7 +172,7 @@ def _covered(cover_px: Tensor, height: int, width: int) -> Bool[Tensor, "B H W"]
 
 
 def _blur(image: Float[Tensor, "B 3 H W"], sigma_px: Float[np.ndarray, " B"]) -> Float[Tensor, "B 3 H W"]:
-    """Blur the samples whose sigma is above 0, each with its own separable Gaussian and reflected borders."""
+    """Return the pictures; those whose sigma is above 0 are blurred by this Gaussian, with reflected borders."""
     image = image.clone()
     for b in np.flatnonzero(sigma_px > 0):
         radius = _blur_radius(sigma_px[b])

@@ -1,8 +1,8 @@
 """Augmentation: one function draws all random numbers of a batch, another converts them to geometry.
 
-A sample is rolled about the principal point (exact for 3D labels and any K: the pixels move by K R K^-1, which is
-affine), cropped to the network's square, scaled and shifted. Colours, blur, noise and occlusion are applied to the
-finished crop (`photometric`). Draws are pure functions of (seed, epoch, sample key).
+A picture is rolled about the principal point, cropped to the network's square, scaled and shifted. The roll R is exact
+for 3D labels and any K: pixels move by K R K^-1, which is affine. Colours, blur, noise and occlusion are applied to the
+finished crop (`augmentation.colors`). Draws are pure functions of (seed, epoch, sample key).
 """
 
 from collections.abc import Sequence
@@ -24,9 +24,11 @@ class AugmentRanges:
     """Ranges of the changes; `NO_CHANGE` does nothing. Probabilities are per picture.
 
     `rotation_rad` is the largest roll to either side, `scale` the range of scales (log-uniform), `shift` the largest
-    shift to either side as a fraction of the crop. `flip` mirrors a picture, which then shows a left hand: only for
-    training on left hands. `brightness`, `contrast`, `saturation` and `white_balance` are the largest relative changes;
-    `gamma` is the range of the exponent. Sizes of occluding rectangles are fractions of the crop.
+    shift to either side as a fraction of the crop. `flip` is the probability that a picture is mirrored, so that it
+    shows a left hand: use it only to train on left hands. `brightness`, `contrast`, `saturation` and `white_balance`
+    are the largest relative changes; `gamma` is the range of the exponent. `noise` is the largest standard deviation of
+    the noise, for values in [0, 1]. A rectangle covers part of the crop with `cover_probability`; `cover_side` is the
+    range of its sides as fractions of the crop.
     """
 
     rotation_rad: float = np.pi
@@ -70,7 +72,10 @@ _OFFSET_IN_UINT8 = np.array([1.0, 1.0, 1.0, 255.0])
 
 
 class PixelChanges(NamedTuple):
-    """The changes of one picture's pixels; None or 0, and `gamma` 1, mean no change. Colours are bytes."""
+    """The changes of one picture's pixels, for colours from 0 to 255; the fields are as in `Draws`.
+
+    None, 0 and, for `gamma`, 1 mean no change.
+    """
 
     cover_px: tuple[int, int, int, int] | None
     cover_color: tuple[float, float, float]
@@ -84,10 +89,12 @@ class PixelChanges(NamedTuple):
 
 @dataclass(frozen=True)
 class Draws:
-    """The random numbers of a batch, ready to use. Zero in `blur_sigma_px`, `noise`, `jpeg_quality` means none.
+    """The augmentation of each picture in a batch, as drawn at random from `AugmentRanges`.
 
-    `color` maps (r, g, b, 1) in [0, 1] to new (r, g, b). `cover_px` is (x0, y0, x1, y1) in whole pixels of the crop,
-    empty if nothing occludes the hand; `cover_color` is its RGB in [0, 1]. `noise_seed` picks a tile of the noise.
+    `shift` is a fraction of the crop. `color` maps (r, g, b, 1) in [0, 1] to new (r, g, b). `blur_sigma_px`, `noise`
+    (its standard deviation) and `jpeg_quality` are 0 for pictures without them; `noise_seed` picks a part of the noise
+    tile. `cover_px` is (x0, y0, x1, y1) in whole pixels of the crop, with x0 = x1 if nothing is covered; `cover_color`
+    is its RGB in [0, 1].
     """
 
     mirrored: Bool[np.ndarray, " B"]
@@ -109,7 +116,7 @@ class Draws:
 
     @cached_property
     def pixel_changes(self) -> tuple["PixelChanges", ...]:
-        """Return what happens to each picture's pixels after its warp, in plain numbers."""
+        """Return the changes of each picture's pixels, which follow the warp, as plain numbers."""
         x0, y0, x1, y1 = self.cover_px.T
         columns = (
             self.cover_px,
@@ -148,7 +155,10 @@ COLUMNS = (
 
 
 def draw(ranges: AugmentRanges, keys: Sequence[str], *, seed: int, epoch: int, image_px: int) -> Draws:
-    """Draw the augmentation of each sample: row b depends only on (seed, epoch, ``keys[b]``) and the ranges."""
+    """Draw the augmentation of each sample for crops of `image_px` pixels.
+
+    The draws of sample b depend only on (seed, epoch, ``keys[b]``), the ranges and `image_px`.
+    """
     low, span, probability = _scales(ranges)
     u = uniforms(keys, len(COLUMNS), seed, epoch, "augment")
     value = dict(zip(COLUMNS, np.ascontiguousarray((low + span * u).T), strict=True))
@@ -179,8 +189,9 @@ def draw(ranges: AugmentRanges, keys: Sequence[str], *, seed: int, epoch: int, i
 
 @lru_cache(maxsize=8)
 def _scales(ranges: AugmentRanges) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return (low, span, probability) of each column: its value is ``low + span * u``, and a change is applied if u is
-    below its probability.
+    """Return (low, span, probability) of each column of random numbers u in [0, 1).
+
+    A column is either a value, ``low + span * u``, or the decision whether to change a picture, ``u < probability``.
     """
     between = {
         "angle": (-ranges.rotation_rad, ranges.rotation_rad),
@@ -224,7 +235,7 @@ def _color_matrices(
     *,
     gain: Float[np.ndarray, "B 3"],
 ) -> Float[np.ndarray, "B 3 4"]:
-    """Return white balance, then saturation, contrast about mid-grey and brightness, as one affine map of RGB."""
+    """Return one affine map of RGB for white balance (`gain`), saturation, contrast about mid-grey and brightness."""
     color = np.empty((len(gain), 3, 4))
     color[..., :3] = (1 - saturation)[:, None, None] * _GREY
     color[:, [0, 1, 2], [0, 1, 2]] += saturation[:, None]
@@ -234,7 +245,7 @@ def _color_matrices(
 
 
 def _covers(u: Float[np.ndarray, "2 B"], sides: Float[np.ndarray, "2 B"], image_px: int) -> Int64[np.ndarray, "B 4"]:
-    """Return rectangles of the given sides (fractions of the crop), centred anywhere in the crop."""
+    """Return rectangles x0, y0, x1, y1 (pixels) with these centres `u` and sides (fractions of the crop)."""
     low = np.clip(u - sides / 2, 0, 1) * image_px
     high = np.clip(u + sides / 2, 0, 1) * image_px
     high = np.where(sides > 0, high, low)
@@ -243,7 +254,10 @@ def _covers(u: Float[np.ndarray, "2 B"], sides: Float[np.ndarray, "2 B"], image_
 
 @dataclass(frozen=True)
 class Squares:
-    """The square that the network sees in every picture, before augmentation."""
+    """The square that the network sees of each picture, before augmentation: its centre and side, pixels.
+
+    `width_px` is the width of the whole picture, which is needed to mirror it.
+    """
 
     center_px: Float[np.ndarray, "B 2"]
     side_px: Float[np.ndarray, " B"]
@@ -253,11 +267,10 @@ class Squares:
 def place(
     draws: Draws, K: Float[np.ndarray, "B 3 3"], squares: Squares, *, image_px: int
 ) -> tuple[Float[np.ndarray, "B 3 3"], Float[np.ndarray, "B 3 3"], Motion]:
-    """Return (T_new_old, K_new, motion): the geometry of every picture in a batch; arrays in float64, motion in
-    float32.
+    """Return (T_new_old, K_new, motion): how pixels, cameras and labels of each picture move to its crop.
 
-    The roll rotates picture and crop about the principal point, so the crop shows the same part of the scene; scale and
-    shift then change only the crop.
+    The roll rotates picture and square about the principal point, so the square shows the same part of the scene; scale
+    and shift then change only the square. Arrays are float64, the tensors of `motion` float32.
     """
     T_new_old, K_new, M_new_old = (np.empty((len(draws), 3, 3)) for _ in range(3))
     place_crops(

@@ -1,6 +1,6 @@
 """Move the labels of a batch with their pictures: 2D by an affine map of the picture, 3D by a rotation of the camera.
 
-Everything is batched torch on the device of the labels; on a CPU, frequent labels are moved by compiled loops instead.
+The rules are batched torch code on the device of the labels; on a CPU, compiled loops move the most frequent labels.
 `samples.LABELS` names the rule by which each label moves; this module contains the rules.
 """
 
@@ -27,8 +27,8 @@ class Motion:
     """The motion of a batch of pictures.
 
     `T_new_old` maps pixels of the old pictures to the new ones. `M_new_old` maps the old camera frame to the new one:
-    a rotation about the optical axis, times diag(-1, 1, 1) where the picture was mirrored (`mirrored`).
-    K_new M_new_old and T_new_old K_old are the same map: 3D labels project onto the 2D ones after the move as before.
+    a rotation about the optical axis, times diag(-1, 1, 1) if the picture is `mirrored`. K_new M_new_old equals
+    T_new_old K_old, so moved 3D labels project onto the moved 2D labels.
     """
 
     T_new_old: Float[Tensor, "B 3 3"]
@@ -36,17 +36,17 @@ class Motion:
     mirrored: Bool[Tensor, " B"]
 
     def to(self, device: torch.device | str) -> "Motion":
-        """Return the motion on a device."""
+        """Return the motion with its tensors on a device."""
         return Motion(**{name: value.to(device) for name, value in vars(self).items()})
 
 
 def move_labels(
     labels: Mapping[str, Tensor], present: Mapping[str, Bool[Tensor, " B"]], motion: Motion
 ) -> tuple[dict[str, Tensor], dict[str, Bool[Tensor, " B"]]]:
-    """Return labels and presence after a move. `mask`, which moves with its picture, is not among them.
+    """Return labels and presence after a motion. `mask` is not among them: it is warped with its picture.
 
     The rotation and pose of a right-hand model cannot describe a mirrored hand, so a mirrored sample loses these
-    labels. Raises: ValueError for a label that is not in `LABELS`.
+    labels. Raises: ValueError for a label without a rule.
     """
     turned = not torch.equal(motion.M_new_old, _EYE.expand_as(motion.M_new_old).to(motion.M_new_old.device))
     rules = {name: _rule(name) for name in labels}
@@ -77,7 +77,7 @@ def _points_px(points: Float[Tensor, "B N 2"], motion: Motion) -> Float[Tensor, 
 
 
 def _detected_px(points: Float[Tensor, "B N 2"], motion: Motion) -> Float[Tensor, "B N 2"]:
-    """Move detections; (0, 0), for joints that were not detected, does not change."""
+    """Return moved detections; (0, 0), which stands for a joint that was not detected, is not moved."""
     found = (points != 0).any(dim=-1, keepdim=True)
     return torch.where(found, _points_px(points, motion), points)
 
@@ -90,7 +90,7 @@ def _box_px(box: Float[Tensor, "B 4"], motion: Motion) -> Float[Tensor, "B 4"]:
 
 
 def _cam(points: Float[Tensor, "B *N 3"], motion: Motion) -> Float[Tensor, "B *N 3"]:
-    """Rotate points, or one vector per sample."""
+    """Return points, or one vector per sample, in the new camera frame."""
     if points.ndim == 2:
         return (motion.M_new_old @ points[..., None])[..., 0]
     return (motion.M_new_old @ points.mT).mT
@@ -122,9 +122,10 @@ _Loop = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], None]
 
 @dataclass(frozen=True)
 class _Rule:
-    """How a kind of label moves. `in_pixels`: it moves even if the camera does not rotate.
+    """How a kind of label moves: `move` in torch, and `loop`, if any, the same for float32 labels on a CPU.
 
-    `loop` does the same as `move` for a float32 label on a CPU.
+    `in_pixels` marks labels that move even if the camera does not rotate, `of_right_hand` those that a mirrored sample
+    loses.
     """
 
     move: Callable[[Tensor, Motion], Tensor]
@@ -156,5 +157,6 @@ _RULES: Mapping[Moves, _Rule] = MappingProxyType(
 
 def _rule(name: str) -> _Rule:
     if name not in LABELS or LABELS[name].moves not in _RULES:
-        raise ValueError(f"label {name!r} does not move with its picture; known labels: {', '.join(LABELS)}")
+        movable = ", ".join(known for known, label in LABELS.items() if label.moves in _RULES)
+        raise ValueError(f"label is {name!r}, expected one of {movable}")
     return _RULES[LABELS[name].moves]

@@ -1,7 +1,7 @@
 """Compiled loops that place crops and move labels on a CPU: one call per batch instead of many small array operations.
 
-The arrays of a batch are small, so that each call of a library costs more than its arithmetic. The twins in
-plain NumPy and torch are `moves` and the tests.
+The arrays of a batch are so small that calling a library costs more than the arithmetic. The same functions in plain
+torch are in `moves`; those of crops, in NumPy, are in the tests.
 """
 
 import math
@@ -19,7 +19,7 @@ def move_points_px(
     skips_zero: bool,
     out: Float32[np.ndarray, "B N 2"],
 ) -> None:
-    """Move pixels by an affine map; with `skips_zero`, (0, 0) stays."""
+    """Write the points, moved by the affine map of their sample, to `out`; with `skips_zero`, (0, 0) is not moved."""
     for b in range(points.shape[0]):
         T = T_new_old[b]
         for n in range(points.shape[1]):
@@ -35,7 +35,7 @@ def move_points_px(
 def turn_points(
     points: Float32[np.ndarray, "B N 3"], M_new_old: Float32[np.ndarray, "B 3 3"], out: Float32[np.ndarray, "B N 3"]
 ) -> None:
-    """Multiply points by the matrix of their sample."""
+    """Write the points, multiplied by the matrix of their sample, to `out`."""
     for b in range(points.shape[0]):
         M = M_new_old[b]
         for n in range(points.shape[1]):
@@ -49,7 +49,7 @@ def turn_points(
 def turn_rotations(
     rotvecs: Float32[np.ndarray, "B 3"], M_new_old: Float32[np.ndarray, "B 3 3"], out: Float32[np.ndarray, "B 3"]
 ) -> None:
-    """Follow each rotation (axis-angle) by the roll about z in `M_new_old`; angles of the result are at most pi."""
+    """Write each rotation, followed by the roll about z in `M_new_old`, to `out`: axis times angle, at most pi."""
     for b in range(rotvecs.shape[0]):
         roll = math.atan2(M_new_old[b, 1, 0], M_new_old[b, 1, 1]) / 2
         a, w = math.sin(roll), math.cos(roll)
@@ -68,7 +68,7 @@ def turn_rotations(
 
 @helper
 def _roll(K: np.ndarray, cos: float, sin: float, T: np.ndarray) -> None:
-    """Write K R K^-1, which rolls pixels about the principal point, into the first two rows of T."""
+    """Write K R K^-1, which rolls pixels about the principal point by the rotation R, into the first two rows of T."""
     a, b, c, d = K[0, 0], K[0, 1], K[1, 0], K[1, 1]
     det = a * d - b * c
     e, f, g, h = a * cos + b * sin, b * cos - a * sin, c * cos + d * sin, d * cos - c * sin
@@ -91,10 +91,11 @@ def place_crops(
     K_new: Float[np.ndarray, "B 3 3"],
     M_new_old: Float[np.ndarray, "B 3 3"],
 ) -> None:
-    """Write the geometry of every crop; see `draws.place`. `shift_px` is the position of the square's centre in the
-    crop.
+    """Write `T_new_old`, `K_new` and `M_new_old` of each crop; see `draws.place`.
 
-    A picture that is neither rolled nor mirrored is only scaled and shifted, without rounding by K K^-1.
+    `shift_px` is where the centre of the square, `center_px`, is in the crop, and `zoom` is the number of pixels of the
+    crop per pixel of the picture. A picture that is neither rolled nor mirrored is only scaled and shifted, without the
+    rounding errors of K K^-1.
     """
     for b in range(K.shape[0]):
         sign, offset = (-1.0, width_px[b]) if mirrored[b] else (1.0, 0.0)

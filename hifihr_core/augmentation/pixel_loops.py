@@ -1,4 +1,4 @@
-"""Compiled pixel loops over a float picture that fits the processor's cache; they release the interpreter lock."""
+"""Compiled loops over the pixels of one float picture; they release the interpreter lock."""
 
 import math
 
@@ -10,7 +10,7 @@ from hifihr_core.machine.kernels import kernel
 
 @kernel
 def recolor(picture: Float[np.ndarray, "3 H W"], matrix: Float[np.ndarray, "3 4"]) -> None:
-    """Multiply (r, g, b, 1) of every pixel by a matrix, in place, and clip to [0, 1]."""
+    """Multiply (r, g, b, 1) of every pixel by a matrix, and clip to [0, 1], in place."""
     zero, one = np.float32(0), np.float32(1)
     m, (_, height, width) = matrix.copy(), picture.shape
     for y in range(height):
@@ -23,7 +23,7 @@ def recolor(picture: Float[np.ndarray, "3 H W"], matrix: Float[np.ndarray, "3 4"
 
 @kernel
 def add_noise(picture: Float[np.ndarray, "3 H W"], noise: Float[np.ndarray, "3 H W"], sigma: float) -> None:
-    """Add `noise` times `sigma` in place, and clip to [0, 1]."""
+    """Add `sigma` times `noise`, and clip to [0, 1], in place."""
     zero, one = np.float32(0), np.float32(1)
     for c in range(picture.shape[0]):
         for y in range(picture.shape[1]):
@@ -35,9 +35,9 @@ def add_noise(picture: Float[np.ndarray, "3 H W"], noise: Float[np.ndarray, "3 H
 def expose_film(
     picture: Float[np.ndarray, "3 H W"], field: Float[np.ndarray, "H W"], out: Float[np.ndarray, "3 H W"]
 ) -> None:
-    """Multiply by a light field, and softly compress highlights, as cameras do.
+    """Write the picture, multiplied by a brightness per pixel and with softly compressed highlights, to `out`.
 
-    The curve is the identity up to 0.7 and then approaches 1; negative values become 0.
+    Values up to 0.7 are not compressed; higher ones approach 1, and negative ones become 0.
     """
     knee, rest, zero, one = np.float32(0.7), np.float32(0.3), np.float32(0), np.float32(1)
     for c in range(picture.shape[0]):

@@ -1,8 +1,8 @@
 """Jitter a picture's amplitude spectrum: its statistics change, but its edges do not move.
 
-Networks trained on rendered pictures rely on frequency amplitudes, which renderers get wrong; random amplitudes prevent
-that. Source: Chattopadhyay et al., "PASTA: Proportional Amplitude Spectrum Training Augmentation", ICCV 2023: the noise
-grows with the frequency, as rendered and real pictures differ most there.
+Networks trained on rendered pictures may rely on the amplitudes of frequencies, which renderers get wrong; random
+amplitudes prevent this. The noise grows with the frequency, since rendered and real pictures differ most at high ones.
+Source: Chattopadhyay et al., "PASTA: Proportional Amplitude Spectrum Training Augmentation", ICCV 2023.
 """
 
 import numpy as np
@@ -17,9 +17,10 @@ def jitter_spectrum(
     growth: float = 2.0,
     floor: float = 0.15,
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """Return a picture whose amplitudes are multiplied by ``1 + sigma * normal``, with unchanged phases.
+    """Return the picture with each amplitude multiplied by ``abs(1 + sigma * z)``, z standard normal; phases are kept.
 
-    ``sigma = strength * (distance to frequency 0 / the largest) ** growth + floor``; the mean colour is unchanged.
+    ``sigma = strength * f ** growth + floor``, where f is the frequency relative to the largest one. The mean colour is
+    kept, except that values are clipped to 0 to 255.
     """
     spectrum = np.fft.rfft2(picture.astype(np.float32), axes=(0, 1))
     sigma = strength * _distance(*picture.shape[:2]) ** growth + floor

@@ -31,7 +31,7 @@ def hand_facts(hand: HandModel) -> HandFacts:
 def capabilities_of(
     hand: HandModel, *, renders: bool, perceptual: bool, extra: frozenset[str] = frozenset()
 ) -> frozenset[str]:
-    """Return the capabilities of a run with this hand; `extra` are those of the image network."""
+    """Return the names in `supervision.CAPABILITIES` that a run with this hand has; `extra` are the image network's."""
     offered = {
         "mano_vertices": hand.has_mano_vertices,
         "mano_edges": getattr(hand, "mano_faces", None) is not None,
@@ -51,7 +51,7 @@ def loss_inputs(
     perceptual: nn.Module | None = None,
     start: PlacedEstimate | None = None,
 ) -> LossInputs:
-    """Return the inputs of a batch, without labels that the plan does not read."""
+    """Return what the plan's terms may read of a batch; it contains only the labels that they use."""
     labels = {name: batch.labels[name] for name in plan.labels if name in batch.labels}
     present = {name: batch.present[name] for name in labels}
     absent = torch.zeros(len(batch), dtype=torch.bool, device=batch.image.device)
@@ -73,9 +73,10 @@ def evaluate_terms(inputs: LossInputs, plan: Plan) -> dict[str, Ratio]:
 
 
 def weigh(ratios: Mapping[str, Ratio], weights: Mapping[str, float], sums: Mapping[str, Tensor]) -> Tensor:
-    """Return the loss: each term's total over the weight in `sums`, times its weight in the plan.
+    """Return the loss: the weighted sum of the terms, each its samples' total divided by their total weight.
 
-    `sums` are the total weights of the step's samples, including those of other processes; see `total_weights`.
+    `weights` are the terms' weights in the loss. `sums` are the total weights of the step's samples (`total_weights`),
+    including those in other processes.
     """
     parts = [weights[name] * ratio.total.sum() / sums[name].clamp(min=1e-8) for name, ratio in ratios.items()]
     return torch.stack(parts).sum()

@@ -1,4 +1,4 @@
-"""The trunk of the perceptual term: VGG19 up to conv3_3 before its ReLU, as the paper uses it."""
+"""The network whose features the perceptual term compares: VGG19 up to conv3_3, before its ReLU, as in the paper."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ NUM_LAYERS = 15
 
 
 class Trunk(nn.Module):
-    """Deep features of RGB in [0, 1]; ImageNet statistics are applied inside. It is not trained."""
+    """A fixed network from RGB in [0, 1], which it normalises with ImageNet's statistics, to deep features."""
 
     mean: Tensor
     std: Tensor
@@ -29,17 +29,17 @@ class Trunk(nn.Module):
         self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1))
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
-        """Return the feature maps."""
+        """Return the feature maps of RGB in [0, 1]."""
         return self.layers((image - self.mean) / self.std)
 
 
 def load_perceptual(path: Path) -> Trunk:
-    """Build the trunk from torchvision's VGG19 weights. Raises: AssetError if the file is something else."""
+    """Build the network from torchvision's VGG19 weights. Raises: AssetError if the file does not contain them."""
     from torchvision.models import vgg19
 
     with torch.device("meta"):  # only shapes: the full network has half a gigabyte of unused weights
         layers = vgg19(weights=None, init_weights=False).features[:NUM_LAYERS]
-    what, remedy = "VGG19 weights of torchvision", "fetch them again"
+    what, remedy = "VGG19 weights of torchvision", f"run `hifihr assets fetch {PERCEPTUAL_ASSET}` again"
     state = read_torch_file(path, what=what, remedy=remedy)
     try:
         layers.load_state_dict({name: state[f"features.{name}"] for name in layers.state_dict()}, assign=True)

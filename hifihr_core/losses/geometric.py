@@ -1,7 +1,8 @@
 """Terms on joints, bones, vertices and root placement.
 
-Lengths are metres in the root frame; image distances are pixels of a 224 px crop whatever the actual size, so that the
-paper's weights mean the same at every size. Labels are treated as exact.
+Lengths are metres in the root frame. Image distances are converted to pixels of a crop of 224 px, so that the paper's
+weights have the same effect at every size. Labels are treated as exact. In parentheses after a term: "paper" and the
+term's name in HiFiHR's code, or another source.
 """
 
 import torch
@@ -27,13 +28,13 @@ MEAN_BONE_M = 0.0282
 
 
 def bone_directions(joints: Float[Tensor, "B 21 D"], *, eps: float = 1e-4) -> Float[Tensor, "B 20 D"]:
-    """Return the unit vectors from parent to child of the 20 bones."""
+    """Return the unit vectors of the 20 bones, from parent joint to child joint; `eps` is added to their lengths."""
     bones = joints[:, CHILDREN_OF_BONES] - joints[:, PARENTS_OF_BONES]
     return bones / (torch.linalg.vector_norm(bones, dim=-1, keepdim=True) + eps)
 
 
 def bone_length(joints: Float[Tensor, "B 21 3"]) -> Float[Tensor, " B"]:
-    """Return the length of FreiHAND's reference bone, metres."""
+    """Return the length of FreiHAND's reference bone (the middle finger's proximal phalanx), metres."""
     return torch.linalg.vector_norm(joints[:, SCALE_BONE[0]] - joints[:, SCALE_BONE[1]], dim=-1)
 
 
@@ -66,8 +67,8 @@ def joints_3d(inputs: LossInputs) -> Ratio:
 def joints_aligned(inputs: LossInputs) -> Ratio:
     """Mean joint distance after Procrustes alignment, metres: the metric PA-MPJPE.
 
-    If the rotation of a hand is uncertain, `joints_3d` favours fingers averaged over rotations; this term measures how
-    the fingers are bent regardless of rotation. The alignment has no gradient.
+    If the global rotation of a hand is uncertain, `joints_3d` is lowest for an average over its possible rotations, in
+    which fingers are wrong, too; this term measures only how the fingers are bent. The alignment has no gradient.
     """
     joints, truth = inputs.prediction.hand.joints, inputs.labels["joints_cam"]
     present = inputs.present["joints_cam"] & inputs.present["image"]
@@ -132,9 +133,9 @@ def bone_direction_2d(inputs: LossInputs) -> Ratio:
 
 @term("keypoints_2d", labels=("keypoints_px", "keypoints_confidence"))
 def keypoints_2d(inputs: LossInputs) -> Ratio:
-    """Robust distance to detected keypoints in pixels, weighted by squared confidence (paper: open_2dj; S2HAND).
+    """Robust distance to detected keypoints in pixels, weighted by confidence (paper: open_2dj; S2HAND).
 
-    The wrist counts double and the fingertips one and a half times, inside the square.
+    The weight of a keypoint is (m c)^2 with its confidence c, and m = 2 for the wrist, 1.5 for the fingertips, else 1.
     """
     offset_px = (inputs.prediction.joints_px - inputs.labels["keypoints_px"]) * _per_reference_px(inputs)
     # The gradient of a norm at zero is undefined; here it is zero.
@@ -148,7 +149,10 @@ def keypoints_2d(inputs: LossInputs) -> Ratio:
 
 @term("keypoint_bone_direction", labels=("keypoints_px", "keypoints_confidence"))
 def keypoint_bone_direction(inputs: LossInputs) -> Ratio:
-    """Squared difference of bone vectors to detected keypoints, weighted by both confidences (open_bone_direc)."""
+    """Squared difference of the unit bone vectors from those between detected keypoints (paper: open_bone_direc).
+
+    Each bone is weighted by the product of its ends' confidences.
+    """
     confidence = _confidence(inputs)
     difference = bone_directions(inputs.prediction.joints_px) - bone_directions(inputs.labels["keypoints_px"])
     weight = confidence[:, PARENTS_OF_BONES] * confidence[:, CHILDREN_OF_BONES]
@@ -166,7 +170,7 @@ def root_px(inputs: LossInputs) -> Ratio:
 
 @term("root_scale", labels=("joints_cam",))
 def root_scale(inputs: LossInputs) -> Ratio:
-    """Absolute error of the logarithm of the image scale at the root: the relative error of its depth."""
+    """Absolute error of the logarithm of the image scale at the root: about the relative error of the root's depth."""
     _, truth = _true_root(inputs)
     return mean_over_present(
         inputs, (inputs.prediction.estimate.scale_px_per_m.log() - truth.log()).abs(), "joints_cam"
@@ -174,13 +178,13 @@ def root_scale(inputs: LossInputs) -> Ratio:
 
 
 def _true_root(inputs: LossInputs) -> tuple[Float[Tensor, "B 2"], Float[Tensor, " B"]]:
-    """Return (root_px, scale_px_per_m) of the annotated root; harmless placeholders if it is absent."""
+    """Return (root_px, scale_px_per_m) of the annotated root; finite placeholders for samples without the label."""
     root_cam = inputs.labels["joints_cam"][:, ROOT]
     in_view = torch.where(inputs.present["joints_cam"][:, None], root_cam, root_cam.new_tensor([0.0, 0.0, 1.0]))
     return measure_root(in_view, inputs.K)
 
 
 def _confidence(inputs: LossInputs) -> Float[Tensor, "B 21"]:
-    """Return the detector's confidence, zero for samples without keypoints."""
+    """Return the detector's confidence in each keypoint, 0 for samples without keypoints."""
     present = inputs.present["keypoints_px"] & inputs.present["keypoints_confidence"]
     return inputs.labels["keypoints_confidence"] * (present & inputs.present["image"])[:, None]

@@ -1,7 +1,7 @@
-"""Terms on skin and light separately, for rendered pictures, where both are known.
+"""Terms that compare skin and light separately, for rendered pictures, whose skin and light are known.
 
-A picture only shows their product, so a network that learns from pictures alone may put the skin's tone into the light;
-these terms separate them, on the common scale of docs/conventions.md.
+A picture only shows the product of the two, so a network that learns from pictures alone may explain the skin's tone by
+the light; these terms prevent that. docs/conventions.md defines the common scale of skin and light.
 """
 
 import torch
@@ -20,13 +20,13 @@ _NORMALS = 32
 def albedo(inputs: LossInputs) -> Ratio:
     """Mean absolute difference of the albedo over the vertices, RGB in [0, 1].
 
-    Raises: DataError if the label holds the coefficients of another hand model.
+    Raises: DataError if the label has the coefficients of another hand model.
     """
     ours, truth = needed(inputs.prediction.estimate.parameters.texture, "the texture"), inputs.labels["texture"]
     if ours.shape[1] != truth.shape[1]:
         raise DataError(
-            f"the label texture has {truth.shape[1]} coefficients, expected {ours.shape[1]} of this run's hand; "
-            "prepare data with that hand, or disable the term with --set loss.weights.albedo=0"
+            f"the label texture has {truth.shape[1]} coefficients, expected {ours.shape[1]}, as in this run's hand "
+            "model; prepare data with this model, or disable the term with --set loss.weights.albedo=0"
         )
     with torch.no_grad():
         aim = inputs.hand.vertex_colors(truth)
@@ -35,7 +35,7 @@ def albedo(inputs: LossInputs) -> Ratio:
 
 @term("light", labels=("light", "sky"), requires=("render",))
 def light(inputs: LossInputs) -> Ratio:
-    """Mean absolute difference between white surfaces of all orientations under the two lights, without highlights."""
+    """Mean absolute difference in the colour of matte white surfaces of all orientations under the two lights."""
     truth = Light.from_numbers(inputs.labels["light"], inputs.labels["sky"])
     ours = needed(inputs.prediction.estimate.light, "the light")
     normals = even_directions(_NORMALS).to(truth.ambient).expand(len(truth.ambient), -1, -1)

@@ -1,7 +1,8 @@
 """Terms between the rendered picture and the photo.
 
-They compare inside `LossInputs.region`, which has no gradient, and weight samples by `LossInputs.trust`. The
-outline of the hand learns from `silhouette` and `iou`, through the renderer's antialiased coverage.
+Terms on colours compare the pixels in `LossInputs.region`, which has no gradient, and weight samples by
+`LossInputs.trust`. Gradients for the hand's outline come from `silhouette` and `iou`, through the renderer's
+antialiased coverage. In parentheses after a term: its names in HiFiHR's code.
 """
 
 import torch
@@ -21,7 +22,7 @@ def region_mean(values: Float[Tensor, "B C H W"], region: Float[Tensor, "B H W"]
 def composite(
     rendered: Float[Tensor, "B 3 H W"], photo: Float[Tensor, "B 3 H W"], region: Float[Tensor, "B H W"]
 ) -> Float[Tensor, "B 3 H W"]:
-    """Return the photo with the region replaced by the rendered picture, so that the rest is equal."""
+    """Return the photo with the region replaced by the rendered picture, so that the two differ only there."""
     return torch.lerp(photo, rendered, region[:, None])
 
 
@@ -60,7 +61,7 @@ def photometric(inputs: LossInputs) -> Ratio:
 
 @term("mean_color", requires=("render", "region"))
 def mean_color(inputs: LossInputs) -> Ratio:
-    """Squared difference of the mean colours, per sample and channel (paper: mrgb, over one number per batch)."""
+    """Squared difference of the mean colours, per sample and channel (paper: mrgb, with one mean per batch)."""
     rendered, region = _rendered(inputs)
     difference = region_mean(rendered, region) - region_mean(inputs.image, region)
     return _trusted(inputs, difference.square().mean(dim=1))
@@ -106,7 +107,7 @@ def _coverage(inputs: LossInputs) -> Float[Tensor, "B H W"]:
 
 
 def _trusted(inputs: LossInputs, values: Float[Tensor, " B"]) -> Ratio:
-    """Weight samples by their trust; a sample whose region is empty has no weight."""
+    """Return values weighted by the trust in their samples; samples whose region is empty have weight 0."""
     region, trust = inputs.pixels
     weight = trust * inputs.present["image"] * (region.sum(dim=(1, 2)) > 0)
     return Ratio(torch.where(weight > 0, values * weight, 0.0), weight)

@@ -1,7 +1,7 @@
 """Terms without labels: priors on hands, skins and meshes.
 
-Priors of pose, shape and texture pull towards the mean or, if the settings say so, towards the estimates of the run's
-starting network.
+Priors of pose, shape and texture pull towards the mean or, if the setting loss.priors is "start", towards the estimates
+of the run's starting network. In parentheses after a term: its name in HiFiHR's code, or its source.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from hifihr_core.losses.terms import LossInputs, Ratio, mean_over_present, term
 
 @term("pose_prior")
 def pose_prior(inputs: LossInputs) -> Ratio:
-    """Mean squared pose in standard deviations of the hand's own prior (paper: mpose); the global rotation is free."""
+    """Mean squared pose, in standard deviations of the hand model's prior (paper: mpose), without global rotation."""
     z = _from_centre(inputs, lambda own: inputs.hand.prior.standardized(own.pose))
     return mean_over_present(inputs, z.square())
 
@@ -72,7 +72,7 @@ def texture_smoothness(inputs: LossInputs) -> Ratio:
 
 
 def _from_centre(inputs: LossInputs, read: Callable[[HandParameters], Float[Tensor, "B D"]]) -> Float[Tensor, "B D"]:
-    """Return parameters relative to the centre of this run's priors."""
+    """Return the parameters that `read` selects, relative to the centre of this run's priors."""
     own = read(inputs.prediction.estimate.parameters)
     return own if inputs.start is None else own - read(inputs.start.estimate.parameters)
 

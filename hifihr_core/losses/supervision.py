@@ -19,7 +19,7 @@ Weight = float | int | tuple[tuple[float | int, float | int], ...]
 
 @dataclass(frozen=True)
 class Level:
-    """One row of the table: the labels that may be read, the region for photometric terms, and the weights."""
+    """One row of the table: the labels that may be read, the region for photometric terms, and the terms' weights."""
 
     labels: frozenset[str]
     region: str
@@ -134,7 +134,7 @@ CAPABILITIES: Mapping[str, str] = MappingProxyType(
 class Plan:
     """A run's selection from the table: its terms, their weights, the labels it reads, and the omitted terms.
 
-    `left_out` pairs each absent term with its reason.
+    `left_out` pairs each omitted term with the reason.
     """
 
     level: str
@@ -159,10 +159,10 @@ def weight_at(weight: Weight, epoch: float | int) -> float:
 def plan_terms(
     level: str, capabilities: frozenset[str], *, weights: Mapping[str, Weight] = MappingProxyType({})
 ) -> Plan:
-    """Choose the terms of a run: the level's row, changed by `weights`, except terms that the hand or the run does not
-    support.
+    """Choose the terms of a run: those of the level, with weights replaced by `weights`, that the run supports.
 
-    Raises: ConfigError for an unknown level or term, or for a term whose label the level may not read.
+    `capabilities` are what the run and its hand model have of `CAPABILITIES`. Raises: ConfigError for an unknown level
+    or term, or for a term that needs a label that the level may not read.
     """
     row = lookup(LEVELS, level, "train.supervision")
     merged = {**row.weights, **weights}
@@ -195,16 +195,16 @@ def plan_terms(
 def check_labels(plan: Plan, datasets: Mapping[str, frozenset[str]], *, extra: Sequence[str] = ()) -> None:
     """Check that the data supports the plan; `datasets` maps each dataset's name to its labels.
 
-    `extra` names labels that the run needs besides its terms. Raises: DataError with label, dataset and remedy.
+    `extra` names labels that the run needs besides those of its terms. Raises: DataError if a label is in no dataset.
     """
     carried = frozenset().union(*datasets.values())
     for name in sorted((plan.labels | set(extra)) - carried):
         terms = [term.name for term in plan.terms.values() if name in term.labels]
         off = " ".join(f"--set loss.weights.{term}=0" for term in terms)
-        remedy = f"; prepare data that has it, or disable its terms with {off}" if terms else ""
+        disabled = f"disable its terms with {off}" if terms else 'set render.root to "predicted"'
         raise DataError(
             f"{', '.join(datasets)}: no label {name}, which supervision {plan.level} needs for "
-            f"{', '.join(terms) or 'the true root'}{remedy}"
+            f"{', '.join(terms) or 'the true root'}; prepare data that has it, or {disabled}"
         )
 
 

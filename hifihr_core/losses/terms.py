@@ -29,7 +29,7 @@ class Ratio:
 
 @dataclass(frozen=True)
 class HandFacts:
-    """Facts of a hand model that terms need beyond its output; made once per run by `hand_facts`.
+    """Facts about a hand model that terms need besides its output; made once per run by `hand_facts`.
 
     `edges` lists each edge of the mesh once. `vertex_colors` converts texture coefficients (B, X) to albedo.
     `mano_edges` are the edges of the MANO surface, None if the hand has none.
@@ -45,12 +45,13 @@ class HandFacts:
 class LossInputs:
     """Everything that a term may read: the prediction, the photo, and the labels that its level allows.
 
-    Concretely, ``labels[name][b]`` counts where ``present[name][b]``; a sample with ``present["image"]`` False is
+    Concretely, ``labels[name][b]`` is valid only if ``present[name][b]``; a sample with ``present["image"]`` False is
     corrupt and contributes to no term. `region` weights the pixels that photometric terms compare and `trust` the
     samples; both are None in a run without rendering. `start` is the starting network's estimate for the batch, None
     unless it is the centre of the priors. `region` and `start` have no gradient.
 
-    A term that names a capability in `requires` may use the properties below; without it they raise ValueError.
+    Each property below needs the capability in quotes: a term that uses it names this capability in `requires`. Without
+    the capability the property raises ValueError.
     """
 
     prediction: PlacedEstimate
@@ -66,27 +67,27 @@ class LossInputs:
 
     @property
     def placed_start(self) -> PlacedEstimate:
-        """Return the hands as estimated by the run's starting network ("start")."""
+        """Return the hands as estimated by the run's starting network (capability "start")."""
         return needed(self.start, "the estimate of the run's start")
 
     @property
     def rendered(self) -> Rendered:
-        """Return the rendered picture ("render")."""
+        """Return the rendered picture (capability "render")."""
         return needed(self.prediction.rendered, "the rendered picture")
 
     @property
     def pixels(self) -> tuple[Float[Tensor, "B H W"], Float[Tensor, " B"]]:
-        """Return `region` and `trust` ("region")."""
+        """Return `region` and `trust` (capability "region")."""
         return needed(self.region, "the region to compare"), needed(self.trust, "the trust in samples")
 
     @property
     def mano_vertices(self) -> Float[Tensor, "B 778 3"]:
-        """Return the predicted MANO vertices in the root frame, metres ("mano_vertices")."""
+        """Return the predicted MANO vertices in the root frame, metres (capability "mano_vertices")."""
         return needed(self.prediction.hand.mano_vertices, "MANO's vertices")
 
     @property
     def appearance(self) -> Appearance:
-        """Return the predicted appearance ("render")."""
+        """Return the predicted appearance (capability "render")."""
         return needed(self.prediction.hand.appearance, "the appearance")
 
 
@@ -97,8 +98,8 @@ TermFunction = Callable[[LossInputs], Ratio]
 class Term:
     """One row of the registry: the function, the labels it reads, and the capabilities that it requires.
 
-    `requires` holds names in `supervision.CAPABILITIES`; if one is missing, the term is omitted, and the run reports
-    it.
+    `requires` holds names in `supervision.CAPABILITIES`. If a run lacks one of them, it omits the term and reports
+    this.
     """
 
     name: str
@@ -126,7 +127,7 @@ def term(
 
 
 def mean_over_present(inputs: LossInputs, values: Float[Tensor, "B *rest"], *names: str) -> Ratio:
-    """Average over all axes except the batch; a sample that lacks one of the labels `names` has weight 0."""
+    """Return the mean of each sample's values; a sample that lacks one of the labels `names` has weight 0."""
     per_sample = values.flatten(1).mean(dim=1) if values.ndim > 1 else values
     weight = inputs.present["image"].to(per_sample.dtype)
     for name in names:

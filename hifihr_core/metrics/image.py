@@ -1,8 +1,8 @@
 """Texture metrics: how close the rendered hand looks to the photo, under two named protocols.
 
-Pictures are RGB, (H, W, 3) float in [0, 1], at the pixel grid of the network's input. `paper` is what HiFiHR computes,
-one picture at a time (its own numbers depend on the size of the validation batch); `strict` considers only the hand.
-docs/evaluation.md defines both.
+Pictures are RGB, (H, W, 3) float in [0, 1], at the resolution of the network's input. The protocol `paper` is that of
+HiFiHR's code, applied to one picture at a time (HiFiHR's published numbers depend on the size of the validation batch);
+`strict` considers only the hand. docs/evaluation.md defines both.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,10 +39,11 @@ class TexturePair:
 
 
 def paper_metrics(pair: TexturePair, *, mask: Mask, lpips: Lpips | None) -> dict[str, float | None]:
-    """Return HiFiHR's texture metrics of one picture: both pictures times `mask`, then means over the whole picture.
+    """Return HiFiHR's texture metrics: render and photo are multiplied by `mask`, then compared over the whole picture.
 
-    `mask` is the true one for FreiHAND, the rendered silhouette for HO-3D. True hand pixels that the render misses are
-    white in it, like its renderer's background. The render is not clipped.
+    `mask` is the true one for FreiHAND, the rendered silhouette for HO-3D. Where the rendered hand does not cover the
+    mask, the render is white, like the background of HiFiHR's renderer. The render is not clipped to [0, 1]. `lpips` is
+    None in the result if no network is given.
     """
     kept = mask[..., None].astype(np.float64)
     rendered, photo = pair.on_white * kept, pair.photo * kept
@@ -57,17 +58,18 @@ def paper_metrics(pair: TexturePair, *, mask: Mask, lpips: Lpips | None) -> dict
 
 
 def strict_metrics(pair: TexturePair, *, mask: Mask, lpips: Lpips | None) -> dict[str, float | None]:
-    """Return texture metrics on the true hand only, and the fraction of it that the render covers.
+    """Return texture metrics on the true hand only, and how well the rendered hand covers it.
 
-    L1, L2 and PSNR are over the pixels of the true mask, SSIM and LPIPS over a tight crop around it with everything
-    else black in both pictures. Mask pixels that the render misses are black in it. A pixel that it covers by half or
-    more shows the photo in the rest, since no estimate of a hand knows the background: on black, a perfect hand would
-    score 26 dB at 96 pixels and 30 dB at 224. The render is clipped to [0, 1]. `coverage` is the rendered part of the
-    true mask, `iou` the overlap of the two silhouettes.
+    L1, L2 and PSNR are over the pixels of the true mask, SSIM and LPIPS over a tight crop around the mask, with
+    everything outside the mask black in both pictures. If the rendered hand covers half of a pixel or more, the rest of
+    the pixel is filled with the photo, otherwise with black: an estimate of a hand does not include the background, and
+    on black, even a perfect hand would score a PSNR of only 26 dB at 96 pixels and 30 dB at 224. The render is clipped
+    to [0, 1]. `coverage` is the fraction of the true mask that is rendered, `iou` the intersection over union of the
+    two silhouettes. `lpips` is None in the result if no network is given.
     Raises: ValueError if the mask is empty.
     """
     if not mask.any():
-        raise ValueError("the mask is empty")
+        raise ValueError("mask is empty, expected at least one pixel of the hand")
     shown = photo_part(pair.coverage)[..., None] * pair.photo
     rendered = (pair.on_black + shown).clip(0, 1)
     difference = rendered[mask] - pair.photo[mask]
@@ -88,13 +90,13 @@ def strict_metrics(pair: TexturePair, *, mask: Mask, lpips: Lpips | None) -> dic
 
 
 def tight_crop(mask: Mask, *, least_px: int = LPIPS_MIN_PX) -> tuple[slice, slice]:
-    """Return the rows and columns of the mask's box, extended to `least_px` if the picture is large enough."""
+    """Return the rows and columns of the mask's bounding box, extended to `least_px` if the picture is large enough."""
     rows, columns = (np.asarray(mask.any(axis=axis)) for axis in (1, 0))
     return _span(rows, least_px), _span(columns, least_px)
 
 
 def average_metrics(rows: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
-    """Return the mean over pictures of each metric; None if it was not computed."""
+    """Return the mean of each metric over the pictures for which it was computed; None if there are none."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     means: dict[str, float | None] = {}
     for name in names:
@@ -111,7 +113,7 @@ def _span(hit: Bool[np.ndarray, " N"], least: int) -> slice:
 
 
 def _psnr(l2: float) -> float:
-    """Return -10 log10 of the mean squared error of pictures in [0, 1], decibels; infinite for identical pictures."""
+    """Return the PSNR for a mean squared error of pictures in [0, 1], decibels; infinite for identical pictures."""
     return float(-10 * np.log10(l2)) if l2 > 0 else float("inf")
 
 
@@ -131,7 +133,7 @@ def _ssim_map(a: Picture, b: Picture) -> Picture:
 
 
 def _ssim_zero_padded(a: Picture, b: Picture) -> Picture:
-    """Return SSIM per pixel with zero padding, as in a padded convolution."""
+    """Return SSIM per pixel and channel, with zeros beyond the borders of the pictures."""
     pad = 2 * _WINDOW_RADIUS
     border = ((pad, pad), (pad, pad), (0, 0))
     return _ssim_map(np.pad(a, border), np.pad(b, border))[pad:-pad, pad:-pad]

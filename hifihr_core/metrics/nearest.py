@@ -1,4 +1,4 @@
-"""Nearest-neighbour distances between two point sets, both ways, for many small sets.
+"""Nearest-neighbour distances between two point sets, in both directions, for many pairs of small sets.
 
 Two sets of 778 points are too small for a tree to pay off: the compiled loop over all pairs is several times faster
 than building and querying two trees (docs/benchmarks/evaluation.md). `nearest_distances_reference` is its
@@ -22,8 +22,8 @@ def nearest_distances(
 ) -> tuple[Float[np.ndarray, "B N"], Float[np.ndarray, "B M"]]:
     """Return the distance from each point of `a` to the nearest of `b`, and from each of `b` to the nearest of `a`.
 
-    Computed in float64 for any input type; points must be finite. `threads` defaults to torch's number and does not
-    affect the result.
+    Computed in float64 for any input type; points must be finite. `threads` defaults to torch's number of threads, and
+    does not affect the result.
     """
     a_planes, b_planes = (np.ascontiguousarray(np.swapaxes(points, 1, 2), dtype=np.float64) for points in (a, b))
     to_b = np.empty((a.shape[0], a.shape[1]))
@@ -44,7 +44,7 @@ def nearest_distances(
 def nearest_distances_reference(
     a: Float[np.ndarray, "B N 3"], b: Float[np.ndarray, "B M 3"]
 ) -> tuple[Float[np.ndarray, "B N"], Float[np.ndarray, "B M"]]:
-    """The same as `nearest_distances`, from the full distance matrix."""
+    """Return the same as `nearest_distances`, computed from the full matrix of distances."""
     distances = np.linalg.norm(a[:, :, None] - b[:, None], axis=-1)
     return distances.min(axis=2), distances.min(axis=1)
 
@@ -53,7 +53,7 @@ def nearest_distances_reference(
 # set is four times slower. No fast-math: the order of the sum determines the last digit.
 @kernel
 def _nearest_kernel(points: np.ndarray, others: np.ndarray, nearest: np.ndarray) -> None:
-    """Fill `nearest` (B, N) with the distance of points (B, 3, N) to the nearest of others (B, 3, M)."""
+    """Fill `nearest` (B, N) with the distance from each of `points` (B, 3, N) to the nearest of `others` (B, 3, M)."""
     for sample in range(points.shape[0]):
         x, y, z = points[sample, 0], points[sample, 1], points[sample, 2]
         best = nearest[sample]

@@ -1,4 +1,4 @@
-"""LPIPS with a trunk from the asset cache; the package itself would download it during scoring."""
+"""LPIPS with a pretrained trunk from the asset cache, which the package `lpips` would otherwise download."""
 
 import warnings
 from collections.abc import Callable
@@ -21,9 +21,10 @@ LPIPS_MIN_PX = 64
 
 
 def load_lpips(trunk: Path, *, net: str = "alex", device: torch.device | str = "cpu") -> Lpips:
-    """Build LPIPS v0.1 from torchvision's ImageNet weights of its trunk; the calibrated heads come with the package.
+    """Build LPIPS v0.1 from a file with torchvision's ImageNet weights of its trunk, AlexNet or VGG16.
 
-    Raises: AssetError if the file does not hold every weight of the trunk.
+    The calibrated linear layers on top of the trunk are part of the package `lpips`. Raises: AssetError if the file
+    does not contain every weight of the trunk.
     """
     import lpips
 

@@ -1,7 +1,8 @@
-"""Pose and shape metrics: EPE, PCK and its area, MPJPE and PA-MPJPE, F-scores.
+"""Pose and shape metrics: EPE, PCK and the area under it, MPJPE and PA-MPJPE, F-scores.
 
-Metres everywhere; both point sets are in one frame. The definitions are those of the official evaluators of FreiHAND
-and HO-3D (docs/evaluation.md gives them with their source). No gradients: these are scores, not losses.
+All lengths are in metres; predicted and true points are in the same frame. The definitions are those of the official
+evaluators of FreiHAND and HO-3D (docs/evaluation.md states them with their sources). These are scores, not losses: some
+have no gradient.
 """
 
 from collections.abc import Iterable
@@ -21,17 +22,17 @@ F_THRESHOLDS_M = (0.005, 0.015)
 
 
 def point_errors(pred: Float[Tensor, "B N 3"], gt: Float[Tensor, "B N 3"]) -> Float[Tensor, "B N"]:
-    """Return the Euclidean distance of every point from its true position."""
+    """Return the Euclidean distance of every point from its true position, metres."""
     return torch.linalg.vector_norm(pred - gt, dim=-1)
 
 
 def mpjpe(pred: Float[Tensor, "B N 3"], gt: Float[Tensor, "B N 3"]) -> Float[Tensor, " B"]:
-    """Return the mean per-joint position error of every sample (the end-point error, EPE)."""
+    """Return the mean per-joint position error of every sample (the end-point error, EPE), metres."""
     return point_errors(pred, gt).mean(dim=1)
 
 
 def pa_mpjpe(pred: Float[Tensor, "B N 3"], gt: Float[Tensor, "B N 3"], *, proper: bool = False) -> Float[Tensor, " B"]:
-    """Return the mean error of every sample after Procrustes; see `procrustes` for `proper`."""
+    """Return the mean error of every sample after Procrustes alignment, metres; see `procrustes` for `proper`."""
     return mpjpe(procrustes(pred, gt, proper=proper)(pred), gt)
 
 
@@ -48,7 +49,7 @@ class ErrorSummary:
 
     @property
     def mean_m(self) -> float:
-        """Return the mean over samples for each point, then over points."""
+        """Return the mean error, metres: first over samples for each point, then over points."""
         return float(self.per_point_m.mean())
 
     @property
@@ -58,7 +59,7 @@ class ErrorSummary:
 
 
 def summarize_errors(chunks: Iterable[Float[np.ndarray, "_ P"]]) -> ErrorSummary:
-    """Collect the point errors of all samples, chunk by chunk, so that they are never in memory together.
+    """Summarise errors (samples x points, metres) that come in chunks of samples, of which only one is in memory.
 
     Raises: ValueError if there are no chunks.
     """
@@ -68,7 +69,7 @@ def summarize_errors(chunks: Iterable[Float[np.ndarray, "_ P"]]) -> ErrorSummary
         per_point.append(errors_m.sum(axis=0))
         counts += pck_counts(errors_m)
     if not per_sample:
-        raise ValueError("no errors to summarise")
+        raise ValueError("found no errors to summarise, expected at least one chunk")
     per_sample_m = np.concatenate(per_sample)
     per_point_m = np.sum(per_point, axis=0) / len(per_sample_m)
     return ErrorSummary(per_sample_m, per_point_m, counts / (len(per_sample_m) * len(per_point_m)))
@@ -77,8 +78,8 @@ def summarize_errors(chunks: Iterable[Float[np.ndarray, "_ P"]]) -> ErrorSummary
 def pck_counts(errors_m: Float[np.ndarray, "*shape"]) -> np.ndarray:
     """Return the number of errors up to each of `PCK_THRESHOLDS_M`.
 
-    All points are visible and equally frequent, so a single count over all of them equals the official mean of the
-    curves per point.
+    The official score is the mean of one PCK curve per joint or vertex. A single count over all points gives the same,
+    since every point occurs equally often: once in each sample.
     """
     first_met = np.searchsorted(PCK_THRESHOLDS_M, errors_m.ravel(), side="left")
     return np.bincount(first_met, minlength=len(PCK_THRESHOLDS_M) + 1)[:-1].cumsum()
@@ -99,8 +100,9 @@ def f_scores(
 ) -> Float[np.ndarray, "B T"]:
     """Return the F-score of every sample at every threshold (Knapitsch et al. 2017).
 
-    The harmonic mean of the fraction of true points with a predicted one strictly closer than the threshold, and the
-    fraction of predicted points with such a true one; 0 if both are 0. The sets may differ in size.
+    This is the harmonic mean of two fractions: that of true points whose nearest predicted point is strictly closer
+    than the threshold, and that of predicted points whose nearest true point is; 0 if both are 0. The sets may differ
+    in size. `threads` is as in `nearest_distances`.
     """
     to_gt, to_pred = nearest_distances(pred, gt, threads=threads)
     scores = np.zeros((len(pred), len(thresholds_m)))

@@ -1,6 +1,6 @@
-"""PSNR of hands over their photos, for a batch on its device, as reported by training and refinement.
+"""PSNR of rendered hands over their photos, for a batch on its device, as reported by training and refinement.
 
-Separate from `hifihr_core.metrics.image`, whose other metrics take a second to import.
+This is separate from `hifihr_core.metrics.image`, which takes a second to import because of its other metrics.
 """
 
 from typing import TypeVar
@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-#: From this coverage on, the rest of a pixel shows the photo; below, it is black.
+#: Minimum coverage at which the rest of a pixel is filled with the photo; below, it is black.
 LEAST_COVER = 0.5
 
 #: Upper limit of the PSNR of a picture in a batch, decibels, so that a mean exists.
@@ -20,7 +20,10 @@ Coverage = TypeVar("Coverage", np.ndarray, Tensor)
 
 
 def photo_part(coverage: Coverage) -> Coverage:
-    """Return the fraction of each pixel that shows the photo, given the hand's coverage; any shape."""
+    """Return the fraction of each pixel to fill with the photo: what the hand, at `coverage`, leaves free.
+
+    It is 0 where the coverage is below `LEAST_COVER`. `coverage` may have any shape.
+    """
     return (1 - coverage) * (coverage >= LEAST_COVER)
 
 
@@ -30,7 +33,7 @@ def hand_psnr(
     photo: Float[Tensor, "B 3 H W"],
     mask: Bool[Tensor, "B H W"],
 ) -> Float[Tensor, " B"]:
-    """Return the PSNR of `strict_metrics` for a batch on its device, capped at `MAX_PSNR_DB` (as for an empty mask)."""
+    """Return the PSNR of `strict_metrics` in decibels, at most `MAX_PSNR_DB`, which is also that of an empty mask."""
     shown = photo_part(coverage)[:, None] * photo
     squared = ((on_black + shown).clamp(0, 1) - photo).square().mean(dim=1) * mask
     mean = squared.sum(dim=(1, 2)) / mask.sum(dim=(1, 2)).clamp(min=1)

@@ -1,8 +1,9 @@
-"""The specification of every primitive in plain torch: slow, short, on any device, differentiated by autograd.
+"""The specification of every primitive in plain torch: short and slow, for any device, differentiated by autograd.
 
-The compiled back ends give the same values and the same gradients. Everything works on homogeneous pixels
-q = K p = (u z, v z, z); pixel (i, j) is centred on (u, v) = (j + .5, i + .5). `face` is (B, H, W) with -1 for nothing,
-where everything that depends on it is 0.
+The compiled back ends give the same values and the same gradients. Vertices are homogeneous pixels
+q = K p = (u z, v z, z), where p is in the camera frame; pixel (i, j) is centred on (u, v) = (j + .5, i + .5).
+`face` (B, H, W) is the index of the face that is visible in each pixel, or -1; where it is -1, depth is infinite, and
+barycentrics and colours are 0.
 """
 
 import math
@@ -21,14 +22,14 @@ _DISKS_AT_ONCE = 256
 def rasterize(
     q: Tensor, faces: Tensor, height: int, width: int, near_m: float, cull: Cull
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return (face, bary, depth): the nearest face per pixel, and the position at which the ray meets it."""
+    """Return (face, bary, depth): each pixel's nearest face, and where its ray meets that face; -1, 0, inf for none."""
     face = find_faces(q.detach().double(), faces.long(), height, width, near_m, cull)
     bary, depth = surface(q, faces, face)
     return face, bary, depth
 
 
 def find_faces(q: Tensor, faces: Tensor, height: int, width: int, near_m: float, cull: Cull) -> Tensor:
-    """Return the nearest face per pixel; of several at the same depth the first."""
+    """Return the nearest face (B, H, W) of each pixel, -1 for none; of several faces at the same depth, the first."""
     rays = _centers(height, width, q)
     nearest = q.new_full((q.shape[0], height, width), math.inf)
     found = torch.full_like(nearest, -1, dtype=torch.int32)
@@ -51,9 +52,11 @@ def find_faces(q: Tensor, faces: Tensor, height: int, width: int, near_m: float,
 
 
 def surface(q: Tensor, faces: Tensor, face: Tensor) -> tuple[Tensor, Tensor]:
-    """Return (bary, depth) of the faces seen: w_i = r . (q_j x q_k), bary = w / sum(w), z = bary . z.
+    """Return (bary, depth) of the points where the pixels' rays meet the faces in `face`.
 
-    Gradient: exact in q for a fixed `face`. With q relative to the pixel, float32 is enough.
+    With corners q_i, q_j, q_k and the ray r = (u, v, 1): w_i = r . (q_j x q_k), bary = w / sum(w), and depth is the
+    mean of the corners' z, weighted by bary. For a fixed `face`, the gradient in q is exact. Corners are taken relative
+    to the pixel's centre, so that float32 is accurate enough.
     """
     seen = face >= 0
     corners = _corners(q, faces, face)
@@ -68,7 +71,7 @@ def surface(q: Tensor, faces: Tensor, face: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def interpolate(values: Tensor, faces: Tensor, face: Tensor, bary: Tensor, unit: bool) -> Tensor:
-    """Return the barycentric mean (B, H, W, C) of the corners' values (B or 1, V, C), normalised if `unit`."""
+    """Return the barycentric mean (B, H, W, C) of the corners' values (B or 1, V, C); unit vectors if `unit`."""
     mean = (_corners(values.expand(face.shape[0], -1, -1), faces, face) * bary[..., None]).sum(-2)
     mean = mean * (face >= 0)[..., None]
     if not unit:
@@ -78,7 +81,10 @@ def interpolate(values: Tensor, faces: Tensor, face: Tensor, bary: Tensor, unit:
 
 
 def sample_texture(texture: Tensor, uv: Tensor, face: Tensor) -> Tensor:
-    """Sample maps (B, C, T, T) bilinearly at uv, with bottom-left origin and clamped borders, as (B, H, W, C)."""
+    """Return maps (B, C, T, T), sampled bilinearly at uv (B, H, W, 2), as (B, H, W, C).
+
+    The origin of uv is the bottom left corner; uv outside [0, 1] are clamped.
+    """
     grid = torch.stack([uv[..., 0], 1 - uv[..., 1]], dim=-1) * 2 - 1
     picked = functional.grid_sample(texture, grid, mode="bilinear", padding_mode="border", align_corners=False)
     return picked.permute(0, 2, 3, 1) * (face >= 0)[..., None]
@@ -94,12 +100,15 @@ def shade(
     linear: bool,
     reach: Tensor | None = None,
 ) -> Tensor:
-    """Return the colour (B, H, W, 3) of a lit surface; `light` is (B, 3 or 11, 3): ambient, colour, direction, sky.
+    """Return the colour (B, H, W, 3) of a lit surface: ambient, sky and directional light, and a highlight.
 
-    a (k_a s (A + sum_k Y_k(n) H_k) + k_d L t max(n.l, 0)) + k_s S t max(cos, 0)^p where n.l > 0, with cos = n.h
-    (Blinn-Phong) or r.v (Phong), S the light's colour L, or 1, Y the `sky_basis` and H the sky. `reach` (B, H, W, 2)
-    holds the visible fractions s and t of sky and directional light; 1 if it is None. With `linear`, albedo and result
-    are sRGB, and the sum is computed in linear light.
+    a (k_a s (A + sum_j Y_j(n) H_j) + k_d t L max(n.l, 0)) + k_s t S c^p, where a is the albedo, n the unit normal, and
+    k_a, k_d, k_s and p are the material's factors and shininess. The rows of `light` (B, 3 or 11, 3) are ambient light
+    A, light colour L, direction l towards the light and, if there are more, the eight coefficients H of the sky; Y is
+    `sky_basis`. S is 1 for a white highlight, else L. With v towards the camera, c is max(n.h, 0) for Blinn-Phong,
+    h = (l + v) / |l + v|, or max(r.v, 0) for Phong, r = 2 (n.l) n - l; it is 0 unless n.l > 0. `reach` (B, H, W, 2)
+    holds the visible fractions s of the sky and t of the directional light, 1 if it is None. With `linear`, albedo and
+    result are sRGB, and the sum is computed in linear light.
     """
     ambient, color, toward = (x[:, None, None] for x in light[:, :3].unbind(1))
     if light.shape[1] > 3:
@@ -124,11 +133,12 @@ def shade(
 
 
 def open_sky(points: Tensor, normals: Tensor, areas: Tensor) -> Tensor:
-    """Return the cosine-weighted fraction (B, V) of the sky that vertices see past the rest of their mesh.
+    """Return the cosine-weighted fraction (B, V) of the sky that each vertex sees past the rest of its mesh.
 
-    Every vertex hides as much as a disk of its area would, if its front faces the receiver: the form factor of a disk
-    is cos_i cos_j A / (pi d^2 + A), exact on the disk's axis (Bunnell, "Dynamic ambient occlusion and indirect
-    lighting", GPU Gems 2, 2005). The hidden fractions of several disks add up, to at most 1.
+    `points` and `normals` are (B, V, 3), `areas` (B, V). A vertex j that faces vertex i hides as much sky from it as a
+    disk of its area A: cos_i cos_j A / (pi d^2 + A), where d is the distance between them, and cos_i and cos_j are the
+    cosines between the line from one to the other and their normals. This is exact on the disk's axis (Bunnell,
+    "Dynamic ambient occlusion and indirect lighting", GPU Gems 2, 2005). Hidden fractions add up, to at most 1.
     """
     hidden = torch.zeros_like(areas)
     for start in range(0, points.shape[1], _DISKS_AT_ONCE):
@@ -157,19 +167,19 @@ def to_srgb(linear: Tensor) -> Tensor:
 def antialias(
     values: Tensor, q: Tensor, face: Tensor, depth: Tensor, edges: Tensor, opposite: Tensor, near_m: float
 ) -> Tensor:
-    """Return values (B, H, W, C) blended across the outlines between pixels; gradients reach values and q."""
+    """Return `values` (B, H, W, C), blended across the outlines between pixels; gradients reach `values` and `q`."""
     crossing = find_crossings(q.detach().double(), face, depth.detach(), edges.long(), opposite.long(), near_m)
     return blend(values, crossing_places(q, edges, crossing), crossing)
 
 
 def find_crossings(q: Tensor, face: Tensor, depth: Tensor, edges: Tensor, opposite: Tensor, near_m: float) -> Tensor:
-    """Return (B, 2, H, W): the outermost outline between a pixel and its right (0) or lower (1) neighbour, or -1.
+    """Return (B, 2, H, W): the outline (an edge) between a pixel and its right (0) or lower (1) neighbour, -1 for none.
 
-    An outline has both faces (or its only one) on one side of the plane through the camera. Steep outlines are
-    intersected with rows of pixel centres, flat ones with columns. An outline counts if the pixel on its surface's side
-    shows something nearer than the other pixel does, and the other pixel shows nothing nearer than the outline. Of
-    several outlines between two pixels, the one closest to the farther surface counts: only beyond it is that surface
-    visible.
+    An edge is an outline if both of its faces, or its only one, are on the same side of the plane through the edge and
+    the camera. Steep outlines are intersected with rows of pixel centres, flat ones with columns. An outline counts if
+    the pixel on its surface's side shows something nearer than the other pixel does, and the other pixel shows nothing
+    nearer than the outline. Of several outlines between two pixels, the one closest to the farther surface counts: only
+    beyond it is that surface visible.
     """
     ends = q[:, edges]
     normal = torch.linalg.cross(ends[:, :, 0], ends[:, :, 1], dim=-1)
@@ -188,7 +198,10 @@ def find_crossings(q: Tensor, face: Tensor, depth: Tensor, edges: Tensor, opposi
 def _outer_crossings(
     ends: Tensor, outline: Tensor, first_inside: Tensor, axis: int, face: Tensor, depth: Tensor, near_m: float
 ) -> Tensor:
-    """Find crossings along the lines of one axis, as in `find_crossings`; images have these lines as rows."""
+    """Return the outlines (B, rows, columns) of one axis of `find_crossings`, or -1.
+
+    `face` and `depth` are transposed for axis 1, so that the lines of pixel centres are always their rows.
+    """
     lines, places = face.shape[1:]
     b, e, row, at, z = _line_crossings(ends, outline, axis, lines)
     keep = (z >= near_m) & (at >= 0) & (at < places - 1)
@@ -210,7 +223,10 @@ def _outer_crossings(
 
 
 def _line_crossings(ends: Tensor, outline: Tensor, axis: int, lines: int) -> tuple[Tensor, ...]:
-    """Return (image, edge, line, position - 0.5, z) of all intersections of outlines with lines of pixel centres."""
+    """Return all intersections of outlines with lines of pixel centres.
+
+    They are five arrays: image, edge, line, position along the line minus 0.5 (pixels), and depth.
+    """
     b, e = outline.nonzero(as_tuple=True)
     q_i, q_j = ends[b, e, 0], ends[b, e, 1]
     centers = torch.arange(lines, device=ends.device, dtype=ends.dtype) + 0.5
@@ -235,7 +251,10 @@ def _steep(ends: Tensor, near_m: float) -> Tensor:
 
 
 def crossing_places(q: Tensor, edges: Tensor, crossing: Tensor) -> Tensor:
-    """Return (B, 2, H, W): where (0 to 1) an outline crosses between two centres, differentiable in q; else 0."""
+    """Return (B, 2, H, W): where each outline in `crossing` passes between two pixel centres; differentiable in q.
+
+    0 is the centre of the first pixel, 1 that of the second; 0 also where there is no outline.
+    """
     b, axis, row, col = (crossing >= 0).nonzero(as_tuple=True)
     ends = edges.long()[crossing[b, axis, row, col].long()]
     q_i, q_j = q[b, ends[:, 0]], q[b, ends[:, 1]]
@@ -252,7 +271,7 @@ def crossing_places(q: Tensor, edges: Tensor, crossing: Tensor) -> Tensor:
 
 
 def blend(values: Tensor, at: Tensor, crossing: Tensor) -> Tensor:
-    """Return values (B, H, W, C), blended with their neighbours' by the fraction of the pixel beyond the outline."""
+    """Return `values` (B, H, W, C), each mixed with a neighbour's by the fraction of its pixel beyond the outline."""
     present = crossing >= 0
     first, second = (0.5 - at).clamp_min(0) * present, (at - 0.5).clamp_min(0) * present
     change, total = torch.zeros_like(values), torch.zeros_like(values[..., :1])

@@ -1,8 +1,8 @@
 """CUDA kernels in Triton: the face seen through each pixel, and the outline between two pixels.
 
-These are the two searches; everything after them is differentiable torch code in `_reference`. One program processes
-one face, or one edge, of one image, and updates the pixels it touches by an atomic minimum or maximum of (key, index)
-packed in 64 bits, so the result does not depend on the order of the programs: the lowest index wins ties.
+Only these two searches have kernels; everything after them is differentiable torch code in `_reference`. One program
+processes one face, or one edge, of one image, and updates the pixels it touches by an atomic minimum or maximum of
+(key, index) packed in 64 bits, so the result does not depend on the order of the programs: the lowest index wins ties.
 `TRITON_INTERPRET=1` runs the same kernels on a CPU.
 """
 
@@ -24,7 +24,7 @@ _NOBODY = torch.iinfo(torch.int64).max
 
 
 def _kernel(function: Callable[..., Any]) -> Any:
-    """Compile a function with Triton, without the shape checks with which tests wrap every function."""
+    """Compile a function with Triton, without the shape checks that tests add to every function."""
     return triton.jit(inspect.unwrap(function))
 
 
@@ -70,7 +70,7 @@ def find_crossings(q: Tensor, face: Tensor, depth: Tensor, edges: Tensor, opposi
 
 
 def try_out(device: torch.device) -> None:
-    """Compile and run both kernels on one triangle. Raises: RuntimeError if they do not find it."""
+    """Compile both kernels and run them on one triangle. Raises: RuntimeError if they do not find it."""
     q = torch.tensor([[[0.0, 0.0, 1.0], [2.5, 0.0, 1.0], [0.0, 2.5, 1.0]]], device=device)
     faces = torch.tensor([[0, 1, 2]], device=device)
     around = edge_adjacency(faces)
@@ -78,7 +78,7 @@ def try_out(device: torch.device) -> None:
     depth = torch.where(face < 0, torch.inf, 1.0)
     crossing = find_crossings(q, face, depth, around.edges, around.opposite, 0.01)
     if int((face == 0).sum()) != 3 or int((crossing >= 0).sum()) < 1:
-        raise RuntimeError("the kernels miss a visible triangle")
+        raise RuntimeError("its kernels do not find a triangle that is visible")
 
 
 @_kernel
@@ -89,7 +89,10 @@ def _load_point(q_ptr, image, index, num_verts):
 
 @_kernel
 def _widen(xa, ya, za, xb, yb, zb, near, u_low, u_high, v_low, v_high):
-    """Extend a box by corner a, if it is beyond the near plane, and by the cut of side ab with that plane."""
+    """Return a face's bounding box in pixels, extended to what is visible of corner a and the side from a to b.
+
+    That is corner a, if it is beyond the near plane, and the point where the side crosses this plane, if it does.
+    """
     before, crosses = za >= near, (za >= near) != (zb >= near)
     depth = tl.where(before, za, 1.0)
     u, v = xa / depth, ya / depth
@@ -107,7 +110,7 @@ def _offer_faces(
     q_ptr, faces_ptr, nearest_ptr, num_verts, num_faces, height, width, near,
     CULL: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr,
 ):  # fmt: skip
-    """Test one face against every pixel whose ray meets it beyond the near plane."""
+    """Test one face against the pixels in its bounding box, and record it where it is the nearest so far."""
     face, image = tl.program_id(0) % num_faces, tl.program_id(0) // num_faces
     x0, y0, z0 = _load_point(q_ptr, image, tl.load(faces_ptr + face * 3), num_verts)
     x1, y1, z1 = _load_point(q_ptr, image, tl.load(faces_ptr + face * 3 + 1), num_verts)
@@ -157,7 +160,10 @@ def _offer_edges(
     q_ptr, edges_ptr, opposite_ptr, face_ptr, depth_ptr, outermost_ptr, num_verts, num_edges, height, width, near,
     LINES: tl.constexpr,
 ):  # fmt: skip
-    """Test one edge, if it is an outline, against the pairs of pixels between whose centres it passes."""
+    """Test one edge, if it is an outline, against the pairs of pixels that it separates, and record it where it counts.
+
+    `_reference.find_crossings` defines outlines, and which of them count.
+    """
     edge, image = tl.program_id(0) % num_edges, tl.program_id(0) // num_edges
     xi, yi, zi = _load_point(q_ptr, image, tl.load(edges_ptr + edge * 2), num_verts)
     xj, yj, zj = _load_point(q_ptr, image, tl.load(edges_ptr + edge * 2 + 1), num_verts)

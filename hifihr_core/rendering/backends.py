@@ -1,7 +1,7 @@
 """Select the implementation: a table of back ends with the same six functions each.
 
-`native` is compiled (numba on the CPU, Triton on CUDA), `reference` is the plain-torch specification, `pytorch3d`
-rasterises with PyTorch3D if it is installed, and `auto` is native.
+`native` is compiled (numba on the CPU, Triton on CUDA), `reference` is the plain-torch specification, `pytorch3d` is
+`native` with PyTorch3D's rasteriser, and `auto` is `native`.
 """
 
 import subprocess
@@ -22,7 +22,7 @@ BackendName = Literal["auto", "native", "reference", "pytorch3d"]
 
 @dataclass(frozen=True)
 class Backend:
-    """The primitives on homogeneous pixels, with the signatures and meaning of `_reference`."""
+    """One implementation of the primitives; each function has the same interface as its namesake in `_reference`."""
 
     name: str
     rasterize: Callable[..., tuple[Tensor, Tensor, Tensor]] = _reference.rasterize
@@ -36,8 +36,8 @@ class Backend:
 def get_backend(name: str, device: torch.device) -> Backend:
     """Return the back end called `name` for tensors on `device`.
 
-    Raises: ValueError for an unknown name, DeviceError if `pytorch3d` is requested but not installed. On a device
-    without compiled kernels, the reference is used, with a single warning that states the reason.
+    On a device without compiled kernels, this is `reference`, and a single warning states the reason. Raises:
+    ValueError for an unknown name, DeviceError if `pytorch3d` is requested but cannot be imported.
     """
     if name not in _BACKENDS:
         raise ValueError(f"unknown backend {name!r}, expected one of {', '.join(_BACKENDS)}")
@@ -66,7 +66,7 @@ def _native(device_type: str) -> Backend:
         except (ImportError, OSError, RuntimeError, subprocess.SubprocessError) as error:
             return _stand_in(device_type, f"Triton does not run ({type(error).__name__}: {error})")
         return Backend("native", rasterize=_triton.rasterize, antialias=_triton.antialias)
-    return _stand_in(device_type, "it has no compiled kernels")
+    return _stand_in(device_type, "there are no compiled kernels for this device")
 
 
 def _stand_in(device_type: str, reason: str) -> Backend:
@@ -86,7 +86,7 @@ def _pytorch3d(device_type: str) -> Backend:
 
     if not adapter.is_available():
         raise DeviceError(
-            "backend pytorch3d: PyTorch3D cannot be imported; set render.backend to native, or see "
+            "backend pytorch3d: PyTorch3D cannot be imported; set render.backend to native, or install PyTorch3D: "
             "https://github.com/facebookresearch/pytorch3d/blob/main/INSTALL.md"
         )
     native = _native(device_type)

@@ -26,9 +26,10 @@ class Fragments:
 
 @dataclass(frozen=True)
 class Material:
-    """How a surface reflects light; the factors scale the terms of `shade`.
+    """How a surface reflects light, in the terms of `primitives.shade`.
 
-    With `white_highlight` the highlight does not have the light's colour.
+    `ambient`, `diffuse` and `specular` are the factors k_a, k_d and k_s, `shininess` is the exponent p. With
+    `white_highlight`, the highlight is white with brightness k_s, whatever the light's colour.
     """
 
     ambient: float = 1.0
@@ -41,7 +42,7 @@ class Material:
 
 @dataclass(frozen=True)
 class SelfShade:
-    """The fractions (0 to 1) of the light that the hand itself does not block at each vertex.
+    """The fractions (0 to 1) of the light that reach each vertex, given that the hand itself blocks some of it.
 
     `sky` is for ambient and sky light (ambient occlusion), `sun` for directional light (cast shadow).
     """
@@ -60,9 +61,9 @@ PAPER = Material(diffuse=0.8, specular=0.04, shininess=30.0, highlight="phong", 
 class Rendered:
     """A rendered batch.
 
-    `image` is RGB, in [0, 1] unless the light is brighter than white. `silhouette` is the covered fraction of a
-    pixel, in [0, 1]. `depth` is z in metres times that coverage (divide where `silhouette` > 0), 0 where there is no
-    surface. `normals` are unit vectors in the camera frame at pixel centres, 0 where there is no surface.
+    `image` is RGB, in [0, 1] unless the light is brighter than white. `silhouette` is the covered fraction of each
+    pixel, in [0, 1]. `depth` is z in metres times `silhouette`, so 0 where there is no surface; `surface_depth` is z
+    itself. `normals` are unit vectors in the camera frame at pixel centres, 0 where there is no surface.
     """
 
     image: Float[Tensor, "B 3 H W"]
@@ -72,5 +73,5 @@ class Rendered:
 
     @property
     def surface_depth(self) -> Float[Tensor, "B H W"]:
-        """Return z of the surface, metres; infinite where it covers less than half a pixel."""
+        """Return z of the surface, metres; infinite where the surface covers less than half of the pixel."""
         return torch.where(self.silhouette >= 0.5, self.depth / self.silhouette.clamp(min=1e-6), torch.inf)

@@ -1,9 +1,9 @@
 """The five primitives: rasterise, interpolate, sample a texture, shade, antialias.
 
 Frame: OpenCV camera (+x right, +y down, +z forward), metres; pixel (i, j) is centred on (u, v) = (j + .5, i + .5).
-Per-pixel values are (B, H, W, C). Rasterisation picks faces and has no gradient in that choice; everything else is
-differentiable, and `antialias` gives outlines the gradient that the choice lacks. On the CPU the same input gives the
-same bits, forward and backward.
+Per-pixel values are (B, H, W, C). Which face a pixel shows has no gradient; everything else is differentiable, and
+`antialias` provides the gradient of outlines. On the CPU, results and gradients are the same to the last bit in every
+run.
 """
 
 import torch
@@ -32,10 +32,10 @@ def rasterize(
 ) -> Fragments:
     """Find the nearest face on the ray through every pixel centre, and where the ray meets it.
 
-    Faces are cut exactly at the plane z = `near_m`; corners behind the camera are fine. Faces without area, or seen
+    Faces are cut exactly at the plane z = `near_m`; corners may be behind the camera. Faces without area, or seen
     edge-on, cover nothing. Of faces at the same depth the one with the lowest index is kept. `cull` omits the faces
-    seen from behind ("back") or from outside ("front"). Gradients reach `verts_cam` and `K` through bary and depth; the
-    choice of the face has none; see `antialias`.
+    that are seen from the inside of the mesh ("back") or from the outside ("front"). Gradients reach `verts_cam` and
+    `K` through bary and depth; the choice of the face has no gradient (see `antialias`).
     Raises: ValueError for non-finite values, indices out of range, or sizes that do not match.
     """
     check_size(height, width)
@@ -57,8 +57,10 @@ def interpolate(
 ) -> Float[Tensor, "B H W C"]:
     """Interpolate vertex values over the visible faces, perspective-correct; 0 where there is no face.
 
-    `faces` may index a different set of vertices than the mesh, face by face, like UV charts. Values without a batch
-    are shared. With `unit` the result is normalised (for normals). Gradients reach `values` and `fragments.bary`.
+    `faces` has one row per face of the mesh, but may index another set of vertices, such as those of a UV chart.
+    Values without a batch dimension are shared by all samples. With `unit` the result is normalised (for normals).
+    Gradients reach `values` and `fragments.bary`.
+    Raises: ValueError for indices out of range or a batch size that does not match.
     """
     batched = values if values.ndim == 3 else values[None]
     if batched.shape[0] not in (1, fragments.face.shape[0]):
@@ -77,9 +79,10 @@ def sample_texture(
     *,
     backend: BackendName = "auto",
 ) -> Float[Tensor, "B H W C"]:
-    """Sample maps bilinearly; UV origin bottom-left, row 0 of the map at the top, clamped outside [0, 1].
+    """Sample texture maps bilinearly at `uv`, which are clamped to [0, 1].
 
-    With `fragments`, only pixels with a face are sampled; the others are 0. Gradients reach `texture` and `uv`.
+    The origin of `uv` is the bottom left corner of a map, whose row 0 is at the top. With `fragments`, pixels without a
+    face are 0. Gradients reach `texture` and `uv`. Raises: ValueError if batch sizes or devices differ.
     """
     check_batches(texture=texture, uv=uv)
     face = torch.zeros(uv.shape[:3], dtype=torch.int32, device=uv.device) if fragments is None else fragments.face
@@ -98,15 +101,16 @@ def shade(
     reach: Float[Tensor, "B H W 2"] | None = None,
     backend: BackendName = "auto",
 ) -> Float[Tensor, "B H W 3"]:
-    """Light a surface: ambient, sky and directional light, Lambert, and a Blinn-Phong or Phong highlight.
+    """Light a surface: Lambert under ambient, sky and directional light, and a Blinn-Phong or Phong highlight.
 
-    With the material's factors k, albedo a, light colours A (ambient) and L, unit normal n, unit vectors l towards the
-    light and v towards the camera, h = (l + v) / |l + v| and p the shininess:
-    a (k_a A + k_d L max(n.l, 0)) + k_s L max(n.h, 0)^p where n.l > 0. The result is not clamped. A light with a sky
-    adds its harmonics to A. `reach` holds the visible fractions of (ambient and sky, directional) light.
-    With `linear_light`, albedo and result are sRGB and the sum is linear light.
-    Gradients reach albedo, normals and the light (its direction without normalisation), but not `K`, which only affects
-    v, or `reach`.
+    With the material's factors k and shininess p, albedo a, ambient light A, directional light of colour L, unit normal
+    n, unit vectors l towards the light and v towards the camera, and h = (l + v) / |l + v|, the colour is
+    a (k_a A + k_d L max(n.l, 0)) + k_s L max(n.h, 0)^p; the last term only where n.l > 0. For Phong, max(r.v, 0)
+    replaces max(n.h, 0), r = 2 (n.l) n - l. The result is not clamped. A light with a sky adds its harmonics to A.
+    `reach` is the fraction of the light that arrives: of ambient and sky light, and of directional light.
+    With `linear_light`, albedo and result are sRGB, and the sum is computed in linear light.
+    Gradients reach albedo, normals and the light (its direction is used as given, not normalised), but neither `reach`
+    nor `K`, which only affects v. Raises: ValueError if batch sizes or devices differ.
     """
     check_batches(albedo=albedo, normals=normals, K=K, ambient=light.ambient)
     packed = pack_light(light).to(albedo.dtype)
@@ -128,10 +132,11 @@ def antialias(
 ) -> Float[Tensor, "B H W C"]:
     """Blend pixels across the outlines that pass between their centres, by the area beyond the outline.
 
-    Outlines are the edges whose faces are on one side of the plane through the camera: the border of the silhouette,
-    and of every part that hides something behind it. For a straight outline the sum of the values along a line of
-    pixels is exact, and so is its derivative. Gradients reach `values`, and through the moving outlines `verts_cam` and
-    `K`. With `adjacency`, the mesh's edges need not be found again.
+    Outlines are the edges whose faces are on the same side of the plane through the edge and the camera: the border of
+    the silhouette, and of every part that hides something behind it. For a straight outline the sum of the values along
+    a line of pixels is exact, and so is its derivative. Gradients reach `values`, and through the moving outlines
+    `verts_cam` and `K`. `adjacency` is the result of `edge_adjacency(faces)`, if the caller has it.
+    Raises: ValueError for non-finite values, indices out of range, or sizes that do not match.
     """
     check_batches(values=values, verts_cam=verts_cam, K=K)
     check_faces(faces, verts_cam.shape[1])
@@ -143,7 +148,7 @@ def antialias(
 
 
 def pack_light(light: Light) -> Float[Tensor, "B R 3"]:
-    """Return ambient, colour and direction as rows, followed by the eight rows of the sky if there is one."""
+    """Return a light as rows: ambient, colour, direction and, if it has a sky, the sky's eight; R is 3 or 11."""
     rows = torch.stack([light.ambient, light.color, light.direction], dim=1)
     return rows if light.sky is None else torch.cat([rows, light.sky], dim=1)
 

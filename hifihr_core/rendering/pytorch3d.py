@@ -1,4 +1,4 @@
-"""The `pytorch3d` back end: PyTorch3D selects the faces, the rest is ours, so that images and gradients agree.
+"""The `pytorch3d` back end: PyTorch3D finds the visible faces; images and gradients agree with the other back ends.
 
 PyTorch3D is imported only here and only on request; its installation is described at
 https://github.com/facebookresearch/pytorch3d/blob/main/INSTALL.md
@@ -14,7 +14,7 @@ from hifihr_core.rendering.fragments import Cull
 
 
 def is_available() -> bool:
-    """Return whether PyTorch3D is installed and its compiled part loads."""
+    """Return whether PyTorch3D is installed and its compiled extension can be imported."""
     if find_spec("pytorch3d") is None:
         return False
     try:
@@ -27,7 +27,7 @@ def is_available() -> bool:
 def rasterize(
     q: Tensor, faces: Tensor, height: int, width: int, near_m: float, cull: Cull
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """See `_reference.rasterize`. PyTorch3D cannot cull front faces. Raises: ValueError for `cull` "front"."""
+    """See `_reference.rasterize`. Raises: ValueError if `cull` is "front", which PyTorch3D does not support."""
     if cull == "front":
         raise ValueError("cull is 'front', expected 'none' or 'back' with the pytorch3d back end")
     with torch.no_grad():
@@ -37,7 +37,7 @@ def rasterize(
 
 
 def find_faces(ndc: Tensor, faces: Tensor, height: int, width: int, near_m: float, cull_back: bool) -> Tensor:
-    """Return the nearest face (B, H, W) per pixel as PyTorch3D finds it, -1 for none."""
+    """Return the nearest face (B, H, W) of each pixel according to PyTorch3D, -1 for none."""
     from pytorch3d.renderer.mesh.rasterize_meshes import rasterize_meshes
     from pytorch3d.structures import Meshes
 

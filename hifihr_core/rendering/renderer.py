@@ -1,4 +1,4 @@
-"""The renderer: from one mesh, camera, appearance and light per sample to image, silhouette, depth and normals."""
+"""The renderer: it turns a mesh, camera, appearance and light per sample into image, silhouette, depth and normals."""
 
 import copy
 
@@ -20,8 +20,8 @@ Background = Float[Tensor, "3"] | Float[Tensor, "B 3"] | Float[Tensor, "B 3 H W"
 class Renderer(nn.Module):
     """Renders meshes with the same faces at a fixed image size.
 
-    `supersample` renders that many times larger in both directions and averages; with `antialiased=False`, outlines
-    have no gradient, as in the original. `Renderer.paper` is the original's renderer.
+    Images are rendered `supersample` times larger in both directions, and averaged. With `antialiased=False`, outlines
+    have no gradient, as in HiFiHR's original code; `Renderer.paper` imitates that renderer.
     """
 
     faces: Tensor
@@ -55,14 +55,14 @@ class Renderer(nn.Module):
 
     @classmethod
     def paper(cls, faces: Int[Tensor, "F 3"], *, height: int, width: int, backend: BackendName = "auto") -> "Renderer":
-        """Return the renderer of HiFiHR's code: hard Phong, 3 x 3 averaging, no gradient at outlines.
+        """Return a renderer like that of HiFiHR's original code: hard Phong, 3 x 3 averaging, no gradient at outlines.
 
-        It gives the same images with a white background and an ambient light of 0.5.
+        With a white background and an ambient light of 0.5, it gives the same images.
         """
         return cls(faces, height=height, width=width, backend=backend, material=PAPER, antialiased=False, supersample=3)
 
     def at_size(self, height: int, width: int) -> "Renderer":
-        """Return the same renderer for images of another size; buffers are shared."""
+        """Return the same renderer for images of another size; the two share their buffers."""
         check_size(height, width)
         other = copy.copy(self)
         other.height, other.width = height, width
@@ -77,16 +77,16 @@ class Renderer(nn.Module):
         background: Background | None = None,
         shade: SelfShade | None = None,
     ) -> Rendered:
-        """Render `verts_cam` (camera frame, metres) with K for an image of this renderer's size.
+        """Render `verts_cam` (camera frame, metres); `K` refers to an image of this renderer's size.
 
         `background` is one colour, a colour per sample, or an image per sample; black if it is None. `shade` is the
         fraction of the light that each vertex receives (see `self_shade`); it has no gradient. Gradients reach
-        vertices, K, albedo, light and background, including at outlines if `antialiased`.
+        vertices, K, albedo, light and background; those of moving outlines are included if `antialiased`.
         Raises: ValueError for non-finite values or sizes that do not match.
         """
         check_batches(verts_cam=verts_cam, K=K, albedo=appearance.albedo, ambient=light.ambient)
         if verts_cam.shape[1] < self._num_vertices:
-            raise ValueError(f"verts_cam has {verts_cam.shape[1]} vertices, expected {self._num_vertices} or more")
+            raise ValueError(f"verts_cam has {verts_cam.shape[1]} vertices, expected at least {self._num_vertices}")
         K = _enlarged(K, self.supersample)
         q = homogeneous_px(verts_cam, K)
         check_geometry(verts_cam, K, q, self.near_m)
@@ -112,12 +112,13 @@ class Renderer(nn.Module):
         return chosen.interpolate(parts, self.faces, fragments.face, fragments.bary.detach(), False)
 
     def _albedo(self, chosen: Backend, fragments: Fragments, appearance: Appearance) -> Tensor:
-        """Return the albedo (B, H, W, 3) of the visible surface, from a map or from vertex colours."""
+        """Return the albedo (B, H, W, 3) of the visible surface, from a texture map or from vertex colours."""
         dtype, face, bary = fragments.bary.dtype, fragments.face, fragments.bary
         if appearance.uvs is None or appearance.faces_uvs is None:
             if appearance.albedo.ndim != 3 or appearance.albedo.shape[1] < self._num_vertices:
                 raise ValueError(
-                    f"albedo is {tuple(appearance.albedo.shape)}, expected (B, {self._num_vertices}, 3) without a chart"
+                    f"albedo has shape {tuple(appearance.albedo.shape)}, "
+                    f"expected (B, {self._num_vertices}, 3) for an appearance without UVs"
                 )
             return chosen.interpolate(appearance.albedo.to(dtype), self.faces, face, bary, False)
         if appearance.faces_uvs.shape != self.faces.shape:
@@ -130,7 +131,7 @@ class Renderer(nn.Module):
         return chosen.sample_texture(appearance.albedo.to(dtype), uv, face)
 
     def _composite(self, color: Tensor, fragments: Fragments, background: Tensor | None) -> Tensor:
-        """Put colour over the background and return (B, H, W, 5): RGB, coverage, depth or 0."""
+        """Return (B, H, W, 5): the colour over the background, the coverage, and the depth (0 without a face)."""
         seen = (fragments.face >= 0)[..., None]
         if background is not None:
             color = torch.where(seen, color, self._behind(background.to(color.dtype), color))
@@ -141,7 +142,8 @@ class Renderer(nn.Module):
         """Return the background in a shape that broadcasts against (B, H, W, 3)."""
         expected = ((3,), (like.shape[0], 3), (like.shape[0], 3, self.height, self.width))
         if tuple(background.shape) not in expected:
-            raise ValueError(f"background is {tuple(background.shape)}, expected one of {expected}")
+            shapes = ", ".join(map(str, expected))
+            raise ValueError(f"background has shape {tuple(background.shape)}, expected one of {shapes}")
         if background.ndim == 4:
             if self.supersample > 1:
                 background = functional.interpolate(background, scale_factor=self.supersample, mode="nearest")

@@ -1,6 +1,6 @@
 """Self-shading of a mesh: ambient occlusion per vertex, and cast shadows of directional light.
 
-Both are treated as constants in gradients: shadows say little about where a hand should move, and are cheap this way.
+Gradients treat both as constants: how shadows move says little about how a hand should move, and costs time.
 """
 
 import torch
@@ -45,26 +45,26 @@ def sky_shade(
     *,
     backend: BackendName = "auto",
 ) -> Float[Tensor, "B V"]:
-    """Return the fraction of the sky that reaches every vertex; `areas` are those of `vertex_areas`.
+    """Return the fraction of the sky's light that reaches every vertex; `areas` are the result of `vertex_areas`.
 
-    Where the mesh hides the fraction 1 - s of the sky, it reflects light instead: s / (1 - r (1 - s)) arrives, with r =
-    0.5 for skin.
+    If a vertex sees the fraction s of the sky, the rest of the mesh, which hides the fraction 1 - s, reflects light to
+    it with a reflectance r = 0.5, so s / (1 - r (1 - s)) arrives.
     """
     sky = get_backend(backend, verts_cam.device).open_sky(verts_cam, normals, areas)
     return sky / (1 - _PASSED_ON * (1 - sky))
 
 
 def vertex_areas(verts_cam: Float[Tensor, "B V 3"], faces: Int[Tensor, "F 3"]) -> Float[Tensor, "B V"]:
-    """Return a third of the area of the faces around each vertex."""
+    """Return the area that belongs to each vertex, a third of that of the faces around it, square metres."""
     third = face_areas(verts_cam, faces)[..., None].expand(-1, -1, 3) / 3
     return torch.zeros_like(verts_cam[..., 0]).index_add(1, faces.reshape(-1), third.flatten(1))
 
 
 def _lit(verts_cam: Tensor, faces: Tensor, direction: Tensor, backend: BackendName) -> Float[Tensor, "B V"]:
-    """Return 0 for a vertex behind another surface seen from the light, 1 for one that the light reaches.
+    """Return the fraction of the directional light that reaches each vertex, from a shadow map.
 
-    The depth is interpolated bilinearly where both neighbours show the mesh, and the edge is soft over a few
-    millimetres.
+    It is 1 for the surface nearest to the light, and 0 for vertices behind it by the larger distance in `_BEHIND` or
+    more. Depth is interpolated bilinearly between the pixels of the shadow map.
     """
     middle = (verts_cam.amin(dim=1) + verts_cam.amax(dim=1)) / 2
     centred = verts_cam - middle[:, None]
@@ -80,7 +80,7 @@ def _lit(verts_cam: Tensor, faces: Tensor, direction: Tensor, backend: BackendNa
 
 
 def _turn(direction: Float[Tensor, "B 3"]) -> Float[Tensor, "B 3 3"]:
-    """Return rotations to a frame that looks along the light: z away from it."""
+    """Return rotations from the camera frame to a frame whose z axis points away from the light."""
     away = -functional.normalize(direction, dim=1)
     helper = torch.where(away[:, :1].abs() < 0.9, away.new_tensor([1.0, 0, 0]), away.new_tensor([0, 1.0, 0]))
     across = functional.normalize(torch.linalg.cross(away, helper, dim=1), dim=1)

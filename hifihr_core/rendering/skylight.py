@@ -1,9 +1,10 @@
 """Environment light as second-order spherical harmonics of the surface normal.
 
-A matte surface under distant light needs only nine numbers per channel, to within about one per cent (Ramamoorthi and
-Hanrahan, "An efficient representation for irradiance environment maps", SIGGRAPH 2001). Ours are one constant
+For a matte surface, nine numbers per channel describe distant light to within about one per cent (Ramamoorthi and
+Hanrahan, "An efficient representation for irradiance environment maps", SIGGRAPH 2001). Here they are one constant
 (`Light.ambient`) and eight coefficients (`Light.sky`) of polynomials in the unit normal n, each with a mean square of
-one over the sphere. They already include the surface cosine: albedo times their sum is the colour.
+one over the sphere. They already include the cosine between surface and light: the colour of a surface is its albedo
+times the sum of the constant and the weighted polynomials.
 """
 
 import math
@@ -30,17 +31,18 @@ def sky_basis(normals: Float[Tensor, "*N 3"]) -> Float[Tensor, "*N 8"]:
 
 
 def light_at(normals: Float[Tensor, "B N 3"], light: Light) -> Float[Tensor, "B N 3"]:
-    """Return the factor on the albedo at unit normals (camera frame), without shadows or highlights."""
+    """Return what the albedo is multiplied by at unit normals (camera frame), without shadows and highlights."""
     facing = (normals * light.direction[:, None]).sum(dim=-1, keepdim=True).clamp_min(0)
     level = light.ambient[:, None] + light.color[:, None] * facing
     return level if light.sky is None else level + sky_basis(normals) @ light.sky
 
 
 def as_sky(light: Light) -> Light:
-    """Return the same light without a directional part: its lobe is added to ambient light and sky.
+    """Return nearly the same light without a directional part, which is converted to ambient light and sky.
 
-    The lobe max(n.l, 0) is the sum of its orders 0 to 2 (1/4, and the basis at l times 1/6 and 1/16) up to a tenth of
-    the light's colour; the highlight and the cast shadow of the directional part are lost.
+    Its effect max(n.l, 0) on a surface with normal n becomes 1/4 + sum_k w_k Y_k(n) Y_k(l), with Y from `sky_basis`, w
+    1/6 for the first order and 1/16 for the second. The error is at most a tenth of the light's colour. The highlight
+    and the cast shadow of the directional part are lost.
     """
     weights = torch.cat([light.color.new_full((n,), _LOBE[order] / 4) for order, n in ((1, 3), (2, 5))])
     sky = (weights * sky_basis(light.direction))[:, :, None] * light.color[:, None]
@@ -53,17 +55,18 @@ def as_sky(light: Light) -> Light:
 
 
 def with_sky(light: Light) -> Light:
-    """Return the same light with a sky, a uniform one if it had none."""
+    """Return the same light with a sky; if it has none, with one whose coefficients are 0."""
     if light.sky is not None:
         return light
     return Light(light.ambient, light.color, light.direction, light.ambient.new_zeros(len(light.ambient), 8, 3))
 
 
 def as_lamp_and_sky(light: Light, *, share: float = 0.7) -> Light:
-    """Return nearly the same light with a directional part: the fraction `share` of the sky's first order.
+    """Return nearly the same light with a lamp: directional light that replaces a fraction `share` of the sky's slope.
 
-    This lamp gives a surface its brighter side; highlights, cast shadows and exports need one. The light on a surface
-    stays the same, except for the lamp's orders above the second.
+    The slope is the sky's first order, which makes one side of a surface brighter. Highlights, cast shadows and exports
+    need directional light. The light on a matte surface changes only by the lamp's harmonics above the second order.
+    The lamp is at most three times as bright as the ambient light. A light without a sky is returned unchanged.
     """
     if light.sky is None:
         return light
@@ -77,16 +80,16 @@ def as_lamp_and_sky(light: Light, *, share: float = 0.7) -> Light:
 
 
 def turn_light(light: Light, R_new_old: Float[Tensor, "B 3 3"]) -> Light:
-    """Return the light in a rotated frame: `R_new_old` maps directions of the old frame to the new one.
+    """Return the light in a rotated frame: `R_new_old` maps directions in the old frame to the new one.
 
-    Reflections (determinant -1) are allowed.
+    It may be a reflection (determinant -1).
     """
     direction = (R_new_old @ light.direction[..., None])[..., 0]
     return Light(light.ambient, light.color, direction, None if light.sky is None else turn_sky(light.sky, R_new_old))
 
 
 def turn_sky(sky: Float[Tensor, "B 8 3"], R_new_old: Float[Tensor, "B 3 3"]) -> Float[Tensor, "B 8 3"]:
-    """Return a sky in a rotated or mirrored frame; orders do not mix, so a few directions determine the result."""
+    """Return a sky in a rotated or mirrored frame; its values in 32 directions determine it exactly."""
     points = even_directions(32).to(sky)
     values = sky_basis(points @ R_new_old) @ sky  # the new points in the old frame
     return torch.linalg.lstsq(sky_basis(points).expand(len(values), -1, -1), values).solution
@@ -105,7 +108,7 @@ def sky_from_radiance(
     directions: Float[Tensor, "B N 3"] | Float[Tensor, "N 3"],
     solid_angles: Float[Tensor, " N"],
 ) -> Light:
-    """Return the light from surroundings with this radiance, without a directional part.
+    """Return the light, without a directional part, of surroundings given by samples of their radiance.
 
     Sample n is seen along the unit vector ``directions[..., n, :]`` and covers ``solid_angles[n]`` steradians. A white
     surface under a uniform radiance of 1 has the colour 1.

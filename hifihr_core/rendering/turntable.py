@@ -1,4 +1,4 @@
-"""Pictures for people: a mesh over a photo, a turntable, and contact sheets; no OpenGL is needed."""
+"""Pictures to look at: a mesh over a photo, a turntable, and contact sheets; no OpenGL is needed."""
 
 import math
 
@@ -27,7 +27,7 @@ def to_uint8(image: Float[Tensor, "B 3 H W"]) -> UInt8[np.ndarray, "B H W 3"]:
 
 
 def studio_light(batch: int, *, like: Tensor) -> Light:
-    """Return a neutral light from above the viewer's left shoulder, with the device and dtype of a tensor."""
+    """Return a neutral light from above the viewer's left shoulder, with the device and dtype of `like`."""
     direction = torch.nn.functional.normalize(torch.tensor([[-0.4, -0.6, -0.7]]), dim=-1)
     parts = (torch.full((1, 3), 0.45), torch.full((1, 3), 0.6), direction)
     return Light(*(part.repeat(batch, 1).to(like) for part in parts))
@@ -42,9 +42,10 @@ def turntable(
     image_px: int = 256,
     background: tuple[float, float, float] = (1.0, 1.0, 1.0),
 ) -> UInt8[np.ndarray, "B H W 3"]:
-    """Render a mesh from `views` sides, rotated about the vertical axis, as large as fits; 8-bit RGB.
+    """Return 8-bit RGB pictures of a mesh from `views` directions around the vertical axis.
 
-    `appearance` has a batch of one. `verts` are metres in the camera's axes; their position does not matter.
+    The mesh's bounding sphere fills each picture. `appearance` has batch size 1. `verts` are in metres, with x right, y
+    down and z forward; their position does not matter. Raises: ValueError if `views` is below 1.
     """
     if views < 1:
         raise ValueError(f"views is {views}, expected at least 1")
@@ -69,9 +70,12 @@ def turntable(
 
 
 def sheet(pictures: list[UInt8[np.ndarray, "H W 3"]], *, columns: int) -> UInt8[np.ndarray, "H2 W2 3"]:
-    """Arrange pictures of the same size in rows of `columns`; the rest of the last row is white."""
+    """Arrange pictures of the same size in rows of `columns`; the rest of the last row is white.
+
+    Raises: ValueError if there are no pictures or no columns.
+    """
     if not pictures or columns < 1:
-        raise ValueError(f"{len(pictures)} pictures in {columns} columns, expected at least one of each")
+        raise ValueError(f"found {len(pictures)} pictures and {columns} columns, expected at least one of each")
     blank = np.full_like(pictures[0], 255)
     filled = pictures + [blank] * (-len(pictures) % columns)
     rows = [np.concatenate(filled[start : start + columns], axis=1) for start in range(0, len(filled), columns)]

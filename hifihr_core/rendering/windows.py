@@ -1,4 +1,4 @@
-"""Windows: the small part of a picture in which something is drawn."""
+"""Windows: rendering only the small part of a picture that an object covers."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,8 @@ _NEAR_M = 1e-2
 class Window:
     """Columns `left` to `right` and rows `top` to `bottom` of a picture (ends excluded).
 
-    It is rendered at `width_px` by `height_px`, which may be larger, so that a few renderer sizes serve many windows.
+    It is rendered at `width_px` by `height_px`, which may be larger than the window: sizes are rounded up, so that a
+    few renderers serve many windows.
     """
 
     left: int
@@ -28,17 +29,17 @@ class Window:
     height_px: int
 
     def K(self, K: Float[Tensor, "B 3 3"]) -> Float[Tensor, "B 3 3"]:
-        """Return the window's camera, given the picture's."""
+        """Return the intrinsics of the window, given those of the picture."""
         shift = torch.eye(3).to(K)
         shift[0, 2], shift[1, 2] = -self.left, -self.top
         return shift @ K
 
     def cut(self, picture: Float[Tensor, "*C H W"]) -> Float[Tensor, "*C h w"]:
-        """Return the window's part of a picture as a view."""
+        """Return the part of a picture in the window, without copying it."""
         return picture[..., self.top : self.bottom, self.left : self.right]
 
     def trim(self, drawn: Float[Tensor, "*C H W"]) -> Float[Tensor, "*C h w"]:
-        """Crop a rendered picture to the window."""
+        """Crop a picture rendered at `width_px` by `height_px` to the size of the window."""
         return drawn[..., : self.bottom - self.top, : self.right - self.left]
 
 
@@ -51,9 +52,10 @@ def window_about(
     step_px: int = 64,
     margin_px: int = 3,
 ) -> Window | None:
-    """Return the window around points seen by a camera, or None if all are outside.
+    """Return the window around projected points, with a margin, or None if it is outside the picture.
 
-    Its rendered size is rounded up to multiples of `step_px`. Points are in the camera frame, metres.
+    Points are in the camera frame, metres; if any is too near to be projected, the window is the whole picture. Its
+    rendered size is rounded up to multiples of `step_px`.
     """
     if (points_cam[:, 2] < _NEAR_M).any():
         low, high = np.zeros(2, dtype=int), np.array([width, height])

@@ -1,1 +1,1 @@
-"""Stream shards and synthetic hands into batches: order, decoding, augmentation, collation."""
+"""Streams of batches from shards and from synthetic hands: order, decoding, augmentation, collation."""

@@ -1,4 +1,4 @@
-"""Reusable memory for batches: allocating new pages for each one would cost nearly as much time as decoding."""
+"""Reusable memory for batches: to allocate new pages for each batch would take nearly as much time as decoding it."""
 
 import math
 from collections import deque
@@ -6,14 +6,14 @@ from collections import deque
 import numpy as np
 from jaxtyping import Shaped
 
-#: Maximum number of idle blocks, whatever their sizes; the oldest is dropped first.
+#: Maximum number of blocks that are kept for reuse, whatever their sizes; the oldest is dropped first.
 MOST_IDLE = 8
 
 _idle: deque[np.ndarray] = deque(maxlen=MOST_IDLE)
 
 
 class _Lease:
-    """The owner of an array over a block; when the last view is gone, the block becomes idle again."""
+    """Gives an array the memory of a block; once the array and all its views are deleted, the block can be reused."""
 
     def __init__(self, block: np.ndarray) -> None:
         self.block = block
@@ -24,9 +24,9 @@ class _Lease:
 
 
 def recycled(shape: tuple[int, ...], dtype: type[np.generic]) -> Shaped[np.ndarray, "..."]:
-    """Return an uninitialised array, in the memory of an earlier one of the same size that is no longer in use.
+    """Return an uninitialised array, if possible in the memory of an earlier one of the same size that was deleted.
 
-    Views and tensors that share its memory keep it alive, so data that a caller holds is never overwritten.
+    Views and tensors that share an array's memory keep it in use, so data that a caller holds is never overwritten.
     """
     size = math.prod(shape) * np.dtype(dtype).itemsize
     block = _take(size)
@@ -36,7 +36,7 @@ def recycled(shape: tuple[int, ...], dtype: type[np.generic]) -> Shaped[np.ndarr
 
 
 def _take(size: int) -> np.ndarray | None:
-    """Return an idle block of `size` bytes; this is thread-safe, since a deque's pop is atomic."""
+    """Return an unused block of `size` bytes, or None; this is thread-safe, since a deque's `popleft` is atomic."""
     for _ in range(len(_idle)):
         try:
             block = _idle.popleft()

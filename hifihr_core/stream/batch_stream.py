@@ -1,8 +1,9 @@
 """The stream for training and evaluation: batches in an order that depends only on (seed, epoch).
 
 Threads of this process prepare whole batches ahead: a worker reads, decodes and augments all samples of one batch.
-Decoding and drawing release the interpreter lock, and nothing is copied between processes. The order and the random
-numbers, and so every batch, are the same for any number of workers, and the position is a single number.
+Decoding and augmentation release the interpreter lock, and nothing is copied between processes. The order and the
+random numbers, and so every batch, are the same for any number of workers, and the position in an epoch is a single
+number.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,11 +27,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class StreamPart:
-    """One dataset in a stream. `weight` is its share of the draws; if it is None for all parts, every sample is used
-    once.
+    """One dataset in a stream.
 
-    `hand_scale` determines what the network sees: None for the whole picture, or the scale of the square around the
-    hand.
+    An epoch takes samples of each dataset in proportion to its `weight`; if all weights are None, an epoch takes every
+    sample once. `hand_scale` determines what the network sees: the whole picture if it is None, else a square around
+    the hand, whose side is this multiple of the side of the hand's box.
     """
 
     samples: Samples
@@ -40,10 +41,11 @@ class StreamPart:
 
 @dataclass(frozen=True)
 class StreamOptions:
-    """How samples become batches. `augment=None` leaves crops unchanged, as evaluation needs.
+    """How samples become batches. With `augment=None` crops are not augmented, as evaluation needs.
 
     `decode` is where pictures are decoded and augmented: in the workers, or on the training device, which then gets
-    encoded pictures from the workers. `epoch_length` is the number of draws of a weighted epoch.
+    encoded pictures from the workers. `epoch_length` is the number of samples in an epoch if parts have weights; None
+    means the total number of samples. `drop_last` omits the last batch of an epoch if it is not full.
     """
 
     batch_size: int
@@ -70,7 +72,7 @@ class _Ask:
 
 
 class _Position:
-    """The position of a stream, and the tasks from there on."""
+    """The position of a stream, an epoch and the number of samples already used in it, and the tasks from there on."""
 
     def __init__(self, parts: Sequence[StreamPart], options: StreamOptions, share: Share) -> None:
         self.samples = [part.samples for part in parts]
@@ -80,7 +82,7 @@ class _Position:
         self.epoch, self.start = 0, 0
 
     def order(self) -> np.ndarray:
-        """Return the order of the current epoch: positions in the concatenated parts."""
+        """Return the order of the current epoch's samples: their positions in the concatenated parts."""
         order, first = self._drawn(), 0
         for samples, length in zip(self.samples, self.lengths, strict=True):
             if isinstance(samples, Distant):
@@ -99,7 +101,7 @@ class _Position:
         return order
 
     def _drawn(self) -> np.ndarray:
-        """Return the order of the current epoch as drawn, regardless of where samples are stored."""
+        """Return the random order of the current epoch, before shards of remote samples are grouped."""
         options = self.options
         if all(weight is None for weight in self.weights):
             return epoch_order(sum(self.lengths), seed=options.seed, epoch=self.epoch, shuffle=options.shuffle)
@@ -119,7 +121,7 @@ class _Position:
         return count_batches(length, self.options.batch_size, share=self.share, drop_last=self.options.drop_last)
 
     def __iter__(self) -> Iterator[_Ask]:
-        """Yield the rest of the epoch."""
+        """Yield the tasks of the rest of the epoch."""
         options, epoch = self.options, self.epoch
         own = batches(self.order(), options.batch_size, share=self.share, start=self.start, drop_last=options.drop_last)
         return (_Ask(epoch, tuple(positions.tolist())) for positions in own)
@@ -128,10 +130,10 @@ class _Position:
 class BatchStream:
     """Endless epochs of batches over one or more datasets, resumable at any batch.
 
-    ``for batch in stream`` yields the rest of the current epoch and moves on to the next one. `state_dict` counts only
-    batches given to the caller, not those that workers have prepared ahead: up to `prefetch` batches for each of the
-    `num_workers` threads; 0 makes a batch when it is requested. With a CUDA `device`, pixels are copied there as bytes
-    from page-locked memory while earlier work continues; on the CPU the workers finish the batch.
+    ``for batch in stream`` yields the rest of the current epoch and moves on to the next one. Each of the `num_workers`
+    threads prepares up to `prefetch` batches ahead; without threads, a batch is made when it is requested. `state_dict`
+    counts only batches given to the caller. With a CUDA `device`, pixels are copied there as bytes from page-locked
+    memory while earlier work continues; on the CPU, the workers make complete batches.
     """
 
     def __init__(
@@ -162,23 +164,23 @@ class BatchStream:
         return self._position.epoch
 
     def painted(self) -> Iterator[PaintedBatch | EncodedBatch]:
-        """Yield the rest of this epoch as the workers' output, for a GPU; then move on to the next epoch."""
+        """Yield the workers' output for the rest of this epoch, for the device; then move on to the next epoch."""
         return self._advance(self._paint)
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield the rest of this epoch on the device, then move on to the next epoch."""
+        """Yield the batches of the rest of this epoch, on the device; then move on to the next epoch."""
         if self.device.type == "cpu":
             return self._advance(self._finish)
         return (painted.to_batch(self.device) for painted in self.painted())
 
     def state_dict(self) -> dict[str, int]:
-        """Return the position: the epoch, and the number of its draws given to all ranks together."""
+        """Return the position: the seed, the epoch, and the number of its samples given to all ranks together."""
         return {"seed": self.options.seed, "epoch": self._position.epoch, "start": self._position.start}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go to a position. Raises: ValueError if it belongs to a stream with another seed."""
+        """Continue from a position that `state_dict` returned. Raises: ValueError if that stream had another seed."""
         if state["seed"] != self.options.seed:
-            raise ValueError(f"the position belongs to seed {state['seed']}, expected {self.options.seed}")
+            raise ValueError(f"the position is of a stream with seed {state['seed']}, expected {self.options.seed}")
         self._position.epoch, self._position.start = int(state["epoch"]), int(state["start"])
 
     def _advance(self, make: Callable[[_Ask], T]) -> Iterator[T]:
@@ -191,12 +193,12 @@ class BatchStream:
         position.epoch, position.start = position.epoch + 1, 0
 
     def _finish(self, ask: _Ask) -> Batch:
-        """Read, decode and augment the samples of a batch for use on the CPU."""
+        """Return a complete batch for use on the CPU."""
         encoded = self._read(ask)
         return encoded.to_batch() if self.options.decode == "device" else encoded.paint(floats=True).to_batch()
 
     def _paint(self, ask: _Ask) -> PaintedBatch | EncodedBatch:
-        """Read the samples of a batch and, unless the device does it, decode and augment them to bytes."""
+        """Return the samples of a batch for another device: encoded if that device decodes them, else painted."""
         encoded = self._read(ask)
         if self.options.decode == "device":
             return encoded
@@ -204,7 +206,7 @@ class BatchStream:
         return painted.pin_memory() if self.device.type == "cuda" else painted
 
     def _read(self, ask: _Ask) -> EncodedBatch:
-        """Read the samples of a batch, dataset by dataset."""
+        """Return the samples of a batch as stored, read dataset by dataset."""
         positions = np.array(ask.positions)
         owners = np.searchsorted(self._first, positions, side="right") - 1
         numbers = positions - self._first[owners]

@@ -1,7 +1,8 @@
-"""Make a batch from pictures: draw, place, paint, move labels; the same steps wherever the pictures come from.
+"""Make a batch from pictures in the same steps, wherever the pictures come from.
 
-`Pictures` describes pictures and paints their crops: samples in a CPU worker, samples on the training device, or the
-crops of a finished batch (`painting`). `make_batch` does the rest.
+The steps are: draw the augmentation, place the crops, paint them (compute their pixels), and move the labels.
+`Pictures` is the interface to pictures that can paint their crops: samples in a CPU worker, samples on the training
+device, or the crops of a finished batch (all in `painting`). `make_batch` does the rest.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +24,7 @@ _OTHER_SIDE: Mapping[Side, Side] = {"right": "left", "left": "right"}
 
 @dataclass(frozen=True)
 class CropPlan:
-    """What a batch depends on, apart from its samples and the epoch."""
+    """What a batch depends on besides its samples and the epoch: the size and augmentation of crops, and the seed."""
 
     image_px: int
     seed: int = 0
@@ -32,7 +33,10 @@ class CropPlan:
 
 @dataclass(frozen=True)
 class Placed:
-    """The origin of the crops of a batch."""
+    """Where the crops of a batch are in their pictures, and the draws that determined it.
+
+    `T_new_old` maps pixels of a picture to those of its crop, `K` is the camera of the crop, and `motion` moves labels.
+    """
 
     draws: Draws
     T_new_old: Float[np.ndarray, "B 3 3"]
@@ -43,7 +47,10 @@ class Placed:
 
 @dataclass(frozen=True)
 class Painted:
-    """Crops: bytes (B, H, W, 3) or floats (B, 3, H, W) in [0, 1]. `visible` marks visible hand pixels, or is None."""
+    """The pixels of crops: bytes (B, H, W, 3) or floats (B, 3, H, W) in [0, 1].
+
+    `visible` marks the visible pixels of the hand; it is None if no sample has a mask.
+    """
 
     image: UInt8[Tensor, "B H W 3"] | Float[Tensor, "B 3 H W"]
     visible: UInt8[Tensor, "B H W"] | Bool[Tensor, "B H W"] | None
@@ -51,10 +58,7 @@ class Painted:
 
 @runtime_checkable
 class Pictures(Protocol):
-    """The pictures of a batch with their cameras and labels, and a way to paint their crops.
-
-    `masked` flags the pictures that have a mask.
-    """
+    """The pictures of a batch with their cameras and labels, and a method that paints their crops."""
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -63,7 +67,7 @@ class Pictures(Protocol):
 
     @property
     def sides(self) -> tuple[Side, ...]:
-        """Return the anatomical sides."""
+        """Return the original side of each hand; pictures of left hands are stored mirrored."""
         ...
 
     @property
@@ -72,7 +76,7 @@ class Pictures(Protocol):
         ...
 
     def squares(self) -> Squares:
-        """Return the square that the network sees in every picture."""
+        """Return the square of each picture that the network sees."""
         ...
 
     @property
@@ -85,13 +89,13 @@ class Pictures(Protocol):
         ...
 
     def paint(self, placed: Placed) -> Painted:
-        """Return the crops, recoloured according to `placed`."""
+        """Return the pixels of the crops at the positions, and with the changes of colours, in `placed`."""
         ...
 
 
 @dataclass(frozen=True)
 class PaintedBatch:
-    """A worker's batch: pixels as bytes, if they were painted on a CPU, and labels by name."""
+    """A batch before it is moved to the training device; its pixels are bytes unless they were painted as floats."""
 
     painted: Painted
     K: Float[Tensor, "B 3 3"]
@@ -113,10 +117,9 @@ class PaintedBatch:
         )
 
     def to_batch(self, device: torch.device | str = "cpu") -> Batch:
-        """Return the batch on a device with pictures as RGB in [0, 1]; pixels travel as bytes.
+        """Return the batch on a device, with pictures (B, 3, H, W) as RGB in [0, 1]; bytes are converted there.
 
-        `image` is a (B, 3, H, W) tensor; if it was painted by a worker, it is in channels-last memory, which is fastest
-        for convolutions.
+        Pictures painted by a worker are in channels-last memory, which is fastest for convolutions.
         """
 
         def moved(values: Tensor) -> Tensor:
@@ -157,7 +160,7 @@ def make_batch(pictures: Pictures, plan: CropPlan, epoch: int) -> PaintedBatch:
 
 
 def place_crops(pictures: Pictures, plan: CropPlan, epoch: int) -> Placed:
-    """Draw the augmentation of every picture, and return the position of its crop."""
+    """Draw the augmentation of each picture, and return where its crop is."""
     if plan.augment is None:
         draws = no_draws(len(pictures.keys))
     else:
@@ -167,7 +170,7 @@ def place_crops(pictures: Pictures, plan: CropPlan, epoch: int) -> Placed:
 
 
 def _turn_sides(sides: Sequence[Side], draws: Draws) -> tuple[Side, ...]:
-    """Return the anatomical sides: a mirrored right hand is a left one, and vice versa."""
+    """Return the sides after augmentation: mirroring makes a right hand a left one, and vice versa."""
     return tuple(
         _OTHER_SIDE[side] if mirrored else side for side, mirrored in zip(sides, draws.mirrored.tolist(), strict=True)
     )

@@ -15,9 +15,8 @@ def find_squares(
 ) -> Squares:
     """Return the square of each picture that the network sees; `sizes` are (width, height), pixels.
 
-    If a hand scale is None, it is the whole picture. Otherwise it is the square around the hand's box, scaled by that
-    number: the box given with the sample, or that of its joints, or of its detected keypoints, or else the whole
-    picture.
+    It is the square around the hand's box (see `hand_box`), enlarged by the sample's hand scale. If the scale is None,
+    or there is no box, it is the square around the whole picture.
     """
     size_px = np.array(sizes, dtype=np.float64).reshape(-1, 2)
     center_px, side_px = size_px / 2, size_px.max(axis=1)
@@ -29,7 +28,7 @@ def find_squares(
 
 
 def hand_box(labels: Mapping[str, np.ndarray]) -> Float[np.ndarray, "4"] | None:
-    """Return the box x0, y0, x1, y1 among the labels of a sample, or that of its joints or detected keypoints."""
+    """Return the box x0, y0, x1, y1 in a sample's labels, or else that of its joints or detected keypoints; or None."""
     if "box_px" in labels:
         return labels["box_px"]
     if "joints_px" in labels:

@@ -1,4 +1,4 @@
-"""Open shard folders by dataset name: which samples are used, and how they become part of a stream."""
+"""Open shard folders by the names of datasets, choose their samples, and make streams of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ from hifihr_core.stream.batch_stream import BatchStream, StreamOptions, StreamPa
 from hifihr_core.stream.order import Share
 from hifihr_core.stream.sample_sets import ChosenSamples
 
-#: Default limit for cached shards from a store on the local disk, bytes.
+#: Default limit of the local cache for shards from a remote store, bytes.
 CACHE_BYTES = 20_000_000_000
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """One shard folder in a run: the samples used, the available labels, and its facts."""
+    """A dataset in a run: its shard folder, the positions of the samples that are used, and facts about the dataset."""
 
     name: str
     shards: ShardSet
@@ -34,7 +34,7 @@ class Dataset:
 
     @property
     def labels(self) -> frozenset[str]:
-        """Return the labels that it has; stand-ins for MANO's vertices do not count."""
+        """Return the labels that training may rely on; see `carried_labels`."""
         return carried_labels(self.shards)
 
     def part(self, weight: float | None) -> StreamPart:
@@ -46,27 +46,27 @@ class Dataset:
 
 @dataclass(frozen=True)
 class _FromAfar(ChosenSamples):
-    """Some samples of a shard folder in a store, with what a stream needs to read them shard by shard."""
+    """Some samples of a shard folder in a remote store, which a stream reads shard by shard."""
 
     samples: RemoteShardSet
 
     @property
     def window(self) -> int:
-        """Return how many shards may be read at the same time."""
+        """Return how many shards may be in use at the same time."""
         return self.samples.window
 
     @property
     def shards(self) -> Int64[np.ndarray, " N"]:
-        """Return the shard of every sample."""
+        """Return the number of the shard that contains each sample."""
         return np.searchsorted(self.samples.starts, self.positions, side="right") - 1
 
     def expect(self, order: Int64[np.ndarray, " N"]) -> None:
-        """Announce the order in which samples will be read from now on."""
+        """Announce the positions of the samples that will be read from now on, in order."""
         self.samples.expect(self.positions[order])
 
 
 def carried_labels(shards: ShardSet) -> frozenset[str]:
-    """Return the labels of a shard folder that training may rely on."""
+    """Return the labels of a shard folder that training may rely on, without points that replace MANO's vertices."""
     labels = {name for name, facts in shards.index.labels.items() if facts.count > 0}
     if shards.has_masks:
         labels.add("mask")
@@ -85,15 +85,17 @@ def open_dataset(
 ) -> Dataset:
     """Open the training or evaluation split of a dataset by its name, or by its folder's path or address.
 
-    `labels` restricts what is read from it; shards at an address (``s3://...``) are kept in a cache of `cache_bytes`.
-    Raises: DataError if there is no such shard folder; ConfigError if the package for the address is not installed.
+    `labels` are those to read, None for all. `versions` is "all" for every picture, otherwise only the first picture of
+    each annotation is used. Shards at an address (``s3://...``) are kept in a cache of `cache_bytes`.
+    Raises: DataError if there is no such shard folder, split or sample; ConfigError if the package for the address is
+    not installed.
     """
     sets = _find_sets(name, labels, cache_bytes)
     fitting = [shards for shards in sets if (shards.index.facts.split == "train") == training]
     chosen = (fitting if len(sets) > 1 else sets)[:1]
     if not chosen:
         wanted = "training" if training else "evaluation"
-        raise DataError(f"{name}: its shards have no {wanted} split; prepare it, or give the folder itself")
+        raise DataError(f"{name}: has no {wanted} split; prepare this split, or give the folder of another one")
     if not len(chosen[0]):
         raise DataError(
             f"{chosen[0].folder}: contains no samples; prepare the dataset again, and check what was skipped"
@@ -115,7 +117,7 @@ def _find_sets(name: str, labels: frozenset[str] | None, cache_bytes: int) -> Se
 
 
 def annotation_numbers(shards: ShardSet) -> Int64[np.ndarray, " N"]:
-    """Return the annotation index of every picture, counted over all shards."""
+    """Return the number of each picture's annotation, counted over all shards; pictures may share an annotation."""
     counts = [shard.annotations for shard in shards.index.shards]
     return np.concatenate([shards.rows_of(shard) + sum(counts[:shard]) for shard in range(len(counts))])
 
@@ -126,12 +128,17 @@ def first_pictures(shards: ShardSet) -> Int64[np.ndarray, " N"]:
 
 
 def keep_aside(dataset: Dataset, part: float) -> tuple[Dataset, Dataset]:
-    """Hold out the last fraction `part` of the annotations for validation; neighbours in a video stay together."""
+    """Return a dataset without, and one with only, the last fraction `part` of its annotations, for validation.
+
+    Consecutive annotations, such as the frames of a video, so stay in the same part, except where it is cut.
+    Raises: ConfigError if there are fewer than two annotations.
+    """
     numbers = annotation_numbers(dataset.shards)[dataset.positions]
     if len(np.unique(numbers)) < 2:
         raise ConfigError(
-            f"{dataset.name}: {len(np.unique(numbers))} annotations, too few to hold some out for validation; "
-            "name other data with data.validation, or train without validation with --set data.validation_part=0"
+            f"{dataset.name}: number of annotations is {len(np.unique(numbers))}, expected at least 2 to hold some out "
+            "for validation; name other data with data.validation, or train without validation with "
+            "--set data.validation_part=0"
         )
     cut = int(np.ceil((numbers.max() + 1) * (1 - part)))
     cut = min(max(cut, int(numbers.min()) + 1), int(numbers.max()))
@@ -159,6 +166,9 @@ def open_stream(
     weights: Sequence[float | None],
     workers: int = 0,
 ) -> BatchStream:
-    """Return one process's share of the batches of several datasets, on its device."""
+    """Return the stream of one process: its share of the batches of several datasets, on its device.
+
+    `weights` are the datasets' weights in `StreamPart`; `workers` is the number of threads that prepare batches.
+    """
     parts = [dataset.part(weight) for dataset, weight in zip(datasets, weights, strict=True)]
     return BatchStream(parts, options, share=share, num_workers=workers, device=device)

@@ -1,4 +1,4 @@
-"""Decode the bytes of a shard to the pixels of crops, in a CPU worker or on the training device."""
+"""Decode pictures and masks as stored in shards to the pixels of crops, in a CPU worker or on the training device."""
 
 import math
 import threading
@@ -45,12 +45,12 @@ def decode_picture(sample: Encoded) -> UInt8[np.ndarray, "H W 3"]:
 
 
 def decode_mask(sample: Encoded, *, height: int, width: int) -> UInt8[np.ndarray, "H W"]:
-    """Decode a mask to 0 and 255, at the size of its picture; JPEG noise is thresholded at one half.
+    """Decode a mask to 0 and 255 at the size of its picture; values above 127 become 255, since JPEG adds noise.
 
     Raises: DataError if the bytes are not a picture, ValueError if the sample has no mask.
     """
     if sample.mask is None:
-        raise ValueError(f"{sample.key}: the sample has no mask")
+        raise ValueError(f"{sample.key}: found no mask, expected a sample with one")
     mask = _decode(sample, sample.mask, cv2.IMREAD_GRAYSCALE, "mask")
     if mask.shape != (height, width):
         mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST)
@@ -76,7 +76,7 @@ def _decode(
 
 @dataclass(frozen=True)
 class Warps:
-    """The crops of a batch: transforms of whole pictures, and the same as OpenCV's matrices, with their scales."""
+    """How to warp whole pictures to the crops of a batch: pixel transforms, also as OpenCV's matrices, and scales."""
 
     T_new_old: Float[np.ndarray, "B 3 3"]
     matrices: tuple[Float[np.ndarray, "2 3"], ...]
@@ -84,19 +84,19 @@ class Warps:
 
     @classmethod
     def of(cls, T_new_old: Float[np.ndarray, "B 3 3"]) -> "Warps":
-        """Return the warps of some transforms."""
+        """Return the warps for the transforms from pixels of pictures to those of their crops."""
         return cls(T_new_old, tuple(opencv_matrices(T_new_old)), tuple(image_scales(T_new_old).tolist()))
 
 
 def _decoding_factor(content: bytes, scale: float) -> int:
-    """Return how much a picture may be downscaled in decoding without loss of detail in the crop: 1, 2, 4 or 8."""
+    """Return by how much a picture can be downscaled in decoding without loss of detail in the crop: 1, 2, 4 or 8."""
     if scale > 0.5 or not content.startswith(_JPEG_START):
         return 1
     return next((factor for factor in (8, 4, 2) if scale * factor <= 1), 1)
 
 
 def _shrink(picture: UInt8[np.ndarray, "H W *C"], factor: int) -> UInt8[np.ndarray, "h w *C"]:
-    """Average a picture over squares of `factor` pixels, as a JPEG decoder does; the last ones repeat the edge."""
+    """Average a picture over squares of `factor` pixels, as a JPEG decoder does; border pixels are repeated."""
     if factor == 1:
         return picture
     height, width = (-(-length // factor) for length in picture.shape[:2])
@@ -108,10 +108,10 @@ def _shrink(picture: UInt8[np.ndarray, "H W *C"], factor: int) -> UInt8[np.ndarr
 def _decode_into(sample: Encoded, out: UInt8[np.ndarray, "H W C"], factor: int = 1) -> None:
     """Decode a picture into `out`, which has three (RGB) or four channels (the last is ignored).
 
-    `out` has the size of the picture over `factor`, rounded up: 1, or for a JPEG 2, 4 or 8.
-
-    JPEGs are decoded in place in the right channel order; other formats, and rare JPEGs that have no RGB form, are
-    decoded with OpenCV. Both decoders are libjpeg-turbo and give the same pixels.
+    The size of `out` is that of the picture divided by `factor`, rounded up; `factor` is 1 or, for a JPEG, 2, 4 or 8.
+    JPEGs are decoded directly into `out`; other formats, and rare JPEGs that cannot be converted to RGB, are decoded
+    with OpenCV. Both decoders of JPEGs are libjpeg-turbo and give the same pixels.
+    Raises: DataError if the bytes are not a picture, or not of the size in their header.
     """
     order = "RGB" if out.shape[2] == 3 else "RGBX"
     if sample.image.startswith(_JPEG_START):
@@ -131,9 +131,9 @@ def _decode_into(sample: Encoded, out: UInt8[np.ndarray, "H W C"], factor: int =
 
 
 def _cached_bytes(size: int) -> UInt8[np.ndarray, " N"]:
-    """Return a buffer for decoding a picture that is used immediately, deliberately 4 bytes off any alignment.
+    """Return a buffer for a decoded picture that is read immediately; it is deliberately not aligned in memory.
 
-    libjpeg-turbo writes aligned rows around the processor's cache, which would make the next reader wait for memory.
+    libjpeg-turbo writes aligned rows directly to memory, past the processor's cache, from which reading is slow.
     """
     memory = np.empty(size + 68, np.uint8)
     first = 4 - memory.ctypes.data % 64
@@ -162,7 +162,7 @@ _scratch = _Scratch()
 
 
 def scratch_picture(side: int) -> UInt8[np.ndarray, "H W 3"]:
-    """Return this thread's memory for one finished crop, which the next one overwrites."""
+    """Return this thread's memory for one crop; the thread's next crop overwrites it."""
     return _scratch.array("picture", (side, side, 3))
 
 
@@ -174,11 +174,11 @@ def paint_crop(
     out: UInt8[np.ndarray, "H W 3"],
     visible: UInt8[np.ndarray, "H W"] | None,
 ) -> None:
-    """Decode a sample of (width, height) `size` and paint its crop into `out` (RGB), its mask, 0 or 1, into `visible`.
+    """Decode a sample, and write its crop to `out` (RGB) and the crop of its mask, 0 or 1, to `visible`.
 
-    Picture and mask share one bilinear warp, that of number b, the mask as the fourth channel (OpenCV warps four
-    channels faster than three); without warps the crop is the picture. `visible` is only written for a sample with a
-    mask.
+    `size` is (width, height) of the picture, and b the index of its warp in `warps`; without warps, the crop is the
+    whole picture. The mask is warped with the picture, as a fourth channel (OpenCV warps four channels faster than
+    three). Without a mask, nothing is written to `visible`. Raises: DataError as in `_decode_into`.
     """
     width, height = size
     mask = None if sample.mask is None else decode_mask(sample, height=height, width=width)
@@ -202,9 +202,9 @@ def _warp_layers(
     b: int,
     crop: UInt8[np.ndarray, "h w 4"],
 ) -> None:
-    """Decode a picture and warp it together with its mask.
+    """Decode a picture, and warp it to `crop` together with its mask, which becomes the fourth channel.
 
-    A JPEG that the crop shows at half its size or less is downscaled in decoding, which is cheaper and averages it too.
+    A JPEG that the crop shows at half its size or less is downscaled in decoding: this is faster, and avoids aliasing.
     """
     (width, height), scale = size, warps.scales[b]
     factor = _decoding_factor(sample.image, scale)
@@ -226,7 +226,7 @@ def decode_on(
     """Decode the pictures (RGB) or masks (one channel) of samples to tensors on a device; sizes may differ.
 
     On CUDA, all JPEGs are decoded in one nvJPEG call; other formats are decoded on the CPU and copied.
-    Raises: DataError if the bytes are not a picture; nvJPEG raises RuntimeErrors of its own.
+    Raises: DataError if the bytes are not a picture; RuntimeError if nvJPEG fails.
     """
     contents = [sample.image if what == "picture" else sample.mask or b"" for sample in samples]
     fast = [i for i, content in enumerate(contents) if device.type == "cuda" and content.startswith(_JPEG_START)]
@@ -249,9 +249,9 @@ def _decode_cuda(contents: Sequence[bytes], device: torch.device, what: str) -> 
 def warp_on_device(
     pictures: Sequence[UInt8[Tensor, "C _ _"]], T_new_old: Float[Tensor, "B 3 3"], *, image_px: int
 ) -> Float[Tensor, "B C H W"]:
-    """Paint a batch of crops on the device of its pictures: bilinear, black outside, values in [0, 1].
+    """Return crops in [0, 1], computed on the device of the pictures: bilinear, and black beyond their borders.
 
-    The twin of `crops.warp_image` without area averaging, which matters if a picture shrinks by more than a quarter:
+    This is `crops.warp_image` without its area averaging, which matters if a picture shrinks by more than a quarter:
     store pictures close to the network's input size, as `hifihr prepare` does.
     """
     T_old_new = torch.linalg.inv(T_new_old)

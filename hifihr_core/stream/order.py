@@ -18,7 +18,7 @@ Order = Int64[np.ndarray, " N"]
 
 @dataclass(frozen=True)
 class Share:
-    """The share of this process in every step: `rank` of `world_size`."""
+    """The share of this process in every step: that of number `rank` (from 0) of `world_size` processes."""
 
     rank: int = 0
     world_size: int = 1
@@ -38,16 +38,16 @@ def mixed_order(
 ) -> Order:
     """Return one epoch over several concatenated datasets, each with its share of the draws.
 
-    Dataset d gets ``epoch_length * weights[d] / sum(weights)`` draws (rounded, none lost), spread over the epoch at
-    random. It is visited in its own permutations, which continue across epochs, so that in the long run all its samples
-    are seen equally often, whatever its weight. `epoch_length` defaults to the total length. Raises: ValueError if the
-    weights do not fit the datasets.
+    Dataset d gets ``epoch_length * weights[d] / sum(weights)`` draws, rounded so that they add up, which are spread
+    over the epoch at random. Its draws follow one permutation of its samples after another and continue across epochs,
+    so that in the long run all its samples are used equally often, whatever its weight. `epoch_length` defaults to the
+    total length. Raises: ValueError if the weights do not fit the datasets.
     """
     if len(weights) != len(lengths) or min(weights) < 0 or not sum(weights) > 0:
         raise ValueError(f"weights are {list(weights)}, expected {len(lengths)} numbers >= 0 with a positive sum")
     counts = _share_out(sum(lengths) if epoch_length is None else epoch_length, weights)
     if any(count and not length for count, length in zip(counts, lengths, strict=True)):
-        raise ValueError(f"lengths are {list(lengths)}: a dataset without samples has a weight above 0")
+        raise ValueError(f"lengths are {list(lengths)}, expected samples in every dataset with a weight above 0")
     first = np.concatenate(([0], np.cumsum(lengths)[:-1])).astype(np.int64)
     draws = [
         first[d] + _walk(length, epoch * count, (epoch + 1) * count, seed=seed, dataset=d)
@@ -60,8 +60,8 @@ def mixed_order(
 def in_windows(draws: Order, shards: Order, *, window: int, seed: int, epoch: int) -> Order:
     """Reorder the draws of one dataset so that at most `window` of its shards are in use at a time.
 
-    `shards` is the shard of every sample. Shards come in a different order in each epoch, `window` at a time; within
-    these, draws keep their order.
+    `shards` is the number of the shard that contains each sample. In each epoch, shards are shuffled and divided into
+    groups of `window`; the draws of one group come after those of another, and keep their order within a group.
     """
     count = int(shards.max(initial=-1)) + 1
     place = np.empty(count, np.int64)
@@ -70,7 +70,7 @@ def in_windows(draws: Order, shards: Order, *, window: int, seed: int, epoch: in
 
 
 def _share_out(total: int, weights: Sequence[float]) -> list[int]:
-    """Split `total` in proportion to the weights: cumulative rounding, so that the parts add up."""
+    """Return `total` divided in proportion to the weights; cumulative rounding ensures that the parts add up."""
     bounds = np.rint(np.cumsum([0.0, *weights]) / sum(weights) * total).astype(int)
     return np.diff(bounds).tolist()
 
@@ -90,9 +90,9 @@ def batches(
 ) -> Iterator[Order]:
     """Yield this rank's batches of an epoch, from draw `start` on (counted over all ranks).
 
-    With `drop_last`, every rank gets the same number of full batches, as synchronous training needs; the remainder of
-    an epoch, less than one step, changes with the shuffle. Without it nothing is lost: the ranks share the remainder as
-    evenly as possible, and some may get one batch fewer.
+    With `drop_last`, every rank gets the same number of full batches, as synchronous training needs; less than one
+    step's samples are omitted at the end of an epoch, different ones in each epoch. Otherwise the ranks share this
+    remainder as evenly as possible, and some may get one batch fewer.
     """
     share = share or Share()
     step = batch_size * share.world_size
@@ -106,7 +106,7 @@ def batches(
 
 
 def count_batches(length: int, batch_size: int, *, share: Share | None = None, drop_last: bool = True) -> int:
-    """Return how many batches `batches` yields for an epoch of `length` draws."""
+    """Return how many batches `batches` yields on this rank for an epoch of `length` samples."""
     share = share or Share()
     full, rest = divmod(length, batch_size * share.world_size)
     return full if drop_last else full + (rest > share.rank)

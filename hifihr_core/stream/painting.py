@@ -1,4 +1,4 @@
-"""Paint the crops of a batch: in a CPU worker, on the training device, or again from a finished batch."""
+"""Paint crops, that is compute their pixels: in a CPU worker, on the training device, or from a finished batch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ from hifihr_core.stream.pixels import write_unit_floats
 
 @dataclass(frozen=True)
 class _OfSamples:
-    """The common base for pictures of samples, wherever they are painted."""
+    """The common part of `PicturesOfWorker` and `PicturesOnDevice`: everything but painting."""
 
     samples: SampleBatch
     hand_scales: tuple[float | None, ...]
@@ -47,7 +47,7 @@ class _OfSamples:
 
     @property
     def sides(self) -> tuple[Side, ...]:
-        """Return the anatomical sides."""
+        """Return the original side of each hand; pictures of left hands are stored mirrored."""
         return self.samples.sides
 
     @property
@@ -56,7 +56,7 @@ class _OfSamples:
         return self.samples.K.astype(np.float64)
 
     def squares(self) -> Squares:
-        """Return the square that the network sees in every picture."""
+        """Return the square of each picture that the network sees."""
         return find_squares(self.samples, self.sizes, self.hand_scales)
 
     @property
@@ -77,14 +77,15 @@ class _OfSamples:
 class PicturesOfWorker(_OfSamples):
     """Samples that a CPU worker decodes and paints one by one, each directly into the batch.
 
-    With `floats`, an unmodified picture is converted to floats while its bytes are still in the processor's cache. A
-    modified one is not: writing floats would evict data that the changes read repeatedly.
+    With `floats` and without augmentation, each picture is converted to floats while its bytes are still in the
+    processor's cache. Otherwise the batch is bytes: writing floats would evict data from the cache that the changes of
+    augmentation read repeatedly.
     """
 
     floats: bool = False
 
     def paint(self, placed: Placed) -> Painted:
-        """Return the crops, with all colour changes that were drawn."""
+        """Return the crops as bytes (or floats), with all changes of their colours that were drawn."""
         count, side = len(self.samples), placed.plan.image_px
         floats = self.floats and placed.plan.augment is None
         image = recycled((count, side, side, 3), np.float32 if floats else np.uint8)
@@ -110,9 +111,10 @@ class PicturesOfWorker(_OfSamples):
 
 @dataclass(frozen=True)
 class PicturesOnDevice(_OfSamples):
-    """Samples that are decoded and painted on one device, in one batch: the twin of `PicturesOfWorker`.
+    """Samples that are decoded and painted together, on any device; the results are those of `PicturesOfWorker`.
 
-    JPEG compression is skipped even if it was drawn. Raises: the same as `decode_on`.
+    They differ only by rounding, and because JPEG compression is omitted even if it was drawn.
+    Raises: DataError if the bytes are not a picture; RuntimeError if nvJPEG fails.
     """
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
@@ -149,7 +151,7 @@ class PicturesOnDevice(_OfSamples):
 
 @dataclass(frozen=True)
 class PicturesOfBatch:
-    """The square crops of a finished batch, to be painted again. JPEG compression is skipped."""
+    """The square crops of a finished batch, as pictures of another batch. JPEG compression is omitted."""
 
     batch: Batch
 
@@ -160,7 +162,7 @@ class PicturesOfBatch:
 
     @property
     def sides(self) -> tuple[Side, ...]:
-        """Return the anatomical sides."""
+        """Return the original side of each hand; pictures of left hands are stored mirrored."""
         return self.batch.sides
 
     @property
@@ -169,7 +171,7 @@ class PicturesOfBatch:
         return self.batch.K.double().cpu().numpy()
 
     def squares(self) -> Squares:
-        """Return the square that the network sees in every picture."""
+        """Return the square of each picture that the network sees, which is all of it."""
         count, side = len(self.batch), float(self.batch.image.shape[-1])
         return Squares(np.full((count, 2), side / 2), np.full(count, side), np.full(count, side))
 
@@ -184,7 +186,7 @@ class PicturesOfBatch:
         return {n: v for n, v in labels.items() if n != "mask"}, {n: v for n, v in present.items() if n != "mask"}
 
     def paint(self, placed: Placed) -> Painted:
-        """Return the crops as floats; black beyond the border of a picture."""
+        """Return the crops as floats; they are black beyond the borders of the pictures."""
         image, mask = self.batch.image, self.batch.labels.get("mask")
         layers = image if mask is None else torch.cat((image, mask[:, None].to(image)), dim=1)
         T_new_old = placed.motion.T_new_old.to(image.device)
@@ -195,7 +197,7 @@ class PicturesOfBatch:
 
 @dataclass(frozen=True)
 class EncodedBatch:
-    """The samples of a batch as stored in the shards, and how to process them."""
+    """The samples of a batch as stored in the shards, and what is needed to make the batch."""
 
     samples: SampleBatch
     hand_scales: tuple[float | None, ...]
@@ -203,16 +205,23 @@ class EncodedBatch:
     epoch: int = 0
 
     def paint(self, *, floats: bool = False) -> PaintedBatch:
-        """Decode, augment and collate the samples on the CPU, to floats or bytes. Raises: the same as `make_batch`."""
+        """Return the batch, decoded and augmented on the CPU, as bytes or, if `floats` and not augmented, as floats.
+
+        Raises: DataError if a picture cannot be decoded or labels do not match each other.
+        """
         return make_batch(PicturesOfWorker(self.samples, self.hand_scales, floats), self.plan, self.epoch)
 
     def to_batch(self, device: torch.device | str = "cpu") -> Batch:
-        """Decode, augment and collate the samples on a device. Raises: the same as `make_batch`; errors of nvJPEG."""
+        """Return the batch, decoded and augmented on a device.
+
+        Raises: DataError if a picture cannot be decoded or labels do not match each other; RuntimeError if nvJPEG
+        fails.
+        """
         pictures = PicturesOnDevice(self.samples, self.hand_scales, torch.device(device))
         return make_batch(pictures, self.plan, self.epoch).to_batch(device)
 
 
 def vary(batch: Batch, ranges: AugmentRanges, *, seed: int, epoch: int) -> Batch:
-    """Move and recolour the square crops of a batch along with its labels; a pure function of its arguments."""
+    """Return a batch, whose crops are square, augmented once more with its labels: a pure function of its arguments."""
     plan = CropPlan(image_px=batch.image.shape[-1], seed=seed, augment=ranges)
     return make_batch(PicturesOfBatch(batch), plan, epoch).to_batch(batch.image.device)

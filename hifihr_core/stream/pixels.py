@@ -1,4 +1,4 @@
-"""Pixel loops that no library does in one pass: compiled on first use, and run without the interpreter lock."""
+"""Conversion of pixels in one pass, which no library offers: compiled on first use, without the interpreter lock."""
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from hifihr_core.stream.batch_memory import recycled
 
 
 def to_unit_floats(image: UInt8[Tensor, "*S"]) -> Float[Tensor, "*S"]:
-    """Return bytes as float32 in [0, 1], in the same memory layout; on the CPU in one pass and one thread."""
+    """Return bytes as float32 in [0, 1], in the same order of axes; on the CPU in one pass, on one thread."""
     if image.device.type != "cpu":
         return image.to(torch.float32).mul_(1 / 255)
     floats = recycled(tuple(image.shape), np.float32)
@@ -19,7 +19,7 @@ def to_unit_floats(image: UInt8[Tensor, "*S"]) -> Float[Tensor, "*S"]:
 
 
 def write_unit_floats(image: UInt8[np.ndarray, "*S"], out: Float[np.ndarray, "*S"]) -> None:
-    """Write bytes as float32 in [0, 1] into `out`; both are contiguous."""
+    """Write bytes as float32 in [0, 1] to `out`; both arrays are contiguous."""
     _scale(image.reshape(-1), out.reshape(-1))
 
 

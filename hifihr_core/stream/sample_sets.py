@@ -1,4 +1,4 @@
-"""The input of a stream: samples by position, in local or remote shards, or subsets of them."""
+"""The input of a stream: samples that are read by position, from local or remote shards, and subsets of them."""
 
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -21,10 +21,10 @@ class Samples(Protocol):
 
 @runtime_checkable
 class Columns(Protocol):
-    """Samples whose labels can be read as columns, which is faster for a batch."""
+    """Samples that can be read several at a time, each label as one array, which is faster for a batch."""
 
     def read(self, positions: Int64[np.ndarray, " B"], /) -> SampleBatch:
-        """Read several samples."""
+        """Return the samples at several positions."""
         ...
 
 
@@ -34,21 +34,21 @@ class Distant(Protocol):
 
     @property
     def window(self) -> int:
-        """Return how many shards may be read at the same time."""
+        """Return how many shards may be in use at the same time."""
         ...
 
     @property
     def shards(self) -> Int64[np.ndarray, " N"]:
-        """Return the shard of every sample."""
+        """Return the number of the shard that contains each sample."""
         ...
 
     def expect(self, order: Int64[np.ndarray, " N"]) -> None:
-        """Announce the order in which samples will be read."""
+        """Announce the positions of the samples that will be read from now on, in order."""
         ...
 
 
 def read_samples(samples: Samples, positions: Int64[np.ndarray, " B"]) -> SampleBatch:
-    """Read samples together if their set supports it, else one by one."""
+    """Return the samples at these positions, read together if `samples` supports it, else one by one."""
     if isinstance(samples, Columns):
         return samples.read(positions)
     return stack_samples([samples[position] for position in positions.tolist()])
@@ -56,7 +56,7 @@ def read_samples(samples: Samples, positions: Int64[np.ndarray, " B"]) -> Sample
 
 @dataclass(frozen=True)
 class ChosenSamples:
-    """A subset of samples, by their positions in another set."""
+    """A subset of `samples`: those at `positions`."""
 
     samples: Samples
     positions: Int64[np.ndarray, " N"]
@@ -68,5 +68,5 @@ class ChosenSamples:
         return self.samples[int(self.positions[number])]
 
     def read(self, numbers: Int64[np.ndarray, " B"]) -> SampleBatch:
-        """Read several samples."""
+        """Return several samples of the subset."""
         return read_samples(self.samples, self.positions[numbers])

@@ -28,7 +28,7 @@ POOL = 48
 
 @dataclass(frozen=True)
 class _Drawing(Dataset[Batch]):
-    """Maps a batch number to its hands; lives in the workers."""
+    """A dataset whose item n is synthetic batch n; each worker has a copy."""
 
     synthesizer: Synthesizer
     batch_size: int
@@ -38,7 +38,10 @@ class _Drawing(Dataset[Batch]):
 
 
 class _Numbers:
-    """The position of a process, and the batches to draw from there on."""
+    """The position of a process: an epoch and the samples already given (`start`); iterating gives batch numbers.
+
+    These are the numbers of the batches to render in the rest of the epoch.
+    """
 
     def __init__(self, share: Share, batch_size: int, length: int, repeats: int) -> None:
         self.share, self.length, self.repeats = share, length, repeats
@@ -47,11 +50,11 @@ class _Numbers:
 
     @property
     def given(self) -> int:
-        """Return how many batches of this epoch have been given."""
+        """Return how many batches of this epoch this process has given to the caller."""
         return self.start // self.step
 
     def drawn(self) -> range:
-        """Return the positions in the epoch to draw: those to come, and those to be repeated."""
+        """Return which of the epoch's new batches to render: those to come and, for repeats, the latest before them."""
         first = self.given // self.repeats - (POOL if self.repeats > 1 else 0)
         return range(max(0, first), -(-self.length // self.repeats))
 
@@ -61,12 +64,12 @@ class _Numbers:
 
 
 class SynthBatches:
-    """Epochs of `length` batches of new hands; the same seed and position always give the same hands, and each process
-    draws its own.
+    """Epochs of `length` batches of synthetic hands; the same seed and position always give the same hands.
 
-    `workers` processes render ahead, but only on a CPU: a GPU renders faster by itself. With `repeats` above 1, each
-    new batch is followed by re-augmented batches from a pool of recent ones: on a CPU, rendering a hand takes longer
-    than a training step. Every sample is used `repeats` times on average.
+    Each process has its own hands. On a CPU, `workers` processes render ahead; a GPU renders fast enough without them.
+    With `repeats` above 1, each new batch is followed by ``repeats - 1`` re-augmented batches from a pool of recent
+    ones, since rendering a hand on a CPU takes longer than training on it; every sample is then used `repeats` times on
+    average.
     """
 
     def __init__(
@@ -99,7 +102,7 @@ class SynthBatches:
         return self._numbers.length
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield the rest of this epoch, then move on to the next."""
+        """Yield the batches of the rest of this epoch, then move on to the next epoch."""
         numbers, repeats = self._numbers, self._numbers.repeats
         given, drawn = numbers.given, numbers.drawn()
         pool: deque[Batch] = deque(maxlen=POOL)
@@ -111,25 +114,24 @@ class SynthBatches:
         numbers.epoch, numbers.start = numbers.epoch + 1, 0
 
     def _again(self, pool: Sequence[Batch], place: int) -> Batch:
-        """Return a re-augmented batch of samples from the pool; `place` counts the batches of the epoch."""
+        """Return a random batch from the pool, augmented again; `place` is the number of the new batch in its epoch."""
         numbers = self._numbers
         bits = int(stream_bits(self.seed, numbers.epoch * numbers.length + place, numbers.share.rank, "again")[0])
         return vary(pool[bits % len(pool)], AugmentRanges(), seed=self.seed, epoch=bits >> 32)
 
     def state_dict(self) -> dict[str, int]:
-        """Return the position: the seed, the epoch, and its start over all processes."""
+        """Return the position: the seed, the epoch, and the number of its samples given to all processes together."""
         return {"seed": self.seed, "epoch": self._numbers.epoch, "start": self._numbers.start}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go to a position."""
+        """Continue from a position that `state_dict` returned."""
         self._numbers.epoch, self._numbers.start = int(state["epoch"]), int(state["start"])
 
 
 def start_worker(worker: int) -> None:
-    """Keep a worker to a single thread; the user chooses the number of workers.
+    """Initialise a worker process: libraries use one thread each, since the user chooses the number of workers.
 
-    Workers ignore signals sent to the process group: training handles them at the end of a step, and then stops its
-    workers.
+    Workers ignore SIGINT and SIGTERM: training handles them at the end of a step, and then stops its workers.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""Threads that work ahead of a loop, in order, and end with it."""
+"""Threads that compute the items of a loop ahead of time, in order, and stop when the loop ends."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -14,7 +14,7 @@ R = TypeVar("R")
 
 
 def start_workers(count: int, device: torch.device) -> ThreadPoolExecutor:
-    """Return a pool of single-core threads that may prepare page-locked memory for `device`."""
+    """Return a pool of `count` threads, each with a single torch thread and with `device`, if CUDA, as its device."""
     index = torch.cuda.current_device() if device.type == "cuda" and device.index is None else device.index
     return ThreadPoolExecutor(
         count,
@@ -25,8 +25,10 @@ def start_workers(count: int, device: torch.device) -> ThreadPoolExecutor:
 
 
 def map_ahead(pool: ThreadPoolExecutor, make: Callable[[A], R], tasks: Iterable[A], *, ahead: int) -> Iterator[R]:
-    """Yield ``make(task)`` for every task, in order, with up to `ahead` of them started before they are requested. An
-    error appears where its result would have. Leaving the loop early drops tasks that have not begun.
+    """Yield ``make(task)`` for every task, in order; up to `ahead` of them are started before they are requested.
+
+    An error of `make` is raised when the result of its task is requested. If the caller stops early, tasks that have
+    not begun are cancelled.
     """
     left = iter(tasks)
     under_way: deque[Future[R]] = deque(pool.submit(make, task) for task in islice(left, ahead))
@@ -41,10 +43,11 @@ def map_ahead(pool: ThreadPoolExecutor, make: Callable[[A], R], tasks: Iterable[
 
 
 def _start(threads: int, cuda_index: int | None) -> None:
-    """Make torch use one thread here: its small tensors do not benefit from several threads per worker.
+    """Make torch use one thread in this worker, whose small tensors do not benefit from several.
 
-    torch stores this number per thread, but a thread inherits the last number that was set when it first uses torch. So
-    this thread uses torch right away, and another one resets the inherited number to `threads`.
+    torch stores this number per thread, but a thread that uses torch for the first time inherits the last number that
+    any thread set. So this thread uses torch right away, and another one sets the number that is inherited back to
+    `threads`.
     """
     torch.set_num_threads(1)
     torch.get_num_threads()

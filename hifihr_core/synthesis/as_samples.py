@@ -1,4 +1,4 @@
-"""Synthetic pictures as samples; sample i is the same whatever part of the set is requested."""
+"""Synthetic pictures as samples of a dataset; sample i is the same in every range that is requested."""
 
 from collections.abc import Iterator
 
@@ -40,7 +40,7 @@ def as_sample(batch: Batch, row: int, key: str, synthesizer: Synthesizer) -> Sam
 
 
 def encode(batch: Batch, row: int, synthesizer: Synthesizer, extension: str = ".jpg") -> bytes:
-    """Encode one picture as a JPEG whose quality varies as in the wild (drawn for its key)."""
+    """Return one encoded picture: by default a JPEG, whose quality is random but depends only on seed and key."""
     pixels = np.rint(255 * batch.image[row].clamp(0, 1).permute(1, 2, 0).cpu().numpy()).astype(np.uint8)
     low, high = synthesizer.options.camera.jpeg_quality
     quality = int(low + (high - low) * uniforms([batch.keys[row]], 1, synthesizer.seed, "jpeg")[0, 0])
@@ -49,6 +49,6 @@ def encode(batch: Batch, row: int, synthesizer: Synthesizer, extension: str = ".
 
 
 def encode_mask(batch: Batch, row: int) -> bytes:
-    """Encode the mask of one picture as a 1-bit PNG."""
+    """Return the mask of one picture as a 1-bit PNG."""
     mask = batch.labels["mask"][row].cpu().numpy().astype(np.uint8) * 255
     return cv2.imencode(".png", mask, (cv2.IMWRITE_PNG_BILEVEL, 1))[1].tobytes()

@@ -1,4 +1,4 @@
-"""Backgrounds: photos that come with scikit-image, the user's own, and procedural rooms and clutter.
+"""Backgrounds: photos that are part of scikit-image, the user's own photos, and procedural walls, textures and clutter.
 
 A bank of pictures is made once from a seed; every sample then shows a rotated, scaled, recoloured and blurred part of
 one of them.
@@ -29,9 +29,10 @@ Picture = UInt8[np.ndarray, "S S 3"]
 
 
 def make_bank(*, image_px: int, count: int, seed: int, photos: Path | None = None) -> UInt8[Tensor, "N 3 S S"]:
-    """Return a bank of square backgrounds, larger than small pictures: photos first, then `count` procedural ones.
+    """Return a bank of square backgrounds: scikit-image's photos, those in `photos`, then `count` procedural ones.
 
-    With `photos`, the pictures in that folder (at most 400, at any depth) are added. Raises: DataError if it has none.
+    Their side S is 1.5 times `image_px`, but at most 480 pixels. Of the folder `photos`, at most 400 pictures are used,
+    at any depth. Raises: DataError if this folder has no readable picture.
     """
     random = np.random.default_rng(seed)
     side_px = min(int(_BANK_SCALE * image_px), _MAX_BANK_PX)
@@ -105,14 +106,14 @@ def _wall(bank: list[Picture], random: np.random.Generator) -> Picture:
 
 
 def _texture(bank: list[Picture], random: np.random.Generator) -> Picture:
-    """Return a cloudy texture of two colours: plants, rugs, stone, out of focus."""
+    """Return a cloudy texture of two colours, like plants, rugs or stone that are out of focus."""
     a, b = _color(bank, random), _color(bank, random)
     share = np.clip(0.5 + _clouds(len(bank[0]), random) * random.uniform(0.3, 1.2), 0, 1)
     return np.clip(a + (b - a) * share, 0, 255).astype(np.uint8)
 
 
 def _weave(bank: list[Picture], random: np.random.Generator) -> Picture:
-    """Return cloth or tiles: stripes of one to three directions."""
+    """Return something like cloth or tiles: a wall with stripes in one to three directions."""
     picture = _wall(bank, random).astype(np.float32)
     v, u = np.mgrid[: len(picture), : len(picture)].astype(np.float32)
     for _ in range(random.integers(1, 4)):
@@ -160,9 +161,10 @@ _PAINTERS = (_wall, _clutter, _texture, _clutter, _weave, _clutter)
 
 
 def draw_backdrops(bank: UInt8[Tensor, "N 3 S S"], size_px: tuple[int, int], dice: Dice) -> Float[Tensor, "B 3 H W"]:
-    """Show part of a picture from the bank behind each sample: rotated, scaled, mirrored, recoloured, out of focus.
+    """Return a background for each sample: part of a random picture from the bank, changed at random.
 
-    `size_px` is (height, width).
+    It is rotated, scaled, recoloured, and may be mirrored and out of focus. `size_px` is (height, width); RGB in
+    [0, 1].
     """
     which = dice.integer(bank.shape[0]).to(bank.device)
     angle = 0.25 * dice.normal()

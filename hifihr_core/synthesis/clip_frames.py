@@ -1,4 +1,4 @@
-"""Render a moving scene with labels for every frame: motion blur, an occluder, camera noise."""
+"""Render clips of moving hands, with motion blur, occluders and camera noise, and labels for every frame."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -34,7 +34,11 @@ _PROPS = SynthOptions(forearm=1.0, held_object=0.0)
 
 @dataclass(frozen=True)
 class ClipOptions:
-    """Size and rate of synthetic clips; `bar` is the probability of an object that passes in front of the hands."""
+    """Size (pixels), frame rate and number of frames of synthetic clips, and their variety.
+
+    `bar` is the probability that a narrow object passes in front of the hands. Successive clips take the scenes in
+    `kinds` in turn.
+    """
 
     width: int = 640
     height: int = 480
@@ -47,7 +51,11 @@ class ClipOptions:
 
 @dataclass(frozen=True)
 class HandLabel:
-    """The ground truth of one hand in one frame; parameters are those of a right hand, the rest is as pictured."""
+    """The ground truth of one hand in one frame.
+
+    `parameters` are those of a right hand; for a left hand, they give its mirror image. All other fields describe the
+    hand as pictured, in pixels or in the camera frame, metres.
+    """
 
     id: int
     side: Side
@@ -70,7 +78,7 @@ class SynthFrame:
 
 
 class ClipSynthesizer:
-    """Renders clips; clip n of a seed is always the same, except for the last bit of pixels between machines."""
+    """Renders clips. Clip n of a seed is always the same; pixels may differ in their last bit on another machine."""
 
     def __init__(self, hand: HandModel, options: ClipOptions) -> None:
         self._hand, self.options = hand, options
@@ -84,7 +92,7 @@ class ClipSynthesizer:
 
     @torch.no_grad()
     def frames(self, clip: int) -> Iterator[SynthFrame]:
-        """Yield the frames of a clip; clips cycle through the kinds of scenes."""
+        """Yield the frames of clip number `clip`; successive clips take the kinds of scenes in turn."""
         options = self.options
         seed = int(stream_bits(options.seed, clip, "clip")[0]) >> 1
         random, dice = np.random.default_rng(seed), Dice(1, seed, torch.device("cpu"))
@@ -140,9 +148,9 @@ class ClipSynthesizer:
     def _over(
         self, image: Tensor, place: PlaceAt, moment: int, K: Tensor, light: Light, seed: int
     ) -> tuple[Tensor, Tensor]:
-        """Draw a hand and its forearm over a picture; return the picture and their depth.
+        """Return a picture with a hand and its forearm drawn over it, and their depth.
 
-        They are drawn in a separate window, since most of a picture shows neither.
+        Only a window around them is rendered, since they cover a small part of most pictures.
         """
         one = slice(moment, moment + 1)
         own = _rows(place.parameters, one)
@@ -185,7 +193,7 @@ class ClipSynthesizer:
 
 
 class _Bar:
-    """A narrow object that passes in front of everything once, textured with part of the room."""
+    """A narrow upright object that passes in front of everything once, textured with part of the background."""
 
     def __init__(self, options: ClipOptions, room: Tensor, random: np.random.Generator) -> None:
         self._width = random.uniform(0.04, 0.12) * options.width
@@ -194,7 +202,7 @@ class _Bar:
         self._room = room.flip(-1)
 
     def cover(self, image: Tensor, depth: Tensor, number: int) -> tuple[Tensor, Tensor]:
-        """Return the picture and depth after drawing the frame's bar, whose depth is 0."""
+        """Return the picture and depth of frame `number` with the bar in front, at depth 0."""
         middle = (number - self._start) * self._speed
         columns = torch.arange(image.shape[2]) + 0.5
         share = ((self._width / 2 - (columns - middle).abs()) / 2 + 0.5).clamp(0, 1)
@@ -204,7 +212,7 @@ class _Bar:
 
 
 def _draw_two(hand: Rendered, arm: Rendered, window: Window, image: Tensor, depth: Tensor) -> None:
-    """Paste a hand and its arm, rendered in a window, into a picture and its depth, in place."""
+    """Paste a hand and its arm, which were rendered in a window, into a picture and its depth, in place."""
     under = window.cut(image)
     behind = window.trim(arm.image[0]) + (1 - window.trim(arm.silhouette[0]).clamp(0, 1)) * under
     over = window.trim(hand.image[0]) + (1 - window.trim(hand.silhouette[0]).clamp(0, 1)) * behind

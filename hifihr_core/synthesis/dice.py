@@ -1,4 +1,4 @@
-"""Small helpers for drawing scene properties from one torch generator."""
+"""Random numbers for the properties of synthetic scenes, all from one torch generator."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -6,14 +6,14 @@ from torch import Tensor
 
 
 class Dice:
-    """Random numbers for a batch, all from one CPU generator in calling order, moved to one device."""
+    """Random numbers for a batch: every call takes the next ones of one CPU generator, and moves them to `device`."""
 
     def __init__(self, batch: int, seed: int, device: torch.device) -> None:
         self.batch, self.device = batch, device
         self.generator = torch.Generator().manual_seed(seed)
 
     def uniform(self, low: float, high: float, *shape: int) -> Float[Tensor, "B *S"]:
-        """Return uniform numbers between `low` and `high`, one or a block of `shape` per sample."""
+        """Return uniform numbers between `low` and `high`: one per sample, or an array of this shape per sample."""
         return (low + (high - low) * torch.rand(self.batch, *shape, generator=self.generator)).to(self.device)
 
     def log_uniform(self, low: float, high: float, *shape: int) -> Float[Tensor, "B *S"]:

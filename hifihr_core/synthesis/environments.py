@@ -1,7 +1,7 @@
-"""Environment light: a bank of environment maps, procedural or the user's, and the light from each.
+"""Environment light: a bank of environment maps, procedural or the user's, and the light of each map.
 
-A map is small (16 x 32, linear radiance), latitude by longitude, with the zenith in its first row. The part that is
-much brighter than the rest becomes the directional light, so that it can cast a shadow; the rest becomes the sky.
+A map is small (16 x 32, linear radiance), latitude by longitude, with the zenith at the top. The part that is much
+brighter than the rest becomes directional light, so that it can cast a shadow; the rest becomes the sky.
 """
 
 import math
@@ -32,9 +32,9 @@ _WARM = np.array([0.30, 0.02, -0.42])
 
 
 def make_environments(*, count: int, seed: int, folder: Path | None = None) -> Float[Tensor, "N 16 32 3"]:
-    """Return a bank of maps: `count` procedural ones, or those of a folder of `.hdr` or `.exr` files, if given.
+    """Return a bank of `count` procedural maps or, if `folder` is given, of its `.hdr` and `.exr` files instead.
 
-    Raises: DataError for a folder without a readable map.
+    Raises: DataError if the folder has no readable map.
     """
     if folder is not None:
         return torch.from_numpy(np.stack(_read_maps(folder)))
@@ -44,8 +44,10 @@ def make_environments(*, count: int, seed: int, folder: Path | None = None) -> F
 
 
 def draw_environments(bank: Float[Tensor, "N 16 32 3"], dice: Dice) -> Light:
-    """Return the light from a random map of the bank per sample, randomly rotated, for a camera that looks slightly up
-    or down. A white sphere in it has a mean brightness of 1; camera frame.
+    """Return the light of a random map of the bank for each sample, in the camera frame.
+
+    The map is rotated at random about the vertical; the camera looks slightly up or down, and is slightly tilted. A
+    white sphere in this light has a mean brightness of 1.
     """
     directions, angles = (x.to(bank) for x in map_directions())
     radiance = bank[dice.integer(len(bank)).to(bank.device)].flatten(1, 2)
@@ -56,7 +58,11 @@ def draw_environments(bank: Float[Tensor, "N 16 32 3"], dice: Dice) -> Light:
 def light_of(
     radiance: Float[Tensor, "B N 3"], directions: Float[Tensor, "B N 3"], solid_angles: Float[Tensor, " N"]
 ) -> Light:
-    """Split sampled surroundings into lamp and sky, scaled to a mean brightness of 1 on a white sphere."""
+    """Return the light of surroundings given by samples, as in `sky_from_radiance`, with a directional part.
+
+    The surplus of the brightest spot becomes directional light, the rest the sky. The light is scaled to a mean
+    brightness of 1 on a white sphere.
+    """
     share = solid_angles / (4 * math.pi)
     level = radiance.mean(dim=-1)
     limit = _GLARING * (level * share).sum(dim=1, keepdim=True)
@@ -102,8 +108,8 @@ def _read_maps(folder: Path) -> list[np.ndarray]:
     maps = [shrunk for path in sorted(find_files(folder, _EXTENSIONS)) if (shrunk := _read_map(path)) is not None]
     if not maps:
         raise DataError(
-            f"{folder}: no readable environment map, expected latitude-longitude pictures in Radiance's .hdr "
-            "(.exr only if OpenCV was built with it)"
+            f"{folder}: no readable environment map, expected latitude-longitude pictures in Radiance's .hdr format "
+            "(.exr is readable only if OpenCV was built with support for it)"
         )
     return maps
 
@@ -140,7 +146,7 @@ def _base(random: np.random.Generator, up: float, down: float, warm: float) -> F
 
 
 def _direction(random: np.random.Generator, lowest: float, highest: float) -> np.ndarray:
-    """Return a direction whose height (up is negative y) is between two bounds."""
+    """Return a unit vector (y down) whose height, from -1 (straight down) to 1 (straight up), is between two bounds."""
     height, around = random.uniform(lowest, highest), random.uniform(0, 2 * np.pi)
     ring = np.sqrt(1 - height**2)
     return np.array([ring * np.cos(around), -height, ring * np.sin(around)])
@@ -168,7 +174,7 @@ def _by_window(random: np.random.Generator) -> Float[np.ndarray, "16 32 3"]:
 
 
 def _outdoors(random: np.random.Generator) -> Float[np.ndarray, "16 32 3"]:
-    """Return a sky, in half of the cases with the sun."""
+    """Return an outdoor sky, with a sun in half of the cases."""
     map_ = _base(random, random.uniform(0.8, 1.6), random.uniform(0.1, 0.5), -0.5)
     if random.random() < 0.5:
         height = random.uniform(0.1, 0.95)

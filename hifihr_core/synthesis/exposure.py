@@ -1,4 +1,4 @@
-"""Consistent exposure: the same light on hand and background, one exposure, one white balance."""
+"""Consistent exposure: hand and background are in the same light, and have the same exposure and white balance."""
 
 from dataclasses import replace
 
@@ -22,10 +22,11 @@ _BALANCE, _BALANCE_ERROR = (0.0, 1.0), 0.025
 def expose_scene(
     light: Light, backdrop: Float[Tensor, "B 3 H W"], dice: Dice, skin: Float[Tensor, "B 3"]
 ) -> tuple[Light, Float[Tensor, "B 3 H W"]]:
-    """Return light and background as seen by the camera.
+    """Return light and background after the camera's exposure and white balance, which are simulated.
 
-    `backdrop` holds the background's own colours; it is lit like a wall, slightly brighter or darker than the hand.
-    Then the camera meters background and hand (`skin` is the hand's mean albedo), and corrects the light's mean colour.
+    `backdrop` is the albedo of the background, which is lit like a wall, slightly brighter or darker than the hand. The
+    exposure depends on the brightness of background and hand, whose mean albedo is `skin`; the white balance depends on
+    the mean colour of the light. Both are random, and need not be perfect.
     """
     towards = light.direction.new_tensor([0.0, 0.0, -1.0])
     normals = functional.normalize(towards + 0.4 * dice.normal(3), dim=1)
@@ -41,6 +42,6 @@ def expose_scene(
 
 
 def brighter(light: Light, gain: Float[Tensor, "B 3"]) -> Light:
-    """Multiply the light by a factor per channel."""
+    """Return the light multiplied by a factor per channel."""
     sky = None if light.sky is None else light.sky * gain[:, None]
     return replace(light, ambient=light.ambient * gain, color=light.color * gain, sky=sky)

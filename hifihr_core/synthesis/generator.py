@@ -1,4 +1,4 @@
-"""The generator: a seed and a number give a batch of hand pictures with complete labels."""
+"""The generator: it renders batches of hand pictures with complete labels, each from a seed and a number."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -42,7 +42,8 @@ class Synthesizer:
     """Renders batches of synthetic photos of one hand model.
 
     Batch n of a seed is always the same, whatever was rendered before; pixel values may differ in the last bits between
-    machines. The disk is used only to read `options.photos`. Pictures have no gradient.
+    machines. The user's photos and environment maps are read once, at construction. Pictures have no gradient.
+    Raises: DataError if the folder `options.photos` or `options.environments` has no readable picture.
     """
 
     def __init__(
@@ -121,10 +122,10 @@ class Synthesizer:
         return replace(drawn, shape=drawn.shape[first], texture=texture)
 
     def _lit(self, scene: "_Scene", dice: Dice) -> tuple["_Scene", Float[Tensor, "B 3 H W"]]:
-        """Return the scene under its light, and the background.
+        """Return the scene with its final light, and the background.
 
-        With an environment map, background, hand and camera are consistent, and the hand shades itself; a lamp lights
-        only the hand, and `lens` imitates the rest.
+        An environment map lights hand and background, the exposure suits both, and the hand casts shadows on itself. A
+        lamp lights only the hand; `lens` then imitates shadows and exposure in the picture.
         """
         backdrop = draw_backdrops(self._bank, self.options.size_px, dice)
         if self._environments is None:
@@ -140,7 +141,7 @@ class Synthesizer:
         return widen_poses(self.hand, pose, dice, share) if share > 0 else pose
 
     def _render(self, scene: "_Scene", backdrop: Float[Tensor, "B 3 H W"], dice: Dice) -> tuple[Tensor, "_View"]:
-        """Composite backdrop, props and hand; a prop that is nearer than the hand covers it."""
+        """Return the picture of backdrop, props, hand and occluder, with its depth and the visible hand pixels."""
         options = self.options
         hand, hand_depth = self._hand_layer(scene)
         backdrop = lens.cast_shadow(backdrop, hand.silhouette, dice, options.shadow)
@@ -157,7 +158,7 @@ class Synthesizer:
         return image, _View(torch.where(covered, torch.zeros_like(nearest), nearest), seen & ~covered)
 
     def _hand_layer(self, scene: "_Scene") -> tuple[Rendered, Float[Tensor, "B H W"]]:
-        """Return the hands as the camera sees them during the exposure, and their depth at its midpoint."""
+        """Return the rendered hands, with motion blur if they move, and their depth at the midpoint of the exposure."""
         posed, K = scene.posed, scene.K
         look = posed.hand.appearance or Appearance(torch.full_like(posed.verts_cam, 0.6))
         still = self._render_hand(posed.verts_cam, K, look, scene.light, shade=scene.shade)
@@ -195,7 +196,7 @@ class Synthesizer:
         return change_batch(image, None, draws)[0]
 
     def _label(self, scene: "_Scene", view: "_View", dice: Dice) -> dict[str, Mapping[str, Tensor]]:
-        """Return labels and presence; every sample has every label in `samples.LABELS`."""
+        """Return labels and presence: all of `samples.LABELS`, except `texture` of hands with gloves or no texture."""
         posed, parameters, light = scene.posed, scene.parameters, scene.light
         joints_cam, joints_px = posed.joints_cam, posed.joints_px
         visible = exact.visible_joints(joints_px, joints_cam, view.depth)
@@ -242,7 +243,7 @@ class _Scene:
 
 @dataclass(frozen=True)
 class _View:
-    """Depth of the nearest surface (infinite without one, 0 for an occluder), and the visible hand pixels."""
+    """The depth of the nearest surface (infinite without one, 0 for an occluder), and the visible hand pixels."""
 
     depth: Float[Tensor, "B H W"]
     seen: Bool[Tensor, "B H W"]
@@ -274,7 +275,7 @@ def _environments(options: SynthOptions, seed: int, device: torch.device) -> Flo
 
 
 def _some(record: Record, rows: Tensor) -> Record:
-    """Return a subset of the samples in a record; None for None."""
+    """Return a record of some of its samples; None for None."""
     return map_tensors(lambda values: values[rows], record)
 
 

@@ -14,14 +14,17 @@ _DEPTH_OF_WRIST_M = 0.03
 
 
 def stand_in_indices(hand: HandModel) -> Int[Tensor, "778"]:
-    """Return stand-ins for MANO's 778 vertices on a hand without them, spread evenly over its surface vertices."""
+    """Return the indices of 778 vertices that replace MANO's in a hand model without them.
+
+    They are evenly spaced in the list of vertices that belong to faces.
+    """
     surface = torch.unique(hand.faces)
     places = torch.linspace(0, len(surface) - 1, 778, dtype=torch.float64, device=surface.device).round().long()
     return surface[places]
 
 
 def mano_vertices(hand: HandModel, posed: Hand) -> Float[Tensor, "B 778 3"]:
-    """Return MANO's vertices of posed hands, root frame, or their stand-ins."""
+    """Return MANO's vertices of posed hands, or those of `stand_in_indices` if there are none; root frame, metres."""
     if posed.mano_vertices is not None:
         return posed.mano_vertices
     return posed.vertices[:, stand_in_indices(hand)]
@@ -30,9 +33,9 @@ def mano_vertices(hand: HandModel, posed: Hand) -> Float[Tensor, "B 778 3"]:
 def visible_joints(
     joints_px: Float[Tensor, "B 21 2"], joints_cam: Float[Tensor, "B 21 3"], depth: Float[Tensor, "B H W"]
 ) -> Float[Tensor, "B 21"]:
-    """Return 1 for joints inside the picture that are covered only by their own skin, else 0.
+    """Return 1 for joints inside the picture that only their own skin covers, else 0.
 
-    `depth` is that of the nearest surface: infinite without one, 0 for an occluder.
+    `depth` is that of the nearest surface, metres: infinite where there is none, 0 for an occluder.
     """
     height, width = depth.shape[-2:]
     column, row = joints_px.floor().long().unbind(dim=-1)
@@ -52,10 +55,11 @@ def detect_keypoints(
     dice: Dice,
     missing: float,
 ) -> tuple[Float[Tensor, "B 21 2"], Float[Tensor, "B 21"]]:
-    """Simulate a 2D detector: noisy joints, with more noise if hidden, and confidences that reflect it.
+    """Simulate a 2D detector: return joints with noise, which is larger for hidden ones, and matching confidences.
 
-    `hand_px` is the size of the hand, which scales the noise; `size_px` is (height, width) of the picture. Missing
-    joints are (0, 0) with confidence 0, as in detectors' files.
+    `hand_px` is the size of the hand, which scales the noise; `size_px` is (height, width) of the picture. Joints
+    outside the picture, and each other joint with the probability `missing` (four times this if hidden), are not found:
+    they are (0, 0) with confidence 0, as in detectors' files.
     """
     part = torch.where(visible > 0, 0.01, 0.04) * dice.log_uniform(0.5, 2.0, 21)
     found = joints_px + (part * hand_px[:, None])[..., None] * dice.normal(21, 2)
@@ -72,7 +76,7 @@ def bone_length(joints: Float[Tensor, "B 21 3"]) -> Float[Tensor, " B"]:
 
 
 def hand_box(verts_px: Float[Tensor, "B V 2"], size_px: tuple[int, int]) -> Float[Tensor, "B 4"]:
-    """Return the box of the hand's vertices, clipped to a picture of `size_px` (height, width), pixels."""
+    """Return the box (x0, y0, x1, y1) of the hand's vertices, clipped to a picture of `size_px` (height, width)."""
     limit = verts_px.new_tensor(size_px[::-1])
     low, high = verts_px.amin(dim=1), verts_px.amax(dim=1)
     return torch.cat((low.clamp(min=0).minimum(limit), high.clamp(min=0).minimum(limit)), dim=-1)

@@ -19,8 +19,8 @@ def darken_folds(
 ) -> Float[Tensor, "B 3 H W"]:
     """Darken points that are deeper than their surroundings: screen-space ambient occlusion at three scales.
 
-    `depth` is infinite where there is no surface. Brightness falls by up to `strength` where a point is a centimetre or
-    more deeper than its surroundings on average. Computed at half size, since such shadows are soft.
+    `depth` is infinite where there is no surface. A point that is on average a centimetre or more deeper than its
+    surroundings is darkened by the fraction `strength`. This is computed at half size, since such shadows are soft.
     """
     seen = depth.isfinite()
     weight = F.avg_pool2d(seen.to(depth)[:, None], 2)
@@ -35,7 +35,7 @@ def darken_folds(
 
 
 def _mean(values: Float[Tensor, "B 1 H W"], radius: int) -> Float[Tensor, "B 1 H W"]:
-    """Return the mean over a square around every pixel, in two passes."""
+    """Return the mean over a square around every pixel, whose side is ``2 * radius + 1``; zeros beyond the border."""
     size = 2 * radius + 1
     if values.device.type == "cpu" and values.dtype == torch.float32:
         out = torch.empty_like(values)
@@ -48,7 +48,7 @@ def _mean(values: Float[Tensor, "B 1 H W"], radius: int) -> Float[Tensor, "B 1 H
 def cast_shadow(
     backdrop: Float[Tensor, "B 3 H W"], coverage: Float[Tensor, "B H W"], dice: Dice, probability: float
 ) -> Float[Tensor, "B 3 H W"]:
-    """Darken the background beside the hand, as on a wall or table close behind it."""
+    """Darken the background beside some of the hands, as if they cast a shadow on a wall or table close behind."""
     small = F.avg_pool2d(coverage[:, None], 4)
     theta = torch.eye(2, 3, device=dice.device).repeat(dice.batch, 1, 1)
     theta[:, :, 2] = dice.uniform(-0.35, 0.35, 2)
@@ -68,7 +68,7 @@ def uneven_light(size_px: Sequence[int], dice: Dice) -> Float[Tensor, "B 1 H W"]
 
 
 def expose_film(image: Float[Tensor, "B 3 H W"], field: Float[Tensor, "B 1 H W"]) -> Float[Tensor, "B 3 H W"]:
-    """Multiply pictures by a light field, and softly compress highlights, as cameras do."""
+    """Multiply pictures by a brightness per pixel, `field`, and softly compress highlights, as cameras do."""
     if image.device.type == "cpu" and image.dtype == torch.float32:
         out = torch.empty_like(image, memory_format=torch.contiguous_format)
         for b, picture in enumerate(image.numpy()):
@@ -78,20 +78,20 @@ def expose_film(image: Float[Tensor, "B 3 H W"], field: Float[Tensor, "B 1 H W"]
 
 
 def roll_off(image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
-    """Softly compress highlights, as cameras do: the identity up to 0.7, then approaching 1."""
+    """Softly compress highlights, as cameras do: values up to 0.7 stay the same, higher ones approach 1."""
     over = (image - 0.7).clamp(min=0)
     return torch.where(image > 0.7, 0.7 + 0.3 * (1 - torch.exp(-over / 0.3)), image).clamp(0, 1)
 
 
 def expose(image: Float[Tensor, "B 3 H W"], dice: Dice) -> tuple[Float[Tensor, "B 3 H W"], Float[Tensor, " B"]]:
-    """Return the pictures at roughly the brightness that a camera's metering would choose, and the gain of each."""
+    """Return the pictures at about the brightness that a camera would choose, and the factor for each."""
     brightness = image.mean(dim=(1, 2, 3)).clamp(min=0.02)
     gain = (dice.log_uniform(0.25, 0.6) / brightness).pow(0.65).clamp(0.5, 2.2)
     return image * gain[:, None, None, None], gain
 
 
 def blur_motion(image: Float[Tensor, "B 3 H W"], dice: Dice, probability: float) -> Float[Tensor, "B 3 H W"]:
-    """Average each moving sample along a line of up to a twentieth of the picture."""
+    """Blur the fraction `probability` of the samples, each along a random line of up to a twentieth of the picture."""
     moving = dice.chance(probability)
     length = dice.uniform(0.01, 0.05)
     angle = dice.uniform(0.0, torch.pi)

@@ -1,4 +1,4 @@
-"""Moving hands in front of a moving camera: paths through plausible poses, defined at any time."""
+"""Moving hands in front of a moving camera: smooth paths through plausible poses, which are defined at any time."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ _TURN_RAD, _SHAKE_RAD = 0.35, 0.012
 
 @dataclass(frozen=True)
 class PlaceAt:
-    """Hands of one side at given times, all as right hands: mirror x to get a left hand as in the clip."""
+    """One hand at T times, as a right hand; if `side` is "left", mirror x to get the left hand of the clip."""
 
     side: Side
     parameters: HandParameters
@@ -30,7 +30,7 @@ class PlaceAt:
 
 
 class MovingHand:
-    """One person's hand on smooth paths; `place` gives the centre of its palm at given times, camera frame, metres."""
+    """A hand that moves on smooth paths; `place` returns its root's positions at given times, camera frame, metres."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class MovingHand:
         self._turn = RotationSpline(times, steps * Rotation.from_euler("xyz", about))
 
     def at(self, times_s: Float[np.ndarray, " T"]) -> PlaceAt:
-        """Return the hand at the given times."""
+        """Return the hand at the given times (seconds from the start of the clip)."""
         pose = np.clip(self._pose(times_s), self._limits[:, 0], self._limits[:, 1])
         count = len(times_s)
         root = self._place(times_s) * mirror_axis(self.side)
@@ -68,7 +68,7 @@ class MovingHand:
 
 @dataclass(frozen=True)
 class MovingScene:
-    """The hands of a clip and the shake of its camera: `pan_px` gives the shift of the background at given times."""
+    """The hands of a clip and the shake of its camera: `pan_px` returns the background's shift (T, 2) at T times."""
 
     kind: str
     hands: tuple[MovingHand, ...]
@@ -93,11 +93,12 @@ KINDS = tuple(_PATHS)
 def draw_scene(
     hand: HandModel, kind: str, *, seconds: float, size_px: tuple[int, int], random: np.random.Generator
 ) -> MovingScene:
-    """Return a scene of a kind in `KINDS`; pictures are ``size_px`` (height, width). Raises: ValueError for an unknown
-    kind.
+    """Return a random scene of one of the `KINDS`; `size_px` is (height, width) of its pictures.
+
+    Raises: ValueError for an unknown kind.
     """
     if kind not in _PATHS:
-        raise ValueError(f"unknown kind {kind!r}; known kinds: {', '.join(KINDS)}")
+        raise ValueError(f"kind is {kind!r}, expected one of {', '.join(KINDS)}")
     height, width = size_px
     focal = 0.5 * float(np.hypot(height, width)) / np.tan(np.radians(random.uniform(50, 75)) / 2)
     K = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1.0]])

@@ -29,24 +29,30 @@ LightKind = Literal["lamp", "environment"]
 
 @dataclass(frozen=True)
 class SynthOptions:
-    """Ranges of all random quantities; probabilities are per picture.
+    """Ranges and probabilities (per picture) of everything that is random in synthetic pictures.
 
-    `view` names how the camera is placed (`scene.VIEWS`): "crop" cuts a square around the hand out of a larger photo,
-    with the principal point anywhere; "centered" looks at the hand, as FreiHAND's pictures do; "frame" is a whole
+    `view` is how the camera is placed (`scene.VIEWS`): "crop" is a square around the hand, cut out of a larger photo,
+    with the principal point anywhere; "centered" is a camera that looks at the hand, as in FreiHAND; "frame" is a whole
     picture from a fixed camera with a hand somewhere in it, as in HO-3D. Pictures are `image_px` wide, and square
     unless `height_px` is given.
 
-    `fill` is the longer side of the hand's box as a fraction of the crop, `shift` the largest offset of the box's
-    centre as a fraction of the crop, `distance_m` the range of the root's depth (log-uniform), and `off_axis_rad` the
-    largest angle between the optical axis and the ray to the hand, so that K's principal point is outside many crops,
-    as for crops of large photos. A fraction `plain_occluder` of the occluders has a single random colour; `wide_poses`
-    is the fraction of poses that are moved beyond the hand's own bank. `second_hand`, `glove`, `ring` and `watch` are
-    the probabilities of these additions; under a glove, `present["texture"]` is False. `motion_blur` blurs the whole
-    picture along a line, `true_motion` the hand along its own path while the shutter is open. `light` is one lamp, or
-    an environment map that matches background and exposure: one from the folder `environments` (.hdr or .exr, latitude
-    by longitude), or a procedural one. `pictures_each` consecutive pictures show one person: the same shape and skin,
-    each with its own pose, view and light. `photos` is a folder of the user's own backgrounds, `backgrounds` the number
-    of procedural ones in the bank.
+    `fill` is the range of the longer side of the hand's box, and `shift` the largest offset of the box's centre from
+    that of the picture, both as fractions of the picture. `distance_m` is the range of the root's depth, `off_axis_rad`
+    the largest angle between the optical axis and the ray to the hand: the principal point is outside many crops, as
+    for crops of large photos.
+
+    `forearm`, `sleeve` (on a forearm), `held_object`, `occluder`, `second_hand`, `glove`, `ring`, `watch` and `shadow`
+    (on the background) are probabilities; so is `plain_occluder`, that an occluder has a single random colour. With a
+    glove, `present["texture"]` is False. `wide_poses` is the fraction of poses that are moved beyond the poses that the
+    hand model samples, `texture_spread` a factor on random texture coefficients. `motion_blur` is the probability that
+    the whole picture is blurred along a line, `true_motion` that the hand is blurred by its own motion.
+    `missing_keypoint` is the probability that the simulated detector misses a visible joint, and `camera` has the
+    ranges of colours, blur and noise.
+
+    `light` is one lamp, or an environment map that also determines background and exposure: one of the folder
+    `environments` (.hdr or .exr, latitude by longitude), or a procedural one. `pictures_each` consecutive pictures show
+    one person: shape and skin are the same, pose, view and light differ. `photos` is a folder of the user's
+    backgrounds, `backgrounds` the number of procedural ones (and of procedural environment maps).
     """
 
     view: Literal["crop", "centered", "frame"] = "crop"
@@ -80,5 +86,5 @@ class SynthOptions:
 
     @property
     def size_px(self) -> tuple[int, int]:
-        """Return (height, width)."""
+        """Return (height, width) of the pictures."""
         return self.height_px or self.image_px, self.image_px

@@ -17,12 +17,12 @@ _FRAME_FOCAL, _FRAME_POINT, _FRAME_WIDTH = 617.0, (312.0, 241.0), 640
 
 
 def place_hand(verts_root: Float[Tensor, "B V 3"], dice: Dice, options: SynthOptions) -> Placement:
-    """Return (root_cam, K): the position of a hand and its camera, according to `options.view`."""
+    """Return (root_cam, K): the root of each hand, metres, and its camera, placed according to `options.view`."""
     return VIEWS[options.view](verts_root, dice, options)
 
 
 def _crop_view(verts_root: Float[Tensor, "B V 3"], dice: Dice, options: SynthOptions) -> Placement:
-    """Put a hand somewhere in front of a camera, and cut out a crop around it.
+    """Place a hand somewhere in front of a camera, and cut out a crop around it.
 
     Distance and direction determine the perspective. The focal length then follows from the fraction of the crop that
     the hand should fill, as when a detector's box is cut out of a larger photo.
@@ -55,7 +55,7 @@ def _centered_view(verts_root: Float[Tensor, "B V 3"], dice: Dice, options: Synt
 
 
 def _frame_view(verts_root: Float[Tensor, "B V 3"], dice: Dice, options: SynthOptions) -> Placement:
-    """Put a hand somewhere in the picture of a fixed camera, completely inside if possible."""
+    """Place a hand somewhere in the picture of a fixed camera, completely inside if possible."""
     height, width = options.size_px
     scale = width / _FRAME_WIDTH
     point = scale * torch.tensor(_FRAME_POINT, device=dice.device)
@@ -86,7 +86,7 @@ def _camera(focals: Float[Tensor, "B 2"], point: Float[Tensor, "B 2"]) -> Float[
 
 
 def draw_light(dice: Dice) -> Light:
-    """Sample ambient and directional light: from dim, even rooms to hard sun, warm to cold, mostly from above."""
+    """Return random ambient and directional light: dim, even rooms to hard sun, warm to cold, mostly from above."""
     toward = dice.direction()
     up_and_front = torch.tensor([0.0, -0.7, -0.7], device=dice.device)
     direction = torch.nn.functional.normalize(toward + 0.9 * up_and_front, dim=-1)

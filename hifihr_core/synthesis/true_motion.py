@@ -1,4 +1,4 @@
-"""Motion blur of a hand that moves during the exposure: tips blur more than the wrist, the background does not."""
+"""Motion blur of a hand that moves during the exposure: more at the fingertips than at the wrist, none behind it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,7 +20,11 @@ _TURN_RAD, _WAY_M = 0.09, 0.007
 
 @dataclass(frozen=True)
 class Motion:
-    """The motion of hands during the exposure (a rotation about a point, a translation; camera frame), if `moving`."""
+    """The motion of the hands that are `moving` during the exposure: a rotation and a translation, camera frame.
+
+    `turn` is the rotation over the whole exposure (axis times angle, radians) about the point `about`, `way` the
+    translation, metres.
+    """
 
     moving: Bool[Tensor, " B"]
     turn: Float[Tensor, "B 3"]
@@ -28,14 +32,14 @@ class Motion:
     about: Float[Tensor, "B 3"]
 
     def at(self, points_cam: Float[Tensor, "M V 3"], rows: Tensor, moment: float) -> Float[Tensor, "M V 3"]:
-        """Return points of the samples `rows` at a moment of the exposure."""
+        """Return points of the samples `rows` at a moment: -0.5 is the start of the exposure, 0.5 its end."""
         R = turns.rotvec_to_rotmat(moment * self.turn[rows])
         about = self.about[rows][:, None]
         return (points_cam - about) @ R.mT + about + moment * self.way[rows][:, None]
 
 
 def draw_motion(joints_cam: Float[Tensor, "B 21 3"], dice: Dice, share: float) -> Motion:
-    """Return a motion about a point near the wrist for a fraction `share` of the hands."""
+    """Return random motions, with rotations about a point near the wrist, of a fraction `share` of the hands."""
     moving = dice.chance(share)
     about = joints_cam[:, WRIST] + 0.05 * dice.normal(3)
     return Motion(moving, _TURN_RAD * dice.normal(3), _WAY_M * dice.normal(3), about)
@@ -44,10 +48,10 @@ def draw_motion(joints_cam: Float[Tensor, "B 21 3"], dice: Dice, share: float) -
 def with_motion(
     still: Rendered, motion: Motion | None, draw: Callable[[Tensor, Callable[[Tensor], Tensor]], Rendered]
 ) -> Rendered:
-    """Return a rendered layer whose picture and outline are averaged over the exposure for moving hands.
+    """Return `still`, rendered without motion, with picture and silhouette of moving hands averaged over the exposure.
 
-    ``draw(rows, moved)`` renders the samples `rows` with `moved` applied to their vertices. Depth and labels refer to
-    the midpoint of the exposure.
+    ``draw(rows, moved)`` renders the samples `rows` with `moved` applied to their vertices. Depth and normals are those
+    at the midpoint of the exposure.
     """
     if motion is None or not bool(motion.moving.any()):
         return still

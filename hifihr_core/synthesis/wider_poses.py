@@ -1,4 +1,4 @@
-"""Poses beyond those that a hand model samples by itself."""
+"""Random poses beyond those that a hand model samples."""
 
 import torch
 from jaxtyping import Float
@@ -12,8 +12,10 @@ _MOST_ADDED = 1.0
 
 
 def widen_poses(hand: HandModel, pose: Float[Tensor, "B P"], dice: Dice, share: float) -> Float[Tensor, "B P"]:
-    """Perturb a fraction `share` of the poses, each coefficient independently, within the joint limits. The gesture
-    bank has gaps between its paths, which real hands may fill. Fingers may touch or intersect.
+    """Return the poses, a fraction `share` of which are perturbed, each coefficient independently, within its limits.
+
+    A hand model samples poses along paths between gestures; real hands also have poses between these paths. Fingers of
+    perturbed poses may touch or intersect.
     """
     prior = hand.pose_prior()
     spread = prior.basis.square().sum(dim=0).sqrt().to(pose)

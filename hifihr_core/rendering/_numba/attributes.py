@@ -7,7 +7,7 @@ from hifihr_core.machine.kernels import helper, kernel
 
 @kernel
 def interpolate(attributes, faces, face, bary, unit, row_first, row_end, out):
-    """Fill rows of `out` (H, W, C) with the mean of the corners' attributes, normalised if `unit`."""
+    """Fill rows of `out` (H, W, C) with barycentric means of the corners' attributes (V, C); unit vectors if `unit`."""
     channels = attributes.shape[1]
     for row in range(row_first, row_end):
         for col in range(face.shape[1]):
@@ -31,7 +31,7 @@ def interpolate(attributes, faces, face, bary, unit, row_first, row_end, out):
 
 @kernel
 def interpolate_backward(attributes, faces, face, bary, unit, grad_out, row_first, row_end, grad_attributes, grad_bary):
-    """Add to `grad_attributes` (V, C) and fill rows of `grad_bary` (H, W, 3)."""
+    """Compute the gradient of `interpolate`: add to `grad_attributes` (V, C), fill rows of `grad_bary` (H, W, 3)."""
     channels = attributes.shape[1]
     for row in range(row_first, row_end):
         for col in range(face.shape[1]):
@@ -68,9 +68,9 @@ def interpolate_backward(attributes, faces, face, bary, unit, grad_out, row_firs
 
 @helper
 def _place(coordinate, size):
-    """Return the two texels around a coordinate (in texels), the weight of the second, and whether it has a gradient.
+    """Return the two texels around a coordinate (in texels), the weight of the second, and the weight's derivative.
 
-    Beyond the centres of the outer texels, values are clamped and the gradient is zero.
+    The derivative is 1, but 0 beyond the centres of the outer texels, where coordinates are clamped.
     """
     clamped = coordinate - 0.5
     moves = 1.0
@@ -102,7 +102,7 @@ def sample(texture, uv, face, row_first, row_end, out):
 
 @kernel
 def sample_backward(texture, uv, face, grad_out, row_first, row_end, grad_texture, grad_uv):
-    """Add to `grad_texture` (C, T, T) and fill rows of `grad_uv` (H, W, 2)."""
+    """Compute the gradient of `sample`: add to `grad_texture` (C, T, T), and fill rows of `grad_uv` (H, W, 2)."""
     channels, height, width = texture.shape
     for row in range(row_first, row_end):
         for col in range(face.shape[1]):

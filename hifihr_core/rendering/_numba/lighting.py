@@ -12,7 +12,7 @@ BLINN_PHONG, PHONG = 0, 1
 
 @helper
 def _to_linear(value):
-    """Return (linear light, slope) of an sRGB value (IEC 61966-2-1)."""
+    """Return the linear light of an sRGB value (IEC 61966-2-1), and the derivative."""
     if value <= 0.04045:
         return value / 12.92, 1 / 12.92
     base = (value + 0.055) / 1.055
@@ -22,7 +22,7 @@ def _to_linear(value):
 
 @helper
 def _to_srgb(value):
-    """Return (sRGB value, slope) of linear light."""
+    """Return the sRGB value of linear light, and the derivative."""
     if value <= 0.0031308:
         return 12.92 * value, 12.92
     root = value ** (1 / 2.4)
@@ -31,7 +31,11 @@ def _to_srgb(value):
 
 @helper
 def _highlight(normal, toward, view, half, facing, kind):
-    """Return (cosine, length of the half vector): the base of the highlight's power; 0 on unlit surfaces."""
+    """Return the cosine whose power is the highlight, 0 if the surface faces away from the light, and |l + v|.
+
+    For Blinn-Phong, this fills `half` with the unit vector along l + v, the sum of the directions towards light and
+    camera; for Phong, |l + v| is not needed, and 1 is returned.
+    """
     if facing <= 0:
         return 0.0, 1.0
     if kind == PHONG:
@@ -76,7 +80,7 @@ def _sky(normal, basis):
 
 @helper
 def _sky_slope(normal, g, slope):
-    """Fill `slope` (3) with the gradient of the sum of g[k] times the polynomials at a normal."""
+    """Fill `slope` (3) with the gradient in the normal of the polynomials' sum, weighted by `g` (8)."""
     x, y, z = normal[0], normal[1], normal[2]
     slope[0] = FIRST * g[0] + MIXED * (g[3] * y + g[5] * z) + 2 * SADDLE * g[6] * x
     slope[1] = FIRST * g[1] + MIXED * (g[3] * x + g[4] * z) - 2 * SADDLE * g[6] * y
@@ -85,7 +89,7 @@ def _sky_slope(normal, g, slope):
 
 @helper
 def _from_above(light, has_sky, basis, c):
-    """Return the ambient and sky light of a channel."""
+    """Return the sum of ambient and sky light in channel c."""
     level = float(light[0, c])
     if has_sky:
         for k in range(8):
@@ -95,11 +99,11 @@ def _from_above(light, has_sky, basis, c):
 
 @kernel
 def shade(albedo, normals, face, K_inverse, light, material, kind, linear, white, reach, row_first, row_end, out):
-    """Fill rows of `out` (H, W, 3); `light` rows are ambient, colour, direction, sky (8 or none); 0 where there is no
-    face.
+    """Fill rows of `out` (H, W, 3) with the colour of the surface, 0 where there is no face; see `_reference.shade`.
 
-    `material` is (ambient, diffuse, specular, shininess). `reach` (H, W, 2), or an array without rows for full light,
-    holds the fractions of sky and directional light that arrive.
+    The rows of `light` are ambient, colour, direction and, optionally, the eight of the sky. `material` is (ambient,
+    diffuse, specular, shininess). `reach` (H, W, 2) holds the fractions of sky and directional light that arrive; an
+    array without rows means all of it.
     """
     view, half, normal, toward, basis = np.empty(3), np.empty(3), np.empty(3), np.empty(3), np.empty(8)
     has_sky, shaded = light.shape[0] > 3, reach.shape[0] > 0
@@ -139,7 +143,7 @@ def shade_backward(
     albedo, normals, face, K_inverse, light, material, kind, linear, white, reach, grad_out, row_first, row_end,
     grad_albedo, grad_normals, grad_light,
 ):  # fmt: skip
-    """Fill rows of the gradients of albedo and normals, and add to that of the light (3 or 11, 3)."""
+    """Compute the gradient of `shade`: fill rows of `grad_albedo` and `grad_normals`, add to `grad_light`."""
     view, half, normal, toward, basis = np.empty(3), np.empty(3), np.empty(3), np.empty(3), np.empty(8)
     grad_basis, grad_slope = np.empty(8), np.zeros(3)
     has_sky, shaded = light.shape[0] > 3, reach.shape[0] > 0

@@ -11,10 +11,10 @@ _PI, _LITTLE = np.float32(math.pi), np.float32(1e-20)
 
 @kernel
 def open_sky(points, normals, areas, out):
-    """Fill `out` (V) with 1 minus the fraction hidden by disks; `points` and `normals` are planar (3, V), all in
-    float32.
+    """Fill `out` (V) with the fraction of the sky that each vertex sees; see `_reference.open_sky`.
 
-    See `_reference.open_sky`. The inner loop runs over the receivers, so that it compiles to vector instructions.
+    `points` and `normals` are (3, V), `areas` is (V); all arrays are float32. The inner loop runs over the receiving
+    vertices, so that it compiles to vector instructions.
     """
     count, none, one = points.shape[1], np.float32(0), np.float32(1)
     hidden = np.zeros(count, np.float32)

@@ -1,9 +1,10 @@
 """CPU kernels for antialiasing: crossings of outlines between pixels, the blend across them, and its gradient.
 
 An edge is an outline if both of its faces are on the same side of the plane through the camera and the edge. A steep
-outline is followed row by row, a flat one column by column, along the pixels' centres; it crosses between two centres
-at t in [0, 1), and the pixel that it enters takes |t - 1/2| of its neighbour's value. The sum over a row is then the
-exact area left of a straight outline, and so is its derivative.
+outline is followed row by row, a flat one column by column, along the pixels' centres. Where it passes between two
+centres, at a fraction t of the way, it cuts into the first pixel if t < 1/2, else into the second; that pixel takes
+|t - 1/2| of its neighbour's value. For a straight outline, the sum over a row is then exactly the area on one side, and
+the derivative of the sum is exact, too.
 """
 
 import math
@@ -15,7 +16,10 @@ from hifihr_core.machine.kernels import helper, kernel
 
 @helper
 def _volume(q, i, j, k):
-    """Return the determinant of three homogeneous points: the side of the plane (camera, i, j) on which point k is."""
+    """Return the determinant of three homogeneous points.
+
+    Its sign is the side of the plane through the camera and points i and j on which point k is.
+    """
     return (
         q[k, 0] * (q[i, 1] * q[j, 2] - q[i, 2] * q[j, 1])
         + q[k, 1] * (q[i, 2] * q[j, 0] - q[i, 0] * q[j, 2])
@@ -25,7 +29,7 @@ def _volume(q, i, j, k):
 
 @helper
 def _follow(q, i, j, side, edge, across, face, depth, start, end, near, crossing_edge, crossing_at, crossing_reach):
-    """Record where an outline crosses lines of pixel centres; `across` is 0 for rows (left-right pairs), else 1."""
+    """Record where an outline crosses lines of pixel centres: rows if `across` is 0, columns if it is 1."""
     lines, places = face.shape[across], face.shape[1 - across]
     along = 1 - across
     for line in range(max(math.ceil(start - 0.5), 0), min(math.ceil(end - 0.5), lines)):
@@ -57,9 +61,10 @@ def _follow(q, i, j, side, edge, across, face, depth, start, end, near, crossing
 
 @kernel
 def find_crossings(q, edges, opposite, face, depth, near, crossing_edge, crossing_at, crossing_reach):
-    """Fill, for one image, the outermost outline between every pixel and its right (0) and lower (1) neighbour.
+    """Find the outermost outline between every pixel of one image and its right (0) and lower (1) neighbour.
 
-    `crossing_edge` (2, H, W) is -1, `crossing_at` 0 and `crossing_reach` -1 without an outline.
+    Fills three arrays (2, H, W): the outline's edge, its position between the two centres (0 to 1), and its distance
+    from the centre on its surface's side; without an outline they are -1, 0 and -1.
     """
     for axis in range(2):
         for row in range(face.shape[0]):
@@ -90,7 +95,11 @@ def find_crossings(q, edges, opposite, face, depth, near, crossing_edge, crossin
 
 @helper
 def _neighbour(crossing_edge, crossing_at, row, col, direction):
-    """Return the (share, row, column, pair) that a pixel takes from its right, left, lower or upper neighbour."""
+    """Return the share that a pixel takes of a neighbour's value, and two positions (row, column, row, column).
+
+    The first is that of the neighbour: right, left, lower or upper for `direction` 0 to 3. The second is where the
+    arrays of `find_crossings` hold the crossing between the two.
+    """
     axis, back = direction // 2, direction % 2
     r, c = (row, col - back) if axis == 0 else (row - back, col)
     if r < 0 or c < 0 or crossing_edge[axis, r, c] < 0:
@@ -104,7 +113,7 @@ def _neighbour(crossing_edge, crossing_at, row, col, direction):
 
 @helper
 def _total(crossing_edge, crossing_at, row, col):
-    """Return the sum of the shares that a pixel takes from its neighbours."""
+    """Return the sum of the shares that a pixel takes of its neighbours' values."""
     total = 0.0
     for direction in range(4):
         total += _neighbour(crossing_edge, crossing_at, row, col, direction)[0]
@@ -124,7 +133,7 @@ def _quiet(crossing_edge, row, col):
 
 @kernel
 def blend(values, crossing_edge, crossing_at, row_first, row_end, out):
-    """Fill rows of `out` (H, W, C): every pixel moves towards its neighbours by its shares, limited to 1 in total."""
+    """Fill rows of `out` (H, W, C) with values mixed with their neighbours' by the shares, limited to 1 in total."""
     width, channels = values.shape[1], values.shape[2]
     for row in range(row_first, row_end):
         out[row] = values[row]
@@ -141,7 +150,10 @@ def blend(values, crossing_edge, crossing_at, row_first, row_end, out):
 
 @kernel
 def blend_backward(values, crossing_edge, crossing_at, edges, q, grad_out, row_first, row_end, grad_values, grad_q):
-    """Fill rows of `grad_values` (H, W, C) and add the contribution of the moving outlines to `grad_q` (V, 3)."""
+    """Compute the gradient of `blend`.
+
+    Fills rows of `grad_values` (H, W, C), and adds the effect of the moving outlines to `grad_q` (V, 3).
+    """
     width, channels = values.shape[1], values.shape[2]
     contrast = np.zeros(4)
     for row in range(row_first, row_end):
@@ -180,7 +192,7 @@ def blend_backward(values, crossing_edge, crossing_at, edges, q, grad_out, row_f
 
 @helper
 def _given(crossing_edge, crossing_at, row, col, direction):
-    """Return the (share, row, column) that the neighbour in a direction takes from this pixel."""
+    """Return the share that the neighbour in a direction takes of this pixel's value, and its row and column."""
     axis, back = direction // 2, direction % 2
     r, c = (row, col - back) if axis == 0 else (row - back, col)
     if r < 0 or c < 0 or crossing_edge[axis, r, c] < 0:
@@ -198,9 +210,9 @@ def _given(crossing_edge, crossing_at, row, col, direction):
 def _crossing_backward(q, edges, e, axis, row, col, at, grad_t, grad_q):
     """Add the gradient of one crossing's position to the two ends of its edge.
 
-    With d = y - v z at both ends (v the line's centre) and m = z_i d_j - z_j d_i, the position is
-    u = (x_i d_j - x_j d_i) / m, hence du = (d_j (dx_i - u dz_i) - d_i (dx_j - u dz_j) + e_i dd_j - e_j dd_i) / m with
-    e = x - u z.
+    Let q = (x, y, z) at the ends i and j, and v be the coordinate of the row of pixel centres (for a column, x and y
+    change places). With d = y - v z and m = z_i d_j - z_j d_i, the position is u = (x_i d_j - x_j d_i) / m, hence
+    du = (d_j (dx_i - u dz_i) - d_i (dx_j - u dz_j) + e_i dd_j - e_j dd_i) / m with e = x - u z.
     """
     i, j = edges[e, 0], edges[e, 1]
     along = 1 - axis

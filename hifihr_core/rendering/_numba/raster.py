@@ -1,12 +1,12 @@
 """CPU rasteriser: the face seen through every pixel, the position on it, and the gradient of that position.
 
 Everything is computed in homogeneous pixels q = K p = (u z, v z, z). With r = (u, v, 1) at a pixel's centre, the
-weights w_i = r . (q_j x q_k) have one sign exactly where the ray meets the triangle (Olano and Greer 1997), also when
-some of its corners are behind the camera; w_i / sum(w) are the barycentrics on the triangle in space, hence
-perspective-correct. Since sum(w_i q_i) = det(q_i, q_j, q_k) r, the depth is det / sum(w): its inverse is linear in the
-pixel, and pixels compare inverse depths, which needs no division. The near plane is a test on that depth, so faces that
-cross it are cut exactly. Coefficients are held in double precision; the edge shared by two faces has exactly opposite
-weights in them, so no pixel is lost between neighbours.
+weights w_i = r . (q_j x q_k) all have the same sign exactly where the ray meets the triangle (Olano and Greer 1997),
+even if some of its corners are behind the camera; w_i / sum(w) are the barycentrics on the triangle in space, hence
+perspective-correct. Since sum(w_i q_i) = det(q_i, q_j, q_k) r, the depth is det / sum(w). Its inverse is linear in the
+pixel's coordinates, and inverse depths are compared, which needs no division. The near plane is a test of that depth,
+so faces that cross it are cut exactly. Coefficients are in double precision; two faces have exactly opposite weights
+for the edge that they share, so no pixel is lost between neighbours.
 """
 
 import math
@@ -22,7 +22,7 @@ LANES = 8
 
 @helper
 def _box(q, i, j, k, near, row_first, row_end, width):
-    """Return the pixels (first and last row and column) whose centres the visible part of a face may cover."""
+    """Return first and last row, first and last column of the pixels whose centres a face may cover."""
     u_low, v_low, u_high, v_high = math.inf, math.inf, -math.inf, -math.inf
     corner = (i, j, k)
     for c in range(3):
@@ -45,9 +45,10 @@ def _box(q, i, j, k, near, row_first, row_end, width):
 
 @helper
 def _weigh(q, i, j, k, cull, weights):
-    """Fill `weights` (3, 3) with (a, b, c) of every corner's w = a u + b v + c, at least 0 inside; return 1 / |det|.
+    """Fill `weights` (3, 3) with the coefficients (a, b, c) of each corner's weight, and return 1 / |det|.
 
-    1 / |det| times the sum of w is the inverse depth. It is 0 for an invisible face.
+    The weight w = a u + b v + c of every corner is at least 0 inside the face; the sum of the weights times 1 / |det|
+    is the inverse depth. Returns 0 for a face that is culled or seen edge-on.
     """
     x0, y0, z0 = q[i, 0], q[i, 1], q[i, 2]
     x1, y1, z1 = q[j, 0], q[j, 1], q[j, 2]
@@ -68,9 +69,9 @@ def _weigh(q, i, j, k, cull, weights):
 def find_faces(q, faces, near, cull, row_first, row_end, face, bary, depth):
     """Fill rows [row_first, row_end) of one image with the nearest face, its barycentrics and its depth.
 
-    The previous contents of the arrays do not matter. Of faces at the same depth the first is kept. The loop over
-    columns has no branches and runs in multiples of `LANES`, so that it compiles to vector instructions: wasted tests
-    cost less than unpredictable branches.
+    The arrays may be uninitialised. Of faces at the same depth the first is kept. The loop over columns has no branches
+    and runs in multiples of `LANES`, so that it compiles to vector instructions: unnecessary tests cost less than
+    unpredictable branches.
     """
     limit = 1 / near
     room = (row_end - row_first, face.shape[1] + LANES)  # the last columns are tested only to fill a vector
@@ -105,7 +106,7 @@ def find_faces(q, faces, near, cull, row_first, row_end, face, bary, depth):
 
 @helper
 def _fill(nearest, found, w, row_first, row_end, face, bary, depth):
-    """Write the result of `find_faces` to rows [row_first, row_end), with barycentrics."""
+    """Write face, barycentrics and depth to rows [row_first, row_end), from the inverse depths in `nearest`."""
     face[row_first:row_end], bary[row_first:row_end], depth[row_first:row_end] = -1, 0, math.inf
     for row in range(row_first, row_end):
         v = row + 0.5
@@ -124,7 +125,7 @@ def _fill(nearest, found, w, row_first, row_end, face, bary, depth):
 
 @kernel
 def surface_backward(q, faces, face, bary, grad_bary, grad_depth, row_first, row_end, grad_q):
-    """Add the contribution of rows [row_first, row_end) of the gradients of bary and depth to `grad_q` (V, 3)."""
+    """Add the gradient of bary and depth in rows [row_first, row_end) to that of the vertices, `grad_q` (V, 3)."""
     for row in range(row_first, row_end):
         v = row + 0.5
         for col in range(face.shape[1]):

@@ -24,7 +24,7 @@ _pools: dict[int, ThreadPoolExecutor] = {}
 
 @contextmanager
 def kernels_on(threads: int) -> Iterator[None]:
-    """Let kernels called from this thread use this many threads, whatever torch uses, while the body runs."""
+    """Let kernels called from this thread use this many threads in a `with` block, however many torch uses."""
     token = _chosen.set(threads)
     try:
         yield
@@ -38,9 +38,9 @@ def _most() -> int:
 
 
 def run(work: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> list[Any]:
-    """Call ``work(*task)`` for every task; return the results in order.
+    """Call ``work(*task)`` for every task on several threads, and return the results in order.
 
-    Uses at most as many threads as set by `kernels_on`, or else as torch uses.
+    The number of threads is that set by `kernels_on`, or else torch's, but not more than there are tasks.
     """
     threads = min(_most(), len(tasks))
     if threads <= 1:
@@ -58,13 +58,20 @@ def run(work: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> list[Any]
 
 
 def bands(batch: int, height: int) -> list[tuple[int, int, int]]:
-    """Split a batch into (image, first row, last row + 1), at least two parts per thread."""
+    """Return (image, first row, last row + 1) of bands that cover a batch.
+
+    A single thread gets one band per image. Otherwise, each thread gets two or more, unless these would have fewer than
+    8 rows.
+    """
     wanted = max(1, -(-2 * _most() // max(batch, 1))) if _most() > 1 else 1
     return _split(batch, height, min(wanted, max(1, height // 8)))
 
 
 def partial_bands(batch: int, height: int) -> list[tuple[int, int, int, int]]:
-    """Split a batch into (image, part, first row, last row + 1), identically on every machine."""
+    """Return (image, band, first row, last row + 1) of bands that cover a batch, whatever the number of threads.
+
+    Each band has its own partial sum in backward passes, so results do not depend on the number of threads.
+    """
     parts = max(1, min(PARTIALS // max(batch, 1), height // 8))
     rows = _split(batch, height, parts)
     return [(image, index % parts, first, last) for index, (image, first, last) in enumerate(rows)]
@@ -76,7 +83,7 @@ def _split(batch: int, height: int, parts: int) -> list[tuple[int, int, int]]:
 
 
 def _work_through(work: Callable[..., Any], waiting: deque[tuple[int, tuple[Any, ...]]], results: list[Any]) -> None:
-    """Process waiting tasks one by one until none is left."""
+    """Take tasks from `waiting` one by one until none is left, and write their results to `results`."""
     while True:
         try:
             index, task = waiting.popleft()

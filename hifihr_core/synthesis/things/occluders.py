@@ -18,9 +18,10 @@ def cover(
     dice: Dice,
     options: SynthOptions,
 ) -> tuple[Float[Tensor, "B 3 H W"], Bool[Tensor, "B H W"]]:
-    """Put a disc or slab, textured with another sample's backdrop, in front of some pictures; return its mask.
+    """Return the pictures, some with a disc or slab in front, and the masks of these occluders.
 
-    Occluders that would hide most of a hand are omitted.
+    An occluder is textured with another sample's backdrop, or has one colour. One that would hide more than half of the
+    visible hand, given by `seen`, is omitted.
     """
     rows, columns = ((torch.arange(n, device=dice.device) + 0.5) / n for n in options.size_px)
     v, u = torch.meshgrid(rows, columns, indexing="ij")
@@ -46,7 +47,7 @@ def keep_hand(
     props: Float[Tensor, "B 3 H W"],
     backdrop: Float[Tensor, "B 3 H W"],
 ) -> tuple[Float[Tensor, "B 3 H W"], Float[Tensor, "B H W"]]:
-    """Return the background and the depth of props, without props that would hide the hand."""
+    """Return picture and depth of the props, or the backdrop where they would hide more than half of the hand."""
     area = hand_depth.isfinite().sum(dim=(1, 2)).clamp(min=1)
     hidden = (hand_depth.isfinite() & (props_depth < hand_depth)).sum(dim=(1, 2)) / area > MOST_HIDDEN
     image = torch.where(hidden[:, None, None, None], backdrop, props)

@@ -1,4 +1,4 @@
-"""Props of a hand: its forearm, with skin or a sleeve, and an object that it holds.
+"""Props, which are rendered with a hand: its forearm, bare or in a sleeve, and an object that it holds.
 
 Props are meshes with one colour per vertex and the same topology for all samples; missing props are collapsed to a
 point.
@@ -49,7 +49,11 @@ def prop_faces() -> Int[Tensor, "F 3"]:
 
 
 def tube_faces(rings: int, begins_closed: bool) -> tuple[Int[Tensor, "F 3"], int]:
-    """Return the faces of a tube and the number of its vertices: rings, then the centres of its two ends."""
+    """Return the faces of a tube, and the number of its vertices.
+
+    Vertices are those of the rings, then the centres of the two ends. The far end is closed, the near end only if
+    `begins_closed`.
+    """
     i = torch.arange(_AROUND)
     j = (i + 1) % _AROUND
     sides = []
@@ -69,7 +73,10 @@ def tube(
     along: Float[Tensor, "B R"],
     radii: Float[Tensor, "B R 2"],
 ) -> Float[Tensor, "B V 3"]:
-    """Return a tube along ``axes[:, 2]``: rings at `along` metres with half-widths along the other two axes."""
+    """Return the vertices of a tube along ``axes[:, 2]``, in the order of `tube_faces`, metres.
+
+    Its rings are at the distances `along` from `start`; `radii` are their half-widths along the other two axes.
+    """
     angle = torch.arange(_AROUND, device=start.device) * (2 * torch.pi / _AROUND)
     circle = torch.stack((angle.cos(), angle.sin()), dim=-1)
     flat = radii[:, :, None] * circle
@@ -116,7 +123,7 @@ def skin_at_wrist(posed: Hand, faces: Int[Tensor, "F 3"]) -> Float[Tensor, "B 3"
 
 
 def _albedo_at_vertices(appearance: Appearance, faces: Int[Tensor, "F 3"], count: int) -> Float[Tensor, "B V 3"]:
-    """Return the albedo at every vertex; with a chart, at one of its UVs."""
+    """Return the albedo at every vertex; from a texture map, it is read at one of the vertex's UVs."""
     if appearance.uvs is None or appearance.faces_uvs is None:
         return appearance.albedo
     uv_of_vertex = faces.new_zeros(count).index_copy(0, faces.flatten().long(), appearance.faces_uvs.flatten().long())
@@ -132,7 +139,7 @@ def _where(wanted: Bool[Tensor, " B"], mesh: Float[Tensor, "B V 3"], point: Floa
 
 
 def hand_axes(joints: Float[Tensor, "B 21 3"]) -> Float[Tensor, "B 3 3"]:
-    """Return axes as rows: across the wrist, through it (palm to back or back to palm), and out of the hand."""
+    """Return unit vectors as rows: across the wrist, between palm and back of the hand, and towards the forearm."""
     along = normalize(joints[:, WRIST] - joints[:, ROOT], dim=-1)
     across = joints[:, _INDEX_MCP] - joints[:, _PINKY_MCP]
     across = normalize(across - (across * along).sum(-1, keepdim=True) * along, dim=-1)
@@ -155,7 +162,7 @@ def _bend(axes: Float[Tensor, "B 3 3"], dice: Dice) -> Float[Tensor, "B 3 3"]:
 def wrist_of(
     vertices: Float[Tensor, "B V 3"], joint: Float[Tensor, "B 3"], axes: Float[Tensor, "B 3 3"]
 ) -> tuple[Float[Tensor, "B 3"], Float[Tensor, "B 2"]]:
-    """Return the end of the hand's mesh: the centre of its last centimetre, and its half-widths there."""
+    """Return the centre and half-widths of the hand's mesh in its last centimetre towards the forearm, metres."""
     local = (vertices - joint[:, None]) @ axes.mT
     near = (local[..., 2:] > local[..., 2:].amax(dim=1, keepdim=True) - 0.01).to(local)
     middle = (local * near).sum(dim=1) / near.sum(dim=1)
@@ -166,7 +173,7 @@ def wrist_of(
 def _forearm(wrist: Tensor, axes: Tensor, radii: Float[Tensor, "B 2"], dice: Dice) -> Float[Tensor, "B V 3"]:
     """Return an oval tube from inside the hand to beyond the picture, which gets thicker and rounder towards the elbow.
 
-    It starts thin inside the hand, so that it emerges through the skin before the hand ends.
+    Its first ring, inside the hand, is thinner, so that the tube comes out of the skin before the hand's mesh ends.
     """
     share = torch.linspace(0, 1, _ARM_RINGS, device=wrist.device)
     along = (-_INTO_HAND_M + _ARM_M * share**1.5).expand(dice.batch, -1)
@@ -178,7 +185,7 @@ def _forearm(wrist: Tensor, axes: Tensor, radii: Float[Tensor, "B 2"], dice: Dic
 
 
 def _sleeve(wrist: Tensor, axes: Tensor, radii: Float[Tensor, "B 2"], dice: Dice) -> Float[Tensor, "B V 3"]:
-    """Return a wider tube that begins at the wrist or farther up, with an uneven hem."""
+    """Return a tube that is wider than the forearm, with folds, and begins at the wrist or farther up the arm."""
     share = torch.linspace(0, 1, _ARM_RINGS, device=wrist.device)
     begin = dice.uniform(-0.01, 0.09)[:, None]
     along = begin + (_ARM_M + 0.02 - begin) * share
@@ -188,13 +195,13 @@ def _sleeve(wrist: Tensor, axes: Tensor, radii: Float[Tensor, "B 2"], dice: Dice
 
 
 def _skin_colors(mesh: Tensor, skin: Float[Tensor, "B 3"], dice: Dice) -> Tensor:
-    """Return a skin slightly paler or darker than the hand's, with faint blotches."""
+    """Return skin colours slightly paler or darker than the hand's, with faint blotches."""
     tone = skin * (1 + 0.05 * dice.normal())[:, None]
     return tone[:, None] * (1 + 0.025 * dice.normal(mesh.shape[1], 1))
 
 
 def _cloth_colors(mesh: Tensor, dice: Dice) -> Tensor:
-    """Return plain or striped cloth: dark, light or coloured."""
+    """Return the colours of plain or striped cloth: dark, light or colourful."""
     base = dice.uniform(0.02, 0.9)[:, None] * (0.4 + 0.6 * dice.uniform(0.0, 1.0, 3))
     other = dice.uniform(0.02, 0.9, 3)
     ring = torch.arange(mesh.shape[1], device=mesh.device) // _AROUND
@@ -204,7 +211,7 @@ def _cloth_colors(mesh: Tensor, dice: Dice) -> Tensor:
 
 
 def _held(joints: Float[Tensor, "B 21 3"], dice: Dice) -> tuple[Tensor, Tensor]:
-    """Return a rod, can, ball or cone across the palm, where the fingers close, and its colours."""
+    """Return an object across the palm, where the fingers close, and its colours: a rod, can, ball or cone."""
     middle = joints[:, _JOINTS_HELD].mean(dim=1)
     across = normalize(joints[:, _INDEX_MCP] - joints[:, _PINKY_MCP] + 0.02 * dice.normal(3), dim=-1)
     other = normalize(torch.linalg.cross(across, normalize(middle - joints[:, WRIST], dim=-1)), dim=-1)

@@ -20,7 +20,10 @@ _APART, _DEPTH_M = (0.55, 1.2), (-0.05, 0.1)
 def draw_second_hands(
     hand: HandModel, parameters: HandParameters, root_cam: Float[Tensor, "B 3"], dice: Dice
 ) -> tuple[Float[Tensor, "B V 3"], Appearance | None]:
-    """Return left hands beside the right ones, camera frame, with other samples' poses and the same shape and skin."""
+    """Return left hands (vertices, appearance) beside the right ones, camera frame, metres.
+
+    They have the poses of other samples, and the shape and skin of the right hand beside them.
+    """
     other = replace(
         parameters, pose=parameters.pose.roll(1, dims=0), global_orient=parameters.global_orient.roll(1, dims=0)
     )
@@ -42,10 +45,10 @@ def over_props(
     behind: tuple[Float[Tensor, "B 3 H W"], Float[Tensor, "B H W"]],
     first_depth: Float[Tensor, "B H W"],
 ) -> tuple[Float[Tensor, "B 3 H W"], Float[Tensor, "B H W"]]:
-    """Draw the second hands of samples that have one into the pictures and depth of props, nearest on top.
+    """Return pictures and depth of the props, `behind`, with second hands drawn into the samples that `has` marks.
 
-    The faces of `renderer` are those of a mirrored hand. Only samples with a second hand are rendered. One that would
-    hide most of the first hand, at `first_depth`, is omitted.
+    Whatever is nearer covers the rest. The faces of `renderer` are those of a mirrored hand. A second hand that would
+    hide more than half of the first one, whose depth is `first_depth`, is omitted.
     """
     rows = torch.nonzero(has)[:, 0]
     if not len(rows):

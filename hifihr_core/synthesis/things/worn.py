@@ -1,4 +1,4 @@
-"""Things that hands wear: rings, watches and gloves. No random numbers are drawn for disabled options."""
+"""Things that hands wear: rings, watches and gloves."""
 
 from dataclasses import replace
 
@@ -35,7 +35,7 @@ def with_worn_faces(others: Int[Tensor, "F 3"]) -> Int[Tensor, "G 3"]:
 
 
 def wear(props: Props, posed: Hand, dice: Dice, options: SynthOptions) -> Props:
-    """Return the props with a ring and a watch on some of the hands; both lie on the skin."""
+    """Return the props with rings and watches added to some of the hands."""
     vertices, joints = posed.vertices, posed.joints
     wrist, radii = wrist_of(vertices, joints[:, WRIST], hand_axes(joints))
     has_ring, has_watch = dice.chance(options.ring), dice.chance(options.watch)
@@ -52,7 +52,7 @@ def _color(dice: Dice) -> Float[Tensor, "B 3"]:
 
 
 def _ring(vertices: Float[Tensor, "B V 3"], joints: Float[Tensor, "B 21 3"], dice: Dice) -> Float[Tensor, "B R 3"]:
-    """Return a band around a finger, as wide as the skin there."""
+    """Return a band around a finger, as wide as the finger at that point."""
     bones = torch.tensor(_RING_BONES, device=joints.device)[dice.integer(len(_RING_BONES)).to(joints.device)]
     rows = torch.arange(len(joints), device=joints.device)
     knuckle, next_ = joints[rows, bones[:, 0]], joints[rows, bones[:, 1]]
@@ -73,7 +73,7 @@ def _ring(vertices: Float[Tensor, "B V 3"], joints: Float[Tensor, "B 21 3"], dic
 def _watch(
     wrist: Float[Tensor, "B 3"], axes: Float[Tensor, "B 3 3"], radii: Float[Tensor, "B 2"], dice: Dice
 ) -> tuple[Float[Tensor, "B S 3"], Float[Tensor, "B C 3"]]:
-    """Return a strap around the end of the hand, and a case on its back or on the palm side."""
+    """Return the strap of a watch around the wrist, and its case on the back of the hand or on the palm side."""
     place = dice.uniform(-0.012, 0.006)[:, None]
     half = dice.uniform(0.006, 0.012)[:, None] * torch.linspace(-1, 1, _BAND_RINGS, device=wrist.device)
     strap = tube(wrist, axes, place + half, 1.18 * radii[:, None].expand(-1, _BAND_RINGS, 2))
@@ -88,7 +88,7 @@ def _watch(
 
 
 def gloved(posed: Hand, dice: Dice, options: SynthOptions) -> tuple[Hand, Bool[Tensor, " B"]]:
-    """Return the hands, some with plain gloves through which skin folds show slightly, and which ones have them."""
+    """Return the hands, some with plain gloves through which skin folds show slightly, and which hands have gloves."""
     has, look = dice.chance(options.glove), posed.appearance
     if look is None:
         return posed, torch.zeros_like(has)

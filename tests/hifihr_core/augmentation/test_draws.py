@@ -181,7 +181,7 @@ def test_undetected_keypoints_stay_undetected():
 def test_every_label_has_a_rule():
     old, _, _, new, _, _ = moved(AugmentRanges(), [0], seed=0, epoch=0)
     assert new.keys() == old.keys() == LABELS.keys() - {"mask"}
-    with pytest.raises(ValueError, match="'teeth' does not move"):
+    with pytest.raises(ValueError, match="label is 'teeth', expected one of joints_cam"):
         move_labels({"teeth": torch.zeros(1)}, {}, moved(NO_CHANGE, [0], seed=0, epoch=0)[-1])
 
 

@@ -77,7 +77,7 @@ def test_a_mixture_sees_every_sample_equally_often_over_epochs():
 
 def test_a_dataset_with_weight_zero_may_be_empty():
     assert (mixed_order((4, 0), (1.0, 0.0), seed=0, epoch=0) < 4).all()
-    with pytest.raises(ValueError, match="without samples"):
+    with pytest.raises(ValueError, match="expected samples in every dataset"):
         mixed_order((4, 0), (1.0, 1.0), seed=0, epoch=0)
     with pytest.raises(ValueError, match="expected 2 numbers"):
         mixed_order((4, 4), (1.0,), seed=0, epoch=0)

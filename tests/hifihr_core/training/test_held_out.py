@@ -30,7 +30,7 @@ def test_at_least_one_annotation_is_held_out(settings, count):
 
 
 def test_one_annotation_cannot_be_split(settings):
-    with pytest.raises(ConfigError, match=r"1 annotations, too few to hold some out.*data.validation_part=0"):
+    with pytest.raises(ConfigError, match=r"number of annotations is 1, expected at least 2.*data.validation_part=0"):
         open_data(settings(1).data, labels=frozenset({"joints_cam"}))
 
 
