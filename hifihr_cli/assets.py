@@ -1,4 +1,4 @@
-"""`hifihr assets`: which files are installed or missing, their licences, and how to get them."""
+"""`hifihr assets`: list, install, check and remove external files."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +11,7 @@ from hifihr_cli.params import Json
 if TYPE_CHECKING:
     from hifihr_core.assets import Asset
 
-app = typer.Typer(help="List, install and check external files: hand models, weights, detectors.", no_args_is_help=True)
+app = typer.Typer(help="List, install, check and remove external files: hand models and weights.", no_args_is_help=True)
 
 
 def _complete(incomplete: str) -> list[str]:
@@ -24,7 +24,8 @@ AssetId = Annotated[
     str, typer.Argument(help="Name of the asset; see `hifihr assets list`.", metavar="ID", autocompletion=_complete)
 ]
 AssetIds = Annotated[
-    list[str] | None, typer.Argument(help="Names of assets.", metavar="[ID]...", autocompletion=_complete)
+    list[str] | None,
+    typer.Argument(help="Names of assets; see `hifihr assets list`.", metavar="[ID]...", autocompletion=_complete),
 ]
 
 #: Terminal style of each state and licence class.
@@ -42,7 +43,7 @@ STYLES = {
 
 @app.command("list")
 def list_assets(json: Json = False) -> None:
-    """List every known asset, its licence class and whether it is installed."""
+    """List every known asset: whether it is installed, its licence class, its size and what needs it."""
     from hifihr_core.assets import REGISTRY
 
     if json:
@@ -54,7 +55,7 @@ def list_assets(json: Json = False) -> None:
 
 @app.command()
 def show(asset_id: AssetId, json: Json = False) -> None:
-    """Show one asset: what it is, its licence, where to get it, and the next command."""
+    """Show one asset: what it is, its licence, where to get it, and the command that installs it."""
     from hifihr_core.assets import find_asset
 
     document = describe(find_asset(asset_id))
@@ -68,10 +69,10 @@ def show(asset_id: AssetId, json: Json = False) -> None:
 def import_asset(
     asset_id: AssetId,
     source: Annotated[
-        Path, typer.Argument(help="The file itself, or a folder or zip that contains it.", metavar="PATH")
+        Path, typer.Argument(help="The asset's file, or a folder or zip with its files.", metavar="PATH")
     ],
 ) -> None:
-    """Install an asset from your own file, folder or zip, without running anything in it."""
+    """Install an asset from your own file, folder or zip, without running any code in it."""
     from hifihr_core.assets import find_asset
     from hifihr_core.importing import import_asset as install
 
@@ -90,7 +91,7 @@ def fetch(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Download free assets; an interrupted download resumes."""
+    """Download free assets; run the same command again to resume an interrupted download."""
     from hifihr_core.assets import REGISTRY, find_asset, is_installed
     from hifihr_core.assets.fetch import fetch as download
     from hifihr_core.assets.store import installed_path
@@ -117,20 +118,23 @@ def fetch(
 
 @app.command()
 def verify(asset_ids: AssetIds = None, json: Json = False) -> None:
-    """Compare the checksums of the named assets, or of all that are installed."""
+    """Check the named assets, or all installed ones, against their checksums.
+
+    Exits with code 3 if one is missing or damaged.
+    """
     from hifihr_core.assets import REGISTRY, find_asset, is_installed
     from hifihr_core.assets.store import check
     from hifihr_core.errors import AssetError
 
     chosen = [find_asset(i) for i in asset_ids] if asset_ids else [a for a in REGISTRY.values() if is_installed(a.id)]
     if not chosen:
-        say("no asset is installed; `hifihr assets list` shows what is available", kind="note")
+        say("no asset is installed; `hifihr assets list` lists all known ones", kind="note")
     states = {asset.id: check(asset) for asset in chosen}
     if json:
         emit_json(states)
     elif states:
         emit_table(("id", "state"), list(states.items()), styles=STYLES)
-    if bad := [f"{asset_id} {state}" for asset_id, state in states.items() if state != "present"]:
+    if bad := [f"{asset_id} is {state}" for asset_id, state in states.items() if state != "present"]:
         raise AssetError(f"{', '.join(bad)}; install again with `hifihr assets fetch` or `hifihr assets import`")
 
 
@@ -143,7 +147,12 @@ def path(asset_id: AssetId) -> None:
 
 
 @app.command()
-def remove(asset_ids: Annotated[list[str], typer.Argument(metavar="ID...", autocompletion=_complete)]) -> None:
+def remove(
+    asset_ids: Annotated[
+        list[str],
+        typer.Argument(help="Names of assets; see `hifihr assets list`.", metavar="ID...", autocompletion=_complete),
+    ],
+) -> None:
     """Remove assets and their unfinished downloads from the cache."""
     from hifihr_core.assets import find_asset
     from hifihr_core.assets.store import uninstall

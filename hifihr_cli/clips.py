@@ -1,4 +1,4 @@
-"""The part of `hifihr predict` that reads clips and cameras."""
+"""The part of `hifihr predict` for clips and camera recordings."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,10 @@ _CLIP_DEFAULT = "glb,bvh,npz,jsonl"
 
 @dataclass(frozen=True)
 class ClipOptions:
-    """The options of `predict` that concern clips."""
+    """The options of `predict` that concern clips.
+
+    `format` None means `_CLIP_DEFAULT`; `end_s` None means the end of the clip. Every `every`-th frame is used.
+    """
 
     out: Path
     format: str | None
@@ -43,7 +46,7 @@ def has_clips(words: "Sequence[str]") -> bool:
     """Return whether the arguments are clips. Raises: BadParameter for a mix of clips and photos."""
     clips = [word for word in words if word.lower().endswith(_SUFFIXES)]
     if clips and len(clips) < len(words):
-        raise typer.BadParameter("clips and photos cannot be mixed; predict them one after the other")
+        raise typer.BadParameter("clips and photos cannot be mixed; predict them in separate runs")
     return bool(clips)
 
 
@@ -57,10 +60,10 @@ def predict_clips(
     fps: float | None,
     json: bool,
 ) -> None:
-    """Predict clips one by one and report each; `models` are checkpoint, settings and device of the predictor.
+    """Predict clips one by one, then report on all; `models` are checkpoint, settings and device of the predictor.
 
-    If a clip fails, the error is reported and the others are still processed. Raises: FindingsError if a clip failed or
-    no hand was found in any; DataError if all clips failed.
+    If a clip fails, the others are still processed. Raises: FindingsError if some clips failed or no hand was found in
+    any; DataError if all clips failed; AssetError if there is no lifter for the hand model.
     """
     with quick_imports():
         from hifihr_core.errors import AssetError, DataError
@@ -86,7 +89,9 @@ def predict_clips(
     checkpoint, settings, device = models
     predictor = Predictor.load(checkpoint, settings=settings, device=choose_device(device))
     if predictor.lifter is None:
-        raise AssetError(f"clips need a lifter, and the hand {predictor.hand.name} has none; leave out --checkpoint")
+        raise AssetError(
+            f"clips need a lifter, and none is installed for the hand {predictor.hand.name}; leave out --checkpoint"
+        )
     watcher = QuickEyes.load()
     done: list[_Clip] = []
     for source in sources:
@@ -111,7 +116,7 @@ def predict_clips(
 
 @dataclass(frozen=True)
 class _Clip:
-    """What is kept of a clip after its files are written."""
+    """What remains in memory of a clip after its files are written; `kept`: an earlier run had written them."""
 
     document: "dict[str, Any]"
     error: "DataError | None" = None
@@ -156,14 +161,15 @@ def _report(done: "Sequence[_Clip]", json: bool) -> None:
     for error in failed:
         say(str(error), kind="warning")
     if kept := sum(one.kept for one in done):
-        say(f"{kept} of {len(done)} clips were done by an earlier run; --overwrite redoes them", kind="note")
+        say(f"clips done by an earlier run: {kept} of {len(done)}; --overwrite predicts them again", kind="note")
     rows = [_row(one, track) for one in documents for track in one["tracks"]]
     if not json and rows:
         emit_table(("clip", "track", "side", "seconds", "score", "files"), rows)
     if len(failed) == len(done):
-        raise DataError(f"none of the {len(done)} clips could be processed")
+        raise DataError(f"none of the {len(done)} clips could be processed; the warnings above say why")
     if not rows:
-        raise FindingsError(f"no hand was found in {len(documents)} clip{'s'[: len(documents) > 1]}")
+        count = len(done) - len(failed)
+        raise FindingsError(f"no hand was found in {count} clip{'s'[: count > 1]}")
     for clip in done:
         if clip.error is None and not clip.document["tracks"]:
             say(f"{clip.document['path']}: no hand was found", kind="warning")

@@ -1,4 +1,4 @@
-"""What goes where: stdout carries data, stderr carries progress and messages; both plain when not a terminal."""
+"""Output: data goes to stdout, progress and messages go to stderr; both are plain text outside a terminal."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from typing import Protocol, TextIO
 COLORS = {"error": "31", "warning": "33", "note": "36", "done": "32"}
 
 
-#: Seconds between two progress lines in a log.
+#: Minimum number of seconds between two progress lines with a text in a log.
 _SECONDS_BETWEEN = 10.0
 
 
@@ -23,7 +23,7 @@ class OnProgress(Protocol):
     """
 
     def __call__(self, done: int, total: int | None = None, text: str = "") -> None:
-        """Report."""
+        """Report that `done` of `total` is complete."""
 
 
 def in_color(stream: TextIO) -> bool:
@@ -64,7 +64,7 @@ def emit_table(
 ) -> None:
     """Write a table to stdout: aligned and coloured on a terminal, tab-separated elsewhere.
 
-    `styles` maps the full text of a cell to its style. Without `columns` there is no header.
+    `styles` maps the text of a cell to its style in rich's notation. If `columns` is empty, there is no header.
     """
     lines = [[printable(str(cell)).replace("\n", "\\n") for cell in row] for row in rows]
     if not sys.stdout.isatty():
@@ -88,7 +88,7 @@ def emit_table(
 def progress(title: str, *, unit: str = "") -> Iterator[OnProgress]:
     """Yield a progress callback that draws a bar on a terminal, and prints a few plain lines elsewhere, all on stderr.
 
-    `unit` is "bytes" to show sizes and speeds, otherwise the noun for what is counted.
+    `unit` is "bytes" to show sizes, a plural noun to show counts of it, or empty to show a percentage.
     """
     if not sys.stderr.isatty():
         yield PlainProgress(title, unit)
@@ -107,7 +107,7 @@ def progress(title: str, *, unit: str = "") -> Iterator[OnProgress]:
     counts = {"bytes": (DownloadColumn(),), "": (TaskProgressColumn(),)}
     count = counts.get(unit, (MofNCompleteColumn(), TextColumn(unit)))
     columns = (TextColumn("{task.description}"), BarColumn(), *count, TimeRemainingColumn())
-    if not unit:  # the line already says how long it takes
+    if not unit:  # the text already contains the remaining time
         columns = (BarColumn(), *count, TextColumn("{task.description}"))
     with Progress(*columns, console=Console(stderr=True, no_color=not in_color(sys.stderr))) as bar:
         task = bar.add_task(title, total=None)
@@ -119,7 +119,7 @@ def progress(title: str, *, unit: str = "") -> Iterator[OnProgress]:
 
 
 class PlainProgress:
-    """Progress for logs: one line per tenth of the work; with texts, at most one every ten seconds."""
+    """Progress for logs: one line per tenth of the work, or for calls with a text at most one line in ten seconds."""
 
     def __init__(self, title: str, unit: str) -> None:
         self._title, self._unit, self._tenths, self._last_s = title, unit, -1, -_SECONDS_BETWEEN

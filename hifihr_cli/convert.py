@@ -1,4 +1,4 @@
-"""`hifihr convert`: predicted hands converted to another hand model."""
+"""`hifihr convert`: convert predicted hands to another hand model."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,13 +10,15 @@ from hifihr_cli.imports import quick_imports
 from hifihr_cli.params import Json
 
 Results = Annotated[
-    list[Path], typer.Argument(help="The .json files of hands, or folders written by predict.", metavar="RESULT...")
+    list[Path], typer.Argument(help="The .json files of predicted hands, or folders with them.", metavar="RESULT...")
 ]
 To = Annotated[str, typer.Option("--to", help="Target hand model: mano or nimble.", metavar="NAME")]
 Joints = Annotated[
-    str, typer.Option("--joints", help="Joint order: freihand (alias openpose) or ho3d.", metavar="NAME")
+    str, typer.Option("--joints", help="Joint definition: freihand (alias openpose) or ho3d.", metavar="NAME")
 ]
-Formats = Annotated[str, typer.Option("--format", help="Any of json, npz, obj, ply, hand-glb, bvh.", metavar="LIST")]
+Formats = Annotated[
+    str, typer.Option("--format", help="Comma-separated: json, npz, obj, ply, hand-glb, bvh.", metavar="LIST")
+]
 Out = Annotated[
     Path | None, typer.Option("--out", help="Output folder; default: beside each result.", metavar="FOLDER")
 ]
@@ -32,16 +34,17 @@ def convert(
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
-    """Fit MANO or NIMBLE to predicted hands: pose, shape and position. MANO follows smplx and keeps the hand's side.
+    """Fit MANO or NIMBLE to predicted hands and write pose, shape and position.
 
-    Writes img_n_mano.json and .obj beside img_n.json. Needs the model's files: `hifihr assets import mano-right
-    MANO_RIGHT.pkl`, or `hifihr assets import nimble FOLDER`.
+    For a hand in photo_0.json, writes photo_0_mano.json and photo_0_mano.obj. MANO's parameters are those of smplx for
+    the hand's own side. Needs the model's files: `hifihr assets import mano-right MANO_RIGHT.pkl`, or `hifihr assets
+    import nimble FOLDER`.
     """
     if to not in ("mano", "nimble"):
-        raise typer.BadParameter(f"unknown model {to!r}; expected one of mano, nimble", param_hint="--to")
+        raise typer.BadParameter(f"unknown hand model {to!r}, expected one of mano, nimble", param_hint="--to")
     if joints not in ("freihand", "openpose", "ho3d"):
         raise typer.BadParameter(
-            f"unknown joint order {joints!r}; expected one of freihand, openpose, ho3d", param_hint="--joints"
+            f"unknown joint definition {joints!r}, expected one of freihand, openpose, ho3d", param_hint="--joints"
         )
     with quick_imports():
         from hifihr_core.conversion.convert_results import convert_files

@@ -14,9 +14,9 @@ STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
 
 
 def doctor(json: Json = False) -> None:
-    """Check Python, devices, renderer, assets, data and folders; say how to fix what is missing.
+    """Check Python, devices, renderer, models, assets, data and folders, and print how to fix what is wrong.
 
-    Exits with code 1 if something that hifihr needs does not work; missing extras are only notes.
+    Exits with code 1 if something that hifihr needs does not work; a missing optional part is only a note.
     """
     from dataclasses import asdict
 
@@ -34,7 +34,9 @@ def doctor(json: Json = False) -> None:
     problems = [finding for finding in findings if finding.state == "problem"]
     if problems:
         names = ", ".join(f"{finding.group} {finding.name}" for finding in problems)
-        raise FindingsError(f"{len(problems)} of {len(findings)} checks failed: {names}; the report says what to do")
+        raise FindingsError(
+            f"{len(problems)} of {len(findings)} checks failed: {names}; the report above says what to do"
+        )
     say(f"all {len(findings)} checks passed", kind="done")
 
 

@@ -1,4 +1,4 @@
-"""How commands fail: one line on stderr, and an exit code."""
+"""Reports of errors: one line on stderr, and an exit code."""
 
 import os
 import sys
@@ -13,9 +13,9 @@ USAGE, DATA, INTERRUPTED = 2, 3, 130
 
 
 def report(error: BaseException) -> int:
-    """Write the one line of `error` to stderr and return its exit code.
+    """Write one line about `error` to stderr and return its exit code.
 
-    A bug is reported as one, with a hint on how to see its traceback.
+    An unexpected exception is reported as a bug, with a hint on how to see its traceback.
     """
     from hifihr_core.errors import HifihrError
     from hifihr_core.files import describe_os_error
@@ -41,7 +41,7 @@ def report(error: BaseException) -> int:
 
 
 def _report_usage(error: Any) -> int:
-    """Report a usage error in one line, with the nearest valid name; print the help of a bare group unchanged."""
+    """Report a usage error in one line, with the nearest valid name; a group without a subcommand prints its help."""
     context = getattr(error, "ctx", None)
     if type(error).__name__ == "NoArgsIsHelpError":
         print(error.format_message(), file=sys.stderr)
@@ -56,7 +56,7 @@ def _report_usage(error: Any) -> int:
 
 
 def _about_option(name: str, message: str, context: Any) -> str:
-    """Return the message for an unknown option, with this command's nearest option."""
+    """Return the message; if it is about an unknown option, with the nearest option of this command."""
     if not message.startswith("No such option"):
         return message
     known = [word for param in context.command.get_params(context) for word in (*param.opts, *param.secondary_opts)]

@@ -28,7 +28,7 @@ class RootOf(str, Enum):
     gt = "gt"
 
 
-Dataset = Annotated[str, typer.Option("--dataset", help="freihand, ho3d or synth.", metavar="NAME")]
+Dataset = Annotated[str, typer.Option("--dataset", help="Benchmark: freihand, ho3d or synth.", metavar="NAME")]
 Version = Annotated[
     str | None, typer.Option("--version", help="HO-3D version, v2 or v3; default: whichever is prepared.")
 ]
@@ -40,11 +40,17 @@ Shards = Annotated[
     Path | None, typer.Option("--data", help="Shard folder; default: $HIFIHR_DATA/shards/DATASET.", metavar="FOLDER")
 ]
 Predictions = Annotated[
-    Path | None, typer.Option("--predictions", help="Score this pred.json or pred.zip instead.", metavar="FILE")
+    Path | None,
+    typer.Option("--predictions", help="Score this pred.json or pred.zip instead of a checkpoint.", metavar="FILE"),
 ]
 GroundTruth = Annotated[
     Path | None,
-    typer.Option("--gt", help="Folder with evaluation_xyz.json and evaluation_verts.json.", metavar="FOLDER"),
+    typer.Option(
+        "--gt",
+        help="Folder with evaluation_xyz.json and evaluation_verts.json; default: the shards, or with --predictions or "
+        "--self-test $HIFIHR_DATA/raw/DATASET.",
+        metavar="FOLDER",
+    ),
 ]
 FailUnder = Annotated[
     list[str] | None,
@@ -55,13 +61,13 @@ FailUnder = Annotated[
 SelfTest = Annotated[
     bool, typer.Option("--self-test", help="Check the scorer on predictions with known scores.", show_default=False)
 ]
-RootOption = Annotated[RootOf, typer.Option("--root", help="Place hands at the predicted or at the true root.")]
-BoxesOption = Annotated[BoxesFrom, typer.Option("--boxes", help="Crop around the labelled hand or the detected one.")]
+RootOption = Annotated[RootOf, typer.Option("--root", help="Place hands at the predicted or the true (gt) root.")]
+BoxesOption = Annotated[BoxesFrom, typer.Option("--boxes", help="Crop around the labelled or the detected hand.")]
 Merge = Annotated[
     bool,
     typer.Option("--merge", help="Merge and score the parts that runs with --part wrote to --out.", show_default=False),
 ]
-BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="Batch size in crops.", metavar="N")]
+BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="Number of crops per batch.", metavar="N")]
 
 
 def evaluate(
@@ -84,11 +90,12 @@ def evaluate(
     device: Device = "auto",
     json: Json = False,
 ) -> None:
-    """Run a checkpoint over prepared evaluation data, or score a prediction file, as the official evaluators do.
+    """Score a checkpoint on prepared evaluation data, or a prediction file, as the official evaluators do.
 
-    Prints a table in millimetres, or with --json the whole report. --out (default ./evaluations/BENCHMARK) gets
-    metrics.json, PCK curves, a page of samples, and pred.zip. To use several machines, predict on each with --part,
-    then score on one with --merge. Exit codes: 1 below --fail-under, 3 if data is missing or broken.
+    Prints a table with errors in millimetres, or with --json the whole report. Writes metrics.json, PCK curves, a page
+    of samples and pred.zip to --out (default: ./evaluations/BENCHMARK). To use several machines, predict on each with
+    --part, then score on one with --merge. Exits with code 1 if a score misses --fail-under, and 3 if data is missing
+    or broken.
     """
     if part is not None or merge:
         others = {"--predictions": predictions is not None, "--self-test": self_test}
@@ -149,7 +156,7 @@ def evaluate(
 
 
 def _check_parts(part: str | None, merge: bool, others: "dict[str, bool]") -> None:
-    """Raise BadParameter if `--part` or `--merge` is combined with an option that cannot be divided."""
+    """Raise BadParameter if `--part` or `--merge` is combined with an option that does not work in parts."""
     if part is not None and merge:
         raise typer.BadParameter("--part and --merge cannot be combined; run --merge once all parts are done")
     for name in (name for name, given in others.items() if given):
@@ -170,7 +177,7 @@ def _work_on_part(
     options: "RunOptions",
     json: bool,
 ) -> None:
-    """Predict one part of the samples; `job` is checkpoint, dataset, version and shards."""
+    """Predict one part of the samples and store it; `job` is checkpoint, dataset, version and shards."""
     from hifihr_core.evaluation.score_checkpoint import collect_part
     from hifihr_core.machine.parts import parse_part
 
@@ -189,7 +196,10 @@ def _work_on_part(
         )
     if json:
         emit_json({"part": str(path)})
-    say(f"{path}; once all {part.of} are there, run the same command with --merge instead of --part", kind="done")
+    say(
+        f"wrote {path}; once all {part.of} parts are done, run the same command with --merge instead of --part",
+        kind="done",
+    )
 
 
 def _finish(evaluation: "Evaluation", out: Path | None, json: bool) -> None:

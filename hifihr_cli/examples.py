@@ -17,7 +17,7 @@ EXAMPLES: Mapping[str, Sequence[tuple[str, str]]] = {
     ),
     "train": (
         ("train --supervision self", "learn from detected joints and the pixels alone"),
-        ("train --config freihand_weak --out runs/weak", "a row of the paper's tables"),
+        ("train --config freihand_weak --out runs/weak", "an experiment of the paper, by the name of its preset"),
         ("train --resume --out runs/weak", "continue an interrupted run"),
     ),
     "eval": (
@@ -40,17 +40,20 @@ EXAMPLES: Mapping[str, Sequence[tuple[str, str]]] = {
     ),
     "convert": (
         ("convert predictions", "MANO parameters for every hand in a folder"),
-        ("convert predictions/img_0.json --format json,obj,npz", "one hand, with its mesh"),
+        ("convert predictions/img_0.json --format json,obj,npz", "one hand, also as .npz"),
     ),
     "view": (
-        ("view predictions", "then open http://127.0.0.1:8080"),
+        ("view predictions", "open http://127.0.0.1:8080 in a browser"),
         ("view predictions --port 9000", "use another port"),
     ),
     "export": (
         ("export landmarks --to onnx", "a shipped network"),
         ("export runs/weak --to onnx --out mine.onnx", "the best checkpoint of a run"),
     ),
-    "doctor": (("doctor", "what works here, and how to fix what does not"), ("doctor --json", "for a program")),
+    "doctor": (
+        ("doctor", "what works on this machine, and how to fix what does not"),
+        ("doctor --json", "the same report for a program"),
+    ),
 }
 
 

@@ -18,19 +18,25 @@ Camera = Annotated[int, typer.Option("--webcam", min=0, max=999, help="Index of 
 Osc = Annotated[
     str | None,
     typer.Option(
-        "--osc", help="Also send Open Sound Control there; PORT alone means this machine.", metavar="HOST:PORT"
+        "--osc",
+        help="Also send the hands to HOST:PORT as Open Sound Control; PORT alone means this machine.",
+        metavar="HOST:PORT",
     ),
 ]
 Frames = Annotated[int | None, typer.Option("--frames", min=1, help="Stop after N frames.", metavar="N")]
 MaxHands = Annotated[int, typer.Option("--max-hands", min=1, help="Maximum number of hands to track.", metavar="N")]
-Focal = Annotated[float | None, typer.Option("--focal", min=1e-3, help="Focal length, pixels.", metavar="PX")]
+Focal = Annotated[
+    float | None, typer.Option("--focal", min=1e-3, help="Focal length, pixels; default: from --fov.", metavar="PX")
+]
 Page = Annotated[
-    bool, typer.Option("--page", help="Show camera and hands in a browser (extra `view`).", show_default=False)
+    bool, typer.Option("--page", help="Show the picture and the hands in a browser (extra `view`).", show_default=False)
 ]
 Port = Annotated[int, typer.Option("--port", min=1, max=65535, help="Port of the page.", metavar="N")]
 Fov = Annotated[
     float | None,
-    typer.Option("--fov", min=1, max=179, help="Field of view across the diagonal, degrees.", metavar="DEG"),
+    typer.Option(
+        "--fov", min=1, max=179, help="Field of view across the diagonal, degrees; default: 60.", metavar="DEG"
+    ),
 ]
 
 
@@ -47,7 +53,7 @@ def live(
 ) -> None:
     """Track the hands in front of a camera and print one JSON line per frame.
 
-    Always processes the newest frame: frames that arrive meanwhile are dropped and counted. Stop with
+    Always processes the newest frame; frames that arrive while another is processed are dropped and counted. Stop with
     Ctrl-C. Exits with code 5 if there is no such camera.
     """
     if focal is not None and fov is not None:

@@ -41,7 +41,7 @@ COMMANDS: dict[str, str] = {
 
 
 class LazyCommands(Mapping[str, Any]):
-    """A command group defined by a table; each command is imported on lookup."""
+    """The commands of a table, by name; each is imported when it is looked up."""
 
     def __init__(self, table: Mapping[str, str], markup: MarkupMode) -> None:
         self._table, self._markup = table, markup
@@ -100,8 +100,8 @@ def root(
 ) -> None:
     """From one photo of a hand to an accurate, posed, textured 3D hand.
 
-    Data goes to stdout, messages go to stderr. Exit codes: 0 done, 1 finished with findings, 2 usage or settings,
-    3 data or asset missing or broken, 5 device not available, 130 interrupted.
+    Data goes to stdout, messages go to stderr. Exit codes: 0 done, 1 no hand found or a check failed, 2 wrong usage or
+    settings, 3 data or asset missing or broken, 5 device not available, 130 interrupted.
     """
 
 
@@ -140,10 +140,10 @@ def main(arguments: Sequence[str]) -> int:
             raise KeyboardInterrupt
         return result if isinstance(result, int) else 0
     except SystemExit as ended:
-        # typer exits so after completion, and when the reader of stdout (head, less) has gone, which is not an error
+        # typer raises this after completion, and when the reader of stdout (head, less) has gone, which is not an error
         reader_left = type(sys.stdout).__name__ == "PacifyFlushWrapper"
         return 0 if reader_left or not isinstance(ended.code, int) else ended.code
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the end of the line: each becomes an exit code
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the outermost handler: each becomes an exit code
         if debug:
             import traceback
 
@@ -156,7 +156,7 @@ def prepare_streams() -> None:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - for as long as it lives
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - open until the process ends
         elif isinstance(stream, TextIOWrapper):
             # File names may contain any character, and invalid bytes; Windows code pages lack most of them.
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")

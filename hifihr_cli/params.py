@@ -8,18 +8,24 @@ import typer
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.", show_default=False)]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and change nothing.", show_default=False)]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.", show_default=False)]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.", metavar="NAME")]
+Device = Annotated[str, typer.Option("--device", help="Device: auto, cpu, cuda, cuda:N or mps.", metavar="NAME")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Random seed.", metavar="N")]
 SeedOfRun = Annotated[
     int | None,
     typer.Option("--seed", min=0, help="Random seed; default: from --config, else 0.", metavar="N"),
 ]
 Workers = Annotated[
-    int, typer.Option("--workers", min=0, max=1024, help="Worker processes; 0 works in this process.", metavar="N")
+    int,
+    typer.Option(
+        "--workers", min=0, max=1024, help="Number of worker processes; 0: only the main process.", metavar="N"
+    ),
 ]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Stop after N samples.", metavar="N")]
 OutFolder = Annotated[Path | None, typer.Option("--out", help="Output folder.", metavar="FOLDER")]
-Root = Annotated[Path | None, typer.Option("--root", help="Folder or zip with the raw files.", metavar="PATH")]
+Root = Annotated[
+    Path | None,
+    typer.Option("--root", help="Folder or zip with the raw files; default: $HIFIHR_DATA/raw/SOURCE.", metavar="PATH"),
+]
 PartOf = Annotated[
     str | None,
     typer.Option(

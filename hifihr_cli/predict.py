@@ -1,4 +1,4 @@
-"""`hifihr predict`: from photos to textured 3D hands."""
+"""`hifihr predict`: turn photos and clips into textured 3D hands."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class SideName(str, Enum):
-    """Side of the hand, for detectors that do not report it."""
+    """The side that every hand is treated as; `auto` is the side that the detector reports."""
 
     auto = "auto"
     left = "left"
@@ -67,15 +67,19 @@ Checkpoint = Annotated[
 ]
 DetectorName = Annotated[
     str,
-    typer.Option("--detector", help="fast, auto, thorough, or none (treat the whole photo as a hand).", metavar="NAME"),
+    typer.Option(
+        "--detector", help="Detector: fast, auto, thorough, or none (treat the whole photo as a hand).", metavar="NAME"
+    ),
 ]
 MaxHands = Annotated[
     int | None,
-    typer.Option("--max-hands", min=1, help="Keep only the N most confident hands; default for clips: 2.", metavar="N"),
+    typer.Option(
+        "--max-hands", min=1, help="Keep only the N most confident hands; default: all, in clips 2.", metavar="N"
+    ),
 ]
 MinScore = Annotated[
     float | None,
-    typer.Option("--min-score", min=0, max=1, help="Ignore hands with a score below this.", metavar="SCORE"),
+    typer.Option("--min-score", min=0, max=1, help="Ignore hands with a lower score; default: 0.5.", metavar="SCORE"),
 ]
 Boxes = Annotated[
     Path | None,
@@ -88,9 +92,7 @@ Boxes = Annotated[
 Box = Annotated[
     str | None, typer.Option("--box", help="One box for every photo: x,y,width,height in pixels.", metavar="X,Y,W,H")
 ]
-Side = Annotated[
-    SideName, typer.Option("--side", help="Treat every hand as left or right; auto uses the detector's answer.")
-]
+Side = Annotated[SideName, typer.Option("--side", help="Treat every hand as left or right; auto: as detected.")]
 Mirrored = Annotated[
     bool, typer.Option("--mirrored", help="Treat the photos as mirrored, as some selfies are.", show_default=False)
 ]
@@ -99,12 +101,10 @@ Hand = Annotated[
 ]
 Joints = Annotated[
     JointsName,
-    typer.Option(
-        "--joints", help="Joint order to write: freihand (same as openpose), or ho3d (the model's own skeleton)."
-    ),
+    typer.Option("--joints", help="Joint definition: freihand (same as openpose), or ho3d (the model's own skeleton)."),
 ]
 Start = Annotated[
-    StartName, typer.Option("--start", help="What to start from: the image network or detected keypoints.")
+    StartName, typer.Option("--start", help="Start from keypoints or the image network; auto: keypoints if found.")
 ]
 Refine = Annotated[
     bool, typer.Option("--refine", help="Fit each hand to its photo: slower but more accurate.", show_default=False)
@@ -115,18 +115,23 @@ HandLength = Annotated[
         "--hand-length",
         min=50,
         max=300,
-        help="Length of the flat hand, wrist to middle fingertip; fixes its size.",
+        help="Length of the flat hand from wrist to middle fingertip, mm; fixes the size of every hand.",
         metavar="MM",
     ),
 ]
-Steps = Annotated[int | None, typer.Option("--steps", min=1, help="Number of refinement steps.", metavar="N")]
-Focal = Annotated[float | None, typer.Option("--focal", min=1e-3, help="Focal length, pixels.", metavar="PX")]
+Steps = Annotated[
+    int | None, typer.Option("--steps", min=1, help="Maximum number of refinement steps; default: 60.", metavar="N")
+]
+Focal = Annotated[
+    float | None,
+    typer.Option("--focal", min=1e-3, help="Focal length, pixels; default: from EXIF, else --fov 60.", metavar="PX"),
+]
 Fov = Annotated[
     float | None,
     typer.Option("--fov", min=6, max=140, help="Field of view across the diagonal, degrees.", metavar="DEG"),
 ]
 Intrinsics = Annotated[
-    Path | None, typer.Option("--intrinsics", help="File with the 3 x 3 camera matrix.", metavar="FILE")
+    Path | None, typer.Option("--intrinsics", help="File with the 3 x 3 camera matrix, pixels.", metavar="FILE")
 ]
 Formats = Annotated[
     str | None,
@@ -139,11 +144,11 @@ Formats = Annotated[
 ]
 Bones = Annotated[str, typer.Option("--bones", help="Bone naming scheme: vrm, unreal or mano.", metavar="NAME")]
 Backdrop = Annotated[
-    bool, typer.Option("--backdrop", help="Put the photo behind the hands of the .glb.", show_default=False)
+    bool, typer.Option("--backdrop", help="Put the photo behind the hands in the .glb.", show_default=False)
 ]
 Page = Annotated[
     bool,
-    typer.Option("--page", help="Write a single index.html to look at and share.", show_default=False),
+    typer.Option("--page", help="Also write a single index.html that shows all hands.", show_default=False),
 ]
 SamePerson = Annotated[
     bool,
@@ -154,11 +159,16 @@ SamePerson = Annotated[
 NoForearm = Annotated[
     bool, typer.Option("--no-forearm", help="End meshes at the wrist, without a forearm stub.", show_default=False)
 ]
-NoOverlay = Annotated[bool, typer.Option("--no-overlay", help="Do not write pictures.", show_default=False)]
+NoOverlay = Annotated[
+    bool, typer.Option("--no-overlay", help="Do not write pictures (overlays and sheets).", show_default=False)
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace earlier results.", show_default=False)]
 # Clips only.
-From = Annotated[float, typer.Option("--from", min=0.0, help="Clips: start at this second.", metavar="S")]
-To = Annotated[float | None, typer.Option("--to", min=0.0, help="Clips: stop before this second.", metavar="S")]
+From = Annotated[float, typer.Option("--from", min=0.0, help="Clips: start S seconds into the clip.", metavar="S")]
+To = Annotated[
+    float | None,
+    typer.Option("--to", min=0.0, help="Clips: stop S seconds into the clip; default: at its end.", metavar="S"),
+]
 Every = Annotated[int, typer.Option("--every", min=1, help="Clips: take every N-th frame.", metavar="N")]
 Camera = Annotated[
     int | None,
@@ -166,7 +176,7 @@ Camera = Annotated[
 ]
 Fps = Annotated[
     float | None,
-    typer.Option("--fps", min=0.1, max=1000, help="Treat the photos as one clip with this frame rate.", metavar="RATE"),
+    typer.Option("--fps", min=0.1, max=1000, help="Treat the photos as one clip with this frame rate.", metavar="HZ"),
 ]
 Codec = Annotated[str, typer.Option("--codec", help="Clips: codec of the overlay: auto, h264 or vp9.", metavar="NAME")]
 # HaMeR's and WiLoR's option names, so that their command lines work here.
@@ -228,10 +238,10 @@ def predict(
 ) -> None:
     """Turn photos and clips into posed, textured 3D hands: mesh, texture, overlay, parameters.
 
-    Per photo: a .glb with all hands, skeletons and textures, an overlay and a sheet; per hand: .obj, and parameters as
-    .json and .npz. hands.json lists them all. Per clip: an overlay .mp4; per track: an animated .glb and .bvh, and
-    parameters as .npz and .jsonl. An interrupted run resumes where it stopped. Exits with code 1 if no hand was found
-    in any photo or a photo could not be read.
+    Per photo: a .glb with all hands, skeletons and textures, an overlay, and a sheet with each hand from several sides;
+    per hand: .obj, and parameters as .json and .npz. hands.json lists all files. Per clip: an overlay .mp4; per tracked
+    hand: an animated .glb and .bvh, and parameters as .npz and .jsonl. The same command resumes an interrupted run.
+    Exits with code 1 if no hand was found in any photo or a photo could not be read.
     """
     _check_at_most_one({"--focal": focal, "--fov": fov, "--intrinsics": intrinsics})
     _check_at_most_one({"--box": box, "--boxes": boxes})
@@ -295,7 +305,7 @@ def predict(
     paths = without_results(found.photos, folder)
     if not paths:
         raise typer.BadParameter(
-            f"all {len(found.photos)} photos are outputs of an earlier run; give the original photos",
+            "the only photos found are outputs of an earlier run; give the original photos",
             param_hint="IMAGE...",
         )
     paths = photos_of_part(paths, own)
@@ -326,7 +336,7 @@ def predict(
 
 @dataclass(frozen=True)
 class _Entry:
-    """What is kept of a photo after its files are written."""
+    """What remains in memory of a photo after its files are written; `kept`: an earlier run had written them."""
 
     document: "dict[str, Any]"
     error: "HifihrError | None"
@@ -396,7 +406,7 @@ def _converter(hand: HandName, joints: JointsName, predictor: "Predictor") -> "C
 
 
 def _words(images: list[str], folders: list[str], file_types: list[str]) -> list[str]:
-    """Return the arguments that name photos; HaMeR's `--file_type *.jpg *.png` are patterns inside `--img_folder`."""
+    """Return the arguments that name photos; HaMeR's `--file_type *.jpg *.png` gives patterns inside `--img_folder`."""
     if not (folders and file_types):
         return [*images, *folders]
     patterns = [*file_types, *(word for word in images if word.startswith("*"))]
@@ -424,7 +434,7 @@ def _given_hands(
         if matched.unmatched:
             names = ", ".join(repr(name) for name in matched.unmatched[:3])
             more = ", ..." if len(matched.unmatched) > 3 else ""
-            say(f"{file}: {len(matched.unmatched)} entries match no photo: {names}{more}", kind="warning")
+            say(f"{file}: entries that match no photo: {len(matched.unmatched)} ({names}{more})", kind="warning")
         return matched.hands
     if box is None:
         return None
@@ -433,16 +443,16 @@ def _given_hands(
         hand = Detection(box_from_xywh((x, y, width, height)))
     except ValueError as error:
         raise typer.BadParameter(
-            f"{box!r} is not x,y,width,height with a positive width and height", param_hint="--box"
+            f"found {box!r}, expected x,y,width,height in pixels with a positive width and height", param_hint="--box"
         ) from error
     return {photo: [hand] for photo in photos}
 
 
 def _report_nothing(part: "Part", kind: str, json: bool) -> None:
-    """Report that a part has nothing to do. This is not a failure: there are more parts than photos."""
+    """Report that a part has nothing to do. This is not a failure: there are more parts than photos or clips."""
     if json:
         emit_json({kind: []})
-    say(f"part {part.number}/{part.of} has nothing to do: there are fewer photos than parts", kind="note")
+    say(f"part {part.number}/{part.of} has nothing to do: there are fewer {kind} than parts", kind="note")
 
 
 def _report(done: "list[_Entry]", json: bool) -> None:
@@ -457,15 +467,16 @@ def _report(done: "list[_Entry]", json: bool) -> None:
         say(str(error), kind="warning")
     kept = sum(one.kept for one in done)
     if kept:
-        say(f"{kept} of {len(done)} photos were done by an earlier run; --overwrite redoes them", kind="note")
+        say(f"photos done by an earlier run: {kept} of {len(done)}; --overwrite predicts them again", kind="note")
     rows = [row for one in done for row in _table_rows(one)]
     if not json and rows:
         emit_table(("photo", "hand", "side", "score", "files"), rows)
     if len(unread) == len(done):
-        raise DataError(f"none of the {len(done)} photos could be read")
+        raise DataError(f"none of the {len(done)} photos could be read; the warnings above say why")
     if not rows:
+        count = len(done) - len(unread)
         raise FindingsError(
-            f"no hand was found in {len(done)} photo{'s'[: len(done) > 1]}; try --detector thorough, or give --box"
+            f"no hand was found in {count} photo{'s'[: count > 1]}; try --detector thorough, or give --box"
         )
     for one in done:
         if one.error is None and not one.document["hands"]:

@@ -1,4 +1,4 @@
-"""`hifihr prepare`: turn a download into shards."""
+"""`hifihr prepare`: turn a dataset, photos or synthetic hands into shards."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,7 +21,7 @@ def _source_names() -> str:
     return ", ".join(SOURCES)
 
 
-SourceName = Annotated[str, typer.Argument(help=f"One of {_source_names()}.", metavar="SOURCE")]
+SourceName = Annotated[str, typer.Argument(help=f"Source of the data: {_source_names()}.", metavar="SOURCE")]
 Check = Annotated[bool, typer.Option("--check", help="Check the download without packing it.", show_default=False)]
 Limit = Annotated[
     int | None, typer.Option("--limit", min=1, help="Use only the first N poses of each split.", metavar="N")
@@ -29,65 +29,81 @@ Limit = Annotated[
 Workers = Annotated[
     int | None,
     typer.Option(
-        "--workers", min=0, max=1024, help="Worker processes; default: one per core; 0 works in this process."
+        "--workers",
+        min=0,
+        max=1024,
+        help="Number of worker processes; default: one per core; 0: only the main process.",
     ),
 ]
 Keypoints = Annotated[
-    Path | None, typer.Option("--keypoints", help="images: keypoint file, ours or OpenPose's.", metavar="FILE")
+    Path | None, typer.Option("--keypoints", help="images: keypoint file of hifihr or OpenPose.", metavar="FILE")
 ]
 DetectorName = Annotated[
     str | None,
-    typer.Option("--detector", help="images: detector for photos without keypoints (auto, fast, thorough or none)."),
+    typer.Option(
+        "--detector", help="images: detector for photos without keypoints: auto (default), fast, thorough or none."
+    ),
 ]
 Outlines = Annotated[
     bool | None,
     typer.Option(
         "--outlines/--no-outlines",
-        help="images: also outline the hands that the detector finds, for --supervision weak; default: yes.",
+        help="images: also add masks of the detected hands, for --supervision weak; default: yes.",
         show_default=False,
     ),
 ]
 Count = Annotated[
-    int | None, typer.Option("--count", min=1, max=10**9, help="synth: number of hands to render; default 10,000.")
+    int | None,
+    typer.Option(
+        "--count", min=1, max=10**9, help="synth: number of hands to render; default: 10,000, or 200 with --as."
+    ),
 ]
 Evaluation = Annotated[
     int | None,
     typer.Option(
-        "--evaluation", min=0, max=10**9, help="synth: size of the evaluation split; default 0, or a tenth with --as."
+        "--evaluation",
+        min=0,
+        max=10**9,
+        help="synth: number of hands in the evaluation split; default: 0, or a tenth of --count with --as.",
     ),
 ]
-Seed = Annotated[int | None, typer.Option("--seed", min=0, help="synth: random seed; default 0.")]
+Seed = Annotated[int | None, typer.Option("--seed", min=0, help="synth: random seed; default: 0.")]
 Layout = Annotated[
     str | None,
     typer.Option(
         "--as", help="synth: write raw files in the layout of freihand, ho3d-v2 or ho3d-v3 instead of shards."
     ),
 ]
-SynthHand = Annotated[str | None, typer.Option("--hand", help="synth: hand model (anny, mano or nimble).")]
+SynthHand = Annotated[
+    str | None,
+    typer.Option("--hand", help="synth: hand model: anny (default; with --as: mano if installed), mano or nimble."),
+]
 Backgrounds = Annotated[
     Path | None,
-    typer.Option("--backgrounds", help="synth: folder of background photos.", metavar="FOLDER"),
+    typer.Option("--backgrounds", help="synth: folder of background photos; default: generated.", metavar="FOLDER"),
 ]
 SynthLight = Annotated[
     str | None,
     typer.Option(
-        "--light", help="synth: lighting, lamp or environment (an all-round map that matches the background)."
+        "--light", help="synth: lighting: lamp (default), or environment (a panorama that matches the background)."
     ),
 ]
 Environments = Annotated[
     Path | None,
-    typer.Option("--environments", help="synth: your own .hdr or .exr maps for the lighting.", metavar="FOLDER"),
+    typer.Option(
+        "--environments", help="synth: folder of .hdr or .exr environment maps for the lighting.", metavar="FOLDER"
+    ),
 ]
 Each = Annotated[
-    int | None, typer.Option("--each", min=1, help="synth: images per person: 1 (default), 2, 4, 8 or 16.")
+    int | None, typer.Option("--each", min=1, help="synth: number of images per person: 1 (default), 2, 4, 8 or 16.")
 ]
 Clips = Annotated[
     int | None,
     typer.Option("--clips", min=1, help="synth: write N clips of moving hands instead of shards.", metavar="N"),
 ]
-Frames = Annotated[int, typer.Option("--frames", min=1, help="synth: frames per clip.", metavar="M")]
+Frames = Annotated[int, typer.Option("--frames", min=1, help="synth: number of frames per clip.", metavar="M")]
 MaxProblems = Annotated[
-    float, typer.Option("--max-problems", min=0, max=1, help="Stop if more than this fraction of poses is skipped.")
+    float, typer.Option("--max-problems", min=0, max=1, help="Stop if a larger fraction of the poses must be skipped.")
 ]
 Force = Annotated[bool, typer.Option("--force", help="Pack even if checks fail.", show_default=False)]
 Part = Annotated[
@@ -127,10 +143,11 @@ def prepare(
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
-    """Pack a dataset into shards for training; an interrupted run resumes.
+    """Pack a dataset into shards for training; the same command resumes an interrupted run.
 
-    Raw files are looked for in $HIFIHR_DATA/raw/SOURCE (folders or zips, ./data without HIFIHR_DATA), shards go to
-    $HIFIHR_DATA/shards/SOURCE. Exits with code 3 if data is missing or broken.
+    Raw files (folders or zips) are expected in $HIFIHR_DATA/raw/SOURCE; shards are written to
+    $HIFIHR_DATA/shards/SOURCE. Without HIFIHR_DATA, the data folder is ./data. Exits with code 3 if data is missing or
+    broken.
     """
     import os
 
@@ -181,7 +198,8 @@ def _write_clips(
 
     foreign = next((name for name in options if name != "seed"), None)
     if source != "synth" or foreign is not None:
-        raise ConfigError(f"--clips works only with synth, --seed and --frames; leave out {foreign or source}")
+        found = f"--{foreign}" if foreign else f"the source {source}"
+        raise ConfigError(f"--clips works only with the source synth, --frames and --seed, not with {found}")
     folder, wanted = out or raw_folder("synth-clips"), ClipOptions(frames=frames, seed=options.get("seed", 0))
     with progress("synth", unit="frames") as bar:
         paths = write_synth_clips(folder, clips, wanted, overwrite=overwrite, on_progress=bar)
@@ -199,7 +217,7 @@ def _refuse_foreign(row: "Source", options: dict[str, Any]) -> None:
     foreign = next((name for name in options if name not in row.options), None)
     if foreign is not None:
         owners = " and ".join(f"`{owner}`" for owner in owners_of(foreign))
-        raise ConfigError(f"--{foreign} belongs to {owners}, not to {row.name}; leave it out")
+        raise ConfigError(f"--{foreign} is an option of {owners}, not of {row.name}; leave it out")
 
 
 def _write_raw(
@@ -212,7 +230,7 @@ def _write_raw(
     if foreign := next((name for name in ("light", "environments", "each") if name in options), None):
         raise ConfigError(f"--{foreign} is for shards of `synth`, not for --as {layout}; leave one of them out")
     if layout not in LAYOUTS:
-        raise ConfigError(f"unknown layout --as {layout}, expected one of {', '.join(LAYOUTS)}")
+        raise ConfigError(f"--as: unknown layout {layout!r}, expected one of {', '.join(LAYOUTS)}")
     count = options.pop("count", 200)
     evaluation = options.pop("evaluation", max(1, count // 10))
     photos = options.pop("backgrounds", None)
@@ -226,9 +244,8 @@ def _write_raw(
         plan = {"train": count, "evaluation": evaluation, "hand": request.hand_name, "written": not dry_run}
         emit_json({"root": str(request.root), **plan})
     elif dry_run:
-        emit(
-            f"{request.root}: would hold {count:,} training and {evaluation:,} evaluation poses of {request.hand_name}"
-        )
+        poses = f"{count:,} training and {evaluation:,} evaluation poses of {request.hand_name}"
+        emit(f"{request.root}: would contain {poses}")
     else:
         emit(str(request.root))
 
@@ -245,7 +262,7 @@ def _pack(source: "Source", request: "Request", out: Path, policy: "Policy", jso
         for problem in index.problems[:10]:
             say(f"skipped {problem.key}: {problem.reason}", kind="warning")
         if index.problem_count > 10:
-            say(f"... and {index.problem_count - 10:,} more, listed in {folder}/index.json", kind="warning")
+            say(f"... and {index.problem_count - 10:,} more; see {folder}/index.json", kind="warning")
     if json:
         emit_json({str(folder): index.model_dump(mode="json") for folder, index in finished.items()})
         return

@@ -19,7 +19,8 @@ def pretrain(
 ) -> None:
     """Learn pose, shape and root placement from annotated hands (RHD, DART, FreiHAND, synth), without rendering.
 
-    The weights that it writes are the start for `hifihr train --init`. Data: $HIFIHR_DATA/shards/freihand by default.
+    `hifihr train --init` starts from the weights that this command writes. Data: $HIFIHR_DATA/shards/freihand by
+    default.
     """
     launch(
         "pretrain",

@@ -1,4 +1,4 @@
-"""`hifihr shards`: what a shard folder contains, and whether it is intact."""
+"""`hifihr shards`: inspect, verify and merge shard folders."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,9 +8,9 @@ import typer
 from hifihr_cli.console import emit, emit_json, emit_table, progress, say
 from hifihr_cli.params import Json
 
-shards = typer.Typer(help="Inspect and verify shard folders.", no_args_is_help=True)
+shards = typer.Typer(help="Inspect, verify and merge shard folders.", no_args_is_help=True)
 
-Folder = Annotated[Path, typer.Argument(help="A shard folder, or a folder of such folders.", metavar="DIR")]
+Folder = Annotated[Path, typer.Argument(help="A shard folder, or a folder that contains some.", metavar="DIR")]
 
 
 @shards.command()
@@ -26,7 +26,7 @@ def info(folder: Folder, json: Json = False) -> None:
     for path, index in indexes.items():
         facts = index.facts
         size = sum(shard.bytes for shard in index.shards)
-        emit(f"{path}: {facts.dataset} {facts.version}, {facts.split}, {facts.licence}, by {index.software}")
+        emit(f"{path}: {facts.dataset} {facts.version}, {facts.split}, {facts.licence}, written by {index.software}")
         emit(
             f"  {index.samples:,} samples of {index.annotations:,} poses in {len(index.shards)} shards, "
             f"{size / 2**20:,.1f} MiB, {index.problem_count} skipped"
@@ -43,7 +43,7 @@ def info(folder: Folder, json: Json = False) -> None:
 
 @shards.command()
 def verify(folder: Folder, json: Json = False) -> None:
-    """Compare every shard below DIR with its checksum; exits with code 3 if one differs."""
+    """Check that the shards below DIR are complete and match their checksums; exits with code 3 if not."""
     from hifihr_core.errors import DataError
     from hifihr_core.shards.folder import find_shard_folders
     from hifihr_core.shards.folder import verify as find_differences
@@ -60,9 +60,9 @@ def verify(folder: Folder, json: Json = False) -> None:
     if json:
         emit_json({"folders": [str(path) for path in folders], "differences": differences})
     if differences:
-        raise DataError(f"{folder}: {len(differences)} checksums do not match; prepare the dataset again")
+        raise DataError(f"{folder}: differences from what was prepared: {len(differences)}; prepare the dataset again")
     if not json:
-        emit(f"{folder}: {len(folders)} shard folder(s), all checksums match")
+        emit(f"{folder}: all checksums match in {len(folders)} shard folder{'s'[: len(folders) > 1]}")
 
 
 @shards.command()

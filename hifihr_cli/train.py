@@ -1,4 +1,4 @@
-"""`hifihr train`: render and compare, at one of three levels of supervision."""
+"""`hifihr train`: train a network by render-and-compare, at one of three levels of supervision."""
 
 from enum import Enum
 from typing import Annotated
@@ -41,7 +41,7 @@ def train(
 ) -> None:
     """Train with rendering, from full labels, weak ones (2D joints and masks), or only detected keypoints (self).
 
-    Start from the weights of `hifihr pretrain` with --init. Under torchrun the same command uses every process. Data:
+    Start from the weights of `hifihr pretrain` with --init. Under torchrun, the processes train together. Data:
     $HIFIHR_DATA/shards/freihand by default. Exits with code 3 if data, labels or weights are missing.
     """
     launch(

@@ -20,14 +20,16 @@ DataNames = Annotated[
     list[str] | None,
     typer.Option("--data", help="Dataset, shard folder or `synth`; repeatable.", metavar="NAME"),
 ]
-Init = Annotated[Path | None, typer.Option("--init", help="Weights to start from.", metavar="FILE")]
+Init = Annotated[Path | None, typer.Option("--init", help="Weight file or run folder to start from.", metavar="PATH")]
 Paper = Annotated[
     bool,
     typer.Option(
-        "--paper", help="Follow the original release: hard Phong shading, true root, raw colours.", show_default=False
+        "--paper",
+        help="Make the choices of the original release, such as hard Phong shading and raw colours.",
+        show_default=False,
     ),
 ]
-RunFolder = Annotated[Path | None, typer.Option("--out", help="Run folder; default: ./runs/NAME-1, -2, ...")]
+RunFolder = Annotated[Path | None, typer.Option("--out", help="Run folder; default: a new one in ./runs.")]
 
 
 def launch(
@@ -45,7 +47,11 @@ def launch(
     json: bool,
     device: str,
 ) -> None:
-    """Run `pretrain` or `train`: settings, run folder, training, result. `layer` names one of `config.named_layers`."""
+    """Run `pretrain` or `train`: settings, run folder, training, result.
+
+    `name` is the start of a new run folder's name, in which {level} is the supervision level. `flags` maps dotted names
+    of settings to the values of options. `layer` names one of `config.named_layers`.
+    """
     is_bare = not (config or paper or init or resume)
     start = None
     settings = resolve(config, overrides, flags, layer=layer, paper=paper, resumed=out if resume else None)
@@ -63,7 +69,7 @@ def launch(
 
 
 def bare_start(settings: "RunSettings", overrides: list[str] | None, *, pretraining: bool) -> "BareStart | None":
-    """Return the starting weights if the command line does not choose a network; see `find_bare_start`."""
+    """Return the start of a run if the command line does not describe its network, else None; see `find_bare_start`."""
     from hifihr_core.training.bare_start import find_bare_start
 
     given = {text.partition("=")[0].strip() for text in overrides or ()}
@@ -80,7 +86,7 @@ def resolve(
     resumed: Path | None,
     start: "BareStart | None" = None,
 ) -> "RunSettings":
-    """Return a run's settings: its stored ones if it is resumed, then the file, `--set` and options."""
+    """Return a run's settings: if it is resumed, the stored ones; over them the file, `--set` and options."""
     from hifihr_core.config import find_config, load_settings, named_layers
     from hifihr_core.config.tree import RunSettings
 
@@ -95,7 +101,7 @@ def resolve(
 
 
 def choose_folder(out: Path | None, name: str, *, resume: bool) -> Path:
-    """Return the run folder: `out`, or a new one. Raises: ConfigError if it is ambiguous."""
+    """Return the run folder: `out`, or a new one. Raises: ConfigError if --resume or several processes need `out`."""
     from hifihr_core.errors import ConfigError
 
     if out is not None:
@@ -111,9 +117,9 @@ def choose_folder(out: Path | None, name: str, *, resume: bool) -> Path:
 def run_training(
     settings: "RunSettings", folder: Path, *, json: bool, notes: Sequence[str] = (), **options: Any
 ) -> None:
-    """Train with progress on stderr; print the weight file, or with `json` the whole summary, on stdout.
+    """Train with progress on stderr; print the path of the weights, or with `json` the whole summary, on stdout.
 
-    `notes` are shown once the run has its folder: a run that cannot start shows its error alone.
+    `notes` are shown after the preparations, so that a run that cannot start shows only its error.
     """
     from hifihr_core.training.loop import PREPARING, fit
 
@@ -150,7 +156,7 @@ def run_training(
 
 
 def show(summary: "Summary", json: bool) -> None:
-    """Print how a run ended."""
+    """Print the summary of a run: skipped samples and steps, scores, and the path of the weights."""
     if json:
         emit_json(asdict(summary))
         return

@@ -4,8 +4,8 @@
 
     hands = hifihr.predict("photo.jpg").hands
 
-The names in `__all__` are public and documented in docs/reference/python.md. Each is loaded on first use, so that
-importing this package is cheap.
+The names in `__all__` are public and documented in docs/reference/python.md. Each is loaded when it is first used, so
+that importing this package is cheap.
 """
 
 from importlib import import_module
@@ -13,7 +13,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-#: Public name -> the module that holds it.
+#: Public name -> the module that defines it.
 _PUBLIC = {
     "predict": "hifihr_core.api",
     "train": "hifihr_core.api",
@@ -36,7 +36,7 @@ def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; public names: {', '.join(_PUBLIC)}")
     value = getattr(import_module(_PUBLIC[name]), name)
-    globals()[name] = value  # looked up once
+    globals()[name] = value  # so that it is looked up only once
     return value
 
 

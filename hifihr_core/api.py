@@ -1,6 +1,7 @@
-"""The functions behind `import hifihr_core as hifihr`: a photo in, hands out; training; scores.
+"""The public functions `predict`, `train` and `evaluate`.
 
-Each does the same as the command with that name, with the same defaults.
+Each does what the command of that name does (`hifihr eval` for `evaluate`), with the same defaults, except that
+`predict` and `evaluate` write nothing, and `train` builds its network from the settings alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +26,8 @@ def predict(photo: str | Path | np.ndarray, *, device: str = "auto", **settings:
     """Find and reconstruct every hand in a photo, given as a path or an upright RGB array (H, W, 3) of bytes.
 
     `settings` are fields of `PredictSettings`, such as ``refine=True``. The models are loaded on every call; for many
-    photos, use one `Predictor`. Raises: DataError if the photo cannot be read.
+    photos, use one `Predictor`. Raises: DataError if the photo cannot be read; DeviceError if `device` is not
+    available.
     """
     predictor = Predictor.load(settings=PredictSettings(**settings), device=choose_device(device))
     return predictor.predict(photo)
@@ -46,8 +48,8 @@ def train(
 
     `supervision` is "full", "weak" or "self"; `data` names datasets or shard folders; `config` is a preset or a TOML
     file; `settings` maps dotted names to values, such as ``{"train.lr": 1e-4}``. `init` is a weight file or a run
-    folder to start from; `resume` continues the run in `folder`. Raises: ConfigError for an unknown setting, DataError
-    or AssetError if data or weights are missing.
+    folder to start from; unlike the command, this function does not look for one itself. `resume` continues the run in
+    `folder`. Raises: ConfigError for an unknown setting, DataError or AssetError if data or weights are missing.
     """
     folder = Path(folder)
     names = (data,) if isinstance(data, str) else data
@@ -73,8 +75,9 @@ def evaluate(
 ) -> Evaluation:
     """Score a checkpoint (default: the shipped network) or the file `predictions`, like `hifihr eval`.
 
-    `dataset` is "freihand", "ho3d" or "synth". The ground truth comes from the prepared shards, or from the files in
-    `ground_truth`. Nothing is written. Raises: DataError or AssetError if something is missing or broken.
+    `dataset` is "freihand", "ho3d" or "synth". The ground truth comes from the files in the folder `ground_truth`; by
+    default from the prepared shards, or for `predictions` from the raw files of the dataset. `limit` is the maximum
+    number of samples. Nothing is written. Raises: DataError or AssetError if something is missing or broken.
     """
     truth = None if ground_truth is None else Path(ground_truth)
     if predictions is not None:

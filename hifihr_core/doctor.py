@@ -49,7 +49,7 @@ class Finding:
 
 
 def examine() -> Iterator[Finding]:
-    """Yield the findings of all `CHECKS`, in order; a check that fails is itself a problem of its group."""
+    """Yield the findings of all `CHECKS`, in order; a check that raises an error becomes a problem of its group."""
     for group, look in CHECKS.items():
         try:
             for name, state, found, line in look():
@@ -59,7 +59,7 @@ def examine() -> Iterator[Finding]:
 
 
 def one_line(error: object) -> str:
-    """Return the kind and text of an error or warning as one line."""
+    """Return the class and the text of an error or warning in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
@@ -80,7 +80,7 @@ def look_at_python() -> Iterator[Row]:
 
 
 def look_at_devices() -> Iterator[Row]:
-    """Check the processors that torch can use."""
+    """Report the CPU and the GPUs that torch can use."""
     import torch
 
     yield "cpu", "ok", f"{os.cpu_count()} cores, torch uses {torch.get_num_threads()}", ""
@@ -100,7 +100,7 @@ def look_at_devices() -> Iterator[Row]:
 
 
 def look_at_renderer() -> Iterator[Row]:
-    """Check whether each back end renders a triangle like the plain-torch reference."""
+    """Check that each rendering back end renders a triangle like the plain-torch reference."""
     import torch
 
     devices = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
@@ -129,7 +129,7 @@ def look_at_renderer() -> Iterator[Row]:
 
 
 def _draw(backend: Any, device: str) -> Any:
-    """Return the face seen in every pixel of a 16 x 16 picture of one triangle."""
+    """Render one triangle; return the index of the face in every pixel of a 16 x 16 picture, -1 for none."""
     import torch
 
     from hifihr_core.rendering import rasterize
@@ -141,7 +141,7 @@ def _draw(backend: Any, device: str) -> Any:
 
 
 def look_at_models() -> Iterator[Row]:
-    """Check the shipped models by loading each for its hand."""
+    """Check that the shipped models can be loaded."""
     from hifihr_core.hands import load_hand
     from hifihr_core.lifting.hand_network import load_hand_network
     from hifihr_core.lifting.lifter import load_lifter
@@ -163,11 +163,11 @@ def look_at_models() -> Iterator[Row]:
         except HifihrError as error:
             yield name, "problem", str(error), REINSTALL
         else:
-            yield name, "ok", f"loads, {path.stat().st_size / 1e6:.1f} MB, licence free", ""
+            yield name, "ok", f"can be loaded, {path.stat().st_size / 1e6:.1f} MB, licence free", ""
 
 
 def look_at_eyes() -> Iterator[Row]:
-    """Check the networks that find hands by running each once."""
+    """Check that the networks that find hands run, and find none in a black picture."""
     from importlib.metadata import version
 
     import numpy as np
@@ -176,12 +176,12 @@ def look_at_eyes() -> Iterator[Row]:
 
     hands = Eyes.load().find(np.zeros((64, 64, 3), np.uint8), "fast")
     state: State = "problem" if hands else "ok"
-    found = f"found {len(hands)} hands in a black picture" if hands else "run"
-    yield "palms and joints", state, f"{found}, onnxruntime {version('onnxruntime')}", REINSTALL if hands else ""
+    found = f"find hands in a black picture: {len(hands)}" if hands else "run"
+    yield "palms and joints", state, f"{found}; onnxruntime {version('onnxruntime')}", REINSTALL if hands else ""
 
 
 def look_at_assets() -> Iterator[Row]:
-    """Check every asset in the registry, reading all installed ones."""
+    """Check every asset in the registry; the installed ones are read completely."""
     for asset in REGISTRY.values():
         state = check(asset)
         ok: State = {"present": "ok", "missing": "note"}.get(state, "problem")  # type: ignore[assignment]
@@ -190,7 +190,7 @@ def look_at_assets() -> Iterator[Row]:
 
 
 def look_at_extras() -> Iterator[Row]:
-    """Check optional packages."""
+    """Check which optional packages are installed."""
     for name, (module, gives, line) in EXTRAS.items():
         there = find_spec(module) is not None
         found = f"{_version(name)}, {gives}" if there else f"not installed: {gives}"
@@ -200,14 +200,14 @@ def look_at_extras() -> Iterator[Row]:
 def look_at_data() -> Iterator[Row]:
     """Check the datasets in the data folder: raw downloads and shards."""
     home = data_home()
-    for kind, line in (("raw", "put downloads there"), ("shards", "hifihr prepare DATASET")):
+    for kind, line in (("raw", "put downloads into this folder"), ("shards", "run `hifihr prepare DATASET`")):
         folder = home / kind
         names = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
         yield kind, "ok" if names else "note", f"{folder}: {', '.join(names) or 'nothing yet'}", "" if names else line
 
 
 def look_at_folders() -> Iterator[Row]:
-    """Check whether hifihr's folders are writable, and their disk space."""
+    """Check that hifihr's folders are writable and have enough free disk space."""
     for name, folder in (("cache", cache_home()), ("data", data_home()), ("here", Path.cwd())):
         base = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
         free_gb = shutil.disk_usage(base).free / 1e9

@@ -1,4 +1,4 @@
-"""Drawing for people: skeletons with one colour per finger, and tensors as 8-bit pictures."""
+"""Pictures for people to look at: images as bytes, skeletons, and surfaces over a picture."""
 
 import cv2
 import numpy as np
@@ -17,7 +17,7 @@ _FRACTION = 4
 
 
 def to_bytes(image: Float[Tensor, "3 H W"]) -> Picture:
-    """Convert an image in [0, 1] to bytes, rows first; values outside are clamped."""
+    """Convert an RGB image in [0, 1] to an (H, W, 3) picture of bytes on the CPU; values outside are clamped."""
     return (image.detach().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy().copy()
 
 
@@ -31,8 +31,8 @@ def draw_skeleton(
 ) -> None:
     """Draw the 20 bones of a hand into a picture, in one colour per finger if `color` is None.
 
-    `rim` is the colour of an outline two pixels wider than each bone. Non-finite joints are drawn at the corner, and
-    joints far outside are pulled in, so that their pixels fit OpenCV's integers.
+    `width` is in pixels; `rim` is the colour of an outline that makes each bone two pixels wider. A NaN is drawn as 0,
+    and joints far outside the picture are moved nearer, so that their coordinates fit OpenCV's integers.
     """
     side = max(picture.shape[:2])
     # The centre of the first pixel is 0 in OpenCV, and 0.5 here.
@@ -50,6 +50,6 @@ def draw_skeleton(
 def blend(
     below: UInt8[np.ndarray, "H W 3"], color: Float[np.ndarray, "H W 3"], coverage: Float[np.ndarray, "H W"]
 ) -> Picture:
-    """Blend a surface over a picture, given its colours in [0, 1] and its coverage of each pixel."""
+    """Blend a surface over a picture, given its colours and its coverage of each pixel, both in [0, 1]."""
     over = coverage[..., None]
     return (below * (1 - over) + color * 255 * over).clip(0, 255).astype(np.uint8)

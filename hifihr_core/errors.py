@@ -1,4 +1,4 @@
-"""Errors that a user can fix. Each is one line and has an exit code for the command line.
+"""Errors that a user can fix. Each message is one line, and each class has an exit code for the command line.
 
 A message names the thing, what was found, what was expected, and the remedy:
 

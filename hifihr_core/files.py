@@ -51,9 +51,10 @@ def describe_os_error(error: OSError, path: Path | None = None) -> str:
 def write_atomically(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; move it there if the block succeeds, remove it otherwise.
 
-    The temporary file has the suffix of `path` and exists, empty; missing folders are created. Readers see the old file
-    or the complete new one, never a part. Any exception in the block, including Ctrl-C, leaves `path` unchanged.
-    Raises: DataError if `path` is a folder, a pipe or a device, or the operating system reports an error.
+    The temporary file is empty and has the suffix of `path`; missing folders are created. Readers see the old file or
+    the complete new one, never an incomplete one. Any exception in the block, including Ctrl-C, leaves `path`
+    unchanged. Raises: DataError if `path` is a folder, a pipe or a device, or the operating system reports an
+    error.
     """
     _refuse_other_kinds(path)
     try:
@@ -102,15 +103,15 @@ def _refuse_other_kinds(path: Path) -> None:
     """Raise DataError if moving a file to `path` would replace a folder, a pipe or a device, such as /dev/null."""
     try:
         mode = path.stat().st_mode
-    except OSError:  # there is nothing yet; or it cannot be inspected, and then not written either
+    except OSError:  # nothing exists there; or it cannot be inspected, and then it cannot be written either
         return
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or device"
-        raise DataError(f"{path}: {kind}, which is never replaced, expected a file or a new name; choose another path")
+        raise DataError(f"{path}: {kind}, which is never replaced, expected a file or nothing; choose another path")
 
 
 def _reason(error: OSError) -> str:
-    """Return only the reason, without the name of the temporary file."""
+    """Return only the reason of an error, without the name of the temporary file."""
     return describe_os_error(OSError(error.errno, error.strerror or str(error)))
 
 

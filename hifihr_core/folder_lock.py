@@ -1,4 +1,4 @@
-"""One writer per folder: a lock that the operating system releases when its process ends in any way."""
+"""One writer per folder: a lock that the operating system releases when its process ends, even if it is killed."""
 
 import errno
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 from hifihr_core.errors import ConfigError, DataError, HifihrError
 from hifihr_core.files import describe_os_error
 
-#: The lock file; it is removed with the lock.
+#: The lock file; it is removed when the lock is released.
 LOCK_NAME = ".lock"
 #: The lock on file systems without locks: a file whose existence is the lock.
 PRESENCE_NAME = ".locked"
@@ -25,12 +25,12 @@ def lock_folder(
 ) -> Iterator[bool]:
     """Hold the folder's lock while the body runs; yield whether the file system has locks at all.
 
-    On a file system without locks, nothing is locked; with `by_presence`, the existence of a file is the lock, which a
-    killed process leaves behind. Raises: `error` that names `what` if another process holds the lock; DataError if the
-    folder cannot be written.
+    On a file system without locks, nothing is locked, unless `by_presence` is True: then the existence of a file is the
+    lock, which a killed process leaves behind. `what` describes the other writers, such as "another run". Raises:
+    `error` if another process holds the lock; DataError if the folder cannot be written.
     """
     busy = error(f"{folder}: {what} is using it; wait until it ends, or choose another folder")
-    stale = error(f"{busy} (if there is no such process, delete {PRESENCE_NAME} there)")
+    stale = error(f"{busy} (if there is no such process, delete {PRESENCE_NAME} in this folder)")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle = _take(folder / LOCK_NAME, busy)
@@ -50,8 +50,8 @@ def lock_folder(
 def wait_for_turn(path: Path, *, what: str, wait_s: float = 60.0) -> Iterator[bool]:
     """Wait for the lock of a file and hold it while the body runs; yield whether the file system has locks at all.
 
-    Raises: DataError if the file cannot be written, or another process, `what`, holds the lock for longer than
-    `wait_s`.
+    `what` describes the other processes. Raises: DataError if the file cannot be written, or another process holds the
+    lock for longer than `wait_s` seconds.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -94,7 +94,7 @@ def _take(path: Path, busy: HifihrError) -> int | None:
                 path.unlink(missing_ok=True)
                 return None
             raise busy from error
-        os.close(handle)  # its holder removed it in the meantime
+        os.close(handle)  # another process removed the file in the meantime
 
 
 def _is_at(handle: int, path: Path) -> bool:

@@ -19,7 +19,7 @@ from hifihr_core.outside.zips import RawFile, is_zip, read_zip_index
 
 Convert = Callable[[Path, Path], None]
 
-#: Asset id -> "module:function" that converts the user's files to the plain file in the cache, without running them.
+#: Asset id -> "module:function" that converts the user's files to the cache's file, without running code in them.
 CONVERTERS: dict[str, str] = {
     **{row.asset: row.convert for row in HANDS.values() if row.asset and row.convert},
     "mano-left": "hifihr_core.hands.mano.convert:convert_mano_left",
@@ -30,8 +30,8 @@ CONVERTERS: dict[str, str] = {
 def import_asset(asset: Asset, source: Path) -> Path:
     """Install `asset` from a file, a folder or a zip, and return its path in the cache. `source` is not modified.
 
-    Names are matched at any depth, ignoring case; a single file may have any name with the right suffix.
-    Raises: AssetError if files are missing, damaged, untrusted or different from the registry's.
+    Names in a folder or zip are matched at any depth, ignoring case; a single file may have any name with the right
+    suffix. Raises: AssetError if files are missing, damaged, untrusted, or differ from the registry's checksum.
     """
     try:
         with tempfile.TemporaryDirectory(prefix="hifihr-") as scratch:
@@ -44,7 +44,7 @@ def import_asset(asset: Asset, source: Path) -> Path:
 
 
 def converter(asset: Asset) -> Convert:
-    """Return the function that writes the cache's file from the gathered file or folder."""
+    """Return the function that converts the gathered file or folder to the file in the cache."""
     if asset.source is not None:  # its bytes were compared with the registry's checksum
         return _copy
     function: Convert = load_attribute(CONVERTERS[asset.id])
@@ -52,7 +52,11 @@ def converter(asset: Asset) -> Convert:
 
 
 def gather(asset: Asset, source: Path, scratch: Path) -> Path:
-    """Return the file of `asset`, or a folder if there are several, unpacked or linked into `scratch`."""
+    """Return the path of the user's file, or of a folder with all files if `asset` needs several.
+
+    Members of a zip are unpacked, and files of several folders linked, into `scratch`. Raises: AssetError if a file is
+    missing, too large or ambiguous.
+    """
     if not source.exists():
         raise AssetError(f"{source}: no such file or folder; {_expected(asset)}")
     if not source.is_dir():
@@ -63,7 +67,7 @@ def gather(asset: Asset, source: Path, scratch: Path) -> Path:
         below = {str(path.relative_to(source)): path for path in _shallow_first(source)}
         found = {wanted: below[name] for wanted, name in _choose(asset, source, below).items()}
     elif len(asset.wanted) > 1:
-        raise AssetError(f"{source}: is one file, but {asset.id} has {len(asset.wanted)}; {_expected(asset)}")
+        raise AssetError(f"{source}: one file, but {asset.id} needs {len(asset.wanted)}; {_expected(asset)}")
     else:
         return _check_suffix(asset, source)
     if len(found) == 1:
@@ -81,7 +85,7 @@ def _check_file(asset: Asset, source: Path) -> None:
     check_regular(source, error=AssetError)
     size = source.stat().st_size
     if size > asset.largest_bytes and source.suffix.lower() != ".zip":
-        raise AssetError(f"{source}: {size:,} bytes, too large for {asset.id}; {_expected(asset)}")
+        raise AssetError(f"{source}: {size:,} bytes, expected at most {asset.largest_bytes:,}; {_expected(asset)}")
 
 
 def _shallow_first(folder: Path) -> list[Path]:
@@ -89,7 +93,7 @@ def _shallow_first(folder: Path) -> list[Path]:
 
 
 def _choose(asset: Asset, source: Path, names: Iterable[str]) -> dict[str, str]:
-    """Map wanted names to names in the source. Raises: AssetError for a missing or ambiguous name."""
+    """Map each wanted name or pattern to one of `names`. Raises: AssetError for a missing or ambiguous name."""
     candidates, found = list(names), dict[str, str]()
     for wanted in asset.wanted:
         matches = [name for name in candidates if fnmatch(Path(name).name.lower(), wanted.lower())]
@@ -102,7 +106,7 @@ def _choose(asset: Asset, source: Path, names: Iterable[str]) -> dict[str, str]:
 
 
 def _unpack(asset: Asset, archive: Path, scratch: Path) -> dict[str, Path]:
-    """Unpack only the wanted members, under our own names, so that paths in the archive do not matter."""
+    """Unpack only the wanted members, under the wanted names, so that paths in the archive do no harm."""
     try:
         members = {file.inner: file for file in read_zip_index(RawFile(archive)).files()}
         unpacked = {}
@@ -118,7 +122,7 @@ def _copy_bounded(packed: RawFile, target: Path, most: int) -> None:
     """Unpack at most `most` bytes, whatever the archive claims. Raises: AssetError if there are more."""
     if packed.size > most:
         raise AssetError(
-            f"{packed.name} unpacks to more than {most:,} bytes, expected less; it is damaged or malicious"
+            f"{packed.name}: unpacks to {packed.size:,} bytes, expected at most {most:,}; it is damaged or malicious"
         )
     with packed.open() as stream, target.open("wb") as file:
         shutil.copyfileobj(stream, file, 1 << 20)

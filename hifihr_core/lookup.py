@@ -1,4 +1,4 @@
-"""Look up names in tables with helpful errors, objects named in rows, and values that must exist."""
+"""Find rows of tables by name, with helpful errors; import objects by name; insist on values that may be None."""
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
@@ -17,10 +17,10 @@ _NAMES_SHOWN = 20
 def lookup(
     table: Mapping[str, Row], name: str, what: str, *, error: type[Exception] = ConfigError, remedy: str = ""
 ) -> Row:
-    """Return the row of `name`.
+    """Return the row called `name`.
 
-    `what` begins the message, such as "--dataset" or "model.hand"; `remedy` ends it.
-    Raises: `error` with what was found, what was expected and the nearest name.
+    `what` begins the error message, such as "--dataset" or "model.hand"; `remedy` ends it.
+    Raises: `error` if there is no such row, with the known names and the nearest one.
     """
     if isinstance(name, str) and name in table:
         return table[name]
@@ -28,7 +28,7 @@ def lookup(
 
 
 def expected_one_of(names: Iterable[str], found: str) -> str:
-    """Return "expected one of a, b, c", with the name nearest to `found` if there is a near one."""
+    """Return "expected one of a, b, c", and the name that was probably meant by `found`, if any."""
     known = list(names)
     more = f" and {len(known) - _NAMES_SHOWN} more" if len(known) > _NAMES_SHOWN else ""
     return f"expected one of {', '.join(known[:_NAMES_SHOWN])}{more}{did_you_mean(found, known)}"
@@ -41,13 +41,13 @@ def did_you_mean(found: str, names: Iterable[str]) -> str:
 
 
 def needed(value: Found | None, what: str) -> Found:
-    """Return `value`, which the caller must provide. Raises: ValueError that names `what` if it is None."""
+    """Return `value` if it is not None. Raises: ValueError that names `what` if it is None."""
     if value is None:
         raise ValueError(f"{what} is missing, but needed here")
     return value
 
 
 def load_attribute(place: str) -> Any:
-    """Return the object "module:attribute"; its module is imported only now, so that tables load quickly."""
+    """Return the object called "module:attribute", importing its module now, so that tables need not import it."""
     module, _, attribute = place.partition(":")
     return getattr(import_module(module), attribute)

@@ -1,4 +1,4 @@
-"""Hands in front of a camera: parameters, root and light, and their conversion to joints, pixels and a picture."""
+"""Hands in front of a camera, as parameters, root and light; their joints, vertices, pixels and picture."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
@@ -13,13 +13,13 @@ from hifihr_core.hands.contract import Hand, HandModel, HandParameters
 from hifihr_core.records import Appearance, Light
 from hifihr_core.rendering import Rendered, Renderer, SelfShade
 
-#: Smallest depth at which a joint is projected; a root that is too near would put joints behind the camera.
+#: Minimum depth for the projection of a joint: if the root is too near, some joints are behind the camera.
 NEAR_M = 0.01
 
 
 @dataclass(frozen=True)
 class PlacedHands:
-    """Right hands in the camera frame: parameters (global rotation in that frame) and the root joint, metres."""
+    """Right hands in the camera frame: parameters, with the global rotation in that frame, and root joints, metres."""
 
     parameters: HandParameters
     root_cam: Float[Tensor, "B 3"]
@@ -31,7 +31,7 @@ class PlacedHands:
 
 @dataclass(frozen=True)
 class LitHands(PlacedHands):
-    """Placed hands with everything needed for their picture; `parameters.texture` must be set.
+    """Placed hands with the texture and light that rendering needs; `parameters.texture` must be set.
 
     Raises: ValueError if there is no texture.
     """
@@ -53,8 +53,8 @@ class LitHands(PlacedHands):
 class PosedHands:
     """The surface and the joints of placed hands.
 
-    `hand` is in the root frame. `joints_px` are pixels of the image that K belongs to; a joint nearer than `NEAR_M` is
-    projected as if at that depth.
+    `hand` is in the root frame, `joints_cam` and `verts_cam` are in the camera frame, all in metres. `joints_px` are
+    pixels of the image that K belongs to; a joint nearer than `NEAR_M` is projected as if at that depth.
     """
 
     hand: Hand
@@ -66,7 +66,7 @@ class PosedHands:
 
 @dataclass(frozen=True)
 class DrawnHands:
-    """Posed hands with their appearance and their picture."""
+    """Posed hands with their appearance and their rendered picture."""
 
     posed: PosedHands
     appearance: Appearance
@@ -103,7 +103,7 @@ def draw_hands(
 ) -> DrawnHands:
     """Pose, place, project and render hands; `renderer` must have the image size of `K`.
 
-    `shade` holds the fractions of the light that the hand itself does not block at each vertex.
+    `shade` has, for each vertex, the fractions of the light that the hand itself does not block.
 
     Raises: ValueError for a hand model without an appearance.
     """
@@ -115,7 +115,9 @@ def draw_hands(
 def appearance_of(posed: PosedHands) -> Appearance:
     """Return the appearance of hands that were posed with a texture. Raises: ValueError if they have none."""
     if posed.hand.appearance is None:
-        raise ValueError("these hands have no appearance: pose them with a texture, with a model that has one")
+        raise ValueError(
+            "these hands have no appearance; pose them with a texture, and with a model that supports textures"
+        )
     return posed.hand.appearance
 
 
@@ -125,7 +127,7 @@ def in_front(points_cam: Float[Tensor, "*B N 3"], *, near_m: float = NEAR_M) -> 
 
 
 def default_light(like: Float[Tensor, "B ..."]) -> Light:
-    """Return a soft light from above the camera, as in most rooms, with the batch size, device and dtype of `like`."""
+    """Return a soft light from above and behind the camera, with the batch size, device and dtype of `like`."""
     batch = like.shape[0]
     direction = torch.nn.functional.normalize(like.new_tensor([0.0, -0.5, -1.0]), dim=0)
     return Light(
@@ -136,7 +138,7 @@ def default_light(like: Float[Tensor, "B ..."]) -> Light:
 
 
 def mean_texture(model: HandModel, parameters: HandParameters) -> HandParameters:
-    """Return the parameters with the mean texture."""
+    """Return the parameters with the mean texture of the model (all coefficients 0)."""
     texture = parameters.pose.new_zeros(len(parameters.pose), model.texture_dim)
     return HandParameters(parameters.global_orient, parameters.pose, parameters.shape, texture)
 
@@ -147,7 +149,7 @@ Record = TypeVar("Record")
 def map_tensors(change: Callable[..., Tensor], *records: Record) -> Record:
     """Return a record in which every tensor is `change` applied to the corresponding tensors of `records`.
 
-    A field that is None in any of them is None in the result; other values are those of the first.
+    A field that is None in any record is None in the result; values that are not tensors are those of the first record.
     """
     mapped: Any = _map(change, records)
     return mapped

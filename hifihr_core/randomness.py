@@ -1,6 +1,6 @@
 """Random numbers as a pure function of (seed, epoch, name): no state, any order of calls, any number of workers.
 
-Every number is a hash of its purpose (splitmix64, Steele et al. 2014), so a sample is augmented identically in any
+Every number is a hash of these three (splitmix64, Steele et al. 2014), so a sample is augmented identically in every
 worker, order, batch and version of numpy.
 """
 
@@ -16,7 +16,7 @@ _MIX_2 = np.uint64(0x94D049BB133111EB)
 
 
 def mix(bits: UInt64[np.ndarray, "*N"]) -> UInt64[np.ndarray, "*N"]:
-    """Return the splitmix64 finaliser of each value: a bijection that decorrelates neighbours."""
+    """Apply splitmix64's final step to each value: a bijection that makes nearby values unrelated."""
     bits = (bits ^ (bits >> np.uint64(30))) * _MIX_1
     bits = (bits ^ (bits >> np.uint64(27))) * _MIX_2
     return bits ^ (bits >> np.uint64(31))

@@ -1,4 +1,4 @@
-"""The records passed between layers, and the names of all quantities of a hand.
+"""Records passed between the parts of the package: light, appearance and batches, and those of `samples.py`.
 
 Axis letters, everywhere: B batch, V vertices, F faces, J joints (21), N points, C channels, H W rows and columns,
 T rows and columns of a texture, P pose, S shape and X texture coefficients.
@@ -19,11 +19,12 @@ __all__ = ["LABELS", "Appearance", "Batch", "Label", "Light", "Sample", "Side"]
 
 @dataclass(frozen=True)
 class Light:
-    """The light of one picture: ambient and directional, and optionally a sky that differs by direction.
+    """The light of each picture: ambient and directional, and optionally a sky whose light depends on direction.
 
-    `direction` is the unit vector from the surface towards the light, camera frame. `sky` holds eight coefficients per
-    channel, the first and second order of spherical harmonics on the surface normal (camera frame; `sky_basis` defines
-    them); with `ambient` as the constant term they are the usual nine coefficients. None means a uniform sky.
+    `ambient` and `color` (of the directional light) are RGB; `direction` is the unit vector from the surface towards
+    the light, camera frame. `sky` has eight coefficients per channel, the first and second order of spherical harmonics
+    of the surface normal (camera frame; `sky_basis` defines them); with `ambient` as the constant term they are the
+    usual nine coefficients. None means a uniform sky.
     """
 
     ambient: Float[Tensor, "B 3"]
@@ -33,7 +34,7 @@ class Light:
 
     @classmethod
     def from_numbers(cls, numbers: Float[Tensor, "B 9"], sky: Float[Tensor, "B 8 3"] | None = None) -> "Light":
-        """Return the light from the label `light`: ambient, colour and direction in one row."""
+        """Return the light from rows of the label `light` (ambient, colour, direction), and of `sky`."""
         ambient, color, direction = numbers.split(3, dim=1)
         return cls(ambient, color, direction, sky)
 
@@ -45,7 +46,7 @@ class Light:
 
 @dataclass(frozen=True)
 class Appearance:
-    """The albedo of a hand, RGB in [0, 1]: a map on a UV chart, or one colour per vertex.
+    """The albedo of hands, RGB in [0, 1]: a map on a UV chart, or one colour per vertex.
 
     With a chart, `albedo` is (B, 3, T, T), row 0 at the top (v = 1), and corner c of face f samples it at
     ``uvs[faces_uvs[f, c]]``, origin bottom-left. Without, `albedo` is (B, V, 3), and both chart fields are None.

@@ -1,4 +1,4 @@
-"""Several samples with stacked labels: read as columns, stacked from single samples, or joined."""
+"""Batches of samples with stacked labels, made from single samples or joined from several batches."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from hifihr_core.samples import Sample, Side
 
 
 class EncodedPicture(NamedTuple):
-    """A picture and the mask of its hand, if it has one, as stored."""
+    """A picture and the mask of its hand, if any, as encoded image files; `key` is that of the sample."""
 
     key: str
     image: bytes
@@ -42,7 +42,7 @@ class SampleBatch:
         return tuple(picture.key for picture in self.pictures)
 
     def labels_of(self, b: int) -> dict[str, np.ndarray]:
-        """Return the labels that sample b has."""
+        """Return the labels that sample b has, without the batch axis."""
         return {name: values[b, ...] for name, values in self.labels.items() if self.present[name][b]}
 
 
@@ -69,8 +69,9 @@ def read_by_owner(
     numbers: Int64[np.ndarray, " B"],
     read: Callable[[int, Int64[np.ndarray, " N"]], SampleBatch],
 ) -> SampleBatch:
-    """Return the samples with these numbers, read from all their owners (shards, datasets) by ``read(owner, numbers)``.
+    """Return a batch of samples that belong to several owners (shards or datasets).
 
+    Sample b is number ``numbers[b]`` of owner ``owners[b]``; ``read(owner, numbers)`` is called once per owner.
     Raises: DataError if a label differs in size between owners.
     """
     places = {owner: np.flatnonzero(owners == owner) for owner in dict.fromkeys(owners.tolist())}
@@ -98,7 +99,7 @@ def _joined(batches: Sequence[SampleBatch], places: Sequence[Int64[np.ndarray, "
 
 
 def _parts(name: str, batches: Sequence[SampleBatch]) -> list[np.ndarray]:
-    """Return a label of every batch, zeros where a batch does not have it."""
+    """Return the values of one label in every batch, zeros for a batch that does not have it."""
     _check_sizes(name, [(b.keys[0], b.labels[name].shape[1:]) for b in batches if name in b.labels])
     like = next(batch.labels[name] for batch in batches if name in batch.labels)
     return [

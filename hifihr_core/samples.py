@@ -12,10 +12,11 @@ import numpy as np
 
 Side = Literal["right", "left"]
 
-#: How a label changes when its picture is mirrored, cut, scaled or rotated: `cam` points or a vector in the camera
-#: frame; `px` pixels; `found_px` pixels of a detector, (0, 0) if not found; `box_px` a box, x0, y0, x1, y1;
-#: `global_rotation` axis-angle from the hand to the camera; `joint_rotations` axis-angles between bones; `light` two
-#: colours and a direction; `sky` eight harmonics per channel; `picture` moves like pixels.
+#: The kind of a label, which determines how it changes when its picture is mirrored, cropped, scaled or rotated:
+#: `not` does not change; `cam` points or a vector in the camera frame; `px` pixels; `found_px` pixels from a detector,
+#: (0, 0) if not found; `box_px` a box, x0, y0, x1, y1; `global_rotation` axis-angle from the hand to the camera;
+#: `joint_rotations` axis-angles between bones; `light` two colours and a direction; `sky` eight harmonics per channel;
+#: `picture` an image, which changes like the picture itself.
 Moves = Literal[
     "not", "cam", "px", "found_px", "box_px", "global_rotation", "joint_rotations", "light", "sky", "picture"
 ]
@@ -23,11 +24,11 @@ Moves = Literal[
 
 @dataclass(frozen=True)
 class Label:
-    """One row of `LABELS`. A size of -1 in `shape` is any size.
+    """One row of `LABELS`. A size of -1 in `shape` means any size.
 
-    `moves` names the rule by which the label follows its picture; `augmentation.moves` (batches) and `sources.cutting`
-    (one sample) have a rule for each name. A `per_picture` label belongs to a single picture, others to the annotated
-    pose, which several pictures may share.
+    `moves` names the rule by which the label changes with its picture; `augmentation.moves` (for batches) and
+    `sources.cutting` (for one sample) implement the rules. A `per_picture` label belongs to a single picture, others to
+    the annotated pose, which several pictures may share.
     """
 
     shape: tuple[int, ...]
@@ -49,16 +50,16 @@ LABELS: Mapping[str, Label] = MappingProxyType(
             (778, 3), "MANO vertices (without MANO, 778 points of a synthetic hand), camera frame, metres", "cam"
         ),
         "root_cam": Label(
-            (3,), "the root joint given with the sample, camera frame, metres; the wrist in HO-3D's evaluation", "cam"
+            (3,), "the root joint given with the sample, camera frame, metres; for HO-3D's evaluation the wrist", "cam"
         ),
         "bone_m": Label((), "length of the middle finger's proximal phalanx, metres (FreiHAND's `scale`)"),
         "box_px": Label((4,), "a box given with the sample, pixels x0, y0, x1, y1", "box_px"),
         "global_orient": Label((3,), "rotation of the dataset's hand model, axis-angle", "global_rotation"),
-        "pose": Label((-1,), "pose coefficients of that model", "joint_rotations"),
-        "shape": Label((-1,), "shape coefficients of that model"),
-        "texture": Label((-1,), "texture coefficients of that model"),
-        "light": Label((9,), "ambient colour, light colour, direction towards the light", "light"),
-        "sky": Label((8, 3), "eight coefficients of the sky per channel, beside `light`; see conventions.md", "sky"),
+        "pose": Label((-1,), "pose coefficients of the dataset's hand model", "joint_rotations"),
+        "shape": Label((-1,), "shape coefficients of the dataset's hand model"),
+        "texture": Label((-1,), "texture coefficients of the dataset's hand model"),
+        "light": Label((9,), "ambient colour, light colour, unit vector towards the light", "light"),
+        "sky": Label((8, 3), "eight coefficients per channel of the sky's light; see conventions.md", "sky"),
         "mask": Label((-1, -1), "True where the hand is, one value per pixel", "picture"),
     }
 )

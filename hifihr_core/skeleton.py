@@ -1,7 +1,7 @@
-"""The 21 joints, their names and parents, and the joint orders of other sources.
+"""The 21 joints, their names and parents, and the joint orders of datasets and hand models.
 
 Internally, joints are in FreiHAND's order (the same as OpenPose's hand): wrist, then thumb, index, middle, ring and
-pinky, each from base to tip. A gather list gives, for each of our 21 joints, its index in another source: ``ours =
+pinky, each from base to tip. A gather list has, for each of these 21 joints, its index in another order: ``ours =
 theirs[gather]``.
 """
 
@@ -50,17 +50,23 @@ GATHER = MappingProxyType(
 
 
 def gather_from(source: str) -> tuple[int, ...]:
-    """Return the list that converts the joints of `source` to ours: ``ours = theirs[gather_from(source)]``."""
+    """Return the indices that convert joints of `source` to our order: ``ours = theirs[gather_from(source)]``.
+
+    Raises: ValueError for an unknown order.
+    """
     if source not in GATHER:
         raise ValueError(f"unknown joint order {source!r}; known orders: {', '.join(GATHER)}")
     return GATHER[source]
 
 
 def scatter_to(target: str) -> tuple[int, ...]:
-    """Return the list that converts our joints to those of a 21-joint target: ``theirs = ours[scatter_to(target)]``."""
+    """Return the indices that convert our joints to another order: ``theirs = ours[scatter_to(target)]``.
+
+    Raises: ValueError for an unknown order, or one that has other joints than our 21.
+    """
     gather = gather_from(target)
     if sorted(gather) != list(range(NUM_JOINTS)):
-        raise ValueError(f"joint order {target!r} has joints that ours lacks, so it cannot be reversed")
+        raise ValueError(f"joint order {target!r} has joints that ours lacks, expected an order of the same 21 joints")
     inverse = [0] * NUM_JOINTS
     for ours, theirs in enumerate(gather):
         inverse[theirs] = ours

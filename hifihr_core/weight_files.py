@@ -1,4 +1,4 @@
-"""Weight files: safetensors with metadata as text, and no code."""
+"""Weight files: safetensors, which contain no code, with metadata as text."""
 
 import json
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str,
 
 
 def as_os_error(error: SafetensorError, path: Path) -> OSError:
-    """Return the operating-system error that safetensors wraps in a string ("... (os error 28)")."""
+    """Return the operating-system error that safetensors reports only in its text ("... (os error 28)")."""
     text = str(error)
     _, found, number = text.rpartition("os error ")
     digits = "".join(character for character in number if character.isdigit())
@@ -38,17 +38,22 @@ def as_os_error(error: SafetensorError, path: Path) -> OSError:
 
 
 def read_facts(path: Path, *, format: str = FORMAT, version: str = FORMAT_VERSION) -> dict[str, str]:
-    """Return the metadata of a weight file. Raises: AssetError if it is missing, foreign, broken or too new."""
+    """Return the metadata of a weight file.
+
+    Raises: AssetError if the file is missing or broken, or if its format or version is another one.
+    """
     with _open(path) as file:
         facts: dict[str, str] = file.metadata() or {}
     if facts.get("format") != format:
-        raise AssetError(f"{path}: a {facts.get('format', 'safetensors file from another program')}, expected {format}")
+        found = f"format {facts['format']!r}" if "format" in facts else "a safetensors file from another program"
+        raise AssetError(f"{path}: {found}, expected {format}; give another file")
     if facts.get("format_version") != version:
         raise AssetError(
-            f"{path}: {format} version {facts.get('format_version')}, expected {version}; use the version that wrote it"
+            f"{path}: {format} version {facts.get('format_version')}, expected {version}; "
+            "use the version of hifihr that wrote it"
         )
     if format == FORMAT and (missing := [name for name in FIELDS if name not in facts]):
-        raise AssetError(f"{path}: its metadata lacks {missing[0]}; the file is damaged, so get it again")
+        raise AssetError(f"{path}: its metadata lacks {missing[0]!r}; the file is damaged, get it again")
     return facts
 
 

@@ -1,7 +1,7 @@
 """The table of assets as plain data; `registry.py` checks it.
 
-Sizes and checksums are those of the published files; torchvision and timm put the first eight hexadecimal digits of the
-sha256 into a file's name, and a test checks the table against that.
+Sizes (bytes) and checksums are those of the published files; torchvision and timm put the first eight hexadecimal
+digits of the sha256 into a file's name, and a test compares the table with them.
 """
 
 from typing import Any
@@ -41,7 +41,7 @@ ENTRIES: tuple[dict[str, Any], ...] = (
         "file": "mano_right.npz",
         "files": ("MANO_RIGHT.pkl",),
         "largest_bytes": 64 << 20,
-        "needed_by": "the hand model `mano`; checks of FreiHAND's and HO-3D's labels",
+        "needed_by": "hand model `mano`; checks of FreiHAND's and HO-3D's labels",
     },
     {
         **_MANO,
@@ -61,13 +61,13 @@ ENTRIES: tuple[dict[str, Any], ...] = (
         "homepage": "https://github.com/reyuwei/NIMBLE_model",
         "file": "nimble.npz",
         "files": ("NIMBLE_DICT_9137.pkl", "NIMBLE_TEX_DICT.pkl", "NIMBLE_MANO_VREG.pkl", "NIMBLE_TEX_FUV.pkl"),
-        "needed_by": "hand model `nimble`, the one of the paper; checkpoint `hifihr-t7`",
+        "needed_by": "hand model `nimble`, which the paper uses; checkpoint `hifihr-t7`",
         "citation": "Li, Zhang, Qiu, Jiang, Li, Ma, Zhang, Xu, Yu: NIMBLE. ACM Transactions on Graphics 41(4), 2022",
     },
     {
         **_TORCHVISION,
         "id": "lpips-alex",
-        "title": "AlexNet, the trunk of LPIPS-Alex; its heads come with the lpips package",
+        "title": "AlexNet, the backbone of LPIPS (alex); the lpips package has its other weights",
         "file": "alexnet-owt-7be5be79.pth",
         "source": {
             "url": "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
@@ -80,7 +80,7 @@ ENTRIES: tuple[dict[str, Any], ...] = (
     {
         **_TORCHVISION,
         "id": "lpips-vgg",
-        "title": "VGG-16, the trunk of LPIPS-VGG; its heads come with the lpips package",
+        "title": "VGG-16, the backbone of LPIPS (vgg); the lpips package has its other weights",
         "file": "vgg16-397923af.pth",
         "source": {
             "url": "https://download.pytorch.org/models/vgg16-397923af.pth",
@@ -100,13 +100,13 @@ ENTRIES: tuple[dict[str, Any], ...] = (
             "size": 574_673_361,
             "sha256": "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
         },
-        "needed_by": "train, if the perceptual term has a weight",
+        "needed_by": "train, if the weight of the perceptual term is above 0",
         "citation": "Simonyan, Zisserman: Very Deep Convolutional Networks. ICLR 2015",
     },
     {
         **_TIMM,
         "id": "timm-tf_efficientnet_b3",
-        "title": "EfficientNet-B3, the encoder of the paper (tag aa_in1k)",
+        "title": "EfficientNet-B3, the backbone of the paper (timm tag aa_in1k)",
         "file": "tf_efficientnet_b3_aa-84b4657e.pth",
         "source": {"url": f"{_TIMM_RELEASES}/v0.1-weights/tf_efficientnet_b3_aa-84b4657e.pth"},
         "citation": "Tan, Le: EfficientNet. ICML 2019; Wightman: PyTorch Image Models, 2019",
@@ -114,7 +114,7 @@ ENTRIES: tuple[dict[str, Any], ...] = (
     {
         **_TIMM,
         "id": "timm-resnet50",
-        "title": "ResNet-50 (tag a1_in1k)",
+        "title": "ResNet-50 (timm tag a1_in1k)",
         "file": "resnet50_a1_0-14fe96d1.pth",
         "source": {"url": f"{_TIMM_RELEASES}/v0.1-rsb-weights/resnet50_a1_0-14fe96d1.pth"},
         "citation": "Wightman, Touvron, Jegou: ResNet Strikes Back. 2021",
@@ -122,7 +122,7 @@ ENTRIES: tuple[dict[str, Any], ...] = (
     {
         **_TIMM,
         "id": "timm-mobilenetv3_large_100",
-        "title": "MobileNetV3-Large, a light encoder (tag ra_in1k)",
+        "title": "MobileNetV3-Large, a small backbone (timm tag ra_in1k)",
         "file": "mobilenetv3_large_100_ra-f55367f5.pth",
         "source": {"url": f"{_TIMM_RELEASES}/v0.1-weights/mobilenetv3_large_100_ra-f55367f5.pth"},
         "citation": "Howard et al.: Searching for MobileNetV3. ICCV 2019; Wightman: PyTorch Image Models, 2019",

@@ -1,4 +1,4 @@
-"""Download free assets: resumable, checked against the registry, and moved into place when complete."""
+"""Download free assets: resumable, checked against the registry, and moved into the cache when complete."""
 
 import shutil
 from dataclasses import dataclass
@@ -22,10 +22,11 @@ BLOCK_BYTES = 1 << 18
 
 
 def fetch(asset: Asset, on_progress: OnProgress = no_progress) -> Path:
-    """Download `asset` into the cache and return its path; an interrupted download resumes.
+    """Download `asset` into the cache, resuming an interrupted download, and return its path.
 
-    `on_progress` is called with the bytes so far and the total. Partial downloads are kept as `<file>.download`.
-    Raises: AssetError if the licence forbids it, the network fails, the disk is full or the bytes are wrong.
+    `on_progress` is called with the number of bytes so far and the total. A partial download is kept as
+    `<file>.download`. Raises: AssetError if the asset is not free, the network fails, the disk is full or the checksum
+    differs.
     """
     if asset.source is None:
         raise AssetError(
@@ -56,9 +57,9 @@ def fetch(asset: Asset, on_progress: OnProgress = no_progress) -> Path:
 
 
 def check_bytes(asset: Asset, path: Path, *, origin: str) -> None:
-    """Compare a file with the registry's checksum, and remove a wrong download, so that the next run starts over.
+    """Compare a file with the registry's checksum; `origin` is where it came from, for the message.
 
-    Raises: AssetError with both checksums.
+    A download that differs is removed, so that the next run starts over. Raises: AssetError with both checksums.
     """
     found = sha256_of(path, error=AssetError)
     expected = needed(asset.source, f"{asset.id}: the source").checksum
@@ -73,7 +74,7 @@ def check_bytes(asset: Asset, path: Path, *, origin: str) -> None:
 
 
 def _download(asset: Asset, source: Source, part: Path, on_progress: OnProgress) -> None:
-    """Append the missing rest of the file at `source` to `part`."""
+    """Download what `part` still lacks of the file at `source`, and append it."""
     if urlsplit(source.url).scheme not in ("http", "https"):
         raise AssetError(f"{source.url}: expected an address starting with https://; {_by_hand(asset)}")
     have = part.stat().st_size if part.exists() else 0
@@ -106,13 +107,13 @@ def _download(asset: Asset, source: Source, part: Path, on_progress: OnProgress)
 
 @dataclass
 class Bounded:
-    """A body that is read up to one byte beyond its length, to detect one that is too long."""
+    """A response body, of which at most one byte more than the `left` expected ones is read, to detect a longer one."""
 
     body: BufferedIOBase
     left: int
 
     def read(self, size: int) -> bytes:
-        """Return the next bytes, up to the limit."""
+        """Return at most `size` of the next bytes, or none beyond the limit."""
         block = self.body.read(min(size, self.left + 1)) if self.left >= 0 else b""
         self.left -= len(block)
         return block
@@ -132,7 +133,7 @@ def _length(headers: HTTPMessage) -> int | None:
 
 
 def _check_space(part: Path, total: int | None, have: int) -> None:
-    """Raise before the download if the disk has too little space for the rest of it."""
+    """Raise AssetError if the disk has too little space for the rest of a download."""
     free = shutil.disk_usage(part.parent).free
     if total is not None and total - have > free:
         raise AssetError(

@@ -14,9 +14,9 @@ Kind = Literal["hand model", "detector", "metric weights", "backbone weights", "
 
 
 class Source(BaseModel):
-    """One file to download: its address, and its expected bytes.
+    """One file to download: its address, and its size (bytes) and checksum, if known.
 
-    If `sha256` is unknown, its first eight digits are in the file's name, before the suffix.
+    If `sha256` is None, its first eight digits are in the file's name, before the suffix.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -79,5 +79,5 @@ REGISTRY: dict[str, Asset] = {entry["id"]: Asset.model_validate(entry) for entry
 
 
 def find_asset(asset_id: str) -> Asset:
-    """Return the entry of `asset_id`. Raises: AssetError, with the nearest or all known ids."""
+    """Return the entry of `asset_id`. Raises: AssetError for an unknown id, with the known ones."""
     return lookup(REGISTRY, asset_id, "asset", error=AssetError)

@@ -1,7 +1,7 @@
-"""The asset cache on this machine: one folder per asset, with a receipt beside the file.
+"""The asset cache on this machine: one folder per asset, which contains its file and a receipt.
 
-The cache is `$HIFIHR_HOME`, else the platform's cache folder. A receipt (`receipt.json`) stores the sha256 and size of
-the installed file, so that `verify` detects a damaged file even if conversion changed the bytes.
+The cache is `$HIFIHR_HOME`, else the platform's cache folder. A receipt (`receipt.json`) has the sha256 and size of the
+installed file, so that `check` can detect a damaged file even if it was converted and differs from the original.
 """
 
 import os
@@ -21,7 +21,7 @@ State = Literal["present", "missing", "damaged", "unverified"]
 
 
 class Receipt(BaseModel):
-    """The record of an installed file: its size and checksum, and the name of its source."""
+    """The record of an installed file: its size (bytes), its checksum, and the name of its source file or folder."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -41,12 +41,12 @@ def cache_home() -> Path:
 
 
 def installed_path(asset: Asset) -> Path:
-    """Return the path of the file of `asset` when installed."""
+    """Return the path that the file of `asset` has when it is installed."""
     return cache_home() / asset.id / asset.file
 
 
 def is_installed(asset_id: str) -> bool:
-    """Return whether the file of this asset exists; `verify` also reads it. Raises: AssetError for an unknown id."""
+    """Return whether the file of this asset exists; `check` also reads it. Raises: AssetError for an unknown id."""
     return installed_path(find_asset(asset_id)).is_file()
 
 
@@ -60,7 +60,7 @@ def asset_path(asset_id: str) -> Path:
 
 
 def remedy(asset: Asset) -> str:
-    """Return one sentence that tells the user how to install `asset`."""
+    """Return what the user can do to install `asset`, as a part of a sentence."""
     if asset.source:
         return f"run `hifihr assets fetch {asset.id}`"
     return f"get it from {asset.homepage}, then run `hifihr assets import {asset.id} PATH`"
@@ -88,7 +88,7 @@ def receipt_path(asset: Asset) -> Path:
 
 
 def check(asset: Asset) -> State:
-    """Return the state of an asset after reading all of it; "unverified" if there is no receipt."""
+    """Return the state of an asset after reading all of its file; "unverified" if it has no valid receipt."""
     path = installed_path(asset)
     if not path.is_file():
         return "missing"
@@ -101,7 +101,10 @@ def check(asset: Asset) -> State:
 
 
 def uninstall(asset: Asset) -> bool:
-    """Remove the folder of `asset` from the cache; return whether there was one."""
+    """Remove the folder of `asset` from the cache; return whether there was one.
+
+    Raises: AssetError if it cannot be removed.
+    """
     folder = installed_path(asset).parent
     if not folder.exists():
         return False

@@ -1,4 +1,4 @@
-"""Settings: one frozen tree from defaults, a preset, a file, `--set` and flags, and its conversion to TOML."""
+"""Settings: one frozen tree, merged from defaults, a preset, a file, `--set` and flags; and its TOML form."""
 
 from hifihr_core.config.dumping import dump_toml as dump_toml
 from hifihr_core.config.dumping import save_settings as save_settings

@@ -1,4 +1,4 @@
-"""Default locations of data: one data folder with raw downloads and the shards made from them."""
+"""Default locations of data: one data folder with raw downloads, and shards made from them."""
 
 import os
 from pathlib import Path
@@ -12,14 +12,15 @@ def data_home() -> Path:
 def raw_folder(dataset: str) -> Path:
     """Return the folder in which the raw files of a dataset are expected.
 
-    If there is no download, a generated dataset in its layout is used, if `prepare synth --as` has written one.
+    If this folder does not exist, but `prepare synth --as` has generated a dataset in the same layout, the folder of
+    that one is returned.
     """
     place = data_home() / "raw" / dataset
     return place if place.exists() else next(iter(generated_trees(dataset)), place)
 
 
 def generated_trees(dataset: str = "") -> list[Path]:
-    """Return the folders of generated datasets in the data folder, for one dataset's layout or for all."""
+    """Return the folders of generated raw datasets, in the layout of `dataset` or (if empty) in any."""
     return sorted(path for path in (data_home() / "raw").glob(f"synth-{dataset}*") if path.is_dir())
 
 

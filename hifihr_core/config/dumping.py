@@ -13,21 +13,21 @@ BARE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789
 
 
 def dump_toml(settings: Settings, *, comments: bool = True) -> str:
-    """Return the whole tree as TOML, with a description above each setting.
+    """Return the whole tree as TOML, if `comments` with a description above each setting.
 
-    Settings that are None are omitted (TOML has no such value); with `comments` their names appear as comments.
+    Settings that are None are omitted, since TOML has no such value; with `comments` a comment names them.
     """
     lines = list(_table(settings, "", comments))
     return "\n".join(lines).strip() + "\n"
 
 
 def save_settings(settings: Settings, path: Path) -> None:
-    """Write the resolved settings beside a run, atomically. Raises: DataError if it cannot be written."""
+    """Write the settings to `path` as TOML, atomically. Raises: DataError if the file cannot be written."""
     write_text(path, dump_toml(settings))
 
 
 def _table(settings: Settings, prefix: str, comments: bool) -> Iterator[str]:
-    """Yield the lines of one section: its own values first, as TOML requires, then its tables."""
+    """Yield the lines of one section: first its values, then, as TOML requires, its subsections."""
     tables: list[tuple[str, Settings | Mapping[str, Any]]] = []
     for name, field in type(settings).model_fields.items():
         value = getattr(settings, name)

@@ -41,12 +41,13 @@ def load_settings(
     layers: Iterable[Layer] = (),
     start: Layer = EMPTY,
 ) -> S:
-    """Return the settings of `cls` from all layers, later ones over earlier ones; tables merge, lists replace.
+    """Return the settings of `cls`, merged from all layers; tables are merged, lists and other values are replaced.
 
-    `overrides` holds strings of the form ``a.b=c``, with c in TOML notation or a bare word. `flags` maps dotted names
-    to values; None means that the flag was not given. `layers` are named sets of settings, such as `PAPER`, with lower
-    priority than flags; `start` is one with the lowest priority. Names from earlier versions are accepted too.
-    Raises: ConfigError with the setting, its layer, what was found, what was expected, and the nearest known name.
+    Priority, highest first: `flags`, `layers`, `overrides`, `file`, `preset`, `start`, defaults. `overrides` has
+    strings of the form ``a.b=c``, with c in TOML notation or a bare word. `flags` maps dotted names to values; None
+    means that the flag was not given. `layers` and `start` are named sets of settings, such as `PAPER`. Names from
+    earlier versions are accepted too. Raises: ConfigError with the setting, the layer that sets it, what was found,
+    what was expected, and the nearest known name.
     """
     trees: list[tuple[str, Tree]] = [(start.name, nest(name, value)) for name, value in start.values.items()]
     trees += [(str(path), renew(read_toml(path))) for path in (preset, file) if path is not None]
@@ -98,26 +99,30 @@ def default_tree(cls: type[Settings]) -> Tree:
 
 
 def read_toml(path: Path) -> Tree:
-    """Return the content of a TOML file. Raises: ConfigError with the line if it is not valid TOML, DataError if it is
-    unreadable.
+    """Return the content of a TOML file.
+
+    Raises: ConfigError if it is not valid TOML, with the line of the error; DataError if it cannot be read.
     """
     try:
         return tomllib.loads(read_text(path).removeprefix("\ufeff"))
     except RecursionError as error:
-        raise ConfigError(f"{path}: nested too deeply; fix that line") from error
+        raise ConfigError(f"{path}: nested too deeply, expected the [sections] of a settings file") from error
     except ValueError as error:  # TOMLDecodeError, or a number with thousands of digits
         raise ConfigError(f"{path}: not valid TOML: {str(error)[:1].lower()}{str(error)[1:]}; fix that line") from error
 
 
 def parse_override(text: str) -> Tree:
-    """Parse one ``a.b=c`` into a nested table; c is TOML (1e-4, true, [1, 2], "x") or else a plain string."""
+    """Parse one ``a.b=c`` into a nested table; c is TOML (1e-4, true, [1, 2], "x"), else a plain string.
+
+    Raises: ConfigError if it does not have this form.
+    """
     name, equals, value = text.partition("=")
     if not equals or not all(part.strip() for part in name.split(".")):
         raise ConfigError(f"--set {text}: expected NAME=VALUE, such as --set train.lr=1e-4")
     try:
         table = tomllib.loads(f"value = {value.strip()}")
     except RecursionError as error:
-        raise ConfigError(f"--set {text[:60]}...: nested too deeply, expected NAME=VALUE") from error
+        raise ConfigError(f"--set {text[:60]}...: the value is nested too deeply, expected NAME=VALUE") from error
     except ValueError:  # TOMLDecodeError, or a number with thousands of digits, which validation rejects
         table = {}
     return nest(name.strip(), table["value"] if list(table) == ["value"] else value.strip())
@@ -141,7 +146,7 @@ def merge(below: Tree, above: Tree) -> Tree:
 
 
 def describe(error: ValidationError, cls: type[Settings], layers: list[tuple[str, Tree]]) -> str:
-    """Return one line for the first error: layer, setting, what was found, what was expected, and the remedy."""
+    """Return one line about the first error: layer, setting, what was found, what was expected, and the remedy."""
     details = error.errors(include_url=False)
     first = details[0]
     parts = [str(part) for part in first["loc"]]
@@ -161,7 +166,7 @@ def describe(error: ValidationError, cls: type[Settings], layers: list[tuple[str
 
 
 def _expected(detail: ErrorDetails) -> str:
-    """Rephrase pydantic's message as what was expected, with the nearest allowed word."""
+    """Return pydantic's message as "expected ...", with the nearest of the allowed words."""
     message = (
         detail["msg"]
         .removeprefix("Value error, ")
@@ -178,7 +183,7 @@ def _show(value: object) -> str:
 
 
 def _source(parts: list[str], layers: list[tuple[str, Tree]]) -> str:
-    """Return the last layer that sets `parts`, or else the last one that sets its nearest parent."""
+    """Return the name of the last layer that contains the setting `parts`, or else its nearest section."""
     for depth in range(len(parts), 0, -1):
         for source, layer in reversed(layers):
             if _holds(layer, parts[:depth]):

@@ -1,4 +1,4 @@
-"""Named layers of settings, for the command line and for `fit` from Python.
+"""Named layers of settings, for the command line and for calls of `fit` from Python:
 
 settings = load_settings(RunSettings, layers=[PRETRAINING], overrides=["data.train=['synth']"])
 fit(settings, Path("runs/mine"))
@@ -20,7 +20,7 @@ class Layer:
 #: A layer without settings.
 EMPTY = Layer("defaults")
 
-#: The original's choices that differ from ours, except for its bugs.
+#: The choices of the original release that differ from the defaults; its bugs are not reproduced.
 PAPER = Layer(
     "--paper",
     MappingProxyType(
@@ -43,7 +43,7 @@ PAPER = Layer(
     ),
 )
 
-#: Settings that pretraining always has: all labels, no rendering, no heads for texture and light.
+#: Settings that all pretraining has: all labels, no rendering, no texture and light heads.
 PRETRAINING = Layer(
     "hifihr pretrain",
     MappingProxyType({"train.supervision": "full", "render.enabled": False, "model.texture": False}),

@@ -1,4 +1,4 @@
-"""Renamed settings, so that old checkpoints, run folders and files can still be loaded."""
+"""Renamed and removed settings, so that old checkpoints, run folders and files can still be loaded."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -10,12 +10,12 @@ from hifihr_core.config.tree import RunSettings
 from hifihr_core.errors import ConfigError
 from hifihr_core.outside.json_text import parse_json
 
-#: Old dotted name -> new name, or None if the setting was removed without effect.
+#: Old dotted name -> new name, or None if the setting was removed and is now ignored.
 RENAMED: Mapping[str, str | None] = MappingProxyType({"model.drop_path": None, "train.channels_last": None})
 
 
 def renew(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a settings tree of any version with current names; a new name that is already set wins."""
+    """Return a settings tree of any version with current names; if it has both names, the new one wins."""
     renewed = _copied(tree)
     for old, new in RENAMED.items():
         section, _, name = old.rpartition(".")
@@ -32,7 +32,7 @@ def renew(tree: Mapping[str, Any]) -> dict[str, Any]:
 def read_settings(text: str) -> RunSettings:
     """Return the settings stored as JSON in a checkpoint or run state, from this or an earlier version.
 
-    Raises: ConfigError that names the first wrong setting, or the error in the text.
+    Raises: ConfigError that names the first wrong setting, or describes the error in the JSON text.
     """
     tree = parse_json(text, "settings", error=ConfigError)
     if not isinstance(tree, dict):

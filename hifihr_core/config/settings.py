@@ -10,14 +10,14 @@ from pydantic import BaseModel, ConfigDict
 class Settings(BaseModel):
     """A frozen section of settings: unknown keys are rejected, types are strict, and defaults are validated.
 
-    Every field needs a `Field(default, description=...)` that states its unit; `dump_toml` prints it as a comment.
+    Every field needs a docstring below it that states its meaning and unit; `dump_toml` writes it as a comment.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True)
 
 
 def section_of(annotation: object) -> type[Settings] | None:
-    """Return the section class in a field's annotation, also inside a union with None."""
+    """Return the section class in a field's annotation, also in a union with None; None if there is none or several."""
     if isinstance(annotation, type) and issubclass(annotation, Settings):
         return annotation
     sections = [section for part in get_args(annotation) if (section := section_of(part))]
@@ -33,7 +33,7 @@ def known_names(cls: type[Settings], prefix: str = "") -> Iterator[str]:
 
 
 def nearest_name(name: str, names: list[str]) -> str | None:
-    """Return the known name that was probably meant: the nearest one as a whole, or else by its last part."""
+    """Return the known name nearest to the whole of `name`, or else to its last part; None if none is near."""
     if close := get_close_matches(name, names, n=1, cutoff=0.75):
         return close[0]
     tails = {known.rpartition(".")[2]: known for known in reversed(names)}

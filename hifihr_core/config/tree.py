@@ -16,9 +16,9 @@ class DataSettings(Settings):
     train: tuple[str, ...] = ("freihand",)
     """Shard folders: names in $HIFIHR_DATA/shards, paths, addresses (s3://...), or "synth", rendered on the fly."""
     proportions: tuple[PositiveFloat, ...] = ()
-    """Sampling weight of each dataset in `train`; empty means in proportion to their sizes."""
+    """Sampling weight of each dataset in `train`; empty: in proportion to their sizes."""
     validation: tuple[str, ...] = ()
-    """Shard folders for validation; empty holds out `validation_part` of the training shards."""
+    """Shard folders for validation; empty: a fraction `validation_part` of the training data is held out."""
     validation_part: float = Field(0.02, ge=0, lt=1)
     """Fraction of training annotations held out for validation when `validation` is empty."""
     validation_limit: PositiveInt = 512
@@ -26,50 +26,50 @@ class DataSettings(Settings):
     synth_epoch: PositiveInt = 4000
     """Number of samples per epoch of "synth", which is endless."""
     synth_repeats: PositiveInt = 1
-    """How often each synthetic hand is used; reuse with new augmentation is far cheaper on a CPU than rendering."""
+    """Number of times that each synthetic hand is used: augmenting it again is far cheaper on a CPU than rendering."""
     image_px: int = Field(224, ge=16, le=4096)
     """Side of the square crop that the network sees, pixels."""
     augmentation: Literal["standard", "paper", "none"] = "standard"
     """Augmentation of training crops: ours, the paper's (only in-plane rotation), or none."""
     versions: Literal["first", "all"] = "first"
-    """Which pictures to use if an annotation has several (FreiHAND has four); the paper used the first."""
+    """Pictures to use of an annotation that has several (FreiHAND has four): the first, as in the paper, or all."""
     cache_gb: PositiveFloat = 20.0
-    """Disk space in GB for fetched shards, under $HIFIHR_DATA; shuffling is best if many or all of them fit."""
+    """Disk space in GB for shards fetched from addresses ($HIFIHR_DATA/cache); shuffling is best if all of them fit."""
     workers: NonNegativeInt = 2
-    """Threads that decode and augment, or processes that render "synth" on a CPU; 0 works in the training thread."""
+    """Number of threads that decode and augment, or processes that render "synth" on a CPU; 0: the training thread."""
 
 
 class ModelSettings(Settings):
-    """The network and its hand."""
+    """The network and its hand model."""
 
     hand: str = "auto"
-    """Hand model; "auto" is nimble if installed, else mano if installed, else anny, which ships with the package."""
+    """Hand model; "auto": nimble or else mano if installed, else anny (shipped); for "synth" always anny."""
     joints: Literal["auto", "freihand", "ho3d"] = "auto"
     """Joint definition; "auto" is that of the training data."""
     backbone: str = "tf_efficientnet_b3"
     """Any timm model with feature maps (the paper: tf_efficientnet_b3), or "eyes", which was trained on hands."""
     weights: str = "auto"
-    """Initial backbone weights: "auto" (cache, hub, package, shipped network), "hub", "shipped", "none", or a file."""
+    """Initial backbone weights: "hub", "shipped", "none" (random), a file, or "auto" (the first that is available)."""
     normalize: bool = True
-    """Normalise colours as in the backbone's training; the original did not do so for EfficientNet."""
+    """Normalise colours as in the backbone's own training; the original did not do so for EfficientNet."""
     geometry: str = "pooled"
-    """Image network: "pooled" regresses the hand as the paper does, "keypoints" finds its joints and lifts them."""
+    """Image network: "pooled" regresses the hand as the paper does, "keypoints" finds 2D joints and lifts them."""
     lifter: str = "shipped"
-    """Initial weights of the lifter in "keypoints": "shipped" (if it fits the hand), "none" (random), or a file."""
+    """Initial weights of the lifter (2D joints to hand): "shipped" if it fits the hand, "none" (random), or a file."""
     norm: Literal["batch", "layer", "none"] = "batch"
     """Normalisation in the shared layers of the heads."""
     rotation: Literal["6d", "axis_angle"] = "6d"
-    """Parametrisation in which the network predicts the global rotation."""
+    """Parametrisation of the predicted global rotation."""
     relative_to_ray: bool = True
     """Predict rotation and light relative to the ray through the crop's centre instead of the optical axis."""
     mean_shape: bool = False
     """Always use the mean shape, as the paper does on RHD."""
     texture: bool = True
-    """Build the texture and light heads."""
+    """Give the network heads that predict texture and light."""
     texture_px: NonNegativeInt = 0
-    """Side of the texture map in training, a divisor of the hand's (anny: 512, down to 32; nimble); 0: full size."""
+    """Side of the texture map in training, pixels: a divisor of the full side (anny: 512, at least 32); 0: full."""
     light: Literal["bounded", "paper"] = "bounded"
-    """Conversion of the light head's output to a light."""
+    """Light from the light head's output: with smoothly bounded colours, or with clipped colours as in the paper."""
     ambient: bool = True
     """Predict the ambient light too; the original fixed it at 0.5."""
 
@@ -78,15 +78,15 @@ class RenderSettings(Settings):
     """Rendering inside the training step."""
 
     enabled: bool = True
-    """Render, and use the photometric and silhouette terms; off corresponds to "without texture" in the paper."""
+    """Render, and use the photometric and silhouette terms; false corresponds to "without texture" in the paper."""
     backend: Literal["auto", "native", "pytorch3d"] = "auto"
-    """Rasteriser."""
+    """Rasteriser; "auto": native."""
     shading: Literal["smooth", "phong"] = "smooth"
     """Lambertian shading, or the original's Phong material."""
     supersample: PositiveInt = 1
-    """Render at this multiple of the crop size and average; the original used 3."""
+    """Render at this multiple of the crop's size, then average; the original used 3."""
     antialias: bool = True
-    """Render outlines with exact coverage, which gives them a gradient; the original did not."""
+    """Render outlines with their exact coverage of pixels, which gives them a gradient; the original did not."""
     root: Literal["predicted", "given"] = "predicted"
     """Root at which the hand is rendered and projected: the predicted one, or the annotated one as in the original."""
 
@@ -95,16 +95,16 @@ class LossSettings(Settings):
     """Changes to the loss weights of the supervision level; see docs/supervision.md."""
 
     weights: dict[str, Weight] = Field(default_factory=dict)
-    """Weight of a term that replaces the level's; 0 disables the term."""
+    """Weights of terms, by name, that replace those of the supervision level; 0 disables a term."""
     priors: Literal["mean", "start"] = "mean"
     """Centre of the priors on pose, shape and texture: the mean, or the estimates of the starting network."""
 
 
 class TrainSettings(Settings):
-    """The optimisation."""
+    """Supervision, optimisation, validation and checkpoints."""
 
     supervision: Literal["full", "weak", "self"] = "full"
-    """Labels that training may use."""
+    """Labels that training may use: all, 2D joints and masks, or only a detector's keypoints."""
     parts: Literal["all", "texture"] = "all"
     """Trainable parts: the whole network, or only the texture and light heads."""
     seed: NonNegativeInt = 0
@@ -112,9 +112,9 @@ class TrainSettings(Settings):
     epochs: PositiveInt = 100
     """Number of passes over the training data."""
     max_steps: NonNegativeInt = 0
-    """Stop after this many steps; 0 means never."""
+    """Stop after this many steps; 0 disables it."""
     max_minutes: NonNegativeFloat = 0.0
-    """Stop after this many minutes and fit the learning-rate schedule to that; 0 disables it."""
+    """Stop after this many minutes, by which time the learning-rate schedule is complete; 0 disables it."""
     batch_size: PositiveInt = 48
     """Samples per step, in total over all processes."""
     optimizer: Literal["adamw", "adam"] = "adamw"
@@ -138,7 +138,7 @@ class TrainSettings(Settings):
     clip_norm: NonNegativeFloat = 100.0
     """Maximum norm of the gradient; 0 disables clipping."""
     ema: float = Field(0.0, ge=0, lt=1)
-    """Decay of the weights' moving average, which validation and checkpoints use; 0 disables it."""
+    """Decay per step of the moving average of the weights, which validation and checkpoints use; 0 disables it."""
     freeze_statistics: bool = False
     """Freeze batch-normalisation statistics, so that a trained network can be fine-tuned on few samples."""
     mixed_precision: bool = True

@@ -167,7 +167,7 @@ def test_the_life_of_an_asset(run_cli, home, tmp_path, monkeypatch):
     damaged = run_cli("assets", "verify", "vgg19")
     assert damaged.code == 3
     assert damaged.out == "id\tstate\nvgg19\tdamaged\n"
-    assert "vgg19 damaged; install again" in damaged.message
+    assert "vgg19 is damaged; install again" in damaged.message
 
     assert run_cli("assets", "remove", "vgg19").message == "done: vgg19 was removed"
     assert run_cli("assets", "remove", "vgg19").message == "note: vgg19 was not installed"

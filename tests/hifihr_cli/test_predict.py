@@ -56,7 +56,7 @@ def test_a_photo_becomes_files_and_a_table(here, run_cli):
     assert "hands.json" in names
     again = run_cli("predict", "hand.png", "--boxes", "boxes.json")
     assert (again.code, again.out) == (0, ended.out)
-    assert "1 of 1 photos were done by an earlier run" in again.err
+    assert "photos done by an earlier run: 1 of 1" in again.err
     other = run_cli("predict", "hand.png", "--boxes", "boxes.json", "--format", "ply")
     assert (other.code, "--overwrite" in other.message) == (3, True)
 

@@ -62,7 +62,7 @@ def test_the_fault_of_one_clip_is_named_and_the_others_are_done(
     first, second = json.loads(out)["clips"]
     assert (first["error"], first["tracks"]) == ("blank.mp4: it ends too soon", [])
     assert (second["path"], second["tracks"]) == (str(other), [track])
-    assert "1 of 2 clips were done by an earlier run" in err
+    assert "clips done by an earlier run: 1 of 2" in err
     assert err.splitlines()[-1].endswith("1 of 2 clips could not be processed; the rest are done")
     assert main(["predict", str(blank_clip), "--out", str(tmp_path / "out")]) == 3
     assert capsys.readouterr().err.splitlines()[-1].endswith("blank.mp4: it ends too soon")

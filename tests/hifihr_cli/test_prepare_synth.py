@@ -24,12 +24,12 @@ def test_a_raw_dataset_is_written(tmp_path, monkeypatch, run_cli):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["freihand", "--seed", "3"], "--seed belongs to `synth`"),
-        (["rhd", "--backgrounds", "x"], "--backgrounds belongs to `synth`"),
-        (["synth", "--as", "rhd"], "unknown layout --as rhd, expected one of freihand"),
-        (["freihand", "--as", "freihand"], "--as belongs to `synth`"),
-        (["synth", "--keypoints", "k.json"], "--keypoints belongs to `images`"),
-        (["rhd", "--light", "lamp"], "--light belongs to `synth`"),
+        (["freihand", "--seed", "3"], "--seed is an option of `synth`"),
+        (["rhd", "--backgrounds", "x"], "--backgrounds is an option of `synth`"),
+        (["synth", "--as", "rhd"], "--as: unknown layout 'rhd', expected one of freihand"),
+        (["freihand", "--as", "freihand"], "--as is an option of `synth`"),
+        (["synth", "--keypoints", "k.json"], "--keypoints is an option of `images`"),
+        (["rhd", "--light", "lamp"], "--light is an option of `synth`"),
         (["synth", "--light", "sun"], "unknown light --light sun, expected one of lamp, environment"),
         (["synth", "--light", "lamp", "--environments", "maps"], "--environments needs --light environment"),
         (["synth", "--each", 3], "--each 3: expected a divisor of 16"),
@@ -57,7 +57,7 @@ def test_light_and_people_are_chosen_on_the_command_line(tmp_path, run_cli):
 def test_a_dry_run_of_a_raw_dataset_touches_nothing(tmp_path, run_cli):
     ended = run_cli("prepare", "synth", "--as", "freihand", "--count", 30, "--dry-run", "--out", tmp_path / "x")
     assert ended.code == 0
-    assert "would hold 30 training and 3 evaluation poses of anny" in ended.out
+    assert "would contain 30 training and 3 evaluation poses of anny" in ended.out
     assert list(tmp_path.iterdir()) == []
 
 

@@ -69,7 +69,7 @@ def test_file_systems_without_locks_are_not_an_error(tmp_path):
 def test_an_existing_file_is_a_lock_if_requested(tmp_path):
     with (
         lock_folder(tmp_path, what="a test", by_presence=True),
-        pytest.raises(DataError, match=r"a test is using it; .*\(if there is no such process, delete \.locked there\)"),
+        pytest.raises(DataError, match=r"a test is using it; .*\(if there is no such process, delete \.locked in this"),
         lock_folder(tmp_path, what="a test", by_presence=True, error=DataError),
     ):
         pass
