@@ -1,1 +1,1 @@
-"""Scoring: the official benchmarks of FreiHAND and HO-3D, prediction files, reports, and running a checkpoint."""
+"""Evaluation: score prediction files and checkpoints on the official benchmarks, and write reports."""

@@ -1,4 +1,4 @@
-"""A checkpoint that runs over the prepared evaluation split of a benchmark, whole or in parts."""
+"""Run a checkpoint over the prepared evaluation split of a benchmark, as a whole or in parts."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -40,9 +40,11 @@ LPIPS_NET = "alex"
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How to run a checkpoint. `root="gt"` places hands at the given root instead of the predicted one.
+    """How to run a checkpoint.
 
-    With `boxes="predicted"` each crop is around the hand that `detector` finds in the picture; see `found_boxes`.
+    With `root="gt"`, hands are placed at the root position given with each sample instead of the predicted one. With
+    `boxes="predicted"`, each crop is around the hand that `detector` finds in the picture; see `found_boxes`. Only the
+    first `limit` samples are evaluated (None: all). `workers` is the number of processes that load samples.
     """
 
     root: RootChoice = "predicted"
@@ -74,7 +76,7 @@ class Job:
 
     @property
     def facts(self) -> DatasetFacts:
-        """Return the facts of the dataset."""
+        """Return what the shards record about their dataset."""
         return self.shards.index.facts
 
     @property
@@ -85,16 +87,16 @@ class Job:
 
     @property
     def positions(self) -> list[int]:
-        """Return the positions of the scored samples."""
+        """Return the positions of the scored samples: with detected boxes, only those whose hand was found."""
         return list(range(self.count)) if self.found is None else self.found.positions
 
     @property
     def count(self) -> int:
-        """Return the number of scored samples."""
+        """Return the number of evaluated samples, including those whose hand was not found."""
         return min(self.options.limit or len(self.shards), len(self.shards))
 
     def batches(self, positions: Sequence[int], *, batch_size: int) -> Iterator[Batch]:
-        """Yield the crops of some samples."""
+        """Yield batches of crops of the samples at `positions`, in that order."""
         scale = self.facts.crop_scale
         return open_batches(
             self.shards if self.found is None else FoundSamples(self.shards, self.found),
@@ -108,7 +110,7 @@ class Job:
 
 
 def open_job(weights: Path, dataset: str, version: str | None, shards: Path | None, options: RunOptions) -> Job:
-    """Open the weights and the evaluation shards. Raises: AssetError or DataError, with the remedy."""
+    """Open the weights and the evaluation shards. Raises: AssetError or DataError if they are missing or broken."""
     shard_set = open_evaluation_shards(shards, dataset, version=version)
     facts = shard_set.index.facts
     benchmark = find_benchmark(dataset, version=facts.version if dataset == "ho3d" else None)
@@ -133,7 +135,10 @@ def _load_lpips(device: torch.device | str) -> Lpips | None:
 
 
 def collect_job(job: Job, part: Part, on_progress: OnProgress) -> tuple[Collected, LookScorer | None]:
-    """Predict the samples of a part and collect what is scored."""
+    """Predict the samples of a part, and return everything that is needed to score them.
+
+    The scorer of looks is None if the dataset has no true parameters of this hand model.
+    """
     positions, looks = _positions_of(job, part), _new_looks(job)
     if not positions:
         return Collected(), looks
@@ -152,7 +157,7 @@ def collect_job(job: Job, part: Part, on_progress: OnProgress) -> tuple[Collecte
 
 
 def read_collected(job: Job, folder: Path) -> tuple[Collected, LookScorer | None]:
-    """Return the collected results of all parts."""
+    """Return the results of a whole run, as from `collect_job`, from the files of all its parts in `folder`."""
     looks = _new_looks(job)
     collected, gathered = read_parts(folder, origin_of(job))
     for tensors in gathered:
@@ -166,7 +171,7 @@ def _new_looks(job: Job) -> LookScorer | None:
 
 
 def _positions_of(job: Job, part: Part) -> Sequence[int]:
-    """Return the samples of one part of a run: whole batches, the same as in an undivided run."""
+    """Return the positions of the samples in one part of a run, whose batches are those of an undivided run."""
     size = job.options.batch_size
     batches = part.run_of(-(-len(job.positions) // size))
     return job.positions[batches.start * size : batches.stop * size]

@@ -22,7 +22,7 @@ from hifihr_core.shards.schema import INDEX_NAME
 
 
 def describe_scores(job: Job, scores: Scores, collected: Collected) -> dict[str, Any]:
-    """Return the report: the scores, and everything that they depend on."""
+    """Return the report on a checkpoint as a JSON document: scores, settings, files and licences."""
     facts, benchmark, checkpoint = job.facts, job.benchmark, job.checkpoint
     official = job.is_whole and not facts.synthetic and benchmark.samples in (None, len(collected.keys))
     document = score_document(scores, complete=official)
@@ -49,7 +49,7 @@ def describe_scores(job: Job, scores: Scores, collected: Collected) -> dict[str,
 
 
 def _texture(collected: Collected, benchmark: Benchmark, lpips: Lpips | None, *, renders: bool) -> dict[str, Any]:
-    """Return both texture protocols, or the reason why one is unavailable."""
+    """Return the texture metrics of both protocols, or the reason why they are unavailable."""
     if not renders:
         return {"unavailable": "the checkpoint has no texture and light heads; train it with rendering"}
     document: dict[str, Any] = {
@@ -67,7 +67,7 @@ def _notes(job: Job) -> list[str]:
     notes = [] if job.found is None else [boxes_note(job.found)]
     if job.surface.kind == "stand-in":
         notes.append(
-            "the vertices are 778 fixed points of the hand anny, since this synthetic dataset has none of MANO's"
+            "the vertices are 778 fixed points of the hand anny, since this synthetic dataset has no MANO vertices"
         )
     if not job.is_whole:
         notes.append("not every sample of the split was scored, so no pred.zip is written")
@@ -75,7 +75,10 @@ def _notes(job: Job) -> list[str]:
 
 
 def camera_errors(camera: PointSets, truth: PointSets) -> dict[str, float | None]:
-    """Return the errors in the camera frame, before any alignment, millimetres."""
+    """Return the mean errors of joints and vertices in the camera frame, before any alignment, millimetres.
+
+    The error of the vertices is None if the prediction and the ground truth do not have the same ones.
+    """
     same_mesh = camera.vertices is not None and truth.vertices is not None
     same_mesh = same_mesh and camera.vertices.shape == truth.vertices.shape  # type: ignore[union-attr]
     return {

@@ -1,4 +1,4 @@
-"""Collect everything that is scored from batches and a predictor: points, pictures, parameters."""
+"""Predict batches, and collect everything that is needed to score the predictions: points, pictures, parameters."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -24,10 +24,12 @@ Row = Mapping[str, float | None]
 
 @dataclass
 class Collected:
-    """The results of a run over the shards, one entry per sample: points in our camera frame, metres.
+    """The results of a run over evaluation shards.
 
-    `truth` holds the labels "joints_cam", "mano_vertices_cam" and "root_cam" that every sample so far has. `paper` and
-    `strict` are rows of texture metrics for the samples with the necessary labels.
+    `joints` and `surface` contain one array of points per batch, in our camera frame, metres. `truth` contains the
+    labels "joints_cam", "mano_vertices_cam" and "root_cam" of the samples that have them, also one array per batch.
+    `keys` and `parameters` have one entry per sample; `paper` and `strict` are the texture metrics of the two
+    protocols, one entry per sample that has the necessary labels.
     """
 
     keys: list[str] = field(default_factory=list)
@@ -56,7 +58,10 @@ def collect(
     looks: LookScorer | None = None,
     on_progress: OnProgress = no_progress,
 ) -> Collected:
-    """Predict every batch and collect what is scored. Raises: DataError if a prediction is not finite."""
+    """Predict every batch, and collect what is needed to score the predictions.
+
+    `total` is the number of samples, for `on_progress`. Raises: DataError if a prediction is not finite.
+    """
     out = Collected()
     for batch in batches:
         prediction = predict(batch)
@@ -79,7 +84,7 @@ def collect(
 
 
 def texture_pairs(batch: Batch, prediction: PlacedEstimate) -> list[TexturePair]:
-    """Return the pictures of a batch in the form that the texture metrics need; the render is on black."""
+    """Return, for each sample, the photo and the rendered hand in the form that the texture metrics need."""
     rendered = needed(prediction.rendered, "the rendered picture")
     on_black = _array(rendered.image.permute(0, 2, 3, 1)).astype(np.float64)
     coverage = _array(rendered.silhouette).astype(np.float64)
@@ -115,7 +120,10 @@ def _check_finite(batch: Batch, *points: Tensor) -> None:
         bad = ~values.isfinite().flatten(1).all(dim=1)
         if bad.any():
             key = batch.keys[int(bad.nonzero()[0])]
-            raise DataError(f"{key}: the prediction is not finite; the checkpoint is broken, or its training diverged")
+            raise DataError(
+                f"{key}: the prediction is not finite; the checkpoint is broken or its training diverged, choose "
+                "another one"
+            )
 
 
 def _array(values: Tensor) -> np.ndarray:

@@ -29,7 +29,7 @@ Tile = UInt8[np.ndarray, "_ _ 3"]
 
 @dataclass(frozen=True)
 class Example:
-    """One sample on the page: its rank, key and error, and its pictures side by side."""
+    """One sample on the page: its rank ("best", "median" or "worst"), key and error, and its pictures side by side."""
 
     rank: str
     key: str
@@ -38,7 +38,10 @@ class Example:
 
 
 def pick_examples(errors_mm: Float[np.ndarray, " N"], *, each: int = 3) -> dict[int, str]:
-    """Return up to `each` samples with the smallest, the middle and the largest errors: position -> rank."""
+    """Return up to `each` samples with the smallest, the middle and the largest errors.
+
+    The result maps their positions to "best", "median" or "worst".
+    """
     order = np.argsort(errors_mm, kind="stable")
     middle = max(0, (len(order) - each) // 2)
     groups = {"best": order[:each], "median": order[middle : middle + each], "worst": order[::-1][:each]}
@@ -50,7 +53,10 @@ def pick_examples(errors_mm: Float[np.ndarray, " N"], *, each: int = 3) -> dict[
 
 
 def crop_tiles(batch: Batch, prediction: PlacedEstimate, sample: int) -> list[Tile]:
-    """Return the crop, an overlay of the rendered hand, and an overlay of both skeletons (the true one in white)."""
+    """Return pictures of one sample: the crop, an overlay of the rendered hand, and an overlay of both skeletons.
+
+    The true skeleton is white. The second picture is omitted if no hand was rendered.
+    """
     crop = to_bytes(batch.image[sample])
     tiles = [_enlarge(crop)]
     if prediction.rendered is not None:
@@ -67,7 +73,10 @@ def crop_tiles(batch: Batch, prediction: PlacedEstimate, sample: int) -> list[Ti
 
 
 def point_tiles(pred: Float[np.ndarray, "21 3"], gt: Float[np.ndarray, "21 3"], *, flip_y: bool) -> list[Tile]:
-    """Draw aligned and true joints (in our order), seen from the camera and from the side, the true ones in white."""
+    """Draw aligned and true joints (in our order), seen from the camera and from the side, the true ones in white.
+
+    `flip_y` is True if y points up in the frame of the joints.
+    """
     middle, reach = gt.mean(axis=0), 1.3 * np.abs(gt - gt.mean(axis=0)).max()
     tiles = []
     for axes in ((0, 1), (2, 1)):
@@ -80,7 +89,7 @@ def point_tiles(pred: Float[np.ndarray, "21 3"], gt: Float[np.ndarray, "21 3"], 
 
 
 def write_page(path: Path, title: str, examples: Sequence[Example], facts: Mapping[str, str]) -> None:
-    """Write one self-contained HTML file, atomically."""
+    """Write the examples to a self-contained HTML file, atomically; `facts` are printed above them."""
     parts = [f"<!doctype html><meta charset=utf-8><title>{html.escape(title)}</title><style>{_STYLE}</style>"]
     parts.append(f"<h1>{html.escape(title)}</h1>")
     parts.append("<p>Bones: ground truth in white, prediction in one colour per finger.</p>")

@@ -1,4 +1,4 @@
-"""Evaluate with detected boxes instead of labelled ones, as for a user's photo."""
+"""Evaluate with detected boxes in place of labelled ones, as in prediction, where there are no labels."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,10 +25,10 @@ _SHARES = ("auc_joints", "auc_vertices", "f5", "f15")
 
 @dataclass(frozen=True)
 class FoundBoxes:
-    """The samples whose hand was found, by position, with their boxes; the rest were missed.
+    """The boxes of the hands that were found, by position of the sample, and the keys of the samples that were missed.
 
-    `overlap` is the mean intersection over union with the labelled boxes, None if there are none; `others` counts
-    additional detections.
+    `overlap` is the mean intersection over union with the labelled boxes, None without labels; `others` is the number
+    of detections that are not the labelled hand.
     """
 
     boxes_px: Mapping[int, Float[np.ndarray, "4"]]
@@ -43,7 +43,7 @@ class FoundBoxes:
 
     @property
     def hands(self) -> int:
-        """Return the number of hands searched for."""
+        """Return the number of all hands, found or missed."""
         return len(self.boxes_px) + len(self.missed)
 
     @property
@@ -53,7 +53,7 @@ class FoundBoxes:
 
 
 class FoundSamples:
-    """Samples with the detected boxes; others keep their own. Positions are those of `samples`."""
+    """The same samples at the same positions, with the detected box as label where a hand was found."""
 
     def __init__(self, samples: Samples, found: FoundBoxes) -> None:
         self._samples, self._boxes_px = samples, found.boxes_px
@@ -63,7 +63,7 @@ class FoundSamples:
         return len(self._samples)
 
     def __getitem__(self, position: int) -> Sample:
-        """Return a sample with the detected box as its label `box_px`."""
+        """Return the sample at `position`, with the detected box, if there is one, as its label `box_px`."""
         sample = self._samples[position]
         box_px = self._boxes_px.get(position)
         if box_px is None:
@@ -91,17 +91,17 @@ def find_boxes(
             overlaps += [] if overlap is None else [overlap]
         on_progress(number + 1, len(positions))
     if not boxes:
-        raise DataError(f"no hand was found in any of {len(positions):,} pictures; evaluate with --boxes labels")
+        raise DataError(f"no hand was found in any picture (of {len(positions):,}); evaluate with --boxes labels")
     return FoundBoxes(boxes, tuple(missed), float(np.mean(overlaps)) if overlaps else None, others)
 
 
 def labelled_hand(
     hands: Sequence[Detection], box_px: Float[np.ndarray, "4"] | None
 ) -> tuple[Detection | None, float | None]:
-    """Return the detection of the labelled hand, and the overlap of their boxes.
+    """Return the detection of the labelled hand, and the intersection over union of the two boxes; None if not found.
 
-    It is the one with the largest overlap. Without a label it is the most certain of the right hands, which stored
-    pictures show, or else the most certain of all.
+    It is the detection with the largest overlap. Without a labelled box, it is the most certain right hand (stored
+    pictures show right hands), or else the most certain hand.
     """
     if box_px is None:
         ordered = sorted(hands, key=lambda hand: (hand.side == "right", hand.score), reverse=True)
@@ -112,12 +112,19 @@ def labelled_hand(
 
 
 def crop_scale(of_dataset: float | None) -> float:
-    """Return a crop's side as a multiple of a detected box: the dataset's, or predict's for precropped data."""
+    """Return the side of a crop as a multiple of the detected box.
+
+    It is the same multiple as for the dataset's labelled boxes; if that is None, because the dataset's pictures are
+    crops already, it is the one that `hifihr predict` uses.
+    """
     return KEYPOINT_BOX_SCALE if of_dataset is None else of_dataset
 
 
 def boxes_document(found: FoundBoxes | None, detector: str, metrics: Mapping[str, float | None]) -> dict[str, Any]:
-    """Return the report's entry about boxes. `with_missed` has the areas and F-scores with missed hands as 0."""
+    """Return the report's entry about boxes.
+
+    Its `with_missed` contains the areas under PCK curves and the F-scores if missed hands count as 0.
+    """
     if found is None:
         return {"from": "labels"}
     counted = {name: value for name, value in metrics.items() if name.endswith(_SHARES) and value is not None}

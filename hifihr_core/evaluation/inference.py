@@ -1,4 +1,4 @@
-"""Run a checkpoint over evaluation shards: hands in the camera frame, and their pictures."""
+"""Run a checkpoint over evaluation shards, to get hands in the camera frame and their rendered pictures."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -29,9 +29,10 @@ PredictBatch = Callable[[Batch], PlacedEstimate]
 
 
 def open_evaluation_shards(folder: Path | None, dataset: str, *, version: str | None = None) -> ShardSet:
-    """Open the evaluation split of a prepared dataset, below `folder` or where `hifihr prepare` puts it.
+    """Open the evaluation split of a prepared dataset, in `folder` or, by default, where `hifihr prepare` writes it.
 
-    The synthetic benchmark has only one split. Raises: DataError if there is no split, or none of that version.
+    For the dataset "synth", a training split is used if there is no other. Raises: DataError if there is no such split,
+    or none of that version.
     """
     place = folder or shards_folder(dataset)
     sets = [ShardSet(found) for found in find_shard_folders(place)]
@@ -41,7 +42,8 @@ def open_evaluation_shards(folder: Path | None, dataset: str, *, version: str | 
     if not fitting:
         found = ", ".join(f"{s.index.facts.dataset} {s.index.facts.version} {s.index.facts.split}" for s in sets)
         raise DataError(
-            f"{place}: no evaluation split of {dataset} {version or ''} (found: {found or 'nothing'}); "
+            f"{place}: no evaluation split of {' '.join((dataset, version or '')).strip()} "
+            f"(found: {found or 'nothing'}); "
             f"run `hifihr prepare {dataset}` on a download that contains it"
         )
     return fitting[0]
@@ -57,7 +59,10 @@ def open_batches(
     workers: int = 0,
     device: torch.device | str = "cpu",
 ) -> Iterator[Batch]:
-    """Yield crops of the samples at `positions`, in that order, without augmentation; see `StreamPart`."""
+    """Yield batches of crops of the samples at `positions`, in that order, without augmentation.
+
+    `hand_scale` is the side of a crop as a multiple of the hand's box; see `StreamPart`.
+    """
     part = StreamPart(ChosenSamples(samples, np.array(positions)), hand_scale=hand_scale)
     options = StreamOptions(batch_size=batch_size, image_px=image_px, shuffle=False, drop_last=False)
     return iter(BatchStream([part], options, num_workers=workers, device=device))
@@ -66,9 +71,10 @@ def open_batches(
 def predict_with(
     checkpoint: Checkpoint, hand: HandModel, *, root: RootChoice, root_joint: int, renders: bool
 ) -> PredictBatch:
-    """Return the network as a function of batches; with `renders`, hands are rendered on black as in its training.
+    """Return a function that predicts the hands of a batch with a checkpoint's network.
 
-    With `root="gt"` the hand is moved so that `root_joint` is at the position given with the sample (`root_cam`).
+    With `renders`, hands are rendered on black as in training. With `root="gt"`, each hand is moved so that its joint
+    `root_joint` is at the position given with the sample (`root_cam`).
     """
     settings = checkpoint.settings
     renderer = build_renderer(hand, settings.render, settings.data.image_px) if renders else None
@@ -87,20 +93,26 @@ def predict_with(
 
 @dataclass(frozen=True)
 class Surface:
-    """The surface points to score: MANO's vertices, the points in their place in synthetic data, or the hand's own."""
+    """The surface points to score: MANO's vertices, their replacement in synthetic data, or the hand's own vertices.
+
+    For the last two, `indices` are the indices of these points among the vertices of the hand.
+    """
 
     kind: Literal["mano", "stand-in", "own"]
     indices: Tensor | None = None
 
     def of(self, prediction: PlacedEstimate) -> Float[Tensor, "B V 3"]:
-        """Return the surface points of a prediction in the camera frame."""
+        """Return the surface points of a prediction in the camera frame, metres."""
         if self.kind == "mano":
             return needed(prediction.hand.mano_vertices, "MANO's vertices") + prediction.root_cam[:, None]
         return prediction.verts_cam[:, needed(self.indices, "the list of surface points")]
 
 
 def choose_surface(hand: HandModel, *, truth_is_stand_in: bool) -> Surface:
-    """Return the surface to score. Stand-ins for MANO's vertices exist only for the anny hand."""
+    """Return the surface to score; `truth_is_stand_in` is True if the data has replacements for MANO's vertices.
+
+    These replacements exist only for the hand anny.
+    """
     if truth_is_stand_in and hand.name == "anny":
         return Surface("stand-in", stand_in_indices(hand))
     if hand.has_mano_vertices and not truth_is_stand_in:

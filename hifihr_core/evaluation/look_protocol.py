@@ -1,9 +1,9 @@
-"""Score a person's inferred look on other pictures of the same person.
+"""Score the look (skin and light) inferred from pictures of a person on other pictures of the same person.
 
-Scoring the input picture would reward light and surroundings that are baked into the skin. Here the skin inferred from
-one, two or four pictures of a synthetic person is rendered on the true hand, and compared with the true skin under the
-same light: in the input picture (under the inferred light), in another pose under another light, and from behind under
-a white lamp. Geometry is given, so all errors are errors of the look.
+Scoring only the input picture would reward light and surroundings that are baked into the skin. Here the skin inferred
+from one, two or four pictures of a synthetic person is rendered on the true hand, and compared with a rendering of the
+true skin: in the input picture (with the inferred light against the true one), in another picture with another pose and
+its true light, and from behind under a white lamp. Geometry is given, so all errors are errors of the look.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ Row = dict[str, float | None]
 
 @dataclass
 class LookScorer:
-    """Collects the inferred look of every picture, and scores people with several pictures.
+    """Collects the look inferred from every picture, and scores people with several pictures.
 
     Pictures show the same person if their labels of shape and skin are equal.
     """
@@ -46,7 +46,10 @@ class LookScorer:
     _pictures: list["_Picture"] = field(default_factory=list)
 
     def add(self, batch: Batch, prediction: PlacedEstimate) -> None:
-        """Add the pictures of a batch, except those without true parameters of this hand or without a look."""
+        """Add the pictures of a batch, except those without true parameters of this hand model.
+
+        Nothing is added if the network predicts no texture or no light.
+        """
         texture, light = prediction.estimate.parameters.texture, prediction.estimate.light
         known = all(name in batch.labels for name in _NEEDED)
         if texture is None or light is None or not known or batch.labels["texture"].shape[1] != texture.shape[1]:
@@ -72,7 +75,7 @@ class LookScorer:
             self._pictures.append(_Picture.of({n: v[b : b + 1].to(device) for n, v in tensors.items()}))
 
     def people(self) -> list[list["_Picture"]]:
-        """Return the pictures of all people with at least two, in their original order."""
+        """Return, for every person with at least two pictures, these pictures in their original order."""
         found: dict[bytes, list[_Picture]] = {}
         for picture in self._pictures:
             person = torch.cat((picture.truth.parameters.shape, picture.truth.texture), dim=1)
@@ -81,7 +84,10 @@ class LookScorer:
 
     @torch.no_grad()
     def document(self) -> dict[str, object] | None:
-        """Return the scores of every row, or None if nobody has two pictures."""
+        """Return the scores for each number of input pictures and, for comparison, of the mean texture.
+
+        Returns None if nobody has two pictures.
+        """
         people = self.people()
         if not people:
             return None
@@ -121,7 +127,10 @@ class LookScorer:
         return {name: scores[name] for name in ("psnr", "ssim", "lpips")} | {"ciede2000": difference}
 
     def _tone(self, skins: Sequence[Tensor], true: Sequence[Tensor]) -> dict[str, list[float | None]]:
-        """Return the correlation of the mean albedo over people, None if undefined, and its mean error."""
+        """Return how the mean albedo of each hand agrees with the true one, per colour channel.
+
+        "correlation" is that over people (None if undefined), "error" the mean absolute difference.
+        """
         colors = self.hand.with_small_maps(LOOK_PX).vertex_colors
         ours, truth = (colors(torch.cat(list(x))).mean(dim=1).double().cpu().numpy() for x in (skins, true))
         varies = ours.std(axis=0).min() > 1e-6 and truth.std(axis=0).min() > 1e-6
@@ -131,7 +140,7 @@ class LookScorer:
 
 @dataclass(frozen=True)
 class _Picture:
-    """One picture, a batch of one: the ground truth, the camera at `LOOK_PX`, and the inferred skin and light."""
+    """One picture, as a batch of one: the true hand, the camera at `LOOK_PX`, and the inferred skin and light."""
 
     truth: LitHands
     K: Float[Tensor, "1 3 3"]
@@ -139,7 +148,7 @@ class _Picture:
     light: Light
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return the picture as tensors of one row by name."""
+        """Return the picture as named tensors of one row each."""
         truth, light = self.truth, self.truth.light
         named = {name: getattr(truth.parameters, name) for name in ("global_orient", "pose", "shape")}
         named |= {"true_texture": needed(truth.parameters.texture, "the true texture"), "root_cam": truth.root_cam}
@@ -148,7 +157,7 @@ class _Picture:
 
     @classmethod
     def of(cls, named: Mapping[str, Tensor]) -> "_Picture":
-        """Return the picture described by `tensors`."""
+        """Return the picture from what its method `tensors` returned."""
         parameters = HandParameters(*(named[name] for name in ("global_orient", "pose", "shape", "true_texture")))
         light = Light.from_numbers(named["true_light"], named.get("sky"))
         truth = LitHands(parameters, named["root_cam"], light)

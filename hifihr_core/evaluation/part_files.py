@@ -1,4 +1,4 @@
-"""Store the results of one part of an evaluation in a file, and merge all parts of a run."""
+"""Store the results of one part of an evaluation in a file, and merge the files of all parts."""
 
 import json
 from collections.abc import Mapping
@@ -25,9 +25,10 @@ _SUFFIX = ".safetensors"
 def write_part(
     folder: Path, part: Part, collected: Collected, looks: Mapping[str, Tensor], origin: Mapping[str, Any]
 ) -> Path:
-    """Write the points and looks of a part, and their origin; return the file.
+    """Write the results of one part of a run to a file in `folder`, and return its path.
 
-    Raises: DataError if it cannot be written.
+    `looks` are the tensors of the `LookScorer`; `origin` is what must be equal in all parts. Raises: DataError if the
+    file cannot be written.
     """
     found = {"origin": dict(origin), "keys": collected.keys} | {name: getattr(collected, name) for name in _ROWS}
     lists = {name: getattr(collected, name) for name in _POINTS}
@@ -40,10 +41,10 @@ def write_part(
 
 
 def read_parts(folder: Path, origin: Mapping[str, Any]) -> tuple[Collected, list[dict[str, Tensor]]]:
-    """Return the results of all parts of a run in the order of an undivided run: points, and looks by part.
+    """Return the results of all parts of a run in the order of an undivided run, and the tensors of looks of each part.
 
-    Raises: DataError if a part is missing, or its checkpoint, dataset or settings differ from `origin`; AssetError if
-    one is damaged.
+    Raises: DataError if a part is missing, or its checkpoint, dataset or settings differ from `origin`; AssetError if a
+    file is damaged.
     """
     out, looks = Collected(), []
     for path in _find_parts(folder):
@@ -58,7 +59,10 @@ def read_parts(folder: Path, origin: Mapping[str, Any]) -> tuple[Collected, list
             out.truth.setdefault(name, []).append(values.numpy())
         looks.append(_below(tensors, _LOOK))
     if len(out.keys) != origin["samples"]:
-        raise DataError(f"{folder}: {len(out.keys):,} samples in all parts, expected {origin['samples']:,}")
+        raise DataError(
+            f"{folder}: the parts contain {len(out.keys):,} samples in all, expected {origin['samples']:,}; "
+            "evaluate and merge all parts with the same options"
+        )
     return out, looks
 
 
@@ -70,11 +74,14 @@ def _find_parts(folder: Path) -> list[Path]:
     parts = {part for path in folder.glob(f"part-*{_SUFFIX}") if (part := named_part(path.stem)) is not None}
     totals = sorted({part.of for part in parts})
     if len(totals) != 1:
-        found = f"parts of {' and of '.join(map(str, totals))}" if totals else "no parts"
+        found = f"parts {' and '.join(f'I/{total}' for total in totals)}" if totals else "no parts"
         raise DataError(f"{folder}: contains {found}, expected those of one run of `hifihr eval --part I/N`")
     missing = [str(number) for number in range(1, totals[0] + 1) if Part(number, totals[0]) not in parts]
     if missing:
-        raise DataError(f"{folder}: no part {', '.join(missing)} of {totals[0]}; run `hifihr eval --part` for each")
+        raise DataError(
+            f"{folder}: part {', '.join(missing)} of {totals[0]} is missing; "
+            f"run `hifihr eval --part I/{totals[0]}` for each missing part I"
+        )
     return [folder / f"{Part(number, totals[0]).name}{_SUFFIX}" for number in range(1, totals[0] + 1)]
 
 
@@ -88,7 +95,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def _is_whole(found: Any, tensors: Mapping[str, Tensor]) -> bool:
-    """Return whether a file was written by `write_part`."""
+    """Return whether the content of a file is complete and has the form that `write_part` gives it."""
     if not (isinstance(found, dict) and isinstance(found.get("origin"), dict)):
         return False
     lists = all(isinstance(found.get(name), list) for name in ("keys", *_ROWS))

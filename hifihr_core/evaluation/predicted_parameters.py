@@ -1,4 +1,4 @@
-"""Errors of shape, texture and light on data with known true parameters: the synthetic benchmark."""
+"""Errors of shape, texture and light on data whose true parameters are known (the synthetic benchmark)."""
 
 from dataclasses import dataclass
 
@@ -19,15 +19,16 @@ _AMBIENT, _COLOR, _DIRECTION = slice(0, 3), slice(3, 6), slice(6, 9)
 class ParameterScorer:
     """Compares predicted with true parameters of the same hand model.
 
-    Shape is compared as the mean distance of the vertices of both hands in the model's mean pose, without rotation,
-    millimetres relative to joint 9; texture as the mean absolute difference of the albedos, RGB in [0, 1]; light as the
-    mean absolute difference of both colours, and the angle between the directions, degrees.
+    The error of the shape is the mean distance between the vertices of both hands in the model's mean pose, unrotated
+    and relative to joint 9, millimetres; that of the texture is the mean absolute difference of the albedos, RGB in
+    [0, 1]; those of the light are the mean absolute differences of the colours of ambient light and lamp, and the angle
+    between the directions to the lamp, degrees.
     """
 
     hand: HandModel
 
     def __call__(self, batch: Batch, prediction: PlacedEstimate) -> list[dict[str, float | None]]:
-        """Return one row per sample; None for values that the sample's labels or the network lack."""
+        """Return one row of errors per sample; None if the sample lacks the label or the network the prediction."""
         rows: list[dict[str, float | None]] = [{} for _ in range(len(batch))]
         with torch.inference_mode():
             self._fill(rows, batch, "shape", "shape_mm", self._shape(batch, prediction))

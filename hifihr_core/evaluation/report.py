@@ -1,4 +1,4 @@
-"""The output of an evaluation: `metrics.json`, a readable table, PCK curves, findings."""
+"""The output of an evaluation: `metrics.json`, readable tables, PCK curves, and missed bounds."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -102,7 +102,7 @@ def _cell(values: Mapping[str, float | None], name: str, decimals: int) -> str:
 
 
 def _per_joint(scores: Scores) -> dict[str, dict[str, float]]:
-    """Return the mean error of every joint by name and alignment."""
+    """Return the mean error of every joint, by alignment and joint name, millimetres."""
     gather = gather_from(scores.benchmark.joint_order)
     return {
         alignment: {
@@ -161,7 +161,7 @@ def lower_is_better(metric: str) -> bool:
 
 
 def bound_names(benchmark: Benchmark) -> list[str]:
-    """Return every name that a bound may use: ours, the official keys, those for texture and parameters, and recall."""
+    """Return every name that a bound may use: our metrics, official keys, texture and parameter metrics, and recall."""
     textures = [f"paper.{name}" for name in TEXTURE_METRICS]
     textures += [f"strict.{name}" for name in (*TEXTURE_METRICS, "coverage", "iou")]
     parameters = PARAMETER_METRICS if benchmark.dataset == "synth" else ()

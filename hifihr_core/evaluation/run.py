@@ -1,4 +1,7 @@
-"""An evaluation from start to end: read, score, write. Everything is checked before anything is written."""
+"""Evaluate a prediction file, and write the results of an evaluation.
+
+Everything is checked before anything is written.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -37,7 +40,7 @@ from hifihr_core.sources.table import find_source
 class Evaluation:
     """A finished evaluation: its scores, the content of `metrics.json`, and one sentence per missed bound.
 
-    `submission` is None if there is nothing to submit: a part of the benchmark, or predictions that came as a file.
+    `submission` is None if not all samples of the benchmark were scored, or if the predictions came from a file.
     """
 
     scores: Scores
@@ -60,7 +63,7 @@ def evaluate_files(
     """Score a prediction file against a folder with the benchmark's ground truth, without writing anything.
 
     With `limit` only the first samples are scored, and the result is marked as incomplete.
-    Raises: DataError for files that are missing, broken or foreign; ConfigError for unknown names.
+    Raises: DataError for files that are missing, broken or of another kind; ConfigError for unknown names.
     """
     truth, benchmark = read_ground_truth(ground_truth, dataset, version=version, limit=limit)
     bounds = [parse_bound(text, benchmark) for text in fail_under]
@@ -92,18 +95,22 @@ def unofficial_notes(truth: PointSets, benchmark: Benchmark) -> list[str]:
     official = find_benchmark(benchmark.dataset, version=benchmark.version).samples
     if benchmark.samples is not None or official is None:
         return []
-    return [f"{len(truth):,} samples, not the official set of {official:,}: these are not official scores"]
+    return [f"not official scores: there are {len(truth):,} samples, expected {official:,}"]
 
 
 def is_complete(truth: PointSets, benchmark: Benchmark) -> bool:
-    """Return whether all samples of the benchmark are there; a generated dataset never counts."""
+    """Return whether the ground truth has all samples of the benchmark.
+
+    This is always True for "synth", whose number of samples is not fixed, and always False for a dataset generated in
+    the layout of another benchmark.
+    """
     return len(truth) == benchmark.samples or benchmark.dataset == "synth"
 
 
 def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
-    """Write the submission, the PCK curves, the page of samples and, last, `metrics.json`.
+    """Write the submission, the PCK curves, the page of example samples and, last, `metrics.json`.
 
-    Each file is written atomically. Raises: DataError if it cannot be written.
+    Each file is written atomically. Raises: DataError if one cannot be written.
     """
     if evaluation.submission is not None:
         write_submission(folder / "pred.zip", evaluation.submission)
@@ -115,7 +122,7 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
 
 
 def _point_examples(scores: Scores, points: PointSets, truth: PointSets) -> list[Example]:
-    """Return the examples of a prediction file: only joints, after Procrustes."""
+    """Return the examples of a prediction file: drawings of joints only, after Procrustes alignment."""
     errors_mm = 1000 * scores.joints["procrustes"].per_sample_m
     gather = list(gather_from(scores.benchmark.joint_order))
     examples = []

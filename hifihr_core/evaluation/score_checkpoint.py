@@ -1,4 +1,4 @@
-"""Evaluate a checkpoint: run it over the prepared evaluation split, score it, and keep what a submission needs."""
+"""Evaluate a checkpoint: run it over the prepared evaluation split, score it, and prepare a submission."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -48,13 +48,14 @@ def evaluate_checkpoint(
 ) -> Evaluation:
     """Run a checkpoint over evaluation shards and score it, without writing anything.
 
-    With `parts`, a folder to which `collect_part` wrote all parts of this run, only the examples are predicted, and the
-    scores match those of an undivided run to the last digit.
+    `path` is a weight file or run folder (None: the shipped network). With `parts`, a folder to which `collect_part`
+    wrote all parts of this run, only the examples are predicted, and the scores match those of an undivided run to the
+    last digit. The ground truth comes from the shards, or from files in the folder `ground_truth`.
 
-    The ground truth comes from the shards, or from files below `ground_truth`. HO-3D provides the wrist with every
-    sample, so its official scores and submission are for hands moved to that wrist, whatever `options.root` is;
-    `camera` in the report has the errors without this. Deterministic on one device. Raises: DataError, AssetError or
-    ConfigError, with the remedy; ValueError for `parts` with predicted boxes, which cannot be divided.
+    HO-3D provides the position of the wrist with every sample, so its official scores and submission are for hands that
+    are moved to that wrist, whatever `options.root` is; `camera` in the report has the errors before this. Scores are
+    deterministic on one device. Raises: DataError, AssetError or ConfigError, with the remedy; ValueError for `parts`
+    together with predicted boxes, since detection cannot be divided into parts.
     """
     if parts is not None:
         _refuse_predicted_boxes(options)
@@ -75,7 +76,7 @@ def evaluate_checkpoint(
     document["notes"] += made
     if path is None:
         document["notes"] += [
-            "these scores are the shipped network's; for your own, give --checkpoint and its run folder"
+            "these are scores of the shipped network; to score your own, give --checkpoint and its run folder"
         ]
     return Evaluation(
         scores=scores,
@@ -100,7 +101,7 @@ def collect_part(
     """Run a checkpoint over one part of the evaluation samples and write the results to a file in `folder`.
 
     `evaluate_checkpoint` with the same arguments and ``parts=folder`` combines all parts into one evaluation. Raises:
-    the same as `evaluate_checkpoint`; ValueError for predicted boxes, which cannot be divided.
+    the same as `evaluate_checkpoint`; ValueError for predicted boxes, since detection cannot be divided into parts.
     """
     _refuse_predicted_boxes(options)
     find_benchmark(dataset, version=version)
@@ -118,7 +119,10 @@ def _refuse_predicted_boxes(options: RunOptions) -> None:
 
 
 def _points(collected: Collected, benchmark: Benchmark) -> tuple[PointSets, PointSets]:
-    """Return the predictions in the benchmark's frame and order, as predicted and as officially scored."""
+    """Return the predictions in the benchmark's frame and joint order, first as predicted, then as officially scored.
+
+    They differ if the benchmark provides the position of a joint, to which hands are moved before scoring.
+    """
     joints, surface = np.concatenate(collected.joints), np.concatenate(collected.surface)
     camera = to_submission(joints, surface, benchmark)
     given = collected.label("root_cam")

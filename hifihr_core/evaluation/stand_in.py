@@ -1,4 +1,4 @@
-"""Generated hands in the layout of a benchmark, so that hifihr can be tried without its dataset."""
+"""Generate hands in the layout of a benchmark, so that hifihr can be tried without the benchmark's dataset."""
 
 from pathlib import Path
 
@@ -14,7 +14,10 @@ HANDS = 8
 
 
 def wants_stand_in(dataset: str) -> bool:
-    """Return whether a benchmark has no data here and the data folder contains only generated datasets."""
+    """Return whether there is no data of a benchmark, and the data folder contains only generated datasets.
+
+    It must contain at least one, and none in the layout of this benchmark.
+    """
     if dataset not in {layout.partition("-")[0] for layout in LAYOUTS} or shards_folder(dataset).exists():
         return False
     trees, raw = set(generated_trees()), data_home() / "raw"
@@ -31,6 +34,6 @@ def make_stand_in(dataset: str, *, on_progress: OnProgress = no_progress) -> str
     write_raw_tree(layout, RawRequest(root, 1, HANDS), on_progress=on_progress)
     prepare(find_source(dataset), Request(root), shards_folder(dataset))
     return (
-        f"there is no {dataset} here, only generated data: {HANDS} more hands were generated in its layout "
-        f"({shards_folder(dataset)}); these scores are not comparable with {dataset}'s"
+        f"the data folder has only generated data and nothing of {dataset}, so {HANDS} hands were generated in its "
+        f"layout ({shards_folder(dataset)}); these scores are not comparable with scores on {dataset}"
     )

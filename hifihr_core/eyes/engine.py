@@ -18,10 +18,10 @@ _INPUT_PX: dict[type[nn.Module], int] = {PalmNetwork: PALM_PX, LandmarkNetwork: 
 
 
 class Engine:
-    """A network that is ready to run on pictures `image_px` pixels wide (None: as for the eyes' own networks).
+    """A network that is ready to run on square pictures `image_px` pixels wide (None: the input size of the network).
 
-    `threads` is the number of CPU threads; 0 uses one per core. Each picture runs on a single thread, several at a
-    time: the networks are too small to be split, and the results of a picture do not depend on the others.
+    `threads` is the number of CPU threads; 0 uses one per core. Several pictures are processed at a time, each by a
+    single thread: the networks are too small to be split, and thus the result for a picture does not depend on others.
     """
 
     def __init__(self, network: nn.Module, *, threads: int = 0, image_px: int | None = None) -> None:
@@ -36,7 +36,7 @@ class Engine:
         self._input = self._session.get_inputs()[0].name
 
     def __call__(self, pictures: Sequence[UInt8[np.ndarray, "H W 3"]]) -> list[Float32[np.ndarray, "B ..."]]:
-        """Return the network's outputs for square pictures of its size, in the order of its `forward`."""
+        """Return the outputs of the network's `forward`, in order, for B square RGB pictures of its input size."""
         answers: list[list[np.ndarray]] = [[] for _ in pictures]
         waiting = deque(range(len(pictures)))
 

@@ -22,9 +22,10 @@ _AS_SURE, _CERTAIN = 0.1, 0.5
 
 
 class Eyes:
-    """Two small networks and a search that makes the most of them; deterministic, on the CPU.
+    """A hand detector: two small networks, and a search that applies them to many regions of a photo.
 
-    Build it once with `Eyes.load`; its methods take upright RGB photos.
+    Build it once with `Eyes.load`; its methods take upright RGB photos, and all pixels are those of the photo. It runs
+    on the CPU and is deterministic.
     """
 
     def __init__(self, palms: Engine, landmarks: Engine) -> None:
@@ -48,9 +49,10 @@ class Eyes:
     ) -> tuple[SeenHand, ...]:
         """Return the hands in a photo, most certain first; at most `max_hands`, none below `min_score`.
 
-        `effort` is a key of `EFFORTS`: `fast` is one pass over the whole photo, and one over its parts if that finds
-        nothing; `auto` also searches overlapping parts, `thorough` also rotated ones and places without a palm. Raises:
-        ValueError for another effort.
+        `effort` is a key of `EFFORTS`. `fast` searches the whole photo, and parts of it only if it finds nothing.
+        `auto` searches the whole photo and overlapping parts; if it finds nothing, it also searches rotated parts and
+        places where no palm was detected. `thorough` always searches all of these. Raises: ValueError for an unknown
+        effort.
         """
         if effort not in EFFORTS:
             raise ValueError(f"unknown effort {effort!r}; known efforts: {', '.join(EFFORTS)}")
@@ -74,14 +76,17 @@ class Eyes:
         return tuple(sorted((hands[number] for number in order), key=lambda hand: -hand.score))
 
     def look(self, image: UInt8[np.ndarray, "H W 3"], boxes_px: Float[np.ndarray, "N 4"]) -> tuple[SeenHand, ...]:
-        """Return the hand in each box x0, y0, x1, y1 without searching; its score may be low."""
+        """Return one hand per box x0, y0, x1, y1 (pixels), without a search; if a box has no hand, its score is low."""
         if not len(boxes_px):
             return ()
         pyramid = Pyramid(image)
         return tuple(look_closely(self._landmarks, pyramid, look_in_boxes(self._landmarks, pyramid, boxes_px)))
 
     def follow(self, image: UInt8[np.ndarray, "H W 3"], hands: Sequence[SeenHand]) -> tuple[SeenHand, ...]:
-        """Return the hands of the previous frame in this one; a lost hand has a low score."""
+        """Return the `hands` of the previous frame as they are in this frame, in the same order.
+
+        Each is searched for only where it was; a hand that is no longer there has a low score.
+        """
         if not hands:
             return ()
         pyramid, before = Pyramid(image), np.array([hand.joints_px for hand in hands])

@@ -1,4 +1,4 @@
-"""The hand in a known box: the landmark network alone, at several rotations and sizes of the region."""
+"""Find the hand in a known box with the landmark network alone, in regions of several sizes and rotations."""
 
 import numpy as np
 from jaxtyping import Float
@@ -19,7 +19,7 @@ _MARGIN = 0.15
 
 
 def look_in_boxes(engine: Engine, pyramid: Pyramid, boxes_px: Float[np.ndarray, "N 4"]) -> Sightings:
-    """Return the best sighting of a hand for every box x0, y0, x1, y1; its presence may be low."""
+    """Return the best sighting of a hand for every box x0, y0, x1, y1 (pixels); its presence may be low."""
     found = [_look_in(engine, pyramid, box, *_FIRST_TRY) for box in boxes_px]
     return join_sightings(
         [
@@ -46,7 +46,10 @@ def _better(box_px: np.ndarray, one: Sightings, other: Sightings) -> Sightings:
 
 
 def _fitness(seen: Sightings, box_px: np.ndarray) -> Float[np.ndarray, " N"]:
-    """Return each hand's presence times the fraction of it inside the box and the fraction of the box it fills."""
+    """Return the presence of each hand, times the fraction of its joints inside the box, times its size.
+
+    The size is relative to 0.6 of the longer side of the box, and at most 1.
+    """
     low, high = box_px[:2], box_px[2:]
     margin = _MARGIN * (high - low).max()
     inside = ((seen.joints_px > low - margin) & (seen.joints_px < high + margin)).all(axis=-1).mean(axis=1)

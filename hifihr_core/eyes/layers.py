@@ -11,7 +11,8 @@ Traced = Tensor | fx.Proxy
 class SameConv2d(nn.Conv2d):
     """A convolution whose output has ``ceil(size / stride)`` rows and columns.
 
-    With stride 2 on an even size the padding is one pixel larger below and to the right, as TensorFlow pads.
+    With stride 2 and an even size, the padding is one pixel wider below and to the right than above and to the left, as
+    in TensorFlow.
     """
 
     def __init__(self, c_in: int, c_out: int, kernel: int, *, stride: int = 1, depthwise: bool = False) -> None:
@@ -19,7 +20,7 @@ class SameConv2d(nn.Conv2d):
 
     @property
     def before_after(self) -> tuple[int, int]:
-        """Zero rows above and below (likewise columns) for an input of even size."""
+        """The number of rows of zeros above and below an input of even size; the same for columns left and right."""
         total = self.kernel_size[0] - self.stride[0]
         return total // 2, total - total // 2
 
@@ -30,7 +31,7 @@ class SameConv2d(nn.Conv2d):
 
 
 class PadChannels(nn.Module):
-    """Appends channels of zeros."""
+    """Appends `extra` channels of zeros."""
 
     def __init__(self, extra: int) -> None:
         super().__init__()
@@ -42,19 +43,25 @@ class PadChannels(nn.Module):
 
 
 class PerAnchor(nn.Module):
-    """Reads a map of (values of anchor 0, values of anchor 1, ...) as one row per anchor, cell by cell."""
+    """Reshapes a map to one row of values per anchor, cell by cell.
+
+    The channels of the map are the values of anchor 0, then those of anchor 1, and so on.
+    """
 
     def __init__(self, values: int) -> None:
         super().__init__()
         self.values = values
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return (B, rows * columns * anchors, values) of (B, anchors * values, rows, columns)."""
+        """Return (B, rows * columns * anchors, values) from (B, anchors * values, rows, columns)."""
         return x.permute(0, 2, 3, 1).reshape(x.shape[0], -1, self.values)
 
 
 class InvertedResidual(nn.Module):
-    """Expand, filter each channel, reduce; adds the input if the shape is unchanged (MobileNetV2, arXiv:1801.04381)."""
+    """Adds channels, filters each of them, and reduces their number again (MobileNetV2, arXiv:1801.04381).
+
+    If input and output have the same shape, the input is added to the result.
+    """
 
     def __init__(self, c_in: int, width: int, c_out: int, kernel: int, stride: int) -> None:
         super().__init__()
@@ -79,9 +86,9 @@ def channelwise(channels: int, kernel: int, stride: int) -> nn.Sequential:
 
 
 class BlazeBlock(nn.Module):
-    """A 5 x 5 depthwise and a 1 x 1 convolution with a shortcut, then PReLU (BlazeFace, arXiv:1907.05047).
+    """A 5 x 5 depthwise and a 1 x 1 convolution, plus a shortcut, then PReLU (BlazeFace, arXiv:1907.05047).
 
-    With stride 2 the shortcut is pooled; its missing channels are zero.
+    The shortcut is the input; with stride 2 it is max-pooled, and if it has too few channels, zeros are appended.
     """
 
     def __init__(self, c_in: int, c_out: int, stride: int = 1) -> None:
@@ -99,7 +106,7 @@ class BlazeBlock(nn.Module):
 
 
 class Finer(nn.Module):
-    """Upsamples a map by two and adds the finer map that it came from."""
+    """Upsamples a coarse map by a factor of two, and adds the finer map from which the coarse one was computed."""
 
     def __init__(self, c_in: int, c_out: int) -> None:
         super().__init__()
@@ -113,5 +120,5 @@ class Finer(nn.Module):
 
 
 def rows(*parts: Traced) -> Traced:
-    """Return the anchors of several maps as one list."""
+    """Concatenate the anchors of several maps, each (B, anchors, values)."""
     return torch.cat(parts, dim=1)  # type: ignore[arg-type]

@@ -1,4 +1,7 @@
-"""Several perturbed looks at a hand: their mean is more accurate than each one, and their spread shows its error."""
+"""Run the landmark network several times on each hand, every time on a slightly different region (a "look").
+
+The mean of the looks is more accurate than a single one, and their spread indicates how large its error is.
+"""
 
 import numpy as np
 from jaxtyping import Float
@@ -18,7 +21,7 @@ LOOKS = np.array(
         (-0.02, -0.04, 0.1, -0.25, 0),
     ]
 )
-#: Looks are slightly tighter than the region that the network was trained on.
+#: The regions of looks are smaller by this factor than those that the network was trained on.
 NEARER = 0.9
 
 #: The error of a joint, in hand sizes: Student's t in the plane with scale ``SCALE * (spread + LEAST) ** GROWTH * (1 -
@@ -35,7 +38,7 @@ _PRESENCE_SLOPE, _PRESENCE_OFFSET = 4.0, 6.7
 def look_closely(
     engine: Engine, pyramid: Pyramid, seen: Sightings, looks: Float[np.ndarray, "K 5"] = LOOKS
 ) -> list[SeenHand]:
-    """Return the hand of each sighting, as the mean of several looks at it."""
+    """Return the hand of each sighting as the mean of several looks at it; `looks` has the columns of `LOOKS`."""
     count = len(looks)
     moves = np.tile(looks, (len(seen), 1))
     regions = seen.regions().repeated(count).moved(moves[:, :2], NEARER * (1 + moves[:, 2]), moves[:, 3])
@@ -44,7 +47,7 @@ def look_closely(
 
 
 def summary(looks: Sightings) -> SeenHand:
-    """Return one hand from several looks at it."""
+    """Return a hand as the mean of several looks at it, with its probability and the errors of its joints."""
     joints = looks.joints_px.mean(axis=0)
     size = max(float(np.ptp(joints, axis=0).max()), 1e-6)
     spread, presence, right = spread_px(looks) / size, float(looks.presence.mean()), float(looks.right.mean())
@@ -62,36 +65,44 @@ def summary(looks: Sightings) -> SeenHand:
 
 
 def probability_of_hand(presence: float) -> float:
-    """Return the probability that a region shows a hand, from the mean presence over its looks."""
+    """Return the probability that there is a hand, given the mean of `Sightings.presence` over several looks."""
     logit = np.log(max(presence, 1e-6) / (1.0005 - presence))
     return float(1 / (1 + np.exp(_PRESENCE_OFFSET - _PRESENCE_SLOPE * logit)))
 
 
 def presence_of(score: float) -> float:
-    """Return the mean presence that gives a score: the inverse of `probability_of_hand`."""
+    """Return the mean presence for which `probability_of_hand` returns `score`."""
     score = min(max(score, 1e-12), 1 - 1e-12)
     odds = np.exp((np.log(score / (1 - score)) + _PRESENCE_OFFSET) / _PRESENCE_SLOPE)
     return float(1.0005 * odds / (1 + odds))
 
 
 def spread_px(looks: Sightings) -> Float[np.ndarray, "21"]:
-    """Return the standard deviation of the looks, per joint and axis."""
+    """Return the standard deviation of each joint over several looks, along each axis, pixels."""
     apart = looks.joints_px - looks.joints_px.mean(axis=0)
     return np.sqrt((apart**2).sum(axis=(0, 2)) / (2 * max(len(looks) - 1, 1)))
 
 
 def sigma_of(spread: Float[np.ndarray, "*N 21"], presence: float | Float[np.ndarray, "*N 1"]) -> np.ndarray:
-    """Return the standard deviation of joints along each axis, in hand sizes, like `spread`."""
+    """Return the scale of each joint's error along each axis, in hand sizes, given the spread of its looks.
+
+    The error has a Student's t distribution with `DEGREES` degrees of freedom. `spread` is in hand sizes too.
+    """
     return SCALE * (spread + LEAST) ** GROWTH * (1.001 - presence) ** DOUBT
 
 
 def probability_within(radius: float, sigma: Float[np.ndarray, "*N"]) -> Float[np.ndarray, "*N"]:
-    """Return the probability that a joint's error is below `radius`: Student's t in the plane, integrated."""
+    """Return the probability that a joint's error is below `radius`, in the unit of `sigma`.
+
+    This is the integral of a bivariate Student's t distribution with scale `sigma` over a disc.
+    """
     return 1 - (1 + radius**2 / (DEGREES * sigma**2)) ** (-DEGREES / 2)
 
 
 def spread_of(hand: SeenHand) -> Float[np.ndarray, "21"]:
-    """Return the spread of the looks at a hand, per joint and axis, pixels: the inverse of `sigma_of`."""
+    """Return the standard deviation of a hand's joints over the looks, along each axis, pixels, computed back from
+    `sigma_px` (the inverse of `sigma_of`).
+    """
     size = max(hand.size_px, 1e-6)
     scale = SCALE * (1.001 - presence_of(hand.score)) ** DOUBT
     return size * np.maximum((hand.sigma_px / size / scale) ** (1 / GROWTH) - LEAST, 0.0)

@@ -1,7 +1,7 @@
 """The two networks of the eyes: a palm detector and a landmark network.
 
-Both are MediaPipe's, ported from its release 0.10.21 (Apache-2.0, see NOTICE) by tools/port_eyes.py. These
-modules are their specification: trainable, on any device. On the CPU they run in onnxruntime (`engine.py`).
+Both are MediaPipe's, ported from its release 0.10.21 (Apache-2.0, see NOTICE) by tools/port_eyes.py. The torch modules
+here define them and can be trained on any device; for use on the CPU they are run in onnxruntime (`engine.py`).
 """
 
 from importlib.resources import files
@@ -58,9 +58,10 @@ class PalmNetwork(nn.Module):
         self.logits_24, self.palms_24 = _head(128, 2, 1), _head(128, 2, PALM_VALUES)
 
     def forward(self, picture: Traced) -> tuple[Traced, Traced]:
-        """Return (B, 2016, 18) palm values per anchor, in pixels relative to it, and (B, 2016, 1) logits.
+        """Return the palm at each of 2016 anchors, (B, 2016, 18), and the logit of its score, (B, 2016, 1).
 
-        `picture` is (B, 3, 192, 192).
+        `picture` is (B, 3, 192, 192). A palm is the centre and size of a box, then seven points, in pixels; the centre
+        and the points are relative to the anchor.
         """
         fine = self.grid_24(self.stem(picture))
         middle = self.grid_12(fine)
@@ -71,7 +72,7 @@ class PalmNetwork(nn.Module):
 
 
 class LandmarkNetwork(nn.Module):
-    """Reads the 21 joints of one upright hand in a square crop of `LANDMARK_PX` pixels, RGB in [0, 1]."""
+    """Estimates the 21 joints of one upright hand in a square crop of `LANDMARK_PX` pixels, RGB in [0, 1]."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -90,8 +91,9 @@ class LandmarkNetwork(nn.Module):
     def forward(self, crop: Traced) -> tuple[Traced, Traced, Traced, Traced]:
         """Return joints (B, 63), metres (B, 63), presence (B, 1) and the probability of a right hand (B, 1).
 
-        `crop` is (B, 3, 224, 224). A joint is (u, v, z): pixels of the crop, z relative to the wrist, positive away
-        from the camera. Metres are relative to the centre of the hand, in the axes of the crop.
+        `crop` is (B, 3, 224, 224). A joint is (u, v, z) in pixels of the crop; z is relative to the wrist, and positive
+        away from the camera. "Metres" are the joints in metres, relative to the centre of the hand, in the axes of the
+        crop. Presence is the probability that the crop shows a hand.
         """
         seen = self.top(self.blocks(self.stem(crop)))
         return self.joints(seen), self.metres(seen), self.presence(seen).sigmoid(), self.right(seen).sigmoid()

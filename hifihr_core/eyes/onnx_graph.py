@@ -1,4 +1,4 @@
-"""Write a network of the eyes as an ONNX file, from the same torch module that defines it."""
+"""Convert a network of the eyes from torch to ONNX, by tracing the torch module that defines it."""
 
 import operator
 from collections.abc import Callable, Sequence
@@ -13,9 +13,9 @@ from hifihr_core.eyes.layers import PadChannels, PerAnchor, SameConv2d
 
 
 def onnx_bytes(network: nn.Module, input_shape: Sequence[int]) -> bytes:
-    """Return a network as an ONNX file, with an input ``(batch, *input_shape)`` and the outputs of its `forward`.
+    """Return the content of an ONNX file, with an input ``(batch, *input_shape)`` and the outputs of `network.forward`.
 
-    Raises: ValueError if the network contains a step that this module's tables lack.
+    Raises: ValueError if the network contains a layer or function that is not in the tables of this module.
     """
     graph = _Graph()
     inputs, outputs = [], []
@@ -32,7 +32,7 @@ def onnx_bytes(network: nn.Module, input_shape: Sequence[int]) -> bytes:
 
 
 class _Graph:
-    """Nodes and constants written so far."""
+    """The nodes and constants of an ONNX graph, as far as they are written."""
 
     def __init__(self) -> None:
         self.nodes: list[bytes] = []
@@ -59,7 +59,7 @@ def _write_step(graph: _Graph, network: nn.Module, step: fx.Node) -> None:
     elif step.target in _FUNCTIONS:
         _FUNCTIONS[step.target](graph, step)
     else:
-        raise ValueError(f"{step.op} {step.target}: onnx_graph cannot write this step")
+        raise ValueError(f"{step.op} {step.target}: onnx_graph has no ONNX operator for it, expected one in its tables")
 
 
 def _convolution(graph: _Graph, layer: SameConv2d, source: str, name: str) -> None:
@@ -82,7 +82,7 @@ def _linear(graph: _Graph, layer: nn.Linear, source: str, name: str) -> None:
 
 
 def _prelu(graph: _Graph, layer: nn.PReLU, source: str, name: str) -> None:
-    """Write slope * x + (1 - slope) * relu(x), with each factor as a convolution: onnxruntime's own PRelu is slow."""
+    """Write PReLU as ``slope * x + (1 - slope) * relu(x)``, with convolutions, since onnxruntime's PRelu is slow."""
     slope, channels = layer.weight[:, None, None, None], layer.weight.numel()
     graph.add("Relu", [source], f"{name}.positive")
     for part, value, weight in (("below", source, slope), ("above", f"{name}.positive", 1 - slope)):

@@ -1,4 +1,4 @@
-"""Turn the palm detector's output into palms in the photo: anchors, scores, weighted suppression."""
+"""Turn the palm detector's output into palms in the photo: anchors, scores, weighted non-maximum suppression."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,14 +24,14 @@ _VIEWS_AT_ONCE = 8
 
 @dataclass(frozen=True)
 class Palms:
-    """N palms in a photo as the regions of their hands, and the detector's score for each, in [0, 1]."""
+    """N palms in a photo: for each, the region of its hand, and the detector's score in [0, 1]."""
 
     regions: Regions
     score: Float[np.ndarray, " N"]
 
 
 def find_palms(engine: Engine, pyramid: Pyramid, views: Regions, *, min_score: float) -> Palms:
-    """Return the palms seen in square views of a photo; a palm in two views appears twice."""
+    """Return the palms in `views`, square parts of a photo; a palm that two views show appears twice."""
     found = []
     for start in range(0, len(views), _VIEWS_AT_ONCE):
         some = views[start : start + _VIEWS_AT_ONCE]
@@ -52,9 +52,9 @@ def join_palms(parts: Sequence[Palms]) -> Palms:
 def palms_ahead(
     engine: Engine, pyramid: Pyramid, views: Sequence[Regions], *, min_score: float
 ) -> Iterator[Callable[[int], Palms]]:
-    """Yield a function that returns the palms in one of several sets of views, which must be requested in order.
+    """Yield a function that returns the palms in ``views[number]``; it must be called with 0, 1, 2, ... in this order.
 
-    Meanwhile the other sets are searched in the background, if the engine may use more than one core.
+    If the engine may use more than one core, later views are searched in the background.
     """
     find = partial(find_palms, engine, pyramid, min_score=min_score)
     if engine.threads < 2 or len(views) < 2:
@@ -91,9 +91,10 @@ def anchors_px() -> Float[np.ndarray, "A 2"]:
 def suppressed(
     numbers: Float[np.ndarray, "A 18"], logits: Float[np.ndarray, " A"], *, min_score: float
 ) -> tuple[Float[np.ndarray, "N 9 2"], Float[np.ndarray, " N"]]:
-    """Return palms in pixels of a view, best first: centre, size and seven points; and their scores.
+    """Return the palms in one view, best first, and their scores.
 
-    Overlapping candidates are averaged, weighted by score; the result has the best score.
+    A palm is centre, size and seven points, in pixels of the view. `numbers` and `logits` are the network's outputs.
+    Overlapping candidates are averaged, weighted by score; the mean gets the best of their scores.
     """
     scores = 1 / (1 + np.exp(-np.clip(logits.astype(np.float64), -100, 100)))
     order = np.argsort(-scores, kind="stable")[:_MAX_PER_VIEW]

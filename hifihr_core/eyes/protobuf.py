@@ -21,7 +21,7 @@ def model(nodes: Sequence[bytes], tensors: Sequence[bytes], inputs: Sequence[byt
 def node(
     operator: str, inputs: Sequence[str], outputs: Sequence[str], attributes: Mapping[str, Attribute] | None = None
 ) -> bytes:
-    """Return an operation between named values."""
+    """Return an operation on named values."""
     named = [(1, name) for name in inputs] + [(2, name) for name in outputs] + [(4, operator)]
     return _message([*named, *((5, _attribute(name, value)) for name, value in (attributes or {}).items())])
 
@@ -34,7 +34,7 @@ def tensor(name: str, value: np.ndarray) -> bytes:
 
 
 def value(name: str, shape: Sequence[int | str] | None = None) -> bytes:
-    """Return the declaration of a float32 value; named dimensions are dynamic, and so is a shape of None."""
+    """Return the declaration of a float32 value; a dimension given by name may vary, and without a shape all do."""
     tensor_type: list[tuple[int, int | str | bytes]] = [(1, 1)]
     if shape is not None:
         dims = [(1, _message([(1, size) if isinstance(size, int) else (2, size)])) for size in shape]
@@ -51,7 +51,7 @@ def _attribute(name: str, value: Attribute) -> bytes:
 
 
 def _message(fields: Sequence[tuple[int, int | str | bytes]]) -> bytes:
-    """Return the fields as tag and varint, or as tag, length and bytes."""
+    """Encode a message: an integer field as tag and varint, any other as tag, length and bytes."""
     parts = []
     for number, content in fields:
         if isinstance(content, int):

@@ -32,14 +32,14 @@ class Pyramid:
     ) -> "Cuts":
         """Return each region as a picture `image_px` pixels wide, `mirrored` left to right where that is True.
 
-        `border` fills the area outside the photo.
+        `border` is OpenCV's mode of filling the area outside the photo.
         """
         transforms = regions.transforms(image_px)
         flips = [False] * len(transforms) if mirrored is None else mirrored.tolist()
         return Cuts([self._source(T) for T in transforms], flips, image_px, border)
 
     def _source(self, T_crop_photo: Float[np.ndarray, "3 3"]) -> tuple[np.ndarray, np.ndarray]:
-        """Return the level to cut a region from, and the transform from its pixels."""
+        """Return the level from which to cut a region, and the transform from pixels of that level to the crop."""
         source = self._level(max(0, int(np.ceil(np.log2(_SCALE / image_scale(T_crop_photo))))))
         factor = np.array([self.width / source.shape[1], self.height / source.shape[0]])
         return source, T_crop_photo @ np.diag((*factor, 1.0))
@@ -54,7 +54,7 @@ class Pyramid:
 
 
 class Cuts(Sequence[np.ndarray]):
-    """Pictures of regions that are cut on access, so that threads which process them also cut them."""
+    """Pictures of regions. Each is cut when it is accessed, so that the thread that processes it also cuts it."""
 
     def __init__(
         self, sources: Sequence[tuple[np.ndarray, np.ndarray]], mirrored: Sequence[bool], image_px: int, border: int
@@ -67,7 +67,7 @@ class Cuts(Sequence[np.ndarray]):
         return len(self._sources)
 
     def __getitem__(self, number: int) -> UInt8[np.ndarray, "h w 3"]:  # type: ignore[override]
-        """Cut one picture."""
+        """Cut and return picture `number`."""
         source, T_crop_source = self._sources[number]
         matrix = opencv_matrix(T_crop_source)
         picture = cv2.warpAffine(source, matrix, self._size, flags=cv2.INTER_LINEAR, borderMode=self._border)

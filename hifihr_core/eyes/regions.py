@@ -18,7 +18,7 @@ _STEADY_JOINTS = [0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18]
 
 @dataclass(frozen=True)
 class Regions:
-    """N rotated squares in a photo, in its pixels."""
+    """N rotated squares in a photo: centres and sides in pixels of the photo, and rotations in radians."""
 
     center_px: Float[np.ndarray, "N 2"]
     side_px: Float[np.ndarray, " N"]
@@ -37,7 +37,7 @@ class Regions:
         return np.stack((np.sin(self.turn), -np.cos(self.turn)), axis=-1)
 
     def transforms(self, image_px: int) -> Float[np.ndarray, "N 3 3"]:
-        """Return `T_crop_photo` for each region, rendered `image_px` wide and high."""
+        """Return `T_crop_photo` per region: from pixels of the photo to those of a crop `image_px` wide and high."""
         down = -self.up()
         right = np.stack((down[:, 1], -down[:, 0]), axis=-1)
         scale = image_px / self.side_px
@@ -49,14 +49,17 @@ class Regions:
     def moved(
         self, shift: Float[np.ndarray, "N 2"], scale: Float[np.ndarray, " N"], turn: Float[np.ndarray, " N"]
     ) -> "Regions":
-        """Return the regions moved by `shift` (right and down, in their own axes and sides), scaled and rotated."""
+        """Return the regions shifted, scaled, and rotated clockwise by `turn` radians.
+
+        `shift` is to the right and downwards along the axes of each region, as a multiple of its side.
+        """
         down = -self.up()
         right = np.stack((down[:, 1], -down[:, 0]), axis=-1)
         offset = right * shift[:, :1] + down * shift[:, 1:]
         return Regions(self.center_px + offset * self.side_px[:, None], self.side_px * scale, self.turn + turn)
 
     def repeated(self, times: int) -> "Regions":
-        """Return every region `times` times, copies adjacent."""
+        """Return every region `times` times, with the copies of a region next to each other."""
         return self[np.repeat(np.arange(len(self)), times)]
 
 
@@ -77,14 +80,22 @@ def upright(center_px: Float[np.ndarray, "2"], side_px: float) -> Regions:
 def about_palms(
     center_px: Float[np.ndarray, "N 2"], side_px: Float[np.ndarray, " N"], points_px: Float[np.ndarray, "N 7 2"]
 ) -> Regions:
-    """Return the hand region of each palm; point 0 is the wrist, point 2 the middle MCP."""
+    """Return the region of each palm's hand.
+
+    `center_px`, `side_px` (the longer side of the box) and `points_px` describe the palm; point 0 is the wrist, point 2
+    the base (MCP joint) of the middle finger.
+    """
     turn = _turn(points_px[:, 2] - points_px[:, 0])
     shift = np.tile([0.0, -_PALM_SHIFT], (len(turn), 1))
     return Regions(center_px, side_px, turn).moved(shift, np.full(len(turn), _PALM_SCALE), np.zeros(len(turn)))
 
 
 def about_joints(joints_px: Float[np.ndarray, "N 21 2"]) -> Regions:
-    """Return the regions of hands with known joints: around the steady joints, rotated from wrist to PIPs."""
+    """Return the region of each hand, given its joints.
+
+    It surrounds the joints that hardly move when the fingers bend. Its upward direction is from the wrist to a mean of
+    the PIP joints of index, middle and ring finger.
+    """
     knuckles = joints_px[:, 6] / 4 + joints_px[:, 10] / 2 + joints_px[:, 14] / 4
     turn = _turn(knuckles - joints_px[:, 0])
     origin = joints_px.mean(axis=1)
@@ -100,10 +111,11 @@ def about_joints(joints_px: Float[np.ndarray, "N 21 2"]) -> Regions:
 
 
 def same_regions(one: Regions, other: Regions, center: float, side: float, turn: float) -> Bool[np.ndarray, " N"]:
-    """Return which pairs in two lists of regions (one may hold a single region) nearly coincide.
+    """Return, for every index, whether the two regions with this index in `one` and `other` nearly coincide.
 
-    Their centres differ by less than `center` of the longer side, their sides by less than the factor `side`, their
-    rotations by less than `turn` radians.
+    If `one` or `other` consists of a single region, that is compared with all regions of the other list. Two regions
+    nearly coincide if their centres differ by less than `center` times the longer side, their sides by less than the
+    factor `side`, and their rotations by less than `turn` radians.
     """
     ratio = np.abs(np.log(one.side_px / other.side_px))
     apart = np.linalg.norm(one.center_px - other.center_px, axis=1)

@@ -23,9 +23,9 @@ def each_once(
     rank: Float[np.ndarray, " N"] | Sequence[float],
     certain: Bool[np.ndarray, " N"] | None = None,
 ) -> Int[np.ndarray, " M"]:
-    """Return the indices of hands that neither repeat another one nor are part of it, highest rank first.
+    """Return the indices of the hands that are neither duplicates nor parts of another hand, highest rank first.
 
-    A hand that is not `certain` (all are, by default) must also not touch any of a higher rank.
+    A hand that is not `certain` is also left out if it touches one of a higher rank; by default all hands are certain.
     """
     certain = np.ones(len(joints_px), dtype=bool) if certain is None else certain
     kept: list[int] = []

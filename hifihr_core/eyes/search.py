@@ -19,7 +19,7 @@ Effort = Literal["fast", "auto", "thorough"]
 
 _QUARTERS = (0.0, np.pi / 2, np.pi, -np.pi / 2)
 
-#: Minimum presence to pursue a candidate, and to keep it; the looks decide in the end.
+#: Minimum presence to pursue a candidate, and to keep it until `looks.look_closely` decides.
 _PROMISING, _PRESENT = 0.1, 0.6
 #: Two regions are the same if centres, sides and rotations differ by less; see `same_regions`.
 _SAME_REGION = (0.15, 1.35, 0.5)
@@ -32,19 +32,21 @@ _VIEW_OVERLAP, _MAX_IN_ROW = 0.3, 10
 _SMALL = 0.2
 #: Minimum presence for a window to count.
 _WINDOW_PRESENT = 0.9
-#: Maximum number of readings that get a close look.
+#: Maximum number of sightings that `readings` returns.
 MAX_READINGS = 60
 
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """The thoroughness of a search; sides are multiples of the photo's longer side.
+    """The settings of a search; sides are multiples of the photo's longer side.
 
-    `view_sides` are the sides of the square views that are searched for palms, each at the rotations `view_turns`;
-    `finer_sides` follow one by one while small hands turn up. The best `max_candidates` palms with a score of at least
-    `palm_score` are looked at, and again `rounds` times around their own joints. `window_sides` are the sides of
-    windows in which the landmark network searches for hands without a palm; `votes` of them must agree on a hand.
-    `num_looks` is the number of looks per found hand. If no hand is found, the plan `if_blind` is tried.
+    `view_sides` are the sides of the square parts of the photo ("views") in which palms are detected, each at the
+    rotations `view_turns` (radians). Views with the smaller `finer_sides` follow, one side at a time, as long as small
+    hands are found. The landmark network runs on the regions of the best `max_candidates` palms with a score of at
+    least `palm_score`, and then up to `rounds` times on the region around the joints that it found. `window_sides` are
+    the sides of square parts ("windows") in which the landmark network searches for hands whose palm was not detected;
+    at least `votes` windows must agree on such a hand. `num_looks` is the number of looks (`looks.py`) at every hand.
+    If no hand is found, the plan `if_blind` is tried.
     """
 
     view_sides: tuple[float, ...]
@@ -102,7 +104,7 @@ EFFORTS: Mapping[str, SearchPlan] = MappingProxyType(
 
 
 def search(palm_engine: Engine, landmark_engine: Engine, pyramid: Pyramid, plan: SearchPlan) -> Sightings:
-    """Return the likely hands in a photo, most certain first; a hand may appear in several readings."""
+    """Return the likely hands in a photo, most certain first; one hand may appear several times, with other joints."""
     longer = max(pyramid.width, pyramid.height)
     seen, before = look_at(landmark_engine, pyramid, joined([])), 1.0
 
@@ -129,9 +131,10 @@ def search(palm_engine: Engine, landmark_engine: Engine, pyramid: Pyramid, plan:
 
 
 def place_by_place(engine: Engine, pyramid: Pyramid, regions: Regions, known: Sightings, *, rounds: int) -> Sightings:
-    """Return the known hands and those in some regions, best first; at each place the best region is tried first. If
-    that certainly shows a hand, the others are skipped, unless they are larger: they may show the whole hand of which a
-    part was seen.
+    """Return the known hands, followed by those found in `regions`, which are sorted best first.
+
+    At each place the best region is tried first. If it certainly shows a hand, the other regions there are skipped,
+    except larger ones: they may show the whole hand, of which the first showed only a part.
     """
     for leading in (True, False):
         regions = regions[~explained(regions, known)]
@@ -142,7 +145,7 @@ def place_by_place(engine: Engine, pyramid: Pyramid, regions: Regions, known: Si
 
 
 def leaders(regions: Regions) -> Bool[np.ndarray, " N"]:
-    """Return which regions are the first at their place."""
+    """Return which regions are the first ones at their place (`_SAME_PLACE`)."""
     first = np.ones(len(regions), dtype=bool)
     for number in range(1, len(regions)):
         better = np.flatnonzero(first[:number])
@@ -151,7 +154,7 @@ def leaders(regions: Regions) -> Bool[np.ndarray, " N"]:
 
 
 def explained(regions: Regions, known: Sightings) -> Bool[np.ndarray, " N"]:
-    """Return which regions are at the place of a certain hand and no larger than its region."""
+    """Return which regions are at the place of a certain hand and not much larger than its region."""
     sure = known[known.presence >= _CERTAIN].regions()
     places = [regions[np.array([number])] for number in range(len(regions))]
     near = [same_regions(sure, one, *_SAME_PLACE) & (one.side_px < _LARGER * sure.side_px) for one in places]
@@ -161,9 +164,10 @@ def explained(regions: Regions, known: Sightings) -> Bool[np.ndarray, " N"]:
 def verified(
     engine: Engine, pyramid: Pyramid, regions: Regions, *, rounds: int, known: Sightings | None = None
 ) -> Sightings:
-    """Return what the landmark network considers hands in some regions, after another look around its own joints.
+    """Return the hands that the landmark network finds in `regions`.
 
-    Regions that show one of the `known` hands at the first look are skipped.
+    After a first run, it runs up to `rounds` times on the region around the joints that it found. Regions in which the
+    first run shows one of the `known` hands are skipped.
     """
     seen = look_at(engine, pyramid, regions)
     if known is not None:
@@ -174,19 +178,22 @@ def verified(
 
 
 def once(seen: Sightings) -> Sightings:
-    """Return the hands without duplicates, most certain first."""
+    """Return the sightings without duplicates and parts of other hands, most certain first."""
     return seen[each_once(seen.joints_px, seen.rank())]
 
 
 def readings(seen: Sightings) -> Sightings:
-    """Return sightings with different joints, most certain first: several looks at each will show which is right."""
+    """Return at most `MAX_READINGS` sightings with clearly different joints, most certain first.
+
+    Several of them may be of one hand; `looks.look_closely` is needed to decide which is right.
+    """
     return seen[distinct_readings(seen)[:MAX_READINGS]]
 
 
 def voted(
     engine: Engine, pyramid: Pyramid, windows: Regions, known: Sightings, *, rounds: int, votes: int
 ) -> Sightings:
-    """Return the hands on which enough windows agree, except known ones."""
+    """Return the hands, except known ones, that the landmark network finds in at least `votes` windows."""
     seen = verified(engine, pyramid, windows, rounds=rounds)
     seen = seen[seen.presence >= _WINDOW_PRESENT]
     new = [not any(is_repetition(one, other) for other in known.joints_px) for one in seen.joints_px]
@@ -197,7 +204,10 @@ def voted(
 
 
 def square_views(width: int, height: int, fractions: tuple[float, ...], turns: tuple[float, ...]) -> Regions:
-    """Return overlapping squares that cover a photo, largest first; sides are multiples of its longer side."""
+    """Return a grid of overlapping squares over a photo, for every side and every rotation.
+
+    The sides are `fractions` of the photo's longer side; the rotations are `turns`, in radians.
+    """
     views = []
     for fraction in fractions:
         side = fraction * max(width, height)
@@ -215,7 +225,7 @@ def _spread(length: int, side: float) -> list[float]:
 
 
 def distinct(palms: Palms, known: Regions) -> Regions:
-    """Return the regions of palms, best first, without near repeats of better or known ones."""
+    """Return the regions of palms, best first, without those that nearly coincide with a better or known one."""
     regions = joined([known, palms.regions[np.argsort(-palms.score, kind="stable")]])
     kept = list(range(len(known)))
     for number in range(len(known), len(regions)):

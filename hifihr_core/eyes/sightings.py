@@ -1,4 +1,4 @@
-"""Run the landmark network: its sightings in regions of a photo."""
+"""Run the landmark network on regions of a photo; its outputs there are called sightings."""
 
 from dataclasses import dataclass, fields
 
@@ -24,8 +24,9 @@ _SETTLED = (0.02, 1.04, 0.06)
 class Sightings:
     """The landmark network's output for N regions, in pixels and axes of the photo.
 
-    `depth_px` is along the view, relative to the wrist, in pixels of the photo; `metres` are relative to the centre of
-    the hand. `presence` is the probability that the region shows a hand, `right` that it is a right one.
+    `depth_px` is along the viewing direction, relative to the wrist, in pixels of the photo; `metres` are the joints in
+    metres, relative to the centre of the hand. `presence` is the probability that the region shows a hand, `right` the
+    probability that it is a right hand.
     """
 
     joints_px: Float[np.ndarray, "N 21 2"]
@@ -35,7 +36,7 @@ class Sightings:
     right: Float[np.ndarray, " N"]
 
     def __len__(self) -> int:
-        """Return the number of regions."""
+        """Return the number of sightings."""
         return len(self.presence)
 
     def __getitem__(self, which: np.ndarray) -> "Sightings":
@@ -48,25 +49,25 @@ class Sightings:
         return Sightings(*(np.where(take.reshape(-1, *[1] * (a.ndim - 1)), b, a) for a, b in rows))
 
     def replaced(self, numbers: Int[np.ndarray, " M"], other: "Sightings") -> "Sightings":
-        """Return these sightings with those at `numbers` replaced by the M in `other`."""
+        """Return these sightings, with those at the indices `numbers` replaced by the M sightings in `other`."""
         place = np.arange(len(self))
         place[numbers] = len(self) + np.arange(len(other))
         return join_sightings([self, other])[place]
 
     def size_px(self) -> Float[np.ndarray, " N"]:
-        """Return the longer side of each hand's bounding box."""
+        """Return the longer side of each hand's bounding box, pixels."""
         return np.ptp(self.joints_px, axis=1).max(axis=1)
 
     def rank(self) -> Float[np.ndarray, " N"]:
-        """Return a rank for sightings of the same hand: by certainty, ties by size.
+        """Return a number per sighting that is higher for better ones: first by presence, then by size.
 
-        If it is shown only a part of a hand, the network squeezes all joints into it, with the same confidence as for a
-        whole hand.
+        Size matters because the network, if it is shown only a part of a hand, squeezes all joints into that part, with
+        the same presence as for a whole hand.
         """
         return np.round(self.presence / _AS_SURE) + 1 - 1 / (1 + self.size_px())
 
     def regions(self) -> Regions:
-        """Return the region of each hand from its own joints."""
+        """Return the region around the joints of each hand."""
         return about_joints(self.joints_px)
 
 
@@ -78,7 +79,7 @@ def join_sightings(parts: list[Sightings]) -> Sightings:
 def look_at(
     engine: Engine, pyramid: Pyramid, regions: Regions, mirrored: Bool[np.ndarray, " N"] | None = None
 ) -> Sightings:
-    """Run the landmark network on each region, on a mirrored crop where `mirrored` is True."""
+    """Run the landmark network on each region; where `mirrored` is True, on the mirrored crop."""
     mirrored = np.zeros(len(regions), dtype=bool) if mirrored is None else mirrored
     starts = range(0, max(len(regions), 1), _CROPS_AT_ONCE)
     parts = []
@@ -92,10 +93,10 @@ def look_at(
 
 
 def look_again(engine: Engine, pyramid: Pyramid, seen: Sightings, *, rounds: int) -> Sightings:
-    """Look again at each hand, up to `rounds` times, in the region of its own joints; return the last look that is not
-    worse.
+    """Run the landmark network again on each hand, up to `rounds` times, on the region around its latest joints.
 
-    Hands whose region has converged, or that repeat a more certain one, are not looked at again.
+    Returns the latest result for each hand whose presence is not clearly lower than before. Hands whose region has
+    converged, or that repeat a more certain one, are not processed again.
     """
     best = latest = seen
     going = np.sort(distinct_readings(seen))
@@ -111,7 +112,7 @@ def look_again(engine: Engine, pyramid: Pyramid, seen: Sightings, *, rounds: int
 
 
 def distinct_readings(seen: Sightings) -> Int[np.ndarray, " M"]:
-    """Return the indices of sightings that do not repeat a more certain one, most certain first."""
+    """Return the indices of sightings that do not repeat the joints of a more certain one, most certain first."""
     kept: list[int] = []
     sizes = seen.size_px()
     for number in np.argsort(-seen.rank(), kind="stable").tolist():

@@ -1,4 +1,4 @@
-"""From any photo to posed, textured hands: `Predictor`."""
+"""Prediction: reconstruct posed, textured hands from photos, with `Predictor`."""
 
 from hifihr_core.exports.results import HandResult, PhotoResult
 from hifihr_core.prediction.predictor import Predictor, PredictSettings

@@ -1,4 +1,6 @@
-"""Map hands from crops back to the original photo: un-mirrored, at full size, with mesh, texture and report."""
+"""Build the results of a photo from the hands in its crops: un-mirrored, in the camera of the full-size photo, with
+mesh, texture and report.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -41,7 +43,8 @@ class Reconstruction:
     """Everything known about the hands of one photo once they are reconstructed, in the order of `detections`.
 
     `hands` are right hands (left ones mirrored), in the cameras of `crops`; `origins` and `confidence` are those of
-    `Started`. `sized` is True if the length of the hands was given; `start` are the hands before they were refined.
+    `Started`. `sized` is True if the user gave the length of the hands. `start` contains the hands before refinement,
+    None if they were not refined.
     """
 
     photo: Photo
@@ -64,9 +67,9 @@ def assemble(
     licences: Mapping[str, str],
     views: Sequence[Sequence[View]] | None = None,
 ) -> tuple[HandResult, ...]:
-    """Return one result per hand; refined hands get the photo on their texture, `texture_px` wide and high.
+    """Return one result per hand; the textures of refined hands are completed from photos, `texture_px` wide and high.
 
-    `views` are the photos that show each hand's skin, if other photos of the person are available.
+    `views` contains, for each hand, the crops that show its skin; by default only its own crop.
     """
     posed = pose_hands(model, done.hands, done.crops.K)
     if views is None:
@@ -117,7 +120,7 @@ def _found_keypoints(detection: Detection) -> Float[np.ndarray, "21 2"] | None:
 
 
 def _before(start: LitHands | None, i: int) -> dict[str, np.ndarray] | None:
-    """Return the parameters of hand i before its refinement, without the skin and light, which were only guesses."""
+    """Return the parameters of hand i before its refinement, without skin and light, which were only rough guesses."""
     if start is None:
         return None
     hand = start.parameters
@@ -126,7 +129,7 @@ def _before(start: LitHands | None, i: int) -> dict[str, np.ndarray] | None:
 
 
 def _score(detection: Detection, confidence: float) -> float:
-    """Return the detector's confidence, times the network's confidence if the detector gave no keypoints."""
+    """Return the score of the detection, times the network's confidence if the detector gave no keypoints."""
     return detection.score if detection.keypoints_px is not None else detection.score * confidence
 
 
@@ -145,9 +148,9 @@ def _side_confidence(detection: Detection, side: Side) -> float | None:
 def _mesh(
     model: HandModel, posed: PosedHands, hand: LitHands, i: int, views: Sequence[View], texture_px: int
 ) -> tuple[TexturedMesh, float | None]:
-    """Return the mesh of hand i as a right hand in the camera frame, and how much of its texture comes from the photo.
+    """Return the mesh of hand i as a right hand in the camera frame, and the fraction of its texture from photos.
 
-    The fraction is None without views: then the texture is only the inferred skin.
+    The fraction is None without `views`; then the texture is only the inferred skin.
     """
     mesh = hand_mesh(model, hand, posed.hand, i)
     if not views or mesh.texture is None:
@@ -170,7 +173,7 @@ def views_of(model: HandModel, done: Reconstruction, *, texture_px: int) -> list
 def _view(
     done: Reconstruction, refined: Refined, verts_cam: Float[Tensor, "V 3"], light: Light, i: int, texture_px: int
 ) -> View:
-    """Return hand i in a crop at the photo's own resolution."""
+    """Return the view of hand i: its crop at about the resolution of the photo, with mask, surface and light."""
     crops = done.crops
     crop_px = crops.image.shape[-1]
     T_crop_photo = _numpy(crops.T_crop_photo[i])
@@ -194,7 +197,7 @@ def _unmirrored(light: Light) -> Light:
 
 
 def _depth_sigma_m(done: Reconstruction, i: int, size_spread: float) -> float:
-    """Return the standard deviation of hand i's distance, from the uncertain size, focal length and joints."""
+    """Return the standard deviation of hand i's distance, metres, from those of its size, focal length and joints."""
     seen, distance = done.detections[i].seen, float(done.hands.root_cam[i].norm())
     size = SAID_LENGTH_SPREAD if done.sized else size_spread
     focal = 0.0 if done.camera.metric else ASSUMED_FOCAL_SPREAD
@@ -203,7 +206,10 @@ def _depth_sigma_m(done: Reconstruction, i: int, size_spread: float) -> float:
 
 
 def _report(done: Reconstruction, joints_px: Float[np.ndarray, "21 2"], definition: str, i: int) -> dict[str, object]:
-    """Return how hand i was made; keypoint errors are those of the detected joints, as the detector defines them."""
+    """Return the report on hand i: where its start and keypoints come from, how well it fits, and remarks.
+
+    The keypoint error compares the hand with the detected joints, in the detector's definition of joints.
+    """
     detection = done.detections[i]
     report: dict[str, object] = {"start": done.origins[i]}
     if detection.keypoints_px is not None:

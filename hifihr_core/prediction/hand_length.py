@@ -1,4 +1,4 @@
-"""Measure hand lengths, and scale hands to a given length: the one thing that fixes scale and depth."""
+"""Measure hand lengths, and scale hands to a given length, which determines their size and their distance."""
 
 from dataclasses import replace
 
@@ -15,15 +15,15 @@ _STEPS = 4
 
 
 def hand_lengths_m(model: HandModel, parameters: HandParameters) -> Float[Tensor, " B"]:
-    """Return the length of each flat hand from the wrist to the tip of the middle finger, metres."""
+    """Return the length that each hand has if it is flat, from the wrist to the tip of the middle finger, metres."""
     joints = model.joints_of(parameters)[:, _MIDDLE]
     return (joints[:, 1:] - joints[:, :-1]).norm(dim=-1).sum(dim=1)
 
 
 def with_length(model: HandModel, hands: LitHands, length_m: Float[Tensor, " B"]) -> LitHands:
-    """Return hands of the given lengths: shapes change as little as possible, and distances grow with size.
+    """Return the hands with the given lengths in metres; their projections stay nearly the same.
 
-    The projection stays nearly the same.
+    Shape parameters change as little as possible, and the distance of a hand is scaled like its length.
     """
     before = hand_lengths_m(model, hands.parameters).detach()
     parameters = hands.parameters

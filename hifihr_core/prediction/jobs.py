@@ -47,8 +47,9 @@ from hifihr_core.prediction.sheets import overlay, sheet
 class OutputSettings:
     """What is written, and where; `formats` are names of `exports.FORMATS`.
 
-    `bones` is the bone naming scheme (vrm, unreal, mano); with `backdrop` a scene shows the photo behind its hands;
-    with `page` one HTML file shows all photos of the run; with `forearm` hands in scenes end in a forearm stub.
+    `pictures` adds an overlay and a sheet of views as JPEG. `bones` is the bone naming scheme (vrm, unreal, mano). With
+    `backdrop`, a scene shows the photo behind its hands; with `page`, one HTML file shows all photos of the run; with
+    `forearm`, hands in scenes have a short piece of forearm.
     """
 
     folder: Path
@@ -93,9 +94,9 @@ def predict_files(
     photo that an earlier run finished with the same settings is skipped, so an interrupted run resumes. A photo that
     cannot be read, or whose box or camera does not fit, is reported; the others are still processed. `boxes` maps paths
     to hands that replace the detector's. `convert` changes every hand before it is written, for example to MANO with
-    `ManoConverter.convert`. With `same_person` all photos are of one person and share a skin; then if one is redone,
-    all are. With a `part`, `paths` are only its photos (`photos_of_part`); other parts may write to the same folder at
-    the same time, and its index lists the photos of all parts.
+    `ManoConverter.convert`. With `same_person`, all photos are of one person, whose hands get the same skin; if one
+    photo must be processed again, all are. With a `part`, `paths` are only its photos (`photos_of_part`); other parts
+    may write to the same folder at the same time, and the index of that folder lists the photos of all parts.
 
     Raises: ConfigError for an unknown format; DataError if results with other settings exist, or results cannot be
     written.
@@ -125,7 +126,10 @@ class _Run:
     same_person: bool = False
 
     def photos(self, paths: Sequence[Path]) -> Iterator[Done]:
-        """Yield the finished photos in order; before the first, check that no other results are in the way."""
+        """Process the photos, and yield each when it is finished, in order.
+
+        Before the first, check that no results made with other settings would be overwritten.
+        """
         settings = {path: self._settings(path) for path in paths}
         kept = {path for path in paths if self._is_kept(path, settings[path])}
         if self.same_person:
@@ -165,7 +169,10 @@ class _Run:
             return _named(error, path)
 
     def _together(self, paths: Sequence[Path]) -> dict[Path, "_Found"]:
-        """Return the photos of one person with their hands; failed photos do not contribute to the shared skin."""
+        """Return the photos of one person, each with its hands or with the error that prevented them.
+
+        Photos with an error do not contribute to the shared skin.
+        """
         read: dict[Path, Photo] = {}
         found: dict[Path, _Found] = {}
         for path in paths:
@@ -213,7 +220,7 @@ class _Run:
         return is_done(self.index, path, settings)
 
     def _settings(self, path: Path) -> str:
-        """Return a fingerprint that changes whenever the results of a photo would."""
+        """Return a short text that changes if any setting changes on which the results of a photo depend."""
         given = None if self.boxes is None else [repr(hand) for hand in self.boxes.get(str(path), ())]
         detector, convert = (
             getattr(one, "__qualname__", type(one).__name__) for one in (self.predictor.detector, self.convert)
@@ -253,7 +260,7 @@ def _write_pictures(photo: Photo, result: PhotoResult, stem: Path) -> list[Path]
 
 
 def _context(photo: Photo, result: PhotoResult, path: Path, output: OutputSettings) -> ExportContext:
-    """Return the photo's metadata for its files; the camera is the one its hands were computed with."""
+    """Return what exports need to know about the photo; its camera is the one with which its hands were computed."""
     if not result.hands:
         return ExportContext(path.name, bones=output.bones, forearm=output.forearm)
     view = PhotoView(result.hands[0].K, photo.size_px, photo.image if output.backdrop else None)

@@ -18,9 +18,10 @@ from hifihr_core.models.shipped import HAND_NETWORK, IMAGE_NETWORK, LIFTER, ship
 
 @dataclass(frozen=True)
 class LoadedModels:
-    """All models that prediction runs, in evaluation mode.
+    """All models that prediction uses, in evaluation mode.
 
-    `network` or `lifter` may be missing, but not both; `second_sight` needs `lifter`.
+    `network` or `lifter` may be None, but not both; `second_sight` is None without `lifter`. `network_px` is the side
+    of the network's input, pixels.
     """
 
     hand: HandModel
@@ -34,8 +35,8 @@ class LoadedModels:
 def load_models(checkpoint: Path | None, *, device: torch.device) -> LoadedModels:
     """Load a checkpoint (a weight file or a run folder), or the shipped models if none is given.
 
-    The shipped lifter and hand network fit only the hand they were trained for. Raises: AssetError if no model can
-    reconstruct hands.
+    The shipped lifter and hand network are loaded only if they were trained for the hand of the checkpoint. Raises:
+    AssetError if there is no model that can reconstruct hands.
     """
     path = find_checkpoint(checkpoint) if checkpoint is not None else shipped_model(IMAGE_NETWORK)
     loaded: Checkpoint | None = load_checkpoint(path, device=device) if path is not None else None

@@ -19,7 +19,7 @@ from hifihr_core.rendering.skylight import with_sky
 def share_skin(
     model: HandModel, photos: Sequence[Reconstruction], bank: SkinBank, prior: LightPrior
 ) -> list[Reconstruction]:
-    """Return the photos with one skin for all hands and a separate light for each."""
+    """Return the photos with the same inferred skin for all hands, and with a separate light for each hand."""
     hands = _joined([replace(one.hands, light=with_sky(one.hands.light)) for one in photos])
     refined = [one.refined for one in photos]
     masks = [one.mask for one in refined if one is not None]

@@ -1,4 +1,4 @@
-"""`Predictor`, the entry point of this package: a photo in, posed and textured hands out."""
+"""`Predictor`, the entry point of this package: it reconstructs posed and textured hands from a photo."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -43,7 +43,7 @@ from hifihr_core.rendering import Renderer
 #: Texture size during refinement: crops show hands smaller than full textures, whose gradients cost as much as
 #: rendering.
 REFINED_MAP_PX = 128
-#: A second look at a box from the user is rejected if its own box would be smaller than this fraction of it.
+#: A box from the user is not replaced by a box that is smaller than this fraction of it; see `starts.centred`.
 LEAST_OF_GIVEN_BOX = 0.55
 
 
@@ -51,12 +51,13 @@ LEAST_OF_GIVEN_BOX = 0.55
 class PredictSettings:
     """Settings for turning photos into hands.
 
-    `crop_px` is the side of the crops for refinement and rendering (the network has its own size). `texture_px` is
-    the size of the completed texture; completion needs `refine`, since a map is only as good as the fit it is based on.
-    `box_scale` is the crop's side as a multiple of its box (None: the defaults). `side` overrides the detector, or
-    supplies the side when there is no detector; with None a hand of unknown side is taken to be a right one.
-    `hand_length_m`, from the wrist to the tip of the middle finger of the flat hand, fixes the size of every hand; with
-    `same_person` the hands of a photo get the same length, the mean of the estimates.
+    `crop_px` is the side of the crops for refinement and rendering (the input of the network has its own size).
+    `texture_px` is the side of the completed texture; textures are completed only with `refine`, since a texture is
+    only as good as the fit on which it is based. `box_scale` is the side of a crop as a multiple of its box (None: the
+    defaults). `side` overrides the detector, or supplies the side if there is no detector; with None, a hand of unknown
+    side is taken to be a right one. `mirrored` is for photos that show people as in a mirror. `hand_length_m`, from the
+    wrist to the tip of the middle finger of the flat hand, fixes the size of every hand; with `same_person`, the hands
+    of a photo get the same length, the mean of the estimates.
     """
 
     start: Start = "auto"
@@ -259,7 +260,7 @@ class Predictor:
         return _Work(photo, notes, clock, done)
 
     def _sized(self, hands: LitHands) -> LitHands:
-        """Return the hands with the known or shared length."""
+        """Return the hands with the length from the settings, or with the same length if they are of one person."""
         length_m = self.settings.hand_length_m
         if length_m is None and not self.settings.same_person:
             return hands
@@ -269,26 +270,32 @@ class Predictor:
         )
 
     def _detect(self, photo: Photo) -> list[Detection]:
-        """Return the detections, in pixels of the full-size photo."""
+        """Return the hands that the detector finds, in pixels of the full-size photo."""
         found = detect(photo, self.detector)
         found = mirrored(found) if self.settings.mirrored else found
         return [replace(one, side=self.settings.side or one.side) for one in found]
 
     def _believe(self, given: Sequence[Detection]) -> list[Detection]:
-        """Return the user's hands; too few keypoints are ignored unless there is no other start."""
+        """Return the hands that the user gave; their keypoints are dropped if they are too few to start from.
+
+        They are not dropped if nothing else can be the start: without an image network, or with `start` "keypoints".
+        """
         hands = [replace(one, side=one.side or self.settings.side) for one in given]
         if self.network is None or self.settings.start == "keypoints":
             return hands
         return [without_poor_keypoints(one) for one in hands]
 
     def _match(self, hands: LitHands, crops: Crops, mask: Bool[Tensor, "B H W"] | None = None) -> LitHands:
-        """Return the hands with skin and light inferred."""
+        """Return the hands with skin and light inferred from their crops."""
         if self._skins is None:
             self._skins = draw_skin_bank(self.hand)
         return match_light(self.hand, hands, crops, self._skins, self._light_prior, mask=mask)
 
     def _cut(self, photo: Photo, detections: Sequence[Detection], K: np.ndarray, *, least: float) -> Crops:
-        """Cut the crops; without keypoints, around the joints that the image network finds in a first look."""
+        """Return the crops of the hands; a box without keypoints is first moved to the joints that the network finds.
+
+        `least` is that of `starts.centred`.
+        """
 
         def cut(boxes: Sequence[Detection]) -> Crops:
             settings = self.settings
@@ -303,14 +310,14 @@ class Predictor:
 
 
 def _checkpoint_source(checkpoint: Path) -> str:
-    """Return what distinguishes a checkpoint's weights from later ones in the same run folder."""
+    """Return a text that identifies the weights of a checkpoint, even if its run folder later contains others."""
     path = find_checkpoint(checkpoint).resolve()
     return f"{path} with SHA-256 {sha256_of(path, error=AssetError)}"
 
 
 @dataclass(frozen=True)
 class _Work:
-    """A photo before its results are put together; `done` is None if it shows no hand."""
+    """A photo whose hands are reconstructed, but not yet assembled to results; `done` is None if it shows no hand."""
 
     photo: Photo
     notes: tuple[str, ...]
@@ -319,7 +326,7 @@ class _Work:
 
 
 class _Clock:
-    """Seconds per stage."""
+    """Measures how many seconds each stage of a prediction takes."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}

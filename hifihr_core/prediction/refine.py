@@ -1,7 +1,7 @@
 """Refinement: fit a hand to its photo, first by joints and outline, then by appearance.
 
-All hands of a photo are refined independently, in small groups side by side. Both stages stop early once nothing
-improves.
+The hands of a photo do not influence each other; small groups of them are refined in parallel. Both stages stop early
+once nothing improves.
 """
 
 from collections.abc import Callable, Sequence
@@ -52,7 +52,10 @@ class RefineSettings:
 
 @dataclass(frozen=True)
 class Quality:
-    """How well a hand explains its crop: keypoint error in pixels of the crop (NaN without), mask IoU, masked PSNR."""
+    """How well a hand explains its crop: keypoint error in pixels of the crop, IoU with the mask, and masked PSNR.
+
+    The keypoint error is NaN for a hand without keypoints.
+    """
 
     keypoint_px: Float[Tensor, " B"]
     iou: Float[Tensor, " B"]
@@ -61,7 +64,7 @@ class Quality:
 
 @dataclass(frozen=True)
 class Refined:
-    """The refined hands, their masks, and their fit quality before and after."""
+    """The refined hands, their masks, and how well they fit before and after refinement."""
 
     hands: LitHands
     mask: Bool[Tensor, "B H W"]
@@ -81,9 +84,10 @@ def refine(
 ) -> Refined:
     """Refine hands from `start` on their crops; `renderer` must have the size of the crops. `start` is not modified.
 
-    `look` infers skin and light again once the outline fits (`match_light`); without it they stay as they are.
-    `on_step` gets the number of finished steps on the image; with several groups of hands, each counts its own. The
-    result is the last state, or the start if that explains the crop better (measured by the same cost).
+    `look` infers skin and light again once the outline fits (`match_light`); by default they do not change before the
+    second stage. `on_step` is called with the number of finished steps of that stage; with several groups of hands,
+    each group counts its own steps. The result for a hand is the last state, or the start if that has a lower cost in
+    the second stage.
     """
     start = replace(start, light=with_sky(start.light))
     outlined = _by_group(partial(_fit_outlines, hand, renderer, outlines=settings.outlines), start, crops)
@@ -95,9 +99,9 @@ def refine(
 
 
 def _by_group(work: Callable[..., Record], *records: Any) -> Record:
-    """Return the result of `work` for all hands, called in parallel with the rows of one group of hands in each record.
+    """Call `work` in parallel, each time with the rows of one group of hands in every record, and join its results.
 
-    Groups are the same on any number of cores, and so are the results. A GPU works on all hands at once.
+    Groups are the same on any number of cores, and so are the results. On a GPU, all hands are one group.
     """
     count, on_cpu = len(records[0]), records[0].root_cam.device.type == "cpu"
     size = max(_LEAST_HANDS, -(-count // _BATCHES)) if on_cpu else count
@@ -116,7 +120,7 @@ def _rows(record: Record, some: slice) -> Record:
 
 @dataclass(frozen=True)
 class _Outlined:
-    """Hands that fit their outlines, their masks on full-size crops, and their shadows."""
+    """Hands fitted to joints and outlines, their masks on full-size crops, and their shadows on themselves."""
 
     hands: LitHands
     mask: Bool[Tensor, "B H W"]
@@ -165,7 +169,7 @@ def _fit_on_small_crops(hand: HandModel, start: LitHands, crops: Crops, outlines
 
 
 def measure(hand: HandModel, drawn: DrawnHands, crops: Crops, mask: Bool[Tensor, "B H W"]) -> Quality:
-    """Return how well rendered hands explain their crops, on the hand's side of the wrist."""
+    """Return how well rendered hands explain their crops; the forearm's side of the wrist does not count."""
     rendered, joints_px = drawn.rendered, drawn.posed.joints_px
     seen = crops.confidence > 0
     distance = (crops.definitions(hand.joint_definition) @ joints_px - crops.keypoints_px).norm(dim=-1)

@@ -1,7 +1,7 @@
 """Name the results of a photo, find those of earlier runs, and decide what may be replaced.
 
-Results are what the index of a folder lists (`hands.json`). A file that it does not list is not ours: it is never
-written to or removed, whatever its name, and neither is a photo of this run.
+Only files that the index of a folder (`hands.json`) lists are results. Any other file, whatever its name, is never
+replaced or removed, and neither is a photo of this run.
 """
 
 import hashlib
@@ -24,13 +24,13 @@ _PAGE_MARK = b"<title>hifihr</title>"
 
 
 def fingerprint(path: Path) -> dict[str, int]:
-    """Return what distinguishes a photo from a changed one: its size in bytes and its modification time."""
+    """Return the size in bytes and the modification time of a photo, which show whether it has changed since."""
     found = path.stat()
     return {"bytes": found.st_size, "modified_ns": found.st_mtime_ns}
 
 
 def digest(facts: object) -> str:
-    """Return a short text that identifies the settings."""
+    """Return a short hash of `facts`, such as the settings of a run."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
@@ -42,7 +42,7 @@ def without_results(photos: Sequence[Path], folder: Path) -> list[Path]:
 
 
 def photos_of_part(photos: Sequence[Path], part: Part) -> list[Path]:
-    """Return the photos of one part of a run: a pure function of the list.
+    """Return the photos of one part of a run; the division depends only on the list `photos`.
 
     Photos whose result names may collide (`a.jpg`, `a.png`, `a_2.jpg`) are in the same part, so that every result has
     the same name as in an undivided run.
@@ -54,14 +54,16 @@ def photos_of_part(photos: Sequence[Path], part: Part) -> list[Path]:
 
 
 def _shortest_in(stems: Collection[str], stem: str) -> str:
-    """Return the shortest of `stems` that equals this one or is its beginning before an underscore."""
+    """Return the shortest of `stems` that is equal to `stem`, or is the part of it before one of its underscores."""
     words = stem.split("_")
     heads = ("_".join(words[:count]) for count in range(1, len(words) + 1))
     return next(head for head in heads if head in stems)
 
 
 def is_done(index: RunIndex, path: Path, settings: str) -> bool:
-    """Return whether an earlier run with these settings finished this version of the photo, and its files exist."""
+    """Return whether an earlier run with the same settings finished the photo in its present version, and all of its
+    files still exist.
+    """
     entry = index.entry(str(path))
     if entry is None or entry.get("settings") != settings or entry.get("file") != fingerprint(path):
         return False
@@ -69,7 +71,10 @@ def is_done(index: RunIndex, path: Path, settings: str) -> bool:
 
 
 def refuse_other_results(index: RunIndex, path: Path, settings: str) -> None:
-    """Raise DataError if the folder has a result of this photo that was made with other settings."""
+    """Raise DataError if the folder has results of this photo, which must not be those of this run (`is_done`).
+
+    The message says whether they were made with other settings or from another version of the photo.
+    """
     entry = index.entry(str(path))
     if entry is not None and any((index.folder / name).exists() for name in index.names(str(path))):
         reason = "with other settings" if entry.get("file") == fingerprint(path) else "of another version of this photo"
@@ -82,8 +87,8 @@ def refuse_foreign_page(path: Path, *, overwrite: bool) -> None:
         return
     ours = path.is_file() and _PAGE_MARK in read_head(path, 4096)
     if not (ours and overwrite):
-        remedy = "or --overwrite" if ours else "hifihr did not write it"
-        raise DataError(f"{path}: already exists; give another --out, {remedy}")
+        found, remedy = ("", ", or --overwrite") if ours else (", and hifihr did not write it", "")
+        raise DataError(f"{path}: already exists{found}; give another --out{remedy}")
 
 
 def choose_stem(index: RunIndex, path: Path, hands: int, formats: Sequence[str], taken: Iterable[str]) -> str:
@@ -94,7 +99,7 @@ def choose_stem(index: RunIndex, path: Path, hands: int, formats: Sequence[str],
         foreign = (name for name in names - own if (index.folder / name).exists())
         if stem not in used and next(foreign, None) is None:
             return stem
-    raise AssertionError("the candidates never end")
+    raise AssertionError("candidate_stems ended, expected an endless sequence")
 
 
 def result_names(stem: str, hands: int, formats: Sequence[str]) -> set[str]:
@@ -116,7 +121,7 @@ def remove_leftovers(index: RunIndex, path: Path, written: Iterable[Path]) -> No
 
 
 def result_of(entry: Entry, folder: Path) -> dict[str, object]:
-    """Return an earlier run's entry in printable form: its files as paths."""
+    """Return the entry of an earlier run with the paths of its files, in place of their names in `folder`."""
 
     def paths(names: Sequence[str]) -> list[str]:
         return [str(folder / name) for name in names]

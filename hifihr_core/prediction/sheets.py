@@ -41,7 +41,7 @@ def skeleton(image: UInt8[np.ndarray, "H W 3"], joints_px: Float[np.ndarray, "21
 
 
 def sheet(photo: Photo, hand: HandResult) -> UInt8[np.ndarray, "H W 3"]:
-    """Return a row for one hand: photo, overlay, skeleton, the mesh turned to either side, and its texture."""
+    """Return a row of pictures of one hand: photo, overlay, skeleton, mesh from both sides and behind, and texture."""
     center_px, side_px = square_around(hand.box_px, scale=1.6)
     to_tile = square_crop(center_px, side_px, image_px=_TILE_PX)
     tile = photo.warp(to_tile, width=_TILE_PX, height=_TILE_PX)
@@ -58,7 +58,7 @@ def sheet(photo: Photo, hand: HandResult) -> UInt8[np.ndarray, "H W 3"]:
 def render_mesh(
     mesh: TexturedMesh, K: Float[np.ndarray, "3 3"], size: tuple[int, int], light: Light
 ) -> tuple[Float[np.ndarray, "H W 3"], Float[np.ndarray, "H W"]]:
-    """Return colour and coverage of a mesh in front of the camera K, both in [0, 1]."""
+    """Return colour and coverage of a mesh rendered with camera K, both in [0, 1]; `size` is (height, width)."""
     renderer = Renderer(torch.from_numpy(mesh.faces), height=size[0], width=size[1])
     vertices = torch.from_numpy(mesh.vertices).float()[None]
     rendered = renderer(vertices, torch.from_numpy(K).float()[None], appearance_of(mesh), light)

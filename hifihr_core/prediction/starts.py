@@ -30,11 +30,11 @@ Start = Literal["auto", "image", "keypoints"]
 
 @dataclass(frozen=True)
 class Started:
-    """Starting hands, and the origin of each one's geometry ("image" or "keypoints").
+    """The hands with which a reconstruction starts, and the origin of each one's geometry ("image" or "keypoints").
 
-    `confidence` is the mean over the joints that the image network found, 1 if it finds none. Refinement does not use
-    those joints: the network's hand already agrees with them, and a fit to the image alone is more accurate
-    (docs/benchmarks/prediction.md).
+    `confidence` is the image network's mean confidence in the joints that it found, or 1 if it was not used or does not
+    find joints. Refinement does not use these joints: the network's hand already agrees with them, and a fit to the
+    image alone is more accurate (docs/benchmarks/prediction.md).
     """
 
     hands: LitHands
@@ -62,8 +62,8 @@ def centred(
     """Return the detections; boxes without keypoints are moved to the joints that the network finds.
 
     In a hand-drawn box or the whole photo, the hand is smaller or farther off centre than in training crops, so a
-    second, closer look is more accurate. A box stays if the network is unsure, or if the new box would be smaller than
-    `least` times the old one: a much smaller hand inside a drawn box is an error.
+    second run on a closer crop is more accurate. A box is not moved if the network is unsure, or if the new box would
+    be smaller than `least` times the old one: a much smaller hand inside a drawn box is an error.
     """
     estimate, _ = look(network, crops, network_px=network_px)
     if estimate.keypoints is None:
@@ -96,9 +96,9 @@ def from_image(hand: HandModel, estimate: Estimate, K: Float[Tensor, "B 3 3"]) -
 def from_keypoints(
     lifter: Lifter, hand: HandModel, crops: Crops, second: SecondSight | None = None, sighted: Sighted | None = None
 ) -> LitHands:
-    """Lift hands from their keypoints and fit them; their appearance is the mean.
+    """Lift hands from their keypoints and fit them to these; their appearance is the mean.
 
-    Hands that `second` looked at are lifted with its evidence.
+    For the hands in `sighted`, the evidence that `second`, the hand network, found in their crops is used as well.
     """
     other = torch.ones_like(crops.confidence[:, 0], dtype=torch.bool) if sighted is None else ~sighted.which
     parts = []
@@ -123,12 +123,12 @@ def start_hands(
     second: SecondSight | None = None,
     sighted: Sighted | None = None,
 ) -> Started:
-    """Return a start for every crop; `sighted` is what `second` saw in some of them.
+    """Return a start for every crop; `sighted` is the evidence that `second` found in some of them.
 
-    `auto` uses keypoints if a detector gave them. The image network runs only if a hand needs it; then it gives the
-    texture and light of all hands.
-    Raises: ConfigError if `keypoints` is asked for and a hand has none, AssetError if no installed model can
-    reconstruct a hand.
+    With `start` "auto", the keypoints of a hand are used if it has some. The image network runs only if a hand needs
+    it; then it also gives the texture and light of all hands.
+    Raises: ConfigError if `start` is "keypoints" and a hand has none, AssetError if no installed model can reconstruct
+    a hand.
     """
     seen = crops.confidence.amax(dim=1) > 0
     wants_keypoints = seen & (lifter is not None) & (start != "image")

@@ -1,7 +1,7 @@
-"""Choose the start of a run whose settings do not mention the network: the newest pretraining, else the shipped
-network.
+"""Choose the initial network of a run whose settings do not describe one: that of the newest pretraining, or else the
+shipped one.
 
-The paper's networks are available with `--config`; random heads learn nothing useful in an afternoon on a CPU.
+Random heads, such as those of the paper's networks (`--config`), learn nothing useful in an afternoon on a CPU.
 """
 
 from collections.abc import Collection
@@ -40,10 +40,11 @@ FINE_TUNING_LR = 1e-4
 
 @dataclass(frozen=True)
 class BareStart:
-    """Settings of the starting network, its weight file (None: only the body), and a line for the user.
+    """The initial network of a run: its settings, its weight file, and a line for the user.
 
-    `layer` has lower priority than everything that the user sets. `keeps` has higher priority than the settings of
-    pretraining: heads that it does not train are kept for later training.
+    `layer` contains the settings of the network, with lower priority than everything that the user sets. `keeps` has
+    higher priority than the settings of pretraining, so that a pretraining keeps the heads that it does not train.
+    `init` is the weight file, or None if only the shipped weights of the backbone are used.
     """
 
     layer: Layer
@@ -55,10 +56,11 @@ class BareStart:
 def find_bare_start(
     settings: RunSettings, given: Collection[str], *, runs: Path | None = RUNS, pretraining: bool = False
 ) -> BareStart | None:
-    """Return the start of a run with these settings; None if `given` (dotted names) describes its network.
+    """Return the initial network of a run, or None if the user's settings `given` (dotted names) describe one.
 
-    A pretraining starts from the shipped network, other runs from the newest pretraining in `runs` for their hand, if
-    any. If the hand is not that of the shipped network, only its body is used, with new heads.
+    A pretraining starts from the shipped network. All other runs start from the newest pretraining in `runs` for their
+    hand, or from the shipped network if there is none. If the shipped network was trained for another hand, only its
+    backbone is used, with new heads. Also returns None if there is no network to start from.
     """
     if ABOUT_THE_NETWORK & set(given):
         return None
@@ -66,15 +68,18 @@ def find_bare_start(
     if hand == "auto":
         hand = "anny" if SYNTH in settings.data.train else richest_hand()
     if not pretraining and runs is not None and (path := newest_pretraining(runs, hand)) is not None:
-        return _start_from(path, hand, settings, f"starting from the newest pretraining, {path}")
+        return _start_from(path, hand, settings, f"the newest pretraining, {path}")
     shipped = shipped_model(IMAGE_NETWORK)
     if shipped is None:
         return None
-    return _start_from(shipped, hand, settings, "starting from the shipped network; choose the paper's with --config")
+    return _start_from(shipped, hand, settings, "the shipped network", "; choose the paper's with --config")
 
 
 def newest_pretraining(runs: Path, hand: str) -> Path | None:
-    """Return the weight file of the newest readable pretraining for a hand, or None."""
+    """Return the weight file of the newest pretraining for a hand in the folder `runs`, or None if there is none.
+
+    It is the file of the best weights, if the run has one, else of the newest.
+    """
     places = [folder / name for folder in runs.glob(PRETRAININGS) for name in (BEST, NEWEST)]
     found = [path for path in places if path.is_file() and _hand_of(path) == hand]
     # The best weights, if any, of the most recently written run.
@@ -92,10 +97,10 @@ def _hand_of(path: Path) -> str | None:
         return None
 
 
-def _start_from(path: Path, hand: str, settings: RunSettings, note: str) -> BareStart | None:
-    facts = read_facts(path)
+def _start_from(path: Path, hand: str, settings: RunSettings, name: str, remark: str = "") -> BareStart | None:
+    facts, note = read_facts(path), f"starting from {name}{remark}"
     source = read_settings(facts["settings"])
-    values: dict[str, object] = {f"model.{name}": getattr(source.model, name) for name in _TAKEN_OVER}
+    values: dict[str, object] = {f"model.{key}": getattr(source.model, key) for key in _TAKEN_OVER}
     values["data.image_px"] = source.data.image_px
     if facts["hand"] == hand:
         values |= {
@@ -109,5 +114,5 @@ def _start_from(path: Path, hand: str, settings: RunSettings, note: str) -> Bare
         keeps = Layer(note, {"model.texture": source.model.texture} if source.model.texture else {})
         return BareStart(Layer(note, values), keeps, path, note)
     values["model.weights"] = "shipped"
-    note = f"{note}: its body, with new heads for the hand {hand}"
+    note = f"starting from the backbone of {name}, with new heads for the hand {hand}{remark}"
     return BareStart(Layer(note, values), Layer(note), None, note)

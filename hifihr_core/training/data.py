@@ -1,4 +1,4 @@
-"""Open datasets by name, for the batches of training and of validation."""
+"""Open the datasets of a run by name, and return batches for training and validation."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -28,10 +28,10 @@ AUGMENTATIONS: Mapping[str, AugmentRanges | None] = {
 
 @runtime_checkable
 class Batches(Protocol):
-    """Resumable epochs of batches: `BatchStream`, or hands rendered on the fly."""
+    """A resumable stream of batches in epochs: `BatchStream`, or `SynthBatches` for hands rendered on the fly."""
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield the rest of this epoch, then move on to the next."""
+        """Yield the remaining batches of this epoch; at the end, the position is the start of the next epoch."""
         ...
 
     def __len__(self) -> int:
@@ -39,17 +39,17 @@ class Batches(Protocol):
         ...
 
     def state_dict(self) -> dict[str, int]:
-        """Return the position: "seed", "epoch" and "start"."""
+        """Return the position: "seed", "epoch", and "start", the number of samples already used in this epoch."""
         ...
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go to a position."""
+        """Continue at a position that `state_dict` has returned."""
         ...
 
 
 @runtime_checkable
 class Data(Protocol):
-    """Where a run's batches come from: `ShardData` or `SynthData`."""
+    """The source of a run's batches: `ShardData` or `SynthData`."""
 
     @property
     def is_synthetic(self) -> bool:
@@ -58,16 +58,16 @@ class Data(Protocol):
 
     @property
     def joint_definitions(self) -> tuple[str, ...]:
-        """Return the joint definitions of the training data."""
+        """Return the joint definition of each training dataset, such as "freihand"; empty for rendered hands."""
         ...
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Return lines for the user about unusual data."""
+        """Return remarks about the data for the user, one per line."""
         ...
 
     def labels(self, hand: HandModel) -> dict[str, frozenset[str]]:
-        """Return the labels of each training dataset."""
+        """Return the names of the labels of each training dataset."""
         ...
 
     def training(self, hand: HandModel, world: World, *, seed: int, batch_size: int) -> Batches:
@@ -75,13 +75,13 @@ class Data(Protocol):
         ...
 
     def validation(self, hand: HandModel, world: World, *, batch_size: int) -> Batches | None:
-        """Return the validation batches of this process, None if nothing was held out."""
+        """Return the validation batches of this process, or None if no data is held out for validation."""
         ...
 
 
 @dataclass(frozen=True)
 class ShardData:
-    """The data of a run that reads shards."""
+    """The data of a run that reads shards: datasets for training, and datasets held out for validation."""
 
     settings: DataSettings
     train: tuple[Dataset, ...]
@@ -90,29 +90,36 @@ class ShardData:
 
     @property
     def joint_definitions(self) -> tuple[str, ...]:
-        """Return the joint definitions of the training data."""
+        """Return the joint definition of each training dataset, such as "freihand"."""
         return tuple(dataset.facts.joint_definition for dataset in self.train)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Return a line if nothing is held out for validation."""
+        """Return a remark for the user if no data is held out for validation."""
         if self.held_out:
             return ()
         return ("no data is held out for validation: there are no scores, and no best checkpoint is kept",)
 
     def labels(self, hand: HandModel) -> dict[str, frozenset[str]]:
-        """Return the labels of each training dataset."""
+        """Return the names of the labels of each training dataset."""
         return {dataset.name: dataset.labels for dataset in self.train}
 
     def training(self, hand: HandModel, world: World, *, seed: int, batch_size: int) -> Batches:
-        """Return the training batches of this process. Raises: ConfigError if the sizes are incompatible."""
+        """Return the training batches of this process; `batch_size` is the total over all processes.
+
+        Raises: ConfigError if `batch_size` exceeds the number of samples or is not a multiple of the number of
+        processes, or if there is not one of `data.proportions` for each dataset.
+        """
         total, settings = sum(len(dataset.positions) for dataset in self.train), self.settings
         if total < batch_size:
             raise ConfigError(
-                f"train.batch_size: found {batch_size}, but there are {total} training samples; set {total} or less"
+                f"train.batch_size: found {batch_size}, expected at most the number of training samples, {total}"
             )
         if settings.proportions and len(settings.proportions) != len(self.train):
-            raise ConfigError(f"data.proportions: {len(settings.proportions)} numbers, expected {len(self.train)}")
+            raise ConfigError(
+                f"data.proportions: its length is {len(settings.proportions)}, expected that of data.train, "
+                f"{len(self.train)}"
+            )
         options = StreamOptions(
             batch_size=world.part_of(batch_size),
             image_px=settings.image_px,
@@ -123,7 +130,7 @@ class ShardData:
         return open_stream(self.train, options, world.share, world.device, weights=weights, workers=settings.workers)
 
     def validation(self, hand: HandModel, world: World, *, batch_size: int) -> Batches | None:
-        """Return the validation batches of this process, None if nothing was held out."""
+        """Return the validation batches of this process, or None if no data is held out for validation."""
         if not self.held_out:
             return None
         options = StreamOptions(
@@ -133,15 +140,16 @@ class ShardData:
 
 
 def open_data(settings: DataSettings, *, labels: frozenset[str]) -> Data:
-    """Open a run's training and validation data; training reads only `labels`.
+    """Open a run's training and validation data.
 
-    Validation reads every label, for its metrics. Raises: DataError if data is missing; ConfigError for data that
-    cannot be mixed.
+    Training batches contain only `labels`; validation batches contain all labels, for the metrics. Raises: DataError if
+    data is missing; ConfigError if `settings.train` names data that cannot be mixed.
     """
     if SYNTH in settings.train:
         if settings.train != (SYNTH,):
             raise ConfigError(
-                "data.train: synth cannot be mixed with other data; pack hands with `hifihr prepare synth` to mix them"
+                "data.train: synth (hands rendered on the fly) cannot be mixed with other data; render them to shards "
+                "first, with `hifihr prepare synth`, and name the shards instead"
             )
         return SynthData(settings)
     cache = int(settings.cache_gb * 1e9)

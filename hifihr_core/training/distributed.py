@@ -1,4 +1,4 @@
-"""Train with several processes: ranks under torchrun, and sums over all processes."""
+"""Train in several processes, started by torchrun: the rank and device of each, and sums over all of them."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,10 @@ PATIENCE = timedelta(minutes=10)
 
 @dataclass(frozen=True)
 class World:
-    """This process: `rank` of `size`, and its device. Rank 0 writes files and prints."""
+    """This process among those of a run: its number `rank`, their number `size`, and its device.
+
+    Only rank 0 writes files and prints.
+    """
 
     device: torch.device
     rank: int = 0
@@ -29,16 +32,16 @@ class World:
 
     @property
     def is_first(self) -> bool:
-        """Return whether this process writes and prints."""
+        """Return whether this process is the one that writes files and prints."""
         return self.rank == 0
 
     @property
     def share(self) -> Share:
-        """Return the share of every step that belongs to this process."""
+        """Return this process's share of the samples of every step."""
         return Share(self.rank, self.size)
 
     def sum(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return scalars summed over all processes, in a single message, without gradients."""
+        """Return the sum of each scalar over all processes, from a single message; the sums have no gradients."""
         if self.size == 1:
             return {name: value.detach() for name, value in values.items()}
         stacked = torch.stack([value.detach().double() for value in values.values()])
@@ -48,20 +51,25 @@ class World:
         return dict(zip(values, stacked.to(next(iter(values.values())).dtype).unbind(), strict=True))
 
     def part_of(self, batch_size: int) -> int:
-        """Return this process's share of a batch. Raises: ConfigError if it cannot be divided evenly."""
+        """Return the number of this process's samples in a batch of `batch_size` samples over all processes.
+
+        Raises: ConfigError if `batch_size` is not a multiple of the number of processes.
+        """
         if batch_size % self.size:
-            raise ConfigError(f"train.batch_size: found {batch_size}, expected a multiple of the {self.size} processes")
+            raise ConfigError(
+                f"train.batch_size: found {batch_size}, expected a multiple of the number of processes, {self.size}"
+            )
         return batch_size // self.size
 
     def wait(self) -> None:
-        """Wait until every process has arrived here."""
+        """Wait until every process has called this."""
         if self.size > 1:
             dist.barrier()
 
 
 @contextmanager
 def join_world(device: str = "auto") -> Iterator[World]:
-    """Join the processes that torchrun started, or work alone without it; leave the group at the end.
+    """Join the processes that torchrun started, while the body runs; without torchrun there is only this process.
 
     Processes on CUDA use the device of their local rank and communicate with NCCL, others with Gloo.
     Raises: DeviceError if the device does not exist.

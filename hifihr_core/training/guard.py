@@ -1,4 +1,4 @@
-"""Non-finite values: find the samples, exclude and count them, and abort if they keep coming."""
+"""Find samples and steps with non-finite values, skip and count them, and stop a run that has too many in a row."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -25,7 +25,9 @@ def broken_samples(batch: Batch) -> Bool[Tensor, " B"]:
 
 
 def leave_out(batch: Batch, broken: Bool[Tensor, " B"]) -> Batch:
-    """Return the batch with broken samples black and without labels; ``present["image"]`` marks the intact ones."""
+    """Return the batch with broken samples made black and their labels removed; ``present["image"]`` marks the intact
+    samples.
+    """
 
     def blank(values: Tensor, fill: Tensor | float = 0.0) -> Tensor:
         shape = (-1, *[1] * (values.ndim - 1))
@@ -43,7 +45,10 @@ def leave_out(batch: Batch, broken: Bool[Tensor, " B"]) -> Batch:
 
 @dataclass
 class Guard:
-    """Counts what was skipped; `limit` broken steps in a row stop the run."""
+    """Counts skipped samples and steps; the run stops after `limit` steps in a row with non-finite values.
+
+    `keys` are the keys of the latest samples with non-finite values.
+    """
 
     limit: int
     samples_left_out: int = 0
@@ -52,7 +57,10 @@ class Guard:
     keys: list[str] = field(default_factory=list)
 
     def inspect(self, batch: Batch) -> Batch:
-        """Return the batch without its broken samples, and count those. Raises: FindingsError at the limit."""
+        """Return the batch with its broken samples blanked (`leave_out`), and count them.
+
+        Raises: FindingsError if this is the last of `limit` steps in a row with non-finite values.
+        """
         broken = broken_samples(batch)
         if not broken.any():
             self.in_a_row = 0
@@ -62,7 +70,10 @@ class Guard:
         return leave_out(batch, broken)
 
     def skip_step(self, keys: Iterable[str]) -> None:
-        """Count a skipped step. Raises: FindingsError at the limit."""
+        """Count a skipped step; `keys` are those of its samples.
+
+        Raises: FindingsError if this is the last of `limit` steps in a row with non-finite values.
+        """
         self.steps_left_out += 1
         self._count(keys)
 
@@ -71,13 +82,13 @@ class Guard:
         self.in_a_row += 1
         if self.in_a_row >= self.limit:
             raise FindingsError(
-                f"training stopped: {self.in_a_row} steps in a row had non-finite numbers, last in "
-                f"{', '.join(self.keys[-8:]) or '(none in particular)'}; "
-                "inspect these samples or lower train.lr, and resume"
+                f"training stopped: {self.in_a_row} steps in a row had non-finite numbers, most recently in "
+                f"{', '.join(self.keys[-8:]) or 'no sample in particular'}; "
+                "inspect these samples or lower train.lr, and continue with --resume"
             )
 
 
 def guilty(batch: Batch, ratios: Mapping[str, Ratio]) -> tuple[str, ...]:
-    """Return the keys of the samples with a non-finite term."""
+    """Return the keys of the samples with a non-finite loss term."""
     bad = torch.stack([~ratio.total.isfinite() for ratio in ratios.values()]).any(dim=0).tolist()
     return tuple(key for key, is_bad in zip(batch.keys, bad, strict=True) if is_bad)

@@ -1,4 +1,4 @@
-"""The training loop."""
+"""The training loop: alternate between steps and validations, report progress, and save the state."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -28,7 +28,11 @@ from hifihr_core.training.validation import validate
 
 @dataclass(frozen=True)
 class Summary:
-    """The outcome of a run: its folder, its weights, the last validation, and what was skipped as non-finite."""
+    """The outcome of a run: its folder, its newest weights, and the scores of the last validation.
+
+    `epochs` includes the fraction of the last epoch; `minutes` excludes pauses before the run was resumed. Samples and
+    steps were left out because of non-finite values.
+    """
 
     folder: Path
     weights: Path
@@ -54,11 +58,12 @@ def fit(
     on_progress: OnProgress = lambda progress: None,
     on_note: OnNote = lambda note: None,
 ) -> Summary:
-    """Train according to `settings` and write all results to `folder`; docs/supervision.md explains the levels.
+    """Train according to `settings` and write all results to `folder`.
 
-    `init` is a weight file or a run folder to start from; `resume` continues the run in `folder` where it stopped, bit
-    for bit on a CPU. Under torchrun, every process calls this. The first Ctrl-C or SIGTERM ends the run after the
-    current step and saves its state; the second ends it at once.
+    `init` is a weight file or a run folder to start from. `resume` continues the run in `folder` where it stopped; on a
+    CPU, the result is bit for bit that of an uninterrupted run. Under torchrun, every process calls this. The first
+    Ctrl-C or SIGTERM ends the run after the current step and saves its state; the second ends it at once. The
+    supervision levels are explained in docs/supervision.md.
     Raises: HifihrError for everything that a user can fix; KeyboardInterrupt if a signal ended the run.
     """
     resume = resume or was_restarted()
@@ -88,7 +93,7 @@ def fit(
 
 @contextmanager
 def own_folder(folder: Path, world: World) -> Iterator[None]:
-    """Lock the folder against other training runs, and remove partial files of killed ones."""
+    """Lock the folder against other training runs while the body runs, and remove partial files of killed runs."""
     if not world.is_first:
         yield
         return
@@ -99,14 +104,14 @@ def own_folder(folder: Path, world: World) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Reports:
-    """The outputs of a run: its progress, and individual notes."""
+    """The functions that are called with a run's progress, and with its notes (lines for the user)."""
 
     on_progress: OnProgress
     on_note: OnNote
 
 
 def restore(run: Run) -> Position:
-    """Resume the run in the folder where it stopped."""
+    """Load the saved state of a run, and return the position at which it stopped."""
     position = load_state(run.folder / STATE_FILE, run.network, run.optimizer, run.average, run.settings)
     state = {"seed": run.settings.train.seed, "epoch": position.epoch, "start": position.start}
     run.batches.load_state_dict(state)
@@ -114,7 +119,7 @@ def restore(run: Run) -> Position:
 
 
 def train(run: Run, position: Position, journal: Journal, report: Reports, stop: Stop) -> Summary:
-    """Take steps until the run is done, and save the result however it ends: all of training in one function."""
+    """Train until the run is done; if a HifihrError ends it early, the state is saved first."""
     guard = Guard(run.settings.train.nan_limit)
     try:
         scores = take_steps(run, position, journal, report, stop, guard)
@@ -137,7 +142,10 @@ def train(run: Run, position: Position, journal: Journal, report: Reports, stop:
 def take_steps(
     run: Run, position: Position, journal: Journal, report: Reports, stop: Stop, guard: Guard
 ) -> dict[str, float]:
-    """Alternate between steps and validations; return the last scores. Raises: KeyboardInterrupt if asked to stop."""
+    """Alternate between steps and validations until the run is done; return the scores of the last validation.
+
+    Raises: KeyboardInterrupt if a signal asked the run to stop.
+    """
     settings, scores = run.settings.train, dict[str, float]()
     clock, started = Clock(position, settings.batch_size), part_done(run, position)
     set_training(run.network, settings.parts, freeze_statistics=settings.freeze_statistics)
@@ -171,7 +179,10 @@ def take_steps(
 
 
 def batches_until_asked(run: Run, stop: Stop) -> Iterator[Batch]:
-    """Yield the batches of this epoch; workers that died from the signal that stops the run are not an error."""
+    """Yield the remaining batches of this epoch.
+
+    A signal that asks the run to stop may also end the workers; their errors are ignored then.
+    """
     try:
         yield from run.batches
     except RuntimeError:
@@ -180,7 +191,10 @@ def batches_until_asked(run: Run, stop: Stop) -> Iterator[Batch]:
 
 
 def is_validation_due(run: Run, position: Position) -> bool:
-    """Return whether a validation is due: at the end of the run or of an epoch, if not done yet."""
+    """Return whether a validation is due: after every `train.validate_every` epochs and at the end of the run.
+
+    After a validation, it is not due again before the next step.
+    """
     if position.validated_step == position.step:
         return False
     at_border = position.step > 0 and position.start == 0
@@ -188,7 +202,7 @@ def is_validation_due(run: Run, position: Position) -> bool:
 
 
 def leave_if_asked(run: Run, position: Position, report: Reports, stop: Stop) -> None:
-    """Save the state and stop if a signal asked for it. Raises: KeyboardInterrupt."""
+    """If a signal asked the run to stop, save the state and raise KeyboardInterrupt."""
     if not stop.agreed(run.world):
         return
     save(run, position)
@@ -206,7 +220,10 @@ def say_doing(run: Run, position: Position, report: Reports, doing: str) -> None
 def report_step(
     run: Run, position: Position, clock: Clock, report: Reports, loss: float | None, started: float
 ) -> None:
-    """Report a step, and, once and on a CPU, that the run cannot finish within a day."""
+    """Report a step; on a CPU, also warn once if the run cannot finish within a day.
+
+    `started` is the fraction of the run that was done when it was started or resumed.
+    """
     done = part_done(run, position)
     report.on_progress(clock.report(position, epoch=epochs_of(run, position), done=done, loss=loss))
     warning = clock.warning(position, done=done, done_at_start=started)
@@ -215,13 +232,13 @@ def report_step(
 
 
 def follow(run: Run, position: Position) -> None:
-    """Copy the position in the data from the stream."""
+    """Copy the epoch, and the number of samples used in it, from the data stream to the position."""
     state = run.batches.state_dict()
     position.epoch, position.start = state["epoch"], state["start"]
 
 
 def move_on(run: Run, position: Position, clock: Clock) -> None:
-    """Count a step, whether it was taken or skipped."""
+    """Advance the position and the clock by one step, whether it was taken or skipped."""
     position.step += 1
     follow(run, position)
     clock.tick(position)
@@ -231,12 +248,12 @@ def move_on(run: Run, position: Position, clock: Clock) -> None:
 
 
 def epochs_of(run: Run, position: Position) -> float:
-    """Return the epochs so far, including the fraction of the current one."""
+    """Return the number of epochs so far, including the fraction of the current one."""
     return position.epoch + position.start / (len(run.batches) * run.settings.train.batch_size)
 
 
 def part_done(run: Run, position: Position) -> float:
-    """Return the fraction of the run that is done, by the limit that is closest."""
+    """Return the fraction of the run that is done, in [0, 1]: of its epochs, steps or minutes, whichever is largest."""
     settings = run.settings.train
     parts = [epochs_of(run, position) / settings.epochs]
     if settings.max_steps:
@@ -252,20 +269,20 @@ def is_done(run: Run, position: Position) -> bool:
 
 
 def is_time(count: int, every: int) -> bool:
-    """Return whether an event that recurs every `every` counts is due; 0 means never."""
+    """Return whether `count` is a multiple of `every`; always False if `every` is 0."""
     return every > 0 and count % every == 0
 
 
 def current_lr(run: Run) -> float:
-    """Return the learning rate of the last step, that of the heads."""
+    """Return the highest learning rate of any parameter in the last step."""
     return max(float(group["lr"]) for group in run.optimizer.param_groups)
 
 
 def check(run: Run, position: Position, journal: Journal, stop: Stop) -> dict[str, float]:
-    """Validate, record the scores, and keep the weights if they are the best so far.
+    """Validate, record and return the scores, and save the weights as the best ones if they are.
 
-    "Best" means the lowest loss that the level itself can compute, so that no forbidden label influences the choice. A
-    validation that was stopped or had no data is not a score and keeps nothing.
+    The best weights have the lowest loss computed from the labels of the supervision level, so that no other label
+    influences the choice. If the validation was stopped or no term had data, no weights are saved.
     """
     scores = validate(run, epoch=epochs_of(run, position), stop=stop)
     if scores is None:
@@ -289,7 +306,7 @@ def save(run: Run, position: Position) -> None:
 
 
 def write_weights(run: Run, name: Path, step: int) -> None:
-    """Write a weight file in the first process, with averaged weights if the run has them."""
+    """Write the weight file `name` to the run folder, with averaged weights if the run has them; only on rank 0."""
     if run.world.is_first:
         state = run.network.state_dict() if run.average is None else run.average.state
         save_weights(

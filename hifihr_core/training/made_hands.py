@@ -25,13 +25,16 @@ class SynthData:
     notes: tuple[str, ...] = ()
 
     def labels(self, hand: HandModel) -> dict[str, frozenset[str]]:
-        """Return the labels of rendered hands, found by rendering a small one."""
+        """Return the names of the labels of rendered hands, found by rendering a small picture."""
         options = SynthOptions(image_px=PROBE_PX)
         batch = Synthesizer(hand, options=options, device=hand.faces.device).make(0, 1)
         return {"synth": frozenset(name for name, has in batch.present.items() if bool(has.any())) | {"mask"}}
 
     def training(self, hand: HandModel, world: World, *, seed: int, batch_size: int) -> SynthBatches:
-        """Return the training batches of this process. Raises: ConfigError if the sizes are incompatible."""
+        """Return the training batches of this process; `batch_size` is the total over all processes.
+
+        Raises: ConfigError if `batch_size` is not a multiple of the number of processes.
+        """
         settings = self.settings
         return SynthBatches(
             self._synthesizer(hand, world, seed=seed),
@@ -43,7 +46,7 @@ class SynthData:
         )
 
     def validation(self, hand: HandModel, world: World, *, batch_size: int) -> SynthBatches:
-        """Return the validation batches of this process: hands from another seed, each used once."""
+        """Return the validation batches of this process: hands rendered with another seed, each used once per epoch."""
         length = max(1, self.settings.validation_limit // batch_size)
         return SynthBatches(
             self._synthesizer(hand, world, seed=VALIDATION_SEED), world.share, world.part_of(batch_size), length

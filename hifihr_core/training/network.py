@@ -25,12 +25,13 @@ from hifihr_core.weight_files import read_facts, read_tensors
 
 
 def choose_hand(settings: ModelSettings, joint_definitions: Sequence[str], *, synthetic: bool = False) -> HandModel:
-    """Load the hand of a run; "auto" is the most detailed one installed, with the joints of the training data.
+    """Load the hand model of a run.
 
-    Hands rendered on the fly are anny's, so "auto" means anny there.
+    "auto" is anny for data that is rendered on the fly (`synthetic`), and otherwise the most detailed installed model.
+    By default, joints are defined as in the first training dataset.
 
-    Raises: AssetError if the named hand is not installed; ConfigError for an invalid texture size, or a hand without a
-    texture map.
+    Raises: AssetError if the named hand is not installed; ConfigError for an unknown hand, for an invalid texture size,
+    or for any texture size if the hand has no texture map.
     """
     name = settings.hand
     if name == "auto":
@@ -51,7 +52,7 @@ def choose_hand(settings: ModelSettings, joint_definitions: Sequence[str], *, sy
 
 
 def richest_hand() -> str:
-    """Return the name of the installed hand model with the highest rank; "anny" is always installed."""
+    """Return the name of the most detailed hand model that is installed; "anny" always is."""
     hands = hands_table.HANDS
     there = [name for name, row in hands.items() if row.rank >= 0 and (row.asset is None or is_installed(row.asset))]
     return max(there, key=lambda name: hands[name].rank)
@@ -60,9 +61,10 @@ def richest_hand() -> str:
 def start_network(
     settings: RunSettings, hand: HandModel, init: Path | None, *, blank: bool = False
 ) -> tuple[ImageNetwork, list[str]]:
-    """Return the initial network and notes on its origin: a weight file, or backbone weights.
+    """Return the initial network of a run, and notes for the user on the origin of its weights.
 
-    `blank` leaves random weights, because the state of a run is about to be loaded.
+    The weights are those in `init`, a weight file or run folder; without it, those for backbone and lifter that the
+    settings name. With `blank`, all weights are random, for a caller that loads the saved state of a run next.
 
     Raises: AssetError or ConfigError if weights are missing or do not match.
     """
@@ -79,9 +81,10 @@ def start_network(
 
 
 def start_lifter(lifter: Lifter, hand: HandModel, source: str) -> str:
-    """Load the lifter named in the settings into a new network, and return a note about it.
+    """Load weights into the lifter of a new network, and return a note on their origin for the user.
 
-    Raises: AssetError if the named file is missing or belongs to another hand.
+    `source` is the path of a lifter's file, "shipped" (random if the shipped lifter is for another hand), or "none" for
+    random weights. Raises: AssetError if the file is missing or belongs to another hand.
     """
     shipped = shipped_model(LIFTER)
     if source == "none" or (source == "shipped" and (shipped is None or not fits_hand(shipped, hand))):
@@ -92,10 +95,10 @@ def start_lifter(lifter: Lifter, hand: HandModel, source: str) -> str:
 
 
 def load_start(network: ImageNetwork, hand: HandModel, path: Path) -> str:
-    """Load a weight file, or the best one in a run folder, into a new network, and return a note about it.
+    """Load a weight file, or the best one in a run folder, into a new network, and return a note about it for the user.
 
-    Texture, shape and light may be missing from the file. Raises: AssetError if hifihr did not write the file;
-    ConfigError if it belongs to another hand or backbone.
+    The heads for texture, shape and light may be missing from the file; then they keep their random weights. Raises:
+    AssetError if hifihr did not write the file; ConfigError if it belongs to another hand or another network.
     """
     path = find_checkpoint(path)
     facts = read_facts(path)
@@ -103,14 +106,15 @@ def load_start(network: ImageNetwork, hand: HandModel, path: Path) -> str:
     if facts["hand"] != hand.name or facts["pose_basis"] != hand.pose_basis:
         raise ConfigError(
             f"{path}: trained with the hand {facts['hand']} ({facts['pose_basis']}), but this run uses {hand.name} "
-            f"({hand.pose_basis}); choose it with --set model.hand={facts['hand']}"
+            f"({hand.pose_basis}); use the same hand with --set model.hand={facts['hand']}"
         )
     fitting = {name: value for name, value in state.items() if name in known and known[name].shape == value.shape}
     missing = [name for name in known if name not in fitting]
     part_of = network.part_of()
     if strange := [name for name in missing if part_of.get(name) not in LATE]:
         raise ConfigError(
-            f"{path}: {strange[0]} does not fit this network; use the [model] settings that it was trained with"
+            f"{path}: the weight {strange[0]} is missing or has a different shape than in this network; "
+            "use the [model] settings that the file was trained with"
         )
     network.load_state_dict(known | fitting)
     fresh = sorted({part_of[name] for name in missing})
@@ -118,9 +122,9 @@ def load_start(network: ImageNetwork, hand: HandModel, path: Path) -> str:
 
 
 def keep_start(network: ImageNetwork, saved: Path | None) -> ImageNetwork:
-    """Return a frozen copy of a network: in its current state, or as stored in the file `saved` of its run.
+    """Return a frozen copy of a network, with its current weights or with those in the file `saved`.
 
-    Raises: AssetError if the file is broken or does not match.
+    Raises: AssetError if the file is broken or does not match the network.
     """
     start = copy.deepcopy(network).requires_grad_(False).eval()
     if saved is not None:
@@ -139,7 +143,10 @@ def as_learner(network: ImageNetwork, settings: RunSettings, world: World) -> nn
 
 
 def synchronise_statistics(network: ImageNetwork, world: World) -> ImageNetwork:
-    """Synchronise batch normalisation over all processes, which torch supports only on CUDA."""
+    """Return the network with batch statistics over the samples of all processes, instead of those of each process.
+
+    torch supports this only on CUDA; elsewhere the network is returned unchanged.
+    """
     if world.size == 1 or world.device.type != "cuda":
         return network
     return nn.SyncBatchNorm.convert_sync_batchnorm(network)

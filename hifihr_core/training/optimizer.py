@@ -1,4 +1,4 @@
-"""Optimisers, learning-rate schedules, and trainable parts."""
+"""Optimisers, learning-rate schedules, averages of weights, and the choice of the parts that are trained."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -11,20 +11,26 @@ from hifihr_core.config.tree import TrainSettings
 from hifihr_core.lifting.schedules import average_decay, half_cosine, move_towards, warm_up
 from hifihr_core.models.contract import APPEARANCE, ImageNetwork
 
-#: Progress of a run: steps, epochs with their fraction, and the fraction of the whole run in [0, 1].
+#: A function that returns the factor of the learning rate, given the progress of a run: the number of steps, the number
+#: of epochs (with fraction), and the fraction of the whole run in [0, 1].
 Schedule = Callable[[int, float, float], float]
 
 
 def choose_parts(network: ImageNetwork, parts: str, *, renders: bool = True) -> None:
-    """Freeze parts that do not learn: all but texture and light with "texture", just those without rendering."""
+    """Freeze the parts of a network that are not trained.
+
+    If `parts` is "texture", only the texture and light heads are trained; if it is "all", everything is. In a run that
+    does not render, these two heads are never trained.
+    """
     part_of = network.part_of()
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(renders if part_of[name] in APPEARANCE else parts == "all")
 
 
 def set_training(network: ImageNetwork, parts: str, *, freeze_statistics: bool = False) -> None:
-    """Put the learning parts in training mode; frozen parts, or all with `freeze_statistics`, keep their batch
-    statistics.
+    """Put the trained parts in training mode; batch statistics of the others do not change.
+
+    With `freeze_statistics`, no batch statistics change.
     """
     network.train(parts == "all")
     if parts == "texture":
@@ -38,10 +44,10 @@ def set_training(network: ImageNetwork, parts: str, *, freeze_statistics: bool =
 
 
 def build_optimizer(network: ImageNetwork, settings: TrainSettings) -> torch.optim.Optimizer:
-    """Return the optimiser over everything that learns; biases and normalisation have no weight decay.
+    """Return the optimiser of all parameters that are not frozen; biases and normalisation have no weight decay.
 
-    Each group keeps its full learning rate in "base_lr", which the schedule multiplies, and the names of its
-    parameters in "names", by which a checkpoint identifies them.
+    Each group has its full learning rate in "base_lr", which the schedule multiplies, and the names of its parameters
+    in "names", by which a checkpoint identifies them.
     """
     groups: dict[tuple[bool, bool], dict[str, object]] = {}
     part_of = network.part_of()
@@ -60,17 +66,17 @@ def build_optimizer(network: ImageNetwork, settings: TrainSettings) -> torch.opt
 
 
 def cosine(settings: TrainSettings) -> Schedule:
-    """Decay from 1 to `lr_end` along half a cosine over the whole run."""
+    """Return a schedule that decays from 1 to `lr_end` along half a cosine over the whole run."""
     return lambda step, epoch, part: half_cosine(part, end=settings.lr_end)
 
 
 def steps(settings: TrainSettings) -> Schedule:
-    """Multiply by `lr_gamma` at every milestone, as the paper does."""
+    """Return a schedule that begins at 1 and is multiplied by `lr_gamma` at every milestone, as in the paper."""
     return lambda step, epoch, part: settings.lr_gamma ** sum(epoch >= m for m in settings.lr_milestones)
 
 
 def constant(settings: TrainSettings) -> Schedule:
-    """Return 1: a constant learning rate."""
+    """Return a schedule that is always 1."""
     return lambda step, epoch, part: 1.0
 
 
@@ -78,7 +84,10 @@ SCHEDULES: dict[str, Callable[[TrainSettings], Schedule]] = {"cosine": cosine, "
 
 
 def set_lr(optimizer: torch.optim.Optimizer, settings: TrainSettings, *, step: int, epoch: float, part: float) -> float:
-    """Set the learning rate of every group for this step, and return its factor; warm-up is linear."""
+    """Set the learning rate of every group for this step, and return the factor on the full rates.
+
+    The factor is that of the schedule, times a linear warm-up over the first steps.
+    """
     factor = SCHEDULES[settings.schedule](settings)(step, epoch, part) * warm_up(step, settings.warmup_steps)
     for group in optimizer.param_groups:
         group["lr"] = group["base_lr"] * factor
@@ -86,14 +95,17 @@ def set_lr(optimizer: torch.optim.Optimizer, settings: TrainSettings, *, step: i
 
 
 class MovingAverage:
-    """Exponential moving average of a network's weights and statistics; early decay is faster (as in timm)."""
+    """Exponential moving average of a network's weights and statistics.
+
+    `decay` is the share of the old average that each update keeps; in the first steps it is smaller, as in timm.
+    """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.decay = decay
         self.state = {name: value.detach().clone() for name, value in network.state_dict().items()}
 
     def update(self, network: nn.Module, step: int) -> None:
-        """Update the average towards the network's current state; counters are copied."""
+        """Move the average towards the network's current state; integers, such as batch counts, are copied."""
         move_towards(self.state, network.state_dict(), decay=average_decay(step, self.decay))
 
 

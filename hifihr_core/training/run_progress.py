@@ -1,4 +1,4 @@
-"""Progress of a run: what the loop reports while it works."""
+"""Progress of a run: the reports of the training loop, and the clock that measures its speed."""
 
 import time
 from collections.abc import Callable
@@ -15,7 +15,10 @@ _STEPS_TO_JUDGE = 8
 
 @dataclass(frozen=True)
 class Progress:
-    """A progress report; `done` is the fraction of the whole run, `doing` the current activity."""
+    """A progress report; `doing` is the current activity, and `done` the finished fraction of the whole run.
+
+    `epoch` includes the fraction of the current epoch; `remaining_s` is None if it cannot be estimated yet.
+    """
 
     doing: str = "training"
     step: int = 0
@@ -31,7 +34,7 @@ OnNote = Callable[[str], None]
 
 
 class Clock:
-    """Measures the time of steps, without the pauses before a run was resumed."""
+    """Measures the duration of a run and its speed; the pause before a run is resumed does not count."""
 
     def __init__(self, position: Position, batch_size: int) -> None:
         self._last = time.perf_counter()
@@ -40,7 +43,7 @@ class Clock:
         self._judged = False
 
     def tick(self, position: Position) -> None:
-        """Add the time since the last tick to the run's time."""
+        """Add the time since the last call, or since the start, to `position.elapsed_s`, and update the speed."""
         now = time.perf_counter()
         seconds = max(now - self._last, 1e-9)
         position.elapsed_s += seconds
@@ -63,6 +66,6 @@ class Clock:
         if seconds < LONG_RUN_S:
             return None
         return (
-            f"at this speed the run takes {seconds / 86400:,.1f} days; shorten it with --set train.max_minutes=60 or "
-            "train.epochs=N, make it lighter with --set data.image_px=96, or use a GPU"
+            f"at this speed the run takes another {seconds / 86400:,.1f} days; shorten it with "
+            "--set train.max_minutes=60 or train.epochs=N, make it lighter with --set data.image_px=96, or use a GPU"
         )

@@ -1,4 +1,4 @@
-"""Build everything that a run needs before the first step; settings that do not fit are rejected here."""
+"""Build everything that a run needs before the first step; settings that contradict each other are rejected here."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,7 +96,9 @@ def set_up(settings: RunSettings, folder: Path, world: World, *, init: Path | No
 
 
 def readable_labels(settings: RunSettings) -> frozenset[str]:
-    """Return the labels that a run may read: those of its level, and the root if rendering uses the true one."""
+    """Return the labels that a run may read: those of its supervision level, and the root if hands are rendered at the
+    true root.
+    """
     given = {ROOT_LABEL} if settings.render.root == "given" else set()
     return LEVELS[settings.train.supervision].labels | given
 
@@ -104,8 +106,10 @@ def readable_labels(settings: RunSettings) -> frozenset[str]:
 def start_of(
     settings: RunSettings, network: ImageNetwork, *, saved: Path | None, is_trained: bool
 ) -> ImageNetwork | None:
-    """Return the centre of a run's priors: a copy of its network, or of the one in the file `saved`; None for the mean.
-    Raises: ConfigError if the network is untrained; AssetError if the file is missing or broken.
+    """Return the network whose estimates are the centre of a run's priors; None if the centre is the model's mean.
+
+    It is a frozen copy of `network`, with the weights in the file `saved` if that is given. Raises: ConfigError if the
+    network is not trained yet; AssetError if the file is missing or broken.
     """
     if settings.loss.priors == "mean":
         return None
@@ -117,7 +121,7 @@ def start_of(
 
 
 def make_plan(settings: RunSettings, hand: HandModel, data: Data) -> Plan:
-    """Choose the terms of a run and check them against its data.
+    """Choose the loss terms of a run and check that its data has the labels that they need.
 
     Raises: ConfigError or DataError that names the missing setting or label.
     """
@@ -134,13 +138,15 @@ def make_plan(settings: RunSettings, hand: HandModel, data: Data) -> Plan:
     )
     plan = plan_terms(settings.train.supervision, capabilities, weights=settings.loss.weights)
     if not plan.terms:
-        raise ConfigError("loss.weights: all terms are omitted, so nothing would be learnt; give at least one a weight")
+        raise ConfigError(
+            "loss.weights: all terms are omitted, so nothing would be learnt; give at least one term a positive weight"
+        )
     check_labels(plan, data.labels(hand), extra=(ROOT_LABEL,) if settings.render.root == "given" else ())
     return plan
 
 
 def left_out_notes(plan: Plan) -> list[str]:
-    """Return one line per reason for which terms of the level are omitted."""
+    """Return one line for the user per reason why loss terms of the supervision level are omitted."""
     reasons: dict[str, list[str]] = {}
     for name, reason in plan.left_out:
         reasons.setdefault(reason, []).append(name)

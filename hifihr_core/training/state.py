@@ -1,7 +1,7 @@
 """The state of a run in one file: weights, optimiser, moving average and position; written atomically.
 
-Random generators need no state: order and augmentation depend on (seed, epoch), everything in the network on (seed,
-step).
+The state of random generators is not saved: the order of samples and their augmentation are determined by (seed,
+epoch), and randomness in the network by (seed, step).
 """
 
 import json
@@ -46,8 +46,8 @@ FREE_ON_RESUME = frozenset(
 
 @dataclass
 class Position:
-    """The position of a run: steps taken, epoch, draws of this epoch, seconds so far, the best validation loss, and the
-    step of the last validation.
+    """The position of a run: the number of steps, the epoch, and the number of samples used in it (`start`); the
+    seconds so far; the best validation loss, and the step of the last validation (-1 if there was none).
     """
 
     step: int = 0
@@ -66,7 +66,7 @@ def save_state(
     position: Position,
     settings: RunSettings,
 ) -> None:
-    """Write the whole state atomically. Raises: DataError if it cannot be written; the old file is kept."""
+    """Write the whole state atomically. Raises: DataError if it cannot be written; then the old file is unchanged."""
     tensors = {f"network/{name}": value for name, value in network.state_dict().items()}
     if average is not None:
         tensors |= {f"average/{name}": value for name, value in average.state.items()}
@@ -88,7 +88,7 @@ def load_state(
     average: MovingAverage | None,
     settings: RunSettings,
 ) -> Position:
-    """Fill network, optimiser and average from a state file and return its position.
+    """Load the state file of a run into its network, optimiser and moving average, and return the position.
 
     Raises: AssetError if the file is broken; ConfigError if a setting that affects what is learnt has changed.
     """
@@ -110,7 +110,7 @@ def load_state(
 
 
 def _position_of(path: Path, facts: Mapping[str, str]) -> Position:
-    """Return the position in a state's metadata; every number is checked. Raises: AssetError that names the damage."""
+    """Return the position in the metadata of a state file. Raises: AssetError that names the first invalid number."""
     found = parse_json(facts.get("position", ""), f"{path}: its position", error=AssetError)
     names = {field.name for field in fields(Position)}
     if not isinstance(found, dict) or not {"step", "epoch", "start"} <= found.keys() <= names:
@@ -120,7 +120,9 @@ def _position_of(path: Path, facts: Mapping[str, str]) -> Position:
         is_length = isinstance(value, float | int) and not isinstance(value, bool) and math.isfinite(value)
         counts = name in ("step", "epoch", "start", "validated_step")
         if not (is_count if counts else is_length or (name == "best" and value is None)):
-            raise AssetError(f"{path}: its {name} is {str(value)[:40]}, expected a number; the file is damaged")
+            raise AssetError(
+                f"{path}: its {name} is {str(value)[:40]}, expected a number; the file is damaged, start a new run"
+            )
     return Position(**found)
 
 
@@ -135,7 +137,9 @@ def _check_moments(
         kinds.setdefault(name, set()).add(kind)
         fits = name in shapes and (kind == "step" or value.shape == shapes[name])
         if not fits or not value.isfinite().all():
-            raise AssetError(f"{path}: {kind} of {name} does not fit the optimiser or is not finite; start a new run")
+            raise AssetError(
+                f"{path}: the optimiser's {kind} of {name} is unknown, not finite or of a wrong size; start a new run"
+            )
     incomplete = [name for name, found in kinds.items() if found != {"step", "exp_avg", "exp_avg_sq"}]
     if incomplete or (written is not None and written != str(len(moments))):
         what = f"of {incomplete[0]} " if incomplete else ""
@@ -155,7 +159,10 @@ def _settings_of(path: Path, facts: Mapping[str, str]) -> RunSettings:
 
 
 def check_same_settings(saved: RunSettings, settings: RunSettings) -> None:
-    """Compare with the settings of the saved run. Raises: ConfigError that names the first forbidden change."""
+    """Check that a resumed run has the settings of the saved one, except those in `FREE_ON_RESUME`.
+
+    Raises: ConfigError that names the first setting that must not change, but did.
+    """
     then, now = flatten(saved.model_dump(mode="json")), flatten(settings.model_dump(mode="json"))
     for name in sorted(then.keys() | now.keys()):
         if name not in FREE_ON_RESUME and then.get(name) != now.get(name):
@@ -166,7 +173,7 @@ def check_same_settings(saved: RunSettings, settings: RunSettings) -> None:
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return ``{"a.b": value}`` of nested mappings."""
+    """Return nested mappings as one with dotted names: ``{"a": {"b": 1}}`` becomes ``{"a.b": 1}``."""
     flat: dict[str, Any] = {}
     for name, value in tree.items():
         flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
@@ -182,7 +189,7 @@ def _named_parameters(optimizer: torch.optim.Optimizer) -> list[tuple[str, Tenso
 
 
 def _named_optimizer_state(optimizer: torch.optim.Optimizer) -> list[tuple[str, Tensor]]:
-    """Return ("exp_avg/weight-name", tensor) pairs; Adam's state consists only of tensors."""
+    """Return pairs of a name, such as "exp_avg/WEIGHT", and a tensor; Adam's state consists only of tensors."""
     return [
         (f"{key}/{name}", value)
         for name, parameter in _named_parameters(optimizer)

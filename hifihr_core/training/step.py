@@ -22,14 +22,16 @@ _RANK_STRIDE = 1_000_003
 
 @dataclass(frozen=True)
 class StepResult:
-    """The report of a step: the loss, the norm of the gradient, and every unweighted term."""
+    """The result of a step: the loss, the norm of the gradient before clipping, and the value of every term without its
+    weight.
+    """
 
     loss: float
     gradient_norm: float
     terms: dict[str, float]
 
     def row(self) -> dict[str, float]:
-        """Return the report as a flat row for the journal."""
+        """Return the numbers under the names that they have in the journal."""
         return {"loss": self.loss, "gradient_norm": self.gradient_norm} | {
             f"term/{k}": v for k, v in self.terms.items()
         }
@@ -38,8 +40,8 @@ class StepResult:
 def train_step(run: Run, batch: Batch, weights: dict[str, float], guard: Guard, *, step: int) -> StepResult | None:
     """Take one optimiser step; return None if it was skipped because a number was not finite.
 
-    The loss is that of the samples of all processes together: each process divides its sums by the total weight, and
-    averaging the gradients does the rest.
+    The loss is the weighted mean over the samples of all processes: each process divides its sums by the mean weight
+    per process, and the gradients are then averaged over processes.
     """
     torch.manual_seed(run.settings.train.seed + step + _RANK_STRIDE * run.world.rank)
     batch = guard.inspect(batch)
@@ -69,7 +71,9 @@ def train_step(run: Run, batch: Batch, weights: dict[str, float], guard: Guard, 
 
 
 def estimate_batch(run: Run, batch: Batch, network: nn.Module | None = None) -> Estimate:
-    """Run the network, or another one, in bfloat16 on CUDA if the settings ask for it."""
+    """Return the estimate of the run's network, or of `network`, for a batch; in bfloat16 on CUDA if the settings ask
+    for it.
+    """
     mixed = run.settings.train.mixed_precision and run.world.device.type == "cuda"
     with torch.autocast(run.world.device.type, dtype=torch.bfloat16, enabled=mixed):
         estimate: Estimate = (network or run.learner)(batch.image, batch.K)
@@ -77,12 +81,18 @@ def estimate_batch(run: Run, batch: Batch, network: nn.Module | None = None) -> 
 
 
 def predict(run: Run, batch: Batch, estimate: Estimate) -> PlacedEstimate:
-    """Place and, if the run renders, render the estimated hands, at the annotated root if the settings ask for it."""
+    """Return the estimated hands in the camera's frame, rendered if the run renders.
+
+    They are placed at the annotated root if the settings ask for it, otherwise at the estimated one.
+    """
     return place_estimate(estimate, batch.K, run.hand, root_cam=given_root(run, batch, estimate), renderer=run.renderer)
 
 
 def given_root(run: Run, batch: Batch, estimate: Estimate) -> Float[Tensor, "B 3"] | None:
-    """Return the annotated roots, with estimates where they are missing; None if the settings ask for estimates."""
+    """Return the annotated roots in the camera's frame, metres, with the estimated ones where annotations are missing.
+
+    Returns None if the settings ask for estimated roots, or the batch has no annotated ones.
+    """
     if run.settings.render.root != "given" or ROOT_LABEL not in batch.labels:
         return None
     own = place_estimate(estimate, batch.K, run.hand).root_cam
@@ -90,20 +100,23 @@ def given_root(run: Run, batch: Batch, estimate: Estimate) -> Float[Tensor, "B 3
 
 
 def inputs_of(run: Run, batch: Batch, prediction: PlacedEstimate) -> LossInputs:
-    """Return the inputs of a run's terms: the prediction, the batch, and the estimate of the run's start."""
+    """Return the inputs of a run's loss terms: the prediction, the batch, and the prediction of the initial network.
+
+    The latter is omitted if the priors are not centred on it.
+    """
     start = None if run.start is None else predict_start(run, run.start, batch)
     return loss_inputs(prediction, batch, run.plan, run.facts, perceptual=run.perceptual, start=start)
 
 
 @torch.no_grad()
 def predict_start(run: Run, start: nn.Module, batch: Batch) -> PlacedEstimate:
-    """Return the hands as estimated by a run's starting network, without rendering."""
+    """Return the hands as estimated by `start`, the initial network of a run, without rendering them."""
     estimate = estimate_batch(run, batch, start)
     return place_estimate(estimate, batch.K, run.hand, root_cam=given_root(run, batch, estimate))
 
 
 def numbers_of(estimate: Estimate) -> list[Tensor]:
-    """Return every tensor of an estimate."""
+    """Return all tensors of an estimate."""
     parts = (*vars(estimate.parameters).values(), estimate.root_px, estimate.scale_px_per_m)
     light = () if estimate.light is None else vars(estimate.light).values()
     maps = () if estimate.keypoints is None else (estimate.keypoints.logits,)
@@ -111,10 +124,10 @@ def numbers_of(estimate: Estimate) -> list[Tensor]:
 
 
 def all_finite(estimate: Estimate) -> Tensor:
-    """Return whether every number of an estimate is finite."""
+    """Return whether all numbers of an estimate are finite, as a tensor on its device."""
     return torch.stack([part.isfinite().all() for part in numbers_of(estimate)]).all()
 
 
 def untouched(estimate: Estimate) -> Tensor:
-    """Return zero, with a zero gradient for every head: DDP waits for a gradient of every parameter."""
+    """Return 0 as a function of all heads: DDP needs a gradient for every parameter, even if no term uses its head."""
     return 0.0 * torch.stack([part.sum() for part in numbers_of(estimate)]).sum()

@@ -17,12 +17,12 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @dataclass
 class Stop:
-    """Whether this run was asked to stop; `asked` is the signal number."""
+    """Whether this run was asked to stop; `asked` is the number of the signal, None as long as there was none."""
 
     asked: int | None = None
 
     def agreed(self, world: World) -> bool:
-        """Return whether the run should stop now; all processes give the same answer at the same step."""
+        """Return whether the run should stop now; all processes get the same answer at the same step."""
         if world.size == 1:
             return self.asked is not None
         flag = torch.tensor(float(self.asked is not None), device=world.device)
@@ -31,8 +31,9 @@ class Stop:
 
 @contextmanager
 def polite_stop() -> Iterator[Stop]:
-    """While the body runs, record the first signal instead of obeying it; the second one is obeyed as usual. Outside
-    the main thread, where Python does not deliver signals, nothing changes.
+    """While the body runs, only record the first signal; the second one raises KeyboardInterrupt.
+
+    Outside the main thread, where Python does not deliver signals, nothing changes.
     """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():

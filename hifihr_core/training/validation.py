@@ -1,4 +1,4 @@
-"""Validation: the loss that the level itself can compute, and the true metrics."""
+"""Validation: the loss from the labels of the supervision level, and metrics from all labels."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,7 +23,7 @@ from hifihr_core.training.stopping import Stop
 
 MM = 1000.0
 
-#: The stop of a validation outside a run, which never happens.
+#: A request to stop that never comes, for a validation outside a run.
 NO_STOP = Stop()
 
 
@@ -69,7 +69,11 @@ METRICS: Mapping[str, tuple[str, bool, Callable[[PlacedEstimate, Batch], Tensor]
 
 
 def measure(prediction: PlacedEstimate, batch: Batch) -> dict[str, Ratio]:
-    """Return every metric that the labels and the prediction support; samples without the label have weight 0."""
+    """Return the values per sample of every metric for which the batch has the label and, if the metric needs it, the
+    prediction has a rendered picture.
+
+    Samples without the label have weight 0. Units are those in the names of `METRICS`.
+    """
     measured = {}
     for name, (label, rendered, metric) in METRICS.items():
         if label in batch.labels and (prediction.rendered is not None or not rendered):
@@ -80,11 +84,11 @@ def measure(prediction: PlacedEstimate, batch: Batch) -> dict[str, Ratio]:
 
 @torch.no_grad()
 def validate(run: Run, *, epoch: float, stop: Stop = NO_STOP) -> dict[str, float] | None:
-    """Return "loss" (the level's own on validation data) and the metrics, over the samples of all processes.
+    """Return the mean "loss" and metrics over the validation samples of all processes.
 
-    Lengths are in millimetres, image distances in pixels of the crop; a metric without labels is absent, and so is
-    "loss" if no term had data. Uses the averaged weights if the run has them. Returns an empty mapping if nothing is
-    held out, and None if a signal asked the run to stop before the end.
+    "loss" is that of the supervision level. Lengths are in millimetres, image distances in pixels of the crop. A metric
+    without labels is absent, and so is "loss" if no term had data. Uses the averaged weights if the run has them.
+    Returns an empty mapping if nothing is held out, and None if a signal asked the run to stop before the end.
     """
     if run.validation is None:
         return {}
@@ -113,7 +117,7 @@ def validate(run: Run, *, epoch: float, stop: Stop = NO_STOP) -> dict[str, float
 
 @contextmanager
 def evaluation_mode(run: Run) -> Iterator[None]:
-    """Put the network in evaluation mode, with the averaged weights if there are any, while the body runs."""
+    """While the body runs, put the network in evaluation mode, with the averaged weights if the run has them."""
     was_training = {module: module.training for module in run.network.modules()}
     run.network.eval()
     own = None

@@ -42,8 +42,8 @@ def test_every_line_of_a_first_run_ends_well(fresh, run_cli, monkeypatch):
     scored = run_cli("eval", "--dataset", "ho3d", "--json", "--device", "cpu")
     assert scored.code == 0, scored.err
     notes = json.loads(scored.out)["notes"]
-    assert "these scores are the shipped network's; for your own, give --checkpoint and its run folder" in notes
-    assert any("these scores are not comparable with ho3d's" in note for note in notes)
+    assert "these are scores of the shipped network; to score your own, give --checkpoint and its run folder" in notes
+    assert any("these scores are not comparable with scores on ho3d" in note for note in notes)
     predicted = run_cli("predict", "img.jpg", "--device", "cpu")
     assert predicted.code == 0, predicted.err
 

@@ -1,7 +1,7 @@
 """Read and check ground-truth and prediction files of the benchmarks; bad files are rejected with a reason.
 
-Both keep the benchmark's own frame, joint order and units: FreiHAND in our camera frame and order, HO-3D in OpenGL axes
-and MANO's order. Scores depend on neither, as long as both sides agree.
+Points stay in the frame, joint order and units of the benchmark: for FreiHAND, our camera frame and joint order; for
+HO-3D, OpenGL axes and MANO's joint order. Scores depend on neither, as long as predictions and ground truth agree.
 """
 
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ _UNITS = ((50.0, 200.0, "centimetres", 100), (500.0, 2000.0, "millimetres", 1000
 class PointSets:
     """Joints and vertices of all samples, in the frame and joint order of the benchmark, float64, metres.
 
-    `vertices` is None if a prediction has none; their number may differ from MANO's 778 in a prediction.
+    `vertices` is None if a prediction has none. In a prediction, V may differ from MANO's 778.
     """
 
     joints: Float[np.ndarray, "B 21 3"]
@@ -48,7 +48,7 @@ class PointSets:
         return len(self.joints)
 
     def at(self, positions: Sequence[int]) -> "PointSets":
-        """Return a subset of the samples."""
+        """Return the samples at `positions`."""
         rows = list(positions)
         return PointSets(self.joints[rows], None if self.vertices is None else self.vertices[rows])
 
@@ -61,11 +61,12 @@ def read_ground_truth(
     limit: int | None = None,
     on_progress: OnProgress = no_progress,
 ) -> tuple[PointSets, Benchmark]:
-    """Read `evaluation_xyz.json` and `evaluation_verts.json` below `folder`; recognise the benchmark by their length.
+    """Read the first `limit` samples of `evaluation_xyz.json` and `evaluation_verts.json`, at any depth in `folder`.
 
-    Unofficial ground truth, such as that of a dataset generated with `prepare synth --as`, may have any length; the
-    `samples` of its benchmark is None. A named `version` means that it is the official one.
-    Raises: DataError if a file is missing or broken, or its length is not that of the named version.
+    Also returns the benchmark, whose version is recognised by the number of samples in the files. Unofficial ground
+    truth, such as that of a dataset generated with `prepare synth --as`, may have any number of samples; then the
+    `samples` of its benchmark is None. With `version`, the ground truth must be the official one of that version.
+    Raises: DataError if a file is missing or broken, or its number of samples is not that of `version`.
     """
     find_benchmark(dataset, version=version)  # rejects an unknown name before anything is read
     joints_file = _find(folder, "evaluation_xyz.json", dataset)
@@ -98,8 +99,8 @@ def read_predictions(
     """Read a `pred.json`, or the one inside a `pred.zip`, and check it against the ground truth.
 
     With `partial`, predictions beyond the samples of `truth` are ignored.
-    Raises: DataError for a truncated or foreign file, wrong numbers of samples or joints, NaN, wrong units, and axes
-    that put hands behind the camera.
+    Raises: DataError for a truncated file or one of another kind, wrong numbers of samples or joints, NaN, wrong units,
+    and axes that put hands behind the camera.
     """
     groups = _read_groups(path, len(truth), on_progress)
     for name, (_, count) in zip(_GROUPS, groups, strict=True):
@@ -149,7 +150,7 @@ def _check_finite(name: str | Path, points: np.ndarray) -> None:
     bad = ~np.isfinite(points).all(axis=(1, 2))
     if bad.any():
         raise DataError(
-            f"{name}: NaN or infinite numbers in {int(bad.sum()):,} samples, the first is {int(bad.argmax())}, "
+            f"{name}: samples with NaN or infinite numbers: {int(bad.sum()):,}, the first is {int(bad.argmax())}; "
             "expected finite metres"
         )
 
@@ -174,14 +175,17 @@ def _hint(count: int, benchmark: Benchmark) -> str:
 
 
 def find_marker(folder: Path) -> Marker:
-    """Read the marker of a generated dataset, in `folder` or above the ground truth below it."""
+    """Return the marker of a generated dataset, from the marker file at the smallest depth in `folder`.
+
+    Without such a file, the dataset is not a generated one, and the marker has its default values.
+    """
     below = [place / MARKER_NAME for place, _, names in walk(folder) if MARKER_NAME in names]
     found = sorted(below, key=lambda path: len(path.parts))
     return parse_marker(read_whole(found[0]), str(found[0])) if found else Marker()
 
 
 def _find(folder: Path, name: str, dataset: str) -> Path:
-    """Return the shallowest file of that name below `folder`."""
+    """Return the file of that name at the smallest depth in `folder`."""
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder, expected the one with {name}; give it with --gt")
     direct = folder / name
@@ -195,7 +199,7 @@ def _find(folder: Path, name: str, dataset: str) -> Path:
 def _read_list(
     path: Path, points_each: int, limit: int | None, on_progress: OnProgress, total: int | None = None
 ) -> tuple[np.ndarray, int]:
-    """Return the first `limit` samples of a ground-truth file and the total number."""
+    """Return the first `limit` samples of a ground-truth file, and the number of all samples in it."""
     kept: list[np.ndarray] = []
     count = 0
     with RawFile(path).open() as stream:
@@ -213,7 +217,10 @@ def _read_list(
 
 
 def _read_groups(path: Path, keep: int, on_progress: OnProgress) -> list[tuple[np.ndarray, int]]:
-    """Return (points, number of entries) of both lists in a prediction file; entries beyond `keep` are dropped."""
+    """Return (points, number of entries) for joints and vertices of a prediction file.
+
+    The points of entries beyond the first `keep` are dropped.
+    """
     arrays: list[np.ndarray | None] = [None, None]
     counts = [0, 0]
     with _find_predictions(path).open() as stream:
@@ -233,7 +240,7 @@ def _read_groups(path: Path, keep: int, on_progress: OnProgress) -> list[tuple[n
 
 
 def _keep(array: np.ndarray | None, points: np.ndarray, index: int, keep: int, path: Path, what: str) -> np.ndarray:
-    """Store the points of one sample in the array, which the first sample creates."""
+    """Store the points of sample `index` in `array`, and return it; for the first sample, `array` is None."""
     if array is None:
         array = np.zeros((keep, *points.shape))
     if points.shape != array.shape[1:]:
@@ -253,7 +260,9 @@ def _parse_points(entry: Entry, name: str | Path, what: str) -> np.ndarray:
     try:
         points = np.asarray(values, dtype=np.float64)
     except (ValueError, TypeError, OverflowError) as error:
-        raise DataError(f"{name}: {what}: found ragged rows or no numbers, expected [x, y, z]") from error
+        raise DataError(
+            f"{name}: {what}: found ragged rows or values that are not numbers, expected rows of [x, y, z]"
+        ) from error
     if points.ndim != 2 or points.shape[1] != 3:
         raise DataError(f"{name}: {what}: found shape {points.shape}, expected N rows of [x, y, z]")
     return points

@@ -23,9 +23,11 @@ _CHUNK = 256
 
 @dataclass(frozen=True)
 class Scores:
-    """Everything that a benchmark measures. `vertices` and `f` are None if the prediction has no such points.
+    """The scores of a prediction on a benchmark: errors of joints and of MANO's vertices, and F-scores.
 
-    Concretely, ``f[alignment][n, t]`` is the F-score of sample n at ``F_THRESHOLDS_M[t]``.
+    `vertices` is None if the prediction has no MANO vertices; `f` is None if it has no surface points at all.
+    `surface_points` is their number per sample. Concretely, ``f[alignment][n, t]`` is the F-score of sample n at
+    ``F_THRESHOLDS_M[t]``.
     """
 
     benchmark: Benchmark
@@ -35,7 +37,10 @@ class Scores:
     surface_points: int
 
     def metrics(self) -> dict[str, float | None]:
-        """Return our metrics by name: errors in mm, areas and F-scores in [0, 1], None if not applicable."""
+        """Return our metrics by name: errors in mm, areas under PCK curves and F-scores in [0, 1].
+
+        A metric that is not applicable to the prediction is None.
+        """
         values: dict[str, float | None] = {}
         for alignment in self.benchmark.joint_alignments:
             prefix = PREFIXES[alignment]
@@ -56,7 +61,7 @@ class Scores:
         return {key: _official_unit(name, values[name]) for key, name in self.benchmark.official.items()}
 
     def notes(self) -> list[str]:
-        """Return remarks that readers need besides the numbers."""
+        """Return remarks on scores that are missing or computed in an unusual way."""
         if self.f is None:
             return ["no vertices: mesh errors and F-scores are not applicable"]
         if self.vertices is None:
@@ -76,8 +81,8 @@ def score(
 ) -> Scores:
     """Score predictions against the truth, both in the frame and joint order of the benchmark, in float64.
 
-    Joints and MANO vertices are aligned separately, as in the official evaluators. Other surface points use the
-    transform of the joints (the official code intends to, but omits a division). Deterministic.
+    Joints and MANO vertices are aligned separately, as in the official evaluators. Other surface points are aligned
+    with the transform of the joints (the official code is meant to do the same, but omits a division). Deterministic.
     """
     anchor, reference = benchmark.scale_bone
     align: dict[Alignment, Align] = {

@@ -21,7 +21,10 @@ _FIRST_STEP = 0.5 / (len(PCK_THRESHOLDS_M) - 1)
 
 @dataclass(frozen=True)
 class Check:
-    """A score of one known prediction, in official units."""
+    """A score of a prediction for which the correct value is known.
+
+    Scores of the all-zeros prediction have official names and units; all other scores have ours.
+    """
 
     prediction: str
     metric: str
@@ -36,15 +39,16 @@ class Check:
 
     @property
     def verdict(self) -> str:
-        """Return the verdict for a table."""
+        """Return "ok" or "OFF", for a table."""
         return "ok" if self.passed else "OFF"
 
 
 def run_self_test(truth: PointSets, benchmark: Benchmark, *, on_progress: OnProgress = no_progress) -> list[Check]:
-    """Score all zeros (published numbers), the ground truth itself, its mirror image, and the ground truth at twice the
-    size.
+    """Compare the scores of four predictions with their known values.
 
-    A mirrored hand aligns exactly in the official Procrustes, which allows reflections.
+    The predictions are all zeros, whose scores are published; the ground truth itself, which is perfect; and its mirror
+    image and the ground truth at twice the size, which are perfect after Procrustes alignment (the official one allows
+    reflections).
     """
     vertices = needed(truth.vertices, "the ground truth's vertices")
     mirror = np.array([-1.0, 1.0, 1.0])
@@ -69,7 +73,7 @@ def _published(scores: Scores, benchmark: Benchmark) -> list[Check]:
 
 
 def _exact(prediction: str, scores: Scores, *, aligned: bool) -> list[Check]:
-    """Return the checks of a perfect prediction, with every alignment or only with Procrustes."""
+    """Return the checks of a perfect prediction; with `aligned`, only of its scores after Procrustes alignment."""
     checks = []
     for name, value in scores.metrics().items():
         if aligned and not name.startswith("pa_"):

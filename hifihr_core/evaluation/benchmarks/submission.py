@@ -18,9 +18,9 @@ _TIME = (1980, 1, 1, 0, 0, 0)
 def to_submission(
     joints_cam: Float[np.ndarray, "B 21 3"], vertices_cam: Float[np.ndarray, "B V 3"] | None, benchmark: Benchmark
 ) -> PointSets:
-    """Convert to the frame and joint order of a benchmark: for HO-3D, OpenGL axes and MANO's joint order.
+    """Convert predictions to the frame and joint order of a benchmark: for HO-3D, OpenGL axes and MANO's joint order.
 
-    Vertices are converted too. Input and output are in the camera's frame, metres.
+    `joints_cam` and `vertices_cam` are in our camera frame and joint order, metres. Results are in metres too.
     """
     axes = np.asarray(benchmark.axes)
     vertices = None if vertices_cam is None else vertices_cam.astype(np.float64) * axes
@@ -36,7 +36,7 @@ def anchor_root(points: PointSets, given: Float[np.ndarray, "B 3"], *, joint: in
 def write_submission(path: Path, predictions: PointSets) -> None:
     """Write `pred.zip` with `pred.json` inside: [joints, vertices], one entry per sample, rounded to ten nanometres.
 
-    Equal predictions give identical bytes. Raises: DataError if it cannot be written.
+    Equal predictions give identical bytes. Raises: DataError if the file cannot be written.
     """
     with write_atomically(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         entry = zipfile.ZipInfo("pred.json", _TIME)

@@ -1,4 +1,4 @@
-"""The table of benchmarks: number of samples, joints, frame, and scores with their official names.
+"""The table of benchmarks: number of samples, joints, frame, and the official names of scores.
 
 Sources: `eval.py` and `pred.py` of lmb-freiburg/freihand and of shreyashampali/ho3d; the published scores of the
 all-zeros prediction are those of the benchmarks' own pages.
@@ -51,13 +51,13 @@ _MESH_KEYS = {
 
 @dataclass(frozen=True)
 class Benchmark:
-    """One benchmark.
+    """A benchmark: its samples, joints, frame and scores.
 
-    `samples` is None if the dataset determines its size. `axes` converts our OpenCV camera frame to that of the
-    submission by multiplying x, y and z. `given_root` is the joint (our order) whose position the benchmark provides
-    with every sample. `official` maps the keys of the official `scores.txt`, in its order, to our metrics; there errors
-    are in centimetres. `paper_mask` is the mask that the original applies to pictures. `zero_predictor` holds the
-    published scores of the all-zeros prediction.
+    `samples` is their number, None if it is not fixed. `axes` converts our OpenCV camera frame to that of the
+    submission by multiplying x, y and z. `given_root` is the joint (in our order) whose position the benchmark provides
+    with every sample. `official` maps the keys of the official `scores.txt`, in which errors are in centimetres, to our
+    metrics, in the order of that file. `paper_mask` is the mask that the code of the paper applies to pictures.
+    `zero_predictor` contains the published scores of the all-zeros prediction.
     """
 
     name: str
@@ -75,25 +75,28 @@ class Benchmark:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Return the names of our metrics that this benchmark has, in the order of reports."""
+        """Return the names of our metrics on this benchmark, in the order of reports."""
         joints = [f"{PREFIXES[alignment]}{name}" for alignment in self.joint_alignments for name in JOINT_METRICS]
         mesh = [f"{PREFIXES[alignment]}{name}" for alignment in MESH_ALIGNMENTS for name in MESH_METRICS]
         return (*joints, *mesh)
 
     @property
     def to_submission(self) -> tuple[int, ...]:
-        """Return the list that converts our joints to the order of the submission: ``theirs = ours[list]``."""
+        """Return the indices that convert our joints to the order of the submission: ``theirs = ours[indices]``."""
         return scatter_to(self.joint_order)
 
     @property
     def scale_bone(self) -> tuple[int, int]:
-        """Return the indices of wrist and middle MCP in the submission's order, for scale-translation alignment."""
+        """Return the indices of the wrist and the middle finger's MCP joint in the submission's order.
+
+        The bone between them determines the scale in the alignment of scale and translation.
+        """
         order = self.to_submission
         return order.index(WRIST), order.index(ROOT)
 
     @property
     def behind_camera(self) -> float:
-        """Return the sign of z that is impossible for visible hands in the submission's frame."""
+        """Return the sign of z of points behind the camera, in the submission's frame."""
         return -self.axes[2]
 
 
@@ -169,13 +172,16 @@ DATASETS = tuple(dict.fromkeys(benchmark.dataset for benchmark in BENCHMARKS.val
 
 
 def benchmarks_of(dataset: str) -> list[Benchmark]:
-    """Return the benchmarks of a dataset, one per version; a dataset without one is measured on its own split."""
+    """Return the benchmarks of a dataset, one per version; an empty list for an unknown dataset.
+
+    A dataset without an official benchmark has a single one, with its own evaluation split.
+    """
     found = [benchmark for benchmark in BENCHMARKS.values() if benchmark.dataset == dataset]
     return found or [_own_split(dataset)] * (dataset in sources.SOURCES)
 
 
 def _own_split(dataset: str) -> Benchmark:
-    """Return the benchmark of a dataset without official scores: that of `synth`, with our names."""
+    """Return the benchmark of a dataset that has no official one: like that of `synth`, under the dataset's name."""
     return replace(BENCHMARKS["synth"], name=dataset, dataset=dataset)
 
 

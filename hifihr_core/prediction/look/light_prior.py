@@ -1,4 +1,5 @@
-"""A prior on the light on a hand, given the colour of its surroundings: a Gaussian learnt from environment maps.
+"""A prior on the light that falls on a hand, given the colour of its surroundings: a Gaussian learnt from environment
+maps.
 
 A photo only shows albedo times light; this prior and the one on skins separate the two. Scale convention
 (docs/conventions.md): albedo is on the scale of the hand model's skins, and a light of 1 leaves it unchanged.
@@ -18,10 +19,10 @@ from hifihr_core.outside.array_archives import read_arrays
 
 @dataclass(frozen=True)
 class LightPrior:
-    """The nine harmonics of the light per channel, relative to the brightness that the surroundings predict.
+    """A Gaussian of the light's nine spherical harmonics per channel, relative to an expected brightness.
 
-    That is ``exp(exposure @ (1, s))`` per channel, where s is the log of the mean colour around the hand. `mean` and
-    `covariance` are those of the relative coefficients, channel by channel (9 red, 9 green, 9 blue).
+    The expected brightness is ``exp(exposure @ (1, s))``, where s is the log of the mean colour around the hand. `mean`
+    and `covariance` are those of the relative coefficients, channel by channel (9 red, 9 green, 9 blue).
     """
 
     exposure: Float[Tensor, "3 4"]
@@ -45,7 +46,7 @@ class LightPrior:
 
 
 def load_light_prior(path: Path | None = None) -> LightPrior:
-    """Read the shipped prior, or another file written by `tools/learn_light.py`."""
+    """Read the shipped prior, or another file written by `tools/learn_light.py`. Raises: AssetError if it is broken."""
     file = Path(str(files("hifihr_core.prediction.look") / "data" / "light_prior.npz")) if path is None else path
     names = ("exposure", "mean", "covariance")
     arrays = read_arrays(file, what="a prior on light", remedy="reinstall hifihr", needed=names)
@@ -53,7 +54,7 @@ def load_light_prior(path: Path | None = None) -> LightPrior:
 
 
 def fit_light_prior(coefficients: Float[Tensor, "N 9 3"], surroundings: Float[Tensor, "N 3"]) -> LightPrior:
-    """Return the prior fitted to pairs of light and log surrounding colour."""
+    """Return the prior fitted to N pairs: `coefficients` of the light, and log of the mean colour around the hand."""
     ones = torch.ones_like(surroundings[:, :1])
     design = torch.cat((ones, surroundings), dim=1)
     exposure = torch.linalg.lstsq(design, coefficients[:, 0].log()).solution.mT

@@ -37,8 +37,9 @@ def match_light(
 ) -> LitHands:
     """Return the hands with the skin and light that best explain their crops; see `infer_tone_and_light`.
 
-    `mask` marks the skin pixels (segmented if None). `person` numbers the people (`pairs` if None); unless `certain`,
-    it may be overruled. A hand that is hardly visible keeps its skin and light.
+    `mask` marks the pixels of skin; without it, they are found by segmentation. Hands with the same number in `person`
+    (by default from `pairs`) belong to one person and get the same skin, unless their skins clearly differ; with
+    `certain` they get the same skin in any case. A hand that is hardly visible keeps its skin and light.
     """
     verts_cam = hand(state.parameters.untextured).vertices + state.root_cam[:, None]
     height, width = crops.image.shape[-2:]
@@ -60,8 +61,10 @@ def match_light(
 
 
 def pairs(sides: Sequence[Side]) -> Int[Tensor, " B"]:
-    """Return a person number per hand: just one left and one right hand belong to one person, all other hands to
-    different people.
+    """Return the number of a person for every hand.
+
+    If there are exactly two hands, a left and a right one, they belong to the same person; otherwise all hands belong
+    to different people.
     """
     together = sorted(sides) == ["left", "right"]
     return torch.zeros(2, dtype=torch.int64) if together else torch.arange(len(sides))

@@ -24,10 +24,11 @@ _OUTLINE = (0.006, 0.025)
 
 @dataclass(frozen=True)
 class SkinEvidence:
-    """Vertex colours of hands in their crops; `weight` is 0 for hidden, oblique, outline and unmasked vertices.
+    """Colours of hands' vertices in their crops, and how much each vertex counts.
 
+    `weight` is 0 for vertices that are hidden, seen too obliquely, too near to an outline, or outside the mask.
     `normals` are in the camera frame of the crop, `open_sky` is the fraction of the sky that reaches a vertex, and
-    `surroundings` the log of the mean colour around the hand, NaN if the crop shows nothing around it.
+    `surroundings` the log of the mean colour around the hand, NaN if the crop shows too little around it.
     """
 
     colors: Float[Tensor, "B V 3"]
@@ -47,9 +48,9 @@ def look_at_skin(
     mask: Bool[Tensor, "B H W"] | None = None,
     seen: Fragments | None = None,
 ) -> SkinEvidence:
-    """Sample the crop at the hand's vertices; `mask` excludes pixels that are not skin.
+    """Return what crops (RGB in [0, 1]) show of the skin of hands; `mask` excludes pixels that are not skin.
 
-    `seen` is the result of `rasterize` for this hand, if the caller has it.
+    `seen` is the result of `rasterize` for these hands; without it, they are rasterised here.
     """
     height, width = image.shape[-2:]
     seen = rasterize(vertices_cam, faces, K, height=height, width=width) if seen is None else seen
@@ -77,7 +78,7 @@ def smoothstep(value: Tensor, low: float, high: float) -> Tensor:
 
 
 def _pick(planes: Float[Tensor, "B 2 H W"], pixels: Float[Tensor, "B V 2"]) -> tuple[Tensor, Tensor]:
-    """Sample both planes at the pixels; outside the image, depth is infinite and the outline distance 0."""
+    """Return depth and distance from the outline, the two `planes`, at some pixels; outside the image, inf and 0."""
     height, width = planes.shape[-2:]
     column, row = pixels.floor().long().unbind(dim=-1)
     within = (column >= 0) & (column < width) & (row >= 0) & (row < height)
@@ -96,7 +97,7 @@ def _distance(free: Bool[Tensor, "B H W"], depth: Float[Tensor, "B H W"]) -> Flo
 
 
 def _surroundings(image: Float[Tensor, "B 3 H W"], covered: Bool[Tensor, "B H W"]) -> Float[Tensor, "B 3"]:
-    """Return the log of the mean colour outside the hand and a margin around it."""
+    """Return the log of the mean colour outside the hand and a margin around it; NaN if this area is too small."""
     near = np.stack([cv2.dilate(one, np.ones((9, 9), np.uint8)) for one in covered.to(torch.uint8).cpu().numpy()])
     around = torch.from_numpy(1 - near).to(image)
     count = around.sum(dim=(1, 2))

@@ -1,10 +1,10 @@
 """Texture completion: a person's inferred skin, plus detail from the photos where it can be trusted.
 
-Each texel of the chart is a point of the posed mesh. Where a camera sees it well, the photo's colour divided by the
-light that falls there gives its albedo; how far that can be trusted depends on the view, on the distance from outlines,
-and on whether it is a colour of skin: skin varies along melanin and blood, and little otherwise. Trusted texels add the
-photo's detail to the model's skin, which was already inferred from all of the evidence, so the unseen side has the same
-tone.
+Each texel of the UV chart is a point of the posed mesh. Where a camera sees this point well, the photo's colour divided
+by the light that falls there is its albedo. How far this can be trusted depends on the viewing angle, on the distance
+from outlines, and on whether the albedo is a colour of skin: colours of skin differ in melanin and blood, and little
+otherwise. Where it is trusted, the photo's detail is added to the inferred skin. That was inferred from everything
+visible, so the unseen side has the same tone.
 """
 
 from collections.abc import Sequence
@@ -79,12 +79,12 @@ class CompletedTexture:
 def complete_texture(
     views: Sequence[View], faces: Tensor, appearance: Appearance, *, texture_px: int = 1024
 ) -> CompletedTexture:
-    """Project photos of one hand onto its UV chart; `appearance` (a batch of one) is the inferred skin.
+    """Complete the inferred skin of one hand, `appearance` (a batch of one), with detail from photos of it.
 
-    Raises: ValueError for an appearance without a chart.
+    The result is a texture of `texture_px` x `texture_px`. Raises: ValueError for an appearance without a UV chart.
     """
     if appearance.uvs is None or appearance.faces_uvs is None:
-        raise ValueError("complete_texture: the hand has no UV chart")
+        raise ValueError("complete_texture: the appearance has no UV chart, expected one")
     chart = _rasterize_chart(appearance.uvs, appearance.faces_uvs, texture_px)
     faces = faces.to(torch.int64)
     model = _model_texels(appearance, texture_px)
@@ -108,7 +108,7 @@ def complete_texture(
 
 @dataclass(frozen=True)
 class _Texels:
-    """Some texels of a chart: their row-major indices, and their vertices and barycentric weights on the mesh."""
+    """Some texels of a chart: their row-major indices, and the vertices of their face with barycentric weights."""
 
     index: Int[Tensor, " N"]
     corners: Int[Tensor, "N 3"]
@@ -138,7 +138,10 @@ def _shown_texels(seen: Fragments, chart: Fragments, faces: Tensor) -> _Texels:
 def _observe(
     view: View, seen: Fragments, texels: _Texels, faces: Tensor, model: Float[Tensor, "N 3"]
 ) -> tuple[Float[Tensor, "N 3"], Float[Tensor, " N"]]:
-    """Return the log ratio between a view's colours and the model's skin at some texels, and its trust."""
+    """Return, at some texels, the log ratio of the albedo that a view shows to the inferred skin (`model`).
+
+    Also returns how far it can be trusted, from 0 to 1.
+    """
     vertices = view.vertices_cam
     points = texels.at(vertices)
     normals = torch.nn.functional.normalize(texels.at(vertex_normals(vertices[None], faces)[0]), dim=1)
@@ -151,7 +154,7 @@ def _observe(
 
 
 def _level(view: View, faces: Tensor, texels: _Texels, normals: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
-    """Return the light that reaches each texel past the rest of the hand."""
+    """Return the light that reaches each texel, where the rest of the hand does not block it."""
     light = view.light
     shade = self_shade(view.vertices_cam[None], faces, light.direction)
     reach = texels.at(torch.stack((shade.sky[0], shade.sun[0]), dim=-1))
@@ -168,7 +171,7 @@ def _rasterize_chart(uvs: Tensor, faces_uvs: Tensor, texture_px: int) -> Fragmen
 
 
 def _seen_share(vertices: Float[Tensor, "V 3"], chart: Fragments, faces: Tensor, weight: Float[Tensor, " T"]) -> float:
-    """Return the mean weight over the surface, each texel weighted by its surface area."""
+    """Return the mean of `weight` over the surface of the hand: each texel counts by the area that it covers."""
     area = face_areas(vertices[None], faces)[0]
     face = chart.face[0].reshape(-1).long()
     inside = face >= 0
@@ -221,10 +224,10 @@ def _model_texels(appearance: Appearance, texture_px: int) -> Float[Tensor, "N 3
 
 
 def _likeness(change: Float[Tensor, "N 3"], trust: Float[Tensor, " N"]) -> Float[Tensor, " N"]:
-    """Return how plausible each texel is as this skin: 1 for the model's own colour, 0 for hair, cloth or highlights.
+    """Return how plausible it is that each texel is skin: 1 for the inferred colour, 0 for hair, cloth or highlights.
 
-    `change` is the log ratio to the model. It is split into components along melanin, along blood, and orthogonal to
-    both.
+    `change` is the log ratio to the inferred skin. Its components along melanin, along blood, and orthogonal to both
+    are judged separately.
     """
     well = trust > 0.5
     shared = change[well].median(dim=0).values.clamp(-_SHARED, _SHARED) if bool(well.any()) else change.new_zeros(3)
@@ -244,9 +247,10 @@ def _likeness(change: Float[Tensor, "N 3"], trust: Float[Tensor, " N"]) -> Float
 def _detail(
     change: Float[Tensor, "N 3"], seen: Int[Tensor, " N"], weight: Float[Tensor, " T"], texture_px: int
 ) -> Float[Tensor, "N 3"]:
-    """Return the log factor on the model's skin where it is seen: all fine differences and some of the smooth ones.
+    """Return the log of the factor on the inferred skin at the texels `seen`.
 
-    Both are limited to the directions in which skin varies, and scaled by trust.
+    It contains all of the fine differences in `change` and a fraction of the smooth ones, both only along the
+    directions in which skin varies, and scaled by `weight`.
     """
     shape = (texture_px, texture_px)
     axes = np.array([_MELANIN, _BLOOD], np.float32)
@@ -276,7 +280,7 @@ def _blur_widely(planes: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def _fill_gutter(albedo: Float[Tensor, "T T 3"], inside: Bool[Tensor, "T T"]) -> Float[Tensor, "T T 3"]:
-    """Extend the chart with its nearest texels, so that filtering at the seams reads skin."""
+    """Copy the nearest texel of the chart to each texel outside it, so that filtering at the seams finds only skin."""
     known = inside.cpu().numpy()
     if not known.any():
         return albedo

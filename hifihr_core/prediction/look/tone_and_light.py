@@ -2,9 +2,10 @@
 
 For each skin in a bank, a linear least-squares problem gives the light that best explains the hand under the prior on
 light, and the likelihood of the image with the light integrated out (the evidence of a Gaussian model, Bishop, "Pattern
-Recognition and Machine Learning", 3.5). These likelihoods are multiplied over the hands of one person. The skins with
-these weights are then the prior of a second Gaussian, which is conditioned on the colours divided by the light (an
-ensemble Kalman update): its mean is the whole skin, including unseen sides.
+Recognition and Machine Learning", 3.5). These likelihoods are multiplied over the hands of one person. The mean and
+covariance of the bank, with the likelihoods as weights, are then a Gaussian prior on texture coefficients. Conditioned
+on the colours divided by the light (an ensemble Kalman update), its mean describes the whole skin, including unseen
+sides.
 """
 
 from dataclasses import dataclass
@@ -41,9 +42,10 @@ _ODDS = 60.0
 
 @dataclass(frozen=True)
 class ToneAndLight:
-    """The inferred probability of each skin in the bank, coefficients of the whole skin, and light.
+    """The inferred skin and light of every hand.
 
-    The light is in the camera frame of the crop. `person` numbers the people: hands with the same number share a skin.
+    `likelihood` is the probability of each skin in the bank, `texture` are the coefficients of the whole skin, and
+    `light` is in the camera frame of the crop. Hands with the same number in `person` have the same skin.
     """
 
     likelihood: Float[Tensor, "B M"]
@@ -87,7 +89,7 @@ def infer_tone_and_light(
 
 @dataclass(frozen=True)
 class _Skins:
-    """The colours of M skins at N vertices, channel by channel, and their squares, which every round needs."""
+    """The colours of M skins at N vertices, channel by channel, and their squares, which are needed repeatedly."""
 
     colors: Float[Tensor, "3 M N"]
     squared: Float[Tensor, "3 M N"]
@@ -104,7 +106,11 @@ class _Skins:
 
 @dataclass(frozen=True)
 class _Problem:
-    """One hand: its colours relative to the expected brightness, the nine basis values, and weights per channel."""
+    """The least-squares problem of one hand with N visible vertices.
+
+    `colors` are divided by the expected brightness and have the standard deviation `deviation`; `basis` contains the
+    nine harmonics at each vertex, and `share` is the weight of a vertex.
+    """
 
     colors: Float[Tensor, "N 3"]
     basis: Float[Tensor, "N 9"]
@@ -120,7 +126,10 @@ class _Problem:
         return cls(colors / brightness, basis * open_sky[:, None], share, deviation)
 
     def normal_equations(self, skins: "_Skins", prior: LightPrior) -> tuple[Tensor, Tensor]:
-        """Return precision (M, 27, 27) and right-hand side (M, 27) of the light, prior included."""
+        """Return the matrix (M, 27, 27) and right-hand side (M, 27) of the equations for the light under each skin.
+
+        They include the prior; the matrix is the precision of the light.
+        """
         precision = self.share[:, None] / self.deviation.square()
         rows, columns, both = _symmetric(9, self.basis.device)
         outer = self.basis[:, rows] * self.basis[:, columns]
@@ -139,12 +148,12 @@ class _Problem:
         return half.square().sum(dim=1) / 2 - factor.diagonal(dim1=1, dim2=2).log().sum(dim=1)
 
     def light(self, albedo: Float[Tensor, "N 3"], prior: LightPrior) -> Float[Tensor, "27"]:
-        """Return the most likely light for one skin."""
+        """Return the most likely light for one skin, as coefficients relative to the expected brightness."""
         full, right = self.normal_equations(_Skins.one(albedo), prior)
         return torch.linalg.solve(full, right)[0]
 
     def level(self, relative: Float[Tensor, "27"]) -> Float[Tensor, "N 3"]:
-        """Return the shading: the factor on the albedo."""
+        """Return the shading under a light, by which the albedo of each vertex is multiplied."""
         return (self.basis @ relative.reshape(3, 9).mT).clamp_min(0.05)
 
     def trust(self, albedo: Float[Tensor, "N 3"], relative: Float[Tensor, "27"]) -> Float[Tensor, " N"]:
@@ -155,7 +164,10 @@ class _Problem:
 
 @lru_cache(maxsize=4)
 def _symmetric(size: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Return rows and columns of the upper half of a symmetric matrix, and where in that half each entry is."""
+    """Return the rows and columns of the entries in the upper triangle of a symmetric matrix.
+
+    Also returns, for every entry of the whole matrix (row-major), its index among these.
+    """
     with torch.inference_mode(mode=False):  # cached, and training may follow an inference call
         rows, columns = torch.triu_indices(size, size, device=device)
         place = torch.zeros(size, size, dtype=torch.int64, device=device)
@@ -169,7 +181,11 @@ def _best_seen(weight: Float[Tensor, " V"]) -> Int[Tensor, " N"]:
 
 
 def _agreeing(logs: Float[Tensor, "B M"], person: Int[Tensor, " B"] | None) -> Int[Tensor, " B"]:
-    """Return person numbers: `person`, except that a hand whose skin does not fit the others gets its own number."""
+    """Return a number per hand that is equal for hands with the same skin.
+
+    These are the hands with equal numbers in `person`, except that a hand whose skin does not fit the person's other
+    hands gets a number of its own.
+    """
     who = torch.arange(len(logs), device=logs.device)
     if person is None:
         return who
@@ -195,7 +211,10 @@ def _whole_skin(
     relative: list[Tensor],
     own: Tensor,
 ) -> Float[Tensor, " X"]:
-    """Return the coefficients of the most likely skin for a person's hands, with the weighted bank as prior."""
+    """Return the texture coefficients of the most likely skin for the hands of one person, those with `own` True.
+
+    The prior is a Gaussian with mean and covariance of the bank, weighted by `likelihood`.
+    """
     likely = (likelihood > _UNLIKELY).nonzero()[:, 0]
     likelihood = likelihood[likely] / likelihood[likely].sum()
     root = likelihood.sqrt()

@@ -1,7 +1,7 @@
-"""The first half of a refinement: joints, outline and priors by damped Gauss-Newton, all hands at once.
+"""The first stage of a refinement: fit joints and outline, under priors, by damped Gauss-Newton, all hands at once.
 
 Points on the rendered outline are moved onto the mask's outline along its normal (point to line; Chen and
-Medioni, "Object modelling by registration of multiple range images", 1992), and paired anew before every step.
+Medioni, "Object modelling by registration of multiple range images", 1992). Points are paired again before every step.
 """
 
 import math
@@ -38,10 +38,10 @@ _TURN_RAD, _LOG_DEPTH, _POSE, _SHAPE = 0.2, 0.1, 0.5, 1.0
 class OutlineWeights:
     """Weights of the squared terms, and the distances up to which they are quadratic; lengths in crop widths.
 
-    `start` holds a hand near its start, which the outline alone does not determine: a small near hand looks like a
-    large distant one. Hands without keypoints are held more firmly: their start is all that is known of their joints.
-    `reach` is the largest distance between the points of a pair. The fit ends once no hand's cost falls by the fraction
-    `enough` in a step.
+    `start` penalises the deviation from the start, because the outline alone does not determine a hand: a small near
+    hand looks like a large distant one. Hands without keypoints have a higher penalty, since nothing but their start is
+    known of their joints. `reach` is the largest distance between the points of a pair. The fit ends once no hand's
+    cost falls by the fraction `enough` in a step.
     """
 
     steps: int = 4
@@ -61,7 +61,7 @@ class OutlineWeights:
 
 @dataclass(frozen=True)
 class _Paired:
-    """Surface points (vertices of faces and barycentric weights), and the lines that they should move onto."""
+    """N surface points (the vertices of a face, and barycentric weights), and the lines onto which they should move."""
 
     corners: Int[Tensor, "B N 3"]
     bary: Float[Tensor, "B N 3"]
@@ -72,7 +72,11 @@ class _Paired:
 
 @dataclass(frozen=True)
 class _Task:
-    """The targets of the fit; lengths are in crop widths."""
+    """The targets of the fit; lengths are in crop widths.
+
+    `trust` contains the weights of the keypoints, `definition` converts the hand's joints to the keypoints' definition,
+    and `hold` is the weight of the deviation from the start.
+    """
 
     hand: HandModel
     start: PlacedHands
@@ -85,7 +89,7 @@ class _Task:
     weights: OutlineWeights
 
     def repeat(self, times: int) -> "_Task":
-        """Return the task with every hand repeated, copies adjacent."""
+        """Return the task with every hand repeated, with the copies of a hand next to each other."""
         names = ("K", "keypoints", "trust", "definition", "hold")
         numbers: dict[str, Any] = {name: _again(getattr(self, name), times) for name in names}
         return replace(self, start=map_tensors(lambda values: _again(values, times), self.start), **numbers)
@@ -97,7 +101,8 @@ def fit_outlines(
 ) -> LitHands:
     """Return the hands with joints and outlines fitted to keypoints and masks; skin and light do not change.
 
-    A step that does not lower a hand's cost is rejected. The fit ends when no hand improves any more.
+    A step that does not lower a hand's cost is rejected. The fit ends when no hand's cost falls enough any more, and
+    after at most `weights.steps` steps.
     """
     task = _task_of(hand, start, crops, weights)
     x = crops.K.new_zeros(len(start), 6 + hand.pose_dim + hand.shape_dim)
@@ -136,10 +141,11 @@ def _again(values: Tensor, times: int) -> Tensor:
 
 
 def _pair(task: _Task, hands: PlacedHands, mask: Bool[Tensor, "B H W"], inside: Bool[Tensor, "B H W"]) -> _Paired:
-    """Render the hands, and pair their outlines with those of the masks `inside` the photo, on the hand's side.
+    """Rasterise the hands, and pair points on their outlines with points on those of the masks.
 
-    Weights from the pseudo-Huber cost keep this a least-squares problem (Holland and Welsch,
-    "Robust regression using iteratively reweighted least-squares", 1977).
+    Only the area `inside` the photo counts, and there only the hand's side of the wrist. Weights from the pseudo-Huber
+    cost keep this a least-squares problem (Holland and Welsch, "Robust regression using iteratively reweighted
+    least-squares", 1977).
     """
     height, width = mask.shape[-2:]
     posed, weights = pose_hands(task.hand, hands, task.K), task.weights
@@ -189,7 +195,7 @@ def _joint_residuals(task: _Task, joints_px: Float[Tensor, "B 21 2"]) -> Float[T
 
 
 def _from_start(task: _Task, x: Float[Tensor, "B D"]) -> Float[Tensor, "B D"]:
-    """Return residuals of each hand's deviation from its start; sideways position is not penalised."""
+    """Return residuals of each hand's deviation from its start; its position across the view is not penalised."""
     pose_dim, shape_dim = task.hand.pose_dim, task.hand.shape_dim
     parts = ((_TURN_RAD, 3), (math.inf, 2), (_LOG_DEPTH, 1), (_POSE, pose_dim), (_SHAPE, shape_dim))
     usual = x.new_tensor([sigma for sigma, count in parts for _ in range(count)])
@@ -197,5 +203,5 @@ def _from_start(task: _Task, x: Float[Tensor, "B D"]) -> Float[Tensor, "B D"]:
 
 
 def _mean_of(values: Float[Tensor, "B N"], weight: float) -> Float[Tensor, "B N"]:
-    """Return residuals whose sum of squares is `weight` times the mean square."""
+    """Return residuals whose sum of squares is `weight` times the mean square of `values`."""
     return values * (weight / values.shape[1]) ** 0.5

@@ -17,7 +17,7 @@ _SAME_SIDE = 0.3
 
 @dataclass(frozen=True)
 class Outline:
-    """Points on the outlines of masks: N evenly spread pixels on the inner side of each.
+    """Points on the outlines of masks: N evenly spread pixels on the inner side of each outline.
 
     `points_px` are the centres of those pixels, `normals` point outwards, and ``place[b, n]`` is the row-major pixel
     index. For a mask without an outline, `known` is False and the points are meaningless.
@@ -31,9 +31,9 @@ class Outline:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs of an outline point (its index `of`) and a target point with a direction.
+    """M pairs of an outline point (its index `of`) and a target point with the normal of its outline.
 
-    `counts` is 0 for a pair that is too far apart or faces different ways.
+    `counts` is 1, or 0 for a pair whose points are too far apart or whose outlines face in different directions.
     """
 
     of: Int[Tensor, "B M"]
@@ -43,7 +43,7 @@ class Pairs:
 
 
 def find_outline(mask: Bool[Tensor, "B H W"], allowed: Bool[Tensor, "B H W"]) -> Outline:
-    """Return the outline of each mask where `allowed`; the border of the image is not an outline."""
+    """Return the outline of each mask in the area `allowed`; the border of the image is not an outline."""
     width = mask.shape[-1]
     padded = functional.pad(mask[:, None].float(), (1, 1, 1, 1), mode="replicate")[:, 0] > 0.5
     inner = padded[:, :-2, 1:-1] & padded[:, 2:, 1:-1] & padded[:, 1:-1, :-2] & padded[:, 1:-1, 2:]
@@ -81,9 +81,10 @@ def _normals(mask: Bool[Tensor, "B H W"], place: Int[Tensor, "B N"]) -> Float[Te
 
 
 def pair_outlines(own: Outline, wanted: Outline, *, reach_px: float) -> Pairs:
-    """Return, for each point on either outline, the nearest point on the other that faces the same way.
+    """Return a pair for each point on either outline: the point and the nearest one on the other outline.
 
-    Pairs farther apart than `reach_px` do not count; pairs from `own` come first, then those from `wanted`.
+    The outlines must face in similar directions there. Pairs farther apart than `reach_px` do not count. Pairs of the
+    points on `own` are first, then those of the points on `wanted`.
     """
     apart = torch.cdist(own.points_px, wanted.points_px)
     alike = own.normals @ wanted.normals.mT

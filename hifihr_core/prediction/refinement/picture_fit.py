@@ -1,4 +1,4 @@
-"""The second half of a refinement: the image itself, by a few first-order steps from coarse to fine.
+"""The second stage of a refinement: fit the hand to the image by a few first-order steps, from coarse to fine.
 
 The hand is rendered and compared with its crop; pose, shape, root, texture and light are optimised. The cost is a sum
 over hands, so hands do not influence each other.
@@ -31,10 +31,10 @@ _PATIENCE, _ENOUGH = 6, 1e-3
 class PictureWeights:
     """Learning rates and weights of the comparison with the image.
 
-    Rates: `geometry` for rotation, pose and shape (radians, standard deviations), `root` for the root's position
-    (relative to its depth), `appearance` for texture and light. `small` is the fraction of steps, at the start, that
-    use half-size crops. Lengths in the keypoint term are in crop widths. The priors keep texture and light near the
-    start, where they were inferred jointly: an image alone cannot separate them.
+    `geometry_rate` is the learning rate of rotation, pose and shape (radians, standard deviations), `root_rate` that of
+    the root's position (relative to its depth), `appearance_rate` that of texture and light. The first steps, a
+    fraction `small` of them, use half-size crops. Lengths in the keypoint term are in crop widths. The priors keep
+    texture and light near the start, for which they were inferred jointly: an image alone cannot separate them.
     """
 
     geometry_rate: float = 0.02
@@ -55,7 +55,10 @@ class PictureWeights:
 
 @dataclass(frozen=True)
 class Compared:
-    """What the hands are compared with, and the centres of the priors."""
+    """What rendered hands are compared with (crops and masks), their fixed shadows, and the centre of the priors.
+
+    `start` contains the hands whose texture and light are this centre.
+    """
 
     crops: Crops
     mask: Bool[Tensor, "B H W"]
@@ -64,7 +67,7 @@ class Compared:
 
 
 class Variables:
-    """The optimised variables, as leaves of the graph, and the hands they describe."""
+    """The optimised variables, which are leaves of the autograd graph, and the hands that they describe."""
 
     def __init__(self, start: LitHands) -> None:
         self.start = start
@@ -146,7 +149,7 @@ def fit_picture(
 
 
 def at_size(compared: Compared, size: int) -> Compared:
-    """Return the same comparison on crops of `size` x `size` pixels."""
+    """Return `compared` with its crops and masks scaled to `size` x `size` pixels."""
     if size == compared.crops.image.shape[-1]:
         return compared
     mask = functional.interpolate(compared.mask[:, None].float(), size=(size, size), mode="area")[:, 0] > 0.5
@@ -154,7 +157,7 @@ def at_size(compared: Compared, size: int) -> Compared:
 
 
 def smaller(crops: Crops, size: int) -> Crops:
-    """Return the same crops averaged to `size` x `size` pixels."""
+    """Return the same crops, scaled down to `size` x `size` pixels by averaging."""
     scale = size / crops.image.shape[-1]
     T_small_crop = torch.diag(crops.K.new_tensor([scale, scale, 1.0])).expand_as(crops.K)
     return replace(
@@ -168,7 +171,7 @@ def smaller(crops: Crops, size: int) -> Crops:
 
 @torch.no_grad()
 def draw_shaded(hand: HandModel, renderer: Renderer, state: LitHands, crops: Crops) -> tuple[DrawnHands, SelfShade]:
-    """Return the hands rendered with self-shadowing, and the shadows."""
+    """Return the hands rendered with the shadows that they cast on themselves, and these shadows."""
     verts_cam = hand(state.parameters.untextured).vertices + state.root_cam[:, None]
     shade = self_shade(verts_cam, hand.faces, state.light.direction)
     return draw_hands(hand, renderer, state, crops.K, shade=shade), shade
@@ -177,7 +180,7 @@ def draw_shaded(hand: HandModel, renderer: Renderer, state: LitHands, crops: Cro
 def cost(
     hand: HandModel, renderer: Renderer, state: LitHands, compared: Compared, weights: PictureWeights
 ) -> Float[Tensor, " B"]:
-    """Return the cost of each hand."""
+    """Return the cost of each hand: the weighted sum of keypoint, silhouette, image and prior terms."""
     crops, mask = compared.crops, compared.mask
     drawn = draw_hands(hand, renderer, state, crops.K, shade=compared.shade)
     rendered, joints_px = drawn.rendered, drawn.posed.joints_px

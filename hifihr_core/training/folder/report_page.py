@@ -60,7 +60,10 @@ def _curves(training: Sequence[Mapping[str, Any]], validations: Sequence[Mapping
 
 
 def points_of(rows: Sequence[Mapping[str, Any]], name: str) -> list[tuple[float, float]]:
-    """Return (step, value) of the rows with a finite value of this name, averaged to at most `MOST_POINTS`."""
+    """Return (step, value) of all rows that have a finite value `name`.
+
+    If there are more than `MOST_POINTS`, they are averaged over intervals of steps.
+    """
     found = [
         (float(row["step"]), float(row[name]))
         for row in rows
@@ -72,7 +75,7 @@ def points_of(rows: Sequence[Mapping[str, Any]], name: str) -> list[tuple[float,
 
 
 def draw_curve(title: str, points: Sequence[tuple[float, float]]) -> str:
-    """Return a figure with an SVG line over steps; an empty string without points."""
+    """Return an HTML figure with the (step, value) `points` as a line in SVG; an empty string if there are none."""
     if not points:
         return ""
     xs, ys = [x for x, _ in points], [y for _, y in points]

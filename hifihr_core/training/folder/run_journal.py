@@ -1,4 +1,4 @@
-"""The run folder: settings, environment, and metrics as JSON lines and for TensorBoard."""
+"""Files of the run folder: settings, environment, and metrics (as JSON lines and for TensorBoard)."""
 
 import json
 import platform
@@ -34,13 +34,15 @@ LEFTOVER = re.compile(
 
 
 def check_folder(folder: Path, settings: RunSettings, *, resume: bool) -> None:
-    """Check, before anything is created, that a run may begin or continue in a folder. Raises: ConfigError if it holds
-    a run but `resume` is False, no run to resume, or a run with other settings.
+    """Check, before anything is created, that a run may begin (or, with `resume`, continue) in a folder.
+
+    Raises: ConfigError if a run may not begin because the folder already contains one; or if a run may not continue
+    because the folder contains none, or one with other settings.
     """
     holds_run = (folder / SETTINGS_FILE).exists()
     if resume and not holds_run:
         raise ConfigError(
-            f"{folder}: no run to resume, expected {SETTINGS_FILE} in it; leave out --resume to start one"
+            f"{folder}: no run to resume, expected {SETTINGS_FILE} in it; leave out --resume to start a new run"
         )
     if holds_run and not resume:
         raise ConfigError(f"{folder}: already holds a run; continue it with --resume, or choose another --out")
@@ -58,9 +60,10 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def describe_run(folder: Path, settings: RunSettings, world: World, *, started_from: str = "") -> None:
-    """Write settings and environment to the run folder; a resumed run appends its own to the list "lives".
+    """Write the settings and the environment to the run folder.
 
-    Raises: DataError if it cannot be written.
+    The environment is appended to the list "lives", which has one entry for the start of the run and one for each time
+    that it was resumed. Raises: DataError if a file cannot be written.
     """
     save_settings(settings, folder / SETTINGS_FILE)
     path = folder / ENVIRONMENT_FILE
@@ -70,13 +73,13 @@ def describe_run(folder: Path, settings: RunSettings, world: World, *, started_f
 
 
 def first_start(folder: Path) -> str:
-    """Return what the run in a folder started from, as recorded by its first life; an empty string if unknown."""
+    """Return which weights the run in a folder started from, as recorded then; an empty string if unknown."""
     lives = [life for life in _lives(folder / ENVIRONMENT_FILE) if isinstance(life, dict)]
     return next((str(life["started_from"]) for life in lives if life.get("started_from")), "")
 
 
 def _lives(path: Path) -> list[Any]:
-    """Return the records of earlier lives of the run; empty if the file is missing or damaged."""
+    """Return the environments recorded when the run was started and resumed; empty if there is no valid file."""
     if not path.exists():
         return []
     try:
@@ -90,7 +93,7 @@ def _lives(path: Path) -> list[Any]:
 
 
 def environment(world: World) -> dict[str, Any]:
-    """Return the environment on which a run's numbers may depend."""
+    """Return what results may depend on besides the settings: packages, platform, device, threads and arguments."""
     on_cuda = world.device.type == "cuda"
     return {
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -105,9 +108,9 @@ def environment(world: World) -> dict[str, Any]:
 
 
 class Journal:
-    """A context manager that appends to `metrics.jsonl` and to TensorBoard's files. Only rank 0 writes.
+    """A context manager that appends to `metrics.jsonl` and to TensorBoard's files, if this process `is_writer`.
 
-    Lines after `from_step` belong to steps that a resumed run repeats; they are dropped.
+    Existing lines for steps after `from_step` are dropped, because a resumed run repeats those steps.
     """
 
     def __init__(self, folder: Path, *, from_step: int, is_writer: bool) -> None:
@@ -125,7 +128,7 @@ class Journal:
         return self
 
     def write(self, kind: str, step: int, **values: float) -> None:
-        """Add one line: `kind` is "train" or "validation". Raises: DataError if it cannot be written."""
+        """Add one line of values; `kind` is "train" or "validation". Raises: DataError if it cannot be written."""
         if not self._is_writer:
             return
         try:
@@ -146,7 +149,7 @@ class Journal:
 
 
 def keep_until(path: Path, step: int) -> list[str]:
-    """Return the lines of a journal up to a step; a line truncated by a crash is dropped."""
+    """Return the lines of a journal up to and including a step; a line truncated by a crash is dropped."""
     return [line for line, row in _rows(path) if row["step"] <= step]
 
 

@@ -25,9 +25,10 @@ PREDICTED, TRUTH = (255, 80, 40), (60, 220, 90)
 
 @torch.no_grad()
 def save_pictures(run: Run, batch: Batch, step: int) -> Path:
-    """Draw the first samples of a batch as a PNG: input | render | overlay | silhouette, or input | skeletons.
+    """Draw the first samples of a batch as a PNG, one per row, and return its path.
 
-    The ground truth drawn is a label that the supervision level may read. Raises: DataError if it cannot be written.
+    A row is input | render | overlay | silhouette, or input | skeletons if the run does not render. The true skeleton
+    is drawn only if the supervision level may read it. Raises: DataError if the file cannot be written.
     """
     was_training = {module: module.training for module in run.network.modules()}
     run.network.eval()
@@ -44,7 +45,7 @@ def save_pictures(run: Run, batch: Batch, step: int) -> Path:
 
 
 def draw_row(batch: Batch, prediction: PlacedEstimate, truth: Tensor | None, b: int) -> Picture:
-    """Return the panels of one sample side by side."""
+    """Return the panels of sample `b` side by side; `truth` contains the true joints in pixels, if they are known."""
     photo = to_bytes(batch.image[b])
     overlay = photo.copy()
     panels = [photo]

@@ -229,12 +229,15 @@ def test_parts_merged_are_one_run_to_the_last_byte(evaluated, in_parts, checkpoi
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda parts: (parts / "part-2-of-3.safetensors").unlink(), "no part 2 of 3; run `hifihr eval --part`"),
+        (
+            lambda parts: (parts / "part-2-of-3.safetensors").unlink(),
+            "part 2 of 3 is missing; run `hifihr eval --part I/3`",
+        ),
         (
             lambda parts: (parts / "part-2-of-3.safetensors").write_bytes(b"x" * 40),
             r"part-2.*not a complete safetensors file",
         ),
-        (lambda parts: (parts / "part-1-of-2.safetensors").touch(), "parts of 2 and of 3"),
+        (lambda parts: (parts / "part-1-of-2.safetensors").touch(), "contains parts I/2 and I/3, expected"),
         (lambda parts: [path.unlink() for path in parts.iterdir()], "contains no parts"),
     ],
 )

@@ -90,7 +90,7 @@ def test_another_hand_takes_the_body_with_new_heads(tmp_path):
     assert start.init is None
     settings = load_settings(RunSettings, flags={"model.hand": "mano"}, layers=[start.keeps], start=start.layer)
     assert (settings.model.weights, settings.model.geometry, settings.model.hand) == ("shipped", "keypoints", "mano")
-    assert "its body, with new heads for the hand mano" in start.note
+    assert "starting from the backbone of the shipped network, with new heads for the hand mano;" in start.note
 
 
 def test_a_pretraining_carries_the_heads_along_that_it_does_not_train(tmp_path):

@@ -67,5 +67,7 @@ def test_a_missing_device_is_named():
 def test_a_batch_is_split_evenly_or_refused():
     world = World(torch.device("cpu"), rank=1, size=4)
     assert world.part_of(12) == 3
-    with pytest.raises(ConfigError, match=r"train\.batch_size: found 6, expected a multiple of the 4 processes"):
+    with pytest.raises(
+        ConfigError, match=r"train\.batch_size: found 6, expected a multiple of the number of processes, 4"
+    ):
         world.part_of(6)

@@ -109,7 +109,7 @@ def test_every_start_of_a_run_is_recorded(settings, tmp_path, monkeypatch):
 
 def test_a_run_that_cannot_start_leaves_no_folder(settings, tmp_path):
     broken = settings.model_copy(update={"data": settings.data.model_copy(update={"proportions": (1.0, 2.0)})})
-    with pytest.raises(ConfigError, match=r"data\.proportions: 2 numbers, expected 1"):
+    with pytest.raises(ConfigError, match=r"data\.proportions: its length is 2, expected that of data\.train, 1"):
         fit(broken, tmp_path / "run", device="cpu")
     assert not (tmp_path / "run").exists()
 
@@ -129,7 +129,7 @@ def test_a_run_that_takes_days_is_announced_once():
     position.step, position.elapsed_s = 7, 3600.0
     assert clock.warning(position, done=0.001, done_at_start=0.0) is None  # too early to judge
     position.step = 8
-    assert "the run takes 41.6 days" in clock.warning(position, done=0.001, done_at_start=0.0)
+    assert "the run takes another 41.6 days" in clock.warning(position, done=0.001, done_at_start=0.0)
     assert clock.warning(position, done=0.001, done_at_start=0.0) is None
     assert Clock(Position(), 4).warning(Position(step=8, elapsed_s=60.0), done=0.5, done_at_start=0.0) is None
 
@@ -184,7 +184,9 @@ def test_damaged_tensors_of_a_state_are_named(damage):
                 | {name: tensors[name] for name in ("network/trunk.0.weight", "average/trunk.0.weight")}
             )
         )
-    with pytest.raises(AssetError, match=r"exp_avg of trunk\.0\.weight does not fit the optimiser or is not finite"):
+    with pytest.raises(
+        AssetError, match=r"the optimiser's exp_avg of trunk\.0\.weight is unknown, not finite or of a wrong size"
+    ):
         damage(lambda tensors: tensors | {first: tensors[first] * float("nan")})
     with pytest.raises(AssetError, match=r"tensor trunk\.0\.weight contains NaN"):
         damage(lambda tensors: tensors | {"network/trunk.0.weight": tensors["network/trunk.0.weight"] / 0})
