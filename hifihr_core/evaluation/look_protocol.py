@@ -2,8 +2,9 @@
 
 Scoring only the input picture would reward light and surroundings that are baked into the skin. Here the skin inferred
 from one, two or four pictures of a synthetic person is rendered on the true hand, and compared with a rendering of the
-true skin: in the input picture (with the inferred light against the true one), in another picture with another pose and
-its true light, and from behind under a white lamp. Geometry is given, so all errors are errors of the look.
+true skin: as in the input picture, where the inferred skin has the inferred light and the true skin the true one; as in
+another picture, with another pose and its true light; and from behind, under a white lamp. Geometry is given, so all
+errors are errors of the look.
 """
 
 from collections.abc import Mapping, Sequence

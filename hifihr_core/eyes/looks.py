@@ -94,7 +94,7 @@ def sigma_of(spread: Float[np.ndarray, "*N 21"], presence: float | Float[np.ndar
 def probability_within(radius: float, sigma: Float[np.ndarray, "*N"]) -> Float[np.ndarray, "*N"]:
     """Return the probability that a joint's error is below `radius`, in the unit of `sigma`.
 
-    This is the integral of a bivariate Student's t distribution with scale `sigma` over a disc.
+    This is the integral of a bivariate Student's t distribution with scale `sigma` over a disc of this radius.
     """
     return 1 - (1 + radius**2 / (DEGREES * sigma**2)) ** (-DEGREES / 2)
 

@@ -108,7 +108,7 @@ class ShardData:
         """Return the training batches of this process; `batch_size` is the total over all processes.
 
         Raises: ConfigError if `batch_size` exceeds the number of samples or is not a multiple of the number of
-        processes, or if there is not one of `data.proportions` for each dataset.
+        processes, or if `data.proportions` does not have one number per training dataset.
         """
         total, settings = sum(len(dataset.positions) for dataset in self.train), self.settings
         if total < batch_size:

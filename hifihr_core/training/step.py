@@ -40,8 +40,8 @@ class StepResult:
 def train_step(run: Run, batch: Batch, weights: dict[str, float], guard: Guard, *, step: int) -> StepResult | None:
     """Take one optimiser step; return None if it was skipped because a number was not finite.
 
-    The loss is the weighted mean over the samples of all processes: each process divides its sums by the mean weight
-    per process, and the gradients are then averaged over processes.
+    Each loss term is a weighted mean over the samples of all processes: each process divides its sum by the mean of the
+    processes' total weights, and the gradients are then averaged over processes.
     """
     torch.manual_seed(run.settings.train.seed + step + _RANK_STRIDE * run.world.rank)
     batch = guard.inspect(batch)
