@@ -166,10 +166,15 @@ def _report(done: "Sequence[_Clip]", json: bool) -> None:
     if not json and rows:
         emit_table(("clip", "track", "side", "seconds", "score", "files"), rows)
     if len(failed) == len(done):
-        raise DataError(f"none of the {len(done)} clips could be processed; the warnings above say why")
+        raise DataError(
+            f"none of the {len(done)} clips could be processed; fix what the warnings above name, then run it again"
+        )
     if not rows:
         count = len(done) - len(failed)
-        raise FindingsError(f"no hand was found in {count} clip{'s'[: count > 1]}")
+        raise FindingsError(
+            f"no hand was found in {count} clip{'s'[: count > 1]}; check --from and --to and use --every 1, or predict "
+            "single frames as photos with --detector thorough"
+        )
     for clip in done:
         if clip.error is None and not clip.document["tracks"]:
             say(f"{clip.document['path']}: no hand was found", kind="warning")

@@ -1,1 +1,1 @@
-"""Hands as files for other programs: meshes, GLB, OBJ, PLY, JSON, NPZ."""
+"""Write hands to files for other programs: GLB, USDZ, OBJ, PLY, BVH, JSON, NPZ, and a page for browsers."""

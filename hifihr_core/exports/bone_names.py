@@ -1,4 +1,4 @@
-"""Bone names of other programs."""
+"""Name bones as other programs do."""
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -49,7 +49,10 @@ BONE_STYLES: Mapping[str, Callable[[str, Side], str]] = MappingProxyType(
 
 
 def bone_names(joints: Sequence[str], side: Side, style: str = "vrm") -> tuple[str, ...]:
-    """Return the name of every bone: VRM humanoid, Unreal mannequin or smplx's MANO. Raises: ConfigError."""
+    """Return the name of every bone in the style of VRM humanoids, Unreal's mannequin or smplx's MANO.
+
+    `joints` are our names of the joints at which the bones start. Raises: ConfigError for an unknown style.
+    """
     check_bone_style(style)
     return tuple(BONE_STYLES[style](joint, side) for joint in joints)
 
@@ -57,4 +60,4 @@ def bone_names(joints: Sequence[str], side: Side, style: str = "vrm") -> tuple[s
 def check_bone_style(style: str) -> None:
     """Raise ConfigError for an unknown style of bone names."""
     if style not in BONE_STYLES:
-        raise ConfigError(f"unknown bone names {style!r}, expected one of {', '.join(BONE_STYLES)}")
+        raise ConfigError(f"unknown style of bone names {style!r}, expected one of {', '.join(BONE_STYLES)}")

@@ -1,8 +1,8 @@
 """Write BVH: one hand's armature and motion, for animation programs.
 
-Rest pose and channels: at rest the hand is flat, fingers along +y, palm towards +z; rotations are relative to it. The
-root has a position in the frame of the GLB files (+y up, the photo's camera at the origin); metres, degrees. Below the
-root BVH keeps rotations only, so the shift of the ring and little knuckles by a few millimetres is lost.
+At rest the hand is flat, fingers along +y, palm towards +z; rotations are relative to this pose, in degrees. The root
+has a position in the frame of the GLB files (+y up, the photo's camera at the origin), metres. Below the root BVH has
+only rotations, so shifts of the ring and little knuckles by a few millimetres are lost.
 """
 
 import warnings
@@ -28,7 +28,8 @@ _FRAME_S = 1 / 30
 def write_bvh(path: Path, rig: Rig, clip: Clip | None = None, *, side: Side = "right", bones: str = "vrm") -> None:
     """Write the rig of a hand, animated by `clip`; without a clip, a single frame in the rig's pose.
 
-    Raises: ValueError if the frames of `clip` are not equally spaced; DataError if it cannot be written.
+    `bones` is a style of `bone_names`. Raises: ValueError if the frames of `clip` are not equally spaced; ConfigError
+    for an unknown style; DataError if the file cannot be written.
     """
     frames = rig.T_cam_bone[None] if clip is None else clip.T_cam_bone
     moving = [bone for bone in range(len(rig.parents)) if bone in rig.parents]
@@ -45,13 +46,13 @@ def _frame_time(clip: Clip | None) -> float:
     steps = np.diff(clip.times_s)
     if np.ptp(steps) > 1e-3 * steps.mean():
         raise ValueError(
-            f"clip {clip.name!r}: frames are {steps.min()} to {steps.max()} s apart; BVH needs a constant frame rate"
+            f"clip {clip.name!r}: frames are {steps.min()} to {steps.max()} s apart, expected a constant frame rate"
         )
     return float(steps.mean())
 
 
 def _hierarchy(rig: Rig, names: tuple[str, ...], bone: int, depth: int) -> Iterator[str]:
-    """Yield the lines of a bone and its descendants, depth first: the order of the channels."""
+    """Yield the lines of a bone and its descendants, depth first, which is also the order of the channels."""
     tab = "\t" * depth
     parent = rig.parents[bone]
     offset = np.zeros(3) if parent < 0 else rig.T_bind_bone[bone, :3, 3] - rig.T_bind_bone[parent, :3, 3]

@@ -19,9 +19,10 @@ SHARES = MappingProxyType({"cmc": 0.25, "mcp": 0.9, "pip": 1.1, "dip": 0.8, "ip"
 
 @dataclass(frozen=True)
 class Clip:
-    """An animation of one rig: ``T_cam_bone[t, n]`` is bone n in the camera frame at ``times_s[t]``, which ascend.
+    """An animation of one rig.
 
-    The camera frame is that of `Rig.T_cam_bone`; left hands are not mirrored. A video gives one time per frame.
+    Concretely, ``T_cam_bone[t, n]`` maps the frame of bone n to the camera frame of `Rig.T_cam_bone` at ``times_s[t]``;
+    `times_s` ascend. Left hands are not mirrored to right ones.
     """
 
     name: str
@@ -30,9 +31,9 @@ class Clip:
 
 
 def flat_to_photo(rig: Rig) -> Clip:
-    """Return the clip of a single photo: its pose, opened to the flat hand and back, with the wrist fixed.
+    """Return an animation for a single photo: from its pose to the flat hand and back, with the wrist fixed.
 
-    It first holds the photo's pose for half a second, so that programs that show the first frame show the photo's hand.
+    The photo's pose is held for half a second, so programs that display the first frame display the photo's pose.
     """
     flat = rig.T_cam_bone[0] @ rig.T_bind_bone
     frames = np.stack((rig.T_cam_bone, rig.T_cam_bone, flat, rig.T_cam_bone))
@@ -40,9 +41,10 @@ def flat_to_photo(rig: Rig) -> Clip:
 
 
 def curl_fingers(rig: Rig, degrees: Mapping[str, float]) -> Rig:
-    """Return the rig with fingers (thumb, index, ...) curled farther by the given degrees, each bone about its own x.
+    """Return the rig with fingers (thumb, index, ...) curled farther by some degrees, each bone about its own x axis.
 
-    Negative numbers open the finger. Joint limits are not enforced.
+    A joint turns by its fraction (`SHARES`) of the degrees. Negative numbers open the finger. Joint limits are not
+    enforced.
     """
     local = local_transforms(rig.T_cam_bone, rig.parents)
     for bone, name in enumerate(rig.names):

@@ -1,6 +1,6 @@
 """A short, closed forearm stub that hides the cut at the wrist, for files that people look at.
 
-Hand models end at the wrist: open (MANO) or closed by a flat lid (the free hand). The stub continues the rim along the
+Hand models end at the wrist: open (MANO) or closed by a flat lid (`anny`). The stub continues the rim along the
 wrist bone, widens slightly as a forearm does, and has a rounded end. It has the colours of the rim and moves with the
 wrist.
 """
@@ -20,7 +20,7 @@ _RINGS = ((0.012, 1.03), (0.024, 1.05), (0.034, 1.0), (0.041, 0.84), (0.0455, 0.
 def with_forearm(mesh: TexturedMesh) -> TexturedMesh:
     """Return the mesh with a stub of the forearm in place of its lid, or on its open rim.
 
-    The model's vertices keep their numbers; those of the stub come after them. A mesh without a rig, or without exactly
+    The model's vertices keep their indices; those of the stub come after them. A mesh without a rig, or without exactly
     one rim, is returned unchanged.
     """
     skin_faces = len(mesh.faces) - mesh.lid_faces
@@ -83,7 +83,7 @@ def _longer_rig(rig: Rig, rim: Int[np.ndarray, " R"]) -> Rig:
 def _stub_faces(
     rim: Int[np.ndarray, " R"], first: int
 ) -> tuple[Int[np.ndarray, "S 3"], list[tuple[tuple[int, int], ...]]]:
-    """Return the faces between rim, rings and end, and for each corner its rim edge and the end of that edge.
+    """Return the faces of the stub and, for each corner, the index of its rim edge and which end (0 or 1) of the edge.
 
     An edge of the rim runs from a to b in the skin's faces, so the faces beyond it run from b to a.
     """
@@ -104,7 +104,7 @@ def _stub_faces(
 def _stub_uvs(
     faces_uvs: Int[np.ndarray, "F 3"], edges: Int[np.ndarray, "R 2"], corners: list[tuple[tuple[int, int], ...]]
 ) -> Int[np.ndarray, "S 3"]:
-    """Return UVs for the faces of the stub: those of the rim edge, on its side of any seam."""
+    """Return the UV indices of the stub's faces: those of the skin at the same ends of the rim's edges."""
     rim = np.stack((faces_uvs[edges[:, 0], edges[:, 1]], faces_uvs[edges[:, 0], (edges[:, 1] + 1) % 3]), axis=1)
     picked = np.array(corners)
     return rim[picked[..., 0], picked[..., 1]]

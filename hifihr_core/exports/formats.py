@@ -163,7 +163,7 @@ def write_hand(
 ) -> list[Path]:
     """Write one hand in those `formats` that hold a single hand; return the files.
 
-    Raises: DataError if it cannot be written, ConfigError for an unknown format or an extra that is not installed.
+    Raises: DataError if a file cannot be written, ConfigError for an unknown format or an extra that is not installed.
     """
     writers = [FORMATS[name].write_hand for name in check_formats(formats)]
     return [file for write in writers if write is not None for file in write(folder, stem, hand, context)]
@@ -176,15 +176,16 @@ def write_photo(
     formats: Iterable[str] = DEFAULT_FORMATS,
     context: ExportContext = ExportContext(),
 ) -> list[Path]:
-    """Write all hands of a photo in those `formats` that combine them; return the files. Raises: the same as
-    `write_hand`.
+    """Write all hands of a photo in those `formats` that combine them; return the files.
+
+    Raises: DataError if a file cannot be written, ConfigError for an unknown format or an extra that is not installed.
     """
     writers = [FORMATS[name].write_photo for name in check_formats(formats)]
     return [file for write in writers if write is not None for file in write(folder, stem, hands, context)]
 
 
 def scene_hand(hand: HandResult, name: str, *, forearm: bool = True) -> SceneHand:
-    """Return the hand for a scene, with a forearm stub if asked."""
+    """Return the hand as part of a scene, by default with a forearm stub."""
     extras = {"score": round(float(hand.score), 4), "metric": hand.metric, "model": hand.hand}
     return SceneHand(with_forearm(hand.mesh) if forearm else hand.mesh, name, hand.side, extras=extras)
 
@@ -209,7 +210,7 @@ def _extras(hands: Sequence[HandResult], context: ExportContext) -> dict[str, ob
 
 
 def write_picture(path: Path, image: np.ndarray) -> None:
-    """Write an RGB uint8 picture; the suffix names the format."""
+    """Write an RGB uint8 picture; the suffix of `path` names the format."""
     with write_atomically(path) as part:
         Image.fromarray(image).save(part, format=Image.registered_extensions()[path.suffix.lower()])
 

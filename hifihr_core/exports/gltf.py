@@ -1,6 +1,6 @@
-"""The parts of a glTF file: textured meshes, armatures, animations, cameras, lights and pictures.
+"""The parts of a glTF file: textured meshes, armatures and animations; `scenes.py` combines them.
 
-glTF 2.0 is right-handed, +y up, metres; our camera frame turned half a circle about x. `scenes.py` puts parts together.
+The frame of glTF 2.0 is right-handed with +y up, in metres: our camera frame rotated by 180 degrees about x.
 """
 
 import struct
@@ -36,7 +36,7 @@ class Document:
         self._data = bytearray()
 
     def save(self, path: Path) -> None:
-        """Write a GLB; an existing file is kept until it is complete. Raises: DataError if it cannot be written."""
+        """Write a GLB; an existing file is replaced once it is complete. Raises: DataError if it cannot be written."""
         self._data.extend(b"\0" * (-len(self._data) % 4))
         if self._data:
             self.file.buffers = [gltf.Buffer(byteLength=len(self._data))]
@@ -70,7 +70,7 @@ class Document:
         return len(self.file.bufferViews) - 1
 
     def accessor(self, values: np.ndarray, kind: str, *, target: int | None = None, bounds: bool = False) -> int:
-        """Append an array (float32, uint16 or uint32), one element per row; return the index of its accessor."""
+        """Append an array (float32, uint16 or uint32) of one `kind` of element per row; return the accessor's index."""
         accessor = gltf.Accessor(
             bufferView=self.view(np.ascontiguousarray(values).tobytes(), target),
             componentType=_COMPONENTS[values.dtype.name],
@@ -116,7 +116,7 @@ def _chunk(kind: bytes, payload: bytes) -> bytes:
 
 
 def add_mesh(document: Document, mesh: TexturedMesh, name: str) -> int:
-    """Append the mesh of a hand with its material; return its index. With a rig it is in the bind pose."""
+    """Append the mesh of a hand with its material; return its index. A mesh with a rig is stored in its bind pose."""
     split = split_at_seams(mesh) if mesh.uvs is not None else unsplit(mesh)
     picture = None if mesh.texture is None else encode_png(mesh.texture)
     material = document.material(f"{name}_skin", picture)
@@ -124,7 +124,7 @@ def add_mesh(document: Document, mesh: TexturedMesh, name: str) -> int:
 
 
 def add_skeleton(document: Document, rig: Rig, names: Sequence[str], *, parent: int) -> list[int]:
-    """Append one posed node per bone below the node `parent`; return the nodes."""
+    """Append one posed node per bone below the node `parent`; return the indices of the nodes."""
     nodes: list[int] = []
     placed = _local_gltf(rig.T_cam_bone, rig.parents)
     turns = Rotation.from_matrix(placed[:, :3, :3]).as_quat()  # glTF's order: x, y, z, w

@@ -1,6 +1,6 @@
 """A single HTML file with photos and their hands, to open or send: it needs no network and no other program.
 
-The viewer in `data/page.html` is our own WebGL; this module inserts the photos. Frames are the photo's camera frame.
+The viewer in `data/page.html` is plain WebGL; this module inserts the photos. Hands are in their photo's camera frame.
 """
 
 import base64
@@ -51,7 +51,7 @@ def page_photo(name: str, photo: Photo, hands: Sequence[HandResult]) -> dict:
 
 
 def write_page(path: Path, photos: Sequence[dict]) -> Path:
-    """Write a page of the given photos (from `page_photo`). Raises: DataError if it cannot be written."""
+    """Write a page of the first `MAX_PHOTOS` photos (from `page_photo`). Raises: DataError if it cannot be written."""
     template = (files("hifihr_core.exports") / "data" / "page.html").read_text(encoding="utf-8")
     data = json.dumps({"photos": list(photos[:MAX_PHOTOS])}, separators=(",", ":"))
     # A script element ends at the first "</", wherever it is.
@@ -74,7 +74,7 @@ def show_result(result: PhotoResult, photo: Photo, page: Path | None, *, browser
 
 
 def has_screen(environment: Mapping[str, str], platform: str) -> bool:
-    """Return whether a browser window can open; a browser inside the terminal would block the program."""
+    """Return whether a browser window can open (a text browser in the terminal would block the program)."""
     return platform in ("darwin", "win32") or any(environment.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
 
 

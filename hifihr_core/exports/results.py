@@ -35,8 +35,8 @@ class HandResult:
     `pose`, `shape`, `texture` of the model `hand`, and `root_cam`, all of the (mirrored) right hand. `score` is the
     detection's (1 for a given box or the whole photo), times the mean confidence of the network's own joints if the
     detection has no keypoints. `light` holds `ambient`, `color`, `direction` in the camera frame of the photo. `metric`
-    is True if the focal length was known; distance and size still assume a hand of average size. `report` says how the
-    result came about (start, reprojection error, refinement). `licences` are those of all files it was made from.
+    is True if the focal length was known; distance and size still assume a hand of average size. `report` describes
+    how the result was made (start, reprojection error, refinement). `licences` are those of all files it was made from.
     `doubtful` marks a hand that may be a false positive or misread. `joint_confidence` is the probability that a
     keypoint is less than a twentieth of the hand's size from the truth, and `side_confidence` that the side is right;
     both are None unless the eyes found the hand. `keypoints_px` are the keypoints that the hand was fitted to, NaN if a
@@ -71,11 +71,11 @@ class HandResult:
 
     @property
     def texture(self) -> UInt8[np.ndarray, "T T 3"] | None:
-        """The texture map, RGB, row 0 at the top; None for a hand without a chart."""
+        """The texture map, RGB, row 0 at the top; None for a hand model without a UV chart."""
         return self.mesh.texture
 
     def __repr__(self) -> str:
-        """Return one line: the side, confidence, position and size of the hand."""
+        """Return one line: side, model, score, position, number of vertices, and whether the camera is known."""
         x, y = self.joints_px.mean(axis=0)
         return (
             f"HandResult({self.side} {self.hand}, score {self.score:.2f}, middle ({x:.0f}, {y:.0f}) px, "
@@ -118,7 +118,7 @@ class HandResult:
         }
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Return everything as arrays, for `.npz`."""
+        """Return the hand as arrays, for `.npz`: numbers, vertices and faces."""
         return {
             "side": np.array(self.side),
             "score": np.array(self.score),
@@ -139,7 +139,8 @@ class HandResult:
 class PhotoResult:
     """All hands of one photo, seen by one camera, with the time of each stage and the assumptions made.
 
-    `photo` is kept only for a photo given as an array; one with a `path` is read again when needed.
+    `seconds` maps stages to times, `notes` are the assumptions. `photo` is kept only for a photo given as an array; one
+    with a `path` is read again when needed.
     """
 
     path: Path | None
@@ -152,7 +153,7 @@ class PhotoResult:
         """Write every hand into `folder`, under the photo's name; return the files.
 
         `formats` are names in `hifihr_core.exports.formats.FORMATS`; the default is that of `hifihr predict`.
-        Raises: ConfigError for an unknown format, DataError if it cannot be written.
+        Raises: ConfigError for an unknown format, DataError if a file cannot be written.
         """
         from hifihr_core.exports.formats import DEFAULT_FORMATS, ExportContext, write_hand, write_photo
 
@@ -179,7 +180,7 @@ class PhotoResult:
         return show_result(self, photo, None if page is None else Path(page), browser=browser)
 
     def __repr__(self) -> str:
-        """Return the photo's name and one line per hand, at most eight."""
+        """Return the photo's name and one line for each of the first eight hands."""
         name = "photo" if self.path is None else self.path.name
         lines = [f"{name}: {len(self.hands)} hand{'s' * (len(self.hands) != 1)}", *map(repr, self.hands[:8])]
         return "\n  ".join([*lines, *(["..."] if len(self.hands) > 8 else [])])

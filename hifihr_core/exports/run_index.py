@@ -35,10 +35,10 @@ class RunIndex:
     """The index of one result folder. Use it as a context manager: `hands.json` is written on exit, even after an
     error.
 
-    An entry is a photo's entry in `predict --json`: `path`, `hands` with their `files`, and the `files` and `pictures`
-    of the whole photo, all relative to the folder. `planned` lists names that a stopped run was about to write. Several
-    parts of one run may write to a folder at the same time: with a `part`, journals of other parts are read but not
-    removed, and the parts take turns to write `hands.json`.
+    An entry is that of a photo or clip in `predict --json`: `path`, `hands` with their `files`, and the `files` and
+    `pictures` of the whole photo, all relative to the folder. `planned` lists names that a stopped run was about to
+    write. Several parts of one run may write to a folder at the same time: with a `part`, journals of other parts are
+    read but not removed, and the parts take turns to write `hands.json`.
     """
 
     def __init__(self, folder: Path, *, part: Part | None = None) -> None:
@@ -81,11 +81,11 @@ class RunIndex:
                 path.unlink(missing_ok=True)
 
     def entry(self, photo: str) -> Entry | None:
-        """Return the entry of a finished photo by its path as given, or None."""
+        """Return the entry of a photo, by its path as the user gave it, or None if it is not finished."""
         return self._entries.get(photo)
 
     def names(self, photo: str) -> set[str]:
-        """Return the names of this photo's files, including those that a stopped run had begun."""
+        """Return the names of this photo's files, including those that a stopped run had planned."""
         return set(files_of(self._entries.get(photo, {}))) | set(self._planned.get(photo, ()))
 
     def all_names(self) -> set[str]:
@@ -93,11 +93,11 @@ class RunIndex:
         return {name for photo in (*self._entries, *self._planned) for name in self.names(photo)}
 
     def plan(self, photo: str, names: Sequence[str]) -> None:
-        """Record that files with these names are about to be written. Raises: DataError if it cannot be written."""
+        """Record that files with these names are about to be written. Raises: DataError if this cannot be recorded."""
         self._note({"path": photo, "planned": sorted(names)})
 
     def add(self, document: Entry) -> None:
-        """Record a finished photo. Raises: DataError if it cannot be written."""
+        """Record a finished photo. Raises: DataError if this cannot be recorded."""
         entry = _relative(document, self.folder)
         self._note(entry)
         self._own[str(entry["path"])] = entry
@@ -183,14 +183,14 @@ def _read_index_file(folder: Path) -> list[Entry]:
     found = document if isinstance(document, dict) else {}
     version, photos = found.get("format"), found.get("photos")
     if isinstance(version, int) and version > FORMAT:
-        raise DataError(f"{path}: format {version}, expected up to {FORMAT}; install a newer hifihr")
+        raise DataError(f"{path}: has format {version}, expected at most {FORMAT}; install a newer hifihr")
     if not isinstance(photos, list) or not all(map(_is_entry, photos)):
         raise DataError(f"{path}: not an index of results; {remedy}")
     return photos
 
 
 def _is_entry(entry: object) -> bool:
-    """Return whether this is a valid entry of a photo or clip: one that names files outside its folder is not."""
+    """Return whether this is a valid entry of a photo or clip; it must not name files outside its folder."""
     if not (
         isinstance(entry, dict) and isinstance(entry.get("path"), str) and ("hands" in entry or "planned" in entry)
     ):

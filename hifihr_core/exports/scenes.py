@@ -30,7 +30,7 @@ _BACKDROP_ALONE_M = 1.0
 
 @dataclass(frozen=True)
 class SceneHand:
-    """One hand in a scene; `clips` animate its rig, None means the clip of a single photo."""
+    """One hand in a scene; `clips` are the animations of its rig, by default `flat_to_photo`."""
 
     mesh: TexturedMesh
     name: str = "hand"
@@ -50,7 +50,10 @@ class PhotoView:
 
 @dataclass(frozen=True)
 class SceneLight:
-    """A distant light: linear RGB and the direction from the surface towards it, camera frame."""
+    """The light of a scene: a distant lamp and ambient light.
+
+    `color` and `ambient` are RGB; `direction` points from the surface towards the lamp, camera frame.
+    """
 
     color: Float[np.ndarray, "3"]
     direction: Float[np.ndarray, "3"]
@@ -66,7 +69,7 @@ def write_scene(
     bones: str = "vrm",
     extras: Mapping[str, object] | None = None,
 ) -> None:
-    """Write hands to a single GLB.
+    """Write hands to a single GLB, with the camera and picture of `view` and the `light` if they are given.
 
     `bones` is a style of `bone_names`; `extras` are stored with the scene. Raises: DataError if the file cannot be
     written, ConfigError for an unknown style; an existing file stays intact until the new one is complete.
@@ -85,7 +88,10 @@ def write_scene(
 
 
 def write_glb(path: Path, mesh: TexturedMesh, *, name: str = "hand", side: Side = "right", bones: str = "vrm") -> None:
-    """Write one mesh with its appearance, and its armature if it has one. Raises: the same as `write_scene`."""
+    """Write one mesh with its appearance, and its armature if it has one.
+
+    Raises: DataError if the file cannot be written, ConfigError for an unknown style of bone names.
+    """
     write_scene(path, [SceneHand(mesh, name, side)], bones=bones)
 
 
@@ -140,7 +146,7 @@ def _add_light(document: Document, light: SceneLight) -> None:
 def _add_backdrop(
     document: Document, view: PhotoView, image: UInt8[np.ndarray, "H W 3"], meshes: Sequence[TexturedMesh]
 ) -> None:
-    """Add the photo on a plane behind the hands that fills the camera's view."""
+    """Add the photo behind the hands, on a plane that fills the view of its camera."""
     farthest = max((float(mesh.vertices[:, 2].max()) for mesh in meshes), default=_BACKDROP_ALONE_M)
     width, height = view.size_px
     corners_px = np.array([[0, height, 1], [width, height, 1], [width, 0, 1], [0, 0, 1.0]])

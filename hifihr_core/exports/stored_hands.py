@@ -1,4 +1,4 @@
-"""Read results back: the JSON of one hand, posed again by its model."""
+"""Read results back: the JSON of one hand, from whose parameters the model computes its mesh again."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -23,7 +23,7 @@ _PARAMETERS = ("global_orient", "pose", "shape", "texture")
 
 
 def result_files(path: Path) -> list[Path]:
-    """Return a hand's JSON file, or those listed by a results folder.
+    """Return the JSON files of hands: `path` itself, or those that a results folder lists.
 
     Raises: DataError if there are none.
     """
@@ -46,7 +46,7 @@ def read_hand_document(path: Path) -> dict:
     expected = "expected a hand's file from `hifihr predict`"
     document = read_json(path, remedy=expected)
     if not isinstance(document, dict):
-        raise DataError(f"{path}: a {type(document).__name__}, {expected}")
+        raise DataError(f"{path}: contains a JSON {type(document).__name__}, {expected}")
     missing = {"hand", "parameters", "K", "side"} - set(document)
     if missing:
         raise DataError(f"{path}: {sorted(missing)[0]!r} is missing; {expected}")
@@ -123,7 +123,7 @@ def _finite_arrays(entries: Any) -> dict[str, np.ndarray]:
     values = {name: np.asarray(value, dtype=np.float64) for name, value in entries.items()}
     broken = [name for name, value in values.items() if not np.isfinite(value).all()]
     if broken:
-        raise ValueError(f"{broken[0]} contains a non-finite number")
+        raise ValueError(f"{broken[0]} contains NaN or infinity")
     return values
 
 

@@ -1,6 +1,6 @@
 """OBJ and PLY: one posed hand without its armature, in the frame of the GLB files (+y up, metres).
 
-Written without a library: the format is simple, and Ctrl-C must be able to stop a run.
+Written without a library: the formats are simple, and Ctrl-C can then stop a run at any time.
 """
 
 from pathlib import Path
@@ -18,10 +18,10 @@ _UP = np.array([1.0, -1.0, -1.0])
 
 
 def write_obj(path: Path, mesh: TexturedMesh, *, name: str = "hand") -> list[Path]:
-    """Write `path`, plus the material and picture of a textured mesh beside it; return all files.
+    """Write an OBJ, with the material and picture of a textured mesh beside it; return all files.
 
-    Vertices keep their indices: corners at a UV seam share a vertex and differ in their UVs. Without a chart, vertex
-    colours follow the coordinates.
+    Vertices keep their indices: corners at a UV seam share a vertex and differ in their UVs. Without a texture, the
+    colour of a vertex follows its coordinates. Raises: DataError if a file cannot be written.
     """
     name = plain_name(name)  # readers end a name at a space, and a newline would start a new statement
     rows = [f"# hifihr: +y up, metres, the photo's camera at the origin\no {name}"]
@@ -47,7 +47,7 @@ def write_obj(path: Path, mesh: TexturedMesh, *, name: str = "hand") -> list[Pat
 
 
 def write_ply(path: Path, mesh: TexturedMesh) -> list[Path]:
-    """Write a binary PLY with normals and one colour per vertex: the mesh's own, or sampled from its texture."""
+    """Write a binary PLY with normals and one colour per vertex (see `vertex_colors`); return the file, in a list."""
     colors = (vertex_colors(mesh) * 255).round().astype(np.uint8)
     kinds = [(name, "<f4") for name in ("x", "y", "z", "nx", "ny", "nz")]
     kinds += [(name, "u1") for name in ("red", "green", "blue")]
@@ -70,7 +70,10 @@ def write_ply(path: Path, mesh: TexturedMesh) -> list[Path]:
 
 
 def vertex_colors(mesh: TexturedMesh) -> Float[np.ndarray, "V 3"]:
-    """Return a colour per vertex, sRGB in [0, 1]: the texture averaged over the vertex's places on the chart."""
+    """Return a colour per vertex, sRGB in [0, 1]: the mesh's own, or its texture averaged over the UVs of the vertex.
+
+    Grey if it has neither.
+    """
     if mesh.vertex_colors is not None:
         return mesh.vertex_colors.clip(0, 1)
     if mesh.texture is None or mesh.uvs is None or mesh.faces_uvs is None:
@@ -85,7 +88,7 @@ def vertex_colors(mesh: TexturedMesh) -> Float[np.ndarray, "V 3"]:
 
 
 def _write_png(path: Path, mesh: TexturedMesh) -> None:
-    texture = needed(mesh.texture, "a texture to write")
+    texture = needed(mesh.texture, "the texture of the mesh")
     with write_atomically(path) as part:
         part.write_bytes(encode_png(texture))
 

@@ -38,9 +38,9 @@ class Rig:
 class TexturedMesh:
     """A posed mesh with its appearance.
 
-    `faces` are counter-clockwise from outside. With a chart, `texture` is RGB, row 0 at the top (v = 1), and corner c
-    of face f samples it at ``uvs[faces_uvs[f, c]]``; without, `vertex_colors` are RGB in [0, 1].
-    The last `lid_faces` faces are a flat lid over the wrist.
+    `faces` are counter-clockwise from outside. With a UV chart, `texture` is RGB, row 0 at the top (v = 1), and corner
+    c of face f samples it at ``uvs[faces_uvs[f, c]]``; without a chart, `vertex_colors` are RGB in [0, 1]. The last
+    `lid_faces` faces are a flat lid over the wrist.
     """
 
     vertices: Float[np.ndarray, "V 3"]
@@ -71,7 +71,7 @@ def split_at_seams(mesh: TexturedMesh) -> SplitMesh:
     Raises: ValueError for a mesh without a chart.
     """
     if mesh.uvs is None or mesh.faces_uvs is None:
-        raise ValueError("split_at_seams: the mesh has no UV chart")
+        raise ValueError("split_at_seams: the mesh has no UV chart; use unsplit")
     places = len(mesh.uvs)
     pairs, inverse = np.unique(mesh.faces.ravel() * places + mesh.faces_uvs.ravel(), return_inverse=True)
     source, place = np.divmod(pairs, places)
@@ -79,7 +79,7 @@ def split_at_seams(mesh: TexturedMesh) -> SplitMesh:
 
 
 def unsplit(mesh: TexturedMesh) -> SplitMesh:
-    """Return a mesh without a chart in the same form, with unchanged vertices and zero UVs."""
+    """Return a mesh without a UV chart as a `SplitMesh`, with the same vertices and zero UVs."""
     count = len(mesh.vertices)
     return SplitMesh(source=np.arange(count), uvs=np.zeros((count, 2)), faces=mesh.faces)
 
@@ -111,7 +111,7 @@ def _mirror_rig(rig: Rig) -> Rig:
 
 
 def skinned_vertices(rig: Rig) -> Float[np.ndarray, "V 3"]:
-    """Return the posed vertices, camera frame, as a viewer computes them from the rig."""
+    """Return the posed vertices, camera frame, metres, by linear blend skinning of the rig."""
     motions = (rig.T_cam_bone @ np.linalg.inv(rig.T_bind_bone))[:, :3]
     homogeneous = np.concatenate((rig.bind_vertices, np.ones_like(rig.bind_vertices[:, :1])), axis=1)
     return np.einsum("vn,nij,vj->vi", rig.weights, motions, homogeneous, optimize=True)
@@ -126,7 +126,10 @@ def posed_mesh(model: HandModel, hand: PlacedHands) -> TexturedMesh:
 
 
 def hand_mesh(model: HandModel, hand: PlacedHands, posed: Hand, i: int) -> TexturedMesh:
-    """The same for row `i` of the batch `posed`."""
+    """Return the mesh of row `i` of the batch `posed`, in the camera frame; `hand` has its parameters and position.
+
+    Raises: ValueError for parameters without a texture.
+    """
     appearance = posed.appearance
     if appearance is None:
         raise ValueError(f"{model.name}: the parameters have no texture, expected one for the mesh")
@@ -140,7 +143,7 @@ def hand_mesh(model: HandModel, hand: PlacedHands, posed: Hand, i: int) -> Textu
 
 
 def surface_normals(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]) -> Float[np.ndarray, "V 3"]:
-    """Return unit vertex normals: the area-weighted means of face normals."""
+    """Return unit vertex normals: the area-weighted means of the normals of adjacent faces."""
     return vertex_normals(torch.from_numpy(vertices), torch.from_numpy(faces)).numpy()
 
 
@@ -175,5 +178,5 @@ def appearance_of(mesh: TexturedMesh) -> Appearance:
         colors = needed(mesh.vertex_colors, "the colours of a mesh without a texture")
         return Appearance(torch.from_numpy(colors).float()[None])
     albedo = torch.from_numpy(mesh.texture).permute(2, 0, 1).float()[None] / 255
-    uvs, faces_uvs = needed(mesh.uvs, "the chart of a texture"), needed(mesh.faces_uvs, "the chart of a texture")
+    uvs, faces_uvs = needed(mesh.uvs, "the UV chart of a texture"), needed(mesh.faces_uvs, "the UV chart of a texture")
     return Appearance(albedo, torch.from_numpy(uvs).float(), torch.from_numpy(faces_uvs))

@@ -26,10 +26,9 @@ _FRAMES_PER_S = 30.0
 
 
 def write_usdz(path: Path, hands: Sequence[SceneHand], *, bones: str = "vrm") -> None:
-    """Write the hands to one USDZ. A hand's first clip, if any, becomes its animation; otherwise the hand holds its
-    pose.
+    """Write the hands to one USDZ. A hand is animated by its first clip, or keeps its pose if it has none.
 
-    Raises: ConfigError if the extra `usd` is not installed; DataError if it cannot be written.
+    Raises: ConfigError if the extra `usd` is not installed; DataError if the file cannot be written.
     """
     usd = _library()
     with TemporaryDirectory() as folder:
@@ -134,7 +133,7 @@ def _bind(usd: Any, shape: Any, skeleton: Any, rig: Rig) -> None:
 
 
 def _add_motion(usd: Any, stage: Any, rig: Rig, joints: list[str], clip: Clip | None, place: str) -> Any:
-    """Add the animation: one pose, or a clip's poses at 30 time codes per second."""
+    """Add the animation: the rig's pose or, with a clip, its poses at 30 time codes per second."""
     motion = usd.UsdSkel.Animation.Define(stage, place)
     motion.CreateJointsAttr(joints)
     motion.CreateScalesAttr(usd.Vt.Vec3hArray([usd.Gf.Vec3h(1, 1, 1)] * len(joints)))

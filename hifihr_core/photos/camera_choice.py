@@ -36,15 +36,16 @@ class PhotoCamera:
 
     @property
     def metric(self) -> bool:
-        """Whether the focal length is known, so that distances are more than an assumption."""
+        """Whether the focal length is known; if not, distances follow from an assumed field of view."""
         return self.source != "assumed"
 
 
 @dataclass(frozen=True)
 class CameraChoice:
-    """The user's choice of camera: at most one of these, in pixels of the full-size photo.
+    """The user's choice of camera: at most one of its fields is given.
 
-    `intrinsics` is a 3 x 3 K; `fov_deg` is the field of view across the diagonal, degrees.
+    `focal_px` and `intrinsics` (K) are in pixels of the full-size photo; `fov_deg` is the field of view across the
+    diagonal, degrees.
     """
 
     focal_px: float | None = None
@@ -65,7 +66,9 @@ class CameraChoice:
 def choose_camera(
     photo: Photo, choice: CameraChoice = CameraChoice(), detections: Sequence[Detection] = ()
 ) -> PhotoCamera:
-    """Return the camera of a photo: the user's, that of its hands, EXIF's, or else an assumed one of 60 degrees.
+    """Return the camera of a photo: the user's choice, else that in the hands file, else EXIF's, else an assumed one.
+
+    The assumed camera has a diagonal field of view of 60 degrees.
 
     Raises: DataError for an implausible field of view.
     """
@@ -82,28 +85,28 @@ def choose_camera(
 
 
 def is_plausible(focal_px: float, width: int, height: int) -> bool:
-    """Return whether a focal length gives a plausible field of view."""
+    """Return whether a focal length gives a field of view within `PLAUSIBLE_FOV_DEG`."""
     return PLAUSIBLE_FOV_DEG[0] <= _fov_deg(focal_px, width, height) <= PLAUSIBLE_FOV_DEG[1]
 
 
 def check_camera(K: Float[np.ndarray, "3 3"], width: int, height: int, *, what: str = "a photo of") -> tuple[str, ...]:
-    """Return the oddities of a camera for a photo of this size. Raises: DataError if it cannot belong to the photo.
+    """Return notes on what is unusual about a camera for a photo of this size.
 
-    `what` comes before the size in the message.
+    `what` comes before the size in messages. Raises: DataError if the camera cannot belong to the photo.
     """
     low, high = (focal_from_fov(fov, width, height) for fov in reversed(PLAUSIBLE_FOV_DEG))
     for focal_px in (K[0, 0], K[1, 1]):
         if not low <= focal_px <= high:
             raise DataError(
-                f"a focal length of {focal_px:.6g} pixels does not fit {what} {width} x {height}, expected "
+                f"a focal length of {focal_px:.6g} pixels does not fit {what} {width} x {height} pixels, expected "
                 f"{low:.0f} to {high:.0f} pixels ({PLAUSIBLE_FOV_DEG[1]:.0f} to {PLAUSIBLE_FOV_DEG[0]:.0f} degrees of "
-                "view); give it in pixels of this photo, not in millimetres, normalised, or for another resolution"
+                "view); give it in pixels at this size, not in millimetres, normalised, or for another size"
             )
     x, y = K[0, 2], K[1, 2]
     if 0 <= x <= width and 0 <= y <= height:
         return ()
     return (
-        f"the principal point ({x:.6g}, {y:.6g}) is outside the photo of {width} x {height}; "
+        f"the principal point ({x:.6g}, {y:.6g}) is outside the photo of {width} x {height} pixels; "
         "check that K belongs to this photo",
     )
 

@@ -29,7 +29,7 @@ class Detection:
 
     `box_px` is (x0, y0, x1, y1); in files and results it is [x, y, width, height]. `side` is anatomical, in an
     un-mirrored photo, and None if it is unknown. `keypoints_px` is None without keypoints; a keypoint with confidence 0
-    was not found, and its pixel is meaningless. `K` is the camera of the photo, if known to the source of the hand.
+    was not found, and its pixel is meaningless. `K` is the camera of the photo, if the source of the hand gives it.
     `seen` is the eyes' sighting, if the keypoints come from the eyes.
     """
 
@@ -53,7 +53,7 @@ class Detection:
         notes: tuple[str, ...] = (),
         seen: SeenHand | None = None,
     ) -> None:
-        """Check and convert the fields: arrays may be lists; without confidences every keypoint counts fully.
+        """Check and convert the fields: arrays may be lists; without confidences, every keypoint has confidence 1.
 
         Raises: ValueError for a wrong shape, an empty box, a side that is neither "left" nor "right", or non-finite
         numbers.
@@ -116,7 +116,7 @@ def box_from_xywh(xywh: Sequence[float]) -> Float[np.ndarray, "4"]:
 
 
 def mirrored(detections: Sequence[Detection]) -> list[Detection]:
-    """Swap left and right, for a selfie whose file shows the person as in a mirror."""
+    """Return the hands with left and right swapped, for a selfie that shows the person as in a mirror."""
     other: Mapping[Side | None, Side | None] = {"left": "right", "right": "left", None: None}
     seen = [one.seen and replace(one.seen, side="right" if one.seen.side == "left" else "left") for one in detections]
     return [replace(one, side=other[one.side], seen=saw) for one, saw in zip(detections, seen, strict=True)]
@@ -156,7 +156,8 @@ def check_in_photo(detection: Detection, width: int, height: int) -> None:
 def without_poor_keypoints(detection: Detection) -> Detection:
     """Return the hand, without its keypoints if they are too few or span too little of the box to start from.
 
-    A note reports this. Three points do not determine a pose; the image network does better with just the box.
+    The hand then gets a note. Three points do not determine a pose, so the image network does better from the box
+    alone.
     """
     if detection.keypoints_px is None:
         return detection

@@ -29,7 +29,7 @@ class DetectorRow:
 
 
 def whole_image(image: UInt8[np.ndarray, "H W 3"]) -> list[Detection]:
-    """Take the whole photo as one hand of unknown side."""
+    """Return the whole photo as one hand of unknown side."""
     height, width = image.shape[:2]
     return [Detection(np.array([0.0, 0.0, width, height]), score=1.0)]
 
@@ -56,7 +56,7 @@ DETECTORS: Mapping[str, DetectorRow] = MappingProxyType(
 
 
 def choose_detector(name: str) -> str:
-    """Return the name of a detector. Raises: ConfigError for an unknown one."""
+    """Return `name` if it is that of a detector. Raises: ConfigError for an unknown one."""
     lookup(DETECTORS, name, "detector")
     return name
 

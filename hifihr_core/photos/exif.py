@@ -16,7 +16,7 @@ _MM_PER_FOCAL_PLANE_UNIT = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}
 
 
 def exif_focal_px(exif: Image.Exif, width: int, height: int) -> float | None:
-    """Return the focal length in pixels of the file, `width` x `height` before rotation, or None if EXIF has none.
+    """Return the focal length in pixels, or None if EXIF has none; `width` and `height` are those before rotation.
 
     The value may be implausible: editors shrink photos but keep the stated sensor resolution.
     """

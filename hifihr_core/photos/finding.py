@@ -30,9 +30,9 @@ class FoundPhotos:
 def find_photos(patterns: Sequence[str | Path]) -> FoundPhotos:
     """Return the photos given as files, folders (without sub-folders) and globs (`**` includes sub-folders).
 
-    They are sorted per item. Hidden companions that macOS and other systems leave beside photos (`._IMG.JPG`) are
-    skipped.
-    Raises: DataError for an item that matches nothing, and for a folder without photos.
+    The photos of each item are in natural order (2 before 10). Hidden companions that macOS and other systems leave
+    beside photos (`._IMG.JPG`) are skipped. Raises: DataError for an item that matches nothing, and for a folder
+    without photos.
     """
     photos: dict[Path, None] = {}
     others: dict[Path, None] = {}
@@ -56,7 +56,7 @@ def _matches(pattern: Path) -> tuple[list[Path], list[Path]]:
     except OSError as error:
         raise DataError(f"{pattern}: cannot be read ({error.strerror}); check its name and permissions") from error
     if not photos:
-        raise DataError(f"{pattern}: no such photo, folder or glob with matches; check the path")
+        raise DataError(f"{pattern}: no such file or folder, and no photo matches it as a pattern; check the path")
     return photos, []
 
 

@@ -35,7 +35,7 @@ def read_hand_file(path: Path) -> Hands:
 
 
 def parse_hands(document: Any, name: str) -> Hands:
-    """Return the hands of a parsed file called `name`. Raises: DataError, see `read_hand_file`."""
+    """Return the hands of a parsed file called `name`. Raises: DataError if it has another format."""
     if not isinstance(document, Mapping):
         raise DataError(f"{name}: found a JSON {type(document).__name__}, expected {_FORM}")
     return {photo: _hands(f"{name}: {photo}", hands) for photo, hands in _photos(document, name).items()}
@@ -48,7 +48,7 @@ def _photos(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
         return {str(one["path"]): one.get("hands", []) for one in entries}
     if "parameters" in document and "joints_px" in document:
         if not isinstance(document.get("photo"), str):
-            raise DataError(f"{name}: a result from an earlier version, which does not name its photo; predict again")
+            raise DataError(f"{name}: is a result of an earlier version and does not name its photo; predict again")
         return {document["photo"]: [document]}
     return document
 
@@ -60,7 +60,7 @@ def _hands(name: str, hands: Any) -> tuple[Detection, ...]:
 
 def _hand(name: str, entry: Any) -> Detection:
     if not isinstance(entry, Mapping):
-        raise DataError(f"{name}: {_short(entry)}, expected {_FORM}")
+        raise DataError(f"{name}: is {_short(entry)}, expected {_FORM}")
     if "box_center" in entry or "box_size" in entry:
         entry = _joined(name, entry)
     hand = HandEntry()
@@ -85,7 +85,7 @@ def _detection(name: str, hand: HandEntry) -> Detection:
         joint = int(confidence.argmax())
         raise DataError(
             f"{name}: confidence {confidence[joint]:g} of keypoint {joint} ({JOINT_NAMES[joint]}) is above 1, expected "
-            "0 to 1; divide percentages by 100, and drop any depth"
+            "0 to 1; divide percentages by 100, or leave out the number if it is a depth"
         )
     found = None if confidence is None else confidence > 0
     box = hand.box_px

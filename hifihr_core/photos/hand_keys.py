@@ -44,7 +44,7 @@ def _read_side(hand: HandEntry, value: Any) -> None:
 
 
 def _read_is_right(hand: HandEntry, value: Any) -> None:
-    """HaMeR's `right` and WiLoR's `is_right`: 1 or 0, also as a float or a Boolean."""
+    """Read HaMeR's `right` or WiLoR's `is_right`: 1 or 0, also as a float or a Boolean."""
     number = float(np.asarray(value, np.float64).reshape(()))
     if number not in (0.0, 1.0):
         raise ValueError("1 for a right hand, 0 for a left one")
@@ -52,7 +52,7 @@ def _read_is_right(hand: HandEntry, value: Any) -> None:
 
 
 def _read_handedness(hand: HandEntry, value: Any) -> None:
-    """An anatomical side; MediaPipe's own records treat every picture as mirrored, so their side is swapped."""
+    """Read an anatomical side; MediaPipe's own records treat every picture as mirrored, so theirs is swapped."""
     if isinstance(value, str):
         hand.side = _SIDES[_sided(value)]
         return
@@ -73,7 +73,7 @@ _SIDES: Mapping[str, Side] = {"left": "left", "right": "right", "l": "left", "r"
 
 
 def _read_keypoints(hand: HandEntry, value: Any) -> None:
-    """21 rows of (u, v, confidence) or (u, v), or of {"x": ..., "y": ..., "confidence": ...}."""
+    """Read 21 rows of (u, v, confidence) or (u, v), or of {"x": ..., "y": ..., "confidence": ...}."""
     expected = "21 x (u, v, confidence), pixels"
     rows = [_keypoint(row) if isinstance(row, Mapping) else row for row in value]
     array = np.asarray(rows, np.float64)
@@ -105,7 +105,7 @@ def _read_K(hand: HandEntry, value: Any) -> None:
 
 
 def _read_nothing(hand: HandEntry, value: Any) -> None:
-    """A key of a result, or from another program, that does not affect the position of the hand."""
+    """Ignore a key, of a result or from another program, that does not affect where the hand is in the photo."""
 
 
 _Reader = Callable[[HandEntry, Any], None]
@@ -141,7 +141,7 @@ KEYS: Mapping[str, _Reader] = {
 
 
 def numbers(value: Any, shape: tuple[int, ...], expected: str) -> np.ndarray:
-    """Return an array of finite numbers. Raises: ValueError(expected) for a wrong shape."""
+    """Return an array of finite numbers. Raises: ValueError(expected) for another shape or other values."""
     array = np.asarray(value, np.float64)
     if array.shape != shape or not np.isfinite(array).all():
         raise ValueError(expected)
@@ -149,7 +149,7 @@ def numbers(value: Any, shape: tuple[int, ...], expected: str) -> np.ndarray:
 
 
 def reason(error: Exception) -> str:
-    """Return what was expected; numpy and Python raise their own errors for non-numbers."""
+    """Return what a reader expected: the text of its error, or a general one if numpy or Python raised the error."""
     text = str(error)
     ours = type(error) is ValueError and not text.startswith(("could not convert", "setting an array", "invalid"))
-    return text if ours else "numbers of the documented form; see docs/prediction.md"
+    return text if ours else "numbers in the documented form; see docs/prediction.md"

@@ -34,7 +34,7 @@ def segment_hands(
     reach: float = WIDE,
     starts: Sequence[int] = _STARTS,
 ) -> Bool[Tensor, "B H W"]:
-    """Return the pixels that look like the hand under the silhouette, up to `reach` away from it.
+    """Return the pixels that look like the hand under the silhouette, up to `reach` (see `WIDE`) away from it.
 
     Pixels well inside the silhouette count as hand, those far outside as background, and colour decides the rest, by a
     majority of random starts: as many as the first number in `starts`, or the second if those disagree. If nothing can
@@ -62,7 +62,7 @@ def _disagree(votes: Sequence[np.ndarray]) -> bool:
 
 
 def segment_quickly(image: Float[Tensor, "B 3 H W"], covered: Bool[Tensor, "B H W"]) -> Bool[Tensor, "B H W"]:
-    """Return nearly the same mask, computed at half the size or less: good enough for colours, not for outlines."""
+    """Return nearly the mask of `segment_hands`, computed at half the size or less: for colours, not for outlines."""
     size = image.shape[-2:]
     less = tuple(min(side // 2, _QUICK_PX) for side in size)
     small = functional.interpolate(image, size=less, mode="area")
@@ -89,7 +89,7 @@ def _segment(picture: np.ndarray, trimap: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _trimap(drawn: np.ndarray, reach: float) -> np.ndarray:
-    """Return what is hand, what is not, and what either may be."""
+    """Return GrabCut's initial labels: hand well inside the drawn one, background far outside, probable in between."""
     size = np.sqrt(drawn.sum())
     outside, inside = (max(2, round(part * size)) for part in (reach, _DEPTH))
     core = cv2.erode(drawn.astype(np.uint8), _disc(inside | 1))

@@ -1,4 +1,4 @@
-"""Match names in a file to photos."""
+"""Match the names of photos in a file of hands to the photos."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from hifihr_core.photos.detections import Detection
 
 @dataclass(frozen=True)
 class MatchedHands:
-    """The hands of each photo in a file, and the names that match no photo."""
+    """The hands in a file, by the photo that their name matches, and the names that match no photo."""
 
     hands: Mapping[str, tuple[Detection, ...]]
     unmatched: tuple[str, ...] = ()
@@ -25,7 +25,7 @@ def match_photos(
 
     A name matches the photo whose path equals it or ends with it (`a/img.jpg` matches `/photos/a/img.jpg`), with `/`
     or `\\`, with or without `./`; if there is no exact match, case is ignored.
-    Raises: DataError for a name that matches several photos, or if no name matches any.
+    Raises: DataError for a name that matches several photos, two names that match one photo, or if no name matches any.
     """
     matched: dict[str, tuple[Detection, ...]] = {}
     unmatched: list[str] = []
@@ -44,7 +44,8 @@ def match_photos(
         close = get_close_matches(_parts(unmatched[0])[-1], [_parts(photo)[-1] for photo in photos], n=1)
         likely = close[0] if close else Path(photos[0]).name if photos else "none"
         raise DataError(
-            f"{name}: its entries match none of the photos (entry {unmatched[0]!r}, photo {likely!r}); name the photos"
+            f"{name}: its entries match none of the photos (entry {unmatched[0]!r}, photo {likely!r}); "
+            "name each entry after a photo"
         )
     return MatchedHands(matched, tuple(unmatched))
 

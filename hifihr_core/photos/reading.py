@@ -52,7 +52,7 @@ class Photo:
         return np.diag([width / self.size_px[0], height / self.size_px[1], 1.0])
 
     def warp(self, T_new_photo: Float[np.ndarray, "3 3"], *, width: int, height: int) -> UInt8[np.ndarray, "h w 3"]:
-        """Warp the photo by a transform from full-size pixels; black outside."""
+        """Return the photo warped by a transform from full-size pixels to those of the new picture; black outside."""
         T_new_image = T_new_photo @ np.linalg.inv(self.T_image_photo)
         return warp_image(self.image, T_new_image, width=width, height=height)
 
@@ -94,9 +94,12 @@ def read_photo(path: str | Path) -> Photo:
             with _open(path) as file:
                 return _decode(path, file)
     except (Image.DecompressionBombError, MemoryError) as error:
-        raise DataError(f"{path}: {error}, expected a photo below 178 megapixels; shrink it first") from error
+        reason = str(error) or "not enough memory"
+        raise DataError(f"{path}: {reason}, expected a photo below 178 megapixels; shrink it first") from error
     except UnidentifiedImageError as error:
-        raise DataError(f"{path}: not a photo in a known format, expected JPEG, PNG, WebP, TIFF, ...") from error
+        raise DataError(
+            f"{path}: not a photo in a known format, expected JPEG, PNG, WebP, TIFF, ...; convert it"
+        ) from error
     except _DAMAGED as error:
         raise DataError(f"{path}: {_cause(error, path)}") from error
 
@@ -109,7 +112,7 @@ def _cause(error: Exception, path: Path) -> str:
     if isinstance(error, OSError) and error.errno is not None:
         return describe_os_error(error, path).removeprefix(f"{error.filename or path}: ")
     reason = " ".join(str(error).split())  # libheif ends its messages with a newline
-    return f"cannot be decoded ({reason}); the file is truncated or damaged"
+    return f"cannot be decoded ({reason}); the file is truncated or damaged, so copy or export it again"
 
 
 def _open(path: Path) -> Image.Image:
@@ -182,7 +185,10 @@ def _to_rgb(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
 
 
 def _grey_to_8_bit(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
-    """Convert grey values of more than 8 bits to 8 bits: white is 1.0, or the maximum of 8, 10, 12, 14, 16 bits ..."""
+    """Convert grey values of more than 8 bits to 8 bits.
+
+    White is 1.0 for fractions, else the maximum of the fewest bits (8, 10, 12, ...) that hold all values.
+    """
     values = np.nan_to_num(np.asarray(image, dtype=np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     top = float(values.max())
     bits = max(8, 2 * ceil(log2(top + 1) / 2)) if top > 0 else 8

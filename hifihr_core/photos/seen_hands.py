@@ -47,10 +47,10 @@ def as_detection(hand: SeenHand) -> Detection:
 
 
 def complete(photo: Photo, detections: Sequence[Detection], *, mirror: bool = False) -> list[Detection]:
-    """Return the hands; those without joints get the ones that the eyes see in their boxes.
+    """Return the hands; those without keypoints get the keypoints that the eyes see in their boxes.
 
-    Known sides are kept, and with `mirror` the eyes' sides are swapped; a box in which the eyes see no hand is
-    unchanged except for a low score and a note. All in pixels of the full-size photo.
+    Known sides are kept; with `mirror`, sides that the eyes see are swapped. If the eyes see no hand in a box, the hand
+    is unchanged except for a low score and a note. Everything is in pixels of the full-size photo.
     """
     hands = list(detections)
     blind = [number for number, one in enumerate(hands) if one.keypoints_px is None]

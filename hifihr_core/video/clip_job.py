@@ -1,4 +1,4 @@
-"""Predict a clip on disk and write its tracks to disk: the work of `hifihr predict` for clips."""
+"""Track, fit and write the hands of a clip: the work of `hifihr predict` for clips."""
 
 import copy
 import json
@@ -45,7 +45,12 @@ from hifihr_core.video.writing.video_encoders import find_encoder
 
 @dataclass(frozen=True)
 class ClipOutput:
-    """What is written, and where; `formats` are names in `TRACK_FORMATS`, `codec` is one in `CODECS`."""
+    """What is written for a clip, and to which folder.
+
+    `formats` are names in `TRACK_FORMATS`, `bones` is a style of `bone_names`, `codec` a key of `CODECS`. `overlay`
+    adds the overlay and its timeline page, `forearm` a forearm stub to the hands in .glb files. With `overwrite`,
+    earlier results of the clip are replaced.
+    """
 
     folder: Path
     formats: Sequence[str] = tuple(TRACK_FORMATS)
@@ -60,7 +65,8 @@ class ClipOutput:
 class ClipDone:
     """A finished clip: a summary of each track with the names of its files, and the problems found (`notes`).
 
-    `files` belong to the whole clip, not to a track. `kept` is True if an earlier run finished the clip.
+    `files` and `pictures` (the overlay and its timeline page) belong to the whole clip, not to a track. `kept` is True
+    if an earlier run finished the clip.
     """
 
     name: str
@@ -73,9 +79,9 @@ class ClipDone:
     kept: bool = False
 
     def document(self, folder: Path | None = None) -> dict[str, object]:
-        """Return the entry of this clip in the JSON document on stdout and, with names in `folder`, in its index.
+        """Return this clip's entry in the JSON document on stdout or, given `folder`, in the folder's index.
 
-        `hands`, which lists the hands of photos, is empty.
+        On stdout files have their whole paths, in the index only names. `hands` is empty: it lists hands of photos.
         """
 
         def name(path: object) -> str:
@@ -113,11 +119,12 @@ def predict_clip(
 ) -> ClipDone:
     """Track, fit and write the hands of one clip.
 
-    Files are named after the clip: `a_track0.glb`, ..., `a_overlay.mp4`, `a.json`; `hands.json` lists them, and other
-    files are left alone. A clip that an earlier run finished is skipped; an interrupted run resumes after its last
-    finished frame, from the folder `.a_work`, which is removed at the end. A clip without hands is not an error:
-    `tracks` is empty. Raises: ConfigError for an unknown format or codec; DataError if results with other settings
-    exist, or files cannot be written.
+    Files are named after the clip: for `a.mp4`, they are `a_track0.glb`, ..., `a_overlay.mp4` and `a.json`.
+    `hands.json` lists them; other files are left alone. A clip that an earlier run finished is skipped; an interrupted
+    run resumes after its last finished frame, from the folder `.a_work`, which is removed at the end. A clip without
+    hands is not an error: `tracks` is empty. `on_frame` is called with a name in `STAGES` and a frame number. Raises:
+    ConfigError for an unknown format or codec; AssetError if PyAV or the codec is not installed; DataError if results
+    with other settings exist, the camera is implausible, or files cannot be read or written.
     """
     check_track_formats(output.formats)
     if output.overlay:
@@ -142,7 +149,7 @@ class _Job:
 
     @property
     def origin(self) -> dict[str, object]:
-        """Return what a clip's journal depends on: a different clip with this name must not continue it."""
+        """Return what the sightings in the journal depend on: an earlier journal is continued only if this is equal."""
         path = self.source.path
         stat = path.stat() if path is not None else None
         file = None if stat is None else [stat.st_size, stat.st_mtime_ns]
@@ -157,12 +164,12 @@ class _Job:
 
     @property
     def settings(self) -> str:
-        """Return a fingerprint of what the files depend on."""
+        """Return a fingerprint of what the files depend on: `made_from` and the output settings."""
         output = replace(self.output, folder=Path(), formats=sorted(self.output.formats), overwrite=False)
         return digest([self.made_from, output])
 
     def run(self, index: RunIndex, watcher: Watcher) -> ClipDone:
-        """Track, fit and write."""
+        """Run all stages, record the clip in `index`, and return it."""
         source, folder, stem = self.source, self.output.folder, clip_stem(index, self.source)
         work = folder / f".{stem}_work"
         seen = watch_clip(
@@ -187,7 +194,7 @@ class _Job:
                 on_frame=lambda number: self.on_frame("look closer", number),
             )
             sighted = [with_lift(hand, track, closer.get(track.id)) for track in sighted]
-        fitter = TrackFitter(hand, _on_cpu(needed(self.predictor.lifter, "the lifter of a predictor for clips")))
+        fitter = TrackFitter(hand, _on_cpu(needed(self.predictor.lifter, "the lifter of the predictor")))
         tracks = [fitter.fit(track, self.K, shape=looks[track.id].shape) for track in sighted]
         earlier = index.names(clip_key(source))
         remove_leftovers(index, Path(clip_key(source)), written=())
@@ -211,7 +218,10 @@ class _Job:
         tracks: Sequence[FittedTrack],
         looks: Mapping[int, TrackLook],
     ) -> ClipDone:
-        """Write all files of a clip with hands; `ends` are the times of its first and last frame, seconds."""
+        """Write all files of a clip with hands; return `done` with their names.
+
+        `ends` are the times of the first and last frame, seconds.
+        """
         source, output = self.source, self.output
         entries = tuple(_write(track, stem, source, hand, looks[track.id], output) for track in tracks)
         pictures: tuple[Path, ...] = ()
@@ -232,7 +242,7 @@ class _Job:
 
 
 def _kept(source: FrameSource, entry: Mapping[str, Any], folder: Path) -> ClipDone:
-    """Return the results of an earlier run from its entry."""
+    """Return the clip that an earlier run finished, from its entry in the index."""
 
     def paths(names: Sequence[str]) -> tuple[Path, ...]:
         return tuple(folder / name for name in names)
@@ -251,19 +261,19 @@ def _kept(source: FrameSource, entry: Mapping[str, Any], folder: Path) -> ClipDo
 
 
 def clip_camera(source: FrameSource, camera: CameraChoice | None) -> np.ndarray:
-    """Return K for a clip's upright frames: the user's, or that of a typical field of view.
+    """Return K for a clip's upright frames: the user's choice, or one with a diagonal field of view of 60 degrees.
 
     Raises: DataError for an implausible field of view.
     """
     name, width, height = source.facts.name, source.facts.width, source.facts.height
     said = (camera or CameraChoice()).K(width, height)
     K = ideal_K(default_focal_px(width, height), width, height) if said is None else said
-    check_camera(K, width, height, what=f"frames of {name}, which have")
+    check_camera(K, width, height, what=f"frames of {name} with")
     return K
 
 
 def _on_cpu(module: Module) -> Module:
-    """Return the module, or a copy of it, on the device that solves thousands of tiny systems fastest."""
+    """Return the module on the CPU, copied if it is elsewhere: there, thousands of tiny systems are solved fastest."""
     one = next(iter((*module.parameters(), *module.buffers())))
     return module if one.device.type == "cpu" else copy.deepcopy(module).to("cpu")
 

@@ -23,8 +23,9 @@ _UNSEEN_OPACITY = 0.45
 class ClipViewer:
     """Serves the clips in a results folder at ``http://host:port``.
 
-    Bridged hands are translucent. Raises: ConfigError if the extra `view` is not installed; DataError for broken
-    results.
+    Hands are translucent in frames in which they were not seen. If the port is taken, the next free one is used.
+    Raises: ConfigError if the extra `view` is not installed or `host` is not an address of this machine; AssetError if
+    the extra `video` is not installed; DataError for broken results.
     """
 
     def __init__(self, clips: StoredClips, *, host: str = "127.0.0.1", port: int = 8080) -> None:
@@ -50,7 +51,7 @@ class ClipViewer:
             self.server.stop()
 
     def show(self, number: int) -> None:
-        """Show the beginning of the first track of a clip."""
+        """Show clip `number`, at the time at which its first track begins."""
         with self._lock:
             self._tracks = self.clips.tracks(number)
             path = self.clips.path(number)
@@ -65,7 +66,7 @@ class ClipViewer:
             self.draw()
 
     def draw(self) -> None:
-        """Draw the moment chosen with the slider."""
+        """Draw the picture and the hands at the time that the slider shows."""
         with self._lock:
             time_s = float(self.slider.value)
             depth_m = 1.25 * max(float(track.arrays["root_cam"][:, 2].max()) for track in self._tracks) + 0.1
@@ -108,7 +109,7 @@ class ClipViewer:
         return box
 
     def _run(self) -> None:
-        """Advance the slider at the clip's own speed while `Play` is on."""
+        """Advance the slider in real time while `Play` is checked."""
         last = time.monotonic()
         while not self._stopped.wait(1 / 15):
             now = time.monotonic()
@@ -117,7 +118,7 @@ class ClipViewer:
             last = now
 
     def advance(self, elapsed_s: float) -> None:
-        """Advance the slider by some seconds, and wrap around at the end; moving the slider also draws."""
+        """Advance the slider by `elapsed_s`, or back to 0 after the end; moving the slider also draws."""
         with self._lock:
             later = float(self.slider.value) + elapsed_s
             self.slider.value = round(later if later <= self.slider.max else 0.0, 3)
@@ -139,7 +140,7 @@ class _Pictures:
         self.last: Frame | None = None
 
     def at(self, time_s: float) -> Frame | None:
-        """Return the picture at a time; None if the clip is damaged."""
+        """Return the picture that is visible at a time; None if the clip is damaged."""
         try:
             if self.last is None or time_s < self.last.time_s - 1e-6:
                 self._frames = self._clip.frames()

@@ -1,6 +1,6 @@
 """The viewer: a viser server that shows the photo and its hands, with switches for what is visible.
 
-The scene is the camera frame of the photo (+x right, +y down, +z forward, metres). One photo is in memory at a time.
+The scene is in the camera frame of the photo (+x right, +y down, +z forward, metres). One photo is in memory at a time.
 """
 
 from contextlib import redirect_stdout
@@ -58,7 +58,7 @@ class HandViewer:
             self.server.stop()
 
     def show(self, number: int) -> None:
-        """Show one photo of the folder. Raises: DataError if a file of its hands is broken."""
+        """Show photo `number` of the folder. Raises: DataError if a file of its hands is missing or broken."""
         photo = self.photos.photo(number)
         self._hands = self.photos.hands(number)
         self._before = [before_refinement(hand) for hand in self._hands]
@@ -160,7 +160,7 @@ class HandViewer:
                     self._pictures.append(self.server.gui.add_image(np.asarray(small), label=hand.side))
 
     def _draw_photo(self, photo: Photo | None) -> None:
-        """Draw the photo on a plane behind the hands that fills its camera's view."""
+        """Draw the photo behind the hands, on a plane that fills the view of its camera."""
         for handle in self._photo_handles:
             handle.remove()
         self._photo_handles = []
@@ -178,7 +178,7 @@ class HandViewer:
             handle.visible = self.backdrop.value
 
     def _light(self) -> None:
-        """Light the scene with the estimated light, rotated about the vertical axis by the slider."""
+        """Light the scene with the estimated light, rotated about the vertical axis by the angle of the slider."""
         if not self._hands:
             return
         scene = self.server.scene
@@ -203,14 +203,17 @@ class HandViewer:
 
 
 def _lamp(color: np.ndarray) -> tuple[float, tuple[int, int, int]]:
-    """Return the intensity and colour of a light that gives a matt surface this brightness (three.js: times pi)."""
+    """Return the intensity and colour of the light in three.js that gives a white matt surface `color`.
+
+    The intensity is pi times the brightness; the colour has values from 0 to 255.
+    """
     strength = max(float(color.max()), 1e-3)
     red, green, blue = (round(255 * float(part) / strength) for part in color.clip(0))
     return np.pi * strength, (red, green, blue)
 
 
 def as_trimesh(mesh: TexturedMesh, vertices: np.ndarray, *, skin: bool, opacity: float = 1.0) -> trimesh.Trimesh:
-    """Return the mesh as the viewer sends it, with moved vertices; without `skin` it is grey."""
+    """Return the mesh as the viewer sends it to the browser, at the given `vertices`; grey unless `skin`."""
     material = trimesh.visual.material.PBRMaterial(
         baseColorFactor=[255, 255, 255, round(255 * opacity)],
         alphaMode="BLEND" if opacity < 1 else "OPAQUE",
@@ -232,7 +235,11 @@ def as_trimesh(mesh: TexturedMesh, vertices: np.ndarray, *, skin: bool, opacity:
 
 @dataclass(frozen=True)
 class KeypointMarks:
-    """Detected keypoints, placed at the depth of their joints; those joints; and segments between them."""
+    """What the viewer draws to compare keypoints with joints, camera frame, metres.
+
+    `seen` are the detected keypoints, placed at the depth of their joints, `joints` are these joints, and `offsets` the
+    segments from each keypoint to its joint.
+    """
 
     seen: Float[np.ndarray, "N 3"]
     joints: Float[np.ndarray, "N 3"]
@@ -245,7 +252,7 @@ def keypoint_marks(hand: HandResult) -> KeypointMarks:
     Raises: ValueError for a hand without keypoints.
     """
     if hand.keypoints_px is None:
-        raise ValueError("keypoint_marks: the hand has no keypoints")
+        raise ValueError("keypoint_marks: the hand has no keypoints, expected a hand that was fitted to keypoints")
     found = ~np.isnan(hand.keypoints_px).any(axis=1)
     joints = hand.joints_cam[found]
     rays = np.column_stack((hand.keypoints_px[found], np.ones(found.sum()))) @ np.linalg.inv(hand.K).T
@@ -254,7 +261,7 @@ def keypoint_marks(hand: HandResult) -> KeypointMarks:
 
 
 def bone_lines(rig: Rig) -> tuple[np.ndarray, np.ndarray]:
-    """Return the segments from every bone's parent to it (N, 2, 3), and their colours (N, 2, 3) by finger."""
+    """Return a segment from each bone's parent to the bone, (N, 2, 3), and the colours of its ends, (N, 2, 3)."""
     children = [bone for bone, parent in enumerate(rig.parents) if parent >= 0]
     heads = rig.T_cam_bone[:, :3, 3]
     points = np.stack((heads[[rig.parents[bone] for bone in children]], heads[children]), axis=1)

@@ -1,4 +1,4 @@
-"""A picture on a plane behind the hands that fills its camera's view, so that hands appear where they were seen."""
+"""Draw a picture behind its hands, on a plane that fills its camera's view: hands then appear where they were seen."""
 
 from typing import Any
 
@@ -19,7 +19,10 @@ def show_picture(
     depth_m: float,
     longest_px: int = _LONGEST_PX,
 ) -> Any:
-    """Draw a picture `depth_m` in front of its camera K at the origin, replacing any picture with the same name."""
+    """Draw a picture `depth_m` in front of its camera K at the origin; return its handle.
+
+    It replaces a picture with the same name.
+    """
     height, width = image.shape[:2]
     picture = Image.fromarray(image)
     picture.thumbnail((longest_px, longest_px))
@@ -37,7 +40,7 @@ def show_picture(
 
 
 def aim(client: Any, K: Float[np.ndarray, "3 3"], height_px: int, depth_m: float) -> None:
-    """Move a browser's viewpoint to the camera of the picture."""
+    """Move a browser's viewpoint to the camera K of a picture, looking at a point `depth_m` in front of it."""
     client.camera.up_direction = (0.0, -1.0, 0.0)
     client.camera.position = (0.0, 0.0, 0.0)
     client.camera.look_at = (0.0, 0.0, depth_m)

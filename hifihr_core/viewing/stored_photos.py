@@ -15,16 +15,16 @@ from hifihr_core.photos.reading import Photo, read_photo
 
 
 class StoredPhotos:
-    """The photos listed in a folder's `hands.json`.
+    """The photos with hands that a folder's `hands.json` lists.
 
-    Raises: DataError for a folder without results, or without the `.json` of its hands.
+    Raises: DataError if there are none, or no `hands.json`.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._entries = [entry for entry in read_index(folder) if entry["hands"]]
         if not self._entries:
-            raise DataError(f"{folder}: no photo with hands, expected results from `hifihr predict`")
+            raise DataError(f"{folder}: no photo with hands, expected results of `hifihr predict`; check the path")
 
     def __len__(self) -> int:
         """Return the number of photos with hands."""
@@ -65,7 +65,7 @@ class StoredPhotos:
 
 
 def before_refinement(hand: HandResult) -> TexturedMesh:
-    """Return the mesh of the hand before refinement, with its stub; the final mesh if it was not refined."""
+    """Return the mesh of the hand before refinement, with a forearm stub; the final mesh if it was not refined."""
     mesh = mesh_before(hand, _model(hand.hand))
     return hand.mesh if mesh is None else with_forearm(mesh)
 

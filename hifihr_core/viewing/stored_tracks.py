@@ -1,4 +1,4 @@
-"""The tracks of the clips in a results folder: numbers from their .npz, poses on demand."""
+"""The tracks of the clips in a results folder: numbers are read from .npz files, meshes are computed on demand."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +23,10 @@ _NAMES = ("K", "global_orient", "pose", "shape", "root_cam")
 
 @dataclass(frozen=True)
 class StoredTrack:
-    """One hand over a clip, as stored in its .npz; `seen` is 0 where it was bridged."""
+    """One hand over a clip, as stored in its .npz.
+
+    `seen` is 0 in frames in which the hand was not seen; `arrays` has the entries in `_NAMES`.
+    """
 
     id: int
     side: Side
@@ -38,7 +41,7 @@ class StoredTrack:
         return np.asarray(self.arrays["K"])
 
     def row(self, time_s: float) -> int | None:
-        """Return the frame displayed at a time; None before the first and after the last."""
+        """Return the row of the frame visible at a time; None before the first and after the last."""
         step = float(np.median(np.diff(self.times_s))) if len(self.times_s) > 1 else 0.1
         if not self.times_s[0] - 1e-6 <= time_s <= self.times_s[-1] + step:
             return None
@@ -61,13 +64,15 @@ class StoredTrack:
 
 
 class StoredClips:
-    """The clips in a results folder. Raises: DataError for a folder without tracks, or with a broken .npz."""
+    """The clips with hands in a results folder. Raises: DataError if there are none, or no `hands.json`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._entries = [entry for entry in read_index(folder) if entry.get("tracks")]
         if not self._entries:
-            raise DataError(f"{folder}: no clip with hands, expected results from `hifihr predict clip.mp4`")
+            raise DataError(
+                f"{folder}: no clip with hands, expected results of `hifihr predict clip.mp4`; check the path"
+            )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -80,7 +85,7 @@ class StoredClips:
         return next((path for path in (named, self.folder / named.name) if path.is_file()), None)
 
     def tracks(self, number: int) -> list[StoredTrack]:
-        """Return the tracks of a clip."""
+        """Return the tracks of a clip. Raises: DataError if the .npz of one is missing or broken."""
         return [self._track(entry) for entry in self._entries[number]["tracks"]]
 
     def _track(self, entry: Mapping[str, Any]) -> StoredTrack:
@@ -98,7 +103,9 @@ class StoredClips:
         )
         name = str(arrays["hand"])
         if name not in HAND_NAMES:
-            raise DataError(f"{files[0]}: hand {name!r:.40}, expected one of {', '.join(HAND_NAMES)}; predict it again")
+            raise DataError(
+                f"{files[0]}: hand is {name!r:.40}, expected one of {', '.join(HAND_NAMES)}; predict the clip again"
+            )
         hand = _model(name)
         _check(files[0], arrays, hand)
         times_s, seen = arrays["times_s"], arrays["seen"].astype(int)
@@ -113,7 +120,7 @@ def _number(entry: Mapping[str, Any]) -> int:
 
 
 def _check(path: Path, arrays: Mapping[str, np.ndarray], hand: HandModel) -> None:
-    """Raise DataError for arrays that are not the numbers of a track of this hand."""
+    """Raise DataError unless the arrays are finite, have the shapes of a track of this hand, and times increase."""
     frames = arrays["times_s"].shape[:1]
     expected = {"times_s": frames, "seen": frames, "K": (3, 3), "global_orient": (*frames, 3), "root_cam": (*frames, 3)}
     expected |= {"pose": (*frames, hand.pose_dim), "shape": (hand.shape_dim,)}
@@ -123,7 +130,7 @@ def _check(path: Path, arrays: Mapping[str, np.ndarray], hand: HandModel) -> Non
             what = f"found {found.dtype} of shape {found.shape}, expected finite numbers of shape {shape}"
             raise DataError(f"{path}: {name}: {what}; predict the clip again")
     if (np.diff(arrays["times_s"]) < 0).any():
-        raise DataError(f"{path}: times_s: expected increasing times; predict the clip again")
+        raise DataError(f"{path}: times_s decreases, expected increasing times; predict the clip again")
 
 
 def has_tracks(folder: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Import of viser, the package behind the browser pages, on demand."""
+"""Import viser, the package behind the browser pages, only when it is needed, and start its server."""
 
 import socket
 from contextlib import redirect_stdout
@@ -19,7 +19,7 @@ def import_viser() -> ModuleType:
 
 
 def serve(host: str, port: int) -> Any:
-    """Start a viser server and return it, with its banner kept off stdout, which is for data.
+    """Start a viser server and return it; its banner is suppressed, since stdout is for data.
 
     If the port is taken, the next free one is used. Raises: ConfigError if viser is not installed, or if this machine
     does not have the address `host`.
@@ -39,5 +39,5 @@ def check_host(host: str) -> None:
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ConfigError(
-            f"host {host!r}: cannot serve there ({reason}); expected an address of this machine, such as 127.0.0.1"
+            f"host {host!r}: cannot be used ({reason}), expected an address of this machine, such as 127.0.0.1"
         ) from error

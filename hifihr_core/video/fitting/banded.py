@@ -1,5 +1,6 @@
-"""The banded normal equations of a fit over time: each frame is coupled with itself and, per variable, with the next
-two.
+"""The banded normal equations of a fit over time.
+
+All variables of a frame are coupled; between frames, each variable is coupled only with itself in the next two frames.
 """
 
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from scipy.linalg import solveh_banded
 
 @dataclass(frozen=True)
 class TimeSystem:
-    """A symmetric system over T frames of D variables.
+    """A symmetric matrix A over T frames of D variables, of which only the nonzero entries are stored.
 
     ``blocks[t]`` couples the variables of frame t with each other. Concretely, ``next_one[t, d]`` couples variable d of
     frame t with variable d of frame t + 1, and ``next_two[t, d]`` with that of frame t + 2; all other entries are zero.
@@ -22,13 +23,13 @@ class TimeSystem:
     next_two: Float[np.ndarray, "T D"]
 
     def diagonal(self) -> Float[np.ndarray, "T D"]:
-        """Return the diagonal."""
+        """Return the diagonal of A."""
         return np.diagonal(self.blocks, axis1=1, axis2=2)
 
     def solve(self, right: Float[np.ndarray, "T D"], damping: float = 0.0) -> Float[np.ndarray, "T D"]:
         """Return x with ``(A + damping * diag(A)) x = right``.
 
-        Raises: LinAlgError for a matrix that is not positive definite.
+        Raises: LinAlgError if this matrix is not positive definite.
         """
         times, size = right.shape
         band = np.zeros((max(size, min(times - 1, 2) * size + 1), times * size))
@@ -46,9 +47,10 @@ class TimeSystem:
 def accelerations(
     times_s: Float[np.ndarray, " T"],
 ) -> Float[np.ndarray, "T 3"]:
-    """Return the weights of frames t - 2, t - 1, t in the acceleration about frame t - 1 (rows 0 and 1 are zero).
+    """Return, in row t, the weights of frames t - 2, t - 1 and t in the acceleration at frame t - 1.
 
-    For frames dt1 and dt2 apart, ``a = 2 ((x2 - x1) / dt2 - (x1 - x0) / dt1) / (dt1 + dt2)``.
+    Rows 0 and 1 are zero. For values x0, x1 and x2 that are dt1 and dt2 seconds apart, the acceleration is
+    ``2 ((x2 - x1) / dt2 - (x1 - x0) / dt1) / (dt1 + dt2)``.
     """
     weights = np.zeros((len(times_s), 3))
     if len(times_s) > 2:
@@ -64,9 +66,9 @@ def add_accelerations(
     weights: Float[np.ndarray, "T 3"],
     strength: Float[np.ndarray, "T D"],
 ) -> TimeSystem:
-    """Return the system with the squares of ``strength[t, d] * a[t, d]`` added.
+    """Return the system with the cost ``(strength[t, d] * a[t, d]) ** 2 / 2`` of all accelerations added.
 
-    ``a`` is the acceleration computed with `weights`, which `accelerations` returns.
+    ``a[t, d]`` is the acceleration of variable d computed with row t of `weights`, which `accelerations` returns.
     """
     square = strength**2
     blocks, one, two = system.blocks.copy(), system.next_one.copy(), system.next_two.copy()
@@ -83,7 +85,10 @@ def add_accelerations(
 def spread_accelerations(
     weights: Float[np.ndarray, "T 3"], values: Float[np.ndarray, "T D"]
 ) -> Float[np.ndarray, "T D"]:
-    """Apply the transposed acceleration operator to `values`: their effect on each frame's variables."""
+    """Return the transposed acceleration operator applied to `values`.
+
+    For values ``strength ** 2 * a``, this is the gradient of the cost that `add_accelerations` adds.
+    """
     felt = np.zeros_like(values)
     for offset in range(3):
         felt[offset : len(felt) - 2 + offset] += weights[2:, offset, None] * values[2:]

@@ -1,4 +1,4 @@
-"""A closer look at the hands of a clip: each sighting is lifted with the hand network's evidence from its picture."""
+"""The second pass over a clip: the hand network looks at every sighting, which is then lifted with its evidence."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -30,10 +30,11 @@ _NETWORK_SIGMA = 0.08
 
 @dataclass(frozen=True)
 class CloserHands:
-    """The sightings of a track, lifted one by one as right hands.
+    """The sightings of a track that the hand network has looked at, each lifted separately as a right hand.
 
-    `rows` are their indices in the track; `sigma_px` is the expected error of the eyes' joints, larger where the hand
-    network disagrees. `second_px` are the hand network's joints as the eyes define them.
+    `rows` are their indices in the track, and `parts` are the lifted hands in the same order, in batches. `sigma_px` is
+    the expected error of the eyes' joints, larger where the hand network disagrees. `second_px` are the hand network's
+    joints in the eyes' joint definition.
     """
 
     rows: Int[np.ndarray, " M"]
@@ -52,7 +53,10 @@ def closer_hands(
     *,
     on_frame: Callable[[int], None] = lambda number: None,
 ) -> dict[int, CloserHands]:
-    """Return the lifted sightings of every track by identity; the clip is read again."""
+    """Read the clip again and lift the sightings of every track; return them by the identity of the track.
+
+    Tracks of which no frame could be read again are left out.
+    """
     seen = {frame.number: frame for frame in frames}
     gathered = {track.id: _Gathered(sight, hand, track) for track in tracks}
     first_row = {track.id: {int(number): row for row, number in enumerate(track.frames)} for track in tracks}
@@ -69,12 +73,11 @@ def closer_hands(
 
 
 def with_lift(hand: HandModel, track: SightedTrack, closer: CloserHands | None) -> SightedTrack:
-    """Return the track with its lifted hands, and joints that both networks have seen: means, weighted by precision.
+    """Return the track with its lifted hands, and with the joints of both networks averaged, weighted by precision.
 
-    See `SeenSequence.lifted`. A track without a closer look is returned unchanged.
-
-    If the two agree, the eyes' joints hardly change; the joints of a hand that the eyes misread move to those of the
-    hand network. Sightings in frames that could not be read a second time are excluded.
+    If the networks agree, the eyes' joints hardly change; if the eyes misread a hand, its joints move to those of the
+    hand network. Sightings in frames that could not be read a second time get the weight 0. If `closer` is None, the
+    track is returned unchanged.
     """
     if closer is None:
         return track
@@ -93,7 +96,10 @@ def with_lift(hand: HandModel, track: SightedTrack, closer: CloserHands | None) 
 def _look(
     sight: SecondSight, picture: Frame, tracks: Sequence[SightedTrack], hands: Sequence[SeenHand]
 ) -> list[Evidence]:
-    """Return the evidence for each hand in a picture, in its pixels; for a left hand, in those of the mirrored one."""
+    """Return the evidence for each of the hands in a picture.
+
+    It is in pixels of the picture; for a left hand, in pixels of the mirrored picture.
+    """
     left = np.array([track.side == "left" for track in tracks])
     flips = np.where(left[:, None, None], flip_horizontal(picture.image.shape[1]), np.eye(3))
     evidence = sight.evidence(Pyramid(picture.image), hands, left, flips)
@@ -101,7 +107,7 @@ def _look(
 
 
 class _Gathered:
-    """Lifts the sightings of one track in batches."""
+    """Collects the evidence of one track's sightings, and lifts them in batches."""
 
     def __init__(self, sight: SecondSight, hand: HandModel, track: SightedTrack) -> None:
         self._sight, self._hand, self._track = sight, hand, track

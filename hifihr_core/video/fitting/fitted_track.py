@@ -1,4 +1,4 @@
-"""A fitted track: the hand in every frame, in the frame of the clip."""
+"""Fit a track: its hand in every frame, in the camera frame of the clip."""
 
 from dataclasses import dataclass, replace
 
@@ -27,9 +27,10 @@ _BATCH = 256
 class FittedTrack:
     """One hand in consecutive frames of a clip.
 
-    `hand` is a right hand: for a left one it is the mirror image (negate x of its points to get them in the clip).
-    `joints_cam` (metres) and `joints_px` are those of the clip, K is its camera. `score` is that of the sightings, and
-    0 in frames where the hand was lost and bridged. Every frame has the same shape, so bones keep their lengths.
+    `hand` is always a right hand: a left hand is stored as its mirror image (negate x of its points to get those in the
+    clip). `joints_cam` (metres) and `joints_px` are not mirrored; `K` is the camera of the clip. `score` is that of the
+    sightings, 0 in frames in which the hand was not seen, where the fit follows from the neighbouring frames. All
+    frames have the same shape, so bones keep their lengths.
     """
 
     id: int
@@ -48,12 +49,12 @@ class FittedTrack:
 
     @property
     def seen(self) -> Bool[np.ndarray, " T"]:
-        """Return the frames in which the hand was seen; in the others it is bridged."""
+        """Whether the hand was seen, for every frame."""
         return np.asarray(self.score > 0)
 
     @property
     def axis(self) -> Float[np.ndarray, "3"]:
-        """The factors that turn points of `hand` into those of the clip."""
+        """The factors of x, y, z (1 or -1) that turn points of `hand` into points in the clip."""
         return mirror_axis(self.side)
 
 
@@ -68,9 +69,10 @@ class TrackFitter:
     def fit(
         self, track: SightedTrack, K: Float[np.ndarray, "3 3"], *, shape: Float[np.ndarray, " S"] | None = None
     ) -> FittedTrack:
-        """Return the smooth hand of a track in a clip with camera K, with the given `shape` or its own.
+        """Return the smooth motion of a track's hand in a clip with camera K; if `shape` is None, it is fitted first.
 
-        It starts from the hands lifted with the hand network's evidence, if the track has them.
+        The fit starts from the hands lifted with the hand network's evidence if the track has them, else from hands
+        lifted from its joints alone.
         """
         seen = track.seen
         with one_thread():
@@ -85,7 +87,7 @@ class TrackFitter:
 def placed_in_clip(
     hand: HandModel, track: SightedTrack, sequence: HandSequence, K: Float[np.ndarray, "3 3"]
 ) -> FittedTrack:
-    """Return the track with its joints in the clip with camera K."""
+    """Return the track with the fitted `sequence`, and its joints in the clip's camera frame and in pixels of K."""
     axis = mirror_axis(track.side)
     parts = []
     for first in range(0, len(sequence), _BATCH):
@@ -108,7 +110,7 @@ def placed_in_clip(
 
 
 def vertices_cam(hand: HandModel, track: FittedTrack, which: "slice | np.ndarray") -> Float[np.ndarray, "M V 3"]:
-    """Return the vertices of the given frames in the camera frame of the clip, metres."""
+    """Return the vertices in the rows `which` of a track, in the camera frame of the clip, metres."""
     placed: PlacedHands = track.hand.part(which).placed()
     with torch.no_grad():
         posed = hand(placed.parameters.untextured).vertices + placed.root_cam[:, None]

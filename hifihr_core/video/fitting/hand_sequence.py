@@ -12,7 +12,10 @@ from hifihr_core.placed_hands import PlacedHands
 
 @dataclass(frozen=True)
 class HandSequence:
-    """A right (or mirrored left) hand in T frames: `turn` is its global rotation vector, `root_cam` joint 9, metres."""
+    """A right (or mirrored left) hand in T frames.
+
+    `turn` holds its global rotation vectors, `root_cam` the positions of joint 9, metres.
+    """
 
     shape: Float[np.ndarray, " S"]
     turn: Float[np.ndarray, "T 3"]
@@ -46,7 +49,7 @@ class SeenSequence:
 
     If ``weight[t, j]`` is 0, joint j was not seen in frame t and its pixel is meaningless; `sigma_px` is the standard
     deviation of a joint along each axis. `lifted` are the hands lifted from the pictures with the hand network's
-    evidence, one per frame (interpolated where the hand was not seen); None without a closer look.
+    evidence, one per frame (interpolated where the hand was not seen); None if the hand network has not looked at them.
     """
 
     times_s: Float[np.ndarray, " T"]
@@ -57,7 +60,7 @@ class SeenSequence:
     lifted: HandSequence | None = None
 
     def seen(self) -> Bool[np.ndarray, " T"]:
-        """Return the frames in which the hand was seen at all."""
+        """Return, for every frame, whether any joint was seen."""
         return np.asarray((self.weight > 0).any(axis=1))
 
     def part(self, which: "slice | np.ndarray") -> "SeenSequence":

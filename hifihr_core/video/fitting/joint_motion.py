@@ -1,8 +1,9 @@
-"""The derivatives of a hand's joints with respect to pose coefficients, from a few poses of the hand. A finger's angles
-move only that finger (relative to the wrist), so one angle of every finger can be varied at once: the columns of a
-sparse Jacobian are grouped so that no row is in two columns of a group (Curtis, Powell and Reid 1974). The free hand
-needs 7 poses instead of 49. Other effects of a coefficient, a few per cent, are ignored; that does not harm
-Gauss-Newton, which checks the cost itself.
+"""Derivatives of a hand's joints with respect to its pose coefficients, by finite differences in few evaluations.
+
+A finger's angles move only that finger (relative to the wrist), so one angle of every finger can be varied at the same
+time. For this, the columns of the sparse Jacobian are grouped so that no two columns of a group have a nonzero entry in
+the same row (Curtis, Powell and Reid 1974). The hand `anny` needs 7 evaluations instead of 49. Effects on other joints,
+a few per cent, are ignored; this does not harm Gauss-Newton, which accepts a step only if the exact cost falls.
 """
 
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ class JointMotion:
 
 
 class MotionOfJoints:
-    """Joint derivatives of one hand model; the groups of coefficients are found once, by probing the model.
+    """Computes joints and their derivatives for one hand model, whose coefficients are grouped once, by probing it.
 
     `definition` replaces the hand's joints with weighted sums of them, one row per joint (see `seen_definition`).
     """
@@ -52,7 +53,7 @@ class MotionOfJoints:
         return self.definition @ self.hand.joints_of(parameters)
 
     def __call__(self, parameters: HandParameters) -> JointMotion:
-        """Return the joints of hands and their derivatives; no gradients."""
+        """Return the joints of hands and their derivatives."""
         batch, pose_dim = parameters.pose.shape
         times = 1 + self.num_groups
         moves = torch.zeros(times, pose_dim, dtype=parameters.pose.dtype)
@@ -91,7 +92,10 @@ def moved_joints(hand: HandModel) -> Bool[Tensor, "21 P"]:
 
 
 def grouped(moved: Bool[np.ndarray, "J P"]) -> Int[np.ndarray, " P"]:
-    """Return a group for every column such that no row is affected by two columns of a group; greedy, fullest first."""
+    """Return a group number per column such that no two columns of a group affect the same row.
+
+    Greedy: columns that affect the most rows are assigned first.
+    """
     order = np.argsort(-moved.sum(axis=0), kind="stable")
     group = np.full(moved.shape[1], -1)
     taken: list[np.ndarray] = []

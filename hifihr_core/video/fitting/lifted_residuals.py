@@ -1,7 +1,7 @@
-"""Residuals of a moving hand from the hands lifted from its individual frames.
+"""Residuals between a moving hand and the hands lifted from its individual frames.
 
-The lift uses more of each picture than the joints: features that distinguish near fingers from far ones. So these
-residuals keep a smooth hand near the lifts where 2D joints determine little: rotation, distance along the view, pose.
+A lift uses more of a picture than its 2D joints, such as features that show which fingers are nearer. These residuals
+therefore keep the moving hand close to the lifts in what 2D joints determine poorly: rotation, depth and pose.
 """
 
 import numpy as np
@@ -16,13 +16,13 @@ _NEAR_M = 0.01
 
 
 class LiftedResiduals:
-    """The residuals of one sequence from lifted hands, in the frames where `counts` is 1 (others are 0)."""
+    """The residuals from one sequence of lifted hands; they are 0 in frames where `counts` is 0."""
 
     def __init__(self, lifted: HandSequence, counts: Float[np.ndarray, " T"]) -> None:
         self._lifted, self._counts = lifted, counts
 
     def residuals(self, hand: HandSequence) -> Float[np.ndarray, "T R"]:
-        """Return the residuals of every frame, in standard deviations."""
+        """Return the residuals of every frame (rotation 3, log depth 1, pose P), in standard deviations."""
         lifted = self._lifted
         turn = (Rotation.from_rotvec(hand.turn) * Rotation.from_rotvec(lifted.turn).inv()).as_rotvec()
         depth = np.log(np.maximum(hand.root_cam[:, 2:], _NEAR_M) / np.maximum(lifted.root_cam[:, 2:], _NEAR_M))
@@ -30,7 +30,7 @@ class LiftedResiduals:
         return np.concatenate(parts, axis=1) * self._counts[:, None]
 
     def jacobian(self, hand: HandSequence) -> Float[np.ndarray, "T R D"]:
-        """Return their derivatives with respect to (turn, root, pose), ignoring the curvature of rotations."""
+        """Return the derivatives of the residuals with respect to (turn, root, pose), to first order in rotations."""
         pose_dim = hand.pose.shape[1]
         found = np.zeros((len(hand), 4 + pose_dim, 6 + pose_dim))
         found[:, :3, :3] = np.eye(3) / LIFT_TURN

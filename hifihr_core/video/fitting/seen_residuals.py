@@ -19,8 +19,10 @@ _NEAR_M = 0.05
 class FrameWeights:
     """Standard deviations of the terms within one frame.
 
-    Joints have those of their sightings, and lose influence beyond `outlier` of them (Cauchy).
-    `own_share` is the difference between our joint definition and the eyes', in hand sizes.
+    A joint has the standard deviation of its sighting, increased by `own_share`, the difference between our joint
+    definition and the eyes', in hand sizes; a joint more than `outlier` standard deviations away loses influence
+    (Cauchy). `pose_prior` is for the whitened pose, `pose_off_prior` for the part of the pose that the prior does not
+    span, `limit_rad` for angles beyond their limits, and `shape_prior` for the shape coefficients.
     """
 
     own_share: float = 0.015
@@ -36,10 +38,10 @@ FRAME_WEIGHTS = FrameWeights()
 
 @dataclass(frozen=True)
 class FrameTerms:
-    """Residuals of T frames, in standard deviations, and their derivatives with respect to (turn, root, pose): D = 6 +
-    P variables.
+    """R residuals per frame, in standard deviations, and their derivatives.
 
-    `by_shape` is None if the shape is fixed.
+    `jacobian` is with respect to turn, root and pose, D = 6 + P variables; `by_shape` with respect to the shape, None
+    if it is fixed.
     """
 
     residuals: Float[np.ndarray, "T R"]
@@ -47,7 +49,7 @@ class FrameTerms:
     by_shape: Float[np.ndarray, "T R S"] | None = None
 
     def cost(self) -> Float[np.ndarray, " T"]:
-        """Return half the sum of squares of every frame."""
+        """Return half the sum of the squared residuals of every frame."""
         return 0.5 * (self.residuals**2).sum(axis=1)
 
 
@@ -75,7 +77,10 @@ class SeenResiduals:
         return 0.5 * (outlier**2 * distance.sum(axis=1) + prior + held)
 
     def terms(self, hand: HandSequence, *, shape: bool = False) -> FrameTerms:
-        """Return residuals and Jacobians; distant joints have the smaller weights of a Cauchy cost (IRLS)."""
+        """Return residuals and derivatives; those with respect to the shape are included if `shape`.
+
+        Joints far from their sightings get the smaller weights of a Cauchy cost (iteratively reweighted least squares).
+        """
         with torch.no_grad():
             placed = hand.placed()
             moved = self._motion(placed.parameters)
@@ -107,7 +112,7 @@ class SeenResiduals:
         return (ray @ K.T)[..., :2], K[:2] @ by_ray
 
     def _shape_motion(self, hand: HandSequence) -> np.ndarray:
-        """Return the derivatives of the joints by shape coefficients, (T, 21, 3, S)."""
+        """Return the derivatives of the joints with respect to the shape coefficients, (T, 21, 3, S)."""
         step, size, placed = 0.1, len(hand.shape), hand.placed().parameters
         moves = torch.cat((torch.zeros(1, size), torch.eye(size) * step))
         many = type(placed)(
@@ -121,7 +126,7 @@ class SeenResiduals:
 
 
 def _with(terms: FrameTerms, residuals: np.ndarray, jacobian: np.ndarray) -> FrameTerms:
-    """Return the terms with additional ones that do not depend on the shape."""
+    """Return the terms with further residuals, which do not depend on the shape, appended."""
     by_shape = terms.by_shape
     if by_shape is not None:
         by_shape = np.concatenate((by_shape, np.zeros((*residuals.shape, by_shape.shape[2]))), axis=1)
@@ -133,7 +138,7 @@ def _with(terms: FrameTerms, residuals: np.ndarray, jacobian: np.ndarray) -> Fra
 
 
 class _PriorTerms:
-    """The terms that keep a pose plausible; linear except for the limits."""
+    """Residuals that keep a pose plausible: linear in the pose, except for those of the joint limits."""
 
     def __init__(self, prior: PosePrior, weights: FrameWeights) -> None:
         whiten, basis = prior.whiten.double().numpy(), prior.basis.double().numpy()

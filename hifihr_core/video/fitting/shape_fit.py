@@ -16,10 +16,10 @@ _STEPS = 6
 def fit_shape(
     motion: MotionOfJoints, seen: SeenSequence, start: HandSequence, weights: FrameWeights = FRAME_WEIGHTS
 ) -> Float[np.ndarray, " S"]:
-    """Return the shape that explains a track's clearest frames, spread over its length.
+    """Return the shape that best explains the clearest frames of a track, chosen over its whole length.
 
-    Damped Gauss-Newton; the poses are eliminated frame by frame (Schur complement), so the system is as small as the
-    shape. Outlying joints lose influence, so that one bad frame does not change a person's hand.
+    Damped Gauss-Newton; the poses are eliminated frame by frame (Schur complement), so the remaining system has one
+    unknown per shape coefficient. Outlying joints lose influence, so that one bad frame hardly changes the shape.
     """
     frames = key_frames(seen)
     own, hand = SeenResiduals(motion, seen.part(frames), weights), start.part(frames)
@@ -38,7 +38,7 @@ def fit_shape(
 
 
 def key_frames(seen: SeenSequence, most: int = _MOST_FRAMES) -> Int[np.ndarray, " M"]:
-    """Divide the seen frames into `most` equal parts; return the clearest frame of each, in order."""
+    """Divide the seen frames into at most `most` equal parts; return the clearest frame of each, in order."""
     frames = np.flatnonzero(seen.seen())
     clearness = (seen.weight / np.maximum(seen.sigma_px, 1e-6)).mean(axis=1)
     parts = np.array_split(frames, min(most, len(frames)))
@@ -48,7 +48,10 @@ def key_frames(seen: SeenSequence, most: int = _MOST_FRAMES) -> Int[np.ndarray, 
 def shared_step(
     terms: FrameTerms, shape: Float[np.ndarray, " S"], held: float, damping: float
 ) -> tuple[Float[np.ndarray, "M D"], Float[np.ndarray, " S"]]:
-    """Return the Gauss-Newton steps of all frames' variables and the shape; ``held * |shape|^2 / 2`` is its prior."""
+    """Return the Gauss-Newton steps of the variables of all frames and of the shape.
+
+    The prior of the shape is the cost ``held * |shape|^2 / 2``.
+    """
     assert terms.by_shape is not None  # requested by the caller
     J, G, r = terms.jacobian, terms.by_shape, terms.residuals[..., None]
     Jt, Gt = J.transpose(0, 2, 1), G.transpose(0, 2, 1)

@@ -19,9 +19,9 @@ _DOUBTFUL = 1.0
 
 @dataclass(frozen=True)
 class SightedTrack:
-    """A hand in consecutive frames of a clip, from its first sighting to its last; `score` is 0 where it was lost.
+    """A hand in consecutive frames of a clip, from its first sighting to its last; `score` is 0 where it was not seen.
 
-    `seen` holds a right hand: for a left one, pictures (``u' = width - u``) and K are mirrored.
+    `seen` is always a right hand: for a left hand, its pixels (``u' = width - u``) and K are mirrored.
     """
 
     id: int
@@ -34,7 +34,11 @@ class SightedTrack:
 def sighted_tracks(
     frames: Sequence[SeenFrame], K: Float[np.ndarray, "3 3"], width: int, *, side: Side | None = None
 ) -> list[SightedTrack]:
-    """Return the tracks of a clip by identity; `side` overrides the eyes."""
+    """Return the tracks of a clip, sorted by identity.
+
+    Hands seen in fewer than 3 frames are left out as false detections, unless the clip is shorter than that. Sides are
+    judged from the sightings if `side` is None. `width` is that of the frames, pixels.
+    """
     places: dict[int, list[int]] = {}
     for place, frame in enumerate(frames):
         for id in frame.hands:

@@ -1,4 +1,4 @@
-"""The smooth fit: poses of one track that explain its sightings with plausible accelerations.
+"""The smooth fit: the motion of one track's hand that explains its sightings with plausible accelerations.
 
 Damped Gauss-Newton on the rotation, position and pose of all frames at once, with one shape. The terms within a frame
 are those of a single photo; between frames, the cost of an acceleration is quadratic up to a few standard deviations
@@ -23,9 +23,10 @@ _USUAL_STEP_S = 1 / 30
 
 @dataclass(frozen=True)
 class MotionWeights:
-    """Standard deviations of accelerations, and the number of them up to which the cost is quadratic.
+    """Standard deviations of accelerations.
 
-    `turn` and `pose` are in rad/s^2 (or the unit of the coefficients), `root` in m/s^2.
+    `turn` is in rad/s^2, `root` in m/s^2, `pose` in rad/s^2 (or the unit of the coefficients, per s^2). `bounded` is
+    the number of standard deviations up to which the cost is quadratic.
     """
 
     turn: float = 40.0
@@ -36,7 +37,10 @@ class MotionWeights:
 
 @dataclass(frozen=True)
 class SmoothSettings:
-    """Weights, Gauss-Newton steps, and the length and overlap of windows in frames."""
+    """Weights of the terms, the maximum number of Gauss-Newton `steps`, and the windows of a long track.
+
+    Windows are `window` frames long, and neighbouring ones overlap by `shared` frames.
+    """
 
     frame: FrameWeights = FRAME_WEIGHTS
     motion: MotionWeights = MotionWeights()
@@ -72,7 +76,7 @@ def fit_window(
     held: int = 0,
     settings: SmoothSettings = SmoothSettings(),
 ) -> HandSequence:
-    """Return the smooth motion in one window; its first `held` frames stay as in `start`."""
+    """Return the smooth motion in one window; the first `held` frames are those of `start`, unchanged."""
     own = SeenResiduals(motion, seen, settings.frame)
     smooth = Smoothness(seen.times_s, settings.motion, start.pose.shape[1])
     hand, damping = start, 1e-3
@@ -110,13 +114,13 @@ def normal_equations(
 
 
 def moved(hand: HandSequence, step: Float[np.ndarray, "T D"]) -> HandSequence:
-    """Return the hand after a step (rotation about the camera's axes, root, pose)."""
+    """Return the hand after a step: per frame, a rotation about the camera's axes, then changes of root and pose."""
     turn = (Rotation.from_rotvec(step[:, :3]) * Rotation.from_rotvec(hand.turn)).as_rotvec()
     return HandSequence(hand.shape, turn, hand.root_cam + step[:, 3:6], hand.pose + step[:, 6:])
 
 
 class Smoothness:
-    """The cost of accelerations."""
+    """The robust cost of the accelerations of a hand's rotation, root and pose."""
 
     def __init__(self, times_s: np.ndarray, weights: MotionWeights, pose_dim: int) -> None:
         self.weights = accelerations(times_s)
@@ -128,7 +132,7 @@ class Smoothness:
         self._bounded = weights.bounded
 
     def values(self, hand: HandSequence) -> Float[np.ndarray, "T D"]:
-        """Return the accelerations of every variable; rows 0 and 1 are zero."""
+        """Return, in row t, the accelerations of all variables at frame t - 1; rows 0 and 1 are zero."""
         found = np.zeros((len(hand), 6 + hand.pose.shape[1]))
         if len(hand) < 3:
             return found
@@ -140,7 +144,10 @@ class Smoothness:
         return found
 
     def strength(self, hand: HandSequence) -> Float[np.ndarray, "T D"]:
-        """Return the weight of every acceleration in its residual; smaller beyond the quadratic range (IRLS)."""
+        """Return the factors that turn accelerations into residuals: inverse standard deviations.
+
+        They are smaller beyond the quadratic range (iteratively reweighted least squares).
+        """
         scaled = self.values(hand) * self._scale
         return self._scale * (1 + (scaled / self._bounded) ** 2) ** -0.25
 
@@ -157,7 +164,7 @@ def _cost(own: SeenResiduals, smooth: Smoothness, hand: HandSequence) -> float:
 def _hold(
     system: TimeSystem, gradient: Float[np.ndarray, "T D"], held: int
 ) -> tuple[TimeSystem, Float[np.ndarray, "T D"]]:
-    """Return the system with the first frames fixed."""
+    """Return the system and its gradient, changed so that the first `held` frames do not move."""
     if not held:
         return system, gradient
     blocks, one, two, pull = (v.copy() for v in (system.blocks, system.next_one, system.next_two, gradient))

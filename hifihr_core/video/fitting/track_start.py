@@ -1,4 +1,4 @@
-"""The start of a track's fit: each sighting lifted separately, gaps bridged, one shape."""
+"""The start of a track's fit: each sighting is lifted separately, gaps are interpolated, and the shape is shared."""
 
 from collections.abc import Sequence
 
@@ -19,9 +19,9 @@ _BATCH = 128
 def lift_track(
     hand: HandModel, lifter: Lifter, seen: SeenSequence, *, steps: int = 0
 ) -> tuple[HandSequence, np.ndarray]:
-    """Return the hand of every frame, each lifted separately, and the shape of each lift (seen frames only).
+    """Lift each sighting separately; return the sequence over all frames and the shape of each sighting.
 
-    `steps` steps of the fit to keypoints follow, as for a photo. See `sequence_of`.
+    Each lift is followed by `steps` steps of the fit to keypoints, as for a photo. `sequence_of` joins them.
     """
     frames = np.flatnonzero(seen.seen())
     parts = [_lift(hand, lifter, seen.part(frames[i : i + _BATCH]), steps) for i in range(0, len(frames), _BATCH)]
@@ -34,11 +34,10 @@ def sequence_of(
     times_s: Float[np.ndarray, " T"],
     frames: Int[np.ndarray, " M"],
 ) -> tuple[HandSequence, Float[np.ndarray, "M S"]]:
-    """Join the lifted hands of some frames (in consecutive `parts`) into a sequence over all frames; return it and
-    their shapes.
+    """Join the hands lifted from some `frames` into a sequence over all times; return it and the shape of each hand.
 
-    The sequence has the median shape, and positions are adjusted so that pixels stay the same. Other frames are
-    interpolated.
+    `parts` are consecutive batches of the hands. The sequence has their median shape, with distances adjusted so that
+    each hand keeps its size in the picture. All other frames are interpolated.
     """
     turn, pose, shapes, root_cam = (np.concatenate(column) for column in zip(*map(_arrays, parts), strict=True))
     shape = np.median(shapes, axis=0)
@@ -47,7 +46,7 @@ def sequence_of(
 
 
 def reshaped(hand: HandModel, sequence: HandSequence, shape: np.ndarray) -> HandSequence:
-    """Return the sequence with another shape, moved along its rays so that its apparent size stays the same."""
+    """Return the sequence with another shape, moved along the viewing rays so that its apparent size stays the same."""
     shapes = np.broadcast_to(sequence.shape, (len(sequence), len(shape)))
     ratio = _size_ratio(hand, shape, shapes, sequence.pose)
     return HandSequence(shape, sequence.turn, sequence.root_cam * ratio[:, None], sequence.pose)
@@ -63,7 +62,7 @@ def _lift(hand: HandModel, lifter: Lifter, seen: SeenSequence, steps: int) -> Pl
 
 
 def _size_ratio(hand: HandModel, shape: np.ndarray, shapes: np.ndarray, pose: np.ndarray) -> np.ndarray:
-    """Return how much larger each pose is with `shape` than with its own shape from `shapes`."""
+    """Return, for each pose, the size of the hand with `shape` divided by its size with its own row of `shapes`."""
 
     def size(of: np.ndarray) -> torch.Tensor:
         zeros = torch.zeros(len(pose), 3)

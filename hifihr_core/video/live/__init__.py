@@ -1,1 +1,1 @@
-"""Track the hands in front of a camera in real time: the newest frame, filters, one JSON line per frame."""
+"""Track the hands in front of a camera in real time: skip to the newest picture, smooth motion, write JSON."""

@@ -1,4 +1,4 @@
-"""Hands in the latest picture: each continues from the previous frame, and nothing waits for the next one."""
+"""Track hands live: each is fitted to the newest picture and the two before it, without waiting for later ones."""
 
 from dataclasses import dataclass, field
 
@@ -29,7 +29,7 @@ _LOST = 0.12
 
 @dataclass(frozen=True)
 class LiveHand:
-    """One hand in one picture: joints and vertices in the camera frame, metres, and in pixels.
+    """One hand in one picture: joints and vertices in the camera frame, metres, and joints in pixels.
 
     `parameters` are those of a right (or mirrored left) hand, as in the files of a track.
     """
@@ -45,7 +45,7 @@ class LiveHand:
 
 @dataclass
 class _Past:
-    """The state of a hand: its last two frames, the shapes seen so far, and its filters."""
+    """The state of a hand: its last two frames, the shapes estimated so far, and its filters (rotation, root, pose)."""
 
     sequence: HandSequence
     seen: SeenSequence

@@ -21,11 +21,11 @@ def live_lines(
     on_picture: Callable[[Frame, Sequence[LiveHand]], None] = lambda frame, hands: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[str]:
-    """Yield a line for every picture that was not dropped, at most `most`. `on_hands` is called with its hands before,
-    `on_picture` with the picture and its hands after the line.
+    """Yield a line for every picture that is not dropped, and stop after `most` lines.
 
-    `latency_ms` is the time from the arrival of the picture to the line, `dropped` counts the pictures that arrived
-    while an earlier one was processed.
+    `on_hands` is called with the hands of a picture before its line, `on_picture` with the picture and its hands after
+    it. In a line, `latency_ms` is the time from the arrival of the picture to the line; `dropped` counts the pictures
+    so far that a newer one replaced before they could be processed.
     """
     for arrived in islice(newest_frames(frames), most):
         found = hands.step(arrived.frame.image, arrived.frame.time_s)

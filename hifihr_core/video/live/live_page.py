@@ -21,9 +21,10 @@ _COLORS: dict[Side, tuple[int, int, int]] = {"right": (232, 182, 150), "left": (
 
 
 class LivePage:
-    """Serves the hands in front of a camera K at ``http://host:port``; `faces` are those of the right hand.
+    """Serves a page with a camera's picture and its hands at ``http://host:port``.
 
-    Raises: ConfigError if the extra `view` is not installed.
+    `faces` are those of a right hand; `K` and `height_px` are those of the picture. If the port is taken, the next free
+    one is used. Raises: ConfigError if the extra `view` is not installed or `host` is not an address of this machine.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class LivePage:
         self._words = self.server.gui.add_markdown("no hand yet")
 
     def show(self, frame: Frame, hands: Sequence[LiveHand]) -> None:
-        """Show a picture and its hands, unless the last one was shown a moment ago."""
+        """Show a picture and its hands; pictures beyond 15 per second are skipped."""
         now = self._clock()
         if now - self._shown_s < 1 / _MOST_PER_S:
             return

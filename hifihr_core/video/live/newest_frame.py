@@ -1,4 +1,4 @@
-"""The newest picture of a camera: slow readers skip pictures and never fall behind."""
+"""The newest picture of a camera: a slow reader skips pictures and never falls behind."""
 
 import threading
 import time
@@ -10,7 +10,7 @@ from hifihr_core.video.reading.frames import Frame
 
 @dataclass(frozen=True)
 class Arrived:
-    """A frame, when it arrived (`time.monotonic`), and how many frames before it were skipped."""
+    """A frame, the time of its arrival (`time.monotonic`), and the number of frames that were skipped so far."""
 
     frame: Frame
     arrived_s: float
@@ -18,7 +18,7 @@ class Arrived:
 
 
 class NewestFrame:
-    """Holds one frame; a newer one replaces it."""
+    """Holds at most one frame for a reader in another thread; a newer frame replaces it."""
 
     def __init__(self) -> None:
         self._change = threading.Condition()
@@ -26,7 +26,7 @@ class NewestFrame:
         self._dropped, self._ended = 0, False
 
     def put(self, frame: Frame, arrived_s: float) -> None:
-        """Store a frame, and drop one that has not been taken yet."""
+        """Store a frame; an earlier one that has not been taken is dropped."""
         with self._change:
             self._dropped += self._waiting is not None
             self._waiting = Arrived(frame, arrived_s, self._dropped)
@@ -39,7 +39,7 @@ class NewestFrame:
             self._change.notify()
 
     def take(self) -> Arrived | None:
-        """Return the newest frame as soon as there is one, or None after the last."""
+        """Wait for a frame and return the newest, or None after the last."""
         with self._change:
             self._change.wait_for(lambda: self._waiting is not None or self._ended)
             taken, self._waiting = self._waiting, None
@@ -49,7 +49,7 @@ class NewestFrame:
 def newest_frames(frames: Iterable[Frame]) -> Iterator[Arrived]:
     """Yield the newest of `frames`, which are read in a separate thread, until they end.
 
-    An error in the reader is raised here, after the last frame.
+    If reading a frame raises an error, it is raised here after the frames before it.
     """
     place, errors, stopped = NewestFrame(), [], threading.Event()
 

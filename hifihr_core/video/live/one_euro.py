@@ -1,4 +1,4 @@
-"""The one-euro filter: smooth when a hand rests, quick when it moves (Casiez, Roussel and Vogel, CHI 2012)."""
+"""The one-euro filter: smooth at rest, quick in motion (Casiez, Roussel and Vogel, CHI 2012)."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,11 @@ from scipy.spatial.transform import Rotation
 
 @dataclass(frozen=True)
 class EuroSettings:
-    """Cut-off frequency at rest, hertz, and its increase with speed (per unit per second of the value)."""
+    """Cut-off frequencies of a filter.
+
+    The cut-off is `rest_hz` at rest and rises by `rise` hertz per unit of speed (units of the value per second). The
+    speed itself is filtered with the cut-off `speed_hz`.
+    """
 
     rest_hz: float = 1.5
     rise: float = 0.5

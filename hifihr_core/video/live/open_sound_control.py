@@ -11,9 +11,10 @@ _LOOPBACK = "127.0.0.1"
 
 
 class OscSender:
-    """Sends hands to a program that listens on a port: ``/hifihr/hand`` with id, side and the 63 joint coordinates.
+    """Sends hands to a program that listens on a port, one message ``/hifihr/hand`` per hand.
 
-    Coordinates are metres in the camera frame, joint by joint. Raises: DeviceError for an unknown host.
+    A message holds the track, the side, and x, y, z of all 21 joints, metres in the camera frame. Raises: DeviceError
+    for an unknown host.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -21,7 +22,7 @@ class OscSender:
         try:
             self._target = (socket.gethostbyname(host), port)
         except OSError as error:
-            raise DeviceError(f"--osc {host}:{port}: unknown host ({error}), expected HOST:PORT") from error
+            raise DeviceError(f"--osc {host}:{port}: unknown host ({error}); check its name") from error
 
     def send(self, hands: Sequence[LiveHand]) -> None:
         """Send one message per hand; a missing listener is not an error."""
@@ -35,7 +36,7 @@ class OscSender:
 
 
 def osc_message(address: str, values: Sequence[int | float | str]) -> bytes:
-    """Return one message: address, types and values, each padded to four bytes, big-endian."""
+    """Return one message: address, types and values, big-endian, with strings padded to a multiple of four bytes."""
     types = "".join("i" if isinstance(v, int) else "s" if isinstance(v, str) else "f" for v in values)
     body = b"".join(
         _padded(v) if isinstance(v, str) else struct.pack(">i" if isinstance(v, int) else ">f", v) for v in values

@@ -36,8 +36,8 @@ class VideoFile(FrameSource):
     """A video file.
 
     Pictures are rotated as the file specifies, and fitted into the size of the first. Damaged parts are skipped and
-    truncated files end early, with a line in `notes`. Raises: DataError for a missing or empty file, or one without
-    video; AssetError if PyAV is not installed.
+    truncated files end early, with a line in `notes`. Raises: DataError for a file that is missing, empty or damaged,
+    or has no video; AssetError if PyAV is not installed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -48,7 +48,9 @@ class VideoFile(FrameSource):
             stream = _video_stream(container, path)
             first = next(self._decoded(container, stream), None)
             if first is None:
-                raise DataError(f"{path}: no frame could be decoded; the file is truncated or damaged")
+                raise DataError(
+                    f"{path}: no frame could be decoded; the file is truncated or damaged, so copy or export it again"
+                )
             height, width = _upright(first).shape[:2]
             self.facts = ClipFacts(
                 name=path.name,
@@ -81,12 +83,15 @@ class VideoFile(FrameSource):
         assert self.path is not None  # passed to the constructor
         try:
             if self.path.stat().st_size == 0:
-                raise DataError(f"{self.path}: the file is empty, expected a clip")
+                raise DataError(f"{self.path}: the file is empty, expected a clip; copy or export it again")
             return self._av.open(str(self.path), metadata_errors="replace", options=dict(ONE_FILE))
         except FileNotFoundError as error:
             raise DataError(f"{self.path}: no such file; check the path") from error
         except (self._av.error.FFmpegError, OSError, ValueError) as error:
-            raise DataError(f"{self.path}: cannot be opened as a clip ({_reason(error)})") from error
+            raise DataError(
+                f"{self.path}: cannot be opened as a clip ({_reason(error)}), expected mp4, mov, webm, mkv, gif, ...; "
+                "convert it, or copy it again if it is damaged"
+            ) from error
 
     def _decoded(self, container: Any, stream: Any) -> Iterator[Any]:
         """Yield decoded pictures; parts that cannot be decoded are counted and skipped."""
@@ -111,12 +116,17 @@ class VideoFile(FrameSource):
         height, width = image.shape[:2]
         if (width, height) == (self.facts.width, self.facts.height):
             return image
-        self.note(f"pictures change size; all are fitted into {self.facts.width} x {self.facts.height}")
+        self.note(sizes_differ(self.facts))
         return fit_into(image, self.facts.width, self.facts.height)
 
 
+def sizes_differ(facts: ClipFacts) -> str:
+    """Return the note that pictures of different sizes are fitted into the size of the clip."""
+    return f"the pictures have different sizes; all are fitted into {facts.width} x {facts.height} pixels"
+
+
 def fit_into(image: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Return the RGB picture scaled to fit a size, centred on black."""
+    """Return the RGB picture scaled to fit into `width` x `height` pixels, centred on black."""
     scale = min(width / image.shape[1], height / image.shape[0])
     size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
@@ -128,7 +138,7 @@ def fit_into(image: np.ndarray, width: int, height: int) -> np.ndarray:
 
 def _video_stream(container: Any, path: Path | None) -> Any:
     if not container.streams.video:
-        raise DataError(f"{path}: contains no video stream, expected a clip")
+        raise DataError(f"{path}: contains no video, expected a clip; check the path")
     return container.streams.video[0]
 
 

@@ -42,9 +42,10 @@ class ClipFacts:
 
 @dataclass(frozen=True)
 class Span:
-    """The requested part of a clip: every `every`-th frame from `start_s` up to, not including, `end_s`.
+    """The requested part of a clip: frames from `start_s` up to, not including, `end_s`, seconds.
 
-    Raises: ConfigError for a span that must be empty.
+    Only frames whose number is a multiple of `every` are included. Raises: ConfigError unless `every` is at least 1 and
+    ``0 <= start_s < end_s``.
     """
 
     start_s: float = 0.0
@@ -59,11 +60,11 @@ class Span:
             raise ConfigError(f"--from {self.start_s:g} s, --to {end}: expected 0 <= from < to")
 
     def holds(self, number: int, time_s: float) -> bool:
-        """Return whether a frame is in the span."""
+        """Return whether a frame is in the span, provided that it is not past the end (`is_over`)."""
         return time_s >= self.start_s and number % self.every == 0
 
     def is_over(self, time_s: float) -> bool:
-        """Return whether this frame and all later ones are past the end."""
+        """Return whether a frame at this time is past the end, as are all later ones."""
         return self.end_s is not None and time_s >= self.end_s
 
 
@@ -72,7 +73,7 @@ WHOLE = Span()
 
 
 class FrameSource(ABC):
-    """A source of frames: a file, a folder of pictures, a camera.
+    """A source of frames: a video file, a folder of pictures, or a camera.
 
     `notes` collects problems with the clip while frames are read, one sentence each.
     """

@@ -8,7 +8,7 @@ import numpy as np
 from hifihr_core.errors import DataError
 from hifihr_core.photos.finding import find_photos
 from hifihr_core.photos.reading import read_photo
-from hifihr_core.video.reading.containers import fit_into
+from hifihr_core.video.reading.containers import fit_into, sizes_differ
 from hifihr_core.video.reading.frames import WHOLE, ClipFacts, Frame, FrameSource, Span
 
 
@@ -25,7 +25,9 @@ class PictureSequence(FrameSource):
         self.path = Path(patterns[0])
         first = next((image for image in map(self._read, self._paths) if image is not None), None)
         if first is None:
-            raise DataError(f"{self.path}: none of the {len(self._paths)} pictures can be read")
+            raise DataError(
+                f"{self.path}: no picture could be read, expected JPEG, PNG, ...; convert or copy them again"
+            )
         height, width = first.shape[:2]
         self.facts = ClipFacts(self.path.stem, width, height, fps, len(self._paths))
         self.notes.clear()
@@ -42,7 +44,7 @@ class PictureSequence(FrameSource):
             if image is None:
                 continue
             if image.shape[:2] != (self.facts.height, self.facts.width):
-                self.note(f"pictures change size; all are fitted into {self.facts.width} x {self.facts.height}")
+                self.note(sizes_differ(self.facts))
                 image = fit_into(image, self.facts.width, self.facts.height)
             yield Frame(number, time_s, image)
 

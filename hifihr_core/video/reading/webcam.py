@@ -19,14 +19,15 @@ class Webcam(FrameSource):
         if not found or picture is None:
             self._capture.release()
             raise DeviceError(
-                f"camera {number}: not found or in use; connect it, close other programs, or try --webcam 0"
+                f"camera {number}: not found or in use; connect it, close other programs that use it, or give another "
+                "number"
             )
         height, width = picture.shape[:2]
         fps = self._capture.get(cv2.CAP_PROP_FPS)
         self.facts = ClipFacts(f"webcam{number}", width, height, fps if 1 <= fps <= 1000 else 30.0)
 
     def frames(self, span: Span = WHOLE, *, after: int = -1) -> Iterator[Frame]:
-        """Yield frames as they arrive, with the seconds since the first; the camera is released at the end."""
+        """Yield frames as they arrive, with their time since the first; the camera is released at the end."""
         start, number = None, after + 1
         try:
             while True:
@@ -43,7 +44,7 @@ class Webcam(FrameSource):
 
 
 def _open_quietly(number: int) -> cv2.VideoCapture:
-    """Open a camera without OpenCV's warnings on stderr; our own message says the same in one line."""
+    """Open a camera without OpenCV's warnings on stderr; our own error reports a failure in one line."""
     logging = cv2.utils.logging
     before = logging.getLogLevel()
     logging.setLogLevel(logging.LOG_LEVEL_SILENT)

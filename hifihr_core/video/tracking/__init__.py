@@ -1,1 +1,1 @@
-"""Track hands from frame to frame: sightings, stable identities and sides, the journal of a clip."""
+"""Track hands from frame to frame, with stable identities and sides; record them in the journal of a clip."""

@@ -1,4 +1,4 @@
-"""The journal of a clip: one line with the hands seen in each frame, from which an interrupted run resumes."""
+"""The journal of a clip: the hands seen in each frame, line by line, from which an interrupted run resumes."""
 
 import json
 import math
@@ -40,10 +40,10 @@ class SeenFrame:
 
 
 class Journal:
-    """A file with one JSON line per frame, after a line that describes what they were made from.
+    """A file with a JSON line that describes the clip and the settings (`origin`), then one JSON line per frame.
 
-    A journal of a different clip or settings is restarted, and a truncated line is dropped.
-    Raises: DataError if it cannot be written.
+    A frame has further lines for hands found in it later. A journal with another origin is started anew; a damaged line
+    and all lines after it are dropped. Raises: DataError if the file cannot be written.
     """
 
     def __init__(self, path: Path, origin: Mapping[str, object]) -> None:
@@ -56,14 +56,14 @@ class Journal:
         self._file: IO[str] | None = None
 
     def frames(self) -> Iterator[SeenFrame]:
-        """Yield the frames in the journal."""
+        """Yield the frames in the journal, line by line."""
         with open_regular(self._path, most_bytes=_MOST_BYTES) as file:
             next(file)
             for line in file:
                 yield frame_from_json(line)
 
     def append(self, frame: SeenFrame) -> None:
-        """Write a frame; it is on disk when this returns, unless the whole machine crashes."""
+        """Append a frame and flush it: it is kept if the process is killed, though not if the machine crashes."""
         if self._file is None:
             self._file = self._path.open("a", encoding="utf-8")
         self._file.write(frame_to_json(frame) + "\n")
@@ -76,7 +76,7 @@ class Journal:
             self._file = None
 
     def _whole_bytes(self) -> int:
-        """Return the length up to the first damaged line; 0 for the journal of another clip or settings."""
+        """Return the number of bytes before the first damaged line; 0 for the journal of another clip or settings."""
         if not self._path.exists():
             return 0
         length = 0
@@ -116,15 +116,15 @@ def frame_to_json(frame: SeenFrame) -> str:
 
 def frame_from_json(line: str | bytes) -> SeenFrame:
     """Parse a line as a frame. Raises: DataError if it is damaged."""
-    document = parse_json(line, "a line of a journal")
+    document = parse_json(line, "a line of the journal")
     try:
         hands = {int(id): _hand(hand) for id, hand in document["hands"].items()}
         time_s = float(document["time_s"])
         if not math.isfinite(time_s):
-            raise ValueError(f"a time of {time_s}")
+            raise ValueError(f"time_s is {time_s}, expected a finite number")
         return SeenFrame(int(document["frame"]), time_s, bool(document["searched"]), hands)
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise DataError(f"a line of a journal: not a frame ({error}); delete the file and run again") from error
+        raise DataError(f"a line of the journal is not a frame ({error}); delete the journal and run again") from error
 
 
 def as_written(hand: SeenHand) -> SeenHand:
@@ -137,7 +137,7 @@ def _hand(document: Mapping[str, object]) -> SeenHand:
     values = {name: np.array(one, float) if isinstance(one, list) else one for name, one in values.items()}
     wrong = [name for name, shape in _SHAPES.items() if np.shape(values[name]) != shape]
     if wrong:
-        raise ValueError(f"{wrong[0]} has shape {np.shape(values[wrong[0]])}")
+        raise ValueError(f"{wrong[0]} has shape {np.shape(values[wrong[0]])}, expected {_SHAPES[wrong[0]]}")
     return SeenHand(**values)
 
 

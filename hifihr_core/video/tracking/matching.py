@@ -1,4 +1,4 @@
-"""Match sightings to tracks: the assignment of least cost (Kuhn-Munkres), with no hand used twice."""
+"""Match sightings to tracks by the assignment of least total cost (Kuhn-Munkres); no hand is used twice."""
 
 from collections.abc import Sequence
 
@@ -27,7 +27,7 @@ NEVER = 1e6
 
 
 def match(tracks: Sequence[Track], seen: Sequence[SeenHand], time_s: float) -> dict[int, int]:
-    """Return the index of the sighting that continues each track, keyed by track.
+    """Return the index of the sighting that continues each track, keyed by the index of the track.
 
     As many tracks as possible continue, with the least total cost. Two tracks never continue with the same hand: if two
     sightings show one hand, the track that fits it less well gets another sighting, or none.
@@ -59,7 +59,7 @@ def assigned(costs: Float[np.ndarray, "N M"]) -> dict[int, int]:
 
 
 def cost(track: Track, seen: SeenHand, time_s: float) -> float:
-    """Return the cost of continuing a track with a sighting, in hand sizes; `NEVER` if it cannot."""
+    """Return the cost of continuing a track with a sighting, in hand sizes; `NEVER` if they cannot be the same hand."""
     if hand_size_px(seen.joints_px) < _SMALLEST * track.usual_px:
         return NEVER
     lost_s = abs(time_s - track.seen_s)

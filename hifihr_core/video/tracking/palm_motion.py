@@ -1,4 +1,4 @@
-"""The palm as a frame in the picture (position, rotation and size) with constant velocity while it is not seen."""
+"""The motion of the palm in the picture (position, rotation and size), extrapolated while it is not seen."""
 
 import numpy as np
 from jaxtyping import Float
@@ -14,7 +14,7 @@ PalmVelocity = Float[np.ndarray, "4"]
 
 
 def palm_px(joints_px: Float[np.ndarray, "21 2"]) -> Float[np.ndarray, "2"]:
-    """Return the centre of the palm."""
+    """Return the centre of the palm: the mean of the wrist and the finger bases."""
     return joints_px[list(PALM)].mean(axis=0)
 
 
@@ -26,7 +26,10 @@ def hand_size_px(joints_px: Float[np.ndarray, "21 2"]) -> float:
 def palm_velocity(
     before_px: Float[np.ndarray, "21 2"], after_px: Float[np.ndarray, "21 2"], elapsed_s: float
 ) -> PalmVelocity:
-    """Return the velocity of a palm from two sightings: pixels, radians and factors of e per second."""
+    """Return the velocity (x, y, rotation, growth) of a palm from two sightings that are `elapsed_s` apart.
+
+    Pixels, radians and the logarithm of the size, per second.
+    """
     elapsed_s = max(elapsed_s, 1e-3)
     shift = (palm_px(after_px) - palm_px(before_px)) / elapsed_s
     one, other = (points - points.mean(axis=0) for points in (before_px[list(PALM)], after_px[list(PALM)]))
@@ -47,7 +50,7 @@ def palm_velocity(
 def moved_on(
     joints_px: Float[np.ndarray, "21 2"], velocity: PalmVelocity, elapsed_s: float
 ) -> Float[np.ndarray, "21 2"]:
-    """Extrapolate the joints in time: rotated, scaled and moved with the palm, with damping over time."""
+    """Return the joints after `elapsed_s`: rotated, scaled and moved with the palm, ever more slowly."""
     lasting_s = elapsed_s / (1 + 2 * elapsed_s)
     size = max(hand_size_px(joints_px), 1e-6)
     change = velocity * lasting_s / np.array([size, size, 1.0, 1.0])

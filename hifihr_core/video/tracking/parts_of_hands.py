@@ -1,7 +1,7 @@
-"""Sightings that show a finger and not a hand: the network squeezes all joints into it and is sure of them.
+"""Remove sightings that show only a finger: the network squeezes all joints of a hand into it, with high confidence.
 
-A tracker that has lost a hand looks for it everywhere and now and then accepts such a reading. In hindsight it is much
-smaller than the hand was shortly before and is shortly after, or than the other hand, and it does not last.
+A tracker that has lost a hand looks for it everywhere and sometimes accepts such a sighting. In hindsight it can be
+recognised: it is much smaller than the same hand just before and after, or brief and much smaller than the other hand.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ _STEADY_S = 0.1
 
 
 def without_parts(frames: Sequence[SeenFrame]) -> list[SeenFrame]:
-    """Return the frames without the sightings that most likely show a part of a hand."""
+    """Return the frames without the sightings that most likely show only a part of a hand."""
     rows = [(place, id) for place, frame in enumerate(frames) for id in sorted(frame.hands)]
     if not rows:
         return list(frames)
@@ -40,7 +40,7 @@ def without_parts(frames: Sequence[SeenFrame]) -> list[SeenFrame]:
 def _shrunken(
     times_s: Float[np.ndarray, " N"], ids: np.ndarray, sizes: Float[np.ndarray, " N"]
 ) -> Bool[np.ndarray, " N"]:
-    """Return which sightings are much smaller than their own track is around that time; times ascend."""
+    """Return which sightings are much smaller than the median of their track within half a second; `times_s` ascend."""
     bad = np.zeros(len(ids), dtype=bool)
     for id in np.unique(ids):
         own = np.flatnonzero(ids == id)
@@ -52,7 +52,7 @@ def _shrunken(
 
 
 def _brief(times_s: Float[np.ndarray, " N"], ids: np.ndarray, sizes: Float[np.ndarray, " N"]) -> Bool[np.ndarray, " N"]:
-    """Return which sightings belong to a short stretch of a track that is much smaller than another hand then."""
+    """Return which sightings belong to a brief run of a track that is much smaller than other hands at that time."""
     bad = np.zeros(len(ids), dtype=bool)
     for id in np.unique(ids):
         own = np.flatnonzero(ids == id)

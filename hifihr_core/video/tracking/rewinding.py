@@ -38,9 +38,10 @@ class Rewinder:
         after: int,
         others: Callable[[int], Mapping[int, SeenHand]],
     ) -> dict[int, SeenHand]:
-        """Return the positions of a hand, seen at `time_s`, in the stored pictures with a number above `after`.
+        """Return the sightings of a hand, by frame number, in the stored pictures with a number above `after`.
 
-        `others` gives the other known hands of a picture.
+        The hand, seen at `time_s`, is followed back until it has been missing for 0.3 s. `others` returns the other
+        known hands in the picture with a given number, with which it must not be confused.
         """
         track, found = new_track(0, seen, -time_s), {}
         for frame in reversed(self._frames):
@@ -63,7 +64,7 @@ class Rewinder:
     def _own(
         self, seen: Sequence[SeenHand], track: Track, frame: Frame, others: Mapping[int, SeenHand]
     ) -> SeenHand | None:
-        """Return the sighting that best continues the track, if any; hands of other tracks do not count."""
+        """Return the sighting that best continues the track, or None; hands of other tracks are excluded."""
         free = [
             one
             for one in seen

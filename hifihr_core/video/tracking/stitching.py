@@ -1,8 +1,7 @@
 """Global identities: tracks are cut where they may have been confused, and the pieces are joined again.
 
-A tracker decides frame by frame. In hindsight, a piece has a side that all its sightings support, and a motion at
-either end: the most likely set of joins is an assignment of least total cost, in which each piece has at most one
-successor.
+The tracker decides frame by frame. In hindsight, all sightings of a piece vote on its side, and its motion is known at
+both ends. The most likely joins are the assignment of least total cost in which each piece has at most one successor.
 """
 
 from collections.abc import Sequence
@@ -35,7 +34,7 @@ _ENDS, _ANOTHER, _MOTION_FRAMES = 25.0, 0.5, 4
 
 @dataclass(frozen=True)
 class Piece:
-    """Sightings of one hand: indices of frames, times, hands."""
+    """A track or a piece of one: sightings of one hand, with the indices (`places`) and times of their frames."""
 
     id: int
     places: tuple[int, ...]
@@ -43,12 +42,12 @@ class Piece:
     hands: tuple[SeenHand, ...]
 
     def odds(self) -> float:
-        """Return the log-odds that its sightings show a right hand."""
+        """Return the bounded log-odds that its sightings show a right hand."""
         mean = float(np.mean([side_odds(one) for one in self.hands]))
         return float(np.clip(mean * min(len(self.hands), _WITNESSES), -_MOST_ODDS, _MOST_ODDS))
 
     def expected_px(self, time_s: float) -> Float[np.ndarray, "21 2"]:
-        """Extrapolate the hand beyond the end or the beginning of the piece."""
+        """Return the joints extrapolated to a time after the end or before the beginning of the piece."""
         inner = slice(-_MOTION_FRAMES, None) if time_s > self.times_s[-1] else slice(_MOTION_FRAMES - 1, None, -1)
         times, hands = self.times_s[inner], self.hands[inner]
         if len(hands) < 2:
@@ -85,7 +84,7 @@ def stitched(frames: Sequence[SeenFrame]) -> list[SeenFrame]:
 
 
 def join_costs(pieces: Sequence[Piece]) -> Float[np.ndarray, "N M"]:
-    """Return the cost of each continuation (first N columns), or of none (a separate column per piece)."""
+    """Return the costs of continuing piece i with piece j, in ``[i, j]``, or with none, in ``[i, N + i]``; M is 2 N."""
     count = len(pieces)
     costs = np.full((count, 2 * count), NEVER)
     costs[np.arange(count), count + np.arange(count)] = _ENDS
@@ -96,7 +95,7 @@ def join_costs(pieces: Sequence[Piece]) -> Float[np.ndarray, "N M"]:
 
 
 def join_cost(one: Piece, other: Piece) -> float:
-    """Return the cost of `other` being the same hand after `one`: a negative log likelihood, or `NEVER`."""
+    """Return the cost of `other` continuing `one` as the same hand: a negative log-likelihood, or `NEVER`."""
     gap_s = other.times_s[0] - one.times_s[-1]
     if other.places[0] <= one.places[-1] or gap_s > _LONGEST_GAP_S:
         return NEVER
@@ -132,7 +131,8 @@ def _piece(id: int, places: Sequence[int], frames: Sequence[SeenFrame]) -> Piece
 def _cut(piece: Piece, frames: Sequence[SeenFrame]) -> list[Piece]:
     """Split a track at the moments at which it may have switched to another hand.
 
-    These are gaps, jumps, other hands that come close or leave, and the strongest change of side in between.
+    These are gaps, jumps, the arrival and departure of another hand nearby and, while it is near, the strongest change
+    of side.
     """
     near = [_near(piece, number, frames) for number in range(len(piece.places))]
     cuts = [number for number in range(1, len(near)) if near[number] != near[number - 1] or _jumps(piece, number)]
@@ -143,7 +143,7 @@ def _cut(piece: Piece, frames: Sequence[SeenFrame]) -> list[Piece]:
 
 
 def _jumps(piece: Piece, number: int) -> bool:
-    """Return whether a hand was missing just before, or has jumped."""
+    """Return whether the hand was missing in the frame before, or has jumped since."""
     before, now = (palm_px(piece.hands[k].joints_px) for k in (number - 1, number))
     apart = float(np.linalg.norm(now - before))
     gap = piece.places[number] - piece.places[number - 1] > 1
@@ -151,7 +151,7 @@ def _jumps(piece: Piece, number: int) -> bool:
 
 
 def _side_changes(piece: Piece, first: int, last: int) -> int:
-    """Return the position at which the sides of earlier and later sightings differ most."""
+    """Return the index in the piece at which the sides of earlier and later sightings differ most."""
     odds = np.array([side_odds(one) for one in piece.hands[first:last]])
     before, count = np.cumsum(odds)[:-1], np.arange(1, len(odds))
     apart = before / count - (odds.sum() - before) / (len(odds) - count)
@@ -160,7 +160,7 @@ def _side_changes(piece: Piece, first: int, last: int) -> int:
 
 
 def _near(piece: Piece, number: int, frames: Sequence[SeenFrame]) -> bool:
-    """Return whether another hand is so close that the two may be confused."""
+    """Return whether another hand is so close to sighting `number` that the two may be confused."""
     own = piece.hands[number].joints_px
     others = [hand.joints_px for id, hand in frames[piece.places[number]].hands.items() if id != piece.id]
     return any(

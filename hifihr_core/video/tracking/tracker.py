@@ -1,4 +1,4 @@
-"""The tracker: hands from frame to frame, with stable identities and sides."""
+"""The tracker: follow hands from frame to frame, with stable identities and sides."""
 
 import math
 from collections.abc import Sequence
@@ -21,13 +21,14 @@ from hifihr_core.video.tracking.watching import Watcher
 class TrackSettings:
     """Settings of the tracker.
 
-    A lost hand is searched for near its last position in every frame (`search_near`), and unknown hands in the whole
-    picture: every `search_lost` frames while one is lost or none is known, every `search_every` frames while fewer than
-    `max_hands` are known, and closely, which takes half a second, every `closely_every_s` seconds.
+    With `search_near`, a lost hand is searched for near its last position in every frame. While fewer than `max_hands`
+    are seen, the whole picture is searched: every `search_lost` frames if a hand is lost or none is known, otherwise
+    every `search_every` frames. Once every `closely_every_s` seconds this search is a close one, which finds more but
+    takes half a second.
 
-    A track starts with a hand whose score is at least `begins`. Where a hand was a moment ago, there most likely still
-    is one, so the track continues down to a mean presence of `goes_on`, which would not be enough for a new hand. It
-    ends once the hand has not been seen for `gap_s`.
+    A track starts with a hand whose score is at least `begins`. Since a hand most likely still is where it was a moment
+    ago, a track continues with a presence (the network's estimate that a hand is there) of at least `goes_on`, which
+    would not be enough to start one. A track ends once its hand has not been seen for `gap_s` seconds.
     """
 
     max_hands: int = 2
@@ -60,7 +61,11 @@ class Tracked:
 
 @dataclass(frozen=True)
 class TrackerState:
-    """The state that the next frame depends on."""
+    """What the tracker keeps between frames.
+
+    `next_id` is the identity of the next new track, `since_search` the number of frames since the whole picture was
+    searched, and `closely_s` the time of the last close search.
+    """
 
     tracks: tuple[Track, ...] = ()
     next_id: int = 0
@@ -117,7 +122,7 @@ class Tracker:
         return TrackerState(tuple(tracks), next_id, 0, self._closely_s(time_s))
 
     def _closely_s(self, time_s: float) -> float:
-        """Return the time of the last close search: now, if another one is due."""
+        """Return the time of the last close search, or `time_s` if another one is due."""
         last = self.state.closely_s
         return time_s if time_s - last >= self.settings.closely_every_s - 1e-6 else last
 
@@ -135,10 +140,10 @@ class Tracker:
         return [one for one in seen if one.score >= self.settings.goes_on_score]
 
     def _begun(self, tracks: Sequence[Track], free: Sequence[SeenHand], time_s: float) -> list[Track]:
-        """Return new tracks for hands that continue none, most confident first.
+        """Return new tracks for the sightings in `free`, which continue no track, most certain first.
 
-        A hand that overlaps a known one is most likely a second reading of it; a hidden hand starts a track once it is
-        clear.
+        A sighting that overlaps a known hand is skipped, since it is most likely the same hand; a hand that another one
+        hides starts a track once they no longer overlap.
         """
         known = [track.seen.joints_px for track in tracks if track.misses == 0]
         begun: list[Track] = []

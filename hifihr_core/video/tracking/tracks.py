@@ -22,8 +22,8 @@ class Track:
     """A hand that is being tracked.
 
     `seen` is its last sighting, at `seen_s`; `velocity` is that of its palm (see `palm_velocity`). `right_odds` is the
-    log-odds of a right hand, `usual_px` the size over the last half second. `hits` counts its sightings, `misses` the
-    frames since the last one.
+    log-odds of a right hand, `usual_px` the hand's size averaged over about half a second. `hits` counts its sightings,
+    `misses` the frames since the last one.
     """
 
     id: int
@@ -37,11 +37,11 @@ class Track:
 
     @property
     def side(self) -> Side:
-        """The side suggested by its sightings."""
+        """The side that its sightings suggest so far."""
         return "right" if self.right_odds > 0 else "left"
 
     def expected_px(self, time_s: float) -> Float[np.ndarray, "21 2"]:
-        """Extrapolate its joints with its velocity, damped more the longer it is lost."""
+        """Return its joints extrapolated to `time_s` with its velocity, damped more the longer the hand is lost."""
         return moved_on(self.seen.joints_px, self.velocity, time_s - self.seen_s)
 
     def missed(self) -> "Track":
@@ -49,7 +49,7 @@ class Track:
         return replace(self, misses=self.misses + 1)
 
     def continued(self, seen: SeenHand, time_s: float) -> "Track":
-        """Return the track with another sighting; a fixed side does not change."""
+        """Return the track with another sighting; once the side is certain, it no longer changes."""
         elapsed_s = time_s - self.seen_s
         measured = palm_velocity(self.seen.joints_px, seen.joints_px, elapsed_s)
         follows = _FOLLOWS if self.hits > 1 else 1.0
@@ -75,6 +75,6 @@ def new_track(id: int, seen: SeenHand, time_s: float) -> Track:
 
 
 def side_odds(seen: SeenHand) -> float:
-    """Return the log-odds of a right hand from one sighting, bounded: no single frame decides."""
+    """Return the log-odds of a right hand from one sighting, bounded so that no single frame decides."""
     sure = float(np.clip(seen.side_confidence, 0.5, 0.999))
     return float(np.clip(np.log(sure / (1 - sure)), 0, _SIDE_STEP)) * (1 if seen.side == "right" else -1)

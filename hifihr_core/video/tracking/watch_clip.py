@@ -27,7 +27,8 @@ def watch_clip(
 ) -> list[SeenFrame]:
     """Return the frames of a clip with their hands; frames that are already in the journal are not processed again.
 
-    A newly found hand is followed back through frames that missed it, and identities are global.
+    A newly found hand is followed back through frames in which it was missed. Identities are the most likely ones over
+    the whole clip.
     """
     watching = _Watching(source, _AsWritten(watcher), journal, settings)
     after = watching.take_up()
@@ -43,7 +44,7 @@ def watch_clip(
 
 
 class _Watching:
-    """A pass over a clip: the hands seen so far, by frame number."""
+    """The state of the pass over a clip; `seen` are its frames so far, by number."""
 
     def __init__(self, source: FrameSource, watcher: Watcher, journal: Journal, settings: TrackSettings) -> None:
         self._tracker, self._journal = Tracker(watcher, settings), journal
@@ -53,7 +54,7 @@ class _Watching:
         self._last: dict[int, int] = {}
 
     def take_up(self) -> int:
-        """Replay an earlier run; return the number of its last frame, or -1."""
+        """Replay the journal of an earlier run; return the number of its last frame, or -1 without one."""
         for frame in self._journal.frames():
             if frame.number in self.seen:
                 self._add(frame)
@@ -63,7 +64,7 @@ class _Watching:
         return max(self.seen, default=-1)
 
     def step(self, picture: Frame) -> None:
-        """Process the next picture, and go back to earlier ones that missed its hands."""
+        """Process the next picture, and look for its new hands in earlier ones in which they were missed."""
         time_s = round(picture.time_s, 6)
         hands = {one.id: one.seen for one in self._tracker.step(picture.image, time_s)}
         frame = SeenFrame(picture.number, time_s, self._tracker.state.since_search == 0, hands)
@@ -97,7 +98,7 @@ class _Watching:
 
 
 class _AsWritten:
-    """Eyes whose sightings are rounded as in the journal."""
+    """A watcher whose sightings are rounded as in the journal."""
 
     def __init__(self, watcher: Watcher) -> None:
         self._watcher = watcher

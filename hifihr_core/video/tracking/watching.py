@@ -1,4 +1,4 @@
-"""The interface between tracker and eyes, and its implementation: one quick look per hand and frame."""
+"""The interface between the tracker and the eyes, and an implementation that is quick enough for every frame."""
 
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
@@ -35,13 +35,13 @@ _NEAR_MOVES = np.array(
 
 @runtime_checkable
 class Watcher(Protocol):
-    """Finds hands in a picture, and again where they are expected."""
+    """Finds hands in a picture, and finds known hands again where they are expected."""
 
     def find(self, image: UInt8[np.ndarray, "H W 3"], *, closely: bool = False) -> Sequence[SeenHand]:
-        """Return the hands of a picture without prior positions; `closely` takes longer and finds more."""
+        """Return the hands anywhere in a picture; `closely` takes longer and finds more."""
 
     def follow(self, image: UInt8[np.ndarray, "H W 3"], expected_px: Float[np.ndarray, "N 21 2"]) -> Sequence[SeenHand]:
-        """Return the sighting at each set of expected joints; its score may be low."""
+        """Return one sighting at each set of expected joints, with a low score if no hand is there."""
 
     def search_near(
         self, image: UInt8[np.ndarray, "H W 3"], expected_px: Float[np.ndarray, "21 2"]
@@ -50,18 +50,21 @@ class Watcher(Protocol):
 
 
 class QuickEyes:
-    """The shipped eyes with `num_looks` looks at each hand; `threads` CPU threads, 0 for one per core."""
+    """The shipped eyes as a `Watcher`; their landmark network looks at each hand `num_looks` times."""
 
     def __init__(self, palms: Engine, landmarks: Engine, *, num_looks: int = 1) -> None:
         self._palms, self._landmarks, self._looks = palms, landmarks, LOOKS[:num_looks]
 
     @classmethod
     def load(cls, *, num_looks: int = 1, threads: int = 0) -> "QuickEyes":
-        """Return the shipped eyes. Raises: AssetError if their weights are missing from the installation."""
+        """Return the shipped eyes, which use `threads` CPU threads (0: one per core).
+
+        Raises: AssetError if their weights are missing from the installation.
+        """
         return cls(palm_engine(threads=threads), landmark_engine(threads=threads), num_looks=num_looks)
 
     def find(self, image: UInt8[np.ndarray, "H W 3"], *, closely: bool = False) -> list[SeenHand]:
-        """Return the hands that the palm detector finds in one or several views of the picture, without duplicates."""
+        """Return the hands that the palm detector finds in the picture or, `closely`, in several views of it."""
         pyramid = Pyramid(image)
         if closely:
             seen = once(search(self._palms, self._landmarks, pyramid, _CLOSELY))
@@ -70,7 +73,10 @@ class QuickEyes:
         return self._looked_at(pyramid, self._palm_regions(pyramid, whole, _PALM_SCORE))
 
     def search_near(self, image: UInt8[np.ndarray, "H W 3"], expected_px: Float[np.ndarray, "21 2"]) -> list[SeenHand]:
-        """Return the hands near a position: palms in a view around it, and sightings in shifted and rotated regions."""
+        """Return the hands near the expected joints of a lost hand.
+
+        The palm detector searches a view around them; the landmark network also looks at shifted and rotated regions.
+        """
         pyramid, there = Pyramid(image), about_joints(expected_px[None])
         view = upright(there.center_px[0], _NEAR_VIEW * float(there.side_px[0]))
         palms = self._palm_regions(pyramid, view, _NEAR_PALM_SCORE)
@@ -82,7 +88,7 @@ class QuickEyes:
         return palms.regions[np.argsort(-palms.score, kind="stable")[:_MAX_PALMS]]
 
     def _looked_at(self, pyramid: Pyramid, regions: Regions) -> list[SeenHand]:
-        """Return the hands in some regions, without duplicates, after a second look around their own joints."""
+        """Return the hands in some regions, without duplicates, after a second look around the joints found."""
         seen = look_at(self._landmarks, pyramid, regions)
         seen = look_again(self._landmarks, pyramid, seen[seen.presence > _PROMISING], rounds=1)
         seen = seen[seen.presence >= _PRESENT]

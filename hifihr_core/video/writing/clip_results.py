@@ -1,7 +1,7 @@
 """Name the results of a clip, find those of earlier runs, and decide what may be replaced.
 
-As for photos (`prediction.result_folder`), results are what `hands.json` lists. Other files are never written to or
-removed, whatever their names; the results of the clip then get another stem.
+As for photos (`prediction.result_folder`), only the files that `hands.json` lists are results. Other files are never
+overwritten or removed; if one has a name that the clip's results would need, the results get another stem.
 """
 
 import re
@@ -24,7 +24,7 @@ def clip_key(source: FrameSource) -> str:
 
 
 def clip_stem(index: RunIndex, source: FrameSource) -> str:
-    """Return a stem for a clip's files that no other files use."""
+    """Return the stem of a clip's file names, chosen so that they collide with no other file in the folder."""
     own = index.names(clip_key(source))
     there = {path.name for path in index.folder.iterdir()} if index.folder.is_dir() else set()
     stems = candidate_stems(Path(source.facts.name))
@@ -38,9 +38,9 @@ def result_names(stem: str, tracks: Iterable[int], formats: Iterable[str]) -> li
 
 
 def finished_entry(index: RunIndex, source: FrameSource, settings: str) -> Mapping[str, Any] | None:
-    """Return the entry of a clip that an earlier run finished with these settings, if its files exist, or None.
+    """Return the entry of a clip that an earlier run finished with these settings; None if there are no results of it.
 
-    Raises: DataError if there are results of this clip with other settings, or of another version of it.
+    Raises: DataError if there are results with other settings, or of another version of the clip.
     """
     entry = index.entry(clip_key(source))
     if entry is None or not any((index.folder / name).exists() for name in index.names(clip_key(source))):
@@ -54,13 +54,13 @@ def finished_entry(index: RunIndex, source: FrameSource, settings: str) -> Mappi
 
 
 def clip_facts(source: FrameSource, settings: str) -> dict[str, object]:
-    """Return an entry without its files: everything that must be equal for the results to be the same."""
+    """Return the fingerprints of settings and file that an entry contains: if they are equal, so are the results."""
     file = {} if source.path is None or not source.path.is_file() else {"file": fingerprint(source.path)}
     return {"settings": settings, **file}
 
 
 def _names_in(there: Iterable[str], stem: str) -> set[str]:
-    """Return the names that a clip with this stem might write."""
+    """Return those of the names in `there` that the results of a clip with this stem may have."""
     of_tracks = re.compile(rf"{re.escape(stem)}_track\d+\.({'|'.join(TRACK_FORMATS)})")
     others = {f"{stem}{ending}" for ending in _ENDINGS}
     return {name for name in there if name in others or of_tracks.fullmatch(name)}

@@ -1,4 +1,4 @@
-"""Write a clip as an mp4 in which each frame keeps its own time, join parts, and add the original sound."""
+"""Write clips as mp4 files in which each frame keeps its own time; join parts of a clip, and add its original sound."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +18,10 @@ TICKS = 90_000
 
 
 class ClipWriter:
-    """Encodes pictures of one size (an odd last row or column is dropped); close it with the `with` statement."""
+    """Encodes pictures of one size as an mp4; the end of the `with` statement completes the file.
+
+    An odd last row or column of pixels is dropped.
+    """
 
     def __init__(self, path: Path, *, width: int, height: int, fps: float, codec: str = "auto") -> None:
         self._av = import_av()
@@ -50,9 +53,10 @@ class ClipWriter:
 
 @contextmanager
 def new_clip(path: Path, *, width: int, height: int, fps: float, codec: str = "auto") -> Iterator[ClipWriter]:
-    """Yield a writer; `path` exists only once the block succeeds.
+    """Yield a writer for the file `path`, which is created only if the block succeeds.
 
-    `codec` is a key of `CODECS`. Raises: DataError if it cannot be written; the same as `find_encoder`.
+    `codec` is a key of `CODECS`. Raises: DataError if the file cannot be written; ConfigError for an unknown codec;
+    AssetError if none of its encoders is available.
     """
     with (
         write_atomically(path) as part,
@@ -69,10 +73,10 @@ def join_parts(
     start_s: float = 0.0,
     end_s: float | None = None,
 ) -> bool:
-    """Join clips with the same encoding, each starting at its time (seconds), without re-encoding.
+    """Join parts with the same encoding, each starting at its time (seconds), without re-encoding.
 
-    The sound of the file `sound` between `start_s` and `end_s` is added unchanged. Returns whether that was possible:
-    an mp4 cannot hold every sound format. Raises: DataError if it cannot be written.
+    The sound of the file `sound` between `start_s` and `end_s` is added unchanged. Returns False if that was
+    impossible, since an mp4 cannot hold every sound format. Raises: DataError if the file cannot be written.
     """
     av = import_av()
     if sound is not None:

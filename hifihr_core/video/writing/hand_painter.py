@@ -1,4 +1,4 @@
-"""Draw hands over the frames of a clip, each in its own window, since most of a frame shows no hand."""
+"""Draw hands over the frames of a clip, each only within a window, since most of a frame shows no hand."""
 
 from functools import lru_cache
 
@@ -16,7 +16,7 @@ _MARGIN_PX = 3
 
 
 class HandPainter:
-    """Draws one hand in successive frames; `faces` and appearance are fixed; `light` is the default for frames."""
+    """Draws one hand in successive frames, with fixed faces and appearance; `light` is for frames without their own."""
 
     def __init__(self, faces: Int[np.ndarray, "F 3"], appearance: Appearance, light: Light) -> None:
         self._faces = torch.from_numpy(np.ascontiguousarray(faces))
@@ -57,7 +57,7 @@ class HandPainter:
 
 
 def _window(vertices_cam: np.ndarray, K: np.ndarray, width: int, height: int) -> tuple[int, int, int, int] | None:
-    """Return left, top, right, bottom of the window in pixels; None if the hand is outside the frame."""
+    """Return left, top, right, bottom of the window, pixels; None if the hand is off the frame or behind the camera."""
     if (vertices_cam[:, 2] < 1e-2).any():
         return None
     pixels = project_points(vertices_cam, K)

@@ -1,5 +1,6 @@
-"""The overlay: a clip with its hands drawn over it, in parts, so an interrupted run resumes after the last finished
-part.
+"""Write the overlay: the clip with its hands drawn over it.
+
+It is written in parts, so an interrupted run resumes after the last finished part.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,7 +28,7 @@ _PART = 120
 
 @dataclass(frozen=True)
 class OverlayRequest:
-    """Where the overlay is written, the folder for its parts, and its encoding (a key of `CODECS`).
+    """The overlay to write: its file, the folder for its parts, its span of the clip, and its codec (in `CODECS`).
 
     `made_from` is a digest of the clip, its camera, the models and the settings: parts with another digest are not
     used.
@@ -51,7 +52,7 @@ def write_overlay(
 ) -> Path:
     """Write the overlay of a clip with the original sound; return its path.
 
-    Parts that an earlier run finished are reused. Raises: DataError if it cannot be written.
+    Parts that an earlier run finished are reused. Raises: DataError if a file cannot be written.
     """
     painters = {track.id: _painter(hand, track, looks.get(track.id)) for track in tracks}
     parts: list[tuple[Path, float]] = []
@@ -68,7 +69,7 @@ def write_overlay(
                     on_frame(frame.number)
     sound = source.path if facts.has_audio else None
     if not join_parts(request.path, parts, sound=sound, start_s=first_s or 0.0, end_s=request.span.end_s):
-        source.note("the overlay has no sound: the format of the original does not fit an mp4")
+        source.note("the overlay has no sound: an mp4 cannot hold the sound format of the original")
     return request.path
 
 

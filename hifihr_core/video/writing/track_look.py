@@ -24,11 +24,11 @@ _LEAST_FRAMES, _MOST_FRAMES, _REFINED_FRAMES = 3, 8, 3
 
 @dataclass(frozen=True)
 class TrackLook:
-    """Skin and light of a track; `mesh` holds the chart and texture (its vertices are those of one frame).
+    """The look of a track: one skin, and a light that changes over time.
 
-    There is one skin, and a light per frame (`light_at`), interpolated between the frames used.
-    `lights` are a batch in the camera frame of the clip, at `times_s`. `shape` is the refined shape, None without
-    refinement.
+    `mesh` holds the skin: a texture with its UV chart, or vertex colours (its vertices are those of one frame).
+    `lights` are a batch, in the camera frame of the clip, at `times_s`, between which `light_at` interpolates. `shape`
+    is the refined shape, None without refinement.
     """
 
     mesh: TexturedMesh
@@ -38,7 +38,7 @@ class TrackLook:
     licences: Mapping[str, str]
 
     def light_at(self, times_s: Float[np.ndarray, " T"]) -> Light:
-        """Return the light at the given times, a batch: linear between the known ones, constant beyond the ends."""
+        """Return the lights at the given times, as a batch: linear between the known ones, constant beyond the ends."""
 
         def between(values: torch.Tensor) -> torch.Tensor:
             flat = values.flatten(1).double().numpy()
@@ -54,7 +54,7 @@ class TrackLook:
 def look_at_tracks(
     predictor: Predictor, source: FrameSource, span: Span, tracks: Sequence[SightedTrack], K: Float[np.ndarray, "3 3"]
 ) -> dict[int, TrackLook]:
-    """Return the look of every track, from its clearest frames predicted as photos of one person.
+    """Return the look of every track, by identity: its clearest frames are predicted as photos of one person.
 
     With `same_person` in the predictor's settings, all tracks of the clip share one skin. Raises: DataError if none of
     a track's clearest frames can be read a second time.
@@ -74,7 +74,7 @@ def look_at_tracks(
         if not found:
             numbers = ", ".join(map(str, sorted(wanted[id])))
             raise DataError(
-                f"{source.facts.name}: frames {numbers} of track {id} could not be read a second time; "
+                f"{source.facts.name}: no frame of track {id} could be read a second time (tried {numbers}); "
                 "wait until the clip is complete, then run again"
             )
     return {id: _look(found, refined=settings.refine) for id, found in results.items()}
@@ -82,7 +82,7 @@ def look_at_tracks(
 
 @dataclass(frozen=True)
 class _Shot:
-    """One clear frame of a track."""
+    """One clear frame of a track, with the sighting of its hand."""
 
     id: int
     time_s: float
@@ -93,9 +93,10 @@ class _Shot:
 def _groups(
     frames: Iterable[Frame], tracks: Sequence[SightedTrack], wanted: Mapping[int, set[int]], *, one_person: bool
 ) -> Iterator[list[_Shot]]:
-    """Yield groups of frames whose hands share a skin: each track's, once complete, or all together.
+    """Yield the wanted frames in groups whose hands share a skin.
 
-    `wanted` maps each track to its frame numbers.
+    A group holds the frames of one track, as soon as it is complete, or of all tracks if `one_person`. `wanted` maps
+    the identity of each track to the numbers of its frames.
     """
     last = max((max(own) for own in wanted.values()), default=-1)
     shots: dict[int, list[_Shot]] = {track.id: [] for track in tracks}

@@ -1,6 +1,6 @@
-"""Choose the encoder for clips: each codec lists the encoders that can write it, best first.
+"""Choose the encoder for clips: the table lists the encoders for each codec, best first.
 
-No encoder reorders frames, so that parts can be joined, and files are about as large as a phone's.
+Their options forbid the reordering of frames, so that parts can be joined; files are about as large as a phone's.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from hifihr_core.errors import AssetError, ConfigError
 
 @dataclass(frozen=True)
 class VideoEncoder:
-    """An FFmpeg encoder, by FFmpeg's name, and its options."""
+    """An FFmpeg encoder: its name in FFmpeg and its options."""
 
     name: str
     options: Mapping[str, str]
@@ -46,4 +46,4 @@ def find_encoder(av: Any, codec: str = "auto") -> VideoEncoder:
             continue
         return encoder
     names = " or ".join(encoder.name for encoder in CODECS[codec])
-    raise AssetError(f"codec {codec}: the installed PyAV has no {names}; try --codec auto or --no-overlay")
+    raise AssetError(f"codec {codec}: the installed PyAV has no encoder {names}; give another --codec, or --no-overlay")

@@ -51,7 +51,7 @@ def test_a_whole_hand_is_read(tmp_path: Path, document: Mapping, hand: HandModel
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda d: [d], "a list, expected a hand's file"),
+        (lambda d: [d], "a JSON list, expected a hand's file"),
         (
             lambda d: d | {"hand": "octopus"},
             "hand is 'octopus', expected one of anny, mano, nimble; expected a hand's file",
@@ -64,9 +64,12 @@ def test_a_whole_hand_is_read(tmp_path: Path, document: Mapping, hand: HandModel
         (lambda d: d | {"light": False}, "'bool' object has no attribute 'items'"),
         (lambda d: d | {"parameters": None}, "no attribute 'items'"),
         (lambda d: d | {"parameters": d["parameters"] | {"pose": [0.0] * 7}}, "pose"),
-        (lambda d: d | {"parameters": d["parameters"] | {"root_cam": [0, float("nan"), 1]}}, "root_cam .* non-finite"),
+        (
+            lambda d: d | {"parameters": d["parameters"] | {"root_cam": [0, float("nan"), 1]}},
+            "root_cam contains NaN or infinity",
+        ),
         (lambda d: d | {"box": [1, 2]}, "a hand's file"),
-        (lambda d: d | {"before": {"pose": [float("inf")]}}, "pose .* non-finite"),
+        (lambda d: d | {"before": {"pose": [float("inf")]}}, "pose contains NaN or infinity"),
         (lambda d: d | {"keypoints_px": [[1, 2], None]}, r"keypoints_px has shape \(2, 2\)"),
         (lambda d: d | {"score": "much"}, "could not convert string"),
         (lambda d: {name: value for name, value in d.items() if name != "K"}, "'K' is missing"),

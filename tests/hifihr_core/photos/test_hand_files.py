@@ -92,7 +92,7 @@ def test_keypoints_as_pairs_or_records() -> None:
     ("document", "said"),
     [
         ([], "expected"),
-        ({"a.jpg": [3]}, "hand 0: 3, expected"),
+        ({"a.jpg": [3]}, "hand 0: is 3, expected"),
         ({"a.jpg": [{}]}, "has neither a box nor a keypoint with a confidence above 0, expected"),
         ({"a.jpg": [{"side": "left"}]}, "neither a box"),
         ({"a.jpg": [{"keypoints": [[0, 0, 0]] * 21}]}, "neither a box"),

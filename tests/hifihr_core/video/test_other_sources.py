@@ -35,7 +35,7 @@ def test_a_broken_picture_is_skipped(tmp_path: Path, gradient_frames) -> None:
 
 def test_no_readable_picture_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"no picture")
-    with pytest.raises(DataError, match="none of the 1 pictures"):
+    with pytest.raises(DataError, match="no picture could be read"):
         PictureSequence([tmp_path], fps=30.0)
 
 

@@ -92,7 +92,7 @@ def test_pictures_of_another_size_are_fitted(tmp_path: Path, gradient_frames, wr
     clip = VideoFile(both)
     frames = list(clip.frames())
     assert {frame.image.shape for frame in frames} == {(48, 64, 3)}
-    assert any("change size" in note for note in clip.notes)
+    assert any("different sizes" in note for note in clip.notes)
 
 
 def test_fit_into_keeps_the_shape() -> None:

@@ -58,7 +58,7 @@ def test_a_journal_continues_before_a_damaged_line(tmp_path: Path, seen_hand, ch
     assert change(lines[3]) != lines[3]
     (tmp_path / "seen.jsonl").write_text("\n".join([*lines[:3], change(lines[3]), *lines[4:]]) + "\n")
     assert [frame.number for frame in Journal(tmp_path / "seen.jsonl", {"clip": "a"}).frames()] == [0, 1]
-    with pytest.raises(DataError, match="a line of a journal: "):
+    with pytest.raises(DataError, match="a line of the journal"):
         frame_from_json(change(lines[3]))
 
 

@@ -93,7 +93,7 @@ def test_a_clip_that_gives_fewer_pictures_the_second_time() -> None:
 @pytest.mark.parametrize("same_person", [False, True])
 def test_a_track_none_of_whose_frames_comes_a_second_time_is_named(same_person: bool) -> None:
     source, tracks = _Source(20), [_track(0, 0, 15), _track(3, 30, 2)]
-    with pytest.raises(DataError, match=r"toy\.mp4: frames 30, 31 of track 3 could not be read a second time"):
+    with pytest.raises(DataError, match=r"toy\.mp4: no frame of track 3 could be read a second time \(tried 30, 31\)"):
         look_at_tracks(_Predictor(same_person=same_person), source, WHOLE, tracks, np.eye(3))
 
 

@@ -29,7 +29,7 @@ def test_h264_comes_first_and_vp9_does_without_gpl_parts() -> None:
 
 
 def test_missing_encoders_and_unknown_codecs_are_named() -> None:
-    with pytest.raises(AssetError, match="no libopenh264 or libx264"):
+    with pytest.raises(AssetError, match="no encoder libopenh264 or libx264"):
         find_encoder(_built_with("libvpx-vp9"), "h264")
     with pytest.raises(ConfigError, match="unknown codec 'h265', expected one of auto, h264, vp9"):
         find_encoder(_built_with(), "h265")
