@@ -115,7 +115,7 @@ def _change_on_cpu(
 
 
 def noise_level(sigma: float) -> int:
-    """Return the index of the noise level, of `NOISE_LEVELS`, that is closest to a standard deviation."""
+    """Return the index, from 0, of the level of noise (of `NOISE_LEVELS`) that is closest to a standard deviation."""
     return min(max(round(float(sigma) / MAX_NOISE * NOISE_LEVELS), 1), NOISE_LEVELS) - 1
 
 
@@ -172,7 +172,7 @@ def _covered(cover_px: Tensor, height: int, width: int) -> Bool[Tensor, "B H W"]
 
 
 def _blur(image: Float[Tensor, "B 3 H W"], sigma_px: Float[np.ndarray, " B"]) -> Float[Tensor, "B 3 H W"]:
-    """Return the pictures; those whose sigma is above 0 are blurred by this Gaussian, with reflected borders."""
+    """Return the pictures, blurred by Gaussians of these sigmas (0: not blurred), with reflected borders."""
     image = image.clone()
     for b in np.flatnonzero(sigma_px > 0):
         radius = _blur_radius(sigma_px[b])

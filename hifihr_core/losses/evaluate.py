@@ -31,7 +31,7 @@ def hand_facts(hand: HandModel) -> HandFacts:
 def capabilities_of(
     hand: HandModel, *, renders: bool, perceptual: bool, extra: frozenset[str] = frozenset()
 ) -> frozenset[str]:
-    """Return the names in `supervision.CAPABILITIES` that a run with this hand has; `extra` are the image network's."""
+    """Return the names in `supervision.CAPABILITIES` that a run with this hand has; the image network adds `extra`."""
     offered = {
         "mano_vertices": hand.has_mano_vertices,
         "mano_edges": getattr(hand, "mano_faces", None) is not None,
@@ -73,10 +73,9 @@ def evaluate_terms(inputs: LossInputs, plan: Plan) -> dict[str, Ratio]:
 
 
 def weigh(ratios: Mapping[str, Ratio], weights: Mapping[str, float], sums: Mapping[str, Tensor]) -> Tensor:
-    """Return the loss: the weighted sum of the terms, each its samples' total divided by their total weight.
+    """Return the loss: the sum over terms of the term's total, divided by its entry in `sums`, times its weight.
 
-    `weights` are the terms' weights in the loss. `sums` are the total weights of the step's samples (`total_weights`),
-    including those in other processes.
+    `sums` are the total weights of the step's samples (see `total_weights`), including those in other processes.
     """
     parts = [weights[name] * ratio.total.sum() / sums[name].clamp(min=1e-8) for name, ratio in ratios.items()]
     return torch.stack(parts).sum()

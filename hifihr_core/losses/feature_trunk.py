@@ -17,7 +17,7 @@ NUM_LAYERS = 15
 
 
 class Trunk(nn.Module):
-    """A fixed network from RGB in [0, 1], which it normalises with ImageNet's statistics, to deep features."""
+    """A fixed network that computes deep features of RGB in [0, 1], after normalising it with ImageNet's statistics."""
 
     mean: Tensor
     std: Tensor

@@ -113,7 +113,10 @@ def scale(inputs: LossInputs) -> Ratio:
 
 @term("bone_length_prior")
 def bone_length_prior(inputs: LossInputs) -> Ratio:
-    """Distance of the reference bone from its mean length, metres (S2HAND): fixes the scale without 3D labels."""
+    """Absolute difference of the reference bone's length from its mean, metres (S2HAND).
+
+    It determines the scale if there are no 3D labels.
+    """
     return mean_over_present(inputs, (bone_length(inputs.prediction.hand.joints) - MEAN_BONE_M).abs())
 
 

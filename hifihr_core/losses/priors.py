@@ -39,7 +39,7 @@ def shape_prior(inputs: LossInputs) -> Ratio:
 def start_depth(inputs: LossInputs) -> Ratio:
     """Mean absolute difference of joint depths from those estimated by the run's starting network, metres.
 
-    A single picture with 2D joints hardly constrains depth, so without 3D labels nothing else does.
+    2D joints in a single picture hardly constrain depth, so without 3D labels no other term does.
     """
     own_m, start_m = inputs.prediction.joints_cam[..., 2], inputs.placed_start.joints_cam[..., 2]
     return mean_over_present(inputs, (own_m - start_m).abs())

@@ -161,8 +161,8 @@ def plan_terms(
 ) -> Plan:
     """Choose the terms of a run: those of the level, with weights replaced by `weights`, that the run supports.
 
-    `capabilities` are what the run and its hand model have of `CAPABILITIES`. Raises: ConfigError for an unknown level
-    or term, or for a term that needs a label that the level may not read.
+    `capabilities` are the names in `CAPABILITIES` that the run and its hand model have. Raises: ConfigError for an
+    unknown level or term, or for a term that needs a label that the level may not read.
     """
     row = lookup(LEVELS, level, "train.supervision")
     merged = {**row.weights, **weights}
@@ -176,7 +176,7 @@ def plan_terms(
         if forbidden := sorted(labels - row.labels):
             raise ConfigError(
                 f"loss.weights.{name}: supervision {level} may not read the label {forbidden[0]}, which this term "
-                f"needs; set its weight to 0 or choose another level"
+                f"needs; set its weight to 0 or choose another train.supervision"
             )
         if missing := sorted(term.requires - capabilities):
             left_out.append((name, CAPABILITIES.get(missing[0], f"it needs {missing[0]}")))

@@ -40,7 +40,8 @@ def pa_mpjpe(pred: Float[Tensor, "B N 3"], gt: Float[Tensor, "B N 3"], *, proper
 class ErrorSummary:
     """The errors of one point set over all samples.
 
-    Concretely, ``pck[t]`` is the fraction of all points with an error of at most ``PCK_THRESHOLDS_M[t]``.
+    `per_sample_m` is the mean error of each sample, `per_point_m` that of each point. Concretely, ``pck[t]`` is the
+    fraction of all points with an error of at most ``PCK_THRESHOLDS_M[t]``.
     """
 
     per_sample_m: Float[np.ndarray, " N"]

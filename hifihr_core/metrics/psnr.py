@@ -20,9 +20,9 @@ Coverage = TypeVar("Coverage", np.ndarray, Tensor)
 
 
 def photo_part(coverage: Coverage) -> Coverage:
-    """Return the fraction of each pixel to fill with the photo: what the hand, at `coverage`, leaves free.
+    """Return the fraction of each pixel to fill with the photo, for a hand that covers the fraction `coverage`.
 
-    It is 0 where the coverage is below `LEAST_COVER`. `coverage` may have any shape.
+    It is ``1 - coverage``, but 0 if the coverage is below `LEAST_COVER`. Arrays may have any shape.
     """
     return (1 - coverage) * (coverage >= LEAST_COVER)
 

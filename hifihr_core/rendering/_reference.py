@@ -81,7 +81,7 @@ def interpolate(values: Tensor, faces: Tensor, face: Tensor, bary: Tensor, unit:
 
 
 def sample_texture(texture: Tensor, uv: Tensor, face: Tensor) -> Tensor:
-    """Return maps (B, C, T, T), sampled bilinearly at uv (B, H, W, 2), as (B, H, W, C).
+    """Return the values (B, H, W, C) of texture maps (B, C, T, T), sampled bilinearly at uv (B, H, W, 2).
 
     The origin of uv is the bottom left corner; uv outside [0, 1] are clamped.
     """
@@ -102,13 +102,13 @@ def shade(
 ) -> Tensor:
     """Return the colour (B, H, W, 3) of a lit surface: ambient, sky and directional light, and a highlight.
 
-    a (k_a s (A + sum_j Y_j(n) H_j) + k_d t L max(n.l, 0)) + k_s t S c^p, where a is the albedo, n the unit normal, and
-    k_a, k_d, k_s and p are the material's factors and shininess. The rows of `light` (B, 3 or 11, 3) are ambient light
-    A, light colour L, direction l towards the light and, if there are more, the eight coefficients H of the sky; Y is
-    `sky_basis`. S is 1 for a white highlight, else L. With v towards the camera, c is max(n.h, 0) for Blinn-Phong,
-    h = (l + v) / |l + v|, or max(r.v, 0) for Phong, r = 2 (n.l) n - l; it is 0 unless n.l > 0. `reach` (B, H, W, 2)
-    holds the visible fractions s of the sky and t of the directional light, 1 if it is None. With `linear`, albedo and
-    result are sRGB, and the sum is computed in linear light.
+    The colour is a (k_a s (A + sum_j Y_j(n) H_j) + k_d t L max(n.l, 0)) + k_s t S c^p, where a is the albedo, n the
+    unit normal, and k_a, k_d, k_s and p are the material's factors and shininess. The rows of `light` (B, 3 or 11, 3)
+    are ambient light A, light colour L, direction l towards the light and, if there are more, the eight coefficients H
+    of the sky; Y is `sky_basis`. S is 1 for a white highlight, else L. With v towards the camera, c is max(n.h, 0) for
+    Blinn-Phong, h = (l + v) / |l + v|, or max(r.v, 0) for Phong, r = 2 (n.l) n - l; it is 0 unless n.l > 0. `reach`
+    (B, H, W, 2) holds the visible fractions s of the sky and t of the directional light, 1 if it is None. With
+    `linear`, albedo and result are sRGB, and the sum is computed in linear light.
     """
     ambient, color, toward = (x[:, None, None] for x in light[:, :3].unbind(1))
     if light.shape[1] > 3:
@@ -137,8 +137,8 @@ def open_sky(points: Tensor, normals: Tensor, areas: Tensor) -> Tensor:
 
     `points` and `normals` are (B, V, 3), `areas` (B, V). A vertex j that faces vertex i hides as much sky from it as a
     disk of its area A: cos_i cos_j A / (pi d^2 + A), where d is the distance between them, and cos_i and cos_j are the
-    cosines between the line from one to the other and their normals. This is exact on the disk's axis (Bunnell,
-    "Dynamic ambient occlusion and indirect lighting", GPU Gems 2, 2005). Hidden fractions add up, to at most 1.
+    cosines of the angles between this line and their normals. This is exact on the disk's axis (Bunnell, "Dynamic
+    ambient occlusion and indirect lighting", GPU Gems 2, 2005). Hidden fractions add up, to at most 1.
     """
     hidden = torch.zeros_like(areas)
     for start in range(0, points.shape[1], _DISKS_AT_ONCE):
@@ -198,7 +198,7 @@ def find_crossings(q: Tensor, face: Tensor, depth: Tensor, edges: Tensor, opposi
 def _outer_crossings(
     ends: Tensor, outline: Tensor, first_inside: Tensor, axis: int, face: Tensor, depth: Tensor, near_m: float
 ) -> Tensor:
-    """Return the outlines (B, rows, columns) of one axis of `find_crossings`, or -1.
+    """Return the part (B, rows, columns) of the result of `find_crossings` for one axis.
 
     `face` and `depth` are transposed for axis 1, so that the lines of pixel centres are always their rows.
     """

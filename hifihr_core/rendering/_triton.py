@@ -78,7 +78,7 @@ def try_out(device: torch.device) -> None:
     depth = torch.where(face < 0, torch.inf, 1.0)
     crossing = find_crossings(q, face, depth, around.edges, around.opposite, 0.01)
     if int((face == 0).sum()) != 3 or int((crossing >= 0).sum()) < 1:
-        raise RuntimeError("its kernels do not find a triangle that is visible")
+        raise RuntimeError("the kernels do not find a triangle that is visible")
 
 
 @_kernel

@@ -1,4 +1,4 @@
-"""Checks of the renderer's arguments; kernels, which check nothing, cannot fail on arguments that pass them."""
+"""Checks of the renderer's arguments; kernels check nothing themselves, and rely on these."""
 
 import math
 

@@ -107,7 +107,7 @@ def shade(
     n, unit vectors l towards the light and v towards the camera, and h = (l + v) / |l + v|, the colour is
     a (k_a A + k_d L max(n.l, 0)) + k_s L max(n.h, 0)^p; the last term only where n.l > 0. For Phong, max(r.v, 0)
     replaces max(n.h, 0), r = 2 (n.l) n - l. The result is not clamped. A light with a sky adds its harmonics to A.
-    `reach` is the fraction of the light that arrives: of ambient and sky light, and of directional light.
+    `reach` holds the fractions of the light that arrive, of ambient and sky light and of directional light; 1 if None.
     With `linear_light`, albedo and result are sRGB, and the sum is computed in linear light.
     Gradients reach albedo, normals and the light (its direction is used as given, not normalised), but neither `reach`
     nor `K`, which only affects v. Raises: ValueError if batch sizes or devices differ.

@@ -31,7 +31,10 @@ def sky_basis(normals: Float[Tensor, "*N 3"]) -> Float[Tensor, "*N 8"]:
 
 
 def light_at(normals: Float[Tensor, "B N 3"], light: Light) -> Float[Tensor, "B N 3"]:
-    """Return what the albedo is multiplied by at unit normals (camera frame), without shadows and highlights."""
+    """Return the light on surfaces with these unit normals (camera frame): their colour is their albedo times this.
+
+    Shadows and highlights are not included.
+    """
     facing = (normals * light.direction[:, None]).sum(dim=-1, keepdim=True).clamp_min(0)
     level = light.ambient[:, None] + light.color[:, None] * facing
     return level if light.sky is None else level + sky_basis(normals) @ light.sky

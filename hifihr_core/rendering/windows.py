@@ -1,4 +1,4 @@
-"""Windows: rendering only the small part of a picture that an object covers."""
+"""Windows: parts of a picture, to render only what an object covers."""
 
 from dataclasses import dataclass
 

@@ -101,7 +101,7 @@ class _Position:
         return order
 
     def _drawn(self) -> np.ndarray:
-        """Return the random order of the current epoch, before shards of remote samples are grouped."""
+        """Return the order of the current epoch's samples, before those in remote stores are grouped by shard."""
         options = self.options
         if all(weight is None for weight in self.weights):
             return epoch_order(sum(self.lengths), seed=options.seed, epoch=self.epoch, shuffle=options.shuffle)
@@ -164,7 +164,7 @@ class BatchStream:
         return self._position.epoch
 
     def painted(self) -> Iterator[PaintedBatch | EncodedBatch]:
-        """Yield the workers' output for the rest of this epoch, for the device; then move on to the next epoch."""
+        """Yield the workers' output for the rest of this epoch, not yet on a GPU; then move on to the next epoch."""
         return self._advance(self._paint)
 
     def __iter__(self) -> Iterator[Batch]:
@@ -174,13 +174,13 @@ class BatchStream:
         return (painted.to_batch(self.device) for painted in self.painted())
 
     def state_dict(self) -> dict[str, int]:
-        """Return the position: the seed, the epoch, and the number of its samples given to all ranks together."""
+        """Return the position: the seed, the epoch, and the number of its samples that all ranks together have used."""
         return {"seed": self.options.seed, "epoch": self._position.epoch, "start": self._position.start}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a position that `state_dict` returned. Raises: ValueError if that stream had another seed."""
         if state["seed"] != self.options.seed:
-            raise ValueError(f"the position is of a stream with seed {state['seed']}, expected {self.options.seed}")
+            raise ValueError(f"the position has seed {state['seed']}, expected that of the stream, {self.options.seed}")
         self._position.epoch, self._position.start = int(state["epoch"]), int(state["start"])
 
     def _advance(self, make: Callable[[_Ask], T]) -> Iterator[T]:

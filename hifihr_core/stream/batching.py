@@ -89,7 +89,7 @@ class Pictures(Protocol):
         ...
 
     def paint(self, placed: Placed) -> Painted:
-        """Return the pixels of the crops at the positions, and with the changes of colours, in `placed`."""
+        """Return the pixels of the crops; `placed` has their positions, and the changes of their colours."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""The square of each picture that the network sees."""
+"""Find the square of each picture that the network sees."""
 
 from collections.abc import Mapping, Sequence
 

@@ -95,7 +95,7 @@ def open_dataset(
     chosen = (fitting if len(sets) > 1 else sets)[:1]
     if not chosen:
         wanted = "training" if training else "evaluation"
-        raise DataError(f"{name}: has no {wanted} split; prepare this split, or give the folder of another one")
+        raise DataError(f"{name}: has no {wanted} split; prepare this split, or give the folder of another split")
     if not len(chosen[0]):
         raise DataError(
             f"{chosen[0].folder}: contains no samples; prepare the dataset again, and check what was skipped"
@@ -128,10 +128,10 @@ def first_pictures(shards: ShardSet) -> Int64[np.ndarray, " N"]:
 
 
 def keep_aside(dataset: Dataset, part: float) -> tuple[Dataset, Dataset]:
-    """Return a dataset without, and one with only, the last fraction `part` of its annotations, for validation.
+    """Divide a dataset into one for training and one for validation.
 
-    Consecutive annotations, such as the frames of a video, so stay in the same part, except where it is cut.
-    Raises: ConfigError if there are fewer than two annotations.
+    Validation gets the last fraction `part` of the annotations, so that consecutive annotations, such as those of a
+    video, stay together except at the cut. Raises: ConfigError if there are fewer than two annotations.
     """
     numbers = annotation_numbers(dataset.shards)[dataset.positions]
     if len(np.unique(numbers)) < 2:

@@ -96,7 +96,7 @@ def _decoding_factor(content: bytes, scale: float) -> int:
 
 
 def _shrink(picture: UInt8[np.ndarray, "H W *C"], factor: int) -> UInt8[np.ndarray, "h w *C"]:
-    """Average a picture over squares of `factor` pixels, as a JPEG decoder does; border pixels are repeated."""
+    """Average a picture over squares of `factor` x `factor` pixels, as a JPEG decoder does; its border is repeated."""
     if factor == 1:
         return picture
     height, width = (-(-length // factor) for length in picture.shape[:2])
@@ -133,7 +133,7 @@ def _decode_into(sample: Encoded, out: UInt8[np.ndarray, "H W C"], factor: int =
 def _cached_bytes(size: int) -> UInt8[np.ndarray, " N"]:
     """Return a buffer for a decoded picture that is read immediately; it is deliberately not aligned in memory.
 
-    libjpeg-turbo writes aligned rows directly to memory, past the processor's cache, from which reading is slow.
+    libjpeg-turbo writes aligned rows to memory past the processor's cache, and reading them would be slow.
     """
     memory = np.empty(size + 68, np.uint8)
     first = 4 - memory.ctypes.data % 64
@@ -178,7 +178,7 @@ def paint_crop(
 
     `size` is (width, height) of the picture, and b the index of its warp in `warps`; without warps, the crop is the
     whole picture. The mask is warped with the picture, as a fourth channel (OpenCV warps four channels faster than
-    three). Without a mask, nothing is written to `visible`. Raises: DataError as in `_decode_into`.
+    three). Without a mask, nothing is written to `visible`. Raises: DataError if picture or mask cannot be decoded.
     """
     width, height = size
     mask = None if sample.mask is None else decode_mask(sample, height=height, width=width)

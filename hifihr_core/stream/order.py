@@ -61,7 +61,8 @@ def in_windows(draws: Order, shards: Order, *, window: int, seed: int, epoch: in
     """Reorder the draws of one dataset so that at most `window` of its shards are in use at a time.
 
     `shards` is the number of the shard that contains each sample. In each epoch, shards are shuffled and divided into
-    groups of `window`; the draws of one group come after those of another, and keep their order within a group.
+    groups of `window`. All draws from one group come before those from the next group; within a group, draws keep their
+    order.
     """
     count = int(shards.max(initial=-1)) + 1
     place = np.empty(count, np.int64)

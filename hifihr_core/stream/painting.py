@@ -1,4 +1,4 @@
-"""Paint crops, that is compute their pixels: in a CPU worker, on the training device, or from a finished batch."""
+"""Paint crops (compute their pixels): in a CPU worker, on the training device, or from a finished batch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -85,7 +85,7 @@ class PicturesOfWorker(_OfSamples):
     floats: bool = False
 
     def paint(self, placed: Placed) -> Painted:
-        """Return the crops as bytes (or floats), with all changes of their colours that were drawn."""
+        """Return the crops, as bytes or floats, with all changes of their colours that were drawn."""
         count, side = len(self.samples), placed.plan.image_px
         floats = self.floats and placed.plan.augment is None
         image = recycled((count, side, side, 3), np.float32 if floats else np.uint8)
@@ -111,10 +111,10 @@ class PicturesOfWorker(_OfSamples):
 
 @dataclass(frozen=True)
 class PicturesOnDevice(_OfSamples):
-    """Samples that are decoded and painted together, on any device; the results are those of `PicturesOfWorker`.
+    """Samples that are decoded and painted together, as tensors on any device.
 
-    They differ only by rounding, and because JPEG compression is omitted even if it was drawn.
-    Raises: DataError if the bytes are not a picture; RuntimeError if nvJPEG fails.
+    The results differ from those of `PicturesOfWorker` only by rounding, and because JPEG compression is omitted even
+    if it was drawn. Raises: DataError if the bytes are not a picture; RuntimeError if nvJPEG fails.
     """
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
@@ -151,7 +151,7 @@ class PicturesOnDevice(_OfSamples):
 
 @dataclass(frozen=True)
 class PicturesOfBatch:
-    """The square crops of a finished batch, as pictures of another batch. JPEG compression is omitted."""
+    """The square crops of a finished batch, to be augmented once more. JPEG compression is omitted."""
 
     batch: Batch
 
@@ -222,6 +222,6 @@ class EncodedBatch:
 
 
 def vary(batch: Batch, ranges: AugmentRanges, *, seed: int, epoch: int) -> Batch:
-    """Return a batch, whose crops are square, augmented once more with its labels: a pure function of its arguments."""
+    """Return a batch of square crops and their labels, augmented once more: a pure function of its arguments."""
     plan = CropPlan(image_px=batch.image.shape[-1], seed=seed, augment=ranges)
     return make_batch(PicturesOfBatch(batch), plan, epoch).to_batch(batch.image.device)

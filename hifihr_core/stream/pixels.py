@@ -1,4 +1,4 @@
-"""Conversion of pixels in one pass, which no library offers: compiled on first use, without the interpreter lock."""
+"""Conversion of bytes to floats in one pass, which no library offers; the loop is compiled on first use."""
 
 import numpy as np
 import torch

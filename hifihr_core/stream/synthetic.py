@@ -120,7 +120,7 @@ class SynthBatches:
         return vary(pool[bits % len(pool)], AugmentRanges(), seed=self.seed, epoch=bits >> 32)
 
     def state_dict(self) -> dict[str, int]:
-        """Return the position: the seed, the epoch, and the number of its samples given to all processes together."""
+        """Return the position: the seed, the epoch, and the number of its samples that all processes have used."""
         return {"seed": self.seed, "epoch": self._numbers.epoch, "start": self._numbers.start}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -163,8 +163,8 @@ _PAINTERS = (_wall, _clutter, _texture, _clutter, _weave, _clutter)
 def draw_backdrops(bank: UInt8[Tensor, "N 3 S S"], size_px: tuple[int, int], dice: Dice) -> Float[Tensor, "B 3 H W"]:
     """Return a background for each sample: part of a random picture from the bank, changed at random.
 
-    It is rotated, scaled, recoloured, and may be mirrored and out of focus. `size_px` is (height, width); RGB in
-    [0, 1].
+    It is rotated, scaled, recoloured, and may be mirrored and out of focus. `size_px` is (height, width). Values are
+    RGB in [0, 1].
     """
     which = dice.integer(bank.shape[0]).to(bank.device)
     angle = 0.25 * dice.normal()

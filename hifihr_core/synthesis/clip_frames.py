@@ -125,7 +125,7 @@ class ClipSynthesizer:
         room: Tensor,
         seed: int,
     ) -> tuple[Float[Tensor, "3 H W"], Float[Tensor, "H W"]]:
-        """Return the mean picture over the moments, and the depth of the nearest surface in the first one."""
+        """Return the mean of the pictures at all moments, and the depth of the nearest surface at the first moment."""
         K = torch.from_numpy(scene.K).float()[None]
         pictures = []
         nearest = torch.full((self.options.height, self.options.width), torch.inf)

@@ -13,16 +13,16 @@ class Dice:
         self.generator = torch.Generator().manual_seed(seed)
 
     def uniform(self, low: float, high: float, *shape: int) -> Float[Tensor, "B *S"]:
-        """Return uniform numbers between `low` and `high`: one per sample, or an array of this shape per sample."""
+        """Return uniform numbers between `low` and `high`: one per sample, or an array of `shape` per sample."""
         return (low + (high - low) * torch.rand(self.batch, *shape, generator=self.generator)).to(self.device)
 
     def log_uniform(self, low: float, high: float, *shape: int) -> Float[Tensor, "B *S"]:
-        """Return numbers between `low` and `high` whose logarithm is uniform."""
+        """Return numbers between `low` and `high` whose logarithm is uniform, in the same shape as `uniform`."""
         bounds = torch.tensor([low, high]).log().tolist()
         return self.uniform(bounds[0], bounds[1], *shape).exp()
 
     def normal(self, *shape: int) -> Float[Tensor, "B *S"]:
-        """Return standard normal numbers."""
+        """Return standard normal numbers: one per sample, or an array of `shape` per sample."""
         return torch.randn(self.batch, *shape, generator=self.generator).to(self.device)
 
     def chance(self, probability: float) -> Bool[Tensor, " B"]:
@@ -34,5 +34,5 @@ class Dice:
         return torch.randint(count, (self.batch,), generator=self.generator)
 
     def direction(self) -> Float[Tensor, "B 3"]:
-        """Return unit vectors, uniform on the sphere."""
+        """Return one unit vector per sample, uniform on the sphere."""
         return torch.nn.functional.normalize(self.normal(3), dim=-1)

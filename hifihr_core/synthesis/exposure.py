@@ -26,7 +26,7 @@ def expose_scene(
 
     `backdrop` is the albedo of the background, which is lit like a wall, slightly brighter or darker than the hand. The
     exposure depends on the brightness of background and hand, whose mean albedo is `skin`; the white balance depends on
-    the mean colour of the light. Both are random, and need not be perfect.
+    the mean colour of the light. Both have random errors.
     """
     towards = light.direction.new_tensor([0.0, 0.0, -1.0])
     normals = functional.normalize(towards + 0.4 * dice.normal(3), dim=1)

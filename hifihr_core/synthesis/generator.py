@@ -275,7 +275,7 @@ def _environments(options: SynthOptions, seed: int, device: torch.device) -> Flo
 
 
 def _some(record: Record, rows: Tensor) -> Record:
-    """Return a record of some of its samples; None for None."""
+    """Return the record of the samples `rows` only; None for None."""
     return map_tensors(lambda values: values[rows], record)
 
 

@@ -42,11 +42,11 @@ class SynthOptions:
     for crops of large photos.
 
     `forearm`, `sleeve` (on a forearm), `held_object`, `occluder`, `second_hand`, `glove`, `ring`, `watch` and `shadow`
-    (on the background) are probabilities; so is `plain_occluder`, that an occluder has a single random colour. With a
-    glove, `present["texture"]` is False. `wide_poses` is the fraction of poses that are moved beyond the poses that the
-    hand model samples, `texture_spread` a factor on random texture coefficients. `motion_blur` is the probability that
-    the whole picture is blurred along a line, `true_motion` that the hand is blurred by its own motion.
-    `missing_keypoint` is the probability that the simulated detector misses a visible joint, and `camera` has the
+    (on the background) are the probabilities of these things; with a glove, `present["texture"]` is False.
+    `plain_occluder` is the probability that an occluder has a single random colour, `motion_blur` that the whole
+    picture is blurred along a line, `true_motion` that the hand is blurred by its own motion, and `missing_keypoint`
+    that the simulated detector misses a visible joint. `wide_poses` is the fraction of poses that are moved beyond
+    those that the hand model samples, `texture_spread` a factor on random texture coefficients, and `camera` has the
     ranges of colours, blur and noise.
 
     `light` is one lamp, or an environment map that also determines background and exposure: one of the folder

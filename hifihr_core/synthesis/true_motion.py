@@ -1,4 +1,4 @@
-"""Motion blur of a hand that moves during the exposure: more at the fingertips than at the wrist, none behind it."""
+"""Motion blur of a hand that moves during the exposure; it is stronger at the fingertips than at the wrist."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -39,7 +39,7 @@ class Motion:
 
 
 def draw_motion(joints_cam: Float[Tensor, "B 21 3"], dice: Dice, share: float) -> Motion:
-    """Return random motions, with rotations about a point near the wrist, of a fraction `share` of the hands."""
+    """Return random motions of the hands, of which a fraction `share` moves: turns about a point near the wrist."""
     moving = dice.chance(share)
     about = joints_cam[:, WRIST] + 0.05 * dice.normal(3)
     return Motion(moving, _TURN_RAD * dice.normal(3), _WAY_M * dice.normal(3), about)
@@ -48,10 +48,10 @@ def draw_motion(joints_cam: Float[Tensor, "B 21 3"], dice: Dice, share: float) -
 def with_motion(
     still: Rendered, motion: Motion | None, draw: Callable[[Tensor, Callable[[Tensor], Tensor]], Rendered]
 ) -> Rendered:
-    """Return `still`, rendered without motion, with picture and silhouette of moving hands averaged over the exposure.
+    """Return `still`, a layer rendered without motion, with moving hands averaged over the exposure.
 
-    ``draw(rows, moved)`` renders the samples `rows` with `moved` applied to their vertices. Depth and normals are those
-    at the midpoint of the exposure.
+    ``draw(rows, moved)`` renders the samples `rows` with `moved` applied to their vertices. Only picture and silhouette
+    are averaged; depth and normals are those at the midpoint of the exposure.
     """
     if motion is None or not bool(motion.moving.any()):
         return still

@@ -12,7 +12,7 @@ BLINN_PHONG, PHONG = 0, 1
 
 @helper
 def _to_linear(value):
-    """Return the linear light of an sRGB value (IEC 61966-2-1), and the derivative."""
+    """Return the linear light of an sRGB value (IEC 61966-2-1), and its derivative."""
     if value <= 0.04045:
         return value / 12.92, 1 / 12.92
     base = (value + 0.055) / 1.055
@@ -22,7 +22,7 @@ def _to_linear(value):
 
 @helper
 def _to_srgb(value):
-    """Return the sRGB value of linear light, and the derivative."""
+    """Return the sRGB value of linear light, and its derivative."""
     if value <= 0.0031308:
         return 12.92 * value, 12.92
     root = value ** (1 / 2.4)
@@ -31,10 +31,10 @@ def _to_srgb(value):
 
 @helper
 def _highlight(normal, toward, view, half, facing, kind):
-    """Return the cosine whose power is the highlight, 0 if the surface faces away from the light, and |l + v|.
+    """Return the cosine c of the highlight (see `_reference.shade`), and the length of l + v.
 
-    For Blinn-Phong, this fills `half` with the unit vector along l + v, the sum of the directions towards light and
-    camera; for Phong, |l + v| is not needed, and 1 is returned.
+    The cosine is 0 if the surface faces away from the light. l and v are the directions towards light and camera. For
+    Blinn-Phong, `half` is filled with the unit vector along l + v; for Phong, which does not need it, the length is 1.
     """
     if facing <= 0:
         return 0.0, 1.0
@@ -80,7 +80,7 @@ def _sky(normal, basis):
 
 @helper
 def _sky_slope(normal, g, slope):
-    """Fill `slope` (3) with the gradient in the normal of the polynomials' sum, weighted by `g` (8)."""
+    """Fill `slope` (3) with the gradient of ``sum_k g[k] * Y_k(n)`` in the normal n; Y are those of `sky_basis`."""
     x, y, z = normal[0], normal[1], normal[2]
     slope[0] = FIRST * g[0] + MIXED * (g[3] * y + g[5] * z) + 2 * SADDLE * g[6] * x
     slope[1] = FIRST * g[1] + MIXED * (g[3] * x + g[4] * z) - 2 * SADDLE * g[6] * y
@@ -102,8 +102,8 @@ def shade(albedo, normals, face, K_inverse, light, material, kind, linear, white
     """Fill rows of `out` (H, W, 3) with the colour of the surface, 0 where there is no face; see `_reference.shade`.
 
     The rows of `light` are ambient, colour, direction and, optionally, the eight of the sky. `material` is (ambient,
-    diffuse, specular, shininess). `reach` (H, W, 2) holds the fractions of sky and directional light that arrive; an
-    array without rows means all of it.
+    diffuse, specular, shininess). `reach` (H, W, 2) holds the fractions of sky and directional light that arrive; if it
+    has no rows, all light arrives.
     """
     view, half, normal, toward, basis = np.empty(3), np.empty(3), np.empty(3), np.empty(3), np.empty(8)
     has_sky, shaded = light.shape[0] > 3, reach.shape[0] > 0

@@ -133,7 +133,7 @@ def _quiet(crossing_edge, row, col):
 
 @kernel
 def blend(values, crossing_edge, crossing_at, row_first, row_end, out):
-    """Fill rows of `out` (H, W, C) with values mixed with their neighbours' by the shares, limited to 1 in total."""
+    """Fill rows of `out` (H, W, C) with values mixed with their neighbours'; the shares of these sum to at most 1."""
     width, channels = values.shape[1], values.shape[2]
     for row in range(row_first, row_end):
         out[row] = values[row]

@@ -125,7 +125,7 @@ def _fill(nearest, found, w, row_first, row_end, face, bary, depth):
 
 @kernel
 def surface_backward(q, faces, face, bary, grad_bary, grad_depth, row_first, row_end, grad_q):
-    """Add the gradient of bary and depth in rows [row_first, row_end) to that of the vertices, `grad_q` (V, 3)."""
+    """Compute the gradient of `find_faces`: add that of rows [row_first, row_end) to `grad_q` (V, 3)."""
     for row in range(row_first, row_end):
         v = row + 0.5
         for col in range(face.shape[1]):

@@ -24,7 +24,7 @@ _pools: dict[int, ThreadPoolExecutor] = {}
 
 @contextmanager
 def kernels_on(threads: int) -> Iterator[None]:
-    """Let kernels called from this thread use this many threads in a `with` block, however many torch uses."""
+    """In a `with` block, let kernels that this thread calls use `threads` threads, however many torch uses."""
     token = _chosen.set(threads)
     try:
         yield
@@ -58,7 +58,7 @@ def run(work: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> list[Any]
 
 
 def bands(batch: int, height: int) -> list[tuple[int, int, int]]:
-    """Return (image, first row, last row + 1) of bands that cover a batch.
+    """Divide the rows of a batch into bands, (image, first row, last row + 1), for the threads.
 
     A single thread gets one band per image. Otherwise, each thread gets two or more, unless these would have fewer than
     8 rows.
@@ -68,9 +68,9 @@ def bands(batch: int, height: int) -> list[tuple[int, int, int]]:
 
 
 def partial_bands(batch: int, height: int) -> list[tuple[int, int, int, int]]:
-    """Return (image, band, first row, last row + 1) of bands that cover a batch, whatever the number of threads.
+    """Divide the rows of a batch into bands, (image, number of the band, first row, last row + 1), for backward passes.
 
-    Each band has its own partial sum in backward passes, so results do not depend on the number of threads.
+    Bands do not depend on the number of threads, and each has its own partial sum, so neither do the gradients.
     """
     parts = max(1, min(PARTIALS // max(batch, 1), height // 8))
     rows = _split(batch, height, parts)

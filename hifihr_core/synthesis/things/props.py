@@ -139,7 +139,7 @@ def _where(wanted: Bool[Tensor, " B"], mesh: Float[Tensor, "B V 3"], point: Floa
 
 
 def hand_axes(joints: Float[Tensor, "B 21 3"]) -> Float[Tensor, "B 3 3"]:
-    """Return unit vectors as rows: across the wrist, between palm and back of the hand, and towards the forearm."""
+    """Return unit vectors as rows: across the wrist, perpendicular to the palm, and towards the forearm."""
     along = normalize(joints[:, WRIST] - joints[:, ROOT], dim=-1)
     across = joints[:, _INDEX_MCP] - joints[:, _PINKY_MCP]
     across = normalize(across - (across * along).sum(-1, keepdim=True) * along, dim=-1)
@@ -211,7 +211,7 @@ def _cloth_colors(mesh: Tensor, dice: Dice) -> Tensor:
 
 
 def _held(joints: Float[Tensor, "B 21 3"], dice: Dice) -> tuple[Tensor, Tensor]:
-    """Return an object across the palm, where the fingers close, and its colours: a rod, can, ball or cone."""
+    """Return an object (a rod, can, ball or cone) across the palm, where the fingers close, and its colours."""
     middle = joints[:, _JOINTS_HELD].mean(dim=1)
     across = normalize(joints[:, _INDEX_MCP] - joints[:, _PINKY_MCP] + 0.02 * dice.normal(3), dim=-1)
     other = normalize(torch.linalg.cross(across, normalize(middle - joints[:, WRIST], dim=-1)), dim=-1)
