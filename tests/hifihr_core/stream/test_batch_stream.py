@@ -100,7 +100,7 @@ def test_ranks_see_each_sample_once():
 
 def test_a_state_of_another_seed_is_refused():
     stream = BatchStream([StreamPart(SAMPLES)], OPTIONS)
-    with pytest.raises(ValueError, match="to seed 6, expected 5"):
+    with pytest.raises(ValueError, match="position has seed 6, expected that of the stream, 5"):
         stream.load_state_dict({"seed": 6, "epoch": 0, "start": 0})
 
 
