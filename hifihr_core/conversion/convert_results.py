@@ -1,4 +1,4 @@
-"""Convert stored results to MANO or NIMBLE: the work of `hifihr convert`."""
+"""Convert stored results to MANO or NIMBLE, as the command `hifihr convert` does."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _ENDS = tuple(f"_{name}" for name in CONVERTERS)
 
 @dataclass(frozen=True)
 class Converted:
-    """One converted hand: its source, its distance from the predicted surface, and the files written."""
+    """One converted hand: its source file, its side, its distance from the predicted surface, and the files written."""
 
     source: Path
     side: str
@@ -26,7 +26,7 @@ class Converted:
     files: tuple[Path, ...]
 
     def document(self) -> dict[str, object]:
-        """Return the entry of this hand in the JSON document on stdout."""
+        """Return the entry of this hand in the JSON document that the command prints."""
         files = [str(file) for file in self.files]
         return {"source": str(self.source), "side": self.side, "residual_mm": dict(self.residual_mm), "files": files}
 
@@ -42,14 +42,16 @@ def convert_files(
 ) -> Iterator[tuple[int, int, Converted]]:
     """Fit the model `to` to the hands in JSON files or results folders; yield (done, count, hand) one by one.
 
-    Raises: AssetError if the model is not installed; DataError for a file that is not a hand of the free model, or
-    already exists; ConfigError for an unknown model or format.
+    Files are written to `folder`, by default beside their source.
+    Raises: AssetError if the model is not installed; DataError for a file that is not a hand of the free model, a
+    format of whole photos, or an output file that already exists, unless `overwrite`; ConfigError for an unknown model
+    or format.
     """
     chosen = check_formats(formats)
     for name in chosen:
         if FORMATS[name].write_hand is None:
             known = ", ".join(known for known, row in FORMATS.items() if row.write_hand is not None)
-            raise DataError(f"format {name!r} is for whole photos, expected {known}")
+            raise DataError(f"format {name!r} is for whole photos, expected one of {known}")
     files = [file for path in paths for file in result_files(path) if not file.stem.endswith(_ENDS)]
     targets = [(folder or file.parent) / f"{file.stem}_{to}" for file in files]
     if not overwrite:
@@ -59,7 +61,7 @@ def convert_files(
     for number, (file, target) in enumerate(zip(files, targets, strict=True), start=1):
         document = read_hand_document(file)
         if document["hand"] != hand.name:
-            raise DataError(f"{file}: is a hand of the model {document['hand']}, expected {hand.name}")
+            raise DataError(f"{file}: is a hand of the model {document['hand']!r}, expected {hand.name!r}")
         with one_thread():
             result = convert(hand_from_document(document, hand))
             written = write_hand(target.parent, target.name, result, chosen, ExportContext(document.get("photo")))

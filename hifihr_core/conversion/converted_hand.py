@@ -1,4 +1,4 @@
-"""What converters to any model share: the hand of a result as tensors, and the result of the converted hand."""
+"""Functions that all converters share: from a result to a hand as tensors, and from the converted hand to a result."""
 
 from dataclasses import replace
 from typing import Any
@@ -22,7 +22,7 @@ def hand_to_convert(result: HandResult, hand: HandModel) -> tuple[HandParameters
     Raises: ValueError if the result is not a hand of the model `hand`.
     """
     if result.hand != hand.name:
-        raise ValueError(f"the hand is of the model {result.hand}, expected {hand.name}")
+        raise ValueError(f"the hand is of the model {result.hand!r}, expected {hand.name!r}")
     named = {name: torch.from_numpy(np.asarray(value)).double()[None] for name, value in result.parameters.items()}
     return HandParameters(named["global_orient"], named["pose"], named["shape"]), named["root_cam"]
 
@@ -30,9 +30,9 @@ def hand_to_convert(result: HandResult, hand: HandModel) -> tuple[HandParameters
 def converted_hand(
     result: HandResult, model: HandModel, hands: PlacedHands, mesh: TexturedMesh, **changes: Any
 ) -> HandResult:
-    """Return the result with the right hand `hands` of `model` and its `mesh` in place of the former hand.
+    """Return the result in which `hands`, a right hand of `model`, and its `mesh` replace the original hand.
 
-    Mesh and joints are mirrored for a left hand; `changes` are other fields of the result.
+    Mesh and joints are mirrored for a left hand; `changes` replace other fields of the result.
     """
     named = vars(hands.parameters)
     joints_cam = (model.joints_of(hands.parameters) + hands.root_cam[:, None])[0].numpy() * mirror_axis(result.side)

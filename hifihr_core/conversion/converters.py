@@ -15,7 +15,7 @@ Convert = Callable[[HandResult], HandResult]
 
 @dataclass(frozen=True)
 class ConverterRow:
-    """A target hand model: "module:class" of its converter, and the entry of a result with its residual.
+    """A target hand model: "module:class" of its converter, and the place of its residual in a result.
 
     `residual` is ``(field of HandResult, key)``; the value there maps names to millimetres.
     """
@@ -35,7 +35,7 @@ CONVERTERS: Mapping[str, ConverterRow] = MappingProxyType(
 def build_converter(name: str, hand: HandModel, *, joints: JointDefinition = "freihand") -> Convert:
     """Return the converter from hands of `hand` to those of the model `name`.
 
-    Raises: ConfigError for a model that cannot be fitted; AssetError if its files are not installed.
+    Raises: ConfigError if there is no converter to this model; AssetError if the model's files are not installed.
     """
     row = lookup(CONVERTERS, name, "hand model to convert to", error=ConfigError)
     convert: Convert = load_attribute(row.build)(hand, joints=joints).convert

@@ -1,4 +1,4 @@
-"""The initial hand of a conversion: every finger bone is rotated as in the other model's armature."""
+"""The initial hand of a conversion: its bones are rotated like those of the other model's armature."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,10 @@ Fittable = Mano | Nimble
 
 @dataclass(frozen=True)
 class _OwnBones:
-    """The bones that a model's pose rotates: their names, and their axes in the model's rest frame."""
+    """The bones that a model's pose rotates: their names, and their axes (`frames`) in the model's rest frame.
+
+    `wrist` has the axes of the wrist bone, in the same frame.
+    """
 
     names: tuple[str, ...]
     frames: Float[Tensor, "B N 3 3"]
@@ -29,9 +32,9 @@ class _OwnBones:
 def pose_like(model: Fittable, armature: Armature, root_cam: Float[Tensor, "B 3"]) -> PlacedHands:
     """Return hands of `model` with mean shape in the pose of `armature`, joint 9 at `root_cam`.
 
-    Both armatures are bound to a flat hand, so a bone's rotation Q relative to its parent is the same in both,
-    expressed in the model's own axes. Bones are matched by name; a bone that the other armature lacks keeps its flat
-    pose.
+    Both armatures are bound to a flat hand, so a bone's rotation relative to its parent, in the bone's own axes, is the
+    same in both; it is converted to the axes of the model's rest frame. Bones are matched by name; a bone that
+    `armature` lacks keeps its flat pose.
     """
     own = _own_bones(model, root_cam)
     turns = _local_turns(armature)
@@ -54,7 +57,7 @@ def _own_bones(model: Fittable, like: Float[Tensor, "B 3"]) -> _OwnBones:
 
 
 def _local_turns(armature: Armature) -> Float[Tensor, "B N 3 3"]:
-    """Return the rotation of every bone relative to its parent and the bind pose, in the bone's own axes."""
+    """Return the rotation of every bone relative to its parent, from the bind pose, in the bone's own axes."""
     above = [max(parent, 0) for parent in armature.parents]
     bind, posed = armature.T_bind_bone[..., :3, :3], armature.T_root_bone[..., :3, :3]
     return (bind[:, above].mT @ bind).mT @ (posed[:, above].mT @ posed)

@@ -1,4 +1,4 @@
-"""Choose the 21 joints in a result: their names, and finished hands with another joint definition."""
+"""Choose the definition of the 21 joints in a result by name, and convert the joints of finished hands to it."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -24,11 +24,14 @@ JOINT_CHOICES: Mapping[str, JointDefinition] = MappingProxyType(
 
 def joint_definition(name: str) -> JointDefinition:
     """Return the joint definition called `name`. Raises: ConfigError for an unknown name."""
-    return lookup(JOINT_CHOICES, name, "choice of joints", error=ConfigError)
+    return lookup(JOINT_CHOICES, name, "joint definition", error=ConfigError)
 
 
 def convert_joints(hand_name: str, definition: JointDefinition) -> Convert:
-    """Return a function that gives hands of a model the joints of another definition, with an unchanged surface."""
+    """Return a function that replaces the joints of a hand of this model by those of `definition`.
+
+    The surface is unchanged.
+    """
     model = load_hand(hand_name, joints=definition)
 
     def convert(result: HandResult) -> HandResult:

@@ -1,6 +1,6 @@
 """Fit a hand model to points that correspond to its vertices: damped Gauss-Newton on rotation, pose, shape and root.
 
-The Jacobian comes from one batched forward pass with every parameter perturbed, in float64, as in `lifting.fitting`.
+As in `lifting.fitting`, the Jacobian comes from a batched forward pass with every parameter perturbed, but in float64.
 """
 
 from dataclasses import dataclass, replace
@@ -18,7 +18,10 @@ _STEP = 1e-4
 
 @dataclass(frozen=True)
 class FitTrust:
-    """Standard deviations of vertices and joints from their target points in metres, and of the model's priors."""
+    """Standard deviations of vertices and joints from their targets, metres, and of pose and shape from the priors.
+
+    Those of pose and shape are in standard deviations of the model's priors.
+    """
 
     vertex_m: float = 2e-3
     joint_m: float = 4e-3
@@ -30,8 +33,8 @@ class FitTrust:
 class Targets:
     """Target positions of vertices and the 21 joints, camera frame, metres; a weight of 0 means no target.
 
-    Point n belongs to vertex ``which[n]``; without `which` every vertex has a point. With `normals`, distances along
-    the normal count fully, and distances within the surface a tenth as much.
+    Point n is the target of vertex ``which[n]``; without `which`, every vertex has a target. With `normals`, distances
+    along the normal count fully, and distances along the surface a tenth as much.
     """
 
     vertices: Float[Tensor, "B N 3"]
@@ -47,7 +50,7 @@ def fit_to_surface(
 ) -> PlacedHands:
     """Move the model from `start` onto its targets, in float64; steps that do not lower the cost are rejected.
 
-    The fitted vertices are those of ``model(parameters) + root_cam``. No gradients.
+    The fitted vertices are those of ``model(parameters) + root_cam``. No gradients are recorded.
     """
     with torch.no_grad():
         size = 6 + model.pose_dim + model.shape_dim
@@ -74,7 +77,7 @@ def _normal_equations(
     x: Float[Tensor, "B D"],
     residuals: Float[Tensor, "B R"],
 ) -> tuple[Float[Tensor, "B D D"], Float[Tensor, "B D"]]:
-    """Return J^T J and J^T r, hand by hand: the Jacobian of one MANO is 2,400 x 61 numbers."""
+    """Return J^T J and J^T r, computed one hand at a time to save memory: for one MANO, J has 2,452 x 61 entries."""
     size = x.shape[1]
     normals, gradients = [], []
     for i in range(len(x)):
@@ -113,7 +116,7 @@ def _residuals(
 
 
 def _apply(start: PlacedHands, x: Float[Tensor, "B D"]) -> PlacedHands:
-    """Return the start after a step x: a rotation in the camera frame, the root, pose, shape."""
+    """Return the hands at `start` moved by x: a rotation in the camera frame, the root, pose and shape."""
     parameters = start.parameters
     turn, shift, pose, shape = x.split((3, 3, parameters.pose.shape[1], parameters.shape.shape[1]), dim=1)
     moved = HandParameters(

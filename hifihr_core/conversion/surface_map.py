@@ -1,8 +1,8 @@
 """Positions of MANO or NIMBLE vertices on another hand model's surface, computed once and kept on the user's machine.
 
-Two templates look alike but fold in different places, so a map found in a single pose slides along the fingers. Here
-MANO or NIMBLE is fitted to the other model in many poses at once, and each of its vertices is mapped to the point that
-is nearest over all poses, with a matching normal. No data of MANO or NIMBLE is shipped for this.
+Two templates look alike but fold in different places, so a map found in a single pose would be displaced along the
+fingers. Here MANO or NIMBLE is fitted to the other model in many poses at once, and each of its vertices is mapped to
+the point that is nearest over all poses, with a matching normal. No data of MANO or NIMBLE is shipped for this.
 """
 
 import hashlib
@@ -55,16 +55,16 @@ class SurfaceMap:
 
 
 def mapped_vertices(model: Fittable) -> Int[Tensor, " N"]:
-    """Return the vertices to fit: all of MANO's, or about a thousand on NIMBLE's surface."""
+    """Return the indices of the vertices to fit: all of MANO's, or about a thousand on NIMBLE's surface."""
     return torch.arange(model.num_vertices) if isinstance(model, Mano) else model.surface[::_NIMBLE_STRIDE]
 
 
 def surface_map(hand: HandModel, model: Fittable) -> SurfaceMap:
-    """Return the map between these two models, from the cache or computed now (about ten seconds) and cached."""
+    """Return the map of `model`'s vertices on the surface of `hand`, computed (ten seconds) if it is not cached yet."""
     path = cache_home() / "surface_maps" / f"{hand.name}_{_fingerprint(hand, model)}.npz"
     if path.is_file():
         return load_record(
-            SurfaceMap, path, kind="surface map", format_number=FORMAT, remedy="remove it; it will be made again"
+            SurfaceMap, path, kind="surface map", format_number=FORMAT, remedy="delete it; it will be computed again"
         )
     found = find_surface_map(hand, model)
     with write_atomically(path) as part:
@@ -73,7 +73,7 @@ def surface_map(hand: HandModel, model: Fittable) -> SurfaceMap:
 
 
 def find_surface_map(hand: HandModel, model: Fittable, *, poses: int = _POSES, rounds: int = _ROUNDS) -> SurfaceMap:
-    """Compute the map, alternately fitting `model` to `poses` sampled poses and finding nearest points."""
+    """Compute the map in `rounds` rounds: find nearest points, then fit `model` to them in `poses` poses at once."""
     hand, model = hand.double(), model.double()
     faces, bary = _grid(hand.faces.numpy())
     parameters = _draw(hand, poses)
@@ -98,7 +98,7 @@ def find_surface_map(hand: HandModel, model: Fittable, *, poses: int = _POSES, r
 
 
 class _Places:
-    """Points all over a surface in several poses, for a search over all of them at once."""
+    """Points all over a surface in several poses, for nearest-point searches over all poses at once."""
 
     def __init__(self, hand: HandModel, vertices: Float[Tensor, "B V 3"], faces: np.ndarray, bary: np.ndarray) -> None:
         corners = hand.faces[torch.from_numpy(faces)]
@@ -110,7 +110,7 @@ class _Places:
         self._squares = self._rows.square().sum(1)
 
     def nearest(self, points: Float[Tensor, "B N 3"], normals: Float[Tensor, "B N 3"]) -> Int[np.ndarray, " N"]:
-        """Return the surface point that is nearest to each point over all poses together."""
+        """Return the index of the surface point nearest to each point, in position and normal, over all poses."""
         return (self._squares - 2 * _features(points, normals) @ self._rows.T).argmin(1).numpy()
 
 
@@ -120,7 +120,7 @@ def _features(points: Float[Tensor, "B N 3"], normals: Float[Tensor, "B N 3"]) -
 
 
 def _grid(faces: Int[np.ndarray, "F 3"]) -> tuple[Int[np.ndarray, " N"], Float[np.ndarray, "N 3"]]:
-    """Return the same few points on every face."""
+    """Return the candidate points, the same few on every face: face indices and barycentric coordinates."""
     steps = [(i, j) for i in range(_GRID) for j in range(_GRID - i)]
     pairs = (np.array(steps) + 1 / 3) / _GRID
     bary = np.column_stack((pairs, 1 - pairs.sum(1)))
@@ -128,7 +128,7 @@ def _grid(faces: Int[np.ndarray, "F 3"]) -> tuple[Int[np.ndarray, " N"], Float[n
 
 
 def _draw(hand: HandModel, poses: int) -> HandParameters:
-    """Return the mean hand in its mean pose and in sampled ones."""
+    """Return the hand of mean shape in its mean pose and in `poses` - 1 sampled ones."""
     drawn = hand.sample_parameters(poses - 1, generator=torch.Generator().manual_seed(0))
     mean = hand.mean_parameters()
     pose = torch.cat((mean.pose, drawn.pose.double()))

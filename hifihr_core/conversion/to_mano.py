@@ -1,4 +1,4 @@
-"""Convert hands of any model with our 21-joint armature to MANO, with true left-hand parameters."""
+"""Convert hands of any model with our 21-joint armature to MANO; left hands get parameters of MANO's left hand."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,21 +28,23 @@ _NUM_VERTICES = 778
 
 #: Meaning of the numbers under `mano` in a result.
 CONVENTIONS: Mapping[str, str] = {
-    "model": "smplx.MANO for the side; vertices = MANO(global_orient, hand_pose, betas) + transl, camera frame, metres",
+    "model": "smplx.MANO of the same side; vertices = MANO(global_orient, hand_pose, betas) + transl, in the camera "
+    "frame, metres",
     "hand_pose": "axis-angle of 15 joints in MANO's order, flat_hand_mean=True, use_pca=False",
-    "hand_pose_pca": "the same pose as coefficients of hands_components about hands_mean; for smplx the first n < 45 "
-    "of them with flat_hand_mean=False, use_pca=True, num_pca_comps=n",
+    "hand_pose_pca": "the same pose as coefficients of hands_components about hands_mean; for smplx, take the first "
+    "n < 45 of them, with flat_hand_mean=False, use_pca=True, num_pca_comps=n",
     "left": "for MANO's left hand with a corrected shape basis (shapedirs[:, 0, :] *= -1 in the official file)",
-    "residual_mm": "distance to the points on the predicted surface that represent MANO's vertices, and their joints",
+    "residual_mm": "distances of the vertices from their target points on the predicted surface, and of the joints "
+    "computed from both",
 }
 
 
 @dataclass(frozen=True)
 class ManoFit:
-    """Right MANO hands in the (mirrored) camera frame, and their distance from the surface to which they were fitted,
-    metres.
+    """Right MANO hands in the (mirrored) camera frame, and their distances from the surface that they were fitted to.
 
-    `vertex_errors` are the distances of the 778 vertices from their points, `joint_errors` those of FreiHAND's joints.
+    `vertex_errors` are the distances of the 778 vertices from their points, `joint_errors` those of FreiHAND's joints,
+    metres.
     """
 
     hands: PlacedHands
@@ -71,7 +73,7 @@ class ManoConverter:
         self.places = surface_map(self.hand, self.mano) if places is None else places
 
     def fit(self, parameters: HandParameters, root_cam: Float[Tensor, "B 3"]) -> ManoFit:
-        """Fit MANO to right hands of the other model, joint 9 at `root_cam`."""
+        """Fit MANO to right hands of the converter's `hand` model whose joint 9 is at `root_cam`."""
         with torch.no_grad():
             armature = needed(self.hand.armature(parameters), "the armature of a hand to convert")
             points = self.places.points(self.hand(parameters).vertices, self.hand.faces) + root_cam[:, None]
@@ -85,10 +87,10 @@ class ManoConverter:
             return ManoFit(fitted, (vertices - points).norm(dim=-1), (reached - joints).norm(dim=-1))
 
     def convert(self, result: HandResult) -> HandResult:
-        """Convert the hand of a photo to MANO: mesh, rig, joints, parameters, and the block `mano` of its document.
+        """Convert the hand of a photo to MANO: mesh, rig, joints, parameters, and the entry `mano` of its document.
 
-        Colours are those of `result` at MANO's vertices. Raises: ValueError if `result` is of another model than the
-        converter's.
+        Colours are those of `result` at MANO's vertices. Raises: ValueError if `result` is not of the converter's
+        `hand` model.
         """
         fit = self.fit(*hand_to_convert(result, self.hand))
         document = self._document(fit, result)

@@ -1,6 +1,6 @@
 """Convert hands of any model with our 21-joint armature to NIMBLE: pose, shape, skin and position.
 
-A left hand's parameters are those of the mirrored right hand, as elsewhere in results.
+A left hand's parameters are those of its mirror image, a right hand, as elsewhere in results.
 """
 
 from collections.abc import Mapping
@@ -35,8 +35,8 @@ RESIDUAL = "nimble_residual_mm"
 class NimbleConverter:
     """Fits NIMBLE to hands of the model `hand`; the map between the two is computed at the first use on a machine.
 
-    NIMBLE's pose prior has 30 components by default, so a pose outside their span is only approximated; the residual
-    shows how well. Raises: AssetError if NIMBLE is not installed, or, for the joints "freihand", MANO.
+    NIMBLE's pose has 30 components by default, so a pose outside their span is only approximated; the residual measures
+    how well. Raises: AssetError if NIMBLE is not installed, or, for the joints "freihand", if MANO is not.
     """
 
     def __init__(
@@ -58,9 +58,9 @@ class NimbleConverter:
     def fit(
         self, parameters: HandParameters, root_cam: Float[Tensor, "B 3"]
     ) -> tuple[PlacedHands, Float[Tensor, "B N"]]:
-        """Fit NIMBLE to right hands of the other model, joint 9 at `root_cam`.
+        """Fit NIMBLE to right hands of the converter's `hand` model whose joint 9 is at `root_cam`.
 
-        Returns the NIMBLE hands and the distance of every mapped vertex to its point, metres.
+        Return the NIMBLE hands, and the distance of every mapped vertex from its point, metres.
         """
         with torch.no_grad():
             armature = needed(self.hand.armature(parameters), "the armature of a hand to convert")
@@ -75,8 +75,8 @@ class NimbleConverter:
     def convert(self, result: HandResult) -> HandResult:
         """Convert the hand of a photo to NIMBLE: mesh, rig, joints, parameters; the residual is in its `report`.
 
-        The texture is NIMBLE's, fitted to the colours of `result`. Raises: ValueError if `result` is of another model
-        than the converter's.
+        The texture is NIMBLE's, fitted to the colours of `result`. Raises: ValueError if `result` is not of the
+        converter's `hand` model.
         """
         fitted, errors = self.fit(*hand_to_convert(result, self.hand))
         colors = self.places.points(torch.from_numpy(vertex_colors(result.mesh))[None], self.hand.faces)[0]
@@ -85,7 +85,7 @@ class NimbleConverter:
         return converted_hand(result, self.nimble, hands, posed_mesh(self.nimble, hands), report=report)
 
     def _texture(self, colors: Float[Tensor, "N 3"]) -> Float[Tensor, " X"]:
-        """Return texture coefficients that give the mapped vertices these colours, with the mean skin as prior."""
+        """Return texture coefficients that fit these colours of the mapped vertices, with the mean skin as prior."""
         mean, basis = self._linear_skin()
         scaled, wanted = basis.flatten(1).T / _COLOR_STD, (colors - mean).flatten() / _COLOR_STD
         # Neighbouring vertices are correlated: together they count as a hundred independent ones.
@@ -94,7 +94,7 @@ class NimbleConverter:
         return torch.linalg.solve(normal, share * scaled.T @ wanted)
 
     def _linear_skin(self) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "X N 3"]]:
-        """Return the mean colours of the mapped vertices, and their derivatives by texture coefficient."""
+        """Return the mean colours of the mapped vertices, and their derivative for each texture coefficient."""
         if self._skin is None:
             model = self.nimble
             mean = model.sample_at_vertices(model.texture_mean[None])[0, self.which]

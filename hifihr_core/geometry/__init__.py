@@ -1,1 +1,1 @@
-"""Cameras, crops, alignment and meshes: pure functions of tensors. Rotations are in `turns`."""
+"""Cameras, crops, alignment and meshes: pure functions of tensors or arrays. Rotations are in `turns`."""

@@ -1,7 +1,7 @@
 """Align predicted points with true ones before comparison: Procrustes, and scale with translation.
 
-The official evaluators of FreiHAND and HO-3D define both. Their Procrustes accepts any orthogonal matrix from the SVD,
-including reflections, so a mirrored hand aligns without error; `proper=True` forbids that.
+Both are as in the official evaluators of FreiHAND and HO-3D. Their Procrustes accepts any orthogonal matrix from the
+SVD, including reflections, so a mirrored hand aligns without error; `proper=True` forbids reflections.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ NORM_OFFSET = 1e-8
 
 @dataclass(frozen=True)
 class Similarity:
-    """One similarity per sample: ``target ~ scale * rotation @ (source - source_center) + target_center``."""
+    """One similarity transform per sample: ``target ~ scale * rotation @ (source - source_center) + target_center``."""
 
     rotation: Float[Tensor, "B 3 3"]
     scale: Float[Tensor, " B"]
@@ -25,7 +25,7 @@ class Similarity:
     target_center: Float[Tensor, "B 3"]
 
     def __call__(self, points: Float[Tensor, "B N 3"]) -> Float[Tensor, "B N 3"]:
-        """Map points from the source's frame to the target's; they need not be the fitted ones."""
+        """Map any points from the frame of the source to that of the target."""
         centered = (points - self.source_center[:, None]) * self.scale[:, None, None]
         return centered @ self.rotation.transpose(1, 2) + self.target_center[:, None]
 
@@ -33,10 +33,10 @@ class Similarity:
 def procrustes(source: Float[Tensor, "B N 3"], target: Float[Tensor, "B N 3"], *, proper: bool = False) -> Similarity:
     """Fit the least-squares similarity from `source` to `target`.
 
-    With A and P the centred target and source and UWV' the SVD of (A/|A|)'(P/|P|): rotation = UV', and scale =
+    Let A and P be the centred target and source, and UWV' the SVD of (A/|A|)'(P/|P|). Then rotation = UV' and scale =
     trace(W) |A| / |P| (Schoenemann 1966; `align_w_scale` of both official evaluators). `proper` flips the direction of
     the smallest singular value if UV' is a reflection (Umeyama 1991), which the official scores do not do.
-    Coincident source points are aligned to the centre of the target. For scoring only, without gradients.
+    Coincident source points are aligned to the centre of the target. For scoring only: do not differentiate through it.
     """
     source_center, target_center = source.mean(dim=1), target.mean(dim=1)
     source_0, target_0 = source - source_center[:, None], target - target_center[:, None]
@@ -62,9 +62,9 @@ def align_scale_translation(
     """Scale `source` to the true length of the bone anchor-reference, and move the anchor to its true position.
 
     HO-3D's second alignment (`align_sc_tr` of its evaluator), with the wrist as anchor and the middle MCP as
-    reference. A predicted bone of length zero counts as one metre. Order and rounding of the operations are the
-    official ones, hence numpy (torch's square root is not correctly rounded everywhere): the PCK at threshold 0 counts
-    errors that are exactly zero, so that the last digit of a perfect prediction matters.
+    reference. A predicted bone of length zero counts as one metre. The PCK at threshold 0 counts errors that are
+    exactly zero, so the last digit of a perfect prediction matters. Therefore the order and rounding of the operations
+    are the official ones, in numpy (torch's square root is not correctly rounded on every machine).
     """
     source_length = distance(source[:, reference], source[:, anchor])[:, None, None]
     target_length = distance(target[:, reference], target[:, anchor])[:, None, None]
@@ -73,5 +73,5 @@ def align_scale_translation(
 
 
 def distance(a: Float[np.ndarray, "*B 3"], b: Float[np.ndarray, "*B 3"]) -> Float[np.ndarray, "*B"]:
-    """Return the Euclidean distance of points, rounded as the official evaluators round it."""
+    """Return the Euclidean distances between points, with the rounding of the official evaluators."""
     return np.sqrt(np.square(a - b).sum(axis=-1))

@@ -12,7 +12,7 @@ from torch import Tensor
 def project(points_cam: Float[Tensor, "*B N 3"], K: Float[Tensor, "*B 3 3"]) -> Float[Tensor, "*B N 2"]:
     """Project points to pixels: (u, v) = (K p)[:2] / (K p)[2].
 
-    Points at or behind the camera have no finite or meaningful pixel; exclude them.
+    Points with z <= 0 have no meaningful pixel; the caller must exclude them.
     """
     homogeneous = points_cam @ K.transpose(-1, -2)
     return homogeneous[..., :2] / homogeneous[..., 2:]
@@ -28,8 +28,8 @@ def unproject(
 def rays_through(points_px: Float[Tensor, "*B N 2"], K: Float[Tensor, "*B 3 3"]) -> Float[Tensor, "*B N 3"]:
     """Return the rays K^-1 (u, v, 1) through pixels, with z = 1; the last row of K is (0, 0, 1).
 
-    The 2 x 2 part, which may be rotated as in rotated crops, is inverted in closed form: without a solver, so it
-    exports to ONNX.
+    The upper left 2 x 2 part of K, which contains a rotation if the crop is rotated, is inverted in closed form, since
+    that can be exported to ONNX.
     """
     u, v = (points_px - K[..., None, :2, 2]).unbind(-1)
     a, b, c, d = (K[..., i, j, None] for i in (0, 1) for j in (0, 1))

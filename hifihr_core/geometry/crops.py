@@ -2,8 +2,8 @@
 
 A transform `T_new_old` is a 3 x 3 affine that maps homogeneous pixels (u, v, 1) of the old picture to the new one, in
 the half-pixel convention of docs/conventions.md; K follows by ``transform_K(K, T_new_old)``. Everything here is numpy
-in float64, for one picture, except for `image_scales` and `opencv_matrices`; batches of labels are moved by
-`hifihr_core.augmentation.moves`.
+in float64, for one picture, except for `image_scales` and `opencv_matrices`; `hifihr_core.augmentation.moves`
+transforms batches of labels.
 """
 
 import cv2
@@ -36,7 +36,7 @@ def flip_horizontal(width: int) -> Affine:
 def square_crop(center_px: Float[np.ndarray, "2"], side_px: float, *, image_px: int) -> Affine:
     """Return the transform from a picture to a square crop of it, `image_px` wide and high.
 
-    The crop shows the square of `side_px` around `center_px` and may extend outside the picture.
+    The crop covers the square of `side_px` around `center_px`, which may extend outside the picture.
     Raises: ValueError if `side_px` is not positive.
     """
     if not side_px > 0:
@@ -48,7 +48,10 @@ def square_crop(center_px: Float[np.ndarray, "2"], side_px: float, *, image_px: 
 
 
 def square_around(box_px: Float[np.ndarray, "4"], *, scale: float = 1.0) -> tuple[Float[np.ndarray, "2"], float]:
-    """Return (center_px, side_px) of the square around a box x0, y0, x1, y1, `scale` times its longer side."""
+    """Return (center_px, side_px) of a square centred on the box x0, y0, x1, y1.
+
+    Its side is `scale` times the longer side of the box.
+    """
     corners = np.asarray(box_px, dtype=np.float64).reshape(2, 2)
     return corners.mean(axis=0), float((corners[1] - corners[0]).max() * scale)
 
@@ -59,12 +62,12 @@ def box_around(points_px: Float[np.ndarray, "N 2"]) -> Float[np.ndarray, "4"]:
 
 
 def transform_points(points_px: Float[np.ndarray, "N 2"], T_new_old: Affine) -> Float[np.ndarray, "N 2"]:
-    """Return the positions of the old picture's pixels in the new one."""
+    """Map points from pixels of the old picture to pixels of the new one."""
     return points_px @ T_new_old[:2, :2].T + T_new_old[:2, 2]
 
 
 def image_scale(T_new_old: Affine) -> float:
-    """Return the scale of lengths: the square root of the change of area."""
+    """Return the factor by which the transform scales lengths: the square root of that for areas."""
     (a, b), (c, d) = T_new_old[:2, :2].tolist()
     return abs(a * d - b * c) ** 0.5
 
@@ -76,12 +79,12 @@ def opencv_matrix(T_new_old: Affine) -> Float[np.ndarray, "2 3"]:
 
 
 def image_scales(T_new_old: Float[np.ndarray, "B 3 3"]) -> Float[np.ndarray, " B"]:
-    """Return the scale of each transform, as `image_scale`."""
+    """Return `image_scale` of each transform."""
     return np.abs(T_new_old[:, 0, 0] * T_new_old[:, 1, 1] - T_new_old[:, 0, 1] * T_new_old[:, 1, 0]) ** 0.5
 
 
 def opencv_matrices(T_new_old: Float[np.ndarray, "B 3 3"]) -> Float[np.ndarray, "B 2 3"]:
-    """Return the transforms as `opencv_matrix` does."""
+    """Return `opencv_matrix` of each transform."""
     matrices = T_new_old[:, :2].copy()
     matrices[..., 2] += 0.5 * (matrices[..., 0] + matrices[..., 1]) - 0.5
     return matrices
@@ -98,8 +101,8 @@ def warp_image(
 ) -> UInt8[np.ndarray, "h w *C"]:
     """Warp a picture by `T_new_old`: bilinear, antialiased if it shrinks, with `fill` outside.
 
-    Concretely, ``new[i, j]`` shows the old picture at ``inv(T_new_old) @ (j + 0.5, i + 0.5, 1)``. Up to four channels,
-    which may be unrelated (a mask as the fourth). `out`, if given, receives the result.
+    Concretely, ``new[i, j]`` is the old picture at ``inv(T_new_old) @ (j + 0.5, i + 0.5, 1)``. The picture has up to
+    four channels, which may be unrelated (for example, a mask as the fourth). `out`, if given, receives the result.
     """
     if image_scale(T_new_old) < ANTIALIAS_BELOW:
         image, T_new_old = _shrink(image, T_new_old, width, height)
@@ -118,7 +121,9 @@ def warp_image(
 def _shrink(
     image: UInt8[np.ndarray, "H W *C"], T_new_old: Affine, width: int, height: int
 ) -> tuple[UInt8[np.ndarray, "h w *C"], Affine]:
-    """Return the part of the picture that the warp uses, averaged down to about its new scale, and its T."""
+    """Return the region that the warp uses, averaged down to about the new scale, and the transform from it to the new
+    picture.
+    """
     rows, columns = image.shape[:2]
     scale = image_scale(T_new_old)
     frame = np.array([[0.0, 0.0], [width, 0.0], [0.0, height], [width, height]])

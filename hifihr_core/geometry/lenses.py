@@ -1,4 +1,4 @@
-"""Assumptions about uncalibrated cameras. Numpy, for one photo."""
+"""Assumptions about uncalibrated cameras, in numpy, for one photo."""
 
 from math import hypot, radians, tan
 
@@ -17,7 +17,8 @@ def focal_from_fov(fov_deg: float, width: int, height: int) -> float:
 def default_focal_px(width: int, height: int) -> float:
     """Return the focal length in pixels for a diagonal field of view of `DEFAULT_FOV_DEG`.
 
-    It only affects the distance, not the appearance in the photo: metric results need a known camera.
+    An error in this assumption changes a hand's estimated distance, but not its projection into the photo. Metric
+    results need a known camera.
     """
     return focal_from_fov(DEFAULT_FOV_DEG, width, height)
 

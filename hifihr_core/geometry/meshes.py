@@ -25,10 +25,10 @@ class EdgeAdjacency:
 
 
 def last_corners(faces: Int[Tensor, "F 3"]) -> Int[Tensor, " V"]:
-    """Return the last corner at which each vertex occurs, an index into the flat faces; each vertex must be in a face.
+    """Return the last corner of each vertex, as an index into ``faces.reshape(-1)``; every vertex must be in a face.
 
-    A vertex on a seam of the chart has several texture coordinates. If all of them were written to its row, the
-    scheduling of threads would decide which one remains.
+    A vertex on a UV seam has different texture coordinates at its corners. Its last corner is a deterministic choice;
+    if all of them were written to the vertex, the scheduling of threads would decide which one remains.
     """
     flat = faces.reshape(-1).long()
     corners = torch.arange(len(flat), device=flat.device)
@@ -49,7 +49,7 @@ def face_areas(verts: Float[Tensor, "*B V 3"], faces: Int[Tensor, "F 3"]) -> Flo
 
 
 def vertex_normals(verts: Float[Tensor, "*B V 3"], faces: Int[Tensor, "F 3"]) -> Float[Tensor, "*B V 3"]:
-    """Return the area-weighted mean of the normals around every vertex, unit length; 0 for a vertex without area."""
+    """Return a unit normal per vertex: the area-weighted mean of its faces' normals; 0 if their area is 0."""
     cross = face_cross(verts, faces)
     summed = torch.zeros_like(verts)
     for corner in range(3):
@@ -58,7 +58,7 @@ def vertex_normals(verts: Float[Tensor, "*B V 3"], faces: Int[Tensor, "F 3"]) ->
 
 
 def edge_adjacency(faces: Int[Tensor, "F 3"]) -> EdgeAdjacency:
-    """Return every undirected edge once, ordered by its vertices, with its faces; on the device of `faces`."""
+    """Return the undirected edges, sorted by their vertices, with their faces; on the device of `faces`."""
     count = faces.shape[0]
     corners = faces.long()
     ends = torch.stack([corners[:, [1, 2]], corners[:, [2, 0]], corners[:, [0, 1]]], dim=1).reshape(-1, 2)
@@ -71,7 +71,7 @@ def edge_adjacency(faces: Int[Tensor, "F 3"]) -> EdgeAdjacency:
 
 
 def edges(faces: Int[Tensor, "F 3"]) -> Int[Tensor, "E 2"]:
-    """Return every undirected edge once as (i, j) with i < j, ordered."""
+    """Return every undirected edge once as (i, j) with i < j, sorted."""
     return torch.unique(edge_adjacency(faces).edges, dim=0)
 
 
@@ -85,7 +85,10 @@ def _unit(vectors: Float[Tensor, "*B N 3"]) -> Float[Tensor, "*B N 3"]:
 def _pair_up(
     key: Int[Tensor, " N"], ends: Int[Tensor, "N 2"], third: Int[Tensor, " N"], owner: Int[Tensor, " N"]
 ) -> EdgeAdjacency:
-    """Join half-edges, sorted by key, in pairs; an unpaired one keeps -1 on its second side."""
+    """Join half-edges with equal `key` in pairs; an unpaired one gets -1 for its second side.
+
+    Half-edges are sorted by `key`; `third` is the vertex opposite each of them, and `owner` its face.
+    """
     total = key.shape[0]
     start = torch.ones(total, dtype=torch.bool, device=key.device)
     start[1:] = key[1:] != key[:-1]

@@ -1,7 +1,7 @@
-"""2D keypoints as rays, seen by a virtual camera that looks straight at them.
+"""2D keypoints as rays in the frame of a virtual camera that points straight at them.
 
-A hand at the border of a photo looks rotated although it is not. Turning the camera towards the hand corrects this, so
-that a pattern of rays means the same pose wherever the hand is; the result is turned back.
+A hand at the border of a photo looks rotated although it is not. Rotating a virtual camera towards the hand corrects
+this, so that a pattern of rays means the same pose wherever the hand is; the estimated pose is rotated back afterwards.
 """
 
 from dataclasses import dataclass
@@ -20,12 +20,13 @@ _MIN_EXTENT = 1e-3
 
 @dataclass(frozen=True)
 class RayPattern:
-    """Keypoints on the image plane of a virtual camera that looks at their centre.
+    """Keypoints on the image plane of a virtual camera that points at their centre.
 
-    On the plane z = 1 of the virtual camera, keypoint n is at ``center + extent * points[n]``; `extent` is the half
-    size of the pattern's box, the tangent of half the angle the hand covers, and `center` is near the origin. Points
-    without confidence are 0. `R_virtual_cam` turns camera-frame vectors into the virtual camera's frame; `roll` is the
-    part of it that rotates the picture about its axis, the identity unless the pattern was made upright.
+    On the plane z = 1 of the virtual camera, keypoint n is at ``center + extent * points[n]``. `extent` is half the
+    longer side of the keypoints' box, the tangent of half the angle that the hand covers; `center` is near the origin.
+    Points of confidence 0 are 0. `R_virtual_cam` maps vectors from the camera's frame to that of the virtual camera;
+    `roll` is the part of it that rotates the picture about the optical axis, the identity unless the pattern was made
+    upright.
     """
 
     points: Float[Tensor, "B N 2"]
@@ -42,11 +43,11 @@ def look_at_keypoints(
     *,
     upright: bool = False,
 ) -> RayPattern:
-    """Turn a virtual camera to the centre of the confident keypoints' box.
+    """Return the keypoints as seen by a virtual camera that points at the centre of their box.
 
-    With `upright` it is also rolled so that a hand's 21 joints point up, from the wrist to the mean of the fingers'
-    middle joints, unless one of these is missing. A sample without any confident keypoint looks straight ahead, with
-    all points 0.
+    Keypoints of confidence 0 are ignored. With `upright`, the camera is also rolled so that the direction from the
+    wrist to the mean of the four fingers' PIP joints points up in its picture, unless one of these joints is missing.
+    If all keypoints have confidence 0, the camera is not rotated, and all points are 0.
     """
     rays = rays_through(keypoints_px, K)
     seen = confidence > 0
@@ -68,7 +69,7 @@ def _identity(rays: Float[Tensor, "B N 3"]) -> Float[Tensor, "B 2 2"]:
 
 
 def _roll(rays: Float[Tensor, "B N 3"], seen: Bool[Tensor, "B N"]) -> Float[Tensor, "B 2 2"]:
-    """Return the rotation of the picture that makes each hand point up, towards -y."""
+    """Return the rotation of the picture that makes each hand point up, towards -y; the identity if it is unknown."""
     plane = rays[..., :2] / rays[..., 2:].clamp_min(1e-6)
     up = torch.nn.functional.normalize(plane[:, MIDDLE_JOINTS].mean(dim=1) - plane[:, WRIST], dim=1)
     rows = torch.stack((torch.stack((-up[:, 1], up[:, 0]), dim=1), -up), dim=1)
@@ -95,7 +96,7 @@ def rotation_to_axis(direction: Float[Tensor, "B 2"]) -> Float[Tensor, "B 3 3"]:
 
 
 def _middle(points: Float[Tensor, "B N 2"], seen: Tensor) -> Float[Tensor, "B 2"]:
-    """Return the centre of the visible points' box; the origin if none is visible."""
+    """Return the centre of the box around the points that are `seen`; the origin if none is."""
     far = torch.finfo(points.dtype).max
     low = torch.where(seen[..., None], points, far).amin(dim=1)
     high = torch.where(seen[..., None], points, -far).amax(dim=1)

@@ -1,7 +1,7 @@
 """Conversions between rotation vectors, matrices and quaternions.
 
 A rotation vector is the axis times the angle, radians. Quaternions are unit, (x, y, z, w). Gradients are finite
-everywhere, including at the identity. Written here because importing a library would take longer than a prediction.
+everywhere, including at the identity. Implemented here because importing a library would take longer than a prediction.
 """
 
 import torch
@@ -86,7 +86,7 @@ def compose_rotvecs(first: Float[Tensor, "*B 3"], second: Float[Tensor, "*B 3"])
 
 
 def gram_schmidt(columns: Float[Tensor, "*B 3 2"]) -> Float[Tensor, "*B 3 3"]:
-    """Return the rotation whose first two columns are the given ones after Gram-Schmidt."""
+    """Return the rotation whose first two columns are the given ones, made orthonormal by Gram-Schmidt."""
     x = torch.nn.functional.normalize(columns[..., 0], dim=-1)
     rest = columns[..., 1]
     y = torch.nn.functional.normalize(rest - (x * rest).sum(dim=-1, keepdim=True) * x, dim=-1)

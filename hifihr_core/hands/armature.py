@@ -1,7 +1,8 @@
 """The skeleton for animators: one bone per finger segment, with anatomical axes.
 
-Hand models may pose their surface with any bones (`HandModel.rig`). An armature is for people: sixteen bones and five
-fingertips, with each bone along its finger, a flat hand as the bind pose, and at most four weights per vertex.
+Hand models may pose their surface with any bones (`HandModel.rig`). An armature has bones that a person can pose:
+sixteen (twenty for NIMBLE) and five fingertips, with each bone along its finger, a flat hand as the bind pose, and few
+weights per vertex.
 """
 
 from dataclasses import dataclass
@@ -81,7 +82,10 @@ def bone_frames(
 
 
 def palm_flexions(heads: Float[Tensor, "B N 3"], names: tuple[str, ...]) -> Float[Tensor, "B N 3"]:
-    """Return flexion axes from the shape of a flat right hand: across the palm; the thumb's are fixed to it."""
+    """Return flexion axes from the shape of a flat right hand.
+
+    The thumb's axis has a fixed direction relative to the palm; all others run across the palm.
+    """
     wrist, index, middle, pinky = (heads[:, names.index(f"{name}")] for name in _PALM)
     up = normalize(middle - wrist, dim=-1)
     out = normalize(torch.linalg.cross(index - wrist, pinky - wrist), dim=-1)

@@ -1,8 +1,8 @@
 """Convert rotation vectors to the motions of all bones in one step, with an explicit gradient.
 
-Posing a hand takes two large products and about sixty tiny operations on (B, J, 3, 3) tensors; recorded separately, the
-tiny ones take most of the time. Here they are one function with one gradient, on a CPU in compiled loops.
-`articulate_slowly` is its specification in plain torch.
+Posing a hand takes two large products and about sixty tiny operations on (B, J, 3, 3) tensors. If autograd records the
+tiny ones separately, they take most of the time. Here they are one function with one gradient; on a CPU, it runs in
+compiled loops. `articulate_slowly` is its specification in plain torch.
 """
 
 from functools import lru_cache
@@ -25,7 +25,7 @@ _COMPILED = (torch.float32, torch.float64)
 def articulate(
     vectors: Float[Tensor, "B J 3"], rest_joints: Float[Tensor, "B J 3"], parents: tuple[int, ...]
 ) -> tuple[Float[Tensor, "B J 3 3"], Float[Tensor, "B J 3 4"]]:
-    """Return the rotations minus the identity, and the rigid motion [R | t] of each bone from rest to pose.
+    """Return the rotation matrices minus the identity, and each bone's rigid motion [R | t] from rest to pose.
 
     ``vectors[b, j]`` is the rotation vector of joint j relative to its parent, radians. Once differentiable in
     `vectors` and `rest_joints`; for second derivatives, use `articulate_slowly`.
@@ -38,7 +38,7 @@ def articulate(
 def articulate_slowly(
     vectors: Float[Tensor, "B J 3"], rest_joints: Float[Tensor, "B J 3"], parents: tuple[int, ...]
 ) -> tuple[Float[Tensor, "B J 3 3"], Float[Tensor, "B J 3 4"]]:
-    """The same as `articulate`, with operations recorded by autograd."""
+    """Compute the same as `articulate` with separate torch operations, which can be differentiated repeatedly."""
     bends = bend_matrices(vectors)
     identity = torch.eye(3, dtype=bends.dtype, device=bends.device)
     return bends, joint_motions(bends + identity, rest_joints, parents)
@@ -110,7 +110,10 @@ class _Articulate(torch.autograd.Function):
 
 
 def _chain_gradient(grad_motions: Tensor, levels: list[Tensor], parents: tuple[int, ...]) -> Tensor:
-    """Return the gradient of the local motions (B, J, 3, 4), from the fingertips to the wrist."""
+    """Return the gradient with respect to the local motions (B, J, 3, 4), propagated from the fingertips to the wrist.
+
+    `levels` has the local motions of every level of the tree, then their motions from rest to pose.
+    """
     listed, sizes, places, back = tree_levels(parents, grad_motions.device)
     locals_, worlds = levels[: len(sizes)], levels[len(sizes) :]
     grads = list(grad_motions.index_select(1, listed).split(sizes, 1))
@@ -129,7 +132,7 @@ def _chain_gradient(grad_motions: Tensor, levels: list[Tensor], parents: tuple[i
 
 
 def _vector_gradient(vectors: Tensor, quaternions: Tensor, grad: Tensor) -> Tensor:
-    """Return the gradient of the rotation vector v in q = (cos h, v sin h / h), h = |v| / 2.
+    """Return the gradient with respect to the rotation vector v, given that of q = (cos h, v sin h / h), h = |v| / 2.
 
     d(cos h) = -s/4 v.dv and d(s v) = s dv + k v (v.dv) with s = sin h / h and k = (cos h - s) / (4 h^2).
     """

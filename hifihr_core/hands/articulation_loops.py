@@ -1,7 +1,7 @@
-"""Articulation on a CPU as compiled loops: one call in place of thirty operations on tiny tensors.
+"""Articulation on a CPU as compiled loops: one call instead of thirty operations on tiny tensors.
 
-The arithmetic is in double precision; results have the type of their arrays. Bones are computed one by one from the
-wrist outwards, and the gradient in reverse.
+The arithmetic is in double precision; results have the dtype of the arrays they are written to. Bones are computed one
+by one from the wrist outwards, and gradients in reverse order.
 """
 
 import math
@@ -21,7 +21,7 @@ def bend_bones(
     bends: Float[np.ndarray, "B J 3 3"],
     motions: Float[np.ndarray, "B J 3 4"],
 ) -> None:
-    """Write R - I of every rotation vector, and the rigid motion [R | t] of every bone from rest to pose."""
+    """Fill `bends` with R - I of every rotation vector, and `motions` with each bone's [R | t] from rest to pose."""
     own = np.empty((3, 4))
     for b in range(vectors.shape[0]):
         for j in range(vectors.shape[1]):
@@ -50,7 +50,7 @@ def unbend_bones(
     grad_vectors: Float[np.ndarray, "B J 3"],
     grad_rest: Float[np.ndarray, "B J 3"],
 ) -> None:
-    """Write the gradients of rotation vectors and rest joints from those of `bend_bones`'s results."""
+    """Write the gradients of the rotation vectors and rest joints, given those of the results of `bend_bones`."""
     count = vectors.shape[1]
     own, grads, turn, shift = np.empty((3, 4)), np.empty((count, 3, 4)), np.empty((3, 3)), np.empty(3)
     for b in range(vectors.shape[0]):
@@ -73,7 +73,7 @@ def unbend_bones(
 
 @helper
 def _halves(vector: Any) -> tuple[float, float, float]:
-    """Return (cos h, sin h / 2h, the derivative of the latter by v over v) for h = |v| / 2."""
+    """Return cos h, u = sin h / (2 h), and the factor k in du/dv = k v, for a rotation vector v and h = |v| / 2."""
     h = 0.5 * math.sqrt(float(vector[0]) ** 2 + float(vector[1]) ** 2 + float(vector[2]) ** 2)
     if h < 1e-3:
         return math.cos(h), 0.5 - h * h / 12, -1 / 24 + h * h / 240
@@ -82,7 +82,7 @@ def _halves(vector: Any) -> tuple[float, float, float]:
 
 @helper
 def _bend(vector: Any, out: Any) -> None:
-    """Write R - I from the unit quaternion (w, x, y, z)."""
+    """Write R - I of a rotation vector, computed from its unit quaternion (w, x, y, z)."""
     w, u, _ = _halves(vector)
     x, y, z = u * vector[0], u * vector[1], u * vector[2]
     out[0, 0], out[0, 1], out[0, 2] = -2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)
@@ -92,7 +92,7 @@ def _bend(vector: Any, out: Any) -> None:
 
 @helper
 def _local(bend: Any, rest: Any, out: Any) -> None:
-    """Write the motion [R | t] of a bone relative to its parent."""
+    """Write the motion [R | t] of a bone relative to its parent, given `bend`, which is R - I, and its rest joint."""
     for i in range(3):
         for k in range(3):
             out[i, k] = bend[i, k]
@@ -102,9 +102,10 @@ def _local(bend: Any, rest: Any, out: Any) -> None:
 
 @helper
 def _to_parent(above: Any, own: Any, grad: Any, grad_above: Any, turn: Any, shift: Any) -> None:
-    """Add to the gradient of the parent's motion (`above`), and write that of the local motion (`own`).
+    """Add to the gradient of the parent's motion (`grad_above`), and write that of the local motion to `turn`, `shift`.
 
-    The motion of the bone is their product, [A R | A t + a] for above = [A | a] and own = [R | t].
+    `grad` is the gradient of the bone's motion, [A R | A t + a] for the parent's motion `above` = [A | a] and the local
+    motion `own` = [R | t].
     """
     for i in range(3):
         for k in range(3):
@@ -118,7 +119,7 @@ def _to_parent(above: Any, own: Any, grad: Any, grad_above: Any, turn: Any, shif
 
 @helper
 def _unbend(vector: Any, g: Any, out: Any) -> None:
-    """Write the gradient of a rotation vector from that of R - I."""
+    """Write the gradient of a rotation vector, given that of R - I (`g`)."""
     w, u, k = _halves(vector)
     x, y, z = u * vector[0], u * vector[1], u * vector[2]
     of_w = 2 * (x * (g[2, 1] - g[1, 2]) + y * (g[0, 2] - g[2, 0]) + z * (g[1, 0] - g[0, 1]))

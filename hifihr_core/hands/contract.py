@@ -1,8 +1,8 @@
 """The interface of all hand models.
 
 Frame: the root frame of docs/conventions.md (camera axes, joint 9 at the origin after the global rotation), metres,
-right hand. Models hold only buffers, work on any device, in float32 and float64, in batches, and are differentiable in
-every parameter.
+right hand. Models have only buffers, pose batches of hands on any device in float32 or float64, and are differentiable
+in every parameter.
 """
 
 from abc import ABC, abstractmethod
@@ -39,7 +39,7 @@ class HandParameters:
 
     @property
     def untextured(self) -> "HandParameters":
-        """The same hands without appearance: posing them makes no maps."""
+        """The same hands without texture coefficients: posing them computes no texture maps."""
         return replace(self, texture=None)
 
 
@@ -85,11 +85,12 @@ class PosePrior:
 
 @dataclass(frozen=True)
 class Rig:
-    """The skeleton of posed hands, for files that contain one.
+    """The skeleton of posed hands, for file formats that store one.
 
     Concretely, ``vertices[b, v] = sum_n weights[v, n] * (T_root_rest[b, n] @ rest_vertices[b, v])``, which are the
-    vertices of `HandModel.forward`; pose blend shapes are in `rest_vertices`. The parent of bone n is ``parents[n]``
-    (-1: none; parents come before their children), and it starts at ``rest_joints[b, n]``.
+    vertices of `HandModel.forward`; `rest_vertices` include the pose blend shapes. The parent of bone n is
+    ``parents[n]`` (-1: none; parents come before their children). In the rest pose, bone n starts at
+    ``rest_joints[b, n]``.
     """
 
     rest_vertices: Float[Tensor, "B V 3"]
@@ -139,14 +140,14 @@ class HandModel(nn.Module, ABC):
         return self(parameters.untextured).joints
 
     def with_small_maps(self, texture_px: int) -> "HandModel":
-        """Return the same hand with maps of at most `texture_px`, for small pictures; itself if it has no maps.
+        """Return this hand with texture maps of about `texture_px`, for small pictures.
 
-        Coefficients have the same meaning in both.
+        Texture coefficients keep their meaning. A model that cannot reduce its maps, or has none, returns itself.
         """
         return self
 
     def vertex_colors(self, textures: Float[Tensor, "M X"]) -> Float[Tensor, "M V 3"]:
-        """Return the albedo at vertices; a vertex on a UV seam uses one of its UVs."""
+        """Return the albedo of each skin at the vertices; a vertex on a UV seam uses one of its UVs."""
         parts = []
         for part in textures.split(_MAPS_AT_ONCE):
             look = self(replace(self.mean_parameters(len(part)), texture=part)).appearance
@@ -154,9 +155,9 @@ class HandModel(nn.Module, ABC):
         return torch.cat(parts)
 
     def sample_at_vertices(self, maps: Float[Tensor, "M C T T"]) -> Float[Tensor, "M V C"]:
-        """Sample maps on the chart at vertices, bilinearly. Raises: ValueError if there is no chart."""
+        """Sample texture maps at the vertices, bilinearly. Raises: ValueError if the model has no UV chart."""
         if self.uvs is None or self.faces_uvs is None:
-            raise ValueError(f"{self.name} has no chart")
+            raise ValueError(f"{self.name} has no UV chart, expected a hand model with texture maps")
         at = self.uvs[self.faces_uvs.reshape(-1)[last_corners(self.faces)].long()]
         grid = torch.stack((at[:, 0], 1 - at[:, 1]), dim=-1) * 2 - 1
         grid = grid[None, None].expand(len(maps), 1, -1, 2)
@@ -168,7 +169,7 @@ class HandModel(nn.Module, ABC):
         return None
 
     def armature(self, parameters: HandParameters) -> Armature | None:
-        """Return the bones for animators, or None for a model without any."""
+        """Return the armature of these hands, for animators, or None for a model without one."""
         return None
 
     @property

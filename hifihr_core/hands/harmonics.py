@@ -47,7 +47,8 @@ def cotangent_laplacian(
 def mesh_harmonics(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"], count: int) -> Harmonics:
     """Return the `count` smoothest eigenfunctions; the first is constant.
 
-    The sign is fixed: the entry of largest magnitude is positive. Dense, for meshes of up to a few thousand vertices.
+    The sign is fixed: the entry of largest magnitude is positive. The matrices are dense, so a mesh should have at most
+    a few thousand vertices.
     """
     stiffness, areas = cotangent_laplacian(vertices, faces)
     root = np.sqrt(areas)

@@ -12,7 +12,7 @@ from hifihr_core.hands.contract import HandModel, HandParameters, PosePrior
 
 
 def check_sizes(model: HandModel, parameters: HandParameters) -> None:
-    """Compare the sizes of `parameters` with those of `model`, without reading values. Raises: ValueError."""
+    """Check that `parameters` have the sizes of `model`, without reading values. Raises: ValueError if they do not."""
     expected = {"pose": model.pose_dim, "shape": model.shape_dim, "texture": model.texture_dim}
     for name, size in expected.items():
         tensor = getattr(parameters, name)
@@ -23,8 +23,8 @@ def check_sizes(model: HandModel, parameters: HandParameters) -> None:
 def check_finite(parameters: HandParameters) -> None:
     """Reject NaN and infinity. Raises: DataError that names the first such entry.
 
-    This reads the values, so on a GPU it waits for them: call it on input (labels, files) and output (exports), not in
-    `forward`, which propagates NaN.
+    This reads the values, which makes the CPU wait for a GPU. So call it for input (labels, files) and output
+    (exports), but not in `forward`, which propagates NaN.
     """
     for field in fields(parameters):
         tensor = getattr(parameters, field.name)
@@ -38,12 +38,15 @@ def check_finite(parameters: HandParameters) -> None:
 
 
 def mirror_rotations(vectors: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
-    """Return rotation vectors mirrored in the plane x = 0: (x, -y, -z). Its own inverse."""
+    """Return rotation vectors mirrored in the plane x = 0: (x, -y, -z). The function is its own inverse."""
     return vectors * vectors.new_tensor([1.0, -1.0, -1.0])
 
 
 def mirror_points(points: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
-    """Return points mirrored in the plane x = 0; the faces of a mirrored mesh must be re-wound. Its own inverse."""
+    """Return points mirrored in the plane x = 0; the function is its own inverse.
+
+    The faces of a mirrored mesh must be re-wound.
+    """
     return points * points.new_tensor([-1.0, 1.0, 1.0])
 
 

@@ -1,4 +1,4 @@
-"""Build the skeleton for files from the motions that pose a hand."""
+"""Build a `Rig`, the skeleton that files store, from the motions that pose a hand."""
 
 import torch
 from jaxtyping import Float
@@ -16,7 +16,7 @@ def make_rig(
     *,
     root: Float[Tensor, "B 3"],
 ) -> Rig:
-    """Return the rig of hands whose bones move by `motions`, with joint 9, posed at `root`, shifted to the origin."""
+    """Return the rig of hands whose bones move by `motions`; joint 9, posed at `root`, is shifted to the origin."""
     shifted = torch.cat((motions[..., :3], (motions[..., 3] - root[:, None])[..., None]), dim=-1)
     last_row = shifted.new_tensor([0.0, 0.0, 0.0, 1.0]).expand(*shifted.shape[:2], 1, 4)
     return Rig(

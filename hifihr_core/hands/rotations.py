@@ -1,4 +1,4 @@
-"""Convert rotation vectors to matrices for whole hands at once, with few operations and a gradient everywhere."""
+"""Convert rotation vectors to matrices for whole hands at once, with few operations and finite gradients everywhere."""
 
 from functools import lru_cache
 
@@ -8,16 +8,16 @@ from torch import Tensor
 
 
 def rotation_matrices(vectors: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
-    """Return the rotation by ``|vector|`` radians about ``vector``."""
+    """Return the matrix of each rotation: by ``|vector|`` radians about ``vector``."""
     bends = bend_matrices(vectors)
     return bends + _identity(bends.dtype, bends.device)
 
 
 def bend_matrices(vectors: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
-    """Return the rotation minus the identity: the features of MANO's pose blend shapes.
+    """Return each rotation matrix minus the identity: the features of MANO's pose blend shapes.
 
-    Computed from quaternion products with one matrix product. Smooth at zero. Equivalent to ``roma.rotvec_to_rotmat``
-    with a third of the operations, which matters for tensors as small as in skinning.
+    Computed from the products of quaternion entries by one matrix product; smooth at zero. Equivalent to
+    ``roma.rotvec_to_rotmat(vectors) - I`` with a third of the operations, which matters for the small tensors of hands.
     """
     quaternion = rotation_quaternions(vectors)
     products = (quaternion[..., :, None] * quaternion[..., None, :]).flatten(-2)
@@ -38,7 +38,7 @@ def _identity(dtype: torch.dtype, device: torch.device) -> Tensor:
 
 @lru_cache(maxsize=16)
 def products_to_bends(dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return the (16, 9) matrix from the products of (w, 2x, 2y, 2z) with itself to the entries of R - I."""
+    """Return the (16, 9) matrix that maps the products of every two entries of (w, 2x, 2y, 2z) to those of R - I."""
     table = torch.zeros(4, 4, 3, 3, dtype=torch.float64)
     for i in range(3):
         for j in range(3):

@@ -19,12 +19,12 @@ class SkinBank:
 
 
 def draw_skin_bank(hand: HandModel, *, count: int = 360, seed: int = 0) -> SkinBank:
-    """Return skins from `sample_parameters`, on the device of the model."""
+    """Return a bank of `count` skins that the model samples with `seed`, on the device of the model."""
     drawn = hand.sample_parameters(count, generator=torch.Generator().manual_seed(seed)).texture
     return skin_bank_of(hand, needed(drawn, "a hand with a texture").to(hand.faces.device))
 
 
 @torch.no_grad()
 def skin_bank_of(hand: HandModel, textures: Float[Tensor, "M X"]) -> SkinBank:
-    """Return a bank of the given skins."""
+    """Return a bank of the skins with these texture coefficients."""
     return SkinBank(textures, hand.vertex_colors(textures))

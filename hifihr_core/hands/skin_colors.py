@@ -21,8 +21,8 @@ def skin_color_basis(
     """Return the mean log-odds (V * 3) and a basis (3 K, V * 3); a coefficient of 1 is one standard deviation.
 
     `functions` are eigenfunctions of the surface and `frequencies` their eigenvalues. The standard deviation of a
-    varying function decreases as 1 / (1 + frequency / f), where f is the fourth frequency; the constant one sets the
-    overall tone. Coefficient 3 k + t is tone t on function k.
+    varying function decreases as 1 / (1 + frequency / f) with f = ``frequencies[4]``; the constant function sets the
+    overall tone. Coefficient 3 k + t is the weight of tone t (melanin, blood, yellow) on function k.
     """
     unit = functions / functions.square().mean(0).sqrt()
     size = _LOCAL / (1 + frequencies / frequencies[min(4, len(frequencies) - 1)])
@@ -36,5 +36,8 @@ def skin_color_basis(
 def skin_colors(
     coefficients: Float[Tensor, "B X"], mean: Float[Tensor, " M"], basis: Float[Tensor, "X M"]
 ) -> Float[Tensor, "B V 3"]:
-    """Return albedo per vertex, RGB in (0, 1), differentiable in every coefficient."""
+    """Return the albedo of every vertex, RGB in (0, 1), differentiable in every coefficient.
+
+    `mean` and `basis` are those of `skin_color_basis`.
+    """
     return torch.sigmoid(torch.addmm(mean, coefficients, basis)).unflatten(-1, (-1, 3))

@@ -54,7 +54,7 @@ def joint_motions(
 
 
 def move_joints(motions: Float[Tensor, "B J 3 4"], rest_joints: Float[Tensor, "B J 3"]) -> Float[Tensor, "B J 3"]:
-    """Return the posed joints of the kinematic chain."""
+    """Return the posed joints: joint j is at ``R_j @ rest_joints[j] + t_j`` for its motion [R_j | t_j]."""
     return (motions[..., :3] @ rest_joints[..., None])[..., 0] + motions[..., 3]
 
 
@@ -119,7 +119,7 @@ def _depths(parents: tuple[int, ...]) -> list[int]:
 
 @lru_cache(maxsize=64)
 def constant_index(values: tuple[int, ...], device: torch.device) -> Int[Tensor, " N"]:
-    """Return a constant list of numbers as a tensor, the same one every time."""
+    """Return `values` as a tensor from a cache: the same values and device give the same tensor."""
     # Cached, so it must be usable in training even if the first call is in inference mode.
     with torch.inference_mode(mode=False):
         return torch.tensor(values, dtype=torch.int64, device=device)
@@ -135,10 +135,10 @@ def _last_row(dtype: torch.dtype, device: torch.device) -> Tensor:
 def tree_levels(
     parents: tuple[int, ...], device: torch.device
 ) -> tuple[Tensor, list[int], tuple[Tensor | None, ...], Tensor]:
-    """Return the joints level by level, the sizes of the levels, the positions of each level's parents, and the inverse
-    order.
+    """Return the joints level by level, the sizes of the levels, the parents of each level, and the inverse order.
 
-    Parent positions are in the level above; None if they are consecutive (or there is one for all), as in MANO.
+    Parents are given by their positions in the level above, or by None if that level can be used unchanged: it has a
+    single joint, or exactly the parents in order, as in MANO.
     """
     depths = _depths(parents)
     levels = [[j for j, depth in enumerate(depths) if depth == level] for level in range(max(depths) + 1)]

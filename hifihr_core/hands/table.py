@@ -16,9 +16,10 @@ class HandRow:
     """One hand model: everything that the rest of the package needs to know about it.
 
     `builder` is "module:function" of ``build(path, pose_basis=..., joints=..., **options)``; the first of `bases` is
-    the default. `asset` and `convert` are for models whose files the user provides: the id in the registry, and
-    "module:function" of ``convert(source, target)`` from the published files to the plain file in the cache.
-    `model.hand = "auto"` selects the installed model with the highest `rank`.
+    the default, and `options` are the names of further arguments. `asset` and `convert` are for models whose files the
+    user provides: the id in the asset registry, and "module:function" of ``convert(source, target)``, which converts
+    the published files to the plain file in the cache. `model.hand = "auto"` selects the installed model with the
+    highest `rank`.
     """
 
     builder: str
@@ -70,7 +71,7 @@ def load_hand(
     `flat_hand`, `num_components`, `centred` and `dtype` for `mano`; `num_components`, `texture_px`, `mano_path` and
     `dtype` for `nimble`.
     Raises: ValueError for an unknown name, basis or option, or a value that the model rejects; AssetError if the file
-    is missing or broken.
+    is missing or damaged.
     """
     row = lookup(HANDS, name, "hand model", error=ValueError)
     basis = row.bases[0] if pose_basis is None else pose_basis
@@ -87,7 +88,7 @@ def load_hand(
 
 
 def _plain_file(row: HandRow, path: Path, scratch: Path) -> Path:
-    """Return the converted model file: `path` itself, or the result of converting published files."""
+    """Return the converted model file: `path` itself, or published files converted into the folder `scratch`."""
     if row.convert is None or path.suffix.lower() == ".npz" or not path.exists():
         return path
     convert: Callable[[Path, Path], None] = load_attribute(row.convert)

@@ -1,1 +1,1 @@
-"""Lift 21 keypoints to a hand: the lifting network, its training, and the least-squares fit."""
+"""Lift 21 keypoints to a 3D hand: the lifter, the hand network, their training, and the least-squares fit."""

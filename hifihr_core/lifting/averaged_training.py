@@ -19,7 +19,7 @@ OnStep = Callable[[int, dict[str, float], Network], None]
 
 @dataclass(frozen=True)
 class Schedule:
-    """Length of a run, warm-up of the learning rates, decay of the average, and the largest norm of a gradient.
+    """Length of a run, warm-up of the learning rates, decay of the average (`ema`), and the maximum gradient norm.
 
     A run ends after `steps` or `max_minutes`, whichever comes first; by then the learning rates have been annealed.
     """
@@ -38,7 +38,10 @@ def train_average(
     schedule: Schedule,
     on_step: OnStep,
 ) -> Network:
-    """Minimise the sum of the terms, with `network` trained in place; return its average, in evaluation mode."""
+    """Train `network` in place to minimise the sum of the loss terms; return its average, in evaluation mode.
+
+    `terms_of_step` returns the terms of the next batch; `on_step` is called after every step.
+    """
     trained = copy.deepcopy(network.train()).eval()
     mean, new = dict(trained.named_parameters()), dict(network.named_parameters())
     bases = [group["lr"] for group in optimizer.param_groups]

@@ -1,7 +1,8 @@
 """Evidence about a hand beyond its keypoints, and the network that encodes it for the lifter.
 
-Different hands can have the same 21 points in a picture. The landmark network's depths and rough metres, and the hand
-network's features, distinguish them; the spread of the eyes' looks and a second opinion show which points to doubt.
+Different hands can have the same 21 points in a picture. The depths and rough 3D joints of the eyes (the built-in
+detector) and the features of the hand network distinguish them. How far the eyes' looks (their estimates from several
+perturbed crops) differ from each other, and from the hand network's own joints, indicates which points are unreliable.
 """
 
 from dataclasses import dataclass
@@ -25,10 +26,10 @@ _NUM_NUMBERS = 21 + 21 + 63 + 42
 class Evidence:
     """The eyes' and the hand network's output for right (or mirrored left) hands, beyond keypoints.
 
-    `spread_px` is the standard deviation (of n - 1) of the looks at a joint along an axis, `depth_px` is the depth of
-    each joint relative to the wrist, both in pixels of the keypoints' picture. `metres` are the joints relative to the
-    centre of the hand, in the axes of that picture. `features` and `second_px` are the hand network's pooled features
-    and its own joints, from an upright crop of a right hand.
+    `spread_px` is the sample standard deviation (n - 1) of a joint over the eyes' looks, along an axis, and `depth_px`
+    the depth of each joint relative to the wrist, both in pixels of the keypoints' picture. `metres` are the joints
+    relative to the centre of the hand, in the axes of that picture. `features` are the hand network's pooled features,
+    from an upright crop of a right hand, and `second_px` are its own joints in the keypoints' picture.
     """
 
     spread_px: Float[Tensor, "B 21"]
@@ -45,7 +46,7 @@ class Evidence:
 class EvidenceReader(nn.Module):
     """Encodes evidence as a vector that the lifter adds to its first hidden layer.
 
-    An untrained one contributes nothing: its last layer is zero.
+    The vector of an untrained reader is zero, because its last layer is.
     """
 
     def __init__(self, width: int) -> None:
@@ -65,8 +66,8 @@ class EvidenceReader(nn.Module):
     ) -> Float[Tensor, "B W"]:
         """Return the context vector of each hand; `half_px` is half the size of its keypoints' box, pixels.
 
-        The axes of the picture differ from those of the virtual camera by a small turn towards the hand, which does not
-        matter here, and by its roll, which does.
+        The virtual camera of `pattern` is rotated relative to the picture: slightly towards the hand, which is ignored
+        here, and by its roll, which is applied to all vectors.
         """
         half = half_px[:, None, None]
         numbers = (

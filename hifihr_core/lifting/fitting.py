@@ -1,8 +1,8 @@
 """Fit a hand to 2D keypoints: damped Gauss-Newton on pose, shape and root, with the hand's own prior.
 
-The lifter's output is off by a few per cent of the hand's size; a handful of steps on the reprojection error removes
+The lifter's output is off by a few per cent of the hand's size; a handful of steps on the reprojection error remove
 most of that. The Jacobian comes from one batched forward pass of the hand model with each parameter perturbed, which
-works with any model that follows the contract.
+works with any `HandModel`.
 """
 
 import math
@@ -36,9 +36,11 @@ _JOINT_WEIGHTS = tuple(2.0 if j == WRIST else 1.5 if j in TIPS else 1.0 for j in
 class FitWeights:
     """Standard deviations of the residuals; residuals are measured in these units.
 
-    `keypoint` is in units of half the hand's size in the image; beyond `outlier` of them a keypoint loses influence.
-    `start_pose` (radians), `start_turn` (radians) and `start_shape` hold a hand near its start, and `start_log_depth`
-    its distance: if the start is based on more than the keypoints, their errors must not spoil it. Infinite: not held.
+    `keypoint` and `outlier` are fractions of half the hand's size in the image; a keypoint whose error exceeds
+    `outlier` loses influence. `start_pose` (radians), `start_turn` (radians) and `start_shape` keep a hand near its
+    start, and `start_log_depth` its distance; infinity means that they do not. They are for a start that is based on
+    more than the keypoints, so that errors of the keypoints do not spoil it. `pose_prior` and `shape_prior` are in
+    standard deviations of the hand's priors, `pose_off_prior` in radians.
     """
 
     keypoint: float = 0.045
@@ -94,8 +96,9 @@ def fit_keypoints(
 ) -> PlacedHands:
     """Move right hands from `start` onto their keypoints; steps that do not lower the cost are rejected.
 
-    Joints of confidence 0 are ignored. If the keypoints are defined differently, `definition` gives them as weighted
-    sums of the hand's joints, one row each (see `seen_definition`); the hands keep their own definition. No gradients.
+    Joints of confidence 0 are ignored. If the keypoints have another definition than the hand's joints, row k of
+    `definition` gives keypoint k as a weighted sum of those joints (see `seen_definition`); the hands keep their own
+    definition. No gradients are recorded.
     """
     seen = (confidence > 0)[..., None]
     far = torch.finfo(keypoints_px.dtype).max
@@ -153,7 +156,7 @@ def _residuals(problem: _Problem, x: Float[Tensor, "B D"]) -> Float[Tensor, "B R
 
 
 def _from_start(x: Float[Tensor, "B D"], pose_dim: int, weights: FitWeights) -> Float[Tensor, "B D"]:
-    """Return each hand's deviation from its start; sideways position is not penalised."""
+    """Return the residuals that keep each hand near its start; its sideways position is free."""
     shape_dim = x.shape[1] - 6 - pose_dim
     place = ((weights.start_turn, 3), (math.inf, 2), (weights.start_log_depth, 1))
     parts = (*place, (weights.start_pose, pose_dim), (weights.start_shape, shape_dim))
@@ -161,9 +164,11 @@ def _from_start(x: Float[Tensor, "B D"], pose_dim: int, weights: FitWeights) -> 
 
 
 def move_hands(start: PlacedHands, x: Float[Tensor, "B D"]) -> PlacedHands:
-    """Return the hands after a step x: a rotation in the camera frame, the root across and along its ray, pose, shape.
+    """Return the hands moved by x: a rotation, the root across its ray and along it, pose and shape.
 
-    Units: radians, fractions of the root's depth, the logarithm of its distance, and those of pose and shape.
+    The rotation is a rotation vector in the camera frame, radians. The root moves across its ray by fractions of its
+    depth, and along it by a change of the logarithm of its distance. Pose and shape have the units of their
+    coefficients.
     """
     parameters = start.parameters
     turn, across, log_depth, pose, shape = _parts(start, x)
@@ -173,7 +178,7 @@ def move_hands(start: PlacedHands, x: Float[Tensor, "B D"]) -> PlacedHands:
 
 
 def _parts(start: PlacedHands, x: Float[Tensor, "B D"]) -> Sequence[Tensor]:
-    """Return the step's rotation, the root across and along its ray, pose and shape."""
+    """Split x into the rotation, the root across its ray and along it, pose and shape."""
     return x.split((3, 2, 1, start.parameters.pose.shape[1], start.parameters.shape.shape[1]), dim=1)
 
 

@@ -24,8 +24,8 @@ class Crops:
 
     `T_crop_photo[b]` maps pixels of the full-size photo to those of crop b (including the flip of a left hand);
     `K` is the camera of the crop, in which a left hand's x is negated. Without keypoints, `confidence` is 0.
-    `by_eyes` marks hands whose keypoints come from the eyes, which define joints in their own way; None
-    if there are none.
+    `by_eyes` marks hands whose keypoints come from the eyes (the built-in detector), which define joints in their own
+    way; None means that no hand has such keypoints.
     """
 
     image: Float[Tensor, "B 3 H W"]
@@ -38,11 +38,14 @@ class Crops:
 
     @property
     def inside(self) -> Bool[Tensor, "B H W"]:
-        """The pixels that the photo covers: beyond its border a crop is exactly black; skin and noise never are."""
+        """The mask of pixels inside the photo: outside it, a crop is exactly black, which skin and noise never are."""
         return self.image.amax(dim=1) > 0
 
     def definitions(self, joint_definition: str) -> Float[Tensor, "B 21 21"]:
-        """Return the keypoint definition of each hand: one row of weights over the model's joints per keypoint."""
+        """Return the definition of each hand's keypoints: keypoint k is row k times the joints of a hand model.
+
+        `joint_definition` is that of the model; keypoints that do not come from the eyes are its joints.
+        """
         same = torch.eye(NUM_JOINTS).to(self.keypoints_px)
         weights = seen_definition(joint_definition)
         if self.by_eyes is None or weights is None:
@@ -64,7 +67,8 @@ def cut_crops(
 ) -> Crops:
     """Cut one square crop per detection, `box_scale` times the longer side of its box; an unknown side counts as right.
 
-    `K` and the detections are in pixels of the full-size photo.
+    The default scale depends on whether the detection has keypoints. `K` and the detections are in pixels of the
+    full-size photo.
     Raises: DataError for a hand that cannot be in this photo; see `check_in_photo`.
     """
     for one in detections:

@@ -1,6 +1,6 @@
 """The hand network: the last blocks of the eyes' landmark network, fine-tuned, and a lifter that reads their output.
 
-The first blocks are the eyes' own and stay in their file; only the rest is stored here.
+The first blocks are unchanged, so they stay in the eyes' file; the hand network's file has only the rest.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ _FIRST_EDITION = "10"
 
 
 class HandNetwork(nn.Module):
-    """Reads the feature map of the eyes' first blocks for an upright crop of a right hand, and lifts the hand."""
+    """Lifts a hand from the feature map of the eyes' first blocks, computed on an upright crop of a right hand."""
 
     def __init__(self, lifter: Lifter) -> None:
         super().__init__()
@@ -38,20 +38,20 @@ class HandNetwork(nn.Module):
     def see(
         self, body: Float[Tensor, "B C h w"], T_crop_photo: Float[Tensor, "B 3 3"]
     ) -> tuple[Float[Tensor, "B 21 2"], Float[Tensor, "B F"]]:
-        """Return the joints in pixels of the original picture, and the pooled features."""
+        """Return the joints in pixels of the original picture, and the pooled features, from feature maps `body`."""
         features = self.top(self.blocks(body))
         crop_px = self.joints(features).unflatten(1, (21, 3))[..., :2]
         return to_photo(crop_px, T_crop_photo), features
 
 
 def to_photo(crop_px: Float[Tensor, "B 21 2"], T_crop_photo: Float[Tensor, "B 3 3"]) -> Float[Tensor, "B 21 2"]:
-    """Return crop points in pixels of the original picture."""
+    """Map points from pixels of the crop to pixels of the original picture."""
     T_photo_crop = torch.linalg.inv(T_crop_photo)
     return crop_px @ T_photo_crop[:, :2, :2].mT + T_photo_crop[:, None, :2, 2]
 
 
 def build_hand_network(hand: HandModel, *, width: int = 384, blocks: int = 4) -> HandNetwork:
-    """Return a hand network with the eyes' weights that has not learnt to lift.
+    """Return a hand network with the eyes' weights and an untrained lifter.
 
     Raises: AssetError if the weights of the eyes are missing.
     """
@@ -64,7 +64,7 @@ def build_hand_network(hand: HandModel, *, width: int = 384, blocks: int = 4) ->
 
 
 class WholeNetwork(LandmarkNetwork):
-    """The hand network behind the eyes' first blocks: from a crop to its joints and pooled features."""
+    """The eyes' first blocks followed by those of the hand network: from a crop to its joints and pooled features."""
 
     def forward(self, crop: Traced) -> tuple[Traced, Traced]:  # type: ignore[override]
         """Return joints (B, 63), pixels of the crop, and features (B, 1152) of crops (B, 3, 224, 224)."""
@@ -73,7 +73,7 @@ class WholeNetwork(LandmarkNetwork):
 
 
 def whole_network(network: HandNetwork) -> WholeNetwork:
-    """Return `network` behind the shipped first blocks. Raises: AssetError if they are missing."""
+    """Return the shipped first blocks followed by those of `network`. Raises: AssetError if the former are missing."""
     whole = WholeNetwork()
     whole.load_state_dict(load_network(LandmarkNetwork).state_dict())
     for own, block in zip(network.blocks, list(whole.blocks)[FROZEN_BLOCKS:], strict=True):
@@ -84,7 +84,7 @@ def whole_network(network: HandNetwork) -> WholeNetwork:
 
 
 def save_hand_network(path: Path, network: HandNetwork, hand: HandModel, facts: Mapping[str, str]) -> None:
-    """Write a hand network in 16-bit floats, with the hand it is for and `facts` about its training."""
+    """Write a hand network in 16-bit floats, with the name of its hand model and `facts` about its training."""
     tensors = {name: value.detach().half().cpu().contiguous() for name, value in network.state_dict().items()}
     own = {"format": FORMAT, "format_version": FORMAT_VERSION, "hand": hand.name, "pose_basis": hand.pose_basis}
     lifter = network.lifter
@@ -93,7 +93,7 @@ def save_hand_network(path: Path, network: HandNetwork, hand: HandModel, facts: 
 
 
 def network_fits_hand(path: Path, hand: HandModel) -> bool:
-    """Return whether a hand network is for this hand. Raises: AssetError if the file is missing or broken."""
+    """Return whether a file's hand network is for this hand model. Raises: AssetError if it is missing or broken."""
     facts = read_facts(path, format=FORMAT, version=FORMAT_VERSION)
     return (facts.get("hand"), facts.get("pose_basis")) == (hand.name, hand.pose_basis)
 
@@ -105,7 +105,7 @@ def load_hand_network(path: Path, hand: HandModel) -> HandNetwork:
     """
     facts = read_facts(path, format=FORMAT, version=FORMAT_VERSION)
     if not network_fits_hand(path, hand):
-        raise AssetError(f"{path}: is a hand network for the hand {facts.get('hand')}, expected one for {hand.name}")
+        raise AssetError(f"{path}: is a hand network for the hand {facts.get('hand')!r}, expected {hand.name!r}")
     lifter = build_lifter(hand, width=int(facts["width"]), blocks=int(facts["blocks"]), upright=True, reads=True)
     network = HandNetwork(lifter)
     network.load_state_dict(_all_blocks(read_tensors(path), frozen=int(facts.get("frozen", _FIRST_EDITION))))
@@ -113,7 +113,7 @@ def load_hand_network(path: Path, hand: HandModel) -> HandNetwork:
 
 
 def _all_blocks(tensors: Mapping[str, Tensor], *, frozen: int) -> dict[str, Tensor]:
-    """Return the tensors of a file whose blocks begin at `frozen`, preceded by the eyes' own blocks."""
+    """Return the tensors of a file whose first block is number `frozen`, with the eyes' own blocks before it added."""
     missing = frozen - FROZEN_BLOCKS
     whole = {_moved(name, by=missing): value for name, value in tensors.items()}
     if missing > 0:

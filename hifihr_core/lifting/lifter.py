@@ -29,7 +29,7 @@ _NUM_INPUTS = 21 * 2 + 21 + 1
 
 
 class Lifter(nn.Module):
-    """A residual perceptron over one pattern of keypoints.
+    """A multilayer perceptron with residual blocks, from a ray pattern of keypoints to a placed hand.
 
     `pose_mean` and `pose_std` are those of the hand's prior, so that the network predicts standardised numbers.
     """
@@ -71,8 +71,8 @@ class Lifter(nn.Module):
     ) -> PlacedHands:
         """Lift right hands. Joints of confidence 0 are ignored; their pixels may have any finite value.
 
-        `context`, as wide as the hidden layers, encodes what is known beyond keypoints; `evidence` comes from the eyes,
-        and a lifter without a reader ignores it.
+        `context`, as wide as the hidden layers, encodes information beyond keypoints, such as image features;
+        `evidence` comes from the eyes and the hand network, and a lifter without a reader ignores it.
         """
         pattern = look_at_keypoints(keypoints_px, confidence, K, upright=self.upright)
         if evidence is not None and self.reader is not None:
@@ -118,9 +118,9 @@ class _Block(nn.Module):
 def build_lifter(
     hand: HandModel, *, width: int = 384, blocks: int = 4, upright: bool = False, reads: bool = False
 ) -> Lifter:
-    """Return an untrained lifter for `hand`; with `reads` it also takes evidence beyond keypoints.
+    """Return an untrained lifter for `hand`; with `reads`, it also uses evidence beyond keypoints.
 
-    `upright` rotates every pattern so that the hand points up.
+    With `upright`, it rotates every pattern so that the hand points up.
     """
     prior = hand.pose_prior()
     pose_std = (prior.basis.square().sum(dim=0)).sqrt().clamp_min(0.05)
@@ -136,7 +136,7 @@ def build_lifter(
 
 
 def save_lifter(path: Path, lifter: Lifter, hand: HandModel, facts: Mapping[str, str]) -> None:
-    """Write a lifter in 16-bit floats, with the hand it is for and `facts` about its training."""
+    """Write a lifter in 16-bit floats, with the name of its hand model and `facts` about its training."""
     tensors = {name: value.detach().half().cpu().contiguous() for name, value in lifter.state_dict().items()}
     own = {"format": FORMAT, "format_version": FORMAT_VERSION, "hand": hand.name, "pose_basis": hand.pose_basis}
     sizes = {"width": str(lifter.stem.out_features), "blocks": str(len(lifter.blocks))}
@@ -145,7 +145,7 @@ def save_lifter(path: Path, lifter: Lifter, hand: HandModel, facts: Mapping[str,
 
 
 def fits_hand(path: Path, hand: HandModel) -> bool:
-    """Return whether a lifter is for this hand. Raises: AssetError if the file is missing or broken."""
+    """Return whether the lifter in a file is for this hand model. Raises: AssetError if it is missing or broken."""
     facts = read_facts(path, format=FORMAT, version=FORMAT_VERSION)
     return (facts.get("hand"), facts.get("pose_basis")) == (hand.name, hand.pose_basis)
 
@@ -157,7 +157,7 @@ def load_lifter(path: Path, hand: HandModel) -> Lifter:
     """
     facts = read_facts(path, format=FORMAT, version=FORMAT_VERSION)
     if not fits_hand(path, hand):
-        raise AssetError(f"{path}: is a lifter for the hand {facts.get('hand')}, expected one for {hand.name}")
+        raise AssetError(f"{path}: is a lifter for the hand {facts.get('hand')!r}, expected {hand.name!r}")
     lifter = build_lifter(
         hand,
         width=int(facts["width"]),

@@ -1,4 +1,4 @@
-"""Synthetic keypoints: random hands and cameras, with a detector's mistakes."""
+"""Synthetic keypoints: random hands and cameras, with simulated errors of a detector."""
 
 from dataclasses import dataclass
 
@@ -34,7 +34,7 @@ class DetectorNoise:
 
 @dataclass(frozen=True)
 class KeypointBatch:
-    """Synthetic hands: simulated detections and the ground truth, in the camera frame."""
+    """Synthetic hands: simulated detections in pixels, and the ground truth in the camera frame, metres."""
 
     keypoints_px: Float[Tensor, "B 21 2"]
     confidence: Float[Tensor, "B 21"]
@@ -47,7 +47,7 @@ class KeypointBatch:
 def sample_keypoints(
     hand: HandModel, batch: int, *, generator: torch.Generator, noise: DetectorNoise = DetectorNoise()
 ) -> KeypointBatch:
-    """Sample hands and cameras, with a detector's noise, outliers, and lost and swapped joints."""
+    """Sample hands, cameras, and keypoints with a detector's errors: noise, outliers, lost joints, swapped fingers."""
     drawn = hand.sample_parameters(batch, generator=generator)
     parameters = HandParameters(drawn.global_orient, drawn.pose, drawn.shape)
     root_cam, K = _stand(batch, generator)
@@ -77,7 +77,7 @@ def _stand(batch: int, generator: torch.Generator) -> tuple[Float[Tensor, "B 3"]
 def spoil(
     keypoints_px: Float[Tensor, "B 21 2"], *, generator: torch.Generator, noise: DetectorNoise
 ) -> tuple[Float[Tensor, "B 21 2"], Float[Tensor, "B 21"]]:
-    """Return simulated detected keypoints and confidences, 0 for lost joints."""
+    """Return true keypoints with the errors of a detector added, and their confidences, which are 0 for lost joints."""
     batch, joints = keypoints_px.shape[:2]
     device = keypoints_px.device
 
@@ -106,7 +106,7 @@ def spoil(
 
 
 def _swap_fingers(points: Tensor, chance: Tensor, pick: Float[Tensor, "B 2"], share: float) -> Tensor:
-    """Swap two fingers in some hands."""
+    """Swap two fingers in a `share` of the hands; `chance` and `pick` are uniform random numbers in [0, 1)."""
     fingers = points[:, 1:].reshape(len(points), len(FINGERS), 4, 2)
     a, b = (pick * len(FINGERS)).long().clamp_max(len(FINGERS) - 1).unbind(dim=1)
     rows = torch.arange(len(points), device=points.device)
@@ -117,7 +117,10 @@ def _swap_fingers(points: Tensor, chance: Tensor, pick: Float[Tensor, "B 2"], sh
 
 
 def _lost_finger(chance: Tensor, pick: Tensor, share: float, joints: int) -> Tensor:
-    """Return which joints are lost because a finger is hidden beyond some joint."""
+    """Return which joints are lost because a finger is hidden from its second joint on, in a `share` of the hands.
+
+    `chance` and `pick` are uniform random numbers in [0, 1).
+    """
     joint = torch.arange(joints, device=chance.device)
     finger = (joint - 1).div(4, rounding_mode="floor")
     hidden = (pick * len(FINGERS)).floor()

@@ -1,8 +1,8 @@
 """Convolutions of the landmark network that train twice as fast on a CPU.
 
-torch spends most of a training step on gradients of depthwise convolutions; here these are another depthwise
-convolution and a loop of multiplications over channels. 1 x 1 convolutions are matrix products in bfloat16, which
-recent processors compute several times as fast; weights and accumulated sums stay in float32.
+torch spends most of a training step on gradients of depthwise convolutions. Here the gradient of the input is another
+depthwise convolution, and that of the weights a compiled loop over channels. 1 x 1 convolutions are matrix products in
+bfloat16, which recent processors compute several times as fast; weights and accumulated sums stay in float32.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ _CHANNELS_AT_ONCE = 64
 
 @contextmanager
 def quick_convolutions() -> Iterator[None]:
-    """Make every `SameConv2d` use these implementations."""
+    """Make every `SameConv2d` use these implementations while the body runs."""
     own = SameConv2d.forward
     setattr(SameConv2d, "forward", _forward)  # noqa: B010
     try:
@@ -101,7 +101,10 @@ def _gradient_of_input(gradient: Tensor, weight: Tensor, size: torch.Size, steps
 
 @kernel
 def _gradient_of_weight(x: np.ndarray, gradient: np.ndarray, stride: int, before: int, out: np.ndarray) -> None:
-    """Fill `out` (C, k, k): each tap is the sum of input times gradient over batch and positions, channels last."""
+    """Fill `out` (C, k, k): each tap is the sum of input times gradient over batch and positions.
+
+    `x` (the input) and `gradient` (of the output) are (B, H, W, C).
+    """
     batch, height, width, channels = gradient.shape
     rows, columns, taps = x.shape[1], x.shape[2], out.shape[1]
     for first in range(0, channels, _CHANNELS_AT_ONCE):

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def average_decay(step: int, decay: float) -> float:
-    """Return the decay of a moving average at a step; it is lower at first, so that the start soon fades."""
+    """Return the decay of a moving average at a step; it is lower at first, so that the initial weights fade soon."""
     return min(decay, (1 + step) / (10 + step))
 
 
@@ -29,5 +29,5 @@ def warm_up(step: int, steps: int) -> float:
 
 
 def half_cosine(done: float, *, end: float = 0.0) -> float:
-    """Return the learning-rate factor of a half-cosine decay from 1 to `end`; `done` is in [0, 1]."""
+    """Return the learning-rate factor of a half-cosine decay from 1 to `end`, at a share `done` of the run."""
     return end + (1 - end) * (1 + math.cos(math.pi * min(done, 1.0))) / 2

@@ -1,4 +1,4 @@
-"""A closer look at hands that the eyes found: the evidence of the hand network beyond keypoints."""
+"""Run the hand network on hands that the eyes (the built-in detector) found, for evidence beyond keypoints."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,7 +41,10 @@ FIT_STEPS = 8
 
 @dataclass(frozen=True)
 class Sighted:
-    """Some hands of a batch of crops, the evidence for each, and the expected error of each keypoint, crop pixels."""
+    """The hands of a batch of crops that the eyes found (`which`), and the evidence for each of them.
+
+    `sigma_px` is the expected error of each keypoint along an axis, in pixels of the crop.
+    """
 
     which: Bool[Tensor, " B"]
     evidence: Evidence
@@ -49,18 +52,18 @@ class Sighted:
 
 
 class SecondSight:
-    """The loaded hand network: its blocks in onnxruntime on the CPU, its lifter on the lifter's device."""
+    """The loaded hand network: its blocks run in onnxruntime on the CPU, its lifter in torch on the lifter's device."""
 
     def __init__(self, network: HandNetwork, *, threads: int = 0) -> None:
         self._network, self._threads = network, threads
 
     @cached_property
     def _engine(self) -> Engine:
-        """The blocks, loaded with the first hand."""
+        """The engine for the blocks, built when the first hand is processed."""
         return Engine(whole_network(self._network), threads=self._threads, image_px=LANDMARK_PX)
 
     def look(self, photo: Photo, detections: Sequence[Detection], crops: Crops) -> Sighted | None:
-        """Look closer at the hands whose keypoints come from the eyes; None if there are none."""
+        """Return the evidence for the hands whose keypoints come from the eyes, or None if there are none."""
         hands = [(number, one.seen) for number, one in enumerate(detections) if one.seen is not None]
         if not hands:
             return None
@@ -85,7 +88,7 @@ class SecondSight:
     ) -> Evidence:
         """Return the evidence for each hand in pixels and axes of its crop, in which a left hand is mirrored.
 
-        `seen` are hands in the picture of `pyramid`.
+        `seen` are the hands in the picture of `pyramid`; `left` marks left hands.
         """
         points_px = np.stack([one.joints_px for one in seen])
         for _ in range(ROUNDS):
@@ -105,7 +108,7 @@ class SecondSight:
     def _run(
         self, pyramid: Pyramid, about_px: Float[np.ndarray, "N 21 2"], left: Bool[np.ndarray, " N"]
     ) -> tuple[Float[np.ndarray, "N 21 2"], Float[np.ndarray, "N F"]]:
-        """Return the photo joints and the features that the network finds in crops around the given joints."""
+        """Return the joints, in photo pixels, and the features that the network finds in crops around `about_px`."""
         regions = about_joints(about_px)
         regions = regions.moved(np.zeros((len(left), 2)), np.full(len(left), NEARER), np.zeros(len(left)))
         joints, features = self._engine(pyramid.cut(regions, LANDMARK_PX, mirrored=left))
@@ -115,7 +118,7 @@ class SecondSight:
         return to_photo(found, T_net_photo).numpy(), features
 
     def lift(self, sighted: Sighted, crops: Crops) -> PlacedHands:
-        """Return the hands that the network saw, lifted from their keypoints in the crops and the evidence."""
+        """Return the hands of `sighted`, lifted from their keypoints in the crops and the evidence."""
         which = sighted.which
         found = (crops.confidence[which] > 0).float()
         return self.lift_seen(crops.keypoints_px[which], found, crops.K[which], sighted.evidence)
@@ -127,7 +130,7 @@ class SecondSight:
         K: Float[Tensor, "B 3 3"],
         evidence: Evidence,
     ) -> PlacedHands:
-        """Return right hands, lifted from their keypoints (if `found` is 1) and the evidence."""
+        """Return right hands, lifted from the evidence and their keypoints, except those for which `found` is 0."""
         return self._network.lifter(keypoints_px, found, K, evidence=evidence)
 
     @property
@@ -136,7 +139,7 @@ class SecondSight:
         return next(self._network.parameters()).device
 
     def start(self, hand: HandModel, sighted: Sighted, crops: Crops, weights: FitWeights = SEEN_HANDS) -> PlacedHands:
-        """Return the hands that the network saw, lifted and fitted; see `fit_seen`."""
+        """Return the hands of `sighted`, lifted and then fitted to their keypoints; see `fit_seen`."""
         which = sighted.which
         points, found = crops.keypoints_px[which], (crops.confidence[which] > 0).float()
         return fit_seen(
@@ -162,9 +165,10 @@ def fit_seen(
     second_px: Float[Tensor, "B 21 2"],
     weights: FitWeights = SEEN_HANDS,
 ) -> PlacedHands:
-    """Fit lifted hands to the eyes' keypoints, weighted by their expected error, with the lift as a prior.
+    """Fit lifted hands to the eyes' keypoints, weighted by their expected error, with the lifted hand as a prior.
 
-    The fit compares joints in the eyes' definition; the hands keep their own.
+    Keypoints for which `found` is 0 are ignored. The fit compares joints in the eyes' definition; the hands keep their
+    own.
     """
     definition = seen_definition(hand.joint_definition)
     trust = found * trust_of(keypoints_px, sigma_px, as_seen(second_px, hand.joint_definition))
@@ -176,7 +180,7 @@ def trust_of(
 ) -> Float[Tensor, "B 21"]:
     """Return the weight of each keypoint in a fit, from its expected error along an axis.
 
-    If the hand network's joint is far from the eyes', one of them is wrong, and the keypoint counts less.
+    If the hand network's joint (`second_px`) is far from the eyes', one of them is wrong, and the keypoint counts less.
     """
     return trust_of_sigma(keypoints_px, doubted_sigma(keypoints_px, sigma_px, second_px))
 

@@ -1,4 +1,4 @@
-"""Hands as the eyes saw them: rendered ones with ground truth, and photos labelled with the eyes' own joints."""
+"""Training hands with the output of the eyes (the built-in detector): rendered with ground truth, or in photos."""
 
 from dataclasses import dataclass
 
@@ -13,10 +13,10 @@ from hifihr_core.lifting.noisy_keypoints import KeypointBatch
 
 @dataclass(frozen=True)
 class SeenHands:
-    """N rendered right hands with L looks at each, in pixels of their pictures, and the ground truth in the camera
-    frame.
+    """N rendered right hands: the eyes' output in pixels of their pictures, and the ground truth in the camera frame.
 
-    `body` holds the feature maps of the eyes' first blocks for V crops of each hand, placed by `T_crop_photo`.
+    `looks_px` are the joints in L slightly different crops (looks) of each hand. `body` holds the feature maps of the
+    eyes' first blocks for V crops of each hand, whose positions are given by `T_crop_photo`.
     """
 
     looks_px: Float[Tensor, "N L 21 2"]
@@ -34,7 +34,7 @@ class SeenHands:
         return len(self.K)
 
     def truth(self, which: Tensor) -> KeypointBatch:
-        """Return a subset of the hands, with the mean of their looks as keypoints, all with confidence 1."""
+        """Return the ground truth of some hands; their keypoints are the mean of their looks, with confidence 1."""
         own, points = self.parameters, self.looks_px[which].mean(dim=1)
         return KeypointBatch(
             keypoints_px=points,
@@ -46,21 +46,22 @@ class SeenHands:
         )
 
     def spread_px(self, which: Tensor) -> Float[Tensor, "B 21"]:
-        """Return the standard deviation (of L - 1) of the looks along an axis."""
+        """Return the sample standard deviation (L - 1) of every joint over the looks, along an axis, pixels."""
         looks = self.looks_px[which]
         squared = (looks - looks.mean(dim=1, keepdim=True)).square().sum(dim=-1)
         return (squared.sum(dim=1) / (2 * (looks.shape[1] - 1))).sqrt()
 
     def joints_px(self, which: Tensor) -> Float[Tensor, "B 21 2"]:
-        """Return the true joints in the picture."""
+        """Return the true joints in pixels of the picture."""
         return project(self.joints_cam[which], self.K[which])
 
 
 @dataclass(frozen=True)
 class SeenPhotos:
-    """N right (or mirrored left) hands in photos: feature maps of their crops, and the eyes' output in photo pixels.
+    """N right (or mirrored left) hands in photos, labelled with the eyes' own output in photo pixels.
 
-    `weight` is the trust in each joint, 0 to 1; `K` is a typical camera, since the true one is unknown.
+    `body` holds the feature maps of the eyes' first blocks for one crop of each hand, at `T_crop_photo`. `weight` is
+    the trust in each joint, 0 to 1; `K` is a typical camera, since the true one is unknown.
     """
 
     body: Float16[Tensor, "N C h w"]

@@ -1,7 +1,8 @@
 """The eyes' definition of the 21 joints in terms of a hand model's joints.
 
-The eyes' fingertips are a fifteenth of the hand's size short of ours, and their wrist is a tenth nearer to the fingers:
-the same names are defined differently. A fit that ignores this bends fingers to shorten them.
+The joints of the eyes (the built-in detector) have the same names as ours but are at other places: their fingertips are
+a fifteenth of the hand's size short of ours, and their wrist is a tenth of it nearer to the fingers. A fit that ignores
+this bends fingers to shorten them.
 """
 
 from functools import cache
@@ -28,15 +29,15 @@ def seen_definition(joint_definition: str) -> Float[Tensor, "21 21"] | None:
 
 
 def as_seen(joints: Float[Tensor, "B 21 D"], joint_definition: str) -> Float[Tensor, "B 21 D"]:
-    """Return joints as the eyes define them; those of an unknown definition are unchanged."""
+    """Convert a hand model's joints to the eyes' definition; those of an unknown definition are unchanged."""
     weights = seen_definition(joint_definition)
     return joints if weights is None else weights.to(joints) @ joints
 
 
 def from_seen(seen: Float[Tensor, "B 21 D"], joint_definition: str) -> Float[Tensor, "B 21 D"]:
-    """Return joints that the eyes saw as a hand model defines them: the inverse of `as_seen`.
+    """Convert joints from the eyes' definition to that of a hand model: the inverse of `as_seen`.
 
-    Exact in 3D and for a distant camera; joints of an unknown definition are unchanged.
+    Exact for 3D joints, and for the 2D joints of a distant hand; joints of an unknown definition are unchanged.
     """
     weights = seen_definition(joint_definition)
     return seen if weights is None else torch.linalg.solve(weights.to(seen), seen)

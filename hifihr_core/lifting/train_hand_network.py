@@ -23,13 +23,13 @@ _ALIKE = 0.01
 
 @dataclass(frozen=True)
 class HandTraining:
-    """Duration, sizes and proportions of training.
+    """Duration, batch sizes, learning rates and loss weights of training.
 
-    A run ends after `steps` or `max_minutes`, whichever comes first; by then the learning rate has been annealed.
+    A run ends after `steps` or `max_minutes`, whichever comes first; by then the learning rates have been annealed.
 
-    Each step uses `rendered` hands, `photos` hands and `clean` sets of keypoints without a picture. `aligned` is the
-    weight of the joints after Procrustes, `joints` that of the blocks' own joints, `lifted` that of the lifted joints
-    in photos; `last_blocks=False` keeps the eyes' weights.
+    Each step uses `rendered` rendered hands, `photos` hands in photos, and `clean` sets of keypoints without a picture.
+    `aligned` is the weight of the joints after Procrustes, `joints` that of the blocks' own joints, and `lifted` that
+    of the lifted joints in photos. With ``last_blocks=False``, only the lifter is trained.
     """
 
     steps: int = 100_000
@@ -52,7 +52,7 @@ class HandTraining:
 def look_with(
     network: HandNetwork, seen: SeenHands, which: Tensor, view: Tensor | int = 0
 ) -> tuple[KeypointBatch, Evidence]:
-    """Return the chosen hands and the evidence beyond their keypoints; `view` is the crop used."""
+    """Return the ground truth of the hands `which`, and the evidence beyond their keypoints, from crop `view`."""
     second_px, features = network.see(_map(seen.body[which, view]), seen.T_crop_photo[which, view])
     evidence = Evidence(
         spread_px=seen.spread_px(which),
@@ -67,7 +67,7 @@ def look_with(
 def lift_with(
     network: HandNetwork, seen: SeenHands, which: Tensor, view: Tensor | int = 0
 ) -> tuple[PlacedHands, KeypointBatch, Evidence]:
-    """Return the chosen hands as the network lifts them, with their ground truth and evidence."""
+    """Return the hands `which` as the network lifts them, their ground truth, and the evidence, from crop `view`."""
     truth, evidence = look_with(network, seen, which, view)
     return network.lifter(truth.keypoints_px, truth.confidence, truth.K, evidence=evidence), truth, evidence
 
@@ -135,7 +135,10 @@ def _terms(
 def _photo_terms(
     hand: HandModel, network: HandNetwork, photos: SeenPhotos, which: Tensor, settings: HandTraining
 ) -> dict[str, Float[Tensor, ""]]:
-    """Return the distances of the blocks' own joints and the lifted ones from the eyes', in the eyes' definition."""
+    """Return the weighted distances of the blocks' own joints, and of the lifted ones, from the eyes' joints.
+
+    They are compared in the eyes' definition.
+    """
     second_px, features = network.see(_map(photos.body[which]), photos.T_crop_photo[which])
     points, K = photos.joints_px[which], photos.K[which]
     evidence = Evidence(

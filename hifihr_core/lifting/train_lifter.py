@@ -1,4 +1,4 @@
-"""Train the keypoint lifter on an endless stream of hands: random poses and cameras, with a detector's mistakes."""
+"""Train the keypoint lifter on an endless stream of hands: random poses and cameras, with a detector's errors."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ from hifihr_core.placed_hands import PlacedHands, in_front
 
 @dataclass(frozen=True)
 class LifterTraining:
-    """Duration and sizes of training.
+    """Duration, sizes, learning rate and keypoint noise of training.
 
     A run ends after `steps` or `max_minutes`, whichever comes first; by then the learning rate has been annealed.
     """
@@ -41,9 +41,10 @@ class LifterTraining:
 def lifter_loss(
     hand: HandModel, lifted: PlacedHands, truth: KeypointBatch, aligned: float = 0.0
 ) -> dict[str, Float[Tensor, ""]]:
-    """Return the weighted terms: joints, rotation, pose, shape, reprojection and distance.
+    """Return the weighted loss terms: joints, rotation, pose, shape, reprojection and distance.
 
-    `aligned` is the weight of the joints after Procrustes, whose rotation and scale are treated as constants.
+    `aligned` is the weight of another term, the joints after Procrustes, whose rotation and scale are treated as
+    constants.
     """
     joints = hand.joints_of(lifted.parameters)
     true_joints = truth.joints_cam - truth.root_cam[:, None]
@@ -102,9 +103,9 @@ def train_lifter(
 
 @dataclass(frozen=True)
 class LifterScore:
-    """Mean errors of lifted hands: joints relative to joint 9, joints after Procrustes, and the relative distance.
+    """Mean errors of lifted hands: joints relative to joint 9, joints after Procrustes, and distance from the camera.
 
-    Fields with `mm` in their name are in millimetres.
+    Fields with `mm` in their name are in millimetres; `distance_share` is a fraction of the true distance.
     """
 
     joints_mm: float
@@ -120,7 +121,7 @@ def evaluate_lifter(
     noise_share: float = 0.03,
     seed: int = 1_000_003,
 ) -> LifterScore:
-    """Score `lift` (keypoints, confidence, K) on new hands with keypoint noise `noise_share`.
+    """Score ``lift(keypoints_px, confidence, K)`` on `hands` new hands with keypoint noise `noise_share`.
 
     The noise is normal, per axis, relative to the hand's size (the longer side of its box) in the image.
     """

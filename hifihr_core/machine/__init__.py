@@ -1,1 +1,1 @@
-"""The devices of this machine, and its share of the work."""
+"""Devices, threads, memory and compiled loops of this machine, and the division of work over several machines."""

@@ -12,9 +12,10 @@ from hifihr_core.errors import DeviceError
 
 
 def choose_device(name: str, *, local_rank: int = 0) -> torch.device:
-    """Return the device `name` of this process: "auto" is CUDA, else MPS, else the CPU.
+    """Return the device `name` of this process; "auto" is CUDA if available, else MPS, else the CPU.
 
-    `local_rank` picks the CUDA device if the name has no number. Raises: DeviceError if it is not available.
+    `local_rank` selects the CUDA device if the name has no number. Raises: DeviceError if the device is unknown or not
+    available.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
@@ -32,7 +33,7 @@ def choose_device(name: str, *, local_rank: int = 0) -> torch.device:
             )
         return torch.device("cuda", index)
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise DeviceError("device mps: not available here; use --device cpu")
+        raise DeviceError("device mps: not available on this machine; use --device cpu")
     return device
 
 
@@ -52,7 +53,7 @@ def one_thread() -> Iterator[None]:
 
 
 def usable_cores() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of processor cores that this process may use."""
     allowed = getattr(os, "sched_getaffinity", None)  # not on every system
     return len(allowed(0)) if allowed else os.cpu_count() or 1
 
@@ -62,9 +63,9 @@ Answer = TypeVar("Answer")
 
 
 def side_by_side(work: Callable[[Item], Answer], items: Sequence[Item]) -> list[Answer]:
-    """Return ``work(item)`` for every item in their order, without gradients, on as many threads as there are cores.
+    """Return ``work(item)`` for every item, in order, computed without gradients on up to `usable_cores` threads.
 
-    For work that releases the interpreter lock; within `one_thread`, torch adds no threads of its own.
+    For work that releases the interpreter lock. Call it within `one_thread`, so that torch does not add threads.
     """
 
     def alone(item: Item) -> Answer:

@@ -1,4 +1,4 @@
-"""Let a worker process keep freed memory that it soon needs again, instead of returning it to the system."""
+"""Let a worker process keep freed memory, which it soon needs again, instead of returning it to the system."""
 
 import ctypes
 import sys
@@ -13,8 +13,8 @@ def keep_freed_memory() -> bool:
     """Make this process keep large blocks that it frees; return whether its C library supports this.
 
     glibc maps every large block separately and unmaps it when it is freed, so that a loop over pictures spends a sixth
-    of its time on new pages. This is meant for single-purpose workers: freed memory stays with the process until its
-    end.
+    of its time on new pages. This is meant for single-purpose workers: freed memory stays with the process until it
+    ends.
     """
     if not sys.platform.startswith("linux"):
         return False

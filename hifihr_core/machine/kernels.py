@@ -1,4 +1,4 @@
-"""Compile loops over pixels and points that no library does in one pass."""
+"""Compile loops over pixels and points for which no library has a single-pass function."""
 
 import inspect
 from collections.abc import Callable

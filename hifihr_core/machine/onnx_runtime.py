@@ -7,7 +7,7 @@ from typing import Any
 def import_onnxruntime() -> Any:
     """Return the module `onnxruntime`, which sends no telemetry unless ORT_DISABLE_TELEMETRY allows it.
 
-    Otherwise version 1.32 also warns, in colour, if it cannot store an identifier of the machine.
+    With telemetry, version 1.32 also warns, in colour, if it cannot store an identifier of the machine.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime

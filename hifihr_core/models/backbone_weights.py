@@ -1,4 +1,4 @@
-"""Find pretrained backbone weights: in the asset cache, on the hub, in a package, in the shipped network."""
+"""Find pretrained backbone weights in the asset cache, on the model hub, in a package, or in the shipped network."""
 
 import os
 from collections.abc import Mapping
@@ -36,13 +36,15 @@ PACKAGES: Mapping[str, tuple[str, str]] = MappingProxyType(
 EYES_BACKBONE = "eyes"
 _EYES_PARTS = ("stem", "blocks", "top")
 
+_OTHER_WEIGHTS = "give a file with --set model.weights=FILE, or start from random weights with --set model.weights=none"
+
 #: Prefix of the backbone's tensors in the shipped network.
 _BODY = "encoder.backbone."
 
 
 @dataclass(frozen=True)
 class BackboneWeights:
-    """Pretrained weights: a state dict, or in `hub` the name of the timm model to download; `origin` names them."""
+    """Pretrained weights: a state dict, or in `hub` the name of a timm model to download; `origin` describes them."""
 
     origin: str
     state: Mapping[str, Tensor] | None = None
@@ -56,9 +58,10 @@ Pretrained = BackboneWeights | str | Path
 def find_backbone_weights(backbone: str, wanted: str) -> BackboneWeights:
     """Return the weights selected by the setting `model.weights`.
 
-    "auto" takes the first of: asset cache, hub, a package, the shipped network if it has this backbone. "hub" skips the
-    last two. "none" means random weights, "shipped" the shipped network's, and anything else a file.
-    Raises: AssetError, with all remedies, if there are none.
+    "auto" takes the first of: asset cache, model hub, a package, the shipped network if it has this backbone. "hub"
+    skips the last two. "none" means random weights, "shipped" those of the shipped network, and anything else is a
+    file. The backbone "eyes" uses the weights that ship with the package in all cases but "none" and a file.
+    Raises: AssetError, with the remedies, if no weights are found.
     """
     if wanted == "none":
         return BackboneWeights("none, random weights")
@@ -71,10 +74,11 @@ def find_backbone_weights(backbone: str, wanted: str) -> BackboneWeights:
     for find in finders:
         if (found := find(backbone)) is not None:
             return found
+    if wanted == "shipped":
+        raise AssetError(f"weights of {backbone}: the shipped network does not have them; {_OTHER_WEIGHTS}")
     raise AssetError(
-        f"weights of {backbone}: not in the cache, and the model hub cannot be reached; "
-        "connect to the internet once, give a file with --set model.weights=FILE, or start from random weights "
-        "with --set model.weights=none"
+        f"weights of {backbone}: not in the cache, and the model hub cannot be reached; connect to the internet once, "
+        f"{_OTHER_WEIGHTS}"
     )
 
 
@@ -93,7 +97,7 @@ def _from_assets(backbone: str) -> BackboneWeights | None:
 
 
 def _from_cache(backbone: str) -> BackboneWeights | None:
-    """Return weights from an earlier download in the hub's own cache."""
+    """Return weights that were downloaded earlier to the hub's own cache, or None."""
     import timm  # its import takes longer than a prediction
     from huggingface_hub import try_to_load_from_cache
 
@@ -136,7 +140,7 @@ def _from_shipped(backbone: str) -> BackboneWeights | None:
 
 
 def hub_answers() -> bool:
-    """Return whether the model hub can be reached, asking once for at most `HUB_PATIENCE_S`."""
+    """Return whether the model hub answers one request within `HUB_PATIENCE_S` seconds; no if HF_HUB_OFFLINE is on."""
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         return False
     address = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
@@ -161,7 +165,8 @@ def in_timms_names(state: Mapping[str, Tensor], backbone: str) -> dict[str, Tens
     values = [value for name, value in state.items() if not name.endswith("num_batches_tracked")]
     if len(names) != len(values) or any(known[n].shape != v.shape for n, v in zip(names, values, strict=True)):
         raise AssetError(
-            f"weights of {backbone}: {len(values)} tensors, expected {len(names)} with the shapes of timm's"
+            f"weights of {backbone}: found {len(values)} tensors, expected {len(names)} with the shapes of timm's; "
+            f"{_OTHER_WEIGHTS}"
         )
     return {name: value for name, value in known.items() if name not in names} | dict(zip(names, values, strict=True))
 
@@ -171,7 +176,7 @@ def _tagged(backbone: str) -> str:
 
 
 def _read_file(path: Path, backbone: str) -> Mapping[str, Tensor]:
-    """Return the state dict in a file: safetensors, or a torch file, without running anything in it."""
+    """Return the state dict in a file: safetensors, or a torch file, without running code in it. Raises: AssetError."""
     if not path.is_file():
         raise AssetError(f"{path}: no such file, expected weights of {backbone}; check --set model.weights")
     if path.suffix == ".safetensors":

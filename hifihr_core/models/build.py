@@ -1,4 +1,4 @@
-"""Build the image networks of `models/table.py`; all their sizes are defined here."""
+"""Build the image networks of `models/table.py` for a hand model and the settings of a run."""
 
 import torch
 from torch import nn
@@ -12,7 +12,7 @@ from hifihr_core.models.heads import LightHead, branch, trunk
 from hifihr_core.models.joint_maps import KeypointHead
 from hifihr_core.models.reconstructor import ROTATIONS, KeypointReconstructor, Reconstructor
 
-#: Initial output of the rotation branches: the identity for "6d", None for "axis_angle".
+#: Initial output of the rotation branch, the identity in each parametrisation.
 ROTATION_STARTS = {"6d": (1.0, 0.0, 0.0, 0.0, 1.0, 0.0), "axis_angle": (0.0, 0.0, 0.0)}
 
 
@@ -47,7 +47,7 @@ def build_pooled(hand: HandModel, settings: ModelSettings, *, image_px: int, wei
 def build_keypoints(
     hand: HandModel, settings: ModelSettings, *, image_px: int, weights: Pretrained
 ) -> KeypointReconstructor:
-    """Return an untrained network that finds and lifts 21 joints in the crop. Raises: the same as `build_pooled`."""
+    """Return an untrained network that finds 21 joints in the crop and lifts them. Raises: as in `build_pooled`."""
     encoder, shared = _body(settings, image_px=image_px, weights=weights)
     look, light = _look(hand, settings, encoder)
     return KeypointReconstructor(
@@ -69,7 +69,7 @@ def _body(settings: ModelSettings, *, image_px: int, weights: Pretrained) -> tup
 
 
 def _look(hand: HandModel, settings: ModelSettings, encoder: Encoder) -> tuple[dict[str, nn.Module], LightHead | None]:
-    """Return the texture branch and the light head, or nothing."""
+    """Return the texture branch and the light head, or neither if the settings have no texture."""
     if not settings.texture:
         return {}, None
     texture = branch(hand.texture_dim, start=torch.zeros(hand.texture_dim))

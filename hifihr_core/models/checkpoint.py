@@ -29,7 +29,8 @@ START = Path("checkpoints", "start.safetensors")
 class Checkpoint:
     """A trained network in evaluation mode, with its hand and its history.
 
-    `step` counts optimiser steps; `facts` is all metadata of the file, as text.
+    `step` counts optimiser steps; `facts` is all metadata of the file, as text; `hand_options` are the further
+    arguments of `load_hand`.
     """
 
     network: ImageNetwork
@@ -40,7 +41,7 @@ class Checkpoint:
     hand_options: Mapping[str, Any] = field(default_factory=dict)
 
     def hand_with(self, joints: JointDefinition) -> HandModel:
-        """Return the same hand, with the same options and device, but the joint definition of a benchmark."""
+        """Return the same hand, with the same options and device, but with the joint definition `joints`."""
         if self.hand.joint_definition == joints:
             return self.hand
         hand = load_hand(self.hand.name, pose_basis=self.hand.pose_basis, joints=joints, **self.hand_options)
@@ -48,7 +49,7 @@ class Checkpoint:
 
 
 def find_checkpoint(path: Path | None) -> Path:
-    """Return the weight file: `path`, the best one in a run folder, or the shipped model.
+    """Return the weight file: `path` itself, the best or else newest one in the run folder `path`, or the shipped one.
 
     Raises: AssetError if there is none.
     """
@@ -62,7 +63,7 @@ def find_checkpoint(path: Path | None) -> Path:
     places = [path / name for name in (BEST, NEWEST, BEST.name, NEWEST.name)]
     found = next((place for place in places if place.is_file()), None)
     if found is None:
-        raise AssetError(f"{path}: no {BEST} in it, expected a run folder or a weight file")
+        raise AssetError(f"{path}: has no {BEST}, expected a run folder or a weight file")
     return found
 
 
@@ -100,7 +101,8 @@ def load_checkpoint(path: Path, *, device: torch.device | str = "cpu") -> Checkp
     """Rebuild a network from its weight file, or from the best one in a run folder.
 
     The hand is loaded with its full texture map, even if the run used a smaller `model.texture_px` to save time.
-    Raises: AssetError if the file is missing, foreign, broken or too new, or has non-finite weights.
+    Raises: AssetError if the file is missing, damaged, not one of hifihr or from a newer version, or has non-finite
+    weights.
     """
     path = find_checkpoint(Path(path))
     facts, state = read_facts(path), read_tensors(path)
@@ -113,7 +115,7 @@ def load_checkpoint(path: Path, *, device: torch.device | str = "cpu") -> Checkp
         network = build_network(settings.model, hand, image_px=settings.data.image_px, weights="none")
     except (ValueError, TypeError, ConfigError) as error:
         raise AssetError(
-            f"{path}: {error}; the file's metadata is damaged, or it was written by a newer version"
+            f"{path}: {error}; the file's metadata are damaged, or a newer version of hifihr wrote it"
         ) from error
     check_tensors(path, state, network.state_dict())
     network.load_state_dict(state)
@@ -132,7 +134,7 @@ def check_tensors(path: Path, state: Mapping[str, Tensor], known: Mapping[str, T
     ]
     if wrong:
         raise AssetError(
-            f"{path}: tensor {wrong[0]} does not fit the network described by its settings; the file is damaged"
+            f"{path}: tensor {wrong[0]} does not fit the network described by the file's settings; get the file again"
         )
     if bad := next((name for name, value in state.items() if not value.isfinite().all()), None):
         raise AssetError(f"{path}: tensor {bad} contains NaN or infinity; training diverged, or the file is damaged")
@@ -162,11 +164,11 @@ def _hand_options(path: Path, facts: Mapping[str, str]) -> dict[str, Any]:
 
 def _check_word(path: Path, name: str, text: str) -> None:
     if not text.isidentifier() or len(text) > 100:
-        raise AssetError(f"{path}: its {name} is {text[:40]!r}, expected a name; the file is damaged")
+        raise AssetError(f"{path}: its {name} is {text[:40]!r}, expected a name; get the file again")
 
 
 def _step_of(path: Path, facts: Mapping[str, str]) -> int:
     text = facts["step"]
     if not (text.isascii() and text.isdigit() and len(text) < 19):
-        raise AssetError(f"{path}: its step is {text[:40]!r}, expected a whole number; the file is damaged")
+        raise AssetError(f"{path}: its step is {text[:40]!r}, expected a whole number; get the file again")
     return int(text)

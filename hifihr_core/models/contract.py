@@ -1,6 +1,6 @@
-"""The interface of image networks: a module from crops to an `Estimate` that names its parts and outputs.
+"""The interface of image networks: a module that maps crops to an `Estimate` and names its own parts.
 
-The optimiser, freezing, starting weights, evaluation and prediction ask a network for its parts and never inspect
+The code for optimisation, freezing, starting weights, evaluation and prediction uses these parts and never inspects
 tensor names, so a new network is one module and one row of `models/table.py`.
 """
 
@@ -65,8 +65,8 @@ class ImageNetwork(nn.Module, ABC):
         return None
 
     def backbone_origin(self) -> str:
-        """Return the origin of the backbone's initial weights."""
-        return "none, random numbers"
+        """Return a description of where the backbone's initial weights come from."""
+        return "none, random weights"
 
     def part_of(self) -> dict[str, str]:
         """Return the part to which each tensor of the state belongs, by tensor name."""

@@ -45,7 +45,7 @@ class Encoder(nn.Module):
         low_index: int,
         mean: tuple[float, ...],
         std: tuple[float, ...],
-        origin: str = "none, random numbers",
+        origin: str = "none, random weights",
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -82,7 +82,10 @@ class Encoder(nn.Module):
 
 
 def pyramid_indices(strides: Sequence[int]) -> list[int]:
-    """Return the last map of every stride from `PYRAMID_STRIDE` up, fine to coarse; at least the last map."""
+    """Return the index of the last map of every stride from `PYRAMID_STRIDE` up, or of the very last if there is none.
+
+    Indices ascend, so maps are ordered from fine to coarse.
+    """
     last = {stride: index for index, stride in enumerate(strides) if stride >= PYRAMID_STRIDE}
     return sorted(last.values()) or [len(strides) - 1]
 
@@ -123,7 +126,10 @@ def _from_timm(name: str, *, pretrained: bool, image_px: int) -> Any:
 
 
 def _create(name: str, *, pretrained: bool, image_px: int) -> Any:
-    """Return timm's model without its classifier; vision transformers get their image size here."""
+    """Return timm's model without its classifier, built for `image_px` if its input size is fixed.
+
+    Raises: ConfigError if it cannot be built, AssetError if its weights cannot be downloaded.
+    """
     import timm
 
     options: dict[str, Any] = {}
@@ -143,14 +149,17 @@ def _create(name: str, *, pretrained: bool, image_px: int) -> Any:
 
 
 def _load_state(backbone: nn.Module, state: Mapping[str, Tensor], name: str, origin: str) -> None:
-    """Load a backbone's state dict; a classifier is dropped, everything else must fit."""
+    """Load a state dict into a backbone; tensors that the backbone does not have, such as a classifier, are ignored.
+
+    Raises: AssetError if a tensor is missing or of the wrong size.
+    """
     known = backbone.state_dict()
     missing = [key for key in known if key not in state]
     wrong = [key for key in known if key in state and state[key].shape != known[key].shape]
     if missing or wrong:
         first = (missing + wrong)[0]
         raise AssetError(
-            f"{origin}: {len(missing) + len(wrong)} tensors of {name} are missing or of the wrong size, first "
-            f"{first}, expected a state dict of that timm model"
+            f"{origin}: tensors of {name} that are missing or of the wrong size: {len(missing) + len(wrong)}, first "
+            f"{first}; expected a state dict of that timm model"
         )
     backbone.load_state_dict({key: state[key] for key in known})

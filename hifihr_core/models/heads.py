@@ -44,7 +44,7 @@ NORMS: Mapping[str, Callable[[int], nn.Module]] = {
 def trunk(feature_dim: int, *, norm: str = "batch") -> nn.Sequential:
     """Return the layers shared by pose, shape, texture and root: features -> 1024 -> 512."""
     if norm not in NORMS:
-        raise ValueError(f"unknown norm {norm!r}; known norms: {', '.join(NORMS)}")
+        raise ValueError(f"unknown norm {norm!r}, expected one of {', '.join(NORMS)}")
     layers: list[nn.Module] = []
     for width_in, width in ((feature_dim, 1024), (1024, TRUNK_DIM)):
         layers += [nn.Linear(width_in, width), NORMS[norm](width), nn.ReLU()]
@@ -52,7 +52,7 @@ def trunk(feature_dim: int, *, norm: str = "batch") -> nn.Sequential:
 
 
 def branch(out: int, *, start: Float[Tensor, " N"] | None = None) -> nn.Sequential:
-    """Return 512 -> 128 -> `out`; with `start`, an untrained branch outputs `start` for every image."""
+    """Return the layers 512 -> 128 -> `out`; with `start`, they output about `start` for every image at first."""
     layers = _kaiming(nn.Sequential(nn.Linear(TRUNK_DIM, 128), nn.ReLU(), nn.Linear(128, out)))
     if start is not None:
         last = layers[-1]
@@ -66,7 +66,7 @@ def branch(out: int, *, start: Float[Tensor, " N"] | None = None) -> nn.Sequenti
 class LightHead(nn.Module):
     """Ambient colour, light colour and direction from the shallow feature map.
 
-    The paper's estimator gives light colour and direction; `ambient` adds the ambient colour, which was constant there.
+    The paper's head estimates light colour and direction, with constant ambient light; `ambient` adds its colour.
     """
 
     def __init__(self, low_dim: int, *, ambient: bool = True) -> None:
@@ -93,7 +93,7 @@ class LightHead(nn.Module):
 def bounded_light(raw: Float[Tensor, "B N"]) -> Light:
     """Turn the light head's numbers into a valid light: colours in (0, `MAX_COLOR`), a unit direction.
 
-    Zeros mean white light of half brightness from behind the camera, plus ambient light of half brightness.
+    Zeros mean white light of half brightness from the direction of the camera, plus ambient light of half brightness.
     """
     start = torch.logit(raw.new_tensor(0.5 / MAX_COLOR))
     color = MAX_COLOR * torch.sigmoid(raw[:, :3] + start)
@@ -103,10 +103,9 @@ def bounded_light(raw: Float[Tensor, "B N"]) -> Light:
 
 
 def paper_light(raw: Float[Tensor, "B N"]) -> Light:
-    """Interpret the numbers like the original: Hardtanh colours, free direction; negative colours become black.
+    """Turn the light head's numbers into a light as the original does: colours clamped to [0, 1], any direction.
 
-    The original's renderer uses ambient light of 0.5 and material factors of 0.8; directions of any length are
-    normalised there, and here too.
+    The original's renderer uses ambient light of 0.5 and material factors of 0.8, and normalises the direction.
     """
     color = raw[:, :3].clamp(0, 1)
     direction = F.normalize(raw[:, 3:6], dim=-1, eps=1e-6)

@@ -1,7 +1,7 @@
 """Keypoints from an image: one map per joint over a small pyramid, read out by soft-argmax.
 
-A map shows for every position in the crop whether a joint is there, so each image gives thousands of training signals,
-whereas pooled regression gets a few; even a randomly initialised network learns from it at once.
+A map scores every position in the crop, so each image gives thousands of training signals, whereas pooled regression
+gets only a few; even a randomly initialised network learns from the start.
 """
 
 from collections.abc import Sequence

@@ -51,7 +51,8 @@ def load_t7(path: Path) -> Reconstructor:
     """Return the authors' network in evaluation mode; its heads have the original's sizes.
 
     Heads that the file lacks, or that the original did not use (`use_mean_shape`, `render`), are omitted.
-    Raises: UnsafePickleError if the file requests anything but data; AssetError if it is broken or another network's.
+    Raises: UnsafePickleError if the file refers to more than plain data; AssetError if it is missing, damaged or of
+    another network.
     """
     state = read_t7(path)
     arguments = vars(state["args"])
@@ -69,9 +70,10 @@ def load_t7(path: Path) -> Reconstructor:
         if name.endswith("num_batches_tracked") or name.startswith("branches.root."):
             continue
         if name not in theirs or theirs[name].shape != value.shape:
-            found = tuple(theirs[name].shape) if name in theirs else "nothing"
+            found = f"has shape {tuple(theirs[name].shape)}" if name in theirs else "is missing"
             raise AssetError(
-                f"{path}: {name} is {found}, expected {tuple(value.shape)}; it is not a HiFiHR network with NIMBLE"
+                f"{path}: tensor {name} {found}, expected shape {tuple(value.shape)}; the file is not a HiFiHR network "
+                "with NIMBLE"
             )
         ours[name] = theirs[name]
     network.load_state_dict(ours)
@@ -102,7 +104,8 @@ def convert_t7(source: Path, target: Path) -> None:
 def read_t7(path: Path) -> dict[str, Any]:
     """Return the content of a checkpoint: tensors in dicts, and `args` as a plain namespace; no code in it is run.
 
-    Raises: UnsafePickleError for a name beyond tensors, containers and `argparse.Namespace`; AssetError otherwise.
+    Raises: UnsafePickleError if the file refers to anything but tensors, containers and `argparse.Namespace`;
+    AssetError if it is missing, damaged or not a checkpoint of HiFiHR.
     """
     state = read_torch_file(path, what="a readable checkpoint", remedy="get the file again", allowed=[Namespace])
     missing = [name for name in ("args", "base_encoder", "hand_encoder") if name not in (state or ())]
@@ -141,7 +144,8 @@ def _encoder_state(state: Mapping[str, Tensor], backbone: nn.Module) -> dict[str
     names = [n for n in backbone.state_dict() if not n.endswith("num_batches_tracked")]
     if len(theirs) != len(names):
         raise AssetError(
-            f"encoder: {len(theirs)} tensors, expected the {len(names)} of EfficientNet-B3; its backbone is another one"
+            f"the checkpoint's encoder has {len(theirs)} tensors, expected the {len(names)} of EfficientNet-B3; its "
+            "backbone is a different network"
         )
     return {f"encoder.backbone.{name}": value for name, value in zip(names, theirs, strict=True)}
 

@@ -1,4 +1,4 @@
-"""MobileNetV4-Conv-Small, the backbone of the shipped network, without timm, whose import takes longer than running it.
+"""MobileNetV4-Conv-Small, the backbone of the shipped network, without timm, which is slow to import.
 
 Source: Qin et al., "MobileNetV4: universal models for the mobile ecosystem", ECCV 2024, table 11. Tensor names and
 shapes match timm's `mobilenetv4_conv_small` without a classifier, so weight files fit both.
@@ -21,7 +21,7 @@ class Fused(NamedTuple):
 
 
 class Inverted(NamedTuple):
-    """A universal inverted bottleneck: first, middle depthwise kernel (0: none), stride, expansion, output channels."""
+    """A universal inverted bottleneck: first and middle depthwise kernels (0: none), stride, expansion, channels."""
 
     first: int
     middle: int
@@ -61,12 +61,12 @@ class ConvNorm(nn.Module):
         self.act = nn.Identity() if linear else nn.ReLU(inplace=True)
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D h w"]:
-        """Return the map."""
+        """Return the output map."""
         return self.act(self.bn(self.conv(x)))
 
 
 class FusedBlock(nn.Module):
-    """One `Fused` row."""
+    """The block of a `Fused` row in `STAGES`."""
 
     def __init__(self, inputs: int, row: Fused) -> None:
         super().__init__()
@@ -75,12 +75,12 @@ class FusedBlock(nn.Module):
         self.act = nn.ReLU(inplace=True)
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D h w"]:
-        """Return the map."""
+        """Return the output map."""
         return self.act(self.bn1(self.conv(x)))
 
 
 class InvertedBlock(nn.Module):
-    """One `Inverted` row; the stride is that of the middle kernel, or of the first if there is no middle one."""
+    """The block of an `Inverted` row in `STAGES`; the middle kernel, or else the first one, has the stride."""
 
     def __init__(self, inputs: int, row: Inverted) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class InvertedBlock(nn.Module):
         self.has_skip = row.stride == 1 and inputs == row.width
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D h w"]:
-        """Return the map, added to its input if both have the same shape."""
+        """Return the output map; the input is added if both have the same shape."""
         out = self.pw_proj(self.dw_mid(self.pw_exp(self.dw_start(x))))
         return out + x if self.has_skip else out
 

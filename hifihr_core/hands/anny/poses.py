@@ -1,10 +1,10 @@
-"""Sample plausible rotations, poses and skins of the free hand from its baked data."""
+"""Sample plausible rotations, poses and skins of the free hand from its shipped data."""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-#: Standard deviation of the noise on every angle of a sampled pose, radians: too small to make skin touch.
+#: Standard deviation of the noise on every angle of a sampled pose, radians: too small to make fingers touch.
 _JITTER = 0.02
 
 
@@ -27,7 +27,7 @@ def sample_poses(
 def sample_rotations(batch: int, generator: torch.Generator) -> Float[Tensor, "B 3"]:
     """Sample rotation vectors, radians, uniformly over all rotations.
 
-    Uses a uniform unit quaternion; written out because importing roma loads torch's compiler, which takes most of a
+    Uses a uniform unit quaternion. Implemented here because importing roma loads torch's compiler, which takes almost a
     second.
     """
     quaternion = torch.randn(batch, 4, generator=generator, device=generator.device)
@@ -39,10 +39,10 @@ def sample_rotations(batch: int, generator: torch.Generator) -> Float[Tensor, "B
 
 
 def sample_skins(people: Float[Tensor, "M X"], batch: int, generator: torch.Generator) -> Float[Tensor, "B X"]:
-    """Sample texture coefficients: a blend of two painted people of similar tone, plus slight noise.
+    """Sample texture coefficients: a blend of the skins of two `people` of similar tone, plus slight noise.
 
-    The coefficients of people are uncorrelated but not independent (a dark hand has a light palm), so samples from a
-    normal distribution would be skins that nobody has.
+    `people` are the coefficients of the skins that `tools/skin` painted. They are uncorrelated but not independent (a
+    dark hand has a light palm), so samples from a normal distribution would be skins that nobody has.
     """
     device = generator.device
     order = people[:, 0].argsort()

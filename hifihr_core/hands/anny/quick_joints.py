@@ -1,7 +1,8 @@
 """The 21 joints of many poses in one compiled loop, for fits that pose a hand hundreds of times.
 
-A joint is a weighted mean of skinned vertices, and skinning is linear in the vertices: summed per bone beforehand,
-hundreds of vertices become about a hundred moments. `AnnyHand.joints_of` in plain torch is the specification.
+A joint is a weighted mean of skinned vertices, and skinning is linear in the vertices, so the vertices of each joint
+can be summed per bone beforehand: about a hundred such sums, the moments, replace hundreds of vertices. The plain torch
+code in `AnnyHand.joints_of` is the specification.
 """
 
 from dataclasses import dataclass
@@ -18,11 +19,11 @@ _NOTHING = 1e-9
 
 @dataclass(frozen=True)
 class JointMoments:
-    """How bones move joints.
+    """Weighted sums of vertices (moments), from which the posed joints are computed.
 
-    Concretely, moment m of a hand with shape coefficients s is the point ``rest[m] + s @ basis[:, m]``, already
-    multiplied by its weight ``share[m]``; bone ``bone[m]`` moves it, and it is added to joint ``joint[m]``. The 18
-    joints of the skeleton are at ``heads + s @ heads_basis``.
+    Concretely, moment m of a hand with shape coefficients s is ``rest[m] + s @ basis[:, m]``: a sum of vertices, whose
+    weights add up to ``share[m]``. Bone ``bone[m]`` moves it, and it is added to joint ``joint[m]``. The 18 joints of
+    the skeleton are at ``heads + s @ heads_basis`` in the rest pose; pose angle p rotates about ``axes[p]``.
     """
 
     rest: Float[np.ndarray, "M 3"]
@@ -42,9 +43,10 @@ def joint_moments(
     mixes: Float[np.ndarray, "21 V"],
     axes: Float[np.ndarray, "P 3"],
 ) -> JointMoments:
-    """Return the moments of joints that are `mixes` of V vertices skinned with `weights`.
+    """Return the moments of 21 joints that are weighted means (`mixes`) of V skinned vertices.
 
-    `rest` and `basis` are the vertices and, after them, the 18 joints of the skeleton.
+    `rest` and its shape basis `basis` contain the V vertices, followed by the 18 joints of the skeleton; `weights` are
+    the skinning weights of the 33 bones.
     """
     count = weights.shape[1]
     both = mixes[:, None] * weights  # (21, 33, V)
@@ -65,7 +67,7 @@ def joint_moments(
 def quick_joints(
     pose: Float[np.ndarray, "B P"], shape: Float[np.ndarray, "B S"], moments: JointMoments
 ) -> Float[np.ndarray, "B 21 3"]:
-    """Return the joints in the frame of the rest pose, metres."""
+    """Return the posed joints before the global rotation, in the frame of the rest pose, metres."""
     out = np.zeros((len(pose), 21, 3), np.float32)
     points = moments.rest + np.tensordot(shape, moments.basis, axes=1)
     heads = moments.heads + np.tensordot(shape, moments.heads_basis, axes=1)
@@ -80,7 +82,7 @@ _SLOTS, _PARENTS, _HALVED = (np.array(table) for table in (SLOTS, BONE_PARENTS[:
 
 @helper
 def _about(axis: np.ndarray, angle: float, out: np.ndarray) -> None:
-    """Fill `out` with the rotation about an axis of unit length."""
+    """Fill `out` (3, 3) with the rotation by `angle` radians about the unit vector `axis`."""
     x, y, z = axis
     sine, less = np.sin(angle), 1 - np.cos(angle)
     out[0, 0], out[0, 1], out[0, 2] = 1 - less * (y * y + z * z), less * x * y - sine * z, less * x * z + sine * y
@@ -90,7 +92,10 @@ def _about(axis: np.ndarray, angle: float, out: np.ndarray) -> None:
 
 @helper
 def _fill_turns(pose: np.ndarray, axes: np.ndarray, slots: np.ndarray, turns: np.ndarray) -> None:
-    """Fill `turns` (18, 3, 3) with the rotation of each joint; slots ascend, so angles are applied in their order."""
+    """Fill `turns` (18, 3, 3) with the rotation of each joint.
+
+    `slots` ascend, so the rotations about the axes of a joint are multiplied in the order of `rig.SLOTS`.
+    """
     single, product = np.empty((3, 3)), np.empty((3, 3))
     turns[:] = 0.0
     for i in range(3):
@@ -106,7 +111,7 @@ def _fill_turns(pose: np.ndarray, axes: np.ndarray, slots: np.ndarray, turns: np
 
 @helper
 def _fill_motion(turn: np.ndarray, head: np.ndarray, above: np.ndarray, out: np.ndarray) -> None:
-    """Fill `out` with the motion `above`, after a rotation about `head`: x -> R (x - head) + head."""
+    """Fill `out` (3, 4) with the rotation `turn` about `head`, x -> R (x - head) + head, followed by `above`."""
     shift = np.empty(3)
     for i in range(3):
         shift[i] = head[i] - turn[i, 0] * head[0] - turn[i, 1] * head[1] - turn[i, 2] * head[2]

@@ -1,8 +1,8 @@
 """The skeleton of the free hand: 18 joints, 24 anatomical angles, and 15 half-way bones that preserve volume at bent
 joints.
 
-A half-way bone is at a joint and rotates by half of the joint's angles. Skin around the joint follows it instead of a
-blend of its two neighbours, which would make a bent finger too thin.
+A half-way bone is at a joint and rotates by half of the joint's angles. The skin around the joint follows it instead of
+a blend of the two bones that meet there, which would make a bent finger too thin.
 """
 
 from types import MappingProxyType
@@ -63,7 +63,8 @@ SLOTS = tuple(3 * JOINTS.index(name.rpartition("_")[0]) + _PLACE[name.rpartition
 def bone_rotations(pose: Float[Tensor, "B P"], generators: Float[Tensor, "P 9"]) -> Float[Tensor, "B 33 3 3"]:
     """Return the local rotation of all 33 bones for a pose in radians; the palm does not rotate.
 
-    ``generators[p]`` is the cross-product matrix of angle p's axis. Rodrigues: R = I + sin(a) K + (1 - cos(a)) K K.
+    ``generators[p]`` is the cross-product matrix K of the axis of angle p. Rodrigues' formula gives its rotation by an
+    angle a: R = I + sin(a) K + (1 - cos(a)) K K.
     """
     batch = pose.shape[0]
     skew = generators.reshape(-1, 3, 3)
@@ -79,7 +80,7 @@ def bone_rotations(pose: Float[Tensor, "B P"], generators: Float[Tensor, "P 9"])
 
 
 def bone_joints(rest_joints: Float[Tensor, "B 18 3"]) -> Float[Tensor, "B 33 3"]:
-    """Return the start of all 33 bones; a half-way bone starts at its joint."""
+    """Return the joints at which the 33 bones start; a half-way bone starts at the joint that it bends with."""
     return torch.cat((rest_joints, rest_joints.index_select(1, constant_index(HALVED, rest_joints.device))), dim=1)
 
 
@@ -91,7 +92,7 @@ def bone_motions(
 
 
 def cross_matrices(axes: Float[Tensor, "P 3"]) -> Float[Tensor, "P 9"]:
-    """Return the cross-product matrix of every axis, flattened: ``K[p] @ v = axes[p] x v``."""
+    """Return the flattened cross-product matrix K of every axis: K times v is the cross product of axis and v."""
     x, y, z = axes.unbind(-1)
     zero = torch.zeros_like(x)
     return torch.stack((zero, -z, y, z, zero, -x, -y, x, zero), dim=-1)

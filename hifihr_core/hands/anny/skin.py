@@ -1,4 +1,4 @@
-"""Read the statistical skin of the free hand: a mean map and principal components on its UV chart."""
+"""Read the statistical skin of the free hand: a mean texture map and principal components on its UV chart."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +15,10 @@ _KEYS = ("mean", "components", "scale", "inside", "people")
 
 @dataclass(frozen=True)
 class SkinBasis:
-    """A skin map is ``mean + coefficients @ basis``: RGB planes in row-major order.
+    """The mean and the basis of skin maps: a map is ``mean + coefficients @ basis``, RGB planes in row-major order.
 
-    The basis is zero far from the chart. `people` holds the coefficients of painted people, for sampling skins.
+    The basis is zero far from the chart's triangles. `people` are the coefficients of the skins that `tools/skin`
+    painted, from which new skins are sampled. Maps are `size_px` wide and high.
     """
 
     mean: Float[Tensor, " C_T_T"]
@@ -27,17 +28,17 @@ class SkinBasis:
 
 
 def load_skin(path: Path, size_px: int) -> SkinBasis:
-    """Read the shipped skin, averaged down if `size_px` is smaller.
+    """Read the shipped skin, averaged down if `size_px` is smaller than the stored maps.
 
     The file stores 8-bit components: the decoded basis is ``components * scale``, with one scale per component.
-    Raises: AssetError for a missing or broken file, ValueError if `size_px` is below 32 or does not divide
-    the size of the file.
+    Raises: AssetError for a missing or broken file, ValueError if `size_px` is below 32 or does not divide the size of
+    the stored maps.
     """
     arrays = read_arrays(path, what="a skin file", remedy="reinstall hifihr", needed=_KEYS)
     mean, components, scale, inside, people = (arrays[key] for key in _KEYS)
     full = mean.shape[-1]
     if size_px < 32 or full % size_px:
-        raise ValueError(f"texture_px is {size_px}; expected a divisor of {full}, at least 32")
+        raise ValueError(f"texture_px is {size_px}, expected a divisor of {full} that is at least 32")
     planes = torch.from_numpy(mean).float() / 255
     basis = torch.from_numpy(components).float().mul_(torch.from_numpy(scale)[:, None, None, None])
     if size_px < full:
@@ -48,7 +49,7 @@ def load_skin(path: Path, size_px: int) -> SkinBasis:
 def _shrink(
     mean: Float[Tensor, "3 T T"], basis: Float[Tensor, "X 3 T T"], inside: Float[Tensor, "T T"], factor: int
 ) -> tuple[Float[Tensor, "3 t t"], Float[Tensor, "X 3 t t"]]:
-    """Average blocks of texels, counting only those with skin."""
+    """Return the maps averaged over blocks of `factor` x `factor` texels, of which only those with skin count."""
     share = avg_pool2d(inside[None], factor)
     skin = share > 0
     share = share.clamp(min=1 / factor**2)

@@ -25,12 +25,12 @@ _MIRROR_AXIS = np.array([1.0, -1.0, -1.0])
 
 @dataclass(frozen=True)
 class ManoData:
-    """One MANO hand, metres, in the axes of the file: `template` + blend shapes, skinned along `PARENTS`.
+    """One MANO hand, metres, in the axes of the file: `template` plus blend shapes, skinned along `PARENTS`.
 
-    `components` are MANO's scaled principal components of the hand pose (rows; a unit coefficient is one standard
-    deviation around `hands_mean`). The limits are the extremes of MANO's registered poses, including the mean, as
-    (lowest, highest). `harmonics` are eigenfunctions of the template surface, `frequencies` their eigenvalues.
-    `md5` is that of the original pickle.
+    `components` are MANO's scaled principal components of the hand pose (rows; a coefficient of 1 is one standard
+    deviation from `hands_mean`). `pose_limits` are the extremes (lowest, highest) of the rotation vectors of MANO's
+    registered poses, `component_limits` those of their coefficients. `harmonics` are eigenfunctions of the template
+    surface, `frequencies` their eigenvalues. `md5` is the checksum of the original pickle.
     """
 
     template: Float[np.ndarray, "778 3"]
@@ -50,7 +50,7 @@ class ManoData:
 
 
 def with_statistics(coefficients: Float[np.ndarray, "N 45"], **arrays: Any) -> ManoData:
-    """Build the data from a file's arrays and the coefficients of its registered poses."""
+    """Return the data from a file's arrays, with the limits of its registered poses (`coefficients`) and harmonics."""
     poses = coefficients @ arrays["components"] + arrays["hands_mean"]
     functions, eigenvalues = mesh_harmonics(arrays["template"], arrays["faces"], NUM_HARMONICS)
     return ManoData(

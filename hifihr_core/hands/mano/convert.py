@@ -20,9 +20,9 @@ from hifihr_core.outside.pickles import NUMPY, Stub, read_pickle
 from hifihr_core.outside.whole_files import read_whole
 from hifihr_core.records import Side
 
-#: The official files, version 1.2.
 #: MANO's files have 4 MB.
 _MOST_BYTES = 64 << 20
+#: The official files, version 1.2.
 KNOWN_MD5: Mapping[str, Side] = MappingProxyType(
     {"fd5a9d35f914987cf1cc04ffe338caa1": "right", "11aeaca8631aa20db964d4eba491e885": "left"}
 )
@@ -42,15 +42,15 @@ _FETCH = "get it from https://mano.is.tue.mpg.de"
 
 
 class _Chumpy(Stub):
-    """A chumpy array: `x`, or a selection of entries of another one."""
+    """The state of a chumpy array: its values `x`, or a selection of entries of another array."""
 
 
 class _Sparse(Stub):
-    """A SciPy matrix with compressed columns or rows."""
+    """The state of a SciPy matrix with compressed columns or rows."""
 
 
 class _SparseRows(_Sparse):
-    """A SciPy matrix with compressed rows."""
+    """The state of a SciPy matrix with compressed rows."""
 
 
 _ALLOWED = MappingProxyType(
@@ -67,12 +67,18 @@ _ALLOWED = MappingProxyType(
 
 
 def convert_mano(source: Path, target: Path) -> None:
-    """Read `MANO_RIGHT.pkl` and write it as a plain `.npz`. Raises: AssetError, and then nothing is written."""
+    """Read `MANO_RIGHT.pkl` and write it as a plain `.npz`.
+
+    Raises: the same as `read_mano`; nothing is written then.
+    """
     save_mano(read_mano(source, "right"), target)
 
 
 def convert_mano_left(source: Path, target: Path) -> None:
-    """Read `MANO_LEFT.pkl` and write it as a plain `.npz`. Raises: AssetError, and then nothing is written."""
+    """Read `MANO_LEFT.pkl` and write it as a plain `.npz`.
+
+    Raises: the same as `read_mano`; nothing is written then.
+    """
     save_mano(read_mano(source, "left"), target)
 
 
@@ -80,7 +86,7 @@ def read_mano(source: Path, side: Side) -> ManoData:
     """Read and check a MANO pickle of the given side; the wrong sign in the left shape basis is corrected.
 
     Raises: AssetError if the file is missing, damaged, of the other side or not a MANO hand; UnsafePickleError if it
-    requests anything that a MANO file does not need.
+    refers to anything that a MANO file does not need.
     """
     if not source.exists():
         raise AssetError(f"{source}: no such file, expected MANO_{side.upper()}.pkl; {_FETCH}")
@@ -97,7 +103,7 @@ def read_mano(source: Path, side: Side) -> ManoData:
         arrays["hands_coeffs"],
         template=arrays["v_template"],
         faces=arrays["f"],
-        shape_basis=_mended(arrays),
+        shape_basis=_shape_basis(arrays),
         pose_basis=arrays["posedirs"],
         joint_regressor=arrays["J_regressor"],
         weights=arrays["weights"],
@@ -109,7 +115,7 @@ def read_mano(source: Path, side: Side) -> ManoData:
 
 
 def _arrays(source: Path, content: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Return every entry we need as a plain array of the right shape and dtype."""
+    """Return every entry that is needed, as a plain array of the right shape and dtype. Raises: AssetError."""
     names = (*_SHAPES, "shapedirs", "J_regressor", "f", "hands_coeffs")
     missing = [name for name in names if name not in content]
     if missing:
@@ -139,7 +145,7 @@ def _entry(source: Path, content: Mapping[str, Any], name: str) -> np.ndarray:
 
 
 def _plain(value: object) -> np.ndarray:
-    """Return the numbers behind a plain array, a chumpy array or selection, or a sparse matrix."""
+    """Return the numbers of a plain array, a chumpy array or selection, or a sparse matrix."""
     if isinstance(value, _Chumpy):
         state = value.state
         if "idxs" not in state:
@@ -155,23 +161,23 @@ def _plain(value: object) -> np.ndarray:
         return matrix.toarray()
     array = np.asarray(value)
     if array.dtype.kind not in "iuf":
-        raise TypeError(f"dtype {array.dtype}")
+        raise TypeError(f"its dtype is {array.dtype}, expected numbers")
     return array
 
 
 def _check(source: Path, arrays: Mapping[str, np.ndarray], side: Side) -> None:
-    """Check for errors that would otherwise give a wrong hand: numbers, indices, sums, units and side."""
+    """Raise AssetError if numbers, indices, sums, units or side are wrong, any of which would give a wrong hand."""
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise AssetError(f"{source}: {name} contains NaN or infinity, expected finite numbers; {_FETCH}")
     template, faces = arrays["v_template"], arrays["f"]
     extent_m = float(np.ptp(template, axis=0).max())
     checks = {
-        "face indices": bool(faces.min() >= 0 and faces.max() < NUM_VERTICES),
-        "joint parents": tuple(arrays["kintree_table"][0, 1:] % 2**32) == PARENTS[1:],
+        f"face indices from 0 to {NUM_VERTICES - 1}": bool(faces.min() >= 0 and faces.max() < NUM_VERTICES),
+        "MANO's joint parents": tuple(arrays["kintree_table"][0, 1:] % 2**32) == PARENTS[1:],
         "skin weights that sum to 1": bool(np.allclose(arrays["weights"].sum(1), 1, atol=1e-5)),
         "joint regressor rows that sum to 1": bool(np.allclose(arrays["J_regressor"].sum(1), 1, atol=1e-5)),
-        f"a hand of 0.1 to 0.3 m (found {extent_m:.3f})": 0.1 < extent_m < 0.3,
+        f"a hand of 0.1 to 0.3 m (found {extent_m:.3f} m)": 0.1 < extent_m < 0.3,
     }
     if broken := [name for name, good in checks.items() if not good]:
         raise AssetError(f"{source}: not a valid MANO model, expected {', '.join(broken)}; {_FETCH}")
@@ -190,11 +196,12 @@ def _other_side(source: Path, side: Side) -> AssetError:
     )
 
 
-def _mended(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return the shape basis; if the sign of its x contradicts y and z, as in the official left hand, x is negated.
+def _shape_basis(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the shape basis; its x offsets are negated if their sign is wrong, as in the official left hand.
 
-    The first component is the size of the hand, which stretches all axes in the same sense. In `MANO_LEFT.pkl` the x
-    offsets are those of the right hand, so it would narrow a hand while lengthening it (smplx issue 48).
+    The first component is the size of the hand: it stretches all axes, or shrinks all. In `MANO_LEFT.pkl` the x offsets
+    are those of the right hand, so it shortens the hand, whose fingers point along x, while widening it (smplx issue
+    48). This is detected by comparing the signs of x and z.
     """
     basis, template = arrays["shapedirs"], arrays["v_template"]
     centred = template - template.mean(0)

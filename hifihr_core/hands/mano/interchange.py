@@ -1,7 +1,7 @@
-"""MANO parameters in external conventions: FreiHAND's labels as input, true left or right hands as output.
+"""MANO parameters in the conventions of others: FreiHAND's labels as input, the person's left or right hand as output.
 
-`ManoParameters` suit every MANO layer with a flat mean hand and without PCA, so that
-``MANO(global_orient, hand_pose, betas) + transl`` is the exported mesh, on either side.
+`ManoParameters` are for any implementation of MANO with a flat mean hand and without PCA:
+``MANO(global_orient, hand_pose, betas) + transl`` is the exported mesh, for left and right hands.
 """
 
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ from hifihr_core.records import Side
 class ManoParameters:
     """Parameters of MANO's right or left model with ``flat_hand_mean=True`` and ``use_pca=False``.
 
-    ``MANO(global_orient, hand_pose, betas) + transl`` are the vertices in the camera frame, metres. For a left hand
-    MANO's shape basis must have the sign of its x offsets corrected (in the official file ``shapedirs[:, 0, :] *= -1``
-    does it).
+    ``MANO(global_orient, hand_pose, betas) + transl`` are the vertices in the camera frame, metres. For a left hand,
+    the sign of the x offsets in MANO's shape basis must have been corrected (for the official file, by
+    ``shapedirs[:, 0, :] *= -1``).
     """
 
     global_orient: Float[Tensor, "B 3"]
@@ -37,8 +37,8 @@ def export_mano(
 ) -> ManoParameters:
     """Return the parameters of the person's hand, given those of its internal right-hand representation.
 
-    `root_cam` places joint 9 in the (for a left hand: mirrored) camera frame. A left hand is mirrored back in the plane
-    x = 0. Raises: DataError for NaN or infinity.
+    `root_cam` is the position of joint 9 in the camera frame, which is mirrored for a left hand. A left hand is
+    mirrored back in the plane x = 0. Raises: DataError for NaN or infinity.
     """
     check_finite(parameters)
     hand_pose = model.axis_angles(parameters.pose)
@@ -66,10 +66,10 @@ def parameters_from_freihand(
 ) -> tuple[HandParameters, Float[Tensor, "B 3"]]:
     """Split FreiHAND's `mano` labels into parameters and the camera position of joint 9, metres.
 
-    The parameters are those of `load_hand("mano")` with rotation vectors around the mean hand, the default; with its
-    FreiHAND joints, vertices plus root are the dataset's vertices up to the dataset's rounding. `K` is that of the
-    image. Layout: rotation 3, pose 45, betas 10, root in pixels 2, pixels per metre 1. Source: FreiHAND's toolbox,
-    `model.py`.
+    The parameters are for ``load_hand("mano")``, whose default pose basis (rotation vectors about the mean hand) and
+    joints are FreiHAND's; its vertices plus the root are the dataset's vertices, up to the dataset's rounding. `K` is
+    the camera of the image. Layout of a label: rotation 3, pose 45, betas 10, root in pixels 2, pixels per metre 1.
+    Source: FreiHAND's toolbox, `model.py`.
     """
     orient, pose, shape, root_px, scale = torch.split(labels, [3, 45, 10, 2, 1], dim=1)
     # The toolbox divides x and y by the same scale, so this is not exactly the ray through the pixel if fx != fy.

@@ -1,7 +1,7 @@
 """MANO from its plain arrays: from named parameters to a posed right hand.
 
-Source: Romero, Tzionas, Black, "Embodied Hands", 2017. Blend shapes are a single matrix product over pose and shape, on
-planar vertices; skinning is in `skinning.py`.
+Source: Romero, Tzionas, Black, "Embodied Hands", 2017. Blend shapes are a single matrix product over pose and shape.
+The skinning and the planar layout of vertices are those of `skinning.py`.
 """
 
 from pathlib import Path
@@ -30,13 +30,13 @@ TIP_VERTICES: dict[JointDefinition, tuple[int, ...]] = {
 
 
 class Mano(HandModel):
-    """MANO, 778 vertices, per-vertex albedo.
+    """MANO: 778 vertices with an albedo per vertex.
 
     Pose: 45 rotation values of the 15 joints in MANO's order with "axis_angle", or coefficients of MANO's scaled
     components with "pca". Zero is the hand's mean pose, or the flat hand with `flat_hand`. Shape: MANO's 10 betas. With
     ``centred=False``, vertices and joints stay in MANO's own coordinates (global rotation about the wrist, joint 9 not
     at the origin), as in datasets that store ``MANO(pose, shape) + translation``. A mirrored `ManoData` gives a left
-    hand, for exports and checks; the interface's `side` is still "right".
+    hand, for exports and checks; the attribute `side` is still "right".
     """
 
     name = "mano"
@@ -89,7 +89,7 @@ class Mano(HandModel):
 
     @property
     def num_vertices(self) -> int:
-        """Return 778."""
+        """Return V, the number of vertices: 778."""
         return NUM_VERTICES
 
     def forward(self, parameters: HandParameters) -> Hand:
@@ -102,7 +102,7 @@ class Mano(HandModel):
         return Hand(vertices, joints, mano_vertices=vertices, appearance=self._appearance(parameters.texture))
 
     def root_native(self, parameters: HandParameters) -> Float[Tensor, "B 3"]:
-        """Return joint 9 in MANO's own coordinates, which the root frame subtracts."""
+        """Return joint 9 in MANO's own coordinates; subtracting it from vertices and joints gives the root frame."""
         return self._pose(parameters)[1][:, ROOT]
 
     def rig(self, parameters: HandParameters) -> Rig:
@@ -111,7 +111,7 @@ class Mano(HandModel):
         return make_rig(rest, rest_joints, motions, self.skin_weights, PARENTS, root=self.root_native(parameters))
 
     def armature(self, parameters: HandParameters) -> Armature:
-        """Return sixteen bones and five fingertips, bound to MANO's flat hand with the blend shapes of its pose."""
+        """Return sixteen bones and five fingertips, bound to MANO's flat hand including the pose's blend shapes."""
         rig = self.rig(parameters)
         tips = rig.rest_vertices.index_select(1, self.tips)
         heads = torch.cat((rig.rest_joints, tips), 1).index_select(1, self.joint_order)
@@ -133,7 +133,7 @@ class Mano(HandModel):
     def _bend(
         self, parameters: HandParameters
     ) -> tuple[Float[Tensor, "B 3 778"], Float[Tensor, "B 16 3"], Float[Tensor, "B 16 3 4"]]:
-        """Return the rest vertices with their blend shapes, the rest joints, and the motions of the bones."""
+        """Return the rest vertices including blend shapes, the rest joints, and the bones' motions to the pose."""
         check_sizes(self, parameters)
         shape = parameters.shape
         vectors = torch.cat((parameters.global_orient, self.axis_angles(parameters.pose)), 1)
@@ -144,18 +144,18 @@ class Mano(HandModel):
         return rest, rest_joints, motions
 
     def axis_angles(self, pose: Float[Tensor, "B P"]) -> Float[Tensor, "B 45"]:
-        """Return the rotation vectors of the 15 joints relative to the flat hand, including the mean."""
+        """Return the rotation vectors of the 15 joints relative to the flat hand, including the mean pose, radians."""
         if self.pose_basis == "axis_angle":
             return pose + self.zero_pose
         return torch.addmm(self.zero_pose, pose, self.components[: self.pose_dim])
 
     @property
     def posing_bones(self) -> tuple[int, ...]:
-        """The armature bones that the pose rotates, in the order of its rotation vectors."""
+        """The indices in the armature of the bones that the pose rotates, in the order of its rotation vectors."""
         return tuple(gather_from("ho3d").index(joint) for joint in range(1, len(PARENTS)))
 
     def pose_of(self, vectors: Float[Tensor, "B 45"]) -> Float[Tensor, "B P"]:
-        """Return the pose with these `axis_angles`, or the nearest one if there are fewer components."""
+        """Return the pose whose `axis_angles` are `vectors`, or the nearest one if there are fewer components."""
         shift = vectors - self.zero_pose
         return shift if self.pose_basis == "axis_angle" else shift @ torch.linalg.pinv(self.components[: self.pose_dim])
 
@@ -172,7 +172,7 @@ class Mano(HandModel):
         return None if texture is None else Appearance(skin_colors(texture, self.color_mean, self.color_basis))
 
     def pose_prior(self) -> PosePrior:
-        """Return MANO's own Gaussian of registered poses, and their extremes as limits."""
+        """Return the Gaussian that MANO fitted to its registered poses, with their extremes as limits."""
         shift = self.hands_mean - self.zero_pose
         if self.pose_basis == "axis_angle":
             return PosePrior(
@@ -187,27 +187,30 @@ class Mano(HandModel):
         return PosePrior(mean, identity, identity, self.component_limits[: self.pose_dim] + mean[:, None])
 
     def sample_parameters(self, batch: int, *, generator: torch.Generator) -> HandParameters:
-        """Sample hands from the prior: pose within the limits, uniform rotation, float32, on the generator's device."""
+        """Sample hands, float32 on the generator's device: pose from the prior within its limits, uniform rotation."""
         sizes = {"shape_dim": self.shape_dim, "texture_dim": self.texture_dim}
         return draw_parameters(self.pose_prior(), batch=batch, generator=generator, **sizes)
 
 
 def build_mano(path: Path, **options: object) -> Mano:
-    """Build MANO from a converted file. Raises: AssetError if it is missing, damaged or a left hand."""
+    """Build MANO from a converted file. Raises: AssetError if the file is missing, damaged or of the left hand."""
     data = load_mano_data(path)
     if data.side != "right":
-        raise AssetError(f"{path}: this is MANO's left hand, expected the right one; left hands are made by mirroring")
+        raise AssetError(
+            f"{path}: this is MANO's left hand, expected the right one, which is mirrored to get left hands; "
+            "convert MANO_RIGHT.pkl"
+        )
     return Mano(data, **options)  # type: ignore[arg-type]
 
 
 def freihand_joint_weights(regressor: Float[Tensor, "16 778"]) -> Float[Tensor, "778 21"]:
-    """Return the matrix from posed vertices to FreiHAND's joints: MANO's regressor, and the tip vertices."""
+    """Return the matrix that maps posed vertices to FreiHAND's joints: MANO's regressor and the tip vertices."""
     tips = torch.nn.functional.one_hot(torch.tensor(TIP_VERTICES["freihand"]), NUM_VERTICES).to(regressor)
     return torch.cat((regressor, tips))[list(gather_from("ho3d"))].T.contiguous()
 
 
 def _buffers(data: ManoData, joints: JointDefinition, flat_hand: bool) -> dict[str, Tensor]:
-    """Arrange the arrays for one product per step, in float64."""
+    """Return the model's buffers in float64, arranged so that every step is one matrix product."""
     template = torch.from_numpy(data.template)
     shape_basis, pose_basis = torch.from_numpy(data.shape_basis), torch.from_numpy(data.pose_basis)
     regressor, weights = torch.from_numpy(data.joint_regressor), torch.from_numpy(data.weights)

@@ -1,4 +1,4 @@
-"""The data of the NIMBLE hand that is needed to pose its skin, as plain arrays in metres."""
+"""The data of the NIMBLE hand that are needed to pose its skin, as plain arrays in metres."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,10 +37,11 @@ FORMAT = 1
 class NimbleData:
     """NIMBLE's skin, metres: mean shape, shape basis (times standard deviations), blend shapes, weights, joints.
 
-    `joints` are the 25 rest joints of the mean shape, `joints_basis` their shape basis. Weights are those of the 20
-    bones. ``pose = pose_mean + (coefficients * pose_std + pose_offset) @ pose_basis`` are rotation vectors of bones 1
-    to 19. The 778 MANO-like vertices are ``sum(mano_values * skin[mano_columns])`` per `mano_rows`. Texture maps are
-    RGB, row 0 at the top; `texture_basis` includes the standard deviations.
+    `joints` are the 25 rest joints of the mean shape, `joints_basis` their shape basis. `weights` are the skinning
+    weights of the 20 bones. ``pose_mean + (coefficients * pose_std + pose_offset) @ pose_basis`` are the rotation
+    vectors of bones 1 to 19. Vertex r of the 778 MANO-like vertices is the sum of ``mano_values[n] *
+    skin[mano_columns[n]]`` over all n with ``mano_rows[n] == r``. Texture maps are RGB, row 0 at the top;
+    `texture_basis` is multiplied by the standard deviations.
     """
 
     template: Float[np.ndarray, "V 3"]

@@ -1,4 +1,4 @@
-"""NIMBLE's UV chart, from the lines of an OBJ file in a pickle, or from a fork's two tensor files."""
+"""Read NIMBLE's UV chart from the lines of an OBJ file in a pickle, or from the two tensor files of a fork."""
 
 from pathlib import Path
 from typing import Any
@@ -15,16 +15,17 @@ from hifihr_core.outside.torch_files import read_torch_file
 def read_uv_chart(
     folder: Path, skin_faces: Int[np.ndarray, "F 3"], remedy: str
 ) -> tuple[Int[np.ndarray, "F 3"], Int[np.ndarray, "F 3"], Float[np.ndarray, "U 2"]]:
-    """Return faces, the same corners on the chart, and the chart's points, origin bottom-left.
+    """Return the faces, the index of the UV point at each of their corners, and the UV points, origin bottom-left.
 
-    The text gives each corner as vertex/point, so its own faces are used, after a check that they match the skin's. The
-    tensor files follow the order of `skin_faces`. Raises: AssetError.
+    The OBJ lines give every corner as vertex/point, so their faces are used, after a check that they are those of the
+    skin. The tensor files follow the order of `skin_faces`.
+    Raises: AssetError if the chart is missing, damaged or not that of the skin.
     """
     if text := sorted(folder.rglob("NIMBLE_TEX_FUV.pkl")):
         faces, faces_uvs, uvs = _from_lines(text[0], read_pickle(text[0], allowed=NUMPY), remedy)
         same = len(faces) == len(skin_faces) and np.array_equal(_canonical(faces), _canonical(skin_faces))
         if not same:
-            raise AssetError(f"{text[0]}: its {len(faces)} faces are not those of skin_f; {remedy}")
+            raise AssetError(f"{text[0]}: its {len(faces)} faces differ from the {len(skin_faces)} in skin_f; {remedy}")
         return faces, faces_uvs, uvs
     names = ("faces_uvs.pt", "verts_uvs.pt")
     found = [sorted(folder.rglob(name)) for name in names]
@@ -48,7 +49,7 @@ def _from_lines(path: Path, lines: Any, remedy: str) -> tuple[np.ndarray, np.nda
         uvs = np.array(points, dtype=np.float64).reshape(-1, 2)
         table = np.array(corners, dtype=np.int64).reshape(-1, 3, 2) - 1
     except (TypeError, ValueError) as error:
-        raise AssetError(f"{path}: not a valid OBJ file ({error}); {remedy}") from error
+        raise AssetError(f"{path}: its lines are not a valid OBJ file ({error}); {remedy}") from error
     faces, faces_uvs = table[..., 0], table[..., 1]
     _check(path, faces_uvs, uvs, len(faces), remedy)
     # The lines repeat each point for every face that uses it.
@@ -59,7 +60,7 @@ def _from_lines(path: Path, lines: Any, remedy: str) -> tuple[np.ndarray, np.nda
 def _tensor(path: Path, remedy: str) -> np.ndarray:
     value = read_torch_file(path, what="a plain tensor file", remedy=remedy)
     if not isinstance(value, torch.Tensor):
-        raise AssetError(f"{path}: holds a {type(value).__name__}, expected a tensor; {remedy}")
+        raise AssetError(f"{path}: contains a {type(value).__name__}, expected a tensor; {remedy}")
     return value.squeeze().numpy()
 
 
@@ -77,8 +78,8 @@ def _check(path: Path, faces_uvs: np.ndarray, uvs: np.ndarray, faces: int, remed
     )
     if not good:
         raise AssetError(
-            f"{path}: a chart with {faces_uvs.shape} corners and {uvs.shape} points, expected ({faces}, 3) corners "
-            f"on points within [0, 1]; {remedy}"
+            f"{path}: its corners have shape {faces_uvs.shape} and its points {uvs.shape}, expected ({faces}, 3) "
+            f"indices of points (U, 2) within [0, 1]; {remedy}"
         )
 
 

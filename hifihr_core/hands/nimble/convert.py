@@ -1,7 +1,7 @@
 """Convert the authors' four NIMBLE pickles to plain arrays, without running the files.
 
-The pickles contain torch tensors, possibly saved on a GPU; they are read on the CPU through stand-ins. Units become
-metres, colours RGB, and only the data needed to pose the skin is kept.
+The pickles contain torch tensors, possibly saved on a GPU. They are read on the CPU, with replacements for torch's own
+loading functions. Units become metres, colours RGB, and only the data needed to pose the skin are kept.
 """
 
 import io
@@ -37,12 +37,12 @@ _FETCH = "get the assets again from the links of https://github.com/reyuwei/NIMB
 
 
 def _storage(raw: Any) -> torch.Tensor:
-    """Stand in for torch's reader of a nested storage: CPU, and torch's own restricted unpickler."""
+    """Read a nested storage on the CPU with torch's restricted unpickler, in place of torch's own reader."""
     try:
         storage = torch.load(io.BytesIO(raw), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UnsafePickleError(
-            f"a tensor in the file is damaged or refers to more than plain data; {_FETCH}"
+            f"a tensor in a NIMBLE file is damaged or refers to more than plain data; {_FETCH}"
         ) from error
     # The private class, as in torch's own reader: the public ones warn that typed storages are deprecated.
     data = storage._untyped_storage
@@ -50,7 +50,7 @@ def _storage(raw: Any) -> torch.Tensor:
 
 
 def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: object) -> torch.Tensor:
-    """Stand in for torch's tensor builder; `as_strided` rejects anything outside the storage."""
+    """Build a tensor, in place of torch's own function; `as_strided` rejects anything outside the storage."""
     return torch.as_strided(storage, size, stride, offset)
 
 
@@ -69,17 +69,19 @@ def convert_nimble(folder: Path, target: Path) -> None:
 
     Needs `NIMBLE_DICT_9137.pkl`, `NIMBLE_TEX_DICT.pkl`, `NIMBLE_MANO_VREG.pkl`, and the chart, either
     `NIMBLE_TEX_FUV.pkl` or both `faces_uvs.pt` and `verts_uvs.pt`.
-    Raises: AssetError, and then nothing is written; UnsafePickleError if a file refers to more than plain data.
+    Raises: AssetError if a file is missing, damaged or not NIMBLE's, UnsafePickleError if one refers to more than plain
+    data; nothing is written then.
     """
     save_nimble(read_nimble(folder), target)
 
 
 def read_nimble(folder: Path) -> NimbleData:
-    """Read and check NIMBLE's files. Raises: AssetError."""
+    """Read and check NIMBLE's files. Raises: AssetError if a file is missing, damaged or not NIMBLE's."""
     model = _Entries(*_open(folder, "NIMBLE_DICT_9137.pkl"))
     skin_faces = model.array("skin_f", (-1, 3), np.int64)
     if skin_faces.min() < 0 or skin_faces.max() >= NUM_SKIN:
-        raise model.error(f"skin_f reaches vertex {skin_faces.max()}, expected 0 to {NUM_SKIN - 1}")
+        found = f"{skin_faces.min()} to {skin_faces.max()}"
+        raise model.error(f"skin_f has vertices {found}, expected 0 to {NUM_SKIN - 1}")
     rows, columns, values = _mano_map(_Entries(*_open(folder, "NIMBLE_MANO_VREG.pkl")), skin_faces)
     faces, faces_uvs, uvs = read_uv_chart(folder, skin_faces, _FETCH)
     texture_mean, texture_basis = _diffuse(*_open(folder, "NIMBLE_TEX_DICT.pkl"))
@@ -112,16 +114,19 @@ class _Entries:
     def __init__(self, path: Path, content: Any) -> None:
         self._path = path
         if not isinstance(content, Mapping):
-            raise self.error(f"holds a {type(content).__name__}, expected a dict")
+            raise self.error(f"contains a {type(content).__name__}, expected a dict")
         self._content = content
 
     def error(self, what: str) -> AssetError:
         return AssetError(f"{self._path}: {what}; {_FETCH}")
 
     def array(self, name: str, shape: tuple[int, ...], dtype: type = np.float64) -> np.ndarray:
-        """Return an entry without axes of length 1, as `shape` (-1 for any length), finite."""
+        """Return entry `name` without its axes of length 1. Raises: AssetError if it is not finite numbers of `shape`.
+
+        In `shape`, -1 means any length.
+        """
         if name not in self._content:
-            raise self.error(f"lacks {name}")
+            raise self.error(f"lacks the entry {name}")
         value = self._content[name]
         array = value.detach().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
         if array.dtype.kind not in "biuf":
@@ -137,7 +142,7 @@ class _Entries:
         return array.astype(dtype)
 
     def integer(self, name: str) -> int:
-        """Return a single integer."""
+        """Return entry `name`, a single integer. Raises: AssetError if it is not a single number."""
         return int(self.array(name, (), np.int64))
 
 
@@ -148,18 +153,19 @@ def _geometry(model: _Entries) -> dict[str, np.ndarray]:
     skin = slice(model.integer("skin_v_sep") % total, None)
     bone = slice(0, model.integer("bone_v_sep") % total)
     if total - skin.start != NUM_SKIN:
-        raise model.error(f"skin_v_sep leaves {total - skin.start} skin vertices of {total}, expected {NUM_SKIN}")
+        raise model.error(f"skin_v_sep gives {total - skin.start} skin vertices out of {total}, expected {NUM_SKIN}")
     std, mean = model.array("shape_pm_std", (-1,)), model.array("shape_pm_mean", (-1,))
     basis = model.array("shape_basis", (-1, 3 * total)).reshape(-1, total, 3)
     if min(len(std), len(mean), len(basis)) < NUM_SHAPE:
-        raise model.error(f"shape basis has {len(basis)} components, expected {NUM_SHAPE} or more")
+        counts = f"{len(basis)}, {len(std)} and {len(mean)}"
+        raise model.error(f"shape_basis, its std and its mean have {counts} components, expected {NUM_SHAPE} or more")
     basis, std, mean = basis[:NUM_SHAPE], std[:NUM_SHAPE], mean[:NUM_SHAPE]
     shaped = (vertices + np.tensordot(mean, basis, 1)) * _M_PER_MM
     basis = basis * std[:, None, None] * _M_PER_MM
     regressor = model.array("jreg_bone", (NUM_JOINTS, bone.stop))
     weights = model.array("all_sw", (total, NUM_JOINTS))[skin]
     if not np.allclose(weights.sum(1), 1, atol=1e-3):
-        raise model.error("all_sw has rows that do not sum to 1")
+        raise model.error("all_sw has rows that do not sum to 1, expected skinning weights")
     return {
         "template": shaped[skin],
         "shape_basis": basis[:, skin],
@@ -181,13 +187,17 @@ def _pose(model: _Entries) -> dict[str, np.ndarray]:
 
 
 def _mano_map(entries: _Entries, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Combine the averaged barycentric samples into a sparse matrix from skin to MANO-like vertices."""
+    """Return the rows, columns and values of the sparse matrix from skin vertices to MANO-like vertices.
+
+    Each MANO-like vertex is the mean of several barycentric samples of the skin.
+    """
     chosen = entries.array("lmk_faces_idx", (-1, NUM_MANO_VERTICES), np.int64)
     bary = entries.array("lmk_bary_coords", (-1, NUM_MANO_VERTICES, 3))
     if chosen.min() < 0 or chosen.max() >= len(faces) or len(chosen) != len(bary):
-        raise entries.error(f"lmk_faces_idx reaches face {chosen.max()}, expected 0 to {len(faces) - 1}")
+        found = f"{len(chosen)} samples of faces {chosen.min()} to {chosen.max()}"
+        raise entries.error(f"lmk_faces_idx has {found}, expected {len(bary)} of faces 0 to {len(faces) - 1}")
     if not np.allclose(bary.sum(2), 1, atol=1e-3):
-        raise entries.error("lmk_bary_coords do not sum to 1")
+        raise entries.error("lmk_bary_coords do not sum to 1, expected barycentric coordinates")
     rows = np.broadcast_to(np.arange(NUM_MANO_VERTICES)[:, None], bary.shape)
     entry = (bary.ravel() / len(bary), (rows.ravel(), faces[chosen].ravel()))
     matrix = scipy.sparse.csr_matrix(entry, shape=(NUM_MANO_VERTICES, NUM_SKIN)).tocoo()
@@ -195,7 +205,7 @@ def _mano_map(entries: _Entries, faces: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def _diffuse(path: Path, content: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return the diffuse mean and basis as float32 RGB maps, scaled by the standard deviations; the file stores BGR."""
+    """Return the diffuse mean, and the basis times its standard deviations, as float32 RGB maps; the file has BGR."""
     diffuse = _Entries(path, _Entries(path, content)._content.get("diffuse"))
     mean = diffuse.array("mean", (-1,), np.float32)
     side = round((len(mean) / 3) ** 0.5)
@@ -204,7 +214,8 @@ def _diffuse(path: Path, content: Any) -> tuple[np.ndarray, np.ndarray]:
     std = diffuse.array("std", (-1,), np.float32)
     basis = diffuse.array("basis", (len(mean), -1), np.float32)
     if min(len(std), basis.shape[1]) < NUM_TEXTURE:
-        raise diffuse.error(f"the diffuse basis has {basis.shape[1]} components, expected {NUM_TEXTURE} or more")
+        counts = f"{basis.shape[1]} and {len(std)}"
+        raise diffuse.error(f"the diffuse basis and std have {counts} components, expected {NUM_TEXTURE} or more")
 
     def maps(columns: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(columns.T.reshape(-1, side, side, 3)[..., ::-1].transpose(0, 3, 1, 2))
@@ -213,7 +224,7 @@ def _diffuse(path: Path, content: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _check_scale(model: _Entries, data: NimbleData) -> None:
-    """Check that the MANO-like vertices of the mean hand look like a hand in metres."""
+    """Raise AssetError unless the MANO-like vertices of the mean hand have the size of a hand in metres."""
     matrix = scipy.sparse.coo_matrix(
         (data.mano_values, (data.mano_rows, data.mano_columns)), (NUM_MANO_VERTICES, NUM_SKIN)
     )

@@ -1,7 +1,7 @@
 """NIMBLE's skin from its plain arrays: from named parameters to a posed, textured right hand in metres.
 
-Source: Li et al., "NIMBLE: a non-rigid hand model with bones and muscles", 2022, and the authors' layer. The original
-scales millimetres to metres about joint 0 and leaves joint 0 in millimetres; here everything is in metres. As in
+Source: Li et al., "NIMBLE: a non-rigid hand model with bones and muscles", 2022, and the authors' implementation, which
+scales millimetres to metres about joint 0 but leaves joint 0 in millimetres; here everything is in metres. As in
 HiFiHR, collisions of skin and muscle are not handled.
 """
 
@@ -42,13 +42,13 @@ _LIMIT = 3.0
 
 
 class Nimble(HandModel):
-    """NIMBLE: 5,990 skin vertices, of which 4,994 are on the surface, and its diffuse texture.
+    """NIMBLE: 5,990 skin vertices, of which 4,994 are on the surface, and a diffuse texture.
 
     Pose: `num_components` coefficients in standard deviations with "pca", or the 57 rotation values of bones 1 to 19
-    with "axis_angle". The authors' checkpoints predict 30 numbers, 3 of the global rotation and 27 coefficients: that
-    is ``global_orient`` and a pose of ``num_components=27``. Joints "ho3d" are NIMBLE's own chain, with tips on the
-    MANO-like surface; "freihand" needs MANO's joint regressor. `surface` lists the vertices that faces use: boxes,
-    normals and distances ignore the others, which are inside.
+    with "axis_angle". The authors' checkpoints predict 30 numbers: 3 for `global_orient` and 27 for a "pca" pose with
+    ``num_components=27``. With the joints "ho3d", the joints are those of NIMBLE's kinematic chain, with tips on the
+    MANO-like surface; "freihand" needs MANO's joint regressor. `surface` lists the vertices that faces use; bounding
+    boxes, normals and distances ignore the others, which are inside the hand.
     """
 
     name = "nimble"
@@ -104,7 +104,7 @@ class Nimble(HandModel):
 
     @property
     def num_vertices(self) -> int:
-        """Return 5990; the last vertices may not belong to any face."""
+        """Return V, the number of vertices: 5,990; the last ones may not belong to any face."""
         return self.template.shape[0] // 3
 
     def forward(self, parameters: HandParameters) -> Hand:
@@ -130,7 +130,7 @@ class Nimble(HandModel):
         return make_rig(rest, bones, motions, self.skin_weights, PARENTS, root=root)
 
     def armature(self, parameters: HandParameters) -> Armature:
-        """Return NIMBLE's twenty bones and five fingertips, bound to its rest hand with its pose's blend shapes."""
+        """Return NIMBLE's 20 bones and five fingertips, bound to its rest hand including the pose's blend shapes."""
         rig = self.rig(parameters)
         _, heads, _ = self._bend(parameters)
         weights = rig.weights.new_zeros(len(rig.weights), len(JOINT_NAMES))
@@ -147,7 +147,7 @@ class Nimble(HandModel):
     def _bend(
         self, parameters: HandParameters
     ) -> tuple[Float[Tensor, "B 3 V"], Float[Tensor, "B 25 3"], Float[Tensor, "B 20 3 4"]]:
-        """Return the rest vertices with their blend shapes, the rest joints, and the motions of the bones."""
+        """Return the rest vertices including blend shapes, the rest joints, and the bones' motions to the pose."""
         check_sizes(self, parameters)
         shape = parameters.shape
         vectors = torch.cat((parameters.global_orient, self.axis_angles(parameters.pose)), 1)
@@ -160,22 +160,22 @@ class Nimble(HandModel):
         return rest, rest_joints, motions
 
     def axis_angles(self, pose: Float[Tensor, "B P"]) -> Float[Tensor, "B 57"]:
-        """Return the rotation vectors of bones 1 to 19."""
+        """Return the rotation vectors of bones 1 to 19, radians."""
         return pose if self.pose_basis == "axis_angle" else torch.addmm(self.zero_pose, pose, self.components)
 
     @property
     def posing_bones(self) -> tuple[int, ...]:
-        """The armature bones that the pose rotates, in the order of its rotation vectors."""
+        """The indices in the armature of the bones that the pose rotates, in the order of its rotation vectors."""
         return BONE_JOINTS[1:]
 
     def pose_of(self, vectors: Float[Tensor, "B 57"]) -> Float[Tensor, "B P"]:
-        """Return the pose with these `axis_angles`, or the nearest one if there are fewer components."""
+        """Return the pose whose `axis_angles` are `vectors`, or the nearest one if there are fewer components."""
         if self.pose_basis == "axis_angle":
             return vectors
         return (vectors - self.zero_pose) @ torch.linalg.pinv(self.components)
 
     def albedo(self, texture: Float[Tensor, "B X"], rows: slice = slice(None)) -> Float[Tensor, "B 3 R T"]:
-        """Return rows of the diffuse maps, RGB in [0, 1], row 0 at the top; a map of 1024 px takes 12 MB per hand."""
+        """Return the given rows of the diffuse maps, RGB in [0, 1], row 0 at the top; a map of 1024 px takes 12 MB."""
         mean, basis = self.texture_mean[:, rows], self.texture_basis[:, :, rows]
         return torch.addmm(mean.flatten(), texture, basis.flatten(1)).unflatten(1, mean.shape).clamp(0, 1)
 
@@ -210,7 +210,7 @@ class Nimble(HandModel):
         return PosePrior(self.zero_pose, self.components, torch.linalg.pinv(self.components), limits)
 
     def sample_parameters(self, batch: int, *, generator: torch.Generator) -> HandParameters:
-        """Sample hands from the prior; pose within the limits, rotation uniform, float32, generator's device."""
+        """Sample hands, float32 on the generator's device: pose from the prior within its limits, uniform rotation."""
         sizes = {"shape_dim": self.shape_dim, "texture_dim": self.texture_dim}
         return draw_parameters(self.pose_prior(), batch=batch, generator=generator, **sizes)
 
@@ -228,14 +228,14 @@ def build_nimble(
     if mano_path is None and not is_installed("mano-right"):
         raise AssetError(
             "nimble with FreiHAND's joints needs MANO's joint regressor, and mano-right is not installed; "
-            "run `hifihr assets import mano-right MANO_RIGHT.pkl`, or choose the joints ho3d"
+            "run `hifihr assets import mano-right MANO_RIGHT.pkl`, or choose the joint definition ho3d"
         )
     mano = load_mano_data(asset_path("mano-right") if mano_path is None else mano_path)
     return Nimble(data, mano.joint_regressor, joints=joints, **options)  # type: ignore[arg-type]
 
 
 def _geometry_buffers(data: NimbleData) -> dict[str, Tensor]:
-    """Arrange the skin for one product per step; planar, as in `mano.py`."""
+    """Return the skin's buffers, arranged so that every step is one matrix product on planar vertices."""
     shape_basis = torch.from_numpy(data.shape_basis).permute(0, 2, 1).flatten(1)
     pose_blend = torch.from_numpy(data.pose_blend).permute(2, 1, 0).flatten(1)
     faces = torch.from_numpy(data.faces)
@@ -272,7 +272,10 @@ def _joint_buffers(joints: JointDefinition, regressor: Float[np.ndarray, "16 778
 
 
 def _texture_buffers(data: NimbleData, texture_px: int | None) -> dict[str, Tensor]:
-    """Return the maps averaged to `texture_px`: a linear model can be averaged before it is evaluated."""
+    """Return the UV chart, and the texture's mean and basis averaged down to `texture_px`.
+
+    The model is linear before clamping, so averaging its mean and basis gives the same map as averaging the full map.
+    """
     mean, basis = torch.from_numpy(data.texture_mean), torch.from_numpy(data.texture_basis)
     full = mean.shape[-1]
     size = full if texture_px is None else texture_px

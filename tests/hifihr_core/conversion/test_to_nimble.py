@@ -100,7 +100,7 @@ def test_the_texture_follows_the_colours(nimble: Nimble, nimble_converter: Nimbl
 
 def test_another_model_is_refused(anny: HandModel, nimble_converter: NimbleConverter, result_of: Callable) -> None:
     found = nimble_converter.convert(result_of(anny, "right"))
-    with pytest.raises(ValueError, match="the hand is of the model nimble, expected anny"):
+    with pytest.raises(ValueError, match="the hand is of the model 'nimble', expected 'anny'"):
         nimble_converter.convert(found)
 
 

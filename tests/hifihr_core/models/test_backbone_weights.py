@@ -84,7 +84,7 @@ def test_without_any_source_all_remedies_are_named(wanted):
 
 
 def test_shipped_weights_are_for_their_backbone():
-    with pytest.raises(AssetError, match="weights of resnet18"):
+    with pytest.raises(AssetError, match="weights of resnet18: the shipped network does not have them; give a file"):
         find_backbone_weights("resnet18", "shipped")
     assert find_backbone_weights("resnet18", "none").state is None
 

@@ -101,7 +101,7 @@ def test_weights_that_do_not_fit_their_settings_are_refused(saved, settings, tmp
     settings_now = json.loads(facts["settings"])
     settings_now["model"]["backbone"] = "mobilenetv3_small_075"
     save_weights(tmp_path / "odd.safetensors", network.state_dict(), {**facts, "settings": json.dumps(settings_now)})
-    with pytest.raises(AssetError, match="does not fit the network described by its settings"):
+    with pytest.raises(AssetError, match="does not fit the network described by the file's settings"):
         load_checkpoint(tmp_path / "odd.safetensors")
 
 

@@ -175,7 +175,7 @@ def test_heads_have_the_papers_sizes():
         (1024, 512),
     ]
     assert branch(30)[-1].in_features == 128
-    with pytest.raises(ValueError, match="unknown norm 'group'; known norms: batch, layer, none"):
+    with pytest.raises(ValueError, match="unknown norm 'group', expected one of batch, layer, none"):
         trunk(8, norm="group")
 
 

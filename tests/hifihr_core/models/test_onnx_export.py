@@ -60,7 +60,7 @@ def test_a_path_that_cannot_be_written_is_refused_before_the_work(tmp_path, monk
 
 
 def test_an_unknown_network_is_named(tmp_path):
-    with pytest.raises(ConfigError, match="neither a file or run folder nor a shipped network"):
+    with pytest.raises(ConfigError, match="no such file, run folder or shipped network"):
         export_onnx("hands", tmp_path / "a.onnx")
 
 

@@ -233,7 +233,7 @@ def test_any_skin_is_a_colour(hand, seed):
 @pytest.mark.parametrize("what", ["pose", "shape", "texture"])
 def test_wrong_sizes_are_named(hand, what):
     good = replace(at_rest(hand), texture=torch.zeros(1, 16))
-    with pytest.raises(ValueError, match=f"{what} has 7 coefficients, the hand model anny has"):
+    with pytest.raises(ValueError, match=f"{what} has 7 coefficients, expected"):
         hand(replace(good, **{what: torch.zeros(1, 7)}))
 
 
