@@ -39,7 +39,7 @@ def load(whole, tmp_path):
     [
         ({"step": "three"}, "its step is 'three', expected a whole number"),
         ({"step": "9" * 30}, "expected a whole number"),
-        ({"step": None}, "lacks step"),
+        ({"step": None}, "lacks 'step'"),
         ({"hand": "glove"}, "found 'glove', expected one of anny"),
         ({"hand": "../../etc"}, "expected a name"),
         ({"hand": ""}, "expected a name"),
