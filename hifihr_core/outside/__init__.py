@@ -1,3 +1,3 @@
-"""The entry point for all external data: bytes, JSON, arrays, zips, folders. Everything is limited and checked, and
-errors are one line.
+"""Readers for all external data: bytes, JSON, arrays, pickles, zips, folders. They limit sizes, check contents, and
+report errors in one line.
 """

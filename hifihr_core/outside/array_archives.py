@@ -1,4 +1,4 @@
-"""Read `.npz` files: the claims of each entry are checked against its content, and no code in it is run."""
+"""Read `.npz` files: the header of each array is checked against its content, and no code in the file is run."""
 
 import struct
 import tokenize
@@ -15,7 +15,7 @@ from hifihr_core.errors import AssetError, HifihrError
 from hifihr_core.outside.number_files import parse_npy
 from hifihr_core.outside.whole_files import open_regular
 
-#: More than the arrays of a hand need; NIMBLE's maps need more and pass their own limit.
+#: Default limit. The arrays of a hand model need less; readers of NIMBLE's texture maps pass a higher limit.
 MOST_BYTES = 512 << 20
 #: Kinds of NumPy types: Booleans, integers, floats and strings.
 _KINDS = "biufU"
@@ -44,11 +44,11 @@ def read_arrays(
     most_bytes: int = MOST_BYTES,
     error: type[HifihrError] = AssetError,
 ) -> dict[str, np.ndarray]:
-    """Return every array in a `.npz` file, of numbers or strings, as a writable array.
+    """Return the arrays in a `.npz` file by name; they contain numbers or strings and are writable.
 
-    `what` (such as "a hand file") and `remedy` are for the message; `needed` are required names.
-    Raises: `error` if the file is missing, damaged, larger than `most_bytes` unpacked, contains objects or lacks a
-    name.
+    `what` (such as "a hand file") and `remedy` are for the message; `needed` are the names of required arrays.
+    Raises: `error` if the file is missing, damaged or larger than `most_bytes` when unpacked, contains objects, or
+    lacks a required array.
     """
     if not path.exists():
         raise error(f"{path}: no such file, expected {what}; {remedy}")
@@ -57,7 +57,7 @@ def read_arrays(
             members = archive.infolist()
             total = sum(member.file_size for member in members)
             if total > most_bytes:
-                raise ValueError(f"{total:,} bytes, expected at most {most_bytes:,}")
+                raise ValueError(f"unpacked, it has {total:,} bytes, expected at most {most_bytes:,}")
             arrays = {member.filename.removesuffix(".npy"): _read(archive, member) for member in members}
     except (
         OSError,

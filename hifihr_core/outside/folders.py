@@ -1,4 +1,6 @@
-"""Walk through a user's folders: links are followed, loops end, and operating-system files are skipped."""
+"""Walk through a user's folders: links are followed, but no folder is visited twice, and files that an operating
+system left behind are skipped.
+"""
 
 import os
 import re
@@ -26,15 +28,17 @@ def walk(
 ) -> Iterator[tuple[Path, list[str], list[str]]]:
     """Yield (folder, names of its folders, names of its files) at and below `root`, in natural order.
 
-    Links to folders are followed; a folder that was visited before, by any path, is not visited again. `enter` selects
-    the folder names to enter (all are listed). Unreadable folders count as empty.
+    Links to folders are followed; a folder that was visited before, by any path, is not visited again. `enter` decides
+    by a folder's name whether to visit it (its name is listed in any case), `most_depth` limits the levels below
+    `root`. Unreadable folders are skipped.
     """
     yield from _walk(root, enter, most_depth, set())
 
 
 def find_files(root: Path, suffixes: Collection[str] | None = None) -> list[Path]:
-    """Return the files at and below `root` that end in one of `suffixes` (lower case; None for all), in the order of
-    `walk`.
+    """Return the files at and below `root` with one of the `suffixes`, in the order of `walk`.
+
+    `suffixes` are in lower case and begin with a dot; None selects all files.
     """
     return [
         folder / name
@@ -64,7 +68,7 @@ def _walk(
 
 
 def _is(question: Callable[[], bool]) -> bool:
-    """Return the operating system's answer; an entry that it cannot inspect (a link in a loop) is neither."""
+    """Return the answer of `question`, such as ``entry.is_dir``; False if it fails, as for a link to itself."""
     try:
         return question()
     except OSError:

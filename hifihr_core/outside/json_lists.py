@@ -1,7 +1,7 @@
 """Read long JSON lists, such as gigabytes of annotations or predictions, one entry at a time in bounded memory.
 
 Each block of bytes is scanned for brackets, which show where entries begin and end; each entry is then parsed by the
-standard library, so every digit is read as by `json`.
+standard library's `json`.
 """
 
 import re
@@ -27,16 +27,16 @@ _SCALAR = re.compile(rb'"(?:[^"\\]|\\.)*"|[^\s,"]+|"', re.DOTALL)
 
 @runtime_checkable
 class Readable(Protocol):
-    """Anything with bytes to read: a file, or a member of a zip."""
+    """Anything from which bytes can be read, such as a file or an entry of a zip."""
 
     def read(self, size: int, /) -> bytes:
-        """Return at most `size` bytes; none at the end."""
+        """Return at most `size` bytes, or ``b""`` at the end."""
         ...
 
 
 @dataclass(frozen=True)
 class Entry:
-    """The text of one entry, and the index of the list that it is in (0 for a list of entries)."""
+    """The text of one entry, and the index of the inner list that contains it (0 if there are no inner lists)."""
 
     group: int
     text: bytes
@@ -48,7 +48,7 @@ class Entry:
 
 @dataclass
 class _State:
-    """The state between blocks."""
+    """The state of the scan after one block, with which the next block begins."""
 
     depth: int = 0
     groups: int = 0
@@ -66,10 +66,11 @@ def iterate_entries(
     lists: int | None = None,
     remedy: str = "the file is damaged, download or write it again",
 ) -> Iterator[Entry]:
-    """Yield the entries of a JSON list (`level` 1), or of the lists in a list (`level` 2).
+    """Yield the entries of a JSON list (`level` 1), or of the lists inside a list (`level` 2).
 
-    An entry may be a number, a string, a list or an object. Raises: DataError if the text is anything else or ends
-    early, an entry is longer than `MOST_ENTRY_BYTES`, or the number of inner lists is not `lists`.
+    An entry may be any JSON value. `lists` is the expected number of inner lists, None for any number; `name` and
+    `remedy` are for the message. Raises: DataError if the text is anything else or ends early, an entry is longer than
+    `MOST_ENTRY_BYTES`, or the number of inner lists is wrong.
     """
     state, read = _State(), 0
     block = stream.read(3).removeprefix(b"\xef\xbb\xbf")  # a byte-order mark
@@ -85,11 +86,9 @@ def iterate_entries(
     if not read:
         raise DataError(f"{name}: the file is empty; {remedy}")
     if not state.closed:
-        raise DataError(
-            f"{name}: truncated: the text ends after {read:,} bytes with {state.depth} open brackets; {remedy}"
-        )
+        raise DataError(f"{name}: truncated: the text ends after {read:,} bytes, before the list is closed; {remedy}")
     if lists is not None and state.groups != lists:
-        raise DataError(f"{name}: {state.groups} lists, expected {lists}; {remedy}")
+        raise DataError(f"{name}: number of inner lists: {state.groups}, expected {lists}; {remedy}")
 
 
 class _Foreign(Exception):
@@ -97,7 +96,7 @@ class _Foreign(Exception):
 
 
 def _split(block: bytes, state: _State, level: int) -> Iterator[Entry]:
-    """Yield the entries that end in this block, and store the beginning of an unfinished one."""
+    """Yield the entries that end in this block, and store the beginning of an unfinished one in `state`."""
     places, steps = _brackets(block, state)
     after = state.depth + np.cumsum(steps)
     _check_ends(block, places, after, state)
@@ -130,13 +129,13 @@ def _split(block: bytes, state: _State, level: int) -> Iterator[Entry]:
 
 
 def _cut_scalars(text: bytes) -> tuple[bytes, bytes]:
-    """Return the complete numbers and strings, and the rest, which may continue in the next block."""
+    """Return the complete numbers and strings at the beginning, and the rest, which may continue in the next block."""
     cut = max(text.rfind(b'"'), text.rfind(b",", max(text.rfind(b'"'), 0))) + 1
     return text[:cut], text[cut:]
 
 
 def _brackets(block: bytes, state: _State) -> tuple[np.ndarray, np.ndarray]:
-    """Return the positions of brackets outside strings, and 1 for opening, -1 for closing ones."""
+    """Return the positions of the brackets outside strings, and for each 1 if it opens or -1 if it closes."""
     has_text = state.in_string or b'"' in block
     text = _ESCAPE.sub(b"__", block) if has_text else block
     steps = np.frombuffer(text.translate(_STEPS), np.int8)
@@ -150,7 +149,7 @@ def _brackets(block: bytes, state: _State) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _check_ends(block: bytes, places: np.ndarray, after: np.ndarray, state: _State) -> None:
-    """Raise if anything comes before or after the outermost list."""
+    """Raise `_Foreign` if anything comes before or after the outermost list, and note in `state` where it ends."""
     begins_here = state.depth == 0 and not state.closed
     if begins_here:
         head = block[: int(places[0])] if len(places) else block
@@ -166,7 +165,7 @@ def _check_ends(block: bytes, places: np.ndarray, after: np.ndarray, state: _Sta
 
 
 def _scalars(text: bytes, state: _State, expected: bool) -> Iterator[Entry]:
-    """Yield the numbers and strings between bracketed entries; nothing else is allowed."""
+    """Yield the entries in `text`, which have no brackets; raise `_Foreign` if there are any but none is `expected`."""
     if text.strip(_BETWEEN) and not expected:
         raise _Foreign(f"found {_show(text.strip(_BETWEEN))}, expected a list of entries")
     yield from (Entry(state.groups - 1, match[0]) for match in _SCALAR.finditer(text))

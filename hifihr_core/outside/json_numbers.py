@@ -1,7 +1,7 @@
-"""Read JSON arrays of numbers with a known shape, twice as fast as `json`; annotations contain gigabytes of them.
+"""Read JSON arrays of numbers with a known shape, twice as fast as `json`; annotation files contain gigabytes of them.
 
-NumPy reads the numbers, to the same bits as `json`, but also accepts some that JSON does not have (``+1``, ``01``,
-``.5``, ``1.``); these are recognised by looking at every three neighbouring characters.
+NumPy parses the numbers to exactly the same values as `json`, but also accepts spellings that JSON forbids (``+1``,
+``01``, ``.5``, ``1.``); these are detected by checking every three neighbouring characters.
 """
 
 import math
@@ -38,7 +38,7 @@ _TRIPLES = bytes(36 * a + 6 * b + c for a, b, c in product(range(6), repeat=3) i
 
 
 def parse_numbers(text: bytes, shape: tuple[int, ...]) -> np.ndarray | None:
-    """Return a JSON array of `shape` as float64, or None for anything but plain numbers in this shape.
+    """Return a JSON array as float64, or None if the text is anything but plain numbers in this `shape`.
 
     None does not mean invalid: a few rare spellings (``1e+5``) are also left to `json`.
     """
@@ -54,14 +54,14 @@ def parse_numbers(text: bytes, shape: tuple[int, ...]) -> np.ndarray | None:
 
 @cache
 def _skeleton(shape: tuple[int, ...]) -> bytes:
-    """Return the brackets and commas of an array of `shape`."""
+    """Return the brackets and commas in the JSON text of an array of `shape`."""
     if not shape:
         return b""
     return b"[" + b",".join([_skeleton(shape[1:])] * shape[0]) + b"]"
 
 
 def _count_numbers(text: bytes) -> int | None:
-    """Return the count of numbers, or None if any three neighbouring characters cannot occur in JSON numbers."""
+    """Return how many numbers there are, or None if any three neighbouring characters cannot occur in JSON numbers."""
     codes = np.frombuffer(bytearray(b" %b " % text.translate(_CLASSES)), np.uint8)
     codes[[0, -1]] = _OTHER
     minus = np.flatnonzero(codes == _E) + 1

@@ -1,4 +1,4 @@
-"""JSON input and output: a reader with limits on size, depth and numbers, and a writer for numbers that JSON lacks."""
+"""Read JSON with limits on size, depth and length of numbers, and replace values that JSON cannot express."""
 
 import json
 import math
@@ -26,21 +26,21 @@ def parse_json(
 ) -> Any:
     """Parse a JSON text. `name` and `remedy` are for the message.
 
-    NaN and Infinity are read as Python reads them. Raises: `error` if the text is not JSON, not Unicode, nested more
-    than `MOST_DEPTH` deep, or contains a number with thousands of digits.
+    NaN and Infinity are accepted, as in Python's `json`. Raises: `error` if the text is not JSON or not Unicode, is
+    nested more than `MOST_DEPTH` levels deep, or contains an integer of more than `MOST_DIGITS` digits.
     """
     try:
         if isinstance(text, bytes):
             text = text.decode(json.detect_encoding(text))
         if _depth(text) > MOST_DEPTH:
-            raise ValueError(f"nested too deeply, more than {MOST_DEPTH} levels")
+            raise ValueError(f"nested too deeply: more than {MOST_DEPTH} levels")
         return parse_flat(text)
     except ValueError as problem:
         raise error(f"{name}: not valid JSON ({problem}); {remedy}") from problem
 
 
 def parse_flat(text: bytes | str) -> Any:
-    """Parse a JSON text that is known not to be deep. Raises: ValueError if it is not JSON."""
+    """Parse a JSON text whose nesting was checked before. Raises: ValueError if it is not JSON."""
     if isinstance(text, bytes):
         text = text.decode()
     try:
@@ -61,12 +61,12 @@ def read_json(
     most_bytes: int = MOST_BYTES,
     error: type[HifihrError] = DataError,
 ) -> Any:
-    """Read a JSON file. Raises: `error` if it cannot be read, is too long, or is not valid."""
+    """Read a JSON file. Raises: `error` if it cannot be read, is longer than `most_bytes`, or is not valid JSON."""
     return parse_json(read_whole(path, most_bytes=most_bytes, error=error), path, remedy=remedy, error=error)
 
 
 def finite_json(value: object) -> Any:
-    """Return `value` in a form for JSON: NaN and infinities become None, and keys become strings."""
+    """Return `value` converted for JSON: NaN and infinities become None, keys strings, and tuples lists."""
     if isinstance(value, Mapping):
         return {str(key): finite_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -83,7 +83,7 @@ def _parse_int(digits: str) -> int:
 
 
 def _depth(text: str) -> int:
-    """Return the maximum nesting of brackets outside strings."""
+    """Return the maximum nesting of brackets outside strings; 0 if there are too few brackets to be too deep."""
     if text.count("[") + text.count("{") <= MOST_DEPTH:
         return 0
     codes = np.frombuffer(_STRING.sub('""', text).encode("utf-8", "replace"), np.uint8)

@@ -14,7 +14,7 @@ from hifihr_core.errors import DataError, HifihrError
 from hifihr_core.outside.json_text import parse_json
 from hifihr_core.outside.whole_files import read_whole
 
-#: Maximum count of numbers in a file; a camera has nine.
+#: Maximum size of a file; a camera matrix has nine numbers.
 _MOST_BYTES = 16 << 20
 #: Maximum size of a `.npy` header; real ones are far shorter.
 _MOST_HEADER_BYTES = 1 << 17
@@ -24,11 +24,11 @@ _HEADERS: Mapping[tuple[int, int], Callable] = MappingProxyType(
 
 
 def read_numbers(path: Path, *, remedy: str = "write it again", error: type[HifihrError] = DataError) -> np.ndarray:
-    """Return the numbers in a file as float64, with their shape.
+    """Return the numbers in a file as a float64 array.
 
     `.npy` files contain plain numbers and `.json` files nested lists; all other files are text, with a row of numbers,
-    separated by spaces or commas, on each line. The suffix may be upper case. Raises: `error` if the file cannot be
-    read, or contains anything else or ragged rows.
+    separated by spaces or commas, on each line (a single row gives a vector). The suffix may be upper case.
+    Raises: `error` if the file cannot be read, contains anything else, or has rows of different lengths.
     """
     content = read_whole(path, most_bytes=_MOST_BYTES, error=error)
     try:
@@ -39,17 +39,18 @@ def read_numbers(path: Path, *, remedy: str = "write it again", error: type[Hifi
 
 
 def parse_npy(content: bytes | bytearray, *, kinds: str = "biuf") -> np.ndarray:
-    """Return the array in a `.npy` file, sharing its memory; `kinds` are the allowed NumPy type kinds.
+    """Return the array in the content of a `.npy` file, without copying it.
 
-    Raises: ValueError and others, as NumPy's header reader does.
+    `kinds` are the allowed values of `numpy.dtype.kind`. Raises: ValueError if the content is damaged or of another
+    kind; other exceptions of NumPy's header reader if the header is damaged.
     """
     stream = io.BytesIO(content[:_MOST_HEADER_BYTES])
     version = npy.read_magic(stream)
     if version not in _HEADERS:
-        raise ValueError(f"format version {version}, expected 1.0 or 2.0")
+        raise ValueError(f"format version {version[0]}.{version[1]}, expected 1.0 or 2.0")
     shape, fortran, dtype = _HEADERS[version](stream)
     if dtype.kind not in kinds:
-        raise ValueError(f"entries of type {dtype}, expected plain numbers")
+        raise ValueError(f"its entries have type {dtype}, expected plain numbers")
     expected, found = math.prod(shape) * dtype.itemsize, len(content) - stream.tell()
     if min(shape, default=0) < 0 or expected != found:
         raise ValueError(f"{found:,} bytes of numbers, expected {expected:,} for shape {shape}")

@@ -1,9 +1,9 @@
 """Read an untrusted pickle without running any code in it.
 
 A pickle is a program: it may name any importable object and call it. This reader resolves names only through a table
-given by the caller, and this module's table, `NUMPY`, leads to our own stand-ins. So a file can only fill arrays with
-numbers and nest them in lists, tuples and dicts. NumPy's own reconstruction is not used, because it takes the flags of
-a dtype from the file and then reads object pointers out of raw bytes.
+given by the caller. The table in this module, `NUMPY`, resolves NumPy's names to safe replacements, so a file can only
+fill arrays with numbers and nest them in lists, tuples and dicts. NumPy's own functions for this are not used, because
+they take the flags of a dtype from the file and then read object pointers out of raw bytes.
 """
 
 import copyreg
@@ -56,9 +56,9 @@ _PLAIN_KINDS = "biufcSU"
 
 
 class Stub:
-    """Stands in for an object of a foreign class; holds the argument of its `__setstate__`.
+    """A replacement for an object of a foreign class; `state` is the state that the file gives to the object.
 
-    Subclass it to distinguish foreign classes. A file cannot pass arguments to it.
+    Subclass it to distinguish foreign classes. A file cannot pass arguments to its constructor.
     """
 
     state: Any = None
@@ -69,7 +69,7 @@ class Stub:
 
 
 class _Call:
-    """A function that a file may call but not modify: pickle's BUILD could set attributes on a bare function."""
+    """A function that a file may call but not modify: pickle's instruction BUILD can modify a plain function."""
 
     __slots__ = ("_function",)
 
@@ -114,7 +114,7 @@ class _Array(np.ndarray):
         plain = dtype.plain()
         if plain.hasobject:
             if not isinstance(data, list) or len(data) != math.prod(shape):
-                raise ValueError(f"an object array of shape {shape} does not contain a list of that length")
+                raise ValueError(f"an object array of shape {shape} has no list of that many objects")
             fill: Any = data
         else:
             fill = _sized(data, shape, plain)
@@ -149,7 +149,7 @@ def _scalar(dtype: Any, data: Any = b"") -> object:
 
 def _encode(text: Any, encoding: Any = "latin1") -> bytes:
     if encoding != "latin1":
-        raise ValueError(f"text encoding {encoding!r}")
+        raise ValueError(f"bytes are encoded as {encoding!r}, expected 'latin1'")
     return text.encode("latin1")
 
 
@@ -190,13 +190,16 @@ class _Reader(pickle.Unpickler):
         return found if isinstance(found, type) or not callable(found) else _Call(found)
 
     def persistent_load(self, pid: object) -> object:
-        raise UnsafePickleError(f"{self._name}: refers to an object outside the file; get it from its authors again")
+        raise UnsafePickleError(
+            f"{self._name}: refers to an object outside the file; get the file from its authors again"
+        )
 
 
 def _check_memo(content: bytes) -> None:
     """Raise ValueError for a memo index that no pickle of this length needs.
 
-    Python allocates all indices below it, gigabytes for ten bytes. Truncated pickles are left to the reader.
+    Python allocates memory for all smaller indices as well: gigabytes for a pickle of ten bytes. Truncated pickles are
+    not detected here but by the reader.
     """
     place, end = 0, len(content)
     while place < end:
@@ -231,11 +234,12 @@ def read_pickle(
 ) -> Any:
     """Read a pickle that may name only the (module, name) pairs in `allowed`, and return its content.
 
-    A name is resolved to the value in the table: a class, a function (called with the file's arguments, so it must be
+    A name is resolved to its value in `allowed`: a class, a function (called with the file's arguments, so it must be
     safe for any argument), or any other object. Extension codes are resolved through the same table; references to
     objects outside the file are rejected. `name` is the source's name in messages.
 
-    Raises: UnsafePickleError for a name outside the table; `error` for a missing, damaged or truncated file.
+    Raises: UnsafePickleError if the file needs another name or tries anything else that data never does; `error` if it
+    is missing, damaged or truncated.
     """
     if isinstance(source, Path):
         try:

@@ -1,4 +1,4 @@
-"""Read files written by `torch.save`: tensors and containers, never programs."""
+"""Read files written by `torch.save`: tensors and plain containers; no code in them is run."""
 
 import re
 import warnings
@@ -33,8 +33,8 @@ def read_torch_file(
     """Return the content of a `torch.save` file, on the CPU: tensors, containers, numbers, strings and `allowed` types.
 
     `what` (such as "a checkpoint") and `remedy` are for the message.
-    Raises: UnsafePickleError if the file refers to anything else, none of which is run; `error` if it is missing,
-    not a regular file, damaged or too large.
+    Raises: UnsafePickleError if the file refers to anything else (nothing is run); `error` if it is missing, not a
+    regular file, damaged or larger than `most_bytes`.
     """
     if not path.exists():
         raise error(f"{path}: no such file, expected {what}; {remedy}")
@@ -49,7 +49,7 @@ def read_torch_file(
     except UnpicklingError as problem:
         reason = " ".join(str(problem).split()).partition(". ")[0]
         if _MORE_THAN_DATA.search(str(problem)):
-            message = f"{path}: refers to more than plain data; nothing in it was run ({reason})"
+            message = f"{path}: refers to more than plain data; nothing in it was run ({reason}); {remedy}"
             raise UnsafePickleError(message) from problem
         raise error(f"{path}: not {what} ({reason}); {remedy}") from problem
     except _DAMAGED as problem:

@@ -1,4 +1,4 @@
-"""Read a user's file at once: only regular files, and never more than requested."""
+"""Read a user's file as a whole: only regular files, and only up to a maximum size."""
 
 import hashlib
 import os
@@ -17,7 +17,7 @@ _BLOCK_BYTES = 4 << 20
 
 
 def check_regular(path: Path, *, most_bytes: int | None = None, error: type[HifihrError] = DataError) -> None:
-    """Raise `error` unless this is a regular file (or a link to one) of at most `most_bytes` bytes."""
+    """Raise `error` unless this is a regular file (or a link to one) of at most `most_bytes` bytes (None: any size)."""
     try:
         found = path.stat()
     except (OSError, ValueError) as problem:  # ValueError: a zero byte in the path
@@ -52,7 +52,8 @@ def open_regular(
 ) -> Iterator[BufferedReader]:
     """Open a regular file for reading; pipes and devices are rejected, since they may never end.
 
-    Raises: `error` if the file is missing, not a regular file, or longer than `most_bytes`; OSError during reading.
+    Raises: `error` if the file is missing, not a regular file, or longer than `most_bytes`; reading from it may raise
+    OSError.
     """
     check_regular(path, most_bytes=most_bytes, error=error)
     try:
@@ -85,7 +86,10 @@ def read_head(path: Path, count: int, *, error: type[HifihrError] = DataError) -
 
 
 def read_text(path: Path, *, most_bytes: int = MOST_BYTES, error: type[HifihrError] = DataError) -> str:
-    """Return the text of a UTF-8 file. Raises: `error` if it cannot be read or is not text."""
+    r"""Return the text of a UTF-8 file, with all line ends as ``\n``.
+
+    Raises: `error` if it cannot be read, is longer than `most_bytes`, or is not UTF-8.
+    """
     try:
         text = read_whole(path, most_bytes=most_bytes, error=error).decode("utf-8")
     except UnicodeDecodeError as problem:

@@ -1,4 +1,4 @@
-"""External files, on disk or inside a zip, read in place.
+"""Read external files in place, on disk or inside a zip.
 
 The index of a zip is stored in a few arrays: a hundred thousand entries take a few megabytes and are quickly sent to
 worker processes. Zips inside zips are read too, if they are stored uncompressed.
@@ -36,7 +36,10 @@ MOST_NESTED = 3
 
 @dataclass(frozen=True)
 class RawFile:
-    """One external file: a path on disk, or a part of a zip (`entry` is a row of the zip's index)."""
+    """One external file, on disk or inside a zip.
+
+    Inside a zip, `path` is the zip, `inner` the file's path in it, and `entry` its row of the zip's index.
+    """
 
     path: Path
     inner: str = ""
@@ -49,7 +52,7 @@ class RawFile:
 
     @property
     def size(self) -> int:
-        """Return the number of bytes. Raises: DataError if the file no longer exists."""
+        """Return the number of bytes, after unpacking. Raises: DataError if the file no longer exists."""
         if self.entry:
             return self.entry[2]
         try:
@@ -60,7 +63,7 @@ class RawFile:
     def read(self) -> bytes:
         """Return the whole content. Raises: DataError if it is missing, too long, truncated or damaged."""
         if self.entry and self.size > MOST_BYTES:
-            raise DataError(f"{self.name}: {self.size:,} bytes, expected at most {MOST_BYTES:,}; it is damaged")
+            raise _damage(self.name, f"{self.size:,} bytes, expected at most {MOST_BYTES:,}")
         with self.open() if self.entry else open_found(self.path, most_bytes=MOST_BYTES) as stream:
             try:
                 return stream.read()
@@ -68,7 +71,7 @@ class RawFile:
                 raise DataError(describe_os_error(error, self.path)) from error
 
     def open(self) -> BufferedIOBase:
-        """Open the file for reading from its beginning. Raises: DataError if that fails."""
+        """Open the file for reading from its beginning. Raises: DataError if it cannot be opened."""
         file = open_found(self.path)
         return io.BufferedReader(_ZipEntry(file, self), 1 << 16) if self.entry else file
 
@@ -131,7 +134,7 @@ class _ZipEntry(io.RawIOBase):
 
 
 class _Window(io.RawIOBase):
-    """A part of a file, read as a file: a zip stored uncompressed inside another."""
+    """A section of a file, itself readable as a file: a zip stored uncompressed inside another."""
 
     def __init__(self, file: BufferedIOBase, start: int, size: int) -> None:
         self._file, self._start, self._size, self._place = file, start, size, 0
@@ -178,7 +181,7 @@ def _damage(name: str, reason: str) -> DataError:
 
 @dataclass(frozen=True)
 class ZipIndex:
-    """The files of one zip: per folder the sorted names, and a row of `_ENTRY` for each.
+    """The files of one zip: for each folder, the sorted names of its files, and a row of `_ENTRY` for each file.
 
     `source` is the zip itself, a file on disk or an entry of another zip; offsets count from the beginning of the file
     on disk in either case.
@@ -223,13 +226,15 @@ def is_zip(path: Path) -> bool:
 def read_zip_index(source: RawFile) -> ZipIndex:
     """Read the central directory of a zip, or of a zip stored inside a zip.
 
-    Names with backslashes, which some Windows tools write, are read as paths; files that macOS adds to a zip are
+    Names with backslashes, which some Windows tools write, are read as paths; files that an operating system added are
     skipped.
-    Raises: DataError if it is truncated, encrypted, in a later version of the format, has entries that point outside
-    it, or is compressed inside another.
+    Raises: DataError if the zip is truncated, encrypted, in a later version of the format, nested too deeply, or
+    compressed inside another zip, or if an entry points outside it.
     """
     if source.inner.count("/") and source.inner.lower().count(".zip/") >= MOST_NESTED:
-        raise DataError(f"{source.name}: zips are nested too deeply; unpack the outer ones first")
+        raise DataError(
+            f"{source.name}: zips are nested more than {MOST_NESTED} levels deep; unpack the outer ones first"
+        )
     try:
         with _open_zip(source) as (file, start), zipfile.ZipFile(file) as archive:
             infos = archive.infolist()
@@ -241,7 +246,7 @@ def read_zip_index(source: RawFile) -> ZipIndex:
         raise DataError(describe_os_error(error, source.path)) from error
     except _BROKEN as error:
         raise DataError(
-            f"{source.name}: not a complete zip ({error}); the download is incomplete, so download it again"
+            f"{source.name}: not a complete zip ({error}); the download may be incomplete, so download it again"
         ) from error
     end = start + source.size
     grouped: dict[str, list[tuple[bytes, tuple[int, ...]]]] = {}
@@ -292,12 +297,15 @@ def _pack(rows: list[tuple[bytes, tuple[int, ...]]]) -> tuple[np.ndarray, np.nda
 
 
 def _path_of(zip_name: str, info: zipfile.ZipInfo) -> str:
-    """Return the path of an entry inside its zip. Raises: DataError for an entry that is not a plain file."""
+    """Return the path of an entry inside its zip.
+
+    Raises: DataError if it points outside the zip, is encrypted, or is compressed by an unsupported method.
+    """
     path = info.orig_filename.replace("\\", "/")
     pure = PurePosixPath(path)
     if pure.is_absolute() or ".." in pure.parts or "\0" in path or ":" in path.split("/")[0]:
         raise DataError(
-            f"{zip_name}: entry {path!r} points outside the zip; no dataset contains such entries, so delete the file"
+            f"{zip_name}: entry {path!r} points outside the zip; no dataset contains such entries, so delete the zip"
         )
     if info.flag_bits & 1:
         raise DataError(f"{zip_name}: entry {path!r} is encrypted; unpack the zip and pass its contents instead")

@@ -1,4 +1,4 @@
-"""Download a file from an object store: in blocks, with retries and time limits, and a checksum at the end."""
+"""Download a file from an object store in blocks, with retries and time limits, and check its SHA-256 at the end."""
 
 import queue
 import time
@@ -27,9 +27,11 @@ _PACKAGES |= {"https": _PACKAGES["http"], "az": "adlfs"}
 
 @dataclass(frozen=True)
 class Patience:
-    """Limits for a slow store: seconds per block, attempts without a result, and the pause after the first one.
+    """Limits for a slow store.
 
-    Pauses double with every attempt. With the defaults, an unresponsive store is given up after about seven minutes.
+    A file is downloaded in blocks of at most `block_bytes`. A block may take `block_s` seconds and is attempted at most
+    `tries` times; the pause after the first attempt is `pause_s` seconds and doubles with every further one. With the
+    defaults, a store that never answers causes an error after about six minutes.
     """
 
     block_s: float = 60.0
@@ -40,7 +42,10 @@ class Patience:
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file in a store, with its expected length and SHA-256."""
+    """A file in a store, with its expected length in bytes and its SHA-256.
+
+    Raises: DataError if `sha256` is not 64 lower-case hexadecimal digits.
+    """
 
     url: str
     size: int
@@ -48,16 +53,21 @@ class RemoteFile:
 
     def __post_init__(self) -> None:
         if len(self.sha256) != 64 or not set(self.sha256) <= set("0123456789abcdef"):
-            raise DataError(f"{self.url}: its index lacks the SHA-256; prepare the dataset again and upload it")
+            raise DataError(
+                f"{self.url}: the index lacks the SHA-256 of this file; prepare the dataset again and upload it"
+            )
 
 
 def is_url(name: str) -> bool:
-    """Return whether a data name is an address, such as ``s3://bucket/folder``, rather than a folder."""
+    """Return whether `name` is an address, such as ``s3://bucket/folder``, rather than a local path."""
     return "://" in name
 
 
 def open_store(url: str) -> tuple[Any, str]:
-    """Return (file system, path) of an address. Raises: ConfigError if the package for its scheme is missing."""
+    """Return fsspec's file system for an address, and the path in it.
+
+    Raises: ConfigError if the scheme of the address is unknown or the package for it is not installed.
+    """
     scheme = url.partition("://")[0]
     try:
         from fsspec.core import url_to_fs
@@ -73,7 +83,10 @@ def open_store(url: str) -> tuple[Any, str]:
 
 
 def read_small(url: str, *, most_bytes: int, patience: Patience) -> bytes | None:
-    """Return the content of a small file, None if it does not exist. Raises: DataError if it cannot be read."""
+    """Return the content of a small file, or None if it does not exist.
+
+    Raises: DataError if it cannot be read or is longer than `most_bytes`; ConfigError as for `open_store`.
+    """
     store, path = open_store(url)
 
     def read() -> bytes | None:
@@ -89,10 +102,10 @@ def read_small(url: str, *, most_bytes: int, patience: Patience) -> bytes | None
 
 
 def fetch_file(file: RemoteFile, part: Path, patience: Patience) -> None:
-    """Download a file to `part`, continuing after the bytes already there.
+    """Download a file to `part`, continuing after the bytes that `part` already has.
 
-    Raises: DataError if the store lacks the file, does not answer, or has the wrong bytes, or if `part` cannot be
-    written; never later than `patience` allows.
+    Raises: DataError if the store lacks the file, does not answer within the limits of `patience` or has a file with
+    another SHA-256, or if `part` cannot be written; ConfigError as for `open_store`.
     """
     try:
         for _ in range(_WHOLE_TRIES):
@@ -103,7 +116,7 @@ def fetch_file(file: RemoteFile, part: Path, patience: Patience) -> None:
     except OSError as error:
         raise DataError(describe_os_error(error, part)) from error
     raise DataError(
-        f"{file.url}: its SHA-256 differs from the index, even after another download; "
+        f"{file.url}: its SHA-256 differs from that in the index after each of {_WHOLE_TRIES} downloads; "
         "check the original with `hifihr shards verify` and upload it again"
     )
 
@@ -122,7 +135,10 @@ def _append_missing(file: RemoteFile, part: Path, patience: Patience) -> None:
 
 
 def _read_block(store: Any, path: str, start: int, stop: int, size: int) -> bytes:
-    """Return the bytes from `start` up to `stop` or a little less. Raises: EOFError for an answer of wrong length."""
+    """Return the bytes from `start` to `stop`, or fewer if the store sends at least `_LEAST_BYTES` of them.
+
+    `size` is that of the whole file. Raises: EOFError if the store sends too few or too many bytes.
+    """
     content = store.cat_file(path, start=start, end=stop)
     if len(content) == size and (start, stop) != (0, size):  # a server without range support sends the whole file
         return content[start:]
@@ -132,7 +148,10 @@ def _read_block(store: Any, path: str, start: int, stop: int, size: int) -> byte
 
 
 def _keep_trying(work: Callable[[], T], url: str, patience: Patience) -> T:
-    """Return the result of `work` from the first attempt that succeeds. Raises: DataError with the last reason."""
+    """Return the result of `work` from the first attempt that succeeds.
+
+    Raises: DataError if all attempts fail, with the reason of the last one, or if the file is missing or forbidden.
+    """
     reason = ""
     for number in range(patience.tries):
         if number:
@@ -155,7 +174,10 @@ def _keep_trying(work: Callable[[], T], url: str, patience: Patience) -> T:
 
 
 def _within(limit_s: float, work: Callable[[], T]) -> T:
-    """Return the result of `work`. Raises: TimeoutError if it takes longer, which leaves its thread running."""
+    """Return the result of `work`, run in a thread.
+
+    Raises: TimeoutError after `limit_s` seconds (the thread cannot be stopped and runs on); the exception of `work`.
+    """
     answers: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
 
     def run() -> None:

@@ -39,14 +39,14 @@ class ShardSet:
         return self.starts[-1]
 
     def __getitem__(self, position: int) -> Sample:
-        """Read one sample; negative positions count from the end. Raises: IndexError outside."""
+        """Read one sample; negative positions count from the end. Raises: IndexError if there is no such position."""
         shard, row = self.locate(position)
         return self.readers[shard][row]
 
     def read(self, positions: Int64[np.ndarray, " B"]) -> SampleBatch:
-        """Read several samples at once, shard by shard.
+        """Read several samples at once, shard by shard; they are returned in the order of `positions`.
 
-        Raises: IndexError outside 0 to N - 1; DataError if a label differs in size between shards.
+        Raises: IndexError if a position is not in 0 to N - 1; DataError if a label differs in size between shards.
         """
         shards = np.searchsorted(self.starts, positions, side="right") - 1
         rows = positions - np.take(self.starts, shards)
@@ -62,13 +62,16 @@ class ShardSet:
         return any(np.diff(reader.layout.annotations.offsets).any() for reader in self.readers)
 
     def rows_of(self, shard: int) -> Int64[np.ndarray, " N"]:
-        """Return the annotation index of every sample in a shard, counted from its first."""
+        """Return, for every sample in a shard, the row of its annotation in this shard."""
         return self.readers[shard].annotation_rows.astype(np.int64)
 
     def locate(self, position: int) -> tuple[int, int]:
-        """Return (shard, row) of a position. Raises: IndexError outside."""
+        """Return the shard that contains a position, and the row in this shard.
+
+        Raises: IndexError if there is no such position.
+        """
         if not -len(self) <= position < len(self):
-            raise IndexError(f"sample {position} of {len(self)}")
+            raise IndexError(f"position {position} is not in a dataset of {len(self)} samples")
         position %= len(self)
         shard = bisect_right(self.starts, position) - 1
         return shard, position - self.starts[shard]
@@ -79,22 +82,29 @@ class ShardSet:
         return tuple(key for reader in self.readers for key in reader.keys)
 
     def column(self, label: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return (values, present) of one label for all samples. Raises: DataError if no shard has it."""
+        """Return the values of one label, a row per sample, and an array that marks the samples that have it.
+
+        Other rows are zero. Raises: DataError if no shard has the label, or its shape differs between shards.
+        """
         if label not in self.index.labels:
             raise DataError(
-                f"{self.folder}: no label {label!r}; its shards hold {', '.join(self.index.labels) or 'none'}"
+                f"{self.folder}: no label {label!r}; its shards contain {', '.join(self.index.labels) or 'none'}"
             )
         shapes = [reader.label_shapes[label] for reader in self.readers if label in reader.label_shapes]
         if len(set(shapes)) != 1:
             raise DataError(
-                f"{self.folder}: {label} has different shapes {shapes} in its shards; prepare the dataset again"
+                f"{self.folder}: the label {label} has a different shape in some shards: {shapes}; prepare the dataset "
+                "again"
             )
         parts = [_column_or_nothing(reader, label, shapes[0]) for reader in self.readers]
         return np.concatenate([values for values, _ in parts]), np.concatenate([present for _, present in parts])
 
 
 def verify(folder: Path | str) -> Iterator[str]:
-    """Check every file and row of a shard folder, and yield one line per difference."""
+    """Check every file and row of a shard folder, and yield one line per difference.
+
+    Raises: DataError if the folder's index is missing or broken.
+    """
     folder = Path(folder)
     index = read_index(folder)
     for shard in index.shards:
@@ -106,7 +116,8 @@ def verify(folder: Path | str) -> Iterator[str]:
             reader = ShardReader(path)
             yield from reader.verify()
             if (len(reader), reader.annotation_count) != (shard.samples, shard.annotations):
-                yield f"{path}: {len(reader)} samples, expected {shard.samples}"
+                found = f"{len(reader)} samples with {reader.annotation_count} annotations"
+                yield f"{path}: {found}, expected {shard.samples} with {shard.annotations}"
         except DataError as error:
             yield str(error)
     known = {shard.file for shard in index.shards} | {INDEX_NAME}
@@ -127,11 +138,11 @@ def _check_size(path: Path, size: int) -> None:
     found = path.stat().st_size if path.is_file() else None
     if found != size:
         state = "missing" if found is None else f"{found:,} bytes"
-        raise DataError(f"{path}: {state}, expected {size:,} bytes; delete the folder's {INDEX_NAME} and prepare again")
+        raise DataError(f"{path}: {state}, expected {size:,} bytes; prepare the dataset again with --overwrite")
 
 
 def _column_or_nothing(reader: ShardReader, label: str, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the label's column, or zeros if this shard does not have it."""
+    """Return what ``reader.column(label)`` returns, or zeros and no marks if this shard does not have the label."""
     if label in reader.label_shapes:
         return reader.column(label)
     return np.zeros((len(reader), *shape), np.float32), np.zeros(len(reader), bool)

@@ -1,4 +1,4 @@
-"""Merge parts of a dataset, packed on several machines, into one shard folder, byte for byte that of a single run."""
+"""Merge parts of a dataset that were packed on several machines; the bytes are the same as those of a single run."""
 
 import shutil
 from collections.abc import Mapping
@@ -13,10 +13,10 @@ from hifihr_core.shards.summary import Tally, summarise
 
 
 def merge_parts(out: Path) -> dict[Path, ShardIndex]:
-    """Merge the parts below `out`, split by split, and return the index of each folder.
+    """Merge the parts below `out`, split by split, and return the index of each merged folder.
 
     Shards are moved, not copied, and the parts' folders are removed last, so that an interrupted merge resumes.
-    Raises: DataError if a part is missing or unfinished, or parts belong to different plans.
+    Raises: DataError if a part is missing or unfinished, or the parts differ in their data or options.
     """
     parts = find_parts(out)
     splits = sorted({path.name for folder in parts.values() for path in folder.iterdir() if path.is_dir()})
@@ -30,7 +30,7 @@ def merge_parts(out: Path) -> dict[Path, ShardIndex]:
 
 
 def find_parts(out: Path) -> Mapping[Part, Path]:
-    """Return the folder of every part below `out`. Raises: DataError if one is missing."""
+    """Return the folder of every part below `out`. Raises: DataError if one is missing or their totals differ."""
     parts = [part for path in out.glob("part-*-of-*") if (part := named_part(path.name)) is not None]
     found = sorted((part.of, part.number) for part in parts)
     if not out.is_dir():
@@ -40,8 +40,9 @@ def find_parts(out: Path) -> Mapping[Part, Path]:
     of = found[0][0]
     missing = sorted(set(range(1, of + 1)) - {number for total, number in found if total == of})
     if missing or found[-1][0] != of:
-        names = ", ".join(f"{number}/{of}" for number in missing) or "some parts"
-        raise DataError(f"{out}: missing or mixed parts ({names}); run `hifihr prepare --part` for each of {of} parts")
+        names = ", ".join(f"{number}/{of}" for number in missing)
+        fault = f"missing parts: {names}" if missing else f"contains parts of {of} and of {found[-1][0]}"
+        raise DataError(f"{out}: {fault}; run `hifihr prepare --part` for every part, with the same total")
     return {Part(number, of): out / Part(number, of).name for _, number in found}
 
 
@@ -50,7 +51,7 @@ def _merge_split(target: Path, folders: list[Path]) -> ShardIndex:
     plans = [{name: value for name, value in index.plan.items() if name != PART} for index in indexes]
     if any(plan != plans[0] for plan in plans) or any(index.facts != indexes[0].facts for index in indexes):
         raise DataError(
-            f"{target.parent}: its parts belong to different plans; prepare them again with the same options"
+            f"{target.parent}: its parts differ in their data or options; prepare them again with the same ones"
         )
     tally = Tally()
     try:

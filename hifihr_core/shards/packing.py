@@ -1,8 +1,8 @@
-"""Pack a source into a shard folder: staged, checked, in parallel, and resumable after any interruption.
+"""Pack a source into a shard folder: annotations are staged and checked, then shards are written in parallel.
 
-A split is divided into shards by arithmetic on counts only, so every run plans the same files. A shard appears under
-its final name only when complete; `index.json` comes last. Until then a hidden folder, `.work`, keeps the plan and the
-staged annotations, and the same command resumes where the last run stopped.
+How a split is divided into shards depends only on counts, so every run plans the same files. A shard appears under its
+final name only when complete; `index.json` is written last. Until then a hidden folder, `.work`, keeps the plan and the
+staged annotations, and after any interruption the same command continues where the last run stopped.
 """
 
 import json
@@ -55,7 +55,7 @@ OnProgress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Piece:
-    """One planned shard: its file and its annotated poses."""
+    """One planned shard: its file and its annotated poses, start..stop-1."""
 
     path: Path
     start: int
@@ -64,9 +64,11 @@ class Piece:
 
 @dataclass(frozen=True)
 class Policy:
-    """How to pack. `max_problems` is the fraction of poses that may be skipped; `force` packs even if checks fail.
+    """How to pack.
 
-    With a `part`, only that part of the shards is packed; `merging.merge_parts` joins all parts.
+    `workers` is the number of processes (below 2: this process packs). `max_problems` is the fraction of poses that may
+    be skipped; `force` packs even if checks fail or more are skipped; `overwrite` replaces a finished folder. With a
+    `part`, only that part of the shards is packed; `merging.merge_parts` joins all parts.
     """
 
     workers: int = 0
@@ -81,7 +83,7 @@ DEFAULT_POLICY = Policy()
 
 
 def plan_pieces(split: Split, folder: Path, *, policy: Policy = DEFAULT_POLICY) -> list[Piece]:
-    """Return, in order, the shards for a split or for the part of it that `policy` names."""
+    """Return the planned shards of a split, or of the part of it that `policy.part` selects, in order."""
     ranges = split_evenly(split.count, bytes_each=split.bytes_each, target_bytes=policy.shard_bytes)
     pieces = [
         Piece(folder / f"{split.facts.split}-{number:05d}.h5", poses.start, poses.stop)
@@ -95,9 +97,10 @@ def pack_split(
 ) -> ShardIndex:
     """Write the shards of one split and their index into `folder`, and return the index.
 
-    A finished folder of the same plan is returned unchanged; an unfinished one is completed. `on_progress` is called
-    after every shard. Raises: DataError if `folder` holds a different dataset or plan, another run is packing there, a
-    check fails, too many samples have problems, a file cannot be written, or a worker dies.
+    A finished folder with the same data and options is left unchanged; an unfinished one is completed. `on_progress` is
+    called at the beginning and after every shard. Raises: DataError if `folder` is finished but has other data or
+    options (and `policy.overwrite` is off), another run is packing there, a check fails, too many samples have
+    problems, a file cannot be written, or a worker dies.
     """
     plan = _describe(split, policy)
     if (folder / INDEX_NAME).exists() and not policy.overwrite:
@@ -121,7 +124,7 @@ def pack_split(
 
 
 def _describe(split: Split, policy: Policy) -> dict[str, Any]:
-    """Return the plan as JSON: finished shards are kept only if it is unchanged."""
+    """Return the plan, all that determines the shards, as JSON values: if it changes, no finished shard is reused."""
     plan = {
         "layout": FORMAT_VERSION,
         "software": SOFTWARE,
@@ -137,13 +140,13 @@ def _describe(split: Split, policy: Policy) -> dict[str, Any]:
 
 
 def _keep_finished(folder: Path, plan: Mapping[str, Any]) -> ShardIndex:
-    """Return the index of a finished folder. Raises: DataError if another plan made it."""
+    """Return the index of a finished folder. Raises: DataError if it was packed with another plan or lacks a shard."""
     index = read_index(folder)
     differing = [name for name in plan if name != "software" and index.plan.get(name) != plan[name]]
     if differing:
         raise DataError(
-            f"{folder}: contains finished shards of another plan (different {', '.join(differing)}); "
-            "choose another --out or --overwrite"
+            f"{folder}: contains finished shards of other data or options (different: {', '.join(differing)}); "
+            "choose another --out, or replace them with --overwrite"
         )
     for shard in index.shards:
         path = folder / shard.file
@@ -156,9 +159,9 @@ def _keep_finished(folder: Path, plan: Mapping[str, Any]) -> ShardIndex:
 
 
 def _take_over(folder: Path, plan: Mapping[str, Any], name: str) -> None:
-    """Prepare the working folder; shards from an interrupted run of the same plan are kept.
+    """Prepare `folder` and its working folder; shards are kept if an interrupted run with the same plan made them.
 
-    Only files that a hifihr run may have left are ever removed.
+    Other shards are removed, but never files that no run of hifihr can have left there.
     """
     work = folder / WORK_NAME
     plan_path, index_path = work / "plan.json", folder / INDEX_NAME
@@ -192,7 +195,7 @@ def _refuse_failed(results: Sequence[CheckFacts], policy: Policy) -> None:
 
 
 def _pack(split: Split, pieces: Sequence[Piece], policy: Policy, on_progress: OnProgress) -> Tally:
-    """Pack all missing pieces and count them."""
+    """Pack the pieces that are missing, and return the contents of all."""
     tally = Tally()
     todo = []
     for piece in pieces:
@@ -213,13 +216,13 @@ def _pack(split: Split, pieces: Sequence[Piece], policy: Policy, on_progress: On
 
 
 def _refuse_problems(tally: Tally, poses: int, policy: Policy) -> None:
-    """Raise DataError, with the most common reasons, if too many samples were skipped."""
+    """Raise DataError, with the first three reasons, if too many samples were skipped."""
     listed = tally.listed
     if policy.force or len(listed) <= policy.max_problems * poses:
         return
     first = "; ".join(f"{problem.key}: {problem.reason}" for problem in listed[:3])
     raise DataError(
-        f"{len(listed):,} of {poses:,} poses have problems, more than {policy.max_problems:.1%}: {first}; "
+        f"poses with problems: {len(listed):,} of {poses:,}, expected at most {policy.max_problems:.1%} ({first}); "
         "fix the download, or raise --max-problems"
     )
 
@@ -227,7 +230,7 @@ def _refuse_problems(tally: Tally, poses: int, policy: Policy) -> None:
 def _run(
     split: Split, pieces: Sequence[Piece], workers: int
 ) -> Iterator[tuple[Piece, ShardFacts, tuple[Problem, ...]]]:
-    """Yield each piece as it is finished, packed in this process or in workers."""
+    """Pack pieces in this process or in workers; yield each with its contents and problems once it is finished."""
     if workers < 2 or len(pieces) < 2:
         for piece in pieces:
             yield piece, *pack_piece(split, piece)
@@ -259,7 +262,7 @@ def _run(
 
 
 def pack_piece(split: Split, piece: Piece) -> tuple[ShardFacts, tuple[Problem, ...]]:
-    """Pack one shard."""
+    """Write one planned shard; return its contents and the samples that were skipped."""
     return write_shard(piece.path, split.read(piece.start, piece.stop), facts=split.facts, software=SOFTWARE)
 
 

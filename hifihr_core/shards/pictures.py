@@ -1,4 +1,4 @@
-"""Encoded pictures in shards: JPEG headers, decoding, JPEG and mask encoding."""
+"""Encoded pictures in shards: reading their sizes from headers, decoding, and encoding of JPEGs and masks."""
 
 import struct
 from io import BytesIO
@@ -20,7 +20,7 @@ _JPEG_START, _PNG_START = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
 def picture_size(content: bytes) -> tuple[int, int]:
     """Return (width, height) from a picture's header, for any format; nothing is decoded.
 
-    Raises: DataError if the bytes are not a picture or it is too large; the caller adds the name.
+    Raises: DataError if the bytes are not a picture, or it has more than `MOST_PIXELS`; the caller adds the file name.
     """
     try:
         if content.startswith(_PNG_START):
@@ -39,7 +39,7 @@ def picture_size(content: bytes) -> tuple[int, int]:
 def jpeg_size(content: bytes) -> tuple[int, int]:
     """Return (width, height) of a JPEG from its first and last bytes; nothing is decoded.
 
-    Raises: DataError if it is not a JPEG, truncated or too large; the caller adds the name.
+    Raises: DataError if it is not a JPEG, truncated or larger than `MOST_PIXELS`; the caller adds the file name.
     """
     if not content.startswith(_JPEG_START):
         raise DataError("not a JPEG")
@@ -62,7 +62,10 @@ def _other_size(content: bytes) -> tuple[int, int]:
 
 
 def decode(content: bytes, *, flags: int = cv2.IMREAD_COLOR) -> np.ndarray:
-    """Decode a picture to BGR pixels, or as `flags` specifies. Raises: DataError if it cannot be decoded."""
+    """Decode a picture to (H, W, 3) BGR pixels, or to the form that `flags` of ``cv2.imdecode`` select.
+
+    An EXIF orientation is ignored. Raises: DataError if the picture cannot be decoded.
+    """
     picture_size(content)
     try:
         pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
@@ -74,12 +77,12 @@ def decode(content: bytes, *, flags: int = cv2.IMREAD_COLOR) -> np.ndarray:
 
 
 def encode_jpeg(pixels: np.ndarray) -> bytes:
-    """Encode BGR pixels as a JPEG of quality 95 without chroma subsampling."""
+    """Encode (H, W, 3) BGR pixels as a JPEG of quality 95 without chroma subsampling."""
     options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, 0x111111]
     return cv2.imencode(".jpg", pixels, options)[1].tobytes()
 
 
 def encode_mask(mask: np.ndarray) -> bytes:
-    """Encode a boolean mask as a PNG with one bit per pixel; it decodes to 0 and 255."""
+    """Encode an (H, W) Boolean mask as a PNG with one bit per pixel; `decode` returns 0 and 255 for it."""
     options = [cv2.IMWRITE_PNG_BILEVEL, 1, cv2.IMWRITE_PNG_COMPRESSION, 3]
     return cv2.imencode(".png", mask.astype(np.uint8) * 255, options)[1].tobytes()

@@ -1,4 +1,4 @@
-"""Random access to one shard: HDF5 locates the columns once; then a sample is a few copies of mapped bytes."""
+"""Random access to one shard: HDF5 locates the columns once; then a sample is read by copying a few mapped bytes."""
 
 import mmap
 from collections.abc import Collection, Iterator
@@ -24,9 +24,10 @@ _Labels = tuple[tuple[str, np.ndarray, np.ndarray], ...]
 class ShardReader:
     """Random access to one shard file; it is opened on first read, so the reader is picklable.
 
-    `labels` restricts what is read; None reads every label. `samples` is the number stated in the index. The file
-    is mapped, so threads and forked processes may share a reader, and all processes share the file's pages.
-    Raises: DataError if the file is missing, truncated, not a shard, or of another layout version.
+    `labels` restricts what is read; None reads every label. `samples` is the number that the index states, None to
+    skip this check. The file is mapped, so threads and forked processes may share a reader, and all processes share
+    the file's pages. The first read raises DataError if the file is missing, truncated, not a shard, or of another
+    layout version.
     """
 
     def __init__(self, path: Path, *, labels: Collection[str] | None = None, samples: int | None = None) -> None:
@@ -48,7 +49,7 @@ class ShardReader:
     def __getitem__(self, index: int) -> Sample:
         """Read one sample; negative indices count from the end.
 
-        Raises: IndexError outside; DataError if the file was truncated or changed.
+        Raises: IndexError if there is no such sample; DataError on the first read if the file is not a complete shard.
         """
         layout = self.layout
         index = range(len(layout.rows))[index]
@@ -69,9 +70,9 @@ class ShardReader:
         )
 
     def read(self, indices: Int64[np.ndarray, " B"]) -> SampleBatch:
-        """Read several samples, each label as one block: for a batch, much faster than one by one.
+        """Read several samples, each label as one block, which is much faster than reading them one by one.
 
-        Raises: IndexError outside 0 to N - 1; DataError as for one sample.
+        Raises: IndexError if an index is not in 0 to N - 1; DataError as for one sample.
         """
         layout = self.layout
         if not ((indices >= 0) & (indices < len(layout.rows))).all():
@@ -112,7 +113,7 @@ class ShardReader:
 
     @property
     def _columns(self) -> tuple[_Labels, _Labels]:
-        """Return the columns that are read for every sample: of annotations, and of samples."""
+        """Return the columns that are read for every sample: those of its annotation, and its own."""
         if self._wanted is None:
             self._wanted = self._choose(self.layout.annotations), self._choose(self.layout.samples)
         return self._wanted
@@ -123,7 +124,7 @@ class ShardReader:
         if self._layout is None:
             layout = read_layout(self.path, self._memory)
             if self.samples not in (None, len(layout.rows)):
-                found = f"{len(layout.rows):,} samples, expected {self.samples:,} as in its index"
+                found = f"{len(layout.rows):,} samples, expected {self.samples:,} as its index states"
                 raise DataError(f"{self.path}: {found}; prepare the dataset again")
             self._layout = layout
         return self._layout
@@ -135,25 +136,30 @@ class ShardReader:
 
     @property
     def annotation_rows(self) -> np.ndarray:
-        """Return, per sample, its row in the table of annotations."""
+        """Return, for every sample, the row of its annotation in the table of annotations."""
         return self.layout.rows
 
     def column(self, label: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return (values, present) of one label for all samples; pictures of one annotation repeat its row."""
+        """Return the values of one label, a row per sample, and an array that marks the samples that have it.
+
+        Other rows are zero; samples of the same annotation have equal rows. Raises: DataError if no sample has the
+        label.
+        """
         for table, rows in ((self.layout.annotations, self.layout.rows), (self.layout.samples, slice(None))):
             if label in table.labels:
                 return np.array(self._view(table.labels[label])[rows]), table.present[label][rows]
-        raise DataError(f"{self.path}: no label {label!r}; this shard holds {', '.join(self.label_shapes) or 'none'}")
+        names = ", ".join(self.label_shapes) or "none"
+        raise DataError(f"{self.path}: no label {label!r}; this shard contains {names}")
 
     @property
     def label_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Return the shape of every label in this shard."""
+        """Return the shape of a single value of every label in this shard."""
         layout = self.layout
         return {name: c.shape[1:] for t in (layout.annotations, layout.samples) for name, c in t.labels.items()}
 
     @property
     def label_counts(self) -> dict[str, int]:
-        """Return, for each label, how many rows of the label's table have it."""
+        """Return, for each label, how many rows of its table (samples or annotations) have it."""
         layout = self.layout
         return {name: int(has.sum()) for t in (layout.annotations, layout.samples) for name, has in t.present.items()}
 

@@ -1,4 +1,4 @@
-"""A shard folder in an object store as a sequence of samples: shards are fetched on demand or slightly ahead."""
+"""A shard folder in an object store as a sequence of samples: shards are fetched on demand or shortly before use."""
 
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -21,10 +21,11 @@ _LARGEST_INDEX = 64 << 20
 class RemoteShardSet(ShardSet):
     """All samples of a finished shard folder at an address (``s3://``, ``gs://``, ``https://``), by position.
 
-    Shards are fetched to `cache` and checked there. Any order works, but reading is quick only if nearby positions are
-    in few shards (see `window`); `expect` announces the order, so that shards are fetched ahead of use. `index` is the
-    folder's index, read from the address if it is not given. Raises: DataError if there is no index at the address or
-    the store does not answer; ConfigError if the cache is too small.
+    Shards are fetched to `cache` and checked there. Samples may be read in any order, but that is quick only if samples
+    that are read one after the other come from few shards (see `window`); `expect` announces the order, so that shards
+    are fetched before they are needed. `index` is the folder's index, read from the address if it is not given.
+    Raises: DataError if there is no index at the address or the store does not answer; ConfigError if the cache is too
+    small for a shard, or the package for the store is not installed.
     """
 
     def __init__(
@@ -41,7 +42,7 @@ class RemoteShardSet(ShardSet):
 
     @property
     def window(self) -> int:
-        """Return how many shards may be read at once while as many are being fetched."""
+        """Return from how many shards samples may be read in turn while the cache has room to fetch the next ones."""
         return self._cached.window
 
     @property
@@ -50,21 +51,27 @@ class RemoteShardSet(ShardSet):
         return len(self.readers) > 0 and bool(np.diff(self.readers[0].layout.annotations.offsets).any())
 
     def rows_of(self, shard: int) -> Int64[np.ndarray, " N"]:
-        """Return the annotation of every sample in a shard; it is fetched only if annotations have several pictures."""
+        """Return, for every sample in a shard, the row of its annotation in this shard.
+
+        The shard is fetched only if it has several pictures per annotation.
+        """
         facts = self.index.shards[shard]
         if facts.samples == facts.annotations:
             return np.arange(facts.samples)
         return super().rows_of(shard)
 
     def expect(self, positions: Int64[np.ndarray, " N"]) -> None:
-        """Announce the order in which samples will be read, so that shards are fetched ahead of use."""
+        """Announce the order in which samples will be read, so that shards are fetched before they are needed."""
         shards = np.searchsorted(self.starts, positions, side="right") - 1
         _, first = np.unique(shards, return_index=True)
         self._cached.plan(shards[np.sort(first)].tolist())
 
 
 def find_remote_folders(url: str, cache: ShardCache, *, labels: Collection[str] | None = None) -> list[RemoteShardSet]:
-    """Return the shard folders at an address: itself, or those of its splits. Raises: the same as `RemoteShardSet`."""
+    """Return the shard folder at an address, or else those of its splits, in `train` and `evaluation` below it.
+
+    Raises: the same as `RemoteShardSet`.
+    """
     url = url.rstrip("/")
     for places in ([url], [f"{url}/train", f"{url}/evaluation"]):
         found = {place: index for place in places if (index := _read_remote_index(place, cache)) is not None}
@@ -74,7 +81,7 @@ def find_remote_folders(url: str, cache: ShardCache, *, labels: Collection[str] 
 
 
 class _CachedReaders(Sequence[ShardReader]):
-    """Shard readers, opened on demand; readers whose files have left the cache are dropped."""
+    """Shard readers, opened on demand; readers whose files were removed from the cache are dropped."""
 
     def __init__(
         self, url: str, shards: Sequence[ShardFacts], cache: ShardCache, labels: Collection[str] | None
@@ -155,7 +162,7 @@ class _CachedReaders(Sequence[ShardReader]):
 
 
 def _read_remote_index(url: str, cache: ShardCache) -> ShardIndex | None:
-    """Return the index at an address, None if there is none."""
+    """Return the index of the shard folder at an address, or None if there is no index."""
     place = f"{url.rstrip('/')}/{INDEX_NAME}"
     content = read_small(place, most_bytes=_LARGEST_INDEX, patience=cache.patience)
     return None if content is None else parse_index(content, place)

@@ -44,11 +44,12 @@ class _Record(BaseModel):
 class DatasetFacts(_Record):
     """Facts that hold for every sample of a split.
 
-    `hand` names the model of `global_orient`, `pose`, `shape` and `texture`, and `pose_zero` says whether a zero pose
-    is the flat hand or the model's mean hand. `camera` is `orthographic` if depth is a convention (DART), `assumed` if
-    K is a guess (photos). `mano_stand_in` means that `mano_vertices_cam` holds 778 fixed points of another hand model
-    instead of MANO's vertices. `crop_scale` is the side of the square that a network sees, as a multiple of the hand's
-    box, for training and evaluation alike; None means the whole picture, for datasets that are already cropped.
+    `hand` names the hand model of the labels `global_orient`, `pose`, `shape` and `texture`, None if there are none;
+    `pose_zero` says whether a zero pose is the flat hand or the model's mean hand. `root_joint` is the joint that
+    `root_cam` refers to. `camera` is `orthographic` if the distance of the hand was chosen arbitrarily (DART), and
+    `assumed` if K is a guess (photos). `mano_stand_in` means that `mano_vertices_cam` are 778 fixed points of another
+    hand model instead of MANO's vertices. `crop_scale` is the side of the square that a network sees, as a multiple of
+    the hand's box, in training and evaluation; None means the whole picture, for datasets that are already cropped.
     """
 
     dataset: str
@@ -67,7 +68,7 @@ class DatasetFacts(_Record):
 
 
 class LabelFacts(_Record):
-    """Shape of one label, and how many rows of its table have it."""
+    """The shape of one label, the table that contains it, and how many rows of this table have it."""
 
     shape: tuple[int, ...]
     table: Literal["samples", "annotations"]
@@ -85,10 +86,10 @@ class ShardFacts(_Record):
 
     @model_validator(mode="after")
     def _fits(self) -> "ShardFacts":
-        """Check that every sample can have at least one byte."""
+        """Check that the file has at least one byte per sample and per annotation."""
         if max(self.samples, self.annotations) > self.bytes:
             raise ValueError(
-                f"{self.file}: {self.bytes:,} bytes cannot hold {max(self.samples, self.annotations):,} samples"
+                f"{self.file}: {self.bytes:,} bytes are too few for {max(self.samples, self.annotations):,} samples"
             )
         return self
 
@@ -134,7 +135,9 @@ def read_index(folder: Path) -> ShardIndex:
     path = folder / INDEX_NAME
     if not path.is_file():
         found = f"no {INDEX_NAME}" if folder.is_dir() else "a file" if folder.exists() else "no such folder"
-        raise DataError(f"{folder}: {found}, expected a finished shard folder; run `hifihr prepare` (again) to make it")
+        raise DataError(
+            f"{folder}: {found}, expected a finished shard folder; create or complete it with `hifihr prepare`"
+        )
     return _validate(read_json(path, remedy="prepare the dataset again"), path)
 
 
@@ -158,7 +161,7 @@ def _validate(content: Any, path: Path | str) -> ShardIndex:
 
 
 def _renew(content: dict[str, Any]) -> dict[str, Any]:
-    """Fill in what indexes of earlier releases lack."""
+    """Add the fields that indexes of earlier releases lack; `content` is changed in place and returned."""
     plan, default = content.get("plan"), DatasetFacts.model_fields["crop_scale"].default
     for facts in (content.get("facts"), plan.get("facts") if isinstance(plan, dict) else None):
         if isinstance(facts, dict):
@@ -167,9 +170,10 @@ def _renew(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def find_problem(sample: Sample, *, sibling: Sample | None = None) -> str | None:
-    """Return why a sample is invalid, or None: unknown label, wrong shape or type, non-finite number.
+    """Return why a sample is invalid, or None if it is valid.
 
-    Arrays that it shares with `sibling`, a valid sample of the same annotation, are not checked again.
+    The image must not be empty, K must be a camera matrix, and each label must be known, of the right shape, float32
+    and finite. Arrays that are shared with `sibling`, a valid sample of the same annotation, are not checked again.
     """
     checked = sibling.labels if sibling is not None and sibling.annotation == sample.annotation else {}
     if not sample.image:
@@ -219,12 +223,15 @@ def _little(values: np.ndarray) -> bytes:
 
 
 def table_of(label: str) -> Literal["samples", "annotations"]:
-    """Return the table of a label."""
+    """Return the name of the table that contains a label."""
     return "samples" if label in PER_IMAGE else "annotations"
 
 
 def split_evenly(count: int, *, bytes_each: int, target_bytes: int) -> Sequence[range]:
-    """Divide `count` annotations into the fewest runs of nearly equal length that stay below `target_bytes` each."""
+    """Divide `count` annotations into the fewest ranges of nearly equal length that have at most `target_bytes` each.
+
+    An annotation has `bytes_each` bytes; a range has at least one, however large it is.
+    """
     if count < 1:
         return []
     pieces = math.ceil(count / max(1, target_bytes // bytes_each))

@@ -25,7 +25,7 @@ _PART = re.compile(r"\.[0-9a-f]{64}-(\d+)(-\w+)?\.part")
 
 @dataclass(frozen=True)
 class ShardCache:
-    """Shards from stores in `folder`, at most `most_bytes` in total; opening one may remove earlier ones."""
+    """Shards from stores, kept in `folder`, at most `most_bytes` in total; fetching one may remove others."""
 
     folder: Path
     most_bytes: int
@@ -36,13 +36,14 @@ class ShardCache:
         if size > self.most_bytes:
             raise ConfigError(
                 f"data.cache_gb: found {self.most_bytes / 1e9:.3g}, but a shard has {size / 1e9:.3g} GB; "
-                "allow more, ideally enough for several shards"
+                "set a higher value, ideally enough for several shards"
             )
         return self.most_bytes // max(1, size)
 
     def local(self, file: RemoteFile) -> Path:
-        """Return the local file, fetched if needed. Raises: ConfigError if it exceeds the cache; DataError if fetching
-        fails.
+        """Return the path of a shard in the cache, and fetch it first if it is not there.
+
+        Raises: ConfigError if it is larger than the cache; DataError if fetching fails.
         """
         self.holds(file.size)
         path = self.folder / f"{file.sha256}.h5"
@@ -57,7 +58,10 @@ class ShardCache:
         return path
 
     def _reserve(self, file: RemoteFile, *, resumes: bool) -> Path:
-        """Make room for a file; return the path to write it to, whose name contains its size."""
+        """Make room for a file; return the path to download it to, whose name states the reserved size.
+
+        With `resumes`, this path is that of an earlier, interrupted download, if there is one.
+        """
         stem = f".{file.sha256}-{file.size}"
         with wait_for_turn(self.folder / ".room.lock", what="another process"):
             try:
@@ -95,7 +99,7 @@ class ShardCache:
 
 
 def _is_there(path: Path, size: int) -> bool:
-    """Return whether the complete shard is there, and mark it as in use."""
+    """Return whether the complete shard is at `path`; if so, set its time to now, as that of its last use."""
     try:
         if path.stat().st_size != size:
             return False
@@ -106,7 +110,7 @@ def _is_there(path: Path, size: int) -> bool:
 
 
 def _found(folder: Path, pattern: str) -> Iterator[tuple[Path, float, int]]:
-    """Yield (path, modification time, bytes) of files, which may vanish meanwhile."""
+    """Yield (path, modification time, bytes) of files; those that another process removes meanwhile are skipped."""
     for path in folder.glob(pattern):
         try:
             facts = path.stat()

@@ -12,8 +12,9 @@ from hifihr_core.shards.schema import CheckFacts, DatasetFacts, Problem
 class Split(ABC):
     """One split of a dataset, ready to be packed; it pickles into worker processes.
 
-    `count` is the number of annotated poses, `bytes_each` their approximate size in a shard, and `plan` a small JSON
-    description (file names, sizes, limit) by which an interrupted run recognises its own work.
+    `count` is the number of annotated poses, `bytes_each` the approximate size of one in a shard, and `plan` a small
+    description in JSON values (such as file names, sizes, options): a run continues an interrupted one only if theirs
+    are equal.
     """
 
     facts: DatasetFacts
@@ -22,11 +23,17 @@ class Split(ABC):
     plan: Mapping[str, Any]
 
     def stage(self, folder: Path) -> None:  # noqa: B027 (most sources have nothing to stage)
-        """Convert annotations to a form that workers can read in any order; `folder` outlives interruptions."""
+        """Store annotations in `folder` in a form that workers can read in any order.
+
+        The folder is kept if packing is interrupted, so files in it that are already complete may be reused.
+        """
 
     @abstractmethod
     def read(self, start: int, stop: int) -> Iterator[Sample | Problem]:
-        """Yield the samples of the annotated poses start..stop-1; samples of one pose are consecutive."""
+        """Yield the samples of the annotated poses start..stop-1, or problems for those that are unusable.
+
+        Samples of one pose are consecutive.
+        """
 
     def checks(self) -> Iterator[CheckFacts]:
         """Yield the consistency checks of this split; called after `stage`."""

@@ -1,4 +1,4 @@
-"""Count the contents of finished shards, and make the index."""
+"""Count the contents of finished shards, and build the index of their folder."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ LISTED_PROBLEMS = 100
 
 @dataclass
 class Tally:
-    """The contents of the finished shards of one split."""
+    """The contents and problems of the finished shards of one split, by file name."""
 
     shards: dict[str, ShardFacts] = field(default_factory=dict)
     problems: dict[str, tuple[Problem, ...]] = field(default_factory=dict)
@@ -35,7 +35,7 @@ class Tally:
 
     @property
     def listed(self) -> list[Problem]:
-        """Return the skipped samples, in the order of the shards."""
+        """Return the problems of all shards (the skipped samples), in the order of the shards."""
         return [problem for name in sorted(self.problems) for problem in self.problems[name]]
 
     def add_finished(self, path: Path) -> None:
@@ -54,7 +54,7 @@ class Tally:
 def summarise(
     facts: DatasetFacts, plan: dict[str, Any], results: tuple[CheckFacts, ...], tally: Tally, folder: Path
 ) -> ShardIndex:
-    """Return the index of the counted shards in `folder`."""
+    """Return the index of the shards in `folder` that `tally` has counted; `results` are those of the data's checks."""
     counts: Counter[str] = Counter()
     shapes: dict[str, tuple[int, ...]] = {}
     for name in sorted(tally.shards):

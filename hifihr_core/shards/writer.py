@@ -1,4 +1,4 @@
-"""Write one shard: rows are collected, bytes are spilled to disk, and the file appears only when complete.
+"""Write one shard: labels are collected in memory, pictures in temporary files; the shard appears once it is complete.
 
 The same samples always give the same bytes: no timestamps, a fixed HDF5 version range, contiguous datasets.
 """
@@ -42,10 +42,10 @@ _SIDES = {"right": 0, "left": 1}
 def write_shard(
     path: Path, rows: Iterable[Sample | Problem], *, facts: DatasetFacts, software: str
 ) -> tuple[ShardFacts, tuple[Problem, ...]]:
-    """Write samples to one HDF5 file; return its contents and what was skipped.
+    """Write samples to one HDF5 file; return its contents and the samples that were skipped.
 
     Samples of one annotation must be consecutive and share K, mask, side and labels (except those in `PER_IMAGE`).
-    Memory: one row of labels per sample; images and masks are spilled to a temporary file beside `path`.
+    Only labels are kept in memory; images and masks go to temporary files beside `path`.
     Raises: ValueError if an annotation appears twice or its samples disagree; DataError if it cannot be written.
     """
     with ExitStack() as stack:
@@ -70,7 +70,7 @@ def write_shard(
 
 
 def _check_room(folder: Path, size: int) -> None:
-    """Raise OSError on a disk that is too full: HDF5 would crash the process when it closes a file there."""
+    """Raise OSError if the disk is too full for `size` bytes: HDF5 would crash the process when it closes the file."""
     if shutil.disk_usage(folder).free < size + _ROOM_BYTES:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -115,7 +115,10 @@ class _Collector:
         self.last: Sample | None = None
 
     def add(self, row: Sample | Problem) -> None:
-        """Add one row; a sample that violates the schema becomes a problem."""
+        """Add one row; a sample that violates the schema becomes a problem.
+
+        Raises: ValueError if an annotation appears twice, or its samples disagree.
+        """
         if isinstance(row, Problem):
             self.problems.append(row)
             return
@@ -126,7 +129,9 @@ class _Collector:
         if self.last is None or row.annotation != self.last.annotation:
             self._add_annotation(row)
         elif not _agree(row, self.last):
-            raise ValueError(f"samples {self.last.key} and {row.key} share an annotation and differ in its labels")
+            raise ValueError(
+                f"samples {self.last.key} and {row.key} share an annotation and differ in K, mask, side or its labels"
+            )
         labels = {name: value for name, value in row.labels.items() if name in PER_IMAGE}
         self.sample_keys.append(row.key)
         self.sample_rows.append(len(self.cameras) - 1)
@@ -174,7 +179,7 @@ def _count_label_bytes(rows: Sequence[Mapping[str, np.ndarray]]) -> int:
 
 
 def _agree(sample: Sample, other: Sample) -> bool:
-    """Return whether two samples of one annotation have the same pose."""
+    """Return whether two samples have the same side, mask, K and labels, except for labels of a single picture."""
     if sample.side != other.side or sample.mask != other.mask or not _same(sample.K, other.K):
         return False
     names = sample.labels.keys() - PER_IMAGE
@@ -186,7 +191,7 @@ def _same(left: np.ndarray, right: np.ndarray) -> bool:
 
 
 def _encode(keys: Sequence[str]) -> np.ndarray:
-    """Return keys as fixed-length UTF-8."""
+    """Return keys as an array of UTF-8 byte strings, all as long as the longest."""
     return np.asarray([key.encode() for key in keys] or [b""], "S")[: len(keys)]
 
 
@@ -195,7 +200,7 @@ def _write(group: h5py.Group, name: str, values: np.ndarray) -> None:
 
 
 def _write_labels(group: h5py.Group, rows: Sequence[Mapping[str, np.ndarray]]) -> None:
-    """Write one array per label that any row has; `present` marks the rows that have it, others are 0."""
+    """Write one array per label that any row has, with zeros for rows without it; `present` marks the rows with it."""
     values, present = group.create_group("labels"), group.create_group("present")
     for name in sorted({name for row in rows for name in row}):
         shape = next(row[name].shape for row in rows if name in row)

@@ -20,17 +20,20 @@ def probe(count: int, wanted: int) -> np.ndarray:
 
 
 def verdict(name: str, good: bool, detail: str) -> CheckFacts:
-    """Return a check that passed or failed."""
+    """Return the result of a check: passed if `good`, else failed."""
     return CheckFacts(name=name, status="passed" if good else "failed", detail=detail)
 
 
 def skipped(name: str, reason: str) -> CheckFacts:
-    """Return a check that was skipped, and why."""
+    """Return the result of a check that was skipped, with the reason."""
     return CheckFacts(name=name, status="skipped", detail=reason)
 
 
 def reprojection(joints_cam: np.ndarray, K: np.ndarray, *, width: int, height: int, least: float = 0.99) -> CheckFacts:
-    """Check that at least the fraction `least` of the joints projects into the picture, from in front of the camera."""
+    """Check that at least the fraction `least` of the joints is in front of the camera and projects into the picture.
+
+    Poses with a non-finite joint are left out.
+    """
     inside = total = 0
     for start in range(0, len(joints_cam), _BLOCK):
         joints = np.asarray(joints_cam[start : start + _BLOCK], np.float64)
@@ -43,7 +46,7 @@ def reprojection(joints_cam: np.ndarray, K: np.ndarray, *, width: int, height: i
         inside += int((front & (points >= 0).all(-1) & (points[..., 0] <= width) & (points[..., 1] <= height)).sum())
         total += front.size
     share = inside / max(total, 1)
-    detail = f"{share:.2%} of the joints project into the picture, expected {least:.0%}"
+    detail = f"{share:.2%} of the joints project into the picture, expected at least {least:.0%}"
     return verdict("reprojection", share >= least, detail)
 
 
@@ -53,23 +56,28 @@ def projected_labels(joints_cam: np.ndarray, K: np.ndarray, joints_px: np.ndarra
         return skipped("projection", "no annotation could be read")
     found = np.stack([cutting.project(joints, camera) for joints, camera in zip(joints_cam, K, strict=True)])
     error = float(np.median(np.linalg.norm(found - joints_px, axis=-1)))
-    return verdict("projection", error < limit_px, f"median {error:.3f} px between K xyz and uv, limit {limit_px} px")
+    detail = f"2D joints and projected 3D joints are {error:.3f} px apart (median), limit {limit_px} px"
+    return verdict("projection", error < limit_px, detail)
 
 
 def bone_lengths(joints_cam: np.ndarray, scale: np.ndarray) -> CheckFacts:
-    """Check that `scale` is the length of the middle finger's proximal phalanx, to a micrometre."""
+    """Check that `scale` is the length of the middle finger's proximal phalanx, metres, within a micrometre."""
     ends = np.asarray(joints_cam[:, SCALE_BONE, :], np.float64)
     errors = np.abs(np.linalg.norm(ends[:, 0] - ends[:, 1], axis=-1) - scale)
     worst = float(np.nanmax(errors, initial=0.0))
-    return verdict("scale", worst < 1e-6, f"worst |bone 9-10 - scale| {worst:.1e} m, limit 1e-06 m")
+    detail = f"`scale` and the length of bone 9-10 differ by up to {worst:.1e} m, limit 1e-06 m"
+    return verdict("scale", worst < 1e-6, detail)
 
 
 def principal_points(K: np.ndarray, image_px: int) -> CheckFacts:
-    """Check that principal points are near the centre; whether they are exactly there is reported but not required."""
+    """Check that principal points are less than a quarter of the picture's side from its centre, in u and in v.
+
+    How many of them are exactly at the centre is reported but not checked.
+    """
     centre = np.asarray(K[:, :2, 2], np.float64)
     centred = float((np.abs(centre - image_px / 2) < 1e-3).all(axis=1).mean()) if len(centre) else 1.0
     furthest = float(np.nanmax(np.abs(centre - image_px / 2), initial=0.0))
-    detail = f"{centred:.1%} at the centre of the picture, the farthest {furthest:.2f} px away"
+    detail = f"{centred:.1%} at the centre of the picture, largest offset {furthest:.2f} px, limit {image_px / 4:g} px"
     return verdict("principal points", furthest < image_px / 4, detail)
 
 
@@ -85,18 +93,22 @@ def right_handed(joints_cam: np.ndarray) -> CheckFacts:
     bend = joints[:, (8, 12, 16, 20)].mean(axis=1) - joints[:, (5, 9, 13, 17)].mean(axis=1)
     side = np.einsum("bi,bi->b", palm, bend)
     share = float((side > 0).mean()) if len(side) else 1.0
-    return verdict("handedness", share > 0.5, f"{share:.1%} of the hands bend like right hands, expected most")
+    return verdict("handedness", share > 0.5, f"{share:.1%} of the hands bend like right hands, expected over 50%")
 
 
 def in_front(joints_cam: np.ndarray) -> CheckFacts:
-    """Check that every hand is in front of the camera, at most a few metres away."""
+    """Check that at least 99% of the hands are in front of the camera, 0.05 to 5 m away."""
     depth = np.asarray(joints_cam[:, ROOT, 2], np.float64)
     good = float(((depth > 0.05) & (depth < 5)).mean()) if len(depth) else 1.0
-    return verdict("depth", good >= 0.99, f"{good:.1%} of the hands are 0.05 to 5 m from the camera, expected 99 %")
+    detail = f"{good:.1%} of the hands are 0.05 to 5 m in front of the camera, expected at least 99%"
+    return verdict("depth", good >= 0.99, detail)
 
 
 def count(name: str, found: int, expected: Sequence[int], *, why_not: str | None = None) -> CheckFacts:
-    """Check that the number of entries is an official one; `why_not` is the reason to skip the check."""
+    """Check that the number of entries is one of the official numbers `expected`.
+
+    `why_not` is the reason to skip the check, None to run it.
+    """
     if why_not:
         return skipped(name, why_not)
     return verdict(name, found in expected, f"{found:,}, expected {' or '.join(f'{n:,}' for n in expected)}")

@@ -1,4 +1,4 @@
-"""The interface of a source: a name, where its data comes from, and how to open it as splits of samples.
+"""The interface of a source of data: its name, where its data comes from, and how to open it as splits of samples.
 
 A source never guesses. Missing or broken data is a `DataError` on opening, a broken sample is a `Problem`, and numbers
 that contradict each other are a failed `CheckFacts`.
@@ -24,7 +24,11 @@ class FileState:
 
 @dataclass(frozen=True)
 class Request:
-    """The user's request to a source. `options` holds the values of its own options, keyed by the names in `Source`."""
+    """What the user wants from a source.
+
+    `root` is the folder or zip with the data, `limit` the maximum number of poses of a split (None for all). `options`
+    are values of options that not all sources have, by their names in `Source.options`.
+    """
 
     root: Path
     limit: int | None = None
@@ -35,9 +39,10 @@ class Request:
 class Source:
     """One row of the table of sources.
 
-    `open` returns the available splits, or raises DataError, with `download` and `layout` in the message, if there is
-    nothing usable. `inspect` lists what is present, missing or broken without reading images. `options` are the options
-    of `hifihr prepare` that not all sources have.
+    `download` is an instruction to get the data, `layout` lists the expected files. `open` returns the available
+    splits, or raises DataError, with `download` in the message, if there are none. `inspect` lists which files are
+    present, missing or broken without reading pictures. `options` are the names of the options of `hifihr prepare`
+    that this source has, but not all sources.
     """
 
     name: str
@@ -51,14 +56,17 @@ class Source:
 
 
 def describe_file(path: str, file: RawFile | None, *, needed: bool = True) -> FileState:
-    """Return the report line of one file."""
+    """Return the report line of one file; if it does not exist, `needed` decides between "missing" and "optional"."""
     if file is None:
         return FileState(path, "missing" if needed else "optional")
     return FileState(path, "present", f"{file.size:,} bytes in {file.name}")
 
 
 def describe_folder(tree: Tree, folder: str, expected: int | None, *, needed: bool = True) -> FileState:
-    """Return the report line of a folder of pictures; `expected=None` accepts any number of files."""
+    """Return the report line of a folder of pictures; `expected=None` accepts any number of files.
+
+    If it has none, `needed` decides between "missing" and "optional".
+    """
     found = len(tree.names(folder))
     if not found:
         return FileState(folder, "missing" if needed else "optional")

@@ -17,7 +17,7 @@ from hifihr_core.samples import LABELS, Moves
 
 
 def fill_faces(vertices_px: np.ndarray, faces: np.ndarray, *, width: int, height: int) -> np.ndarray:
-    """Return the mask of a projected surface, with edges accurate to 1/16 of a pixel."""
+    """Return the Boolean mask of a projected surface, with edges accurate to 1/16 of a pixel."""
     mask = np.zeros((height, width), np.uint8)
     # OpenCV centres the first pixel on (0, 0), and takes fixed-point numbers with `shift` binary places.
     corners = np.round((vertices_px - 0.5) * 16).astype(np.int32)[faces]
@@ -46,7 +46,7 @@ class PixelBox:
         return np.ascontiguousarray(pixels[self.y0 : self.y1, self.x0 : self.x1])
 
     def shift_K(self, K: np.ndarray) -> np.ndarray:
-        """Return K for the cut picture."""
+        """Return the camera matrix of the cut picture."""
         moved = K.astype(np.float64).copy()
         moved[:2] -= np.outer((self.x0, self.y0), moved[2])
         return moved
@@ -73,8 +73,8 @@ def scale_labels(
 def crop_around(points_px: np.ndarray, *, width: int, height: int, factor: float = 3.0, least: int = 128) -> PixelBox:
     """Return a square of `factor` times the larger extent of the points, centred on their box, clipped at the border.
 
-    The margin leaves room for the stream to rotate, scale and move its own crop. The square is at least `least` wide;
-    it stays inside the picture, so it may become oblong, and it has at least one pixel.
+    The margin leaves room for augmentation in training, which rotates, scales and moves a smaller crop. The square is
+    at least `least` pixels wide before it is clipped; clipped, it may be oblong, but has at least one pixel.
     Raises: DataError if a point is not finite, for example behind the camera.
     """
     if not np.isfinite(points_px).all():
@@ -100,8 +100,8 @@ def mirror_K(K: np.ndarray, *, width: int) -> np.ndarray:
 def mirror_labels(labels: Mapping[str, np.ndarray], *, width: int) -> dict[str, np.ndarray]:
     """Return the labels of the mirrored picture: x to -x in the camera frame, u to W - u in the picture.
 
-    `global_orient` changes from R to M R M with M = diag(-1, 1, 1): the y and z part of its axis-angle change sign, as
-    do those of every joint of an axis-angle `pose`. Undetected keypoints stay (0, 0).
+    `global_orient` changes from R to M R M with M = diag(-1, 1, 1): the y and z components of its axis-angle vector
+    change sign, as do those of every joint in an axis-angle `pose`. Undetected keypoints stay (0, 0).
     """
 
     def move(points_px: np.ndarray) -> np.ndarray:
@@ -117,7 +117,10 @@ _Move = Callable[[np.ndarray], np.ndarray]
 def _move(
     labels: Mapping[str, np.ndarray], rules: Mapping[Moves, Callable[[np.ndarray, _Move], np.ndarray]], move: _Move
 ) -> dict[str, np.ndarray]:
-    """Apply the rule of every label that has one; a label outside `LABELS` is an error of the caller."""
+    """Apply to each label the rule for the way it moves; labels without a rule are unchanged.
+
+    Raises: KeyError for a label that is not in `LABELS`.
+    """
     kinds = {name: LABELS[name].moves for name in labels}
     return {name: rules[kinds[name]](value, move) if kinds[name] in rules else value for name, value in labels.items()}
 

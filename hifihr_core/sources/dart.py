@@ -1,9 +1,10 @@
 """DART (Gao et al., NeurIPS 2022): 800,000 rendered right hands with textures and accessories, 512 x 512.
 
-Its camera is orthographic: pictures contain no information about depth. Per sample u = s x + tx, v = s y + ty is fitted
-to the annotation, and the hand is placed in front of an equivalent pinhole, far enough (`DISTANCE_M`) that perspective
-stays below a quarter of a pixel: f = s * distance, root at z = distance. So `root_px` and `scale_px_per_m` are exact,
-absolute depth is a convention, and `camera` in the index says "orthographic".
+Its camera is orthographic, so pictures contain no information about distance. For each sample, u = s x + tx and
+v = s y + ty are fitted to the annotated joints, with s in pixels per metre. The hand is then placed in front of a
+pinhole camera with f = s * distance and the root at z = distance, so far away (`DISTANCE_M`) that perspective moves
+points by less than a quarter of a pixel. So `root_px` and `scale_px_per_m` are exact, but the distance is arbitrary,
+and `camera` in the index says "orthographic".
 """
 
 import re
@@ -52,20 +53,20 @@ DOWNLOAD = "download DARTset from https://huggingface.co/datasets/Yuliang/DART a
 
 @dataclass(frozen=True)
 class DartPart:
-    """One part: its number, and the tree with its folders."""
+    """One of the numbered parts of DART: its number, and the tree that contains its files."""
 
     tree: Tree
     number: int
 
     @property
     def file(self) -> RawFile:
-        """Return the annotation of the part."""
+        """Return the annotation file of the part. Raises: DataError if it is missing."""
         return self.tree.need(f"part_{self.number}.pkl")
 
 
 @dataclass
 class DartSplit(Split):
-    """One split of DART; the parts are in order of their numbers."""
+    """One split of DART, with its parts in the order of their numbers."""
 
     parts: tuple[DartPart, ...]
     facts: DatasetFacts
@@ -78,7 +79,7 @@ class DartSplit(Split):
     starts: tuple[int, ...] = (0,)
 
     def stage(self, folder: Path) -> None:
-        """Convert each part's pickle to a mapped array and a list of file names."""
+        """Convert each part's pickle to an array on disk and a list of file names."""
         self.rows = [_stage_part(part, folder / f"part-{n}") for n, part in enumerate(self.parts)]
         self.starts = (0, *np.cumsum([len(names) for _, names in self.rows]).tolist())
 
@@ -92,13 +93,13 @@ class DartSplit(Split):
             yield attempt(key, partial(self._read, self.parts[number], key, values[row], names[row]))
 
     def checks(self) -> Iterator[CheckFacts]:
-        """Check how well an orthographic camera explains the 2D joints, and handedness."""
+        """Check that an orthographic camera explains the 2D joints, and that the hands are right hands."""
         rows = np.concatenate([values.mapped()[checks.probe(len(values), 200)] for values, _ in self.rows])
         rows = rows[np.isfinite(rows).all(axis=1)]
         found = [_unpack(row) for row in rows]
         errors = [fit_orthographic(joints, points)[2] for _, joints, points in found]
         worst = float(np.median(errors)) if errors else 0.0
-        yield checks.verdict("orthographic camera", worst < 1, f"median residual {worst:.3f} px of 512, limit 1 px")
+        yield checks.verdict("orthographic camera", worst < 1, f"median residual {worst:.3f} px, limit 1 px")
         yield checks.right_handed(np.stack([joints for _, joints, _ in found]) if found else np.zeros((0, 21, 3)))
 
     def _read(self, part: DartPart, key: str, row: np.ndarray, name: str) -> Sample:
@@ -148,8 +149,8 @@ def place_far(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return (K, joints_cam) of the distant pinhole camera that is equivalent to the orthographic one.
 
-    The root is at z = `DISTANCE_M` on the ray through its orthographic pixel; other joints keep their offsets. At
-    100 m, float32 resolves 8 micrometres.
+    The root is at z = `DISTANCE_M` on the ray through its orthographic pixel; other joints keep their offsets from it.
+    At 100 m, float32 resolves 8 micrometres. Raises: DataError if the scale is not positive.
     """
     if not scale_px_per_m > 0:
         raise DataError(f"the fitted camera has scale {scale_px_per_m:.3g} px/m, expected a positive one")
@@ -162,10 +163,10 @@ def place_far(
 
 
 def read_picture(part: DartPart, name: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return (BGR, mask): the picture with background if it exists, else the cut-out on grey.
+    """Return (BGR, mask): the picture with background if it exists, else the hand without background (RGBA) on grey.
 
-    The mask is where the cut-out's alpha is at least one half, at the size of the picture.
-    Raises: DataError if there is neither.
+    The mask is where alpha is at least one half, at the size of the picture; None without an RGBA picture.
+    Raises: DataError if there is neither picture.
     """
     cut_out = part.tree.find(f"{part.number}/{name}")
     rgba = pictures.decode(cut_out.read(), flags=cv2.IMREAD_UNCHANGED) if cut_out else None
@@ -176,7 +177,7 @@ def read_picture(part: DartPart, name: str) -> tuple[np.ndarray, np.ndarray | No
         alpha = rgba[..., 3:].astype(np.float32) / 255
         pixels = (rgba[..., :3] * alpha + 127 * (1 - alpha)).round().astype(np.uint8)
     else:
-        raise DataError(f"{part.number}_wbg/{name}: missing, and no cut-out in {part.number}/ either")
+        raise DataError(f"{part.number}_wbg/{name}: missing, and there is no RGBA picture in {part.number}/ either")
     if rgba is None or rgba.shape[-1] != 4:
         return pixels, None
     opaque = (rgba[..., 3] >= 128).astype(np.uint8)
@@ -185,7 +186,10 @@ def read_picture(part: DartPart, name: str) -> tuple[np.ndarray, np.ndarray | No
 
 
 def read_vertices(part: DartPart, name: str) -> np.ndarray | None:
-    """Return MANO's vertices relative to the index MCP in our axes, or None without their file."""
+    """Return MANO's vertices (778, 3) relative to the index MCP in our axes, metres, or None without their file.
+
+    Raises: DataError if the file contains anything else.
+    """
     file = part.tree.find(f"{part.number}_verts/{Path(name).stem}.pkl")
     if file is None:
         return None
@@ -204,7 +208,7 @@ def _turn(rotation: np.ndarray) -> np.ndarray:
 
 
 def _unpack(row: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Unpack a row into (pose, joints, points); joints and points are in our order, joints also in our axes."""
+    """Unpack a row into (pose, joints, points): 3D joints in our order and axes, and 2D joints in our order."""
     values = np.asarray(row, np.float64)
     edges = np.cumsum([0, *(int(np.prod(shape)) for shape in SHAPES.values())])
     pose, joints, points = (
@@ -214,7 +218,7 @@ def _unpack(row: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _stage_part(part: DartPart, target: Path) -> tuple[Rows, list[str]]:
-    """Return (rows, file names) of one part, stored as files beside `target`."""
+    """Return (rows, file names) of one part, stored in files named like `target`; existing files are reused."""
     rows_path, names_path = target.with_suffix(".npy"), target.with_suffix(".json")
     if not (rows_path.is_file() and names_path.is_file()):
         names, rows = _pack(read_annotation(part.file), part.file.name)
@@ -229,7 +233,10 @@ def _dump(names: Sequence[str]) -> str:
 
 
 def _pack(record: Any, name: str) -> tuple[list[str], np.ndarray]:
-    """Return the names and one float32 row per sample. Raises: DataError if the lists are not parallel."""
+    """Return the file names and one float32 row per sample, NaN if its annotation is wrong.
+
+    Raises: DataError if the lists differ in length, or a file name is invalid.
+    """
     lists = {key: record.get(key) if isinstance(record, dict) else None for key in ("img", *SHAPES)}
     lengths = {
         key: len(value) if isinstance(value, list | tuple | np.ndarray) else None for key, value in lists.items()

@@ -2,7 +2,7 @@
 evaluation.
 
 Entry i of the annotation lists belongs to the pictures i, i + N, i + 2N and i + 3N, N being the length of the lists.
-The JPEGs are packed unchanged. Joints and K are used as given: their frames are already ours.
+The JPEGs are packed unchanged. Joints and K are used unchanged, since their frames are the same as ours.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -59,7 +59,7 @@ DOWNLOAD = (
 
 @dataclass
 class FreihandSplit(Split):
-    """One split of FreiHAND; the lists are mapped from disk once `stage` has run."""
+    """One split of FreiHAND; `stage` fills `columns` and `detections`, which are then read from disk."""
 
     tree: Tree
     folder: str
@@ -74,7 +74,7 @@ class FreihandSplit(Split):
     detections: Detections | None = None
 
     def stage(self, folder: Path) -> None:
-        """Convert the JSON lists to mapped arrays. Raises: DataError if their lengths differ."""
+        """Convert the JSON lists to arrays on disk. Raises: DataError if a length is not that of the split."""
         for name, shape in SHAPES.items():
             file = self.tree.find(f"{self.folder}_{name}.json")
             if file is None:
@@ -98,7 +98,7 @@ class FreihandSplit(Split):
             yield from self._read_pose(pose)
 
     def checks(self) -> Iterator[CheckFacts]:
-        """Check reprojection, scale, principal points, hand distances, and MANO's regressor."""
+        """Check principal points, reprojection, scale, handedness, and that MANO's regressor gives the joints."""
         columns, count = {name: column.values[: self.count] for name, column in self.columns.items()}, self.count
         yield checks.principal_points(columns["K"], IMAGE_PX)
         if "xyz" in columns:
@@ -150,7 +150,10 @@ class FreihandSplit(Split):
 
 
 def read_jpeg(tree: Tree, path: str) -> bytes:
-    """Return a picture of 224 x 224 unchanged. Raises: DataError if it is missing, truncated or of another size."""
+    """Return the unchanged bytes of a JPEG of 224 x 224 pixels.
+
+    Raises: DataError if it is missing, truncated or of another size.
+    """
     content = tree.need(path).read()
     try:
         size = pictures.jpeg_size(content)
@@ -162,14 +165,14 @@ def read_jpeg(tree: Tree, path: str) -> bytes:
 
 
 def _training_mask(tree: Tree, name: str) -> bytes:
-    """Return the mask of a training pose, thresholded at 127 because of JPEG noise."""
+    """Return the mask of a training pose, thresholded at 127 because its JPEG compression blurs it."""
     content = tree.need(f"training/mask/{name}.jpg").read()
     pictures.jpeg_size(content)
     return pictures.encode_mask(pictures.decode(content, flags=cv2.IMREAD_GRAYSCALE) > 127)
 
 
 def _evaluation_mask(tree: Tree, name: str) -> bytes | None:
-    """Return the non-background pixels of the hand-part map; None without the evaluation zip."""
+    """Return the mask of an evaluation pose: the non-background pixels of its map of hand parts; None without one."""
     file = tree.find(f"evaluation/segmap/{name}.png")
     if file is None:
         return None
@@ -238,7 +241,7 @@ def _open_split(tree: Tree, folder: str, marker: Marker, limit: int | None) -> F
 
 
 def _count_entries(file: RawFile) -> int:
-    """Return the length of a JSON list of numbers. Raises: DataError if it is not one."""
+    """Return the number of entries in a JSON list. Raises: DataError if the file is anything else."""
     with file.open() as stream:
         return sum(1 for _ in iterate_entries(stream, file.name, remedy="download it again"))
 

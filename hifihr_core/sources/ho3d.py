@@ -1,8 +1,8 @@
 """HO-3D v2 and v3 (Hampali et al., CVPR 2020 and 2022): right hands with objects, 640 x 480, as sequences of frames.
 
-Only `train.txt` and `evaluation.txt` define which frames belong to a split: the folders contain more. Metas are in
-OpenGL's camera frame; (x, -y, -z) converts them to ours, and K, which HO-3D applies after that flip, needs no change.
-Frames are stored as padded crops around the hand, with K adjusted.
+Only `train.txt` and `evaluation.txt` define which frames belong to a split: the folders contain more. The annotation of
+a frame, called its meta, is in OpenGL's camera frame; (x, -y, -z) converts it to ours. K needs no change, since HO-3D
+applies it after the same conversion. Frames are stored as padded crops around the hand, with K adjusted.
 """
 
 import json
@@ -56,12 +56,15 @@ LAYOUT = """\
 ROOT/train.txt, ROOT/train/<SEQ>/{rgb,meta}/0000.{png|jpg},pkl ..., optionally ROOT/train/<SEQ>/seg/0000.{png|jpg}
 ROOT/evaluation.txt, ROOT/evaluation/<SEQ>/{rgb,meta}/..., optionally ROOT/evaluation_{xyz,verts}.json
 as folders or zips, at any depth below --root, one version at a time"""
-DOWNLOAD = "download HO-3D v2 or v3 from https://github.com/shreyashampali/ho3d (its README links the files)"
+DOWNLOAD = "download HO-3D v2 or v3 from https://github.com/shreyashampali/ho3d (its README has the links)"
 
 
 @dataclass
 class Ho3dSplit(Split):
-    """One split of HO-3D; `hand_channel` (OpenCV's order) is known once `stage` has run, None without masks."""
+    """One split of HO-3D. `stage` fills `hand_channel`, `posed`, `faces`, `truth` and `detections`.
+
+    `hand_channel` is the colour channel (OpenCV's order) that marks the hand in segmentations; None without them.
+    """
 
     tree: Tree
     folder: str
@@ -79,7 +82,11 @@ class Ho3dSplit(Split):
     detections: dict[str, Detections] = field(default_factory=dict)
 
     def stage(self, folder: Path) -> None:
-        """Stage the published ground truth (evaluation) or the hand's colour and vertices (train), and detections."""
+        """Convert annotations to files in `folder`.
+
+        For evaluation these are the published joints and vertices; for training, MANO's vertices and the channel that
+        marks the hand in segmentations; for both, detected keypoints.
+        """
         if self.folder == "evaluation":
             for name, shape in (("xyz", (21, 3)), ("verts", (778, 3))):
                 if file := self.tree.find(f"evaluation_{name}.json"):
@@ -98,7 +105,10 @@ class Ho3dSplit(Split):
             yield attempt(self.frames[number], partial(self._read_frame, number))
 
     def checks(self) -> Iterator[CheckFacts]:
-        """Check projection, depth, handedness, the colour of the masks, and the number of evaluation frames."""
+        """Check projection, depth, handedness and MANO's joints.
+
+        For training, also report where masks come from; for evaluation, check the number of frames.
+        """
         frames = [self.frames[number] for number in checks.probe(self.count, 200)]
         metas = [meta for frame in frames if (meta := try_meta(self.tree, self.folder, frame))]
         joints = [(meta.joints, meta.K) for meta in metas if meta.joints is not None]
@@ -198,7 +208,7 @@ class Ho3dSplit(Split):
         if len(column) != len(self.frames):
             raise DataError(
                 f"{file.name}: {len(column):,} entries, expected {len(self.frames):,}, "
-                "the number of lines in evaluation.txt; it may belong to the other version"
+                "the number of lines in evaluation.txt; one of the files may belong to the other version of HO-3D"
             )
         return column
 
@@ -210,12 +220,13 @@ class Ho3dSplit(Split):
         return int(best) if best is not None and shares[best] >= VOTE else None
 
     def _describe_vote(self) -> CheckFacts:
-        """Describe where masks come from."""
+        """Return a check that reports where masks come from, or why there are none."""
         without = "samples have no mask"
         if self.faces is not None:
             without = "masks are MANO's projected surface, including parts behind objects"
         if self.hand_channel is not None:
-            return checks.verdict("masks", True, f"the hand is {('blue', 'green', 'red')[self.hand_channel]}")
+            color = ("blue", "green", "red")[self.hand_channel]
+            return checks.verdict("masks", True, f"the hand is {color} in the segmentations")
         probe = self.frames[: self.count : max(1, self.count // 50)]
         if not any(find_segmentation(self.tree, frame) for frame in probe):
             return checks.skipped("masks", f"no train/<SEQ>/seg in this download; {without}")
@@ -223,7 +234,7 @@ class Ho3dSplit(Split):
 
 
 def pose_frames(tree: Tree, frames: Sequence[str]) -> np.ndarray:
-    """Return MANO's vertices of some training frames in the camera frame; NaN where a frame has no annotation."""
+    """Return MANO's vertices (N, 778, 3) of training frames, camera frame, metres; NaN for one without annotation."""
     vertices = np.full((len(frames), 778, 3), np.nan, np.float32)
     found = [(row, meta) for row, frame in enumerate(frames) if (meta := try_meta(tree, "train", frame))]
     whole = [(row, m.pose, m.shape, m.root) for row, m in found if m.pose is not None and m.shape is not None]

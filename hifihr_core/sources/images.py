@@ -3,8 +3,8 @@
 Keypoints come from the first of these that exists: the file `keypoints` (or `keypoints.json` in the root), OpenPose's
 file beside a photo (`hand_keypoints.json` for `hand.jpg`), a detector. There is one sample per hand, a padded crop of
 at most `LARGEST_PX`; left hands are mirrored. K comes from the file, else from EXIF, else it is a guess, and `camera`
-in the index is "assumed". Hands that the eyes found also get an outline if it can be trusted (`photo_outlines`), and
-then their joints count as annotated, too (`joints_px`): data for weak supervision.
+in the index is "assumed". Hands found by the detector `eyes` also get an outline as their mask if it can be trusted
+(`photo_outlines`), and then their joints count as annotated, too (`joints_px`): data for weak supervision.
 """
 
 import json
@@ -56,9 +56,10 @@ DOWNLOAD = "put your photos there or give their folder with --root"
 
 @dataclass
 class ImagesSplit(Split):
-    """All photos below a folder; `hands` maps photos to the hands in a file; each worker builds its own detector.
+    """All photos below a folder; each worker builds its own detector.
 
-    `outlines` says whether hands that the eyes find are also outlined.
+    `hands` maps a photo to its hands in the keypoint file; `outlines` says whether hands that the eyes find are also
+    outlined.
     """
 
     root: Path
@@ -82,7 +83,7 @@ class ImagesSplit(Split):
             yield from attempt_all(name, partial(self._read, name))
 
     def checks(self) -> Iterator[CheckFacts]:
-        """Return no checks: photos have nothing to check."""
+        """Return no checks: photos have no annotations that could contradict each other."""
         return iter(())
 
     def _read(self, name: str) -> Iterator[Sample]:
@@ -113,7 +114,7 @@ class ImagesSplit(Split):
 
 
 def as_labels(hand: Detection) -> Detection:
-    """Return a hand with the eyes' joints moved to where labels define them; other hands are unchanged."""
+    """Return a hand with its joints as the labels define them: those of the eyes are moved, others are unchanged."""
     if hand.seen is None or hand.keypoints_px is None or not hand.found.all():
         return hand
     import torch  # nothing else that prepares photos needs it
@@ -127,7 +128,7 @@ def as_labels(hand: Detection) -> Detection:
 def cut_hand(key: str, photo: Photo, hand: Detection, mask: Mask | None = None) -> Sample:
     """Return the sample of one hand: cropped, mirrored if it is a left hand, and shrunk to at most `LARGEST_PX`.
 
-    With a mask in `photo.image`, its joints count as annotated: the label `joints_px`.
+    `mask` is in the pixels of `photo.image`; with one, the hand's joints count as annotated, as the label `joints_px`.
     Raises: DataError for a hand without keypoints, or one outside this photo.
     """
     check_in_photo(hand, *photo.size_px)
@@ -182,10 +183,10 @@ def _shrink(
 def open_images(request: Request) -> Sequence[Split]:
     """Return one split with every photo under `request.root`.
 
-    `request.options` may hold `keypoints`, the path of a file of hands, `detector`, the name of a detector for the
-    photos that no file covers (default: the best one available), and `outlines`, whether to outline the hands that the
-    eyes find (default: True).
-    Raises: DataError if there is no photo, or if the file of hands is broken or names other photos; ConfigError for an
+    `request.options` may have `keypoints`, the path of a file with the keypoints of hands, `detector`, the name of a
+    detector for photos without keypoints (default: the best one available), and `outlines`, whether to outline the
+    hands that the eyes find (default: True).
+    Raises: DataError if there is no photo, or if the keypoint file is broken or names other photos; ConfigError for an
     unknown detector.
     """
     detector = _choose_detector(request.options.get("detector"))
@@ -217,7 +218,7 @@ def open_images(request: Request) -> Sequence[Split]:
 
 
 def _choose_detector(name: str | None) -> str | None:
-    """Return the chosen detector, or None if it finds boxes but no keypoints."""
+    """Return the name of the chosen detector (None: the best one), or None if it finds boxes but no keypoints."""
     chosen = choose_detector(name or "auto")
     return chosen if DETECTORS[chosen].finds_keypoints else None
 

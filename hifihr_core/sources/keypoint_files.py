@@ -1,9 +1,9 @@
 """Keypoints from a 2D detector: OpenPose's files for whole datasets and for single photos.
 
 A file for many pictures is a JSON list `[peaks, values]` or `[peaks, values, names]`: N x 21 x 2 whole pixels (x, y), N
-x 21 (x 1) confidences, N file names; (0, 0) with confidence 0 if nothing was found. Integers name pixels, so half a
-pixel is added to reach the centre. OpenPose's own file for one picture lists `people`, each with 63 numbers (x, y,
-confidence) per hand. Our own format is that of `hifihr_core.photos.hand_files`.
+x 21 (x 1) confidences, N file names; (0, 0) with confidence 0 if nothing was found. The integers are indices of pixels,
+so half a pixel is added to reach the centre. OpenPose's own file for one picture lists `people`, each with 63 numbers
+(x, y, confidence) per hand. Our own format is that of `hifihr_core.photos.hand_files`.
 """
 
 import json
@@ -26,17 +26,21 @@ from hifihr_core.sources.raw.raw_tree import RawFile
 from hifihr_core.sources.raw.rows import Rows, write_rows
 
 KEYPOINTS_NAME = "keypoints.json"
+_EXPECTED = "expected 21 x (x, y, confidence); run the detector again"
 
 
 @dataclass
 class Detections:
-    """Detected keypoints by row; `names` maps picture names to rows, or is empty."""
+    """Detected keypoints: row i of `found` has those of picture i, and `names` maps picture names to rows, if known."""
 
     found: Rows
     names: Mapping[str, int]
 
     def labels(self, position: int, name: str) -> dict[str, np.ndarray]:
-        """Return the two keypoint labels of a picture by name, else by position; empty if it has none."""
+        """Return the two keypoint labels of a picture, or no labels if it has none.
+
+        It is looked up by `name`, or by `position` if there are no names.
+        """
         row = self.names.get(name, -1) if self.names else position
         if not 0 <= row < len(self.found):
             return {}
@@ -45,7 +49,10 @@ class Detections:
 
 
 def keypoint_labels(peaks: np.ndarray, values: np.ndarray, *, centre_px: float = 0.5) -> dict[str, np.ndarray]:
-    """Return `keypoints_px` and `keypoints_confidence` of one hand; joints without confidence are (0, 0)."""
+    """Return `keypoints_px` and `keypoints_confidence` of one hand; joints without confidence are at (0, 0).
+
+    `centre_px` is added to `peaks`: 0.5 if they are indices of pixels.
+    """
     confidence = np.clip(np.asarray(values, np.float32).reshape(NUM_JOINTS), 0, 1)
     found = (confidence > 0)[:, None]
     points = np.where(found, np.asarray(peaks, np.float32).reshape(NUM_JOINTS, 2) + np.float32(centre_px), 0)
@@ -53,9 +60,9 @@ def keypoint_labels(peaks: np.ndarray, values: np.ndarray, *, centre_px: float =
 
 
 def stage_detections(file: RawFile, target: Path, *, rows: Sequence[int] = ()) -> Detections:
-    """Parse an OpenPose file for a dataset into arrays beside `target`; finished arrays are only opened.
+    """Parse an OpenPose file for a dataset into arrays beside `target`; arrays that already exist are only opened.
 
-    Raises: DataError for any other file, or one with neither names nor one of the lengths `rows` (if any).
+    Raises: DataError for any other file, or if it has no names and its length is none of `rows` (if given).
     """
     peaks_path, names_path = target.with_suffix(".npy"), target.with_suffix(".names.json")
     if not (peaks_path.is_file() and names_path.is_file()):
@@ -91,7 +98,8 @@ def _parse(file: RawFile) -> tuple[np.ndarray, np.ndarray, list[str]]:
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         reason = str(error).split("\n")[0]
         raise DataError(
-            f"{file.name}: expected a list [peaks, values, names] of {NUM_JOINTS} joints each ({reason})"
+            f"{file.name}: expected a list [peaks, values, names] with {NUM_JOINTS} joints in each entry ({reason}); "
+            "run the detector again"
         ) from error
     peaks, values = numbers[2 * NUM_JOINTS], numbers[NUM_JOINTS]
     if not peaks or len(peaks) != len(values) or (names and len(names) != len(peaks)):
@@ -134,16 +142,16 @@ def read_openpose_photo(photo: Path) -> tuple[Detection, ...]:
 
 
 def _detected(name: str, numbers: Any, side: Side) -> Iterator[Detection]:
-    """Yield the hand in OpenPose's 63 numbers, whose confidences may slightly exceed 1; nothing if no hand was found.
+    """Yield the hand in OpenPose's 63 numbers, or nothing if no hand was found. Confidences may slightly exceed 1.
 
     Raises: DataError for a wrong number of values, or non-finite ones.
     """
     try:
         rows = np.asarray(numbers, np.float64).reshape(NUM_JOINTS, 3)
     except (TypeError, ValueError) as error:
-        raise DataError(f"{name}: hand keypoints of the wrong shape, expected 21 x (x, y, confidence)") from error
+        raise DataError(f"{name}: hand keypoints have the wrong shape, {_EXPECTED}") from error
     if not np.isfinite(rows).all():
-        raise DataError(f"{name}: non-finite hand keypoints, expected 21 x (x, y, confidence)")
+        raise DataError(f"{name}: hand keypoints are not finite, {_EXPECTED}")
     rows = np.concatenate((rows[:, :2], rows[:, 2:].clip(0, 1)), axis=1)
     if (rows[:, 2] > 0).any():
         yield from parse_hands({name: [{"keypoints": rows.tolist(), "side": side}]}, name)[name]

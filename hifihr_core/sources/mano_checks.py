@@ -1,7 +1,7 @@
-"""Check whether a dataset's joints are MANO's, which decides the joint definition and catches old downloads.
+"""Check whether a dataset's joints are MANO's: this confirms how joints are defined, and detects outdated downloads.
 
-Users install MANO themselves. Without it, and for data whose vertices are not MANO's, these checks are skipped by
-name. Torch is imported only when a check runs.
+Users install MANO themselves. Without it, and for data whose vertices are not MANO's, these checks are reported as
+skipped. Torch is imported only when a check runs.
 """
 
 import numpy as np
@@ -23,9 +23,10 @@ def reason_to_skip(*, stand_in: bool) -> str | None:
 
 
 def regressed_joints(vertices: np.ndarray, joints_cam: np.ndarray, *, stand_in: bool) -> CheckFacts:
-    """Check that MANO's regressor, with FreiHAND's tip vertices, reproduces the given joints within 0.5 mm.
+    """Check that MANO's regressor, with FreiHAND's tip vertices, gives `joints_cam` within 0.5 mm on average.
 
-    FreiHAND downloads from before October 2019 use a different MANO and fail here.
+    `vertices` are (B, 778, 3) in the camera frame, metres. FreiHAND downloads from before October 2019 use a different
+    MANO and fail here.
     """
     if reason := reason_to_skip(stand_in=stand_in):
         return skipped(NAME, reason)
@@ -44,10 +45,10 @@ def regressed_joints(vertices: np.ndarray, joints_cam: np.ndarray, *, stand_in: 
 
 
 def posed_joints(pose: np.ndarray, shape: np.ndarray, joints_cam: np.ndarray, *, stand_in: bool) -> CheckFacts:
-    """Check that MANO, posed with the given parameters (flat hand at zero), gives HO-3D's joints within 1 mm,
-    root-aligned.
+    """Check that MANO, posed with `pose` and `shape`, gives HO-3D's joints within 1 mm on average, root-aligned.
 
-    `pose` is (B, 48) axis-angle, the global rotation first and in our camera's axes.
+    `pose` is (B, 48) axis-angle, zero for the flat hand, the global rotation first and in our camera's axes; `shape` is
+    (B, 10).
     """
     if reason := reason_to_skip(stand_in=stand_in):
         return skipped(NAME, reason)
@@ -57,7 +58,7 @@ def posed_joints(pose: np.ndarray, shape: np.ndarray, joints_cam: np.ndarray, *,
 
 
 def pose_mano(pose: np.ndarray, shape: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return (vertices, joints) of HO-3D's hands in the root frame; arguments as of `posed_joints`."""
+    """Return (vertices, joints) of HO-3D's hands in the root frame, metres; `pose` and `shape` as in `posed_joints`."""
     import torch
 
     from hifihr_core.hands import HandParameters

@@ -1,4 +1,4 @@
-"""The marker file of a generated dataset."""
+"""The marker file of a synthetic dataset that is written in the layout of a real one."""
 
 from dataclasses import dataclass
 
@@ -12,18 +12,23 @@ MARKER_NAME = "hifihr_synthetic.json"
 
 @dataclass(frozen=True)
 class Marker:
-    """What the marker states. `stand_in_vertices`: the dataset's 778 vertices are not MANO's."""
+    """The statements of the marker. `stand_in_vertices` means that the dataset's 778 vertices are not MANO's."""
 
     synthetic: bool = False
     stand_in_vertices: bool = False
 
 
 def parse_marker(text: bytes | None, name: str = MARKER_NAME) -> Marker:
-    """Read a marker file; no file means a real download. Raises: DataError if it is not a marker."""
+    """Parse the content of a marker file; None (no file) means a real download.
+
+    Raises: DataError if the content is not that of a marker.
+    """
     if text is None:
         return Marker()
     try:
         content = parse_json(text, name, remedy="generate the dataset again")
         return Marker(synthetic=bool(content["synthetic"]), stand_in_vertices=bool(content["stand_in_vertices"]))
     except (TypeError, KeyError) as error:
-        raise DataError(f"{name}: not the marker of a synthetic dataset ({error}); generate it again") from error
+        raise DataError(
+            f"{name}: not the marker of a synthetic dataset ({error}); generate the dataset again"
+        ) from error

@@ -57,13 +57,13 @@ class Outline:
 
     @property
     def trusted(self) -> bool:
-        """Whether the mask is good enough to learn from."""
+        """Return whether the mask is good enough to learn from."""
         good = self.iou >= LEAST_IOU and self.on_mask >= LEAST_ON_MASK and self.confidence >= LEAST_CONFIDENCE
         return good and self.outside <= MOST_OUTSIDE and self.shared <= MOST_SHARED
 
 
 class Outliner:
-    """Outlines the hands in photos, with the shipped hand network and the free hand."""
+    """Outlines the hands in photos, with the shipped hand network and the free hand model."""
 
     def __init__(self, hand: HandModel, second: SecondSight) -> None:
         self.hand, self.second = hand, second
@@ -135,7 +135,7 @@ def _on_mask(mask: Bool[Tensor, "H W"], joints_px: Float[Tensor, "21 2"]) -> flo
 
 
 def _in_photo(mask: Bool[Tensor, "h w"], T_crop_photo: Float[Tensor, "3 3"], photo: Photo) -> Bool[np.ndarray, "H W"]:
-    """Return a mask of a crop in pixels of the photo's picture."""
+    """Return a crop's mask, resampled to the pixels of `photo.image`."""
     T_image_crop = photo.T_image_photo @ np.linalg.inv(T_crop_photo.double().cpu().numpy())
     height, width = photo.image.shape[:2]
     shades = warp_image(mask.cpu().numpy().astype(np.uint8) * 255, T_image_crop, width=width, height=height)
@@ -143,7 +143,7 @@ def _in_photo(mask: Bool[Tensor, "h w"], T_crop_photo: Float[Tensor, "3 3"], pho
 
 
 def _shared(drawn: Sequence[np.ndarray], masks: Sequence[np.ndarray], row: int) -> float:
-    """Return the fraction of a rendered hand that is under the masks of others."""
+    """Return the fraction of the rendered hand `row` that the masks of other hands cover."""
     others = [mask for number, mask in enumerate(masks) if number != row]
     if not others:
         return 0.0

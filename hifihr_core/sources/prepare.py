@@ -1,4 +1,4 @@
-"""The steps of `hifihr prepare` for one source: look, plan, check, pack."""
+"""The steps of `hifihr prepare` for one source: check the download, plan the shards, pack them."""
 
 import tempfile
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from hifihr_core.sources.written.layouts import LAYOUTS
 
 @dataclass(frozen=True)
 class PlannedSplit:
-    """The plan for one split, printed by `--dry-run`."""
+    """The plan for one split, printed by `--dry-run`; `about_bytes` is the expected size of all its shards."""
 
     name: str
     folder: Path
@@ -27,7 +27,7 @@ class PlannedSplit:
 
 @dataclass(frozen=True)
 class Report:
-    """The result of `--check`: the parts of the download and the checks of every split."""
+    """The result of `--check`: the parts of the download, the checks of every split, and an error that ended them."""
 
     parts: tuple[FileState, ...]
     checks: dict[str, tuple[CheckFacts, ...]]
@@ -51,7 +51,7 @@ def prepare(
 ) -> dict[Path, ShardIndex]:
     """Pack every split of a source below `out` and return the index of each folder.
 
-    Raises: DataError, with the download address and the expected layout, if the raw files are missing.
+    Raises: DataError, with an instruction to get the data, if it is missing; otherwise as for `pack_split`.
     """
     finished = {}
     out = _of_part(out, policy)
@@ -100,7 +100,7 @@ def check(source: Source, request: Request) -> Report:
 
 
 def _open(source: Source, request: Request) -> Sequence[Split]:
-    """Open a source; if nothing is found, the error shows the expected layout."""
+    """Open a source; if its folder does not exist, the error also says where to get the data and how to lay it out."""
     try:
         return source.open(request)
     except DataError as error:
@@ -111,6 +111,6 @@ def _open(source: Source, request: Request) -> Sequence[Split]:
 
 
 def _instead(source: Source) -> str:
-    """Return how to try hifihr without the download, if synthetic data can be written in its layout."""
+    """Return a hint to try synthetic data instead of the download; empty if none can be written in its layout."""
     written = next((name for name in LAYOUTS if name.partition("-")[0] == source.name), None)
     return "" if written is None else f"; or try it on synthetic data: `hifihr prepare synth --as {written} --count 64`"

@@ -1,8 +1,8 @@
 """RHD, the Rendered Hand Pose dataset (Zimmermann and Brox, ICCV 2017): rendered people, 320 x 320, two hands each.
 
-There is one sample per picture: the hand with more visible joints, on a tie the one with more pixels, then the right
-one. Left hands are mirrored with their picture, mask, K and labels. Pictures are stored as padded crops around the
-hand.
+There is one sample per picture: the hand with more visible joints; if both have the same number, the hand with more
+pixels; if these are equal, too, the right hand. Left hands are mirrored with their picture, mask, K and labels.
+Pictures are stored as padded crops around the hand.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -51,7 +51,10 @@ DOWNLOAD = (
 
 @dataclass
 class RhdSplit(Split):
-    """One split of RHD; `tree` is rooted at the split's folder. Annotations are mapped from disk by `stage`."""
+    """One split of RHD; `tree` is rooted at the split's folder, `numbers` are those of the pictures, ascending.
+
+    `stage` sets `rows`, the annotations on disk.
+    """
 
     tree: Tree
     folder: str
@@ -64,7 +67,7 @@ class RhdSplit(Split):
     rows: Rows | None = None
 
     def stage(self, folder: Path) -> None:
-        """Convert the pickle of all annotations to a mapped array; an invalid entry becomes NaN."""
+        """Convert the pickle of all annotations to an array on disk; an invalid entry becomes NaN."""
         target = folder / "annotations.npy"
         if not target.is_file():
             packed = _pack(read_annotation(self.tree.need(f"anno_{self.folder}.pickle")), self.numbers)
@@ -73,12 +76,12 @@ class RhdSplit(Split):
         self.rows = Rows(target)
 
     def read(self, start: int, stop: int) -> Iterator[Sample | Problem]:
-        """Yield one hand per picture, for positions start..stop-1 of the sorted numbers."""
+        """Yield one hand per picture, for positions start..stop-1 in `numbers`."""
         for position in range(start, stop):
             yield attempt(f"{self.numbers[position]:05d}", partial(self._read, position))
 
     def checks(self) -> Iterator[CheckFacts]:
-        """Check the count, K xyz against uv, depth, handedness of the right hands, and the mask ids."""
+        """Check the number of pictures, projection, depth and handedness of right hands, and the ids in masks."""
         if not self.marker.synthetic:
             yield checks.count("pictures", len(self.numbers), [OFFICIAL[self.folder]])
         probe = checks.probe(self.count, 500)
@@ -92,13 +95,13 @@ class RhdSplit(Split):
         yield self._check_masks()
 
     def _check_masks(self) -> CheckFacts:
-        """Check that no mask has an id beyond the last finger of the right hand."""
+        """Check that no mask has an id above 33, the highest of a right hand."""
         highest = 0
         for position in checks.probe(self.count, 20):
             file = self.tree.find(f"mask/{self.numbers[position]:05d}.png")
             if file:
                 highest = max(highest, int(pictures.decode(file.read(), flags=cv2.IMREAD_UNCHANGED).max()))
-        return checks.verdict("mask ids", highest <= 33, f"the highest is {highest}, expected at most 33")
+        return checks.verdict("mask ids", highest <= 33, f"the highest id is {highest}, expected at most 33")
 
     def _read(self, position: int) -> Sample:
         key = f"{self.numbers[position]:05d}"
@@ -127,7 +130,7 @@ class RhdSplit(Split):
 def _crop(
     key: str, side: Side, pixels: np.ndarray, mask: np.ndarray, K: np.ndarray, labels: dict[str, np.ndarray]
 ) -> Sample:
-    """Return the sample of one hand, mirrored if it is a left one, cut around its joints."""
+    """Return the sample of one hand: a crop around its joints, mirrored if it is a left hand."""
     height, width = mask.shape
     if side == "left":
         pixels, mask = pixels[:, ::-1], mask[:, ::-1]
@@ -145,13 +148,13 @@ def _crop(
 
 
 def hand_mask(ids: np.ndarray, side: Side) -> np.ndarray:
-    """Return where the mask ids are those of one hand."""
+    """Return the Boolean mask of the pixels whose ids are those of one hand."""
     low, high = MASK_IDS[side]
     return (ids >= low) & (ids <= high)
 
 
 def choose_side(uv_vis: np.ndarray, ids: np.ndarray) -> Side:
-    """Return the hand with more visible joints; on a tie the one with more pixels; then the right one.
+    """Return the hand with more visible joints; if equal, the one with more pixels; if equal again, the right one.
 
     Raises: DataError if neither has a visible joint or a pixel.
     """
@@ -165,7 +168,7 @@ def choose_side(uv_vis: np.ndarray, ids: np.ndarray) -> Side:
 
 
 def unpack(rows: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Return (uv_vis, xyz, K) of packed rows, in float64."""
+    """Return (uv_vis, xyz, K) of N packed rows in float64: (N, 42, 3), (N, 42, 3) and (N, 3, 3)."""
     edges = np.cumsum([0, *(int(np.prod(shape)) for shape in SHAPES.values())])
     columns = zip(edges[:-1], edges[1:], SHAPES.values(), strict=True)
     return tuple(rows[:, start:stop].reshape(-1, *shape).astype(np.float64) for start, stop, shape in columns)
@@ -174,7 +177,8 @@ def unpack(rows: np.ndarray) -> tuple[np.ndarray, ...]:
 def _pack(annotations: Any, numbers: Sequence[int]) -> np.ndarray:
     """Return one float32 row per picture: all of `SHAPES`, flattened; NaN where an entry is missing or wrong."""
     if not isinstance(annotations, dict):
-        raise DataError(f"the RHD annotation holds {type(annotations).__name__}, expected a dict by picture number")
+        found = type(annotations).__name__
+        raise DataError(f"the RHD annotation contains a {found}, expected a dict by picture number; download it again")
     packed = np.full((len(numbers), _WIDTH), np.nan, np.float32)
     for row, number in enumerate(numbers):
         try:
@@ -246,7 +250,7 @@ def inspect_rhd(request: Request) -> Sequence[FileState]:
 
 RHD = Source(
     name="rhd",
-    summary="RHD: 43,986 rendered pictures of two-handed people",
+    summary="RHD: 43,986 rendered pictures of people with both hands labelled",
     licence="unknown",
     download=DOWNLOAD,
     layout=LAYOUT,

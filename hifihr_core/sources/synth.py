@@ -78,9 +78,9 @@ def chosen_options(wanted: SynthRequest) -> SynthOptions:
     """Return the picture options. Raises: ConfigError if they contradict each other or are invalid."""
     light = wanted.light or ("environment" if wanted.environments else wanted.options.light)
     if light not in LIGHT_KINDS:
-        raise ConfigError(f"unknown light --light {light}, expected one of {', '.join(LIGHT_KINDS)}")
+        raise ConfigError(f"--light: unknown light {light!r}, expected one of {', '.join(LIGHT_KINDS)}")
     if wanted.environments and light == "lamp":
-        raise ConfigError("--environments needs --light environment, not a lamp; leave one of them out")
+        raise ConfigError("--environments cannot be used with --light lamp; leave one of them out")
     each = wanted.each or wanted.options.pictures_each
     if BLOCK % each:
         raise ConfigError(f"--each {each}: expected a divisor of {BLOCK}, the number of pictures rendered at once")
@@ -94,7 +94,10 @@ def chosen_options(wanted: SynthRequest) -> SynthOptions:
 
 
 def open_synth(request: Request) -> Sequence[Split]:
-    """Return the requested splits. Raises: AssetError if the hand model is not installed."""
+    """Return the requested splits.
+
+    Raises: AssetError if the hand model is not installed; ConfigError if options are invalid or contradict each other.
+    """
     wanted = SynthRequest(**request.options)
     options = chosen_options(wanted)
     hand = load_hand(wanted.hand)

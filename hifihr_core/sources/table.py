@@ -1,4 +1,4 @@
-"""The table of sources: one row per dataset that `hifihr prepare` knows."""
+"""The table of sources: one row per dataset that `hifihr prepare` can pack."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -23,11 +23,11 @@ SOURCES: Mapping[str, str] = MappingProxyType(
 
 
 def find_source(name: str) -> "Source":
-    """Return the source called `name`. Raises: ConfigError, with the nearest name."""
+    """Return the source called `name`. Raises: ConfigError, with similar names, if there is none."""
     source: "Source" = load_attribute(lookup(SOURCES, name, "dataset"))
     return source
 
 
 def owners_of(option: str) -> tuple[str, ...]:
-    """Return the sources that support an option that not all sources have."""
+    """Return the names of the sources that have `option`, one of those options that not all sources have."""
     return tuple(name for name in SOURCES if option in find_source(name).options)

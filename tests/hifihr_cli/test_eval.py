@@ -84,8 +84,8 @@ def corrupt(path, change):
         (lambda xyz, verts: [(1000 * np.array(p)).tolist() for p in (xyz, verts)], "millimetres"),
         (lambda xyz, verts: [(100 * np.array(p)).tolist() for p in (xyz, verts)], "centimetres"),
         (lambda xyz, verts: {"xyz": xyz, "verts": verts}, "expected"),
-        (lambda xyz, verts: [xyz, verts, []], "3 lists, expected 2"),
-        (lambda xyz, verts: [xyz], "1 lists, expected 2"),
+        (lambda xyz, verts: [xyz, verts, []], "lists: 3, expected 2"),
+        (lambda xyz, verts: [xyz], "lists: 1, expected 2"),
     ],
 )
 def test_bad_predictions_end_with_3_and_write_nothing(score, benchmark, change, reason):

@@ -49,7 +49,7 @@ def test_check_prints_a_tree_and_packs_nothing(run_cli, data):
     assert ended.code == 0
     assert "  ok      training_K.json" in ended.out
     assert "    ok      rgb  (16 files)" in ended.out
-    assert "  passed  scale: worst" in ended.out
+    assert "  passed  scale: `scale` and the length of bone 9-10 differ by up to" in ended.out
     assert "  skipped MANO joints: the vertices of this synthetic dataset" in ended.out
     assert not (data / "shards").exists()
 
@@ -88,7 +88,7 @@ def test_problems_are_warnings_until_there_are_too_many(run_cli, data):
     (data / "raw/freihand/training/rgb/00000001.jpg").unlink()
     ended = run_cli("prepare", "freihand", "--workers", 0)
     assert ended.code == 3
-    assert "1 of 4 poses have problems, more than 1.0%: gs/00000001" in ended.message
+    assert "poses with problems: 1 of 4, expected at most 1.0% (gs/00000001" in ended.message
     ended = run_cli("prepare", "freihand", "--workers", 0, "--max-problems", 0.5)
     assert ended.code == 0
     assert "warning: skipped gs/00000001: training/rgb/00000001.jpg: missing" in ended.err
@@ -98,7 +98,7 @@ def test_another_plan_asks_for_overwrite(run_cli, data):
     assert run_cli("prepare", "freihand", "--workers", 0, "--limit", 1).code == 0
     ended = run_cli("prepare", "freihand", "--workers", 0)
     assert ended.code == 3
-    assert "choose another --out or --overwrite" in ended.message
+    assert "choose another --out, or replace them with --overwrite" in ended.message
     assert run_cli("prepare", "freihand", "--workers", 0, "--overwrite").code == 0
 
 

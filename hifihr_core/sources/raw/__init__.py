@@ -1,1 +1,1 @@
-"""Read downloads: zips, folders, JSON columns, pickles."""
+"""Read the files of downloaded datasets: folders, zips, JSON lists, pickles."""

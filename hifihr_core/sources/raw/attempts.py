@@ -1,4 +1,4 @@
-"""Turn a bad annotation into a problem, whatever is wrong with it, so that it never stops a whole dataset."""
+"""Turn a bad annotation into a `Problem`, whatever is wrong with it, so that it never stops a whole dataset."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -22,12 +22,12 @@ _FAULTS = (
 
 
 def attempt(key: str, make: Callable[[], Sample]) -> Sample | Problem:
-    """Return the result of `make`, or a problem named `key` if it fails."""
+    """Return the result of `make`, or a `Problem` with this key if it fails."""
     return attempt_all(key, lambda: [make()])[0]
 
 
 def attempt_all(key: str, make: Callable[[], Iterable[Sample]]) -> Sequence[Sample | Problem]:
-    """Return all results of `make`, or a single problem named `key` if it fails."""
+    """Return all results of `make`, or a single `Problem` with this key if it fails."""
     try:
         return list(make())
     except DataError as error:

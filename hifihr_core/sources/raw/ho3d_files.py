@@ -1,4 +1,4 @@
-"""The files of an HO-3D download: lists, frames, metas, segmentations."""
+"""The files of an HO-3D download: lists of frames, pictures, annotations (metas), segmentations."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +30,11 @@ _LINE = re.compile(r"[^/\s.][^/\s]{0,200}/\d{1,20}")
 
 @dataclass(frozen=True)
 class Meta:
-    """The annotation of one frame in our frame and joint order. `joints` is None in the evaluation split."""
+    """The annotation of one video frame, in our camera frame and joint order.
+
+    `joints`, `pose` and `shape` are None in the evaluation split, where `root` is the wrist; `box` is None in the
+    training split.
+    """
 
     K: np.ndarray
     root: np.ndarray
@@ -66,10 +70,10 @@ _METAS: Mapping[str, Callable[[Any], Meta]] = {"train": _train_meta, "evaluation
 
 
 def vote_on_channels(tree: Tree, frames: Sequence[str]) -> dict[str, float]:
-    """Return, per colour channel (OpenCV's order), the fraction of projected joints at which it is saturated.
+    """Return, per colour channel (OpenCV's order), the fraction of projected joints at which it is above 127.
 
-    Versions and readers disagree about the hand's colour, so about 200 training frames vote. Empty without
-    segmentations.
+    Versions of HO-3D and its readers disagree about the colour of the hand in segmentations, so it is determined from
+    about 200 training frames. Empty without segmentations.
     """
     hits, total = np.zeros(3), 0
     for frame in (frames[number] for number in checks.probe(len(frames), 200)):
@@ -86,13 +90,16 @@ def vote_on_channels(tree: Tree, frames: Sequence[str]) -> dict[str, float]:
 
 
 def read_meta(tree: Tree, folder: str, frame: str) -> Meta:
-    """Return the annotation of one frame. Raises: DataError if it is missing or holds None; UnsafePickleError."""
+    """Return the annotation of one frame.
+
+    Raises: DataError if it is missing, damaged or incomplete; UnsafePickleError if it contains more than data.
+    """
     sequence, _, name = frame.partition("/")
     return _METAS[folder](read_annotation(tree.need(f"{folder}/{sequence}/meta/{name}.pkl")))
 
 
 def try_meta(tree: Tree, folder: str, frame: str) -> Meta | None:
-    """Return the annotation of one frame, or None if it has none."""
+    """Return the annotation of one frame, or None if it is missing, damaged or incomplete."""
     try:
         return read_meta(tree, folder, frame)
     except DataError:
@@ -116,20 +123,20 @@ def read_list(file: RawFile) -> tuple[str, ...]:
 
 
 def find_version(tree: Tree, folder: str, frames: Sequence[str]) -> str:
-    """Return "v2" or "v3" by the extension of the first frame found. Raises: DataError if there is none."""
+    """Return "v2" or "v3", by the extension of the first picture found. Raises: DataError if none is found."""
     for frame in frames[:: max(1, len(frames) // 100)]:
         sequence, _, name = frame.partition("/")
         for extension, version in VERSIONS.items():
             if tree.find(f"{folder}/{sequence}/rgb/{name}{extension}"):
                 return version
     sequence = frames[0].partition("/")[0]
-    raise DataError(f"{folder}/{sequence}/rgb: none of the listed frames exists; the download is incomplete")
+    raise DataError(f"{folder}/{sequence}/rgb: none of the listed frames was found; download them again")
 
 
 def count_frames(
     tree: Tree, folder: str, kind: str, extensions: Sequence[str], frames: Sequence[str], *, needed: bool
 ) -> FileState:
-    """Return the report line of one kind of file: how many listed frames have it."""
+    """Return the report line of one kind of file, with the number of listed frames that have it."""
     sequences = sorted({frame.partition("/")[0] for frame in frames})
     there = {
         f"{sequence}/{Path(name).stem}"

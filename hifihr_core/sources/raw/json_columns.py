@@ -25,7 +25,7 @@ _LONG = 40
 
 @dataclass
 class Column:
-    """A list of annotations: row i is entry i, or NaN if `faults` describes what is wrong with it."""
+    """A list of annotations: row i is entry i, or NaN if something is wrong with it, which `faults` then describes."""
 
     rows: Rows
     faults: dict[int, str]
@@ -40,16 +40,16 @@ class Column:
 
     @property
     def values(self) -> np.ndarray:
-        """Return all entries as an array over the mapped file."""
+        """Return all entries as a memory-mapped array."""
         return self.rows.mapped()
 
 
 def stage_column(file: RawFile, target: Path, *, shape: tuple[int, ...]) -> Column:
-    """Parse a JSON list of number lists and store it as `target`; a finished `target` is only opened.
+    """Parse a JSON list whose entries are arrays of numbers and store it as `target`; a finished one is only opened.
 
-    Every entry is reshaped to `shape`; one with a different number of values, or with anything but numbers, becomes a
-    fault. Values are rounded once, from float64 to float32. Raises: DataError if the text is not a JSON list or is
-    truncated.
+    Every entry is reshaped to `shape`; one with a different number of values, or with anything but finite numbers, is
+    NaN and described in `faults`. Values are rounded once, from float64 to float32. Raises: DataError if the text is
+    not a JSON list, or is truncated or empty.
     """
     faults_path = target.with_suffix(".faults.json")
     if not (target.is_file() and faults_path.is_file()):
@@ -62,7 +62,7 @@ def stage_column(file: RawFile, target: Path, *, shape: tuple[int, ...]) -> Colu
 
 
 def _convert(file: RawFile, target: Path, shape: tuple[int, ...]) -> dict[int, str]:
-    """Write every entry of the list as a row; return the faults by entry."""
+    """Write every entry of the list as a row; return what is wrong with entries, by their indices."""
     faults, count = {}, 0
     with file.open() as stream, write_rows(target, shape) as append, np.errstate(over="ignore"):
         for entry in iterate_entries(stream, file.name, remedy="download it again"):
@@ -72,12 +72,12 @@ def _convert(file: RawFile, target: Path, shape: tuple[int, ...]) -> dict[int, s
             append(values)
             count += 1
         if not count:
-            raise DataError(f"{file.name}: not a JSON list of entries; download it again")
+            raise DataError(f"{file.name}: an empty list, expected annotations; download it again")
     return faults
 
 
 def _to_array(entry: Entry, shape: tuple[int, ...]) -> tuple[np.ndarray, str | None]:
-    """Return (float32 values, None), or (NaN, the fault)."""
+    """Return (float32 values, None), or (NaN, what is wrong with the entry)."""
     values = _numbers(entry, shape)
     if values is None or values.size != math.prod(shape):
         found = "no numbers" if values is None else f"shape {values.shape}"
@@ -89,7 +89,7 @@ def _to_array(entry: Entry, shape: tuple[int, ...]) -> tuple[np.ndarray, str | N
 
 
 def _numbers(entry: Entry, shape: tuple[int, ...]) -> np.ndarray | None:
-    """Return the numbers of an entry, in whatever shape they are, or None if it is anything else."""
+    """Return the numbers of an entry, of any shape, or None if the entry is anything but an array of numbers."""
     if math.prod(shape) >= _LONG and (values := parse_numbers(entry.text, shape)) is not None:
         return values
     try:

@@ -26,14 +26,15 @@ class _NamedBytes(io.BytesIO):
 def read_annotation(file: RawFile) -> Any:
     """Return the content of a Python 2 or 3 pickle: plain containers, numbers, strings and arrays.
 
-    Raises: DataError if it is damaged; UnsafePickleError if it asks for anything but NumPy's arrays.
+    Raises: DataError if it is damaged; UnsafePickleError if it contains anything else.
     """
     return read_pickle(_NamedBytes(file.read(), file.name), allowed=NUMPY, encoding="latin1", error=DataError)
 
 
 def floats(value: Any, shape: tuple[int, ...]) -> np.ndarray | None:
-    """Return a value as float64 of this shape (reshaped if it has as many entries), or None if that is impossible.
-    None, strings, ragged lists and non-finite numbers give None.
+    """Return a value as a float64 array, reshaped to `shape`, or None if that is impossible.
+
+    None, strings, ragged lists, non-finite numbers and a different number of entries give None.
     """
     size = math.prod(shape)
     if shape_of(value, most=size) is None:
@@ -50,7 +51,7 @@ def floats(value: Any, shape: tuple[int, ...]) -> np.ndarray | None:
 def shape_of(value: Any, *, most: int) -> tuple[int, ...] | None:
     """Return the shape of an array, a number or a nested list; None for anything else or more than `most` entries.
 
-    A pickle can repeat one list inside another, so that a few bytes describe any number of entries.
+    The limit is needed because a pickle can repeat one list inside another: a few bytes describe millions of entries.
     """
     if isinstance(value, np.ndarray):
         return value.shape if value.size <= most else None
@@ -75,6 +76,6 @@ def need(record: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
     found = floats(value, shape)
     if found is None:
         size = shape_of(value, most=1 << 16)
-        state = "None" if value is None else f"of shape {size} or not finite" if size is not None else "no array"
+        state = "None" if value is None else f"of shape {size} or not finite" if size is not None else "not an array"
         raise DataError(f"{name} is {state}, expected {shape}")
     return found

@@ -1,7 +1,7 @@
-"""Raw downloads as one tree of files, whether they are in folders or in zips, merged from several roots.
+"""The files of a download as one tree, whether they are in folders or in zips, merged from several places.
 
-Zips are read in place, never unpacked, so nothing is written outside the shard folder; zips with entries that point
-outside are rejected anyway, since no dataset has any.
+Zips are read in place and never unpacked, so nothing is written outside the shard folder; zips with entries that point
+outside the zip are rejected anyway, since no dataset has any.
 """
 
 import os
@@ -25,7 +25,7 @@ _DEPTH = 6
 
 @dataclass(frozen=True)
 class FolderPlace:
-    """A folder on disk."""
+    """A folder on disk in which files are found by their relative paths."""
 
     path: Path
 
@@ -53,7 +53,7 @@ class FolderPlace:
 
 @dataclass(frozen=True)
 class ZipPlace:
-    """A folder inside a zip; `prefix` is "" or ends with a slash."""
+    """A folder in a zip in which files are found by their relative paths; `prefix` is "" or ends with a slash."""
 
     index: ZipIndex
     prefix: str = ""
@@ -100,7 +100,7 @@ class Tree:
 
 
 def find_places(root: Path, anchors: Iterable[str]) -> list[Place]:
-    """Return every folder, on disk or in a zip, at or below `root` that holds one of the `anchors`.
+    """Return every folder, on disk or in a zip, at or below `root` that contains one of the `anchors`.
 
     An anchor is a file name, with ``*`` as a wildcard, or a folder name with a trailing slash. Places are sorted by
     name, folders before zips.
@@ -141,7 +141,7 @@ def _places_in_zip(source: RawFile, anchors: tuple[str, ...]) -> Iterator[Place]
 
 
 def _plausible(names: np.ndarray, anchors: tuple[str, ...]) -> np.ndarray:
-    """Return the names with an anchor's extension: the others, thousands of pictures, are skipped."""
+    """Return the names that end like one of the anchors, so that thousands of pictures are not compared in detail."""
     endings = {Path(anchor).suffix.encode() for anchor in anchors if not anchor.endswith("/")}
     keep = np.zeros(len(names), bool)
     for ending in endings:

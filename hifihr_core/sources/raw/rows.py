@@ -42,7 +42,7 @@ class Rows:
         return self.shape[0]
 
     def __getitem__(self, index: int) -> np.ndarray:
-        """Return a copy of one row. Raises: IndexError outside; DataError if the file was truncated."""
+        """Return a copy of one row. Raises: IndexError if there is none; DataError if the file was truncated."""
         index = range(len(self))[index]
         if self._file is None:
             self._file = self._open()
@@ -53,7 +53,7 @@ class Rows:
         return np.frombuffer(bytearray(content), "<f4").reshape(self.shape[1:])
 
     def mapped(self) -> np.ndarray:
-        """Return all rows as an array over the mapped file, for occasional access to many of them."""
+        """Return all rows as a memory-mapped array, for occasional access to many of them."""
         return np.load(self.path, mmap_mode="r") if len(self) else np.zeros(self.shape, np.float32)
 
     def _open(self) -> BufferedIOBase:
@@ -65,9 +65,10 @@ class Rows:
 
 @contextmanager
 def write_rows(target: Path, shape: tuple[int, ...]) -> Iterator[Callable[[np.ndarray], None]]:
-    """Yield a function that appends one row, or several, of `shape`; the complete file appears if the block succeeds.
+    """Yield a function that appends rows: one of `shape`, or an array of several.
 
-    Nothing is kept in memory. Raises: ValueError for rows of a wrong shape; DataError if it cannot be written.
+    No rows are kept in memory. The file appears only if the ``with`` block succeeds. Raises: ValueError for rows of
+    another shape; DataError if the file cannot be written.
     """
     count, numbers = 0, max(1, math.prod(shape))
     with write_atomically(target) as part, part.open("wb") as file:

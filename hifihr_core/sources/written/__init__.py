@@ -1,1 +1,1 @@
-"""Write synthetic data in the datasets' own layouts."""
+"""Write synthetic data in the raw layouts of real datasets."""

@@ -1,4 +1,4 @@
-"""FreiHAND v2's raw layout (docs/shards.md and the dataset's own toolbox document its files)."""
+"""Write synthetic data in FreiHAND v2's raw layout, which docs/datasets.md and the dataset's toolbox document."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -33,9 +33,9 @@ _DETECTIONS = "outputs/freihand-train_openpose_keypoints.json"
 
 
 def write_freihand(request: RawRequest, on_progress: OnProgress) -> None:
-    """Write both splits: four versions of every training picture, masks, part maps, all annotation lists.
+    """Write both splits: four versions of every training picture, masks, maps of hand parts, and annotation lists.
 
-    Versions differ in colours; the real ones differ in background. `mano` is zero without MANO.
+    Versions differ in their colours, those of real data in the background. The list `mano` is zero without MANO.
     """
     hand = load_hand(request.hand_name)
     write_marker(request.root, stand_in_vertices=not hand.has_mano_vertices)

@@ -1,4 +1,6 @@
-"""HO-3D's raw layouts, v2 and v3: sequences of frames with pickled metas in OpenGL's camera frame."""
+"""Write synthetic data in HO-3D's raw layouts, v2 and v3: sequences of video frames, each with a pickled annotation
+(its meta) in OpenGL's camera frame.
+"""
 
 import json
 import pickle
@@ -32,7 +34,9 @@ _SEQUENCES = {"train": "ABF1{}", "evaluation": "AP1{}"}
 
 @dataclass(frozen=True)
 class _Version:
-    """The differences between the two releases: frame extension, and size, extension and hand channel of the masks."""
+    """The differences between the two releases: the extension of pictures; the extension and size (width, height) of
+    segmentations, and their channel that marks the hand (OpenCV's order); and whether metas have contact entries.
+    """
 
     picture: str
     mask: str
@@ -82,7 +86,7 @@ def _write(request: RawRequest, on_progress: OnProgress, version: _Version) -> N
 def _frames(
     hand: HandModel, options: SynthOptions, seed: int, count: int, split: str
 ) -> Iterator[tuple[str, Batch, int, Synthesizer]]:
-    """Yield ("<SEQ>/<FRAME>", batch, row, generator) of one split."""
+    """Yield ("<SEQ>/<FRAME>", batch, row in it, synthesizer) for every frame of one split."""
     synthesizer = Synthesizer(hand, seed=seed, options=options)
     for n in range(count):
         if n % _BLOCK == 0:
@@ -155,8 +159,9 @@ class _Split:
     def _parameters(self, batch: Batch, row: int) -> dict[str, np.ndarray]:
         """Return MANO's pose, shape and translation in OpenGL's frame: vertices are MANO(pose, shape) + translation.
 
-        D = diag(1, -1, -1) rotates the hand: D (R (x - j) + j + t) = D R (x - j) + j + t' with t' = D (j + t) - j,
-        where j is the wrist at rest, about which MANO rotates. Zero without MANO.
+        In our frame, a vertex x of the posed hand without global rotation R and translation t moves to
+        R (x - j) + j + t, where j is the wrist at rest, about which MANO rotates. D = diag(1, -1, -1) maps this to
+        OpenGL's frame: D R (x - j) + j + t' with t' = D (j + t) - j. All are zero without MANO.
         """
         if self.native is None:
             return {"handPose": np.zeros(48), "handBeta": np.zeros(10), "handTrans": np.zeros(3)}
@@ -185,7 +190,7 @@ def _evaluation_meta(batch: Batch, row: int) -> dict[str, object]:
 
 
 def _common(batch: Batch, row: int) -> dict[str, object]:
-    """Return camera and object: the object has the pose of a box in the hand and a name from YCB."""
+    """Return the entries for camera and object: a box in the hand, with the name of an object from the YCB set."""
     middle = _opengl(batch.labels["joints_cam"][row]).mean(axis=0)
     corners = np.stack(np.meshgrid(*3 * ([-0.04, 0.04],), indexing="ij"), axis=-1).reshape(8, 3)
     values = (

@@ -1,6 +1,6 @@
 """Write synthetic hands in the raw layouts of FreiHAND v2 and HO-3D v2 / v3, as their downloads look on disk.
 
-Readers, evaluators and tutorials can thus be tried on files in the real format without the real data. A marker file
+So readers, evaluators and tutorials can be tried on files in the real format without the real data. A marker file
 states that a dataset is synthetic, and whether its 778 vertices are MANO's (if MANO is installed) or other points.
 """
 
@@ -43,7 +43,7 @@ class RawRequest:
 
     @property
     def hand_name(self) -> str:
-        """Return the hand model to render."""
+        """Return the name of the hand model to render."""
         return self.hand or ("mano" if is_installed("mano-right") else "anny")
 
 
@@ -63,7 +63,7 @@ def write_raw_tree(
     """Write a synthetic dataset in a raw layout; `on_progress` gets (poses done, total).
 
     A dataset left by an interrupted run is rewritten; a finished one only with `overwrite`.
-    Raises: ValueError for an unknown layout; DataError if the folder holds something else, or cannot be written.
+    Raises: ValueError for an unknown layout; DataError if the folder contains anything else, or cannot be written.
     """
     from importlib import import_module
 
@@ -126,7 +126,7 @@ def _finish_marker(root: Path) -> None:
 
 
 class JsonList:
-    """A JSON list written entry by entry, so that a long list is never in memory."""
+    """Writes a JSON list to a file entry by entry, so that a long list is never in memory."""
 
     def __init__(self, file: TextIO) -> None:
         self.file, self.count = file, 0

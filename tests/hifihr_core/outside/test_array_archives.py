@@ -55,8 +55,8 @@ def test_arrays_come_back_as_they_were_saved_and_can_be_written_to(tmp_path, sav
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (npy(np.array([{}], dtype=object)), "entries of type object"),
-        (npy(np.zeros(3, dtype="c8")), "entries of type complex64"),
+        (npy(np.array([{}], dtype=object)), "entries have type object"),
+        (npy(np.zeros(3, dtype="c8")), "entries have type complex64"),
         (npy(np.zeros(8))[:-3], "61 bytes of numbers, expected 64"),
         (npy(np.zeros(8)) + b"more", "68 bytes of numbers, expected 64"),
         (header("{'descr': '<f4', 'fortran_order': False, 'shape': (99999999, 99999999), }"), "0 bytes of numbers"),

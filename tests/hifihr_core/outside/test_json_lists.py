@@ -71,7 +71,7 @@ def test_a_text_that_is_not_a_list_is_named(text, reason):
 
 def test_the_number_of_lists_may_be_given():
     stream = io.BytesIO(b"[[1], [2]]")
-    with pytest.raises(DataError, match="2 lists, expected 3; ask again"):
+    with pytest.raises(DataError, match="number of inner lists: 2, expected 3; ask again"):
         list(iterate_entries(stream, "x", level=2, lists=3, remedy="ask again"))
 
 

@@ -109,7 +109,7 @@ def test_a_run_killed_in_its_last_moment_is_tidied(tmp_path, whole):
 
 def test_another_plan_is_refused_or_overwrites(tmp_path, whole):
     with pytest.raises(
-        DataError, match=r"finished shards of another plan \(different poses, toy\); choose another --out"
+        DataError, match=r"shards of other data or options \(different: poses, toy\); choose another --out"
     ):
         pack_split(ToySplit(6), tmp_path / "whole", policy=SMALL)
     assert digests(tmp_path / "whole") == whole
@@ -186,7 +186,7 @@ def test_problems_are_listed_and_too_many_are_fatal(tmp_path):
     index = pack_split(ToySplit(bad=(1, 5)), tmp_path / "few", policy=few)
     assert (index.samples, index.problem_count) == (10, 2)
     assert index.problems == (Problem(key="1", reason="toy"), Problem(key="5", reason="toy"))
-    message = r"3 of 12 poses have problems, more than 20\.0%: 1: toy; 2: toy; 3: toy; fix the download, or raise --max"
+    message = r"poses with problems: 3 of 12, expected at most 20\.0% \(1: toy; 2: toy; 3: toy\); fix the download, or "
     for _ in range(2):  # the second run counts the problems of finished shards too
         with pytest.raises(DataError, match=message):
             pack_split(ToySplit(bad=(1, 2, 3)), tmp_path / "many", policy=few)

@@ -140,7 +140,7 @@ def test_samples_are_right_whatever_the_store_does_once(store: Store, folder: Pa
 @pytest.mark.parametrize(
     ("faults", "said"),
     [
-        (["lie"] * 20, r"its SHA-256 differs from the index.*hifihr shards verify"),
+        (["lie"] * 20, r"its SHA-256 differs from that in the index.*hifihr shards verify"),
         (["cut"] * 20, r"3 attempts failed.*check the network"),
         (["500"] * 20, r"3 attempts failed, the last with: 500.*check the network"),
         (["stall"] * 20, r"no answer within 0.3 s; check the network"),
@@ -182,7 +182,7 @@ def test_the_cache_keeps_its_bound_and_what_was_used_last(store: Store, folder: 
     kept = {path.stem for path in tmp_path.glob("*.h5")}
     assert kept == {found.index.shards[number].sha256 for number in (3, 2)}
     assert len(found._cached._open) <= 2
-    with pytest.raises(ConfigError, match=r"data\.cache_gb: found .*; allow more"):
+    with pytest.raises(ConfigError, match=r"data\.cache_gb: found .*; set a higher value"):
         RemoteShardSet(f"{store.url}/train", ShardCache(tmp_path, largest - 1, QUICK))
 
 
@@ -244,7 +244,7 @@ def test_addresses_that_cannot_be(tmp_path: Path, store: Store, monkeypatch: pyt
         open_store("s3://bucket/a")
     with pytest.raises(ConfigError, match=r"the package for smb:// is not installed; .* no s3fs"):
         open_store("smb://server/a")
-    with pytest.raises(DataError, match="lacks the SHA-256"):
+    with pytest.raises(DataError, match="the index lacks the SHA-256 of this file"):
         RemoteFile("s3://bucket/a.h5", 10, "../../etc/passwd")
 
 

@@ -49,7 +49,7 @@ def test_principal_points_are_reported(hands):
     found = checks.principal_points(moved, 224)
     assert (found.status, found.detail) == (
         "passed",
-        "75.0% at the centre of the picture, the farthest 4.90 px away",
+        "75.0% at the centre of the picture, largest offset 4.90 px, limit 56 px",
     )
     moved[2, 1, 2] = 0
     assert checks.principal_points(moved, 224).status == "failed"

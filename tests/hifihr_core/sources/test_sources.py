@@ -156,7 +156,9 @@ class TestFreihand:
     def test_wrong_scales_and_mirrored_hands_fail_the_checks(self, raw_trees, tmp_path):
         lists = raw_trees.write_freihand(tmp_path / "raw", training=3, evaluation=0)["training"]
         (tmp_path / "raw/training_scale.json").write_text(json.dumps([2 * value for value in lists["scale"]]))
-        with pytest.raises(DataError, match=r"is inconsistent: scale \(worst .* m, limit 1e-06 m\)"):
+        with pytest.raises(
+            DataError, match=r"is inconsistent: scale \(`scale` and .* differ by up to .* m, limit 1e-06 m\)"
+        ):
             pack("freihand", tmp_path / "raw", tmp_path / "out")
         mirrored = (np.asarray(lists["xyz"]) * (-1, 1, 1)).tolist()
         (tmp_path / "raw/training_xyz.json").write_text(json.dumps(mirrored))
@@ -372,7 +374,7 @@ class TestRhd:
         for record in records.values():
             record["K"] = record["K"] * np.asarray((1.1, 1, 1))
         raw_trees.write_pickle(tmp_path / "raw/training/anno_training.pickle", records)
-        with pytest.raises(DataError, match=r"projection \(median .* px between K xyz and uv, limit 0\.5 px\)"):
+        with pytest.raises(DataError, match=r"projection \(2D joints .* px apart \(median\), limit 0\.5 px\)"):
             pack("rhd", tmp_path / "raw", tmp_path / "out")
 
     def test_parts_are_named(self, raw_trees, tmp_path):

@@ -100,7 +100,7 @@ def test_bad_but_possible_predictions_are_read(benchmark, make_truth, function):
         ('{"a": 1}', "expected"),
         ("[[], []]", "no joints"),
         ("not json", "expected"),
-        ("[[[[1, 2, 3]]], [], [[[1, 2, 3]]]]", "3 lists, expected 2"),
+        ("[[[[1, 2, 3]]], [], [[[1, 2, 3]]]]", "lists: 3, expected 2"),
         ("[[[[1, 2, 3]], [[1, 2, 3], [4, 5, 6]]], []]", "2 points, expected 1 as in earlier samples"),
         ("[[[[1, 2, 3", "truncated"),
     ],
