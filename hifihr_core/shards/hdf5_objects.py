@@ -1,8 +1,8 @@
 """Find groups, arrays and attributes in an HDF5 file, without the HDF5 library.
 
-The library reads some damaged files without end, and crashes on others. A shard needs little of the format: only the
-oldest version of each part, which `writer.py` writes and which has not changed since the first release. Everything else
-is rejected, every address must be inside the file, and the total size of what is read is limited.
+The library never finishes reading some damaged files, and crashes on others. A shard needs little of the format: only
+the oldest version of each structure, which `writer.py` writes and which has not changed since HDF5's first release.
+Everything else is rejected, every address must be inside the file, and the total size of what is read is limited.
 
 Source: HDF5 File Format Specification 3.0, sections II.A (superblock 0), III.A (B-trees, symbol tables, local heaps)
 and IV.A (object headers 1 and their messages).
@@ -42,20 +42,20 @@ class Hdf5Object:
 
 
 class Hdf5Objects:
-    """The objects of a mapped HDF5 file. All methods raise ValueError at what is damaged or of another form."""
+    """The objects of a mapped HDF5 file. All methods raise ValueError if a structure is damaged or of another form."""
 
     def __init__(self, memory: mmap.mmap) -> None:
         self.memory = memory
         self.bytes_read = 0
 
     def read_root(self) -> Hdf5Object:
-        """Return the group that holds all others."""
+        """Return the root group, which contains all other groups."""
         if self.memory[:8] != _SIGNATURE:
             raise ValueError("it is not an HDF5 file")
         versions = self._unpack("<8x4B", 0)
         sizes = self._unpack("<13x2B", 0)
         if any(versions) or sizes != (8, 8):
-            raise ValueError(f"the versions {versions} and sizes {sizes} of HDF5 are not those of a shard")
+            raise ValueError(f"its HDF5 versions are {versions} and its sizes {sizes}, expected those of a shard")
         base, _, end, _, _, root = self._unpack("<24x6Q", 0)
         if base or end > len(self.memory):
             raise ValueError(f"it ends at byte {base + end:,}, but the file has {len(self.memory):,}")
@@ -78,7 +78,7 @@ class Hdf5Objects:
     def list_members(self, group: Hdf5Object) -> Mapping[str, int | None]:
         """Return the address of every member of a group by name; None for a link.
 
-        Raises: ValueError also if the object is not a group.
+        Raises: ValueError if the object is not a group, or as for all methods.
         """
         table = group.find(_SYMBOL_TABLE)
         if table is None:
@@ -103,7 +103,10 @@ class Hdf5Objects:
         return messages
 
     def _list_leaves(self, address: int, level: int | None) -> list[int]:
-        """Return the addresses of the symbol tables below a node of a B-tree; its level is checked unless None."""
+        """Return the addresses of the symbol tables below the node of a B-tree at `address`.
+
+        `level` is the node's expected level, None for any.
+        """
         signature, kind, found, used = self._unpack("<4sBBH", address)
         if signature != b"TREE" or kind != 0 or found > _MOST_LEVELS or found != (found if level is None else level):
             raise ValueError("the index of a group is damaged")
@@ -127,7 +130,7 @@ class Hdf5Objects:
         text = self._read_bytes(names + offset, min(_LONGEST_NAME, max(0, size - offset)))
         name, separator, _ = text.partition(b"\0")
         if not separator:
-            raise ValueError("a name in a group has no end")
+            raise ValueError(f"a name in a group has no end within {_LONGEST_NAME} bytes")
         return name.decode()
 
     def _unpack(self, form: str, address: int) -> tuple:
@@ -138,12 +141,12 @@ class Hdf5Objects:
         if self.bytes_read > _MOST_BYTES:
             raise ValueError(f"its tables have more than {_MOST_BYTES:,} bytes")
         if address + size > len(self.memory):
-            raise ValueError(f"a part ends at byte {address + size:,}, but the file has {len(self.memory):,}")
+            raise ValueError(f"a structure ends at byte {address + size:,}, but the file has {len(self.memory):,}")
         return self.memory[address : address + size]
 
 
 def find_attribute(item: Hdf5Object, name: str) -> tuple[bytes, bytes, bytes] | None:
-    """Return (type, shape, content) of an attribute as they are in the file, or None if there is none.
+    """Return the bytes (type, shape, content) of an attribute in the file, or None if it has no such attribute.
 
     The content of a string of variable length is its address, which is not followed.
     """

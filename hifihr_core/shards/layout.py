@@ -1,8 +1,8 @@
-"""The layout of one shard file, checked once against the schema: the location of every column, and the contents of
+"""The layout of one shard file, checked once against the schema: the location of every column, and the contents of the
 short ones.
 
-A shard is data, not a program. HDF5 files can link to other files, store data externally, compute it, or contain
-pointers; none of that is followed. Only contiguous arrays of known types inside the file are located, without the HDF5
+HDF5 files can refer to other files, store data externally, compute it, or contain pointers; shards do none of this, and
+nothing of this kind is followed. Only contiguous arrays of known types inside the file are located, without the HDF5
 library, and the numbers are then read from the mapped file.
 """
 
@@ -58,7 +58,7 @@ Members = Mapping[str, int | None]
 
 @dataclass(frozen=True, eq=False)  # hashed by identity: it is looked up for every label of every sample
 class Column:
-    """The location of a contiguous array in the file."""
+    """The location of a contiguous array in the file; `offset` is its first byte."""
 
     offset: int
     shape: tuple[int, ...]
@@ -76,7 +76,11 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """One table in memory: everything except the long columns, which stay in the file."""
+    """One table in memory, except for the long columns, whose locations are given instead.
+
+    Concretely, the picture or mask of row i is bytes ``offsets[i]`` to ``offsets[i + 1]`` of `blob`. ``labels[name]``
+    has a row per row of the table, ``present[name]`` marks the rows that have the label.
+    """
 
     keys: tuple[str, ...]
     offsets: np.ndarray
@@ -88,7 +92,11 @@ class Table:
 
 @dataclass(frozen=True)
 class Layout:
-    """Everything about a shard except its long columns. `rows` is the annotation of every sample."""
+    """All of a shard except its long columns.
+
+    Concretely, ``rows[i] = a`` means that sample i has row a of `annotations`. `cameras` (K) and `sides` (0 right,
+    1 left) have a row per annotation.
+    """
 
     samples: Table
     annotations: Table
@@ -99,7 +107,7 @@ class Layout:
 
 
 def map_file(path: Path) -> mmap.mmap:
-    """Map a file for reading; processes share its pages. Raises: DataError if that fails."""
+    """Map a file for reading; processes share its pages. Raises: DataError if it cannot be opened or is empty."""
     try:
         with path.open("rb") as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -113,7 +121,7 @@ def read_layout(path: Path, memory: mmap.mmap) -> Layout:
     """Return the layout of the shard at `path`, mapped as `memory`.
 
     No lock is taken, so shards can be read on file systems without locks. Raises: DataError if the file is
-    truncated, not a shard, of another version, or holds anything but the columns of the schema.
+    truncated, not a shard, of another version, or its columns are not those of the schema.
     """
     try:
         objects = Hdf5Objects(memory)
@@ -138,7 +146,7 @@ def _check_version(path: Path, root: Hdf5Object) -> None:
 
 
 def _read_shape(content: bytes | None) -> tuple[int, ...]:
-    """Return the shape of an array from the message about it."""
+    """Return the shape of an array from the content of its header message DATASPACE."""
     version, rank = struct.unpack("<2B", (content or b"")[:2].ljust(2, b"\0"))
     sizes = (content or b"")[8 : 8 + 8 * rank]
     if version != 1 or len(sizes) != 8 * rank:
@@ -199,7 +207,7 @@ class _Checker:
         return tuple(key.decode() for key in keys.tolist())
 
     def _short(self, group: Members, name: str, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
-        """Return a copy of a column."""
+        """Return a copy of a column of at most `_LARGEST_SHORT` bytes; arguments as for `_locate`."""
         column = self._locate(group, name, dtype, shape)
         if column.end - column.offset > _LARGEST_SHORT:
             raise ValueError(f"{name} takes {column.end - column.offset:,} bytes, expected at most {_LARGEST_SHORT:,}")
@@ -220,7 +228,7 @@ class _Checker:
         return self.objects.read_object(address)
 
     def _locate(self, parent: Members, name: str, dtype: str, shape: tuple[int, ...]) -> Column:
-        """Return the location of a column; -1 in `shape` matches any size."""
+        """Return the location of the column `name` of this type and `shape`, in which -1 matches any size."""
         data = self._open(parent, name)
         kind, form = data.find(DATATYPE), data.find(LAYOUT)
         if kind is None or form is None:
@@ -240,7 +248,7 @@ class _Checker:
         return column
 
     def _element(self, name: str, dtype: str, kind: bytes) -> np.dtype:
-        """Return the type of an array's elements; of text, with the length in the file."""
+        """Return the type of an array's elements, for text with the length that the file states."""
         if dtype != "S":
             return np.dtype(dtype)
         size = int.from_bytes(kind[4:8], "little")

@@ -275,7 +275,9 @@ def test_missing_and_foreign_files_are_named(folder, tmp_path_factory):
     with pytest.raises(DataError, match=r"train-00001\.h5: missing"):
         ShardSet(folder)
     empty = tmp_path_factory.mktemp("empty")
-    with pytest.raises(DataError, match=r"no index\.json, expected a finished shard folder; run `hifihr prepare`"):
+    with pytest.raises(
+        DataError, match=r"no index\.json, expected a finished shard folder; create or complete it with"
+    ):
         ShardSet(empty)
     with pytest.raises(DataError, match="no such folder"):
         ShardSet(empty / "none")
