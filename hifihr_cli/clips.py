@@ -116,7 +116,7 @@ def predict_clips(
 
 @dataclass(frozen=True)
 class _Clip:
-    """What remains in memory of a clip after its files are written; `kept`: an earlier run had written them."""
+    """What remains in memory of a clip after its files are written; `kept` is True if an earlier run wrote them."""
 
     document: "dict[str, Any]"
     error: "DataError | None" = None

@@ -53,7 +53,7 @@ def emit(text: str) -> None:
 
 
 def emit_json(document: object) -> None:
-    """Write one JSON document to stdout; paths and other objects become strings, NaN becomes null."""
+    """Write one JSON document to stdout; paths and other objects become strings, NaN and infinity become null."""
     from hifihr_core.outside.json_text import finite_json
 
     print(json.dumps(finite_json(document), indent=2, ensure_ascii=False, default=str))

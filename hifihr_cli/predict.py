@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class SideName(str, Enum):
-    """The side that every hand is treated as; `auto` is the side that the detector reports."""
+    """The side of every hand: left, right, or `auto` for the side that the detector reports."""
 
     auto = "auto"
     left = "left"
@@ -74,7 +74,7 @@ DetectorName = Annotated[
 MaxHands = Annotated[
     int | None,
     typer.Option(
-        "--max-hands", min=1, help="Keep only the N most confident hands; default: all, in clips 2.", metavar="N"
+        "--max-hands", min=1, help="Keep only the N most confident hands; default: all (clips: 2).", metavar="N"
     ),
 ]
 MinScore = Annotated[
@@ -172,7 +172,7 @@ To = Annotated[
 Every = Annotated[int, typer.Option("--every", min=1, help="Clips: take every N-th frame.", metavar="N")]
 Camera = Annotated[
     int | None,
-    typer.Option("--webcam", min=0, help="Record from this camera until --to or Ctrl-C, as a clip.", metavar="N"),
+    typer.Option("--webcam", min=0, help="Record a clip from camera N, until --to or Ctrl-C.", metavar="N"),
 ]
 Fps = Annotated[
     float | None,
@@ -336,7 +336,7 @@ def predict(
 
 @dataclass(frozen=True)
 class _Entry:
-    """What remains in memory of a photo after its files are written; `kept`: an earlier run had written them."""
+    """What remains in memory of a photo after its files are written; `kept` is True if an earlier run wrote them."""
 
     document: "dict[str, Any]"
     error: "HifihrError | None"

@@ -199,7 +199,7 @@ def _write_clips(
     foreign = next((name for name in options if name != "seed"), None)
     if source != "synth" or foreign is not None:
         found = f"--{foreign}" if foreign else f"the source {source}"
-        raise ConfigError(f"--clips works only with the source synth, --frames and --seed, not with {found}")
+        raise ConfigError(f"--clips: found {found}, expected the source synth and none of its options except --seed")
     folder, wanted = out or raw_folder("synth-clips"), ClipOptions(frames=frames, seed=options.get("seed", 0))
     with progress("synth", unit="frames") as bar:
         paths = write_synth_clips(folder, clips, wanted, overwrite=overwrite, on_progress=bar)

@@ -60,7 +60,9 @@ def verify(folder: Folder, json: Json = False) -> None:
     if json:
         emit_json({"folders": [str(path) for path in folders], "differences": differences})
     if differences:
-        raise DataError(f"{folder}: differences from what was prepared: {len(differences)}; prepare the dataset again")
+        raise DataError(
+            f"{folder}: differences from the index: {len(differences)}, listed above; prepare the dataset again"
+        )
     if not json:
         emit(f"{folder}: all checksums match in {len(folders)} shard folder{'s'[: len(folders) > 1]}")
 

@@ -86,7 +86,7 @@ def resolve(
     resumed: Path | None,
     start: "BareStart | None" = None,
 ) -> "RunSettings":
-    """Return a run's settings: if it is resumed, the stored ones; over them the file, `--set` and options."""
+    """Return a run's settings: the file, `--set` and options over the defaults, or over those of the resumed run."""
     from hifihr_core.config import find_config, load_settings, named_layers
     from hifihr_core.config.tree import RunSettings
 

@@ -83,7 +83,7 @@ def look_at_devices() -> Iterator[Row]:
     """Report the CPU and the GPUs that torch can use."""
     import torch
 
-    yield "cpu", "ok", f"{os.cpu_count()} cores, torch uses {torch.get_num_threads()}", ""
+    yield "cpu", "ok", f"{os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads", ""
     for index in range(torch.cuda.device_count()):
         device = torch.cuda.get_device_properties(index)
         yield (
@@ -176,7 +176,7 @@ def look_at_eyes() -> Iterator[Row]:
 
     hands = Eyes.load().find(np.zeros((64, 64, 3), np.uint8), "fast")
     state: State = "problem" if hands else "ok"
-    found = f"find hands in a black picture: {len(hands)}" if hands else "run"
+    found = f"found hands in a black picture: {len(hands)}, expected none" if hands else "run"
     yield "palms and joints", state, f"{found}; onnxruntime {version('onnxruntime')}", REINSTALL if hands else ""
 
 

@@ -31,7 +31,7 @@ def draw_skeleton(
 ) -> None:
     """Draw the 20 bones of a hand into a picture, in one colour per finger if `color` is None.
 
-    `width` is in pixels; `rim` is the colour of an outline that makes each bone two pixels wider. A NaN is drawn as 0,
+    `width` is in pixels; `rim` is the colour of an outline that makes each bone two pixels wider. A NaN is taken as 0,
     and joints far outside the picture are moved nearer, so that their coordinates fit OpenCV's integers.
     """
     side = max(picture.shape[:2])

@@ -13,7 +13,7 @@ class HifihrError(Exception):
 
 
 class FindingsError(HifihrError):
-    """The work was done, but its result is a failure: no hand was found, or a score missed `--fail-under`."""
+    """The work was done, but its result is negative: no hand was found, a check failed, or a score is out of bounds."""
 
     exit_code = 1
 

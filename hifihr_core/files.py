@@ -89,7 +89,7 @@ def check_writable(path: Path) -> None:
 
 
 def plain_name(name: str) -> str:
-    """Return a name that is safe inside a file: white space and control characters become `_`."""
+    """Return a name that OBJ and other files can contain: white space and control characters become `_`."""
     return "".join(letter if letter.isprintable() and not letter.isspace() else "_" for letter in name)
 
 

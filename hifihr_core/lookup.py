@@ -1,4 +1,4 @@
-"""Find rows of tables by name, with helpful errors; import objects by name; insist on values that may be None."""
+"""Find rows of tables by name, with helpful errors; import objects by name; check that optional values exist."""
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches

@@ -1,4 +1,4 @@
-"""Hands in front of a camera, as parameters, root and light; their joints, vertices, pixels and picture."""
+"""Records of hands in front of a camera, and functions that pose, place, project and render them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass

@@ -1,6 +1,6 @@
 """Random numbers as a pure function of (seed, epoch, name): no state, any order of calls, any number of workers.
 
-Every number is a hash of these three (splitmix64, Steele et al. 2014), so a sample is augmented identically in every
+Every number is a hash of such a tuple (splitmix64, Steele et al. 2014), so a sample is augmented identically in every
 worker, order, batch and version of numpy.
 """
 

@@ -40,7 +40,7 @@ def as_os_error(error: SafetensorError, path: Path) -> OSError:
 def read_facts(path: Path, *, format: str = FORMAT, version: str = FORMAT_VERSION) -> dict[str, str]:
     """Return the metadata of a weight file.
 
-    Raises: AssetError if the file is missing or broken, or if its format or version is another one.
+    Raises: AssetError if the file is missing or broken, or does not have this format and version.
     """
     with _open(path) as file:
         facts: dict[str, str] = file.metadata() or {}

@@ -107,13 +107,13 @@ def _download(asset: Asset, source: Source, part: Path, on_progress: OnProgress)
 
 @dataclass
 class Bounded:
-    """A response body, of which at most one byte more than the `left` expected ones is read, to detect a longer one."""
+    """A response body with `left` expected bytes; at most one byte more is read, to detect a body that is too long."""
 
     body: BufferedIOBase
     left: int
 
     def read(self, size: int) -> bytes:
-        """Return at most `size` of the next bytes, or none beyond the limit."""
+        """Return up to `size` bytes; none at the end of the body, or after one byte more than expected."""
         block = self.body.read(min(size, self.left + 1)) if self.left >= 0 else b""
         self.left -= len(block)
         return block

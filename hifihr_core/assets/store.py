@@ -60,7 +60,7 @@ def asset_path(asset_id: str) -> Path:
 
 
 def remedy(asset: Asset) -> str:
-    """Return what the user can do to install `asset`, as a part of a sentence."""
+    """Return how to install `asset`, as the end of an error message: "run ...", or "get it from ..., then run ..."."""
     if asset.source:
         return f"run `hifihr assets fetch {asset.id}`"
     return f"get it from {asset.homepage}, then run `hifihr assets import {asset.id} PATH`"

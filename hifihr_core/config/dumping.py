@@ -13,7 +13,7 @@ BARE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789
 
 
 def dump_toml(settings: Settings, *, comments: bool = True) -> str:
-    """Return the whole tree as TOML, if `comments` with a description above each setting.
+    """Return the whole tree as TOML; with `comments`, each setting has its description above it.
 
     Settings that are None are omitted, since TOML has no such value; with `comments` a comment names them.
     """
@@ -76,5 +76,5 @@ def _value(value: object) -> str:
 
 
 def _text(text: str) -> str:
-    """Return a basic string; JSON's escapes match TOML's, except for the delete character."""
+    """Return the text as a quoted TOML string; JSON's escapes are also TOML's, except for the delete character."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

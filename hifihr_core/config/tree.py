@@ -30,7 +30,7 @@ class DataSettings(Settings):
     image_px: int = Field(224, ge=16, le=4096)
     """Side of the square crop that the network sees, pixels."""
     augmentation: Literal["standard", "paper", "none"] = "standard"
-    """Augmentation of training crops: ours, the paper's (only in-plane rotation), or none."""
+    """Augmentation of training crops: all kinds, only in-plane rotation as in the paper, or none."""
     versions: Literal["first", "all"] = "first"
     """Pictures to use of an annotation that has several (FreiHAND has four): the first, as in the paper, or all."""
     cache_gb: PositiveFloat = 20.0
@@ -47,7 +47,7 @@ class ModelSettings(Settings):
     joints: Literal["auto", "freihand", "ho3d"] = "auto"
     """Joint definition; "auto" is that of the training data."""
     backbone: str = "tf_efficientnet_b3"
-    """Any timm model with feature maps (the paper: tf_efficientnet_b3), or "eyes", which was trained on hands."""
+    """Backbone: a timm model with feature maps (the paper: tf_efficientnet_b3), or "eyes", the hand detector's."""
     weights: str = "auto"
     """Initial backbone weights: "hub", "shipped", "none" (random), a file, or "auto" (the first that is available)."""
     normalize: bool = True
@@ -69,7 +69,7 @@ class ModelSettings(Settings):
     texture_px: NonNegativeInt = 0
     """Side of the texture map in training, pixels: a divisor of the full side (anny: 512, at least 32); 0: full."""
     light: Literal["bounded", "paper"] = "bounded"
-    """Light from the light head's output: with smoothly bounded colours, or with clipped colours as in the paper."""
+    """How the output of the light head becomes a light: colours are bounded smoothly, or clipped as in the paper."""
     ambient: bool = True
     """Predict the ambient light too; the original fixed it at 0.5."""
 
