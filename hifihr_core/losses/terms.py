@@ -68,7 +68,7 @@ class LossInputs:
     @property
     def placed_start(self) -> PlacedEstimate:
         """Return the hands as estimated by the run's starting network (capability "start")."""
-        return needed(self.start, "the estimate of the run's start")
+        return needed(self.start, "the estimate of the run's starting network")
 
     @property
     def rendered(self) -> Rendered:
@@ -78,7 +78,7 @@ class LossInputs:
     @property
     def pixels(self) -> tuple[Float[Tensor, "B H W"], Float[Tensor, " B"]]:
         """Return `region` and `trust` (capability "region")."""
-        return needed(self.region, "the region to compare"), needed(self.trust, "the trust in samples")
+        return needed(self.region, "the region to compare"), needed(self.trust, "the trust in each sample")
 
     @property
     def mano_vertices(self) -> Float[Tensor, "B 778 3"]:

@@ -40,7 +40,7 @@ def get_backend(name: str, device: torch.device) -> Backend:
     ValueError for an unknown name, DeviceError if `pytorch3d` is requested but cannot be imported.
     """
     if name not in _BACKENDS:
-        raise ValueError(f"unknown backend {name!r}, expected one of {', '.join(_BACKENDS)}")
+        raise ValueError(f"backend is {name!r}, expected one of {', '.join(_BACKENDS)}")
     return _BACKENDS[name](device.type)
 
 

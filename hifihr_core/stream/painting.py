@@ -78,8 +78,8 @@ class PicturesOfWorker(_OfSamples):
     """Samples that a CPU worker decodes and paints one by one, each directly into the batch.
 
     With `floats` and without augmentation, each picture is converted to floats while its bytes are still in the
-    processor's cache. Otherwise the batch is bytes: writing floats would evict data from the cache that the changes of
-    augmentation read repeatedly.
+    processor's cache. Otherwise pixels stay bytes: writing floats would evict data from the cache that augmentation
+    reads repeatedly.
     """
 
     floats: bool = False
