@@ -65,7 +65,7 @@ def measure_root(
 def transform_K(K: Float[Tensor, "*B 3 3"], T_new_old: Float[Tensor, "*B 3 3"]) -> Float[Tensor, "*B 3 3"]:
     """Return K for an image after the affine pixel transform `T_new_old` (crop, resize): K' = T K.
 
-    `T_new_old` maps homogeneous (u, v, 1) of the old image to the new one, in the half-pixel convention above.
+    `T_new_old` maps homogeneous (u, v, 1) of the old image to the new one, in the pixel convention of this module.
     """
     return T_new_old @ K
 

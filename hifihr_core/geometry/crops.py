@@ -67,7 +67,7 @@ def transform_points(points_px: Float[np.ndarray, "N 2"], T_new_old: Affine) -> 
 
 
 def image_scale(T_new_old: Affine) -> float:
-    """Return the factor by which the transform scales lengths: the square root of that for areas."""
+    """Return the factor by which the transform scales lengths: the square root of the factor for areas."""
     (a, b), (c, d) = T_new_old[:2, :2].tolist()
     return abs(a * d - b * c) ** 0.5
 

@@ -1,4 +1,4 @@
-"""Left hands: every model is of a right hand, and a left one is its mirror image."""
+"""Left hands: all hand models are right hands, and a left hand is the mirror image of one."""
 
 import numpy as np
 from jaxtyping import Float

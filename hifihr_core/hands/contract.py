@@ -28,8 +28,8 @@ JointDefinition = Literal["freihand", "ho3d"]
 class HandParameters:
     """Named parameters of a batch of hands; sizes are those of the model (`pose_dim`, `shape_dim`, `texture_dim`).
 
-    `global_orient` is axis-angle in radians. `shape` and `texture` are standardised: zero is the mean hand, one is one
-    standard deviation. `texture=None` means that no appearance is needed.
+    `global_orient` is axis-angle in radians. `shape` and `texture` are standardised: zero is the mean hand, and 1 is
+    one standard deviation. `texture=None` means that no appearance is needed.
     """
 
     global_orient: Float[Tensor, "B 3"]

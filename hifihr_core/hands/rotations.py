@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def rotation_matrices(vectors: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
-    """Return the matrix of each rotation: by ``|vector|`` radians about ``vector``."""
+    """Return the matrix that rotates by ``|vector|`` radians about ``vector``, for each of `vectors`."""
     bends = bend_matrices(vectors)
     return bends + _identity(bends.dtype, bends.device)
 

@@ -26,7 +26,7 @@ _NUM_NUMBERS = 21 + 21 + 63 + 42
 class Evidence:
     """The eyes' and the hand network's output for right (or mirrored left) hands, beyond keypoints.
 
-    `spread_px` is the sample standard deviation (n - 1) of a joint over the eyes' looks, along an axis, and `depth_px`
+    `spread_px` is the sample standard deviation (n - 1) of a joint over the eyes' looks, per axis, and `depth_px`
     the depth of each joint relative to the wrist, both in pixels of the keypoints' picture. `metres` are the joints
     relative to the centre of the hand, in the axes of that picture. `features` are the hand network's pooled features,
     from an upright crop of a right hand, and `second_px` are its own joints in the keypoints' picture.

@@ -34,7 +34,7 @@ _JOINT_WEIGHTS = tuple(2.0 if j == WRIST else 1.5 if j in TIPS else 1.0 for j in
 
 @dataclass(frozen=True)
 class FitWeights:
-    """Standard deviations of the residuals; residuals are measured in these units.
+    """Standard deviations of the residuals, by which a fit divides them.
 
     `keypoint` and `outlier` are fractions of half the hand's size in the image; a keypoint whose error exceeds
     `outlier` loses influence. `start_pose` (radians), `start_turn` (radians) and `start_shape` keep a hand near its

@@ -21,8 +21,9 @@ _HALF_HAND_M = 0.09
 class DetectorNoise:
     """The errors of the simulated detector.
 
-    `level` is in units of half the hand's size in the image; each sample draws a level up to it. The shares are those
-    of outlier joints, lost joints, hands with a lost finger, and hands with two swapped fingers.
+    `level` is the largest standard deviation of the noise, in units of half the hand's size in the image; each hand
+    draws its own standard deviation up to it. The shares are those of outlier joints, lost joints, hands with a lost
+    finger, and hands with two swapped fingers.
     """
 
     level: float = 0.12

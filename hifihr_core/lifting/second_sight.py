@@ -43,7 +43,7 @@ FIT_STEPS = 8
 class Sighted:
     """The hands of a batch of crops that the eyes found (`which`), and the evidence for each of them.
 
-    `sigma_px` is the expected error of each keypoint along an axis, in pixels of the crop.
+    `sigma_px` is the expected error of each keypoint per axis, in pixels of the crop.
     """
 
     which: Bool[Tensor, " B"]
@@ -178,7 +178,7 @@ def fit_seen(
 def trust_of(
     keypoints_px: Float[Tensor, "B 21 2"], sigma_px: Float[Tensor, "B 21"], second_px: Float[Tensor, "B 21 2"]
 ) -> Float[Tensor, "B 21"]:
-    """Return the weight of each keypoint in a fit, from its expected error along an axis.
+    """Return the weight of each keypoint in a fit, from its expected error per axis.
 
     If the hand network's joint (`second_px`) is far from the eyes', one of them is wrong, and the keypoint counts less.
     """
@@ -186,7 +186,7 @@ def trust_of(
 
 
 def trust_of_sigma(keypoints_px: Float[Tensor, "B 21 2"], sigma_px: Float[Tensor, "B 21"]) -> Float[Tensor, "B 21"]:
-    """Return the weight of each keypoint in a fit, given its expected error `sigma_px` along an axis."""
+    """Return the weight of each keypoint in a fit, given its expected error `sigma_px` per axis."""
     sigma = sigma_px / _size_px(keypoints_px)
     return (_USUAL_SIGMA / 2 / sigma.clamp_min(1e-6)).clamp_max(_MOST_TRUST)
 
@@ -194,7 +194,7 @@ def trust_of_sigma(keypoints_px: Float[Tensor, "B 21 2"], sigma_px: Float[Tensor
 def doubted_sigma(
     keypoints_px: Float[Tensor, "B 21 2"], sigma_px: Float[Tensor, "B 21"], second_px: Float[Tensor, "B 21 2"]
 ) -> Float[Tensor, "B 21"]:
-    """Return the expected error of each keypoint along an axis, pixels: larger if `second_px` disagrees."""
+    """Return the expected error of each keypoint per axis, pixels: larger if `second_px` disagrees."""
     size_px = _size_px(keypoints_px)
     apart = (second_px - keypoints_px).norm(dim=-1) / size_px - _USUALLY_APART
     return torch.hypot(sigma_px, _DOUBT * size_px * apart.clamp_min(0))

@@ -46,7 +46,7 @@ class SeenHands:
         )
 
     def spread_px(self, which: Tensor) -> Float[Tensor, "B 21"]:
-        """Return the sample standard deviation (L - 1) of every joint over the looks, along an axis, pixels."""
+        """Return the sample standard deviation (L - 1) of every joint over the looks, per axis, pixels."""
         looks = self.looks_px[which]
         squared = (looks - looks.mean(dim=1, keepdim=True)).square().sum(dim=-1)
         return (squared.sum(dim=1) / (2 * (looks.shape[1] - 1))).sqrt()

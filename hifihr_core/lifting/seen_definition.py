@@ -1,8 +1,8 @@
 """The eyes' definition of the 21 joints in terms of a hand model's joints.
 
-The joints of the eyes (the built-in detector) have the same names as ours but are at other places: their fingertips are
-a fifteenth of the hand's size short of ours, and their wrist is a tenth of it nearer to the fingers. A fit that ignores
-this bends fingers to shorten them.
+The joints of the eyes (the built-in detector) have the same names as ours but are at other places. Relative to the
+hand's size, their fingertips are a fifteenth short of ours, and their wrist is a tenth nearer to the fingers. A fit
+that ignores this bends fingers to shorten them.
 """
 
 from functools import cache

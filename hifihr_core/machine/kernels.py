@@ -24,6 +24,6 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def helper(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a function that only kernels in the same file call, without a Python wrapper."""
+    """Compile, without a Python wrapper, a function that is only called by kernels in the same file."""
     bare: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
     return numba.njit(**bare, **_OPTIONS)(inspect.unwrap(function))

@@ -1,4 +1,4 @@
-"""Checkpoints: a weight file with the settings and facts that rebuild its network."""
+"""Checkpoints: weight files with the settings and facts from which their network is rebuilt."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -69,7 +69,7 @@ class ImageNetwork(nn.Module, ABC):
         return "none, random weights"
 
     def part_of(self) -> dict[str, str]:
-        """Return the part to which each tensor of the state belongs, by tensor name."""
+        """Return a dict from the name of each tensor in the state dict to the part that it belongs to."""
         owner = {module: name for name, modules in self.parts().items() for module in modules}
         found: dict[str, str] = {}
 

@@ -52,7 +52,7 @@ def trunk(feature_dim: int, *, norm: str = "batch") -> nn.Sequential:
 
 
 def branch(out: int, *, start: Float[Tensor, " N"] | None = None) -> nn.Sequential:
-    """Return the layers 512 -> 128 -> `out`; with `start`, they output about `start` for every image at first."""
+    """Return the layers 512 -> 128 -> `out`; given `start`, they initially output about `start` for every image."""
     layers = _kaiming(nn.Sequential(nn.Linear(TRUNK_DIM, 128), nn.ReLU(), nn.Linear(128, out)))
     if start is not None:
         last = layers[-1]

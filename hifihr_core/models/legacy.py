@@ -151,7 +151,7 @@ def _encoder_state(state: Mapping[str, Tensor], backbone: nn.Module) -> dict[str
 
 
 def _hand_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the hand encoder's tensors; its pose head is split into global rotation and pose."""
+    """Rename the hand encoder's tensors to our names; its pose head is split into global rotation and pose."""
     ours = {name.replace("base_layers.", "trunk.", 1): value for name, value in state.items()}
     for name, value in state.items():
         head, _, rest = name.partition(".")

@@ -1,4 +1,4 @@
-"""The network: from an image and its camera to the parameters of hand, light and root position."""
+"""Networks from an image and its camera to the parameters of the hand, the light and the root position."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace

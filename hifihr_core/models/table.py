@@ -31,14 +31,14 @@ NETWORKS: Mapping[str, NetworkRow] = MappingProxyType(
 
 
 def network_row(settings: ModelSettings) -> NetworkRow:
-    """Return the row of `model.geometry`. Raises: ConfigError for an unknown name."""
+    """Return the row that the setting `model.geometry` names. Raises: ConfigError for an unknown name."""
     return lookup(NETWORKS, settings.geometry, "model.geometry")
 
 
 def build_network(
     settings: ModelSettings, hand: HandModel, *, image_px: int, weights: Pretrained = "none"
 ) -> ImageNetwork:
-    """Return the untrained network for this hand that `settings` describe.
+    """Return an untrained network for this hand, with the architecture that `settings` describe.
 
     `weights` are for the backbone; see `build_encoder`. Random weights come from torch's global generator. Raises:
     ConfigError for an unknown network or backbone; AssetError if weights are missing.

@@ -111,7 +111,10 @@ def _fill_turns(pose: np.ndarray, axes: np.ndarray, slots: np.ndarray, turns: np
 
 @helper
 def _fill_motion(turn: np.ndarray, head: np.ndarray, above: np.ndarray, out: np.ndarray) -> None:
-    """Fill `out` (3, 4) with the rotation `turn` about `head`, x -> R (x - head) + head, followed by `above`."""
+    """Fill `out` (3, 4) with the motion of a bone.
+
+    It rotates by R = `turn` about `head`, x -> R (x - head) + head, and then moves like its parent, by `above`.
+    """
     shift = np.empty(3)
     for i in range(3):
         shift[i] = head[i] - turn[i, 0] * head[0] - turn[i, 1] * head[1] - turn[i, 2] * head[2]
@@ -136,7 +139,7 @@ def _pose_joints(
     halved: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    """Add the moved moments of each hand to its joints in `out` (B, 21, 3)."""
+    """Pose each hand: add its moments, moved by their bones, to its joints in `out` (B, 21, 3)."""
     num_joints = len(parents)
     turns, half_turns = np.empty((num_joints, 3, 3)), np.empty((num_joints, 3, 3))
     motions, still = np.empty((num_joints + len(halved), 3, 4)), np.eye(3, 4)
