@@ -70,7 +70,7 @@ def is_done(index: RunIndex, path: Path, settings: str) -> bool:
     return all((index.folder / name).is_file() for name in index.names(str(path)))
 
 
-def refuse_other_results(index: RunIndex, path: Path, settings: str) -> None:
+def refuse_other_results(index: RunIndex, path: Path) -> None:
     """Raise DataError if the folder has results of this photo, which must not be those of this run (`is_done`).
 
     The message says whether they were made with other settings or from another version of the photo.
