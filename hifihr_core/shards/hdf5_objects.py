@@ -37,7 +37,7 @@ class Hdf5Object:
     messages: tuple[tuple[int, bytes], ...]
 
     def find(self, kind: int) -> bytes | None:
-        """Return the content of the first message of a type, or None."""
+        """Return the content of the first message of the type `kind`, or None if there is none."""
         return next((content for found, content in self.messages if found == kind), None)
 
 
@@ -55,7 +55,7 @@ class Hdf5Objects:
         versions = self._unpack("<8x4B", 0)
         sizes = self._unpack("<13x2B", 0)
         if any(versions) or sizes != (8, 8):
-            raise ValueError(f"its HDF5 versions are {versions} and its sizes {sizes}, expected those of a shard")
+            raise ValueError(f"its HDF5 versions are {versions} and its sizes {sizes}, expected zeros and (8, 8)")
         base, _, end, _, _, root = self._unpack("<24x6Q", 0)
         if base or end > len(self.memory):
             raise ValueError(f"it ends at byte {base + end:,}, but the file has {len(self.memory):,}")
@@ -82,7 +82,7 @@ class Hdf5Objects:
         """
         table = group.find(_SYMBOL_TABLE)
         if table is None:
-            raise ValueError("a group is not of the kind that shards have")
+            raise ValueError("a group has no symbol table")
         tree, heap = struct.unpack("<QQ", _exactly(table, 16))
         signature, size, names = self._unpack("<8sQ8xQ", heap)
         if signature != b"HEAP\0\0\0\0":

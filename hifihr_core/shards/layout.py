@@ -70,7 +70,7 @@ class Column:
         return self.offset + math.prod(self.shape) * self.dtype.itemsize
 
     def view(self, memory: mmap.mmap) -> np.ndarray:
-        """Return the array over the mapped file."""
+        """Return the array as a view of the mapped file."""
         return np.ndarray(self.shape, self.dtype, buffer=memory, offset=self.offset)
 
 
@@ -234,7 +234,7 @@ class _Checker:
         if kind is None or form is None:
             raise ValueError(f"{name} is not an array")
         if not kind.startswith(_TYPES[dtype]):
-            raise ValueError(f"{name} has another type than {_TYPE_NAMES[dtype]}")
+            raise ValueError(f"{name} has the wrong type, expected {_TYPE_NAMES[dtype]}")
         found = _read_shape(data.find(DATASPACE))
         if len(found) != len(shape) or any(want not in (-1, got) for want, got in zip(shape, found, strict=True)):
             raise ValueError(f"{name} has shape {found}, expected {shape}")

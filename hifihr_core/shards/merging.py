@@ -41,7 +41,8 @@ def find_parts(out: Path) -> Mapping[Part, Path]:
     missing = sorted(set(range(1, of + 1)) - {number for total, number in found if total == of})
     if missing or found[-1][0] != of:
         names = ", ".join(f"{number}/{of}" for number in missing)
-        fault = f"missing parts: {names}" if missing else f"contains parts of {of} and of {found[-1][0]}"
+        totals = f"contains parts with different totals, {of} and {found[-1][0]}"
+        fault = f"missing parts: {names}" if missing else totals
         raise DataError(f"{out}: {fault}; run `hifihr prepare --part` for every part, with the same total")
     return {Part(number, of): out / Part(number, of).name for _, number in found}
 

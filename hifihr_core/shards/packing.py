@@ -161,7 +161,7 @@ def _keep_finished(folder: Path, plan: Mapping[str, Any]) -> ShardIndex:
 def _take_over(folder: Path, plan: Mapping[str, Any], name: str) -> None:
     """Prepare `folder` and its working folder; shards are kept if an interrupted run with the same plan made them.
 
-    Other shards are removed, but never files that no run of hifihr can have left there.
+    Other shards are removed, but only files whose names are those of shards or of hifihr's temporary files.
     """
     work = folder / WORK_NAME
     plan_path, index_path = work / "plan.json", folder / INDEX_NAME
@@ -195,7 +195,7 @@ def _refuse_failed(results: Sequence[CheckFacts], policy: Policy) -> None:
 
 
 def _pack(split: Split, pieces: Sequence[Piece], policy: Policy, on_progress: OnProgress) -> Tally:
-    """Pack the pieces that are missing, and return the contents of all."""
+    """Pack the shards that are missing, and return the contents and problems of all shards."""
     tally = Tally()
     todo = []
     for piece in pieces:

@@ -194,7 +194,7 @@ class ShardReader:
         return self._map
 
     def _view(self, column: Column) -> np.ndarray:
-        """Return a column as an array over the mapped file."""
+        """Return a column as a view of the mapped file."""
         if column not in self._views:
             self._views[column] = column.view(self._memory)
         return self._views[column]

@@ -1,6 +1,6 @@
 """A size-limited folder of shards fetched from a store, keyed by checksum.
 
-Several processes may share it: each shard is fetched by one of them, and the one opened longest ago is removed first.
+Several processes may share it; a shard is fetched by only one of them. Shards opened longest ago are removed first.
 """
 
 import os

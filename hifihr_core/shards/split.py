@@ -1,4 +1,4 @@
-"""The input of a shard: one split of a dataset, read pose by pose."""
+"""The input of packing: one split of a dataset, read pose by pose."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -13,8 +13,8 @@ class Split(ABC):
     """One split of a dataset, ready to be packed; it pickles into worker processes.
 
     `count` is the number of annotated poses, `bytes_each` the approximate size of one in a shard, and `plan` a small
-    description in JSON values (such as file names, sizes, options): a run continues an interrupted one only if theirs
-    are equal.
+    description in JSON values (such as file names, sizes, options): a run continues an interrupted one only if both
+    have the same plan.
     """
 
     facts: DatasetFacts

@@ -61,7 +61,7 @@ def projected_labels(joints_cam: np.ndarray, K: np.ndarray, joints_px: np.ndarra
 
 
 def bone_lengths(joints_cam: np.ndarray, scale: np.ndarray) -> CheckFacts:
-    """Check that `scale` is the length of the middle finger's proximal phalanx, metres, within a micrometre."""
+    """Check that `scale`, in metres, is the length of the middle finger's proximal phalanx, to within a micrometre."""
     ends = np.asarray(joints_cam[:, SCALE_BONE, :], np.float64)
     errors = np.abs(np.linalg.norm(ends[:, 0] - ends[:, 1], axis=-1) - scale)
     worst = float(np.nanmax(errors, initial=0.0))

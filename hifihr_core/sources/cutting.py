@@ -147,7 +147,10 @@ def _light(light: np.ndarray, move: _Move) -> np.ndarray:
 
 
 def _sky(sky: np.ndarray, _: _Move) -> np.ndarray:
-    """Mirror the polynomials x, y, z, xy, yz, xz, x^2 - y^2, 3 z^2 - 1 of the normal: those odd in x change sign."""
+    """Mirror the light of the sky, which is (8, 3): RGB coefficients of eight polynomials of the normal (x, y, z).
+
+    Those of polynomials odd in x change sign. The polynomials are x, y, z, xy, yz, xz, x^2 - y^2, 3 z^2 - 1.
+    """
     return sky * np.asarray((-1, 1, 1, -1, 1, -1, 1, 1), np.float32)[:, None]
 
 

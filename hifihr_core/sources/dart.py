@@ -198,7 +198,7 @@ def read_vertices(part: DartPart, name: str) -> np.ndarray | None:
     fits = len(shape) == 2 and shape[0] >= MANO_VERTICES
     vertices = floats(value, (shape[0], 3)) if fits else None
     if vertices is None:
-        raise DataError(f"{file.name}: shape {shape}, expected at least {MANO_VERTICES} vertices")
+        raise DataError(f"{file.name}: shape {shape}, expected (N, 3) with at least {MANO_VERTICES} vertices")
     return vertices[:MANO_VERTICES] * FROM_UNITY
 
 
@@ -330,7 +330,7 @@ def inspect_dart(request: Request) -> Sequence[FileState]:
 
 DART = Source(
     name="dart",
-    summary="DART: 800,000 rendered right hands, orthographic",
+    summary="DART: 800,000 rendered right hands, seen by an orthographic camera",
     licence="free",
     download=DOWNLOAD,
     layout=LAYOUT,

@@ -69,13 +69,21 @@ def shape_of(value: Any, *, most: int) -> tuple[int, ...] | None:
 
 
 def need(record: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Return one array of an annotation. Raises: DataError, such as "handPose is None, expected (48,)"."""
+    """Return the array `name` of an annotation, reshaped to `shape`. Raises: DataError if there is no such array."""
     if not isinstance(record, dict):
         raise DataError(f"contains {type(record).__name__}, expected a dict of annotations")
     value = record.get(name)
     found = floats(value, shape)
     if found is None:
-        size = shape_of(value, most=1 << 16)
-        state = "None" if value is None else f"of shape {size} or not finite" if size is not None else "not an array"
-        raise DataError(f"{name} is {state}, expected {shape}")
+        raise DataError(f"{name} is {_describe(value, shape)}, expected finite numbers of shape {shape}")
     return found
+
+
+def _describe(value: Any, shape: tuple[int, ...]) -> str:
+    """Return what is wrong with an entry that cannot be read as finite numbers of `shape`."""
+    if value is None:
+        return "None"
+    found = shape_of(value, most=1 << 16)
+    if found is None:
+        return "not an array"
+    return "not finite" if math.prod(found) == math.prod(shape) else f"of shape {found}"

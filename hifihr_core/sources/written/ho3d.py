@@ -34,8 +34,11 @@ _SEQUENCES = {"train": "ABF1{}", "evaluation": "AP1{}"}
 
 @dataclass(frozen=True)
 class _Version:
-    """The differences between the two releases: the extension of pictures; the extension and size (width, height) of
-    segmentations, and their channel that marks the hand (OpenCV's order); and whether metas have contact entries.
+    """The differences between the two releases.
+
+    `picture` and `mask` are the extensions of pictures and segmentations, `mask_size` is the width and height of
+    segmentations, and `hand_channel` the channel (OpenCV's order) that marks the hand in them; `contacts` says whether
+    metas have entries about contacts with the object.
     """
 
     picture: str
@@ -96,7 +99,7 @@ def _frames(
 
 
 class _Split:
-    """One split under construction."""
+    """Writes one split, frame by frame."""
 
     def __init__(self, root: Path, name: str, version: _Version, native: HandModel | None) -> None:
         self.root, self.name, self.version, self.native = root, name, version, native
@@ -104,7 +107,7 @@ class _Split:
         self.found: dict[str, list[list]] = {}
 
     def write(self, frame: str, batch: Batch, row: int, synthesizer: Synthesizer) -> None:
-        """Write picture, meta and, in training, mask and detections of one frame."""
+        """Write the picture and the meta of one frame and, for training, its mask and detections."""
         sequence, _, number = frame.partition("/")
         picture = encode(batch, row, synthesizer, self.version.picture)
         self._place(sequence, "rgb", number + self.version.picture).write_bytes(picture)
@@ -159,9 +162,9 @@ class _Split:
     def _parameters(self, batch: Batch, row: int) -> dict[str, np.ndarray]:
         """Return MANO's pose, shape and translation in OpenGL's frame: vertices are MANO(pose, shape) + translation.
 
-        In our frame, a vertex x of the posed hand without global rotation R and translation t moves to
-        R (x - j) + j + t, where j is the wrist at rest, about which MANO rotates. D = diag(1, -1, -1) maps this to
-        OpenGL's frame: D R (x - j) + j + t' with t' = D (j + t) - j. All are zero without MANO.
+        Let j be the wrist at rest, about which MANO rotates, and x a posed vertex before the global rotation R and the
+        translation t are applied; in our frame they move it to R (x - j) + j + t. D = diag(1, -1, -1) maps this to
+        OpenGL's frame: D R (x - j) + j + t' with t' = D (j + t) - j. All parameters are zero without MANO.
         """
         if self.native is None:
             return {"handPose": np.zeros(48), "handBeta": np.zeros(10), "handTrans": np.zeros(3)}

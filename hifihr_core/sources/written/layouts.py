@@ -1,4 +1,4 @@
-"""Write synthetic hands in the raw layouts of FreiHAND v2 and HO-3D v2 / v3, as their downloads look on disk.
+"""Write synthetic hands in the raw layouts of FreiHAND v2 and HO-3D v2 or v3, with the same files as their downloads.
 
 So readers, evaluators and tutorials can be tried on files in the real format without the real data. A marker file
 states that a dataset is synthetic, and whether its 778 vertices are MANO's (if MANO is installed) or other points.
@@ -29,7 +29,7 @@ EVALUATION_SEED = 1_000_003
 class RawRequest:
     """What to write: the numbers of annotated poses in both splits, the seed, and the folder.
 
-    `hand=None` means MANO if it is installed, else the free hand. `photos` and `backgrounds` are those of
+    `hand=None` means MANO if it is installed, else the free hand model. `photos` and `backgrounds` are those of
     `SynthOptions`.
     """
 
@@ -89,7 +89,7 @@ def write_marker(root: Path, *, stand_in_vertices: bool) -> None:
 def refuse_taken(root: Path, *, overwrite: bool) -> None:
     """Reject a folder that may hold a real download, or a finished dataset that must not be replaced.
 
-    Raises: DataError, with the remedy.
+    Raises: DataError for such a folder; it names a remedy.
     """
     if not root.is_dir() or not any(not is_junk(path.name) for path in root.iterdir()):
         return

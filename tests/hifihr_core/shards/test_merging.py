@@ -104,6 +104,9 @@ def test_an_incomplete_set_of_parts_is_named(tmp_path):
     pack(tmp_path, Part(3, 3), plan=2)
     with pytest.raises(DataError, match="parts differ in their data or options"):
         merge_parts(tmp_path)
+    (tmp_path / "part-1-of-4").mkdir()
+    with pytest.raises(DataError, match="parts with different totals, 3 and 4"):
+        merge_parts(tmp_path)
     for number, of in ((0, 3), (4, 3), (1, 0)):
         with pytest.raises(ConfigError, match="expected I/N"):
             Part(number, of)

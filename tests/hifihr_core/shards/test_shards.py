@@ -351,23 +351,23 @@ def _replace(name, values, **options):
 
 
 HOSTILE = {
-    "a label of variable length": (_vlen, "bone_m has another type than float32"),
+    "a label of variable length": (_vlen, "bone_m has the wrong type, expected float32"),
     "data in another file": (_external, "bytes is not contiguous inside the file"),
     "a virtual array": (_virtual, "checksum is not contiguous inside the file"),
     "a soft link": (lambda f: _relink(f, "samples/key", h5py.SoftLink("/annotations/key")), "key is a link"),
     "another file": (
         lambda f: _relink(f, "samples", h5py.ExternalLink("other.h5", "/samples")),
-        "a group is not of the kind",
+        "a group has no symbol table",
     ),
     "a group for an array": (lambda f: _relink(f, "samples/key", f["samples/image"]), "key is not an array"),
     "an array for a group": (lambda f: _relink(f, "samples/image", f["samples/key"]), "image is not a group"),
     "a missing column": (lambda f: f.__delitem__("annotations/K"), "K is missing"),
     "chunks": (_replace("samples/checksum", np.zeros(8, "u4"), chunks=(2,)), "not contiguous inside the file"),
-    "other numbers": (_replace("annotations/K", np.zeros((4, 3, 3))), "K has another type than float32"),
+    "other numbers": (_replace("annotations/K", np.zeros((4, 3, 3))), "K has the wrong type, expected float32"),
     "other shapes": (_replace("annotations/K", np.zeros((4, 9), "f4")), r"K has shape \(4, 9\)"),
     "strings without end": (
         _replace("samples/key", ["a"] * 8, dtype=h5py.string_dtype()),
-        "key has another type than text",
+        "key has the wrong type, expected text",
     ),
     "an annotation that is not there": (_replace("samples/annotation", np.full(8, 4)), "annotation 4, expected 0 to 3"),
     "a negative annotation": (_replace("samples/annotation", np.full(8, -1)), "annotation -1"),

@@ -221,7 +221,7 @@ class TestHo3d:
         split.stage(tmp_path)
         good, bad = split.read(0, 2)
         assert good.key == "ABF10/0000"
-        assert bad == Problem(key="ABF10/0001", reason="handJoints3D is None, expected (21, 3)")
+        assert bad == Problem(key="ABF10/0001", reason="handJoints3D is None, expected finite numbers of shape (21, 3)")
 
     def test_no_channel_with_the_hand_means_no_masks(self, raw_trees, tmp_path):
         raw_trees.write_ho3d(tmp_path / "raw", hand_channel=None)

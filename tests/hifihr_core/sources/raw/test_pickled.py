@@ -40,6 +40,20 @@ def test_anything_but_an_array_of_numbers_is_rejected(value):
         need({"pose": value}, "pose", (2,))
 
 
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        (None, "None"),
+        ({}, "not an array"),
+        ([1.0, np.nan], "not finite"),
+        (np.zeros(3), r"of shape \(3,\)"),
+    ],
+)
+def test_what_is_wrong_with_an_array_is_named(value, found):
+    with pytest.raises(DataError, match=rf"^pose is {found}, expected finite numbers of shape \(2,\)$"):
+        need({"pose": value}, "pose", (2,))
+
+
 @pytest.mark.parametrize("fault", [ValueError("a\nb"), OverflowError(), KeyError("x"), RecursionError()])
 def test_a_bad_annotation_is_one_problem(fault):
     def make() -> Sample:
