@@ -1,4 +1,4 @@
-"""Poses of an armature: over time, with curled fingers, and as the local transforms of animation formats."""
+"""Poses of an armature: animate them, curl fingers, and compute the local transforms of animation formats."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

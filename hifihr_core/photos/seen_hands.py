@@ -66,5 +66,5 @@ def complete(photo: Photo, detections: Sequence[Detection], *, mirror: bool = Fa
 
 def _in_box(given: Detection, found: Detection) -> Detection:
     if found.score < _SEEN:
-        return replace(given, score=found.score, notes=(*given.notes, "the eyes see no hand in this box"))
+        return replace(given, score=found.score, notes=(*given.notes, "no hand was seen in this box"))
     return replace(found, side=given.side or found.side, K=given.K, notes=given.notes)

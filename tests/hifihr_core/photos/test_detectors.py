@@ -66,7 +66,7 @@ def test_boxes_get_the_joints_that_the_eyes_see_in_them(shoot) -> None:
     assert (free.side, told.side) == ("right", "left")
     assert blind.keypoints_px is None
     assert blind.score < 0.5
-    assert blind.notes == ("the eyes see no hand in this box",)
+    assert blind.notes == ("no hand was seen in this box",)
     assert known is shot.detection
     assert complete(photo, boxes[:1], mirror=True)[0].side == "left"
     assert complete(photo, []) == []
