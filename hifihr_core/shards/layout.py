@@ -170,7 +170,7 @@ class _Checker:
         if rows.size and not (rows.min() >= 0 and rows.max() < len(poses)):
             raise ValueError(f"a sample refers to annotation {rows.max()}, expected 0 to {len(poses) - 1}")
         if sides.max(initial=0) > 1:
-            raise ValueError(f"a sample has side {sides.max()}, expected 0 or 1")
+            raise ValueError(f"an annotation has side {sides.max()}, expected 0 or 1")
         problems = self._short(file, "problems", "u1", (-1,)).tobytes()
         return Layout(
             samples=self._table(samples, keys, "image"),
@@ -186,7 +186,7 @@ class _Checker:
         offsets = self._short(self._group(group, blob), "offsets", "<i8", (count + 1,))
         content = self._locate(self._group(group, blob), "bytes", "u1", (-1,))
         if offsets[0] != 0 or offsets[-1] != content.shape[0] or (np.diff(offsets) < 0).any():
-            raise ValueError(f"{blob}s are not contiguous")
+            raise ValueError(f"the offsets of the {blob}s do not ascend from 0 to the end")
         if np.diff(offsets).max(initial=0) > _LONGEST_PICTURE:
             raise ValueError(f"one {blob} has more than {_LONGEST_PICTURE:,} bytes")
         values, present = self._group(group, "labels"), self._group(group, "present")
@@ -253,5 +253,5 @@ class _Checker:
             return np.dtype(dtype)
         size = int.from_bytes(kind[4:8], "little")
         if not 0 < size <= _LARGEST_KEY:
-            raise ValueError(f"{name} has texts of {size:,} bytes, expected 1 to {_LARGEST_KEY:,}")
+            raise ValueError(f"{name} has strings of {size:,} bytes, expected 1 to {_LARGEST_KEY:,}")
         return np.dtype(f"S{size}")

@@ -1,4 +1,4 @@
-"""Random access to one shard: HDF5 locates the columns once; then a sample is read by copying a few mapped bytes."""
+"""Random access to one shard: its columns are located once; then a sample is read by copying a few mapped bytes."""
 
 import mmap
 from collections.abc import Collection, Iterator

@@ -234,7 +234,10 @@ class Ho3dSplit(Split):
 
 
 def pose_frames(tree: Tree, frames: Sequence[str]) -> np.ndarray:
-    """Return MANO's vertices (N, 778, 3) of training frames, camera frame, metres; NaN if one's annotation is bad."""
+    """Return MANO's vertices (N, 778, 3) of training frames, camera frame, metres.
+
+    Those of a frame without a usable annotation are NaN.
+    """
     vertices = np.full((len(frames), 778, 3), np.nan, np.float32)
     found = [(row, meta) for row, frame in enumerate(frames) if (meta := try_meta(tree, "train", frame))]
     whole = [(row, m.pose, m.shape, m.root) for row, m in found if m.pose is not None and m.shape is not None]

@@ -218,7 +218,7 @@ def open_images(request: Request) -> Sequence[Split]:
 
 
 def _choose_detector(name: str | None) -> str | None:
-    """Return the name of the chosen detector (None: the best one), or None if it finds boxes but no keypoints."""
+    """Return the detector to use, `name` or the best one if None; return None if it finds boxes but no keypoints."""
     chosen = choose_detector(name or "auto")
     return chosen if DETECTORS[chosen].finds_keypoints else None
 

@@ -1,9 +1,9 @@
 """Keypoints from a 2D detector: OpenPose's files for whole datasets and for single photos.
 
-A file for many pictures is a JSON list `[peaks, values]` or `[peaks, values, names]`: N x 21 x 2 whole pixels (x, y), N
-x 21 (x 1) confidences, N file names; (0, 0) with confidence 0 if nothing was found. The integers are indices of pixels,
-so half a pixel is added to reach the centre. OpenPose's own file for one picture lists `people`, each with 63 numbers
-(x, y, confidence) per hand. Our own format is that of `hifihr_core.photos.hand_files`.
+A file for N pictures is a JSON list `[peaks, values]` or `[peaks, values, names]`: N lists of 21 integer pixels (x, y),
+N lists of 21 confidences, and N file names. A joint that was not found is (0, 0) with confidence 0. The integers are
+indices of pixels, so half a pixel is added to reach the centre. OpenPose's own file for one picture lists `people`,
+each with 63 numbers (x, y, confidence) per hand. Our own format is that of `hifihr_core.photos.hand_files`.
 """
 
 import json

@@ -374,9 +374,12 @@ HOSTILE = {
     "a third side": (_replace("annotations/side", np.full(4, 2, "u1")), "has side 2"),
     "offsets out of order": (
         _replace("samples/image/offsets", np.array([0, 50, 40, *range(100, 600, 100), 410])),
-        "images are not contiguous",
+        "the offsets of the images do not ascend",
     ),
-    "offsets beyond the end": (_replace("samples/image/offsets", np.arange(9) * 10**12), "images are not contiguous"),
+    "offsets beyond the end": (
+        _replace("samples/image/offsets", np.arange(9) * 10**12),
+        "the offsets of the images do not ascend",
+    ),
     "problems of another kind": (_replace("problems", np.frombuffer(b'[{"key": 1}]', "u1")), "Problem"),
     "problems nested for ever": (_replace("problems", np.full(10_000, ord("["), "u1")), "nested too deeply"),
 }
