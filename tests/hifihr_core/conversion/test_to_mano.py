@@ -52,7 +52,7 @@ def test_the_residual_is_the_distance_to_the_points(
 
 def test_a_hand_of_another_model_is_refused(anny: HandModel, converter: ManoConverter, result_of: Callable) -> None:
     found = converter.convert(result_of(anny, "right"))
-    with pytest.raises(ValueError, match="model mano, expected anny"):
+    with pytest.raises(ValueError, match="model 'mano', expected 'anny'"):
         converter.convert(found)
 
 

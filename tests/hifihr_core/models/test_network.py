@@ -145,7 +145,7 @@ def test_the_placed_root_projects_onto_its_pixel(anny, network, images, K):
 
 def test_rendering_without_a_texture_head_is_a_wrong_call(anny, images, K):
     network = make(anny, backbone=SMALL, texture=False).eval()
-    with pytest.raises(ValueError, match="light and texture"):
+    with pytest.raises(ValueError, match="lacks light or texture"):
         place_estimate(network(images, K), K, anny, renderer=Renderer(anny.faces, height=64, width=64))
 
 
