@@ -1,13 +1,16 @@
 """`hifihr convert`: convert predicted hands to another hand model."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hifihr_cli.console import emit_json, emit_table, progress
+from hifihr_cli.console import emit_json, emit_table, progress, say
 from hifihr_cli.imports import quick_imports
 from hifihr_cli.params import Json
+
+if TYPE_CHECKING:
+    from hifihr_core.conversion.convert_results import Converted
 
 Results = Annotated[
     list[Path], typer.Argument(help="The .json files of predicted hands, or folders with them.", metavar="RESULT...")
@@ -47,25 +50,41 @@ def convert(
             f"unknown joint definition {joints!r}, expected one of freihand, openpose, ho3d", param_hint="--joints"
         )
     with quick_imports():
-        from hifihr_core.conversion.convert_results import convert_files
+        from hifihr_core.conversion.convert_results import convert_files, plan_conversions
         from hifihr_core.conversion.joint_choice import joint_definition
 
-    rows = []
+    formats = tuple(name.strip() for name in format.split(","))
+    plan, converted_before = plan_conversions(results, to=to, formats=formats, folder=out, overwrite=overwrite)
+    if converted_before:
+        say(f"{converted_before} of the files are converted hands and were left out", kind="note")
+    done: list[Converted] = []
     with progress("convert", unit="hands") as bar:
-        for done, count, converted in convert_files(
-            results,
-            to=to,
-            formats=format.split(","),
-            joints=joint_definition(joints),
-            folder=out,
-            overwrite=overwrite,
-        ):
-            bar(done, count)
-            rows.append(converted)
+        for one in convert_files(plan, to=to, formats=formats, joints=joint_definition(joints)):
+            done.append(one)
+            bar(len(done), len(plan))
+    _report(done, json)
+
+
+def _report(done: "list[Converted]", json: bool) -> None:
+    from hifihr_core.errors import DataError, FindingsError
+
     if json:
-        emit_json({"hands": [row.document() for row in rows]})
-        return
-    emit_table(
-        ("result", "side", "residual_mm", "files"),
-        [(row.source.name, row.side, row.residual_mm["vertices_mean"], str(row.files[0])) for row in rows],
-    )
+        emit_json({"hands": [one.document() for one in done]})
+    broken = [one.error for one in done if one.error is not None]
+    if len(broken) == len(done) == 1:
+        raise broken[0]
+    for error in broken:
+        say(str(error), kind="warning")
+    if len(broken) == len(done):
+        raise DataError(f"none of the {len(done)} hands could be converted")
+    if not json:
+        emit_table(
+            ("result", "side", "residual_mm", "files"),
+            [
+                (one.source.name, one.side, one.residual_mm["vertices_mean"], str(one.files[0]))
+                for one in done
+                if one.error is None
+            ],
+        )
+    if broken:
+        raise FindingsError(f"{len(broken)} of {len(done)} hands could not be converted; the rest are done")

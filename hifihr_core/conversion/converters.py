@@ -17,17 +17,21 @@ Convert = Callable[[HandResult], HandResult]
 class ConverterRow:
     """A target hand model: "module:class" of its converter, and the place of its residual in a result.
 
-    `residual` is ``(field of HandResult, key)``; the value there maps names to millimetres.
+    `residual` is ``(field of HandResult, key)``; the value there maps names to millimetres. Hands that are not
+    `textured` have one colour per vertex.
     """
 
     build: str
     residual: tuple[str, str]
+    textured: bool
 
 
 CONVERTERS: Mapping[str, ConverterRow] = MappingProxyType(
     {
-        "mano": ConverterRow("hifihr_core.conversion.to_mano:ManoConverter", ("mano", "residual_mm")),
-        "nimble": ConverterRow("hifihr_core.conversion.to_nimble:NimbleConverter", ("report", "nimble_residual_mm")),
+        "mano": ConverterRow("hifihr_core.conversion.to_mano:ManoConverter", ("mano", "residual_mm"), False),
+        "nimble": ConverterRow(
+            "hifihr_core.conversion.to_nimble:NimbleConverter", ("report", "nimble_residual_mm"), True
+        ),
     }
 )
 

@@ -6,6 +6,7 @@ the point that is nearest over all poses, with a matching normal. No data of MAN
 """
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from torch import Tensor
 from hifihr_core.assets.store import cache_home
 from hifihr_core.conversion.initial import Fittable, pose_like
 from hifihr_core.conversion.surface_fit import FitTrust, Targets, fit_to_surface
+from hifihr_core.errors import DataError
 from hifihr_core.files import write_atomically
 from hifihr_core.geometry.meshes import vertex_normals
 from hifihr_core.hands.archives import load_record, save_record
@@ -60,14 +62,17 @@ def mapped_vertices(model: Fittable) -> Int[Tensor, " N"]:
 
 
 def surface_map(hand: HandModel, model: Fittable) -> SurfaceMap:
-    """Return the map of `model`'s vertices on the surface of `hand`, computed (ten seconds) if it is not cached yet."""
+    """Return the map of `model`'s vertices on the surface of `hand`, computed (ten seconds) if it is not cached yet.
+
+    It is computed every time if the cache cannot be written. Raises: AssetError if the cached file is damaged.
+    """
     path = cache_home() / "surface_maps" / f"{hand.name}_{_fingerprint(hand, model)}.npz"
     if path.is_file():
         return load_record(
             SurfaceMap, path, kind="surface map", format_number=FORMAT, remedy="delete it; it will be computed again"
         )
     found = find_surface_map(hand, model)
-    with write_atomically(path) as part:
+    with suppress(DataError), write_atomically(path) as part:
         save_record(found, Path(part), kind="surface map", format_number=FORMAT)
     return found
 

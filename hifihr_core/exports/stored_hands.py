@@ -14,11 +14,13 @@ from hifihr_core.exports.run_index import INDEX_FILE, read_index
 from hifihr_core.exports.textured_meshes import TexturedMesh, mirror_x, posed_mesh
 from hifihr_core.hands import HandModel, HandParameters
 from hifihr_core.hands.table import HAND_NAMES
-from hifihr_core.outside.json_text import read_json
+from hifihr_core.outside.json_text import finite_json, read_json
 from hifihr_core.photos.detections import box_from_xywh
 from hifihr_core.placed_hands import PlacedHands
 from hifihr_core.skeleton import NUM_JOINTS
 
+#: A hand that is farther away has damaged numbers.
+_FARTHEST_M = 1e4
 _PARAMETERS = ("global_orient", "pose", "shape", "texture")
 
 
@@ -34,8 +36,11 @@ def result_files(path: Path) -> list[Path]:
     if not path.is_dir() and not path.is_file():
         raise DataError(f"{path}: a pipe or device, expected a hand's .json or a folder from `hifihr predict`")
     folder = path if path.is_dir() else path.parent
-    names = [name for photo in read_index(folder) for hand in photo["hands"] for name in hand["files"]]
+    entries = read_index(folder)
+    names = [name for entry in entries for hand in entry.get("hands", []) for name in hand["files"]]
     found = [folder / name for name in names if name.endswith(".json")]
+    if not found and any(entry.get("tracks") for entry in entries):
+        raise DataError(f"{folder}: {INDEX_FILE} lists hands of clips, expected hands of photos; name another folder")
     if not found:
         raise DataError(f"{folder}: {INDEX_FILE} lists no .json of a hand; run `hifihr predict --format json` again")
     return found
@@ -54,49 +59,83 @@ def read_hand_document(path: Path) -> dict:
         if document[name] not in known:
             found = str(document[name])[:40]
             raise DataError(f"{path}: {name} is {found!r}, expected one of {', '.join(known)}; {expected}")
+    photo = document.get("photo")
+    if not (photo is None or isinstance(photo, str)):
+        raise DataError(f"{path}: photo is a {type(photo).__name__}, expected a name; {expected}")
     return document
 
 
-def hand_from_document(document: Mapping, hand: HandModel) -> HandResult:
+def hand_from_document(document: Mapping, hand: HandModel, path: Path) -> HandResult:
     """Return the hand described by a document, posed by `hand`; its texture is the model's, not the photo's.
 
-    Raises: DataError if numbers are missing or do not match the model.
+    `path` is the document's file, for messages. Raises: DataError if numbers are missing or do not match the model.
     """
     try:
         values = _finite_arrays(document["parameters"])
-        named = {
-            name: torch.from_numpy(values[name]).to(hand_dtype(hand))[None] for name in _PARAMETERS if name in values
-        }
-        root_cam = torch.from_numpy(values["root_cam"]).to(hand_dtype(hand))[None]
-        named.setdefault("texture", torch.zeros(1, hand.texture_dim, dtype=hand_dtype(hand)))
-        mesh = posed_mesh(hand, PlacedHands(HandParameters(**named), root_cam))
+        before = _finite_arrays(document["before"]) if "before" in document else None
+        mesh = _posed(hand, {name: values[name] for name in (*_PARAMETERS, "root_cam") if name in values})
+        if before is not None:
+            _posed(hand, before)
         return HandResult(
             side=document["side"],
-            score=float(document["score"]),
+            score=float(_shaped(document, "score")),
             box_px=box_from_xywh(_shaped(document, "box", 4).tolist()),
-            K=_shaped(document, "K", 3, 3),
+            K=_camera(document),
             metric=bool(document["metric"]),
             hand=document["hand"],
             joints_cam=_shaped(document, "joints_cam", NUM_JOINTS, 3),
             joints_px=_shaped(document, "joints_px", NUM_JOINTS, 2),
             mesh=mirror_x(mesh) if document["side"] == "left" else mesh,
             parameters=values,
-            light={name: np.asarray(value, dtype=np.float64) for name, value in document["light"].items()},
-            report=document.get("report", {}),
-            licences=document.get("licences", {}),
-            mano=document.get("mano"),
+            light=_light(document["light"]),
+            report=_mapping(document, "report"),
+            licences={name: str(licence) for name, licence in _mapping(document, "licences").items()},
+            mano=_mapping(document, "mano") or None,
+            doubtful=bool(document.get("doubtful", False)),
+            joint_confidence=_optional(document, "joint_confidence", NUM_JOINTS),
+            side_confidence=None if (side := _optional(document, "side_confidence")) is None else float(side),
             keypoints_px=_points(document.get("keypoints_px")),
-            before=_finite_arrays(document["before"]) if "before" in document else None,
+            before=before,
         )
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as error:
-        raise DataError(f"a hand's file is damaged: {error}; give one that `hifihr predict` wrote") from error
+        reason = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())
+        raise DataError(f"{path}: a damaged hand ({reason:.200}); give a file that `hifihr predict` wrote") from error
 
 
 def _shaped(document: Mapping, name: str, *shape: int) -> np.ndarray:
     array = np.asarray(document[name], dtype=np.float64)
     if array.shape != shape:
         raise ValueError(f"{name} has shape {array.shape}, expected {shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} contains NaN or infinity")
     return array
+
+
+def _optional(document: Mapping, name: str, *shape: int) -> np.ndarray | None:
+    return _shaped(document, name, *shape) if name in document else None
+
+
+def _camera(document: Mapping) -> np.ndarray:
+    K = _shaped(document, "K", 3, 3)
+    if not (K[0, 0] > 0 and K[1, 1] > 0 and K[2].tolist() == [0, 0, 1]):
+        raise ValueError(f"K is {K.tolist()}, expected positive focal lengths and a last row of 0, 0, 1")
+    return K
+
+
+def _light(entries: Any) -> dict[str, np.ndarray]:
+    light = _finite_arrays(entries)
+    for name in ("ambient", "color", "direction"):
+        if light.get(name, np.zeros(3)).shape != (3,):
+            raise ValueError(f"light {name} has shape {light[name].shape}, expected (3,)")
+    return light
+
+
+def _mapping(document: Mapping, name: str) -> dict:
+    found = document.get(name) or {}
+    if not isinstance(found, dict):
+        raise ValueError(f"{name} is a {type(found).__name__}, expected an object")
+    plain: dict = finite_json(found)
+    return plain
 
 
 def mesh_before(result: HandResult, hand: HandModel) -> TexturedMesh | None:
@@ -107,16 +146,33 @@ def mesh_before(result: HandResult, hand: HandModel) -> TexturedMesh | None:
     if result.before is None:
         return None
     try:
-        named = {name: torch.from_numpy(value).to(hand_dtype(hand))[None] for name, value in result.before.items()}
-        root_cam = named.pop("root_cam")
-        texture = root_cam.new_zeros(1, hand.texture_dim)
-        mesh = posed_mesh(hand, PlacedHands(HandParameters(**named, texture=texture), root_cam))
+        mesh = _posed(hand, result.before)
     except (LookupError, TypeError, ValueError, RuntimeError) as error:
         raise DataError(
             f"a hand's file is damaged: its entry `before` does not fit ({error}); give one that `hifihr predict` wrote"
         ) from error
     mesh = mirror_x(mesh) if result.side == "left" else mesh
     return replace(mesh, texture=result.mesh.texture, vertex_colors=result.mesh.vertex_colors)
+
+
+def _posed(hand: HandModel, values: Mapping[str, np.ndarray]) -> TexturedMesh:
+    """Return the mesh of a (right) hand with these parameters, by default without texture coefficients.
+
+    Raises: ValueError and others if they do not match the model, or place the hand nowhere.
+    """
+    sizes = {"global_orient": 3, "pose": hand.pose_dim, "shape": hand.shape_dim, "texture": hand.texture_dim}
+    sizes["root_cam"] = 3
+    named = {}
+    for name, value in values.items():
+        if value.shape != (sizes[name],):
+            raise ValueError(f"{name} has shape {value.shape}, expected ({sizes[name]},)")
+        named[name] = torch.from_numpy(value).to(hand_dtype(hand))[None]
+    root_cam = named.pop("root_cam")
+    named.setdefault("texture", root_cam.new_zeros(1, hand.texture_dim))
+    mesh = posed_mesh(hand, PlacedHands(HandParameters(**named), root_cam))
+    if not np.abs(mesh.vertices).max() <= _FARTHEST_M:  # NaN is not within it either
+        raise ValueError(f"a vertex is not within {_FARTHEST_M:,.0f} m of the camera")
+    return mesh
 
 
 def _finite_arrays(entries: Any) -> dict[str, np.ndarray]:

@@ -173,26 +173,21 @@ NUMPY: Mapping[tuple[str, str], object] = MappingProxyType(
 
 
 class _Reader(pickle.Unpickler):
-    def __init__(
-        self, stream: BufferedIOBase, name: str, allowed: Mapping[tuple[str, str], object], encoding: str
-    ) -> None:
+    def __init__(self, stream: BufferedIOBase, allowed: Mapping[tuple[str, str], object], encoding: str) -> None:
         super().__init__(stream, encoding=encoding)
-        self._name = name
         self._allowed = allowed
 
     def find_class(self, module: str, name: str) -> object:
         if (module, name) not in self._allowed:
             raise UnsafePickleError(
-                f"{self._name}: requests {module}.{name}, which no file of this kind needs; "
+                f"the file requests {module}.{name}, which no file of this kind needs; "
                 "nothing in it was run; get the file from its authors again"
             )
         found = self._allowed[module, name]
         return found if isinstance(found, type) or not callable(found) else _Call(found)
 
     def persistent_load(self, pid: object) -> object:
-        raise UnsafePickleError(
-            f"{self._name}: refers to an object outside the file; get the file from its authors again"
-        )
+        raise UnsafePickleError("the file refers to an object outside it; get the file from its authors again")
 
 
 def _check_memo(content: bytes) -> None:
@@ -252,7 +247,9 @@ def read_pickle(
     copyreg.clear_extension_cache()  # a cached extension would be returned without calling `find_class`
     try:
         _check_memo(content)
-        return _Reader(BytesIO(content), name, allowed, encoding).load()
+        return _Reader(BytesIO(content), allowed, encoding).load()
+    except UnsafePickleError as problem:
+        raise UnsafePickleError(f"{name}: {problem}") from problem
     except _DAMAGE as problem:
         reason = str(problem) or type(problem).__name__
         raise error(

@@ -56,7 +56,7 @@ class StoredPhotos:
                 f"{self.folder}: the .json of a hand is missing; run `hifihr predict --format json,obj` again"
             )
         document = read_hand_document(documents[0])
-        hand = hand_from_document(document, _model(document["hand"]))
+        hand = hand_from_document(document, _model(document["hand"]), documents[0])
         pictures = [self.folder / name for name in files if name.endswith("_texture.png")]
         if hand.mesh.texture is None or not pictures or not pictures[0].is_file():
             return replace(hand, mesh=with_forearm(hand.mesh))

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 
 from hifihr_core.errors import DataError
-from hifihr_core.exports.run_index import read_index
+from hifihr_core.exports.run_index import INDEX_FILE, read_index
 from hifihr_core.geometry.sides import mirror_axis
 from hifihr_core.hands import HandModel, HandParameters, load_hand
 from hifihr_core.hands.table import HAND_NAMES
@@ -110,13 +110,22 @@ class StoredClips:
         _check(files[0], arrays, hand)
         times_s, seen = arrays["times_s"], arrays["seen"].astype(int)
         values = {name: arrays[name] for name in _NAMES}
-        side: Side = "left" if entry.get("side") == "left" else "right"
-        return StoredTrack(_number(entry), side, hand, times_s, seen, values)
+        return StoredTrack(self._number(entry), self._side(entry), hand, times_s, seen, values)
 
+    def _number(self, entry: Mapping[str, Any]) -> int:
+        number = entry.get("track")
+        if not isinstance(number, int) or isinstance(number, bool):
+            raise self._damaged(f"track is {number!r:.40}, expected a number")
+        return number
 
-def _number(entry: Mapping[str, Any]) -> int:
-    number = entry.get("track")
-    return number if isinstance(number, int) else 0
+    def _side(self, entry: Mapping[str, Any]) -> Side:
+        for side in get_args(Side):
+            if entry.get("side") == side:
+                return side
+        raise self._damaged(f"side of a track is {entry.get('side')!r:.40}, expected left or right")
+
+    def _damaged(self, reason: str) -> DataError:
+        return DataError(f"{self.folder / INDEX_FILE}: {reason}; predict the clip again")
 
 
 def _check(path: Path, arrays: Mapping[str, np.ndarray], hand: HandModel) -> None:

@@ -68,6 +68,15 @@ def test_a_map_is_found_once_and_kept(anny: HandModel, mano: Mano, home: Path, m
     assert [path.name.startswith("anny_") for path in (home / "surface_maps").iterdir()] == [True]
 
 
+def test_a_map_that_cannot_be_kept_is_found_again(anny: HandModel, mano: Mano, home: Path, monkeypatch) -> None:
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "surface_maps").write_text("not a folder")
+    small, calls = SurfaceMap(np.arange(778), np.full((778, 3), 1 / 3)), []
+    monkeypatch.setattr("hifihr_core.conversion.surface_map.find_surface_map", lambda *_: calls.append(1) or small)
+    assert surface_map(anny, mano) is surface_map(anny, mano) is small
+    assert calls == [1, 1]
+
+
 def test_a_map_finds_the_places_it_was_made_of(anny: HandModel) -> None:
     places = SurfaceMap(np.arange(778), np.full((778, 3), 1 / 3))
     vertices = torch.randn(2, anny.num_vertices, 3, dtype=torch.float64)

@@ -38,12 +38,12 @@ def document(hand: HandModel) -> dict:
 
 def read(tmp_path: Path, document: object, hand: HandModel) -> None:
     (tmp_path / "a.json").write_text(json.dumps(document))
-    hand_from_document(read_hand_document(tmp_path / "a.json"), hand)
+    hand_from_document(read_hand_document(tmp_path / "a.json"), hand, tmp_path / "a.json")
 
 
 def test_a_whole_hand_is_read(tmp_path: Path, document: Mapping, hand: HandModel) -> None:
     (tmp_path / "a.json").write_text(json.dumps(document))
-    found = hand_from_document(read_hand_document(tmp_path / "a.json"), hand)
+    found = hand_from_document(read_hand_document(tmp_path / "a.json"), hand, tmp_path / "a.json")
     assert (found.side, found.hand, found.score) == ("left", "anny", 0.5)
     assert torch.isfinite(torch.from_numpy(np.asarray(found.mesh.vertices))).all()
 
@@ -66,9 +66,29 @@ def test_a_whole_hand_is_read(tmp_path: Path, document: Mapping, hand: HandModel
         (lambda d: d | {"parameters": d["parameters"] | {"pose": [0.0] * 7}}, "pose"),
         (
             lambda d: d | {"parameters": d["parameters"] | {"root_cam": [0, float("nan"), 1]}},
-            "root_cam contains NaN or infinity",
+            "root_cam contains NaN or inf",
         ),
-        (lambda d: d | {"box": [1, 2]}, "a hand's file"),
+        (lambda d: d | {"box": [1, 2]}, r"a\.json: a damaged hand \(box has shape"),
+        (
+            lambda d: d | {"parameters": d["parameters"] | {"pose": [d["parameters"]["pose"]]}},
+            r"pose has shape \(1, 24\)",
+        ),
+        (
+            lambda d: d | {"parameters": d["parameters"] | {"root_cam": [0, 0, 1e30]}},
+            "not within 10,000 m of the camera",
+        ),
+        (lambda d: d | {"parameters": d["parameters"] | {"pose": [1e300] * 24}}, "not within 10,000 m of the camera"),
+        (lambda d: d | {"before": {"root_cam": [0, 0, 1]}}, "a damaged hand .*global_orient"),
+        (lambda d: d | {"K": np.zeros((3, 3)).tolist()}, "K is .*, expected positive focal lengths"),
+        (lambda d: d | {"K": np.diag([200.0, 200.0, 0.0]).tolist()}, "a last row of 0, 0, 1"),
+        (lambda d: d | {"K": np.full((3, 3), np.inf).tolist()}, "K contains NaN or infinity"),
+        (lambda d: d | {"score": float("nan")}, "score contains NaN or infinity"),
+        (lambda d: d | {"light": {"color": [1]}}, r"light color has shape \(1,\)"),
+        (lambda d: d | {"report": [1]}, "report is a list, expected an object"),
+        (lambda d: d | {"licences": "free"}, "licences is a str, expected an object"),
+        (lambda d: d | {"photo": {"a": 1}}, "photo is a dict, expected a name"),
+        (lambda d: d | {"joint_confidence": [0.5]}, "joint_confidence has shape"),
+        (lambda d: {name: value for name, value in d.items() if name != "score"}, "'score' is missing"),
         (lambda d: d | {"before": {"pose": [float("inf")]}}, "pose contains NaN or infinity"),
         (lambda d: d | {"keypoints_px": [[1, 2], None]}, r"keypoints_px has shape \(2, 2\)"),
         (lambda d: d | {"score": "much"}, "could not convert string"),
@@ -81,6 +101,13 @@ def test_anything_else_is_one_line(
     with pytest.raises(DataError, match=reason) as caught:
         read(tmp_path, change(document), hand)
     assert "\n" not in str(caught.value)
+
+
+def test_numbers_that_json_lacks_do_not_come_back(tmp_path: Path, document: Mapping, hand: HandModel) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(document | {"report": {"error": float("nan")}, "licences": {"hand": 5}}))
+    found = hand_from_document(read_hand_document(path), hand, path)
+    assert (found.report, found.licences) == ({"error": None}, {"hand": "5"})
 
 
 def test_a_pipe_or_device_is_named() -> None:
@@ -104,13 +131,20 @@ def result(hand: HandModel) -> HandResult:
         {name: np.ones(3) for name in ("ambient", "color", "direction")},
         keypoints_px=keypoints_px,
         before=before,
+        doubtful=True,
+        joint_confidence=np.linspace(0, 1, 21).round(3),
+        side_confidence=0.75,
     )
 
 
-def test_keypoints_and_the_hand_before_come_back(result: HandResult, hand: HandModel, tmp_path: Path) -> None:
+def test_keypoints_confidences_and_the_hand_before_come_back(
+    result: HandResult, hand: HandModel, tmp_path: Path
+) -> None:
     [path] = write_hand(tmp_path, "a_0", result, ("json",), ExportContext("a.jpg"))
-    again = hand_from_document(read_hand_document(path), hand)
+    again = hand_from_document(read_hand_document(path), hand, path)
     np.testing.assert_array_equal(again.keypoints_px, result.keypoints_px)
+    np.testing.assert_array_equal(again.joint_confidence, result.joint_confidence)
+    assert (again.doubtful, again.side_confidence) == (True, 0.75)
     assert json.loads(path.read_text())["keypoints_px"][7] is None
     assert again.before.keys() == result.before.keys()
     mesh = mesh_before(again, hand)
@@ -131,7 +165,7 @@ def test_a_damaged_hand_before_is_an_error_of_the_data(result: HandResult, hand:
 def test_an_unrefined_hand_has_no_mesh_before_refinement(result: HandResult, hand: HandModel, tmp_path: Path) -> None:
     plain = replace(result, before=None, keypoints_px=None)
     [path] = write_hand(tmp_path, "a_0", plain, ("json",), ExportContext("a.jpg"))
-    again = hand_from_document(read_hand_document(path), hand)
+    again = hand_from_document(read_hand_document(path), hand, path)
     assert again.before is None
     assert again.keypoints_px is None
     assert mesh_before(again, hand) is None

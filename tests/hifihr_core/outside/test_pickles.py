@@ -118,7 +118,7 @@ def test_the_extension_registry_is_not_a_way_around(cached):
 
 @pytest.mark.parametrize("data", [b"Pmy_id\n.", b"\x80\x02\x8c\x01xQ."])
 def test_persistent_ids_are_refused(data):
-    with pytest.raises(UnsafePickleError, match="outside the file"):
+    with pytest.raises(UnsafePickleError, match="pickle: the file refers to an object outside it"):
         read(data)
 
 
@@ -127,6 +127,25 @@ def test_functions_of_the_table_cannot_be_altered():
     data = b"cnumpy.core.multiarray\n_reconstruct\n(N}S'__defaults__'\n(I1\ntstb."
     with pytest.raises(UnsafePickleError, match="attributes of a function"):
         read(data)
+
+
+UNSAFE = {
+    "a name": b"cos\nsystem\n.",
+    "a persistent id": b"Pmy_id\n.",
+    "attributes of a function": b"cnumpy.core.multiarray\n_reconstruct\n(N}S'__defaults__'\n(I1\ntstb.",
+    "a structured dtype": pickle.dumps(np.zeros(2, [("a", "f4")])),
+    "objects from raw bytes": b"cnumpy.core.numeric\n_frombuffer\n(S'a'\ncnumpy\ndtype\n(S'O8'\ntRI1\nS'C'\ntR.",
+    "times": pickle.dumps(np.zeros(2, "M8[s]")),
+}
+
+
+@pytest.mark.parametrize("kind", UNSAFE)
+def test_an_unsafe_file_is_named_once(tmp_path, kind):
+    path = tmp_path / "data.pkl"
+    path.write_bytes(UNSAFE[kind])
+    with pytest.raises(UnsafePickleError, match=r"^[^:]*data\.pkl: the file ") as caught:
+        read_pickle(path, allowed=NUMPY)
+    assert str(caught.value).count("data.pkl") == 1
 
 
 def test_dtype_flags_of_the_file_are_never_used():

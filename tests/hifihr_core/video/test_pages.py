@@ -1,3 +1,4 @@
+import json
 import socket
 from pathlib import Path
 
@@ -82,6 +83,24 @@ def test_numbers_that_are_not_a_track_are_named(results: Path, change: dict, mes
         arrays = {**found, **change}
     np.savez(results / "a_track0.npz", **arrays)
     with pytest.raises(DataError, match=rf"a_track0\.npz: {message}"):
+        StoredClips(results).tracks(0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"side": "Left"}, "side of a track is 'Left', expected left or right"),
+        ({"side": None}, "side of a track is None"),
+        ({"side": ["left"]}, "side of a track is \\['left'\\]"),
+        ({"track": "1"}, "track is '1', expected a number"),
+        ({"track": True}, "track is True"),
+    ],
+)
+def test_a_damaged_entry_of_a_track_is_named(results: Path, change: dict, message: str) -> None:
+    index = json.loads((results / "hands.json").read_text())
+    index["photos"][0]["tracks"][0].update(change)
+    (results / "hands.json").write_text(json.dumps(index))
+    with pytest.raises(DataError, match=rf"hands\.json: {message}.*; predict the clip again"):
         StoredClips(results).tracks(0)
 
 
