@@ -29,8 +29,21 @@ def leave_at_once(number: int, frame: FrameType | None) -> NoReturn:
 def interrupt(number: int, frame: FrameType | None) -> NoReturn:
     """Handle a signal while a command runs: partial work is cleaned up on the way out."""
     global _is_interrupted
+    if _begins(frame):
+        leave_at_once(number, frame)
     _is_interrupted = True
     raise KeyboardInterrupt
+
+
+def _begins(frame: FrameType | None) -> bool:
+    """Return whether a command is still importing what it needs: modules in C may abort at an exception there."""
+    outermost = None
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            outermost = frame
+        frame = frame.f_back
+    importer = None if outermost is None else outermost.f_back
+    return importer is not None and str(importer.f_globals.get("__name__")).startswith("hifihr_cli")
 
 
 def is_interrupted() -> bool:

@@ -26,7 +26,7 @@ sys.argv = ["hifihr", *{words!r}]
 run()
 """
 
-#: What modules in C do when a signal arrives while they are made ready.
+#: What modules in C do when a signal arrives while they are made ready. The core imports `platformdirs` while it works.
 SWALLOWED = """
             try:
                 os.kill(os.getpid(), signal.{sent})
@@ -41,7 +41,12 @@ def send_itself(tmp_path, module, words, *, sent="SIGINT", handler=None):
     """Run a command line; the signal comes while `module` is imported, or at the end where it has no name."""
     handler = handler or {"SIGINT": "default_int_handler", "SIGTERM": "SIG_DFL"}[sent]
     code = SENDER.format(module=module, words=words, sent=sent, handler=handler)
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    return run(tmp_path, "-c", code)
+
+
+def run(tmp_path, *words):
+    variables = {name: value for name, value in os.environ.items() if name != "HIFIHR_HOME"}
+    return subprocess.run([sys.executable, *words], capture_output=True, text=True, cwd=tmp_path, env=variables)
 
 
 @pytest.mark.parametrize("sent", ["SIGINT", "SIGTERM"])
@@ -66,11 +71,28 @@ def test_a_signal_during_the_imports_of_a_command_leaves_nothing(tmp_path, modul
     assert [path.name for path in tmp_path.iterdir()] == ["photo.jpg"]
 
 
+#: What modules in C++ do.
+ABORTED = SWALLOWED.replace('raise ImportError("initialization failed")', "os.abort()")
+
+
+@pytest.mark.parametrize("sent", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("words", [["export", "landmarks"], ["shards", "verify", "."], ["convert", "a.json"]])
+def test_no_module_is_interrupted_while_a_command_imports_it(tmp_path, words, sent):
+    code = SENDER.replace("            os.kill(os.getpid(), signal.{sent})\n\n", ABORTED).format(
+        module="numpy",
+        words=words,
+        sent=sent,
+        handler={"SIGINT": "default_int_handler", "SIGTERM": "SIG_DFL"}[sent],
+    )
+    ended = run(tmp_path, "-c", code)
+    assert (ended.returncode, ended.stderr) == (130, "error: interrupted\n")
+
+
 def test_a_signal_that_a_module_turns_into_another_error_is_an_interruption_all_the_same(tmp_path):
     code = SENDER.replace("            os.kill(os.getpid(), signal.{sent})\n\n", SWALLOWED).format(
-        module="hifihr_core.assets", words=["assets", "list"], sent="SIGTERM", handler="SIG_DFL"
+        module="platformdirs", words=["assets", "list"], sent="SIGTERM", handler="SIG_DFL"
     )
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    ended = run(tmp_path, "-c", code)
     assert ended.returncode == 130
     assert ended.stderr.startswith("error: interrupted")
     assert ended.stderr.count("\n") == 1
@@ -89,12 +111,12 @@ DROPPED = """
 @pytest.mark.parametrize("sent", ["SIGINT", "SIGTERM"])
 def test_a_signal_that_is_dropped_in_a_callback_comes_again(tmp_path, sent):
     code = "import weakref\n" + SENDER.replace("            os.kill(os.getpid(), signal.{sent})\n\n", DROPPED).format(
-        module="hifihr_core.assets",
+        module="platformdirs",
         words=["assets", "list"],
         sent=sent,
         handler={"SIGINT": "default_int_handler", "SIGTERM": "SIG_DFL"}[sent],
     )
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    ended = run(tmp_path, "-c", code)
     assert ended.returncode == 130
     assert ended.stderr.startswith("error: interrupted")
     assert ended.stderr.count("\n") == 1
@@ -110,13 +132,13 @@ IN_A_TEXT = """
 @pytest.mark.parametrize("sent", ["SIGINT", "SIGTERM"])
 def test_a_signal_inside_an_exec_ends_a_module_with_130_too(tmp_path, sent):
     code = SENDER.replace("            os.kill(os.getpid(), signal.{sent})\n\n", IN_A_TEXT).format(
-        module="hifihr_core.assets",
+        module="platformdirs",
         words=["assets", "list"],
         sent=sent,
         handler={"SIGINT": "default_int_handler", "SIGTERM": "SIG_DFL"}[sent],
     )
     (tmp_path / "sender.py").write_text(code)
-    ended = subprocess.run([sys.executable, "-m", "sender"], capture_output=True, text=True, cwd=tmp_path)
+    ended = run(tmp_path, "-m", "sender")
     assert ended.returncode == 130
     assert ended.stderr.startswith("error: interrupted")
     assert ended.stderr.count("\n") == 1
