@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hifihr_core.conversion.convert_results import Converted
 
 Results = Annotated[
-    list[Path], typer.Argument(help="The .json files of predicted hands, or folders with them.", metavar="RESULT...")
+    list[Path], typer.Argument(help="The .json files of predicted hands, or results folders.", metavar="RESULT...")
 ]
 To = Annotated[str, typer.Option("--to", help="Target hand model: mano or nimble.", metavar="NAME")]
 Joints = Annotated[

@@ -153,7 +153,9 @@ Page = Annotated[
 SamePerson = Annotated[
     bool,
     typer.Option(
-        "--same-person", help="Treat all hands as one person's: same skin, texture and size.", show_default=False
+        "--same-person",
+        help="Treat all hands as one person's: same skin and texture, and the same size within a photo.",
+        show_default=False,
     ),
 ]
 NoForearm = Annotated[

@@ -81,7 +81,7 @@ def _wait(handle: int, path: Path, what: str, deadline: float) -> bool:
 
 
 def _take(path: Path, busy: HifihrError) -> int | None:
-    """Return the handle of the locked file, or None on a file system without locks. Raises: `busy` if it is held."""
+    """Return the handle of the locked file, or None on a file system without locks. Raises: `busy` if it was locked."""
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:

@@ -43,7 +43,7 @@ def did_you_mean(found: str, names: Iterable[str]) -> str:
 def needed(value: Found | None, what: str) -> Found:
     """Return `value` if it is not None. Raises: ValueError that names `what` if it is None."""
     if value is None:
-        raise ValueError(f"{what} is missing, but needed here")
+        raise ValueError(f"{what}: missing, but needed here")
     return value
 
 

@@ -50,7 +50,7 @@ LABELS: Mapping[str, Label] = MappingProxyType(
             (778, 3), "MANO vertices (without MANO, 778 points of a synthetic hand), camera frame, metres", "cam"
         ),
         "root_cam": Label(
-            (3,), "the root joint given with the sample, camera frame, metres; for HO-3D's evaluation the wrist", "cam"
+            (3,), "the root joint given with the sample (in HO-3D's evaluation the wrist), camera frame, metres", "cam"
         ),
         "bone_m": Label((), "length of the middle finger's proximal phalanx, metres (FreiHAND's `scale`)"),
         "box_px": Label((4,), "a box given with the sample, pixels x0, y0, x1, y1", "box_px"),

@@ -121,8 +121,8 @@ def _check_finite(batch: Batch, *points: Tensor) -> None:
         if bad.any():
             key = batch.keys[int(bad.nonzero()[0])]
             raise DataError(
-                f"{key}: the prediction is not finite; the checkpoint is broken or its training diverged, choose "
-                "another one"
+                f"{key}: the prediction is not finite; choose another checkpoint, since this one is broken or its "
+                "training diverged"
             )
 
 

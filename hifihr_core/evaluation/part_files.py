@@ -76,11 +76,10 @@ def _find_parts(folder: Path) -> list[Path]:
     if len(totals) != 1:
         found = f"parts {' and '.join(f'I/{total}' for total in totals)}" if totals else "no parts"
         raise DataError(f"{folder}: contains {found}, expected those of one run of `hifihr eval --part I/N`")
-    missing = [str(number) for number in range(1, totals[0] + 1) if Part(number, totals[0]) not in parts]
+    missing = [f"{number}/{totals[0]}" for number in range(1, totals[0] + 1) if Part(number, totals[0]) not in parts]
     if missing:
         raise DataError(
-            f"{folder}: part {', '.join(missing)} of {totals[0]} is missing; "
-            f"run `hifihr eval --part I/{totals[0]}` for each missing part I"
+            f"{folder}: missing parts: {', '.join(missing)}; run `hifihr eval --part I/{totals[0]}` for each of them"
         )
     return [folder / f"{Part(number, totals[0]).name}{_SUFFIX}" for number in range(1, totals[0] + 1)]
 

@@ -75,7 +75,7 @@ class HandResult:
         return self.mesh.texture
 
     def __repr__(self) -> str:
-        """Return one line: side, model, score, position, number of vertices, and whether the camera is known."""
+        """Return one line: side, model, score, position, number of vertices, and whether the focal length was known."""
         x, y = self.joints_px.mean(axis=0)
         return (
             f"HandResult({self.side} {self.hand}, score {self.score:.2f}, middle ({x:.0f}, {y:.0f}) px, "

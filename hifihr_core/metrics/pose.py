@@ -70,7 +70,7 @@ def summarize_errors(chunks: Iterable[Float[np.ndarray, "_ P"]]) -> ErrorSummary
         per_point.append(errors_m.sum(axis=0))
         counts += pck_counts(errors_m)
     if not per_sample:
-        raise ValueError("found no errors to summarise, expected at least one chunk")
+        raise ValueError("chunks is empty, expected at least one array of errors")
     per_sample_m = np.concatenate(per_sample)
     per_point_m = np.sum(per_point, axis=0) / len(per_sample_m)
     return ErrorSummary(per_sample_m, per_point_m, counts / (len(per_sample_m) * len(per_point_m)))

@@ -121,7 +121,9 @@ def _from_timm(name: str, *, pretrained: bool, image_px: int) -> Any:
         raise ConfigError(f"model.backbone: timm has no model {name!r}, expected one such as {', '.join(close)}")
     backbone = _create(name, pretrained=pretrained, image_px=image_px)
     if not hasattr(backbone, "forward_intermediates"):
-        raise ConfigError(f"model.backbone: {name} has no feature maps; choose a timm model that has them")
+        raise ConfigError(
+            f"model.backbone: {name} has no feature maps; choose one that has them, such as tf_efficientnet_b3"
+        )
     return backbone
 
 

@@ -29,7 +29,7 @@ _NEXT = {
 
 
 def _is_json(first: int, middle: int, last: int) -> bool:
-    """Return whether neighbouring characters of these three classes can occur in JSON numbers."""
+    """Return whether three neighbouring characters of these classes can occur in JSON numbers."""
     leading_zero = first in (_OTHER, _MINUS) and middle == _ZERO and last in (_ZERO, _DIGIT)
     return middle in _NEXT[first] and last in _NEXT[middle] and not leading_zero
 

@@ -15,7 +15,7 @@ _STEPS = 4
 
 
 def hand_lengths_m(model: HandModel, parameters: HandParameters) -> Float[Tensor, " B"]:
-    """Return the length that each hand has if it is flat, from the wrist to the tip of the middle finger, metres."""
+    """Return the length that each hand would have if flat, from the wrist to the tip of the middle finger, metres."""
     joints = model.joints_of(parameters)[:, _MIDDLE]
     return (joints[:, 1:] - joints[:, :-1]).norm(dim=-1).sum(dim=1)
 

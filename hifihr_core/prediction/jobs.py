@@ -169,7 +169,7 @@ class _Run:
             return _named(error, path)
 
     def _together(self, paths: Sequence[Path]) -> dict[Path, "_Found"]:
-        """Return the photos of one person, each with its hands or with the error that prevented them.
+        """Return the photos of one person, each with its hands, or its error if it could not be processed.
 
         Photos with an error do not contribute to the shared skin.
         """

@@ -54,7 +54,7 @@ class RemoteFile:
     def __post_init__(self) -> None:
         if len(self.sha256) != 64 or not set(self.sha256) <= set("0123456789abcdef"):
             raise DataError(
-                f"{self.url}: the index lacks the SHA-256 of this file; prepare the dataset again and upload it"
+                f"{self.url}: the index has no valid SHA-256 of this file; prepare the dataset again and upload it"
             )
 
 

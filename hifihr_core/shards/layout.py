@@ -79,7 +79,7 @@ class Table:
     """One table in memory, except for the long columns, whose locations are given instead.
 
     Concretely, the picture or mask of row i is bytes ``offsets[i]`` to ``offsets[i + 1]`` of `blob`. ``labels[name]``
-    has a row per row of the table, ``present[name]`` marks the rows that have the label.
+    has a row per row of the table, and ``present[name]`` marks the rows that have the label.
     """
 
     keys: tuple[str, ...]

@@ -40,7 +40,7 @@ def regressed_joints(vertices: np.ndarray, joints_cam: np.ndarray, *, stand_in: 
         found.numpy(),
         joints_cam,
         limit_mm=0.5,
-        cause="the download may be from before October 2019, a different version",
+        cause="the download may be from before October 2019, with another version of MANO; download it again",
     )
 
 

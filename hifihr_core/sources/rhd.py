@@ -178,7 +178,9 @@ def _pack(annotations: Any, numbers: Sequence[int]) -> np.ndarray:
     """Return one float32 row per picture: all of `SHAPES`, flattened; NaN where an entry is missing or wrong."""
     if not isinstance(annotations, dict):
         found = type(annotations).__name__
-        raise DataError(f"the RHD annotation contains a {found}, expected a dict by picture number; download it again")
+        raise DataError(
+            f"the RHD annotation contains a {found}, expected a dict keyed by picture number; download it again"
+        )
     packed = np.full((len(numbers), _WIDTH), np.nan, np.float32)
     for row, number in enumerate(numbers):
         try:

@@ -91,7 +91,7 @@ def expose(image: Float[Tensor, "B 3 H W"], dice: Dice) -> tuple[Float[Tensor, "
 
 
 def blur_motion(image: Float[Tensor, "B 3 H W"], dice: Dice, probability: float) -> Float[Tensor, "B 3 H W"]:
-    """Blur the fraction `probability` of the samples, each along a random line of up to a twentieth of the picture."""
+    """Blur each sample with this probability, along a random line of up to a twentieth of the picture."""
     moving = dice.chance(probability)
     length = dice.uniform(0.01, 0.05)
     angle = dice.uniform(0.0, torch.pi)

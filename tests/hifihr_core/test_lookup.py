@@ -28,5 +28,5 @@ def test_rows_are_imported_when_they_are_asked_for():
 
 def test_a_value_that_must_be_there():
     assert needed(0, "the number") == 0
-    with pytest.raises(ValueError, match="the picture is missing"):
+    with pytest.raises(ValueError, match="the picture: missing"):
         needed(None, "the picture")

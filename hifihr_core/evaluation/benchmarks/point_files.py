@@ -25,9 +25,9 @@ MANO_VERTICES = 778
 
 _GROUPS = ("joints", "vertices")
 _HOW_TO_WRITE = "write the file with json.dump([xyz, verts], file)"
-_WHERE = {
-    "freihand": "FreiHAND_pub_v2_eval.zip from the FreiHAND page",
-    "ho3d": "the evaluation ground truth that the HO-3D repository's README links to",
+_REMEDIES = {
+    "freihand": "download FreiHAND_pub_v2_eval.zip from the FreiHAND page and unpack it there",
+    "ho3d": "download the evaluation ground truth (linked in the README of the HO-3D repository) and unpack it there",
 }
 #: Ratio of predicted to true spread, and the unit that it reveals.
 _UNITS = ((50.0, 200.0, "centimetres", 100), (500.0, 2000.0, "millimetres", 1000))
@@ -192,7 +192,7 @@ def _find(folder: Path, name: str, dataset: str) -> Path:
     below = [place / name for place, _, names in walk(folder) if name in names]
     found = [direct] if direct.is_file() else sorted(below, key=lambda path: len(path.parts))
     if not found:
-        raise DataError(f"{folder}: no {name} at any depth; unpack {_WHERE.get(dataset, 'the ground truth')} there")
+        raise DataError(f"{folder}: no {name} at any depth; {_REMEDIES.get(dataset, 'put the ground truth there')}")
     return found[0]
 
 

@@ -1,4 +1,4 @@
-"""MANO parameters in the conventions of others: FreiHAND's labels as input, the person's left or right hand as output.
+"""Read FreiHAND's MANO labels, and write the MANO parameters of a left or right hand for other programs.
 
 `ManoParameters` are for any implementation of MANO with a flat mean hand and without PCA:
 ``MANO(global_orient, hand_pose, betas) + transl`` is the exported mesh, for left and right hands.

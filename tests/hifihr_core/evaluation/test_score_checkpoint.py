@@ -231,7 +231,11 @@ def test_parts_merged_are_one_run_to_the_last_byte(evaluated, in_parts, checkpoi
     [
         (
             lambda parts: (parts / "part-2-of-3.safetensors").unlink(),
-            "part 2 of 3 is missing; run `hifihr eval --part I/3`",
+            "missing parts: 2/3; run `hifihr eval --part I/3`",
+        ),
+        (
+            lambda parts: [(parts / f"part-{number}-of-3.safetensors").unlink() for number in (1, 3)],
+            "missing parts: 1/3, 3/3; run `hifihr eval --part I/3`",
         ),
         (
             lambda parts: (parts / "part-2-of-3.safetensors").write_bytes(b"x" * 40),

@@ -149,7 +149,7 @@ def test_only_the_depth_of_joints_is_held_to_the_start(make_inputs, estimate):
     own, start = inputs.prediction.joints_cam, inputs.placed_start.joints_cam
     expected = (own - start)[..., 2].abs().mean(dim=1)
     assert torch.allclose(TERMS["start_depth"].function(inputs).total, expected)
-    with pytest.raises(ValueError, match="the estimate of the run's starting network is missing"):
+    with pytest.raises(ValueError, match="the estimate of the run's starting network: missing"):
         TERMS["start_depth"].function(replace(inputs, start=None))
 
 

@@ -60,7 +60,7 @@ def test_summary_does_not_depend_on_chunks():
 
 
 def test_no_errors_is_a_wrong_call():
-    with pytest.raises(ValueError, match="no errors"):
+    with pytest.raises(ValueError, match="chunks is empty"):
         summarize_errors([])
 
 

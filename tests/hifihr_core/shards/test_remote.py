@@ -244,7 +244,7 @@ def test_addresses_that_cannot_be(tmp_path: Path, store: Store, monkeypatch: pyt
         open_store("s3://bucket/a")
     with pytest.raises(ConfigError, match=r"the package for smb:// is not installed; .* no s3fs"):
         open_store("smb://server/a")
-    with pytest.raises(DataError, match="the index lacks the SHA-256 of this file"):
+    with pytest.raises(DataError, match="the index has no valid SHA-256 of this file"):
         RemoteFile("s3://bucket/a.h5", 10, "../../etc/passwd")
 
 

@@ -284,7 +284,7 @@ class TestHo3d:
         raw_trees.write_ho3d(tmp_path / "raw")
         target = tmp_path / "raw/train/ABF10/meta/0002.pkl"
         target.write_bytes(b"cos\nsystem\n(S'touch " + str(tmp_path / "owned").encode() + b"'\ntR.")
-        with pytest.raises(AssetError, match=r"0002\.pkl: requests os\.system"):
+        with pytest.raises(AssetError, match=r"0002\.pkl: the file requests os\.system"):
             pack("ho3d", tmp_path / "raw", tmp_path / "out")
         assert not (tmp_path / "owned").exists()
 
