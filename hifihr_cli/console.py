@@ -32,7 +32,7 @@ def in_color(stream: TextIO) -> bool:
 
 
 def say(message: str, *, kind: str | None = None) -> None:
-    """Write one line to stderr, prefixed with a coloured word if `kind` is one of `COLORS`."""
+    """Write one line to stderr; `kind`, one of `COLORS`, is the word before it, coloured on a terminal."""
     word = f"{kind}: " if kind else ""
     if kind and in_color(sys.stderr):
         word = f"\033[1;{COLORS[kind]}m{kind}:\033[0m "

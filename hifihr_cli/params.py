@@ -17,7 +17,7 @@ SeedOfRun = Annotated[
 Workers = Annotated[
     int,
     typer.Option(
-        "--workers", min=0, max=1024, help="Number of worker processes; 0: only the main process.", metavar="N"
+        "--workers", min=0, max=1024, help="Number of threads that load samples; 0: only the main thread.", metavar="N"
     ),
 ]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Stop after N samples.", metavar="N")]

@@ -81,7 +81,7 @@ def gather(asset: Asset, source: Path, scratch: Path) -> Path:
 
 
 def _check_file(asset: Asset, source: Path) -> None:
-    """Raise AssetError for a pipe or device, which may never end, and for a file that is too large for the asset."""
+    """Raise AssetError for a pipe or device, which may never end, and for a file (but not a zip) that is too large."""
     check_regular(source, error=AssetError)
     size = source.stat().st_size
     if size > asset.largest_bytes and source.suffix.lower() != ".zip":

@@ -59,7 +59,7 @@ LABELS: Mapping[str, Label] = MappingProxyType(
         "shape": Label((-1,), "shape coefficients of the dataset's hand model"),
         "texture": Label((-1,), "texture coefficients of the dataset's hand model"),
         "light": Label((9,), "ambient colour, light colour, unit vector towards the light", "light"),
-        "sky": Label((8, 3), "eight coefficients per channel of the sky's light; see conventions.md", "sky"),
+        "sky": Label((8, 3), "eight coefficients per channel of the sky's light; see docs/conventions.md", "sky"),
         "mask": Label((-1, -1), "True where the hand is, one value per pixel", "picture"),
     }
 )

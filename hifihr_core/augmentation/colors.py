@@ -91,7 +91,7 @@ def change_on_device(
 def _change_on_cpu(
     image: Float[Tensor, "B 3 H W"], visible: Bool[Tensor, "B H W"] | None, draws: Draws
 ) -> tuple[Float[Tensor, "B 3 H W"], Bool[Tensor, "B H W"] | None]:
-    """Return the same as `change_on_device`; one picture at a time, so that it stays in the processor's cache."""
+    """Return the same as `change_on_device`, picture by picture, so that each stays in the processor's cache."""
     height, width = image.shape[2:]
     out = image.detach().contiguous().clone()
     matrices, tile = draws.color.astype(np.float32), _planar_noise(max(height, width))

@@ -122,7 +122,7 @@ def parse_override(text: str) -> Tree:
     try:
         table = tomllib.loads(f"value = {value.strip()}")
     except RecursionError as error:
-        raise ConfigError(f"--set {text[:60]}...: the value is nested too deeply, expected NAME=VALUE") from error
+        raise ConfigError(f"--set {text[:60]}...: the value is nested too deeply") from error
     except ValueError:  # TOMLDecodeError, or a number with thousands of digits, which validation rejects
         table = {}
     return nest(name.strip(), table["value"] if list(table) == ["value"] else value.strip())

@@ -51,7 +51,7 @@ def _copied(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _section(tree: dict[str, Any], name: str) -> dict[str, Any] | None:
-    """Return the nested table called ``a.b``, or None if there is none."""
+    """Return the nested table with the dotted name `name`, such as ``a.b``, or None if there is none."""
     for part in name.split(".") if name else ():
         inner = tree.get(part)
         if not isinstance(inner, dict):

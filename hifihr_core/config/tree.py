@@ -67,7 +67,7 @@ class ModelSettings(Settings):
     texture: bool = True
     """Give the network heads that predict texture and light."""
     texture_px: NonNegativeInt = 0
-    """Side of the texture map in training, pixels: a divisor of the full side (anny: 512, at least 32); 0: full."""
+    """Side of the texture map in training, pixels: 0 (full), or a divisor of the full side (for anny: 32 to 512)."""
     light: Literal["bounded", "paper"] = "bounded"
     """How the output of the light head becomes a light: colours are bounded smoothly, or clipped as in the paper."""
     ambient: bool = True

@@ -44,7 +44,8 @@ class RunOptions:
 
     With `root="gt"`, hands are placed at the root position given with each sample instead of the predicted one. With
     `boxes="predicted"`, each crop is around the hand that `detector` finds in the picture; see `found_boxes`. Only the
-    first `limit` samples are evaluated (None: all). `workers` is the number of processes that load samples.
+    first `limit` samples are evaluated (None: all). `workers` is the number of threads that load samples
+    (0: only the main thread).
     """
 
     root: RootChoice = "predicted"

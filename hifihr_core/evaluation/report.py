@@ -149,7 +149,7 @@ def write_curves(path: Path, scores: Scores) -> None:
 
 @dataclass(frozen=True)
 class Bound:
-    """A required score: at most `value` for an error, at least `value` for an area or F-score."""
+    """A required score: at most `value` for an error, at least `value` for every other metric."""
 
     metric: str
     value: float

@@ -113,7 +113,7 @@ def load_hand_network(path: Path, hand: HandModel) -> HandNetwork:
 
 
 def _all_blocks(tensors: Mapping[str, Tensor], *, frozen: int) -> dict[str, Tensor]:
-    """Return the tensors of a file whose first block is number `frozen`, with the eyes' own blocks before it added."""
+    """Return the tensors of a file that begins with block `frozen`, with any missing blocks taken from the eyes."""
     missing = frozen - FROZEN_BLOCKS
     whole = {_moved(name, by=missing): value for name, value in tensors.items()}
     if missing > 0:

@@ -250,7 +250,8 @@ def _run(
                 yield waiting.pop(future), *future.result()
     except BrokenProcessPool as error:
         raise DataError(
-            "a worker process died, perhaps for lack of memory; finished shards are kept; run again"
+            "a worker process died, perhaps for lack of memory; finished shards are kept; run again, "
+            "with fewer --workers if memory is short"
         ) from error
     except BaseException:
         end.close()

@@ -198,7 +198,9 @@ def read_vertices(part: DartPart, name: str) -> np.ndarray | None:
     fits = len(shape) == 2 and shape[0] >= MANO_VERTICES
     vertices = floats(value, (shape[0], 3)) if fits else None
     if vertices is None:
-        raise DataError(f"{file.name}: shape {shape}, expected (N, 3) with at least {MANO_VERTICES} vertices")
+        found = f"values of shape {shape}" if shape else "no array of numbers"
+        expected = f"finite numbers of shape (N, 3), N at least {MANO_VERTICES}"
+        raise DataError(f"{file.name}: found {found}, expected {expected}; download the part again")
     return vertices[:MANO_VERTICES] * FROM_UNITY
 
 
@@ -235,14 +237,16 @@ def _dump(names: Sequence[str]) -> str:
 def _pack(record: Any, name: str) -> tuple[list[str], np.ndarray]:
     """Return the file names and one float32 row per sample, NaN if its annotation is wrong.
 
-    Raises: DataError if the lists differ in length, or a file name is invalid.
+    Raises: DataError if a list is missing or empty, the lists differ in length, or a file name is invalid.
     """
     lists = {key: record.get(key) if isinstance(record, dict) else None for key in ("img", *SHAPES)}
     lengths = {
         key: len(value) if isinstance(value, list | tuple | np.ndarray) else None for key, value in lists.items()
     }
     if None in lengths.values() or len(set(lengths.values())) != 1 or not lengths["img"]:
-        raise DataError(f"{name}: lists have lengths {lengths}, expected equal ones; download the part again")
+        raise DataError(
+            f"{name}: lists have lengths {lengths}, expected equal lengths of at least 1; download the part again"
+        )
     names = [image if isinstance(image, str) else "" for image in lists["img"]]  # type: ignore[union-attr]
     if bad := next((image for image in names if "/" in image or "\\" in image or not image.strip()), None):
         raise DataError(f"{name}: {bad!r} is not a file name; download the part again")

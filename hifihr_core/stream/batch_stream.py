@@ -114,7 +114,7 @@ class _Position:
         )
 
     def __len__(self) -> int:
-        """Return the number of batches of a whole epoch on this rank."""
+        """Return the number of batches in a whole epoch on this rank."""
         weighted = any(weight is not None for weight in self.weights)
         draws = self.options.epoch_length if weighted else None
         length = sum(self.lengths) if draws is None else draws
@@ -155,7 +155,7 @@ class BatchStream:
         self._pool = start_workers(num_workers, self.device) if num_workers else None
 
     def __len__(self) -> int:
-        """Return the number of batches of a whole epoch on this rank."""
+        """Return the number of batches in a whole epoch on this rank."""
         return len(self._position)
 
     @property

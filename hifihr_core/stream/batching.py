@@ -33,7 +33,7 @@ class CropPlan:
 
 @dataclass(frozen=True)
 class Placed:
-    """Where the crops of a batch are in their pictures, and the draws that determined it.
+    """Where the crops of a batch are in their pictures, and the random draws that determined this.
 
     `T_new_old` maps pixels of a picture to those of its crop, `K` is the camera of the crop, and `motion` moves labels.
     """

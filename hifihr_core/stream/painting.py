@@ -151,7 +151,7 @@ class PicturesOnDevice(_OfSamples):
 
 @dataclass(frozen=True)
 class PicturesOfBatch:
-    """The square crops of a finished batch, to be augmented once more. JPEG compression is omitted."""
+    """The square crops of a finished batch, to be augmented once more, without JPEG compression."""
 
     batch: Batch
 

@@ -72,7 +72,8 @@ def find_bare_start(
     shipped = shipped_model(IMAGE_NETWORK)
     if shipped is None:
         return None
-    return _start_from(shipped, hand, settings, "the shipped network", "; choose the paper's with --config")
+    remark = "; to train the paper's network, give one of its presets with --config"
+    return _start_from(shipped, hand, settings, "the shipped network", remark)
 
 
 def newest_pretraining(runs: Path, hand: str) -> Path | None:

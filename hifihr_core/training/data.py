@@ -35,7 +35,7 @@ class Batches(Protocol):
         ...
 
     def __len__(self) -> int:
-        """Return the number of batches of a whole epoch on this rank."""
+        """Return the number of batches in a whole epoch on this rank."""
         ...
 
     def state_dict(self) -> dict[str, int]:

@@ -37,7 +37,7 @@ def test_every_line_of_a_first_run_ends_well(fresh, run_cli, monkeypatch):
     assert run_cli("prepare", "freihand", "--workers", "1").code == 0
     trained = run_cli("train", "--supervision", "self", *SHORT)
     assert trained.code == 0, trained.err
-    assert "starting from the shipped network; choose the paper's with --config" in trained.err
+    assert "starting from the shipped network; to train the paper's network, give one of its presets" in trained.err
     assert (fresh / "runs" / "train-self-1" / "report.html").exists()
     scored = run_cli("eval", "--dataset", "ho3d", "--json", "--device", "cpu")
     assert scored.code == 0, scored.err

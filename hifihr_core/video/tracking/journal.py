@@ -124,7 +124,7 @@ def frame_from_json(line: str | bytes) -> SeenFrame:
             raise ValueError(f"time_s is {time_s}, expected a finite number")
         return SeenFrame(int(document["frame"]), time_s, bool(document["searched"]), hands)
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise DataError(f"a line of the journal is not a frame ({error}); delete the journal and run again") from error
+        raise DataError(f"a line of the journal is not a frame ({error})") from error
 
 
 def as_written(hand: SeenHand) -> SeenHand:
