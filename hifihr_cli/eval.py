@@ -29,9 +29,7 @@ class RootOf(str, Enum):
 
 
 Dataset = Annotated[str, typer.Option("--dataset", help="Benchmark: freihand, ho3d or synth.", metavar="NAME")]
-Version = Annotated[
-    str | None, typer.Option("--version", help="HO-3D version, v2 or v3; default: that of the data.")
-]
+Version = Annotated[str | None, typer.Option("--version", help="HO-3D version, v2 or v3; default: that of the data.")]
 CheckpointFile = Annotated[
     Path | None,
     typer.Option("--checkpoint", help="Weight file or run folder; default: the shipped model.", metavar="PATH"),

@@ -385,6 +385,9 @@ class TestRhd:
             find_source("rhd").open(Request(tmp_path / "raw/training/color"))
 
 
+_EMPTY = {name: [] for name in ("img", "pose", "joint3d", "joint2d")}
+
+
 class TestDart:
     @pytest.mark.parametrize("background", [True, False])
     def test_an_orthographic_hand_is_in_front_of_a_distant_pinhole(self, raw_trees, tmp_path, background):
@@ -445,12 +448,24 @@ class TestDart:
         with pytest.raises(DataError, match=r"orthographic camera \(median residual"):
             pack("dart", tmp_path / "raw", tmp_path / "out")
 
-    @pytest.mark.parametrize("change", [{"pose": []}, {"img": ["../x.png"] * 3}, {"joint3d": None}])
+    @pytest.mark.parametrize("change", [{"pose": []}, {"img": ["../x.png"] * 3}, {"joint3d": None}, _EMPTY])
     def test_an_invalid_part_is_refused(self, raw_trees, tmp_path, change):
         raw_trees.write_dart(tmp_path / "raw", parts=1)
         record = {"img": ["0.png"] * 3, "pose": [0] * 3, "joint3d": [0] * 3, "joint2d": [0] * 3} | change
         raw_trees.write_pickle(tmp_path / "raw/train/part_0.pkl", record)
         with pytest.raises(DataError, match=r"part_0\.pkl: .*; download the part again"):
+            pack("dart", tmp_path / "raw", tmp_path / "out")
+
+    @pytest.mark.parametrize(
+        ("value", "found"),
+        [(np.full((778, 3), np.nan), r"values of shape \(778, 3\)"), ("text", "no array of numbers")],
+    )
+    def test_vertices_that_are_not_finite_numbers(self, raw_trees, tmp_path, value, found):
+        raw_trees.write_dart(tmp_path / "raw", parts=1)
+        raw_trees.write_pickle(tmp_path / "raw/train/0_verts/0.pkl", value)
+        with pytest.raises(
+            DataError, match=f"0\\.pkl: found {found}, expected finite numbers .*; download the part again"
+        ):
             pack("dart", tmp_path / "raw", tmp_path / "out")
 
     def test_parts_are_listed(self, raw_trees, tmp_path):
