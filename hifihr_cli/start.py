@@ -56,11 +56,21 @@ def interrupt_again(unraisable: "sys.UnraisableHookArgs") -> None:
     if not issubclass(unraisable.exc_type, KeyboardInterrupt):
         sys.__unraisablehook__(unraisable)
         return
-    import _thread
     import threading
 
     number = next((one for one in _SIGNALS if signal.getsignal(one) is not signal.SIG_IGN), signal.SIGINT)
-    threading.Timer(_SOON_S, _thread.interrupt_main, [number]).start()  # once the main thread has left that place
+    threading.Timer(_SOON_S, _send_to_main_thread, [number]).start()  # once the main thread has left that place
+
+
+def _send_to_main_thread(number: int) -> None:
+    """Send a signal that also ends a wait in the operating system, which `interrupt_main` does not."""
+    import _thread
+    import threading
+
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
+    else:
+        _thread.interrupt_main(number)
 
 
 def run() -> NoReturn:

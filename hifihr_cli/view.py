@@ -35,6 +35,6 @@ def view(results: Results = Path("predictions"), port: Port = 8080, host: Host =
     say(f"open http://{'localhost' if host == '0.0.0.0' else host}:{viewer.port} in a browser; press Ctrl-C to stop")
     try:
         while True:
-            time.sleep(3600)
+            time.sleep(1)  # a signal just before a sleep is noticed after it
     finally:
         viewer.stop()

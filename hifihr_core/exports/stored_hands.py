@@ -125,7 +125,7 @@ def _camera(document: Mapping) -> np.ndarray:
 def _light(entries: Any) -> dict[str, np.ndarray]:
     light = _finite_arrays(entries)
     for name in ("ambient", "color", "direction"):
-        if light.get(name, np.zeros(3)).shape != (3,):
+        if light[name].shape != (3,):
             raise ValueError(f"light {name} has shape {light[name].shape}, expected (3,)")
     return light
 

@@ -1,5 +1,6 @@
 """The photos in a results folder, read one at a time on demand."""
 
+import os
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -39,7 +40,7 @@ class StoredPhotos:
     def photo(self, number: int) -> Photo | None:
         """Return the photo, or None if its file no longer exists."""
         named = Path(self._entries[number]["path"])
-        found = next((path for path in (named, self.folder / named.name) if path.is_file()), None)
+        found = next((path for path in (named, self.folder / named.name) if os.path.isfile(path)), None)
         return None if found is None else read_photo(found)
 
     def hands(self, number: int) -> list[HandResult]:
@@ -58,7 +59,7 @@ class StoredPhotos:
         document = read_hand_document(documents[0])
         hand = hand_from_document(document, _model(document["hand"]), documents[0])
         pictures = [self.folder / name for name in files if name.endswith("_texture.png")]
-        if hand.mesh.texture is None or not pictures or not pictures[0].is_file():
+        if hand.mesh.texture is None or not pictures or not os.path.isfile(pictures[0]):
             return replace(hand, mesh=with_forearm(hand.mesh))
         texture = read_photo(pictures[0]).image
         return replace(hand, mesh=with_forearm(replace(hand.mesh, texture=texture)))

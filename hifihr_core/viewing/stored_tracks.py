@@ -1,5 +1,6 @@
 """The tracks of the clips in a results folder: numbers are read from .npz files, meshes are computed on demand."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -82,7 +83,7 @@ class StoredClips:
     def path(self, number: int) -> Path | None:
         """Return the file of a clip, or None if it no longer exists."""
         named = Path(self._entries[number]["path"])
-        return next((path for path in (named, self.folder / named.name) if path.is_file()), None)
+        return next((path for path in (named, self.folder / named.name) if os.path.isfile(path)), None)
 
     def tracks(self, number: int) -> list[StoredTrack]:
         """Return the tracks of a clip. Raises: DataError if the .npz of one is missing or broken."""
@@ -90,7 +91,7 @@ class StoredClips:
 
     def _track(self, entry: Mapping[str, Any]) -> StoredTrack:
         files = [self.folder / Path(name).name for name in entry["files"] if str(name).endswith(".npz")]
-        if not files or not files[0].is_file():
+        if not files or not os.path.isfile(files[0]):
             raise DataError(
                 f"{self.folder}: the .npz of a track is missing; run `hifihr predict --format npz,glb` again"
             )

@@ -46,7 +46,9 @@ def send_itself(tmp_path, module, words, *, sent="SIGINT", handler=None):
 
 def run(tmp_path, *words):
     variables = {name: value for name, value in os.environ.items() if name != "HIFIHR_HOME"}
-    return subprocess.run([sys.executable, *words], capture_output=True, text=True, cwd=tmp_path, env=variables)
+    return subprocess.run(
+        [sys.executable, *words], capture_output=True, text=True, cwd=tmp_path, env=variables, timeout=600
+    )
 
 
 @pytest.mark.parametrize("sent", ["SIGINT", "SIGTERM"])
@@ -120,6 +122,21 @@ def test_a_signal_that_is_dropped_in_a_callback_comes_again(tmp_path, sent):
     assert ended.returncode == 130
     assert ended.stderr.startswith("error: interrupted")
     assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("sent", ["SIGINT", "SIGTERM"])
+def test_a_signal_that_is_dropped_ends_a_wait_too(tmp_path, sent):
+    waits = DROPPED.replace("            del thing\n", "            del thing\n            time.sleep(3600)\n")
+    code = "import time, weakref\n" + SENDER.replace(
+        "            os.kill(os.getpid(), signal.{sent})\n\n", waits
+    ).format(
+        module="platformdirs",
+        words=["assets", "list"],
+        sent=sent,
+        handler={"SIGINT": "default_int_handler", "SIGTERM": "SIG_DFL"}[sent],
+    )
+    ended = run(tmp_path, "-c", code)
+    assert (ended.returncode, ended.stderr.startswith("error: interrupted")) == (130, True)
 
 
 #: A signal that arrives while the text of a dataclass or a named tuple is run.

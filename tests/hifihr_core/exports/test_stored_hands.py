@@ -32,7 +32,7 @@ def document(hand: HandModel) -> dict:
         "parameters": {**named, "root_cam": [0.0, 0.0, 0.5]},
         "joints_cam": np.zeros((21, 3)).tolist(),
         "joints_px": np.zeros((21, 2)).tolist(),
-        "light": {"ambient": [0.5, 0.5, 0.5]},
+        "light": {name: [0.5, 0.5, 0.5] for name in ("ambient", "color", "direction")},
     }
 
 
@@ -83,7 +83,8 @@ def test_a_whole_hand_is_read(tmp_path: Path, document: Mapping, hand: HandModel
         (lambda d: d | {"K": np.diag([200.0, 200.0, 0.0]).tolist()}, "a last row of 0, 0, 1"),
         (lambda d: d | {"K": np.full((3, 3), np.inf).tolist()}, "K contains NaN or infinity"),
         (lambda d: d | {"score": float("nan")}, "score contains NaN or infinity"),
-        (lambda d: d | {"light": {"color": [1]}}, r"light color has shape \(1,\)"),
+        (lambda d: d | {"light": {}}, "'ambient' is missing"),
+        (lambda d: d | {"light": d["light"] | {"color": [1]}}, r"light color has shape \(1,\)"),
         (lambda d: d | {"report": [1]}, "report is a list, expected an object"),
         (lambda d: d | {"licences": "free"}, "licences is a str, expected an object"),
         (lambda d: d | {"photo": {"a": 1}}, "photo is a dict, expected a name"),

@@ -104,6 +104,18 @@ def test_a_damaged_entry_of_a_track_is_named(results: Path, change: dict, messag
         StoredClips(results).tracks(0)
 
 
+@pytest.mark.parametrize("name", ["x" * 5000, "a\0b.mp4", ""])
+def test_a_clip_whose_name_cannot_be_one_is_no_longer_there(results: Path, name: str) -> None:
+    index = json.loads((results / "hands.json").read_text())
+    index["photos"][0]["path"] = name
+    (results / "hands.json").write_text(json.dumps(index))
+    assert StoredClips(results).path(0) is None
+    index["photos"][0]["tracks"][0]["files"] = [f"{name}.npz"]
+    (results / "hands.json").write_text(json.dumps(index))
+    with pytest.raises(DataError, match=r"the \.npz of a track is missing"):
+        StoredClips(results).tracks(0)
+
+
 def test_a_clip_can_be_looked_at(results: Path) -> None:
     viewer = ClipViewer(StoredClips(results), port=_free_port())
     try:
