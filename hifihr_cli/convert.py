@@ -59,6 +59,7 @@ def convert(
         say(f"{converted_before} of the files are converted hands and were left out", kind="note")
     done: list[Converted] = []
     with progress("convert", unit="hands") as bar:
+        bar(0, len(plan))
         for one in convert_files(plan, to=to, formats=formats, joints=joint_definition(joints)):
             done.append(one)
             bar(len(done), len(plan))

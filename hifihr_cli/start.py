@@ -62,7 +62,7 @@ def interrupt_again(unraisable: "sys.UnraisableHookArgs") -> None:
     threading.Timer(_SOON_S, _send_to_main_thread, [number]).start()  # once the main thread has left that place
 
 
-def _send_to_main_thread(number: int) -> None:
+def _send_to_main_thread(number: signal.Signals) -> None:
     """Send a signal that also ends a wait in the operating system, which `interrupt_main` does not."""
     import _thread
     import threading

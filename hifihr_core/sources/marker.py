@@ -8,6 +8,8 @@ from hifihr_core.outside.json_text import parse_json
 #: A file in the root of a dataset written by `prepare synth --as ...`:
 #: ``{"synthetic": true, "stand_in_vertices": true|false}``.
 MARKER_NAME = "hifihr_synthetic.json"
+#: The marker's entry until the dataset is complete.
+UNFINISHED = "unfinished"
 
 
 @dataclass(frozen=True)
@@ -21,12 +23,14 @@ class Marker:
 def parse_marker(text: bytes | None, name: str = MARKER_NAME) -> Marker:
     """Parse the content of a marker file; None (no file) means a real download.
 
-    Raises: DataError if the content is not that of a marker.
+    Raises: DataError if the content is not that of a marker, or the dataset is unfinished.
     """
     if text is None:
         return Marker()
     try:
         content = parse_json(text, name, remedy="generate the dataset again")
+        if UNFINISHED in content:
+            raise DataError(f"{name}: an unfinished dataset; run `hifihr prepare synth --as ...` to its end")
         return Marker(synthetic=bool(content["synthetic"]), stand_in_vertices=bool(content["stand_in_vertices"]))
     except (TypeError, KeyError) as error:
         raise DataError(

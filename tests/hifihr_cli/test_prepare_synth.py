@@ -1,9 +1,10 @@
 import json
+from contextlib import suppress
 
 import pytest
 
 from hifihr_core.errors import DataError
-from hifihr_core.sources.written.layouts import refuse_taken
+from hifihr_core.sources.written.layouts import json_lists, refuse_taken
 
 
 def test_a_raw_dataset_is_written(tmp_path, monkeypatch, run_cli):
@@ -92,8 +93,26 @@ def test_an_unfinished_raw_dataset_is_rewritten(tmp_path, run_cli):
     marker = tmp_path / "hifihr_synthetic.json"
     whole = marker.read_text()
     marker.write_text(json.dumps({**json.loads(whole), "unfinished": True}))
+    (tmp_path / ".training_xyz-killed.json").write_text("[")
+    ended = run_cli("prepare", "freihand", "--root", tmp_path, "--check")
+    assert (ended.code, "an unfinished dataset; run `hifihr prepare synth --as" in ended.message) == (3, True)
     assert run_cli(*words, "--count", 1).code == 0
     assert marker.read_text() == whole
+    assert not (tmp_path / ".training_xyz-killed.json").exists()
+
+
+def test_lists_of_a_raw_dataset_appear_at_its_end_or_not_at_all(tmp_path):
+    with suppress(KeyboardInterrupt), json_lists(tmp_path, ("training_xyz", "training_K")) as lists:
+        lists["training_xyz"].append([1])
+        assert [path.suffix for path in tmp_path.iterdir() if not path.name.startswith(".")] == []
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+    with json_lists(tmp_path, ("training_xyz", "training_K")) as lists:
+        lists["training_xyz"].append([1])
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        "training_xyz.json": "[[1]]",
+        "training_K.json": "[]",
+    }
 
 
 @pytest.mark.parametrize("option", ["--count", "--evaluation", "--workers"])

@@ -10,6 +10,7 @@ import torch
 
 from hifihr_core.augmentation.colors import change_batch
 from hifihr_core.augmentation.draws import draw
+from hifihr_core.files import write_atomically
 from hifihr_core.geometry.cameras import focal_px, project
 from hifihr_core.hands import HandModel, load_hand
 from hifihr_core.machine.progress import OnProgress
@@ -133,9 +134,8 @@ def _detect(found: list[list], name: str, batch: Batch, row: int) -> None:
 def _write_detections(root: Path, found: list[list]) -> None:
     """Write simulated OpenPose detections to the file where HiFiHR keeps them: ``[peaks, values, names]``."""
     path = root / _DETECTIONS
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8") as file:
+    with write_atomically(path) as part, part.open("w", encoding="utf-8") as file:
         outer = JsonList(file)
-        for part in found:
-            outer.append(part)
+        for values in found:
+            outer.append(values)
         outer.close()

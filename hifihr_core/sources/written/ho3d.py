@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import torch
 
+from hifihr_core.files import write_text
 from hifihr_core.geometry import turns
 from hifihr_core.hands import HandModel, HandParameters, load_hand
 from hifihr_core.machine.progress import OnProgress
@@ -120,14 +121,14 @@ class _Split:
 
     def finish(self) -> None:
         """Write the list of frames, the detections, and one frame per sequence without annotation, as in real data."""
-        (self.root / f"{self.name}.txt").write_text("".join(f"{frame}\n" for frame in self.frames), encoding="utf-8")
+        write_text(self.root / f"{self.name}.txt", "".join(f"{frame}\n" for frame in self.frames))
         for sequence in sorted({frame.split("/")[0] for frame in self.frames}):
             empty = dict.fromkeys(_COMMON_KEYS + (_TRAIN_KEYS if self.name == "train" else ("handJoints3D",)))
             self._place(sequence, "meta", "9999.pkl").write_bytes(_pickle(empty))
         for sequence, found in self.found.items():
             path = self.root / "openpose" / sequence / "detect.json"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(found), encoding="utf-8")
+            write_text(path, json.dumps(found))
 
     def _place(self, sequence: str, kind: str, name: str) -> Path:
         folder = self.root / self.name / sequence / kind

@@ -7,7 +7,7 @@ states that a dataset is synthetic, and whether its 778 vertices are MANO's (if 
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -15,11 +15,11 @@ from typing import TextIO
 
 from hifihr_core.assets.store import is_installed
 from hifihr_core.errors import DataError
-from hifihr_core.files import describe_os_error, write_text
+from hifihr_core.files import describe_os_error, write_atomically, write_text
 from hifihr_core.machine.progress import OnProgress, no_progress
 from hifihr_core.outside.folders import is_junk
 from hifihr_core.outside.json_text import read_json
-from hifihr_core.sources.marker import MARKER_NAME
+from hifihr_core.sources.marker import MARKER_NAME, UNFINISHED
 
 #: Makes an evaluation split differ from a training split with the same seed.
 EVALUATION_SEED = 1_000_003
@@ -82,7 +82,7 @@ def write_raw_tree(
 
 def write_marker(root: Path, *, stand_in_vertices: bool) -> None:
     """Mark a dataset as synthetic and unfinished; written first, so that a partial one never passes for a download."""
-    content = {"synthetic": True, "stand_in_vertices": stand_in_vertices, _UNFINISHED: True}
+    content = {"synthetic": True, "stand_in_vertices": stand_in_vertices, UNFINISHED: True}
     write_text(root / MARKER_NAME, json.dumps(content) + "\n")
 
 
@@ -96,15 +96,14 @@ def refuse_taken(root: Path, *, overwrite: bool) -> None:
     if not (root / MARKER_NAME).is_file():
         raise DataError(f"{root}: neither empty nor a synthetic dataset; give an empty folder with --out")
     marker = read_json(root / MARKER_NAME)
-    if not (overwrite or (isinstance(marker, dict) and _UNFINISHED in marker)):
+    if not (overwrite or (isinstance(marker, dict) and UNFINISHED in marker)):
         raise DataError(f"{root}: already contains a synthetic dataset; choose another --out, or use --overwrite")
 
 
-#: The marker's entry for an unfinished dataset.
-_UNFINISHED = "unfinished"
 #: What the layouts write to the root of a dataset; nothing else is ever removed.
 _FOLDERS = ("training", "evaluation", "train", "outputs", "openpose")
-_FILES = ("training_*.json", "evaluation_*.json", "train.txt", "evaluation.txt", MARKER_NAME)
+_LISTS = ("training_*.json", "evaluation_*.json", ".training_*-*.json", ".evaluation_*-*.json")  # also of killed runs
+_FILES = (*_LISTS, "train.txt", "evaluation.txt", MARKER_NAME)
 
 
 def _clear(root: Path) -> None:
@@ -121,7 +120,7 @@ def _clear(root: Path) -> None:
 
 def _finish_marker(root: Path) -> None:
     content = read_json(root / MARKER_NAME)
-    content.pop(_UNFINISHED, None)
+    content.pop(UNFINISHED, None)
     write_text(root / MARKER_NAME, json.dumps(content) + "\n")
 
 
@@ -144,13 +143,13 @@ class JsonList:
 
 @contextmanager
 def json_lists(root: Path, names: tuple[str, ...]) -> Iterator[dict[str, JsonList]]:
-    """Open a list per name, ``ROOT/<name>.json``, and close all of them at the end."""
-    files = {name: (root / f"{name}.json").open("w", encoding="utf-8") for name in names}
-    try:
-        lists = {name: JsonList(file) for name, file in files.items()}
-        yield lists
-        for each in lists.values():
-            each.close()
-    finally:
-        for file in files.values():
-            file.close()
+    """Open a list per name, ``ROOT/<name>.json``; the files appear at the end, all complete."""
+    with ExitStack() as stack:
+        parts = {name: stack.enter_context(write_atomically(root / f"{name}.json")) for name in names}
+        with ExitStack() as files:
+            lists = {
+                name: JsonList(files.enter_context(part.open("w", encoding="utf-8"))) for name, part in parts.items()
+            }
+            yield lists
+            for each in lists.values():
+                each.close()
