@@ -35,7 +35,7 @@ Port = Annotated[int, typer.Option("--port", min=1, max=65535, help="Port of the
 Fov = Annotated[
     float | None,
     typer.Option(
-        "--fov", min=1, max=179, help="Field of view across the diagonal, degrees; default: 60.", metavar="DEG"
+        "--fov", min=6, max=140, help="Field of view across the diagonal, degrees; default: 60.", metavar="DEG"
     ),
 ]
 

@@ -71,7 +71,7 @@ def plan_conversions(
     given = {file.resolve(): file for path in paths for file in result_files(path)}.values()
     files = [file for file in given if not file.stem.endswith(_ENDS)]
     if not files:
-        raise DataError(f"{paths[0]}: a converted hand already, expected a hand's file from `hifihr predict`")
+        raise DataError(f"{paths[0]}: already a converted hand, expected a hand's file from `hifihr predict`")
     plan = tuple(Conversion(file, folder or file.parent, f"{file.stem}_{to}") for file in files)
     _refuse_collisions(plan)
     endings = {ending for name in chosen for ending in FORMATS[name].endings}
@@ -115,7 +115,8 @@ def _refuse_collisions(plan: Sequence[Conversion]) -> None:
         other = sources.setdefault(one.folder / one.stem, one.source)
         if other != one.source:
             raise DataError(
-                f"{one.source} and {other} would both become {one.folder / one.stem}.*; convert them separately"
+                f"{one.source} and {other} would both become {one.folder / one.stem}.*; convert them separately, "
+                "each with its own --out"
             )
 
 
@@ -123,11 +124,13 @@ def _convert_file(path: Path, hand: HandModel, convert: Convert) -> tuple[str | 
     """Return the photo's name and the converted hand. Raises: DataError for a file that is not a hand of `hand`."""
     document = read_hand_document(path)
     if document["hand"] != hand.name:
-        raise DataError(f"{path}: is a hand of the model {document['hand']!r}, expected {hand.name!r}")
+        raise DataError(
+            f"{path}: is a hand of the model {document['hand']!r}, expected {hand.name!r}, the only one to convert from"
+        )
     stored = hand_from_document(document, hand, path)
     try:
         result = convert(stored)
-    except RuntimeError as error:  # no solution
+    except (RuntimeError, DataError) as error:  # no solution, or one with NaN
         raise DataError(f"{path}: a damaged hand (it cannot be fitted); predict it again") from error
     if not all(np.isfinite(values).all() for values in (result.mesh.vertices, result.joints_cam, result.joints_px)):
         raise DataError(f"{path}: a damaged hand (its fit has no finite numbers); predict it again")

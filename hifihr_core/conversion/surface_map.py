@@ -69,7 +69,11 @@ def surface_map(hand: HandModel, model: Fittable) -> SurfaceMap:
     path = cache_home() / "surface_maps" / f"{hand.name}_{_fingerprint(hand, model)}.npz"
     if path.is_file():
         return load_record(
-            SurfaceMap, path, kind="surface map", format_number=FORMAT, remedy="delete it; it will be computed again"
+            SurfaceMap,
+            path,
+            kind="surface map",
+            format_number=FORMAT,
+            remedy="delete it, and it will be computed again",
         )
     found = find_surface_map(hand, model)
     with suppress(DataError), write_atomically(path) as part:

@@ -128,7 +128,7 @@ def read_index(folder: Path) -> list[dict]:
     """Return the entries of a results folder. Raises: DataError if hifihr wrote no index there."""
     path = folder / INDEX_FILE
     if not path.is_file() and not _journals(folder):
-        raise DataError(f"{path}: no such file, expected a folder written by `hifihr predict --out`")
+        raise DataError(f"{path}: no such file; give a folder that `hifihr predict --out` wrote")
     finished = {entry["path"]: entry for entry in _read_all(folder) if "planned" not in entry}
     return [dict(entry) for entry in finished.values()]
 

@@ -42,26 +42,28 @@ def result_files(path: Path) -> list[Path]:
     if not found and any(entry.get("tracks") for entry in entries):
         raise DataError(f"{folder}: {INDEX_FILE} lists hands of clips, expected hands of photos; name another folder")
     if not found:
-        raise DataError(f"{folder}: {INDEX_FILE} lists no .json of a hand; run `hifihr predict --format json` again")
+        raise DataError(
+            f"{folder}: {INDEX_FILE} lists no .json of a hand; run `hifihr predict --format json` on photos of hands"
+        )
     return found
 
 
 def read_hand_document(path: Path) -> dict:
     """Read a hand's JSON. Raises: DataError for a file that is missing or not a hand."""
-    expected = "expected a hand's file from `hifihr predict`"
-    document = read_json(path, remedy=expected)
+    remedy = "give the .json of a hand from `hifihr predict`"
+    document = read_json(path, remedy=remedy)
     if not isinstance(document, dict):
-        raise DataError(f"{path}: contains a JSON {type(document).__name__}, {expected}")
+        raise DataError(f"{path}: contains a JSON {type(document).__name__}, expected an object; {remedy}")
     missing = {"hand", "parameters", "K", "side"} - set(document)
     if missing:
-        raise DataError(f"{path}: {sorted(missing)[0]!r} is missing; {expected}")
+        raise DataError(f"{path}: {sorted(missing)[0]!r} is missing; {remedy}")
     for name, known in (("hand", HAND_NAMES), ("side", ("left", "right"))):
         if document[name] not in known:
             found = str(document[name])[:40]
-            raise DataError(f"{path}: {name} is {found!r}, expected one of {', '.join(known)}; {expected}")
+            raise DataError(f"{path}: {name} is {found!r}, expected one of {', '.join(known)}; {remedy}")
     photo = document.get("photo")
     if not (photo is None or isinstance(photo, str)):
-        raise DataError(f"{path}: photo is a {type(photo).__name__}, expected a name; {expected}")
+        raise DataError(f"{path}: photo has type {type(photo).__name__}, expected a name; {remedy}")
     return document
 
 
@@ -105,7 +107,7 @@ def hand_from_document(document: Mapping, hand: HandModel, path: Path) -> HandRe
 def _shaped(document: Mapping, name: str, *shape: int) -> np.ndarray:
     array = np.asarray(document[name], dtype=np.float64)
     if array.shape != shape:
-        raise ValueError(f"{name} has shape {array.shape}, expected {shape}")
+        raise ValueError(f"{name} has shape {array.shape}, expected {shape or 'a single number'}")
     if not np.isfinite(array).all():
         raise ValueError(f"{name} contains NaN or infinity")
     return array
@@ -133,7 +135,7 @@ def _light(entries: Any) -> dict[str, np.ndarray]:
 def _mapping(document: Mapping, name: str) -> dict:
     found = document.get(name) or {}
     if not isinstance(found, dict):
-        raise ValueError(f"{name} is a {type(found).__name__}, expected an object")
+        raise ValueError(f"{name} has type {type(found).__name__}, expected an object")
     plain: dict = finite_json(found)
     return plain
 
@@ -164,6 +166,8 @@ def _posed(hand: HandModel, values: Mapping[str, np.ndarray]) -> TexturedMesh:
     sizes["root_cam"] = 3
     named = {}
     for name, value in values.items():
+        if name not in sizes:
+            raise ValueError(f"{name!r} is not a parameter, expected {', '.join(sizes)}")
         if value.shape != (sizes[name],):
             raise ValueError(f"{name} has shape {value.shape}, expected ({sizes[name]},)")
         named[name] = torch.from_numpy(value).to(hand_dtype(hand))[None]

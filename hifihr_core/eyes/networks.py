@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TypeVar
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
@@ -119,8 +120,8 @@ def load_network(network: type[Network], path: Path | None = None) -> Network:
     built = network()
     try:
         built.load_state_dict({name: value.float() for name, value in load_file(path).items()})
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
+    except (RuntimeError, SafetensorError) as error:
+        reason = str(error).splitlines()[-1].strip().rstrip(".")
         raise AssetError(f"{path}: not the weights of {network.__name__} ({reason}); reinstall hifihr") from error
     return built.eval().requires_grad_(False)
 

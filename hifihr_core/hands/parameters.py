@@ -33,7 +33,7 @@ def check_finite(parameters: HandParameters) -> None:
         place = (~torch.isfinite(tensor)).nonzero()[0].tolist()
         raise DataError(
             f"{field.name}{place} is {tensor[tuple(place)].item()}, expected a finite number; "
-            "nothing was written; check where these parameters come from"
+            "check where these parameters come from"
         )
 
 

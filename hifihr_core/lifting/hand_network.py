@@ -105,7 +105,9 @@ def load_hand_network(path: Path, hand: HandModel) -> HandNetwork:
     """
     facts = read_facts(path, format=FORMAT, version=FORMAT_VERSION)
     if not network_fits_hand(path, hand):
-        raise AssetError(f"{path}: is a hand network for the hand {facts.get('hand')!r}, expected {hand.name!r}")
+        found = f"{facts.get('hand')!r} with the pose basis {facts.get('pose_basis')!r}"
+        expected = f"{hand.name!r} with {hand.pose_basis!r}"
+        raise AssetError(f"{path}: is a hand network for the hand {found}, expected {expected}; give another file")
     lifter = build_lifter(hand, width=int(facts["width"]), blocks=int(facts["blocks"]), upright=True, reads=True)
     network = HandNetwork(lifter)
     network.load_state_dict(_all_blocks(read_tensors(path), frozen=int(facts.get("frozen", _FIRST_EDITION))))

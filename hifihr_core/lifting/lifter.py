@@ -157,7 +157,9 @@ def load_lifter(path: Path, hand: HandModel) -> Lifter:
     """
     facts = read_facts(path, format=FORMAT, version=FORMAT_VERSION)
     if not fits_hand(path, hand):
-        raise AssetError(f"{path}: is a lifter for the hand {facts.get('hand')!r}, expected {hand.name!r}")
+        found = f"{facts.get('hand')!r} with the pose basis {facts.get('pose_basis')!r}"
+        expected = f"{hand.name!r} with {hand.pose_basis!r}"
+        raise AssetError(f"{path}: is a lifter for the hand {found}, expected {expected}; give another file")
     lifter = build_lifter(
         hand,
         width=int(facts["width"]),

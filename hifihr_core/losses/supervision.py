@@ -178,7 +178,8 @@ def plan_terms(
                 f"loss.weights.{name}: supervision {level} may not read the label {forbidden[0]}, which this term "
                 f"needs; set its weight to 0 or choose another train.supervision"
             )
-        if missing := sorted(term.requires - capabilities):
+        # The table lists rendering before what only rendering needs.
+        if missing := sorted(term.requires - capabilities, key=[*CAPABILITIES, *sorted(term.requires)].index):
             left_out.append((name, CAPABILITIES.get(missing[0], f"it needs {missing[0]}")))
             continue
         chosen[name] = Term(name, term.function, labels, term.requires)
@@ -200,11 +201,12 @@ def check_labels(plan: Plan, datasets: Mapping[str, frozenset[str]], *, extra: S
     carried = frozenset().union(*datasets.values())
     for name in sorted((plan.labels | set(extra)) - carried):
         terms = [term.name for term in plan.terms.values() if name in term.labels]
-        off = " ".join(f"--set loss.weights.{term}=0" for term in terms)
-        disabled = f"disable its terms with {off}" if terms else 'set render.root to "predicted"'
+        uses, off = list(terms), [f"loss.weights.{term}=0" for term in terms]
+        if name in extra:
+            uses, off = [*uses, "render.root=given"], [*off, "render.root=predicted"]
         raise DataError(
-            f"{', '.join(datasets)}: no label {name}, which supervision {plan.level} needs for "
-            f"{', '.join(terms) or 'the true root'}; prepare data that has it, or {disabled}"
+            f"{', '.join(datasets)}: no label {name}, which supervision {plan.level} needs for {', '.join(uses)}; "
+            f"prepare data that has it, or do without it: {' '.join(f'--set {one}' for one in off)}"
         )
 
 

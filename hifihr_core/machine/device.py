@@ -27,10 +27,8 @@ def choose_device(name: str, *, local_rank: int = 0) -> torch.device:
         count = torch.cuda.device_count()
         index = local_rank if device.index is None else device.index
         if index >= count:
-            raise DeviceError(
-                f"device cuda:{index}: no such device (CUDA devices found: {count}); use a lower number, fewer "
-                "processes or --device cpu"
-            )
+            remedy = "use a lower number, fewer processes or --device cpu" if count else "use --device cpu"
+            raise DeviceError(f"device cuda:{index}: no such device (CUDA devices found: {count}); {remedy}")
         return torch.device("cuda", index)
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise DeviceError("device mps: not available on this machine; use --device cpu")

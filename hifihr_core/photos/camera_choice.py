@@ -18,7 +18,7 @@ from hifihr_core.photos.reading import Photo
 #: Plausible diagonal fields of view, degrees: from focal lengths of 400 mm to 8 mm in full frame.
 PLAUSIBLE_FOV_DEG = (6.0, 140.0)
 
-_K_FORM = "expected a camera matrix [[fx, s, cx], [0, fy, cy], [0, 0, 1]] in pixels"
+_K_FORM = "a camera matrix [[fx, s, cx], [0, fy, cy], [0, 0, 1]] in pixels"
 
 CameraSource = Literal["given", "hands file", "exif", "assumed"]
 
@@ -117,10 +117,11 @@ def _fov_deg(focal_px: float, width: int, height: int) -> float:
 
 def read_intrinsics(path: Path) -> Float[np.ndarray, "3 3"]:
     """Read K: nine numbers as JSON (3 x 3), text, or `.npy`. Raises: DataError for anything else."""
-    values = read_numbers(path, remedy=_K_FORM)
+    values = read_numbers(path, remedy=f"give {_K_FORM}")
     if values.size != 9:
-        raise DataError(f"{path}: contains {values.size} numbers; {_K_FORM}")
+        found = "1 number" if values.size == 1 else f"{values.size} numbers"
+        raise DataError(f"{path}: contains {found}, expected {_K_FORM}")
     K = values.reshape(3, 3)
     if not (np.isfinite(K).all() and K[0, 0] > 0 and K[1, 1] > 0 and np.allclose(K[2], (0, 0, 1))):
-        raise DataError(f"{path}: not a camera matrix; {_K_FORM}")
+        raise DataError(f"{path}: contains {K.tolist()}, expected {_K_FORM}, with positive fx and fy")
     return K

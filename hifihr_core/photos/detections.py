@@ -163,7 +163,7 @@ def without_poor_keypoints(detection: Detection) -> Detection:
         return detection
     found = int(detection.found.sum())
     if found < ENOUGH_KEYPOINTS:
-        return _without(detection, f"only {found} of {NUM_JOINTS} keypoints were found, so they are not used")
+        return _without(detection, f"too few keypoints were found ({found} of {NUM_JOINTS}), so they are not used")
     extent = np.ptp(detection.keypoints_px[detection.found], axis=0).max()
     if extent < _LEAST_EXTENT * (detection.box_px[2:] - detection.box_px[:2]).max():
         return _without(detection, "the keypoints span only a small part of the box, so they are not used")

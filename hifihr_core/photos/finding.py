@@ -24,7 +24,7 @@ class FoundPhotos:
             return None
         kinds = Counter(path.suffix.lower() or path.name for path in self.left_out)
         named = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(5))
-        return f"files in the folders that are not photos: {len(self.left_out)} ({named})"
+        return f"files skipped because they are not photos: {len(self.left_out)} ({named})"
 
 
 def find_photos(patterns: Sequence[str | Path]) -> FoundPhotos:
@@ -48,7 +48,7 @@ def _matches(pattern: Path) -> tuple[list[Path], list[Path]]:
         if pattern.is_dir():
             photos, others = _sort(path for path in pattern.iterdir() if path.is_file())
             if not photos:
-                raise DataError(f"{pattern}: the folder contains no photos; expected files ending in {suffix_list()}")
+                raise DataError(f"{pattern}: the folder contains no photos, expected files ending in {suffix_list()}")
             return photos, others
         if pattern.exists():
             return [pattern], []

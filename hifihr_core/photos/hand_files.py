@@ -48,7 +48,9 @@ def _photos(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
         return {str(one["path"]): one.get("hands", []) for one in entries}
     if "parameters" in document and "joints_px" in document:
         if not isinstance(document.get("photo"), str):
-            raise DataError(f"{name}: is a result of an earlier version and does not name its photo; predict again")
+            raise DataError(
+                f"{name}: does not name its photo, expected the result of a photo from a file; predict that file again"
+            )
         return {document["photo"]: [document]}
     return document
 
@@ -72,7 +74,7 @@ def _hand(name: str, entry: Any) -> Detection:
         try:
             if value is not None:
                 KEYS[key](hand, value)
-        except (TypeError, ValueError, KeyError, IndexError, OverflowError) as error:
+        except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
             raise DataError(f"{name}: {key} is {_short(value)}, expected {reason(error)}") from error
     if entry.get("metric") is False:
         hand.K = None  # the assumed camera of a result must not become a known one
@@ -113,7 +115,8 @@ def _joined(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     except (TypeError, ValueError):
         center, size = np.zeros(2), np.zeros(2)
     if not (size > 0).all():
-        raise DataError(f"{name}: expected box_center as [x, y] and box_size as a positive side, pixels")
+        found = f"box_center is {_short(entry.get('box_center'))} and box_size {_short(entry.get('box_size'))}"
+        raise DataError(f"{name}: {found}, expected [x, y] and a positive side, pixels")
     return {**rest, "box_xywh": [*(center - size / 2).tolist(), *size.tolist()]}
 
 

@@ -22,20 +22,24 @@ class HandEntry:
     K: np.ndarray | None = None
 
 
-# Parsers of single values. Their errors state, after "expected", the correct form.
+class WrongForm(ValueError):
+    """A value in the wrong form; the text is the correct form, which follows "expected" in the message."""
+
+
+# Parsers of single values.
 
 
 def _read_xywh(hand: HandEntry, value: Any) -> None:
     x, y, width, height = numbers(value, (4,), "[x, y, width, height], pixels")
     if not (width > 0 and height > 0):
-        raise ValueError("[x, y, width, height] with a positive width and height")
+        raise WrongForm("[x, y, width, height] with a positive width and height")
     hand.box_px = box_from_xywh((x, y, width, height))
 
 
 def _read_corners(hand: HandEntry, value: Any) -> None:
     box = numbers(value, (4,), "[x0, y0, x1, y1], pixels")
     if not (box[2:] > box[:2]).all():
-        raise ValueError("[x0, y0, x1, y1] with x0 < x1 and y0 < y1")
+        raise WrongForm("[x0, y0, x1, y1] with x0 < x1 and y0 < y1")
     hand.box_px = box
 
 
@@ -47,7 +51,7 @@ def _read_is_right(hand: HandEntry, value: Any) -> None:
     """Read HaMeR's `right` or WiLoR's `is_right`: 1 or 0, also as a float or a Boolean."""
     number = float(np.asarray(value, np.float64).reshape(()))
     if number not in (0.0, 1.0):
-        raise ValueError("1 for a right hand, 0 for a left one")
+        raise WrongForm("1 for a right hand, 0 for a left one")
     hand.side = "right" if number == 1 else "left"
 
 
@@ -65,7 +69,7 @@ def _read_handedness(hand: HandEntry, value: Any) -> None:
 def _sided(value: Any) -> str:
     word = value.strip().lower() if isinstance(value, str) else ""
     if word not in _SIDES:
-        raise ValueError("'left' or 'right'")
+        raise WrongForm("'left' or 'right'")
     return word
 
 
@@ -80,9 +84,9 @@ def _read_keypoints(hand: HandEntry, value: Any) -> None:
     if array.shape == (NUM_JOINTS, 2):
         array = np.concatenate((array, np.ones((NUM_JOINTS, 1))), axis=1)
     if array.shape != (NUM_JOINTS, 3) or not np.isfinite(array[:, 2]).all():
-        raise ValueError(expected)
+        raise WrongForm(expected)
     if not np.isfinite(array[array[:, 2] > 0]).all():
-        raise ValueError(f"{expected}, finite where a keypoint was found")
+        raise WrongForm(f"{expected}, finite where a keypoint was found")
     hand.keypoints = array
 
 
@@ -93,14 +97,14 @@ def _keypoint(row: Mapping[str, Any]) -> tuple[float, float, float]:
 def _read_score(hand: HandEntry, value: Any) -> None:
     score = float(value)
     if not 0 <= score <= 1:
-        raise ValueError("a number from 0 to 1")
+        raise WrongForm("a number from 0 to 1")
     hand.score = score
 
 
 def _read_K(hand: HandEntry, value: Any) -> None:
     K = numbers(value, (3, 3), "3 x 3 numbers, pixels")
     if not (K[0, 0] > 0 and K[1, 1] > 0 and np.allclose(K[2], (0, 0, 1))):
-        raise ValueError("[[fx, s, cx], [0, fy, cy], [0, 0, 1]], pixels")
+        raise WrongForm("[[fx, s, cx], [0, fy, cy], [0, 0, 1]], pixels")
     hand.K = K
 
 
@@ -141,15 +145,13 @@ KEYS: Mapping[str, _Reader] = {
 
 
 def numbers(value: Any, shape: tuple[int, ...], expected: str) -> np.ndarray:
-    """Return an array of finite numbers. Raises: ValueError(expected) for another shape or other values."""
+    """Return an array of finite numbers. Raises: WrongForm(expected) for another shape or other values."""
     array = np.asarray(value, np.float64)
     if array.shape != shape or not np.isfinite(array).all():
-        raise ValueError(expected)
+        raise WrongForm(expected)
     return array
 
 
 def reason(error: Exception) -> str:
-    """Return what a reader expected: the text of its error, or a general one if numpy or Python raised the error."""
-    text = str(error)
-    ours = type(error) is ValueError and not text.startswith(("could not convert", "setting an array", "invalid"))
-    return text if ours else "numbers in the documented form; see docs/prediction.md"
+    """Return what a parser expected: the text of its error, or a general one if numpy or Python raised the error."""
+    return str(error) if isinstance(error, WrongForm) else "the documented form; see docs/prediction.md"

@@ -93,9 +93,12 @@ def read_photo(path: str | Path) -> Photo:
             )  # large photos are fine, since they are reduced below, and so are odd EXIF and palettes
             with _open(path) as file:
                 return _decode(path, file)
-    except (Image.DecompressionBombError, MemoryError) as error:
-        reason = str(error) or "not enough memory"
-        raise DataError(f"{path}: {reason}, expected a photo below 178 megapixels; shrink it first") from error
+    except Image.DecompressionBombError as error:
+        raise DataError(f"{path}: more than 178 megapixels, expected fewer; shrink the photo first") from error
+    except MemoryError as error:
+        raise DataError(
+            f"{path}: not enough memory to read the photo; close other programs, or shrink it first"
+        ) from error
     except UnidentifiedImageError as error:
         raise DataError(
             f"{path}: not a photo in a known format, expected JPEG, PNG, WebP, TIFF, ...; convert it"
@@ -120,6 +123,8 @@ def _open(path: Path) -> Image.Image:
         raise DataError(f"{path}: is a folder, pipe or device, expected a file; check the path")
     with path.open("rb") as file:
         head = file.read(12)
+    if not head:
+        raise DataError(f"{path}: the file is empty, expected a photo; copy or export it again")
     if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
         _register_heif(path)
     Image.preinit()

@@ -137,7 +137,7 @@ class _Run:
             kept = set(paths) if all(self._is_kept(path, settings[path]) for path in paths) else set()
         for path in paths:
             if not self.output.overwrite and path not in kept and os.path.isfile(path):
-                refuse_other_results(self.index, path)
+                refuse_other_results(self.index, path, settings[path])
         if self.output.page:
             refuse_foreign_page(self.output.folder / PAGE_FILE, overwrite=self.output.overwrite)
         taken: set[str] = set()

@@ -70,15 +70,27 @@ def is_done(index: RunIndex, path: Path, settings: str) -> bool:
     return all((index.folder / name).is_file() for name in index.names(str(path)))
 
 
-def refuse_other_results(index: RunIndex, path: Path) -> None:
-    """Raise DataError if the folder has results of this photo, which must not be those of this run (`is_done`).
+def refuse_other_results(index: RunIndex, path: Path, settings: str) -> None:
+    """Raise DataError if the folder has results of this photo, which this run would have to replace.
 
-    The message says whether they were made with other settings or from another version of the photo.
+    The message says whether they were made from another version of the photo, or with other settings than `settings`.
     """
     entry = index.entry(str(path))
     if entry is not None and any((index.folder / name).exists() for name in index.names(str(path))):
-        reason = "with other settings" if entry.get("file") == fingerprint(path) else "of another version of this photo"
-        raise DataError(f"{path}: {index.folder} already holds results {reason}; give another --out, or --overwrite")
+        found = how_made(entry, "photo", file=fingerprint(path), settings=settings)
+        raise DataError(f"{path}: {index.folder} {found}; give another --out, or --overwrite")
+
+
+def how_made(entry: Entry, kind: str, *, file: object, settings: str) -> str:
+    """Say how the results in an entry differ from those of a run on `file`, a photo or clip, with `settings`.
+
+    The text follows the name of the folder.
+    """
+    if entry.get("file") != file:
+        return f"already holds results of another version of this {kind}"
+    if entry.get("settings") != settings:
+        return "already holds results with other settings"
+    return f"already holds results of this {kind}"
 
 
 def refuse_foreign_page(path: Path, *, overwrite: bool) -> None:

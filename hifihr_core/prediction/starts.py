@@ -155,8 +155,8 @@ def _check_keypoints(seen: Bool[Tensor, " B"], lifter: Lifter | None, hand: Hand
     if not bool(seen.all()):
         missing = int((~seen).sum())
         raise ConfigError(
-            f"--start keypoints: {missing} of {len(seen)} hands have no keypoints; use --detector auto, "
-            "or give them in --boxes"
+            f"--start keypoints: hands without keypoints: {missing} of {len(seen)}; use --detector auto, "
+            "or give keypoints in --boxes"
         )
 
 

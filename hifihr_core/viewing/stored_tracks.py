@@ -136,9 +136,15 @@ def _check(path: Path, arrays: Mapping[str, np.ndarray], hand: HandModel) -> Non
     expected |= {"pose": (*frames, hand.pose_dim), "shape": (hand.shape_dim,)}
     for name, shape in expected.items():
         found = arrays[name]
-        if found.shape != shape or not found.size or found.dtype.kind not in "biuf" or not np.isfinite(found).all():
-            what = f"found {found.dtype} of shape {found.shape}, expected finite numbers of shape {shape}"
-            raise DataError(f"{path}: {name}: {what}; predict the clip again")
+        if found.shape != shape or found.dtype.kind not in "biuf":
+            what = f"{found.dtype} of shape {found.shape}, expected numbers of shape {shape}"
+        elif not found.size:
+            what = f"no frames (shape {shape}), expected at least one"
+        elif not np.isfinite(found).all():
+            what = "NaN or infinity, expected finite numbers"
+        else:
+            continue
+        raise DataError(f"{path}: {name}: found {what}; predict the clip again")
     if (np.diff(arrays["times_s"]) < 0).any():
         raise DataError(f"{path}: times_s decreases, expected increasing times; predict the clip again")
 

@@ -138,7 +138,7 @@ def test_a_broken_photo_among_good_ones_is_a_finding(here, run_cli):
     ("name", "content", "said"),
     [
         ("text.jpg", b"not a picture", "not a photo in a known format"),
-        ("empty.png", b"", "not a photo in a known format"),
+        ("empty.png", b"", "the file is empty, expected a photo"),
         ("cut.png", None, "truncated"),
     ],
 )

@@ -96,7 +96,9 @@ def read_mano(source: Path, side: Side) -> ManoData:
         raise _other_side(source, side)
     content = read_pickle(io.BytesIO(raw), allowed=_ALLOWED, name=str(source))
     if not isinstance(content, dict):
-        raise AssetError(f"{source}: contains a {type(content).__name__}, expected the dict of a MANO model; {_FETCH}")
+        raise AssetError(
+            f"{source}: its content has type {type(content).__name__}, expected the dict of a MANO model; {_FETCH}"
+        )
     arrays = _arrays(source, content)
     _check(source, arrays, side)
     return with_statistics(
@@ -119,19 +121,25 @@ def _arrays(source: Path, content: Mapping[str, Any]) -> dict[str, np.ndarray]:
     names = (*_SHAPES, "shapedirs", "J_regressor", "f", "hands_coeffs")
     missing = [name for name in names if name not in content]
     if missing:
-        raise AssetError(f"{source}: lacks {', '.join(missing)}, expected a MANO model; {_FETCH}")
+        entries = f"{'entry' if len(missing) == 1 else 'entries'} {', '.join(missing)}"
+        raise AssetError(f"{source}: lacks the {entries}, expected a MANO model; {_FETCH}")
     arrays = {name: _entry(source, content, name) for name in names}
-    arrays["shapedirs"] = arrays["shapedirs"][..., :10]
+    arrays["shapedirs"] = np.atleast_1d(arrays["shapedirs"])[..., :10]
     shapes = {
         **_SHAPES,
         "shapedirs": (NUM_VERTICES, 3, 10),
         "J_regressor": (16, NUM_VERTICES),
-        "f": (len(arrays["f"]) if arrays["f"].ndim else 0, 3),
-        "hands_coeffs": (len(arrays["hands_coeffs"]) if arrays["hands_coeffs"].ndim else 0, 45),
+        "f": (None, 3),
+        "hands_coeffs": (None, 45),
     }
     for name, shape in shapes.items():
-        if arrays[name].shape != shape or arrays[name].size == 0:
-            raise AssetError(f"{source}: {name} has shape {arrays[name].shape}, expected {shape}; {_FETCH}")
+        array = arrays[name]
+        fits = array.ndim == len(shape) and all(
+            want in (None, have) for want, have in zip(shape, array.shape, strict=True)
+        )
+        if not fits or array.size == 0:
+            wanted = str(shape).replace("None", "N") + ("" if None not in shape else " with N of at least 1")
+            raise AssetError(f"{source}: {name} has shape {array.shape}, expected {wanted}; {_FETCH}")
         dtype = np.int64 if name in ("f", "kintree_table") else np.float64
         arrays[name] = arrays[name].astype(dtype)
     return arrays
@@ -141,7 +149,8 @@ def _entry(source: Path, content: Mapping[str, Any], name: str) -> np.ndarray:
     try:
         return _plain(content[name])
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise AssetError(f"{source}: {name} cannot be read as an array ({error}); {_FETCH}") from error
+        reason = f"{error} is missing" if isinstance(error, KeyError) else error
+        raise AssetError(f"{source}: {name} cannot be read as an array ({reason}); {_FETCH}") from error
 
 
 def _plain(value: object) -> np.ndarray:
@@ -174,10 +183,10 @@ def _check(source: Path, arrays: Mapping[str, np.ndarray], side: Side) -> None:
     extent_m = float(np.ptp(template, axis=0).max())
     checks = {
         f"face indices from 0 to {NUM_VERTICES - 1}": bool(faces.min() >= 0 and faces.max() < NUM_VERTICES),
-        "MANO's joint parents": tuple(arrays["kintree_table"][0, 1:] % 2**32) == PARENTS[1:],
+        "MANO's parent of every joint": tuple(arrays["kintree_table"][0, 1:] % 2**32) == PARENTS[1:],
         "skin weights that sum to 1": bool(np.allclose(arrays["weights"].sum(1), 1, atol=1e-5)),
         "joint regressor rows that sum to 1": bool(np.allclose(arrays["J_regressor"].sum(1), 1, atol=1e-5)),
-        f"a hand of 0.1 to 0.3 m (found {extent_m:.3f} m)": 0.1 < extent_m < 0.3,
+        f"a hand 0.1 to 0.3 m long (found {extent_m:.3f} m)": 0.1 < extent_m < 0.3,
     }
     if broken := [name for name, good in checks.items() if not good]:
         raise AssetError(f"{source}: not a valid MANO model, expected {', '.join(broken)}; {_FETCH}")

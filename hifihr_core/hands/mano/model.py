@@ -198,7 +198,7 @@ def build_mano(path: Path, **options: object) -> Mano:
     if data.side != "right":
         raise AssetError(
             f"{path}: this is MANO's left hand, expected the right one, which is mirrored to get left hands; "
-            "convert MANO_RIGHT.pkl"
+            "run `hifihr assets import mano-right MANO_RIGHT.pkl`"
         )
     return Mano(data, **options)  # type: ignore[arg-type]
 

@@ -25,7 +25,9 @@ def read_uv_chart(
         faces, faces_uvs, uvs = _from_lines(text[0], read_pickle(text[0], allowed=NUMPY), remedy)
         same = len(faces) == len(skin_faces) and np.array_equal(_canonical(faces), _canonical(skin_faces))
         if not same:
-            raise AssetError(f"{text[0]}: its {len(faces)} faces differ from the {len(skin_faces)} in skin_f; {remedy}")
+            raise AssetError(
+                f"{text[0]}: its faces ({len(faces)}) differ from those in skin_f ({len(skin_faces)}); {remedy}"
+            )
         return faces, faces_uvs, uvs
     names = ("faces_uvs.pt", "verts_uvs.pt")
     found = [sorted(folder.rglob(name)) for name in names]
@@ -60,27 +62,25 @@ def _from_lines(path: Path, lines: Any, remedy: str) -> tuple[np.ndarray, np.nda
 def _tensor(path: Path, remedy: str) -> np.ndarray:
     value = read_torch_file(path, what="a plain tensor file", remedy=remedy)
     if not isinstance(value, torch.Tensor):
-        raise AssetError(f"{path}: contains a {type(value).__name__}, expected a tensor; {remedy}")
+        raise AssetError(f"{path}: its content has type {type(value).__name__}, expected a tensor; {remedy}")
     return value.squeeze().numpy()
 
 
 def _check(path: Path, faces_uvs: np.ndarray, uvs: np.ndarray, faces: int, remedy: str) -> None:
-    good = (
-        faces_uvs.shape == (faces, 3)
-        and uvs.ndim == 2
-        and uvs.shape[1] == 2
-        and faces > 0
-        and faces_uvs.min() >= 0
-        and faces_uvs.max() < len(uvs)
-        and np.isfinite(uvs).all()
-        and uvs.min() >= 0
-        and uvs.max() <= 1
-    )
-    if not good:
-        raise AssetError(
-            f"{path}: its corners have shape {faces_uvs.shape} and its points {uvs.shape}, expected ({faces}, 3) "
-            f"indices of points (U, 2) within [0, 1]; {remedy}"
-        )
+    """Raise AssetError unless the chart has a UV point in [0, 1] for each corner of the `faces` faces."""
+    fault = ""
+    if faces_uvs.shape != (faces, 3) or uvs.shape[1:] != (2,):
+        shapes = f"{faces_uvs.shape} and its UV points {uvs.shape}"
+        fault = f"its corners have shape {shapes}, expected {(faces, 3)} and (U, 2)"
+    elif not faces or not len(uvs):
+        fault = f"it has {faces} faces and {len(uvs)} UV points, expected at least one of each"
+    elif faces_uvs.min() < 0 or faces_uvs.max() >= len(uvs):
+        found = f"{faces_uvs.min()} to {faces_uvs.max()}"
+        fault = f"its corners refer to UV points {found}, expected 0 to {len(uvs) - 1}"
+    elif not ((uvs >= 0) & (uvs <= 1)).all():
+        fault = "a UV point is outside [0, 1] or not finite, expected points within [0, 1]"
+    if fault:
+        raise AssetError(f"{path}: {fault}; {remedy}")
 
 
 def _canonical(faces: np.ndarray) -> np.ndarray:

@@ -111,14 +111,20 @@ def _open(folder: Path, name: str) -> tuple[Path, Any]:
 class _Entries:
     """The entries of one pickle, accessed by name and shape."""
 
-    def __init__(self, path: Path, content: Any) -> None:
+    def __init__(self, path: Path, content: Any, *, what: str = "its content") -> None:
         self._path = path
         if not isinstance(content, Mapping):
-            raise self.error(f"contains a {type(content).__name__}, expected a dict")
-        self._content = content
+            raise self.error(f"{what} has type {type(content).__name__}, expected a dict")
+        self._content, self._what = content, what
 
-    def error(self, what: str) -> AssetError:
-        return AssetError(f"{self._path}: {what}; {_FETCH}")
+    def error(self, reason: str) -> AssetError:
+        return AssetError(f"{self._path}: {reason}; {_FETCH}")
+
+    def part(self, name: str) -> "_Entries":
+        """Return the dict that is entry `name`. Raises: AssetError if it is missing or not a dict."""
+        if name not in self._content:
+            raise self.error(f"{self._what} has no entry {name}")
+        return _Entries(self._path, self._content[name], what=f"the entry {name}")
 
     def array(self, name: str, shape: tuple[int, ...], dtype: type = np.float64) -> np.ndarray:
         """Return entry `name` without its axes of length 1. Raises: AssetError if it is not finite numbers of `shape`.
@@ -126,7 +132,7 @@ class _Entries:
         In `shape`, -1 means any length.
         """
         if name not in self._content:
-            raise self.error(f"lacks the entry {name}")
+            raise self.error(f"{self._what} has no entry {name}")
         value = self._content[name]
         array = value.detach().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
         if array.dtype.kind not in "biuf":
@@ -135,8 +141,9 @@ class _Entries:
         fits = array.ndim == len(shape) and all(
             want in (-1, have) for want, have in zip(shape, array.shape, strict=True)
         )
-        if not fits:
-            raise self.error(f"{name} has shape {array.shape}, expected {shape}")
+        if not fits or not array.size:
+            wanted = str(shape).replace("-1", "N") + (" with N of at least 1" if -1 in shape else "")
+            raise self.error(f"{name} has shape {array.shape}, expected {wanted if shape else 'a single number'}")
         if not np.isfinite(array).all():
             raise self.error(f"{name} contains NaN or infinity, expected finite numbers")
         return array.astype(dtype)
@@ -206,7 +213,7 @@ def _mano_map(entries: _Entries, faces: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 def _diffuse(path: Path, content: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return the diffuse mean, and the basis times its standard deviations, as float32 RGB maps; the file has BGR."""
-    diffuse = _Entries(path, _Entries(path, content)._content.get("diffuse"))
+    diffuse = _Entries(path, content).part("diffuse")
     mean = diffuse.array("mean", (-1,), np.float32)
     side = round((len(mean) / 3) ** 0.5)
     if 3 * side * side != len(mean):

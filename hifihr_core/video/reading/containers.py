@@ -77,7 +77,7 @@ class VideoFile(FrameSource):
                 if number > after and span.holds(number, time_s):
                     yield Frame(number, time_s, self._fitted(_upright(picture)))
             if ended and self.facts.num_frames and number + 1 + _MISSING <= self.facts.num_frames:
-                self.note(f"ends after {number + 1} of {self.facts.num_frames} frames; the file is truncated")
+                self.note(f"read {number + 1} of {self.facts.num_frames} frames; the file is truncated or damaged")
 
     def _open(self) -> Any:
         assert self.path is not None  # passed to the constructor

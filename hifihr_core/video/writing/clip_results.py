@@ -11,7 +11,7 @@ from typing import Any
 
 from hifihr_core.errors import DataError
 from hifihr_core.exports.run_index import RunIndex
-from hifihr_core.prediction.result_folder import candidate_stems, fingerprint, is_done
+from hifihr_core.prediction.result_folder import candidate_stems, fingerprint, how_made, is_done
 from hifihr_core.video.reading.frames import FrameSource
 from hifihr_core.video.writing.track_files import TRACK_FORMATS
 
@@ -40,17 +40,15 @@ def result_names(stem: str, tracks: Iterable[int], formats: Iterable[str]) -> li
 def finished_entry(index: RunIndex, source: FrameSource, settings: str) -> Mapping[str, Any] | None:
     """Return the entry of a clip that an earlier run finished with these settings; None if there are no results of it.
 
-    Raises: DataError if there are results with other settings, or of another version of the clip.
+    Raises: DataError if there are results that this run would have to replace.
     """
     entry = index.entry(clip_key(source))
     if entry is None or not any((index.folder / name).exists() for name in index.names(clip_key(source))):
         return None
     if source.path is not None and source.path.is_file() and is_done(index, source.path, settings):
         return entry
-    raise DataError(
-        f"{clip_key(source)}: {index.folder} already holds results with other settings or of another version of "
-        "this clip; give another --out, or --overwrite"
-    )
+    found = how_made(entry, "clip", file=clip_facts(source, settings).get("file"), settings=settings)
+    raise DataError(f"{clip_key(source)}: {index.folder} {found}; give another --out, or --overwrite")
 
 
 def clip_facts(source: FrameSource, settings: str) -> dict[str, object]:

@@ -69,7 +69,7 @@ def write_overlay(
                     on_frame(frame.number)
     sound = source.path if facts.has_audio else None
     if not join_parts(request.path, parts, sound=sound, start_s=first_s or 0.0, end_s=request.span.end_s):
-        source.note("the overlay has no sound: an mp4 cannot hold the sound format of the original")
+        source.note("the overlay has no sound: an mp4 cannot hold the clip's sound format")
     return request.path
 
 

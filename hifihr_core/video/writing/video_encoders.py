@@ -46,4 +46,5 @@ def find_encoder(av: Any, codec: str = "auto") -> VideoEncoder:
             continue
         return encoder
     names = " or ".join(encoder.name for encoder in CODECS[codec])
-    raise AssetError(f"codec {codec}: the installed PyAV has no encoder {names}; give another --codec, or --no-overlay")
+    remedy = "give --no-overlay" if codec == "auto" else "give another --codec, or --no-overlay"
+    raise AssetError(f"codec {codec}: the installed PyAV has no encoder {names}; {remedy}")

@@ -43,7 +43,7 @@ def test_a_folder_of_results_becomes_mano(
     assert (again.code, "--overwrite" in again.message) == (3, True)
     assert run_cli("convert", folder, "--to", "smplx").code == 2
     wrong = run_cli("convert", folder / "img_1_mano.json", "--overwrite", "--out", folder / "twice")
-    assert (wrong.code, "a converted hand already" in wrong.message) == (3, True)
+    assert (wrong.code, "already a converted hand" in wrong.message) == (3, True)
 
 
 @pytest.fixture
@@ -120,11 +120,12 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_work(folder: Path
     assert (ended.code, "a part of this path is a file" in ended.message) == (3, True)
 
 
+@pytest.mark.parametrize("failure", [RuntimeError("singular"), DataError("pose[0, 1] is nan")])
 def test_a_fit_without_a_solution_names_the_file(
-    folder: Path, run_cli: Callable, monkeypatch: pytest.MonkeyPatch
+    folder: Path, run_cli: Callable, monkeypatch: pytest.MonkeyPatch, failure: Exception
 ) -> None:
     def fail(*_: object) -> None:
-        raise RuntimeError("singular")
+        raise failure
 
     monkeypatch.setattr("hifihr_core.conversion.convert_results.build_converter", lambda *_, **__: fail)
     ended = run_cli("convert", folder / "img_0.json")

@@ -22,7 +22,7 @@ def test_photos_of_earlier_runs_stay_and_files_are_relative(tmp_path: Path) -> N
 
 
 def test_wrong_folders_are_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"hands\.json: no such file, expected a folder"):
+    with pytest.raises(DataError, match=r"hands\.json: no such file; give a folder"):
         read_index(tmp_path)
     groups = (3, ["a"], [{"files": "a.npz"}], [{}], [{"files": ["../a.npz"]}], [{"files": ["/a.npz"]}])
     entries = [{"path": "a.mp4", "hands": [], name: group} for name in ("hands", "tracks") for group in groups]

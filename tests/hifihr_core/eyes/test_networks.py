@@ -79,5 +79,8 @@ def test_missing_and_foreign_weights_are_named(tmp_path):
     with pytest.raises(AssetError, match=r"eyes\.safetensors: no such file"):
         load_network(PalmNetwork, tmp_path / "eyes.safetensors")
     save_file({"x": torch.zeros(1)}, tmp_path / "foreign.safetensors")
+    (tmp_path / "damaged.safetensors").write_bytes(b"damaged")
+    with pytest.raises(AssetError, match=r"not the weights of PalmNetwork \(.*[^.]\); reinstall"):
+        load_network(PalmNetwork, tmp_path / "damaged.safetensors")
     with pytest.raises(AssetError, match="not the weights of PalmNetwork"):
         load_network(PalmNetwork, tmp_path / "foreign.safetensors")

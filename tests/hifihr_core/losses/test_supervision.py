@@ -71,6 +71,15 @@ def test_a_missing_label_is_named_with_its_terms_and_a_remedy():
     check_labels(plan, {"a": frozenset({"joints_px"}), "b": frozenset({"mask"})})
     with pytest.raises(DataError, match=r"a: no label mask, .* supervision weak needs for .*--set loss.weights.iou=0"):
         check_labels(plan, {"a": frozenset({"joints_px"})})
+    with pytest.raises(
+        DataError, match=r"no label joints_cam, .* needs for render.root=given; .*--set render.root=pred"
+    ):
+        check_labels(plan, {"a": plan.labels}, extra=("joints_cam",))
+
+
+def test_the_first_reason_in_the_table_is_given_for_an_omitted_term():
+    plan = plan_terms("weak", EVERYTHING - {"render", "region", "perceptual"})
+    assert dict(plan.left_out)["perceptual"] == "rendering is off"
 
 
 def test_weights_follow_the_rule_of_the_last_step():

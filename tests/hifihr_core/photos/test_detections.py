@@ -76,7 +76,7 @@ def test_too_few_or_clustered_keypoints_are_ignored_with_a_note() -> None:
     assert without_poor_keypoints(good) is good
     three = without_poor_keypoints(Detection(BOX, 1.0, None, POINTS, np.where(np.arange(21) < 3, 1.0, 0.0)))
     assert three.keypoints_px is None
-    assert "only 3 of 21" in three.notes[0]
+    assert "too few keypoints were found (3 of 21)" in three.notes[0]
     heap = without_poor_keypoints(Detection(BOX, keypoints_px=30 + POINTS / 40))
     assert heap.keypoints_px is None
     assert "small part of the box" in heap.notes[0]

@@ -25,7 +25,7 @@ def test_twins_of_macos_are_skipped_and_other_files_are_counted(folder: Path) ->
     found = find_photos([folder])
     assert folder / "._b.jpg" not in found.photos
     assert found.left_out == (folder / "notes.txt",)
-    assert found.left_out_line() == "files in the folders that are not photos: 1 (1 .txt)"
+    assert found.left_out_line() == "files skipped because they are not photos: 1 (1 .txt)"
     assert find_photos([folder / "*.jpg"]).left_out_line() is None
 
 

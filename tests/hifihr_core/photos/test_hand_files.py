@@ -101,13 +101,15 @@ def test_keypoints_as_pairs_or_records() -> None:
         ({"a.jpg": [{"box": "all"}]}, "box is 'all'"),
         ({"a.jpg": [{"box": [0, 0, 9, 9], "side": "up"}]}, "'left' or 'right'"),
         ({"a.jpg": [{"box": [0, 0, 9, 9], "is_right": 0.4}]}, "1 for a right hand"),
+        ({"a.jpg": [{"box": [0, 0, 9, 9], "right": [1, 0]}]}, r"right is \[1, 0\], expected the documented form"),
+        ({"a.jpg": [{"box": [0, 0, 9, 9], "handedness": ["Left"]}]}, "expected the documented form"),
         ({"a.jpg": [{"box": [0, 0, 9, 9], "keypoints": [[1, 2, 3]]}]}, "21 x"),
         ({"a.jpg": [{"box": [0, 0, 9, 9], "sied": "left"}]}, "unknown key 'sied'; did you mean 'side'"),
         ({"a.jpg": [{"box": [0, 0, 9, 9], "colour": 1}]}, "unknown key 'colour'; known keys: box, side"),
         ({"a.jpg": [{"box": [0, 0, 9, 9], "score": 7}]}, "0 to 1"),
         ({"a.jpg": [{"box": [0, 0, 9, 9], "K": [[0] * 3] * 3}]}, "fx"),
-        ({"a.jpg": [{"box_center": [1, 2], "box_size": None}]}, "positive side"),
-        ({"joints_px": [], "parameters": {}}, "earlier version"),
+        ({"a.jpg": [{"box_center": [1, 2], "box_size": None}]}, r"box_center is \[1, 2\] and box_size None, expected"),
+        ({"joints_px": [], "parameters": {}}, "does not name its photo"),
     ],
 )
 def test_problems_are_named(document: Any, said: str) -> None:

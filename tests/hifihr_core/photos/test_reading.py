@@ -110,7 +110,7 @@ def test_broken_files_are_named(tmp_path: Path, picture: Image.Image) -> None:
     (tmp_path / "half.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:300])
     Image.new("RGB", (1, 1)).save(tmp_path / "dot.png")
     for name, word in {
-        "empty": "not a photo in a known format",
+        "empty": "the file is empty, expected a photo",
         "text": "not a photo in a known format",
         "half": "truncated",
         "dot": "at least",
@@ -122,6 +122,25 @@ def test_broken_files_are_named(tmp_path: Path, picture: Image.Image) -> None:
         assert "\n" not in str(caught.value)
     with pytest.raises(DataError, match="no such file"):
         read_photo(tmp_path / "absent.jpg")
+
+
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        (Image.DecompressionBombError("too many pixels."), "more than 178 megapixels, expected fewer"),
+        (MemoryError("for an array"), "not enough memory to read the photo"),
+    ],
+)
+def test_a_photo_that_does_not_fit_into_memory_is_named(
+    tmp_path: Path, picture: Image.Image, failure: Exception, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise failure
+
+    picture.save(tmp_path / "a.png")
+    monkeypatch.setattr(reading, "_decode", fail)
+    with pytest.raises(DataError, match=rf"a\.png: {said}"):
+        read_photo(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize("bits", [10, 12, 14, 16])

@@ -102,6 +102,10 @@ def test_results_of_other_settings_or_of_a_changed_photo_are_refused_before_any_
     _run(predictor, [photo], output)
     with pytest.raises(DataError, match="with other settings; give another --out, or --overwrite"):
         _run(predictor, [photo], replace(output, formats=("json", "obj")))
+    [done] = _run(predictor, [photo], replace(output, formats=("json", "npz"), overwrite=True))
+    Path(done.document["hands"][0]["files"][0]).unlink()
+    with pytest.raises(DataError, match="already holds results of this photo; give"):  # of which a file is missing
+        _run(predictor, [photo], replace(output, formats=("json", "npz")))
     Image.fromarray(np.zeros((60, 60, 3), np.uint8)).save(photo)
     with pytest.raises(DataError, match="another version of this photo"):
         _run(predictor, [photo], output)

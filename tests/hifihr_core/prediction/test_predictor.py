@@ -151,7 +151,7 @@ def test_photos_that_cannot_be_reconstructed_are_reported(
     with pytest.raises(AssetError, match=r"detect.*--boxes.*--checkpoint"):
         predictor.predict(shot.image, detections=[blind])
     predictor.settings = replace(SETTINGS, start="keypoints")
-    with pytest.raises(ConfigError, match="1 of 2 hands have no keypoints"):
+    with pytest.raises(ConfigError, match="hands without keypoints: 1 of 2"):
         predictor.predict(shot.image, detections=[shot.detection, blind])
     predictor.settings = replace(SETTINGS, start="image")
     with pytest.raises(AssetError, match="no image network"):
@@ -270,7 +270,7 @@ def test_with_too_few_keypoints_the_hand_starts_from_the_image(
     three = Detection(shot.detection.box_px, 1.0, "right", shot.detection.keypoints_px, np.arange(21) < 3)
     [result] = predictor.predict(shot.image, K=shot.K, detections=[three]).hands
     assert result.report["start"] == "image"
-    assert "only 3 of 21" in result.report["notes"][0]
+    assert "too few keypoints were found (3 of 21)" in result.report["notes"][0]
     assert "keypoint_error_px" not in result.report
 
 

@@ -133,9 +133,13 @@ def test_malicious(make_fake_mano, tmp_path, place, monkeypatch):
         ({"weights": np.ones((778, 16))}, "skin weights that sum to 1"),
         ({"J_regressor": np.ones((16, 778))}, "joint regressor rows that sum to 1"),
         ({"f": np.full((1538, 3), 778)}, "face indices"),
-        ({"kintree_table": np.zeros((2, 16), int)}, "joint parents"),
+        ({"kintree_table": np.zeros((2, 16), int)}, "MANO's parent of every joint"),
         ({"shapedirs": np.zeros((778, 3, 5))}, r"shapedirs has shape"),
-        ({"hands_coeffs": np.zeros((0, 45))}, "hands_coeffs has shape"),
+        (
+            {"hands_coeffs": np.zeros((0, 45))},
+            r"hands_coeffs has shape \(0, 45\), expected \(N, 45\) with N of at least 1",
+        ),
+        ({"shapedirs": np.ones(())}, r"shapedirs has shape \(1,\)"),
         ({"posedirs": "text"}, "posedirs cannot be read as an array"),
         ({"J_regressor": None}, "J_regressor cannot be read as an array"),
     ],
@@ -146,12 +150,12 @@ def test_wrong_contents(make_fake_mano, tmp_path, changes, message):
 
 def test_millimetres(make_fake_mano, tmp_path):
     arrays = plain(make_fake_mano())
-    refuse({**arrays, "v_template": 1000 * arrays["v_template"]}, tmp_path, "a hand of 0.1 to 0.3 m")
+    refuse({**arrays, "v_template": 1000 * arrays["v_template"]}, tmp_path, "a hand 0.1 to 0.3 m long")
 
 
 def test_another_pickle(tmp_path):
-    refuse([1, 2], tmp_path, "contains a list, expected the dict")
-    refuse({"v_template": 1}, tmp_path, "lacks posedirs")
+    refuse([1, 2], tmp_path, "its content has type list, expected the dict")
+    refuse({"v_template": 1}, tmp_path, "lacks the entries posedirs")
 
 
 def test_a_sparse_matrix_with_indices_outside(make_fake_mano, write_mano, tmp_path):

@@ -219,7 +219,14 @@ def altered(contents, which, changes):
         (0, lambda d: {"all_sw": d["all_sw"] * 2}, "do not sum to 1"),
         (0, lambda d: {"pose_basis": d["pose_basis"][..., :45]}, "pose_basis has shape"),
         (0, lambda d: {"jreg_bone": "text"}, "jreg_bone has dtype"),
-        (1, lambda d: {"diffuse": None}, "contains a NoneType, expected a dict"),
+        (1, lambda d: {"diffuse": None}, "the entry diffuse has type NoneType, expected a dict"),
+        (
+            0,
+            lambda d: {"skin_f": d["skin_f"][:, :0]},
+            r"skin_f has shape \(0, 3\), expected \(N, 3\) with N of at least 1",
+        ),
+        (0, lambda d: {"skin_v_sep": [1, 2]}, r"skin_v_sep has shape \(2,\), expected a single number"),
+        (1, lambda d: {"diffuse": {"mean": d["diffuse"]["mean"]}}, "the entry diffuse has no entry std"),
         (1, lambda d: {"diffuse": {**d["diffuse"], "mean": torch.rand(100)}}, "expected 3 per texel of a square map"),
         (2, lambda d: {"lmk_bary_coords": d["lmk_bary_coords"] * 1.1}, "lmk_bary_coords do not sum to 1"),
         (2, lambda d: {"lmk_faces_idx": d["lmk_faces_idx"] + 99999}, "lmk_faces_idx has .* of faces"),
@@ -232,10 +239,11 @@ def test_wrong_contents(make_fake_nimble, tmp_path, which, changes, message):
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["vt 0.1 0.2", "f 1/1/1 2/1/1 3/1/1"], "its 1 faces differ from the \\d+ in skin_f"),
+        (["vt 0.1 0.2", "f 1/1/1 2/1/1 3/1/1"], r"its faces \(1\) differ from those in skin_f \(\d+\)"),
         (["vt a b"], "not a valid OBJ file"),
-        (["vt 0.1 0.2", "f 1/9/1 2/1/1 3/1/1"], "expected"),
-        ([], "expected"),
+        (["vt 0.1 0.2", "f 1/9/1 2/1/1 3/1/1"], "its corners refer to UV points 0 to 8, expected 0 to 0"),
+        (["vt 0.1 nan", "f 1/1/1 2/1/1 3/1/1"], "a UV point is outside .* or not finite"),
+        ([], "it has 0 faces and 0 UV points, expected at least one of each"),
     ],
 )
 def test_wrong_chart(make_fake_nimble, tmp_path, lines, message):
