@@ -87,14 +87,14 @@ def import_asset(
 def fetch(
     asset_ids: AssetIds = None,
     all_free: Annotated[
-        bool, typer.Option("--all", help="Fetch every free asset that is missing.", show_default=False)
+        bool, typer.Option("--all", help="Fetch every free asset that is missing or damaged.", show_default=False)
     ] = False,
     json: Json = False,
 ) -> None:
     """Download free assets; run the same command again to resume an interrupted download."""
-    from hifihr_core.assets import REGISTRY, find_asset, is_installed
+    from hifihr_core.assets import REGISTRY, find_asset
     from hifihr_core.assets.fetch import fetch as download
-    from hifihr_core.assets.store import installed_path
+    from hifihr_core.assets.store import check, installed_path
     from hifihr_core.errors import ConfigError
 
     wanted = [find_asset(asset_id) for asset_id in asset_ids or ()]
@@ -103,7 +103,7 @@ def fetch(
         raise ConfigError("hifihr assets fetch: no asset given; name one from `hifihr assets list`, or pass --all")
     paths: dict[str, Path] = {}
     for asset in wanted:
-        if is_installed(asset.id):
+        if check(asset) == "present":
             say(f"{asset.id} is already installed", kind="note")
             paths[asset.id] = installed_path(asset)
             continue
@@ -120,7 +120,7 @@ def fetch(
 def verify(asset_ids: AssetIds = None, json: Json = False) -> None:
     """Check the named assets, or all installed ones, against their checksums.
 
-    Exits with code 3 if one is missing or damaged.
+    Exits with code 3 if one is missing, damaged or unverified (installed without a record of its checksum).
     """
     from hifihr_core.assets import REGISTRY, find_asset, is_installed
     from hifihr_core.assets.store import check

@@ -56,7 +56,7 @@ def convert(
     formats = tuple(name.strip() for name in format.split(","))
     plan, converted_before = plan_conversions(results, to=to, formats=formats, folder=out, overwrite=overwrite)
     if converted_before:
-        say(f"{converted_before} of the files are converted hands and were left out", kind="note")
+        say(f"converted hands among the files, left out: {converted_before}", kind="note")
     done: list[Converted] = []
     with progress("convert", unit="hands") as bar:
         bar(0, len(plan))
@@ -77,7 +77,7 @@ def _report(done: "list[Converted]", json: bool) -> None:
     for error in broken:
         say(str(error), kind="warning")
     if len(broken) == len(done):
-        raise DataError(f"none of the {len(done)} hands could be converted")
+        raise DataError(f"none of the {len(done)} hands could be converted; the warnings above say why")
     if not json:
         emit_table(
             ("result", "side", "residual_mm", "files"),

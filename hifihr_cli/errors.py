@@ -21,7 +21,7 @@ def report(error: BaseException) -> int:
     from hifihr_core.files import describe_os_error
 
     if isinstance(error, KeyboardInterrupt | typer.Abort) or is_interrupted():
-        say("interrupted; partial files were removed, finished files kept", kind="error")
+        say("interrupted; finished files were kept", kind="error")
         return INTERRUPTED
     if isinstance(error, BrokenPipeError):
         # The reader of stdout (head, less) has gone: this is not our error, and nothing more can be written.
@@ -35,7 +35,8 @@ def report(error: BaseException) -> int:
     if isinstance(error, OSError):
         say(_one_line(describe_os_error(error)), kind="error")
         return DATA
-    found = f"{type(error).__name__}: {_one_line(str(error))}"
+    text = _one_line(str(error))
+    found = type(error).__name__ + (f": {text}" if text else "")
     say(f"{found}; this is a bug in hifihr; rerun with --debug for the traceback", kind="error")
     return 1
 

@@ -28,7 +28,14 @@ class RootOf(str, Enum):
     gt = "gt"
 
 
-Dataset = Annotated[str, typer.Option("--dataset", help="Benchmark: freihand, ho3d or synth.", metavar="NAME")]
+Dataset = Annotated[
+    str,
+    typer.Option(
+        "--dataset",
+        help="Benchmark: freihand, ho3d or synth; or another dataset, for its own evaluation split.",
+        metavar="NAME",
+    ),
+]
 Version = Annotated[str | None, typer.Option("--version", help="HO-3D version, v2 or v3; default: that of the data.")]
 CheckpointFile = Annotated[
     Path | None,

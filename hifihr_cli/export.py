@@ -15,7 +15,10 @@ Network = Annotated[
     ),
 ]
 Target = Annotated[str, typer.Option("--to", help="File format: onnx.", metavar="FORMAT")]
-OutFile = Annotated[Path | None, typer.Option("--out", help="Output file; default: ./NETWORK.onnx.", metavar="FILE")]
+OutFile = Annotated[
+    Path | None,
+    typer.Option("--out", help="Output file; default: named after NETWORK, in this folder.", metavar="FILE"),
+]
 
 
 def export(network: Network, to: Target = "onnx", out: OutFile = None, json: Json = False) -> None:

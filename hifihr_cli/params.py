@@ -12,7 +12,9 @@ Device = Annotated[str, typer.Option("--device", help="Device: auto, cpu, cuda, 
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Random seed.", metavar="N")]
 SeedOfRun = Annotated[
     int | None,
-    typer.Option("--seed", min=0, help="Random seed; default: from --config, else 0.", metavar="N"),
+    typer.Option(
+        "--seed", min=0, help="Random seed; default: that of --config or the resumed run, else 0.", metavar="N"
+    ),
 ]
 Workers = Annotated[
     int,

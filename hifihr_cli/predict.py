@@ -63,7 +63,7 @@ Photos = Annotated[
 Out = Annotated[Path, typer.Option("--out", help="Folder for the results.", metavar="FOLDER")]
 Checkpoint = Annotated[
     Path | None,
-    typer.Option("--checkpoint", help="Weights from a training run; default: the shipped ones.", metavar="FILE"),
+    typer.Option("--checkpoint", help="Weight file or run folder; default: the shipped networks.", metavar="PATH"),
 ]
 DetectorName = Annotated[
     str,
@@ -137,8 +137,8 @@ Formats = Annotated[
     str | None,
     typer.Option(
         "--format",
-        help="Comma-separated: glb, usdz (per photo); hand-glb, obj, ply, bvh, json, npz, texture (per hand). "
-        "Default: glb,obj,json,npz.",
+        help="Comma-separated: glb, usdz (per photo); hand-glb, obj, ply, bvh, json, npz, texture (per hand); "
+        "default: glb,obj,json,npz. Clips: glb, bvh, npz, jsonl; default: all.",
         metavar="LIST",
     ),
 ]
@@ -243,7 +243,8 @@ def predict(
     Per photo: a .glb with all hands, skeletons and textures, an overlay, and a sheet with each hand from several sides;
     per hand: .obj, and parameters as .json and .npz. hands.json lists all files. Per clip: an overlay .mp4; per tracked
     hand: an animated .glb and .bvh, and parameters as .npz and .jsonl. The same command resumes an interrupted run.
-    Exits with code 1 if no hand was found in any photo or a photo could not be read.
+    Options that clips ignore: --detector, --min-score, --boxes, --box, --hand, --joints, --backdrop, --page. Exits with
+    code 1 if no hand was found in any photo or a photo could not be read.
     """
     _check_at_most_one({"--focal": focal, "--fov": fov, "--intrinsics": intrinsics})
     _check_at_most_one({"--box": box, "--boxes": boxes})

@@ -110,7 +110,9 @@ Part = Annotated[
     str | None,
     typer.Option("--part", help="Pack only part I of N; `hifihr shards merge` joins the parts.", metavar="I/N"),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace finished shards.", show_default=False)]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace finished shards, datasets (--as) or clips.", show_default=False)
+]
 
 _MARKS = {"present": "ok", "optional": "--", "missing": "MISSING", "broken": "BROKEN"}
 
@@ -164,7 +166,7 @@ def prepare(
     options = {name: value for name, value in asked.items() if value is not None}
     _refuse_foreign(row, options)
     if clips is not None:
-        _write_clips(source, out, clips, frames, options, overwrite=overwrite, json=json)
+        _write_clips(source, out, (clips, frames), options, overwrite=overwrite, dry_run=dry_run, json=json)
         return
     if layout is not None:
         del options["as"]
@@ -188,9 +190,19 @@ def prepare(
 
 
 def _write_clips(
-    source: str, out: Path | None, clips: int, frames: int, options: dict[str, Any], *, overwrite: bool, json: bool
+    source: str,
+    out: Path | None,
+    size: tuple[int, int],
+    options: dict[str, Any],
+    *,
+    overwrite: bool,
+    dry_run: bool,
+    json: bool,
 ) -> None:
-    """Write synthetic clips. Raises: ConfigError for another source, or for an option that clips do not support."""
+    """Write synthetic clips; `size` is their number, and the number of frames of each.
+
+    Raises: ConfigError for another source, or for an option that clips do not support.
+    """
     from hifihr_core.config.data_folders import raw_folder
     from hifihr_core.errors import ConfigError
     from hifihr_core.synthesis.clip_frames import ClipOptions
@@ -200,7 +212,14 @@ def _write_clips(
     if source != "synth" or foreign is not None:
         found = f"--{foreign}" if foreign else f"the source {source}"
         raise ConfigError(f"--clips: found {found}, expected the source synth and none of its options except --seed")
+    clips, frames = size
     folder, wanted = out or raw_folder("synth-clips"), ClipOptions(frames=frames, seed=options.get("seed", 0))
+    if dry_run:
+        if json:
+            emit_json({"root": str(folder), "clips": clips, "frames": frames, "written": False})
+        else:
+            emit(f"{folder}: would contain clips: {clips:,}, frames in each: {frames:,}")
+        return
     with progress("synth", unit="frames") as bar:
         paths = write_synth_clips(folder, clips, wanted, overwrite=overwrite, on_progress=bar)
     if json:
@@ -306,7 +325,9 @@ def _check(source: "Source", request: "Request", json: bool) -> None:
     if not report.good:
         from hifihr_core.errors import DataError
 
-        raise DataError(report.error or f"{request.root}: incomplete, see the list above; {source.download}")
+        raise DataError(
+            report.error or f"{request.root}: cannot be packed as it is, the list above says why; {source.download}"
+        )
 
 
 def _tree(root: Path, report: "Report") -> list[str]:

@@ -28,8 +28,8 @@ def info(folder: Folder, json: Json = False) -> None:
         size = sum(shard.bytes for shard in index.shards)
         emit(f"{path}: {facts.dataset} {facts.version}, {facts.split}, {facts.licence}, written by {index.software}")
         emit(
-            f"  {index.samples:,} samples of {index.annotations:,} poses in {len(index.shards)} shards, "
-            f"{size / 2**20:,.1f} MiB, {index.problem_count} skipped"
+            f"  samples {index.samples:,}, poses {index.annotations:,}, shards {len(index.shards)} "
+            f"({size / 2**20:,.1f} MiB), skipped {index.problem_count}"
         )
         emit(f"  joints {facts.joint_definition}, root {facts.root_joint}, camera {facts.camera}")
         emit_table(
@@ -69,7 +69,9 @@ def verify(folder: Folder, json: Json = False) -> None:
 
 @shards.command()
 def merge(
-    folder: Annotated[Path, typer.Argument(help="The folder given as --out to all parts.", metavar="DIR")],
+    folder: Annotated[
+        Path, typer.Argument(help="The output folder of all parts: their --out, or its default.", metavar="DIR")
+    ],
     json: Json = False,
 ) -> None:
     """Join the parts that `hifihr prepare --part I/N` packed below DIR.

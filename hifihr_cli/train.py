@@ -20,7 +20,9 @@ class Level(str, Enum):
 Supervision = Annotated[
     Level | None,
     typer.Option(
-        "--supervision", help="Labels that training may use; default: from --config, else full.", show_default=False
+        "--supervision",
+        help="Labels that training may use; default: those of --config or the resumed run, else full.",
+        show_default=False,
     ),
 ]
 

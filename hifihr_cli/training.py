@@ -25,7 +25,7 @@ Paper = Annotated[
     bool,
     typer.Option(
         "--paper",
-        help="Make the choices of the original release, such as hard Phong shading and raw colours.",
+        help="Choose as the HiFiHR authors' code does, such as Phong shading and colours that are not normalised.",
         show_default=False,
     ),
 ]
@@ -126,8 +126,8 @@ def run_training(
     is_first = int(os.environ.get("RANK", "0")) == 0
     hints = [
         *notes,
-        f"run folder: {folder}; curves, sample pictures and settings are in report.html there",
-        f"or watch the run with `tensorboard --logdir {folder}`",
+        f"run folder: {folder}; its report.html shows curves, sample pictures and settings",
+        f"to watch the run: `tensorboard --logdir {folder}`",
     ] * is_first
     with progress("training") as report:
 

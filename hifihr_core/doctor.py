@@ -35,6 +35,7 @@ EXTRAS = {
 #: Free disk space below which a note is shown: the largest dataset's shards take about as much.
 FREE_DISK_GB = 20.0
 REINSTALL = "pip install --force-reinstall hifihr"
+READ_REMEDY = "change the permissions, or set HIFIHR_HOME (assets) or HIFIHR_DATA (data) to another folder"
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ def examine() -> Iterator[Finding]:
             for name, state, found, line in look():
                 yield Finding(group, name, state, found, line)
         except (HifihrError, ImportError, OSError, RuntimeError) as error:
-            yield Finding(group, group, "problem", one_line(error), REINSTALL)
+            line = READ_REMEDY if group in ("assets", "data", "folders") else REINSTALL
+            yield Finding(group, group, "problem", one_line(error), line)
 
 
 def one_line(error: object) -> str:
@@ -113,7 +115,8 @@ def look_at_renderer() -> Iterator[Row]:
                     warnings.simplefilter("always")
                     same = bool((_draw(backend, device) == _draw("reference", device)).all())
             except (HifihrError, ImportError, OSError, RuntimeError) as error:
-                yield name, "problem" if backend == "native" else "note", one_line(error), REINSTALL
+                line = REINSTALL if backend == "native" else EXTRAS[backend][2]
+                yield name, "problem" if backend == "native" else "note", one_line(error), line
                 continue
             if caught:
                 yield name, "note", one_line(caught[0].message), "rendering works, but slowly"
@@ -125,7 +128,12 @@ def look_at_renderer() -> Iterator[Row]:
                     "",
                 )
             else:
-                yield name, "problem", "renders different faces than the reference", 'render with backend="reference"'
+                yield (
+                    name,
+                    "problem",
+                    "renders different faces than the reference",
+                    "report this with the output of `hifihr doctor --json`",
+                )
 
 
 def _draw(backend: Any, device: str) -> Any:
@@ -176,7 +184,7 @@ def look_at_eyes() -> Iterator[Row]:
 
     hands = Eyes.load().find(np.zeros((64, 64, 3), np.uint8), "fast")
     state: State = "problem" if hands else "ok"
-    found = f"found hands in a black picture: {len(hands)}, expected none" if hands else "run"
+    found = f"found hands in a black picture: {len(hands)}, expected none" if hands else "the networks run"
     yield "palms and joints", state, f"{found}; onnxruntime {version('onnxruntime')}", REINSTALL if hands else ""
 
 

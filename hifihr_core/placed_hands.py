@@ -40,7 +40,9 @@ class LitHands(PlacedHands):
 
     def __post_init__(self) -> None:
         if self.parameters.texture is None:
-            raise ValueError("LitHands need parameters with a texture; see `mean_texture`")
+            raise ValueError(
+                "parameters.texture is None, expected texture coefficients; `mean_texture` adds the mean one"
+            )
 
     @property
     def texture(self) -> Float[Tensor, "B X"]:

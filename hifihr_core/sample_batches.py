@@ -113,6 +113,6 @@ def _check_sizes(name: str, found: Sequence[tuple[str, tuple[int, ...]]]) -> Non
     for key, shape in found:
         if shape != expected:
             raise DataError(
-                f"{key}: {name} has shape {shape}, expected {expected} as in the rest of the batch; "
+                f"{key}: {name} has shape {shape}, expected {expected} as in {found[0][0]}; "
                 "datasets with parameters of different hand models cannot be mixed under this label"
             )

@@ -66,7 +66,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 def _open(path: Path) -> Any:
     if not path.is_file():
-        raise AssetError(f"{path}: no such file, expected a weight file (.safetensors) from pretrain or train")
+        raise AssetError(f"{path}: no such file, expected a weight file (.safetensors); check the path")
     try:
         return safe_open(path, framework="pt")
     except OSError as error:

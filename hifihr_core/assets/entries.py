@@ -28,7 +28,7 @@ _TIMM = {
     "licence": "free",
     "terms": "Apache-2.0 (timm); trained on ImageNet",
     "homepage": "https://huggingface.co/docs/timm",
-    "needed_by": "initial weights for pretrain",
+    "needed_by": "initial weights for pretrain and train",
 }
 
 _TIMM_RELEASES = "https://github.com/huggingface/pytorch-image-models/releases/download"

@@ -25,6 +25,10 @@ else:
 #: The settings files that ship with the package.
 PRESETS = Path(__file__).parents[1] / "configs"
 
+#: How pydantic's places of errors name the two forms of a weight, which may be a number or steps.
+_FORMS = ("constrained-float", "tuple[")
+_EXPECTED_WEIGHT = "expected a number of at least 0, or steps [[epoch, weight], ...]"
+
 #: Maximum number of characters of a wrong value in a message.
 _SHOWN = 120
 
@@ -108,7 +112,9 @@ def read_toml(path: Path) -> Tree:
     except RecursionError as error:
         raise ConfigError(f"{path}: nested too deeply, expected the [sections] of a settings file") from error
     except ValueError as error:  # TOMLDecodeError, or a number with thousands of digits
-        raise ConfigError(f"{path}: not valid TOML: {str(error)[:1].lower()}{str(error)[1:]}; fix that line") from error
+        raise ConfigError(
+            f"{path}: not valid TOML: {str(error)[:1].lower()}{str(error)[1:]}; correct the file"
+        ) from error
 
 
 def parse_override(text: str) -> Tree:
@@ -150,6 +156,9 @@ def describe(error: ValidationError, cls: type[Settings], layers: list[tuple[str
     details = error.errors(include_url=False)
     first = details[0]
     parts = [str(part) for part in first["loc"]]
+    if (union := next((i for i, part in enumerate(parts) if part.startswith(_FORMS)), None)) is not None:
+        name, value = ".".join(parts[:union]), _at(layers, parts[:union])
+        return f"{_source(parts, layers)}: {name}: found {_show(value)}, {_EXPECTED_WEIGHT}"
     name, names = ".".join(parts), list(known_names(cls))
     source = _source(parts, layers)
     more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
@@ -172,6 +181,7 @@ def _expected(detail: ErrorDetails) -> str:
         .removeprefix("Value error, ")
         .replace("Input should be", "expected", 1)
         .replace("an object", "a section")
+        .replace("a valid array", "a list")
     )
     words = re.findall(r"'([^']*)'", str(detail.get("ctx", {}).get("expected", "")))
     return message[:1].lower() + message[1:] + did_you_mean(str(detail["input"]), words)
@@ -189,6 +199,14 @@ def _source(parts: list[str], layers: list[tuple[str, Tree]]) -> str:
             if _holds(layer, parts[:depth]):
                 return source
     return "settings"
+
+
+def _at(layers: list[tuple[str, Tree]], parts: list[str]) -> object:
+    """Return the value of a setting in the last layer that contains it, None if there is none."""
+    value: Any = next((layer for _, layer in reversed(layers) if _holds(layer, parts)), None)
+    for part in parts if value is not None else ():
+        value = value[part]
+    return value
 
 
 def _holds(layer: object, parts: list[str]) -> bool:

@@ -34,9 +34,9 @@ def read_settings(text: str) -> RunSettings:
 
     Raises: ConfigError that names the first wrong setting, or describes the error in the JSON text.
     """
-    tree = parse_json(text, "settings", error=ConfigError)
+    tree = parse_json(text, "settings", remedy="expected an object with sections", error=ConfigError)
     if not isinstance(tree, dict):
-        raise ConfigError(f"settings: found a {type(tree).__name__}, expected an object with sections")
+        raise ConfigError(f"settings: found {text[:40]!r}, expected an object with sections")
     try:
         return RunSettings.model_validate(renew(tree))
     except ValidationError as error:

@@ -22,7 +22,7 @@ class DataSettings(Settings):
     validation_part: float = Field(0.02, ge=0, lt=1)
     """Fraction of training annotations held out for validation when `validation` is empty."""
     validation_limit: PositiveInt = 512
-    """Number of samples per validation, spread evenly over the dataset."""
+    """Maximum number of samples per validation, spread evenly over the datasets."""
     synth_epoch: PositiveInt = 4000
     """Number of samples per epoch of "synth", which is endless."""
     synth_repeats: PositiveInt = 1
@@ -146,11 +146,11 @@ class TrainSettings(Settings):
     compile: bool = False
     """Compile the network with torch.compile."""
     nan_limit: PositiveInt = 20
-    """Stop the run after this many consecutive batches with a non-finite loss."""
+    """Stop the run after this many steps in a row with non-finite numbers, in the data or the gradient."""
     validate_every: NonNegativeInt = 1
     """Number of epochs between validations; 0 validates only at the end."""
     save_every_steps: NonNegativeInt = 500
-    """Number of steps between checkpoints; one is also written after every validation."""
+    """Number of steps between checkpoints; 0: only after validations, which always write one."""
     pictures_every_steps: NonNegativeInt = 300
     """Number of steps between sample pictures; 0 disables them."""
     log_every_steps: PositiveInt = 10

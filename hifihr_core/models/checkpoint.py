@@ -56,14 +56,18 @@ def find_checkpoint(path: Path | None) -> Path:
     if path is None:
         shipped = shipped_model(IMAGE_NETWORK)
         if shipped is None:
-            raise AssetError("this installation has no trained model; give a --checkpoint from `hifihr train`")
+            raise AssetError(
+                "this installation lacks its trained model; reinstall hifihr, or give the weights of a run"
+            )
         return shipped
     if not path.is_dir():
         return path
     places = [path / name for name in (BEST, NEWEST, BEST.name, NEWEST.name)]
     found = next((place for place in places if place.is_file()), None)
     if found is None:
-        raise AssetError(f"{path}: has no {BEST}, expected a run folder or a weight file")
+        raise AssetError(
+            f"{path}: has no {BEST} or {NEWEST.name}, expected a weight file, or the folder of a run that has saved one"
+        )
     return found
 
 
@@ -109,7 +113,13 @@ def load_checkpoint(path: Path, *, device: torch.device | str = "cpu") -> Checkp
     settings, options = _settings_of(path, facts, state), _hand_options(path, facts)
     for name in ("hand", "pose_basis"):
         _check_word(path, name, facts[name])
-    lookup(dict.fromkeys(get_args(JointDefinition)), facts["joints"], f"{path}: joints", error=AssetError)
+    lookup(
+        dict.fromkeys(get_args(JointDefinition)),
+        facts["joints"],
+        f"{path}: joints",
+        error=AssetError,
+        remedy="get the file again",
+    )
     try:
         hand = load_hand(facts["hand"], pose_basis=facts["pose_basis"], joints=facts["joints"], **options)  # type: ignore[arg-type]
         network = build_network(settings.model, hand, image_px=settings.data.image_px, weights="none")
@@ -145,7 +155,9 @@ def _settings_of(path: Path, facts: Mapping[str, str], state: Mapping[str, Tenso
     try:
         settings = read_settings(facts["settings"])
     except ConfigError as error:
-        raise AssetError(f"{path}: {error}; load it with the version of hifihr that wrote it") from error
+        raise AssetError(
+            f"{path}: {error}; get the file again, or load it with the version of hifihr that wrote it"
+        ) from error
     light = state.get("light.linear.2.bias")
     if light is not None and len(light) == 6:  # the authors' files, if converted before `model.ambient` existed
         settings = settings.model_copy(update={"model": settings.model.model_copy(update={"ambient": False})})
@@ -154,7 +166,7 @@ def _settings_of(path: Path, facts: Mapping[str, str], state: Mapping[str, Tenso
 
 def _hand_options(path: Path, facts: Mapping[str, str]) -> dict[str, Any]:
     text = facts.get("hand_options", "{}")
-    options = parse_json(text, f"{path}: hand_options", error=AssetError)
+    options = parse_json(text, f"{path}: hand_options", remedy="get the file again", error=AssetError)
     if isinstance(options, dict) and (wrong := [n for n, v in options.items() if not isinstance(v, int)]):
         raise AssetError(f"{path}: its hand option {wrong[0][:40]} is not a whole number or flag; get the file again")
     if not isinstance(options, dict):

@@ -97,6 +97,8 @@ def build_encoder(name: str, *, weights: Pretrained = "none", normalize: bool = 
     `find_backbone_weights` found for it. `normalize` applies the statistics the backbone was trained with.
     Raises: ConfigError for an unknown or unsuitable backbone, AssetError if its weights are not available.
     """
+    if name not in OWN:
+        _check_known(name)  # before the search for weights, whose errors would hide a misspelt name
     found = weights if isinstance(weights, BackboneWeights) else find_backbone_weights(name, str(weights))
     own = OWN.get(name) if found.hub is None else None
     backbone = own() if own else _from_timm(found.hub or name, pretrained=found.hub is not None, image_px=image_px)
@@ -112,13 +114,17 @@ def build_encoder(name: str, *, weights: Pretrained = "none", normalize: bool = 
     return Encoder(backbone, low_index=low_index, mean=tuple(mean), std=tuple(std), origin=found.origin)
 
 
-def _from_timm(name: str, *, pretrained: bool, image_px: int) -> Any:
-    """Return timm's model without its classifier. Raises: ConfigError if it is unknown or has no feature maps."""
+def _check_known(name: str) -> None:
+    """Raise ConfigError if timm has no model called `name`."""
     import timm  # takes longer to import than a prediction
 
     if not timm.is_model(name):
         close = timm.list_models(f"*{name.split('_')[0].rstrip('0123456789')}*")[:5] or ["tf_efficientnet_b3"]
         raise ConfigError(f"model.backbone: timm has no model {name!r}, expected one such as {', '.join(close)}")
+
+
+def _from_timm(name: str, *, pretrained: bool, image_px: int) -> Any:
+    """Return timm's model without its classifier. Raises: ConfigError if it has no feature maps."""
     backbone = _create(name, pretrained=pretrained, image_px=image_px)
     if not hasattr(backbone, "forward_intermediates"):
         raise ConfigError(

@@ -62,7 +62,7 @@ def load_t7(path: Path) -> Reconstructor:
         with_texture=arguments.get("render", True) is not False and light is not None and "tex_reg.2.bias" in hand,
     )
     ours = network.state_dict()
-    theirs = _encoder_state(state["base_encoder"], network.encoder.backbone) | _hand_state(hand)
+    theirs = _encoder_state(path, state["base_encoder"], network.encoder.backbone) | _hand_state(hand)
     if light is not None:
         theirs |= {n.replace("base_layers.", "light.convolutions.", 1): v for n, v in light.items() if n[0] == "b"}
         theirs |= {n.replace("light_reg.", "light.linear.", 1): v for n, v in light.items() if n[0] == "l"}
@@ -138,13 +138,13 @@ def _blank(*, with_shape: bool, with_texture: bool) -> Reconstructor:
     )
 
 
-def _encoder_state(state: Mapping[str, Tensor], backbone: nn.Module) -> dict[str, Tensor]:
+def _encoder_state(path: Path, state: Mapping[str, Tensor], backbone: nn.Module) -> dict[str, Tensor]:
     """Rename the original encoder's tensors, in order, to timm's names."""
     theirs = [v for n, v in state.items() if not n.endswith("num_batches_tracked") and "._fc." not in n]
     names = [n for n in backbone.state_dict() if not n.endswith("num_batches_tracked")]
     if len(theirs) != len(names):
         raise AssetError(
-            f"the checkpoint's encoder has {len(theirs)} tensors, expected the {len(names)} of EfficientNet-B3; its "
+            f"{path}: the encoder has {len(theirs)} tensors, expected the {len(names)} of EfficientNet-B3; its "
             "backbone is a different network"
         )
     return {f"encoder.backbone.{name}": value for name, value in zip(names, theirs, strict=True)}

@@ -47,23 +47,26 @@ def leave_out(batch: Batch, broken: Bool[Tensor, " B"]) -> Batch:
 class Guard:
     """Counts skipped samples and steps; the run stops after `limit` steps in a row with non-finite values.
 
-    `keys` are the keys of the latest samples with non-finite values.
+    `keys` are the keys of the latest samples with non-finite values; `is_bad` is whether the current step has any.
     """
 
     limit: int
     samples_left_out: int = 0
     steps_left_out: int = 0
     in_a_row: int = 0
+    is_bad: bool = False
     keys: list[str] = field(default_factory=list)
 
     def inspect(self, batch: Batch) -> Batch:
-        """Return the batch with its broken samples blanked (`leave_out`), and count them.
+        """Begin a step: return its batch with the broken samples blanked (`leave_out`), and count them.
 
         Raises: FindingsError if this is the last of `limit` steps in a row with non-finite values.
         """
+        if not self.is_bad:
+            self.in_a_row = 0
+        self.is_bad = False
         broken = broken_samples(batch)
         if not broken.any():
-            self.in_a_row = 0
             return batch
         self.samples_left_out += int(broken.sum())
         self._count(key for key, bad in zip(batch.keys, broken.tolist(), strict=True) if bad)
@@ -79,12 +82,17 @@ class Guard:
 
     def _count(self, keys: Iterable[str]) -> None:
         self.keys = [*self.keys, *keys][-KEYS_KEPT:]
+        if self.is_bad:  # a step with broken samples that is skipped too
+            return
+        self.is_bad = True
         self.in_a_row += 1
         if self.in_a_row >= self.limit:
+            latest = ", ".join(self.keys[-8:])
+            place = f" (the latest samples: {latest})" if latest else ""
+            remedy = "inspect these samples and continue with --resume, or " if latest else ""
             raise FindingsError(
-                f"training stopped: {self.in_a_row} steps in a row had non-finite numbers, most recently in "
-                f"{', '.join(self.keys[-8:]) or 'no sample in particular'}; "
-                "inspect these samples or lower train.lr, and continue with --resume"
+                f"training stopped: {self.in_a_row} steps in a row had non-finite numbers{place}; "
+                f"{remedy}start a new run with a lower train.lr"
             )
 
 

@@ -97,7 +97,7 @@ def own_folder(folder: Path, world: World) -> Iterator[None]:
     if not world.is_first:
         yield
         return
-    with lock_folder(folder, what="another training"):
+    with lock_folder(folder, what="another training run"):
         remove_leftovers(folder)
         yield
 

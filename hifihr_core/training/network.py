@@ -104,9 +104,10 @@ def load_start(network: ImageNetwork, hand: HandModel, path: Path) -> str:
     facts = read_facts(path)
     state, known = read_tensors(path), network.state_dict()
     if facts["hand"] != hand.name or facts["pose_basis"] != hand.pose_basis:
+        remedy = f"use the same hand with --set model.hand={facts['hand']}"
         raise ConfigError(
             f"{path}: trained with the hand {facts['hand']} ({facts['pose_basis']}), but this run uses {hand.name} "
-            f"({hand.pose_basis}); use the same hand with --set model.hand={facts['hand']}"
+            f"({hand.pose_basis}); {remedy if facts['hand'] != hand.name else 'start from other weights'}"
         )
     fitting = {name: value for name, value in state.items() if name in known and known[name].shape == value.shape}
     missing = [name for name in known if name not in fitting]

@@ -66,6 +66,6 @@ class Clock:
         if seconds < LONG_RUN_S:
             return None
         return (
-            f"at this speed the run takes another {seconds / 86400:,.1f} days; shorten it with "
-            "--set train.max_minutes=60 or train.epochs=N, make it lighter with --set data.image_px=96, or use a GPU"
+            f"at this speed the run takes another {seconds / 86400:,.1f} days; to shorten it, stop it and continue "
+            "with --resume and --set train.max_minutes=N or train.epochs=N, or use a GPU"
         )

@@ -111,7 +111,7 @@ def load_state(
 
 def _position_of(path: Path, facts: Mapping[str, str]) -> Position:
     """Return the position in the metadata of a state file. Raises: AssetError that names the first invalid number."""
-    found = parse_json(facts.get("position", ""), f"{path}: its position", error=AssetError)
+    found = parse_json(facts.get("position", ""), f"{path}: its position", remedy="start a new run", error=AssetError)
     names = {field.name for field in fields(Position)}
     if not isinstance(found, dict) or not {"step", "epoch", "start"} <= found.keys() <= names:
         raise AssetError(f"{path}: its position is damaged, expected step, epoch and start; start a new run")
@@ -120,8 +120,9 @@ def _position_of(path: Path, facts: Mapping[str, str]) -> Position:
         is_length = isinstance(value, float | int) and not isinstance(value, bool) and math.isfinite(value)
         counts = name in ("step", "epoch", "start", "validated_step")
         if not (is_count if counts else is_length or (name == "best" and value is None)):
+            expected = "a whole number of at least -1" if counts else "a finite number"
             raise AssetError(
-                f"{path}: its {name} is {str(value)[:40]}, expected a number; the file is damaged, start a new run"
+                f"{path}: its {name} is {str(value)[:40]}, expected {expected}; the file is damaged, start a new run"
             )
     return Position(**found)
 
@@ -155,7 +156,9 @@ def _settings_of(path: Path, facts: Mapping[str, str]) -> RunSettings:
     try:
         return read_settings(facts.get("settings", ""))
     except ConfigError as error:
-        raise AssetError(f"{path}: {error}; resume with the version of hifihr that wrote it") from error
+        raise AssetError(
+            f"{path}: {error}; resume with the version of hifihr that wrote it, or start a new run"
+        ) from error
 
 
 def check_same_settings(saved: RunSettings, settings: RunSettings) -> None:

@@ -168,6 +168,7 @@ def test_the_life_of_an_asset(run_cli, home, tmp_path, monkeypatch):
     assert damaged.code == 3
     assert damaged.out == "id\tstate\nvgg19\tdamaged\n"
     assert "vgg19 is damaged; install again" in damaged.message
+    assert "no answer from 127.0.0.1" in run_cli("assets", "fetch", "vgg19").message  # it is fetched again
 
     assert run_cli("assets", "remove", "vgg19").message == "done: vgg19 was removed"
     assert run_cli("assets", "remove", "vgg19").message == "note: vgg19 was not installed"

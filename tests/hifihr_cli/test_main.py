@@ -137,7 +137,7 @@ def raising(monkeypatch):
         (AssetError("two\nlines"), 3, "error: two lines"),
         (UnsafePickleError("a: b"), 3, "error: a: b"),
         (DeviceError("a: b"), 5, "error: a: b"),
-        (KeyboardInterrupt(), 130, "error: interrupted; partial files were removed, finished files kept"),
+        (KeyboardInterrupt(), 130, "error: interrupted; finished files were kept"),
         (OSError(errno.ENOSPC, "x", "/some/file"), 3, "error: /some/file: the disk is full; free some space or "),
         (PermissionError(errno.EACCES, "x", "/some/file"), 3, "error: /some/file: permission denied; "),
         (ZeroDivisionError("by zero"), 1, "error: ZeroDivisionError: by zero; this is a bug in hifihr; rerun with"),

@@ -187,7 +187,7 @@ class TestShards:
         ended = run_cli("shards", "info", folder)
         assert ended.code == 0
         assert "freihand v2, train, non-commercial, written by hifihr" in ended.out
-        assert "16 samples of 4 poses in 1 shards" in ended.out
+        assert "samples 16, poses 4, shards 1 (" in ended.out
         assert "joints_cam\t21x3\tannotations\t4" in ended.out
         found = json.loads(run_cli("shards", "info", folder / "freihand/train", "--json").out)
         assert found[f"{folder}/freihand/train"]["facts"]["mano_stand_in"] is True

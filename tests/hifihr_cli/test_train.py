@@ -24,7 +24,7 @@ def test_pretraining_then_training_on_hands_made_on_the_fly(run_cli, here):
     weights = Path(first.out.strip())
     assert weights == Path("runs/pretrain-1/checkpoints/newest.safetensors")
     assert "rendering is off" in first.err
-    assert "report.html there" in first.err
+    assert "its report.html shows" in first.err
     second = run_cli("train", "--supervision", "self", "--data", "synth", "--init", weights, "--json", *SMALL)
     assert second.code == 0, second.err
     summary = json.loads(second.out)

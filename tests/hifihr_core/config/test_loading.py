@@ -144,8 +144,8 @@ def test_flags_may_hold_paths(tmp_path):
 
 
 def test_broken_toml_names_the_line(tmp_path):
-    file = write(tmp_path / "file.toml", "seed = 1\ntrain = [\n")
-    with pytest.raises(ConfigError, match=r"file\.toml: not valid TOML: .*line"):
+    file = write(tmp_path / "file.toml", "seed = 1\ntrain = ]\n")
+    with pytest.raises(ConfigError, match=r"file\.toml: not valid TOML: .*at line 2, .*; correct the file"):
         load_settings(Root, file=file)
 
 

@@ -65,3 +65,14 @@ def test_a_preset_is_found_by_its_name_and_a_file_by_its_path(tmp_path, monkeypa
         find_config("freihand_weka")
     with pytest.raises(ConfigError, match="expected one of freihand_full, "):
         find_config("folder/none.toml")
+
+
+@pytest.mark.parametrize("value", ["-1", "[[0]]", "[[0, 1, 2]]", "x"])
+def test_a_wrong_weight_is_reported_under_the_name_of_its_setting(value):
+    with pytest.raises(ConfigError) as caught:
+        load_settings(RunSettings, overrides=[f"loss.weights.iou={value}"])
+    shown = f'"{value}"' if value == "x" else value
+    assert str(caught.value) == (
+        f"--set loss.weights.iou={value}: loss.weights.iou: found {shown}, expected a number of at least 0, or steps "
+        "[[epoch, weight], ...]"
+    )

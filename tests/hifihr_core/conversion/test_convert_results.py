@@ -100,7 +100,7 @@ def test_a_hand_that_is_named_twice_is_converted_once(folder: Path, run_cli: Cal
     assert run_cli("convert", folder / "img_0.json").code == 0
     ended = run_cli("convert", *sorted(folder.glob("*.json")), folder, "--json", "--overwrite")
     assert ended.code == 0
-    assert "1 of the files are converted hands and were left out" in ended.err
+    assert "converted hands among the files, left out: 1" in ended.err
     assert [Path(hand["source"]).name for hand in json.loads(ended.out)["hands"]] == ["img_0.json", "img_1.json"]
 
 

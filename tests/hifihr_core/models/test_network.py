@@ -78,6 +78,8 @@ def test_colours_are_normalised_as_the_backbone_was_trained():
 def test_an_unknown_backbone_and_missing_weights_are_named(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match=r"timm has no model 'resnet19', expected one such as .*resnet"):
         build_encoder("resnet19")
+    with pytest.raises(ConfigError, match="timm has no model 'resnet19'"):  # also if no weights can be found
+        build_encoder("resnet19", weights="shipped")
     with pytest.raises(AssetError, match="no such file, expected weights of resnet18"):
         build_encoder("resnet18", weights=tmp_path / "none.safetensors")
     (tmp_path / "bad.pth").write_bytes(b"no weights")

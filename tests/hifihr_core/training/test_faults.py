@@ -55,6 +55,20 @@ def test_the_guard_names_samples_and_stops_at_its_limit():
     assert guard.samples_left_out == 3
 
 
+def test_the_guard_counts_a_step_once_and_stops_for_skipped_steps():
+    guard, good, bad = Guard(limit=2), a_batch(), a_batch()
+    bad.image[0] = torch.nan
+    guard.inspect(bad)
+    guard.skip_step(["sample-0"])  # the same step
+    assert (guard.in_a_row, guard.steps_left_out) == (1, 1)
+    guard.inspect(good)
+    with pytest.raises(FindingsError, match=r"2 steps in a row .*continue with --resume, or start a new run"):
+        guard.skip_step(["sample-1"])
+    guard = Guard(limit=1)
+    with pytest.raises(FindingsError, match=r"had non-finite numbers; start a new run with a lower train\.lr"):
+        guard.skip_step([])
+
+
 def test_a_broken_picture_changes_nothing_but_its_own_part(settings_for, shards, tmp_path, monkeypatch):
     """A run with one NaN image continues and counts it, and its weights stay finite."""
     step, spoilt = loop.train_step, []

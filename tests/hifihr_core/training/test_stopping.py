@@ -79,8 +79,8 @@ def test_a_second_signal_leaves_at_once_and_saves_nothing(settings, send_at, tmp
 
 def test_a_second_training_is_refused(settings, tmp_path):
     with (
-        lock_folder(tmp_path / "run", what="another training"),
-        pytest.raises(ConfigError, match="another training is using it"),
+        lock_folder(tmp_path / "run", what="another training run"),
+        pytest.raises(ConfigError, match="another training run is using it"),
     ):
         fit(settings, tmp_path / "run", device="cpu")
 

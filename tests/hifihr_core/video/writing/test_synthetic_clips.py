@@ -27,3 +27,10 @@ def test_clips_and_their_truth(tmp_path: Path) -> None:
 def test_clips_belong_to_synth(tmp_path: Path, capsys) -> None:
     assert main(["prepare", "freihand", "--clips", "1", "--out", str(tmp_path)]) == 2
     assert "--clips" in capsys.readouterr().err
+
+
+def test_a_dry_run_writes_no_clips(tmp_path, capsys):
+    folder = tmp_path / "clips"
+    assert main(["prepare", "synth", "--clips", "2", "--frames", "9", "--out", str(folder), "--dry-run"]) == 0
+    assert capsys.readouterr().out == f"{folder}: would contain clips: 2, frames in each: 9\n"
+    assert not folder.exists()
