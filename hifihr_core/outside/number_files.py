@@ -38,8 +38,12 @@ def read_numbers(path: Path, *, remedy: str = "write it again", error: type[Hifi
         raise error(f"{path}: not an array of numbers ({reason or type(found).__name__}); {remedy}") from found
 
 
+#: Size of the longest numbers that are read, bytes.
+_LONGEST_NUMBER = 8
+
+
 def parse_npy(content: bytes | bytearray, *, kinds: str = "biuf") -> np.ndarray:
-    """Return the array in the content of a `.npy` file, without copying it.
+    """Return the array in the content of a `.npy` file, in the machine's byte order; it is not copied if it has that.
 
     `kinds` are the allowed values of `numpy.dtype.kind`. Raises: ValueError if the content is damaged or of another
     kind; other exceptions of NumPy's header reader if the header is damaged.
@@ -49,13 +53,15 @@ def parse_npy(content: bytes | bytearray, *, kinds: str = "biuf") -> np.ndarray:
     if version not in _HEADERS:
         raise ValueError(f"format version {version[0]}.{version[1]}, expected 1.0 or 2.0")
     shape, fortran, dtype = _HEADERS[version](stream)
-    if dtype.kind not in kinds:
+    is_long = dtype.kind in "biuf" and dtype.itemsize > _LONGEST_NUMBER  # long doubles are different on every machine
+    if dtype.kind not in kinds or is_long:
         raise ValueError(f"its entries have type {dtype}, expected plain numbers")
     expected, found = math.prod(shape) * dtype.itemsize, len(content) - stream.tell()
     if min(shape, default=0) < 0 or expected != found:
         raise ValueError(f"{found:,} bytes of numbers, expected {expected:,} for shape {shape}")
     flat = np.frombuffer(content, dtype, offset=stream.tell())
-    return flat.reshape(shape, order="F" if fortran else "C")
+    native = flat.astype(dtype.newbyteorder("="), copy=False)
+    return native.reshape(shape, order="F" if fortran else "C")
 
 
 def _read_npy(content: bytes) -> np.ndarray:

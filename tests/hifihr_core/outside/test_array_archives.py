@@ -18,6 +18,9 @@ ARRAYS = {
     "one": np.array(2.5),
 }
 
+#: Whether this machine has longer floats than float64.
+LONG_DOUBLES = np.dtype(np.longdouble).itemsize > 8
+
 
 def read(path, **options):
     return read_arrays(path, what="a hand file", remedy="install it again", **options)
@@ -52,11 +55,27 @@ def test_arrays_come_back_as_they_were_saved_and_can_be_written_to(tmp_path, sav
         assert found[name].flags.writeable
 
 
+def test_arrays_of_the_other_byte_order_come_back_in_ours(tmp_path):
+    """Torch takes no others."""
+    arrays = {
+        "a": np.arange(6, dtype=">f8").reshape(2, 3),
+        "b": np.arange(3, dtype=">i4"),
+        "c": np.array("anny", ">U4"),
+    }
+    np.savez(tmp_path / "a.npz", **arrays)
+    found = read(tmp_path / "a.npz")
+    for name, array in arrays.items():
+        assert found[name].dtype.isnative
+        assert found[name].flags.writeable
+        np.testing.assert_array_equal(found[name], array)
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
         (npy(np.array([{}], dtype=object)), "entries have type object"),
         (npy(np.zeros(3, dtype="c8")), "entries have type complex64"),
+        *([(npy(np.zeros(3, np.longdouble)), "entries have type float")] if LONG_DOUBLES else []),
         (npy(np.zeros(8))[:-3], "61 bytes of numbers, expected 64"),
         (npy(np.zeros(8)) + b"more", "68 bytes of numbers, expected 64"),
         (header("{'descr': '<f4', 'fortran_order': False, 'shape': (99999999, 99999999), }"), "0 bytes of numbers"),
