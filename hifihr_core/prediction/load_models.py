@@ -45,7 +45,10 @@ def load_models(checkpoint: Path | None, *, device: torch.device) -> LoadedModel
     fits = lifter_path is not None and fits_hand(lifter_path, hand)
     lifter = load_lifter(lifter_path, hand) if lifter_path is not None and fits else None
     if loaded is None and lifter is None:
-        raise AssetError("this installation has no trained model; give a --checkpoint from `hifihr train`")
+        raise AssetError(
+            "this installation has no trained model; reinstall hifihr, or give `hifihr predict` a --checkpoint from "
+            "`hifihr train`"
+        )
     return LoadedModels(
         hand=hand,
         network=loaded.network if loaded is not None else None,

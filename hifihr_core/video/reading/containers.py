@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from hifihr_core.errors import AssetError, DataError
+from hifihr_core.files import describe_os_error
 from hifihr_core.video.reading.frames import WHOLE, ClipFacts, Frame, FrameSource, Span
 
 INSTALL_LINE = "pip install 'hifihr[video]'"
@@ -87,6 +88,8 @@ class VideoFile(FrameSource):
             return self._av.open(str(self.path), metadata_errors="replace", options=dict(ONE_FILE))
         except FileNotFoundError as error:
             raise DataError(f"{self.path}: no such file; check the path") from error
+        except PermissionError as error:
+            raise DataError(describe_os_error(error, self.path)) from error
         except (self._av.error.FFmpegError, OSError, ValueError) as error:
             raise DataError(
                 f"{self.path}: cannot be opened as a clip ({_reason(error)}), expected mp4, mov, webm, mkv, gif, ...; "

@@ -131,6 +131,16 @@ def test_playlists_that_name_other_files_are_refused(tmp_path: Path, text: str, 
         VideoFile(tmp_path / "a.mp4")
 
 
+def test_a_clip_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(name: str, **_: object) -> None:
+        raise PermissionError(13, "Permission denied", name)
+
+    (tmp_path / "a.mp4").write_bytes(b"content")
+    monkeypatch.setattr("av.open", refuse)
+    with pytest.raises(DataError, match=r"a\.mp4: permission denied; change the permissions"):
+        VideoFile(tmp_path / "a.mp4")
+
+
 def test_sound_alone_is_not_a_clip(tmp_path: Path) -> None:
     import av
 
