@@ -36,6 +36,10 @@ def report(error: BaseException) -> int:
         say(_one_line(describe_os_error(error)), kind="error")
         return DATA
     text = _one_line(str(error))
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, on a GPU
+        reason = f" ({text})" if text else ""
+        say(f"out of memory{reason}; use smaller batches, fewer workers or another machine", kind="error")
+        return 1
     found = type(error).__name__ + (f": {text}" if text else "")
     say(f"{found}; this is a bug in hifihr; rerun with --debug for the traceback", kind="error")
     return 1

@@ -98,9 +98,9 @@ def evaluate(
     """Score a checkpoint on prepared evaluation data, or a prediction file, as the official evaluators do.
 
     Prints a table with errors in millimetres, or with --json the whole report. Writes metrics.json, PCK curves, a page
-    of samples and pred.zip to --out (default: ./evaluations/BENCHMARK). To use several machines, predict on each with
-    --part, then score on one with --merge. Exits with code 1 if a score misses --fail-under, and 3 if data is missing
-    or broken.
+    of samples and, if a checkpoint has predicted all samples, pred.zip to --out (default: ./evaluations/BENCHMARK). To
+    use several machines, predict on each with --part, then score on one with --merge. Exits with code 1 if a score
+    misses --fail-under, and 3 if data is missing or broken.
     """
     if part is not None or merge:
         others = {"--predictions": predictions is not None, "--self-test": self_test}
@@ -202,7 +202,8 @@ def _work_on_part(
     if json:
         emit_json({"part": str(path)})
     say(
-        f"wrote {path}; once all {part.of} parts are done, run the same command with --merge instead of --part",
+        f"wrote {path}; once all parts are done ({part.of} in total), run the same command with --merge "
+        "instead of --part",
         kind="done",
     )
 

@@ -7,7 +7,7 @@ import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.", show_default=False)]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and change nothing.", show_default=False)]
-Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.", show_default=False)]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in --out.", show_default=False)]
 Device = Annotated[str, typer.Option("--device", help="Device: auto, cpu, cuda, cuda:N or mps.", metavar="NAME")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Random seed.", metavar="N")]
 SeedOfRun = Annotated[

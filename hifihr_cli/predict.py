@@ -148,7 +148,9 @@ Backdrop = Annotated[
 ]
 Page = Annotated[
     bool,
-    typer.Option("--page", help="Also write a single index.html that shows all hands.", show_default=False),
+    typer.Option(
+        "--page", help="Also write a single index.html that shows the hands, of at most 30 photos.", show_default=False
+    ),
 ]
 SamePerson = Annotated[
     bool,
@@ -244,7 +246,7 @@ def predict(
     per hand: .obj, and parameters as .json and .npz. hands.json lists all files. Per clip: an overlay .mp4; per tracked
     hand: an animated .glb and .bvh, and parameters as .npz and .jsonl. The same command resumes an interrupted run.
     Options that clips ignore: --detector, --min-score, --boxes, --box, --hand, --joints, --backdrop, --page. Exits with
-    code 1 if no hand was found in any photo or a photo could not be read.
+    code 1 if no hand was found in any photo or a photo could not be processed.
     """
     _check_at_most_one({"--focal": focal, "--fov": fov, "--intrinsics": intrinsics})
     _check_at_most_one({"--box": box, "--boxes": boxes})
@@ -475,7 +477,7 @@ def _report(done: "list[_Entry]", json: bool) -> None:
     if not json and rows:
         emit_table(("photo", "hand", "side", "score", "files"), rows)
     if len(unread) == len(done):
-        raise DataError(f"none of the {len(done)} photos could be read; the warnings above say why")
+        raise DataError(f"none of the {len(done)} photos could be processed; the warnings above say why")
     if not rows:
         count = len(done) - len(unread)
         raise FindingsError(
@@ -485,7 +487,7 @@ def _report(done: "list[_Entry]", json: bool) -> None:
         if one.error is None and not one.document["hands"]:
             say(f"{one.document['path']}: no hand was found", kind="warning")
     if unread:
-        raise FindingsError(f"{len(unread)} of {len(done)} photos could not be read; the rest are done")
+        raise FindingsError(f"{len(unread)} of {len(done)} photos could not be processed; the rest are done")
 
 
 def _score(hand: "dict[str, Any]") -> str:

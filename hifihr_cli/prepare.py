@@ -165,6 +165,8 @@ def prepare(
     asked |= {"light": light, "environments": environments, "each": each}
     options = {name: value for name, value in asked.items() if value is not None}
     _refuse_foreign(row, options)
+    if clips is not None or layout is not None:
+        _refuse_shard_options({"check": check, "limit": limit is not None, "part": part is not None})
     if clips is not None:
         _write_clips(source, out, (clips, frames), options, overwrite=overwrite, dry_run=dry_run, json=json)
         return
@@ -237,6 +239,14 @@ def _refuse_foreign(row: "Source", options: dict[str, Any]) -> None:
     if foreign is not None:
         owners = " and ".join(f"`{owner}`" for owner in owners_of(foreign))
         raise ConfigError(f"--{foreign} is an option of {owners}, not of {row.name}; leave it out")
+
+
+def _refuse_shard_options(given: dict[str, bool]) -> None:
+    """Raise ConfigError for an option that only applies to shards."""
+    from hifihr_core.errors import ConfigError
+
+    if name := next((name for name, is_given in given.items() if is_given), None):
+        raise ConfigError(f"--{name} is for shards, not for --as or --clips; leave one of them out")
 
 
 def _write_raw(

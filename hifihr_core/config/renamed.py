@@ -42,7 +42,9 @@ def read_settings(text: str) -> RunSettings:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = ".".join(str(part) for part in first["loc"])
-        reason = "unknown setting" if first["type"] == "extra_forbidden" else first["msg"]
+        expected = first["msg"].replace("Input should be", "expected", 1)
+        wrong = f"found {str(first['input'])[:40]!r}, {expected}"
+        reason = "unknown setting" if first["type"] == "extra_forbidden" else wrong
         raise ConfigError(f"settings: {name}: {reason}") from error
 
 

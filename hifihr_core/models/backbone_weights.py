@@ -178,7 +178,9 @@ def _tagged(backbone: str) -> str:
 def _read_file(path: Path, backbone: str) -> Mapping[str, Tensor]:
     """Return the state dict in a file: safetensors, or a torch file, without running code in it. Raises: AssetError."""
     if not path.is_file():
-        raise AssetError(f"{path}: no such file, expected weights of {backbone}; check --set model.weights")
+        raise AssetError(
+            f"{path}: no such file, expected weights of {backbone}; model.weights is auto, hub, shipped, none or a file"
+        )
     if path.suffix == ".safetensors":
         return read_tensors(path)
     state = read_torch_file(path, what=f"weights of {backbone}", remedy="download it again")

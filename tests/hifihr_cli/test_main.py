@@ -137,6 +137,8 @@ def raising(monkeypatch):
         (AssetError("two\nlines"), 3, "error: two lines"),
         (UnsafePickleError("a: b"), 3, "error: a: b"),
         (DeviceError("a: b"), 5, "error: a: b"),
+        (MemoryError(), 1, "error: out of memory; use smaller batches, fewer workers or another machine"),
+        (AssertionError(), 1, "error: AssertionError; this is a bug in hifihr; rerun with --debug for the traceback"),
         (KeyboardInterrupt(), 130, "error: interrupted; finished files were kept"),
         (OSError(errno.ENOSPC, "x", "/some/file"), 3, "error: /some/file: the disk is full; free some space or "),
         (PermissionError(errno.EACCES, "x", "/some/file"), 3, "error: /some/file: permission denied; "),

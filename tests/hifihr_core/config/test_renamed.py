@@ -45,7 +45,7 @@ def test_every_renamed_setting_is_gone_from_the_tree():
         ("[" * 100_000, "nested too deeply"),
         ("[]", r"found '\[\]', expected an object"),
         ('{"model": 3}', "model: "),
-        ('{"train": {"lr": "fast"}}', "train.lr: "),
+        ('{"train": {"lr": "fast"}}', "train.lr: found 'fast', expected a valid number"),
         ('{"train": {"speed": 1}}', "train.speed: unknown setting"),
         (f'{{"train": {{"seed": {"9" * 6000}}}}}', "6,000 digits"),
     ],

@@ -33,4 +33,6 @@ def test_a_dry_run_writes_no_clips(tmp_path, capsys):
     folder = tmp_path / "clips"
     assert main(["prepare", "synth", "--clips", "2", "--frames", "9", "--out", str(folder), "--dry-run"]) == 0
     assert capsys.readouterr().out == f"{folder}: would contain clips: 2, frames in each: 9\n"
+    assert main(["prepare", "synth", "--clips", "2", "--check", "--out", str(folder)]) == 2
+    assert "--check is for shards, not for --as or --clips" in capsys.readouterr().err
     assert not folder.exists()
