@@ -51,7 +51,8 @@ def describe_scores(job: Job, scores: Scores, collected: Collected) -> dict[str,
 def _texture(collected: Collected, benchmark: Benchmark, lpips: Lpips | None, *, renders: bool) -> dict[str, Any]:
     """Return the texture metrics of both protocols, or the reason why they are unavailable."""
     if not renders:
-        return {"unavailable": "the checkpoint has no texture and light heads; train it with rendering"}
+        remedy_here = "train it with model.texture=true and render.enabled=true"
+        return {"unavailable": f"the checkpoint has no texture and light heads; {remedy_here}"}
     document: dict[str, Any] = {
         name: {"samples": len(rows), **average_metrics(rows)} if rows else {"unavailable": "the data has no true masks"}
         for name, rows in (("paper", collected.paper), ("strict", collected.strict))

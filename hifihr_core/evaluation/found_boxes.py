@@ -76,7 +76,7 @@ def find_boxes(
 ) -> FoundBoxes:
     """Search for the labelled hand in each sample's stored picture, a crop that shows a right (or mirrored left) hand.
 
-    Raises: DataError if a picture cannot be decoded, or no hand is found in any.
+    Raises: DataError if a picture cannot be decoded, or the hand is not found in any.
     """
     boxes, missed, overlaps, others = {}, [], [], 0
     for number, position in enumerate(positions):
@@ -91,7 +91,9 @@ def find_boxes(
             overlaps += [] if overlap is None else [overlap]
         on_progress(number + 1, len(positions))
     if not boxes:
-        raise DataError(f"no hand was found in any picture (of {len(positions):,}); evaluate with --boxes labels")
+        raise DataError(
+            f"pictures in which the labelled hand was found: 0 of {len(positions):,}; evaluate with --boxes labels"
+        )
     return FoundBoxes(boxes, tuple(missed), float(np.mean(overlaps)) if overlaps else None, others)
 
 

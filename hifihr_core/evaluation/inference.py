@@ -35,16 +35,15 @@ def open_evaluation_shards(folder: Path | None, dataset: str, *, version: str | 
     or none of that version.
     """
     place = folder or shards_folder(dataset)
-    sets = [ShardSet(found) for found in find_shard_folders(place)]
-    sets = [shards for shards in sets if dataset == "synth" or shards.index.facts.dataset == dataset]
+    everything = [ShardSet(found) for found in find_shard_folders(place)]
+    sets = [shards for shards in everything if dataset == "synth" or shards.index.facts.dataset == dataset]
     held_out = [shards for shards in sets if shards.index.facts.split != "train"]
     fitting = [s for s in held_out or (sets if dataset == "synth" else []) if version in (None, s.index.facts.version)]
     if not fitting:
-        found = ", ".join(f"{s.index.facts.dataset} {s.index.facts.version} {s.index.facts.split}" for s in sets)
+        found = ", ".join(f"{s.index.facts.dataset} {s.index.facts.version} {s.index.facts.split}" for s in everything)
         raise DataError(
-            f"{place}: no evaluation split of {' '.join((dataset, version or '')).strip()} "
-            f"(found: {found or 'nothing'}); "
-            f"run `hifihr prepare {dataset}` on a download that contains it"
+            f"{place}: no evaluation split of {' '.join((dataset, version or '')).strip()} (found: {found}); "
+            f"run `hifihr prepare {dataset}` on a download that contains it, or give another folder with --data"
         )
     return fitting[0]
 

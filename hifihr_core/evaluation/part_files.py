@@ -105,6 +105,6 @@ def _check_origin(path: Path, found: Mapping[str, Any], expected: Mapping[str, A
     different = [name for name in expected if found.get(name) != expected[name]]
     if different:
         raise DataError(
-            f"{path}: made with a different {' and '.join(different)}; "
+            f"{path}: differs from this run ({', '.join(different)}); "
             "evaluate and merge all parts with the same options"
         )

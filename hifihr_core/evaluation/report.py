@@ -1,6 +1,7 @@
 """The output of an evaluation: `metrics.json`, readable tables, PCK curves, and missed bounds."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -201,10 +202,16 @@ def missed_bounds(bounds: Sequence[Bound], values: Mapping[str, float | None]) -
     missed = []
     for bound in bounds:
         value = values.get(bound.metric)
-        if value is None:
-            missed.append(f"{bound.metric} is {NOT_APPLICABLE}")
+        if value is None or math.isnan(value):
+            missed.append(f"{bound.metric} has no value in this evaluation")
         elif lower_is_better(bound.metric) and not value <= bound.value:
-            missed.append(f"{bound.metric} is {value:.4g}, more than {bound.value:g}")
+            missed.append(f"{bound.metric} is {_exact(value, bound)}, more than {bound.value:g}")
         elif not lower_is_better(bound.metric) and not value >= bound.value:
-            missed.append(f"{bound.metric} is {value:.4g}, less than {bound.value:g}")
+            missed.append(f"{bound.metric} is {_exact(value, bound)}, less than {bound.value:g}")
     return missed
+
+
+def _exact(value: float, bound: Bound) -> str:
+    """Return a value with four digits, or with all of them if it would otherwise read like its bound."""
+    short = f"{value:.4g}"
+    return repr(value) if float(short) == bound.value else short

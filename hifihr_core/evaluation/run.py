@@ -91,11 +91,14 @@ def truth_licence(ground_truth: Path, dataset: str) -> str:
 
 
 def unofficial_notes(truth: PointSets, benchmark: Benchmark) -> list[str]:
-    """Return a remark with the number of samples if the ground truth is not the official one."""
+    """Return a remark with the numbers of samples if the ground truth is not the official one."""
     official = find_benchmark(benchmark.dataset, version=benchmark.version).samples
     if benchmark.samples is not None or official is None:
         return []
-    return [f"not official scores: there are {len(truth):,} samples, expected {official:,}"]
+    return [
+        "not official scores: the ground truth is not the official one "
+        f"(samples: {len(truth):,}, official: {official:,})"
+    ]
 
 
 def is_complete(truth: PointSets, benchmark: Benchmark) -> bool:

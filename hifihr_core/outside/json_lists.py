@@ -64,7 +64,7 @@ def iterate_entries(
     *,
     level: int = 1,
     lists: int | None = None,
-    remedy: str = "the file is damaged, download or write it again",
+    remedy: str = "download or write it again",
 ) -> Iterator[Entry]:
     """Yield the entries of a JSON list (`level` 1), or of the lists inside a list (`level` 2).
 

@@ -30,13 +30,18 @@ def parse_json(
     nested more than `MOST_DEPTH` levels deep, or contains an integer of more than `MOST_DIGITS` digits.
     """
     try:
-        if isinstance(text, bytes):
-            text = text.decode(json.detect_encoding(text))
-        if _depth(text) > MOST_DEPTH:
-            raise ValueError(f"nested too deeply: more than {MOST_DEPTH} levels")
-        return parse_flat(text)
+        return parse_checked(text)
     except ValueError as problem:
         raise error(f"{name}: not valid JSON ({problem}); {remedy}") from problem
+
+
+def parse_checked(text: bytes | str) -> Any:
+    """Parse a JSON text with the limits of `parse_json`. Raises: ValueError, which has no name and no remedy."""
+    if isinstance(text, bytes):
+        text = text.decode(json.detect_encoding(text))
+    if _depth(text) > MOST_DEPTH:
+        raise ValueError(f"nested too deeply: more than {MOST_DEPTH} levels")
+    return parse_flat(text)
 
 
 def parse_flat(text: bytes | str) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from hifihr_core.errors import DataError, HifihrError
-from hifihr_core.outside.json_text import parse_json
+from hifihr_core.outside.json_text import parse_checked
 from hifihr_core.outside.whole_files import read_whole
 
 #: Maximum size of a file; a camera matrix has nine numbers.
@@ -55,7 +55,8 @@ def parse_npy(content: bytes | bytearray, *, kinds: str = "biuf") -> np.ndarray:
     shape, fortran, dtype = _HEADERS[version](stream)
     is_long = dtype.kind in "biuf" and dtype.itemsize > _LONGEST_NUMBER  # long doubles are different on every machine
     if dtype.kind not in kinds or is_long:
-        raise ValueError(f"its entries have type {dtype}, expected plain numbers")
+        expected = f"numbers of at most {_LONGEST_NUMBER} bytes" + " or strings" * ("U" in kinds)
+        raise ValueError(f"its entries have type {dtype}, expected {expected}")
     expected, found = math.prod(shape) * dtype.itemsize, len(content) - stream.tell()
     if min(shape, default=0) < 0 or expected != found:
         raise ValueError(f"{found:,} bytes of numbers, expected {expected:,} for shape {shape}")
@@ -69,7 +70,7 @@ def _read_npy(content: bytes) -> np.ndarray:
 
 
 def _read_json(content: bytes) -> np.ndarray:
-    return np.asarray(parse_json(content, "JSON"), dtype=np.float64)
+    return np.asarray(parse_checked(content), dtype=np.float64)
 
 
 def _read_text(content: bytes) -> np.ndarray:

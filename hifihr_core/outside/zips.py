@@ -63,7 +63,7 @@ class RawFile:
     def read(self) -> bytes:
         """Return the whole content. Raises: DataError if it is missing, too long, truncated or damaged."""
         if self.entry and self.size > MOST_BYTES:
-            raise _damage(self.name, f"{self.size:,} bytes, expected at most {MOST_BYTES:,}")
+            raise DataError(f"{self.name}: {self.size:,} bytes, expected at most {MOST_BYTES:,}; check the zip")
         with self.open() if self.entry else open_found(self.path, most_bytes=MOST_BYTES) as stream:
             try:
                 return stream.read()
@@ -176,7 +176,7 @@ def _find_content(file: BufferedIOBase, source: RawFile, offset: int) -> int:
 
 
 def _damage(name: str, reason: str) -> DataError:
-    return DataError(f"{name}: {reason}, the zip is damaged; download it again")
+    return DataError(f"{name}: {reason}; the zip is damaged: download or write it again")
 
 
 @dataclass(frozen=True)
@@ -240,7 +240,7 @@ def read_zip_index(source: RawFile) -> ZipIndex:
             infos = archive.infolist()
     except NotImplementedError as error:  # raised by zipfile for an entry in a later version of the format
         raise DataError(
-            f"{source.name}: is an unsupported kind of zip ({error}); unpack it and give the folder"
+            f"{source.name}: an unsupported kind of zip ({error}); unpack it and give the folder"
         ) from error
     except OSError as error:
         raise DataError(describe_os_error(error, source.path)) from error
@@ -286,7 +286,7 @@ def _open_zip(source: RawFile) -> Iterator[tuple[BufferedIOBase, int]]:
             return
         offset, _, size, _, deflated = source.entry
         if deflated:
-            raise DataError(f"{source.name}: is a zip compressed inside another; unpack the outer one first")
+            raise DataError(f"{source.name}: a zip compressed inside another; unpack the outer one first")
         start = _find_content(disk, source, offset)
         with io.BufferedReader(_Window(disk, start, size)) as inner:
             yield inner, start

@@ -117,7 +117,7 @@ def fetch_file(file: RemoteFile, part: Path, patience: Patience) -> None:
         raise DataError(describe_os_error(error, part)) from error
     raise DataError(
         f"{file.url}: its SHA-256 differs from that in the index after each of {_WHOLE_TRIES} downloads; "
-        "check the original with `hifihr shards verify` and upload it again"
+        "check the folder that was uploaded with `hifihr shards verify`, and upload this file again"
     )
 
 

@@ -116,8 +116,8 @@ def verify(folder: Path | str) -> Iterator[str]:
             reader = ShardReader(path)
             yield from reader.verify()
             if (len(reader), reader.annotation_count) != (shard.samples, shard.annotations):
-                found = f"{len(reader)} samples with {reader.annotation_count} annotations"
-                yield f"{path}: {found}, expected {shard.samples} with {shard.annotations}"
+                found = f"number of samples {len(reader)}, of annotations {reader.annotation_count}"
+                yield f"{path}: {found}; expected {shard.samples} and {shard.annotations}"
         except DataError as error:
             yield str(error)
     known = {shard.file for shard in index.shards} | {INDEX_NAME}

@@ -58,7 +58,7 @@ class Hdf5Objects:
             raise ValueError(f"its HDF5 versions are {versions} and its sizes {sizes}, expected zeros and (8, 8)")
         base, _, end, _, _, root = self._unpack("<24x6Q", 0)
         if base or end > len(self.memory):
-            raise ValueError(f"it ends at byte {base + end:,}, but the file has {len(self.memory):,}")
+            raise ValueError(f"it is from byte {base:,} to {base + end:,}, expected 0 to at most {len(self.memory):,}")
         return self.read_object(root)
 
     def read_object(self, address: int) -> Hdf5Object:

@@ -18,7 +18,7 @@ import numpy as np
 
 from hifihr_core.errors import DataError
 from hifihr_core.files import describe_os_error
-from hifihr_core.outside.json_text import parse_json
+from hifihr_core.outside.json_text import parse_checked
 from hifihr_core.samples import LABELS
 from hifihr_core.shards.hdf5_objects import (
     DATASPACE,
@@ -31,7 +31,7 @@ from hifihr_core.shards.hdf5_objects import (
     Hdf5Objects,
     find_attribute,
 )
-from hifihr_core.shards.schema import ANNOTATIONS, FORMAT_VERSION, SAMPLES, Problem
+from hifihr_core.shards.schema import ANNOTATIONS, FORMAT_VERSION, SAMPLES, Problem, describe_shape
 
 #: The types of columns as they are in HDF5 files: class, properties, size, first and last bit; floats also their parts.
 _TYPES: Mapping[str, bytes] = MappingProxyType(
@@ -168,17 +168,18 @@ class _Checker:
         rows = self._short(samples, "annotation", "<i8", (len(keys),))
         sides = self._short(annotations, "side", "u1", (len(poses),))
         if rows.size and not (rows.min() >= 0 and rows.max() < len(poses)):
-            raise ValueError(f"a sample refers to annotation {rows.max()}, expected 0 to {len(poses) - 1}")
+            wrong = rows.min() if rows.min() < 0 else rows.max()
+            raise ValueError(f"a sample refers to row {wrong} of {len(poses)} annotations, counted from 0")
         if sides.max(initial=0) > 1:
             raise ValueError(f"an annotation has side {sides.max()}, expected 0 or 1")
-        problems = self._short(file, "problems", "u1", (-1,)).tobytes()
+        problems = parse_checked(self._short(file, "problems", "u1", (-1,)).tobytes())
         return Layout(
             samples=self._table(samples, keys, "image"),
             annotations=self._table(annotations, poses, "mask"),
             rows=rows,
             cameras=self._short(annotations, "K", "<f4", (len(poses), 3, 3)),
             sides=sides,
-            problems=tuple(Problem.model_validate(row) for row in parse_json(problems, "problems", error=ValueError)),
+            problems=tuple(Problem.model_validate(row) for row in problems),
         )
 
     def _table(self, group: Members, keys: tuple[str, ...], blob: str) -> Table:
@@ -237,7 +238,7 @@ class _Checker:
             raise ValueError(f"{name} has the wrong type, expected {_TYPE_NAMES[dtype]}")
         found = _read_shape(data.find(DATASPACE))
         if len(found) != len(shape) or any(want not in (-1, got) for want, got in zip(shape, found, strict=True)):
-            raise ValueError(f"{name} has shape {found}, expected {shape}")
+            raise ValueError(f"{name} has shape {found}, expected {describe_shape(shape)}")
         if form[:2] != _CONTIGUOUS or len(form) < 10 or data.find(EXTERNAL) or data.find(FILTERS):
             raise ValueError(f"{name} is not contiguous inside the file")
         column = Column(struct.unpack("<Q", form[2:10])[0], found, self._element(name, dtype, kind))

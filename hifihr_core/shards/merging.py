@@ -34,7 +34,8 @@ def find_parts(out: Path) -> Mapping[Part, Path]:
     parts = [part for path in out.glob("part-*-of-*") if (part := named_part(path.name)) is not None]
     found = sorted((part.of, part.number) for part in parts)
     if not out.is_dir():
-        raise DataError(f"{out}: {'a file' if out.exists() else 'no such folder'}, expected the folder given as --out")
+        kind = "a file" if out.exists() else "no such folder"
+        raise DataError(f"{out}: {kind}, expected the folder given as --out to `hifihr prepare --part`")
     if not found:
         raise DataError(f"{out}: contains no parts, expected folders like part-1-of-4; run `hifihr prepare --part 1/4`")
     of = found[0][0]

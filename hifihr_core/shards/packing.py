@@ -222,8 +222,8 @@ def _refuse_problems(tally: Tally, poses: int, policy: Policy) -> None:
         return
     first = "; ".join(f"{problem.key}: {problem.reason}" for problem in listed[:3])
     raise DataError(
-        f"poses with problems: {len(listed):,} of {poses:,}, expected at most {policy.max_problems:.1%} ({first}); "
-        "fix the download, or raise --max-problems"
+        f"problems: {len(listed):,} in {poses:,} poses, expected at most {100 * policy.max_problems:g}% ({first}); "
+        "fix the data, or raise --max-problems"
     )
 
 

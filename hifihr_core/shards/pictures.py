@@ -30,9 +30,7 @@ def picture_size(content: bytes) -> tuple[int, int]:
     except (ValueError, OSError, SyntaxError, struct.error, ArithmeticError, LookupError, TypeError, Warning) as error:
         raise DataError("the picture cannot be decoded: its header is damaged or its format unknown") from error
     if not 0 < size[0] * size[1] <= MOST_PIXELS:
-        raise DataError(
-            f"the picture has {size[0]:,} x {size[1]:,} pixels, expected at most {MOST_PIXELS // 1_000_000} megapixels"
-        )
+        raise DataError(f"the picture has {size[0]:,} x {size[1]:,} pixels, expected 1 to {MOST_PIXELS:,} in all")
     return size
 
 

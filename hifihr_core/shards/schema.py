@@ -89,7 +89,8 @@ class ShardFacts(_Record):
         """Check that the file has at least one byte per sample and per annotation."""
         if max(self.samples, self.annotations) > self.bytes:
             raise ValueError(
-                f"{self.file}: {self.bytes:,} bytes are too few for {max(self.samples, self.annotations):,} samples"
+                f"{self.file}: {self.bytes:,} bytes are too few for {self.samples:,} samples and {self.annotations:,} "
+                "annotations"
             )
         return self
 
@@ -150,9 +151,8 @@ def _validate(content: Any, path: Path | str) -> ShardIndex:
     try:
         version = content.get("format_version") if isinstance(content, dict) else None
         if version != FORMAT_VERSION:
-            raise DataError(
-                f"{path}: layout version {version!r:.40}, expected {FORMAT_VERSION}; prepare the dataset again"
-            )
+            found = "no layout version" if version is None else f"layout version {version!r:.40}"
+            raise DataError(f"{path}: {found}, expected {FORMAT_VERSION}; prepare the dataset again")
         return ShardIndex.model_validate(_renew(content))
     except ValidationError as error:
         first = error.errors()[0]
@@ -194,10 +194,15 @@ def _find_label_problem(name: str, value: np.ndarray) -> str | None:
     shape = LABELS[name].shape
     fits = len(shape) == value.ndim and all(want in (-1, got) for want, got in zip(shape, value.shape, strict=True))
     if not fits or value.dtype != np.float32:
-        return f"{name} is {value.dtype} {value.shape}, expected float32 {shape}"
+        return f"{name} is {value.dtype} {value.shape}, expected float32 {describe_shape(shape)}"
     if not np.isfinite(value).all():
         return f"{name} contains a non-finite number"
     return None
+
+
+def describe_shape(shape: Sequence[int]) -> str:
+    """Return an expected shape for a message, with N in place of -1, which matches any size."""
+    return str(tuple(shape)).replace("-1", "N")
 
 
 def sample_checksum(key: str, image: bytes, labels: Mapping[str, np.ndarray]) -> int:

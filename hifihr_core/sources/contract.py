@@ -71,5 +71,5 @@ def describe_folder(tree: Tree, folder: str, expected: int | None, *, needed: bo
     if not found:
         return FileState(folder, "missing" if needed else "optional")
     if expected and found != expected:
-        return FileState(folder, "broken", f"{found:,} files, expected {expected:,}")
-    return FileState(folder, "present", f"{found:,} files")
+        return FileState(folder, "broken", f"{found:,} file{'s' * (found != 1)}, expected {expected:,}")
+    return FileState(folder, "present", f"{found:,} file{'s' * (found != 1)}")

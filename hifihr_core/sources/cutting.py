@@ -75,10 +75,10 @@ def crop_around(points_px: np.ndarray, *, width: int, height: int, factor: float
 
     The margin leaves room for augmentation in training, which rotates, scales and moves a smaller crop. The square is
     at least `least` pixels wide before it is clipped; clipped, it may be oblong, but has at least one pixel.
-    Raises: DataError if a point is not finite, for example behind the camera.
+    Raises: DataError if a point is not finite, such as the projection of a joint at depth 0.
     """
     if not np.isfinite(points_px).all():
-        raise DataError("the hand does not project into the picture: K or the joints belong to another picture")
+        raise DataError("some joints have no finite pixels: K or the joints may belong to another picture")
     low, high = points_px.min(axis=0).astype(np.float64), points_px.max(axis=0).astype(np.float64)
     half = max(factor * float((high - low).max()), least) / 2
     x, y = ((low + high) / 2).tolist()

@@ -28,7 +28,7 @@ from hifihr_core.shards.split import Split
 from hifihr_core.skeleton import ROOT, gather_from
 from hifihr_core.sources import checks
 from hifihr_core.sources.contract import FileState, Request, Source, describe_folder
-from hifihr_core.sources.marker import MARKER_NAME, Marker, parse_marker
+from hifihr_core.sources.marker import MARKER_NAME, Marker, read_marker
 from hifihr_core.sources.raw.attempts import attempt
 from hifihr_core.sources.raw.pickled import floats, read_annotation, shape_of
 from hifihr_core.sources.raw.raw_tree import Place, RawFile, Tree, find_places
@@ -248,8 +248,10 @@ def _pack(record: Any, name: str) -> tuple[list[str], np.ndarray]:
             f"{name}: lists have lengths {lengths}, expected equal lengths of at least 1; download the part again"
         )
     names = [image if isinstance(image, str) else "" for image in lists["img"]]  # type: ignore[union-attr]
-    if bad := next((image for image in names if "/" in image or "\\" in image or not image.strip()), None):
-        raise DataError(f"{name}: {bad!r} is not a file name; download the part again")
+    wrong = [n for n, image in enumerate(names) if "/" in image or "\\" in image or not image.strip()]
+    if wrong:
+        found = lists["img"][wrong[0]]  # type: ignore[index]
+        raise DataError(f"{name}: {found!r:.80} is not a file name; download the part again")
     rows = np.full((len(names), sum(int(np.prod(shape)) for shape in SHAPES.values())), np.nan, np.float32)
     for row in range(len(names)):
         values = [floats(lists[key][row], shape) for key, shape in SHAPES.items()]  # type: ignore[index]
@@ -281,7 +283,7 @@ def find_parts(root: Path) -> tuple[dict[str, list[DartPart]], Marker]:
         for folder, tree in trees.items()
     }
     parts = {folder: [DartPart(trees[folder], number) for number in numbers[folder]] for folder in SPLITS}
-    return {folder: found for folder, found in parts.items() if found}, parse_marker(marks[0].read() if marks else None)
+    return {folder: found for folder, found in parts.items() if found}, read_marker(marks[0] if marks else None)
 
 
 def open_dart(request: Request) -> Sequence[Split]:

@@ -22,7 +22,7 @@ from hifihr_core.shards.split import Split
 from hifihr_core.sources import checks, cutting, mano_checks
 from hifihr_core.sources.contract import FileState, Request, Source, describe_file, describe_folder
 from hifihr_core.sources.keypoint_files import Detections, stage_detections
-from hifihr_core.sources.marker import MARKER_NAME, Marker, parse_marker
+from hifihr_core.sources.marker import MARKER_NAME, Marker, read_marker
 from hifihr_core.sources.raw.json_columns import Column, stage_column
 from hifihr_core.sources.raw.raw_tree import RawFile, Tree, find_places
 
@@ -160,7 +160,7 @@ def read_jpeg(tree: Tree, path: str) -> bytes:
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
     if size != (IMAGE_PX, IMAGE_PX):
-        raise DataError(f"{path}: {size[0]} x {size[1]}, expected {IMAGE_PX} x {IMAGE_PX}")
+        raise DataError(f"{path}: {size[0]} x {size[1]} pixels, expected {IMAGE_PX} x {IMAGE_PX}")
     return content
 
 
@@ -192,7 +192,7 @@ def open_freihand(request: Request) -> Sequence[Split]:
     """Return the splits under `request.root`. Raises: DataError if there is none or one is incomplete."""
     tree = Tree(tuple(find_places(request.root, ANCHORS)))
     marker_file = tree.find(MARKER_NAME)
-    marker = parse_marker(marker_file.read() if marker_file else None)
+    marker = read_marker(marker_file)
     present = [folder for folder in OFFICIAL_POSES if tree.find(f"{folder}_K.json")]
     if not present:
         raise DataError(f"{request.root}: no FreiHAND v2 found, expected training_K.json; {DOWNLOAD}")
@@ -241,16 +241,19 @@ def _open_split(tree: Tree, folder: str, marker: Marker, limit: int | None) -> F
 
 
 def _count_entries(file: RawFile) -> int:
-    """Return the number of entries in a JSON list. Raises: DataError if the file is anything else."""
+    """Return the number of entries in a JSON list of a generated dataset.
+
+    Raises: DataError if the file is anything else.
+    """
     with file.open() as stream:
-        return sum(1 for _ in iterate_entries(stream, file.name, remedy="download it again"))
+        return sum(1 for _ in iterate_entries(stream, file.name, remedy="generate the dataset again"))
 
 
 def inspect_freihand(request: Request) -> Sequence[FileState]:
     """List the files of a FreiHAND download, and their state."""
     tree = Tree(tuple(find_places(request.root, ANCHORS)))
     marker_file = tree.find(MARKER_NAME)
-    synthetic = parse_marker(marker_file.read() if marker_file else None).synthetic
+    synthetic = read_marker(marker_file).synthetic
     parts = []
     for folder, poses in OFFICIAL_POSES.items():
         for name in SHAPES:

@@ -26,7 +26,7 @@ from hifihr_core.skeleton import ROOT, WRIST
 from hifihr_core.sources import checks, cutting, mano_checks
 from hifihr_core.sources.contract import FileState, Request, Source, describe_file
 from hifihr_core.sources.keypoint_files import Detections, stage_detections
-from hifihr_core.sources.marker import MARKER_NAME, Marker, parse_marker
+from hifihr_core.sources.marker import MARKER_NAME, Marker, read_marker
 from hifihr_core.sources.raw.attempts import attempt
 from hifihr_core.sources.raw.ho3d_files import (
     FROM_OPENGL,
@@ -265,8 +265,7 @@ def _open_tree(root: Path) -> tuple[Tree, Marker]:
             names = " and ".join(place.name for place in roots)
             raise DataError(f"{root}: found {name} in {names}, expected one version; give its folder with --root")
     tree = Tree(tuple(places))
-    file = tree.find(MARKER_NAME)
-    return tree, parse_marker(file.read() if file else None)
+    return tree, read_marker(tree.find(MARKER_NAME))
 
 
 def _open_split(tree: Tree, folder: str, marker: Marker, limit: int | None) -> Ho3dSplit:

@@ -91,9 +91,16 @@ class ImagesSplit(Split):
         known = self.hands.get(name) or read_openpose_photo(self.root / name)
         hands = [(hand, None) for hand in known] if known else self._detect(photo)
         if not hands:
-            raise DataError(f"no keypoints; add them to {KEYPOINTS_NAME} or choose a detector")
+            raise DataError(self._describe_no_hand())
         for number, (hand, mask) in enumerate(hands):
             yield cut_hand(f"{name}#{number}", photo, hand, mask)
+
+    def _describe_no_hand(self) -> str:
+        """Return why a photo has no samples, and the remedy."""
+        if self.detector_name is None:
+            return f"no keypoints; add them to {KEYPOINTS_NAME}, or choose a detector that finds keypoints"
+        found = f"the detector {self.detector_name} found no hand"
+        return f"{found}; add keypoints to {KEYPOINTS_NAME}, or leave the photo out"
 
     def _detect(self, photo: Photo) -> list[tuple[Detection, Mask | None]]:
         """Return the hands that the detector finds, with their masks in `photo.image` if they can be trusted."""
@@ -224,9 +231,10 @@ def _choose_detector(name: str | None) -> str | None:
 
 
 def find_photos(root: Path) -> tuple[str, ...]:
-    """Return the photos below a folder, in natural order, relative to it. Raises: DataError if it is missing."""
+    """Return the photos below a folder, in natural order, relative to it. Raises: DataError if it is not a folder."""
     if not root.is_dir():
-        raise DataError(f"{root}: no such folder; {DOWNLOAD}")
+        found = "a file" if root.exists() else "no such folder"
+        raise DataError(f"{root}: {found}, expected a folder with photos; {DOWNLOAD}")
     return tuple(path.relative_to(root).as_posix() for path in find_files(root, PHOTO_SUFFIXES))
 
 
@@ -234,12 +242,17 @@ def inspect_images(request: Request) -> Sequence[FileState]:
     """List the photos and the sources of their keypoints."""
     photos = find_photos(request.root)
     beside = sum((request.root / name).with_name(f"{Path(name).stem}_keypoints.json").is_file() for name in photos)
-    given = request.options.get("keypoints") or request.root / KEYPOINTS_NAME
+    given: Path | None = request.options.get("keypoints")
+    is_there = (given or request.root / KEYPOINTS_NAME).is_file()
     return [
-        FileState("photos", "present" if photos else "missing", f"{len(photos):,} files"),
-        FileState(KEYPOINTS_NAME, "present" if given.is_file() else "optional"),
-        FileState("*_keypoints.json", "present" if beside else "optional", f"{beside:,} files"),
+        FileState("photos", "present" if photos else "missing", _count_files(len(photos))),
+        FileState(str(given or KEYPOINTS_NAME), "present" if is_there else "missing" if given else "optional"),
+        FileState("*_keypoints.json", "present" if beside else "optional", _count_files(beside)),
     ]
+
+
+def _count_files(count: int) -> str:
+    return f"{count:,} file{'s' * (count != 1)}"
 
 
 IMAGES = Source(

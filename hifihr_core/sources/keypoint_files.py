@@ -93,19 +93,21 @@ def _parse(file: RawFile) -> tuple[np.ndarray, np.ndarray, list[str]]:
                 flat = np.asarray(entry.parse()).ravel()
                 if flat.dtype.kind == "U":
                     names.append(PurePosixPath(str(flat[0])).name)
-                else:
+                elif flat.size in numbers:
                     numbers[flat.size].append(flat.astype(np.float32))
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+                else:
+                    raise ValueError(f"number of values in an entry: {flat.size}")
+    except (TypeError, ValueError, OverflowError) as error:
         reason = str(error).split("\n")[0]
         raise DataError(
-            f"{file.name}: expected a list [peaks, values, names] with {NUM_JOINTS} joints in each entry ({reason}); "
-            "run the detector again"
+            f"{file.name}: not keypoints of OpenPose ({reason}), expected a list [peaks, values, names] with "
+            f"{NUM_JOINTS} joints in each entry; run the detector again"
         ) from error
     peaks, values = numbers[2 * NUM_JOINTS], numbers[NUM_JOINTS]
     if not peaks or len(peaks) != len(values) or (names and len(names) != len(peaks)):
         raise DataError(
-            f"{file.name}: has {len(peaks):,} peaks, {len(values):,} values and {len(names):,} names, expected equal "
-            "numbers; run the detector again"
+            f"{file.name}: number of peaks {len(peaks):,}, of values {len(values):,}, of names {len(names):,}; "
+            "expected equal numbers of at least 1 (or no names); run the detector again"
         )
     return np.stack(peaks).reshape(-1, NUM_JOINTS, 2), np.stack(values), names
 
@@ -149,7 +151,7 @@ def _detected(name: str, numbers: Any, side: Side) -> Iterator[Detection]:
     try:
         rows = np.asarray(numbers, np.float64).reshape(NUM_JOINTS, 3)
     except (TypeError, ValueError) as error:
-        raise DataError(f"{name}: hand keypoints have the wrong shape, {_EXPECTED}") from error
+        raise DataError(f"{name}: hand keypoints have the wrong shape or are not numbers, {_EXPECTED}") from error
     if not np.isfinite(rows).all():
         raise DataError(f"{name}: hand keypoints are not finite, {_EXPECTED}")
     rows = np.concatenate((rows[:, :2], rows[:, 2:].clip(0, 1)), axis=1)

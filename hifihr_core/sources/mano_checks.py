@@ -54,7 +54,7 @@ def posed_joints(pose: np.ndarray, shape: np.ndarray, joints_cam: np.ndarray, *,
         return skipped(NAME, reason)
     _, found = pose_mano(pose, shape)
     rooted = joints_cam - joints_cam[:, ROOT : ROOT + 1]
-    return _compare(found, rooted, limit_mm=1.0, cause="the joint order, the axes or the mean pose may differ")
+    return _compare(found, rooted, limit_mm=1.0, cause="the joint order, the axes or the mean pose may not be HO-3D's")
 
 
 def pose_mano(pose: np.ndarray, shape: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from hifihr_core.errors import DataError
 from hifihr_core.outside.json_text import parse_json
+from hifihr_core.outside.zips import RawFile
 
 #: A file in the root of a dataset written by `prepare synth --as ...`:
 #: ``{"synthetic": true, "stand_in_vertices": true|false}``.
@@ -20,19 +21,19 @@ class Marker:
     stand_in_vertices: bool = False
 
 
-def parse_marker(text: bytes | None, name: str = MARKER_NAME) -> Marker:
-    """Parse the content of a marker file; None (no file) means a real download.
+def read_marker(file: RawFile | None) -> Marker:
+    """Read a marker file; None (no file) means a real download.
 
-    Raises: DataError if the content is not that of a marker, or the dataset is unfinished.
+    Raises: DataError if it is not a marker, or the dataset is unfinished.
     """
-    if text is None:
+    if file is None:
         return Marker()
-    try:
-        content = parse_json(text, name, remedy="generate the dataset again")
-        if UNFINISHED in content:
-            raise DataError(f"{name}: an unfinished dataset; run `hifihr prepare synth --as ...` to its end")
-        return Marker(synthetic=bool(content["synthetic"]), stand_in_vertices=bool(content["stand_in_vertices"]))
-    except (TypeError, KeyError) as error:
+    content = parse_json(file.read(), file.name, remedy="generate the dataset again")
+    if isinstance(content, dict) and UNFINISHED in content:
+        raise DataError(f"{file.name}: an unfinished dataset; run `hifihr prepare synth --as ...` to its end")
+    if not isinstance(content, dict) or not {"synthetic", "stand_in_vertices"} <= content.keys():
         raise DataError(
-            f"{name}: not the marker of a synthetic dataset ({error}); generate the dataset again"
-        ) from error
+            f"{file.name}: not the marker of a synthetic dataset, expected the entries synthetic and "
+            "stand_in_vertices; generate the dataset again"
+        )
+    return Marker(synthetic=bool(content["synthetic"]), stand_in_vertices=bool(content["stand_in_vertices"]))

@@ -107,7 +107,8 @@ def _open(source: Source, request: Request) -> Sequence[Split]:
         if request.root.exists():
             raise
         layout = " | ".join(line.strip() for line in source.layout.splitlines())
-        raise DataError(f"{error}; {source.download}{_instead(source)}; expected layout: {layout}") from error
+        download = "" if source.download in str(error) else f"; {source.download}"
+        raise DataError(f"{error}{download}{_instead(source)}; expected layout: {layout}") from error
 
 
 def _instead(source: Source) -> str:

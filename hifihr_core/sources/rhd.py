@@ -23,7 +23,7 @@ from hifihr_core.shards.split import Split
 from hifihr_core.skeleton import ROOT, gather_from
 from hifihr_core.sources import checks, cutting
 from hifihr_core.sources.contract import FileState, Request, Source, describe_file, describe_folder
-from hifihr_core.sources.marker import MARKER_NAME, Marker, parse_marker
+from hifihr_core.sources.marker import MARKER_NAME, Marker, read_marker
 from hifihr_core.sources.raw.attempts import attempt
 from hifihr_core.sources.raw.pickled import need, read_annotation
 from hifihr_core.sources.raw.raw_tree import RawFile, Tree, find_places
@@ -203,7 +203,7 @@ def _find_trees(root: Path) -> dict[str, tuple[Tree, Marker]]:
     """Return the tree of every available split, rooted in its folder."""
     places = find_places(root, (*ANCHORS, MARKER_NAME))
     marks = [file for place in places if (file := place.find(MARKER_NAME))]
-    marker = parse_marker(marks[0].read() if marks else None)
+    marker = read_marker(marks[0] if marks else None)
     found = {folder: Tree(tuple(p for p in places if p.find(f"anno_{folder}.pickle"))) for folder in OFFICIAL}
     return {folder: (tree, marker) for folder, tree in found.items() if tree.places}
 

@@ -111,7 +111,8 @@ def _find_sets(name: str, labels: frozenset[str] | None, cache_bytes: int) -> Se
     is_name = len(Path(name).parts) == 1 and (named.exists() or not Path(name).exists())
     if is_name and not named.exists():
         raise DataError(
-            f"{named}: no such folder, expected a finished shard folder; run `hifihr prepare {name}` to make it"
+            f"{named}: no such folder, expected a finished shard folder; run `hifihr prepare {name}` to make it, "
+            "or check the name"
         )
     return [ShardSet(folder, labels=labels) for folder in find_shard_folders(named if is_name else Path(name))]
 

@@ -121,11 +121,13 @@ def _decode_into(sample: Encoded, out: UInt8[np.ndarray, "H W C"], factor: int =
             return
         except ValueError:
             pass  # OpenCV may be able to read it; if not, it raises an error
-    picture = _shrink(decode_picture(sample), factor)
+    whole = decode_picture(sample)
+    picture = _shrink(whole, factor)
     if picture.shape[:2] != out.shape[:2]:
+        width, height = sample_size(sample)
         raise DataError(
-            f"{sample.key}: the picture is {picture.shape[1]} x {picture.shape[0]}, but its header says "
-            f"{out.shape[1]} x {out.shape[0]}; check the shards with `hifihr shards verify`"
+            f"{sample.key}: the picture is {whole.shape[1]} x {whole.shape[0]}, but its header says "
+            f"{width} x {height}; check the shards with `hifihr shards verify`"
         )
     out[..., :3] = picture
 

@@ -77,8 +77,8 @@ def corrupt(path, change):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda xyz, verts: [xyz[:-1], verts], "3 joints entries, expected 4"),
-        (lambda xyz, verts: [xyz, verts[:-1]], "3 vertices entries, expected 4"),
+        (lambda xyz, verts: [xyz[:-1], verts], "entries of joints: 3, expected 4"),
+        (lambda xyz, verts: [xyz, verts[:-1]], "entries of vertices: 3, expected 4"),
         (lambda xyz, verts: [[s[:-1] for s in xyz], verts], "20 joints per sample"),
         (lambda xyz, verts: [[[[float("nan")] * 3] * 21, *xyz[1:]], verts], "NaN"),
         (lambda xyz, verts: [(1000 * np.array(p)).tolist() for p in (xyz, verts)], "millimetres"),

@@ -88,7 +88,7 @@ def test_problems_are_warnings_until_there_are_too_many(run_cli, data):
     (data / "raw/freihand/training/rgb/00000001.jpg").unlink()
     ended = run_cli("prepare", "freihand", "--workers", 0)
     assert ended.code == 3
-    assert "poses with problems: 1 of 4, expected at most 1.0% (gs/00000001" in ended.message
+    assert "problems: 1 in 4 poses, expected at most 1% (gs/00000001" in ended.message
     ended = run_cli("prepare", "freihand", "--workers", 0, "--max-problems", 0.5)
     assert ended.code == 0
     assert "warning: skipped gs/00000001: training/rgb/00000001.jpg: missing" in ended.err

@@ -78,7 +78,7 @@ def test_a_damaged_zip(mano, tmp_path):
     data = bytearray(path.read_bytes())
     data[3000:3010] = b"!" * 10
     path.write_bytes(data)
-    with pytest.raises(AssetError, match="wrong checksum, the zip is damaged; download it again"):
+    with pytest.raises(AssetError, match="wrong checksum; the zip is damaged: download or write it again"):
         import_asset(mano, path)
 
 

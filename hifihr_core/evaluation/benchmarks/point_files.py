@@ -16,10 +16,9 @@ from hifihr_core.evaluation.benchmarks.table import DATASETS, Benchmark, benchma
 from hifihr_core.machine.progress import OnProgress, no_progress
 from hifihr_core.outside.folders import walk
 from hifihr_core.outside.json_lists import Entry, iterate_entries
-from hifihr_core.outside.whole_files import read_whole
 from hifihr_core.outside.zips import RawFile, is_zip, read_zip_index
 from hifihr_core.skeleton import NUM_JOINTS
-from hifihr_core.sources.marker import MARKER_NAME, Marker, parse_marker
+from hifihr_core.sources.marker import MARKER_NAME, Marker, read_marker
 
 MANO_VERTICES = 778
 
@@ -106,7 +105,7 @@ def read_predictions(
     for name, (_, count) in zip(_GROUPS, groups, strict=True):
         empty_mesh = name == "vertices" and count == 0
         if not (count == len(truth) or (partial and count > len(truth)) or empty_mesh):
-            raise DataError(f"{path}: {count:,} {name} entries, expected {len(truth):,}{_hint(count, benchmark)}")
+            raise DataError(f"{path}: entries of {name}: {count:,}, expected {len(truth):,}{_hint(count, benchmark)}")
     joints, vertices = groups[0][0], groups[1][0]
     if joints.shape[1] != NUM_JOINTS:
         raise DataError(f"{path}: {joints.shape[1]} joints per sample, expected {NUM_JOINTS} in {benchmark.name} order")
@@ -150,8 +149,8 @@ def _check_finite(name: str | Path, points: np.ndarray) -> None:
     bad = ~np.isfinite(points).all(axis=(1, 2))
     if bad.any():
         raise DataError(
-            f"{name}: samples with NaN or infinite numbers: {int(bad.sum()):,}, the first is {int(bad.argmax())}; "
-            "expected finite metres"
+            f"{name}: samples with NaN or infinite numbers: {int(bad.sum()):,}, the first is sample "
+            f"{int(bad.argmax())}; expected finite numbers"
         )
 
 
@@ -181,13 +180,14 @@ def find_marker(folder: Path) -> Marker:
     """
     below = [place / MARKER_NAME for place, _, names in walk(folder) if MARKER_NAME in names]
     found = sorted(below, key=lambda path: len(path.parts))
-    return parse_marker(read_whole(found[0]), str(found[0])) if found else Marker()
+    return read_marker(RawFile(found[0]) if found else None)
 
 
 def _find(folder: Path, name: str, dataset: str) -> Path:
     """Return the file of that name at the smallest depth in `folder`."""
     if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder, expected the one with {name}; give it with --gt")
+        found_kind = "a file" if folder.exists() else "no such folder"
+        raise DataError(f"{folder}: {found_kind}, expected the folder with {name}; give it with --gt")
     direct = folder / name
     below = [place / name for place, _, names in walk(folder) if name in names]
     found = [direct] if direct.is_file() else sorted(below, key=lambda path: len(path.parts))
@@ -234,7 +234,7 @@ def _read_groups(path: Path, keep: int, on_progress: OnProgress) -> list[tuple[n
             counts[entry.group] += 1
             on_progress(sum(counts), 2 * keep)
     if arrays[0] is None:
-        raise DataError(f"{path}: contains no joints, expected [xyz, verts] with one entry per sample")
+        raise DataError(f"{path}: contains no joints, expected one entry per sample; {_HOW_TO_WRITE}")
     empty = np.empty((0, 0, 3))
     return [(empty if array is None else array, count) for array, count in zip(arrays, counts, strict=True)]
 
@@ -256,7 +256,7 @@ def _parse_points(entry: Entry, name: str | Path, what: str) -> np.ndarray:
     try:
         values = entry.parse()
     except ValueError as error:
-        raise DataError(f"{name}: {what}: {error}; the file is damaged, write it again") from error
+        raise DataError(f"{name}: {what}: {error}; download or write it again") from error
     try:
         points = np.asarray(values, dtype=np.float64)
     except (ValueError, TypeError, OverflowError) as error:

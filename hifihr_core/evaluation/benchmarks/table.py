@@ -192,7 +192,8 @@ def find_benchmark(dataset: str, *, version: str | None = None, samples: int | N
     """
     found = benchmarks_of(dataset)
     if not found:
-        raise ConfigError(f"--dataset {dataset}: not a benchmark, expected one of {', '.join(DATASETS)}")
+        known = dict.fromkeys((*DATASETS, *sources.SOURCES))
+        raise ConfigError(f"--dataset {dataset}: not a benchmark, expected one of {', '.join(known)}")
     if version is not None:
         named = [benchmark for benchmark in found if benchmark.version == version]
         if not named:

@@ -33,5 +33,5 @@ def attempt_all(key: str, make: Callable[[], Iterable[Sample]]) -> Sequence[Samp
     except DataError as error:
         return [Problem(key=key, reason=str(error))]
     except _FAULTS as error:
-        reason = " ".join(str(error).split())[:200]
-        return [Problem(key=key, reason=f"the annotation cannot be used ({type(error).__name__}: {reason})")]
+        reason = ": ".join(filter(None, (type(error).__name__, " ".join(str(error).split())[:200])))
+        return [Problem(key=key, reason=f"the sample cannot be used ({reason})")]

@@ -118,19 +118,26 @@ def read_list(file: RawFile) -> tuple[str, ...]:
     bad = next((line for line in lines if not _LINE.fullmatch(line)), None)
     if bad is not None or not lines:
         found = f"line {bad!r:.80}" if lines else "empty"
-        raise DataError(f"{file.name}: {found}, expected lines like ABF10/0000")
+        raise DataError(f"{file.name}: {found}, expected lines like ABF10/0000; download it again")
     return tuple(lines)
 
 
 def find_version(tree: Tree, folder: str, frames: Sequence[str]) -> str:
-    """Return "v2" or "v3", by the extension of the first picture found. Raises: DataError if none is found."""
-    for frame in frames[:: max(1, len(frames) // 100)]:
+    """Return "v2" or "v3", by the extension of the first picture found for every n-th frame, about 100 in all.
+
+    Raises: DataError if none is found.
+    """
+    probed = frames[:: max(1, len(frames) // 100)]
+    for frame in probed:
         sequence, _, name = frame.partition("/")
         for extension, version in VERSIONS.items():
             if tree.find(f"{folder}/{sequence}/rgb/{name}{extension}"):
                 return version
-    sequence = frames[0].partition("/")[0]
-    raise DataError(f"{folder}/{sequence}/rgb: none of the listed frames was found; download them again")
+    sequence, _, name = frames[0].partition("/")
+    raise DataError(
+        f"{folder}/<SEQ>/rgb: pictures found for frames in {folder}.txt: 0 of {len(probed):,} that were checked, "
+        f"expected files like {folder}/{sequence}/rgb/{name}{' or '.join(VERSIONS)}; download them again"
+    )
 
 
 def count_frames(
@@ -147,7 +154,7 @@ def count_frames(
     absent = [frame for frame in frames if frame not in there]
     path = f"{folder}/<SEQ>/{kind}"
     if not absent:
-        return FileState(path, "present", f"all {len(frames):,} frames")
+        return FileState(path, "present", f"{len(frames):,} of {len(frames):,} frames")
     if not needed:
         return FileState(path, "optional", f"{len(frames) - len(absent):,} of {len(frames):,} frames")
     all_gone = len(absent) == len(frames)

@@ -80,12 +80,16 @@ def _to_array(entry: Entry, shape: tuple[int, ...]) -> tuple[np.ndarray, str | N
     """Return (float32 values, None), or (NaN, what is wrong with the entry)."""
     values = _numbers(entry, shape)
     if values is None or values.size != math.prod(shape):
-        found = "no numbers" if values is None else f"shape {values.shape}"
-        return np.full(shape, np.nan, np.float32), f"{found}, expected {shape}"
+        found = "not a readable array of numbers" if values is None else _describe(values.shape)
+        return np.full(shape, np.nan, np.float32), f"{found}, expected {_describe(shape)}"
     values = values.reshape(shape).astype(np.float32)
     if not np.isfinite(values).all():
-        return np.full(shape, np.nan, np.float32), "a number that is not finite"
+        return np.full(shape, np.nan, np.float32), "a value that is not a finite number"
     return values, None
+
+
+def _describe(shape: tuple[int, ...]) -> str:
+    return f"shape {shape}" if shape else "a single value"
 
 
 def _numbers(entry: Entry, shape: tuple[int, ...]) -> np.ndarray | None:

@@ -86,4 +86,6 @@ def _describe(value: Any, shape: tuple[int, ...]) -> str:
     found = shape_of(value, most=1 << 16)
     if found is None:
         return "not an array"
+    if not found:
+        return "a single value"
     return "not finite" if math.prod(found) == math.prod(shape) else f"of shape {found}"

@@ -122,7 +122,7 @@ def test_truth_from_files_follows_what_was_found(
 
 def test_pictures_without_any_hand_are_an_error(shards, finding, checkpoint_path):
     finding(missed=(0, 1, 2, 3))
-    with pytest.raises(DataError, match=r"no hand was found in any picture \(of 4\); evaluate with --boxes labels"):
+    with pytest.raises(DataError, match="labelled hand was found: 0 of 4; evaluate with --boxes labels"):
         evaluate_checkpoint(checkpoint_path, "ho3d", shards=shards, options=RunOptions(boxes="predicted"))
 
 

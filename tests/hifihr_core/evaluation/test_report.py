@@ -1,6 +1,7 @@
 """Reports: their content, the meaning of bounds, and the self-test."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -80,6 +81,15 @@ def test_table_leaves_out_what_a_protocol_does_not_define(scores):
 def test_a_bound_is_missed_on_its_worse_side(text, value, missed):
     bound = parse_bound(text, BENCHMARKS["freihand"])
     assert bool(missed_bounds([bound], {bound.metric: value})) is missed
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(12.0004, "is 12.0004, more than 12"), (13.25678, "is 13.26, more than 12"), (math.nan, "has no value")],
+)
+def test_a_missed_bound_never_reads_like_its_value(value, said):
+    [sentence] = missed_bounds([parse_bound("mpjpe_mm=12", BENCHMARKS["freihand"])], {"mpjpe_mm": value})
+    assert said in sentence
 
 
 @pytest.mark.parametrize("text", ["pa_mpjpe_mm", "pa_mpjpe_mm=low", "=3", "st_mpjpe_mm=3"])

@@ -200,6 +200,8 @@ def test_checkpoints_and_shards_are_found_or_named(write_shards, checkpoint_path
     write_shards(tmp_path / "train", "freihand", samples=1, split="train")
     with pytest.raises(DataError, match=r"no evaluation split of freihand .*found: freihand v2 train"):
         open_evaluation_shards(tmp_path, "freihand")
+    with pytest.raises(DataError, match=r"no evaluation split of ho3d \(found: freihand v2 train\); .* with --data"):
+        open_evaluation_shards(tmp_path, "ho3d")
     write_shards(tmp_path / "v2", "ho3d", samples=1)
     with pytest.raises(DataError, match="no evaluation split of ho3d v3"):
         open_evaluation_shards(tmp_path, "ho3d", version="v3")

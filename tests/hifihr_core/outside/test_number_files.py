@@ -70,3 +70,4 @@ def test_every_damage_is_one_line(tmp_path, name, content):
     with pytest.raises(DataError, match=r": not an array of numbers \(.*\); ask the author") as caught:
         read_numbers(tmp_path / name, remedy="ask the author")
     assert "\n" not in str(caught.value)
+    assert "write it again" not in str(caught.value)

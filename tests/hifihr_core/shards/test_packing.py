@@ -186,7 +186,7 @@ def test_problems_are_listed_and_too_many_are_fatal(tmp_path):
     index = pack_split(ToySplit(bad=(1, 5)), tmp_path / "few", policy=few)
     assert (index.samples, index.problem_count) == (10, 2)
     assert index.problems == (Problem(key="1", reason="toy"), Problem(key="5", reason="toy"))
-    message = r"poses with problems: 3 of 12, expected at most 20\.0% \(1: toy; 2: toy; 3: toy\); fix the download, or "
+    message = r"problems: 3 in 12 poses, expected at most 20% \(1: toy; 2: toy; 3: toy\); fix the data, or "
     for _ in range(2):  # the second run counts the problems of finished shards too
         with pytest.raises(DataError, match=message):
             pack_split(ToySplit(bad=(1, 2, 3)), tmp_path / "many", policy=few)
@@ -314,7 +314,7 @@ def test_a_nan_is_one_problem(tmp_path, raw_trees):
     (split,) = find_source("freihand").open(Request(tmp_path / "raw"))
     index = pack_split(split, tmp_path / "out", policy=Policy(max_problems=0.5))
     assert index.samples == 8
-    assert index.problems == (Problem(key="00000001", reason="xyz: a number that is not finite"),)
+    assert index.problems == (Problem(key="00000001", reason="xyz: a value that is not a finite number"),)
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from hifihr_core.sources import images
 from hifihr_core.sources.contract import Request
 from hifihr_core.sources.images import open_images
 from hifihr_core.sources.keypoint_files import read_keypoint_file, read_openpose_photo, stage_detections
+from hifihr_core.sources.prepare import prepare
 from hifihr_core.sources.raw.raw_tree import RawFile
 
 ROWS = np.concatenate((np.arange(42).reshape(21, 2) * 3.0 + 20, np.full((21, 1), 0.5)), axis=1)
@@ -56,6 +57,42 @@ def test_a_file_that_is_not_a_keypoint_file_is_named(tmp_path, text):
         read_keypoint_file(path)
     with pytest.raises(DataError, match=r"k\.json"):
         stage_detections(RawFile(path), tmp_path / "staged")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[[[1, 2]], [[1]]]", r"not keypoints of OpenPose \(number of values in an entry: 2\), expected a list"),
+        ("[[], []]", "number of peaks 0, of values 0, of names 0; expected equal numbers of at least 1"),
+    ],
+)
+def test_what_openpose_did_not_write_is_said(tmp_path, text, said):
+    path = tmp_path / "k.json"
+    path.write_text(text)
+    with pytest.raises(DataError, match=said):
+        stage_detections(RawFile(path), tmp_path / "staged")
+
+
+def test_missing_folders_files_and_hands_of_photos_are_named(tmp_path, raw_trees, monkeypatch):
+    monkeypatch.setattr(images, "build_detector", lambda name: lambda image: [])
+    raw_trees.write(tmp_path / "photos/a.png", raw_trees.picture(0, 300, 200))
+    options = {"detector": "fast", "keypoints": tmp_path / "mine.json"}
+    state = {
+        part.path: (part.state, part.detail)
+        for part in images.inspect_images(Request(tmp_path / "photos", options=options))
+    }
+    assert state["photos"] == ("present", "1 file")
+    assert state[str(tmp_path / "mine.json")] == ("missing", "")
+    (split,) = open_images(Request(tmp_path / "photos", options={"detector": "fast"}))
+    [problem] = split.read(0, 1)
+    assert problem.reason.startswith("the detector fast found no hand; add keypoints to keypoints.json")
+    with pytest.raises(DataError, match=r"a\.png: a file, expected a folder with photos"):
+        images.find_photos(tmp_path / "photos/a.png")
+    with pytest.raises(
+        DataError, match=r"nowhere: no such folder, expected a folder with photos; .*with --root; exp"
+    ) as e:
+        prepare(images.IMAGES, Request(tmp_path / "nowhere"), tmp_path / "out")
+    assert str(e.value).count(images.DOWNLOAD) == 1
 
 
 def test_openpose_beside_a_photo(tmp_path):

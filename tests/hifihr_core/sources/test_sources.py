@@ -137,6 +137,13 @@ class TestFreihand:
         with pytest.raises(DataError, match=r"training_xyz\.json: 3 entries, expected 4; the download is incomplete"):
             pack("freihand", tmp_path / "raw", tmp_path / "out")
 
+    @pytest.mark.parametrize("content", ["[]", '{"synthetic": true}', "no JSON"])
+    def test_a_broken_marker_is_named(self, raw_trees, tmp_path, content):
+        raw_trees.write_freihand(tmp_path / "raw", training=2, evaluation=0)
+        (tmp_path / "raw/hifihr_synthetic.json").write_text(content)
+        with pytest.raises(DataError, match=r"raw/hifihr_synthetic\.json: not .*; generate the dataset again"):
+            pack("freihand", tmp_path / "raw", tmp_path / "out")
+
     def test_a_real_download_must_have_the_official_length(self, raw_trees, tmp_path):
         raw_trees.write_freihand(tmp_path / "raw", training=2, evaluation=0)
         (tmp_path / "raw/hifihr_synthetic.json").unlink()
@@ -448,7 +455,9 @@ class TestDart:
         with pytest.raises(DataError, match=r"orthographic camera \(median residual"):
             pack("dart", tmp_path / "raw", tmp_path / "out")
 
-    @pytest.mark.parametrize("change", [{"pose": []}, {"img": ["../x.png"] * 3}, {"joint3d": None}, _EMPTY])
+    @pytest.mark.parametrize(
+        "change", [{"pose": []}, {"img": ["../x.png"] * 3}, {"img": ["", 3, "x.png"]}, {"joint3d": None}, _EMPTY]
+    )
     def test_an_invalid_part_is_refused(self, raw_trees, tmp_path, change):
         raw_trees.write_dart(tmp_path / "raw", parts=1)
         record = {"img": ["0.png"] * 3, "pose": [0] * 3, "joint3d": [0] * 3, "joint2d": [0] * 3} | change

@@ -70,16 +70,20 @@ def test_predictions_without_vertices_are_read(benchmark, make_truth):
 @pytest.mark.parametrize(
     ("name", "function", "reason"),
     [
-        ("freihand", lambda p: p[:-1], r"4 joints entries, expected 5"),
-        ("freihand", lambda p: np.concatenate((p, p[:1])), r"6 joints entries, .* is the length of ho3d-v2"),
+        ("freihand", lambda p: p[:-1], r"entries of joints: 4, expected 5"),
+        ("freihand", lambda p: np.concatenate((p, p[:1])), r"entries of joints: 6, .* is the length of ho3d-v2"),
         ("freihand", lambda p: p[:, :20], r"20 joints per sample, expected 21"),
         ("freihand", lambda p: 100 * p, r"100 times as large .* in centimetres, expected metres; divide by 100"),
         ("freihand", lambda p: 1000 * p, r"in millimetres, expected metres; divide by 1,000"),
-        ("freihand", lambda p: np.where(p == p[2, 0, 0], np.nan, p), r"NaN or infinite numbers: 1, the first is 2"),
+        (
+            "freihand",
+            lambda p: np.where(p == p[2, 0, 0], np.nan, p),
+            r"NaN or infinite numbers: 1, the first is sample 2",
+        ),
         ("freihand", lambda p: np.where(p == p[4, 0, 0], np.inf, p), r"NaN or infinite"),
         ("freihand", lambda p: p * [1, -1, -1], r"all z are negative in 5 of 5 .* expected OpenCV"),
         ("ho3d-v2", lambda p: p * [1, -1, -1], r"all z are positive in 6 of 6 .* expected OpenGL"),
-        ("ho3d-v2", lambda p: np.concatenate((p, p[:1])), r"7 joints entries, .* the length of ho3d-v3"),
+        ("ho3d-v2", lambda p: np.concatenate((p, p[:1])), r"entries of joints: 7, .* the length of ho3d-v3"),
     ],
 )
 def test_implausible_predictions_are_refused(benchmark, make_truth, name, function, reason):
@@ -161,7 +165,7 @@ def test_a_ground_truth_of_another_length_is_scored_unofficially(benchmarks, mak
     write_predictions_of(truth, tmp_path / "pred.json")
     evaluation = evaluate_files(tmp_path / "pred.json", tmp_path, "freihand")
     assert evaluation.document["protocol"]["complete"] is False
-    assert "not official scores: there are 3 samples, expected 5" in evaluation.document["notes"]
+    assert any("not the official one (samples: 3, official: 5)" in note for note in evaluation.document["notes"])
     with pytest.raises(DataError, match=r"3 entries, expected 6 for ho3d-v2; .*drop --version"):
         read_ground_truth(tmp_path, "ho3d", version="v2")
 

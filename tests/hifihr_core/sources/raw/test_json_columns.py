@@ -34,17 +34,17 @@ def test_scalars_and_nested_singletons_take_the_shape_asked_for(tmp_path):
 @pytest.mark.parametrize(
     ("entry", "fault"),
     [
-        ("[1, NaN]", "a number that is not finite"),
-        ("[1, null]", "a number that is not finite"),
-        ("null", r"shape \(\), expected \(2,\)"),
-        ("[1, 2, 3]", r"shape \(3,\), expected \(2,\)"),
-        ("[1, [2]]", r"no numbers, expected \(2,\)"),
-        ('["x", "y"]', "no numbers"),
-        ("{}", "no numbers"),
-        ("[1, 1e300]", "not finite"),
-        ("[1, 1" + "0" * 400 + "]", "no numbers"),
-        ("[1, 1" + "0" * 5000 + "]", "no numbers"),
-        ("[1, 2 3]", "no numbers"),
+        ("[1, NaN]", "a value that is not a finite number"),
+        ("[1, null]", "a value that is not a finite number"),
+        ("null", r"a single value, expected shape \(2,\)"),
+        ("[1, 2, 3]", r"shape \(3,\), expected shape \(2,\)"),
+        ("[1, [2]]", r"not a readable array of numbers, expected shape \(2,\)"),
+        ('["x", "y"]', "not a readable array"),
+        ("{}", "not a readable array"),
+        ("[1, 1e300]", "not a finite number"),
+        ("[1, 1" + "0" * 400 + "]", "not a readable array"),
+        ("[1, 1" + "0" * 5000 + "]", "not a readable array"),
+        ("[1, 2 3]", "not a readable array"),
     ],
 )
 def test_a_bad_entry_is_a_fault_of_its_own(tmp_path, entry, fault):

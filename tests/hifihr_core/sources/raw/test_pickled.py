@@ -61,5 +61,5 @@ def test_a_bad_annotation_is_one_problem(fault):
 
     problem = attempt("0001", make)
     assert problem.key == "0001"
-    assert problem.reason.startswith("the annotation cannot be used")
+    assert problem.reason.startswith("the sample cannot be used")
     assert "\n" not in problem.reason

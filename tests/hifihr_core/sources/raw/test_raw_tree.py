@@ -56,7 +56,7 @@ def test_a_zip_stored_inside_a_zip_is_read_in_place(tmp_path, files):
     for name, content in files.items():
         assert tree.need(name.removeprefix("a/")).read() == content
     write_zip(tmp_path / "outer.zip", {"inner.zip": inner})
-    with pytest.raises(DataError, match=r"outer\.zip/inner\.zip: is a zip compressed inside another; unpack"):
+    with pytest.raises(DataError, match=r"outer\.zip/inner\.zip: a zip compressed inside another; unpack"):
         find_places(tmp_path, ["train.txt"])
     write_zip(tmp_path / "outer.zip", {"inner.zip": inner[:-60]}, zipfile.ZIP_STORED)
     with pytest.raises(DataError, match=r"outer\.zip/inner\.zip: not a complete zip"):
@@ -103,7 +103,7 @@ def test_a_changed_byte_in_a_zip_is_found_on_reading(tmp_path, files):
     content[content.index(b"picture") + 3] ^= 1
     path.write_bytes(content)
     file = read_zip_index(RawFile(path)).find("a/rgb/0.jpg")
-    with pytest.raises(DataError, match=r"x\.zip/a/rgb/0\.jpg: wrong checksum, the zip is damaged"):
+    with pytest.raises(DataError, match=r"x\.zip/a/rgb/0\.jpg: wrong checksum; the zip is damaged"):
         file.read()
 
 
@@ -139,7 +139,7 @@ def test_a_zip_of_a_later_version_is_refused(tmp_path):
     content[content.index(b"PK\x01\x02") + 6] = 99  # the version that is needed to read the entry, times ten
     path.write_bytes(content)
     with pytest.raises(
-        DataError, match=r"x\.zip: is an unsupported kind of zip \(.*9\.9\); unpack it and give the folder"
+        DataError, match=r"x\.zip: an unsupported kind of zip \(.*9\.9\); unpack it and give the folder"
     ):
         find_places(tmp_path, ["train.txt"])
 
