@@ -49,7 +49,9 @@ def test_pictures_are_turned_upright(tmp_path: Path, rotation: int, gradient_fra
     clip = VideoFile(write_clip(tmp_path / "a.mp4", stored, rotation=rotation))
     plain = list(VideoFile(write_clip(tmp_path / "b.mp4", stored)).frames())
     [first, *_] = clip.frames()
-    np.testing.assert_array_equal(first.image, np.rot90(plain[0].image, rotation // 90))
+    # The encoder does not always give the same bytes for the same pictures.
+    difference = first.image.astype(int) - np.rot90(plain[0].image, rotation // 90)
+    assert np.abs(difference).mean() < 2
     assert (clip.facts.width, clip.facts.height) == ((64, 48) if rotation == 180 else (48, 64))
 
 
