@@ -371,9 +371,7 @@ def _work(
 
         on_step(0)
         for one in predict_files(
-            predictor,
-            paths,
-            output,
+            *(predictor, paths, output),
             camera=camera,
             boxes=boxes,
             convert=convert,
@@ -381,9 +379,8 @@ def _work(
             part=part,
             on_step=on_step,
         ):
-            done.append(
-                _Entry(dict(one.document), one.error, one.kept)
-            )  # the meshes of a whole folder would fill the memory
+            # The meshes of a whole folder would fill the memory.
+            done.append(_Entry(dict(one.document), one.error, one.kept))
             on_step(0)
     return done
 
