@@ -12,6 +12,7 @@ from hifihr_core.skeleton import ROOT, SCALE_BONE
 from hifihr_core.sources import cutting
 
 _BLOCK = 2048
+_NOTHING = "no annotation could be read"
 
 
 def probe(count: int, wanted: int) -> np.ndarray:
@@ -45,7 +46,9 @@ def reprojection(joints_cam: np.ndarray, K: np.ndarray, *, width: int, height: i
             points = homogeneous[..., :2] / homogeneous[..., 2:]
         inside += int((front & (points >= 0).all(-1) & (points[..., 0] <= width) & (points[..., 1] <= height)).sum())
         total += front.size
-    share = inside / max(total, 1)
+    if not total:
+        return verdict("reprojection", False, _NOTHING)
+    share = inside / total
     detail = f"{share:.2%} of the joints project into the picture, expected at least {least:.0%}"
     return verdict("reprojection", share >= least, detail)
 
@@ -53,7 +56,7 @@ def reprojection(joints_cam: np.ndarray, K: np.ndarray, *, width: int, height: i
 def projected_labels(joints_cam: np.ndarray, K: np.ndarray, joints_px: np.ndarray, *, limit_px: float) -> CheckFacts:
     """Check that the camera projects the annotated 3D joints onto the annotated 2D joints."""
     if not len(joints_cam):
-        return skipped("projection", "no annotation could be read")
+        return skipped("projection", _NOTHING)
     found = np.stack([cutting.project(joints, camera) for joints, camera in zip(joints_cam, K, strict=True)])
     error = float(np.median(np.linalg.norm(found - joints_px, axis=-1)))
     detail = f"2D joints and projected 3D joints are {error:.3f} px apart (median), limit {limit_px} px"
@@ -89,17 +92,21 @@ def right_handed(joints_cam: np.ndarray) -> CheckFacts:
     """
     joints = np.asarray(joints_cam[probe(len(joints_cam), 2000)], np.float64)
     joints = joints[np.isfinite(joints).all(axis=(1, 2))]
+    if not len(joints):
+        return skipped("handedness", _NOTHING)
     palm = np.cross(joints[:, 5] - joints[:, 0], joints[:, 17] - joints[:, 0])
     bend = joints[:, (8, 12, 16, 20)].mean(axis=1) - joints[:, (5, 9, 13, 17)].mean(axis=1)
     side = np.einsum("bi,bi->b", palm, bend)
-    share = float((side > 0).mean()) if len(side) else 1.0
+    share = float((side > 0).mean())
     return verdict("handedness", share > 0.5, f"{share:.1%} of the hands bend like right hands, expected over 50%")
 
 
 def in_front(joints_cam: np.ndarray) -> CheckFacts:
     """Check that at least 99% of the hands are in front of the camera, 0.05 to 5 m away."""
     depth = np.asarray(joints_cam[:, ROOT, 2], np.float64)
-    good = float(((depth > 0.05) & (depth < 5)).mean()) if len(depth) else 1.0
+    if not len(depth):
+        return skipped("depth", _NOTHING)
+    good = float(((depth > 0.05) & (depth < 5)).mean())
     detail = f"{good:.1%} of the hands are 0.05 to 5 m in front of the camera, expected at least 99%"
     return verdict("depth", good >= 0.99, detail)
 
