@@ -159,7 +159,7 @@ def damage(settings, tmp_path):
         ("", "not valid JSON"),
         ("[1]", "its position is damaged"),
         ('{"step": 1}', "its position is damaged"),
-        ('{"step": "two", "epoch": 0, "start": 0}', "its step is two, expected a number"),
+        ('{"step": "two", "epoch": 0, "start": 0}', "its step is two, expected a whole number"),
         ('{"step": 1, "epoch": 0.5, "start": 0}', "its epoch is 0.5"),
         ('{"step": true, "epoch": 0, "start": 0}', "its step is True"),
         ('{"step": 1, "epoch": 0, "start": 0, "elapsed_s": NaN}', "its elapsed_s is nan"),
