@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: The same extensions as in `hifihr_core.video.reading.containers`, which is too heavy to import here.
 _SUFFIXES = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".gif")
+#: Parameters of `predict` that only concern photos.
+_PHOTOS_ONLY = ("detector", "min_score", "boxes", "box", "hand", "joints", "backdrop", "page")
 #: The formats written for a clip without `--format`.
 _CLIP_DEFAULT = "glb,bvh,npz,jsonl"
 
@@ -48,6 +50,14 @@ def has_clips(words: "Sequence[str]") -> bool:
     if clips and len(clips) < len(words):
         raise typer.BadParameter("clips and photos cannot be mixed; predict them in separate runs")
     return bool(clips)
+
+
+def note_ignored(context: typer.Context) -> None:
+    """Print a note that names the options on the command line that clips ignore."""
+    given = [name for name in _PHOTOS_ONLY if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"]
+    if given:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        say(f"{options}: only for photos, ignored for clips", kind="note")
 
 
 def predict_clips(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hifihr_cli.clips import ClipOptions, has_clips, predict_clips
+from hifihr_cli.clips import ClipOptions, has_clips, note_ignored, predict_clips
 from hifihr_cli.console import emit_json, emit_table, progress, say
 from hifihr_cli.imports import quick_imports
 from hifihr_cli.params import Device, Json, PartOf
@@ -195,6 +195,7 @@ FullFrame = Annotated[bool, typer.Option("--full_frame", hidden=True)]
 
 
 def predict(
+    context: typer.Context,
     images: Photos = None,
     out: Out = Path("predictions"),
     checkpoint: Checkpoint = None,
@@ -282,6 +283,7 @@ def predict(
     own = parse_part(part or "1/1")
     camera = CameraChoice(focal, fov, None if intrinsics is None else read_intrinsics(intrinsics))
     if webcam is not None or fps is not None or has_clips(words):
+        note_ignored(context)
         if own.of > 1:
             words = [str(path) for path in photos_of_part([Path(word) for word in words], own)]
             if not words:
@@ -467,8 +469,7 @@ def _report(done: "list[_Entry]", json: bool) -> None:
         raise unread[0]
     for error in unread:
         say(str(error), kind="warning")
-    kept = sum(one.kept for one in done)
-    if kept:
+    if kept := sum(one.kept for one in done):
         say(f"photos done by an earlier run: {kept} of {len(done)}; --overwrite predicts them again", kind="note")
     rows = [row for one in done for row in _table_rows(one)]
     if not json and rows:

@@ -34,6 +34,12 @@ def test_no_hands_at_all(blank_clip: Path, tmp_path: Path, capsys) -> None:
     assert "no hand was found in 1 clip" in capsys.readouterr().err
 
 
+def test_options_that_clips_ignore_are_named(blank_clip: Path, tmp_path: Path, capsys) -> None:
+    words = ["predict", str(blank_clip), "--out", str(tmp_path / "out"), "--min-score", "0.3", "--page", "--every", "2"]
+    assert main(words) == 1
+    assert "--min-score, --page: only for photos" in capsys.readouterr().err
+
+
 def test_no_such_camera(tmp_path: Path, capsys) -> None:
     assert main(["predict", "--webcam", "97", "--out", str(tmp_path)]) == 5
     assert "camera 97" in capsys.readouterr().err
