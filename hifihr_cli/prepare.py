@@ -36,7 +36,7 @@ Workers = Annotated[
     ),
 ]
 Keypoints = Annotated[
-    Path | None, typer.Option("--keypoints", help="images: keypoint file of hifihr or OpenPose.", metavar="FILE")
+    Path | None, typer.Option("--keypoints", help="images: keypoint file from hifihr or OpenPose.", metavar="FILE")
 ]
 DetectorName = Annotated[
     str | None,

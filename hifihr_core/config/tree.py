@@ -55,7 +55,7 @@ class ModelSettings(Settings):
     geometry: str = "pooled"
     """Image network: "pooled" regresses the hand as the paper does, "keypoints" finds 2D joints and lifts them."""
     lifter: str = "shipped"
-    """Initial weights of the lifter (2D joints to hand): "shipped" if it fits the hand, "none" (random), or a file."""
+    """Initial weights of the lifter: "shipped" (random unless the hand is anny), "none" (random), or a lifter file."""
     norm: Literal["batch", "layer", "none"] = "batch"
     """Normalisation in the shared layers of the heads."""
     rotation: Literal["6d", "axis_angle"] = "6d"
@@ -150,7 +150,7 @@ class TrainSettings(Settings):
     validate_every: NonNegativeInt = 1
     """Number of epochs between validations; 0 validates only at the end."""
     save_every_steps: NonNegativeInt = 500
-    """Number of steps between checkpoints; 0: only after validations, which always write one."""
+    """Number of steps between checkpoints; 0: only after validations and when the run stops, which always write one."""
     pictures_every_steps: NonNegativeInt = 300
     """Number of steps between sample pictures; 0 disables them."""
     log_every_steps: PositiveInt = 10

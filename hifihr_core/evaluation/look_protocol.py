@@ -158,7 +158,7 @@ class _Picture:
 
     @classmethod
     def of(cls, named: Mapping[str, Tensor]) -> "_Picture":
-        """Return the picture from what its method `tensors` returned."""
+        """Rebuild a picture from the result of its `tensors`."""
         parameters = HandParameters(*(named[name] for name in ("global_orient", "pose", "shape", "true_texture")))
         light = Light.from_numbers(named["true_light"], named.get("sky"))
         truth = LitHands(parameters, named["root_cam"], light)

@@ -53,7 +53,7 @@ def read_hand_document(path: Path) -> dict:
     remedy = "give the .json of a hand from `hifihr predict`"
     document = read_json(path, remedy=remedy)
     if not isinstance(document, dict):
-        raise DataError(f"{path}: contains a JSON {type(document).__name__}, expected an object; {remedy}")
+        raise DataError(f"{path}: its JSON has type {type(document).__name__}, expected an object; {remedy}")
     missing = {"hand", "parameters", "K", "side"} - set(document)
     if missing:
         raise DataError(f"{path}: {sorted(missing)[0]!r} is missing; {remedy}")

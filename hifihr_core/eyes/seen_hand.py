@@ -14,7 +14,7 @@ class SeenHand:
 
     `depth_px` is along the viewing direction, relative to the wrist, positive away from the camera, in pixels at the
     hand's distance. `metres` are the joints relative to the centre of the hand, in metres along the axes of the photo
-    (+x right, +y down, +z away), a rough estimate of the network. `sigma_px` is the expected error of each joint along
+    (+x right, +y down, +z away), roughly estimated by the network. `sigma_px` is the expected error of each joint along
     each axis: the scale of a Student's t distribution (`looks.sigma_of`). `confidence` is the probability that a joint
     is within a twentieth of the hand's size (`size_px`) of the truth. `score` is the probability that this is a hand;
     `side` is the person's anatomical side in an un-mirrored photo.

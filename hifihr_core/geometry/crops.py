@@ -57,7 +57,7 @@ def square_around(box_px: Float[np.ndarray, "4"], *, scale: float = 1.0) -> tupl
 
 
 def box_around(points_px: Float[np.ndarray, "N 2"]) -> Float[np.ndarray, "4"]:
-    """Return the bounding box x0, y0, x1, y1 of a set of pixels."""
+    """Return the bounding box x0, y0, x1, y1 of a set of points."""
     return np.concatenate((points_px.min(axis=0), points_px.max(axis=0)))
 
 

@@ -256,7 +256,7 @@ def read_zip_index(source: RawFile) -> ZipIndex:
             continue
         offset = start + info.header_offset
         if not (start <= offset < end and 0 <= info.compress_size <= end - offset and 0 <= info.file_size < 1 << 40):
-            raise _damage(f"{source.name}/{path}", "its offset is outside the zip")
+            raise _damage(f"{source.name}/{path}", "the zip's index gives it an impossible offset or size")
         folder, _, name = path.rpartition("/")
         row = (offset, info.compress_size, info.file_size, info.CRC, info.compress_type != 0)
         grouped.setdefault(folder, []).append((name.encode("utf-8", "surrogateescape"), row))

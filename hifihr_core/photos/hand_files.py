@@ -37,7 +37,7 @@ def read_hand_file(path: Path) -> Hands:
 def parse_hands(document: Any, name: str) -> Hands:
     """Return the hands of a parsed file called `name`. Raises: DataError if it has another format."""
     if not isinstance(document, Mapping):
-        raise DataError(f"{name}: found a JSON {type(document).__name__}, expected {_FORM}")
+        raise DataError(f"{name}: its JSON has type {type(document).__name__}, expected {_FORM}")
     return {photo: _hands(f"{name}: {photo}", hands) for photo, hands in _photos(document, name).items()}
 
 

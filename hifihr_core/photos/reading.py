@@ -101,7 +101,7 @@ def read_photo(path: str | Path) -> Photo:
         ) from error
     except UnidentifiedImageError as error:
         raise DataError(
-            f"{path}: not a photo in a known format, expected JPEG, PNG, WebP, TIFF, ...; convert it"
+            f"{path}: not a photo in a known format, expected JPEG, PNG, WebP, TIFF or the like; convert it"
         ) from error
     except _DAMAGED as error:
         raise DataError(f"{path}: {_cause(error, path)}") from error

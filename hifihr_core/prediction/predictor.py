@@ -276,7 +276,7 @@ class Predictor:
         return [replace(one, side=self.settings.side or one.side) for one in found]
 
     def _believe(self, given: Sequence[Detection]) -> list[Detection]:
-        """Return the hands that the user gave; their keypoints are dropped if they are too few to start from.
+        """Return the hands that the user gave; keypoints are dropped if too few or too close together to start from.
 
         They are not dropped if nothing else can be the start: without an image network, or with `start` "keypoints".
         """

@@ -82,7 +82,7 @@ class Renderer(nn.Module):
         `background` is one colour, a colour per sample, or an image per sample; black if it is None. `shade` is the
         fraction of the light that each vertex receives (see `self_shade`); it has no gradient. Gradients reach
         vertices, K, albedo, light and background; those of moving outlines are included if `antialiased`.
-        Raises: ValueError for non-finite values or sizes that do not match.
+        Raises: ValueError for non-finite values, focal lengths that are not positive, or sizes that do not match.
         """
         check_batches(verts_cam=verts_cam, K=K, albedo=appearance.albedo, ambient=light.ambient)
         if verts_cam.shape[1] < self._num_vertices:

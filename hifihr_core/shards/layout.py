@@ -58,7 +58,7 @@ Members = Mapping[str, int | None]
 
 @dataclass(frozen=True, eq=False)  # hashed by identity: it is looked up for every label of every sample
 class Column:
-    """The location of a contiguous array in the file; `offset` is its first byte."""
+    """The location of a contiguous array in the file; `offset` is the position of its first byte."""
 
     offset: int
     shape: tuple[int, ...]

@@ -49,8 +49,8 @@ class SynthOptions:
     those that the hand model samples, `texture_spread` a factor on random texture coefficients, and `camera` has the
     ranges of colours, blur and noise.
 
-    `light` is one lamp, or an environment map that also determines background and exposure: one of the folder
-    `environments` (.hdr or .exr, latitude by longitude), or a procedural one. `pictures_each` consecutive pictures show
+    `light` is one lamp, or an environment map that also determines background and exposure; the map is from the folder
+    `environments` (.hdr or .exr, latitude by longitude) or procedural. `pictures_each` consecutive pictures show
     one person: shape and skin are the same, pose, view and light differ. `photos` is a folder of the user's
     backgrounds, `backgrounds` the number of procedural ones (and of procedural environment maps).
     """

@@ -84,7 +84,7 @@ SCHEDULES: dict[str, Callable[[TrainSettings], Schedule]] = {"cosine": cosine, "
 
 
 def set_lr(optimizer: torch.optim.Optimizer, settings: TrainSettings, *, step: int, epoch: float, part: float) -> float:
-    """Set the learning rate of every group for this step, and return the factor on the full rates.
+    """Set the learning rate of every group for this step, and return the factor by which the full rates are multiplied.
 
     The factor is that of the schedule, times a linear warm-up over the first steps.
     """

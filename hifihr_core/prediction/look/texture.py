@@ -57,7 +57,7 @@ _SOFT = 1 / 120
 class View:
     """One crop of a hand: its image, surface and light, all mirrored for a left hand.
 
-    `mask` marks the pixels that may be skin; None for all that the mesh covers. `light` has a batch of one.
+    `mask` marks the pixels that may be skin; None for all that the mesh covers. `light` has a batch size of one.
     """
 
     image: UInt8[np.ndarray, "H W 3"]

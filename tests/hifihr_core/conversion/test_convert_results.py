@@ -149,7 +149,7 @@ def test_a_stored_hand_is_posed_again(folder: Path, anny: HandModel, result_of: 
 
 
 def test_wrong_files_are_named(tmp_path: Path) -> None:
-    for text, said in (("{", "not valid JSON"), ("{}", "'K' is missing"), ("[]", "a JSON list, expected")):
+    for text, said in (("{", "not valid JSON"), ("{}", "'K' is missing"), ("[]", "its JSON has type list, expected")):
         (tmp_path / "a.json").write_text(text)
         with pytest.raises(DataError, match=said):
             read_hand_document(tmp_path / "a.json")

@@ -51,7 +51,7 @@ def test_a_whole_hand_is_read(tmp_path: Path, document: Mapping, hand: HandModel
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda d: [d], "a JSON list, expected an object; give the .json of a hand"),
+        (lambda d: [d], "its JSON has type list, expected an object; give the .json of a hand"),
         (
             lambda d: d | {"hand": "octopus"},
             "hand is 'octopus', expected one of anny, mano, nimble; give the .json of a hand",
