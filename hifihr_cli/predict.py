@@ -149,7 +149,7 @@ Backdrop = Annotated[
 Page = Annotated[
     bool,
     typer.Option(
-        "--page", help="Also write a single index.html that shows the hands, of at most 30 photos.", show_default=False
+        "--page", help="Also write a single index.html that shows the hands in up to 30 photos.", show_default=False
     ),
 ]
 SamePerson = Annotated[

@@ -103,7 +103,10 @@ Clips = Annotated[
 ]
 Frames = Annotated[int, typer.Option("--frames", min=1, help="synth: number of frames per clip.", metavar="M")]
 MaxProblems = Annotated[
-    float, typer.Option("--max-problems", min=0, max=1, help="Stop if a larger fraction of the poses must be skipped.")
+    float,
+    typer.Option(
+        "--max-problems", min=0, max=1, help="Stop if there are more problems (skipped pictures or poses) per pose."
+    ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Pack even if checks fail.", show_default=False)]
 Part = Annotated[
@@ -336,7 +339,7 @@ def _check(source: "Source", request: "Request", json: bool) -> None:
         from hifihr_core.errors import DataError
 
         raise DataError(
-            report.error or f"{request.root}: cannot be packed as it is, the list above says why; {source.download}"
+            report.error or f"{request.root}: cannot be packed as it is (see the checks above); {source.download}"
         )
 
 

@@ -41,7 +41,7 @@ class LitHands(PlacedHands):
     def __post_init__(self) -> None:
         if self.parameters.texture is None:
             raise ValueError(
-                "parameters.texture is None, expected texture coefficients; `mean_texture` adds the mean one"
+                "parameters.texture is None, expected texture coefficients; `mean_texture` adds the mean ones"
             )
 
     @property

@@ -53,7 +53,7 @@ def read_facts(path: Path, *, format: str = FORMAT, version: str = FORMAT_VERSIO
             "use the version of hifihr that wrote it"
         )
     if format == FORMAT and (missing := [name for name in FIELDS if name not in facts]):
-        raise AssetError(f"{path}: its metadata lacks {missing[0]!r}; the file is damaged, get it again")
+        raise AssetError(f"{path}: its metadata lacks {missing[0]!r}; the file is damaged, so get it again")
     return facts
 
 

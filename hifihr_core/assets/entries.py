@@ -67,7 +67,7 @@ ENTRIES: tuple[dict[str, Any], ...] = (
     {
         **_TORCHVISION,
         "id": "lpips-alex",
-        "title": "AlexNet, the backbone of LPIPS (alex); the lpips package has its other weights",
+        "title": "AlexNet, the backbone of LPIPS (alex); the lpips package contains the rest of LPIPS",
         "file": "alexnet-owt-7be5be79.pth",
         "source": {
             "url": "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
@@ -80,7 +80,7 @@ ENTRIES: tuple[dict[str, Any], ...] = (
     {
         **_TORCHVISION,
         "id": "lpips-vgg",
-        "title": "VGG-16, the backbone of LPIPS (vgg); the lpips package has its other weights",
+        "title": "VGG-16, the backbone of LPIPS (vgg); the lpips package contains the rest of LPIPS",
         "file": "vgg16-397923af.pth",
         "source": {
             "url": "https://download.pytorch.org/models/vgg16-397923af.pth",

@@ -42,8 +42,8 @@ class Asset(BaseModel):
 
     The field `licence` determines what hifihr may do: `free` files can be fetched; `gated`, `non-commercial` and
     `unknown` ones are imported by the user, and never downloaded or copied into outputs. `file` is the name in the
-    cache, `files` are the names (or patterns) that `hifihr assets import` looks for in the user's file or folder. No
-    file is larger than `largest_bytes`; a larger one is damaged or malicious.
+    cache, and `files` are the names (or patterns) that `hifihr assets import` looks for in the user's file or folder.
+    No file is larger than `largest_bytes`; a larger one is damaged or malicious.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

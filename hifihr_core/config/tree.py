@@ -146,7 +146,7 @@ class TrainSettings(Settings):
     compile: bool = False
     """Compile the network with torch.compile."""
     nan_limit: PositiveInt = 20
-    """Stop the run after this many steps in a row with non-finite numbers, in the data or the gradient."""
+    """Stop the run after this many steps in a row with non-finite numbers in the data or the gradient."""
     validate_every: NonNegativeInt = 1
     """Number of epochs between validations; 0 validates only at the end."""
     save_every_steps: NonNegativeInt = 500

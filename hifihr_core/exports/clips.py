@@ -22,7 +22,7 @@ class Clip:
     """An animation of one rig.
 
     Concretely, ``T_cam_bone[t, n]`` maps the frame of bone n to the camera frame of `Rig.T_cam_bone` at ``times_s[t]``;
-    `times_s` ascend. Left hands are not mirrored to right ones.
+    `times_s` are in ascending order. Left hands are not mirrored to right ones.
     """
 
     name: str

@@ -35,8 +35,8 @@ class Photo:
     """An upright photo.
 
     `image` is RGB, sRGB, upright according to EXIF, and smaller than the file if that is very large; `size_px` is the
-    upright (width, height) of the file. All results, boxes and cameras are in pixels of that size. `focal_px` is EXIF's
-    focal length, or None. `notes` list the assumptions made to read the file.
+    upright (width, height) of the file. All results, boxes and cameras are in pixels of the full-size photo. `focal_px`
+    is EXIF's focal length, or None. `notes` list the assumptions made to read the file.
     """
 
     path: Path | None

@@ -134,7 +134,7 @@ def antialias(
 
     Outlines are the edges whose faces are on the same side of the plane through the edge and the camera: the border of
     the silhouette, and of every part that hides something behind it. For a straight outline the sum of the values along
-    a line of pixels is exact, and so is its derivative. Gradients reach `values`, and through the moving outlines
+    a line of pixels is exact, and so is its derivative. Gradients reach `values` and, through the moving outlines,
     `verts_cam` and `K`. `adjacency` is the result of `edge_adjacency(faces)`, if the caller has it.
     Raises: ValueError for non-finite values, indices out of range, or sizes that do not match.
     """

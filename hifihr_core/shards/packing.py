@@ -66,9 +66,10 @@ class Piece:
 class Policy:
     """How to pack.
 
-    `workers` is the number of processes (below 2: this process packs). `max_problems` is the fraction of poses that may
-    be skipped; `force` packs even if checks fail or more are skipped; `overwrite` replaces a finished folder. With a
-    `part`, only that part of the shards is packed; `merging.merge_parts` joins all parts.
+    `workers` is the number of processes (below 2: this process packs). `max_problems` is the maximum number of problems
+    (pictures or poses that are skipped) per pose; `force` packs even if checks fail or there are more; `overwrite`
+    replaces a finished folder. With a `part`, only that part of the shards is packed; `merging.merge_parts` joins all
+    parts.
     """
 
     workers: int = 0

@@ -78,7 +78,9 @@ def crop_around(points_px: np.ndarray, *, width: int, height: int, factor: float
     Raises: DataError if a point is not finite, such as the projection of a joint at depth 0.
     """
     if not np.isfinite(points_px).all():
-        raise DataError("some joints have no finite pixels: K or the joints may belong to another picture")
+        raise DataError(
+            "some joints project to non-finite pixel coordinates; check that K and the joints belong to this picture"
+        )
     low, high = points_px.min(axis=0).astype(np.float64), points_px.max(axis=0).astype(np.float64)
     half = max(factor * float((high - low).max()), least) / 2
     x, y = ((low + high) / 2).tolist()

@@ -249,7 +249,7 @@ def pose_frames(tree: Tree, frames: Sequence[str]) -> np.ndarray:
 
 
 def open_ho3d(request: Request) -> Sequence[Split]:
-    """Return the splits under `request.root`. Raises: DataError if there is none, or two versions at once."""
+    """Return the splits under `request.root`. Raises: DataError if there are none, or two versions at once."""
     tree, marker = _open_tree(request.root)
     present = [folder for folder, name in LISTS.items() if tree.find(name)]
     if not present:

@@ -122,7 +122,7 @@ def _position_of(path: Path, facts: Mapping[str, str]) -> Position:
         if not (is_count if counts else is_length or (name == "best" and value is None)):
             expected = "a whole number of at least -1" if counts else "a finite number"
             raise AssetError(
-                f"{path}: its {name} is {str(value)[:40]}, expected {expected}; the file is damaged, start a new run"
+                f"{path}: its {name} is {str(value)[:40]}, expected {expected}; the file is damaged, so start a new run"
             )
     return Position(**found)
 
@@ -144,7 +144,7 @@ def _check_moments(
     incomplete = [name for name, found in kinds.items() if found != {"step", "exp_avg", "exp_avg_sq"}]
     if incomplete or (written is not None and written != str(len(moments))):
         what = f"of {incomplete[0]} " if incomplete else ""
-        raise AssetError(f"{path}: optimiser moments {what}are missing; the file is damaged, start a new run")
+        raise AssetError(f"{path}: optimiser moments {what}are missing; the file is damaged, so start a new run")
 
 
 def saved_settings(path: Path) -> RunSettings:

@@ -199,7 +199,7 @@ def _find(folder: Path, name: str, dataset: str) -> Path:
 def _read_list(
     path: Path, points_each: int, limit: int | None, on_progress: OnProgress, total: int | None = None
 ) -> tuple[np.ndarray, int]:
-    """Return the first `limit` samples of a ground-truth file, and the number of all samples in it."""
+    """Return the first `limit` samples of a ground-truth file, and the total number of samples in it."""
     kept: list[np.ndarray] = []
     count = 0
     with RawFile(path).open() as stream:

@@ -138,7 +138,7 @@ def _arrays(source: Path, content: Mapping[str, Any]) -> dict[str, np.ndarray]:
             want in (None, have) for want, have in zip(shape, array.shape, strict=True)
         )
         if not fits or array.size == 0:
-            wanted = str(shape).replace("None", "N") + ("" if None not in shape else " with N of at least 1")
+            wanted = str(shape).replace("None", "N") + ("" if None not in shape else " with N at least 1")
             raise AssetError(f"{source}: {name} has shape {array.shape}, expected {wanted}; {_FETCH}")
         dtype = np.int64 if name in ("f", "kintree_table") else np.float64
         arrays[name] = arrays[name].astype(dtype)

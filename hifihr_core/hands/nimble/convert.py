@@ -142,7 +142,7 @@ class _Entries:
             want in (-1, have) for want, have in zip(shape, array.shape, strict=True)
         )
         if not fits or not array.size:
-            wanted = str(shape).replace("-1", "N") + (" with N of at least 1" if -1 in shape else "")
+            wanted = str(shape).replace("-1", "N") + (" with N at least 1" if -1 in shape else "")
             raise self.error(f"{name} has shape {array.shape}, expected {wanted if shape else 'a single number'}")
         if not np.isfinite(array).all():
             raise self.error(f"{name} contains NaN or infinity, expected finite numbers")

@@ -108,7 +108,7 @@ class _Split:
         self.found: dict[str, list[list]] = {}
 
     def write(self, frame: str, batch: Batch, row: int, synthesizer: Synthesizer) -> None:
-        """Write the picture and the meta of one frame and, for training, its mask and detections."""
+        """Write the picture and the meta file of one frame and, for training, its mask and detections."""
         sequence, _, number = frame.partition("/")
         picture = encode(batch, row, synthesizer, self.version.picture)
         self._place(sequence, "rgb", number + self.version.picture).write_bytes(picture)

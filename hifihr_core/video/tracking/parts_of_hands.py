@@ -40,7 +40,10 @@ def without_parts(frames: Sequence[SeenFrame]) -> list[SeenFrame]:
 def _shrunken(
     times_s: Float[np.ndarray, " N"], ids: np.ndarray, sizes: Float[np.ndarray, " N"]
 ) -> Bool[np.ndarray, " N"]:
-    """Return which sightings are much smaller than the median of their track within half a second; `times_s` ascend."""
+    """Return which sightings are much smaller than the median in their track; `times_s` are in ascending order.
+
+    The median is that of the sizes within half a second before and after the sighting.
+    """
     bad = np.zeros(len(ids), dtype=bool)
     for id in np.unique(ids):
         own = np.flatnonzero(ids == id)

@@ -41,7 +41,7 @@ class Track:
         return "right" if self.right_odds > 0 else "left"
 
     def expected_px(self, time_s: float) -> Float[np.ndarray, "21 2"]:
-        """Return its joints extrapolated to `time_s` with its velocity, damped more the longer the hand is lost."""
+        """Return its joints extrapolated to `time_s` with its velocity, damped more the longer it has been lost."""
         return moved_on(self.seen.joints_px, self.velocity, time_s - self.seen_s)
 
     def missed(self) -> "Track":

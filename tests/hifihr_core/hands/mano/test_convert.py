@@ -137,7 +137,7 @@ def test_malicious(make_fake_mano, tmp_path, place, monkeypatch):
         ({"shapedirs": np.zeros((778, 3, 5))}, r"shapedirs has shape"),
         (
             {"hands_coeffs": np.zeros((0, 45))},
-            r"hands_coeffs has shape \(0, 45\), expected \(N, 45\) with N of at least 1",
+            r"hands_coeffs has shape \(0, 45\), expected \(N, 45\) with N at least 1",
         ),
         ({"shapedirs": np.ones(())}, r"shapedirs has shape \(1,\)"),
         ({"posedirs": "text"}, "posedirs cannot be read as an array"),

@@ -223,7 +223,7 @@ def altered(contents, which, changes):
         (
             0,
             lambda d: {"skin_f": d["skin_f"][:, :0]},
-            r"skin_f has shape \(0, 3\), expected \(N, 3\) with N of at least 1",
+            r"skin_f has shape \(0, 3\), expected \(N, 3\) with N at least 1",
         ),
         (0, lambda d: {"skin_v_sep": [1, 2]}, r"skin_v_sep has shape \(2,\), expected a single number"),
         (1, lambda d: {"diffuse": {"mean": d["diffuse"]["mean"]}}, "the entry diffuse has no entry std"),
