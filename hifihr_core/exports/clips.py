@@ -41,10 +41,10 @@ def flat_to_photo(rig: Rig) -> Clip:
 
 
 def curl_fingers(rig: Rig, degrees: Mapping[str, float]) -> Rig:
-    """Return the rig with fingers (thumb, index, ...) curled by the given degrees more, each bone about its own x axis.
+    """Return the rig with fingers (thumb, index, ...) curled further by the given degrees.
 
-    A joint turns by its fraction (`SHARES`) of the degrees. Negative numbers open the finger. Joint limits are not
-    enforced.
+    Each bone turns about its own x axis. A joint turns by its fraction (`SHARES`) of the degrees. Negative numbers open
+    the finger. Joint limits are not enforced.
     """
     local = local_transforms(rig.T_cam_bone, rig.parents)
     for bone, name in enumerate(rig.names):

@@ -83,7 +83,7 @@ def _longer_rig(rig: Rig, rim: Int[np.ndarray, " R"]) -> Rig:
 def _stub_faces(
     rim: Int[np.ndarray, " R"], first: int
 ) -> tuple[Int[np.ndarray, "S 3"], list[tuple[tuple[int, int], ...]]]:
-    """Return the faces of the stub and, for each corner, the index of its rim edge and which end (0 or 1) of the edge.
+    """Return the faces of the stub and, for each corner, the index of its rim edge and the end (0 or 1) of that edge.
 
     An edge of the rim runs from a to b in the skin's faces, so the faces beyond it run from b to a.
     """

@@ -139,7 +139,7 @@ class HandResult:
 class PhotoResult:
     """All hands of one photo, seen by one camera, with the time of each stage and the assumptions made.
 
-    `seconds` maps stages to times, `notes` are the assumptions. `photo` is kept only for a photo given as an array; one
+    `seconds` maps stages to times; `notes` are the assumptions. `photo` is kept only for a photo given as an array; one
     with a `path` is read again when needed.
     """
 
@@ -176,7 +176,7 @@ class PhotoResult:
 
         photo = self.photo if self.path is None else read_photo(self.path)
         if photo is None:
-            raise DataError("this result has neither a photo nor its path; predict it again")
+            raise DataError("this result has neither a photo nor the path of one; predict the photo again")
         return show_result(self, photo, None if page is None else Path(page), browser=browser)
 
     def __repr__(self) -> str:

@@ -1,7 +1,7 @@
 """`hands.json`: which files `predict` wrote to a folder, for which photo and hand, and with which settings.
 
-During a run, finished work is recorded line by line in a journal beside it (`.hands-*.jsonl`), so that nothing is lost
-if the run stops at any moment: the next run reads both and merges them into one file.
+During a run, finished work is recorded line by line in a journal beside this file (`.hands-*.jsonl`), so that nothing
+is lost if the run stops at any moment: the next run reads both and merges them into one file.
 """
 
 import json
@@ -32,13 +32,12 @@ Entry = Mapping[str, Any]
 
 
 class RunIndex:
-    """The index of one result folder. Use it as a context manager: `hands.json` is written on exit, even after an
-    error.
+    """The index of one results folder: a context manager that writes `hands.json` on exit, even after an error.
 
-    An entry is that of a photo or clip in `predict --json`: `path`, `hands` with their `files`, and the `files` and
-    `pictures` of the whole photo, all relative to the folder. `planned` lists names that a stopped run was about to
-    write. Several parts of one run may write to a folder at the same time: with a `part`, journals of other parts are
-    read but not removed, and the parts take turns to write `hands.json`.
+    An entry is that of a photo or clip in `predict --json`: `path` as the user gave it, `hands` with their `files`, and
+    the `files` and `pictures` of the whole photo, named relative to the folder. `planned` lists names that a stopped
+    run was about to write. Several parts of one run may write to a folder at the same time: with a `part`, journals of
+    other parts are read but not removed, and the parts take turns to write `hands.json`.
     """
 
     def __init__(self, folder: Path, *, part: Part | None = None) -> None:

@@ -123,7 +123,7 @@ def _add_camera(document: Document, view: PhotoView) -> None:
 
 
 def _add_light(document: Document, light: SceneLight) -> None:
-    """Add a directional light; its lux are pi times our brightness, so that a matt surface facing it looks the same."""
+    """Add a directional light of pi times our brightness, in lux, so that a matt surface facing it looks the same."""
     document.use("KHR_lights_punctual")
     strength = max(float(light.color.max()), 1e-6)
     lamp = {

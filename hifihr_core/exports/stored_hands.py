@@ -158,9 +158,9 @@ def mesh_before(result: HandResult, hand: HandModel) -> TexturedMesh | None:
 
 
 def _posed(hand: HandModel, values: Mapping[str, np.ndarray]) -> TexturedMesh:
-    """Return the mesh of a (right) hand with these parameters, by default without texture coefficients.
+    """Return the mesh of a (right) hand with these parameters; texture coefficients default to zero.
 
-    Raises: ValueError and others if they do not match the model, or place the hand nowhere.
+    Raises: ValueError and others if the parameters do not match the model or put a vertex too far away.
     """
     sizes = {"global_orient": 3, "pose": hand.pose_dim, "shape": hand.shape_dim, "texture": hand.texture_dim}
     sizes["root_cam"] = 3

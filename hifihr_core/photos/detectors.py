@@ -1,4 +1,4 @@
-"""The table of detectors: the eyes with various efforts, and the whole photo as one hand."""
+"""The table of detectors: the eyes at various levels of effort, and the whole photo as one hand."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -49,7 +49,8 @@ def _photos(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     if "parameters" in document and "joints_px" in document:
         if not isinstance(document.get("photo"), str):
             raise DataError(
-                f"{name}: does not name its photo, expected the result of a photo from a file; predict that file again"
+                f"{name}: does not name its photo, expected a result that does; "
+                "predict the photo from a file, not an array"
             )
         return {document["photo"]: [document]}
     return document

@@ -37,7 +37,7 @@ def match_photos(
         if not meant:
             unmatched.append(key)
         elif meant[0] in matched:
-            raise DataError(f"{name}: two entries match {meant[0]}, the second is {key!r}; merge them into one list")
+            raise DataError(f"{name}: two entries match {meant[0]} (the second is {key!r}); merge them into one list")
         else:
             matched[meant[0]] = found
     if unmatched and not matched:

@@ -81,7 +81,7 @@ class ClipDone:
     def document(self, folder: Path | None = None) -> dict[str, object]:
         """Return this clip's entry in the JSON document on stdout or, given `folder`, in the folder's index.
 
-        On stdout files have their whole paths, in the index only names. `hands` is empty: it lists hands of photos.
+        On stdout, files are given by path; in the index, by name. `hands` is empty: it lists hands of photos.
         """
 
         def name(path: object) -> str:
@@ -273,7 +273,7 @@ def clip_camera(source: FrameSource, camera: CameraChoice | None) -> np.ndarray:
 
 
 def _on_cpu(module: Module) -> Module:
-    """Return the module on the CPU, copied if it is elsewhere: there, thousands of tiny systems are solved fastest."""
+    """Return the module on the CPU, where thousands of tiny systems are solved fastest; copied if it is elsewhere."""
     one = next(iter((*module.parameters(), *module.buffers())))
     return module if one.device.type == "cpu" else copy.deepcopy(module).to("cpu")
 

@@ -118,7 +118,7 @@ class ClipViewer:
             last = now
 
     def advance(self, elapsed_s: float) -> None:
-        """Advance the slider by `elapsed_s`, or back to 0 after the end; moving the slider also draws."""
+        """Move the slider forward by `elapsed_s`, or back to 0 after the end; this also draws."""
         with self._lock:
             later = float(self.slider.value) + elapsed_s
             self.slider.value = round(later if later <= self.slider.max else 0.0, 3)

@@ -130,7 +130,7 @@ class StoredClips:
 
 
 def _check(path: Path, arrays: Mapping[str, np.ndarray], hand: HandModel) -> None:
-    """Raise DataError unless the arrays are finite, have the shapes of a track of this hand, and times increase."""
+    """Raise DataError if arrays are not finite or do not fit a track of this hand, or if times decrease."""
     frames = arrays["times_s"].shape[:1]
     expected = {"times_s": frames, "seen": frames, "K": (3, 3), "global_orient": (*frames, 3), "root_cam": (*frames, 3)}
     expected |= {"pose": (*frames, hand.pose_dim), "shape": (hand.shape_dim,)}

@@ -1,4 +1,4 @@
-"""The second pass over a clip: the hand network looks at every sighting, which is then lifted with its evidence."""
+"""The second pass over a clip: the hand network looks at every sighting, and its evidence is used to lift the hand."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence

@@ -92,8 +92,8 @@ class VideoFile(FrameSource):
             raise DataError(describe_os_error(error, self.path)) from error
         except (self._av.error.FFmpegError, OSError, ValueError) as error:
             raise DataError(
-                f"{self.path}: cannot be opened as a clip ({_reason(error)}), expected mp4, mov, webm, mkv, gif, ...; "
-                "convert it, or copy it again if it is damaged"
+                f"{self.path}: cannot be opened as a clip ({_reason(error)}), expected mp4, mov, webm, mkv, gif or the "
+                "like; convert it, or copy it again if it is damaged"
             ) from error
 
     def _decoded(self, container: Any, stream: Any) -> Iterator[Any]:

@@ -26,7 +26,8 @@ class PictureSequence(FrameSource):
         first = next((image for image in map(self._read, self._paths) if image is not None), None)
         if first is None:
             raise DataError(
-                f"{self.path}: no picture could be read, expected JPEG, PNG, ...; convert or copy the pictures"
+                f"{self.path}: no picture could be read, expected JPEG, PNG or the like; convert the pictures, or copy "
+                "them again if they are damaged"
             )
         height, width = first.shape[:2]
         self.facts = ClipFacts(self.path.stem, width, height, fps, len(self._paths))

@@ -10,7 +10,10 @@ from hifihr_core.video.reading.frames import WHOLE, ClipFacts, Frame, FrameSourc
 
 
 class Webcam(FrameSource):
-    """Camera `number` on this machine; frames end when the camera stops. Raises: DeviceError if there is no camera."""
+    """Camera `number` on this machine; frames end when the camera stops.
+
+    Raises: DeviceError if the camera is not found or is in use.
+    """
 
     def __init__(self, number: int) -> None:
         super().__init__()

@@ -76,7 +76,7 @@ class Journal:
             self._file = None
 
     def _whole_bytes(self) -> int:
-        """Return the number of bytes before the first damaged line; 0 for the journal of another clip or settings."""
+        """Return the number of bytes before the first damaged line; 0 if the journal has another origin."""
         if not self._path.exists():
             return 0
         length = 0

@@ -70,9 +70,10 @@ def cost(track: Track, seen: SeenHand, time_s: float) -> float:
 
 
 def distance(expected_px: Float[np.ndarray, "21 2"], joints_px: Float[np.ndarray, "21 2"], lost_s: float) -> float:
-    """Return a hand's distance from where it is expected after `lost_s` seconds, in hand sizes, or `NEVER`.
+    """Return a hand's distance from where it is expected after `lost_s` seconds, in hand sizes.
 
-    Half of it comes from the palm, half from all joints; a change of size adds to it.
+    Half of it comes from the palm, half from all joints; a change of size adds to it. It is `NEVER` if the palm is too
+    far away or the sizes differ too much.
     """
     sizes = hand_size_px(expected_px), hand_size_px(joints_px)
     size = max(*sizes, 1.0)
