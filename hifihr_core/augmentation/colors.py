@@ -115,7 +115,7 @@ def _change_on_cpu(
 
 
 def noise_level(sigma: float) -> int:
-    """Return the index, from 0, of the level of noise (of `NOISE_LEVELS`) that is closest to a standard deviation."""
+    """Return the index, from 0, of the noise level, out of `NOISE_LEVELS`, that is closest to a standard deviation."""
     return min(max(round(float(sigma) / MAX_NOISE * NOISE_LEVELS), 1), NOISE_LEVELS) - 1
 
 

@@ -1,4 +1,4 @@
-"""Augmentation: one function draws all random numbers of a batch, another converts them to geometry.
+"""Augmentation: one function draws all random numbers of a batch, and another converts them to geometry.
 
 A picture is rolled about the principal point, cropped to the network's square, scaled and shifted. The roll R is exact
 for 3D labels and any K: pixels move by K R K^-1, which is affine. Colours, blur, noise and occlusion are applied to the

@@ -1,7 +1,7 @@
 """Compiled loops that place crops and move labels on a CPU: one call per batch instead of many small array operations.
 
-The arrays of a batch are so small that calling a library costs more than the arithmetic. The same functions in plain
-torch are in `moves`; those of crops, in NumPy, are in the tests.
+The arrays of a batch are so small that calling a library costs more than the arithmetic. `moves` contains the
+same functions for labels in plain torch; the tests contain the one for crops in NumPy.
 """
 
 import math

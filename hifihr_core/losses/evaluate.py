@@ -51,7 +51,7 @@ def loss_inputs(
     perceptual: nn.Module | None = None,
     start: PlacedEstimate | None = None,
 ) -> LossInputs:
-    """Return what the plan's terms may read of a batch; it contains only the labels that they use."""
+    """Return what the plan's terms may read from a batch, with only the labels that they use."""
     labels = {name: batch.labels[name] for name in plan.labels if name in batch.labels}
     present = {name: batch.present[name] for name in labels}
     absent = torch.zeros(len(batch), dtype=torch.bool, device=batch.image.device)

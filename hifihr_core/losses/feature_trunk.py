@@ -39,7 +39,7 @@ def load_perceptual(path: Path) -> Trunk:
 
     with torch.device("meta"):  # only shapes: the full network has half a gigabyte of unused weights
         layers = vgg19(weights=None, init_weights=False).features[:NUM_LAYERS]
-    what, remedy = "VGG19 weights of torchvision", f"run `hifihr assets fetch {PERCEPTUAL_ASSET}` again"
+    what, remedy = "VGG19 weights from torchvision", f"run `hifihr assets fetch {PERCEPTUAL_ASSET}` again"
     state = read_torch_file(path, what=what, remedy=remedy)
     try:
         layers.load_state_dict({name: state[f"features.{name}"] for name in layers.state_dict()}, assign=True)

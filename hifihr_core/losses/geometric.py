@@ -68,7 +68,7 @@ def joints_aligned(inputs: LossInputs) -> Ratio:
     """Mean joint distance after Procrustes alignment, metres: the metric PA-MPJPE.
 
     If the global rotation of a hand is uncertain, `joints_3d` is lowest for an average over its possible rotations, in
-    which fingers are wrong, too; this term measures only how the fingers are bent. The alignment has no gradient.
+    which fingers are wrong, too; this term does not depend on the rotation. The alignment has no gradient.
     """
     joints, truth = inputs.prediction.hand.joints, inputs.labels["joints_cam"]
     present = inputs.present["joints_cam"] & inputs.present["image"]

@@ -1,4 +1,4 @@
-"""Terms between the rendered picture and the photo.
+"""Terms that compare the rendered picture with the photo.
 
 Terms on colours compare the pixels in `LossInputs.region`, which has no gradient, and weight samples by
 `LossInputs.trust`. Gradients for the hand's outline come from `silhouette` and `iou`, through the renderer's

@@ -50,8 +50,8 @@ class LossInputs:
     samples; both are None in a run without rendering. `start` is the starting network's estimate for the batch, None
     unless it is the centre of the priors. `region` and `start` have no gradient.
 
-    Each property below needs the capability in quotes: a term that uses it names this capability in `requires`. Without
-    the capability the property raises ValueError.
+    Each property below needs the capability that its docstring names in quotes. A term that uses the property lists
+    this capability in `requires`; without the capability, the property raises ValueError.
     """
 
     prediction: PlacedEstimate

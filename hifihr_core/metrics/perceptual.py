@@ -1,4 +1,4 @@
-"""LPIPS with a pretrained trunk from the asset cache, which the package `lpips` would otherwise download."""
+"""LPIPS with a pretrained trunk from the asset cache; the package `lpips` itself would download the trunk."""
 
 import warnings
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def load_lpips(trunk: Path, *, net: str = "alex", device: torch.device | str = "
         warnings.simplefilter("ignore")  # torchvision warns about lpips's way of requesting an untrained trunk
         model = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
     what, remedy = (
-        f"torchvision's weights of the trunk of LPIPS-{net}",
+        f"torchvision's weights for the trunk of LPIPS-{net}",
         f"run `hifihr assets fetch {LPIPS_ASSETS[net]}` again",
     )
     state = read_torch_file(trunk, what=what, remedy=remedy)

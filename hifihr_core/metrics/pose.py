@@ -1,4 +1,4 @@
-"""Pose and shape metrics: EPE, PCK and the area under it, MPJPE and PA-MPJPE, F-scores.
+"""Pose and shape metrics: EPE, PCK and the area under its curve, MPJPE and PA-MPJPE, F-scores.
 
 All lengths are in metres; predicted and true points are in the same frame. The definitions are those of the official
 evaluators of FreiHAND and HO-3D (docs/evaluation.md states them with their sources). These are scores, not losses: some

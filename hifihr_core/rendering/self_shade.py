@@ -1,6 +1,6 @@
 """Self-shading of a mesh: ambient occlusion per vertex, and cast shadows of directional light.
 
-Gradients treat both as constants: how shadows move says little about how a hand should move, and costs time.
+Gradients treat both as constants: how shadows move says little about how a hand should move, and takes time to compute.
 """
 
 import torch

@@ -41,11 +41,11 @@ def light_at(normals: Float[Tensor, "B N 3"], light: Light) -> Float[Tensor, "B 
 
 
 def as_sky(light: Light) -> Light:
-    """Return nearly the same light without a directional part, which is converted to ambient light and sky.
+    """Return nearly the same light, with its directional part converted to ambient light and sky.
 
-    Its effect max(n.l, 0) on a surface with normal n becomes 1/4 + sum_k w_k Y_k(n) Y_k(l), with Y from `sky_basis`, w
-    1/6 for the first order and 1/16 for the second. The error is at most a tenth of the light's colour. The highlight
-    and the cast shadow of the directional part are lost.
+    The effect max(n.l, 0) of this part on a surface with normal n becomes 1/4 + sum_k w_k Y_k(n) Y_k(l), with Y from
+    `sky_basis`, w 1/6 for the first order and 1/16 for the second. The error is at most a tenth of the light's colour.
+    The highlight and the cast shadow of the directional part are lost.
     """
     weights = torch.cat([light.color.new_full((n,), _LOBE[order] / 4) for order, n in ((1, 3), (2, 5))])
     sky = (weights * sky_basis(light.direction))[:, :, None] * light.color[:, None]

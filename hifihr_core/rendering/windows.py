@@ -15,7 +15,7 @@ _NEAR_M = 1e-2
 
 @dataclass(frozen=True)
 class Window:
-    """Columns `left` to `right` and rows `top` to `bottom` of a picture (ends excluded).
+    """Columns `left` to `right` and rows `top` to `bottom` of a picture (`right` and `bottom` excluded).
 
     It is rendered at `width_px` by `height_px`, which may be larger than the window: sizes are rounded up, so that a
     few renderers serve many windows.

@@ -1,4 +1,4 @@
-"""Reusable memory for batches: to allocate new pages for each batch would take nearly as much time as decoding it."""
+"""Reusable memory for batches: allocating new pages for each batch would take nearly as much time as decoding it."""
 
 import math
 from collections import deque

@@ -72,7 +72,7 @@ class _Ask:
 
 
 class _Position:
-    """The position of a stream, an epoch and the number of samples already used in it, and the tasks from there on."""
+    """The position of a stream (an epoch and the number of samples used in it), and the tasks from there on."""
 
     def __init__(self, parts: Sequence[StreamPart], options: StreamOptions, share: Share) -> None:
         self.samples = [part.samples for part in parts]

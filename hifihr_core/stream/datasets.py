@@ -85,8 +85,8 @@ def open_dataset(
 ) -> Dataset:
     """Open the training or evaluation split of a dataset by its name, or by its folder's path or address.
 
-    `labels` are those to read, None for all. `versions` is "all" for every picture, otherwise only the first picture of
-    each annotation is used. Shards at an address (``s3://...``) are kept in a cache of `cache_bytes`.
+    `labels` are those to read, None for all. If `versions` is "all", every picture is used, otherwise only the first
+    picture of each annotation. Shards at an address (``s3://...``) are kept in a cache of `cache_bytes`.
     Raises: DataError if there is no such shard folder, split or sample; ConfigError if the package for the address is
     not installed.
     """

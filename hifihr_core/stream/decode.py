@@ -110,7 +110,7 @@ def _decode_into(sample: Encoded, out: UInt8[np.ndarray, "H W C"], factor: int =
 
     The size of `out` is that of the picture divided by `factor`, rounded up; `factor` is 1 or, for a JPEG, 2, 4 or 8.
     JPEGs are decoded directly into `out`; other formats, and rare JPEGs that cannot be converted to RGB, are decoded
-    with OpenCV. Both decoders of JPEGs are libjpeg-turbo and give the same pixels.
+    with OpenCV. For JPEGs, both ways use libjpeg-turbo and give the same pixels.
     Raises: DataError if the bytes are not a picture, or not of the size in their header.
     """
     order = "RGB" if out.shape[2] == 3 else "RGBX"

@@ -91,9 +91,9 @@ def batches(
 ) -> Iterator[Order]:
     """Yield this rank's batches of an epoch, from draw `start` on (counted over all ranks).
 
-    With `drop_last`, every rank gets the same number of full batches, as synchronous training needs; less than one
-    step's samples are omitted at the end of an epoch, different ones in each epoch. Otherwise the ranks share this
-    remainder as evenly as possible, and some may get one batch fewer.
+    With `drop_last`, every rank gets the same number of full batches, as synchronous training needs; samples at
+    the end of an epoch that are too few for a step are omitted, different ones in each epoch. Otherwise the ranks
+    share this remainder as evenly as possible, and some may get one batch fewer.
     """
     share = share or Share()
     step = batch_size * share.world_size

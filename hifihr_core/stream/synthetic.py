@@ -98,7 +98,7 @@ class SynthBatches:
         )
 
     def __len__(self) -> int:
-        """Return the number of batches of an epoch."""
+        """Return the number of batches in an epoch."""
         return self._numbers.length
 
     def __iter__(self) -> Iterator[Batch]:
@@ -114,7 +114,7 @@ class SynthBatches:
         numbers.epoch, numbers.start = numbers.epoch + 1, 0
 
     def _again(self, pool: Sequence[Batch], place: int) -> Batch:
-        """Return a random batch from the pool, augmented again; `place` is the number of the new batch in its epoch."""
+        """Return a random batch from the pool, augmented again; `place` is the number of the result in its epoch."""
         numbers = self._numbers
         bits = int(stream_bits(self.seed, numbers.epoch * numbers.length + place, numbers.share.rank, "again")[0])
         return vary(pool[bits % len(pool)], AugmentRanges(), seed=self.seed, epoch=bits >> 32)

@@ -27,7 +27,7 @@ def start_workers(count: int, device: torch.device) -> ThreadPoolExecutor:
 def map_ahead(pool: ThreadPoolExecutor, make: Callable[[A], R], tasks: Iterable[A], *, ahead: int) -> Iterator[R]:
     """Yield ``make(task)`` for every task, in order; up to `ahead` of them are started before they are requested.
 
-    An error of `make` is raised when the result of its task is requested. If the caller stops early, tasks that have
+    An error in `make` is raised when the result of its task is requested. If the caller stops early, tasks that have
     not begun are cancelled.
     """
     left = iter(tasks)
@@ -46,7 +46,7 @@ def _start(threads: int, cuda_index: int | None) -> None:
     """Make torch use one thread in this worker, whose small tensors do not benefit from several.
 
     torch stores this number per thread, but a thread that uses torch for the first time inherits the last number that
-    any thread set. So this thread uses torch right away, and another one sets the number that is inherited back to
+    any thread set. So this thread uses torch right away, and another thread then resets the inherited number to
     `threads`.
     """
     torch.set_num_threads(1)

@@ -31,8 +31,8 @@ Picture = UInt8[np.ndarray, "S S 3"]
 def make_bank(*, image_px: int, count: int, seed: int, photos: Path | None = None) -> UInt8[Tensor, "N 3 S S"]:
     """Return a bank of square backgrounds: scikit-image's photos, those in `photos`, then `count` procedural ones.
 
-    Their side S is 1.5 times `image_px`, but at most 480 pixels. Of the folder `photos`, at most 400 pictures are used,
-    at any depth. Raises: DataError if this folder has no readable picture.
+    Their side S is 1.5 times `image_px`, but at most 480 pixels. At most 400 pictures from the folder `photos` and its
+    subfolders are used. Raises: DataError if there is no readable picture among them.
     """
     random = np.random.default_rng(seed)
     side_px = min(int(_BANK_SCALE * image_px), _MAX_BANK_PX)
@@ -163,7 +163,7 @@ _PAINTERS = (_wall, _clutter, _texture, _clutter, _weave, _clutter)
 def draw_backdrops(bank: UInt8[Tensor, "N 3 S S"], size_px: tuple[int, int], dice: Dice) -> Float[Tensor, "B 3 H W"]:
     """Return a background for each sample: part of a random picture from the bank, changed at random.
 
-    It is rotated, scaled, recoloured, and may be mirrored and out of focus. `size_px` is (height, width). Values are
+    It is rotated, scaled and recoloured, and may be mirrored and out of focus. `size_px` is (height, width). Values are
     RGB in [0, 1].
     """
     which = dice.integer(bank.shape[0]).to(bank.device)

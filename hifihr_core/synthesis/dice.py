@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 class Dice:
-    """Random numbers for a batch: every call takes the next ones of one CPU generator, and moves them to `device`."""
+    """Random numbers for a batch: every call takes the next ones from one CPU generator, and moves them to `device`."""
 
     def __init__(self, batch: int, seed: int, device: torch.device) -> None:
         self.batch, self.device = batch, device

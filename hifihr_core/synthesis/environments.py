@@ -44,7 +44,7 @@ def make_environments(*, count: int, seed: int, folder: Path | None = None) -> F
 
 
 def draw_environments(bank: Float[Tensor, "N 16 32 3"], dice: Dice) -> Light:
-    """Return the light of a random map of the bank for each sample, in the camera frame.
+    """Return the light of a random map from the bank for each sample, in the camera frame.
 
     The map is rotated at random about the vertical; the camera looks slightly up or down, and is slightly tilted. A
     white sphere in this light has a mean brightness of 1.

@@ -22,7 +22,7 @@ _BALANCE, _BALANCE_ERROR = (0.0, 1.0), 0.025
 def expose_scene(
     light: Light, backdrop: Float[Tensor, "B 3 H W"], dice: Dice, skin: Float[Tensor, "B 3"]
 ) -> tuple[Light, Float[Tensor, "B 3 H W"]]:
-    """Return light and background after the camera's exposure and white balance, which are simulated.
+    """Return light and background after the simulated exposure and white balance of a camera.
 
     `backdrop` is the albedo of the background, which is lit like a wall, slightly brighter or darker than the hand. The
     exposure depends on the brightness of background and hand, whose mean albedo is `skin`; the white balance depends on

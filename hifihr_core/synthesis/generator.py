@@ -196,7 +196,7 @@ class Synthesizer:
         return change_batch(image, None, draws)[0]
 
     def _label(self, scene: "_Scene", view: "_View", dice: Dice) -> dict[str, Mapping[str, Tensor]]:
-        """Return labels and presence: all of `samples.LABELS`, except `texture` of hands with gloves or no texture."""
+        """Return labels and presence: all of `samples.LABELS`, except `texture` for hands with gloves or no texture."""
         posed, parameters, light = scene.posed, scene.parameters, scene.light
         joints_cam, joints_px = posed.joints_cam, posed.joints_px
         visible = exact.visible_joints(joints_px, joints_cam, view.depth)
@@ -275,7 +275,7 @@ def _environments(options: SynthOptions, seed: int, device: torch.device) -> Flo
 
 
 def _some(record: Record, rows: Tensor) -> Record:
-    """Return the record of the samples `rows` only; None for None."""
+    """Return a record reduced to the samples `rows`; None for None."""
     return map_tensors(lambda values: values[rows], record)
 
 

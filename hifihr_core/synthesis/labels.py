@@ -57,9 +57,9 @@ def detect_keypoints(
 ) -> tuple[Float[Tensor, "B 21 2"], Float[Tensor, "B 21"]]:
     """Simulate a 2D detector: return joints with noise, which is larger for hidden ones, and matching confidences.
 
-    `hand_px` is the size of the hand, which scales the noise; `size_px` is (height, width) of the picture. Joints
-    outside the picture, and each other joint with the probability `missing` (four times this if hidden), are not found:
-    they are (0, 0) with confidence 0, as in detectors' files.
+    `hand_px` is the size of the hand, which scales the noise; `size_px` is (height, width) of the picture. A joint
+    is not found if its noisy position is outside the picture, and otherwise with the probability `missing` (four times
+    this if hidden). Joints that are not found are (0, 0) with confidence 0, as in detectors' files.
     """
     part = torch.where(visible > 0, 0.01, 0.04) * dice.log_uniform(0.5, 2.0, 21)
     found = joints_px + (part * hand_px[:, None])[..., None] * dice.normal(21, 2)

@@ -70,7 +70,8 @@ def bands(batch: int, height: int) -> list[tuple[int, int, int]]:
 def partial_bands(batch: int, height: int) -> list[tuple[int, int, int, int]]:
     """Divide the rows of a batch into bands, (image, number of the band, first row, last row + 1), for backward passes.
 
-    Bands do not depend on the number of threads, and each has its own partial sum, so neither do the gradients.
+    The bands do not depend on the number of threads, and each has its own partial sum, so the gradients do not depend
+    on that number either.
     """
     parts = max(1, min(PARTIALS // max(batch, 1), height // 8))
     rows = _split(batch, height, parts)

@@ -53,6 +53,6 @@ def test_another_file_is_refused(tmp_path):
     (tmp_path / "text.pth").write_bytes(b"no weights")
     torch.save({"features.0.weight": torch.zeros(1)}, tmp_path / "other.pth")
     for name in ("text.pth", "other.pth", "absent.pth"):
-        expected = r"(not|expected) VGG19 weights of torchvision.*; run `hifihr assets fetch vgg19` again"
+        expected = r"(not|expected) VGG19 weights from torchvision.*; run `hifihr assets fetch vgg19` again"
         with pytest.raises(AssetError, match=expected):
             load_perceptual(tmp_path / name)
