@@ -177,7 +177,8 @@ def _report(done: "Sequence[_Clip]", json: bool) -> None:
         emit_table(("clip", "track", "side", "seconds", "score", "files"), rows)
     if len(failed) == len(done):
         raise DataError(
-            f"none of the {len(done)} clips could be processed; fix what the warnings above name, then run it again"
+            f"none of the {len(done)} clips could be processed; fix what the warnings above name, "
+            "then run the command again"
         )
     if not rows:
         count = len(done) - len(failed)

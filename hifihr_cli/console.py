@@ -119,7 +119,7 @@ def progress(title: str, *, unit: str = "") -> Iterator[OnProgress]:
 
 
 class PlainProgress:
-    """Progress for logs: one line per tenth of the work, or for calls with a text at most one line in ten seconds."""
+    """Progress for logs: one line per tenth of the work, or, for calls with a text, at most one every ten seconds."""
 
     def __init__(self, title: str, unit: str) -> None:
         self._title, self._unit, self._tenths, self._last_s = title, unit, -1, -_SECONDS_BETWEEN

@@ -52,8 +52,8 @@ GroundTruth = Annotated[
     Path | None,
     typer.Option(
         "--gt",
-        help="Folder with evaluation_xyz.json and evaluation_verts.json; default: the shards, or with --predictions or "
-        "--self-test $HIFIHR_DATA/raw/DATASET.",
+        help="Folder with evaluation_xyz.json and evaluation_verts.json; default: the shards, or "
+        "$HIFIHR_DATA/raw/DATASET with --predictions or --self-test.",
         metavar="FOLDER",
     ),
 ]

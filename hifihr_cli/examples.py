@@ -17,7 +17,7 @@ EXAMPLES: Mapping[str, Sequence[tuple[str, str]]] = {
     ),
     "train": (
         ("train --supervision self", "learn from detected joints and the pixels alone"),
-        ("train --config freihand_weak --out runs/weak", "an experiment of the paper, by the name of its preset"),
+        ("train --config freihand_weak --out runs/weak", "an experiment from the paper, by the name of its preset"),
         ("train --resume --out runs/weak", "continue an interrupted run"),
     ),
     "eval": (
@@ -26,7 +26,7 @@ EXAMPLES: Mapping[str, Sequence[tuple[str, str]]] = {
         ("eval --dataset freihand --predictions pred.zip --gt FreiHAND", "predictions from any program"),
     ),
     "predict": (
-        ("predict photo.jpg", "every hand of a photo: mesh, rig, texture, joints"),
+        ("predict photo.jpg", "every hand in a photo: mesh, rig, texture, joints"),
         ("predict photo.jpg --refine", "fit each hand to its photo and take its texture from it"),
         ("predict holiday/ --json", "a whole folder; one JSON document on stdout"),
         ("predict photo.jpg --page", "also write a single index.html to look at or share"),

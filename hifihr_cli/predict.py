@@ -247,7 +247,7 @@ def predict(
     per hand: .obj, and parameters as .json and .npz. hands.json lists all files. Per clip: an overlay .mp4; per tracked
     hand: an animated .glb and .bvh, and parameters as .npz and .jsonl. The same command resumes an interrupted run.
     Options that clips ignore: --detector, --min-score, --boxes, --box, --hand, --joints, --backdrop, --page. Exits with
-    code 1 if no hand was found in any photo or a photo could not be processed.
+    code 1 if no hand was found or only some of the inputs could be processed, and 3 if none could be processed.
     """
     _check_at_most_one({"--focal": focal, "--fov": fov, "--intrinsics": intrinsics})
     _check_at_most_one({"--box": box, "--boxes": boxes})

@@ -25,7 +25,7 @@ Paper = Annotated[
     bool,
     typer.Option(
         "--paper",
-        help="Choose as the HiFiHR authors' code does, such as Phong shading and colours that are not normalised.",
+        help="Make the choices of the HiFiHR authors' code, such as Phong shading and unnormalised colours.",
         show_default=False,
     ),
 ]

@@ -85,7 +85,7 @@ def look_at_devices() -> Iterator[Row]:
     """Report the CPU and the GPUs that torch can use."""
     import torch
 
-    yield "cpu", "ok", f"{os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads", ""
+    yield "cpu", "ok", f"cores: {os.cpu_count() or 'unknown'}, threads of torch: {torch.get_num_threads()}", ""
     for index in range(torch.cuda.device_count()):
         device = torch.cuda.get_device_properties(index)
         yield (
@@ -171,7 +171,7 @@ def look_at_models() -> Iterator[Row]:
         except HifihrError as error:
             yield name, "problem", str(error), REINSTALL
         else:
-            yield name, "ok", f"can be loaded, {path.stat().st_size / 1e6:.1f} MB, licence free", ""
+            yield name, "ok", f"can be loaded, {path.stat().st_size / 1e6:.1f} MB, licence: free", ""
 
 
 def look_at_eyes() -> Iterator[Row]:
@@ -194,7 +194,7 @@ def look_at_assets() -> Iterator[Row]:
         state = check(asset)
         ok: State = {"present": "ok", "missing": "note"}.get(state, "problem")  # type: ignore[assignment]
         line = "" if state == "present" else remedy(asset)
-        yield asset.id, ok, f"{state}, licence {asset.licence}", line
+        yield asset.id, ok, f"{state}, licence: {asset.licence}", line
 
 
 def look_at_extras() -> Iterator[Row]:

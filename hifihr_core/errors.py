@@ -2,7 +2,7 @@
 
 A message names the thing, what was found, what was expected, and the remedy:
 
-    training_K.json: 32,559 entries, expected 32,560; the download is incomplete, download FreiHAND_pub_v2.zip again
+    training_K.json: 32,559 entries, expected 32,560; the download is incomplete, so get FreiHAND_pub_v2.zip again
 """
 
 

@@ -111,7 +111,7 @@ def _refuse_other_kinds(path: Path) -> None:
 
 
 def _reason(error: OSError) -> str:
-    """Return only the reason of an error, without the name of the temporary file."""
+    """Return only the reason for an error, without the name of the temporary file."""
     return describe_os_error(OSError(error.errno, error.strerror or str(error)))
 
 

@@ -49,7 +49,7 @@ def read_facts(path: Path, *, format: str = FORMAT, version: str = FORMAT_VERSIO
         raise AssetError(f"{path}: {found}, expected {format}; give another file")
     if facts.get("format_version") != version:
         raise AssetError(
-            f"{path}: {format} version {facts.get('format_version')}, expected {version}; "
+            f"{path}: {format} version {facts.get('format_version', '(none)')}, expected {version}; "
             "use the version of hifihr that wrote it"
         )
     if format == FORMAT and (missing := [name for name in FIELDS if name not in facts]):

@@ -69,7 +69,7 @@ def check_bytes(asset: Asset, path: Path, *, origin: str) -> None:
         path.unlink()
     raise AssetError(
         f"{origin}: sha256 {found[: len(expected)]}, expected {expected}; the file is damaged or was replaced, "
-        "get it again"
+        "so get it again"
     )
 
 

@@ -13,7 +13,7 @@ def raw_folder(dataset: str) -> Path:
     """Return the folder in which the raw files of a dataset are expected.
 
     If this folder does not exist, but `prepare synth --as` has generated a dataset in the same layout, the folder of
-    that one is returned.
+    the generated dataset is returned.
     """
     place = data_home() / "raw" / dataset
     return place if place.exists() else next(iter(generated_trees(dataset)), place)

@@ -161,7 +161,7 @@ def describe(error: ValidationError, cls: type[Settings], layers: list[tuple[str
         return f"{_source(parts, layers)}: {name}: found {_show(value)}, {_EXPECTED_WEIGHT}"
     name, names = ".".join(parts), list(known_names(cls))
     source = _source(parts, layers)
-    more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
+    more = f" (and {len(details) - 1} more error{'s'[: len(details) > 2]})" if len(details) > 1 else ""
     if first["type"] == "extra_forbidden":
         nearest = nearest_name(name, names)
         known = [other.rpartition(".")[2] for other in names if other.rpartition(".")[0] == ".".join(parts[:-1])]

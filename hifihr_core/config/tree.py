@@ -1,4 +1,4 @@
-"""The settings of a training run: one frozen tree, saved resolved beside the run and inside its checkpoints."""
+"""The settings of a training run: one frozen tree, saved in full in the run folder and in its checkpoints."""
 
 from typing import Literal
 
@@ -32,7 +32,7 @@ class DataSettings(Settings):
     augmentation: Literal["standard", "paper", "none"] = "standard"
     """Augmentation of training crops: all kinds, only in-plane rotation as in the paper, or none."""
     versions: Literal["first", "all"] = "first"
-    """Pictures to use of an annotation that has several (FreiHAND has four): the first, as in the paper, or all."""
+    """Which pictures to use if an annotation has several (FreiHAND has four): the first, as in the paper, or all."""
     cache_gb: PositiveFloat = 20.0
     """Disk space in GB for shards fetched from addresses ($HIFIHR_DATA/cache); shuffling is best if all of them fit."""
     workers: NonNegativeInt = 2
@@ -97,7 +97,7 @@ class LossSettings(Settings):
     weights: dict[str, Weight] = Field(default_factory=dict)
     """Weights of terms, by name, that replace those of the supervision level; 0 disables a term."""
     priors: Literal["mean", "start"] = "mean"
-    """Centre of the priors on pose, shape and texture: the mean, or the estimates of the starting network."""
+    """Centre of the priors on pose, shape and texture: the mean, or the starting network's estimates."""
 
 
 class TrainSettings(Settings):

@@ -36,7 +36,7 @@ def test_everything_the_contract_names_is_looked_at(findings):
     assert ("extras", "pytorch3d") in found
     assert {name for group, name in found if group == "assets"} == set(REGISTRY)
     for name, asset in REGISTRY.items():
-        assert f"missing, licence {asset.licence}" == found["assets", name]["found"]
+        assert f"missing, licence: {asset.licence}" == found["assets", name]["found"]
     assert {name for group, name in found if group == "folders"} == {"cache", "data", "here"}
     assert all(f["remedy"] for f in found.values() if f["state"] != "ok")
     assert all(not f["remedy"] for f in found.values() if f["state"] == "ok")
@@ -73,7 +73,7 @@ def test_a_damaged_asset_is_a_problem(findings, run_cli, home, tmp_path, quick):
     assert ended.code == 1
     assert ended.message.startswith("error: 1 of ")
     assert "assets vgg19" in ended.message
-    assert "\nassets\tvgg19\tproblem\tunverified, licence free\trun `hifihr assets fetch vgg19`\n" in ended.out
+    assert "\nassets\tvgg19\tproblem\tunverified, licence: free\trun `hifihr assets fetch vgg19`\n" in ended.out
 
 
 def test_data_folders_are_listed(findings, tmp_path, quick):

@@ -135,7 +135,7 @@ def test_a_mistake_names_the_layer_that_made_it(tmp_path):
         load_settings(Root, preset=preset)
     with pytest.raises(ConfigError, match=r"option for seed: seed: found -2"):
         load_settings(Root, preset=preset, flags={"seed": -2})
-    with pytest.raises(ConfigError, match=r"\(and 1 more\)"):
+    with pytest.raises(ConfigError, match=r"\(and 1 more error\)"):
         load_settings(Root, preset=preset, overrides=["amp=1"])
 
 
