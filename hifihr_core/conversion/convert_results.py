@@ -54,7 +54,7 @@ class Converted:
 def plan_conversions(
     paths: Sequence[Path], *, to: str, formats: Sequence[str], folder: Path | None = None, overwrite: bool = False
 ) -> tuple[tuple[Conversion, ...], int]:
-    """Return the hands to convert in JSON files or results folders, each once, and the number that already are.
+    """Return the hands to convert from JSON files or results folders, each once, and the number already converted.
 
     Files are written to `folder`, by default beside their source.
     Raises: DataError if there are none, two would have the same files, or a file exists and `overwrite` is False;
@@ -71,7 +71,7 @@ def plan_conversions(
     given = {file.resolve(): file for path in paths for file in result_files(path)}.values()
     files = [file for file in given if not file.stem.endswith(_ENDS)]
     if not files:
-        raise DataError(f"{paths[0]}: already a converted hand, expected a hand's file from `hifihr predict`")
+        raise DataError(f"{paths[0]}: found only converted hands, expected a hand's file from `hifihr predict`")
     plan = tuple(Conversion(file, folder or file.parent, f"{file.stem}_{to}") for file in files)
     _refuse_collisions(plan)
     endings = {ending for name in chosen for ending in FORMATS[name].endings}

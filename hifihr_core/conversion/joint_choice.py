@@ -28,7 +28,7 @@ def joint_definition(name: str) -> JointDefinition:
 
 
 def convert_joints(hand_name: str, definition: JointDefinition) -> Convert:
-    """Return a function that replaces the joints of a hand of this model by those of `definition`.
+    """Return a function that replaces the joints of a hand of this model with those of `definition`.
 
     The surface is unchanged.
     """

@@ -34,8 +34,8 @@ CONVENTIONS: Mapping[str, str] = {
     "hand_pose_pca": "the same pose as coefficients of hands_components about hands_mean; for smplx, take the first "
     "n < 45 of them, with flat_hand_mean=False, use_pca=True, num_pca_comps=n",
     "left": "for MANO's left hand with a corrected shape basis (shapedirs[:, 0, :] *= -1 in the official file)",
-    "residual_mm": "distances of the vertices from their target points on the predicted surface, and of the joints "
-    "computed from both",
+    "residual_mm": "distances of the vertices from their target points on the predicted surface, and between the "
+    "joints computed from each",
 }
 
 

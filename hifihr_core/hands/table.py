@@ -76,7 +76,7 @@ def load_hand(
     row = lookup(HANDS, name, "hand model", error=ValueError)
     basis = row.bases[0] if pose_basis is None else pose_basis
     if basis not in row.bases:
-        raise ValueError(f"unknown pose basis {basis!r} for {name}, expected one of {', '.join(row.bases)}")
+        raise ValueError(f"unknown pose basis {basis!r} for {name}, expected {' or '.join(row.bases)}")
     if unknown := [option for option in options if option not in row.options]:
         raise ValueError(f"{name} has no option {unknown[0]}; its options: {', '.join(row.options)}")
     build: Callable[..., HandModel] = load_attribute(row.builder)

@@ -96,7 +96,7 @@ def fit_keypoints(
 ) -> PlacedHands:
     """Move right hands from `start` onto their keypoints; steps that do not lower the cost are rejected.
 
-    Joints of confidence 0 are ignored. If the keypoints have another definition than the hand's joints, row k of
+    Joints of confidence 0 are ignored. If the keypoints are defined differently from the hand's joints, row k of
     `definition` gives keypoint k as a weighted sum of those joints (see `seen_definition`); the hands keep their own
     definition. No gradients are recorded.
     """

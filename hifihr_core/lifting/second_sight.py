@@ -130,7 +130,7 @@ class SecondSight:
         K: Float[Tensor, "B 3 3"],
         evidence: Evidence,
     ) -> PlacedHands:
-        """Return right hands, lifted from the evidence and their keypoints, except those for which `found` is 0."""
+        """Return right hands, lifted from the evidence and the keypoints; keypoints with `found` 0 are ignored."""
         return self._network.lifter(keypoints_px, found, K, evidence=evidence)
 
     @property

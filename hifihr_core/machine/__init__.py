@@ -1,1 +1,1 @@
-"""Devices, threads, memory and compiled loops of this machine, and the division of work over several machines."""
+"""Devices, threads, memory and compiled loops of this machine, and the division of work among several machines."""

@@ -11,7 +11,7 @@ _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a function on first use, without the interpreter lock, and cache the machine code on disk.
+    """Compile a function on first use, to run without the interpreter lock; cache the machine code on disk.
 
     The cache is beside the source or, if that is read-only, in the user's cache folder (`NUMBA_CACHE_DIR` overrides
     both). If neither is writable, every process compiles again.

@@ -1,4 +1,4 @@
-"""Divide work over several machines: the list of items alone determines each machine's part."""
+"""Divide work among several machines: the list of items alone determines each machine's part."""
 
 import re
 from dataclasses import dataclass

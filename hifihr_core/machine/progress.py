@@ -1,4 +1,4 @@
-"""Progress reports of long work."""
+"""Progress reports from long-running work."""
 
 from collections.abc import Callable
 

@@ -105,8 +105,8 @@ def load_checkpoint(path: Path, *, device: torch.device | str = "cpu") -> Checkp
     """Rebuild a network from its weight file, or from the best one in a run folder.
 
     The hand is loaded with its full texture map, even if the run used a smaller `model.texture_px` to save time.
-    Raises: AssetError if the file is missing, damaged, not one of hifihr or from a newer version, or has non-finite
-    weights.
+    Raises: AssetError if the file is missing, damaged, not one of hifihr's or from a newer version, or has
+    non-finite weights.
     """
     path = find_checkpoint(Path(path))
     facts, state = read_facts(path), read_tensors(path)

@@ -168,6 +168,6 @@ def _load_state(backbone: nn.Module, state: Mapping[str, Tensor], name: str, ori
         first = (missing + wrong)[0]
         raise AssetError(
             f"{origin}: tensors of {name} that are missing or of the wrong size: {len(missing) + len(wrong)}, first "
-            f"{first}; expected a state dict of that timm model"
+            f"{first}; expected a state dict of that backbone"
         )
     backbone.load_state_dict({key: state[key] for key in known})

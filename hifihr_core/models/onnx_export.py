@@ -133,8 +133,8 @@ def export_onnx(network: str, path: Path) -> float:
     """Write a network as ONNX with a variable batch size; return the largest relative difference from torch.
 
     `network` is a name in `NETWORKS`, a weight file, or a run folder. Raises: AssetError if the weights are missing or
-    broken, or the written file gives different results; ConfigError if the package `onnx` is missing; DataError if
-    `path` cannot be written.
+    broken, or the written file gives different results; ConfigError if there is no such network, or a package for
+    the export is missing; DataError if `path` cannot be written.
     """
     if network not in NETWORKS and not Path(network).exists():
         raise ConfigError(

@@ -13,9 +13,9 @@ from hifihr_core.models.contract import ImageNetwork
 
 @dataclass(frozen=True)
 class NetworkRow:
-    """One image network: "module:function" of ``build(hand, settings, *, image_px, weights)``, and what it adds.
+    """One image network: "module:function" of ``build(hand, settings, *, image_px, weights)``, and its extra outputs.
 
-    `gives` lists additional outputs of this network that loss terms may require, such as "keypoints".
+    `gives` lists the extra outputs that loss terms may require, such as "keypoints".
     """
 
     builder: str

@@ -293,7 +293,7 @@ class AnnyHand(HandModel):
         return PosePrior(self.pose_mean, self.pose_basis_z, self.pose_whiten, self.limits)
 
     def sample_parameters(self, batch: int, *, generator: torch.Generator) -> HandParameters:
-        """Sample hands: poses from the pose bank, blends of two skins, uniform rotation, normal shape up to 2.5."""
+        """Sample hands: poses from the bank, blends of two skins, uniform rotation, normal shape clamped to 2.5."""
         device = generator.device
         shape = torch.randn(batch, self.shape_dim, generator=generator, device=device)
         pose = sample_poses(self.pose_bank.float().to(device), self.limits.float().to(device), batch, generator)

@@ -94,7 +94,7 @@ def _about(axis: np.ndarray, angle: float, out: np.ndarray) -> None:
 def _fill_turns(pose: np.ndarray, axes: np.ndarray, slots: np.ndarray, turns: np.ndarray) -> None:
     """Fill `turns` (18, 3, 3) with the rotation of each joint.
 
-    `slots` ascend, so the rotations about the axes of a joint are multiplied in the order of `rig.SLOTS`.
+    `slots` is sorted, so the rotations about the axes of a joint are multiplied in the order of `rig.SLOTS`.
     """
     single, product = np.empty((3, 3)), np.empty((3, 3))
     turns[:] = 0.0

@@ -1,7 +1,7 @@
 """Convert the user's `MANO_RIGHT.pkl` or `MANO_LEFT.pkl` to plain arrays, without chumpy and without running the file.
 
-The official pickles contain chumpy and SciPy objects, of which only the state is read. Files that others re-pickled
-with plain arrays are accepted too. In either case the numbers are checked before anything is written.
+The official pickles contain chumpy and SciPy objects, of which only the state is read. Files that were
+re-pickled with plain arrays are accepted too. In either case the numbers are checked before anything is written.
 """
 
 import hashlib

@@ -51,7 +51,7 @@ def _from_lines(path: Path, lines: Any, remedy: str) -> tuple[np.ndarray, np.nda
         uvs = np.array(points, dtype=np.float64).reshape(-1, 2)
         table = np.array(corners, dtype=np.int64).reshape(-1, 3, 2) - 1
     except (TypeError, ValueError) as error:
-        raise AssetError(f"{path}: not a valid OBJ file ({error}); {remedy}") from error
+        raise AssetError(f"{path}: its lines are not a valid OBJ file ({error}); {remedy}") from error
     faces, faces_uvs = table[..., 0], table[..., 1]
     _check(path, faces_uvs, uvs, len(faces), remedy)
     # The lines repeat each point for every face that uses it.

@@ -43,7 +43,7 @@ def test_a_folder_of_results_becomes_mano(
     assert (again.code, "--overwrite" in again.message) == (3, True)
     assert run_cli("convert", folder, "--to", "smplx").code == 2
     wrong = run_cli("convert", folder / "img_1_mano.json", "--overwrite", "--out", folder / "twice")
-    assert (wrong.code, "already a converted hand" in wrong.message) == (3, True)
+    assert (wrong.code, "found only converted hands" in wrong.message) == (3, True)
 
 
 @pytest.fixture
