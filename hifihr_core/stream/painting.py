@@ -113,8 +113,9 @@ class PicturesOfWorker(_OfSamples):
 class PicturesOnDevice(_OfSamples):
     """Samples that are decoded and painted together, as tensors on any device.
 
-    The results differ from those of `PicturesOfWorker` only by rounding, and because JPEG compression is omitted even
-    if it was drawn. Raises: DataError if the bytes are not a picture; RuntimeError if nvJPEG fails.
+    The results differ from those of `PicturesOfWorker` only by rounding, in pictures that shrink by more than a quarter
+    (see `warp_on_device`), and because JPEG compression is omitted even if it was drawn.
+    Raises: DataError if the bytes are not a picture; RuntimeError if nvJPEG fails.
     """
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))

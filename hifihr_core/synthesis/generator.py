@@ -125,7 +125,7 @@ class Synthesizer:
         """Return the scene with its final light, and the background.
 
         An environment map lights hand and background, the exposure suits both, and the hand casts shadows on itself. A
-        lamp lights only the hand; `lens` then imitates shadows and exposure in the picture.
+        lamp does not light the background; `lens` then imitates shadows and exposure in the picture.
         """
         backdrop = draw_backdrops(self._bank, self.options.size_px, dice)
         if self._environments is None:
