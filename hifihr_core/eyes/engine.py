@@ -21,7 +21,8 @@ class Engine:
     """A network that is ready to run on square pictures `image_px` pixels wide (None: the input size of the network).
 
     `threads` is the number of CPU threads; 0 uses one per core. Several pictures are processed at a time, each by a
-    single thread, because the networks are too small to be split. The result for a picture does not depend on others.
+    single thread, because the networks are too small to be split. The result for a picture does not depend on the
+    other pictures.
     """
 
     def __init__(self, network: nn.Module, *, threads: int = 0, image_px: int | None = None) -> None:

@@ -32,7 +32,7 @@ def onnx_bytes(network: nn.Module, input_shape: Sequence[int]) -> bytes:
 
 
 class _Graph:
-    """The nodes and constants of an ONNX graph, as far as they are written."""
+    """The nodes and constants written so far of an ONNX graph."""
 
     def __init__(self) -> None:
         self.nodes: list[bytes] = []

@@ -140,7 +140,7 @@ def is_doubtful(detection: Detection) -> bool:
 
 
 def _side_confidence(detection: Detection, side: Side) -> float | None:
-    """Return the eyes' confidence in the side they chose; None if the side was given or the eyes were not used."""
+    """Return the eyes' confidence in the side they chose; None if another side was given or the eyes were not used."""
     seen = detection.seen
     return None if seen is None or side != seen.side else seen.side_confidence
 

@@ -48,8 +48,8 @@ class OutputSettings:
     """What is written, and where; `formats` are names of `exports.FORMATS`.
 
     `pictures` adds an overlay and a sheet of views as JPEG. `bones` is the bone naming scheme (vrm, unreal, mano). With
-    `backdrop`, a scene shows the photo behind its hands; with `page`, one HTML file shows all photos of the run; with
-    `forearm`, hands in scenes have a short piece of forearm.
+    `backdrop`, a scene shows the photo behind its hands; with `page`, one HTML file shows up to `MAX_PHOTOS` photos of
+    the run; with `forearm`, hands in scenes have a short piece of forearm.
     """
 
     folder: Path
@@ -90,13 +90,14 @@ def predict_files(
 ) -> Iterator[Done]:
     """Predict the photos one by one and write the files of each hand.
 
-    Hand n of `a.jpg` is written as `a_n.obj` and so on, all its hands as `a.glb`; `hands.json` lists the results. A
-    photo that an earlier run finished with the same settings is skipped, so an interrupted run resumes. A photo that
-    cannot be read, or whose box or camera does not fit, is reported; the others are still processed. `boxes` maps paths
-    to hands that replace the detector's. `convert` changes every hand before it is written, for example to MANO with
-    `ManoConverter.convert`. With `same_person`, all photos are of one person, whose hands get the same skin; if one
-    photo must be processed again, all are. With a `part`, `paths` are only its photos (`photos_of_part`); other parts
-    may write to the same folder at the same time, and the index of that folder lists the photos of all parts.
+    Hand n of `a.jpg` is written as `a_n.obj` and so on, and all hands of the photo as `a.glb`; `hands.json` lists the
+    results. A photo that an earlier run finished with the same settings is skipped (unless `output` asks for a page or
+    to overwrite), so an interrupted run resumes. A photo that cannot be read, or whose box or camera does not fit, is
+    reported; the others are still processed. `boxes` maps paths to hands that replace the detector's. `convert` changes
+    every hand before it is written, for example to MANO with `ManoConverter.convert`. With `same_person`, all photos
+    are of one person, whose hands get the same skin; if one photo must be processed again, all are. With a `part`,
+    `paths` are only its photos (`photos_of_part`); other parts may write to the same folder at the same time, and the
+    index of that folder lists the photos of all parts.
 
     Raises: ConfigError for an unknown format; DataError if results with other settings exist, or results cannot be
     written.

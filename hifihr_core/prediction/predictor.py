@@ -147,8 +147,8 @@ class Predictor:
     ) -> PhotoResult:
         """Reconstruct every hand in a photo, given as a path, an upright RGB array, or a `Photo`.
 
-        `K` or `camera` describe the photo's camera. Without them, EXIF's focal length is used; without that, a field of
-        view is assumed, and the results say that their metric scale is unknown. `detections` replace the detector.
+        `K` or `camera` describes the photo's camera. Without them, EXIF's focal length is used; without that, a field
+        of view is assumed, and the results say that their metric scale is unknown. `detections` replace the detector.
         All pixels are those of the full-size photo. A photo without hands gives an empty result. `on_step` is called
         after every refinement step.
         Raises: ValueError for an array that is not a uint8 RGB photo; DataError for a file that cannot be read, or a

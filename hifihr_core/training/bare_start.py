@@ -1,5 +1,5 @@
-"""Choose the initial network of a run whose settings do not describe one: that of the newest pretraining, or else the
-shipped one.
+"""Choose the initial network of a run whose settings do not describe one: that of the newest pretraining run, or
+else the shipped one.
 
 Random heads, such as those of the paper's networks (`--config`), learn nothing useful in an afternoon on a CPU.
 """
@@ -43,7 +43,7 @@ class BareStart:
     """The initial network of a run: its settings, its weight file, and a line for the user.
 
     `layer` contains the settings of the network, with lower priority than everything that the user sets. `keeps` has
-    higher priority than the settings of pretraining, so that a pretraining keeps the heads that it does not train.
+    higher priority than the settings of pretraining, so that a pretraining run keeps the heads that it does not train.
     `init` is the weight file, or None if only the shipped weights of the backbone are used.
     """
 
@@ -58,9 +58,9 @@ def find_bare_start(
 ) -> BareStart | None:
     """Return the initial network of a run, or None if the user's settings `given` (dotted names) describe one.
 
-    A pretraining starts from the shipped network. All other runs start from the newest pretraining in `runs` for their
-    hand, or from the shipped network if there is none. If the shipped network was trained for another hand, only its
-    backbone is used, with new heads. Also returns None if there is no network to start from.
+    A pretraining run starts from the shipped network. All other runs start from the newest pretraining run in `runs`
+    for their hand, or from the shipped network if there is none. If the shipped network was trained for another hand,
+    only its backbone is used, with new heads. Also returns None if there is no network to start from.
     """
     if ABOUT_THE_NETWORK & set(given):
         return None
@@ -68,7 +68,7 @@ def find_bare_start(
     if hand == "auto":
         hand = "anny" if SYNTH in settings.data.train else richest_hand()
     if not pretraining and runs is not None and (path := newest_pretraining(runs, hand)) is not None:
-        return _start_from(path, hand, settings, f"the newest pretraining, {path}")
+        return _start_from(path, hand, settings, f"the newest pretraining run, {path}")
     shipped = shipped_model(IMAGE_NETWORK)
     if shipped is None:
         return None
@@ -77,9 +77,9 @@ def find_bare_start(
 
 
 def newest_pretraining(runs: Path, hand: str) -> Path | None:
-    """Return the weight file of the newest pretraining for a hand in the folder `runs`, or None if there is none.
+    """Return the weight file of the newest pretraining run for a hand in the folder `runs`, or None if there is none.
 
-    It is the file of the best weights, if the run has one, else of the newest.
+    It is the file of the run's best weights if there is one, else that of its newest weights.
     """
     places = [folder / name for folder in runs.glob(PRETRAININGS) for name in (BEST, NEWEST)]
     found = [path for path in places if path.is_file() and _hand_of(path) == hand]

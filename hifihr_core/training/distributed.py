@@ -21,7 +21,7 @@ PATIENCE = timedelta(minutes=10)
 
 @dataclass(frozen=True)
 class World:
-    """This process among those of a run: its number `rank`, their number `size`, and its device.
+    """This process, one of the `size` processes of a run: its number `rank` and its device.
 
     Only rank 0 writes files and prints.
     """
@@ -41,7 +41,7 @@ class World:
         return Share(self.rank, self.size)
 
     def sum(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the sum of each scalar over all processes, from a single message; the sums have no gradients."""
+        """Return the sum of each scalar over all processes, using a single message; the sums have no gradients."""
         if self.size == 1:
             return {name: value.detach() for name, value in values.items()}
         stacked = torch.stack([value.detach().double() for value in values.values()])

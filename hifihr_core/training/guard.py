@@ -91,7 +91,7 @@ class Guard:
             place = f" (the latest samples: {latest})" if latest else ""
             remedy = "inspect these samples and continue with --resume, or " if latest else ""
             raise FindingsError(
-                f"training stopped: {self.in_a_row} steps in a row had non-finite numbers{place}; "
+                f"training stopped: steps in a row with non-finite numbers: {self.in_a_row}{place}; "
                 f"{remedy}start a new run with a lower train.lr"
             )
 

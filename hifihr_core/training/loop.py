@@ -30,8 +30,8 @@ from hifihr_core.training.validation import validate
 class Summary:
     """The outcome of a run: its folder, its newest weights, and the scores of the last validation.
 
-    `epochs` includes the fraction of the last epoch; `minutes` excludes pauses before the run was resumed. Samples and
-    steps were left out because of non-finite values.
+    `epochs` includes the fraction of the last epoch; `minutes` excludes pauses before the run was resumed.
+    `samples_left_out` and `steps_left_out` are the numbers of samples and steps skipped because of non-finite values.
     """
 
     folder: Path

@@ -139,7 +139,7 @@ def _check_moments(
         fits = name in shapes and (kind == "step" or value.shape == shapes[name])
         if not fits or not value.isfinite().all():
             raise AssetError(
-                f"{path}: the optimiser's {kind} of {name} is unknown, not finite or of a wrong size; start a new run"
+                f"{path}: the optimiser's {kind} of {name} is unknown, not finite or of the wrong size; start a new run"
             )
     incomplete = [name for name, found in kinds.items() if found != {"step", "exp_avg", "exp_avg_sq"}]
     if incomplete or (written is not None and written != str(len(moments))):

@@ -17,7 +17,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @dataclass
 class Stop:
-    """Whether this run was asked to stop; `asked` is the number of the signal, None as long as there was none."""
+    """Whether this run was asked to stop; `asked` is the number of the signal, or None if none has arrived."""
 
     asked: int | None = None
 

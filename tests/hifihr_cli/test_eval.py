@@ -104,7 +104,7 @@ def test_truncated_missing_and_mismatched_files_end_with_3(score, benchmark):
     (benchmark / "pred.json").unlink()
     assert score().code == 3
     done = score("--version", "v3", dataset="ho3d")
-    assert (done.code, "that is the length of v2, so pass --version v2" in done.message) == (3, True)
+    assert (done.code, " is the length of v2, so pass --version v2" in done.message) == (3, True)
 
 
 def test_wrong_axes_end_with_3(score):

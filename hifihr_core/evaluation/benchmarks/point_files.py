@@ -64,7 +64,8 @@ def read_ground_truth(
 
     Also returns the benchmark, whose version is recognised by the number of samples in the files. Unofficial ground
     truth, such as that of a dataset generated with `prepare synth --as`, may have any number of samples; then the
-    `samples` of its benchmark is None. With `version`, the ground truth must be the official one of that version.
+    `samples` of its benchmark is None. With `version`, ground truth that was not generated must be the official
+    one of that version.
     Raises: DataError if a file is missing or broken, or its number of samples is not that of `version`.
     """
     find_benchmark(dataset, version=version)  # rejects an unknown name before anything is read
@@ -159,7 +160,7 @@ def _check_count(path: Path, count: int, benchmark: Benchmark) -> None:
         return
     known = [other for other in benchmarks_of(benchmark.dataset) if other.samples == count]
     remedy = (
-        f"that is the length of {known[0].version}, so pass --version {known[0].version}"
+        f"{count:,} is the length of {known[0].version}, so pass --version {known[0].version}"
         if known
         else ("download the file again, or drop --version to score it anyway")
     )

@@ -66,7 +66,7 @@ class Scores:
             return ["no vertices: mesh errors and F-scores are not applicable"]
         if self.vertices is None:
             return [
-                f"no MANO vertices: mesh errors are not applicable, F-scores use the {self.surface_points:,} "
+                f"no MANO vertices: mesh errors are not applicable, and F-scores use the {self.surface_points:,} "
                 "surface points of the prediction, aligned like its joints"
             ]
         return []

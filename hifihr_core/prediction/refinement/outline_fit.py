@@ -40,8 +40,8 @@ class OutlineWeights:
 
     `start` penalises the deviation from the start, because the outline alone does not determine a hand: a small near
     hand looks like a large distant one. Hands without keypoints have a higher penalty, since nothing but their start is
-    known of their joints. `reach` is the largest distance between the points of a pair. The fit ends once no hand's
-    cost falls by the fraction `enough` in a step.
+    known of their joints. `reach` is the largest distance between the points of a pair. The fit ends once a
+    step lowers the cost of every hand, but of none by the fraction `enough`.
     """
 
     steps: int = 4
@@ -101,8 +101,8 @@ def fit_outlines(
 ) -> LitHands:
     """Return the hands with joints and outlines fitted to keypoints and masks; skin and light do not change.
 
-    A step that does not lower a hand's cost is rejected. The fit ends when no hand's cost falls enough any more, and
-    after at most `weights.steps` steps.
+    A step that does not lower a hand's cost is rejected. The fit ends when a step lowers the cost of every hand, but
+    only slightly, and after at most `weights.steps` steps.
     """
     task = _task_of(hand, start, crops, weights)
     x = crops.K.new_zeros(len(start), 6 + hand.pose_dim + hand.shape_dim)

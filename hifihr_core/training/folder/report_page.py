@@ -124,7 +124,8 @@ def _samples(folder: Path) -> str:
     if not pictures:
         return ""
     place = f"{SAMPLES.as_posix()}/{pictures[-1].name}"
-    caption = "input | render | overlay with skeletons (orange predicted, green label) | silhouette"
+    panels = "input, render, overlay with skeletons (orange predicted, green label), silhouette"
+    caption = f"{panels}; without rendering, only input and skeletons"
     return f'<figure><img src="{place}" alt="samples"><figcaption>{pictures[-1].stem}: {caption}</figcaption></figure>'
 
 

@@ -50,7 +50,7 @@ def test_the_guard_names_samples_and_stops_at_its_limit():
     guard.inspect(bad)
     guard.inspect(a_batch())  # one good batch, and the count begins anew
     guard.inspect(bad)
-    with pytest.raises(FindingsError, match=r"2 steps in a row .* sample-2"):
+    with pytest.raises(FindingsError, match=r"steps in a row with non-finite numbers: 2 .* sample-2"):
         guard.inspect(bad)
     assert guard.samples_left_out == 3
 
@@ -62,10 +62,10 @@ def test_the_guard_counts_a_step_once_and_stops_for_skipped_steps():
     guard.skip_step(["sample-0"])  # the same step
     assert (guard.in_a_row, guard.steps_left_out) == (1, 1)
     guard.inspect(good)
-    with pytest.raises(FindingsError, match=r"2 steps in a row .*continue with --resume, or start a new run"):
+    with pytest.raises(FindingsError, match=r"steps in a row .*: 2 .*continue with --resume, or start a new run"):
         guard.skip_step(["sample-1"])
     guard = Guard(limit=1)
-    with pytest.raises(FindingsError, match=r"had non-finite numbers; start a new run with a lower train\.lr"):
+    with pytest.raises(FindingsError, match=r"with non-finite numbers: 1; start a new run with a lower train\.lr"):
         guard.skip_step([])
 
 

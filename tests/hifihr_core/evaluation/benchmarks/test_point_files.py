@@ -133,7 +133,7 @@ def test_missing_and_mismatched_ground_truth_is_named(benchmarks, make_truth, wr
         read_ground_truth(tmp_path, "freihand")
     write_truth(make_truth("ho3d-v3"), tmp_path)
     with pytest.raises(
-        DataError, match="7 entries, expected 6 for ho3d-v2; that is the length of v3, so pass --version v3"
+        DataError, match="7 entries, expected 6 for ho3d-v2; 7 is the length of v3, so pass --version v3"
     ):
         read_ground_truth(tmp_path, "ho3d", version="v2")
     (tmp_path / "evaluation_verts.json").write_text(json.dumps(make_truth("ho3d-v2").vertices.tolist()))
