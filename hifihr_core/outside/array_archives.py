@@ -67,7 +67,7 @@ def read_arrays(
         raise error(f"{path}: not {what} ({reason}); {remedy}") from problem
     missing = sorted(set(needed) - set(arrays))
     if missing:
-        raise error(f"{path}: no array {missing[0]!r}, expected {what} of this version of hifihr; {remedy}")
+        raise error(f"{path}: no array {missing[0]!r}, expected {what} for this version of hifihr; {remedy}")
     return arrays
 
 

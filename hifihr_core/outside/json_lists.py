@@ -135,7 +135,7 @@ def _cut_scalars(text: bytes) -> tuple[bytes, bytes]:
 
 
 def _brackets(block: bytes, state: _State) -> tuple[np.ndarray, np.ndarray]:
-    """Return the positions of the brackets outside strings, and for each 1 if it opens or -1 if it closes."""
+    """Return the positions of the brackets outside strings, and, for each, 1 if it opens or -1 if it closes."""
     has_text = state.in_string or b'"' in block
     text = _ESCAPE.sub(b"__", block) if has_text else block
     steps = np.frombuffer(text.translate(_STEPS), np.int8)

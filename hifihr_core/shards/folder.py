@@ -126,7 +126,7 @@ def verify(folder: Path | str) -> Iterator[str]:
 
 
 def find_shard_folders(folder: Path | str) -> list[Path]:
-    """Return the finished shard folders at or below `folder`. Raises: DataError if there is none."""
+    """Return the finished shard folders at or below `folder`. Raises: DataError if there are none."""
     folder = Path(folder)
     found = [path for path, _, names in walk(folder) if INDEX_NAME in names]
     if not found:

@@ -58,7 +58,9 @@ class Hdf5Objects:
             raise ValueError(f"its HDF5 versions are {versions} and its sizes {sizes}, expected zeros and (8, 8)")
         base, _, end, _, _, root = self._unpack("<24x6Q", 0)
         if base or end > len(self.memory):
-            raise ValueError(f"it is from byte {base:,} to {base + end:,}, expected 0 to at most {len(self.memory):,}")
+            raise ValueError(
+                f"it extends from byte {base:,} to {base + end:,}, expected 0 to at most {len(self.memory):,}"
+            )
         return self.read_object(root)
 
     def read_object(self, address: int) -> Hdf5Object:
@@ -141,7 +143,8 @@ class Hdf5Objects:
         if self.bytes_read > _MOST_BYTES:
             raise ValueError(f"its tables have more than {_MOST_BYTES:,} bytes")
         if address + size > len(self.memory):
-            raise ValueError(f"a structure ends at byte {address + size:,}, but the file has {len(self.memory):,}")
+            end, length = address + size, len(self.memory)
+            raise ValueError(f"a structure ends at byte {end:,}, but the file has {length:,} bytes")
         return self.memory[address : address + size]
 
 

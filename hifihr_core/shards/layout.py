@@ -245,7 +245,7 @@ class _Checker:
         if column.offset == NOWHERE and 0 in found:  # an array without elements, which is never read
             column = replace(column, offset=0)
         if max(column.end, *found, 0) > len(self.memory):
-            raise ValueError(f"{name} ends at byte {column.end:,}, but the file has {len(self.memory):,}")
+            raise ValueError(f"{name} ends at byte {column.end:,}, but the file has {len(self.memory):,} bytes")
         return column
 
     def _element(self, name: str, dtype: str, kind: bytes) -> np.dtype:

@@ -1,4 +1,4 @@
-"""Encoded pictures in shards: reading their sizes from headers, decoding, and encoding of JPEGs and masks."""
+"""Encoded pictures in shards: reading their sizes from headers, decoding them, and encoding JPEGs and masks."""
 
 import struct
 from io import BytesIO

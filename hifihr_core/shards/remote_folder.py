@@ -42,7 +42,7 @@ class RemoteShardSet(ShardSet):
 
     @property
     def window(self) -> int:
-        """Return from how many shards samples may be read in turn while the cache has room to fetch the next ones."""
+        """Return how many shards may be in use at a time while the cache still has room to fetch the next ones."""
         return self._cached.window
 
     @property

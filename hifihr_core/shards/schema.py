@@ -47,9 +47,10 @@ class DatasetFacts(_Record):
     `hand` names the hand model of the labels `global_orient`, `pose`, `shape` and `texture`, None if there are none;
     `pose_zero` says whether a zero pose is the flat hand or the model's mean hand. `root_joint` is the joint that
     `root_cam` refers to. `camera` is `orthographic` if the distance of the hand was chosen arbitrarily (DART), and
-    `assumed` if K is a guess (photos). `mano_stand_in` means that `mano_vertices_cam` are 778 fixed points of another
-    hand model instead of MANO's vertices. `crop_scale` is the side of the square that a network sees, as a multiple of
-    the hand's box, in training and evaluation; None means the whole picture, for datasets that are already cropped.
+    `assumed` if K may be a guess (photos). `mano_stand_in` means that `mano_vertices_cam` are 778 fixed points of
+    another hand model instead of MANO's vertices. `crop_scale` is the side of the square that a network sees, as a
+    multiple of the hand's box, in training and evaluation; None means the whole picture, for datasets that are already
+    cropped.
     """
 
     dataset: str
@@ -235,7 +236,7 @@ def table_of(label: str) -> Literal["samples", "annotations"]:
 def split_evenly(count: int, *, bytes_each: int, target_bytes: int) -> Sequence[range]:
     """Divide `count` annotations into the fewest ranges of nearly equal length that have at most `target_bytes` each.
 
-    An annotation has `bytes_each` bytes; a range has at least one, however large it is.
+    An annotation has `bytes_each` bytes; a range has at least one annotation, even if that is larger.
     """
     if count < 1:
         return []

@@ -99,7 +99,7 @@ class ShardCache:
 
 
 def _is_there(path: Path, size: int) -> bool:
-    """Return whether the complete shard is at `path`; if so, set its time to now, as that of its last use."""
+    """Return whether the complete shard is at `path`; if so, set its modification time to now: it was just used."""
     try:
         if path.stat().st_size != size:
             return False

@@ -130,8 +130,8 @@ class _Collector:
             self._add_annotation(row)
         elif not _agree(row, self.last):
             raise ValueError(
-                f"samples {self.last.key} and {row.key} share an annotation and differ in K, mask, side or labels, "
-                "expected the same"
+                f"samples {self.last.key} and {row.key} share an annotation but differ in K, mask, side or labels, "
+                "which must be the same"
             )
         labels = {name: value for name, value in row.labels.items() if name in PER_IMAGE}
         self.sample_keys.append(row.key)

@@ -40,9 +40,9 @@ class Source:
     """One row of the table of sources.
 
     `download` is an instruction to get the data, `layout` lists the expected files. `open` returns the available
-    splits, or raises DataError, with `download` in the message, if there are none. `inspect` lists which files are
-    present, missing or broken without reading pictures. `options` are the names of the options of `hifihr prepare`
-    that this source has, but not all sources.
+    splits, or raises DataError, with `download` in the message, if there are none. `inspect` lists, without
+    reading pictures, which files are present, missing or broken. `options` are the names of the options of
+    `hifihr prepare` that this source has but some others do not.
     """
 
     name: str

@@ -287,7 +287,7 @@ def find_parts(root: Path) -> tuple[dict[str, list[DartPart]], Marker]:
 
 
 def open_dart(request: Request) -> Sequence[Split]:
-    """Return the splits under `request.root`. Raises: DataError if there is none."""
+    """Return the splits under `request.root`. Raises: DataError if there are none."""
     splits, marker = find_parts(request.root)
     if not splits:
         raise DataError(f"{request.root}: no DART found, expected train/part_0.pkl; {DOWNLOAD}")

@@ -98,7 +98,10 @@ class FreihandSplit(Split):
             yield from self._read_pose(pose)
 
     def checks(self) -> Iterator[CheckFacts]:
-        """Check principal points, reprojection, scale, handedness, and that MANO's regressor gives the joints."""
+        """Check principal points and, for splits with joints, reprojection, scale and handedness.
+
+        For splits with joints and vertices, also check that MANO's regressor gives the joints.
+        """
         columns, count = {name: column.values[: self.count] for name, column in self.columns.items()}, self.count
         yield checks.principal_points(columns["K"], IMAGE_PX)
         if "xyz" in columns:
@@ -189,7 +192,7 @@ def find_detections(tree: Tree, folder: str) -> RawFile | None:
 
 
 def open_freihand(request: Request) -> Sequence[Split]:
-    """Return the splits under `request.root`. Raises: DataError if there is none or one is incomplete."""
+    """Return the splits under `request.root`. Raises: DataError if there are none or one is incomplete."""
     tree = Tree(tuple(find_places(request.root, ANCHORS)))
     marker_file = tree.find(MARKER_NAME)
     marker = read_marker(marker_file)

@@ -105,9 +105,9 @@ class Ho3dSplit(Split):
             yield attempt(self.frames[number], partial(self._read_frame, number))
 
     def checks(self) -> Iterator[CheckFacts]:
-        """Check projection, depth, handedness and MANO's joints.
+        """Check the depth of the hands and, if metas contain joints, projection, handedness and MANO's joints.
 
-        For training, also report where masks come from; for evaluation, check the number of frames.
+        For training, also report where masks come from; for evaluation, check the number of frames of real data.
         """
         frames = [self.frames[number] for number in checks.probe(self.count, 200)]
         metas = [meta for frame in frames if (meta := try_meta(self.tree, self.folder, frame))]

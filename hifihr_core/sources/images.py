@@ -2,8 +2,8 @@
 
 Keypoints come from the first of these that exists: the file `keypoints` (or `keypoints.json` in the root), OpenPose's
 file beside a photo (`hand_keypoints.json` for `hand.jpg`), a detector. There is one sample per hand, a padded crop of
-at most `LARGEST_PX`; left hands are mirrored. K comes from the file, else from EXIF, else it is a guess, and `camera`
-in the index is "assumed". Hands found by the detector `eyes` also get an outline as their mask if it can be trusted
+at most `LARGEST_PX`; left hands are mirrored. K comes from the file, else from EXIF, else it is a guess; `camera` in
+the index is always "assumed". Hands found by the detector `eyes` also get an outline as their mask if it can be trusted
 (`photo_outlines`), and then their joints count as annotated, too (`joints_px`): data for weak supervision.
 """
 

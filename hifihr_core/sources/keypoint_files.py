@@ -100,7 +100,7 @@ def _parse(file: RawFile) -> tuple[np.ndarray, np.ndarray, list[str]]:
     except (TypeError, ValueError, OverflowError) as error:
         reason = str(error).split("\n")[0]
         raise DataError(
-            f"{file.name}: not keypoints of OpenPose ({reason}), expected a list [peaks, values, names] with "
+            f"{file.name}: not OpenPose keypoints ({reason}), expected a list [peaks, values, names] with "
             f"{NUM_JOINTS} joints in each entry; run the detector again"
         ) from error
     peaks, values = numbers[2 * NUM_JOINTS], numbers[NUM_JOINTS]
@@ -113,7 +113,7 @@ def _parse(file: RawFile) -> tuple[np.ndarray, np.ndarray, list[str]]:
 
 
 def read_keypoint_file(path: Path) -> dict[str, tuple[Detection, ...]]:
-    """Return the hands of every picture in a file of our format (`hand_files`) or OpenPose's `[peaks, values, names]`.
+    """Return the hands of every picture in a file, in our format (`hand_files`) or OpenPose's `[peaks, values, names]`.
 
     Raises: DataError for any other file, or OpenPose's list without names.
     """

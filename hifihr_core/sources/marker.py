@@ -30,7 +30,7 @@ def read_marker(file: RawFile | None) -> Marker:
         return Marker()
     content = parse_json(file.read(), file.name, remedy="generate the dataset again")
     if isinstance(content, dict) and UNFINISHED in content:
-        raise DataError(f"{file.name}: an unfinished dataset; run `hifihr prepare synth --as ...` to its end")
+        raise DataError(f"{file.name}: an unfinished dataset; run `hifihr prepare synth --as ...` again to complete it")
     if not isinstance(content, dict) or not {"synthetic", "stand_in_vertices"} <= content.keys():
         raise DataError(
             f"{file.name}: not the marker of a synthetic dataset, expected the entries synthetic and "

@@ -27,7 +27,7 @@ class PlannedSplit:
 
 @dataclass(frozen=True)
 class Report:
-    """The result of `--check`: the parts of the download, the checks of every split, and an error that ended them."""
+    """The result of `--check`: the parts of the download, the checks of every split, and any error that ended them."""
 
     parts: tuple[FileState, ...]
     checks: dict[str, tuple[CheckFacts, ...]]

@@ -95,7 +95,7 @@ class RhdSplit(Split):
         yield self._check_masks()
 
     def _check_masks(self) -> CheckFacts:
-        """Check that no mask has an id above 33, the highest of a right hand."""
+        """Check that none of at most 20 masks has an id above 33, the highest of a right hand."""
         highest = 0
         for position in checks.probe(self.count, 20):
             file = self.tree.find(f"mask/{self.numbers[position]:05d}.png")
@@ -179,7 +179,7 @@ def _pack(annotations: Any, numbers: Sequence[int]) -> np.ndarray:
     if not isinstance(annotations, dict):
         found = type(annotations).__name__
         raise DataError(
-            f"the RHD annotation contains a {found}, expected a dict keyed by picture number; download it again"
+            f"the RHD annotation has type {found}, expected a dict keyed by picture number; download it again"
         )
     packed = np.full((len(numbers), _WIDTH), np.nan, np.float32)
     for row, number in enumerate(numbers):
@@ -192,7 +192,7 @@ def _pack(annotations: Any, numbers: Sequence[int]) -> np.ndarray:
 
 
 def open_rhd(request: Request) -> Sequence[Split]:
-    """Return the splits under `request.root`. Raises: DataError if there is none."""
+    """Return the splits under `request.root`. Raises: DataError if there are none."""
     trees = _find_trees(request.root)
     if not trees:
         raise DataError(f"{request.root}: no RHD found, expected training/anno_training.pickle; {DOWNLOAD}")

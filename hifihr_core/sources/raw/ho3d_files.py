@@ -123,7 +123,7 @@ def read_list(file: RawFile) -> tuple[str, ...]:
 
 
 def find_version(tree: Tree, folder: str, frames: Sequence[str]) -> str:
-    """Return "v2" or "v3", by the extension of the first picture found for every n-th frame, about 100 in all.
+    """Return "v2" or "v3", by the extension of the first picture found among those of about 100 frames.
 
     Raises: DataError if none is found.
     """
@@ -135,7 +135,7 @@ def find_version(tree: Tree, folder: str, frames: Sequence[str]) -> str:
                 return version
     sequence, _, name = frames[0].partition("/")
     raise DataError(
-        f"{folder}/<SEQ>/rgb: pictures found for frames in {folder}.txt: 0 of {len(probed):,} that were checked, "
+        f"{folder}/<SEQ>/rgb: no pictures of the frames in {folder}.txt (frames checked: {len(probed):,}), "
         f"expected files like {folder}/{sequence}/rgb/{name}{' or '.join(VERSIONS)}; download them again"
     )
 

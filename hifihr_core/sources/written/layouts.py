@@ -81,7 +81,7 @@ def write_raw_tree(
 
 
 def write_marker(root: Path, *, stand_in_vertices: bool) -> None:
-    """Mark a dataset as synthetic and unfinished; written first, so that a partial one never passes for a download."""
+    """Mark a dataset as synthetic and unfinished, before all else: a partial one never passes for a download."""
     content = {"synthetic": True, "stand_in_vertices": stand_in_vertices, UNFINISHED: True}
     write_text(root / MARKER_NAME, json.dumps(content) + "\n")
 
@@ -89,7 +89,7 @@ def write_marker(root: Path, *, stand_in_vertices: bool) -> None:
 def refuse_taken(root: Path, *, overwrite: bool) -> None:
     """Reject a folder that may hold a real download, or a finished dataset that must not be replaced.
 
-    Raises: DataError for such a folder; it names a remedy.
+    Raises: DataError, with a remedy, for such a folder.
     """
     if not root.is_dir() or not any(not is_junk(path.name) for path in root.iterdir()):
         return

@@ -122,7 +122,7 @@ def test_a_file_that_unpacks_to_more_than_allowed_is_not_unpacked(tmp_path):
 def test_a_missing_array_is_named(tmp_path):
     np.savez(tmp_path / "a.npz", **ARRAYS)
     with pytest.raises(
-        AssetError, match=r"no array 'faces', expected a hand file of this version of hifihr; install it again"
+        AssetError, match=r"no array 'faces', expected a hand file for this version of hifihr; install it again"
     ):
         read(tmp_path / "a.npz", needed=("angles", "faces"))
 

@@ -133,7 +133,7 @@ def test_returned_labels_may_be_changed_safely(shard):
 def test_samples_of_one_pose_must_agree_and_follow_each_other(tmp_path):
     first, second, third, *_ = samples()
     moved = Sample(second.key, second.annotation, second.image, second.K + 1, second.labels, second.mask)
-    with pytest.raises(ValueError, match="share an annotation and differ in K, mask, side or labels"):
+    with pytest.raises(ValueError, match="share an annotation but differ in K, mask, side or labels"):
         write_shard(tmp_path / "a.h5", [first, moved], facts=FACTS, software="t")
     with pytest.raises(ValueError, match="appears twice"):
         write_shard(tmp_path / "a.h5", [first, third, second], facts=FACTS, software="t")

@@ -62,7 +62,7 @@ def test_a_file_that_is_not_a_keypoint_file_is_named(tmp_path, text):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[[[1, 2]], [[1]]]", r"not keypoints of OpenPose \(number of values in an entry: 2\), expected a list"),
+        ("[[[1, 2]], [[1]]]", r"not OpenPose keypoints \(number of values in an entry: 2\), expected a list"),
         ("[[], []]", "number of peaks 0, of values 0, of names 0; expected equal numbers of at least 1"),
     ],
 )
