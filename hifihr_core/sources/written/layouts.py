@@ -81,7 +81,7 @@ def write_raw_tree(
 
 
 def write_marker(root: Path, *, stand_in_vertices: bool) -> None:
-    """Mark a dataset as synthetic and unfinished, before all else: a partial one never passes for a download."""
+    """Mark a dataset as synthetic and unfinished, before all else, so a partial one never passes for a download."""
     content = {"synthetic": True, "stand_in_vertices": stand_in_vertices, UNFINISHED: True}
     write_text(root / MARKER_NAME, json.dumps(content) + "\n")
 
