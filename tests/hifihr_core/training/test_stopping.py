@@ -185,7 +185,7 @@ def test_damaged_tensors_of_a_state_are_named(damage):
             )
         )
     with pytest.raises(
-        AssetError, match=r"the optimiser's exp_avg of trunk\.0\.weight is unknown, not finite or of a wrong size"
+        AssetError, match=r"the optimiser's exp_avg of trunk\.0\.weight is unknown, not finite or of the wrong size"
     ):
         damage(lambda tensors: tensors | {first: tensors[first] * float("nan")})
     with pytest.raises(AssetError, match=r"tensor trunk\.0\.weight contains NaN"):
