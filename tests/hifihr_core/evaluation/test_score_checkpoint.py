@@ -195,7 +195,7 @@ def test_a_network_that_gives_nan_is_named(write_shards, tmp_path):
 def test_checkpoints_and_shards_are_found_or_named(write_shards, checkpoint_path, tmp_path):
     assert find_checkpoint(checkpoint_path) == checkpoint_path
     assert find_checkpoint(checkpoint_path.parent.parent) == checkpoint_path
-    with pytest.raises(AssetError, match="expected a run folder or a weight file"):
+    with pytest.raises(AssetError, match="expected a weight file, or the folder of a run"):
         find_checkpoint(tmp_path)
     write_shards(tmp_path / "train", "freihand", samples=1, split="train")
     with pytest.raises(DataError, match=r"no evaluation split of freihand .*found: freihand v2 train"):
@@ -259,7 +259,7 @@ def test_parts_that_are_not_whole_are_named(evaluated, in_parts, checkpoint_path
 def test_parts_of_other_options_do_not_merge(evaluated, in_parts, checkpoint_path):
     _, folder = evaluated
     for options, said in (
-        (RunOptions(batch_size=2), "with a different batch_size"),
+        (RunOptions(batch_size=2), r"differs from this run \(batch_size\)"),
         (RunOptions("gt", limit=3, batch_size=3), "samples and root"),
     ):
         with pytest.raises(DataError, match=said):

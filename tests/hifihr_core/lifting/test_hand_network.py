@@ -147,7 +147,7 @@ def test_a_saved_network_lifts_the_same(hand: HandModel, network: HandNetwork, s
     torch.testing.assert_close(ours.root_cam, theirs.root_cam, atol=2e-3, rtol=2e-2)
     facts = {"format": FORMAT, "format_version": FORMAT_VERSION, "hand": "mano", "pose_basis": "pca"}
     write_tensors(path, {}, facts)
-    with pytest.raises(AssetError, match="for the hand 'mano', expected 'anny'"):
+    with pytest.raises(AssetError, match="for the hand 'mano' with the pose basis 'pca', expected 'anny' with"):
         load_hand_network(path, hand)
 
 
