@@ -260,7 +260,7 @@ def test_parts_of_other_options_do_not_merge(evaluated, in_parts, checkpoint_pat
     _, folder = evaluated
     for options, said in (
         (RunOptions(batch_size=2), r"differs from this run \(batch_size\)"),
-        (RunOptions("gt", limit=3, batch_size=3), "samples and root"),
+        (RunOptions("gt", limit=3, batch_size=3), r"\(samples, root\)"),
     ):
         with pytest.raises(DataError, match=said):
             evaluate_checkpoint(checkpoint_path, "ho3d", shards=folder / "shards", options=options, parts=in_parts)
