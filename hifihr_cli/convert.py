@@ -20,7 +20,12 @@ Joints = Annotated[
     str, typer.Option("--joints", help="Joint definition: freihand (alias openpose) or ho3d.", metavar="NAME")
 ]
 Formats = Annotated[
-    str, typer.Option("--format", help="Comma-separated: json, npz, obj, ply, hand-glb, bvh.", metavar="LIST")
+    str,
+    typer.Option(
+        "--format",
+        help="Comma-separated: json, npz, obj, ply, hand-glb, bvh; with --to nimble also texture.",
+        metavar="LIST",
+    ),
 ]
 Out = Annotated[
     Path | None, typer.Option("--out", help="Output folder; default: beside each result.", metavar="FOLDER")

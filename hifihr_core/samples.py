@@ -1,6 +1,6 @@
 """One sample of a dataset, and the table of all labels of a hand.
 
-It is separate from `records.py`, whose names it shares, so that reading and packing data does not import torch.
+It is separate from `records.py`, which re-exports its names, so that reading and packing data does not import torch.
 """
 
 from collections.abc import Mapping

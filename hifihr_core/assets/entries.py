@@ -21,7 +21,10 @@ _TORCHVISION = {
     "homepage": "https://docs.pytorch.org/vision/stable/models.html",
 }
 
-_LPIPS = "Zhang, Isola, Efros, Shechtman, Wang: The Unreasonable Effectiveness of Deep Features. CVPR 2018"
+_LPIPS = (
+    "Zhang, Isola, Efros, Shechtman, Wang: The Unreasonable Effectiveness of Deep Features as a Perceptual Metric. "
+    "CVPR 2018"
+)
 
 _TIMM = {
     "kind": "backbone weights",

@@ -63,7 +63,10 @@ def _add_noise_bytes(picture: UInt8[np.ndarray, "H W 3"], sigma: float, seed: in
 def change_batch(
     image: Float[Tensor, "B 3 H W"], visible: Bool[Tensor, "B H W"] | None, draws: Draws
 ) -> tuple[Float[Tensor, "B 3 H W"], Bool[Tensor, "B H W"] | None]:
-    """Return a batch with its pixels changed as drawn, except JPEG, and the hand pixels that are still visible."""
+    """Apply the drawn changes of pixels, except JPEG compression.
+
+    Returns the batch, and its hand pixels that are still visible.
+    """
     if image.device.type == "cpu" and image.dtype == torch.float32:
         return _change_on_cpu(image, visible, draws)
     return change_on_device(image, visible, draws)

@@ -149,7 +149,7 @@ def _brackets(block: bytes, state: _State) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _check_ends(block: bytes, places: np.ndarray, after: np.ndarray, state: _State) -> None:
-    """Raise `_Foreign` if anything comes before or after the outermost list, and note in `state` where it ends."""
+    """Raise `_Foreign` if anything comes before or after the outermost list, and set `state.closed` at its end."""
     begins_here = state.depth == 0 and not state.closed
     if begins_here:
         head = block[: int(places[0])] if len(places) else block

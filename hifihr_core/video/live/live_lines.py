@@ -24,8 +24,8 @@ def live_lines(
     """Yield a line for every picture that is not dropped, and stop after `most` lines.
 
     `on_hands` is called with the hands of a picture before its line, `on_picture` with the picture and its hands after
-    it. In a line, `latency_ms` is the time from the arrival of the picture to the line; `dropped` counts the pictures
-    so far that a newer one replaced before they could be processed.
+    it. In a line, `latency_ms` is the time from the arrival of the picture to the line; `dropped` is the number of
+    pictures so far that were replaced by a newer one before they could be processed.
     """
     for arrived in islice(newest_frames(frames), most):
         found = hands.step(arrived.frame.image, arrived.frame.time_s)

@@ -10,7 +10,7 @@ from hifihr_core.video.reading.frames import Frame
 
 @dataclass(frozen=True)
 class Arrived:
-    """A frame, the time of its arrival (`time.monotonic`), and the number of frames that were skipped so far."""
+    """A frame, the time of its arrival (`time.monotonic`), and the number of frames skipped so far."""
 
     frame: Frame
     arrived_s: float
