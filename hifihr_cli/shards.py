@@ -10,7 +10,7 @@ from hifihr_cli.params import Json
 
 shards = typer.Typer(help="Inspect, verify and merge shard folders.", no_args_is_help=True)
 
-Folder = Annotated[Path, typer.Argument(help="A shard folder, or a folder that contains some.", metavar="DIR")]
+Folder = Annotated[Path, typer.Argument(help="A shard folder, or a folder that contains shard folders.", metavar="DIR")]
 
 
 @shards.command()

@@ -161,7 +161,7 @@ def describe(error: ValidationError, cls: type[Settings], layers: list[tuple[str
         return f"{_source(parts, layers)}: {name}: found {_show(value)}, {_EXPECTED_WEIGHT}"
     name, names = ".".join(parts), list(known_names(cls))
     source = _source(parts, layers)
-    more = f" (and {len(details) - 1} more error{'s'[: len(details) > 2]})" if len(details) > 1 else ""
+    more = _count_others(len(details) - 1)
     if first["type"] == "extra_forbidden":
         nearest = nearest_name(name, names)
         known = [other.rpartition(".")[2] for other in names if other.rpartition(".")[0] == ".".join(parts[:-1])]
@@ -170,8 +170,19 @@ def describe(error: ValidationError, cls: type[Settings], layers: list[tuple[str
     if first["type"] == "missing" and name in names:
         return f"{name}: not set, and it has no default; give it with --set {name}=VALUE{more}"
     if first["type"] == "missing":  # an element of a list with a fixed length
-        return f"{source}: {'.'.join(parts[:-1])}: found {_show(first['input'])}, which has too few values{more}"
+        return f"{source}: {'.'.join(parts[:-1])}: found {_show(first['input'])}, {_expected_length(details)}"
     return f"{source}: {name}: found {_show(first['input'])}, {_expected(first)}{more}"
+
+
+def _expected_length(details: list[ErrorDetails]) -> str:
+    """Return how many values were expected in place of the first list that is too short; other errors are counted."""
+    place, found = details[0]["loc"][:-1], details[0]["input"]
+    lacking = sum(detail["type"] == "missing" and detail["loc"][:-1] == place for detail in details)
+    return f"expected {len(found) + lacking} values{_count_others(len(details) - lacking)}"
+
+
+def _count_others(count: int) -> str:
+    return f" (and {count} more error{'s'[: count > 1]})" if count else ""
 
 
 def _expected(detail: ErrorDetails) -> str:

@@ -180,7 +180,7 @@ def find_problem(sample: Sample, *, sibling: Sample | None = None) -> str | None
     if not sample.image:
         return "the image is empty"
     if sample.K.shape != (3, 3) or not np.isfinite(sample.K).all() or sample.K[0, 0] <= 0 or sample.K[1, 1] <= 0:
-        return f"K is not a valid camera matrix: {sample.K.tolist()}"
+        return f"K is {sample.K.tolist()}, expected a 3 x 3 matrix of finite numbers with positive focal lengths"
     for name, value in sample.labels.items():
         reason = None if checked.get(name) is value else _find_label_problem(name, value)
         if reason:

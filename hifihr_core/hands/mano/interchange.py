@@ -64,7 +64,7 @@ def mirror_mesh(
 def parameters_from_freihand(
     labels: Float[Tensor, "B 61"], K: Float[Tensor, "B 3 3"]
 ) -> tuple[HandParameters, Float[Tensor, "B 3"]]:
-    """Split FreiHAND's `mano` labels into parameters and the camera position of joint 9, metres.
+    """Split FreiHAND's `mano` labels into parameters and the position of joint 9 in the camera frame, metres.
 
     The parameters are for ``load_hand("mano")``, whose default pose basis (rotation vectors about the mean hand) and
     joints are FreiHAND's; its vertices plus the root are the dataset's vertices, up to the dataset's rounding. `K` is

@@ -117,7 +117,8 @@ def test_an_override_without_name_or_value(text):
         ("train=3", ["train: found 3", "expected a section"]),
         ("train.lr.x=3", ["train.lr: found"]),
         ("train.optimizer.name=adan", ['found "adan"', "'adam' or 'sgd'", "did you mean adam?"]),
-        ("train.optimizer.betas=[1]", ["train.optimizer.betas"]),
+        ("train.optimizer.betas=[1]", ["train.optimizer.betas: found [1], expected 2 values"]),
+        ("train.optimizer.betas=[]", ["train.optimizer.betas: found [], expected 2 values"]),
     ],
 )
 def test_every_mistake_is_one_line_with_layer_found_and_expected(override, parts):

@@ -144,7 +144,7 @@ def test_samples_of_one_pose_must_agree_and_follow_each_other(tmp_path):
     ("change", "reason"),
     [
         ({"image": b""}, "image is empty"),
-        ({"K": np.zeros((3, 3), np.float32)}, "K is not a valid camera"),
+        ({"K": np.zeros((3, 3), np.float32)}, "expected a 3 x 3 matrix of finite numbers with positive focal lengths"),
         ({"labels": {"jonts": np.zeros((21, 3), np.float32)}}, "unknown label 'jonts'"),
         ({"labels": {"joints_cam": np.zeros((20, 3), np.float32)}}, r"joints_cam is float32 \(20, 3\)"),
         ({"labels": {"joints_cam": np.zeros((21, 3))}}, "joints_cam is float64"),
