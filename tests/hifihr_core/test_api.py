@@ -98,7 +98,7 @@ def test_a_browser_needs_a_screen(platform, environment, expected):
 
 def test_showing_needs_the_picture(result, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    with pytest.raises(DataError, match="predict it again"):
+    with pytest.raises(DataError, match="predict the photo again"):
         replace(result, path=None).show(browser=False)
     image = np.zeros((64, 64, 3), dtype=np.uint8)
     blank = hifihr.Predictor.load().predict(image)
