@@ -45,7 +45,7 @@ def test_nothing_above_the_score_is_nothing():
 
 
 class Striped(Engine):
-    """Finds one palm per view, whose score tells the view's mean colour; notes the thread of each call."""
+    """Finds one palm per view, with a score that depends on the view's mean colour; records the thread of each call."""
 
     def __init__(self, threads: int) -> None:
         self.image_px, self.threads, self.calls = 192, threads, []

@@ -12,7 +12,7 @@ OPEN = np.random.default_rng(3).uniform(0, 100, size=(21, 2))
         (OPEN + 5, True),  # the same palm
         (OPEN[::-1].copy(), True),  # another order of joints, the same outline
         (OPEN + np.array([95.0, 0.0]), False),  # beside it
-        (OPEN * 3, False),  # far larger: the small one may be a part of it, it is no part of the small one
+        (OPEN * 3, False),  # far larger: it may contain the small one, but is not part of it
     ],
 )
 def test_another_sighting_of_one_hand(other, is_one):

@@ -242,7 +242,7 @@ class TestHo3d:
         poses, shapes = given["pose"].copy(), np.full((5, 10), 0.1)
         vertices, joints = mano_checks.pose_mano(poses, shapes)
         joints = joints + np.asarray((0, 0, 0.55), np.float32)
-        # In the file the same hands stand in OpenGL's axes: half a turn about x away.
+        # The file has the same hands in OpenGL's axes: half a turn about x.
         half_turn = Rotation.from_matrix(np.diag((1, -1, -1)))
         for row, frame in enumerate(given["frames"]):
             turned = (half_turn * Rotation.from_rotvec(poses[row, :3])).as_rotvec()

@@ -89,9 +89,9 @@ def mirrored(arrays):
 def test_left_hand_and_its_shape_fault(make_fake_mano, write_mano, tmp_path, mano_pickle):
     """Whether corrected in the file or not, the left shape basis is the mirror image of the right one."""
     left = mirrored(make_fake_mano())
-    mended = {**left, "shapedirs": left["shapedirs"] * np.array([-1.0, 1, 1])[:, None]}
+    corrected = {**left, "shapedirs": left["shapedirs"] * np.array([-1.0, 1, 1])[:, None]}
     right = read_mano(mano_pickle, "right")
-    for number, arrays in enumerate((left, mended)):
+    for number, arrays in enumerate((left, corrected)):
         data = read_mano(write_mano(arrays, tmp_path / f"{number}.pkl"), "left")
         np.testing.assert_array_equal(data.shape_basis, right.shape_basis * np.array([-1.0, 1, 1])[:, None])
         assert data.side == "left"
