@@ -204,14 +204,14 @@ def missed_bounds(bounds: Sequence[Bound], values: Mapping[str, float | None]) -
         value = values.get(bound.metric)
         if value is None or math.isnan(value):
             missed.append(f"{bound.metric} has no value in this evaluation")
-        elif lower_is_better(bound.metric) and not value <= bound.value:
+        elif lower_is_better(bound.metric) and value > bound.value:
             missed.append(f"{bound.metric} is {_exact(value, bound)}, more than {bound.value:g}")
-        elif not lower_is_better(bound.metric) and not value >= bound.value:
+        elif not lower_is_better(bound.metric) and value < bound.value:
             missed.append(f"{bound.metric} is {_exact(value, bound)}, less than {bound.value:g}")
     return missed
 
 
 def _exact(value: float, bound: Bound) -> str:
-    """Return a value with four digits, or with all of them if it would otherwise read like its bound."""
+    """Return a value with four digits, or with all of them if rounding would move it to its bound or past it."""
     short = f"{value:.4g}"
-    return repr(value) if float(short) == bound.value else short
+    return short if (float(short) - bound.value) * (value - bound.value) > 0 else repr(value)

@@ -84,11 +84,18 @@ def test_a_bound_is_missed_on_its_worse_side(text, value, missed):
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
-    [(12.0004, "is 12.0004, more than 12"), (13.25678, "is 13.26, more than 12"), (math.nan, "has no value")],
+    ("text", "value", "said"),
+    [
+        ("mpjpe_mm=12", 12.0004, "is 12.0004, more than 12"),
+        ("mpjpe_mm=12.0001", 12.0004, "is 12.0004, more than 12.0001"),
+        ("f5=0.49996", 0.499958, "is 0.499958, less than 0.49996"),
+        ("mpjpe_mm=12", 13.25678, "is 13.26, more than 12"),
+        ("mpjpe_mm=12", math.nan, "has no value"),
+    ],
 )
-def test_a_missed_bound_never_reads_like_its_value(value, said):
-    [sentence] = missed_bounds([parse_bound("mpjpe_mm=12", BENCHMARKS["freihand"])], {"mpjpe_mm": value})
+def test_a_missed_bound_never_reads_like_its_value(text, value, said):
+    bound = parse_bound(text, BENCHMARKS["freihand"])
+    [sentence] = missed_bounds([bound], {bound.metric: value})
     assert said in sentence
 
 
