@@ -10,11 +10,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hifihr_core.errors import AssetError
 from hifihr_core.eyes.layers import Traced
 from hifihr_core.eyes.networks import LANDMARK_PX, LandmarkNetwork, load_network
 from hifihr_core.hands import HandModel
-from hifihr_core.lifting.lifter import Lifter, build_lifter
+from hifihr_core.lifting.lifter import Lifter, build_lifter, check_hand, is_for_hand
 from hifihr_core.weight_files import read_facts, read_tensors, write_tensors
 
 FORMAT = "hifihr-hand-network"
@@ -94,8 +93,7 @@ def save_hand_network(path: Path, network: HandNetwork, hand: HandModel, facts: 
 
 def network_fits_hand(path: Path, hand: HandModel) -> bool:
     """Return whether a file's hand network is for this hand model. Raises: AssetError if it is missing or broken."""
-    facts = read_facts(path, format=FORMAT, version=FORMAT_VERSION)
-    return (facts.get("hand"), facts.get("pose_basis")) == (hand.name, hand.pose_basis)
+    return is_for_hand(read_facts(path, format=FORMAT, version=FORMAT_VERSION), hand)
 
 
 def load_hand_network(path: Path, hand: HandModel) -> HandNetwork:
@@ -104,10 +102,7 @@ def load_hand_network(path: Path, hand: HandModel) -> HandNetwork:
     Raises: AssetError if the file is missing, broken, or made for another hand.
     """
     facts = read_facts(path, format=FORMAT, version=FORMAT_VERSION)
-    if not network_fits_hand(path, hand):
-        found = f"{facts.get('hand')!r} with the pose basis {facts.get('pose_basis')!r}"
-        expected = f"{hand.name!r} with {hand.pose_basis!r}"
-        raise AssetError(f"{path}: is a hand network for the hand {found}, expected {expected}; give another file")
+    check_hand(path, facts, hand, what="hand network")
     lifter = build_lifter(hand, width=int(facts["width"]), blocks=int(facts["blocks"]), upright=True, reads=True)
     network = HandNetwork(lifter)
     network.load_state_dict(_all_blocks(read_tensors(path), frozen=int(facts.get("frozen", _FIRST_EDITION))))

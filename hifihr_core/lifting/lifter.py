@@ -146,8 +146,20 @@ def save_lifter(path: Path, lifter: Lifter, hand: HandModel, facts: Mapping[str,
 
 def fits_hand(path: Path, hand: HandModel) -> bool:
     """Return whether the lifter in a file is for this hand model. Raises: AssetError if it is missing or broken."""
-    facts = read_facts(path, format=FORMAT, version=FORMAT_VERSION)
+    return is_for_hand(read_facts(path, format=FORMAT, version=FORMAT_VERSION), hand)
+
+
+def is_for_hand(facts: Mapping[str, str], hand: HandModel) -> bool:
+    """Return whether a network with these facts was trained for this hand model and its pose basis."""
     return (facts.get("hand"), facts.get("pose_basis")) == (hand.name, hand.pose_basis)
+
+
+def check_hand(path: Path, facts: Mapping[str, str], hand: HandModel, *, what: str) -> None:
+    """Raise AssetError if the file of a network (`what` it is) with these facts is for another hand model."""
+    if not is_for_hand(facts, hand):
+        found = f"{facts.get('hand')!r} with the pose basis {facts.get('pose_basis')!r}"
+        expected = f"{hand.name!r} with {hand.pose_basis!r}"
+        raise AssetError(f"{path}: is a {what} for the hand {found}, expected {expected}; give another file")
 
 
 def load_lifter(path: Path, hand: HandModel) -> Lifter:
@@ -156,10 +168,7 @@ def load_lifter(path: Path, hand: HandModel) -> Lifter:
     Raises: AssetError if the file is missing, broken, or made for another hand.
     """
     facts = read_facts(path, format=FORMAT, version=FORMAT_VERSION)
-    if not fits_hand(path, hand):
-        found = f"{facts.get('hand')!r} with the pose basis {facts.get('pose_basis')!r}"
-        expected = f"{hand.name!r} with {hand.pose_basis!r}"
-        raise AssetError(f"{path}: is a lifter for the hand {found}, expected {expected}; give another file")
+    check_hand(path, facts, hand, what="lifter")
     lifter = build_lifter(
         hand,
         width=int(facts["width"]),
