@@ -122,18 +122,14 @@ class _Entries:
 
     def part(self, name: str) -> "_Entries":
         """Return the dict that is entry `name`. Raises: AssetError if it is missing or not a dict."""
-        if name not in self._content:
-            raise self.error(f"{self._what} has no entry {name}")
-        return _Entries(self._path, self._content[name], what=f"the entry {name}")
+        return _Entries(self._path, self._value(name), what=f"the entry {name}")
 
     def array(self, name: str, shape: tuple[int, ...], dtype: type = np.float64) -> np.ndarray:
         """Return entry `name` without its axes of length 1. Raises: AssetError if it is not finite numbers of `shape`.
 
         In `shape`, -1 means any length.
         """
-        if name not in self._content:
-            raise self.error(f"{self._what} has no entry {name}")
-        value = self._content[name]
+        value = self._value(name)
         array = value.detach().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
         if array.dtype.kind not in "biuf":
             raise self.error(f"{name} has dtype {array.dtype}, expected numbers")
@@ -151,6 +147,11 @@ class _Entries:
     def integer(self, name: str) -> int:
         """Return entry `name`, a single integer. Raises: AssetError if it is not a single number."""
         return int(self.array(name, (), np.int64))
+
+    def _value(self, name: str) -> Any:
+        if name not in self._content:
+            raise self.error(f"{self._what} has no entry {name}")
+        return self._content[name]
 
 
 def _geometry(model: _Entries) -> dict[str, np.ndarray]:
