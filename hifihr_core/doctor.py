@@ -35,7 +35,11 @@ EXTRAS = {
 #: Free disk space below which a note is shown: the largest dataset's shards take about as much.
 FREE_DISK_GB = 20.0
 REINSTALL = "pip install --force-reinstall hifihr"
-READ_REMEDY = "change the permissions, or set HIFIHR_HOME (assets) or HIFIHR_DATA (data) to another folder"
+#: Remedies for checks that raise an error, where it is not `REINSTALL`.
+REMEDIES = dict.fromkeys(
+    ("assets", "data", "folders"),
+    "change the permissions, or set HIFIHR_HOME (assets) or HIFIHR_DATA (data) to another folder",
+)
 
 
 @dataclass(frozen=True)
@@ -56,8 +60,7 @@ def examine() -> Iterator[Finding]:
             for name, state, found, line in look():
                 yield Finding(group, name, state, found, line)
         except (HifihrError, ImportError, OSError, RuntimeError) as error:
-            line = READ_REMEDY if group in ("assets", "data", "folders") else REINSTALL
-            yield Finding(group, group, "problem", one_line(error), line)
+            yield Finding(group, group, "problem", one_line(error), REMEDIES.get(group, REINSTALL))
 
 
 def one_line(error: object) -> str:
