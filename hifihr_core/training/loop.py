@@ -31,7 +31,8 @@ class Summary:
     """The outcome of a run: its folder, its newest weights, and the scores of the last validation.
 
     `epochs` includes the fraction of the last epoch; `minutes` excludes pauses before the run was resumed.
-    `samples_left_out` and `steps_left_out` are the numbers of samples and steps skipped because of non-finite values.
+    `samples_left_out` and `steps_left_out` are the numbers of samples and steps skipped because of non-finite values
+    since the run was started or last resumed.
     """
 
     folder: Path
