@@ -173,6 +173,8 @@ class _Checker:
         if sides.max(initial=0) > 1:
             raise ValueError(f"an annotation has side {sides.max()}, expected 0 or 1")
         problems = parse_checked(self._short(file, "problems", "u1", (-1,)).tobytes())
+        if not isinstance(problems, list):
+            raise ValueError(f"problems has type {type(problems).__name__}, expected a list")
         return Layout(
             samples=self._table(samples, keys, "image"),
             annotations=self._table(annotations, poses, "mask"),

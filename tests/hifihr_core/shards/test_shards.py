@@ -384,6 +384,10 @@ HOSTILE = {
         "the offsets of the images do not ascend",
     ),
     "problems of another kind": (_replace("problems", np.frombuffer(b'[{"key": 1}]', "u1")), "Problem"),
+    "problems that are a number": (
+        _replace("problems", np.frombuffer(b"5", "u1")),
+        "problems has type int, expected a list",
+    ),
     "problems nested for ever": (_replace("problems", np.full(10_000, ord("["), "u1")), "nested too deeply"),
 }
 
