@@ -25,7 +25,7 @@ _SOFT_LINK = 2
 _LONGEST_NAME = 256
 _MOST_LEVELS = 8
 #: Maximum size of all parts that are read, each with `_PART_BYTES` more because there may be many small ones. A shard
-#: with every label needs 45 KB.
+#: with every label needs 43 KB.
 _MOST_BYTES = 1 << 20
 _PART_BYTES = 32
 

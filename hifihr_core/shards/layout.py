@@ -31,7 +31,7 @@ from hifihr_core.shards.hdf5_objects import (
     Hdf5Objects,
     find_attribute,
 )
-from hifihr_core.shards.schema import ANNOTATIONS, FORMAT_VERSION, SAMPLES, Problem, describe_shape
+from hifihr_core.shards.schema import ANNOTATIONS, FORMAT_VERSION, SAMPLES, Problem, describe_shape, fits_shape
 
 #: The types of columns as they are in HDF5 files: class, properties, size, first and last bit; floats also their parts.
 _TYPES: Mapping[str, bytes] = MappingProxyType(
@@ -185,9 +185,9 @@ class _Checker:
         )
 
     def _table(self, group: Members, keys: tuple[str, ...], blob: str) -> Table:
-        count = len(keys)
-        offsets = self._short(self._group(group, blob), "offsets", "<i8", (count + 1,))
-        content = self._locate(self._group(group, blob), "bytes", "u1", (-1,))
+        count, pictures = len(keys), self._group(group, blob)
+        offsets = self._short(pictures, "offsets", "<i8", (count + 1,))
+        content = self._locate(pictures, "bytes", "u1", (-1,))
         if offsets[0] != 0 or offsets[-1] != content.shape[0] or (np.diff(offsets) < 0).any():
             raise ValueError(f"the offsets of the {blob}s do not ascend from 0 to the end")
         if np.diff(offsets).max(initial=0) > _LONGEST_PICTURE:
@@ -239,7 +239,7 @@ class _Checker:
         if not kind.startswith(_TYPES[dtype]):
             raise ValueError(f"{name} has the wrong type, expected {_TYPE_NAMES[dtype]}")
         found = _read_shape(data.find(DATASPACE))
-        if len(found) != len(shape) or any(want not in (-1, got) for want, got in zip(shape, found, strict=True)):
+        if not fits_shape(found, shape):
             raise ValueError(f"{name} has shape {found}, expected {describe_shape(shape)}")
         if form[:2] != _CONTIGUOUS or len(form) < 10 or data.find(EXTERNAL) or data.find(FILTERS):
             raise ValueError(f"{name} is not contiguous inside the file")

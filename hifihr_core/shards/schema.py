@@ -193,12 +193,16 @@ def _find_label_problem(name: str, value: np.ndarray) -> str | None:
     if name not in LABELS or name == "mask":
         return f"unknown label {name!r}"
     shape = LABELS[name].shape
-    fits = len(shape) == value.ndim and all(want in (-1, got) for want, got in zip(shape, value.shape, strict=True))
-    if not fits or value.dtype != np.float32:
+    if not fits_shape(value.shape, shape) or value.dtype != np.float32:
         return f"{name} is {value.dtype} {value.shape}, expected float32 {describe_shape(shape)}"
     if not np.isfinite(value).all():
         return f"{name} contains a non-finite number"
     return None
+
+
+def fits_shape(found: Sequence[int], expected: Sequence[int]) -> bool:
+    """Return whether a shape is the expected one, in which -1 matches any size."""
+    return len(found) == len(expected) and all(want in (-1, got) for want, got in zip(expected, found, strict=True))
 
 
 def describe_shape(shape: Sequence[int]) -> str:
