@@ -2,6 +2,7 @@
 
 import re
 import struct
+from dataclasses import replace
 from types import MappingProxyType
 
 import h5py
@@ -101,6 +102,33 @@ def test_continuations_without_end_are_refused(shard):
     shard.write_bytes(content)
     with pytest.raises(DataError, match=r"its tables have more than 1,048,576 bytes"):
         ShardReader(shard)[0]
+
+
+def test_a_continuation_without_an_address_is_refused(shard):
+    content = bytearray(shard.read_bytes())
+    root = int.from_bytes(content[64:72], "little")
+    content[root + 16 : root + 32] = struct.pack("<HHB3xQ", 0x10, 8, 0, root + 16)
+    shard.write_bytes(content)
+    with pytest.raises(DataError, match="an object header is damaged"):
+        ShardReader(shard)[0]
+
+
+def test_later_versions_of_the_format_and_empty_files_are_refused(tmp_path):
+    with h5py.File(tmp_path / "later.h5", "w", libver="latest"):
+        pass
+    with pytest.raises(DataError, match=r"later\.h5: not a complete shard \(its HDF5 versions are "):
+        ShardReader(tmp_path / "later.h5")[0]
+    (tmp_path / "empty.h5").touch()
+    with pytest.raises(DataError, match=r"empty\.h5: not a complete shard \(it is empty\)"):
+        ShardReader(tmp_path / "empty.h5")[0]
+
+
+def test_a_shard_without_masks_or_samples_has_empty_columns(shard, tmp_path):
+    bare = [replace(sample, mask=None) for sample in ShardReader(shard)]
+    write_shard(tmp_path / "bare.h5", bare, facts=FACTS, software="t")
+    assert [sample.mask for sample in ShardReader(tmp_path / "bare.h5")] == [None] * 4
+    write_shard(tmp_path / "none.h5", [], facts=FACTS, software="t")
+    assert list(ShardReader(tmp_path / "none.h5")) == []
 
 
 def test_columns_are_where_hdf5_says_they_are(shard):

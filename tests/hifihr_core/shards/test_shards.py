@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hifihr_core.errors import DataError
 from hifihr_core.sample_batches import stack_samples
 from hifihr_core.samples import Sample
+from hifihr_core.shards import layout
 from hifihr_core.shards.folder import ShardSet, find_shard_folders, verify
 from hifihr_core.shards.reader import ShardReader
 from hifihr_core.shards.schema import DatasetFacts, Problem, ShardIndex, find_problem, read_index, split_evenly
@@ -342,7 +343,7 @@ def _relink(file, name, link):
     file[name] = link
 
 
-def _replace(name, values, **options):
+def _replace(name, values=None, **options):
     def change(file):
         del file[name]
         file.create_dataset(name, data=values, **options)
@@ -369,6 +370,18 @@ HOSTILE = {
         _replace("samples/key", ["a"] * 8, dtype=h5py.string_dtype()),
         "key has the wrong type, expected text",
     ),
+    "strings longer than any key": (
+        _replace("samples/key", np.array([b"a"] * 8, "S5000")),
+        "key has strings of 5,000 bytes, expected 1 to 4,096",
+    ),
+    "an array that was never written": (
+        _replace("samples/checksum", shape=(8,), dtype="u4"),
+        "checksum ends at byte .*, but the file has",
+    ),
+    "a version that is not a number": (
+        lambda f: f.attrs.__setitem__("format_version", "1"),
+        "its layout version is not a number",
+    ),
     "an annotation that is not there": (
         _replace("samples/annotation", np.full(8, 4)),
         "row 4 of 4 annotations, counted from 0",
@@ -390,6 +403,19 @@ HOSTILE = {
     ),
     "problems nested for ever": (_replace("problems", np.full(10_000, ord("["), "u1")), "nested too deeply"),
 }
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "reason"),
+    [
+        ("_LARGEST_SHORT", 20, "key takes 40 bytes, expected at most 20"),
+        ("_LONGEST_PICTURE", 5, "one image has more than 5 bytes"),
+    ],
+)
+def test_no_more_is_read_than_the_limits_allow(shard, monkeypatch, limit, value, reason):
+    monkeypatch.setattr(layout, limit, value)
+    with pytest.raises(DataError, match=rf"not a complete shard \({reason}\)"):
+        ShardReader(shard[0])[0]
 
 
 @pytest.mark.parametrize("name", HOSTILE)
