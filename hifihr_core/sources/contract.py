@@ -71,5 +71,10 @@ def describe_folder(tree: Tree, folder: str, expected: int | None, *, needed: bo
     if not found:
         return FileState(folder, "missing" if needed else "optional")
     if expected and found != expected:
-        return FileState(folder, "broken", f"{found:,} file{'s' * (found != 1)}, expected {expected:,}")
-    return FileState(folder, "present", f"{found:,} file{'s' * (found != 1)}")
+        return FileState(folder, "broken", f"{count_files(found)}, expected {expected:,}")
+    return FileState(folder, "present", count_files(found))
+
+
+def count_files(count: int) -> str:
+    """Return a number of files in words for a report line."""
+    return f"{count:,} file{'s' * (count != 1)}"

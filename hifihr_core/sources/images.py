@@ -31,7 +31,7 @@ from hifihr_core.shards import pictures
 from hifihr_core.shards.schema import CheckFacts, DatasetFacts, Problem
 from hifihr_core.shards.split import Split
 from hifihr_core.sources import cutting
-from hifihr_core.sources.contract import FileState, Request, Source
+from hifihr_core.sources.contract import FileState, Request, Source, count_files
 from hifihr_core.sources.keypoint_files import (
     KEYPOINTS_NAME,
     keypoint_labels,
@@ -245,14 +245,10 @@ def inspect_images(request: Request) -> Sequence[FileState]:
     given: Path | None = request.options.get("keypoints")
     is_there = (given or request.root / KEYPOINTS_NAME).is_file()
     return [
-        FileState("photos", "present" if photos else "missing", _count_files(len(photos))),
+        FileState("photos", "present" if photos else "missing", count_files(len(photos))),
         FileState(str(given or KEYPOINTS_NAME), "present" if is_there else "missing" if given else "optional"),
-        FileState("*_keypoints.json", "present" if beside else "optional", _count_files(beside)),
+        FileState("*_keypoints.json", "present" if beside else "optional", count_files(beside)),
     ]
-
-
-def _count_files(count: int) -> str:
-    return f"{count:,} file{'s' * (count != 1)}"
 
 
 IMAGES = Source(
