@@ -194,8 +194,7 @@ def find_detections(tree: Tree, folder: str) -> RawFile | None:
 def open_freihand(request: Request) -> Sequence[Split]:
     """Return the splits under `request.root`. Raises: DataError if there are none or one is incomplete."""
     tree = Tree(tuple(find_places(request.root, ANCHORS)))
-    marker_file = tree.find(MARKER_NAME)
-    marker = read_marker(marker_file)
+    marker = read_marker(tree.find(MARKER_NAME))
     present = [folder for folder in OFFICIAL_POSES if tree.find(f"{folder}_K.json")]
     if not present:
         raise DataError(f"{request.root}: no FreiHAND v2 found, expected training_K.json; {DOWNLOAD}")
@@ -255,8 +254,7 @@ def _count_entries(file: RawFile) -> int:
 def inspect_freihand(request: Request) -> Sequence[FileState]:
     """List the files of a FreiHAND download, and their state."""
     tree = Tree(tuple(find_places(request.root, ANCHORS)))
-    marker_file = tree.find(MARKER_NAME)
-    synthetic = read_marker(marker_file).synthetic
+    synthetic = read_marker(tree.find(MARKER_NAME)).synthetic
     parts = []
     for folder, poses in OFFICIAL_POSES.items():
         for name in SHAPES:
