@@ -93,12 +93,14 @@ def test_an_unfinished_raw_dataset_is_rewritten(tmp_path, run_cli):
     marker = tmp_path / "hifihr_synthetic.json"
     whole = marker.read_text()
     marker.write_text(json.dumps({**json.loads(whole), "unfinished": True}))
-    (tmp_path / ".training_xyz-killed.json").write_text("[")
+    left = [tmp_path / name for name in (".training_xyz-killed.json", ".train-killed.txt")]
+    for path in left:
+        path.write_text("[")
     ended = run_cli("prepare", "freihand", "--root", tmp_path, "--check")
     assert (ended.code, "an unfinished dataset; run `hifihr prepare synth --as" in ended.message) == (3, True)
     assert run_cli(*words, "--count", 1).code == 0
     assert marker.read_text() == whole
-    assert not (tmp_path / ".training_xyz-killed.json").exists()
+    assert not any(path.exists() for path in left)
 
 
 def test_lists_of_a_raw_dataset_appear_at_its_end_or_not_at_all(tmp_path):

@@ -102,8 +102,7 @@ def refuse_taken(root: Path, *, overwrite: bool) -> None:
 
 #: What the layouts write to the root of a dataset; nothing else is ever removed.
 _FOLDERS = ("training", "evaluation", "train", "outputs", "openpose")
-_LISTS = ("training_*.json", "evaluation_*.json", ".training_*-*.json", ".evaluation_*-*.json")  # also of killed runs
-_FILES = (*_LISTS, "train.txt", "evaluation.txt", MARKER_NAME)
+_FILES = ("training_*.json", "evaluation_*.json", "train.txt", "evaluation.txt", MARKER_NAME)
 
 
 def _clear(root: Path) -> None:
@@ -113,8 +112,9 @@ def _clear(root: Path) -> None:
     for name in _FOLDERS:
         if (root / name).is_dir() and not (root / name).is_symlink():
             shutil.rmtree(root / name)
-    for pattern in _FILES:
-        for path in root.glob(pattern):
+    for pattern in map(Path, _FILES):
+        temporary = f".{pattern.stem}-*{pattern.suffix}"  # of a killed run
+        for path in (*root.glob(temporary), *root.glob(pattern.name)):
             path.unlink()
 
 
