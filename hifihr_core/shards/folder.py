@@ -86,11 +86,10 @@ class ShardSet:
 
         Other rows are zero. Raises: DataError if no shard has the label, or its shape differs between shards.
         """
-        if label not in self.index.labels:
-            raise DataError(
-                f"{self.folder}: no label {label!r}; its shards contain {', '.join(self.index.labels) or 'none'}"
-            )
         shapes = [reader.label_shapes[label] for reader in self.readers if label in reader.label_shapes]
+        if not shapes:
+            known = dict.fromkeys(name for reader in self.readers for name in reader.label_shapes)
+            raise DataError(f"{self.folder}: no label {label!r}; its shards contain {', '.join(known) or 'none'}")
         if len(set(shapes)) != 1:
             raise DataError(
                 f"{self.folder}: the label {label} has a different shape in some shards: {shapes}; prepare the dataset "

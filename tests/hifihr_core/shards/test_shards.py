@@ -192,6 +192,8 @@ def test_a_set_is_one_sequence(folder):
     assert shards.locate(8) == (1, 0)
     assert shards.keys[8] == "0/000"
     assert shards.column("joints_cam")[0].shape == (11, 21, 3)
+    with pytest.raises(DataError, match=r"no label 'light'; its shards contain .*joints_cam"):
+        shards.column("light")
     with pytest.raises(IndexError, match="position 11 is not in a dataset of 11 samples"):
         shards[11]
 
