@@ -29,13 +29,13 @@ def leave_at_once(number: int, frame: FrameType | None) -> NoReturn:
 def interrupt(number: int, frame: FrameType | None) -> NoReturn:
     """Handle a signal while a command runs: partial work is cleaned up on the way out."""
     global _is_interrupted
-    if _begins(frame):
+    if _is_importing(frame):
         leave_at_once(number, frame)
     _is_interrupted = True
     raise KeyboardInterrupt
 
 
-def _begins(frame: FrameType | None) -> bool:
+def _is_importing(frame: FrameType | None) -> bool:
     """Return whether a command is still importing what it needs: modules in C may abort at an exception there."""
     outermost = None
     while frame is not None:
