@@ -10,13 +10,12 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has
 
 #: A process that sends itself a signal when a module is imported, or when the interpreter ends.
 SENDER = """
-import atexit, os, signal, sys
+import atexit, os, signal, sys, time, weakref
 
 class Send:
     def find_spec(self, name, path=None, target=None):
         if name == {module!r}:
-            os.kill(os.getpid(), signal.{sent})
-
+{sends}
 signal.signal(signal.{sent}, signal.{handler})
 sys.meta_path.insert(0, Send())
 if not {module!r}:
@@ -24,6 +23,10 @@ if not {module!r}:
 from hifihr_cli.start import run
 sys.argv = ["hifihr", *{words!r}]
 run()
+"""
+
+SENDS = """
+            os.kill(os.getpid(), signal.{sent})
 """
 
 #: What modules in C do when a signal arrives while they are made ready. The core imports `platformdirs` while it works.
@@ -37,11 +40,14 @@ SWALLOWED = """
 """
 
 
-def send_itself(tmp_path, module, words, *, sent="SIGINT", handler=None):
+def send_itself(tmp_path, module, words, *, sent="SIGINT", handler=None, sends=SENDS):
     """Run a command line; the signal comes while `module` is imported, or at the end where it has no name."""
+    return run(tmp_path, "-c", sender(module, words, sent=sent, handler=handler, sends=sends))
+
+
+def sender(module, words, *, sent, handler=None, sends=SENDS):
     handler = handler or {"SIGINT": "default_int_handler", "SIGTERM": "SIG_DFL"}[sent]
-    code = SENDER.format(module=module, words=words, sent=sent, handler=handler)
-    return run(tmp_path, "-c", code)
+    return SENDER.format(module=module, words=words, sent=sent, handler=handler, sends=sends.format(sent=sent))
 
 
 def run(tmp_path, *words):
@@ -80,21 +86,12 @@ ABORTED = SWALLOWED.replace('raise ImportError("initialization failed")', "os.ab
 @pytest.mark.parametrize("sent", ["SIGINT", "SIGTERM"])
 @pytest.mark.parametrize("words", [["export", "landmarks"], ["shards", "verify", "."], ["convert", "a.json"]])
 def test_no_module_is_interrupted_while_a_command_imports_it(tmp_path, words, sent):
-    code = SENDER.replace("            os.kill(os.getpid(), signal.{sent})\n\n", ABORTED).format(
-        module="numpy",
-        words=words,
-        sent=sent,
-        handler={"SIGINT": "default_int_handler", "SIGTERM": "SIG_DFL"}[sent],
-    )
-    ended = run(tmp_path, "-c", code)
+    ended = send_itself(tmp_path, "numpy", words, sent=sent, sends=ABORTED)
     assert (ended.returncode, ended.stderr) == (130, "error: interrupted\n")
 
 
 def test_a_signal_that_a_module_turns_into_another_error_is_an_interruption_all_the_same(tmp_path):
-    code = SENDER.replace("            os.kill(os.getpid(), signal.{sent})\n\n", SWALLOWED).format(
-        module="platformdirs", words=["assets", "list"], sent="SIGTERM", handler="SIG_DFL"
-    )
-    ended = run(tmp_path, "-c", code)
+    ended = send_itself(tmp_path, "platformdirs", ["assets", "list"], sent="SIGTERM", sends=SWALLOWED)
     assert ended.returncode == 130
     assert ended.stderr.startswith("error: interrupted")
     assert ended.stderr.count("\n") == 1
@@ -112,13 +109,7 @@ DROPPED = """
 
 @pytest.mark.parametrize("sent", ["SIGINT", "SIGTERM"])
 def test_a_signal_that_is_dropped_in_a_callback_comes_again(tmp_path, sent):
-    code = "import weakref\n" + SENDER.replace("            os.kill(os.getpid(), signal.{sent})\n\n", DROPPED).format(
-        module="platformdirs",
-        words=["assets", "list"],
-        sent=sent,
-        handler={"SIGINT": "default_int_handler", "SIGTERM": "SIG_DFL"}[sent],
-    )
-    ended = run(tmp_path, "-c", code)
+    ended = send_itself(tmp_path, "platformdirs", ["assets", "list"], sent=sent, sends=DROPPED)
     assert ended.returncode == 130
     assert ended.stderr.startswith("error: interrupted")
     assert ended.stderr.count("\n") == 1
@@ -127,15 +118,7 @@ def test_a_signal_that_is_dropped_in_a_callback_comes_again(tmp_path, sent):
 @pytest.mark.parametrize("sent", ["SIGINT", "SIGTERM"])
 def test_a_signal_that_is_dropped_ends_a_wait_too(tmp_path, sent):
     waits = DROPPED.replace("            del thing\n", "            del thing\n            time.sleep(3600)\n")
-    code = "import time, weakref\n" + SENDER.replace(
-        "            os.kill(os.getpid(), signal.{sent})\n\n", waits
-    ).format(
-        module="platformdirs",
-        words=["assets", "list"],
-        sent=sent,
-        handler={"SIGINT": "default_int_handler", "SIGTERM": "SIG_DFL"}[sent],
-    )
-    ended = run(tmp_path, "-c", code)
+    ended = send_itself(tmp_path, "platformdirs", ["assets", "list"], sent=sent, sends=waits)
     assert (ended.returncode, ended.stderr.startswith("error: interrupted")) == (130, True)
 
 
@@ -148,13 +131,7 @@ IN_A_TEXT = """
 
 @pytest.mark.parametrize("sent", ["SIGINT", "SIGTERM"])
 def test_a_signal_inside_an_exec_ends_a_module_with_130_too(tmp_path, sent):
-    code = SENDER.replace("            os.kill(os.getpid(), signal.{sent})\n\n", IN_A_TEXT).format(
-        module="platformdirs",
-        words=["assets", "list"],
-        sent=sent,
-        handler={"SIGINT": "default_int_handler", "SIGTERM": "SIG_DFL"}[sent],
-    )
-    (tmp_path / "sender.py").write_text(code)
+    (tmp_path / "sender.py").write_text(sender("platformdirs", ["assets", "list"], sent=sent, sends=IN_A_TEXT))
     ended = run(tmp_path, "-m", "sender")
     assert ended.returncode == 130
     assert ended.stderr.startswith("error: interrupted")
