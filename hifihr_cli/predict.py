@@ -312,8 +312,7 @@ def predict(
     paths = without_results(found.photos, folder)
     if not paths:
         raise typer.BadParameter(
-            "the only photos found are outputs of an earlier run; give the original photos",
-            param_hint="IMAGE...",
+            "the only photos found are outputs of an earlier run; give the original photos", param_hint="IMAGE..."
         )
     paths = photos_of_part(paths, own)
     if not paths:
@@ -338,7 +337,7 @@ def predict(
     )
     tag = own if own.of > 1 else None
     convert = _converter(hand, joints, predictor)
-    _report(_work(predictor, paths, output, camera, given, convert, same_person=same_person, part=tag), json)
+    _report(_work(predictor, paths, output, camera, given, convert, part=tag), json)
 
 
 @dataclass(frozen=True)
@@ -358,7 +357,6 @@ def _work(
     boxes: "Mapping[str, Sequence[Detection]] | None",
     convert: "Callable[[HandResult], HandResult]",
     *,
-    same_person: bool = False,
     part: "Part | None" = None,
 ) -> "list[_Entry]":
     from hifihr_core.prediction.jobs import predict_files
@@ -373,11 +371,13 @@ def _work(
 
         on_step(0)
         for one in predict_files(
-            *(predictor, paths, output),
+            predictor,
+            paths,
+            output,
             camera=camera,
             boxes=boxes,
             convert=convert,
-            same_person=same_person,
+            same_person=settings.same_person,
             part=part,
             on_step=on_step,
         ):
