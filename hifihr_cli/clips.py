@@ -87,7 +87,7 @@ def predict_clips(
     formats = _CLIP_DEFAULT if options.format is None else options.format
     output = ClipOutput(
         options.out,
-        formats.split(","),
+        tuple(name.strip() for name in formats.split(",")),
         options.overlay,
         options.overwrite,
         bones=options.bones,

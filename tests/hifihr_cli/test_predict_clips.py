@@ -86,6 +86,11 @@ def test_unknown_formats(blank_clip: Path, tmp_path: Path) -> None:
     assert main(["predict", str(blank_clip), "--format", "obj", "--out", str(tmp_path)]) == 2
 
 
+def test_formats_may_follow_a_space(blank_clip: Path, tmp_path: Path, capsys) -> None:
+    assert main(["predict", str(blank_clip), "--format", "npz, jsonl", "--out", str(tmp_path)]) == 1
+    assert "no hand was found" in capsys.readouterr().err
+
+
 def test_unknown_codecs(blank_clip: Path, tmp_path: Path, capsys) -> None:
     assert main(["predict", str(blank_clip), "--codec", "h265", "--out", str(tmp_path)]) == 2
     assert "unknown codec 'h265'" in capsys.readouterr().err
