@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from hifihr_core.conversion.converters import CONVERTERS, Convert, build_converter, residual_mm
 from hifihr_core.errors import ConfigError, DataError
@@ -64,7 +65,7 @@ def plan_conversions(
     chosen = check_formats(formats)
     for name in chosen:
         if FORMATS[name].write_hand is None:
-            known = ", ".join(known for known, row in FORMATS.items() if row.write_hand is not None)
+            known = ", ".join(known for known, format in FORMATS.items() if format.write_hand is not None)
             raise ConfigError(f"format {name!r} is for whole photos, expected one of {known}")
         if name == "texture" and not row.textured:
             raise ConfigError(f"format 'texture': hands of {to} have a colour per vertex instead; leave it out")
@@ -130,7 +131,7 @@ def _convert_file(path: Path, hand: HandModel, convert: Convert) -> tuple[str | 
     stored = hand_from_document(document, hand, path)
     try:
         result = convert(stored)
-    except (RuntimeError, DataError) as error:  # no solution, or one with NaN
+    except (torch.linalg.LinAlgError, DataError) as error:  # no solution, or one with NaN
         raise DataError(f"{path}: a damaged hand (it cannot be fitted); predict it again") from error
     if not all(np.isfinite(values).all() for values in (result.mesh.vertices, result.joints_cam, result.joints_px)):
         raise DataError(f"{path}: a damaged hand (its fit has no finite numbers); predict it again")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from hifihr_core.conversion.surface_map import SurfaceMap
 from hifihr_core.errors import DataError
@@ -120,7 +121,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_work(folder: Path
     assert (ended.code, "a part of this path is a file" in ended.message) == (3, True)
 
 
-@pytest.mark.parametrize("failure", [RuntimeError("singular"), DataError("pose[0, 1] is nan")])
+@pytest.mark.parametrize("failure", [torch.linalg.LinAlgError("singular"), DataError("pose[0, 1] is nan")])
 def test_a_fit_without_a_solution_names_the_file(
     folder: Path, run_cli: Callable, monkeypatch: pytest.MonkeyPatch, failure: Exception
 ) -> None:
