@@ -132,6 +132,13 @@ def read_index(folder: Path) -> list[dict]:
     return [dict(entry) for entry in finished.values()]
 
 
+def input_file(folder: Path, entry: Entry) -> Path | None:
+    """Return the photo or clip of an entry: at its path, or else in the results folder; None if it no longer exists."""
+    named = Path(entry["path"])
+    # `Path.is_file` raises an error for a name that is too long.
+    return next((path for path in (named, folder / named.name) if os.path.isfile(path)), None)
+
+
 def write_index(folder: Path, photos: Sequence[Entry]) -> Path:
     """Write entries to `folder`, keeping earlier entries of other photos; return the file."""
     with RunIndex(folder) as index:

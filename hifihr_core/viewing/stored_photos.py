@@ -8,7 +8,7 @@ from pathlib import Path
 from hifihr_core.errors import DataError
 from hifihr_core.exports.forearm import with_forearm
 from hifihr_core.exports.results import HandResult
-from hifihr_core.exports.run_index import read_index
+from hifihr_core.exports.run_index import input_file, read_index
 from hifihr_core.exports.stored_hands import hand_from_document, mesh_before, read_hand_document
 from hifihr_core.exports.textured_meshes import TexturedMesh
 from hifihr_core.hands import HandModel, load_hand
@@ -39,8 +39,7 @@ class StoredPhotos:
 
     def photo(self, number: int) -> Photo | None:
         """Return the photo, or None if its file no longer exists."""
-        named = Path(self._entries[number]["path"])
-        found = next((path for path in (named, self.folder / named.name) if os.path.isfile(path)), None)
+        found = input_file(self.folder, self._entries[number])
         return None if found is None else read_photo(found)
 
     def hands(self, number: int) -> list[HandResult]:

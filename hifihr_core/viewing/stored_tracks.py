@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 
 from hifihr_core.errors import DataError
-from hifihr_core.exports.run_index import INDEX_FILE, read_index
+from hifihr_core.exports.run_index import INDEX_FILE, input_file, read_index
 from hifihr_core.geometry.sides import mirror_axis
 from hifihr_core.hands import HandModel, HandParameters, load_hand
 from hifihr_core.hands.table import HAND_NAMES
@@ -82,8 +82,7 @@ class StoredClips:
 
     def path(self, number: int) -> Path | None:
         """Return the file of a clip, or None if it no longer exists."""
-        named = Path(self._entries[number]["path"])
-        return next((path for path in (named, self.folder / named.name) if os.path.isfile(path)), None)
+        return input_file(self.folder, self._entries[number])
 
     def tracks(self, number: int) -> list[StoredTrack]:
         """Return the tracks of a clip. Raises: DataError if the .npz of one is missing or broken."""
