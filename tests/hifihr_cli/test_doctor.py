@@ -107,10 +107,12 @@ def test_a_check_that_fails_is_itself_a_finding(findings, monkeypatch):
         raise ImportError("libcudart.so: cannot open\nshared object")
         yield
 
-    monkeypatch.setattr(doctor, "CHECKS", {"devices": broken})
+    monkeypatch.setattr(doctor, "CHECKS", {"devices": broken, "data": broken})
     code, found = findings()
     assert code == 1
     assert found["devices", "devices"]["found"] == "ImportError: libcudart.so: cannot open shared object"
+    assert found["devices", "devices"]["remedy"] == doctor.REINSTALL
+    assert "HIFIHR_DATA" in found["data", "data"]["remedy"]
 
 
 def test_a_renderer_that_draws_something_else_is_a_problem(findings, monkeypatch):
