@@ -113,6 +113,65 @@ def test_a_continuation_without_an_address_is_refused(shard):
         ShardReader(shard)[0]
 
 
+def _put(place, new):
+    """Return a change that writes bytes at `place`, counted from the beginning of the file."""
+    return lambda content: content[:place] + new + content[place + len(new) :]
+
+
+def _put_in_root(offset, new):
+    """Return a change that writes bytes at an offset in the header of the root group."""
+    return lambda content: _put(int.from_bytes(content[64:72], "little") + offset, new)(content)
+
+
+def _put_in_trees(offset, new):
+    """Return a change that writes bytes at an offset in every B-tree; ``b"self"`` is the address of the tree."""
+
+    def change(content):
+        for found in re.finditer(b"TREE", content):
+            place = found.start()
+            content = _put(place + offset, new.replace(b"self", place.to_bytes(8, "little")))(content)
+        return content
+
+    return change
+
+
+def _replace(pattern, new):
+    """Return a change that replaces a pattern wherever it is found."""
+
+    def change(content):
+        changed, count = re.subn(pattern, new, content, flags=re.DOTALL)
+        assert count
+        return changed
+
+    return change
+
+
+#: A message with the location of an array, and one that is too short for it, followed by an empty message.
+_LAYOUT = rb"(\x08\0)\x18\0(.\0\0\0\x03\x01.{6}).{16}"
+_SHORT = b"\\1\x08\0\\2" + struct.pack("<HH4x8x", 0, 8)
+
+DAMAGE = {
+    "another beginning": (_put(24, b"\x08"), "it extends from byte 8 to"),
+    "another end": (_put(40, b"\xff\xff\xff"), "it extends from byte 0 to"),
+    "a shared message": (_put_in_root(20, b"\x02"), "an object header is damaged"),
+    "a message longer than its header": (_put_in_root(18, b"\x40\x01"), "an object header is damaged"),
+    "other trees": (_put_in_trees(4, b"\x01"), "the index of a group is damaged"),
+    "a tree in itself": (_put_in_trees(5, b"\x01\x01\0" + bytes(24) + b"self"), "the index of a group is damaged"),
+    "other nodes": (_replace(b"SNOD", b"XNOD"), "the index of a group is damaged"),
+    "other heaps of names": (_replace(b"HEAP", b"XEAP"), "the names of a group are missing"),
+    "too many dimensions": (_replace(rb"(\x01\0..[\0\1]\0\0\0\x01)[\1-\4]", b"\\1\xc8"), "a damaged shape"),
+    "a location without an address": (_replace(_LAYOUT, _SHORT), "is not contiguous inside the file"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_a_damaged_structure_is_named(shard, name):
+    change, reason = DAMAGE[name]
+    shard.write_bytes(change(shard.read_bytes()))
+    with pytest.raises(DataError, match=rf"not a complete shard \(.*{reason}"):
+        ShardReader(shard)[0]
+
+
 def test_later_versions_of_the_format_and_empty_files_are_refused(tmp_path):
     with h5py.File(tmp_path / "later.h5", "w", libver="latest"):
         pass
